@@ -1,0 +1,30 @@
+//! The only place that takes the time.
+//!
+//! Wall-clock time is for people and for file names; it never orders anything (the spool's names do) and
+//! never times anything out (tokio's monotonic clock does).
+
+use jiff::Timestamp;
+
+/// Now, by the wall clock.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Now, in Unix milliseconds: the form in which the record keeps times.
+pub fn now_ms() -> i64 {
+    now().as_millisecond()
+}
+
+/// `20261123T115400Z`: how releases are named.
+pub fn compact_utc(at: Timestamp) -> String {
+    at.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// `2026-11-23 11:54:00`, in UTC, of Unix milliseconds: how people are shown a time.
+pub fn readable_utc(at_ms: i64) -> String {
+    match Timestamp::from_millisecond(at_ms) {
+        Ok(at) => at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => at_ms.to_string(),
+    }
+}

@@ -1,0 +1,347 @@
+//! What an operator may write, and what the code needs.
+//!
+//! Three steps, each in its own file: [`load`] finds the layers and merges them, remembering where each value
+//! came from; [`resolve`] (pure) turns the merged text into the types below, once; [`diagnostics`] says
+//! what is wrong, with file, line, column and what to write instead. Nothing after this module defaults
+//! a value or checks one again. It is also the only place that reads the environment.
+//!
+//! One bad deployment is reported and left out; everything else that is bad refuses to start.
+
+pub mod diagnostics;
+pub mod load;
+pub mod raw;
+pub mod resolve;
+
+use crate::names::{BranchName, RepositoryName, Slug};
+use crate::secret::Secret;
+use indexmap::IndexMap;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything, resolved.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `DEPLOYER_INSTANCE` or `PYTHON_APP_INSTANCE`: this installation's name. None where neither is set.
+    pub instance: Option<String>,
+    /// `DEPLOYER_ENV` or `PYTHON_ENV`, `development` where neither is set.
+    pub environment: String,
+    /// Where people reach this instance: `https://deploy.durhack.com`, without a slash at the end.
+    pub origin: String,
+    /// Spools, record, mirrors, locks, run logs. Absolute.
+    pub state_directory: PathBuf,
+    /// Appended to the `PATH` of every step.
+    pub executable_search_paths: Vec<PathBuf>,
+    /// How a push gets in.
+    pub intake: Intake,
+    /// `sqlite:PATH` or `postgres://...`; the original's `postgresql+psycopg://` has become `postgres://`.
+    pub database_url: Secret,
+    /// GitHub's API.
+    pub github: GitHub,
+    /// What holds for all runs.
+    pub runs: Runs,
+    /// By slug, in the order of the configuration. Only those without an error.
+    pub deployments: IndexMap<Slug, Deployment>,
+}
+
+/// How a push gets in.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// Host name or address to listen on, as written: `localhost`, `::`, `127.0.0.1`.
+    pub host: String,
+    /// TCP port; 0 takes a free one.
+    pub port: u16,
+    /// Any of these signs for every repository that has no secret of its own. Never empty unless every
+    /// configured repository has its own.
+    pub secrets: Vec<Secret>,
+    /// Repositories with secrets of their own: only these sign for them.
+    pub repository_secrets: BTreeMap<RepositoryName, Vec<Secret>>,
+    /// From where a webhook may come.
+    pub source_networks: SourceNetworks,
+    /// Which `X-Forwarded-For` entries are believed.
+    pub proxies: Proxies,
+    /// Largest accepted body, in bytes.
+    pub body_bytes_max: usize,
+    /// From accepting a connection, or its last answer, to the end of the request's headers.
+    pub header_timeout: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body_timeout: Duration,
+    /// Connections at once; further ones wait in the kernel's backlog.
+    pub connections_max: usize,
+}
+
+/// From where a webhook may come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceNetworks {
+    /// Anywhere: the signature alone decides.
+    Any,
+    /// GitHub's published ranges, kept in the state directory.
+    GitHub,
+    /// These.
+    List(Vec<IpNet>),
+}
+
+/// Which `X-Forwarded-For` entries are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proxies {
+    /// This many proxies stand in front of us (`proxy_fix.x_for`): the client is that many entries from the right.
+    /// 0: the peer is the client.
+    Hops(usize),
+    /// The client is the right-most entry that is not in one of these networks, if the peer is in one.
+    Trusted(Vec<IpNet>),
+}
+
+/// GitHub's API as we are to ask it.
+#[derive(Debug, Clone)]
+pub struct GitHub {
+    /// `https://api.github.com` unless a test or GitHub Enterprise says otherwise; no slash at the end.
+    pub api_url: String,
+    /// Without one nothing is reported.
+    pub token: Option<Secret>,
+}
+
+/// What holds for all runs.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    /// Runs at once, over all deployments.
+    pub parallel_max: usize,
+    /// Free space that must be there before a run starts, on the file systems of state and path; in bytes.
+    pub disk_free_bytes_min: u64,
+    /// How long the end of a step, or the start of the next, may wait for a database that is down before the
+    /// run is given up and undone.
+    pub record_wait: Duration,
+    /// How long finished runs, their steps and logs, and deliveries are kept.
+    pub keep: Duration,
+    /// How long a stopping daemon waits for running runs before it ends and undoes them.
+    pub drain_timeout: Duration,
+    /// Environment variables of the daemon's that steps may see, beside the ones they always have.
+    pub environment_passed: Vec<String>,
+}
+
+/// One configured target.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Its name.
+    pub slug: Slug,
+    /// `owner/name` on GitHub; what a push must name.
+    pub repository: RepositoryName,
+    /// Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path.
+    pub clone_url: String,
+    /// Disabled ones record a verdict and do nothing.
+    pub enabled: bool,
+    /// The branch whose head is deployed.
+    pub branch: BranchName,
+    /// Where releases, or the work tree, lie. Absolute.
+    pub path: PathBuf,
+    /// How it is deployed.
+    pub recipe: Recipe,
+    /// None: `releases`, unless `path` is a git work tree already, which is then deployed in place.
+    pub layout: Option<Layout>,
+    /// Which of several waiting pushes are deployed.
+    pub queue: Queue,
+    /// Only pushes that change one of these paths are deployed; empty: all. Globs as in GitHub Actions.
+    pub paths: Vec<String>,
+    /// Changes to these paths alone deploy nothing.
+    pub paths_ignore: Vec<String>,
+    /// Files under `shared/`, linked into each release (`releases`), or simply left alone (in place). Relative, normal paths.
+    pub shared_files: Vec<PathBuf>,
+    /// Directories under `shared/`, likewise.
+    pub shared_dirs: Vec<PathBuf>,
+    /// Successful releases to keep, the live one included; at least 1.
+    pub keep_releases: usize,
+    /// Whether submodules are fetched.
+    pub submodules: bool,
+    /// Deadline of a whole run.
+    pub timeout: Duration,
+    /// Deadline of a step that names none.
+    pub step_timeout: Duration,
+    /// Environment of every step of this deployment.
+    pub environment: BTreeMap<String, String>,
+    /// Files of `KEY=value` lines, read when a step starts; their values count as secrets in the log.
+    pub env_files: Vec<PathBuf>,
+    /// What must hold for a release to stay live.
+    pub health: Vec<HealthCheck>,
+    /// The original's `instance_name`, where given: `INSTANCE_NAME` of every step.
+    pub instance_name: Option<String>,
+}
+
+/// `releases/` and a link, or the work tree itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// A directory for each release, and `current`.
+    Releases,
+    /// The work tree at `path` is changed in place.
+    InPlace,
+}
+
+/// Which of several waiting pushes are deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Queue {
+    /// The newest; the others are superseded.
+    Latest,
+    /// Each in turn.
+    All,
+}
+
+/// How a kind of package is deployed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recipe {
+    /// The operator's own commands.
+    Steps(Steps),
+    /// nginx sites out of a repository, with certificates.
+    NginxSites(NginxSites),
+    /// A pnpm workspace under PM2.
+    PnpmPm2(PnpmPm2),
+    /// The deployer itself.
+    Deployer(SelfDeploy),
+}
+
+/// The operator's own commands, in the order written inside each phase.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Steps {
+    /// None at all: the release is the repository's content.
+    pub steps: Vec<StepCommand>,
+    /// Run before and after whole phases.
+    pub hooks: Vec<Hook>,
+    /// Run, in order, when a run fails, after everything has been undone.
+    pub on_failure: Vec<StepCommand>,
+}
+
+/// `before_build = [...]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hook {
+    /// The phase it belongs to.
+    pub phase: Phase,
+    /// Before or after it.
+    pub moment: Moment,
+    /// What is run.
+    pub command: StepCommand,
+}
+
+/// Before or after a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// `before_*`
+    Before,
+    /// `after_*`
+    After,
+}
+
+/// The phases of a run, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The commit comes to this machine.
+    Fetch,
+    /// Dependencies.
+    Install,
+    /// The release is made.
+    Build,
+    /// Databases are brought to the release's schema.
+    Migrate,
+    /// The release becomes the live one.
+    Switch,
+    /// Is it healthy?
+    Verify,
+    /// What is no longer needed goes.
+    Clean,
+}
+
+/// One command of the operator's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepCommand {
+    /// Shown in the run; the program's name where the operator gave none.
+    pub name: String,
+    /// Its phase; ignored for hooks, which have theirs.
+    pub phase: Phase,
+    /// What is run.
+    pub run: CommandLine,
+    /// Relative to the release; None: the release itself.
+    pub directory: Option<PathBuf>,
+    /// In addition to the deployment's.
+    pub environment: BTreeMap<String, String>,
+    /// In addition to the deployment's.
+    pub env_files: Vec<PathBuf>,
+    /// None: the deployment's `step_timeout`.
+    pub timeout: Option<Duration>,
+    /// Further attempts after a failure.
+    pub retries: u32,
+    /// Takes it back. For a command of the switch phase without one, taking back means running it
+    /// again once the old release is live again.
+    pub undo: Option<CommandLine>,
+}
+
+/// An argv, or a line for `/bin/sh -c`, which only an operator may write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandLine {
+    /// Program and arguments; never empty.
+    Argv(Vec<String>),
+    /// One line.
+    Shell(String),
+}
+
+/// Include or exclude rules over site names, the last match wins (`facts`: the original's `sites`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NginxSites {
+    /// In order.
+    pub rules: Vec<SiteRule>,
+}
+
+/// One rule of `sites`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteRule {
+    /// `rule = "include"`, else exclude.
+    pub include: bool,
+    /// Site names, or `*` for all; no globbing.
+    pub select: Vec<String>,
+}
+
+/// A pnpm workspace under PM2.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PnpmPm2 {}
+
+/// The deployer itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelfDeploy {
+    /// The unit that runs it.
+    pub systemd_unit_name: String,
+    /// The original's vassal ini; ours has none.
+    pub uwsgi_config_path: Option<PathBuf>,
+}
+
+/// What must hold for a release to stay live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub probe: Probe,
+    /// How often, at most.
+    pub attempts: u32,
+    /// Between two attempts.
+    pub interval: Duration,
+    /// Of one attempt.
+    pub timeout: Duration,
+}
+
+/// What a health check asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// GET this URL; no redirect is followed.
+    Http {
+        /// `http://` or `https://`.
+        url: String,
+        /// Any of these; empty: 200 to 299.
+        status: Vec<u16>,
+        /// The body must contain this.
+        body: Option<String>,
+    },
+    /// A TCP connection to `host:port` must be accepted.
+    Tcp(String),
+    /// A command must exit with 0.
+    Command(CommandLine),
+}
