@@ -1,2 +1,13 @@
-//! t
-fn main() {}
+//! Arguments -> subcommand -> exit code.
+
+use durhack_deployer::cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A leash is started for every step: it must be cheap, so it is looked for before anything else.
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == supervise::LEASH_ARGUMENT) {
+        return supervise::leash_main(arguments);
+    }
+    cli::main()
+}

@@ -1,0 +1,401 @@
+//! Every subcommand and every flag, on one screen; what each does is in a file of its own.
+
+pub mod config;
+pub mod demo;
+pub mod deploy;
+pub mod follow;
+pub mod generate;
+pub mod inspect;
+pub mod output;
+pub mod queue;
+pub mod session;
+pub mod simulate;
+
+use crate::config::Environment;
+use crate::daemon::{self, Role};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use output::Failed;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a command ends with; documented in the help, below.
+pub mod exit {
+    /// Done.
+    pub const OK: u8 = 0;
+    /// What was asked for did not succeed: a run failed, the configuration has errors.
+    pub const FAILED: u8 = 1;
+    /// The command line cannot be understood (clap's).
+    pub const USAGE: u8 = 2;
+    /// There is no such deployment, run, delivery, release or entry.
+    pub const NOT_FOUND: u8 = 3;
+    /// The database, the daemon or the disk cannot be used now; the same command may succeed later.
+    pub const UNAVAILABLE: u8 = 4;
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  durhack-deployer demo                       see the whole way of a push, with nothing to configure
+  durhack-deployer config check               is the configuration right?
+  durhack-deployer serve                      receive pushes and deploy them
+  durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
+  durhack-deployer status                     what is live, what is going on
+  durhack-deployer logs web -f                watch the newest run
+  durhack-deployer rollback web               back to the release before the live one
+
+Exit codes: 0 done; 1 it did not succeed; 2 usage; 3 no such thing; 4 database or daemon unavailable, try again.";
+
+/// A push to a branch becomes a running release on a plain Linux host.
+#[derive(Debug, Parser)]
+#[command(name = "durhack-deployer", version, about, after_help = AFTER_HELP, propagate_version = true)]
+pub struct Cli {
+    /// Directory of the configuration's layers [default: ./config, then /etc/durhack-deployer]
+    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// How much the log says: error, warn, info, debug, trace, or a tracing filter
+    #[arg(long, global = true, value_name = "LEVEL", env = "DEPLOYER_LOG")]
+    pub log: Option<String>,
+    /// What is to be done
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands, in the order in which one meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole way of a push in a temporary directory: three pushes, two releases, one failure
+    Demo(DemoArguments),
+    /// Receive pushes and deploy them, in one process
+    Serve,
+    /// Receive pushes only; `work` deploys them
+    Listen,
+    /// Deploy what `listen` has received
+    Work,
+    /// Deploy a branch's head, or one commit, and wait for the end
+    Deploy(DeployArguments),
+    /// Go back to the release before the live one, or to a named one, and wait for the end
+    Rollback(RollbackArguments),
+    /// Stop a run, and wait until nothing of it is left
+    Cancel(CancelArguments),
+    /// What is live, what is running, what waits
+    Status(JsonArguments),
+    /// The latest runs
+    Runs(RunsArguments),
+    /// One run, step by step
+    Run(RunArguments),
+    /// What a run's commands printed; for a deployment, its newest run's
+    Logs(LogsArguments),
+    /// The latest deliveries and what became of them
+    Deliveries(DeliveriesArguments),
+    /// What became of one delivery, and why
+    Explain(ExplainArguments),
+    /// What a deploy would do now; nothing is done
+    Plan(PlanArguments),
+    /// What waits in the spools, and what was set aside
+    Queue(QueueArguments),
+    /// Send the running daemon what GitHub would send
+    Simulate(SimulateArguments),
+    /// Look at the configuration
+    Config(ConfigArguments),
+    /// Bring the database's schema up or down
+    Migrate(MigrateArguments),
+    /// Print the completion script of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+    /// Write the generated documents below a directory
+    #[command(name = "__generate", hide = true)]
+    Generate {
+        /// The repository's root
+        directory: PathBuf,
+    },
+}
+
+/// `--json`
+#[derive(Debug, Args)]
+pub struct JsonArguments {
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Go on serving at the end, and keep the directory
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `deploy`
+#[derive(Debug, Args)]
+pub struct DeployArguments {
+    /// The deployment
+    pub slug: String,
+    /// This commit instead of the branch's head (whole id)
+    #[arg(long, value_name = "ID")]
+    pub commit: Option<String>,
+    /// Also where the commit is live already
+    #[arg(long)]
+    pub force: bool,
+    /// Do not wait for the end (needs a running daemon)
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `rollback`
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// The deployment
+    pub slug: String,
+    /// Release name, or the beginning of its commit id
+    #[arg(long, value_name = "RELEASE")]
+    pub to: Option<String>,
+    /// Do not wait for the end (needs a running daemon)
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `cancel`
+#[derive(Debug, Args)]
+pub struct CancelArguments {
+    /// A deployment, or a run's id or its beginning
+    pub what: String,
+}
+
+/// `runs`
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// Only of this deployment
+    pub slug: Option<String>,
+    /// At most so many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    pub limit: u32,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The run's id, or its beginning
+    pub id: String,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct LogsArguments {
+    /// A deployment, or a run's id or its beginning
+    pub what: String,
+    /// Go on while the run does
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// `deliveries`
+#[derive(Debug, Args)]
+pub struct DeliveriesArguments {
+    /// At most so many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    pub limit: u32,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// The delivery's GUID, as GitHub's hook page shows it
+    pub delivery: String,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// The deployment
+    pub slug: String,
+    /// This commit instead of the branch's head (whole id)
+    #[arg(long, value_name = "ID")]
+    pub commit: Option<String>,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `queue`
+#[derive(Debug, Args)]
+pub struct QueueArguments {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Option<QueueCommand>,
+    /// For machines
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// `queue ...`
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// What waits, what is worked on, what was set aside and why
+    List,
+    /// Put an entry that was set aside back into its queue
+    Retry {
+        /// Its name, as `queue list` shows it
+        entry: String,
+    },
+    /// Remove an entry that waits or was set aside
+    Drop {
+        /// Its name, as `queue list` shows it
+        entry: String,
+    },
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+pub struct SimulateArguments {
+    /// What to send
+    #[command(subcommand)]
+    pub command: SimulateCommand,
+}
+
+/// `simulate ...`
+#[derive(Debug, Subcommand)]
+pub enum SimulateCommand {
+    /// A push of the branch's head, signed with the configured secret
+    Push {
+        /// The deployment
+        slug: String,
+        /// Where the daemon listens [default: as the running daemon says]
+        #[arg(long)]
+        url: Option<String>,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `config`
+#[derive(Debug, Args)]
+pub struct ConfigArguments {
+    /// What to do
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// `config ...`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what is wrong, with file, line and column
+    Check(JsonArguments),
+    /// Show what is in force, and where each value comes from; secrets are hidden
+    Show(JsonArguments),
+    /// Print the JSON Schema, for editors
+    Schema,
+    /// Print the reference of all keys
+    Reference,
+}
+
+/// `migrate`
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    /// What to do
+    #[command(subcommand)]
+    pub command: MigrateCommand,
+}
+
+/// `migrate ...`
+#[derive(Debug, Subcommand)]
+pub enum MigrateCommand {
+    /// Apply what is missing
+    Up,
+    /// Say what is applied
+    Status(JsonArguments),
+    /// Take the latest migrations back; their data is gone
+    Down {
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        steps: u32,
+    },
+}
+
+/// The whole program, behind the leash.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::of_process();
+    output::start_logging(&cli, &environment);
+    // A daemon needs few threads: its work is waiting. The blocking ones write spool entries.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(32)
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(Box::pin(dispatch(cli, environment))),
+        Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
+    };
+    match result {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(failed) => {
+            failed.print();
+            ExitCode::from(failed.code)
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
+    let directory = cli.config.as_deref();
+    let session = || session::Session::open(directory, &environment);
+    match cli.command {
+        Command::Demo(arguments) => demo::run(&arguments, &environment).await,
+        Command::Serve => serve(directory, &environment, Role::Serve).await,
+        Command::Listen => serve(directory, &environment, Role::Listen).await,
+        Command::Work => serve(directory, &environment, Role::Work).await,
+        Command::Deploy(arguments) => deploy::deploy(&session().await?, &arguments).await,
+        Command::Rollback(arguments) => deploy::rollback(&session().await?, &arguments).await,
+        Command::Cancel(arguments) => deploy::cancel(&session().await?, &arguments).await,
+        Command::Status(arguments) => inspect::status(&session().await?, arguments.json).await,
+        Command::Runs(arguments) => inspect::runs(&session().await?, &arguments).await,
+        Command::Run(arguments) => inspect::run(&session().await?, &arguments).await,
+        Command::Logs(arguments) => inspect::logs(&session().await?, &arguments).await,
+        Command::Deliveries(arguments) => inspect::deliveries(&session().await?, &arguments).await,
+        Command::Explain(arguments) => inspect::explain(&session().await?, &arguments).await,
+        Command::Plan(arguments) => deploy::plan(&session().await?, &arguments).await,
+        Command::Queue(arguments) => queue::run(&session().await?, &arguments),
+        Command::Simulate(SimulateArguments { command: SimulateCommand::Push { slug, url, json } }) => {
+            simulate::push(&session().await?, &slug, url, json).await
+        }
+        Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
+        Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
+        Command::Generate { directory } => generate::all(&directory),
+    }
+}
+
+async fn serve(directory: Option<&std::path::Path>, environment: &Environment, role: Role) -> Result<(), Failed> {
+    let loaded = session::load(directory, environment)?;
+    daemon::run(loaded.config, environment, role).await.map_err(Failed::unavailable)
+}
+
+/// The command line as clap knows it; for man page and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,89 @@
+//! `config` and `migrate`.
+
+use super::output::{self, Failed, GREEN, table};
+use super::{ConfigCommand, MigrateCommand, session};
+use crate::config::{self, Environment, reference};
+use crate::record::store::Store;
+use serde_json::json;
+use std::path::Path;
+
+/// `config`
+pub fn run(directory: Option<&Path>, environment: &Environment, command: &ConfigCommand) -> Result<(), Failed> {
+    match command {
+        ConfigCommand::Check(arguments) => check(directory, environment, arguments.json),
+        ConfigCommand::Show(arguments) => show(directory, environment, arguments.json),
+        ConfigCommand::Schema => {
+            output::json(&reference::json_schema());
+            Ok(())
+        }
+        ConfigCommand::Reference => {
+            print!("{}", reference::reference_markdown());
+            Ok(())
+        }
+    }
+}
+
+fn check(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
+    let (problems, summary) = match config::load(directory, environment) {
+        Ok(loaded) => {
+            let count = loaded.config.deployments.len();
+            (loaded.problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
+        }
+        Err(problems) => (problems, None),
+    };
+    if as_json {
+        output::json(&json!({ "ok": !problems.has_errors(), "problems": problems }));
+    } else {
+        problems.print();
+    }
+    if problems.has_errors() {
+        return Err(Failed::silent());
+    }
+    if let (false, Some(summary)) = (as_json, summary) {
+        anstream::println!("{GREEN}the configuration is right{GREEN:#}: {summary}");
+    }
+    Ok(())
+}
+
+fn show(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
+    let loaded = session::load(directory, environment)?;
+    if as_json {
+        output::json(&loaded.merged.show());
+    } else {
+        anstream::print!("{}", loaded.merged.render());
+    }
+    Ok(())
+}
+
+/// `migrate`
+pub async fn migrate(directory: Option<&Path>, environment: &Environment, command: &MigrateCommand) -> Result<(), Failed> {
+    let loaded = session::load(directory, environment)?;
+    crate::daemon::prepare_state_directory(&loaded.config.state_directory)?;
+    let store = Store::open(loaded.config.database_url.expose())?;
+    match command {
+        MigrateCommand::Up => {
+            store.migrate().await?;
+            println!("the schema is up to date");
+        }
+        MigrateCommand::Down { steps } => {
+            store.migrate_down(*steps).await?;
+            println!("took {steps} back");
+        }
+        MigrateCommand::Status(arguments) => {
+            let status = store.migration_status().await?;
+            if arguments.json {
+                output::json(&status);
+                return Ok(());
+            }
+            let rows: Vec<Vec<String>> = status
+                .iter()
+                .map(|migration| {
+                    let state = if migration.applied { "applied" } else { "missing" };
+                    vec![migration.version.to_string(), migration.name.clone(), state.to_owned()]
+                })
+                .collect();
+            table(&["VERSION", "MIGRATION", "STATE"], &rows, None);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! `deploy`, `rollback`, `cancel`, `plan`: what an operator asks of one deployment.
+//!
+//! A wish is an entry in the deployment's spool like any push; a running daemon takes it up. Where none runs, this process
+//! does the same work itself, under the same lock. So both ways are one, and never at the same time.
+
+use super::output::{self, BOLD, DIM, Failed};
+use super::session::Session;
+use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow};
+use crate::config::Deployment;
+use crate::daemon;
+use crate::deploy::worker::Worker;
+use crate::entry::{Request, Source, request_entry};
+use crate::names::CommitId;
+use crate::record::store::{Run, RunState};
+use anyhow::{Context, anyhow};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often the record is looked at for a run to begin or end.
+const POLL: Duration = Duration::from_millis(100);
+
+/// `deploy`
+pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
+    let deployment = session.deployment(&arguments.slug)?;
+    let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
+    let request = Request { commit, release: None, force: arguments.force };
+    ask(session, deployment, "deploy", &request, arguments.no_wait).await
+}
+
+/// `rollback`
+pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
+    let deployment = session.deployment(&arguments.slug)?;
+    let request = Request { release: arguments.to.clone(), ..Request::default() };
+    ask(session, deployment, "rollback", &request, arguments.no_wait).await
+}
+
+fn parse_commit(text: &str) -> Result<CommitId, Failed> {
+    CommitId::parse(text).map_err(|error| Failed::failed(error).hint("write the whole id: `git rev-parse HEAD` prints it"))
+}
+
+async fn ask(session: &Session, deployment: &Deployment, event: &str, request: &Request, no_wait: bool) -> Result<(), Failed> {
+    let state_directory = &session.config().state_directory;
+    let alone = daemon::try_work_lock(state_directory)?;
+    if no_wait && alone.is_some() {
+        return Err(Failed::unavailable(anyhow!("no daemon is running that could do it")).hint("leave --no-wait away, or start `durhack-deployer serve`"));
+    }
+    if !deployment.enabled && alone.is_none() {
+        return Err(Failed::failed(anyhow!("{} is disabled in the configuration", deployment.slug)).hint("set `enabled = true`, and restart the daemon"));
+    }
+    let who = session.operator();
+    let (header, bytes) = request_entry(event, Source::Operator, who, request);
+    let spool = daemon::open_spool(session.config(), deployment.slug.as_str())?;
+    let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
+    let entry = appended.name().as_str().to_owned();
+    if no_wait {
+        println!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
+        return Ok(());
+    }
+    let run = if alone.is_some() {
+        do_it_here(session, deployment, spool, &entry).await?
+    } else {
+        println!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
+        watch(session, deployment, &entry).await?
+    };
+    match run.state {
+        RunState::Succeeded | RunState::Skipped => Ok(()),
+        _ => Err(Failed::silent()),
+    }
+}
+
+/// Waits for the entry's run to begin, then shows it to its end. A run that was taken back is tried again: wait for that.
+async fn watch(session: &Session, deployment: &Deployment, entry: &str) -> Result<Run, Failed> {
+    let mut shown = 0;
+    loop {
+        let runs = session.store().runs_for_entry(&deployment.slug, entry).await?;
+        if let Some(run) = runs.get(shown) {
+            shown += 1;
+            let run = follow::to_the_end(session.store(), &session.host.logs(), &run.id).await?;
+            if run.state != RunState::Undone {
+                return Ok(run);
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Without a daemon: this process is the worker, until the deployment's spool is empty. Ctrl-C takes the run back.
+async fn do_it_here(session: &Session, deployment: &Deployment, spool: spool::Spool, entry: &str) -> Result<Run, Failed> {
+    spool.recover().context("cannot recover the spool")?;
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    let worker = Worker {
+        host: session.host.clone(),
+        deployment: deployment.clone(),
+        spool,
+        stop: stop.clone(),
+        abort: abort.clone(),
+    };
+    let work = async {
+        tokio::select! {
+            biased;
+            result = worker.drain() => result,
+            () = interrupted(&stop, &abort) => Ok(()),
+        }
+    };
+    let shown = watch(session, deployment, entry);
+    tokio::pin!(work, shown);
+    let mut done = false;
+    let run = loop {
+        tokio::select! {
+            result = &mut work, if !done => {
+                result?;
+                done = true;
+                if stop.is_cancelled() {
+                    return Err(Failed::failed(anyhow!("interrupted; what had been done was taken back")));
+                }
+            }
+            run = &mut shown => break run?,
+        }
+    };
+    if !done {
+        work.await?;
+    }
+    Ok(run)
+}
+
+/// Ctrl-C: no further work, and what is in progress is taken back. Never returns: the worker ends by itself.
+async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
+    let _ = tokio::signal::ctrl_c().await;
+    eprintln!("interrupted: taking back what was done");
+    stop.cancel();
+    abort.cancel();
+    std::future::pending::<()>().await;
+}
+
+/// `cancel`
+pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<(), Failed> {
+    let run = session.run_of(&arguments.what).await?;
+    if run.state.is_final() {
+        return Err(Failed::failed(anyhow!("run {} has {} already", run.id, run.state.as_str())));
+    }
+    let directory = session.config().state_directory.join("cancel");
+    fs_err::create_dir_all(&directory).context("cannot ask for it")?;
+    fs_err::write(directory.join(&run.id), session.operator()).context("cannot ask for it")?;
+    println!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
+    loop {
+        let now = session.run(&run.id).await?;
+        if now.state.is_final() {
+            follow::show_end(&now);
+            return if now.state == RunState::Cancelled { Ok(()) } else { Err(Failed::silent()) };
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// `plan`
+pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
+    let deployment = session.deployment(&arguments.slug)?;
+    let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
+    let preview = crate::deploy::preview::preview(&session.host, deployment, commit.as_ref()).await?;
+    if arguments.json {
+        output::json(&preview);
+        return Ok(());
+    }
+    let live = preview.live.as_ref().map_or_else(|| "nothing".to_owned(), |live| live.short().to_owned());
+    println!("{}: {live} is live; {} would be deployed ({})", deployment.slug, preview.commit.short(), preview.message);
+    if let Some(reason) = &preview.nothing_to_do {
+        println!("nothing would be done: {reason}");
+        return Ok(());
+    }
+    if let Some(changed) = &preview.changed_paths {
+        println!("{} changed paths", changed.len());
+    }
+    for (number, step) in preview.steps.iter().enumerate() {
+        anstream::println!("{:>3}  {BOLD}{:<8}{BOLD:#} {:<16} {}", number + 1, step.phase.as_str(), step.name, step.action.shown());
+        for undo in &step.undo {
+            anstream::println!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
+        }
+    }
+    for command in &preview.on_failure {
+        anstream::println!("     {DIM}on failure: {}{DIM:#}", command.line.shown());
+    }
+    Ok(())
+}
+

@@ -1,0 +1,53 @@
+//! A run, watched: its steps and what they print, as they come.
+
+use super::output::{BOLD, DIM, GREEN, RED, YELLOW, duration};
+use crate::record::run_log::{LineKind, RunLogReader};
+use crate::record::store::{Run, RunState, Store, StoreError};
+use std::path::Path;
+use std::time::Duration;
+
+/// How often the log and the record are looked at.
+const POLL: Duration = Duration::from_millis(150);
+
+/// Shows a run's log until the run has ended, then its end. Returns the run as it ended.
+pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run, StoreError> {
+    let mut reader = RunLogReader::open(logs, id);
+    loop {
+        let run = store.run(id).await?;
+        let ended = run.filter(|run| run.state.is_final());
+        show_new(&mut reader);
+        if let Some(run) = ended {
+            show_end(&run);
+            return Ok(run);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Shows what is in the log now.
+pub fn show_new(reader: &mut RunLogReader) {
+    let Ok(lines) = reader.read_new() else { return };
+    for line in lines {
+        let text = line.rendered();
+        match line.kind {
+            LineKind::Note => anstream::println!("{BOLD}> {text}{BOLD:#}"),
+            LineKind::Output => anstream::println!("{DIM}  |{DIM:#} {text}"),
+            LineKind::Error => anstream::println!("{YELLOW}  |{YELLOW:#} {text}"),
+        }
+    }
+}
+
+/// One line that says how a run ended.
+pub fn show_end(run: &Run) {
+    let took = run.ended_at_ms.zip(run.started_at_ms).map(|(end, start)| duration(end - start)).unwrap_or_default();
+    let commit = run.commit_id.as_ref().map_or("-", |commit| commit.short());
+    let cause = run.cause.as_deref().unwrap_or_default();
+    match run.state {
+        RunState::Succeeded => anstream::println!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment),
+        RunState::Skipped => anstream::println!("{} has nothing to do: {cause}", run.deployment),
+        state => anstream::println!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str()),
+    }
+    if let Some(summary) = &run.summary {
+        anstream::println!("  {summary}");
+    }
+}

@@ -1,0 +1,65 @@
+//! What is generated from the program itself: completions, man page, and the documents that lie in the repository.
+
+use super::output::Failed;
+use crate::config::reference;
+use anyhow::Context;
+use clap_complete::Shell;
+use std::fmt::Write as _;
+use std::path::Path;
+
+const NAME: &str = "durhack-deployer";
+
+/// `completions`
+pub fn completions(shell: Shell) -> Result<(), Failed> {
+    clap_complete::generate(shell, &mut super::command(), NAME, &mut std::io::stdout());
+    Ok(())
+}
+
+/// `man`
+pub fn man() -> Result<(), Failed> {
+    clap_mangen::Man::new(super::command()).render(&mut std::io::stdout()).context("cannot print the man page")?;
+    Ok(())
+}
+
+/// `__generate`: everything that is generated and committed.
+pub fn all(root: &Path) -> Result<(), Failed> {
+    let write = |path: &str, text: &str| -> anyhow::Result<()> {
+        let path = root.join(path);
+        fs_err::create_dir_all(path.parent().unwrap_or(root))?;
+        Ok(fs_err::write(path, text)?)
+    };
+    write("docs/configuration.md", &reference::reference_markdown())?;
+    let schema = serde_json::to_string_pretty(&reference::json_schema()).context("the schema serialises")?;
+    write("docs/configuration.schema.json", &format!("{schema}\n"))?;
+    write("docs/cli.md", &command_line_reference())?;
+    let mut page = Vec::new();
+    clap_mangen::Man::new(super::command()).render(&mut page).context("cannot make the man page")?;
+    write("packaging/man/durhack-deployer.1", &String::from_utf8_lossy(&page))?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut super::command(), NAME, &mut script);
+        let file = format!("packaging/completions/{NAME}.{shell}");
+        write(&file, &String::from_utf8_lossy(&script))?;
+    }
+    Ok(())
+}
+
+/// Every subcommand's help, in one document.
+fn command_line_reference() -> String {
+    let mut text = String::from("# Command line\n\nGenerated from the program by `cargo xtask generate`.\n");
+    let mut root = super::command().term_width(100);
+    root.build();
+    append(&mut text, &mut root);
+    text
+}
+
+fn append(text: &mut String, command: &mut clap::Command) {
+    let name = command.get_bin_name().unwrap_or(NAME).to_owned();
+    let help = command.render_help().to_string();
+    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let _ = write!(text, "\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end());
+    let visible = |command: &&mut clap::Command| !command.is_hide_set() && command.get_name() != "help";
+    for subcommand in command.get_subcommands_mut().filter(visible) {
+        append(text, subcommand);
+    }
+}

@@ -1,0 +1,245 @@
+//! `status`, `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
+
+use super::output::{self, BOLD, DIM, Failed, RED, duration, style_of, table};
+use super::session::Session;
+use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
+use crate::clock::{now_ms, readable_utc};
+use crate::daemon;
+use crate::names::DeliveryId;
+use crate::record::run_log::RunLogReader;
+use crate::record::store::{Direction, Run};
+use serde_json::{Value, json};
+
+/// A run as machines see it.
+fn run_json(run: &Run) -> Value {
+    json!({
+        "id": run.id, "deployment": run.deployment, "repository": run.repository, "branch": run.branch,
+        "commit": run.commit_id, "previous_commit": run.previous_commit, "attempt": run.attempt,
+        "trigger": run.trigger, "requested_by": run.requested_by, "state": run.state, "cause": run.cause,
+        "summary": run.summary, "release": run.release, "delivery": run.delivery_id,
+        "created_at_ms": run.created_at_ms, "started_at_ms": run.started_at_ms, "ended_at_ms": run.ended_at_ms,
+    })
+}
+
+/// `status`
+pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
+    let config = session.config();
+    let running = daemon::try_work_lock(&config.state_directory)?.is_none();
+    let mut deployments = Vec::new();
+    for deployment in config.deployments.values() {
+        let slug = &deployment.slug;
+        let live = session.store().live_release(slug).await?;
+        let last = session.store().last_run(slug).await?;
+        let spool = daemon::open_spool(config, slug.as_str())?;
+        let queued = spool.ready().map_or(0, |ready| ready.len());
+        deployments.push(json!({
+            "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
+            "live": live.map(|live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms })),
+            "last_run": last.as_ref().map(run_json), "queued": queued,
+        }));
+    }
+    let main = daemon::open_spool(config, "main")?;
+    let waiting = main.ready().map_or(0, |ready| ready.len());
+    let set_aside = main.bad().map_or(0, |bad| bad.len());
+    let unsent = session.store().outbox_pending_count().await?;
+    let refused = session.store().outbox_refused_recent(5).await?;
+    let status = json!({
+        "instance": config.instance, "daemon": running, "deliveries_waiting": waiting, "deliveries_set_aside": set_aside,
+        "statuses_unsent": unsent, "statuses_refused": refused, "deployments": deployments,
+    });
+    if as_json {
+        output::json(&status);
+        return Ok(());
+    }
+    show_status(&status);
+    Ok(())
+}
+
+fn show_status(status: &Value) {
+    let daemon = if status["daemon"] == true { "running" } else { "not running" };
+    println!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
+    for (key, what) in [
+        ("deliveries_waiting", "deliveries wait to be looked at"),
+        ("deliveries_set_aside", "deliveries were set aside: `durhack-deployer queue`"),
+        ("statuses_unsent", "commit statuses are not sent yet"),
+    ] {
+        if status[key].as_u64().unwrap_or(0) > 0 {
+            println!("{} {what}", status[key]);
+        }
+    }
+    for refused in status["statuses_refused"].as_array().into_iter().flatten() {
+        anstream::println!("{RED}GitHub refused a status{RED:#} of {}: {}", refused["repository"].as_str().unwrap_or("?"), refused["reason"].as_str().unwrap_or("?"));
+    }
+    let text = |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
+    let rows: Vec<Vec<String>> = status["deployments"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|deployment| {
+            let last = &deployment["last_run"];
+            let state = if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"], 20) };
+            vec![
+                text(&deployment["slug"], 63),
+                text(&deployment["live"]["commit"], 7),
+                deployment["live"]["since_ms"].as_i64().map_or("-".into(), readable_utc),
+                state,
+                last["ended_at_ms"].as_i64().or(last["started_at_ms"].as_i64()).map_or("-".into(), readable_utc),
+                deployment["queued"].to_string(),
+                text(&last["cause"], 80),
+            ]
+        })
+        .collect();
+    table(&["DEPLOYMENT", "LIVE", "SINCE (UTC)", "LAST RUN", "AT (UTC)", "WAITING", "CAUSE"], &rows, Some(3));
+}
+
+/// `runs`
+pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Failed> {
+    let slug = match &arguments.slug {
+        Some(slug) => Some(session.deployment(slug)?.slug.clone()),
+        None => None,
+    };
+    let runs = session.store().runs(slug.as_ref(), None, i64::from(arguments.limit)).await?;
+    if arguments.json {
+        output::json(&runs.iter().map(run_json).collect::<Vec<_>>());
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = runs
+        .iter()
+        .map(|run| {
+            vec![
+                run.id.clone(),
+                run.deployment.to_string(),
+                run.commit_id.as_ref().map_or("-".into(), |commit| commit.short().to_owned()),
+                run.state.as_str().to_owned(),
+                readable_utc(run.created_at_ms),
+                run.started_at_ms.map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
+                run.cause.clone().unwrap_or_default().chars().take(80).collect(),
+            ]
+        })
+        .collect();
+    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE"], &rows, Some(3));
+    Ok(())
+}
+
+/// `run`
+pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Failed> {
+    let run = session.run_of(&arguments.id).await?;
+    let steps = session.store().steps(&run.id).await?;
+    if arguments.json {
+        output::json(&json!({ "run": run_json(&run), "steps": steps }));
+        return Ok(());
+    }
+    let state = run.state.as_str();
+    let style = style_of(state);
+    anstream::println!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
+    println!("  commit   {}", run.commit_id.as_ref().map_or("-", |commit| commit.as_str()));
+    println!("  trigger  {} ({})", run.trigger.as_str(), run.requested_by);
+    if let Some(delivery) = &run.delivery_id {
+        println!("  delivery {delivery}");
+    }
+    if let Some(release) = &run.release {
+        println!("  release  {release}");
+    }
+    if let Some(cause) = &run.cause {
+        anstream::println!("  {RED}cause{RED:#}    {cause}");
+    }
+    if let Some(summary) = &run.summary {
+        println!("  note     {summary}");
+    }
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .map(|step| {
+            let undo = if step.direction == Direction::Undo { "undo " } else { "" };
+            vec![
+                step.number.to_string(),
+                format!("{undo}{}", step.phase.as_str()),
+                step.name.clone(),
+                step.state.as_str().to_owned(),
+                step.ended_at_ms.map_or("-".into(), |end| duration(end - step.started_at_ms)),
+                step.command.clone().unwrap_or_default().chars().take(100).collect(),
+            ]
+        })
+        .collect();
+    table(&["STEP", "PHASE", "NAME", "STATE", "TOOK", "WHAT"], &rows, Some(3));
+    anstream::println!("{DIM}durhack-deployer logs {} shows what they printed{DIM:#}", run.id);
+    Ok(())
+}
+
+/// `logs`
+pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Failed> {
+    let run = session.run_of(&arguments.what).await?;
+    let logs = session.host.logs();
+    if arguments.follow && !run.state.is_final() {
+        follow::to_the_end(session.store(), &logs, &run.id).await?;
+        return Ok(());
+    }
+    follow::show_new(&mut RunLogReader::open(&logs, &run.id));
+    if run.state.is_final() {
+        follow::show_end(&run);
+    }
+    Ok(())
+}
+
+/// `deliveries`
+pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> Result<(), Failed> {
+    let deliveries = session.store().deliveries(i64::from(arguments.limit)).await?;
+    let mut shown = Vec::new();
+    for delivery in &deliveries {
+        shown.push((delivery, session.store().verdicts(&delivery.id).await?));
+    }
+    if arguments.json {
+        let all: Vec<Value> = shown.iter().map(|(delivery, verdicts)| json!({ "delivery": delivery, "verdicts": verdicts })).collect();
+        output::json(&all);
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = shown
+        .iter()
+        .flat_map(|(delivery, verdicts)| {
+            verdicts.iter().map(|verdict| {
+                vec![
+                    delivery.id.to_string(),
+                    readable_utc(delivery.received_at_ms),
+                    delivery.event.clone(),
+                    verdict.deployment.clone().unwrap_or_else(|| "-".into()),
+                    verdict.code.as_str().to_owned(),
+                    verdict.sentence.chars().take(80).collect(),
+                ]
+            })
+        })
+        .collect();
+    table(&["DELIVERY", "RECEIVED (UTC)", "EVENT", "DEPLOYMENT", "VERDICT", "WHY"], &rows, Some(4));
+    Ok(())
+}
+
+/// `explain`
+pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<(), Failed> {
+    let unknown = || {
+        Failed::not_found(format!("no delivery {:?} has been dispatched", arguments.delivery))
+            .hint("`durhack-deployer deliveries` lists those that were; `durhack-deployer queue` those that wait")
+    };
+    let id = DeliveryId::parse(&arguments.delivery.to_ascii_lowercase()).map_err(|_| unknown())?;
+    let delivery = session.store().delivery(&id).await?.ok_or_else(unknown)?;
+    let verdicts = session.store().verdicts(&id).await?;
+    if arguments.json {
+        output::json(&json!({ "delivery": delivery, "verdicts": verdicts }));
+        return Ok(());
+    }
+    println!("delivery {id}: {} received {} UTC from {}", delivery.event, readable_utc(delivery.received_at_ms), delivery.remote_address);
+    if let Some(repository) = &delivery.repository {
+        let commit = delivery.commit_id.as_ref().map_or("-", |commit| commit.short());
+        println!("  {repository} {} {commit}", delivery.git_ref.as_deref().unwrap_or_default());
+    }
+    if delivery.redeliveries > 0 {
+        println!("  delivered again {} times", delivery.redeliveries);
+    }
+    for verdict in verdicts {
+        let code = verdict.code.as_str();
+        let style = style_of(code);
+        let deployment = verdict.deployment.as_deref().unwrap_or("no deployment");
+        anstream::println!("  {deployment}: {style}{code}{style:#}: {}", verdict.sentence);
+        if let Some(run) = &verdict.run_id {
+            anstream::println!("    {DIM}durhack-deployer run {run}{DIM:#}");
+        }
+    }
+    Ok(())
+}

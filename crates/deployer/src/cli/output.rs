@@ -1,0 +1,148 @@
+//! What people see: errors with their causes and what to do, tables, colour only on a terminal, and the log.
+
+use super::{Cli, Command, exit};
+use crate::config::Environment;
+use anstyle::{AnsiColor, Style};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// Why a command did not succeed, and with which exit code it ends.
+#[derive(Debug)]
+pub struct Failed {
+    /// See [`exit`].
+    pub code: u8,
+    error: Option<anyhow::Error>,
+    hint: Option<String>,
+}
+
+impl Failed {
+    /// What was asked for did not succeed.
+    pub fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: exit::FAILED, error: Some(error.into()), hint: None }
+    }
+
+    /// Something cannot be used now.
+    pub fn unavailable(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: exit::UNAVAILABLE, error: Some(error.into()), hint: None }
+    }
+
+    /// There is no such thing.
+    pub fn not_found(message: String) -> Self {
+        Self { code: exit::NOT_FOUND, error: Some(anyhow::anyhow!(message)), hint: None }
+    }
+
+    /// Everything has been said already.
+    pub fn silent() -> Self {
+        Self { code: exit::FAILED, error: None, hint: None }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// error, caused by, hint.
+    pub fn print(&self) {
+        let Some(error) = &self.error else { return };
+        anstream::eprintln!("{RED}error{RED:#}: {error}");
+        for cause in error.chain().skip(1) {
+            anstream::eprintln!("  caused by: {cause}");
+        }
+        if let Some(hint) = &self.hint {
+            anstream::eprintln!("  hint: {hint}");
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Self {
+        let away = crate::deploy::worker::is_database_away(&error);
+        if away { Self::unavailable(error) } else { Self::failed(error) }
+    }
+}
+
+impl From<crate::record::store::StoreError> for Failed {
+    fn from(error: crate::record::store::StoreError) -> Self {
+        Self::from(anyhow::Error::from(error))
+    }
+}
+
+/// What went wrong.
+pub const RED: Style = AnsiColor::Red.on_default().bold();
+/// What went well.
+pub const GREEN: Style = AnsiColor::Green.on_default();
+/// What is under way, or deserves a look.
+pub const YELLOW: Style = AnsiColor::Yellow.on_default();
+/// What matters less.
+pub const DIM: Style = Style::new().dimmed();
+/// What matters more.
+pub const BOLD: Style = Style::new().bold();
+
+/// The colour of a state or a verdict.
+pub fn style_of(state: &str) -> Style {
+    match state {
+        "succeeded" | "deployed" | "already-live" | "live" => GREEN,
+        "failed" | "malformed" => RED,
+        "running" | "queued" | "started" | "undone" | "unknown" => YELLOW,
+        _ => DIM,
+    }
+}
+
+/// Prints a value for machines.
+pub fn json(value: &impl serde::Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("our own types serialise");
+    anstream::println!("{text}");
+}
+
+/// Prints rows under a heading, each column as wide as its widest cell. `styled` is the column whose text names a state.
+pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
+    let widths: Vec<usize> = heading
+        .iter()
+        .enumerate()
+        .map(|(column, title)| rows.iter().map(|row| row[column].chars().count()).chain([title.len()]).max().unwrap_or(0))
+        .collect();
+    let line = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
+    let titles = heading.iter().zip(&widths).map(|(title, width)| format!("{title:<width$}"));
+    anstream::println!("{DIM}{}{DIM:#}", line(titles.collect()));
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            let padded = format!("{cell:<width$}");
+            match styled {
+                Some(styled) if styled == column => {
+                    let style = style_of(cell);
+                    format!("{style}{padded}{style:#}")
+                }
+                _ => padded,
+            }
+        });
+        anstream::println!("{}", line(cells.collect()));
+    }
+}
+
+/// A duration for people.
+pub fn duration(milliseconds: i64) -> String {
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        1_000..60_000 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1000 % 60),
+        _ => format!("{} h {} min", milliseconds / 3_600_000, milliseconds / 60_000 % 60),
+    }
+}
+
+/// The log: to standard error; as JSON where `DEPLOYER_LOG_FORMAT=json`; a daemon says more than a command.
+pub fn start_logging(cli: &Cli, environment: &Environment) {
+    let daemon = matches!(cli.command, Command::Serve | Command::Listen | Command::Work);
+    let level = cli.log.clone().unwrap_or_else(|| if daemon { "info".into() } else { "warn".into() });
+    let filter = EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,reqwest=warn")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if environment.get("DEPLOYER_LOG_FORMAT").is_some_and(|format| format == "json") {
+        builder.json().init();
+    } else if terminal {
+        builder.init();
+    } else {
+        builder.with_ansi(false).init();
+    }
+}

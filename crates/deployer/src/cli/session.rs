@@ -1,0 +1,75 @@
+//! What every command but `serve` begins with: the configuration, and the record.
+
+use super::output::Failed;
+use crate::config::{self, Config, Deployment, Environment, Loaded};
+use crate::daemon;
+use crate::deploy::Host;
+use crate::names::Slug;
+use crate::record::store::{self, Store};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The configuration, the record, and what runs are made of.
+pub struct Session {
+    /// Everything that deployments stand on.
+    pub host: Host,
+}
+
+/// Reads the configuration. What is wrong with single deployments is said, and they are left out.
+pub fn load(directory: Option<&Path>, environment: &Environment) -> Result<Loaded, Failed> {
+    let loaded = config::load(directory, environment).map_err(|problems| {
+        problems.print();
+        Failed::failed(anyhow::anyhow!("the configuration cannot be used"))
+            .hint("`durhack-deployer config check` says the same; `config reference` lists every key")
+    })?;
+    loaded.problems.print();
+    Ok(loaded)
+}
+
+impl Session {
+    /// Opens both; the record's schema is brought up where it is behind.
+    pub async fn open(directory: Option<&Path>, environment: &Environment) -> Result<Self, Failed> {
+        let loaded = load(directory, environment)?;
+        daemon::prepare_state_directory(&loaded.config.state_directory).map_err(Failed::unavailable)?;
+        let host = daemon::host(Arc::new(loaded.config), environment)?;
+        host.store.migrate().await?;
+        Ok(Self { host })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.host.config
+    }
+
+    /// The record.
+    pub fn store(&self) -> &Store {
+        &self.host.store
+    }
+
+    /// A deployment by its name.
+    pub fn deployment(&self, slug: &str) -> Result<&Deployment, Failed> {
+        let found = Slug::parse(slug).ok().and_then(|slug| self.config().deployments.get(&slug));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.config().deployments.keys().map(Slug::as_str).collect();
+            let failed = Failed::not_found(format!("there is no deployment {slug:?}"));
+            match known.as_slice() {
+                [] => failed.hint("none is configured: `durhack-deployer config show`"),
+                known => failed.hint(format!("there are: {}", known.join(", "))),
+            }
+        })
+    }
+
+    /// A run by its id or the beginning of it.
+    pub async fn run(&self, id: &str) -> Result<store::Run, Failed> {
+        let found = self.store().run(id).await?;
+        found.ok_or_else(|| Failed::not_found(format!("there is no run {id:?}, or more than one begins so")).hint("`durhack-deployer runs` lists them"))
+    }
+
+    /// The newest run of a deployment, or a run by its id.
+    pub async fn run_of(&self, what: &str) -> Result<store::Run, Failed> {
+        let slug = Slug::parse(what).ok().filter(|slug| self.config().deployments.contains_key(slug));
+        let Some(slug) = slug else { return self.run(what).await };
+        let found = self.store().last_run(&slug).await?;
+        found.ok_or_else(|| Failed::not_found(format!("{slug} has had no run yet")).hint(format!("`durhack-deployer deploy {slug}` makes one")))
+    }
+}

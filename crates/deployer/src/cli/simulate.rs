@@ -1,0 +1,111 @@
+//! `simulate push`: what GitHub would send, signed with the configured secret, to the daemon that runs here.
+
+use super::output::{self, Failed};
+use super::session::Session;
+use crate::config::{Config, Deployment, Proxies, SourceNetworks};
+use crate::daemon::ADDRESS_FILE;
+use crate::deploy::mirror::Mirror;
+use crate::intake::signature::sign;
+use crate::names::{CommitId, DeliveryId};
+use anyhow::{Context, anyhow};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+/// The answer to a webhook.
+pub struct Answer {
+    /// The delivery's id.
+    pub delivery: DeliveryId,
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// `simulate push`
+pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: bool) -> Result<(), Failed> {
+    let deployment = session.deployment(slug)?;
+    let config = session.config();
+    let mirrors = config.state_directory.join("mirrors");
+    let mirror = Mirror::new(session.host.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url);
+    let never = CancellationToken::new();
+    let head = mirror.fetch(&deployment.branch, None, deployment.step_timeout, &never).await;
+    let head = head.map_err(|error| anyhow!(error).context("cannot ask for the branch's head"))?;
+    let url = match url {
+        Some(url) => url,
+        None => format!("{}/github-webhook", daemon_url(config)?),
+    };
+    let answer = send(config, deployment, &head.id, &url).await?;
+    if as_json {
+        output::json(&json!({ "delivery": answer.delivery, "status": answer.status, "body": answer.body }));
+    } else {
+        println!("{} {}", answer.status, answer.body);
+    }
+    if answer.status != 202 {
+        return Err(Failed::failed(anyhow!("the daemon refused the push")));
+    }
+    if !as_json {
+        println!("`durhack-deployer explain {}` says what became of it", answer.delivery);
+    }
+    Ok(())
+}
+
+/// Where the running daemon listens.
+pub fn daemon_url(config: &Config) -> Result<String, Failed> {
+    let file = config.state_directory.join(ADDRESS_FILE);
+    let address = fs_err::read_to_string(&file)
+        .map_err(|_| Failed::unavailable(anyhow!("no daemon is running here")).hint("start it with `durhack-deployer serve`"))?;
+    // What listens on every address is reached on this machine's own.
+    let address = address.trim().replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    Ok(format!("http://{address}"))
+}
+
+/// Sends a push of one commit.
+pub async fn send(config: &Config, deployment: &Deployment, commit: &CommitId, url: &str) -> anyhow::Result<Answer> {
+    let body = payload(deployment, commit);
+    let own = config.intake.repository_secrets.get(&deployment.repository).and_then(|secrets| secrets.first());
+    let secret = own.or(config.intake.secrets.first()).context("no secret is configured for this repository")?;
+    let delivery = DeliveryId::generate();
+    let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build()?;
+    let mut request = client
+        .post(url)
+        .header("content-type", "application/json")
+        .header("user-agent", "GitHub-Hookshot/simulated")
+        .header("x-github-event", "push")
+        .header("x-github-delivery", delivery.as_str())
+        .header("x-hub-signature-256", sign(secret, body.as_bytes()));
+    // As if it had come through the proxies that stand in front of the daemon.
+    if let Proxies::Hops(hops @ 1..) = config.intake.proxies {
+        request = request.header("x-forwarded-for", vec![admitted_address(config); hops].join(", "));
+    }
+    let response = request.body(body).send().await.with_context(|| format!("cannot reach {url}"))?;
+    let status = response.status().as_u16();
+    Ok(Answer { delivery, status, body: response.text().await? })
+}
+
+/// An address from which a webhook may come.
+fn admitted_address(config: &Config) -> String {
+    match &config.intake.source_networks {
+        SourceNetworks::List(networks) => networks.first().map(|network| network.addr().to_string()),
+        _ => None,
+    }
+    .unwrap_or_else(|| "140.82.112.1".to_owned())
+}
+
+/// The fields of GitHub's push payload that say something.
+fn payload(deployment: &Deployment, commit: &CommitId) -> String {
+    let repository = &deployment.repository;
+    json!({
+        "ref": format!("refs/heads/{}", deployment.branch),
+        "before": "0".repeat(40),
+        "after": commit,
+        "created": false, "deleted": false, "forced": false, "base_ref": null,
+        "compare": format!("https://github.com/{repository}/commit/{commit}"),
+        "commits": [],
+        "head_commit": { "id": commit, "message": "simulated", "timestamp": crate::clock::now().to_string() },
+        "repository": { "id": 0, "name": repository.name(), "full_name": repository, "private": true,
+            "owner": { "login": repository.owner() } },
+        "pusher": { "name": "simulated" },
+        "sender": { "login": "simulated" },
+    })
+    .to_string()
+}

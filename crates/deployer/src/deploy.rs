@@ -1,0 +1,62 @@
+//! What is done about a push: from an entry in a deployment's spool to a release that is live, or to the old one that still is.
+//!
+//! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
+//! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
+//! directories and [`mirror`] the commits, [`health`] asks whether it is alive, [`tools`] knows how programs are called, and
+//! [`execute`] calls them.
+
+pub mod execute;
+pub mod health;
+pub mod lock;
+pub mod mirror;
+pub mod order;
+pub mod outcome;
+pub mod plan;
+pub mod preview;
+pub mod recipes;
+pub mod recovery;
+pub mod release;
+pub mod run;
+pub mod situation;
+pub mod tools;
+pub mod worker;
+
+use crate::config::Config;
+use crate::record::store::Store;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What every deployment stands on.
+#[derive(Clone)]
+pub struct Host {
+    /// Everything configured.
+    pub config: Arc<Config>,
+    /// The record.
+    pub store: Store,
+    /// How programs are started.
+    pub executor: execute::Executor,
+    /// Runs at once.
+    pub slots: Arc<tokio::sync::Semaphore>,
+}
+
+impl Host {
+    /// The directory that holds the lock files.
+    pub fn locks(&self) -> PathBuf {
+        self.config.state_directory.join("locks")
+    }
+
+    /// The directory of a deployment's spool, or of the main one.
+    pub fn spool_directory(state_directory: &Path, name: &str) -> PathBuf {
+        state_directory.join("spool").join(name)
+    }
+
+    /// The directory of run logs.
+    pub fn logs(&self) -> PathBuf {
+        self.config.state_directory.join("logs")
+    }
+
+    /// Where people see a run.
+    pub fn run_url(&self, run: &str) -> String {
+        format!("{}/runs/{run}", self.config.origin)
+    }
+}

@@ -1,0 +1,178 @@
+//! Starting programs: the one door from the deployer to `supervise`.
+//!
+//! Adds to it what every program of ours gets: the clean environment with `PATH` and the configured search paths, the leash, the
+//! output limits, and (for a deployment's commands) its environment files, whose values are redacted.
+
+use super::plan::Command;
+use super::tools::Invocation;
+use crate::config::{Config, Environment, parse_env_file};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use supervise::{End, Line, OutputLimits, Outcome, Redactor, Stream};
+use tokio_util::sync::CancellationToken;
+
+/// How long a program may take between TERM and KILL.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// What one step may print: enough for the longest honest build log, not enough to fill a disk.
+const STEP_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: 16 * 1024 * 1024, line_bytes_max: 16 * 1024 };
+
+/// What git may answer: a `-z` listing of some 100,000 paths.
+const TOOL_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: 32 * 1024 * 1024, line_bytes_max: 32 * 1024 * 1024 };
+
+/// Starts programs.
+#[derive(Clone)]
+pub struct Executor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    leash: PathBuf,
+    environment: BTreeMap<OsString, OsString>,
+    redactor: Redactor,
+    secrets: Vec<String>,
+}
+
+/// What a tool of ours answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Standard output, line ends restored.
+    pub output: String,
+    /// The last line of standard error that says something.
+    pub complaint: String,
+    /// How it ended.
+    pub end: End,
+}
+
+impl Executor {
+    /// `leash` is this program itself.
+    pub fn new(leash: PathBuf, config: &Config, environment: &Environment) -> Self {
+        let secrets = config.secret_values();
+        let redactor = Redactor::new(secrets.iter().map(String::as_str));
+        let inner = Inner { leash, environment: clean_environment(config, environment), redactor, secrets };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Runs one of our tools and keeps what it prints. An end other than exit code 0 is for the caller to judge.
+    pub async fn ask(&self, invocation: &Invocation, deadline: Duration, cancel: &CancellationToken) -> Result<Answer> {
+        let mut environment = self.inner.environment.clone();
+        environment.extend(invocation.environment.clone());
+        let command = self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, self.inner.redactor.clone())?;
+        let (mut output, mut complaint) = (String::new(), String::new());
+        let outcome = supervise::run(
+            command,
+            |line: Line| match line.stream {
+                Stream::Out => {
+                    output.push_str(&line.text);
+                    output.push('\n');
+                }
+                Stream::Err if line.text.trim().is_empty() || line.text.starts_with("hint:") => {}
+                // A full disk is the cause of whatever else is said; the first `fatal:` says more than what follows it.
+                Stream::Err if complaint.contains("No space left") => {}
+                Stream::Err if complaint.starts_with("fatal:") && !line.text.contains("No space left") => {}
+                Stream::Err => complaint = line.text,
+            },
+            cancel.clone(),
+        )
+        .await?;
+        Ok(Answer { output, complaint, end: outcome.end })
+    }
+
+    /// Runs a command of a plan; every line goes to `sink`.
+    pub async fn run(
+        &self,
+        command: &Command,
+        environment: &BTreeMap<String, String>,
+        deadline: Duration,
+        sink: impl FnMut(Line) + Send,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome> {
+        let mut variables = self.inner.environment.clone();
+        let mut secrets = self.inner.secrets.clone();
+        variables.extend(environment.iter().map(|(name, value)| (name.into(), value.into())));
+        for file in &command.env_files {
+            let text = fs_err::read_to_string(file)?;
+            let entries = parse_env_file(&text).with_context(|| format!("in {}", file.display()))?;
+            secrets.extend(entries.iter().map(|(_, value)| value.clone()));
+            variables.extend(entries.into_iter().map(|(name, value)| (name.into(), value.into())));
+        }
+        variables.extend(command.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        let redactor = match command.env_files.is_empty() {
+            true => self.inner.redactor.clone(),
+            false => Redactor::new(secrets.iter().map(String::as_str)),
+        };
+        let argv: Vec<OsString> = command.line.argv().into_iter().map(OsString::from).collect();
+        let command = self.command(&argv, &command.directory, variables, deadline, STEP_OUTPUT, redactor)?;
+        Ok(supervise::run(command, sink, cancel.clone()).await?)
+    }
+
+    fn command(
+        &self,
+        argv: &[OsString],
+        directory: &Path,
+        environment: BTreeMap<OsString, OsString>,
+        deadline: Duration,
+        limits: OutputLimits,
+        redact: Redactor,
+    ) -> Result<supervise::Command> {
+        let Some((program, args)) = argv.split_first() else { bail!("an empty command") };
+        Ok(supervise::Command {
+            program: program.clone(),
+            args: args.to_vec(),
+            directory: directory.to_owned(),
+            environment,
+            deadline,
+            grace: GRACE,
+            limits,
+            redact,
+            leash: self.inner.leash.clone(),
+            now_ms: crate::clock::now_ms,
+        })
+    }
+}
+
+/// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.
+fn clean_environment(config: &Config, environment: &Environment) -> BTreeMap<OsString, OsString> {
+    let mut clean: BTreeMap<OsString, OsString> = supervise::Environment::allowed(environment.iter());
+    for name in &config.runs.environment_passed {
+        if let Some(value) = environment.get(name) {
+            clean.insert(name.into(), value.into());
+        }
+    }
+    let inherited = clean.get(std::ffi::OsStr::new("PATH")).cloned();
+    let inherited = inherited.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let paths = std::env::split_paths(&inherited).chain(config.executable_search_paths.iter().cloned());
+    if let Ok(path) = std::env::join_paths(paths) {
+        clean.insert("PATH".into(), path);
+    }
+    clean
+}
+
+/// How a program ended, in words; `None` for exit code 0.
+pub fn complaint_of(end: &End) -> Option<String> {
+    match end {
+        End::Exited(0) => None,
+        End::Exited(code) => Some(format!("exited with {code}")),
+        End::Signalled(signal) => Some(format!("was killed by signal {signal}{}", signal_name(*signal))),
+        End::OutOfMemory => Some("ran out of memory (killed by the kernel)".into()),
+        End::DeadlineExceeded => Some("took too long and was stopped".into()),
+        End::Cancelled => Some("was cancelled".into()),
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        1 => " (HUP)",
+        2 => " (INT)",
+        6 => " (ABRT)",
+        9 => " (KILL)",
+        11 => " (SEGV)",
+        13 => " (PIPE)",
+        15 => " (TERM)",
+        _ => "",
+    }
+}

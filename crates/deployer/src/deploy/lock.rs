@@ -1,0 +1,61 @@
+//! One runner per deployment, whoever it is: a `flock` on a file in the state directory.
+//!
+//! The kernel lets go of it when its holder dies, however it dies, so there is never a stale lock to remove. The file holds
+//! the holder's process id, for people.
+
+use anyhow::{Context, Result};
+use fs_err::{self as fs, File, OpenOptions};
+use std::fs::TryLockError;
+use std::io::{Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// How often a held lock is asked for again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes the lock if nobody holds it.
+pub fn try_acquire(directory: &Path, name: &str) -> Result<Option<Lock>> {
+    fs::create_dir_all(directory)?;
+    let path = directory.join(format!("{name}.lock"));
+    let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+    match file.file().try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+    file.rewind()?;
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(Some(Lock { _file: file }))
+}
+
+/// Waits until the lock is free. Cancel by dropping the future.
+pub async fn acquire(directory: &Path, name: &str) -> Result<Lock> {
+    loop {
+        if let Some(lock) = try_acquire(directory, name)? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_is_not_given_twice_and_a_dropped_one_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = try_acquire(directory.path(), "web").unwrap().unwrap();
+        assert!(try_acquire(directory.path(), "web").unwrap().is_none());
+        assert!(try_acquire(directory.path(), "api").unwrap().is_some());
+        drop(held);
+        assert!(try_acquire(directory.path(), "web").unwrap().is_some());
+    }
+}

@@ -1,0 +1,263 @@
+//! The commits: one bare mirror per repository, for all its deployments, in a directory that no build can reach.
+//!
+//! Releases are exported from it without a `.git`, so nothing that a build writes is ever read by a git of ours. A mirror is a
+//! cache: whoever deletes it loses only the time of the next fetch. One process at a time changes a mirror, held to
+//! that by a lock file; what a killed git left locked is therefore stale and is removed.
+
+use super::execute::Executor;
+use super::lock;
+use super::tools::{Invocation, git};
+use crate::names::{BranchName, CommitId, RepositoryName};
+use anyhow::{Context, Result, anyhow};
+use fs_err as fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use supervise::End;
+use tokio_util::sync::CancellationToken;
+
+/// Longest time that a git which talks to nobody may take.
+const LOCAL_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Submodules inside submodules, at most: real ones are one or two deep, a cycle is endless.
+const SUBMODULE_DEPTH_MAX: usize = 4;
+
+/// A repository's mirror.
+#[derive(Clone)]
+pub struct Mirror {
+    executor: Executor,
+    directory: PathBuf,
+    root: PathBuf,
+    url: String,
+}
+
+/// A commit with its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its id.
+    pub id: CommitId,
+    /// Its whole message.
+    pub message: String,
+}
+
+/// Why a fetch failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The branch is not there (any more).
+    #[error("the branch {0} does not exist in the repository")]
+    NoBranch(BranchName),
+    /// The network or the other side: may pass.
+    #[error("{0}")]
+    Network(String),
+    /// The operator cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Everything else: no such repository, no permission, a damaged mirror.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Mirror {
+    /// The mirror of a repository that is fetched from `url`; `root` is the directory of all mirrors.
+    pub fn new(executor: Executor, root: PathBuf, repository: &RepositoryName, url: &str) -> Self {
+        let directory = root.join(repository.owner()).join(format!("{}.git", repository.name()));
+        Self { executor, directory, root, url: url.to_owned() }
+    }
+
+    /// Brings the branch's head, or one commit, here and says what it is.
+    pub async fn fetch(
+        &self,
+        branch: &BranchName,
+        commit: Option<&CommitId>,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Commit, FetchError> {
+        if let Some(commit) = commit
+            && let Ok(known) = self.commit(commit).await
+        {
+            return Ok(known);
+        }
+        let _lock = self.prepare(cancel).await?;
+        let invocation = match commit {
+            Some(commit) => git::fetch_commit(&self.directory, &self.url, commit),
+            None => git::fetch_branch(&self.directory, &self.url, branch),
+        };
+        let answer = self.executor.ask(&invocation, deadline, cancel).await?;
+        match answer.end {
+            End::Exited(0) => {}
+            End::Cancelled => return Err(FetchError::Cancelled),
+            End::DeadlineExceeded => {
+                return Err(FetchError::Network(format!("git fetch took longer than {} s", deadline.as_secs())));
+            }
+            _ if git::is_missing_branch(&answer.complaint) => return Err(FetchError::NoBranch(branch.clone())),
+            _ if git::is_network_failure(&answer.complaint) => return Err(FetchError::Network(answer.complaint)),
+            _ => return Err(anyhow!("git fetch from {}: {}", self.url, answer.complaint).into()),
+        }
+        match commit {
+            Some(commit) => Ok(self.commit(commit).await?),
+            None => Ok(parse_commit(&self.ask(&git::head(&self.directory, branch)).await?)?),
+        }
+    }
+
+    /// A commit that is here already.
+    pub async fn commit(&self, commit: &CommitId) -> Result<Commit> {
+        parse_commit(&self.ask(&git::message(&self.directory, commit)).await?)
+    }
+
+    /// The paths that differ between two commits; `None` where the old one is not here (any more).
+    pub async fn changed_paths(&self, old: &CommitId, new: &CommitId) -> Option<Vec<String>> {
+        let listing = self.ask(&git::changed_paths(&self.directory, old, new)).await.ok()?;
+        Some(git::null_separated(&listing).map(str::to_owned).collect())
+    }
+
+    /// Writes a commit's files into `tree`; `index` remembers what is there. See [`git::check_out`].
+    pub async fn check_out(&self, tree: &Path, index: &Path, commit: &CommitId) -> Result<()> {
+        // A git that was killed leaves this behind; the deployment's lock says that none is running.
+        let _ = fs::remove_file(index.with_extension("index.lock"));
+        self.ask(&git::check_out(&self.directory, tree, index, commit)).await.map(drop)
+    }
+
+    /// Makes `index` say that `tree` holds `commit`.
+    pub async fn assume_checked_out(&self, tree: &Path, index: &Path, commit: &CommitId) -> Result<()> {
+        self.ask(&git::assume_checked_out(&self.directory, tree, index, commit)).await.map(drop)
+    }
+
+    /// Fetches and exports the submodules of a commit below `tree`, to a depth.
+    pub async fn check_out_submodules(&self, tree: &Path, index: &Path, commit: &CommitId, cancel: &CancellationToken) -> Result<()> {
+        let mut pending = vec![(self.clone(), tree.to_owned(), commit.clone(), 0)];
+        let mut number = 0;
+        while let Some((mirror, tree, commit, depth)) = pending.pop() {
+            let modules = git::submodules(&mirror.ask(&git::tree_entries(&mirror.directory, &commit)).await?);
+            if modules.is_empty() {
+                continue;
+            }
+            if depth == SUBMODULE_DEPTH_MAX {
+                return Err(anyhow!("submodules are nested deeper than {SUBMODULE_DEPTH_MAX}"));
+            }
+            let settings = mirror.ask(&git::submodule_settings(&mirror.directory, &commit)).await?;
+            for (path, commit) in modules {
+                let url = git::submodule_url(&settings, &path).with_context(|| format!("submodule {path}: no URL in .gitmodules"))?;
+                let module = mirror.submodule(&url).with_context(|| format!("submodule {path}"))?;
+                module.fetch_submodule(&commit, cancel).await.with_context(|| format!("submodule {path} from {}", module.url))?;
+                let below = super::release::directory_below(&tree, Path::new(&path))?;
+                number += 1;
+                let index = index.with_extension(format!("submodule-{number}"));
+                module.check_out(&below, &index, &commit).await?;
+                let _ = fs::remove_file(&index);
+                pending.push((module, below, commit, depth + 1));
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch_submodule(&self, commit: &CommitId, cancel: &CancellationToken) -> Result<()> {
+        let branch = BranchName::parse("main").expect("a valid name");
+        self.fetch(&branch, Some(commit), LOCAL_TIMEOUT, cancel).await?;
+        Ok(())
+    }
+
+    /// A submodule's mirror. Its URL comes from the repository, so it may only speak https or ssh, or lie beside its parent.
+    fn submodule(&self, url: &str) -> Result<Self> {
+        let url = match url.starts_with("./") || url.starts_with("../") {
+            true => relative_url(&self.url, url)?,
+            false => url.to_owned(),
+        };
+        let parent_is_local = self.url.starts_with("file://") || self.url.starts_with('/');
+        let allowed = url.starts_with("https://")
+            || url.starts_with("ssh://")
+            || (url.contains('@') && url.contains(':') && !url.contains("://"))
+            || (parent_is_local && url.starts_with("file://"));
+        if !allowed || url.starts_with('-') {
+            return Err(anyhow!("its URL {url:?} is neither https nor ssh"));
+        }
+        let name = crate::entry::sha256_hex(url.as_bytes());
+        let directory = self.root.join("submodules").join(format!("{}.git", &name[..32]));
+        Ok(Self { directory, url, ..self.clone() })
+    }
+
+    /// Takes the mirror's lock, makes it if it is not there, and clears what a killed git left.
+    async fn prepare(&self, cancel: &CancellationToken) -> Result<lock::Lock, FetchError> {
+        let parent = self.directory.parent().expect("a mirror lies below the state directory");
+        let name = self.directory.file_name().expect("a mirror has a name").to_string_lossy().into_owned();
+        let lock = tokio::select! {
+            () = cancel.cancelled() => return Err(FetchError::Cancelled),
+            lock = lock::acquire(parent, &name) => lock?,
+        };
+        if self.directory.join("HEAD").exists() {
+            remove_stale_locks(&self.directory).map_err(anyhow::Error::from)?;
+        } else {
+            self.ask(&git::init(&self.directory)).await?;
+        }
+        Ok(lock)
+    }
+
+    async fn ask(&self, invocation: &Invocation) -> Result<String> {
+        let answer = self.executor.ask(invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
+        match super::execute::complaint_of(&answer.end) {
+            None => Ok(answer.output),
+            Some(_) if !answer.complaint.is_empty() => Err(anyhow!("git: {}", answer.complaint)),
+            Some(ended) => Err(anyhow!("git {ended}: {}", invocation.shown())),
+        }
+    }
+}
+
+fn parse_commit(text: &str) -> Result<Commit> {
+    let (id, message) = text.split_once('\n').context("git log printed no commit")?;
+    Ok(Commit { id: CommitId::parse(id.trim())?, message: message.trim_end().to_owned() })
+}
+
+/// `../other.git` beside `https://host/owner/this.git`.
+fn relative_url(base: &str, relative: &str) -> Result<String> {
+    let mut base = base.trim_end_matches('/').to_owned();
+    let mut relative = relative;
+    loop {
+        if let Some(rest) = relative.strip_prefix("../") {
+            let cut = base.rfind(['/', ':']).context("its URL leads out of the server")?;
+            base.truncate(cut);
+            relative = rest;
+        } else if let Some(rest) = relative.strip_prefix("./") {
+            relative = rest;
+        } else {
+            return Ok(format!("{base}/{relative}"));
+        }
+    }
+}
+
+/// Removes lock files that a killed git left in a mirror that we hold the lock of.
+fn remove_stale_locks(mirror: &Path) -> std::io::Result<()> {
+    let mut pending = vec![mirror.join("refs")];
+    let top = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock", "index.lock"];
+    for name in top {
+        match fs::remove_file(mirror.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                pending.push(entry.path());
+            } else if entry.path().extension().is_some_and(|extension| extension == "lock") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_submodule_urls_stay_on_the_server() {
+        for (base, relative, expected) in [
+            ("https://github.com/a/b.git", "../c.git", Some("https://github.com/a/c.git")),
+            ("git@github.com:a/b.git", "../c.git", Some("git@github.com:a/c.git")),
+            ("https://github.com/a/b.git", "./c.git", Some("https://github.com/a/b.git/c.git")),
+            ("x", "../c.git", None),
+        ] {
+            assert_eq!(relative_url(base, relative).ok().as_deref(), expected, "{base} {relative}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What waits in a deployment's spool, understood: an entry, who asked, and for what.
+//!
+//! An entry that is none, or that has ended the deployer time and again, is buried with its reason, so that it is never in the
+//! way of the next; one whose outcome the record has already (a crash came between the two) is let go of.
+
+use super::Host;
+use super::outcome;
+use crate::config::Deployment;
+use crate::entry::{Entry, Header, Payload, Request, Source};
+use crate::intake::event::Event;
+use crate::names::CommitId;
+use crate::record::store::{NewDelivery, RunState, Trigger, Verdict, VerdictCode};
+use anyhow::{Context, Result, anyhow};
+use spool::{Claim, Spool};
+
+/// Claims of one entry after which it is given up: it has ended the deployer that often.
+const CLAIMS_MAX: u32 = 20;
+
+/// An entry, understood.
+pub struct Order {
+    /// Its file.
+    pub claim: Claim,
+    /// Who sent it, when.
+    pub header: Header,
+    /// What in particular is asked for.
+    pub request: Request,
+    /// The commit it names.
+    pub commit: Option<CommitId>,
+    /// Why there will be a run.
+    pub trigger: Trigger,
+}
+
+/// Takes what waits, oldest first; only the first where they are to be done one by one.
+pub async fn take(host: &Host, deployment: &Deployment, spool: &Spool, one_by_one: bool) -> Result<Vec<Order>> {
+    let mut orders = Vec::new();
+    for claim in claims(spool, one_by_one).await? {
+        let attempts = claim.attempts();
+        let (header, request, commit, trigger) = match understood(claim.contents()) {
+            Ok(order) => order,
+            Err(error) => {
+                tracing::error!(deployment = %deployment.slug, entry = claim.name().as_str(), error = format!("{error:#}"), "buried an entry");
+                bury(claim, format!("{error:#}")).await?;
+                continue;
+            }
+        };
+        let order = Order { claim, header, request, commit, trigger };
+        let known = known(host, deployment, &order).await;
+        match known {
+            Err(error) => {
+                put_back(orders.into_iter().chain([order])).await?;
+                return Err(error);
+            }
+            Ok(true) => finish([order]).await?,
+            Ok(false) if attempts > CLAIMS_MAX => {
+                let reason = format!("given up: work on it ended the deployer {CLAIMS_MAX} times");
+                outcome::given_up(host, deployment, &order, &reason).await?;
+                bury(order.claim, reason).await?;
+            }
+            Ok(false) => orders.push(order),
+        }
+    }
+    Ok(orders)
+}
+
+/// Whether the record has the outcome of this entry already. An operator's entry becomes known here.
+async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bool> {
+    let store = &host.store;
+    let runs = store.runs_for_entry(&deployment.slug, order.claim.name().as_str()).await?;
+    if runs.iter().any(|run| run.state.is_final() && run.state != RunState::Undone) {
+        return Ok(true);
+    }
+    if order.header.source != Source::Github {
+        let mut delivery = NewDelivery::of(&order.header, order.claim.name().as_str());
+        delivery.repository = Some(deployment.repository.clone());
+        delivery.commit_id.clone_from(&order.commit);
+        let verdict = Verdict::new(Some(&deployment.slug), VerdictCode::Queued, "queued by an operator".into());
+        store.record_delivery(&delivery, &[verdict]).await?;
+    }
+    let verdicts = store.verdicts(&order.header.id).await?;
+    let ours = verdicts.iter().find(|verdict| verdict.deployment.as_deref() == Some(deployment.slug.as_str()));
+    Ok(ours.is_some_and(|verdict| verdict.code.is_final()))
+}
+
+/// Lets go of orders whose outcome is recorded.
+pub async fn finish(orders: impl IntoIterator<Item = Order>) -> Result<()> {
+    each(orders, Claim::finish).await
+}
+
+/// Leaves orders for the next time.
+pub async fn put_back(orders: impl IntoIterator<Item = Order>) -> Result<()> {
+    each(orders, Claim::release).await
+}
+
+async fn each<E>(orders: impl IntoIterator<Item = Order>, what: fn(Claim) -> Result<(), E>) -> Result<()>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let claims: Vec<Claim> = orders.into_iter().map(|order| order.claim).collect();
+    tokio::task::spawn_blocking(move || claims.into_iter().try_for_each(what)).await?.context("cannot tidy up the spool")
+}
+
+async fn bury(claim: Claim, reason: String) -> Result<()> {
+    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.context("cannot bury an entry")
+}
+
+async fn claims(spool: &Spool, only_first: bool) -> Result<Vec<Claim>> {
+    let spool = spool.clone();
+    let claims = tokio::task::spawn_blocking(move || {
+        let mut claims = Vec::new();
+        for name in spool.ready()? {
+            if let Some(claim) = spool.claim(&name)? {
+                claims.push(claim);
+                if only_first {
+                    break;
+                }
+            }
+        }
+        Ok::<_, anyhow::Error>(claims)
+    });
+    claims.await?.context("cannot read the spool")
+}
+
+/// An entry's meaning for a deployment.
+fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, Trigger)> {
+    let entry = Entry::parse(bytes)?;
+    let Payload::Json(payload) = entry.payload else { return Err(anyhow!("the payload is not JSON")) };
+    let trigger = match (entry.header.source, entry.header.event.as_str()) {
+        (Source::Github, "push") => {
+            let Event::Push(push) = Event::parse("push", payload)? else { return Err(anyhow!("not a push")) };
+            return Ok((entry.header, Request::default(), push.after, Trigger::Delivery));
+        }
+        (Source::Operator | Source::Reconcile, "rollback") => Trigger::Rollback,
+        (Source::Operator, "deploy") => Trigger::Operator,
+        (Source::Reconcile, "deploy") => Trigger::Reconcile,
+        (source, event) => return Err(anyhow!("an entry of {source:?} with the event {event:?} is not for a deployment")),
+    };
+    let request: Request = serde_json::from_str(payload).context("the request cannot be read")?;
+    let commit = request.commit.clone();
+    Ok((entry.header, request, commit, trigger))
+}

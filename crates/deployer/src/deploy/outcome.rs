@@ -1,0 +1,132 @@
+//! How a run, or an entry that got none, ends: what is written down and what GitHub is told, in one transaction.
+
+use super::Host;
+use super::order::Order;
+use super::run::Failure;
+use crate::config::Deployment;
+use crate::names::CommitId;
+use crate::record::report;
+use crate::record::store::{RunEnd, RunState, StoreError, VerdictCode};
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The state it ends in.
+    pub state: RunState,
+    /// One line; empty for a success.
+    pub cause: String,
+    /// Whether the deployer itself is to blame.
+    pub ours: bool,
+    /// The delivery's verdict, where the state alone does not say it.
+    pub verdict: Option<VerdictCode>,
+    /// What else there is to say.
+    pub summary: Option<String>,
+}
+
+impl Outcome {
+    /// An end for which nobody is to blame.
+    pub fn new(state: RunState, cause: impl Into<String>) -> Self {
+        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None }
+    }
+
+    /// A failure of the deployer itself.
+    pub fn error(cause: String) -> Self {
+        Self { ours: true, ..Self::new(RunState::Failed, cause) }
+    }
+
+    /// The end of a run that failed or was stopped.
+    pub fn of_failure(failure: Failure) -> Self {
+        if failure.branch_gone {
+            return Self { verdict: Some(VerdictCode::BranchDeleted), ..Self::new(RunState::Skipped, failure.cause) };
+        }
+        let state = if failure.cancelled { RunState::Cancelled } else { RunState::Failed };
+        Self { ours: failure.ours, ..Self::new(state, failure.cause) }
+    }
+
+    fn verdict(&self) -> Option<(VerdictCode, String)> {
+        let sentence = |text: &str| if self.cause.is_empty() { text.to_owned() } else { self.cause.clone() };
+        match (self.verdict, self.state) {
+            (Some(code), _) => Some((code, self.cause.clone())),
+            (None, RunState::Succeeded) => Some((VerdictCode::Deployed, sentence("deployed"))),
+            (None, RunState::Failed) => Some((VerdictCode::Failed, sentence("failed"))),
+            (None, RunState::Cancelled) => Some((VerdictCode::Cancelled, sentence("cancelled"))),
+            (None, RunState::Skipped) => Some((VerdictCode::Skipped, sentence("skipped"))),
+            // It will be tried again: the delivery is still queued.
+            (None, RunState::Undone | RunState::Running) => None,
+        }
+    }
+
+    fn status(&self) -> Option<(report::Status, String)> {
+        match self.state {
+            RunState::Succeeded => Some((report::Status::Success, "deployed".into())),
+            RunState::Failed if self.ours => Some((report::Status::Error, self.cause.clone())),
+            RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
+            RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),
+            RunState::Skipped => Some((report::Status::Success, self.cause.clone())),
+            RunState::Undone | RunState::Running => None,
+        }
+    }
+}
+
+/// Writes a run's end down: state, verdict, commit status.
+pub async fn end_run(host: &Host, deployment: &Deployment, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
+    let Some(record) = host.store.run(run).await? else { return Ok(()) };
+    let verdict = outcome.verdict();
+    let status = outcome.status().zip(record.commit_id.as_ref()).and_then(|((status, description), commit)| {
+        report::row(host, deployment, commit, status, &description, Some(run))
+    });
+    let end = RunEnd {
+        state: outcome.state,
+        cause: (!outcome.cause.is_empty()).then(|| outcome.cause.clone()),
+        summary: outcome.summary.clone(),
+        verdict: verdict.zip(record.delivery_id.clone()).map(|((code, sentence), delivery)| (delivery, code, sentence)),
+        statuses: status.into_iter().collect(),
+        ended_at_ms: crate::clock::now_ms(),
+    };
+    host.store.end_run(run, &end).await
+}
+
+/// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
+pub async fn resolved(host: &Host, deployment: &Deployment, order: &Order, run: &str, commit: &CommitId) -> Result<(), StoreError> {
+    if let Some(named) = &order.commit
+        && named != commit
+    {
+        let sentence = format!("superseded by {}, the head of {} by now", commit.short(), deployment.branch);
+        if let Some(row) = report::row(host, deployment, named, report::Status::Error, &sentence, Some(run)) {
+            host.store.enqueue_status(&row).await?;
+        }
+    }
+    host.store.update_run_commit(run, commit).await?;
+    if let Some(row) = report::row(host, deployment, commit, report::Status::Pending, "deploying", Some(run)) {
+        host.store.enqueue_status(&row).await?;
+    }
+    Ok(())
+}
+
+/// An older entry gives way to a newer one.
+pub async fn superseded(host: &Host, deployment: &Deployment, older: &Order, newer: &Order) -> Result<(), StoreError> {
+    let by = newer.commit.as_ref().map_or_else(|| "a newer request".to_owned(), |commit| commit.short().to_owned());
+    let sentence = format!("superseded by {by}");
+    let store = &host.store;
+    store.set_verdict(&older.header.id, &deployment.slug, VerdictCode::Superseded, &sentence, None).await?;
+    match &older.commit {
+        Some(commit) if older.commit != newer.commit => {
+            if let Some(row) = report::row(host, deployment, commit, report::Status::Error, &sentence, None) {
+                store.enqueue_status(&row).await?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// An entry that is given up without a run of its own.
+pub async fn given_up(host: &Host, deployment: &Deployment, order: &Order, reason: &str) -> Result<(), StoreError> {
+    host.store.set_verdict(&order.header.id, &deployment.slug, VerdictCode::Failed, reason, None).await?;
+    if let Some(commit) = &order.commit
+        && let Some(row) = report::row(host, deployment, commit, report::Status::Error, reason, None)
+    {
+        host.store.enqueue_status(&row).await?;
+    }
+    Ok(())
+}

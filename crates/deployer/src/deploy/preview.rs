@@ -1,0 +1,53 @@
+//! What a deploy would do now. The mirror is brought up to date (it is a cache), and nothing else is touched.
+
+use super::mirror::Mirror;
+use super::plan::{Command, Step};
+use super::recipes::{self, Facts, Purpose};
+use super::{Host, release, run, situation};
+use crate::config::Deployment;
+use crate::names::CommitId;
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+/// A plan that is not carried out.
+#[derive(Debug, Serialize)]
+pub struct Preview {
+    /// What is live.
+    pub live: Option<CommitId>,
+    /// What would be deployed.
+    pub commit: CommitId,
+    /// The first line of its message.
+    pub message: String,
+    /// Why a push of it would do nothing, if so.
+    pub nothing_to_do: Option<String>,
+    /// Against what is live; None where nothing is, or the mirror does not have it.
+    pub changed_paths: Option<Vec<String>>,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Run if it fails.
+    pub on_failure: Vec<Command>,
+}
+
+/// What a deploy of the branch's head, or of one commit, would do now.
+pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&CommitId>) -> Result<Preview> {
+    let mirrors = host.config.state_directory.join("mirrors");
+    let mirror = Mirror::new(host.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url);
+    let never = CancellationToken::new();
+    let head = mirror.fetch(&deployment.branch, commit, deployment.step_timeout, &never).await.context("cannot fetch")?;
+    let layout = release::layout(deployment);
+    let live = situation::live(host, deployment, layout).await?;
+    let changed_paths = match &live {
+        Some(live) => mirror.changed_paths(&live.commit, &head.id).await,
+        None => None,
+    };
+    let nothing_to_do = situation::nothing_to_do(deployment, &mirror, &head, live.as_ref()).await.map(|(_, sentence)| sentence);
+    let instance = host.config.instance.as_deref().unwrap_or_default();
+    let target = situation::new_target(deployment, layout, &head.id);
+    let live_commit = live.as_ref().map(|live| live.commit.clone());
+    let facts = Facts { deployment, layout, instance, run: "preview", target, live, purpose: Purpose::Deploy };
+    let plan = recipes::plan(&facts)?;
+    let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).collect();
+    let message = head.message.lines().next().unwrap_or_default().to_owned();
+    Ok(Preview { live: live_commit, commit: head.id, message, nothing_to_do, changed_paths, steps, on_failure: plan.on_failure })
+}

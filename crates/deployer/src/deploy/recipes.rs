@@ -1,0 +1,92 @@
+//! A recipe turns facts into a plan. Pure: no I/O, no clock, nothing remembered.
+//!
+//! To add one: a variant of [`Recipe`], a file here with `fn plan(&Facts) -> Plan`, and a line in [`plan`].
+
+pub mod steps;
+
+use super::plan::Plan;
+use crate::config::{Deployment, Layout, Recipe};
+use crate::names::CommitId;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What a recipe may know.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The deployment.
+    pub deployment: &'a Deployment,
+    /// How its path is laid out.
+    pub layout: Layout,
+    /// This installation's name, or nothing.
+    pub instance: &'a str,
+    /// The run's id.
+    pub run: &'a str,
+    /// What is deployed.
+    pub target: Target,
+    /// What is live now.
+    pub live: Option<Target>,
+    /// Why there is a run: a new release, or going back to one that exists.
+    pub purpose: Purpose,
+}
+
+/// A commit and where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The commit.
+    pub commit: CommitId,
+    /// The release's name; in place, a name for the record only.
+    pub release: String,
+    /// The release's directory; in place, the work tree.
+    pub directory: PathBuf,
+}
+
+/// Why there is a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Make a release and switch to it.
+    Deploy,
+    /// Switch to a release that exists.
+    Rollback,
+}
+
+/// A recipe that this program knows by name but cannot carry out.
+#[derive(Debug, thiserror::Error)]
+#[error("the recipe `{0}` is not part of this version; write `recipe = \"steps\"` and the commands")]
+pub struct UnknownRecipe(&'static str);
+
+/// The plan of a deployment's recipe.
+pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
+    match &facts.deployment.recipe {
+        Recipe::Steps(recipe) => Ok(steps::plan(facts, recipe)),
+        Recipe::NginxSites(_) => Err(UnknownRecipe("nginx-sites")),
+        Recipe::PnpmPm2(_) => Err(UnknownRecipe("pnpm-pm2")),
+        Recipe::Deployer(_) => Err(UnknownRecipe("deployer")),
+    }
+}
+
+impl Facts<'_> {
+    /// What a command needs to know, with `release` as the one that is, or is to be, live and `before` as the one it follows.
+    pub fn environment(&self, release: &Target, before: Option<&Target>) -> BTreeMap<String, String> {
+        let deployment = self.deployment;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let mut environment = BTreeMap::from([
+            ("DEPLOYER_DEPLOYMENT".to_owned(), deployment.slug.to_string()),
+            ("DEPLOYER_REPOSITORY".to_owned(), deployment.repository.to_string()),
+            ("DEPLOYER_BRANCH".to_owned(), deployment.branch.to_string()),
+            ("DEPLOYER_PATH".to_owned(), text(&deployment.path)),
+            ("DEPLOYER_INSTANCE".to_owned(), self.instance.to_owned()),
+            ("DEPLOYER_RUN".to_owned(), self.run.to_owned()),
+            ("DEPLOYER_COMMIT".to_owned(), release.commit.to_string()),
+            ("DEPLOYER_RELEASE".to_owned(), text(&release.directory)),
+            ("DEPLOYER_RELEASE_NAME".to_owned(), release.release.clone()),
+        ]);
+        if let Some(before) = before {
+            environment.insert("DEPLOYER_PREVIOUS_COMMIT".into(), before.commit.to_string());
+            environment.insert("DEPLOYER_PREVIOUS_RELEASE".into(), text(&before.directory));
+        }
+        if let Some(name) = &deployment.instance_name {
+            environment.insert("INSTANCE_NAME".into(), name.clone());
+        }
+        environment
+    }
+}

@@ -1,0 +1,222 @@
+//! The directories of a deployment: `releases/`, `shared/`, `current`; or a work tree in place.
+//!
+//! `current` is replaced by rename(2): there is no moment without it. Only what the record says we made is ever removed. Whatever
+//! a repository contains is treated as hostile while its directory is filled: no link of it is followed.
+
+use crate::clock;
+use crate::config::{Deployment, Layout};
+use crate::names::CommitId;
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+/// The link that names the live release.
+pub const CURRENT: &str = "current";
+
+/// The layout of a deployment: as configured, or as its path is found.
+pub fn layout(deployment: &Deployment) -> Layout {
+    deployment.layout.unwrap_or_else(|| match deployment.path.join(".git").symlink_metadata() {
+        Ok(_) => Layout::InPlace,
+        Err(_) => Layout::Releases,
+    })
+}
+
+/// The directory of a release.
+pub fn directory(deployment: &Deployment, release: &str) -> PathBuf {
+    deployment.path.join("releases").join(release)
+}
+
+/// A name that no release has yet.
+pub fn new_name(deployment: &Deployment, commit: &CommitId) -> String {
+    let base = format!("{}-{}", clock::compact_utc(clock::now()), commit.short());
+    let taken = |name: &str| directory(deployment, name).symlink_metadata().is_ok();
+    let mut name = base.clone();
+    let mut number = 2;
+    while taken(&name) {
+        name = format!("{base}-{number}");
+        number += 1;
+    }
+    name
+}
+
+/// Makes a release's directory, which must not exist.
+pub fn create(deployment: &Deployment, release: &str) -> Result<PathBuf> {
+    let directory = directory(deployment, release);
+    let parent = directory.parent().expect("a release lies below releases/");
+    fs::create_dir_all(parent)?;
+    fs::create_dir(&directory)?;
+    Ok(directory)
+}
+
+/// Links the shared files and directories into a release. Returns what the operator should know.
+pub fn link_shared(deployment: &Deployment, release: &Path) -> Result<Vec<String>> {
+    let shared = deployment.path.join("shared");
+    let mut notes = Vec::new();
+    for path in &deployment.shared_dirs {
+        fs::create_dir_all(shared.join(path))?;
+        replace_by_link(release, &shared, path)?;
+    }
+    for path in &deployment.shared_files {
+        let source = shared.join(path);
+        if let Some(parent) = source.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if source.exists() {
+            replace_by_link(release, &shared, path)?;
+        } else {
+            notes.push(format!("shared file {} does not exist yet; create it if the release needs it", source.display()));
+        }
+    }
+    Ok(notes)
+}
+
+/// Puts a relative link to `shared/<path>` in the place of `<release>/<path>`.
+fn replace_by_link(release: &Path, shared: &Path, path: &Path) -> Result<()> {
+    let name = path.file_name().with_context(|| format!("shared path {} has no name", path.display()))?;
+    let parent = match path.parent() {
+        Some(parent) => directory_below(release, parent)?,
+        None => release.to_owned(),
+    };
+    let place = parent.join(name);
+    match place.symlink_metadata() {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(&place)?,
+        Ok(_) => fs::remove_file(&place)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot look at {}", place.display())),
+    }
+    // From <path>/releases/<name>/<parent...>/ back to <path>.
+    let up = 2 + path.components().count() - 1;
+    let mut target: PathBuf = std::iter::repeat_n("..", up).collect();
+    target.push(shared.file_name().expect("shared/ has a name"));
+    target.push(path);
+    fs::os::unix::fs::symlink(&target, &place)?;
+    Ok(())
+}
+
+/// The directory `path` below `root`, made where it is missing; a link on the way is an error, not a way.
+pub fn directory_below(root: &Path, path: &Path) -> Result<PathBuf> {
+    let mut directory = root.to_owned();
+    for component in path.components() {
+        let Component::Normal(name) = component else { bail!("{} is not a plain relative path", path.display()) };
+        directory.push(name);
+        match directory.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => bail!("{} is in the way: it is not a directory", directory.display()),
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir(&directory)?,
+            Err(error) => return Err(error).with_context(|| format!("cannot look at {}", directory.display())),
+        }
+    }
+    Ok(directory)
+}
+
+/// The release that `current` names; `None` where there is no link.
+pub fn current(deployment: &Deployment) -> Result<Option<String>> {
+    let link = deployment.path.join(CURRENT);
+    match link.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", link.display())),
+        Ok(found) if !found.is_symlink() => {
+            bail!("{} is not a link: the deployer did not make it; move it away", link.display())
+        }
+        Ok(_) => {
+            let target = fs::read_link(&link)?;
+            Ok(target.file_name().map(|name| name.to_string_lossy().into_owned()))
+        }
+    }
+}
+
+/// Makes `current` name a release, durably and without a moment in which it does not exist.
+pub fn activate(deployment: &Deployment, release: &str) -> Result<()> {
+    let directory = directory(deployment, release);
+    if !directory.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        bail!("the release {} is gone", directory.display());
+    }
+    current(deployment)?;
+    let temporary = deployment.path.join(".current.new");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    fs::os::unix::fs::symlink(Path::new("releases").join(release), &temporary)?;
+    fs::rename(&temporary, deployment.path.join(CURRENT))?;
+    sync_directory(&deployment.path)
+}
+
+/// Removes `current`: there was none before.
+pub fn deactivate(deployment: &Deployment) -> Result<()> {
+    if current(deployment)?.is_some() {
+        fs::remove_file(deployment.path.join(CURRENT))?;
+        sync_directory(&deployment.path)?;
+    }
+    Ok(())
+}
+
+/// Removes a release's directory, if it is one: a plain name directly below `releases/`, and not the live one.
+pub fn remove(deployment: &Deployment, release: &str) -> Result<()> {
+    let plain = Path::new(release).components().eq([Component::Normal(release.as_ref())]);
+    if !plain || current(deployment)?.as_deref() == Some(release) {
+        bail!("{release:?} is not a release that may be removed");
+    }
+    let directory = directory(deployment, release);
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            make_writable(&directory)?;
+            Ok(fs::remove_dir_all(&directory)?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Gives us back the right to empty our own directories: some package managers make theirs read-only.
+fn make_writable(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The commit that a work tree made by somebody's git stands on, read from its files: its configuration is not ours to run.
+pub fn commit_of_work_tree(path: &Path) -> Option<CommitId> {
+    let git = path.join(".git");
+    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(name) = head.trim().strip_prefix("ref: ") else { return CommitId::parse(head.trim()).ok() };
+    if let Ok(commit) = fs::read_to_string(git.join(name)) {
+        return CommitId::parse(commit.trim()).ok();
+    }
+    let packed = fs::read_to_string(git.join("packed-refs")).ok()?;
+    let line = packed.lines().find(|line| line.split_once(' ').is_some_and(|(_, found)| found == name))?;
+    CommitId::parse(line.split_once(' ')?.0).ok()
+}
+
+/// Refuses where a file system that a run writes to is nearly full.
+pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
+    /// Files that must be able to be made: a small `node_modules`.
+    const FREE_INODES_MIN: u64 = 1_000;
+    for path in paths {
+        let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+        let found = rustix::fs::statvfs(existing).with_context(|| format!("cannot ask how full {} is", existing.display()))?;
+        let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
+        if free_bytes < free_bytes_min {
+            bail!("the disk is full: {} MiB free at {}, {} wanted", free_bytes >> 20, existing.display(), free_bytes_min >> 20);
+        }
+        // Some file systems count no inodes and say 0 of 0.
+        if found.f_files > 0 && found.f_favail < FREE_INODES_MIN {
+            bail!("the disk is full: {} inodes free at {}", found.f_favail, existing.display());
+        }
+    }
+    Ok(())
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    fs::File::open(path)?.sync_all().with_context(|| format!("cannot sync {}", path.display()))
+}

@@ -1,0 +1,529 @@
+//! A run: a plan carried out, step by step, each recorded before and after; and taken back, in reverse, when one fails.
+//!
+//! The record is not optional: a step that cannot be recorded as started is not started (the run waits for the database, and
+//! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
+//! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
+
+use super::execute::complaint_of;
+use super::mirror::{Commit, FetchError, Mirror};
+use super::plan::{Action, Command, Plan, Step};
+use super::{Host, health, release};
+use crate::clock;
+use crate::config::{Deployment, Phase};
+use crate::names::CommitId;
+use crate::record::run_log::{LineKind, RunLogWriter};
+use crate::record::store::{Direction, ReleaseState, Store, StoreError, StepState};
+use anyhow::{Context, Result, anyhow};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use supervise::{End, Stream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long a step of taking back waits for the database before it goes on unrecorded.
+const UNDO_RECORD_WAIT: Duration = Duration::from_secs(2);
+
+/// Between two attempts to reach the database.
+const RECORD_RETRY: Duration = Duration::from_millis(250);
+
+/// Attempts of a fetch whose failure looks like the network's.
+const FETCH_ATTEMPTS_MAX: u32 = 4;
+
+/// Before the second attempt of anything; doubled for each further one.
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Of a failed step's output, the lines among which the cause is looked for.
+const CAUSE_LINES_MAX: usize = 60;
+
+/// A run in progress.
+pub struct Run {
+    /// What everything stands on.
+    pub host: Host,
+    /// The deployment.
+    pub deployment: Deployment,
+    /// The run's id.
+    pub id: String,
+    /// The repository's mirror.
+    pub mirror: Mirror,
+    /// What the commands print.
+    pub log: Arc<Mutex<RunLogWriter>>,
+    /// Stops the step that runs; see [`StopReason`].
+    pub cancel: CancellationToken,
+    /// The run's deadline.
+    pub ends_at: Instant,
+    /// The next step's number.
+    pub next_step: i64,
+}
+
+/// Why a step, and with it the run, did not succeed.
+#[derive(Debug)]
+pub struct Failure {
+    /// One line.
+    pub cause: String,
+    /// Whether it was stopped from outside.
+    pub cancelled: bool,
+    /// Whether the deployer itself, not the deployed, is to blame: the status is `error` instead of `failure`.
+    pub ours: bool,
+    /// Whether the branch to deploy is gone.
+    pub branch_gone: bool,
+}
+
+impl Failure {
+    fn new(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), cancelled: false, ours: false, branch_gone: false }
+    }
+
+    fn cancelled() -> Self {
+        Self { cancelled: true, ..Self::new("cancelled") }
+    }
+
+    fn ours(cause: impl Into<String>) -> Self {
+        Self { ours: true, ..Self::new(cause) }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::ours(format!("{error:#}"))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        record_gone(error)
+    }
+}
+
+/// Does `what` with the record, again and again while the database is away, for at most `wait`.
+pub async fn recorded<T>(
+    wait: Duration,
+    what: &str,
+    mut work: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let started = Instant::now();
+    let mut warned = false;
+    loop {
+        match work().await {
+            Err(error) if error.is_unavailable() && started.elapsed() < wait => {
+                if !warned {
+                    tracing::warn!(%error, what, "the database is away: waiting for it");
+                    warned = true;
+                }
+                tokio::time::sleep(RECORD_RETRY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// How a step is recorded.
+struct Recording {
+    number: i64,
+    direction: Direction,
+    wait: Duration,
+}
+
+impl Run {
+    /// The first step of every run that makes something new: the branch's head, or one commit, comes to this machine.
+    pub async fn fetch(&mut self, commit: Option<&CommitId>) -> Result<Commit, Failure> {
+        let step = fetch_step(&self.deployment);
+        let recording = self.start_step(&step, Direction::Do).await?;
+        let started = Instant::now();
+        let mut attempt = 1;
+        let result = loop {
+            let left = self.ends_at.saturating_duration_since(Instant::now()).min(step.timeout);
+            match self.mirror.fetch(&self.deployment.branch, commit, left, &self.cancel).await {
+                Err(FetchError::Network(reason)) if attempt < FETCH_ATTEMPTS_MAX => {
+                    self.note(recording.number, format!("attempt {attempt} failed: {reason}"));
+                    if !self.pause(attempt).await {
+                        break Err(FetchError::Cancelled);
+                    }
+                    attempt += 1;
+                }
+                result => break result,
+            }
+        };
+        let result = result.map_err(|error| match error {
+            FetchError::Cancelled => Failure::cancelled(),
+            FetchError::NoBranch(_) => Failure { branch_gone: true, ..Failure::new(error.to_string()) },
+            error => Failure::new(format!("fetch failed: {error}")),
+        });
+        if let Ok(found) = &result {
+            let shown = format!("{} is at {} ({} ms)", self.deployment.branch, found.id, started.elapsed().as_millis());
+            self.note(recording.number, shown);
+        }
+        self.end_step(&recording, &result).await?;
+        result
+    }
+
+    /// Carries a plan out. On failure everything that was started has been taken back when this returns.
+    pub async fn carry_out(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+        let mut started: Vec<&Step> = Vec::new();
+        let mut warnings = Vec::new();
+        for step in &plan.steps {
+            started.push(step);
+            crate::crash_point!("before-step");
+            match self.step(step, plan).await {
+                Ok(()) => {}
+                // The release is live and healthy by then: what could not be tidied up is said, not undone.
+                Err(failure) if step.phase == Phase::Clean && !failure.cancelled => warnings.push(failure.cause),
+                Err(failure) => return Err(self.take_back(plan, &started, failure).await),
+            }
+            crate::crash_point!("after-step");
+        }
+        Ok(warnings)
+    }
+
+    async fn step(&mut self, step: &Step, plan: &Plan) -> Result<(), Failure> {
+        let recording = self.start_step(step, Direction::Do).await?;
+        let mut attempt = 0;
+        let result = loop {
+            let left = self.ends_at.saturating_duration_since(Instant::now());
+            let limit = step.timeout.min(left);
+            let result = self.act(&step.action, &plan.environment, recording.number, limit, &self.cancel).await;
+            match result {
+                Err(failure) if attempt < step.retries && !failure.cancelled && Instant::now() < self.ends_at => {
+                    attempt += 1;
+                    self.note(recording.number, format!("{}; attempt {} follows", failure.cause, attempt + 1));
+                    if !self.pause(attempt).await {
+                        break Err(Failure::cancelled());
+                    }
+                }
+                Err(failure) if Instant::now() >= self.ends_at && !failure.cancelled => {
+                    let limit = self.deployment.timeout;
+                    break Err(Failure::new(format!("the run took longer than {limit:?}: {}", failure.cause)));
+                }
+                result => break result,
+            }
+        };
+        let result = result.map_err(|failure| named(step, failure));
+        self.end_step(&recording, &result).await?;
+        result
+    }
+
+    /// Takes back what was started, in reverse, and tells the operator's `on_failure` commands.
+    async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
+        self.note(self.next_step, format!("failed: {}", failure.cause));
+        let unfinished = self.undo(plan, started).await;
+        if !unfinished.is_empty() {
+            failure.cause = format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
+            failure.ours = true;
+        }
+        let environment = plan.environment.clone();
+        let told = [("DEPLOYER_CAUSE".to_owned(), failure.cause.clone())];
+        for command in &plan.on_failure {
+            let command = Command { environment: command.environment.clone().into_iter().chain(told.clone()).collect(), ..command.clone() };
+            let number = self.next_step;
+            let action = Action::Command(command);
+            let step = Step { name: "on-failure".into(), action, ..bare_step(&self.deployment, Phase::Clean) };
+            if let Err(problem) = self.undo_step(&step, &environment).await {
+                self.note(number, format!("on_failure: {}", problem.cause));
+            }
+        }
+        failure
+    }
+
+    /// Runs the undo of each started step, the last one first. Returns what could not be taken back.
+    pub async fn undo(&mut self, plan: &Plan, started: &[&Step]) -> Vec<String> {
+        let mut unfinished = Vec::new();
+        let phases: Vec<Phase> = started.iter().map(|step| step.phase).collect();
+        for step in started.iter().rev() {
+            for undo in &step.undo {
+                if undo.if_started.is_some_and(|phase| !phases.contains(&phase)) {
+                    continue;
+                }
+                let undo_step = Step { action: undo.action.clone(), name: step.name.clone(), ..bare_step(&self.deployment, step.phase) };
+                if let Err(failure) = self.undo_step(&undo_step, &plan.environment_before).await {
+                    unfinished.push(failure.cause);
+                }
+            }
+        }
+        unfinished
+    }
+
+    /// One step of taking back: neither cancelled nor bound by the run's deadline, and not dependent on the record.
+    async fn undo_step(&mut self, step: &Step, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let recording = match self.start_step_within(step, Direction::Undo, UNDO_RECORD_WAIT).await {
+            Ok(recording) => recording,
+            Err(failure) => {
+                tracing::error!(run = self.id, cause = failure.cause, "taking back without a record");
+                Recording { number: self.next_step, direction: Direction::Undo, wait: Duration::ZERO }
+            }
+        };
+        let never = CancellationToken::new();
+        let result = self.act(&step.action, environment, recording.number, step.timeout, &never).await;
+        let result = result.map_err(|failure| named(step, failure));
+        if let Err(failure) = self.end_step(&recording, &result).await {
+            tracing::error!(run = self.id, cause = failure.cause, "taken back without a record");
+        }
+        result
+    }
+
+    async fn start_step(&mut self, step: &Step, direction: Direction) -> Result<Recording, Failure> {
+        self.start_step_within(step, direction, self.host.config.runs.record_wait).await
+    }
+
+    async fn start_step_within(&mut self, step: &Step, direction: Direction, wait: Duration) -> Result<Recording, Failure> {
+        let number = self.next_step;
+        let shown = step.action.shown();
+        let store = self.host.store.clone();
+        recorded(wait, "step started", async || {
+            store.step_started(&self.id, number, direction, step.phase, &step.name, Some(&shown), clock::now_ms()).await
+        })
+        .await
+        .map_err(record_gone)?;
+        self.next_step += 1;
+        let verb = if direction == Direction::Undo { "undo " } else { "" };
+        self.note(number, format!("{verb}{} {}: {shown}", step.phase.as_str(), step.name));
+        crate::crash_point!("step-started");
+        Ok(Recording { number, direction, wait })
+    }
+
+    async fn end_step<T>(&mut self, recording: &Recording, result: &Result<T, Failure>) -> Result<(), Failure> {
+        self.log.lock().expect("no holder panics").flush();
+        crate::crash_point!("step-done");
+        let state = if result.is_ok() { StepState::Succeeded } else { StepState::Failed };
+        let cause = result.as_ref().err().map(|failure| failure.cause.clone());
+        let store = self.host.store.clone();
+        let ended = recorded(recording.wait, "step ended", async || {
+            store.step_ended(&self.id, recording.number, recording.direction, state, cause.as_deref(), clock::now_ms()).await
+        });
+        ended.await.map_err(record_gone)
+    }
+
+    /// Does it.
+    async fn act(
+        &self,
+        action: &Action,
+        environment: &BTreeMap<String, String>,
+        number: i64,
+        limit: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        if cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        match action {
+            Action::Command(command) => self.command(command, environment, number, limit, cancel).await,
+            Action::Health(check) => {
+                let environment = self.environment(environment);
+                let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
+                let context = health::Context { executor: &self.host.executor, environment: &environment, directory: &directory, cancel };
+                let result = health::check(check, &context, |text| self.note(number, text)).await;
+                result.map_err(|error| match cancel.is_cancelled() {
+                    true => Failure::cancelled(),
+                    false => Failure::new(format!("{error:#}")),
+                })
+            }
+            built_in => {
+                let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
+                done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}"))).map_err(|error| Failure::new(format!("{error:#}")))
+            }
+        }
+    }
+
+    async fn built_in(&self, action: &Action, number: i64, cancel: &CancellationToken) -> Result<()> {
+        let deployment = &self.deployment;
+        match action {
+            Action::Export { release, commit } => self.export(release, commit, number, cancel).await,
+            Action::UpdateTree { commit } => self.update_tree(commit, cancel).await,
+            Action::Activate { release } => release::activate(deployment, release),
+            Action::Deactivate => release::deactivate(deployment),
+            Action::Prune => self.prune(number).await,
+            Action::Fetch | Action::Command(_) | Action::Health(_) => Err(anyhow!("not a built-in action")),
+        }
+    }
+
+    async fn command(
+        &self,
+        command: &Command,
+        environment: &BTreeMap<String, String>,
+        number: i64,
+        limit: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut tail: VecDeque<supervise::Line> = VecDeque::new();
+        let log = Arc::clone(&self.log);
+        let sink = |line: supervise::Line| {
+            let kind = if line.stream == Stream::Out { LineKind::Output } else { LineKind::Error };
+            log.lock().expect("no holder panics").line(line.at, number, kind, &line.text);
+            if tail.len() == CAUSE_LINES_MAX {
+                tail.pop_front();
+            }
+            tail.push_back(line);
+        };
+        let environment = self.environment(environment);
+        let outcome = self.host.executor.run(command, &environment, limit, sink, cancel).await;
+        let outcome = outcome.map_err(|error| Failure::new(format!("{error:#}")))?;
+        if outcome.leftovers_killed > 0 {
+            self.note(number, format!("{} processes that the step left behind were ended", outcome.leftovers_killed));
+        }
+        match (&outcome.end, complaint_of(&outcome.end)) {
+            (_, None) => Ok(()),
+            (End::Cancelled, _) => Err(Failure::cancelled()),
+            (End::DeadlineExceeded, _) => Err(Failure::new(format!("took longer than {limit:?} and was stopped"))),
+            (_, Some(complaint)) => Err(Failure::new(match telling_line(&tail) {
+                Some(line) => format!("{complaint}: {line}"),
+                None => complaint,
+            })),
+        }
+    }
+
+    /// The deployment's environment below the plan's.
+    fn environment(&self, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut merged = self.deployment.environment.clone();
+        merged.extend(environment.clone());
+        merged
+    }
+
+    async fn export(&self, name: &str, commit: &CommitId, number: i64, cancel: &CancellationToken) -> Result<()> {
+        let deployment = &self.deployment;
+        let path = release::directory(deployment, name);
+        let path_text = path.to_string_lossy();
+        let store = self.host.store.clone();
+        recorded(self.host.config.runs.record_wait, "release", async || {
+            store.create_release(&deployment.slug, name, &path_text, commit, &self.id, clock::now_ms()).await
+        })
+        .await?;
+        release::create(deployment, name)?;
+        let index = self.index(name)?;
+        self.mirror.check_out(&path, &index, commit).await?;
+        if deployment.submodules {
+            self.mirror.check_out_submodules(&path, &index, commit, cancel).await?;
+        }
+        let _ = fs_err::remove_file(&index);
+        for note in release::link_shared(deployment, &path)? {
+            self.note(number, note);
+        }
+        Ok(())
+    }
+
+    async fn update_tree(&self, commit: &CommitId, cancel: &CancellationToken) -> Result<()> {
+        let path = &self.deployment.path;
+        let index = self.index("tree")?;
+        if !index.exists()
+            && let Some(found) = release::commit_of_work_tree(path)
+            && self.mirror.commit(&found).await.is_ok()
+        {
+            self.mirror.assume_checked_out(path, &index, &found).await?;
+        }
+        fs_err::create_dir_all(path)?;
+        self.mirror.check_out(path, &index, commit).await?;
+        if self.deployment.submodules {
+            self.mirror.check_out_submodules(path, &index, commit, cancel).await?;
+        }
+        Ok(())
+    }
+
+    /// Where git remembers what it wrote to a tree.
+    fn index(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.host.config.state_directory.join("trees");
+        fs_err::create_dir_all(&directory)?;
+        Ok(directory.join(format!("{}-{name}.index", self.deployment.slug)))
+    }
+
+    /// Removes what `keep_releases` does not keep: never the live one, the one before it, or the last failed one.
+    async fn prune(&self, number: i64) -> Result<()> {
+        let store = &self.host.store;
+        let releases = store.releases(&self.deployment.slug).await?;
+        let live = release::current(&self.deployment)?;
+        for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
+            release::remove(&self.deployment, &name)?;
+            store.set_release_state(&self.deployment.slug, &name, ReleaseState::Removed).await?;
+            self.note(number, format!("removed release {name}"));
+        }
+        Ok(())
+    }
+
+    /// Waits before another attempt; false where the run is stopped meanwhile.
+    async fn pause(&self, attempt: u32) -> bool {
+        let delay = FIRST_RETRY_DELAY * 2u32.saturating_pow(attempt.saturating_sub(1)).min(32);
+        tokio::select! {
+            () = self.cancel.cancelled() => false,
+            () = tokio::time::sleep(delay) => true,
+        }
+    }
+
+    /// A line of our own in the run's log.
+    pub fn note(&self, number: i64, text: impl AsRef<str>) {
+        let mut log = self.log.lock().expect("no holder panics");
+        log.line(clock::now_ms(), number, LineKind::Note, text.as_ref());
+        log.flush();
+    }
+}
+
+/// The step that every run begins with.
+pub fn fetch_step(deployment: &Deployment) -> Step {
+    Step { name: "fetch".into(), action: Action::Fetch, ..bare_step(deployment, Phase::Fetch) }
+}
+
+fn bare_step(deployment: &Deployment, phase: Phase) -> Step {
+    Step { phase, name: String::new(), action: Action::Fetch, undo: Vec::new(), timeout: deployment.step_timeout, retries: 0 }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
+fn record_gone(error: StoreError) -> Failure {
+    Failure::ours(format!("the database cannot be used: {error}"))
+}
+
+/// "build failed (npm run build): exited with 1: ..."
+fn named(step: &Step, failure: Failure) -> Failure {
+    if failure.cancelled {
+        return failure;
+    }
+    let phase = step.phase.as_str();
+    let what = if step.name.is_empty() || step.name == phase { phase.to_owned() } else { format!("{phase} ({})", step.name) };
+    Failure { cause: format!("{what}: {}", failure.cause), ..failure }
+}
+
+/// The line of a failed step's output that says most: the first that speaks of an error, else the last on standard error,
+/// else the last.
+fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
+    let speaks = |line: &&supervise::Line| {
+        let text = line.text.to_ascii_lowercase();
+        ["error", "no space left", "cannot", "fatal"].iter().any(|sign| text.contains(sign))
+    };
+    let says_something = |line: &&supervise::Line| !line.text.trim().is_empty();
+    let full = tail.iter().find(|line| line.text.contains("No space left"));
+    let found = full
+        .or_else(|| tail.iter().find(speaks))
+        .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
+        .or_else(|| tail.iter().rev().find(says_something))?;
+    Some(crate::record::run_log::plain(&found.text).trim().to_owned())
+}
+
+/// Which releases may go; see [`Run::prune`]. Newest first in, names out.
+fn prunable(releases: &[crate::record::store::Release], live: Option<&str>, keep: usize) -> Vec<String> {
+    let mut by_age: Vec<&crate::record::store::Release> = releases.iter().collect();
+    by_age.sort_by_key(|release| std::cmp::Reverse(release.created_at_ms));
+    let is_success = |release: &&&crate::record::store::Release| matches!(release.state, ReleaseState::Good | ReleaseState::Live);
+    let mut kept: Vec<&str> = live.into_iter().collect();
+    // Successful ones, newest first; at least the live one and the one before it.
+    let successes = by_age.iter().filter(is_success).map(|release| release.name.as_str());
+    let others = successes.filter(|name| Some(*name) != live).take(keep.saturating_sub(1).max(1));
+    kept.extend(others);
+    let last_failed = by_age.iter().find(|release| release.state == ReleaseState::Failed);
+    kept.extend(last_failed.map(|release| release.name.as_str()));
+    by_age
+        .iter()
+        .filter(|release| release.state != ReleaseState::Removed && release.state != ReleaseState::Building)
+        .filter(|release| !kept.contains(&release.name.as_str()))
+        .map(|release| release.name.clone())
+        .collect()
+}
+
+/// Refuses to start where the disk is nearly full.
+pub fn check_space(host: &Host, deployment: &Deployment) -> Result<(), Failure> {
+    let paths: [&Path; 2] = [&deployment.path, &host.config.state_directory];
+    release::check_space(&paths, host.config.runs.disk_free_bytes_min).map_err(|error| Failure::new(format!("{error:#}")))
+}
+
+/// Opens a run's log; a log that cannot be opened is a log that is not written.
+pub fn open_log(host: &Host, run: &str) -> Result<RunLogWriter> {
+    let directory = host.logs();
+    fs_err::create_dir_all(&directory)?;
+    RunLogWriter::open(&directory, run).context("cannot open the run's log")
+}
+

@@ -1,0 +1,131 @@
+//! What is live, what would be next, and whether there is anything to do: the questions before a run.
+
+use super::mirror::{Commit, Mirror};
+use super::recipes::Target;
+use super::{Host, release};
+use crate::config::{Deployment, Layout};
+use crate::names::CommitId;
+use crate::record::store::{self, ReleaseState, VerdictCode};
+use anyhow::Result;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+/// The words in a commit's message that keep it from being deployed.
+const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
+
+/// What is live: what `current` names, or the work tree in place, as the record knows it.
+pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
+    let recorded = host.store.live_release(&deployment.slug).await?;
+    if layout == Layout::InPlace {
+        let found = release::commit_of_work_tree(&deployment.path);
+        let in_place = |commit| Target { commit, release: "in-place".into(), directory: deployment.path.clone() };
+        return Ok(recorded.as_ref().map(target_of).or_else(|| found.map(in_place)));
+    }
+    let Some(linked) = release::current(deployment)? else { return Ok(None) };
+    if let Some(found) = recorded.filter(|found| found.name == linked) {
+        return Ok(Some(target_of(&found)));
+    }
+    // Somebody else moved the link: the link is what is live.
+    let known = host.store.releases(&deployment.slug).await?;
+    if let Some(found) = known.iter().find(|found| found.name == linked) {
+        return Ok(Some(target_of(found)));
+    }
+    let unknown = CommitId::parse(&"0".repeat(40)).expect("forty zeros");
+    Ok(Some(Target { commit: unknown, directory: release::directory(deployment, &linked), release: linked }))
+}
+
+/// Where a new release of a commit will lie.
+pub fn new_target(deployment: &Deployment, layout: Layout, commit: &CommitId) -> Target {
+    let release = release::new_name(deployment, commit);
+    let directory = match layout {
+        Layout::Releases => release::directory(deployment, &release),
+        Layout::InPlace => deployment.path.clone(),
+    };
+    Target { commit: commit.clone(), release, directory }
+}
+
+/// A release as a target.
+pub fn target_of(found: &store::Release) -> Target {
+    Target { commit: found.commit_id.clone(), release: found.name.clone(), directory: found.path.clone().into() }
+}
+
+/// Why a push of this head would change nothing, if so: it is live, it says so itself, or none of its paths is ours.
+pub async fn nothing_to_do(
+    deployment: &Deployment,
+    mirror: &Mirror,
+    head: &Commit,
+    live: Option<&Target>,
+) -> Option<(VerdictCode, String)> {
+    if let Some(sentence) = already_live(head, live) {
+        return Some((VerdictCode::AlreadyLive, sentence));
+    }
+    if let Some(mark) = SKIP_MARKS.iter().find(|mark| head.message.contains(**mark)) {
+        return Some((VerdictCode::Skipped, format!("{mark} in the message of {}", head.id.short())));
+    }
+    if deployment.paths.is_empty() && deployment.paths_ignore.is_empty() {
+        return None;
+    }
+    let changed = mirror.changed_paths(&live?.commit, &head.id).await?;
+    let sentence = || format!("none of the {} changed paths concerns this deployment", changed.len());
+    (!concerns(&deployment.paths, &deployment.paths_ignore, &changed)).then(|| (VerdictCode::Skipped, sentence()))
+}
+
+/// Says so where the head is what is live.
+pub fn already_live(head: &Commit, live: Option<&Target>) -> Option<String> {
+    (live?.commit == head.id).then(|| format!("{} is live already", head.id.short()))
+}
+
+/// Whether a change of these paths is to be deployed.
+fn concerns(paths: &[String], paths_ignore: &[String], changed: &[String]) -> bool {
+    let (wanted, ignored) = (globs(paths), globs(paths_ignore));
+    changed.iter().any(|path| (paths.is_empty() || wanted.is_match(path)) && !ignored.is_match(path))
+}
+
+/// Patterns as in GitHub Actions: `*` stops at a slash, `**` does not, `docs/**` is everything below `docs`.
+fn globs(patterns: &[String]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        // `config` has refused what is no pattern.
+        if let Ok(glob) = GlobBuilder::new(pattern).literal_separator(true).build() {
+            set.add(glob);
+        }
+    }
+    set.build().unwrap_or_else(|_| GlobSet::empty())
+}
+
+/// Which release a rollback goes to: the one named, or the one that was live last before the live one.
+pub fn rollback_candidate<'a>(
+    releases: &'a [store::Release],
+    wanted: Option<&str>,
+    live: Option<&Target>,
+) -> Result<&'a store::Release, String> {
+    let successful = releases.iter().filter(|found| matches!(found.state, ReleaseState::Good | ReleaseState::Live));
+    if let Some(wanted) = wanted {
+        let mut named = successful.filter(|found| found.name == wanted || found.commit_id.as_str().starts_with(wanted));
+        let none = || format!("there is no successful release {wanted:?} to go back to");
+        return named.by_ref().max_by_key(|found| found.live_at_ms).ok_or_else(none);
+    }
+    let others = successful.filter(|found| live.is_none_or(|live| found.name != live.release));
+    let none = || "there is no earlier successful release to go back to".to_owned();
+    others.max_by_key(|found| found.live_at_ms).ok_or_else(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_decide_as_in_github_actions() {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        for (paths, ignored, changed, expected) in [
+            (&[][..], &[][..], &["a"][..], true),
+            (&["server/**"][..], &[][..], &["server/a/b.ts"][..], true),
+            (&["server/**"][..], &[][..], &["client/a.ts"][..], false),
+            (&["server/*"][..], &[][..], &["server/a/b.ts"][..], false),
+            (&[][..], &["docs/**", "*.md"][..], &["docs/a/b", "README.md"][..], false),
+            (&[][..], &["docs/**"][..], &["docs/a", "src/b"][..], true),
+            (&["server/**"][..], &["**/*.md"][..], &["server/README.md"][..], false),
+        ] {
+            assert_eq!(concerns(&owned(paths), &owned(ignored), &owned(changed)), expected, "{paths:?} {changed:?}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
+
+pub mod git;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+/// A call of a program, as data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The program and its arguments.
+    pub argv: Vec<OsString>,
+    /// In addition to the clean environment.
+    pub environment: BTreeMap<OsString, OsString>,
+}
+
+impl Invocation {
+    /// As one would type it, for people.
+    pub fn shown(&self) -> String {
+        self.argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}

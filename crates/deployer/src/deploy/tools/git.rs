@@ -1,0 +1,274 @@
+//! git, called so that nothing that a repository, a build or a user's configuration says can make it run anything.
+//!
+//! - The mirror's directory is always named, so nothing is discovered; system and user configuration are off.
+//! - Hooks and the file-system monitor point nowhere, whatever the mirror's own configuration says.
+//! - The source is a URL from our configuration, never a named remote; refs are whole refspecs; behind `--end-of-options`
+//!   nothing is an option. Commits are whole ids.
+//! - Only the protocols that the clone URL itself uses may be spoken, also by submodules.
+//!
+//! The threats are rows 6 to 13 of our threat model (`docs/security.md`).
+
+use super::Invocation;
+use crate::names::{BranchName, CommitId};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Settings that every call gets, in front of the subcommand.
+const SETTINGS: [&str; 9] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "fetch.recurseSubmodules=false",
+    "submodule.recurse=false",
+    "protocol.ext.allow=never",
+    "advice.detachedHead=false",
+];
+
+/// A new, empty mirror.
+pub fn init(mirror: &Path) -> Invocation {
+    let mut argv = git();
+    argv.extend(words(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--end-of-options"]));
+    argv.push(mirror.into());
+    Invocation { argv, environment: environment("") }
+}
+
+/// Brings one branch into the mirror under its own name, whatever was there.
+pub fn fetch_branch(mirror: &Path, url: &str, branch: &BranchName) -> Invocation {
+    fetch(mirror, url, &format!("+refs/heads/{branch}:refs/heads/{branch}"))
+}
+
+/// Brings one commit into the mirror; the server must allow that, as GitHub does. It is kept under a ref of its own.
+pub fn fetch_commit(mirror: &Path, url: &str, commit: &CommitId) -> Invocation {
+    fetch(mirror, url, &format!("+{commit}:refs/deployed/{commit}"))
+}
+
+fn fetch(mirror: &Path, url: &str, refspec: &str) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words([
+        "-c", "fetch.fsckObjects=true", "-c", "transfer.bundleURI=false", "fetch", "--quiet", "--no-tags",
+        "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--force", "--end-of-options",
+    ]));
+    argv.push(url.into());
+    argv.push(refspec.into());
+    Invocation { argv, environment: environment(protocols(url)) }
+}
+
+/// Id and message of a branch's head as the mirror has it: the id, a newline, the message.
+pub fn head(mirror: &Path, branch: &BranchName) -> Invocation {
+    log(mirror, &format!("refs/heads/{branch}"))
+}
+
+/// Id and message of a commit; fails where the mirror does not have it.
+pub fn message(mirror: &Path, commit: &CommitId) -> Invocation {
+    log(mirror, &format!("{commit}^{{commit}}"))
+}
+
+fn log(mirror: &Path, revision: &str) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["log", "--max-count=1", "--no-show-signature", "--format=%H%n%B", "--end-of-options"]));
+    argv.push(revision.into());
+    argv.push("--".into());
+    Invocation { argv, environment: environment("") }
+}
+
+/// The paths that differ between two commits, each ended by a NUL; a rename is a removal and an addition.
+pub fn changed_paths(mirror: &Path, old: &CommitId, new: &CommitId) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["diff-tree", "-r", "-z", "--name-only", "--no-renames", "--end-of-options"]));
+    argv.push(old.as_str().into());
+    argv.push(new.as_str().into());
+    argv.push("--".into());
+    Invocation { argv, environment: environment("") }
+}
+
+/// Writes a commit's files into a directory, without a `.git`. `index` remembers what is there, so that a later call for the
+/// same directory removes what the new commit no longer has and leaves alone what git never wrote.
+pub fn check_out(mirror: &Path, tree: &Path, index: &Path, commit: &CommitId) -> Invocation {
+    let mut argv = vec![OsString::from("git"), "--git-dir".into(), mirror.into(), "--work-tree".into(), tree.into()];
+    argv.extend(settings());
+    argv.extend(words(["-c", "core.bare=false", "read-tree", "--reset", "-u", "--no-recurse-submodules"]));
+    argv.push(commit.as_str().into());
+    with_index(argv, index)
+}
+
+/// Makes `index` say that the directory holds this commit, without touching the directory.
+pub fn assume_checked_out(mirror: &Path, tree: &Path, index: &Path, commit: &CommitId) -> Invocation {
+    let mut argv = vec![OsString::from("git"), "--git-dir".into(), mirror.into(), "--work-tree".into(), tree.into()];
+    argv.extend(settings());
+    argv.extend(words(["-c", "core.bare=false", "read-tree", "--reset"]));
+    argv.push(commit.as_str().into());
+    with_index(argv, index)
+}
+
+/// The submodules of a commit: `ls-tree` lines ended by NUL, of which those with mode 160000 matter.
+pub fn tree_entries(mirror: &Path, commit: &CommitId) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["ls-tree", "-r", "-z", "--full-tree", "--end-of-options"]));
+    argv.push(commit.as_str().into());
+    Invocation { argv, environment: environment("") }
+}
+
+/// The settings of a commit's `.gitmodules`, read as data: `key`, newline, value, NUL.
+pub fn submodule_settings(mirror: &Path, commit: &CommitId) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["config", "--no-includes", "--null", "--list", "--blob"]));
+    argv.push(format!("{commit}:.gitmodules").into());
+    Invocation { argv, environment: environment("") }
+}
+
+fn with_index(argv: Vec<OsString>, index: &Path) -> Invocation {
+    let mut environment = environment("");
+    environment.insert("GIT_INDEX_FILE".into(), index.into());
+    Invocation { argv, environment }
+}
+
+fn git() -> Vec<OsString> {
+    let mut argv = vec![OsString::from("git")];
+    argv.extend(settings());
+    argv
+}
+
+fn in_mirror(mirror: &Path) -> Vec<OsString> {
+    let mut argv = vec![OsString::from("git"), "--git-dir".into(), mirror.into()];
+    argv.extend(settings());
+    argv
+}
+
+fn settings() -> impl Iterator<Item = OsString> {
+    SETTINGS.into_iter().flat_map(|setting| [OsString::from("-c"), OsString::from(setting)])
+}
+
+fn words<const N: usize>(words: [&str; N]) -> impl Iterator<Item = OsString> {
+    words.map(OsString::from).into_iter()
+}
+
+/// Nothing of the user's or the system's configuration, no questions, English messages (they are classified).
+fn environment(protocols: &str) -> BTreeMap<OsString, OsString> {
+    let mut environment: BTreeMap<OsString, OsString> = [
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ("GIT_ATTR_NOSYSTEM", "1"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+        ("GIT_LFS_SKIP_SMUDGE", "1"),
+        ("GIT_OPTIONAL_LOCKS", "0"),
+        ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15"),
+        ("LC_ALL", "C"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.into(), value.into()))
+    .collect();
+    environment.insert("GIT_ALLOW_PROTOCOL".into(), protocols.into());
+    environment
+}
+
+/// What may be spoken to fetch from this URL: its own protocol only.
+fn protocols(url: &str) -> &'static str {
+    match url.split_once("://") {
+        Some(("https", _)) => "https",
+        Some(("http", _)) => "http:https",
+        Some(("ssh" | "git+ssh", _)) => "ssh",
+        Some(("git", _)) => "git",
+        Some(("file", _)) => "file",
+        Some(_) => "none",
+        None if url.starts_with('/') => "file",
+        None => "ssh",
+    }
+}
+
+/// Whether what git said on standard error is a failure of the network (which may pass) rather than of the request.
+pub fn is_network_failure(message: &str) -> bool {
+    const PASSING: [&str; 17] = [
+        "Could not resolve host", "Could not resolve hostname", "Connection refused", "Connection reset", "Connection timed out",
+        "Operation timed out", "Network is unreachable", "No route to host", "Failed to connect", "unexpected disconnect",
+        "early EOF", "The remote end hung up unexpectedly", "RPC failed", "Connection closed by", "HTTP 5", "error: 5",
+        "Temporary failure in name resolution",
+    ];
+    PASSING.iter().any(|sign| message.contains(sign))
+}
+
+/// Whether git said that the branch is not there.
+pub fn is_missing_branch(message: &str) -> bool {
+    message.contains("couldn't find remote ref")
+}
+
+/// The entries of a `-z` listing. What follows the last NUL is the line end that the reading of lines added.
+pub fn null_separated(output: &str) -> impl Iterator<Item = &str> {
+    output.split_terminator('\0').filter(|path| !path.is_empty() && *path != "\n")
+}
+
+/// A commit's submodules: path and commit.
+pub fn submodules(ls_tree: &str) -> Vec<(String, CommitId)> {
+    let modules = null_separated(ls_tree).filter_map(|line| {
+        let (meta, path) = line.split_once('\t')?;
+        let mut words = meta.split(' ');
+        (words.next() == Some("160000") && words.next() == Some("commit")).then_some(())?;
+        Some((path.to_owned(), CommitId::parse(words.next()?).ok()?))
+    });
+    modules.collect()
+}
+
+/// The URL of the submodule at `path`, out of [`submodule_settings`]'s output.
+pub fn submodule_url(settings: &str, path: &str) -> Option<String> {
+    let entries: Vec<(&str, &str)> = null_separated(settings).filter_map(|entry| entry.split_once('\n')).collect();
+    let (key, _) = entries.iter().find(|(key, value)| key.ends_with(".path") && *value == path)?;
+    let url_key = format!("{}.url", key.strip_suffix(".path")?);
+    entries.iter().find(|(key, _)| *key == url_key).map(|(_, url)| (*url).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(invocation: &Invocation) -> String {
+        let settings: String = SETTINGS.iter().map(|setting| format!("-c {setting} ")).collect();
+        invocation.shown().replace(&settings, "")
+    }
+
+    #[test]
+    fn nothing_from_outside_can_be_an_option() {
+        let mirror = Path::new("/m");
+        let branch = BranchName::parse("feature/$(id)").unwrap();
+        let fetch = fetch_branch(mirror, "https://github.com/a/b.git", &branch);
+        assert_eq!(
+            shown(&fetch),
+            "git --git-dir /m -c fetch.fsckObjects=true -c transfer.bundleURI=false fetch --quiet --no-tags \
+             --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules --force --end-of-options \
+             https://github.com/a/b.git +refs/heads/feature/$(id):refs/heads/feature/$(id)"
+        );
+        let commit = CommitId::parse(&"a".repeat(40)).unwrap();
+        let out = check_out(mirror, Path::new("/r"), Path::new("/i"), &commit);
+        assert_eq!(
+            shown(&out),
+            format!("git --git-dir /m --work-tree /r -c core.bare=false read-tree --reset -u --no-recurse-submodules {commit}")
+        );
+        assert_eq!(out.environment[&OsString::from("GIT_INDEX_FILE")], OsString::from("/i"));
+    }
+
+    #[test]
+    fn only_the_url_s_own_protocol_is_spoken() {
+        for (url, expected) in [
+            ("https://github.com/a/b.git", "https"),
+            ("ssh://git@github.com/a/b.git", "ssh"),
+            ("git@github.com:a/b.git", "ssh"),
+            ("file:///srv/b.git", "file"),
+            ("/srv/b.git", "file"),
+            ("ext::sh -c id", "ssh"),
+            ("fd://3", "none"),
+        ] {
+            assert_eq!(protocols(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn submodules_are_read_as_data() {
+        let commit = "b".repeat(40);
+        let listing = format!("100644 blob {commit}\tREADME\0160000 commit {commit}\tlib/x\0");
+        assert_eq!(submodules(&listing), [("lib/x".to_owned(), CommitId::parse(&commit).unwrap())]);
+        let settings = "submodule.x.path\nlib/x\0submodule.x.url\nhttps://example.org/x.git\0";
+        assert_eq!(submodule_url(settings, "lib/x").as_deref(), Some("https://example.org/x.git"));
+        assert_eq!(submodule_url(settings, "lib/y"), None);
+    }
+}

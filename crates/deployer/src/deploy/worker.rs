@@ -1,0 +1,258 @@
+//! One worker per deployment: claims what waits in its spool, decides what of it is worth a run, and sees the run to its end.
+//!
+//! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
+//! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
+
+use super::mirror::{Commit, Mirror};
+use super::order::{self, Order};
+use super::outcome::{self, Outcome};
+use super::recipes::{self, Facts, Purpose, Target};
+use super::recovery::recover;
+use super::run::{self, Failure, Run};
+use super::{Host, lock, release, situation};
+use crate::clock;
+use crate::config::{Deployment, Layout, Queue};
+use crate::record::store::{self, NewRun, ReleaseState, RunState, StoreError, Trigger, VerdictCode};
+use anyhow::{Result, anyhow};
+use spool::Spool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often a wish to cancel is looked for.
+const CANCEL_POLL: Duration = Duration::from_millis(200);
+
+/// Before the next attempt after trouble that is not a run's: a database that is away, a directory that cannot be read.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// One deployment's worker.
+pub struct Worker {
+    /// What everything stands on.
+    pub host: Host,
+    /// The deployment.
+    pub deployment: Deployment,
+    /// Its spool.
+    pub spool: Spool,
+    /// Take no further work.
+    pub stop: CancellationToken,
+    /// Do not wait for the run in progress: take it back and leave its entry for later.
+    pub abort: CancellationToken,
+}
+
+impl Worker {
+    /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
+    pub async fn serve(self, wake: Arc<Notify>) {
+        while !self.stop.is_cancelled() {
+            let pause = match self.drain().await {
+                Ok(()) => spool::SCAN_INTERVAL,
+                Err(error) if is_database_away(&error) => {
+                    tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "waiting for the database");
+                    TROUBLE_PAUSE
+                }
+                Err(error) => {
+                    tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "the worker is in trouble");
+                    TROUBLE_PAUSE
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Works on what waits until nothing does, or until told to stop. Whatever cannot be recorded stays in the spool.
+    pub async fn drain(&self) -> Result<()> {
+        let _lock = tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            lock = lock::acquire(&self.host.locks(), self.deployment.slug.as_str()) => lock?,
+        };
+        recover(&self.host, &self.deployment).await?;
+        while !self.stop.is_cancelled() {
+            let one_by_one = self.deployment.queue == Queue::All;
+            let mut orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
+            let Some(newest) = orders.pop() else { return Ok(()) };
+            let result = Box::pin(self.one(&newest, &orders)).await;
+            // What the record has is done with; what it has not is left for the next time.
+            match result {
+                Ok(RunState::Undone) | Err(_) => order::put_back(orders.into_iter().chain([newest])).await?,
+                Ok(_) => order::finish(orders.into_iter().chain([newest])).await?,
+            }
+            result?;
+        }
+        Ok(())
+    }
+
+    /// One run for the newest order; the others are superseded by it.
+    async fn one(&self, order: &Order, superseded: &[Order]) -> Result<RunState> {
+        for older in superseded {
+            outcome::superseded(&self.host, &self.deployment, older, order).await?;
+        }
+        let _slot = tokio::select! {
+            () = self.stop.cancelled() => return Ok(RunState::Undone),
+            slot = self.host.slots.acquire() => slot?,
+        };
+        let new = NewRun {
+            deployment: self.deployment.slug.clone(),
+            repository: self.deployment.repository.clone(),
+            branch: self.deployment.branch.clone(),
+            commit_id: order.commit.clone(),
+            trigger: order.trigger,
+            requested_by: order.header.remote_address.clone(),
+            entry: order.claim.name().as_str().to_owned(),
+            delivery_id: Some(order.header.id.clone()),
+            created_at_ms: clock::now_ms(),
+        };
+        let record = self.host.store.create_run(&new).await?;
+        crate::crash_point!("run-created");
+        tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
+        let outcome = self.supervised(order, &record).await;
+        crate::crash_point!("run-done");
+        tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
+        // The run is over whatever the database says: wait for it, so that nothing is done twice.
+        let state = outcome.state;
+        run::recorded(self.host.config.runs.record_wait, "run ended", async || {
+            outcome::end_run(&self.host, &self.deployment, &record.id, &outcome).await
+        })
+        .await?;
+        crate::crash_point!("run-ended");
+        Ok(state)
+    }
+
+    /// The run, with an eye on whoever may stop it.
+    async fn supervised(&self, order: &Order, record: &store::Run) -> Outcome {
+        let cancel = CancellationToken::new();
+        let wish = self.host.config.state_directory.join("cancel").join(&record.id);
+        let work = self.run(order, record, cancel.clone());
+        tokio::pin!(work);
+        let mut stopped_by: Option<RunState> = None;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                () = self.abort.cancelled(), if stopped_by.is_none() => {
+                    stopped_by = Some(RunState::Undone);
+                    cancel.cancel();
+                }
+                () = tokio::time::sleep(CANCEL_POLL), if stopped_by.is_none() => {
+                    if wish.exists() {
+                        stopped_by = Some(RunState::Cancelled);
+                        cancel.cancel();
+                    }
+                }
+            }
+        };
+        let _ = fs_err::remove_file(&wish);
+        match stopped_by {
+            Some(RunState::Undone) if outcome.state == RunState::Cancelled => {
+                Outcome::new(RunState::Undone, "the deployer was stopped during this run; it was taken back and will be tried again")
+            }
+            _ => outcome,
+        }
+    }
+
+    async fn run(&self, order: &Order, record: &store::Run, cancel: CancellationToken) -> Outcome {
+        let log = match run::open_log(&self.host, &record.id) {
+            Ok(log) => log,
+            Err(error) => return Outcome::error(format!("{error:#}")),
+        };
+        let mirrors = self.host.config.state_directory.join("mirrors");
+        let mirror =
+            Mirror::new(self.host.executor.clone(), mirrors, &self.deployment.repository, &self.deployment.clone_url);
+        let mut run = Run {
+            host: self.host.clone(),
+            deployment: self.deployment.clone(),
+            id: record.id.clone(),
+            mirror,
+            log: Arc::new(Mutex::new(log)),
+            cancel,
+            ends_at: Instant::now() + self.deployment.timeout,
+            next_step: 1,
+        };
+        match self.attempt(order, &mut run).await {
+            Ok(outcome) => outcome,
+            Err(failure) => self.failed(&run, failure).await,
+        }
+    }
+
+    async fn attempt(&self, order: &Order, run: &mut Run) -> Result<Outcome, Failure> {
+        run::check_space(&self.host, &self.deployment)?;
+        let layout = release::layout(&self.deployment);
+        let live = situation::live(&self.host, &self.deployment, layout).await?;
+        let (target, purpose) = match order.trigger {
+            Trigger::Rollback => (self.rollback_target(order, &run.id, layout, live.as_ref()).await?, Purpose::Rollback),
+            _ => {
+                let head = run.fetch(order.request.commit.as_ref()).await?;
+                outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id).await?;
+                if let Some(outcome) = self.nothing_to_do(order, run, &head, live.as_ref()).await {
+                    return Ok(outcome);
+                }
+                (situation::new_target(&self.deployment, layout, &head.id), Purpose::Deploy)
+            }
+        };
+        let instance = self.host.config.instance.as_deref().unwrap_or_default();
+        let facts = Facts { deployment: &self.deployment, layout, instance, run: &run.id, target, live, purpose };
+        let plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
+        self.save(run, &facts, &plan).await?;
+        crate::crash_point!("planned");
+        let warnings = run.carry_out(&plan).await?;
+        self.host.store.set_live(&self.deployment.slug, &facts.target.release, clock::now_ms()).await?;
+        crate::crash_point!("live");
+        let mut outcome = Outcome::new(RunState::Succeeded, "");
+        outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+        Ok(outcome)
+    }
+
+    /// The plan is in the record before its first step starts; with it the release, where one is made in place.
+    async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &super::plan::Plan) -> Result<(), StoreError> {
+        let text = serde_json::to_string(plan).expect("a plan of strings, numbers and lists serialises");
+        let (store, target) = (&self.host.store, &facts.target);
+        let previous = facts.live.as_ref().map(|live| &live.commit);
+        store.save_plan(&run.id, &text, &target.release, &target.commit, previous).await?;
+        if facts.layout == Layout::InPlace {
+            let path = target.directory.to_string_lossy();
+            store.create_release(&self.deployment.slug, &target.release, &path, &target.commit, &run.id, clock::now_ms()).await?;
+        }
+        Ok(())
+    }
+
+    async fn failed(&self, run: &Run, failure: Failure) -> Outcome {
+        if let Ok(Some(record)) = self.host.store.run(&run.id).await
+            && let Some(release) = record.release
+            && record.trigger != Trigger::Rollback
+            && let Err(error) = self.host.store.set_release_state(&self.deployment.slug, &release, ReleaseState::Failed).await
+        {
+            tracing::warn!(run = run.id, %error, "cannot record the release as failed");
+        }
+        Outcome::of_failure(failure)
+    }
+
+    /// The release to go back to: in place that is a new tree of its commit.
+    async fn rollback_target(&self, order: &Order, run: &str, layout: Layout, live: Option<&Target>) -> Result<Target, Failure> {
+        let releases = self.host.store.releases(&self.deployment.slug).await?;
+        let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
+        let found = found.map_err(Failure::new)?;
+        outcome::resolved(&self.host, &self.deployment, order, run, &found.commit_id).await?;
+        Ok(match layout {
+            Layout::InPlace => situation::new_target(&self.deployment, layout, &found.commit_id),
+            Layout::Releases => situation::target_of(found),
+        })
+    }
+
+    /// How the run ends at once, where there is nothing to do. An operator who asks is only told that it is live already.
+    async fn nothing_to_do(&self, order: &Order, run: &Run, head: &Commit, live: Option<&Target>) -> Option<Outcome> {
+        let (code, sentence) = match order.trigger {
+            _ if order.request.force => return None,
+            Trigger::Operator => (VerdictCode::AlreadyLive, situation::already_live(head, live)?),
+            _ => situation::nothing_to_do(&self.deployment, &run.mirror, head, live).await?,
+        };
+        Some(Outcome { verdict: Some(code), ..Outcome::new(RunState::Skipped, sentence) })
+    }
+}
+
+/// Whether the database is merely away.
+pub fn is_database_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_unavailable))
+}

@@ -1,0 +1,242 @@
+//! A spool entry: the one document through which the stations of a push meet.
+//!
+//! It is one JSON object with the payload last, byte for byte as it was signed, so that `jq .payload.ref` works on
+//! the file and so that copying a delivery into a deployment's spool is copying bytes. What an operator
+//! or reconcile asks for takes the same form, with an event and a source of its own.
+//!
+//! A body that was correctly signed but is not JSON has no `payload`; it is kept as `body_base64`.
+
+use crate::names::{CommitId, DeliveryId};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+/// The version that this program writes and the only one it reads.
+pub const VERSION: u32 = 1;
+
+/// Where an entry came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A webhook whose signature was right.
+    Github,
+    /// Somebody at the command line.
+    Operator,
+    /// Our own comparison of what should be live with what is.
+    Reconcile,
+}
+
+/// Everything about an entry but its payload.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Header {
+    /// [`VERSION`].
+    pub version: u32,
+    /// GitHub's delivery GUID, or one of ours.
+    pub id: DeliveryId,
+    /// `X-GitHub-Event`, or `deploy`, `rollback`; empty where the header was missing.
+    pub event: String,
+    /// RFC 3339, UTC.
+    pub received_at: jiff::Timestamp,
+    /// Where it came from.
+    pub source: Source,
+    /// The client as the proxies' headers gave it; who asked, for an operator's entry.
+    pub remote_address: String,
+    /// Of the payload's bytes (or of the body's, where it is not JSON), in hexadecimal.
+    pub payload_sha256: String,
+}
+
+/// An entry as read back.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Everything but the payload.
+    pub header: Header,
+    /// The payload's bytes, or why there are none to read.
+    pub payload: Payload<'a>,
+}
+
+/// What an entry carries.
+#[derive(Debug)]
+pub enum Payload<'a> {
+    /// JSON, byte for byte.
+    Json(&'a str),
+    /// What came instead.
+    Malformed(Vec<u8>),
+}
+
+/// Why a file in a spool is not an entry.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidEntry {
+    /// Not the document that this module writes.
+    #[error("not a spool entry: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// Written by another version of this program.
+    #[error("the entry has version {0}; this program reads version {VERSION}")]
+    Version(u32),
+    /// The bytes have changed since they were written.
+    #[error("the payload is not what was received: its SHA-256 is {found}, not {expected}")]
+    Checksum {
+        /// Of the bytes found.
+        found: String,
+        /// As recorded when it arrived.
+        expected: String,
+    },
+    /// Neither payload nor body.
+    #[error("the entry carries neither `payload` nor `body_base64`")]
+    Empty,
+}
+
+/// What an operator (or reconcile) asks of a deployment: the payload of `deploy` and `rollback` entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Deploy this commit instead of the branch's head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
+    /// Go back to this release; None in a rollback: the one before the live one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Deploy although the commit is live already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// The JSON white space that may surround a payload without being part of it.
+pub fn trimmed(body: &[u8]) -> &[u8] {
+    let white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let start = body.iter().position(|byte| !white(byte)).unwrap_or(body.len());
+    let end = body.iter().rposition(|byte| !white(byte)).map_or(start, |last| last + 1);
+    &body[start..end]
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+impl Header {
+    /// A header for these payload bytes.
+    pub fn new(id: DeliveryId, event: &str, source: Source, remote_address: String, payload: &[u8]) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            event: event.to_owned(),
+            received_at: crate::clock::now(),
+            source,
+            remote_address,
+            payload_sha256: sha256_hex(payload),
+        }
+    }
+
+    /// The entry's bytes in front of and behind a JSON payload, so that the payload itself need not be copied.
+    pub fn around_payload(&self) -> (Vec<u8>, &'static [u8]) {
+        let mut start = serde_json::to_vec(self).expect("a header of strings and numbers serialises");
+        start.pop();
+        start.extend_from_slice(b",\"payload\":");
+        (start, b"}\n")
+    }
+
+    /// The bytes of an entry for a body that is not JSON.
+    pub fn with_malformed_body(&self, body: &[u8]) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("a header of strings and numbers serialises");
+        bytes.pop();
+        bytes.extend_from_slice(b",\"body_base64\":\"");
+        bytes.extend_from_slice(BASE64.encode(body).as_bytes());
+        bytes.extend_from_slice(b"\"}\n");
+        bytes
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Reads an entry and checks it against its own checksum.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidEntry> {
+        #[derive(Deserialize)]
+        struct Document<'a> {
+            #[serde(borrow)]
+            payload: Option<&'a RawValue>,
+            body_base64: Option<String>,
+        }
+        let header: Header = serde_json::from_slice(bytes)?;
+        if header.version != VERSION {
+            return Err(InvalidEntry::Version(header.version));
+        }
+        let document: Document = serde_json::from_slice(bytes)?;
+        let payload = match (document.payload, document.body_base64) {
+            (Some(raw), _) => Payload::Json(raw.get()),
+            (None, Some(text)) => Payload::Malformed(BASE64.decode(text).unwrap_or_default()),
+            (None, None) => return Err(InvalidEntry::Empty),
+        };
+        let found = sha256_hex(match &payload {
+            Payload::Json(text) => text.as_bytes(),
+            Payload::Malformed(body) => body,
+        });
+        if found != header.payload_sha256 {
+            return Err(InvalidEntry::Checksum { found, expected: header.payload_sha256 });
+        }
+        Ok(Self { header, payload })
+    }
+}
+
+/// A whole entry for a request of ours.
+pub fn request_entry(event: &str, source: Source, requested_by: String, request: &Request) -> (Header, Vec<u8>) {
+    let payload = serde_json::to_vec(request).expect("a request of strings serialises");
+    let header = Header::new(DeliveryId::generate(), event, source, requested_by, &payload);
+    let (mut bytes, end) = header.around_payload();
+    bytes.extend_from_slice(&payload);
+    bytes.extend_from_slice(end);
+    (header, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry_of(payload: &[u8]) -> Vec<u8> {
+        let header = Header::new(DeliveryId::generate(), "push", Source::Github, "192.0.2.1".into(), payload);
+        let (mut bytes, end) = header.around_payload();
+        bytes.extend_from_slice(payload);
+        bytes.extend_from_slice(end);
+        bytes
+    }
+
+    #[test]
+    fn the_payload_comes_back_byte_for_byte() {
+        let payload = br#"{"b": 1,  "a":"\u00e9 \/ e","n":1.000000000000000000001}"#;
+        let bytes = entry_of(payload);
+        let entry = Entry::parse(&bytes).unwrap();
+        assert!(matches!(entry.payload, Payload::Json(text) if text.as_bytes() == payload));
+        assert_eq!(entry.header.event, "push");
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed() {
+        let bytes = entry_of(br#"{"after":"1111"}"#);
+        let text = String::from_utf8(bytes).unwrap().replace("1111", "2222");
+        assert!(matches!(Entry::parse(text.as_bytes()), Err(InvalidEntry::Checksum { .. })));
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_kept() {
+        let body = b"\xff\xfenot json\0";
+        let header = Header::new(DeliveryId::generate(), "push", Source::Github, String::new(), body);
+        let bytes = header.with_malformed_body(body);
+        let entry = Entry::parse(&bytes).unwrap();
+        assert!(matches!(entry.payload, Payload::Malformed(kept) if kept == body));
+    }
+
+    proptest! {
+        #[test]
+        fn nonsense_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Entry::parse(&bytes);
+        }
+
+        #[test]
+        fn a_cut_entry_is_refused(cut in 0usize..100) {
+            let bytes = entry_of(br#"{"after":"1111"}"#);
+            let cut = cut.min(bytes.len() - 3);
+            prop_assert!(Entry::parse(&bytes[..cut]).is_err());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! How a push gets in: from a connection to an entry in each deployment's spool.
+//!
+//! [`http`] owns the connections and [`webhook`] the one request that matters: verify, write, answer. From there the
+//! entry waits in the spool `main` until [`dispatch`] has given it its verdicts and copied it to the
+//! deployments that it concerns. Nothing here runs anything, and nothing that answers a request
+//! waits for the database, for GitHub or for a build.
+
+pub mod client_address;
+pub mod dispatch;
+pub mod event;
+pub mod http;
+pub mod networks;
+pub mod signature;
+pub mod webhook;

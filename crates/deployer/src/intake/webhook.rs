@@ -1,0 +1,367 @@
+//! `POST /github-webhook`: prove who called, write the delivery to disk, answer.
+//!
+//! The order of the checks is the contract: method, address, length, signature over the raw bytes, and only then is
+//! anything parsed. A 2xx means that the entry and its directory are fsynced. What was signed correctly but is not
+//! JSON is kept as well (dispatch gives it its verdict and sets it aside) and answered 400.
+//!
+//! Absent on purpose: the database, GitHub, git, and any decision about what the delivery leads to.
+
+use super::client_address::client_address;
+use super::event;
+use super::networks::{Admission, Networks};
+use super::signature::{Refusal, Signature};
+use crate::config::Intake;
+use crate::entry::{Header, Source, trimmed};
+use crate::names::{DeliveryId, RepositoryName};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
+use serde_json::json;
+use spool::{AppendError, Appended, Spool};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Bodies being received or written at once, in KiB over all connections: 64 pushes of 20 KB use 2 % of it, and two of the
+/// largest that GitHub sends fit.
+const BODIES_IN_FLIGHT_KIB_MAX: usize = 64 * 1024;
+
+/// Read the body of a request that will be refused this far, so that a caller that is still sending sees the answer
+/// instead of a reset connection.
+const REFUSED_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What the service answers with.
+pub type Answer = Response<Full<Bytes>>;
+
+/// The whole HTTP surface.
+pub struct Webhook {
+    settings: Intake,
+    networks: Networks,
+    origin: String,
+    instance: Option<String>,
+    spool: Spool,
+    bodies: Arc<Semaphore>,
+}
+
+/// A refusal: its status and the sentence that says why.
+struct Refused(StatusCode, String);
+
+impl Webhook {
+    /// Everything it needs for the life of the process.
+    pub fn new(settings: Intake, networks: Networks, origin: String, instance: Option<String>, spool: Spool) -> Self {
+        let bodies = Arc::new(Semaphore::new(BODIES_IN_FLIGHT_KIB_MAX));
+        Self { settings, networks, origin, instance, spool, bodies }
+    }
+
+    /// The settings that the connection loop needs too.
+    pub fn settings(&self) -> &Intake {
+        &self.settings
+    }
+
+    /// Answers one request. Never fails: every failure is an answer.
+    pub async fn answer<B>(&self, peer: SocketAddr, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let method = request.method().clone();
+        match (request.uri().path(), &method) {
+            ("/", &Method::GET | &Method::HEAD) => self.root(),
+            ("/", &Method::OPTIONS) => options("GET, HEAD, OPTIONS"),
+            ("/", _) => method_not_allowed("GET, HEAD, OPTIONS"),
+            ("/github-webhook", &Method::POST) => match self.receive(peer, request).await {
+                Ok(answer) => answer,
+                Err(Refused(status, description)) => refusal(status, &description),
+            },
+            ("/github-webhook", &Method::OPTIONS) => options("POST, OPTIONS"),
+            ("/github-webhook", _) => method_not_allowed("POST, OPTIONS"),
+            (path, &Method::GET | &Method::HEAD) => refusal(StatusCode::NOT_FOUND, &format!("There is nothing at {path}")),
+            _ => method_not_allowed("GET, HEAD"),
+        }
+    }
+
+    fn root(&self) -> Answer {
+        json_answer(
+            StatusCode::OK,
+            &json!({ "instance": self.instance, "message": "OK", "service": "durhack-deployer", "status": 200 }),
+        )
+    }
+
+    async fn receive<B>(&self, peer: SocketAddr, request: Request<B>) -> Result<Answer, Refused>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let (parts, body) = request.into_parts();
+        let client = match self.admit(peer.ip(), &parts.headers) {
+            Ok(client) => client,
+            Err(refused) => return Err(drained(refused, body).await),
+        };
+        let signature = Signature::from_headers(header_values(&parts.headers, "x-hub-signature-256"));
+        if declared_length(&parts.headers).is_some_and(|length| length > self.settings.body_bytes_max as u64) {
+            return Err(too_large(self.settings.body_bytes_max));
+        }
+        let mut reserved = Vec::new();
+        let body = tokio::time::timeout(self.settings.body_timeout, self.collect(body, &mut reserved))
+            .await
+            .map_err(|_| body_too_slow(self.settings.body_timeout))??;
+        let signer = self.signer(signature, &body)?;
+        let form = is_form(&parts.headers)?;
+        let id = delivery_id(&parts.headers)?;
+        let event = event_type(&parts.headers)?;
+        let body = if form { payload_field(&body).unwrap_or(body) } else { body };
+        self.store(client, id, event, &signer, body).await
+    }
+
+    /// Where the request comes from, and whether it may.
+    fn admit(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refused> {
+        let forwarded = header_values(headers, "x-forwarded-for");
+        let Some(client) = client_address(peer, forwarded, &self.settings.proxies) else {
+            return Err(Refused(StatusCode::FORBIDDEN, "The X-Forwarded-For header cannot be read".into()));
+        };
+        match self.networks.admit(client) {
+            Admission::Allowed => Ok(client),
+            Admission::Refused => {
+                tracing::warn!(%client, "refused: the address is in none of the source networks");
+                let what = format!("Remote IP address {client} is not recognised as a GitHub 'hooks' IP address");
+                Err(Refused(StatusCode::FORBIDDEN, what))
+            }
+            Admission::Unknown => Err(Refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "GitHub's networks are not known yet; the operator can set `source_networks`".into(),
+            )),
+        }
+    }
+
+    /// The whole body, within the limits of one body and of all together.
+    async fn collect<B>(&self, mut body: B, reserved: &mut Vec<tokio::sync::OwnedSemaphorePermit>) -> Result<Bytes, Refused>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let mut collected = Vec::new();
+        let mut reserved_kib = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("The body broke off: {error}")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if collected.len() + data.len() > self.settings.body_bytes_max {
+                return Err(too_large(self.settings.body_bytes_max));
+            }
+            let needed_kib = (collected.len() + data.len()).div_ceil(1024);
+            if needed_kib > reserved_kib {
+                let more = u32::try_from(needed_kib - reserved_kib).unwrap_or(u32::MAX);
+                let permit = Arc::clone(&self.bodies).try_acquire_many_owned(more).map_err(|_| {
+                    Refused(StatusCode::SERVICE_UNAVAILABLE, "Too many large bodies at once; deliver it again".into())
+                })?;
+                reserved.push(permit);
+                reserved_kib = needed_kib;
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected.into())
+    }
+
+    /// Which secret signed the body. Every secret is tried, whichever fits, so that the time taken says nothing.
+    fn signer(&self, signature: Result<Signature, Refusal>, body: &[u8]) -> Result<Signer, Refused> {
+        let signature = match signature {
+            Ok(signature) => signature,
+            Err(Refusal::Missing) => {
+                return Err(Refused(StatusCode::BAD_REQUEST, "X-Hub-Signature-256 header is missing".into()));
+            }
+            Err(Refusal::Wrong) => return Err(wrong_signature()),
+        };
+        let mut signer = Signer::default();
+        for secret in &self.settings.secrets {
+            signer.instance |= signature.is_by(secret, body);
+        }
+        for (repository, secrets) in &self.settings.repository_secrets {
+            for secret in secrets {
+                if signature.is_by(secret, body) {
+                    signer.repositories.push(repository.clone());
+                }
+            }
+        }
+        if !signer.instance && signer.repositories.is_empty() {
+            tracing::warn!("refused: the signature fits none of the secrets");
+            return Err(wrong_signature());
+        }
+        Ok(signer)
+    }
+
+    /// Checks that the signer may speak for the repository, writes the entry, and answers.
+    async fn store(&self, client: IpAddr, id: DeliveryId, event: String, signer: &Signer, body: Bytes) -> Result<Answer, Refused> {
+        let payload = body.slice_ref(trimmed(&body));
+        let parsed = std::str::from_utf8(&payload)
+            .map_err(|error| error.to_string())
+            .and_then(|_| event::repository_of(&payload).map_err(|error| error.to_string()));
+        let repository = parsed.as_ref().ok().and_then(Option::as_ref);
+        if !signer.may_speak_for(repository.map(String::as_str), &self.settings) {
+            tracing::warn!(repository, "refused: the signature is not by a secret of this repository");
+            return Err(wrong_signature());
+        }
+        let payload = if parsed.is_ok() { payload } else { body };
+        let header = Header::new(id.clone(), &event, Source::Github, client.to_string(), &payload);
+        let malformed = parsed.is_err();
+        let spool = self.spool.clone();
+        let appended = tokio::task::spawn_blocking(move || {
+            if malformed {
+                return spool.append(header.id.as_str(), &[&header.with_malformed_body(&payload)]);
+            }
+            let (start, end) = header.around_payload();
+            spool.append(header.id.as_str(), &[&start, &payload, end])
+        })
+        .await
+        .map_err(|_| Refused(StatusCode::SERVICE_UNAVAILABLE, "The delivery could not be stored".into()))?;
+        self.acknowledge(&id, &event, appended, parsed.err())
+    }
+
+    fn acknowledge(
+        &self,
+        id: &DeliveryId,
+        event: &str,
+        appended: Result<Appended, AppendError>,
+        malformed: Option<String>,
+    ) -> Result<Answer, Refused> {
+        match appended {
+            Ok(appended) => {
+                let duplicate = matches!(appended, Appended::Duplicate(_));
+                tracing::info!(delivery = %id, event, duplicate, "stored");
+            }
+            Err(error) => {
+                tracing::error!(delivery = %id, %error, "cannot store the delivery");
+                return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "The delivery could not be stored".into()));
+            }
+        }
+        if let Some(reason) = malformed {
+            return Err(Refused(StatusCode::BAD_REQUEST, format!("The payload is not JSON: {reason}")));
+        }
+        let url = format!("{}/deliveries/{id}", self.origin);
+        Ok(json_answer(StatusCode::ACCEPTED, &json!({ "delivery": id, "url": url })))
+    }
+}
+
+/// For whom the signature was valid.
+#[derive(Default)]
+struct Signer {
+    instance: bool,
+    repositories: Vec<RepositoryName>,
+}
+
+impl Signer {
+    /// A repository with secrets of its own is spoken for by these only.
+    fn may_speak_for(&self, repository: Option<&str>, settings: &Intake) -> bool {
+        let own = repository
+            .and_then(|name| settings.repository_secrets.keys().find(|own| own.as_str().eq_ignore_ascii_case(name)));
+        match own {
+            Some(own) => self.repositories.contains(own),
+            None => self.instance || (repository.is_none() && !self.repositories.is_empty()),
+        }
+    }
+}
+
+fn header_values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().map(header::HeaderValue::as_bytes)
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the payload is form-encoded. GitHub sends JSON or a form; anything else is refused.
+fn is_form(headers: &HeaderMap) -> Result<bool, Refused> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Ok(false),
+        "application/x-www-form-urlencoded" => Ok(true),
+        other if other.starts_with("application/") && other.ends_with("+json") => Ok(false),
+        _ => Err(Refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The content type must be application/json or application/x-www-form-urlencoded".into(),
+        )),
+    }
+}
+
+/// The `payload` field of a form.
+fn payload_field(body: &[u8]) -> Option<Bytes> {
+    let (_, value) = form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
+    Some(Bytes::from(value.into_owned().into_bytes()))
+}
+
+/// The delivery's GUID; one of our own where the header is missing.
+fn delivery_id(headers: &HeaderMap) -> Result<DeliveryId, Refused> {
+    let Some(value) = headers.get("x-github-delivery") else { return Ok(DeliveryId::generate()) };
+    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    DeliveryId::parse(&text)
+        .map_err(|_| Refused(StatusCode::BAD_REQUEST, "X-GitHub-Delivery is not a GUID".into()))
+}
+
+/// The event type; empty where the header is missing.
+fn event_type(headers: &HeaderMap) -> Result<String, Refused> {
+    let Some(value) = headers.get("x-github-event") else { return Ok(String::new()) };
+    let text = value.to_str().unwrap_or_default();
+    let plain = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    plain
+        .then(|| text.to_owned())
+        .ok_or_else(|| Refused(StatusCode::BAD_REQUEST, "X-GitHub-Event is not an event name".into()))
+}
+
+fn wrong_signature() -> Refused {
+    Refused(StatusCode::FORBIDDEN, "X-Hub-Signature-256 header didn't match expected signature".into())
+}
+
+fn too_large(body_bytes_max: usize) -> Refused {
+    Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {body_bytes_max} bytes"))
+}
+
+fn body_too_slow(limit: Duration) -> Refused {
+    Refused(StatusCode::REQUEST_TIMEOUT, format!("The body took longer than {} s", limit.as_secs()))
+}
+
+/// Reads a little of a body that nobody wants; see [`REFUSED_BODY_BYTES_MAX`].
+async fn drained<B: Body<Data = Bytes> + Unpin>(refused: Refused, mut body: B) -> Refused {
+    let mut seen = 0;
+    let drain = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > REFUSED_BODY_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
+    refused
+}
+
+fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    answer
+}
+
+fn refusal(status: StatusCode, description: &str) -> Answer {
+    let message = status.canonical_reason().unwrap_or("Error");
+    let mut answer =
+        json_answer(status, &json!({ "status": status.as_u16(), "message": message, "description": description }));
+    if status == StatusCode::PAYLOAD_TOO_LARGE || status == StatusCode::REQUEST_TIMEOUT {
+        answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+fn method_not_allowed(allow: &'static str) -> Answer {
+    let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("Allowed here: {allow}"));
+    answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    answer
+}
+
+fn options(allow: &'static str) -> Answer {
+    let mut answer = Response::new(Full::default());
+    answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    answer
+}
