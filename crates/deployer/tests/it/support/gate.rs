@@ -3,7 +3,7 @@
 //! That is how a test acts "while something is being deployed" without sleeping.
 
 use super::wait;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// See the module.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub struct Gate {
 
 impl Gate {
     /// A closed gate that keeps its two files in `directory`.
-    pub fn new(directory: PathBuf) -> Self {
-        fs_err::create_dir_all(&directory).expect("the world is writable");
+    pub fn new(directory: &Path) -> Self {
+        fs_err::create_dir_all(directory).expect("the world is writable");
         Self { arrivals: directory.join("arrivals"), opened: directory.join("opened") }
     }
 

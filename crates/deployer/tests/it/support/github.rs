@@ -81,7 +81,8 @@ impl GitHub {
     pub fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("loopback has ports");
+        let listener =
+            runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("loopback has ports");
         let url = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
         let known = Arc::new(Mutex::new(Known::new(url.clone())));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&known));
@@ -170,9 +171,11 @@ async fn answer(
         Weather::Hangs => std::future::pending().await,
         Weather::Cuts => ([("content-length", "1000")], Body::new(CutOff { sent: false })).into_response(),
         Weather::PrimaryLimit => {
-            let headers = [("x-ratelimit-limit", "5000".to_owned()), ("x-ratelimit-remaining", "0".to_owned())];
+            let headers =
+                [("x-ratelimit-limit", "5000".to_owned()), ("x-ratelimit-remaining", "0".to_owned())];
             let reset = [("x-ratelimit-reset", (unix_seconds() + 1).to_string())];
-            (headers, reset, problem(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1.")).into_response()
+            (headers, reset, problem(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."))
+                .into_response()
         }
         Weather::SecondaryLimit => {
             let message = "You have exceeded a secondary rate limit.";
@@ -198,7 +201,9 @@ impl Known {
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (method.as_str(), segments.as_slice()) {
             ("GET", ["meta"]) => self.meta(headers),
-            (_, ["repos", ..]) if !authorised(headers) => problem(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            (_, ["repos", ..]) if !authorised(headers) => {
+                problem(StatusCode::UNAUTHORIZED, "Bad credentials")
+            }
             ("POST", ["repos", owner, name, "statuses", commit]) => {
                 self.create_status(&format!("{owner}/{name}"), commit, body)
             }
@@ -236,7 +241,8 @@ impl Known {
         let context = asked["context"].as_str().unwrap_or("default").to_owned();
         let stored = self.statuses.entry((repository.to_owned(), commit.to_owned())).or_default();
         if stored.iter().filter(|status| status["context"] == context).count() >= STATUSES_MAX {
-            let message = "Validation Failed: This SHA and context has reached the maximum number of statuses.";
+            let message =
+                "Validation Failed: This SHA and context has reached the maximum number of statuses.";
             return problem(StatusCode::UNPROCESSABLE_ENTITY, message);
         }
         let id = stored.len() as u64 + 1;
@@ -322,5 +328,85 @@ impl hyper::body::Body for CutOff {
             true => Ok(hyper::body::Frame::data(Bytes::from_static(b"{\"url\":"))),
             false => Err(std::io::Error::other("the cable was cut")),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::http::{Answer, Request};
+
+    fn post(github: &GitHub, path: &str, token: &str, body: &Value) -> Answer {
+        Request::new("POST", path)
+            .header("Authorization", format!("Bearer {token}"))
+            .body(body.to_string().as_bytes())
+            .send(github.url().trim_start_matches("http://"))
+    }
+
+    #[test]
+    fn refuses_what_github_refuses() {
+        let github = GitHub::start();
+        github.add_commit("o/r", "abc");
+        let good =
+            json!({ "state": "success", "context": "c", "description": "d", "target_url": "https://x" });
+        let path = "/repos/o/r/statuses/abc";
+        let long = json!({ "state": "success", "description": "x".repeat(141) });
+        for (path, token, body, status) in [
+            (path, TOKEN, &good, 201),
+            (path, "another token", &good, 401),
+            ("/repos/o/unknown/statuses/abc", TOKEN, &good, 404),
+            ("/repos/o/r/statuses/unknown", TOKEN, &good, 422),
+            (path, TOKEN, &json!({ "state": "done" }), 422),
+            (path, TOKEN, &long, 422),
+            ("/user", TOKEN, &good, 404),
+        ] {
+            assert_eq!(post(&github, path, token, body).status, status, "{path} {body}");
+        }
+        let stored = github.statuses("o/r", "abc");
+        assert_eq!(stored.len(), 1);
+        assert_eq!((stored[0].state.as_str(), stored[0].target_url.as_str()), ("success", "https://x"));
+        assert_eq!(github.requests().len(), 7);
+        for _ in 1..STATUSES_MAX {
+            assert_eq!(post(&github, path, TOKEN, &good).status, 201);
+        }
+        assert_eq!(post(&github, path, TOKEN, &good).status, 422, "the thousand and first");
+        assert_eq!(post(&github, path, TOKEN, &json!({ "state": "error", "context": "other" })).status, 201);
+    }
+
+    #[test]
+    fn fails_as_it_is_told_to() {
+        let github = GitHub::start();
+        github.add_commit("o/r", "abc");
+        let body = json!({ "state": "success" });
+        let path = "/repos/o/r/statuses/abc";
+        for (weather, status, header) in [
+            (Weather::Fails, 500, None),
+            (Weather::PrimaryLimit, 403, Some("x-ratelimit-reset")),
+            (Weather::SecondaryLimit, 429, Some("retry-after")),
+        ] {
+            github.set_weather(weather);
+            let answer = post(&github, path, TOKEN, &body);
+            assert_eq!(answer.status, status);
+            assert!(header.is_none_or(|header| answer.header(header).is_some()), "{answer:?}");
+        }
+        github.set_weather(Weather::Cuts);
+        let cut = post(&github, path, TOKEN, &body);
+        let promised: usize =
+            cut.header("content-length").and_then(|text| text.parse().ok()).expect("a length");
+        assert!(cut.body.len() < promised);
+        assert!(github.statuses("o/r", "abc").is_empty());
+    }
+
+    #[test]
+    fn meta_has_a_tag_that_changes_with_it() {
+        let github = GitHub::start();
+        let address = github.url().trim_start_matches("http://").to_owned();
+        let meta = |tag: &str| Request::new("GET", "/meta").header("If-None-Match", tag).send(&address);
+        let first = meta("none");
+        let tag = first.header("etag").expect("meta is tagged").to_owned();
+        assert!(first.json()["hooks"].is_array());
+        assert_eq!(meta(&tag).status, 304);
+        github.set_hooks(&["192.0.2.0/24"]);
+        assert_eq!(meta(&tag).json()["hooks"], json!(["192.0.2.0/24"]));
     }
 }

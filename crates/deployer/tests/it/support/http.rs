@@ -54,7 +54,8 @@ impl Request {
 /// A connection with a limit on every read.
 #[track_caller]
 pub fn connect(address: &str) -> TcpStream {
-    let connection = TcpStream::connect(address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
+    let connection =
+        TcpStream::connect(address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
     connection.set_read_timeout(Some(READ_TIMEOUT)).expect("a positive timeout is accepted");
     connection
 }

@@ -10,8 +10,9 @@ const FILE: &str =
 /// Every example, as (event, payload), in the order of the package.
 pub fn examples() -> Vec<(String, Value)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
-    let text = fs_err::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{error}\nhint: `cargo xtask test` installs GitHub's example payloads"));
+    let text = fs_err::read_to_string(&path).unwrap_or_else(|error| {
+        panic!("{error}\nhint: `cargo xtask test` installs GitHub's example payloads")
+    });
     let events: Vec<Value> = serde_json::from_str(&text).expect("the package holds a JSON list");
     let mut examples = Vec::new();
     for event in &events {

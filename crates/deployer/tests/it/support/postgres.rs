@@ -27,9 +27,15 @@ impl Postgres {
         let postgres = Self { directory, programs: programs(), port };
         if rustix::process::geteuid().is_root() {
             let (user, group) = (id_of("-u"), id_of("-g"));
-            chown(postgres.directory.path(), Some(user), Some(group)).expect("root may give a directory away");
+            chown(postgres.directory.path(), Some(user), Some(group))
+                .expect("root may give a directory away");
         }
-        succeed(postgres.program("initdb").args(["-A", "trust", "-U", USER, "-N", "-E", "UTF8", "-D"]).arg(postgres.data()));
+        succeed(
+            postgres
+                .program("initdb")
+                .args(["-A", "trust", "-U", USER, "-N", "-E", "UTF8", "-D"])
+                .arg(postgres.data()),
+        );
         postgres.start_again();
         postgres
     }
@@ -84,11 +90,23 @@ impl Drop for Postgres {
 #[track_caller]
 fn programs() -> PathBuf {
     let versions = fs_err::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let found = versions.map(|entry| entry.path().join("bin")).filter(|path| path.join("initdb").exists()).max();
+    let found =
+        versions.map(|entry| entry.path().join("bin")).filter(|path| path.join("initdb").exists()).max();
     found.expect("PostgreSQL is installed: `cargo xtask test` does that")
 }
 
 /// A number of the system's `postgres` user: `-u` or `-g`.
 fn id_of(which: &str) -> u32 {
     succeed(command("id", Path::new("/")).args([which, USER])).parse().expect("id prints a number")
+}
+
+#[test]
+fn keeps_what_it_had() {
+    let postgres = Postgres::start();
+    let query = |text: &str| output(command("psql", Path::new("/")).args([&postgres.url(), "-Atc", text]));
+    assert!(query("create table kept (number int); insert into kept values (7)").status.success());
+    postgres.stop();
+    assert!(!query("select 1").status.success(), "it was stopped");
+    postgres.start_again();
+    assert_eq!(query("select number from kept").stdout, b"7\n");
 }

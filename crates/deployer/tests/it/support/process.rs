@@ -22,7 +22,9 @@ pub fn command(program: impl AsRef<OsStr>, home: &Path) -> Command {
 /// Runs it to its end, whatever that is.
 #[track_caller]
 pub fn output(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}; run `cargo xtask test`"))
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}; run `cargo xtask test`"))
 }
 
 /// Runs it, requires exit code 0, and gives its standard output without the last line end.

@@ -27,7 +27,11 @@ impl Repository {
         }
         github.add_repository(name);
         let repository = Self { name: name.to_owned(), bare, work_tree, home, github };
-        succeed(command("git", &repository.home).args(["init", "-q", "--bare", "-b", "main"]).arg(&repository.bare));
+        succeed(
+            command("git", &repository.home)
+                .args(["init", "-q", "--bare", "-b", "main"])
+                .arg(&repository.bare),
+        );
         repository.git(&["init", "-q", "-b", "main"]);
         repository
     }

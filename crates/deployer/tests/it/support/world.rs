@@ -48,6 +48,7 @@ pub struct World {
     daemon: Option<Child>,
     address: String,
     unprivileged: bool,
+    mounts: Vec<PathBuf>,
 }
 
 impl World {
@@ -88,6 +89,7 @@ impl World {
             daemon: None,
             address: String::new(),
             unprivileged: false,
+            mounts: Vec::new(),
         }
     }
 
@@ -141,6 +143,15 @@ impl World {
         self.unprivileged = true;
     }
 
+    /// Mounts a small file system in memory, which is there as long as the world is.
+    #[track_caller]
+    pub fn mount_small(&mut self, at: &Path, bytes: u64) {
+        fs_err::create_dir_all(at).expect("the world is writable");
+        let size = format!("size={bytes}");
+        process::succeed(command("mount", at).args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at));
+        self.mounts.push(at.to_owned());
+    }
+
     /// Starts the daemon and waits until it listens.
     #[track_caller]
     pub fn start(&mut self) {
@@ -159,7 +170,10 @@ impl World {
             if let Some(status) = daemon.try_wait().expect("it is our child") {
                 panic!("the daemon ended at start: {status}\n{}", self.log());
             }
-            fs_err::read_to_string(&listening).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+            fs_err::read_to_string(&listening)
+                .ok()
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
         });
         self.daemon = Some(daemon);
     }
@@ -202,15 +216,16 @@ impl World {
         self.wait_for_exit();
     }
 
-    /// `SIGTERM`, and waits until it has gone.
+    /// `TERM`, and waits until it has gone.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait_for_exit()
     }
 
+    /// Waits until a daemon that was told to stop has gone.
     #[track_caller]
-    fn wait_for_exit(&mut self) -> ExitStatus {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
         let mut daemon = self.daemon.take().expect("the daemon was started");
         let gone = catch_unwind(AssertUnwindSafe(|| {
             wait::until("the daemon to end", || daemon.try_wait().expect("it is our child"))
@@ -255,7 +270,8 @@ impl World {
         let binary = env!("CARGO_BIN_EXE_durhack-deployer");
         let home = self.root().join("home");
         let mut command = if self.unprivileged {
-            let identity = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".into()];
+            let identity =
+                [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".into()];
             let mut command = command("setpriv", &home);
             command.args(identity).arg(self.root().join("durhack-deployer"));
             command
@@ -400,7 +416,9 @@ impl World {
             let status = self.stop();
             assert!(status.success(), "the daemon stopped with {status}");
         }
-        wait::until("every process of this world to be gone", || living_in(self.root()).is_empty().then_some(()));
+        wait::until("every process of this world to be gone", || {
+            living_in(self.root()).is_empty().then_some(())
+        });
         let log = self.log();
         let panics: Vec<&str> = log.lines().filter(|line| line.contains("panicked at")).collect();
         assert!(panics.is_empty(), "the daemon panicked: {panics:?}");
@@ -411,7 +429,8 @@ impl World {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
-        let mut picture = format!("=== the daemon's log (last {} lines)\n{}\n", shown.len(), shown.join("\n"));
+        let mut picture =
+            format!("=== the daemon's log (last {} lines)\n{}\n", shown.len(), shown.join("\n"));
         picture.push_str("=== what lies in the state directory\n");
         for path in files_under(&self.state()) {
             let bytes = fs_err::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
@@ -437,6 +456,9 @@ impl Drop for World {
             if let Some(pid) = pid {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
+        }
+        for mount in &self.mounts {
+            output(command("umount", Path::new("/")).arg("--lazy").arg(mount));
         }
     }
 }
