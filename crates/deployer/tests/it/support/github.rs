@@ -169,7 +169,7 @@ async fn answer(
         }
         Weather::Fails => problem(StatusCode::INTERNAL_SERVER_ERROR, "Server Error"),
         Weather::Hangs => std::future::pending().await,
-        Weather::Cuts => ([("content-length", "1000")], Body::new(CutOff { sent: false })).into_response(),
+        Weather::Cuts => ([("content-length", "1000")], Body::new(CutOff::default())).into_response(),
         Weather::PrimaryLimit => {
             let headers =
                 [("x-ratelimit-limit", "5000".to_owned()), ("x-ratelimit-remaining", "0".to_owned())];
@@ -311,8 +311,9 @@ fn unix_seconds() -> i64 {
 }
 
 /// A body that ends the connection after its first bytes.
+#[derive(Default)]
 struct CutOff {
-    sent: bool,
+    polls: u32,
 }
 
 impl hyper::body::Body for CutOff {
@@ -321,13 +322,18 @@ impl hyper::body::Body for CutOff {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>> {
-        let first = !std::mem::replace(&mut self.sent, true);
-        Poll::Ready(Some(match first {
-            true => Ok(hyper::body::Frame::data(Bytes::from_static(b"{\"url\":"))),
-            false => Err(std::io::Error::other("the cable was cut")),
-        }))
+        self.polls += 1;
+        match self.polls {
+            1 => Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b"{\"url\":"))))),
+            // An error at once would also discard what has not been written yet.
+            2 => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            _ => Poll::Ready(Some(Err(std::io::Error::other("the cable was cut")))),
+        }
     }
 }
 
