@@ -63,12 +63,16 @@ pub async fn run(
     supervision.drain(&mut output).await;
     output.finish();
     let (output_bytes, output_dropped_bytes) = (output.total_bytes, output.dropped_bytes);
-    let stopped = supervision.stopped;
+    let (started, stopped) = (supervision.started, supervision.stopped);
     supervision.reap().await;
 
     let ended = match last_word {
         LastWord::NotStarted(error) => return Err(error),
         LastWord::Ended(ended) => Some(ended),
+        LastWord::None if !started && stopped.is_none() => {
+            let reason = "it ended before it had started anything".to_owned();
+            return Err(StartError::Leash { leash: command.leash, reason });
+        }
         LastWord::None => None,
     };
     let memory_kills_on_host = memory_kills::count().saturating_sub(memory_kills_before);
@@ -111,6 +115,8 @@ struct Supervision {
     conversation: Conversation,
     pipes: Pipes,
     deadline: Instant,
+    /// The leash has said that the command runs.
+    started: bool,
     /// Why the leash was told to stop, if it was.
     stopped: Option<End>,
 }
@@ -142,7 +148,7 @@ impl Supervision {
         let pipes = Pipes::new(leash.stdout.take(), leash.stderr.take());
         let now = Instant::now();
         let deadline = now.checked_add(command.deadline).unwrap_or(now + FAR_AWAY);
-        Ok(Self { leash, conversation, pipes, deadline, stopped: None })
+        Ok(Self { leash, conversation, pipes, deadline, started: false, stopped: None })
     }
 
     async fn watch<Sink: FnMut(Line)>(
@@ -155,7 +161,10 @@ impl Supervision {
         loop {
             let stop = tokio::select! {
                 report = self.conversation.hear() => match report {
-                    Some(Report::Started) => continue,
+                    Some(Report::Started) => {
+                        self.started = true;
+                        continue;
+                    }
                     Some(Report::Ended(ended)) => return LastWord::Ended(ended),
                     Some(Report::Failed { errno, text }) => {
                         return LastWord::NotStarted(StartError::of_command(&command.program, errno, text));
