@@ -1,1 +1,19 @@
-//! placeholder while the house is being built
+//! The product as its operator and GitHub see it: the real binary, real git, real servers, one file per behaviour.
+//!
+//! Nothing here looks inside: a test writes a configuration, pushes to a repository, sends what GitHub would
+//! send, and asks the CLI, the file system and a GitHub of its own what became of it. `support` holds the
+//! world it does that in. Every test ends with the world's own questions: is a process left, did the
+//! daemon panic?
+//!
+//! `cargo xtask test` installs what these tests need (git, PostgreSQL, GitHub's example payloads) and runs
+//! them; a missing piece is a failure, never a skipped test.
+
+mod support;
+
+mod daemon;
+mod examples;
+mod failures;
+mod intake;
+mod postgres;
+mod queue;
+mod security;

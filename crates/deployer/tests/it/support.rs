@@ -1,0 +1,15 @@
+//! The world in which a test runs the product: see [`world`].
+
+pub mod configuration;
+pub mod gate;
+pub mod github;
+pub mod http;
+pub mod octokit;
+pub mod postgres;
+pub mod process;
+pub mod push;
+pub mod record;
+pub mod repository;
+pub mod site;
+pub mod wait;
+pub mod world;

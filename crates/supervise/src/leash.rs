@@ -1,0 +1,190 @@
+//! The leash: the process between the daemon and a step's command.
+//!
+//! It is the subreaper of everything that the command starts: a process whose parent ends, and be it by a
+//! double fork with `setsid`, becomes the leash's child and not init's. From this follows the one fact on
+//! which all waiting here rests: *wait(2) says ECHILD exactly when nothing of the step is left.* No table of
+//! processes is consulted to know that it is over; the table serves only to find whom to signal.
+//!
+//! It is synchronous and starts no thread, so that it is there in a millisecond and has little to go wrong.
+//! It has a session of its own: a terminal's Ctrl-C does not reach it, the command finds no terminal on which
+//! to ask for a password, and under the kernel's autogroup scheduling a fork bomb does not starve the daemon.
+//! TERM, INT, HUP and QUIT that are sent to it are swallowed: a service manager that ends the whole control
+//! group must not end the leash before its charges. Deliberately absent: any knowledge of deadlines, output,
+//! or why it should stop. The daemon knows that.
+
+mod bring_down;
+mod children;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, getpid, set_child_subreaper, setsid};
+use rustix::stdio::stdin;
+
+pub(crate) use bring_down::BEYOND_GRACE_MAX;
+
+use crate::process_table;
+use crate::protocol::{Ended, Report, Status};
+use crate::Leftovers;
+use children::{Children, Notices};
+
+/// Exit code of a leash that was not called as [`crate::run`] calls it.
+const USAGE: u8 = 64;
+
+/// What is reported of a command that survived even KILL, and so has no status yet.
+const STATUS_UNKNOWN: Status = Status::Signalled(9);
+
+/// Be the leash. `arguments` is what follows [`crate::LEASH_ARGUMENT`]; [`crate::run`] writes it.
+///
+/// The program's `main` calls this before it does anything else. It returns when nothing of the command runs
+/// any more; the result is for `main` to return.
+pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let Some(assignment) = Assignment::parse(arguments) else {
+        eprintln!("this is an internal command: it is run by the daemon, with a socket as its standard input");
+        return ExitCode::from(USAGE);
+    };
+    match start(&assignment) {
+        Ok(children) => {
+            report(&Report::Started);
+            let ended = see_to_its_end(children, &assignment);
+            report(&Report::Ended(ended));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            report(&Report::Failed { errno: error.raw_os_error().unwrap_or(0), text: error.to_string() });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `<grace in ms> <kill|spare> -- <program> <arguments...>`
+#[derive(Debug, PartialEq)]
+pub(crate) struct Assignment {
+    pub grace: Duration,
+    pub leftovers: Leftovers,
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+}
+
+impl Assignment {
+    pub fn of(command: &crate::Command) -> Self {
+        Self {
+            grace: command.grace,
+            leftovers: command.leftovers,
+            program: command.program.clone(),
+            arguments: command.args.clone(),
+        }
+    }
+
+    pub fn into_arguments(self) -> impl Iterator<Item = OsString> {
+        let leftovers = match self.leftovers {
+            Leftovers::Kill => "kill",
+            Leftovers::Spare => "spare",
+        };
+        [self.grace.as_millis().to_string().into(), leftovers.into(), "--".into(), self.program]
+            .into_iter()
+            .chain(self.arguments)
+    }
+
+    fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let grace = Duration::from_millis(arguments.next()?.to_str()?.parse().ok()?);
+        let leftovers = match arguments.next()?.to_str()? {
+            "kill" => Leftovers::Kill,
+            "spare" => Leftovers::Spare,
+            _ => return None,
+        };
+        if arguments.next()? != "--" {
+            return None;
+        }
+        Some(Self { grace, leftovers, program: arguments.next()?, arguments: arguments.collect() })
+    }
+}
+
+/// Everything that could fail fails before the command runs: what could not be stopped is not started.
+fn start(assignment: &Assignment) -> io::Result<Children> {
+    // Refused only to the leader of a process group, who is out of the terminal's reach already.
+    let _ = setsid();
+    set_child_subreaper(Some(getpid()))?;
+    process_table::living_below(getpid())?;
+    let notices = Notices::new()?;
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where a step's command is started")]
+    let command = Command::new(&assignment.program)
+        .args(&assignment.arguments)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let pid = i32::try_from(command.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32");
+    Ok(Children::new(notices, pid))
+}
+
+fn see_to_its_end(mut children: Children, assignment: &Assignment) -> Ended {
+    let ordered = wait_for_end_or_order(&mut children);
+    let (leftovers, survivors) = match (ordered, assignment.leftovers) {
+        (true, _) => (0, bring_down::everything(&mut children, assignment.grace)),
+        (false, Leftovers::Kill) => bring_down::leftovers(&mut children, assignment.grace),
+        (false, Leftovers::Spare) => (0, 0),
+    };
+    let status = children.status().unwrap_or(STATUS_UNKNOWN);
+    Ended { status, ordered, leftovers, survivors }
+}
+
+/// Sleeps until the command has ended (`false`) or must be stopped (`true`).
+fn wait_for_end_or_order(children: &mut Children) -> bool {
+    loop {
+        children.reap();
+        if children.status().is_some() {
+            return false;
+        }
+        let mut descriptors =
+            [PollFd::new(children.changes(), PollFlags::IN), PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
+        // An error is EINTR: one of the signals that are swallowed.
+        let order = poll(&mut descriptors, None).is_ok() && !descriptors[1].revents().is_empty();
+        // Whatever arrives is an order: the byte, the end of the stream, and also an error on the socket, for
+        // a leash that can no longer be told to stop has to stop now.
+        if order {
+            return true;
+        }
+    }
+}
+
+fn report(report: &Report) {
+    let line = format!("{report}\n");
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        match rustix::io::write(stdin(), rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            // The daemon is no more: nobody is left who could be told.
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read_as_it_was_written() {
+        let assignment = || Assignment {
+            grace: Duration::from_millis(1500),
+            leftovers: Leftovers::Spare,
+            program: "--".into(),
+            arguments: vec!["--".into(), String::new().into(), "a b".into()],
+        };
+        assert_eq!(Assignment::parse(assignment().into_arguments()), Some(assignment()));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for arguments in [&[][..], &["x"], &["1", "kill"], &["1", "kill", "--"], &["1", "maybe", "--", "true"]] {
+            assert_eq!(Assignment::parse(arguments.iter().map(OsString::from)), None, "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One command from start to end, as the daemon sees it.
+//!
+//! Everything happens in the caller's own future, in one loop: read both pipes, hear the leash, watch the
+//! deadline and the caller's wish. No task is spawned, so nothing can outlive the future; if that is dropped,
+//! the control socket closes and the leash brings the command down.
+
+mod conversation;
+mod pipes;
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::process::Child;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::leash::{Assignment, BEYOND_GRACE_MAX};
+use crate::output::Output;
+use crate::protocol::{Ended, LEASH_ARGUMENT, Report, Status};
+use crate::{Command, End, Line, Outcome, StartError, adopted, belt, memory_kills};
+use conversation::Conversation;
+use pipes::Pipes;
+
+/// How long output is still read after the leash's last word. Only processes that were spared can keep the
+/// pipes open, and those may do so for years.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+
+/// How much later than it ought to a leash may report before it is taken for lost.
+const LEASH_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// A deadline that the clock cannot express is this far away: about thirty years.
+const FAR_AWAY: Duration = Duration::from_secs(1 << 30);
+
+/// A shell reports a command that was killed by KILL with this.
+const EXIT_CODE_OF_KILLED: i32 = 128 + SIGNAL_KILL;
+const SIGNAL_KILL: i32 = 9;
+
+/// Runs `command` to its end: until nothing of it runs any more, be it because it ended, because its deadline
+/// passed, or because `cancel` was cancelled. Each line of its output goes to `sink`, which should not block.
+///
+/// Dropping the future brings the command down as well, only without waiting for it.
+///
+/// # Errors
+/// The command could not be started; see [`StartError`]. Everything later is an [`Outcome`].
+pub async fn run(
+    command: Command,
+    mut sink: impl FnMut(Line) + Send,
+    cancel: CancellationToken,
+) -> Result<Outcome, StartError> {
+    let memory_kills_before = memory_kills::count();
+    let mut supervision = Supervision::start(&command)?;
+    let mut output = Output::new(&command.redact, command.limits, command.now_ms, &mut sink);
+    let last_word = supervision.watch(&command, &mut output, &cancel).await;
+
+    let mut survivors = 0;
+    if matches!(last_word, LastWord::None) {
+        survivors = supervision.kill_without_leash(&command).await;
+    }
+    supervision.drain(&mut output).await;
+    output.finish();
+    let (output_bytes, output_dropped_bytes) = (output.total_bytes, output.dropped_bytes);
+    let (started, stopped) = (supervision.started, supervision.stopped);
+    supervision.reap().await;
+
+    let ended = match last_word {
+        LastWord::NotStarted(error) => return Err(error),
+        LastWord::Ended(ended) => Some(ended),
+        LastWord::None if !started && stopped.is_none() => {
+            let reason = "it ended before it had started anything".to_owned();
+            return Err(StartError::Leash { leash: command.leash, reason });
+        }
+        LastWord::None => None,
+    };
+    let memory_kills_on_host = memory_kills::count().saturating_sub(memory_kills_before);
+    Ok(Outcome {
+        end: end(ended, stopped, memory_kills_on_host),
+        output_bytes,
+        output_dropped_bytes,
+        leftovers_killed: ended.map_or(0, |ended| ended.leftovers),
+        survivors: ended.map_or(survivors, |ended| ended.survivors),
+        memory_kills_on_host,
+    })
+}
+
+/// What the outcome is called. `stopped` is why the leash was told to stop, if it was; `ended` says whether it
+/// heard that before the command had ended by itself.
+fn end(ended: Option<Ended>, stopped: Option<End>, memory_kills: u64) -> End {
+    match ended {
+        None | Some(Ended { ordered: true, .. }) => stopped.unwrap_or(End::LeashLost),
+        Some(Ended { status: Status::Signalled(SIGNAL_KILL) | Status::Exited(EXIT_CODE_OF_KILLED), .. })
+            if memory_kills > 0 =>
+        {
+            End::OutOfMemory
+        }
+        Some(Ended { status: Status::Exited(code), .. }) => End::Exited(code),
+        Some(Ended { status: Status::Signalled(signal), .. }) => End::Signalled(signal),
+    }
+}
+
+/// How the watch over a command ends.
+enum LastWord {
+    Ended(Ended),
+    NotStarted(StartError),
+    /// The leash fell silent.
+    None,
+}
+
+/// The leash of one command and all that connects us to it.
+struct Supervision {
+    leash: Child,
+    conversation: Conversation,
+    pipes: Pipes,
+    deadline: Instant,
+    /// The leash has said that the command runs.
+    started: bool,
+    /// Why the leash was told to stop, if it was.
+    stopped: Option<End>,
+}
+
+impl Supervision {
+    fn start(command: &Command) -> Result<Self, StartError> {
+        // Or its absence would look like that of the leash.
+        if !command.directory.is_dir() {
+            return Err(StartError::DirectoryMissing(command.directory.clone()));
+        }
+        let refuse = |error| StartError::of_leash(&command.program, &command.leash, &error);
+        let (ours, theirs) = UnixStream::pair().map_err(refuse)?;
+        let conversation = Conversation::new(ours).map_err(refuse)?;
+        let mark = command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
+        #[expect(clippy::disallowed_methods, reason = "the one place where a leash is started")]
+        let mut leash = adopted::spawn_own(
+            tokio::process::Command::new(&command.leash)
+                .arg(LEASH_ARGUMENT)
+                .args(Assignment::of(command).into_arguments())
+                .env_clear()
+                .envs(&command.environment)
+                .envs(mark)
+                .current_dir(&command.directory)
+                .stdin(OwnedFd::from(theirs))
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped()),
+        )
+        .map_err(refuse)?;
+        let pipes = Pipes::new(leash.stdout.take(), leash.stderr.take());
+        let now = Instant::now();
+        let deadline = now.checked_add(command.deadline).unwrap_or(now + FAR_AWAY);
+        Ok(Self { leash, conversation, pipes, deadline, started: false, stopped: None })
+    }
+
+    async fn watch<Sink: FnMut(Line)>(
+        &mut self,
+        command: &Command,
+        output: &mut Output<'_, Sink>,
+        cancel: &CancellationToken,
+    ) -> LastWord {
+        let mut until = self.deadline;
+        loop {
+            let stop = tokio::select! {
+                report = self.conversation.hear() => match report {
+                    Some(Report::Started) => {
+                        self.started = true;
+                        continue;
+                    }
+                    Some(Report::Ended(ended)) => return LastWord::Ended(ended),
+                    Some(Report::Failed { errno, text }) => {
+                        return LastWord::NotStarted(StartError::of_command(&command.program, errno, text));
+                    }
+                    None => return LastWord::None,
+                },
+                Some((stream, bytes)) = self.pipes.read() => {
+                    output.write(stream, bytes);
+                    continue;
+                }
+                () = cancel.cancelled(), if self.stopped.is_none() => End::Cancelled,
+                () = sleep_until(until) => End::DeadlineExceeded,
+            };
+            if self.stopped.is_some() {
+                return LastWord::None;
+            }
+            self.stopped = Some(stop);
+            self.conversation.order_stop().await;
+            until = Instant::now() + command.grace + BEYOND_GRACE_MAX + LEASH_DELAY_MAX;
+        }
+    }
+
+    /// Reads what is left in the pipes.
+    async fn drain<Sink: FnMut(Line)>(&mut self, output: &mut Output<'_, Sink>) {
+        let rest = async {
+            while let Some((stream, bytes)) = self.pipes.read().await {
+                output.write(stream, bytes);
+            }
+        };
+        // Too late is no error: the rest is of processes that are not ours any more.
+        let _ = timeout(DRAIN_MAX, rest).await;
+    }
+
+    /// Does the leash's work, as well as it can be done from outside; returns how many survived, at least.
+    async fn kill_without_leash(&mut self, command: &Command) -> u32 {
+        // It may also just hang. Then it must not come back to life later.
+        let _ = self.leash.start_kill();
+        let leash = self.leash.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let mark = command.mark.clone();
+        let killing = tokio::task::spawn_blocking(move || {
+            let session = leash.map_or(Ok(0), belt::kill_session);
+            let marked = mark.map_or(Ok(0), |mark| belt::kill_marked(&mark.variable, &mark.value));
+            u32::from(session.is_err()) + u32::from(marked.is_err())
+        });
+        killing.await.unwrap_or(1)
+    }
+
+    async fn reap(self) {
+        adopted::reap_own(self.leash, LEASH_DELAY_MAX).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_name() {
+        let ended = |status, ordered| Some(Ended { status, ordered, leftovers: 0, survivors: 0 });
+        let late = Some(End::DeadlineExceeded);
+        for (ended, stopped, memory_kills, expected) in [
+            (ended(Status::Exited(0), false), None, 0, End::Exited(0)),
+            (ended(Status::Exited(0), false), None, 1, End::Exited(0)),
+            (ended(Status::Exited(137), false), None, 0, End::Exited(137)),
+            (ended(Status::Exited(137), false), None, 1, End::OutOfMemory),
+            (ended(Status::Signalled(9), false), None, 0, End::Signalled(9)),
+            (ended(Status::Signalled(9), false), None, 2, End::OutOfMemory),
+            (ended(Status::Signalled(15), false), None, 2, End::Signalled(15)),
+            // The order came when the command had ended already.
+            (ended(Status::Exited(3), false), late, 0, End::Exited(3)),
+            (ended(Status::Signalled(9), true), late, 1, End::DeadlineExceeded),
+            (ended(Status::Exited(0), true), Some(End::Cancelled), 0, End::Cancelled),
+            (None, None, 0, End::LeashLost),
+            (None, late, 0, End::DeadlineExceeded),
+        ] {
+            assert_eq!(end(ended, stopped, memory_kills), expected, "{ended:?} {stopped:?} {memory_kills}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! However it ends, the end is named rightly, and nothing is left.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+use supervise::{End, run};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{finish, finish_after_line, mark, living_with, perl, pid, sh, texts, wait_until_gone};
+
+/// Says that it is there, then ignores TERM for ever.
+const STUBBORN: &str = r#"$SIG{TERM} = "IGNORE"; $| = 1; print "$$\n"; sleep 1000 while 1"#;
+
+#[tokio::test]
+async fn exit_codes_and_signals_are_told() {
+    for (script, expected) in [
+        ("exit 0", End::Exited(0)),
+        ("exit 1", End::Exited(1)),
+        ("exit 255", End::Exited(255)),
+        ("exit 137", End::Exited(137)),
+        ("kill -TERM $$", End::Signalled(15)),
+        ("kill -KILL $$", End::Signalled(9)),
+        ("kill -SEGV $$", End::Signalled(11)),
+    ] {
+        let (outcome, lines) = finish(sh(script)).await;
+        assert_eq!(outcome.end, expected, "{script}");
+        assert_eq!((outcome.leftovers_killed, outcome.survivors, lines.len()), (0, 0, 0), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_ends_what_ignores_term() {
+    let mut command = perl(STUBBORN);
+    command.deadline = Duration::from_millis(300);
+    let (outcome, _) = finish(command).await;
+    assert_eq!(outcome.end, End::DeadlineExceeded);
+    assert_eq!(outcome.survivors, 0);
+}
+
+#[tokio::test]
+async fn the_deadline_ends_what_never_writes_and_has_closed_its_streams() {
+    let mut command = sh("exec sleep 1000 >&- 2>&-");
+    command.deadline = Duration::from_millis(300);
+    assert_eq!(finish(command).await.0.end, End::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_deadline_beyond_all_clocks_is_none() {
+    let mut command = sh("exit 3");
+    command.deadline = Duration::MAX;
+    assert_eq!(finish(command).await.0.end, End::Exited(3));
+}
+
+#[tokio::test]
+async fn cancelling_ends_it_and_waits_for_that() {
+    let outcome = finish_after_line(perl(STUBBORN), async |_, cancel| cancel.cancel()).await;
+    assert_eq!(outcome.end, End::Cancelled);
+}
+
+#[tokio::test]
+async fn what_was_cancelled_before_does_not_run_on() {
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let command = sh("sleep 1000");
+    let mark = mark(&command);
+    let outcome = run(command, |_| {}, cancel).await.unwrap();
+    assert_eq!(outcome.end, End::Cancelled);
+    assert_eq!(living_with(&mark), 0);
+}
+
+#[tokio::test]
+async fn whoever_is_asked_to_end_may_finish_within_the_grace() {
+    let mut command = sh("trap 'echo tidied up; exit 0' TERM; echo ready; while :; do sleep 0.01; done");
+    command.grace = Duration::from_secs(60);
+    let cancel = CancellationToken::new();
+    let mut lines = Vec::new();
+    let sink = |line: supervise::Line| {
+        cancel.cancel();
+        lines.push(line);
+    };
+    let outcome = run(command, sink, cancel.clone()).await.unwrap();
+    assert_eq!(outcome.end, End::Cancelled);
+    assert_eq!(texts(&lines), ["ready", "tidied up"]);
+}
+
+#[tokio::test]
+async fn a_stopped_process_hears_the_term() {
+    let mut command = sh("echo $$; kill -STOP $$; sleep 1000");
+    // So long that only TERM can be what ended it.
+    command.grace = Duration::from_secs(1000);
+    let outcome = finish_after_line(command, async |_, cancel| cancel.cancel()).await;
+    assert_eq!(outcome.end, End::Cancelled);
+}
+
+#[tokio::test]
+async fn dropping_the_future_brings_it_down() {
+    let (sender, mut lines) = mpsc::channel(1);
+    let sink = |line: supervise::Line| drop(sender.try_send(line.text));
+    let running = run(perl(STUBBORN), sink, CancellationToken::new());
+    let child = tokio::select! {
+        _ = running => panic!("it does not end by itself"),
+        line = lines.recv() => pid(&line.unwrap()),
+    };
+    wait_until_gone(child);
+}
+
+#[tokio::test]
+async fn signals_to_the_leash_do_not_end_it() {
+    let outcome = finish_after_line(sh("echo $PPID; read line; sleep 0.1; exit 7"), async |leash, _| {
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+            kill_process(pid(&leash), signal).unwrap();
+        }
+    });
+    assert_eq!(outcome.await.end, End::Exited(7));
+}
+
+#[tokio::test]
+async fn the_command_does_not_inherit_that_deafness() {
+    let (outcome, lines) = finish(sh("grep -E 'Sig(Ign|Blk|Cgt)' /proc/self/status")).await;
+    assert_eq!(outcome.end, End::Exited(0));
+    assert!(lines.iter().all(|line| line.text.ends_with(":\t0000000000000000")), "{lines:?}");
+}

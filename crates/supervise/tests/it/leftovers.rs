@@ -1,0 +1,95 @@
+//! What a command leaves behind ends with it.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process, test_kill_process};
+use supervise::{End, Leftovers, run};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{LONG, finish, finish_after_line, perl, pid, sh, texts, wait_until_gone};
+
+/// Becomes a daemon by the book (fork, setsid, fork), deaf to TERM, with an emptied environment, and keeps
+/// standard output open. Prints its number.
+const DAEMON: &str = r#"
+    use POSIX; $| = 1;
+    pipe(my $read, my $write);
+    if (!fork) {
+        POSIX::setsid();
+        exit 0 if fork;
+        $SIG{TERM} = $SIG{HUP} = "IGNORE";
+        print "$$\n"; close $write;
+        exec "env", "-i", "sleep", "1000";
+    }
+    close $write; <$read>; exit 5;
+"#;
+
+#[tokio::test]
+async fn a_daemon_is_found_and_killed() {
+    let (outcome, lines) = finish(perl(DAEMON)).await;
+    assert_eq!((outcome.end, outcome.leftovers_killed, outcome.survivors), (End::Exited(5), 1, 0));
+    assert!(test_kill_process(pid(&lines[0].text)).is_err(), "the daemon still runs");
+}
+
+#[tokio::test]
+async fn a_daemon_is_killed_with_what_is_cancelled() {
+    let script = DAEMON.replace("exit 5", "sleep 1000");
+    let mut daemon = None;
+    let outcome = finish_after_line(perl(&script), async |line, cancel| {
+        daemon = Some(pid(&line));
+        cancel.cancel();
+    });
+    assert_eq!(outcome.await.end, End::Cancelled);
+    assert!(test_kill_process(daemon.unwrap()).is_err(), "the daemon still runs");
+}
+
+#[tokio::test]
+async fn leftovers_that_end_soon_by_themselves_are_none() {
+    // As in `> >(tee log)`: the reader of the pipe ends only after the command.
+    let (outcome, lines) = finish(sh("{ cat; echo last; } </dev/null & exit 0")).await;
+    assert_eq!((outcome.leftovers_killed, texts(&lines)), (0, vec!["last"]));
+}
+
+#[tokio::test]
+async fn what_is_spared_goes_on_and_does_not_keep_us() {
+    let mut command = perl(DAEMON);
+    command.leftovers = Leftovers::Spare;
+    let mut lines = Vec::new();
+    let outcome = run(command, |line| lines.push(line), CancellationToken::new()).await.unwrap();
+    let daemon = pid(&lines[0].text);
+    let runs = test_kill_process(daemon);
+    kill_process(daemon, Signal::KILL).unwrap();
+    wait_until_gone(daemon);
+    assert!(runs.is_ok(), "it was not spared");
+    assert_eq!((outcome.end, outcome.leftovers_killed), (End::Exited(5), 0));
+}
+
+#[tokio::test]
+async fn a_deadline_spares_nobody() {
+    let mut command = perl(&DAEMON.replace("exit 5", "sleep 1000"));
+    command.leftovers = Leftovers::Spare;
+    command.deadline = Duration::from_secs(1);
+    let (outcome, lines) = finish(command).await;
+    assert_eq!(outcome.end, End::DeadlineExceeded);
+    assert!(test_kill_process(pid(&lines[0].text)).is_err(), "the daemon still runs");
+}
+
+#[tokio::test]
+async fn a_fork_bomb_is_put_out() {
+    // RLIMIT_NPROC does not hold root back, and counts all processes of the user: be nobody where possible.
+    let bomb = r#"
+        $SIG{TERM} = "IGNORE"; $| = 1;
+        while (1) { unless (defined fork) { print "full\n" unless $said++; select undef, undef, undef, 0.001 } }
+    "#;
+    let script = format!(
+        "ulimit -u 300; if [ $(id -u) = 0 ]; then exec setpriv --reuid 65534 --clear-groups perl -e '{bomb}'; \
+         else exec perl -e '{bomb}'; fi"
+    );
+    let mut command = sh(&script);
+    command.deadline = LONG;
+    let outcome = finish_after_line(command, async |line, cancel| {
+        assert_eq!(line, "full");
+        cancel.cancel();
+    });
+    let outcome = outcome.await;
+    assert_eq!((outcome.end, outcome.survivors), (End::Cancelled, 0));
+}

@@ -1,0 +1,111 @@
+//! What a command gets to see, and what is said when it cannot be started.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+
+use supervise::{Command, End, StartError, run};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{command, finish, sh, texts};
+
+async fn refusal(command: Command) -> StartError {
+    run(command, |line| panic!("{line:?}"), CancellationToken::new()).await.expect_err("it cannot start")
+}
+
+#[tokio::test]
+async fn arguments_and_environment_pass_intact() {
+    let odd: Vec<OsString> = [&b"a b"[..], b"", b"line\nfeed", b"\xff\xfe", b"--", b"$(id) `id` 'x' \"y\" *", b"-e"]
+        .map(|bytes| OsString::from_vec(bytes.to_vec()))
+        .into();
+    let directory = tempfile::tempdir().unwrap();
+    let script = r#"printf '%s\0' "$@" > arguments; printf '%s' "$ODD" > environment"#;
+    let mut command = command("sh", ["-c", script, "sh"]);
+    command.args.extend(odd.iter().cloned());
+    command.environment.insert("ODD".into(), OsString::from_vec(b"\xff =\n\t".to_vec()));
+    command.directory = directory.path().to_owned();
+    assert_eq!(finish(command).await.0.end, End::Exited(0));
+
+    let arguments = std::fs::read(directory.path().join("arguments")).unwrap();
+    let seen: Vec<&OsStr> = arguments.strip_suffix(b"\0").unwrap().split(|b| *b == 0).map(OsStr::from_bytes).collect();
+    assert_eq!(seen, odd);
+    assert_eq!(std::fs::read(directory.path().join("environment")).unwrap(), b"\xff =\n\t");
+}
+
+#[tokio::test]
+async fn nothing_is_inherited_but_what_was_given() {
+    let mut command = command("/usr/bin/env", [""; 0]);
+    command.environment = [("ONLY".into(), "this".into())].into();
+    let mark = command.mark.clone().unwrap();
+    let (_, lines) = finish(command).await;
+    let mut seen = texts(&lines);
+    seen.sort_unstable();
+    assert_eq!(seen, ["ONLY=this", &format!("{}={}", mark.variable, mark.value)]);
+}
+
+#[tokio::test]
+async fn it_has_an_empty_input_no_terminal_and_no_foreign_file() {
+    let (_, lines) = finish(sh("wc -c; (: < /dev/tty) 2> /dev/null || echo none; cd /proc/self/fd; echo *; pwd")).await;
+    // 3 is the directory that is being listed by the shell itself.
+    assert_eq!(texts(&lines)[..2], ["0", "none"]);
+    assert!(["0 1 2", "0 1 2 3"].contains(&texts(&lines)[2]), "{lines:?}");
+}
+
+#[tokio::test]
+async fn the_program_is_looked_up_in_the_given_path_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("surely-only-here");
+    std::fs::write(&program, "#!/bin/sh\necho found\n").unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut found = command("surely-only-here", [""; 0]);
+    found.environment.insert("PATH".into(), directory.path().into());
+    assert_eq!(texts(&finish(found).await.1), ["found"]);
+
+    let mut missing = command("sh", ["-c", "echo found"]);
+    missing.environment.insert("PATH".into(), directory.path().into());
+    assert!(matches!(refusal(missing).await, StartError::ProgramNotFound { program } if program == "sh"));
+}
+
+#[tokio::test]
+async fn each_reason_not_to_start_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str, mode| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        command(path.to_str().unwrap(), [""; 0])
+    };
+    let error = refusal(command("no-such-program", [""; 0])).await;
+    assert!(matches!(error, StartError::ProgramNotFound { .. }), "{error:?}");
+    assert!(error.to_string().contains("`no-such-program` was not found. Install it"), "{error}");
+
+    let error = refusal(file("script", "#!/no/such/interpreter\n", 0o755)).await;
+    assert!(matches!(error, StartError::ProgramNotFound { .. }), "{error:?}");
+    let error = refusal(file("data", "hello", 0o644)).await;
+    assert!(matches!(error, StartError::NotExecutable { .. }), "{error:?}");
+    let error = refusal(command("/usr", [""; 0])).await;
+    assert!(matches!(error, StartError::NotExecutable { .. }), "{error:?}");
+
+    let error = refusal(command("true", ["x".repeat(3 << 20)])).await;
+    assert!(matches!(error, StartError::ArgumentListTooLong { .. }), "{error:?}");
+    let error = refusal(command("true", ["a\0b"])).await;
+    assert!(matches!(error, StartError::Other { .. }), "{error:?}");
+
+    let mut nowhere = sh("true");
+    nowhere.directory = directory.path().join("missing");
+    let error = refusal(nowhere).await;
+    assert!(matches!(&error, StartError::DirectoryMissing(path) if path.ends_with("missing")), "{error:?}");
+
+    let mut unleashed = sh("true");
+    unleashed.leash = directory.path().join("missing");
+    let error = refusal(unleashed).await;
+    assert!(matches!(error, StartError::Leash { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_leash_is_not_taken_for_one() {
+    let mut command = sh("true");
+    command.leash = "/bin/true".into();
+    let error = refusal(command).await;
+    assert!(matches!(error, StartError::Leash { .. }), "{error:?}");
+}

@@ -1,0 +1,50 @@
+//! What the tests run besides the usual Unix programs: a leash, and a supervisor that may be killed.
+//!
+//! `supervise-test-program SCRIPT SECRET` runs SCRIPT by `sh` with this program as the leash, prints its lines
+//! that do not begin with `flood`, then the outcome and the most memory that it ever took itself.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use supervise::{Command, Environment, Leftovers, Line, Mark, OutputLimits, Redactor};
+
+fn main() -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "the tests' own program: nobody configures it")]
+    let environment = Environment::allowed_of(std::env::vars_os());
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next().expect("called with arguments");
+    if first == supervise::LEASH_ARGUMENT {
+        return supervise::leash_main(arguments);
+    }
+    let secret = arguments.next().and_then(|secret| secret.into_string().ok()).expect("a secret as text");
+    let mark = arguments.next().and_then(|mark| mark.into_string().ok()).expect("a mark as text");
+    supervise(Command {
+        program: "sh".into(),
+        args: vec![OsString::from("-c"), first],
+        directory: "/".into(),
+        environment: environment.into_map(),
+        mark: Some(Mark { variable: "SUPERVISE_TEST_RUN".into(), value: mark }),
+        leftovers: Leftovers::Kill,
+        deadline: Duration::from_secs(300),
+        grace: Duration::from_millis(100),
+        limits: OutputLimits { total_bytes_max: 64 << 20, line_bytes_max: 64 << 10 },
+        redact: Redactor::new([secret.as_str()]),
+        leash: "/proc/self/exe".into(),
+        now_ms: || 0,
+    })
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn supervise(command: Command) -> ExitCode {
+    let show = |line: Line| {
+        if !line.text.starts_with("flood") {
+            println!("{}", line.text);
+        }
+    };
+    let outcome = supervise::run(command, show, tokio_util::sync::CancellationToken::new()).await;
+    println!("{outcome:?}");
+    let status = std::fs::read_to_string("/proc/self/status").expect("the process has a status");
+    println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).expect("the kernel counts memory"));
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,107 @@
+//! What the tests and the benchmark need from outside: Debian packages and GitHub's example payloads.
+//!
+//! Only what is missing is installed, so that the second run costs nothing and a developer whose machine has
+//! everything needs no rights. Packages must not start daemons: while they are installed, Debian's
+//! `policy-rc.d` says no.
+
+use crate::process::{capture, command, find, root, run};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+/// A program that shows that its package is there, and the package.
+const PACKAGES: [(&str, &str); 12] = [
+    ("git", "git"),
+    ("strace", "strace"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("webhook", "webhook"),
+    ("nginx", "nginx-light"),
+    ("python3", "python3"),
+    ("setfacl", "acl"),
+    ("ps", "procps"),
+    ("setpriv", "util-linux"),
+    ("mount", "mount"),
+    ("npm", "npm"),
+    ("cc", "gcc"),
+];
+
+/// GitHub's example payloads and their schemas. A new version may have new events: raise it on purpose.
+const NPM_PACKAGES: [&str; 2] = ["@octokit/webhooks-examples@7.6.1", "@octokit/webhooks-schemas@7.6.1"];
+
+/// What `policy-rc.d` must exit with so that packages start nothing.
+const POLICY: &str = "#!/bin/sh\nexit 101\n";
+
+/// Installs what is missing.
+pub fn run_all() -> Result<()> {
+    debian_packages()?;
+    npm_packages()
+}
+
+fn debian_packages() -> Result<()> {
+    let mut missing: Vec<&str> =
+        PACKAGES.iter().filter(|(program, _)| find(program).is_none()).map(|&(_, package)| package).collect();
+    if !has_postgresql() {
+        missing.push("postgresql");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = missing.join(" ");
+    if find("apt-get").is_none() {
+        bail!("the tests need {packages}\nhint: there is no apt-get here; install them in your system's way");
+    }
+    if capture(command("id").arg("-u"))? != "0" {
+        bail!("the tests need {packages}\nhint: sudo apt-get install --no-install-recommends {packages}");
+    }
+    let _policy = Policy::set()?;
+    run(command("apt-get").args(["update", "-qq"]))?;
+    let mut install = command("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    run(install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing))
+}
+
+/// PostgreSQL's programs are not in `PATH`; each version has a directory of its own.
+fn has_postgresql() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/initdb")).any(|program| program.exists())
+}
+
+/// While it lives, installed packages start no daemons. A policy that was there already is left alone.
+struct Policy(Option<PathBuf>);
+
+impl Policy {
+    fn set() -> Result<Self> {
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        if path.exists() {
+            return Ok(Self(None));
+        }
+        run(command("install").args(["-m", "755", "/dev/null"]).arg(path))?;
+        let policy = Self(Some(path.to_owned()));
+        std::fs::write(path, POLICY).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(policy)
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            eprintln!("warning: cannot remove {}: {error}", path.display());
+        }
+    }
+}
+
+fn npm_packages() -> Result<()> {
+    let directory = root().join("target/testbed/npm");
+    let marker = directory.join("installed");
+    let wanted = NPM_PACKAGES.join("\n");
+    // The marker is written last: an installation that was interrupted is done again.
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let mut install = command("npm");
+    install.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
+    run(install.arg(&directory).args(NPM_PACKAGES))?;
+    std::fs::write(&marker, wanted).with_context(|| format!("cannot write {}", marker.display()))
+}
