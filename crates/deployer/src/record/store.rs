@@ -1,1 +1,83 @@
-//! being written
+//! The record: deliveries, verdicts, runs, steps, releases and the outbox, in SQLite or PostgreSQL.
+//!
+//! One [`Store`] hides which of the two it is: a statement is written once, with `$1`, and runs on both (sqlx's
+//! `Any` driver would do that too, but loses types and placeholders). The contract test tells one story to both.
+//!
+//! Three rules hold in every method. Whatever consists of several statements is one transaction. Whoever
+//! does not know whether a call was committed (the connection broke, the deadline passed) may simply call again:
+//! keys come from the caller, and so do the times, so a repetition writes what is there already. And
+//! nothing waits longer than the deadline in `pools`, since a deploy must never hang on its record.
+//!
+//! The record remembers and does not decide: no method here says what should be deployed. It deals in text
+//! that was checked before (see [`crate::names`]) and does not check it again.
+
+mod deliveries;
+mod error;
+mod migrations;
+mod outbox;
+mod overview;
+mod pools;
+mod prune;
+mod releases;
+mod runs;
+mod steps;
+mod text;
+mod verdicts;
+
+#[cfg(test)]
+mod contract;
+
+pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
+pub use error::StoreError;
+pub use migrations::{IMPORTED_SENTENCE, MigrationStatus};
+pub use outbox::{NewStatus, PendingStatus};
+pub use overview::DeploymentOverview;
+pub use prune::Pruned;
+pub use releases::{NewRelease, Release, ReleaseState};
+pub use runs::{NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, new_run_id};
+pub use steps::{Direction, Step, StepEnd, StepStart, StepState};
+pub use verdicts::{Verdict, VerdictCode};
+
+use pools::{Pools, reading, writing};
+
+/// The record. Cheap to clone; all clones share the same few connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pools: Pools,
+}
+
+impl Store {
+    /// Takes `sqlite:PATH` or `postgres://...`. Connects to nothing and creates nothing, so that it succeeds while
+    /// the database is down; the only error is a URL that cannot be meant.
+    ///
+    /// Must be called within a tokio runtime: the pools look after their idle connections there.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { pools: Pools::open(url)? })
+    }
+
+    /// Closes all connections and waits for it; a SQLite database is checkpointed by that.
+    pub async fn close(&self) {
+        self.pools.close().await;
+    }
+
+    /// A small thing remembered by [`Store::set_meta`].
+    pub async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        reading!(self, |pool| sqlx::query_scalar("SELECT value FROM meta WHERE key = $1")
+            .bind(key)
+            .fetch_optional(pool)
+            .await?)
+    }
+
+    /// Remembers a small thing that has no table of its own.
+    pub async fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            sqlx::query(
+                "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )
+            .bind(key)
+            .bind(text::storable(value))
+            .execute(pool)
+            .await?;
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Making, changing and taking back the tables.
+//!
+//! The migrations are compiled in. Each has its way back, both databases have the same ones, and an applied one is
+//! never edited (sqlx refuses to go on if it was). What the deployer before ours remembered, the ids in
+//! its table `event`, is taken over with each migration; the table itself is left alone.
+
+use super::pools::Pools;
+use super::{Store, StoreError, VerdictCode};
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use serde::Serialize;
+use sqlx::migrate::Migrator;
+use std::collections::HashSet;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+
+/// How long a migration may take, with waiting for another process that is migrating. Long enough for
+/// an index over years of deliveries; short enough to end.
+const MIGRATION_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The sentence of the verdict on a delivery that was taken over.
+pub const IMPORTED_SENTENCE: &str = "It was handled by the deployer that was here before.";
+
+/// A migration that this program knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MigrationStatus {
+    /// Its number.
+    pub version: i64,
+    /// What it does.
+    pub description: String,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+impl Store {
+    /// Applies the migrations that the database does not have yet, and takes over the table `event`. For SQLite,
+    /// creates the database file (readable by its owner only) and its directory where they do not exist.
+    pub async fn migrate(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.create_file()?;
+        in_time(async {
+            match &self.pools {
+                Pools::Sqlite { writer, .. } => {
+                    // All in one transaction, since sqlx does not keep two processes from migrating SQLite at once.
+                    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                    SQLITE.run(&mut *transaction).await?;
+                    let has_events: i64 = sqlx::query_scalar(
+                        "SELECT COUNT(*) FROM pragma_table_info('event') WHERE name = 'id'",
+                    )
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                    if has_events > 0 {
+                        import_events!(transaction, now_ms);
+                    }
+                    transaction.commit().await?;
+                }
+                Pools::Postgres(pool) => {
+                    let mut connection = pool.acquire().await?;
+                    // sqlx keeps its lock when a migration fails or is abandoned; it ends with the connection.
+                    connection.close_on_drop();
+                    POSTGRES.run(&mut *connection).await?;
+                    let mut transaction = pool.begin().await?;
+                    let has_events: i64 = sqlx::query_scalar(
+                        "SELECT COUNT(*) FROM pg_attribute
+                         WHERE attrelid = to_regclass('event') AND attname = 'id' AND NOT attisdropped",
+                    )
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                    if has_events > 0 {
+                        import_events!(transaction, now_ms);
+                    }
+                    transaction.commit().await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The migrations that this program knows, in their order, and whether the database has them. Creates nothing.
+    pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
+        let applied: HashSet<i64> = self.applied_versions().await?.into_iter().collect();
+        Ok(self
+            .migrator()
+            .iter()
+            .filter(|migration| migration.migration_type.is_up_migration())
+            .map(|migration| MigrationStatus {
+                version: migration.version,
+                description: migration.description.to_string(),
+                applied: applied.contains(&migration.version),
+            })
+            .collect())
+    }
+
+    /// Takes back the last `steps` migrations that the database has, with all that is recorded in their tables.
+    /// Returns how many were taken back.
+    pub async fn migrate_down(&self, steps: usize) -> Result<usize, StoreError> {
+        let applied = self.applied_versions().await?;
+        let kept = applied.len().saturating_sub(steps);
+        let target = if kept == 0 { 0 } else { applied[kept - 1] };
+        in_time(async {
+            match &self.pools {
+                Pools::Sqlite { writer, .. } => {
+                    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                    SQLITE.undo(&mut *transaction, target).await?;
+                    transaction.commit().await?;
+                }
+                Pools::Postgres(pool) => {
+                    let mut connection = pool.acquire().await?;
+                    connection.close_on_drop();
+                    POSTGRES.undo(&mut *connection, target).await?;
+                }
+            }
+            Ok(applied.len() - kept)
+        })
+        .await
+    }
+
+    fn migrator(&self) -> &'static Migrator {
+        match &self.pools {
+            Pools::Sqlite { .. } => &SQLITE,
+            Pools::Postgres(_) => &POSTGRES,
+        }
+    }
+
+    /// The versions that the database has, in their order; none where there is no database file yet.
+    async fn applied_versions(&self) -> Result<Vec<i64>, StoreError> {
+        if self.pools.file().is_some_and(|file| !file.exists()) {
+            return Ok(Vec::new());
+        }
+        let versions: Result<Vec<i64>, StoreError> = super::reading!(self, |pool| {
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version")
+                .fetch_all(pool)
+                .await?
+        });
+        match versions {
+            Err(StoreError::NotMigrated(_)) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    fn create_file(&self) -> Result<(), StoreError> {
+        match self.pools.file() {
+            Some(file) => create_private(&file).map_err(|error| StoreError::Unavailable(error.into())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Takes the ids of `event` over as deliveries, each with its verdict. Those that are there already stay.
+macro_rules! import_events {
+    ($transaction:ident, $now_ms:expr) => {
+        // "WHERE true" lets SQLite tell the ON of a conflict from that of a join.
+        sqlx::query(
+            "INSERT INTO deliveries (id, entry, event, source, remote_address, received_at_ms, payload_sha256,
+                 dispatched_at_ms)
+             SELECT id, '', 'unknown', 'imported', '', $1, '', $1 FROM event WHERE true
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind($now_ms)
+        .execute(&mut *$transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO verdicts (delivery_id, deployment, code, sentence, decided_at_ms)
+             SELECT id, '', $1, $2, received_at_ms FROM deliveries WHERE source = 'imported'
+             ON CONFLICT (delivery_id, deployment) DO NOTHING",
+        )
+        .bind(VerdictCode::Imported)
+        .bind(IMPORTED_SENTENCE)
+        .execute(&mut *$transaction)
+        .await?;
+    };
+}
+use import_events;
+
+/// Creates the database file and its directory for their owner only; SQLite gives its other files the same mode.
+fn create_private(file: &Path) -> io::Result<()> {
+    if let Some(directory) = file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        if !directory.is_dir() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+    }
+    match fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(MIGRATION_DEADLINE, work).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)),
+    }
+}

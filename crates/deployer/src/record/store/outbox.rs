@@ -1,0 +1,175 @@
+//! The outbox: what GitHub is to be told, kept until it has it.
+//!
+//! What is told under one key (repository, commit, context) replaces what was told before, so only the
+//! newest is worth telling: one that is still waiting is marked superseded as soon as a newer is pushed. Thus
+//! at most one per key waits, and what GitHub sees never goes backwards, as long as one process at a time
+//! delivers. Several processes on one PostgreSQL each tell of their own deployments, under contexts of their own.
+
+use super::pools::{found, reading, transaction, writing};
+use super::text::{embedded_json, storable};
+use super::{Store, StoreError};
+use serde::Serialize;
+
+/// A commit status that GitHub does not have yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct PendingStatus {
+    /// Its number; later ones are greater.
+    pub id: i64,
+    /// `owner/name`.
+    pub repository: String,
+    /// On which commit.
+    pub commit_id: String,
+    /// Under which name.
+    pub context: String,
+    /// About which deployment.
+    pub deployment: String,
+    /// About which run.
+    pub run_id: Option<String>,
+    /// What is told, as JSON.
+    #[serde(serialize_with = "embedded")]
+    pub body: String,
+    /// Unix milliseconds.
+    pub created_at_ms: i64,
+    /// How often telling it failed.
+    #[sqlx(try_from = "i64")]
+    pub attempts: u32,
+    /// Not before then: Unix milliseconds.
+    pub next_at_ms: i64,
+    /// Why telling it failed.
+    pub last_error: Option<String>,
+}
+
+fn embedded<S: serde::Serializer>(body: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    embedded_json(&Some(body.to_owned()), serializer)
+}
+
+/// A commit status to tell; the fields are those of [`PendingStatus`].
+#[derive(Debug, Clone, Copy)]
+pub struct NewStatus<'a> {
+    pub repository: &'a str,
+    pub commit_id: &'a str,
+    pub context: &'a str,
+    pub deployment: &'a str,
+    pub run_id: Option<&'a str>,
+    pub body: &'a str,
+    pub created_at_ms: i64,
+}
+
+/// Puts one status into the outbox, within a transaction, in place of those of its key that still wait.
+macro_rules! push_status {
+    ($transaction:ident, $status:expr) => {{
+        let status: &$crate::record::store::NewStatus<'_> = $status;
+        // Pushed twice because the first commit's outcome was not known: it is there already.
+        sqlx::query(
+            "INSERT INTO outbox (kind, repository, commit_id, context, deployment, run_id, body, created_at_ms,
+                 attempts, next_at_ms)
+             SELECT 'status', $1, $2, $3, $4, $5, $6, $7, 0, $7
+             WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE kind = 'status' AND repository = $1
+                 AND commit_id = $2 AND context = $3 AND body = $6 AND created_at_ms = $7)",
+        )
+        .bind(status.repository)
+        .bind(status.commit_id)
+        .bind(status.context)
+        .bind(status.deployment)
+        .bind(status.run_id)
+        .bind($crate::record::store::text::storable(status.body))
+        .bind(status.created_at_ms)
+        .execute(&mut *$transaction)
+        .await?;
+        sqlx::query(
+            "UPDATE outbox SET superseded_at_ms = $4
+             WHERE kind = 'status' AND repository = $1 AND commit_id = $2 AND context = $3
+                 AND done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
+                 AND id < (SELECT MAX(id) FROM outbox
+                     WHERE kind = 'status' AND repository = $1 AND commit_id = $2 AND context = $3)",
+        )
+        .bind(status.repository)
+        .bind(status.commit_id)
+        .bind(status.context)
+        .bind(status.created_at_ms)
+        .execute(&mut *$transaction)
+        .await?;
+    }};
+}
+pub(super) use push_status;
+
+impl Store {
+    /// Puts a status into the outbox, in place of those of its key that still wait.
+    pub async fn enqueue_status(&self, status: &NewStatus<'_>) -> Result<(), StoreError> {
+        transaction!(self, |transaction| push_status!(transaction, status))
+    }
+
+    /// The statuses that are due, the oldest first; never two of one key.
+    pub async fn due_outbox(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingStatus>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM outbox WHERE kind = 'status' AND next_at_ms <= $1
+                     AND done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
+                 ORDER BY id LIMIT $2",
+            )
+            .bind(now_ms)
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?
+        })
+    }
+
+    /// GitHub has it.
+    pub async fn outbox_sent(&self, id: i64, at_ms: i64) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query("UPDATE outbox SET done_at_ms = $2, last_error = NULL WHERE id = $1")
+                .bind(id)
+                .bind(at_ms)
+                .execute(pool)
+                .await?;
+            found(updated.rows_affected(), "outbox row", id.to_string())?;
+        })
+    }
+
+    /// Telling it failed, and is to be tried again at `next_at_ms`.
+    pub async fn outbox_failed(
+        &self,
+        status: &PendingStatus,
+        error: &str,
+        next_at_ms: i64,
+    ) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query(
+                "UPDATE outbox SET attempts = $2, last_error = $3, next_at_ms = $4 WHERE id = $1",
+            )
+            .bind(status.id)
+            .bind(i64::from(status.attempts) + 1)
+            .bind(storable(error))
+            .bind(next_at_ms)
+            .execute(pool)
+            .await?;
+            found(updated.rows_affected(), "outbox row", status.id.to_string())?;
+        })
+    }
+
+    /// GitHub will never take it; it is not tried again.
+    pub async fn outbox_refused(&self, id: i64, error: &str, at_ms: i64) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query("UPDATE outbox SET refused_at_ms = $2, last_error = $3 WHERE id = $1")
+                .bind(id)
+                .bind(at_ms)
+                .bind(storable(error))
+                .execute(pool)
+                .await?;
+            found(updated.rows_affected(), "outbox row", id.to_string())?;
+        })
+    }
+
+    /// How many statuses GitHub does not have yet.
+    pub async fn outbox_pending_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = reading!(self, |pool| {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM outbox
+                 WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL",
+            )
+            .fetch_one(pool)
+            .await?
+        })?;
+        Ok(count.unsigned_abs())
+    }
+}

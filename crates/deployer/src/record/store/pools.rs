@@ -1,0 +1,225 @@
+//! The connections: two pools behind one enum, and the three ways in which the rest of the store uses them.
+//!
+//! SQLite gets one connection that writes and two that read. With one writer, our own writes queue fairly
+//! in its pool instead of polling for SQLite's lock; only other processes are waited for by `busy_timeout`.
+//! Caches are small, since the whole program is meant to idle in 12 MB: the record of a small server fits into
+//! them anyway.
+
+use super::error::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _};
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+/// How long one call may take before it counts as failed. Longer than both waits below together, so that these
+/// give their more exact reasons first.
+const CALL_DEADLINE: Duration = Duration::from_secs(12);
+
+/// How long SQLite waits for another process's write transaction. Ours take milliseconds; a backup may take seconds.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait for one of our own SQLite connections: a little more than for the writer before us to give up.
+const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How many connections read from SQLite: a page being rendered, and something else meanwhile.
+const SQLITE_READERS_MAX: u32 = 2;
+
+/// The page cache of one SQLite connection, in KiB (SQLite's own default is 2,000).
+const SQLITE_CACHE_KIBIBYTES: u32 = 512;
+
+/// To what the write-ahead log is cut back after a checkpoint, in bytes, so that one burst does not keep it big.
+const SQLITE_JOURNAL_BYTES_MAX: u32 = 1 << 20;
+
+/// How many connections we take from a PostgreSQL server that others use too.
+const POSTGRES_CONNECTIONS_MAX: u32 = 5;
+
+/// How long to wait for a PostgreSQL connection, new or used: a server that is up answers in milliseconds.
+const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an unused connection is kept: each costs memory, here and on the server.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many prepared statements a connection keeps: those of one deploy's hot path.
+const STATEMENTS_MAX: usize = 16;
+
+#[derive(Debug, Clone)]
+pub(super) enum Pools {
+    Sqlite { writer: SqlitePool, reader: SqlitePool },
+    Postgres(PgPool),
+}
+
+impl Pools {
+    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => open_sqlite(url),
+            Some("postgres" | "postgresql") => open_postgres(url),
+            _ => Err(StoreError::InvalidUrl(
+                "a database URL begins with sqlite: or postgres://, as in sqlite:var/record.sqlite"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The SQLite database file; none for PostgreSQL.
+    pub(super) fn file(&self) -> Option<std::path::PathBuf> {
+        match self {
+            Self::Sqlite { writer, .. } => Some(writer.connect_options().get_filename().to_owned()),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, reader } => {
+                // The writer last: whoever closes last checkpoints.
+                reader.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(invalid_url)?;
+    if url.contains(":memory:") || url.contains("mode=memory") || options.get_filename() == Path::new("") {
+        return Err(StoreError::InvalidUrl(
+            "a record in memory would be forgotten: name a file, as in sqlite:var/record.sqlite".to_owned(),
+        ));
+    }
+    let options = options
+        // `migrate` creates the file, with its permissions; a database that vanished must not silently begin anew.
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{SQLITE_CACHE_KIBIBYTES}"))
+        .pragma("journal_size_limit", SQLITE_JOURNAL_BYTES_MAX.to_string())
+        .statement_cache_capacity(STATEMENTS_MAX)
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // SQLite itself rolls back on a full disk and the like; sqlx's own ROLLBACK then fails, and it
+                // takes the connection to be within a transaction for ever. Such a one is not used again. The
+                // ping is answered behind the ROLLBACK that is still queued.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        });
+    Ok(Pools::Sqlite {
+        writer: pool.clone().max_connections(1).connect_lazy_with(options.clone()),
+        reader: pool.max_connections(SQLITE_READERS_MAX).connect_lazy_with(options),
+    })
+}
+
+fn open_postgres(url: &str) -> Result<Pools, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(invalid_url)?
+        .application_name("durhack-deployer")
+        .statement_cache_capacity(STATEMENTS_MAX)
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS_MAX)
+        .acquire_timeout(POSTGRES_ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A server that vanished without a word would otherwise keep the connection, and its place in
+                // the pool, until TCP gives up.
+                match tokio::time::timeout(POSTGRES_ACQUIRE_TIMEOUT, connection.ping()).await {
+                    Ok(answer) => answer.map(|()| true),
+                    Err(_) => Err(no_answer()),
+                }
+            })
+        })
+        .connect_lazy_with(options);
+    Ok(Pools::Postgres(pool))
+}
+
+fn invalid_url(error: sqlx::Error) -> StoreError {
+    // Not the URL itself: it can hold a password.
+    StoreError::InvalidUrl(format!("the database URL cannot be read: {error}"))
+}
+
+fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"))
+}
+
+/// Carries a call out, until its deadline.
+pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(CALL_DEADLINE, call).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable(no_answer())),
+    }
+}
+
+/// One statement that reads: an expression over a pool, which may use `?`.
+macro_rules! reading {
+    ($store:expr, |$pool:ident| $work:expr) => {
+        $crate::record::store::pools::in_time(async {
+            match &$store.pools {
+                $crate::record::store::pools::Pools::Sqlite { reader: $pool, .. } => Ok($work),
+                $crate::record::store::pools::Pools::Postgres($pool) => Ok($work),
+            }
+        })
+        .await
+    };
+}
+pub(super) use reading;
+
+/// One statement that writes.
+macro_rules! writing {
+    ($store:expr, |$pool:ident| $work:expr) => {
+        $crate::record::store::pools::in_time(async {
+            match &$store.pools {
+                $crate::record::store::pools::Pools::Sqlite { writer: $pool, .. } => Ok($work),
+                $crate::record::store::pools::Pools::Postgres($pool) => Ok($work),
+            }
+        })
+        .await
+    };
+}
+pub(super) use writing;
+
+/// Several statements, all or none; leaving by `?` or `return Err` takes back what was done.
+///
+/// SQLite takes its write lock at once: a transaction that begins by reading and then wants to write fails
+/// without waiting when another has written meanwhile.
+macro_rules! transaction {
+    ($store:expr, |$transaction:ident| $work:expr) => {
+        $crate::record::store::pools::in_time(async {
+            match &$store.pools {
+                $crate::record::store::pools::Pools::Sqlite { writer, .. } => {
+                    let mut $transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                    let outcome = $work;
+                    $transaction.commit().await?;
+                    Ok(outcome)
+                }
+                $crate::record::store::pools::Pools::Postgres(pool) => {
+                    let mut $transaction = pool.begin().await?;
+                    let outcome = $work;
+                    $transaction.commit().await?;
+                    Ok(outcome)
+                }
+            }
+        })
+        .await
+    };
+}
+pub(super) use transaction;
+
+/// That an UPDATE found its row.
+pub(super) fn found(rows_affected: u64, kind: &'static str, id: impl Into<String>) -> Result<(), StoreError> {
+    if rows_affected == 0 { Err(StoreError::NotRecorded { kind, id: id.into() }) } else { Ok(()) }
+}

@@ -1,0 +1,64 @@
+//! Forgetting: what is older than the operator wants to keep, and that nothing kept refers to.
+
+use super::pools::transaction;
+use super::{Store, StoreError};
+use serde::Serialize;
+
+/// How much was forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// Runs, each with its steps.
+    pub runs: u64,
+    /// Deliveries, each with its verdicts.
+    pub deliveries: u64,
+    /// Releases that were removed from the disk before.
+    pub releases: u64,
+    /// Statuses that GitHub has, refused, or need not have.
+    pub statuses: u64,
+}
+
+/// Kept however old: unfinished runs, those whose release serves or could serve again, and each deployment's
+/// newest (what `status` shows, and what tells reconcile that a failing head was tried).
+const OLD_RUNS: &str = "DELETE FROM runs WHERE ended_at_ms < $1
+    AND NOT EXISTS (SELECT 1 FROM releases WHERE releases.deployment = runs.deployment
+        AND (releases.run_id = runs.id OR releases.name = runs.release)
+        AND releases.state IN ('building', 'live', 'good'))
+    AND EXISTS (SELECT 1 FROM runs AS newer WHERE newer.deployment = runs.deployment
+        AND (newer.created_at_ms > runs.created_at_ms
+            OR (newer.created_at_ms = runs.created_at_ms AND newer.id > runs.id)))";
+
+/// Kept however old: deliveries that are not dispatched, that still wait, or that a kept run carried out.
+const OLD_DELIVERIES: &str =
+    "DELETE FROM deliveries WHERE received_at_ms < $1 AND dispatched_at_ms IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.delivery_id = deliveries.id)
+    AND NOT EXISTS (SELECT 1 FROM verdicts WHERE verdicts.delivery_id = deliveries.id
+        AND (verdicts.code = 'queued' OR verdicts.decided_at_ms >= $1
+            OR EXISTS (SELECT 1 FROM runs WHERE runs.id = verdicts.run_id)))";
+
+const VERDICTS_WITHOUT_DELIVERY: &str = "DELETE FROM verdicts WHERE decided_at_ms < $1
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = verdicts.delivery_id)";
+
+const REMOVED_RELEASES: &str = "DELETE FROM releases WHERE state = 'removed' AND created_at_ms < $1";
+
+const SETTLED_STATUSES: &str = "DELETE FROM outbox WHERE created_at_ms < $1
+    AND (done_at_ms IS NOT NULL OR refused_at_ms IS NOT NULL OR superseded_at_ms IS NOT NULL)";
+
+impl Store {
+    /// Forgets what is older than `before_ms` (Unix milliseconds) and that nothing kept refers to.
+    pub async fn prune(&self, before_ms: i64) -> Result<Pruned, StoreError> {
+        transaction!(self, |transaction| {
+            let mut deleted = [0; 5];
+            // Runs before the deliveries that they refer to.
+            for (statement, count) in
+                [OLD_RUNS, OLD_DELIVERIES, VERDICTS_WITHOUT_DELIVERY, REMOVED_RELEASES, SETTLED_STATUSES]
+                    .into_iter()
+                    .zip(&mut deleted)
+            {
+                *count =
+                    sqlx::query(statement).bind(before_ms).execute(&mut *transaction).await?.rows_affected();
+            }
+            let [runs, deliveries, _, releases, statuses] = deleted;
+            Pruned { runs, deliveries, releases, statuses }
+        })
+    }
+}

@@ -1,0 +1,420 @@
+//! Runs: one execution of a plan each, from the wish to its end.
+
+use super::outbox::push_status;
+use super::pools::{found, reading, transaction, writing};
+use super::text::{embedded_json, storable, words};
+use super::verdicts::upsert_verdict;
+use super::{NewStatus, Store, StoreError, Verdict};
+use serde::Serialize;
+
+words! {
+    /// How far a run is.
+    RunState, "run state" {
+        /// It is wanted, and waits.
+        Queued = "queued",
+        /// Its steps are being carried out.
+        Running = "running",
+        /// All of its steps succeeded; its release is live.
+        Succeeded = "succeeded",
+        /// A step failed, and what could not be undone stayed.
+        Failed = "failed",
+        /// It was told to stop.
+        Cancelled = "cancelled",
+        /// A newer one was carried out in its place.
+        Superseded = "superseded",
+        /// There was nothing to do.
+        Skipped = "skipped",
+        /// A step failed, and everything is as it was before.
+        Undone = "undone",
+    }
+}
+
+impl RunState {
+    /// Whether nothing more happens to the run.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+words! {
+    /// What led to a run.
+    RunTrigger, "trigger" {
+        /// A webhook.
+        Delivery = "delivery",
+        /// What is live was found to be not what should be.
+        Reconcile = "reconcile",
+        /// A person asked.
+        Operator = "operator",
+        /// A person asked for an older release.
+        Rollback = "rollback",
+    }
+}
+
+/// One execution of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Run {
+    /// A UUID of version 7: ids sort by time.
+    pub id: String,
+    /// The deployment's slug.
+    pub deployment: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// The branch whose head is deployed.
+    pub branch: String,
+    /// What is deployed; unknown until the branch's head was resolved.
+    pub commit_id: Option<String>,
+    /// What was live before.
+    pub previous_commit: Option<String>,
+    /// 1 for the first run of a spool entry.
+    #[sqlx(try_from = "i64")]
+    pub attempt: u32,
+    /// What led to it.
+    #[sqlx(rename = "trigger_kind")]
+    pub trigger: RunTrigger,
+    /// Who, for people.
+    pub requested_by: String,
+    /// The entry in the deployment's spool.
+    pub entry: String,
+    /// The delivery that it carries out.
+    pub delivery_id: Option<String>,
+    /// How far it is.
+    pub state: RunState,
+    /// Why it failed, in one line.
+    pub cause: Option<String>,
+    /// What it did, in one line.
+    pub summary: Option<String>,
+    /// Its plan, as JSON.
+    #[serde(serialize_with = "embedded_json")]
+    pub plan: Option<String>,
+    /// The release that it makes, or activates again.
+    pub release: Option<String>,
+    /// Unix milliseconds, as the following.
+    pub created_at_ms: i64,
+    /// When its first step began.
+    pub started_at_ms: Option<i64>,
+    /// When its last step had ended.
+    pub ended_at_ms: Option<i64>,
+    /// The process that carries it out.
+    #[sqlx(try_from = "i64")]
+    pub pid: u32,
+    /// The boot of the machine in which that process id means something.
+    pub boot_id: String,
+}
+
+/// A run to record; the fields are those of [`Run`].
+#[derive(Debug, Clone, Copy)]
+pub struct NewRun<'a> {
+    /// See [`new_run_id`]. Calling again with the same id changes nothing.
+    pub id: &'a str,
+    pub deployment: &'a str,
+    pub repository: &'a str,
+    pub branch: &'a str,
+    pub commit_id: Option<&'a str>,
+    pub previous_commit: Option<&'a str>,
+    pub trigger: RunTrigger,
+    pub requested_by: &'a str,
+    pub entry: &'a str,
+    pub delivery_id: Option<&'a str>,
+    pub created_at_ms: i64,
+    pub pid: u32,
+    pub boot_id: &'a str,
+}
+
+/// How a run ended, and everything that follows from it.
+#[derive(Debug, Clone, Copy)]
+pub struct RunEnd<'a> {
+    /// The run.
+    pub run_id: &'a str,
+    /// A final state.
+    pub state: RunState,
+    /// Why it failed, in one line.
+    pub cause: Option<&'a str>,
+    /// What it did, in one line.
+    pub summary: Option<&'a str>,
+    /// Unix milliseconds.
+    pub ended_at_ms: i64,
+    /// What became of the deliveries that it carried out or superseded.
+    pub verdicts: &'a [Verdict],
+    /// What GitHub is to be told.
+    pub statuses: &'a [NewStatus<'a>],
+}
+
+/// Whether [`Store::end_run`] ended the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnded {
+    /// It did.
+    Now,
+    /// It had ended already; nothing was written.
+    Before,
+}
+
+/// Which runs to list: all that fit every field that is set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunFilter<'a> {
+    /// Of this deployment.
+    pub deployment: Option<&'a str>,
+    /// In this state.
+    pub state: Option<RunState>,
+}
+
+/// What the beginning of a run id, as typed by a person, stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunMatch {
+    /// This run.
+    One(Box<Run>),
+    /// No run.
+    None,
+    /// Several; the ids of some of them, the newest first.
+    Several(Vec<String>),
+}
+
+/// How many ids an ambiguous beginning of a run id is answered with: enough to see what to type.
+const MATCHES_MAX: i64 = 5;
+
+/// A new id for a run.
+pub fn new_run_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+impl Store {
+    /// Records a run as queued, as the next attempt of its spool entry, and returns it.
+    pub async fn create_run(&self, run: &NewRun<'_>) -> Result<Run, StoreError> {
+        transaction!(self, |transaction| {
+            sqlx::query(
+                "INSERT INTO runs (id, deployment, repository, branch, commit_id, previous_commit, attempt,
+                     trigger_kind, requested_by, entry, delivery_id, state, created_at_ms, pid, boot_id)
+                 SELECT $1, $2, $3, $4, $5, $6, COALESCE(MAX(attempt), 0) + 1,
+                     $7, $8, $9, $10, $11, $12, $13, $14
+                 FROM runs WHERE deployment = $2 AND entry = $9
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(run.id)
+            .bind(run.deployment)
+            .bind(run.repository)
+            .bind(run.branch)
+            .bind(run.commit_id)
+            .bind(run.previous_commit)
+            .bind(run.trigger)
+            .bind(storable(run.requested_by))
+            .bind(run.entry)
+            .bind(run.delivery_id)
+            .bind(RunState::Queued)
+            .bind(run.created_at_ms)
+            .bind(i64::from(run.pid))
+            .bind(run.boot_id)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query_as("SELECT * FROM runs WHERE id = $1")
+                .bind(run.id)
+                .fetch_one(&mut *transaction)
+                .await?
+        })
+    }
+
+    /// Notes what the branch's head was resolved to, and what it replaces.
+    pub async fn update_run_commit(
+        &self,
+        run_id: &str,
+        commit_id: &str,
+        previous_commit: Option<&str>,
+    ) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query("UPDATE runs SET commit_id = $2, previous_commit = $3 WHERE id = $1")
+                .bind(run_id)
+                .bind(commit_id)
+                .bind(previous_commit)
+                .execute(pool)
+                .await?;
+            found(updated.rows_affected(), "run", run_id)?;
+        })
+    }
+
+    /// Keeps a run's plan, as JSON text, so that a later process can finish or undo it.
+    pub async fn save_plan(&self, run_id: &str, plan: &str) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query("UPDATE runs SET plan = $2 WHERE id = $1")
+                .bind(run_id)
+                .bind(storable(plan))
+                .execute(pool)
+                .await?;
+            found(updated.rows_affected(), "run", run_id)?;
+        })
+    }
+
+    /// Notes which release a run activates that did not make it; [`Store::create_release`] notes the others.
+    pub async fn set_run_release(&self, run_id: &str, release: &str) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query("UPDATE runs SET release = $2 WHERE id = $1")
+                .bind(run_id)
+                .bind(release)
+                .execute(pool)
+                .await?;
+            found(updated.rows_affected(), "run", run_id)?;
+        })
+    }
+
+    /// Notes that a run is being carried out, and by which process: another one than created it, after a crash.
+    pub async fn start_run(
+        &self,
+        run_id: &str,
+        started_at_ms: i64,
+        pid: u32,
+        boot_id: &str,
+    ) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query(
+                "UPDATE runs SET state = $2, started_at_ms = COALESCE(started_at_ms, $3), pid = $4, boot_id = $5
+                 WHERE id = $1 AND ended_at_ms IS NULL",
+            )
+            .bind(run_id)
+            .bind(RunState::Running)
+            .bind(started_at_ms)
+            .bind(i64::from(pid))
+            .bind(boot_id)
+            .execute(pool)
+            .await?;
+            found(updated.rows_affected(), "unfinished run", run_id)?;
+        })
+    }
+
+    /// Ends a run: its state, the verdicts and what GitHub is to be told, all or nothing, once.
+    pub async fn end_run(&self, end: &RunEnd<'_>) -> Result<RunEnded, StoreError> {
+        debug_assert!(end.state.is_final(), "a run does not end as {}", end.state);
+        transaction!(self, |transaction| {
+            let updated = sqlx::query(
+                "UPDATE runs SET state = $2, cause = $3, summary = $4, ended_at_ms = $5
+                 WHERE id = $1 AND ended_at_ms IS NULL",
+            )
+            .bind(end.run_id)
+            .bind(end.state)
+            .bind(end.cause.map(storable))
+            .bind(end.summary.map(storable))
+            .bind(end.ended_at_ms)
+            .execute(&mut *transaction)
+            .await?;
+            if updated.rows_affected() == 0 {
+                let known: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE id = $1")
+                    .bind(end.run_id)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                found(known.unsigned_abs(), "run", end.run_id)?;
+                RunEnded::Before
+            } else {
+                for verdict in end.verdicts {
+                    upsert_verdict!(&mut *transaction, verdict);
+                }
+                for status in end.statuses {
+                    push_status!(transaction, status);
+                }
+                RunEnded::Now
+            }
+        })
+    }
+
+    /// The run with this id.
+    pub async fn run(&self, id: &str) -> Result<Option<Run>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as("SELECT * FROM runs WHERE id = $1").bind(id).fetch_optional(pool).await?
+        })
+    }
+
+    /// The run whose id begins so.
+    pub async fn find_run(&self, id_beginning: &str) -> Result<RunMatch, StoreError> {
+        if id_beginning.is_empty() {
+            return Ok(RunMatch::None);
+        }
+        let mut runs: Vec<Run> = reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM runs WHERE substr(id, 1, length($1)) = $1 ORDER BY id DESC LIMIT $2",
+            )
+            .bind(storable(id_beginning))
+            .bind(MATCHES_MAX)
+            .fetch_all(pool)
+            .await?
+        })?;
+        Ok(match runs.len() {
+            0 => RunMatch::None,
+            1 => RunMatch::One(Box::new(runs.remove(0))),
+            _ => RunMatch::Several(runs.into_iter().map(|run| run.id).collect()),
+        })
+    }
+
+    /// The runs of one entry of a deployment's spool, the first attempt first.
+    pub async fn runs_for_entry(&self, deployment: &str, entry: &str) -> Result<Vec<Run>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as("SELECT * FROM runs WHERE deployment = $1 AND entry = $2 ORDER BY attempt")
+                .bind(deployment)
+                .bind(entry)
+                .fetch_all(pool)
+                .await?
+        })
+    }
+
+    /// The runs that carried out a delivery for a deployment, the oldest first.
+    pub async fn runs_of_delivery(
+        &self,
+        delivery_id: &str,
+        deployment: &str,
+    ) -> Result<Vec<Run>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM runs WHERE delivery_id = $1 AND deployment = $2 ORDER BY created_at_ms, id",
+            )
+            .bind(delivery_id)
+            .bind(deployment)
+            .fetch_all(pool)
+            .await?
+        })
+    }
+
+    /// The runs that have not ended, of one deployment or of all, the oldest first.
+    pub async fn unfinished_runs(&self, deployment: Option<&str>) -> Result<Vec<Run>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM runs WHERE state IN ('queued', 'running') AND ($1 IS NULL OR deployment = $1)
+                 ORDER BY created_at_ms, id",
+            )
+            .bind(deployment)
+            .fetch_all(pool)
+            .await?
+        })
+    }
+
+    /// The newest runs first.
+    pub async fn runs(&self, limit: u32, filter: RunFilter<'_>) -> Result<Vec<Run>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM runs WHERE ($1 IS NULL OR deployment = $1) AND ($2 IS NULL OR state = $2)
+                 ORDER BY created_at_ms DESC, id DESC LIMIT $3",
+            )
+            .bind(filter.deployment)
+            .bind(filter.state)
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?
+        })
+    }
+
+    /// A deployment's newest run.
+    pub async fn last_run(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
+        let filter = RunFilter { deployment: Some(deployment), state: None };
+        Ok(self.runs(1, filter).await?.pop())
+    }
+
+    /// Whether a run brought this commit to an end of its own, good or bad, so that nothing new would come of
+    /// repeating it unasked. A superseded run did not, and one that is queued or running has not yet.
+    pub async fn tried(&self, deployment: &str, commit_id: &str) -> Result<bool, StoreError> {
+        let ended: i64 = reading!(self, |pool| {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND commit_id = $2
+                     AND ended_at_ms IS NOT NULL AND state <> $3",
+            )
+            .bind(deployment)
+            .bind(commit_id)
+            .bind(RunState::Superseded)
+            .fetch_one(pool)
+            .await?
+        })?;
+        Ok(ended > 0)
+    }
+}

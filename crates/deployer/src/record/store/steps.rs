@@ -1,0 +1,145 @@
+//! Steps: the intent log of a run. A step is recorded as started before it starts and as ended after it
+//! ended, so that after a crash the record says what may have happened: a step that started and did not end is
+//! *unknown*, and its own definition says what to do about it.
+
+use super::pools::{found, reading, writing};
+use super::text::{embedded_json, storable, words};
+use super::{Store, StoreError};
+use serde::Serialize;
+
+words! {
+    /// Whether a step is done or taken back.
+    Direction, "direction" {
+        /// It is done.
+        Do = "do",
+        /// It is taken back.
+        Undo = "undo",
+    }
+}
+
+words! {
+    /// How far a step is.
+    StepState, "step state" {
+        /// It may have happened.
+        Started = "started",
+        /// It did.
+        Succeeded = "succeeded",
+        /// It failed.
+        Failed = "failed",
+        /// The process died meanwhile; nobody knows.
+        Unknown = "unknown",
+        /// There was nothing to do.
+        Skipped = "skipped",
+    }
+}
+
+/// One step of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Step {
+    /// The run.
+    pub run_id: String,
+    /// Its place in the plan.
+    #[sqlx(try_from = "i64")]
+    pub number: u32,
+    /// Whether it is done or taken back.
+    pub direction: Direction,
+    /// The phase, as in `build`.
+    pub phase: String,
+    /// Its name within the phase.
+    pub name: String,
+    /// The command as it is shown.
+    pub command: Option<String>,
+    /// How far it is.
+    pub state: StepState,
+    /// More, as JSON.
+    #[serde(serialize_with = "embedded_json")]
+    pub detail: Option<String>,
+    /// Unix milliseconds, as the following.
+    pub started_at_ms: i64,
+    /// When it ended.
+    pub ended_at_ms: Option<i64>,
+    /// Why it failed, in one line.
+    pub cause: Option<String>,
+}
+
+/// A step about to start; the fields are those of [`Step`].
+#[derive(Debug, Clone, Copy)]
+pub struct StepStart<'a> {
+    pub run_id: &'a str,
+    pub number: u32,
+    pub direction: Direction,
+    pub phase: &'a str,
+    pub name: &'a str,
+    pub command: Option<&'a str>,
+    pub started_at_ms: i64,
+}
+
+/// A step that ended; the fields are those of [`Step`].
+#[derive(Debug, Clone, Copy)]
+pub struct StepEnd<'a> {
+    pub run_id: &'a str,
+    pub number: u32,
+    pub direction: Direction,
+    pub state: StepState,
+    pub detail: Option<&'a str>,
+    pub cause: Option<&'a str>,
+    pub ended_at_ms: i64,
+}
+
+impl Store {
+    /// Records that a step is about to start. If it was recorded before (it is repeated), it begins anew.
+    pub async fn step_started(&self, step: &StepStart<'_>) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            sqlx::query(
+                "INSERT INTO steps (run_id, number, direction, phase, name, command, state, started_at_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 ON CONFLICT (run_id, number, direction) DO UPDATE SET phase = excluded.phase,
+                     name = excluded.name, command = excluded.command, state = excluded.state, detail = NULL,
+                     started_at_ms = excluded.started_at_ms, ended_at_ms = NULL, cause = NULL",
+            )
+            .bind(step.run_id)
+            .bind(i64::from(step.number))
+            .bind(step.direction)
+            .bind(step.phase)
+            .bind(storable(step.name))
+            .bind(step.command.map(storable))
+            .bind(StepState::Started)
+            .bind(step.started_at_ms)
+            .execute(pool)
+            .await?;
+        })
+    }
+
+    /// Records how a step ended.
+    pub async fn step_ended(&self, step: &StepEnd<'_>) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            let updated = sqlx::query(
+                "UPDATE steps SET state = $4, detail = $5, cause = $6, ended_at_ms = $7
+                 WHERE run_id = $1 AND number = $2 AND direction = $3",
+            )
+            .bind(step.run_id)
+            .bind(i64::from(step.number))
+            .bind(step.direction)
+            .bind(step.state)
+            .bind(step.detail.map(storable))
+            .bind(step.cause.map(storable))
+            .bind(step.ended_at_ms)
+            .execute(pool)
+            .await?;
+            found(updated.rows_affected(), "step", format!("{} of {}", step.number, step.run_id))?;
+        })
+    }
+
+    /// A run's steps: those done in their order, then those taken back in theirs (the last first).
+    pub async fn steps(&self, run_id: &str) -> Result<Vec<Step>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM steps WHERE run_id = $1
+                 ORDER BY direction, CASE direction WHEN 'do' THEN number ELSE -number END",
+            )
+            .bind(run_id)
+            .fetch_all(pool)
+            .await?
+        })
+    }
+}
