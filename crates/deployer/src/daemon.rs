@@ -95,8 +95,8 @@ async fn drain(tracker: &TaskTracker, abort: &CancellationToken, limit: Duration
 /// Everything that deployments stand on.
 pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let store = Store::open(config.database_url.expose())?;
-    let leash = std::env::current_exe().context("cannot find this program's own file")?;
-    let executor = Executor::new(leash, &config, environment);
+    // This program itself, also after an upgrade has replaced its file.
+    let executor = Executor::new("/proc/self/exe".into(), &config, environment);
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
     Ok(Host { config, store, executor, slots })
 }
@@ -201,7 +201,7 @@ fn watched(spool: &Spool, watches: &mut Vec<spool::Watch>) -> Arc<Notify> {
 async fn migrated(store: &Store, stop: &CancellationToken) -> bool {
     let mut said = false;
     loop {
-        match store.migrate().await {
+        match store.migrate(clock::now_ms()).await {
             Ok(()) => return true,
             Err(error) if !said => {
                 tracing::error!(%error, "the database cannot be used yet: deliveries are accepted and wait");

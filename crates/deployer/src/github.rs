@@ -3,7 +3,6 @@
 //! What an answer means for us is in its type: done, later (with GitHub's own word on when), or refused for good.
 
 use crate::config;
-use crate::names::{CommitId, RepositoryName};
 use crate::secret::Secret;
 use anyhow::{Context, Result};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -64,7 +63,7 @@ impl GitHub {
     }
 
     /// `POST /repos/{owner}/{repo}/statuses/{sha}`.
-    pub async fn create_status(&self, repository: &RepositoryName, commit: &CommitId, body: &str) -> Result<(), StatusError> {
+    pub async fn create_status(&self, repository: &str, commit: &str, body: &str) -> Result<(), StatusError> {
         let url = format!("{}/repos/{repository}/statuses/{commit}", self.api_url);
         let request = self.client.post(url).bearer_auth(self.token.expose());
         let request = request.header("content-type", "application/json").body(body.to_owned());

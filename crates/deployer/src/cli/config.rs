@@ -62,12 +62,12 @@ pub async fn migrate(directory: Option<&Path>, environment: &Environment, comman
     let store = Store::open(loaded.config.database_url.expose())?;
     match command {
         MigrateCommand::Up => {
-            store.migrate().await?;
+            store.migrate(crate::clock::now_ms()).await?;
             println!("the schema is up to date");
         }
         MigrateCommand::Down { steps } => {
-            store.migrate_down(*steps).await?;
-            println!("took {steps} back");
+            let taken_back = store.migrate_down(*steps as usize).await?;
+            println!("{taken_back} migrations taken back");
         }
         MigrateCommand::Status(arguments) => {
             let status = store.migration_status().await?;
@@ -79,7 +79,7 @@ pub async fn migrate(directory: Option<&Path>, environment: &Environment, comman
                 .iter()
                 .map(|migration| {
                     let state = if migration.applied { "applied" } else { "missing" };
-                    vec![migration.version.to_string(), migration.name.clone(), state.to_owned()]
+                    vec![migration.version.to_string(), migration.description.clone(), state.to_owned()]
                 })
                 .collect();
             table(&["VERSION", "MIGRATION", "STATE"], &rows, None);

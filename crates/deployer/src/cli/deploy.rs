@@ -72,7 +72,7 @@ async fn ask(session: &Session, deployment: &Deployment, event: &str, request: &
 async fn watch(session: &Session, deployment: &Deployment, entry: &str) -> Result<Run, Failed> {
     let mut shown = 0;
     loop {
-        let runs = session.store().runs_for_entry(&deployment.slug, entry).await?;
+        let runs = session.store().runs_for_entry(deployment.slug.as_str(), entry).await?;
         if let Some(run) = runs.get(shown) {
             shown += 1;
             let run = follow::to_the_end(session.store(), &session.host.logs(), &run.id).await?;

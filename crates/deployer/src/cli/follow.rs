@@ -40,7 +40,7 @@ pub fn show_new(reader: &mut RunLogReader) {
 /// One line that says how a run ended.
 pub fn show_end(run: &Run) {
     let took = run.ended_at_ms.zip(run.started_at_ms).map(|(end, start)| duration(end - start)).unwrap_or_default();
-    let commit = run.commit_id.as_ref().map_or("-", |commit| commit.short());
+    let commit = run.commit_id.as_deref().map_or("-", |commit| commit.get(..7).unwrap_or(commit));
     let cause = run.cause.as_deref().unwrap_or_default();
     match run.state {
         RunState::Succeeded => anstream::println!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment),

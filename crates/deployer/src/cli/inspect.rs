@@ -7,7 +7,7 @@ use crate::clock::{now_ms, readable_utc};
 use crate::daemon;
 use crate::names::DeliveryId;
 use crate::record::run_log::RunLogReader;
-use crate::record::store::{Direction, Run};
+use crate::record::store::{DeliveryFilter, Direction, Run, RunFilter, Verdict};
 use serde_json::{Value, json};
 
 /// A run as machines see it.
@@ -21,6 +21,21 @@ fn run_json(run: &Run) -> Value {
     })
 }
 
+/// Verdicts as machines see them.
+fn verdicts_json(verdicts: &[Verdict]) -> Vec<Value> {
+    let one = |verdict: &Verdict| {
+        let deployment = Some(&verdict.deployment).filter(|deployment| !deployment.is_empty());
+        json!({ "deployment": deployment, "code": verdict.code, "sentence": verdict.sentence, "run": verdict.run_id,
+            "decided_at_ms": verdict.decided_at_ms })
+    };
+    verdicts.iter().map(one).collect()
+}
+
+/// The first digits of a commit id.
+fn short(commit: Option<&str>) -> &str {
+    commit.map_or("-", |commit| commit.get(..7).unwrap_or(commit))
+}
+
 /// `status`
 pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
     let config = session.config();
@@ -28,8 +43,8 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
     let mut deployments = Vec::new();
     for deployment in config.deployments.values() {
         let slug = &deployment.slug;
-        let live = session.store().live_release(slug).await?;
-        let last = session.store().last_run(slug).await?;
+        let live = session.store().live_release(slug.as_str()).await?;
+        let last = session.store().last_run(slug.as_str()).await?;
         let spool = daemon::open_spool(config, slug.as_str())?;
         let queued = spool.ready().map_or(0, |ready| ready.len());
         deployments.push(json!({
@@ -42,10 +57,9 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
     let waiting = main.ready().map_or(0, |ready| ready.len());
     let set_aside = main.bad().map_or(0, |bad| bad.len());
     let unsent = session.store().outbox_pending_count().await?;
-    let refused = session.store().outbox_refused_recent(5).await?;
     let status = json!({
         "instance": config.instance, "daemon": running, "deliveries_waiting": waiting, "deliveries_set_aside": set_aside,
-        "statuses_unsent": unsent, "statuses_refused": refused, "deployments": deployments,
+        "statuses_unsent": unsent, "deployments": deployments,
     });
     if as_json {
         output::json(&status);
@@ -66,9 +80,6 @@ fn show_status(status: &Value) {
         if status[key].as_u64().unwrap_or(0) > 0 {
             println!("{} {what}", status[key]);
         }
-    }
-    for refused in status["statuses_refused"].as_array().into_iter().flatten() {
-        anstream::println!("{RED}GitHub refused a status{RED:#} of {}: {}", refused["repository"].as_str().unwrap_or("?"), refused["reason"].as_str().unwrap_or("?"));
     }
     let text = |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
     let rows: Vec<Vec<String>> = status["deployments"]
@@ -95,10 +106,10 @@ fn show_status(status: &Value) {
 /// `runs`
 pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Failed> {
     let slug = match &arguments.slug {
-        Some(slug) => Some(session.deployment(slug)?.slug.clone()),
+        Some(slug) => Some(session.deployment(slug)?.slug.as_str()),
         None => None,
     };
-    let runs = session.store().runs(slug.as_ref(), None, i64::from(arguments.limit)).await?;
+    let runs = session.store().runs(arguments.limit, RunFilter { deployment: slug, state: None }).await?;
     if arguments.json {
         output::json(&runs.iter().map(run_json).collect::<Vec<_>>());
         return Ok(());
@@ -108,8 +119,8 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
         .map(|run| {
             vec![
                 run.id.clone(),
-                run.deployment.to_string(),
-                run.commit_id.as_ref().map_or("-".into(), |commit| commit.short().to_owned()),
+                run.deployment.clone(),
+                short(run.commit_id.as_deref()).to_owned(),
                 run.state.as_str().to_owned(),
                 readable_utc(run.created_at_ms),
                 run.started_at_ms.map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
@@ -132,7 +143,7 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     let state = run.state.as_str();
     let style = style_of(state);
     anstream::println!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
-    println!("  commit   {}", run.commit_id.as_ref().map_or("-", |commit| commit.as_str()));
+    println!("  commit   {}", run.commit_id.as_deref().unwrap_or("-"));
     println!("  trigger  {} ({})", run.trigger.as_str(), run.requested_by);
     if let Some(delivery) = &run.delivery_id {
         println!("  delivery {delivery}");
@@ -152,7 +163,7 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
             let undo = if step.direction == Direction::Undo { "undo " } else { "" };
             vec![
                 step.number.to_string(),
-                format!("{undo}{}", step.phase.as_str()),
+                format!("{undo}{}", step.phase),
                 step.name.clone(),
                 step.state.as_str().to_owned(),
                 step.ended_at_ms.map_or("-".into(), |end| duration(end - step.started_at_ms)),
@@ -182,13 +193,13 @@ pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Fa
 
 /// `deliveries`
 pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> Result<(), Failed> {
-    let deliveries = session.store().deliveries(i64::from(arguments.limit)).await?;
+    let deliveries = session.store().deliveries(arguments.limit, DeliveryFilter::default()).await?;
     let mut shown = Vec::new();
     for delivery in &deliveries {
         shown.push((delivery, session.store().verdicts(&delivery.id).await?));
     }
     if arguments.json {
-        let all: Vec<Value> = shown.iter().map(|(delivery, verdicts)| json!({ "delivery": delivery, "verdicts": verdicts })).collect();
+        let all: Vec<Value> = shown.iter().map(|(delivery, verdicts)| json!({ "delivery": delivery, "verdicts": verdicts_json(verdicts) })).collect();
         output::json(&all);
         return Ok(());
     }
@@ -200,7 +211,7 @@ pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> R
                     delivery.id.to_string(),
                     readable_utc(delivery.received_at_ms),
                     delivery.event.clone(),
-                    verdict.deployment.clone().unwrap_or_else(|| "-".into()),
+                    if verdict.deployment.is_empty() { "-".into() } else { verdict.deployment.clone() },
                     verdict.code.as_str().to_owned(),
                     verdict.sentence.chars().take(80).collect(),
                 ]
@@ -218,15 +229,15 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
             .hint("`durhack-deployer deliveries` lists those that were; `durhack-deployer queue` those that wait")
     };
     let id = DeliveryId::parse(&arguments.delivery.to_ascii_lowercase()).map_err(|_| unknown())?;
-    let delivery = session.store().delivery(&id).await?.ok_or_else(unknown)?;
-    let verdicts = session.store().verdicts(&id).await?;
+    let delivery = session.store().delivery(id.as_str()).await?.ok_or_else(unknown)?;
+    let verdicts = session.store().verdicts(id.as_str()).await?;
     if arguments.json {
-        output::json(&json!({ "delivery": delivery, "verdicts": verdicts }));
+        output::json(&json!({ "delivery": delivery, "verdicts": verdicts_json(&verdicts) }));
         return Ok(());
     }
     println!("delivery {id}: {} received {} UTC from {}", delivery.event, readable_utc(delivery.received_at_ms), delivery.remote_address);
     if let Some(repository) = &delivery.repository {
-        let commit = delivery.commit_id.as_ref().map_or("-", |commit| commit.short());
+        let commit = short(delivery.commit_id.as_deref());
         println!("  {repository} {} {commit}", delivery.git_ref.as_deref().unwrap_or_default());
     }
     if delivery.redeliveries > 0 {
@@ -235,7 +246,7 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
     for verdict in verdicts {
         let code = verdict.code.as_str();
         let style = style_of(code);
-        let deployment = verdict.deployment.as_deref().unwrap_or("no deployment");
+        let deployment = if verdict.deployment.is_empty() { "no deployment" } else { &verdict.deployment };
         anstream::println!("  {deployment}: {style}{code}{style:#}: {}", verdict.sentence);
         if let Some(run) = &verdict.run_id {
             anstream::println!("    {DIM}durhack-deployer run {run}{DIM:#}");

@@ -5,7 +5,7 @@ use crate::config::{self, Config, Deployment, Environment, Loaded};
 use crate::daemon;
 use crate::deploy::Host;
 use crate::names::Slug;
-use crate::record::store::{self, Store};
+use crate::record::store::{self, RunMatch, Store};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct Session {
     /// Everything that deployments stand on.
     pub host: Host,
+    user: String,
 }
 
 /// Reads the configuration. What is wrong with single deployments is said, and they are left out.
@@ -32,13 +33,19 @@ impl Session {
         let loaded = load(directory, environment)?;
         daemon::prepare_state_directory(&loaded.config.state_directory).map_err(Failed::unavailable)?;
         let host = daemon::host(Arc::new(loaded.config), environment)?;
-        host.store.migrate().await?;
-        Ok(Self { host })
+        host.store.migrate(crate::clock::now_ms()).await?;
+        let user = environment.get("SUDO_USER").or(environment.get("USER")).unwrap_or("somebody").to_owned();
+        Ok(Self { host, user })
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.host.config
+    }
+
+    /// Who asks, for the record.
+    pub fn operator(&self) -> String {
+        format!("{} at the command line", self.user)
     }
 
     /// The record.
@@ -61,15 +68,22 @@ impl Session {
 
     /// A run by its id or the beginning of it.
     pub async fn run(&self, id: &str) -> Result<store::Run, Failed> {
-        let found = self.store().run(id).await?;
-        found.ok_or_else(|| Failed::not_found(format!("there is no run {id:?}, or more than one begins so")).hint("`durhack-deployer runs` lists them"))
+        match self.store().find_run(id).await? {
+            RunMatch::One(run) => Ok(*run),
+            RunMatch::None => {
+                Err(Failed::not_found(format!("there is no run {id:?}")).hint("`durhack-deployer runs` lists them"))
+            }
+            RunMatch::Several(ids) => {
+                Err(Failed::not_found(format!("several runs begin with {id:?}")).hint(format!("the newest are {}", ids.join(", "))))
+            }
+        }
     }
 
     /// The newest run of a deployment, or a run by its id.
     pub async fn run_of(&self, what: &str) -> Result<store::Run, Failed> {
         let slug = Slug::parse(what).ok().filter(|slug| self.config().deployments.contains_key(slug));
         let Some(slug) = slug else { return self.run(what).await };
-        let found = self.store().last_run(&slug).await?;
+        let found = self.store().last_run(slug.as_str()).await?;
         found.ok_or_else(|| Failed::not_found(format!("{slug} has had no run yet")).hint(format!("`durhack-deployer deploy {slug}` makes one")))
     }
 }

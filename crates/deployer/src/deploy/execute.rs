@@ -8,15 +8,21 @@ use super::tools::Invocation;
 use crate::config::{Config, Environment, parse_env_file};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use supervise::{End, Line, OutputLimits, Outcome, Redactor, Stream};
+use supervise::{End, Leftovers, Line, Mark, OutputLimits, Outcome, Redactor, Stream};
 use tokio_util::sync::CancellationToken;
 
 /// How long a program may take between TERM and KILL.
 pub const GRACE: Duration = Duration::from_secs(10);
+
+/// The variable that tells a command which run it belongs to.
+const RUN_VARIABLE: &str = "DEPLOYER_RUN";
+
+/// The variable by which a run's processes are found after a crash.
+pub const RUN_MARK: &str = "DEPLOYER_RUN_MARK";
 
 /// What one step may print: enough for the longest honest build log, not enough to fill a disk.
 const STEP_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: 16 * 1024 * 1024, line_bytes_max: 16 * 1024 };
@@ -61,7 +67,8 @@ impl Executor {
     pub async fn ask(&self, invocation: &Invocation, deadline: Duration, cancel: &CancellationToken) -> Result<Answer> {
         let mut environment = self.inner.environment.clone();
         environment.extend(invocation.environment.clone());
-        let command = self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, self.inner.redactor.clone())?;
+        let redactor = self.inner.redactor.clone();
+        let command = self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
         let (mut output, mut complaint) = (String::new(), String::new());
         let outcome = supervise::run(
             command,
@@ -80,6 +87,22 @@ impl Executor {
         )
         .await?;
         Ok(Answer { output, complaint, end: outcome.end })
+    }
+
+    /// Runs a program of ours whose lines are of interest as they come.
+    pub async fn watch(
+        &self,
+        invocation: &Invocation,
+        directory: &Path,
+        deadline: Duration,
+        sink: impl FnMut(Line) + Send,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome> {
+        let mut environment = self.inner.environment.clone();
+        environment.extend(invocation.environment.clone());
+        let command =
+            self.command(&invocation.argv, directory, environment, deadline, STEP_OUTPUT, self.inner.redactor.clone())?;
+        Ok(supervise::run(command, sink, cancel.clone()).await?)
     }
 
     /// Runs a command of a plan; every line goes to `sink`.
@@ -120,10 +143,13 @@ impl Executor {
         redact: Redactor,
     ) -> Result<supervise::Command> {
         let Some((program, args)) = argv.split_first() else { bail!("an empty command") };
+        let run = environment.get(OsStr::new(RUN_VARIABLE)).map(|run| run.to_string_lossy().into_owned());
         Ok(supervise::Command {
             program: program.clone(),
             args: args.to_vec(),
             directory: directory.to_owned(),
+            mark: run.map(|value| Mark { variable: RUN_MARK.to_owned(), value }),
+            leftovers: Leftovers::Kill,
             environment,
             deadline,
             grace: GRACE,
@@ -137,13 +163,13 @@ impl Executor {
 
 /// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.
 fn clean_environment(config: &Config, environment: &Environment) -> BTreeMap<OsString, OsString> {
-    let mut clean: BTreeMap<OsString, OsString> = supervise::Environment::allowed(environment.iter());
+    let mut clean = supervise::Environment::allowed_of(environment.variables()).into_map();
     for name in &config.runs.environment_passed {
         if let Some(value) = environment.get(name) {
             clean.insert(name.into(), value.into());
         }
     }
-    let inherited = clean.get(std::ffi::OsStr::new("PATH")).cloned();
+    let inherited = clean.get(OsStr::new("PATH")).cloned();
     let inherited = inherited.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     let paths = std::env::split_paths(&inherited).chain(config.executable_search_paths.iter().cloned());
     if let Ok(path) = std::env::join_paths(paths) {
@@ -161,6 +187,7 @@ pub fn complaint_of(end: &End) -> Option<String> {
         End::OutOfMemory => Some("ran out of memory (killed by the kernel)".into()),
         End::DeadlineExceeded => Some("took too long and was stopped".into()),
         End::Cancelled => Some("was cancelled".into()),
+        End::LeashLost => Some("was ended from outside (somebody killed its leash)".into()),
     }
 }
 

@@ -9,7 +9,8 @@ use crate::config::Deployment;
 use crate::entry::{Entry, Header, Payload, Request, Source};
 use crate::intake::event::Event;
 use crate::names::CommitId;
-use crate::record::store::{NewDelivery, RunState, Trigger, Verdict, VerdictCode};
+use crate::record::store::{RunState, RunTrigger, VerdictCode};
+use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result, anyhow};
 use spool::{Claim, Spool};
 
@@ -27,7 +28,7 @@ pub struct Order {
     /// The commit it names.
     pub commit: Option<CommitId>,
     /// Why there will be a run.
-    pub trigger: Trigger,
+    pub trigger: RunTrigger,
 }
 
 /// Takes what waits, oldest first; only the first where they are to be done one by one.
@@ -65,19 +66,19 @@ pub async fn take(host: &Host, deployment: &Deployment, spool: &Spool, one_by_on
 /// Whether the record has the outcome of this entry already. An operator's entry becomes known here.
 async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bool> {
     let store = &host.store;
-    let runs = store.runs_for_entry(&deployment.slug, order.claim.name().as_str()).await?;
+    let runs = store.runs_for_entry(deployment.slug.as_str(), order.claim.name().as_str()).await?;
     if runs.iter().any(|run| run.state.is_final() && run.state != RunState::Undone) {
         return Ok(true);
     }
     if order.header.source != Source::Github {
-        let mut delivery = NewDelivery::of(&order.header, order.claim.name().as_str());
-        delivery.repository = Some(deployment.repository.clone());
-        delivery.commit_id.clone_from(&order.commit);
-        let verdict = Verdict::new(Some(&deployment.slug), VerdictCode::Queued, "queued by an operator".into());
+        let mut delivery = delivery_of(&order.header, order.claim.name().as_str());
+        delivery.repository = Some(deployment.repository.as_str());
+        delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
+        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, "queued by an operator");
         store.record_delivery(&delivery, &[verdict]).await?;
     }
-    let verdicts = store.verdicts(&order.header.id).await?;
-    let ours = verdicts.iter().find(|verdict| verdict.deployment.as_deref() == Some(deployment.slug.as_str()));
+    let verdicts = store.verdicts(order.header.id.as_str()).await?;
+    let ours = verdicts.iter().find(|verdict| verdict.deployment == deployment.slug.as_str());
     Ok(ours.is_some_and(|verdict| verdict.code.is_final()))
 }
 
@@ -121,17 +122,17 @@ async fn claims(spool: &Spool, only_first: bool) -> Result<Vec<Claim>> {
 }
 
 /// An entry's meaning for a deployment.
-fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, Trigger)> {
+fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, RunTrigger)> {
     let entry = Entry::parse(bytes)?;
     let Payload::Json(payload) = entry.payload else { return Err(anyhow!("the payload is not JSON")) };
     let trigger = match (entry.header.source, entry.header.event.as_str()) {
         (Source::Github, "push") => {
             let Event::Push(push) = Event::parse("push", payload)? else { return Err(anyhow!("not a push")) };
-            return Ok((entry.header, Request::default(), push.after, Trigger::Delivery));
+            return Ok((entry.header, Request::default(), push.after, RunTrigger::Delivery));
         }
-        (Source::Operator | Source::Reconcile, "rollback") => Trigger::Rollback,
-        (Source::Operator, "deploy") => Trigger::Operator,
-        (Source::Reconcile, "deploy") => Trigger::Reconcile,
+        (Source::Operator | Source::Reconcile, "rollback") => RunTrigger::Rollback,
+        (Source::Operator, "deploy") => RunTrigger::Operator,
+        (Source::Reconcile, "deploy") => RunTrigger::Reconcile,
         (source, event) => return Err(anyhow!("an entry of {source:?} with the event {event:?} is not for a deployment")),
     };
     let request: Request = serde_json::from_str(payload).context("the request cannot be read")?;

@@ -5,8 +5,10 @@ use super::order::Order;
 use super::run::Failure;
 use crate::config::Deployment;
 use crate::names::CommitId;
-use crate::record::report;
-use crate::record::store::{RunEnd, RunState, StoreError, VerdictCode};
+use crate::names::DeliveryId;
+use crate::record::report::{self, Telling};
+use crate::record::store::{NewStatus, RunEnd, RunState, StoreError, Verdict, VerdictCode};
+use crate::record::verdict;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -52,7 +54,7 @@ impl Outcome {
             (None, RunState::Cancelled) => Some((VerdictCode::Cancelled, sentence("cancelled"))),
             (None, RunState::Skipped) => Some((VerdictCode::Skipped, sentence("skipped"))),
             // It will be tried again: the delivery is still queued.
-            (None, RunState::Undone | RunState::Running) => None,
+            (None, _) => None,
         }
     }
 
@@ -63,7 +65,7 @@ impl Outcome {
             RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
             RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),
             RunState::Skipped => Some((report::Status::Success, self.cause.clone())),
-            RunState::Undone | RunState::Running => None,
+            _ => None,
         }
     }
 }
@@ -71,62 +73,64 @@ impl Outcome {
 /// Writes a run's end down: state, verdict, commit status.
 pub async fn end_run(host: &Host, deployment: &Deployment, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
     let Some(record) = host.store.run(run).await? else { return Ok(()) };
-    let verdict = outcome.verdict();
-    let status = outcome.status().zip(record.commit_id.as_ref()).and_then(|((status, description), commit)| {
-        report::row(host, deployment, commit, status, &description, Some(run))
-    });
+    let delivery = record.delivery_id.as_deref().and_then(|id| DeliveryId::parse(id).ok());
+    let verdicts: Vec<Verdict> = outcome
+        .verdict()
+        .zip(delivery)
+        .map(|((code, sentence), delivery)| Verdict {
+            run_id: Some(run.to_owned()),
+            ..verdict(&delivery, Some(&deployment.slug), code, &sentence)
+        })
+        .into_iter()
+        .collect();
+    let commit = record.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
+    let telling: Option<Telling> = outcome
+        .status()
+        .zip(commit)
+        .and_then(|((status, description), commit)| report::telling(host, deployment, &commit, status, &description, Some(run)));
+    let statuses: Vec<NewStatus<'_>> = telling.iter().map(Telling::row).collect();
     let end = RunEnd {
+        run_id: run,
         state: outcome.state,
-        cause: (!outcome.cause.is_empty()).then(|| outcome.cause.clone()),
-        summary: outcome.summary.clone(),
-        verdict: verdict.zip(record.delivery_id.clone()).map(|((code, sentence), delivery)| (delivery, code, sentence)),
-        statuses: status.into_iter().collect(),
+        cause: (!outcome.cause.is_empty()).then_some(outcome.cause.as_str()),
+        summary: outcome.summary.as_deref(),
         ended_at_ms: crate::clock::now_ms(),
+        verdicts: &verdicts,
+        statuses: &statuses,
     };
-    host.store.end_run(run, &end).await
+    host.store.end_run(&end).await.map(drop)
 }
 
 /// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
-pub async fn resolved(host: &Host, deployment: &Deployment, order: &Order, run: &str, commit: &CommitId) -> Result<(), StoreError> {
+pub async fn resolved(host: &Host, deployment: &Deployment, order: &Order, run: &str, commit: &CommitId, live: Option<&CommitId>) -> Result<(), StoreError> {
     if let Some(named) = &order.commit
         && named != commit
     {
         let sentence = format!("superseded by {}, the head of {} by now", commit.short(), deployment.branch);
-        if let Some(row) = report::row(host, deployment, named, report::Status::Error, &sentence, Some(run)) {
-            host.store.enqueue_status(&row).await?;
-        }
+        report::tell(host, deployment, named, report::Status::Error, &sentence, Some(run)).await?;
     }
-    host.store.update_run_commit(run, commit).await?;
-    if let Some(row) = report::row(host, deployment, commit, report::Status::Pending, "deploying", Some(run)) {
-        host.store.enqueue_status(&row).await?;
-    }
-    Ok(())
+    host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
+    report::tell(host, deployment, commit, report::Status::Pending, "deploying", Some(run)).await
 }
 
 /// An older entry gives way to a newer one.
 pub async fn superseded(host: &Host, deployment: &Deployment, older: &Order, newer: &Order) -> Result<(), StoreError> {
     let by = newer.commit.as_ref().map_or_else(|| "a newer request".to_owned(), |commit| commit.short().to_owned());
     let sentence = format!("superseded by {by}");
-    let store = &host.store;
-    store.set_verdict(&older.header.id, &deployment.slug, VerdictCode::Superseded, &sentence, None).await?;
+    host.store.set_verdict(&verdict(&older.header.id, Some(&deployment.slug), VerdictCode::Superseded, &sentence)).await?;
     match &older.commit {
         Some(commit) if older.commit != newer.commit => {
-            if let Some(row) = report::row(host, deployment, commit, report::Status::Error, &sentence, None) {
-                store.enqueue_status(&row).await?;
-            }
+            report::tell(host, deployment, commit, report::Status::Error, &sentence, None).await
         }
-        _ => {}
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// An entry that is given up without a run of its own.
 pub async fn given_up(host: &Host, deployment: &Deployment, order: &Order, reason: &str) -> Result<(), StoreError> {
-    host.store.set_verdict(&order.header.id, &deployment.slug, VerdictCode::Failed, reason, None).await?;
-    if let Some(commit) = &order.commit
-        && let Some(row) = report::row(host, deployment, commit, report::Status::Error, reason, None)
-    {
-        host.store.enqueue_status(&row).await?;
+    host.store.set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Failed, reason)).await?;
+    match &order.commit {
+        Some(commit) => report::tell(host, deployment, commit, report::Status::Error, reason, None).await,
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -5,27 +5,25 @@
 //! to the checks succeeded is finished instead: its release is live and healthy, only the record did not hear of it.
 
 use super::Host;
+use super::execute::RUN_MARK;
 use super::mirror::Mirror;
 use super::outcome::{self, Outcome};
 use super::plan::{Plan, Step};
 use super::run::{self, Run};
 use crate::clock;
 use crate::config::{Deployment, Phase};
-use crate::record::store::{self, Direction, ReleaseState, RunState, StepState};
+use crate::record::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState};
 use anyhow::Result;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The variable by which a run's processes are known.
-pub const RUN_VARIABLE: &str = "DEPLOYER_RUN";
-
 /// Finishes or takes back what is found. An error is the record's: nothing else may be done to the deployment then.
 pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
-    for found in host.store.unfinished_runs(Some(&deployment.slug)).await? {
+    for found in host.store.unfinished_runs(Some(deployment.slug.as_str())).await? {
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The leash ends a run's processes with the daemon; this is for the case that the leash was killed as well.
-        let killed = supervise::kill_marked(RUN_VARIABLE, &found.id)?;
+        let killed = supervise::kill_marked(RUN_MARK, &found.id)?;
         if killed > 0 {
             tracing::warn!(run = found.id, killed, "ended processes that had outlived their run");
         }
@@ -38,17 +36,25 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
     let plan: Option<Plan> = found.plan.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let recorded = host.store.steps(&found.id).await?;
     for step in recorded.iter().filter(|step| step.state == StepState::Started) {
-        let ended = clock::now_ms();
-        host.store.step_ended(&found.id, step.number, step.direction, StepState::Unknown, Some("the deployer died"), ended).await?;
+        let end = StepEnd {
+            run_id: &found.id,
+            number: step.number,
+            direction: step.direction,
+            state: StepState::Unknown,
+            detail: None,
+            cause: Some("the deployer died"),
+            ended_at_ms: clock::now_ms(),
+        };
+        host.store.step_ended(&end).await?;
     }
     let Some(plan) = plan else {
         return end(host, deployment, found, RunState::Undone, "the deployer died before anything was changed").await;
     };
     // Step 1 is the fetch; the plan's steps follow it, if nothing has been taken back yet.
     let forward: Vec<&store::Step> = recorded.iter().filter(|step| step.direction == Direction::Do).collect();
-    let first = i64::from(found.trigger != store::Trigger::Rollback || has_fetch(&forward));
+    let first = u32::from(found.trigger != RunTrigger::Rollback);
     let state_of = |index: usize| {
-        let number = first + 1 + i64::try_from(index).unwrap_or(i64::MAX);
+        let number = first + 1 + u32::try_from(index).unwrap_or(u32::MAX / 2);
         forward.iter().find(|step| step.number == number).map(|step| step.state)
     };
     let must_hold: Vec<usize> =
@@ -80,17 +86,13 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
     }
 }
 
-fn has_fetch(forward: &[&store::Step]) -> bool {
-    forward.first().is_some_and(|step| step.name == "fetch")
-}
-
 async fn end(host: &Host, deployment: &Deployment, found: &store::Run, state: RunState, cause: &str) -> Result<()> {
     let outcome = Outcome::new(state, cause);
     if let Some(release) = &found.release {
         match state {
-            RunState::Succeeded => host.store.set_live(&deployment.slug, release, clock::now_ms()).await?,
-            _ if found.trigger != store::Trigger::Rollback => {
-                host.store.set_release_state(&deployment.slug, release, ReleaseState::Failed).await?;
+            RunState::Succeeded => host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?,
+            _ if found.trigger != RunTrigger::Rollback => {
+                host.store.set_release_state(deployment.slug.as_str(), release, ReleaseState::Failed, None).await?;
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::names::CommitId;
 use crate::record::run_log::{LineKind, RunLogWriter};
-use crate::record::store::{Direction, ReleaseState, Store, StoreError, StepState};
+use crate::record::store::{Direction, NewRelease, Release, ReleaseState, StepEnd, StepStart, StepState, StoreError};
 use anyhow::{Context, Result, anyhow};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub struct Run {
     /// The run's deadline.
     pub ends_at: Instant,
     /// The next step's number.
-    pub next_step: i64,
+    pub next_step: u32,
 }
 
 /// Why a step, and with it the run, did not succeed.
@@ -71,7 +71,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(cause: impl Into<String>) -> Self {
+    /// What was to be deployed is at fault.
+    pub fn new(cause: impl Into<String>) -> Self {
         Self { cause: cause.into(), cancelled: false, ours: false, branch_gone: false }
     }
 
@@ -79,7 +80,8 @@ impl Failure {
         Self { cancelled: true, ..Self::new("cancelled") }
     }
 
-    fn ours(cause: impl Into<String>) -> Self {
+    /// The deployer is at fault.
+    pub fn ours(cause: impl Into<String>) -> Self {
         Self { ours: true, ..Self::new(cause) }
     }
 }
@@ -106,7 +108,7 @@ pub async fn recorded<T>(
     let mut warned = false;
     loop {
         match work().await {
-            Err(error) if error.is_unavailable() && started.elapsed() < wait => {
+            Err(error) if error.may_be_retried() && started.elapsed() < wait => {
                 if !warned {
                     tracing::warn!(%error, what, "the database is away: waiting for it");
                     warned = true;
@@ -120,7 +122,7 @@ pub async fn recorded<T>(
 
 /// How a step is recorded.
 struct Recording {
-    number: i64,
+    number: u32,
     direction: Direction,
     wait: Duration,
 }
@@ -270,7 +272,17 @@ impl Run {
         let shown = step.action.shown();
         let store = self.host.store.clone();
         recorded(wait, "step started", async || {
-            store.step_started(&self.id, number, direction, step.phase, &step.name, Some(&shown), clock::now_ms()).await
+            store
+                .step_started(&StepStart {
+                    run_id: &self.id,
+                    number,
+                    direction,
+                    phase: step.phase.as_str(),
+                    name: &step.name,
+                    command: Some(&shown),
+                    started_at_ms: clock::now_ms(),
+                })
+                .await
         })
         .await
         .map_err(record_gone)?;
@@ -285,12 +297,17 @@ impl Run {
         self.log.lock().expect("no holder panics").flush();
         crate::crash_point!("step-done");
         let state = if result.is_ok() { StepState::Succeeded } else { StepState::Failed };
-        let cause = result.as_ref().err().map(|failure| failure.cause.clone());
-        let store = self.host.store.clone();
-        let ended = recorded(recording.wait, "step ended", async || {
-            store.step_ended(&self.id, recording.number, recording.direction, state, cause.as_deref(), clock::now_ms()).await
-        });
-        ended.await.map_err(record_gone)
+        let end = StepEnd {
+            run_id: &self.id,
+            number: recording.number,
+            direction: recording.direction,
+            state,
+            detail: None,
+            cause: result.as_ref().err().map(|failure| failure.cause.as_str()),
+            ended_at_ms: clock::now_ms(),
+        };
+        let store = &self.host.store;
+        recorded(recording.wait, "step ended", async || store.step_ended(&end).await).await.map_err(record_gone)
     }
 
     /// Does it.
@@ -298,7 +315,7 @@ impl Run {
         &self,
         action: &Action,
         environment: &BTreeMap<String, String>,
-        number: i64,
+        number: u32,
         limit: Duration,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
@@ -324,7 +341,7 @@ impl Run {
         }
     }
 
-    async fn built_in(&self, action: &Action, number: i64, cancel: &CancellationToken) -> Result<()> {
+    async fn built_in(&self, action: &Action, number: u32, cancel: &CancellationToken) -> Result<()> {
         let deployment = &self.deployment;
         match action {
             Action::Export { release, commit } => self.export(release, commit, number, cancel).await,
@@ -340,7 +357,7 @@ impl Run {
         &self,
         command: &Command,
         environment: &BTreeMap<String, String>,
-        number: i64,
+        number: u32,
         limit: Duration,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
@@ -348,7 +365,7 @@ impl Run {
         let log = Arc::clone(&self.log);
         let sink = |line: supervise::Line| {
             let kind = if line.stream == Stream::Out { LineKind::Output } else { LineKind::Error };
-            log.lock().expect("no holder panics").line(line.at, number, kind, &line.text);
+            log.lock().expect("no holder panics").line(line.at_ms, number, kind, &line.text);
             if tail.len() == CAUSE_LINES_MAX {
                 tail.pop_front();
             }
@@ -378,13 +395,22 @@ impl Run {
         merged
     }
 
-    async fn export(&self, name: &str, commit: &CommitId, number: i64, cancel: &CancellationToken) -> Result<()> {
+    async fn export(&self, name: &str, commit: &CommitId, number: u32, cancel: &CancellationToken) -> Result<()> {
         let deployment = &self.deployment;
         let path = release::directory(deployment, name);
         let path_text = path.to_string_lossy();
         let store = self.host.store.clone();
         recorded(self.host.config.runs.record_wait, "release", async || {
-            store.create_release(&deployment.slug, name, &path_text, commit, &self.id, clock::now_ms()).await
+            store
+                .create_release(&NewRelease {
+                    deployment: deployment.slug.as_str(),
+                    name,
+                    path: &path_text,
+                    commit_id: commit.as_str(),
+                    run_id: &self.id,
+                    created_at_ms: clock::now_ms(),
+                })
+                .await
         })
         .await?;
         release::create(deployment, name)?;
@@ -425,13 +451,13 @@ impl Run {
     }
 
     /// Removes what `keep_releases` does not keep: never the live one, the one before it, or the last failed one.
-    async fn prune(&self, number: i64) -> Result<()> {
+    async fn prune(&self, number: u32) -> Result<()> {
         let store = &self.host.store;
-        let releases = store.releases(&self.deployment.slug).await?;
+        let releases = store.releases(self.deployment.slug.as_str()).await?;
         let live = release::current(&self.deployment)?;
         for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
             release::remove(&self.deployment, &name)?;
-            store.set_release_state(&self.deployment.slug, &name, ReleaseState::Removed).await?;
+            store.set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None).await?;
             self.note(number, format!("removed release {name}"));
         }
         Ok(())
@@ -447,7 +473,7 @@ impl Run {
     }
 
     /// A line of our own in the run's log.
-    pub fn note(&self, number: i64, text: impl AsRef<str>) {
+    pub fn note(&self, number: u32, text: impl AsRef<str>) {
         let mut log = self.log.lock().expect("no holder panics");
         log.line(clock::now_ms(), number, LineKind::Note, text.as_ref());
         log.flush();
@@ -495,10 +521,10 @@ fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
 }
 
 /// Which releases may go; see [`Run::prune`]. Newest first in, names out.
-fn prunable(releases: &[crate::record::store::Release], live: Option<&str>, keep: usize) -> Vec<String> {
-    let mut by_age: Vec<&crate::record::store::Release> = releases.iter().collect();
+fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String> {
+    let mut by_age: Vec<&Release> = releases.iter().collect();
     by_age.sort_by_key(|release| std::cmp::Reverse(release.created_at_ms));
-    let is_success = |release: &&&crate::record::store::Release| matches!(release.state, ReleaseState::Good | ReleaseState::Live);
+    let is_success = |release: &&&Release| matches!(release.state, ReleaseState::Good | ReleaseState::Live);
     let mut kept: Vec<&str> = live.into_iter().collect();
     // Successful ones, newest first; at least the live one and the one before it.
     let successes = by_age.iter().filter(is_success).map(|release| release.name.as_str());

@@ -14,20 +14,20 @@ const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
 
 /// What is live: what `current` names, or the work tree in place, as the record knows it.
 pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
-    let recorded = host.store.live_release(&deployment.slug).await?;
+    let recorded = host.store.live_release(deployment.slug.as_str()).await?;
     if layout == Layout::InPlace {
         let found = release::commit_of_work_tree(&deployment.path);
         let in_place = |commit| Target { commit, release: "in-place".into(), directory: deployment.path.clone() };
-        return Ok(recorded.as_ref().map(target_of).or_else(|| found.map(in_place)));
+        return Ok(recorded.as_ref().and_then(target_of).or_else(|| found.map(in_place)));
     }
     let Some(linked) = release::current(deployment)? else { return Ok(None) };
     if let Some(found) = recorded.filter(|found| found.name == linked) {
-        return Ok(Some(target_of(&found)));
+        return Ok(target_of(&found));
     }
     // Somebody else moved the link: the link is what is live.
-    let known = host.store.releases(&deployment.slug).await?;
+    let known = host.store.releases(deployment.slug.as_str()).await?;
     if let Some(found) = known.iter().find(|found| found.name == linked) {
-        return Ok(Some(target_of(found)));
+        return Ok(target_of(found));
     }
     let unknown = CommitId::parse(&"0".repeat(40)).expect("forty zeros");
     Ok(Some(Target { commit: unknown, directory: release::directory(deployment, &linked), release: linked }))
@@ -44,8 +44,9 @@ pub fn new_target(deployment: &Deployment, layout: Layout, commit: &CommitId) ->
 }
 
 /// A release as a target.
-pub fn target_of(found: &store::Release) -> Target {
-    Target { commit: found.commit_id.clone(), release: found.name.clone(), directory: found.path.clone().into() }
+pub fn target_of(found: &store::Release) -> Option<Target> {
+    let commit = CommitId::parse(&found.commit_id).ok()?;
+    Some(Target { commit, release: found.name.clone(), directory: found.path.clone().into() })
 }
 
 /// Why a push of this head would change nothing, if so: it is live, it says so itself, or none of its paths is ours.
@@ -100,7 +101,7 @@ pub fn rollback_candidate<'a>(
 ) -> Result<&'a store::Release, String> {
     let successful = releases.iter().filter(|found| matches!(found.state, ReleaseState::Good | ReleaseState::Live));
     if let Some(wanted) = wanted {
-        let mut named = successful.filter(|found| found.name == wanted || found.commit_id.as_str().starts_with(wanted));
+        let mut named = successful.filter(|found| found.name == wanted || found.commit_id.starts_with(wanted));
         let none = || format!("there is no successful release {wanted:?} to go back to");
         return named.by_ref().max_by_key(|found| found.live_at_ms).ok_or_else(none);
     }

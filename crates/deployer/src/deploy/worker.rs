@@ -12,7 +12,8 @@ use super::run::{self, Failure, Run};
 use super::{Host, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
-use crate::record::store::{self, NewRun, ReleaseState, RunState, StoreError, Trigger, VerdictCode};
+use crate::record::store::{self, NewRelease, NewRun, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode};
+use crate::names::CommitId;
 use anyhow::{Result, anyhow};
 use spool::Spool;
 use std::sync::{Arc, Mutex};
@@ -96,17 +97,22 @@ impl Worker {
             slot = self.host.slots.acquire() => slot?,
         };
         let new = NewRun {
-            deployment: self.deployment.slug.clone(),
-            repository: self.deployment.repository.clone(),
-            branch: self.deployment.branch.clone(),
-            commit_id: order.commit.clone(),
+            id: &store::new_run_id(),
+            deployment: self.deployment.slug.as_str(),
+            repository: self.deployment.repository.as_str(),
+            branch: self.deployment.branch.as_str(),
+            commit_id: order.commit.as_ref().map(CommitId::as_str),
+            previous_commit: None,
             trigger: order.trigger,
-            requested_by: order.header.remote_address.clone(),
-            entry: order.claim.name().as_str().to_owned(),
-            delivery_id: Some(order.header.id.clone()),
+            requested_by: &order.header.remote_address,
+            entry: order.claim.name().as_str(),
+            delivery_id: Some(order.header.id.as_str()),
             created_at_ms: clock::now_ms(),
+            pid: std::process::id(),
+            boot_id: &clock::boot_id(),
         };
         let record = self.host.store.create_run(&new).await?;
+        self.host.store.start_run(&record.id, clock::now_ms(), new.pid, new.boot_id).await?;
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
@@ -182,10 +188,11 @@ impl Worker {
         let layout = release::layout(&self.deployment);
         let live = situation::live(&self.host, &self.deployment, layout).await?;
         let (target, purpose) = match order.trigger {
-            Trigger::Rollback => (self.rollback_target(order, &run.id, layout, live.as_ref()).await?, Purpose::Rollback),
+            RunTrigger::Rollback => (self.rollback_target(order, &run.id, layout, live.as_ref()).await?, Purpose::Rollback),
             _ => {
                 let head = run.fetch(order.request.commit.as_ref()).await?;
-                outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id).await?;
+                let live_commit = live.as_ref().map(|live| &live.commit);
+                outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit).await?;
                 if let Some(outcome) = self.nothing_to_do(order, run, &head, live.as_ref()).await {
                     return Ok(outcome);
                 }
@@ -198,7 +205,7 @@ impl Worker {
         self.save(run, &facts, &plan).await?;
         crate::crash_point!("planned");
         let warnings = run.carry_out(&plan).await?;
-        self.host.store.set_live(&self.deployment.slug, &facts.target.release, clock::now_ms()).await?;
+        self.host.store.set_live(self.deployment.slug.as_str(), &facts.target.release, clock::now_ms()).await?;
         crate::crash_point!("live");
         let mut outcome = Outcome::new(RunState::Succeeded, "");
         outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
@@ -209,20 +216,28 @@ impl Worker {
     async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &super::plan::Plan) -> Result<(), StoreError> {
         let text = serde_json::to_string(plan).expect("a plan of strings, numbers and lists serialises");
         let (store, target) = (&self.host.store, &facts.target);
-        let previous = facts.live.as_ref().map(|live| &live.commit);
-        store.save_plan(&run.id, &text, &target.release, &target.commit, previous).await?;
-        if facts.layout == Layout::InPlace {
-            let path = target.directory.to_string_lossy();
-            store.create_release(&self.deployment.slug, &target.release, &path, &target.commit, &run.id, clock::now_ms()).await?;
+        store.save_plan(&run.id, &text).await?;
+        match facts.layout {
+            Layout::Releases => store.set_run_release(&run.id, &target.release).await,
+            Layout::InPlace => {
+                let release = NewRelease {
+                    deployment: self.deployment.slug.as_str(),
+                    name: &target.release,
+                    path: &target.directory.to_string_lossy(),
+                    commit_id: target.commit.as_str(),
+                    run_id: &run.id,
+                    created_at_ms: clock::now_ms(),
+                };
+                store.create_release(&release).await
+            }
         }
-        Ok(())
     }
 
     async fn failed(&self, run: &Run, failure: Failure) -> Outcome {
         if let Ok(Some(record)) = self.host.store.run(&run.id).await
             && let Some(release) = record.release
-            && record.trigger != Trigger::Rollback
-            && let Err(error) = self.host.store.set_release_state(&self.deployment.slug, &release, ReleaseState::Failed).await
+            && record.trigger != RunTrigger::Rollback
+            && let Err(error) = self.host.store.set_release_state(self.deployment.slug.as_str(), &release, ReleaseState::Failed, None).await
         {
             tracing::warn!(run = run.id, %error, "cannot record the release as failed");
         }
@@ -231,13 +246,14 @@ impl Worker {
 
     /// The release to go back to: in place that is a new tree of its commit.
     async fn rollback_target(&self, order: &Order, run: &str, layout: Layout, live: Option<&Target>) -> Result<Target, Failure> {
-        let releases = self.host.store.releases(&self.deployment.slug).await?;
+        let releases = self.host.store.releases(self.deployment.slug.as_str()).await?;
         let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
         let found = found.map_err(Failure::new)?;
-        outcome::resolved(&self.host, &self.deployment, order, run, &found.commit_id).await?;
+        let target = situation::target_of(found).ok_or_else(|| Failure::ours("the record has no commit of that release"))?;
+        outcome::resolved(&self.host, &self.deployment, order, run, &target.commit, live.map(|live| &live.commit)).await?;
         Ok(match layout {
-            Layout::InPlace => situation::new_target(&self.deployment, layout, &found.commit_id),
-            Layout::Releases => situation::target_of(found),
+            Layout::InPlace => situation::new_target(&self.deployment, layout, &target.commit),
+            Layout::Releases => target,
         })
     }
 
@@ -245,7 +261,7 @@ impl Worker {
     async fn nothing_to_do(&self, order: &Order, run: &Run, head: &Commit, live: Option<&Target>) -> Option<Outcome> {
         let (code, sentence) = match order.trigger {
             _ if order.request.force => return None,
-            Trigger::Operator => (VerdictCode::AlreadyLive, situation::already_live(head, live)?),
+            RunTrigger::Operator => (VerdictCode::AlreadyLive, situation::already_live(head, live)?),
             _ => situation::nothing_to_do(&self.deployment, &run.mirror, head, live).await?,
         };
         Some(Outcome { verdict: Some(code), ..Outcome::new(RunState::Skipped, sentence) })
@@ -254,5 +270,5 @@ impl Worker {
 
 /// Whether the database is merely away.
 pub fn is_database_away(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_unavailable))
+    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::may_be_retried))
 }

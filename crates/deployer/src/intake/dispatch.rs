@@ -12,9 +12,10 @@ use crate::config::Deployment;
 use crate::deploy::Host;
 use crate::deploy::worker::is_database_away;
 use crate::entry::{Entry, Payload};
-use crate::names::{CommitId, Slug};
+use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::report;
 use crate::record::store::{NewDelivery, Recorded, RunState, Verdict, VerdictCode};
+use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result};
 use indexmap::IndexMap;
 use spool::{Claim, Spool};
@@ -39,10 +40,11 @@ pub struct Dispatch {
     pub spools: IndexMap<Slug, Spool>,
 }
 
-/// What is to be done with one delivery.
-struct Decision {
-    delivery: NewDelivery,
-    verdicts: Vec<Verdict>,
+/// What one delivery says, as far as it could be read.
+enum Meaning {
+    Push(Push),
+    /// Nothing that a deployment could be concerned by.
+    Nothing(VerdictCode, String),
 }
 
 impl Dispatch {
@@ -118,129 +120,123 @@ impl Dispatch {
     /// Records and copies. Returns a reason where the entry is to be set aside.
     async fn dispatch(&self, entry: &Entry<'_>, claim: &Claim) -> Result<Option<String>> {
         let store = &self.host.store;
-        let mut decision = self.decide(entry, claim.name().as_str());
-        self.refuse_replay(&mut decision).await?;
-        let recorded = store.record_delivery(&decision.delivery, &decision.verdicts).await?;
+        let id = &entry.header.id;
+        let meaning = meaning(entry);
+        let mut delivery = delivery_of(&entry.header, claim.name().as_str());
+        let verdicts = match &meaning {
+            Meaning::Nothing(code, sentence) => vec![verdict(id, None, *code, sentence)],
+            Meaning::Push(push) => {
+                delivery.repository = Some(push.repository.as_str());
+                delivery.git_ref = Some(&push.git_ref);
+                delivery.commit_id = push.after.as_ref().map(CommitId::as_str);
+                delivery.sender = push.pusher.as_deref();
+                self.without_replay(&delivery, verdicts_of_push(id, &self.host.config.deployments, push)).await?
+            }
+        };
+        let recorded = store.record_delivery(&delivery, &verdicts).await?;
         crate::crash_point!("verdict-recorded");
         let again = matches!(&recorded, Recorded::Known { entry, dispatched: true } if entry != claim.name().as_str());
-        for verdict in &decision.verdicts {
-            tracing::info!(delivery = %entry.header.id, deployment = verdict.deployment.as_deref(), code = verdict.code.as_str(), verdict.sentence);
-            if verdict.code == VerdictCode::Queued {
-                self.queue(claim, &decision.delivery, verdict, again).await?;
+        for verdict in &verdicts {
+            tracing::info!(delivery = %id, deployment = verdict.deployment, code = verdict.code.as_str(), again, "{}", verdict.sentence);
+            if let (VerdictCode::Queued, Meaning::Push(push)) = (verdict.code, &meaning) {
+                self.queue(id, claim, push, verdict, again).await?;
             }
         }
         crate::crash_point!("copied");
-        store.mark_dispatched(&entry.header.id, claim.name().as_str(), clock::now_ms()).await?;
-        let malformed = decision.verdicts.iter().find(|verdict| verdict.code == VerdictCode::Malformed);
-        Ok(malformed.map(|verdict| verdict.sentence.clone()))
+        store.mark_dispatched(id.as_str(), clock::now_ms()).await?;
+        let malformed = verdicts.into_iter().find(|verdict| verdict.code == VerdictCode::Malformed);
+        Ok(malformed.map(|verdict| verdict.sentence))
     }
 
     /// A body that came before under another id is a replay (ids are not signed): it leads to nothing.
-    async fn refuse_replay(&self, decision: &mut Decision) -> Result<()> {
-        if !decision.verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
-            return Ok(());
+    async fn without_replay(&self, delivery: &NewDelivery<'_>, mut verdicts: Vec<Verdict>) -> Result<Vec<Verdict>> {
+        if !verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
+            return Ok(verdicts);
         }
-        let earlier = self.host.store.delivery_by_payload(&decision.delivery.payload_sha256, &decision.delivery.entry).await?;
-        if let Some(earlier) = earlier.filter(|earlier| earlier.id != decision.delivery.id) {
-            for verdict in decision.verdicts.iter_mut().filter(|verdict| verdict.code == VerdictCode::Queued) {
+        let earlier = self.host.store.delivery_by_payload(delivery.payload_sha256, delivery.entry).await?;
+        if let Some(earlier) = earlier.filter(|earlier| earlier.id != delivery.id) {
+            for verdict in verdicts.iter_mut().filter(|verdict| verdict.code == VerdictCode::Queued) {
                 verdict.code = VerdictCode::Duplicate;
                 verdict.sentence = format!("the same body came before, as delivery {}", earlier.id);
             }
         }
-        Ok(())
+        Ok(verdicts)
     }
 
     /// Copies the entry to a deployment, unless that is done with it. `again`: it is a redelivery.
-    async fn queue(&self, claim: &Claim, delivery: &NewDelivery, verdict: &Verdict, again: bool) -> Result<()> {
-        let id = &delivery.id;
-        let Some((deployment, spool)) = self.target(verdict) else { return Ok(()) };
-        let runs = self.host.store.runs_of_delivery(id, &deployment.slug).await?;
-        if let Some(last) = runs.last() {
-            match (again, last.state) {
-                // A redelivery is a retry of what failed, and only of that.
-                (true, RunState::Failed | RunState::Cancelled) => {}
-                _ => return Ok(()),
-            }
+    async fn queue(&self, id: &DeliveryId, claim: &Claim, push: &Push, queued: &Verdict, again: bool) -> Result<()> {
+        let Some((deployment, spool)) = self.target(queued) else { return Ok(()) };
+        let store = &self.host.store;
+        let runs = store.runs_of_delivery(id.as_str(), deployment.slug.as_str()).await?;
+        match runs.last().map(|run| run.state) {
+            None => {}
+            // A redelivery is a retry of what failed, and only of that.
+            Some(RunState::Failed | RunState::Cancelled) if again => {}
+            Some(_) => return Ok(()),
         }
         if again {
-            let known = self.host.store.verdicts(id).await?;
-            let ours = known.iter().find(|verdict| verdict.deployment.as_deref() == Some(deployment.slug.as_str()));
-            if ours.is_some_and(|verdict| verdict.code == VerdictCode::Superseded) {
+            let known = store.verdicts(id.as_str()).await?;
+            let ours = known.iter().find(|known| known.deployment == queued.deployment);
+            if ours.is_some_and(|known| matches!(known.code, VerdictCode::Superseded | VerdictCode::Duplicate | VerdictCode::Imported)) {
                 return Ok(());
             }
             let sentence = "queued again: it was delivered again after a failure";
-            self.host.store.set_verdict(id, &deployment.slug, VerdictCode::Queued, sentence, None).await?;
+            store.set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence)).await?;
         }
-        let (spool, bytes, id) = (spool.clone(), claim.contents().to_vec(), id.clone());
-        tokio::task::spawn_blocking(move || spool.append(id.as_str(), &[&bytes]))
+        let (spool, bytes, entry_id) = (spool.clone(), claim.contents().to_vec(), id.clone());
+        tokio::task::spawn_blocking(move || spool.append(entry_id.as_str(), &[&bytes]))
             .await?
             .with_context(|| format!("cannot queue the delivery for {}", deployment.slug))?;
-        self.tell_queued(deployment, delivery.commit_id.as_ref()).await
+        self.tell_queued(deployment, push.after.as_ref()).await
     }
 
     /// The commit's status says at once that it waits; a run in progress may take long.
     async fn tell_queued(&self, deployment: &Deployment, commit: Option<&CommitId>) -> Result<()> {
         let Some(commit) = commit else { return Ok(()) };
-        let live = self.host.store.live_release(&deployment.slug).await?;
-        if live.is_some_and(|live| live.commit_id == *commit) {
-            return Ok(());
-        }
-        if let Some(row) = report::row(&self.host, deployment, commit, report::Status::Pending, "queued", None) {
-            self.host.store.enqueue_status(&row).await?;
+        let live = self.host.store.live_release(deployment.slug.as_str()).await?;
+        if live.is_none_or(|live| live.commit_id != commit.as_str()) {
+            report::tell(&self.host, deployment, commit, report::Status::Pending, "queued", None).await?;
         }
         Ok(())
     }
 
     fn target(&self, verdict: &Verdict) -> Option<(&Deployment, &Spool)> {
-        let slug = verdict.deployment.as_deref()?;
-        let (slug, spool) = self.spools.iter().find(|(known, _)| known.as_str() == slug)?;
+        let (slug, spool) = self.spools.iter().find(|(known, _)| known.as_str() == verdict.deployment)?;
         Some((self.host.config.deployments.get(slug)?, spool))
     }
+}
 
-    /// What the delivery means for each deployment. Reads nothing but the configuration.
-    fn decide(&self, entry: &Entry<'_>, name: &str) -> Decision {
-        let mut delivery = NewDelivery::of(&entry.header, name);
-        let none = |code, sentence: String| vec![Verdict::new(None, code, sentence)];
-        let payload = match &entry.payload {
-            Payload::Json(payload) => *payload,
-            Payload::Malformed(_) => {
-                return Decision { delivery, verdicts: none(VerdictCode::Malformed, "the body is not JSON".into()) };
-            }
-        };
-        let verdicts = match Event::parse(&entry.header.event, payload) {
-            Err(error) => none(VerdictCode::Malformed, error.to_string()),
-            Ok(Event::Ping) => none(VerdictCode::Ping, "GitHub says hello".into()),
-            Ok(Event::Other(event)) if event.is_empty() => {
-                none(VerdictCode::EventNotHandled, "there was no X-GitHub-Event header".into())
-            }
-            Ok(Event::Other(event)) => none(VerdictCode::EventNotHandled, format!("{event} events are not handled")),
-            Ok(Event::Push(push)) => {
-                delivery.repository = Some(push.repository.clone());
-                delivery.git_ref = Some(push.git_ref.clone());
-                delivery.commit_id.clone_from(&push.after);
-                delivery.sender.clone_from(&push.pusher);
-                verdicts_of_push(&self.host.config.deployments, &push)
-            }
-        };
-        Decision { delivery, verdicts }
+/// What a delivery says.
+fn meaning(entry: &Entry<'_>) -> Meaning {
+    let Payload::Json(payload) = entry.payload else {
+        return Meaning::Nothing(VerdictCode::Malformed, "the body is not JSON".into());
+    };
+    match Event::parse(&entry.header.event, payload) {
+        Ok(Event::Push(push)) => Meaning::Push(push),
+        Ok(Event::Ping) => Meaning::Nothing(VerdictCode::Ping, "GitHub says hello".into()),
+        Ok(Event::Other(event)) if event.is_empty() => {
+            Meaning::Nothing(VerdictCode::EventNotHandled, "there was no X-GitHub-Event header".into())
+        }
+        Ok(Event::Other(event)) => Meaning::Nothing(VerdictCode::EventNotHandled, format!("{event} events are not handled")),
+        Err(error) => Meaning::Nothing(VerdictCode::Malformed, error.to_string()),
     }
 }
 
 /// One verdict for each deployment of the repository; one for none where there is none.
-fn verdicts_of_push(deployments: &IndexMap<Slug, Deployment>, push: &Push) -> Vec<Verdict> {
+fn verdicts_of_push(id: &DeliveryId, deployments: &IndexMap<Slug, Deployment>, push: &Push) -> Vec<Verdict> {
     let same = |deployment: &&Deployment| {
         deployment.repository.as_str().eq_ignore_ascii_case(push.repository.as_str())
     };
     let verdicts: Vec<Verdict> =
-        deployments.values().filter(same).map(|deployment| verdict_of_push(deployment, push)).collect();
+        deployments.values().filter(same).map(|deployment| verdict_of_push(id, deployment, push)).collect();
     if verdicts.is_empty() {
         let sentence = format!("no deployment is configured for {}", push.repository);
-        return vec![Verdict::new(None, VerdictCode::NotAConfiguredRepository, sentence)];
+        return vec![verdict(id, None, VerdictCode::NotAConfiguredRepository, &sentence)];
     }
     verdicts
 }
 
-fn verdict_of_push(deployment: &Deployment, push: &Push) -> Verdict {
+fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Verdict {
     let (code, sentence) = match &push.target {
         Target::Branch(branch) if *branch != deployment.branch => {
             (VerdictCode::NotAConfiguredBranch, format!("{} deploys {}, not {branch}", deployment.slug, deployment.branch))
@@ -256,7 +252,7 @@ fn verdict_of_push(deployment: &Deployment, push: &Push) -> Verdict {
         }
         Target::Branch(_) => (VerdictCode::Queued, "queued".to_owned()),
     };
-    Verdict::new(Some(&deployment.slug), code, sentence)
+    verdict(id, Some(&deployment.slug), code, &sentence)
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {

@@ -4,7 +4,7 @@
 //! waits for it, and no failure here changes anything but the row's next attempt. Per commit and context only the newest
 //! row is worth sending; the store sees to that.
 
-use super::store::{NewStatus, OutboxRow, Store};
+use super::store::{NewStatus, PendingStatus, Store, StoreError};
 use crate::clock;
 use crate::config::Deployment;
 use crate::deploy::Host;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 const DESCRIPTION_CHARS_MAX: usize = 140;
 
 /// Rows looked at in one go.
-const BATCH: i64 = 20;
+const BATCH: u32 = 20;
 
 /// How often the outbox is looked at while nothing wakes us.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -57,15 +57,57 @@ impl Status {
     }
 }
 
-/// The outbox row of a status; `None` where nothing is to be told, since there is no credential.
-pub fn row(
+/// A status to be told.
+#[derive(Debug)]
+pub struct Telling {
+    repository: String,
+    commit: String,
+    context: String,
+    deployment: String,
+    run: Option<String>,
+    body: String,
+    created_at_ms: i64,
+}
+
+impl Telling {
+    /// As the outbox takes it.
+    pub fn row(&self) -> NewStatus<'_> {
+        NewStatus {
+            repository: &self.repository,
+            commit_id: &self.commit,
+            context: &self.context,
+            deployment: &self.deployment,
+            run_id: self.run.as_deref(),
+            body: &self.body,
+            created_at_ms: self.created_at_ms,
+        }
+    }
+}
+
+/// Puts a status into the outbox.
+pub async fn tell(
     host: &Host,
     deployment: &Deployment,
     commit: &CommitId,
     status: Status,
     description: &str,
     run: Option<&str>,
-) -> Option<NewStatus> {
+) -> Result<(), StoreError> {
+    match telling(host, deployment, commit, status, description, run) {
+        Some(telling) => host.store.enqueue_status(&telling.row()).await,
+        None => Ok(()),
+    }
+}
+
+/// A status for the outbox; `None` where nothing is to be told, since there is no credential.
+pub fn telling(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    status: Status,
+    description: &str,
+    run: Option<&str>,
+) -> Option<Telling> {
     host.config.github.token.as_ref()?;
     let target_url = run.map_or_else(|| host.config.origin.clone(), |run| host.run_url(run));
     let context = context(host.config.instance.as_deref(), deployment);
@@ -75,12 +117,12 @@ pub fn row(
         "description": shortened(description),
         "target_url": target_url,
     });
-    Some(NewStatus {
-        repository: deployment.repository.clone(),
-        commit_id: commit.clone(),
+    Some(Telling {
+        repository: deployment.repository.to_string(),
+        commit: commit.to_string(),
         context,
-        deployment: deployment.slug.clone(),
-        run_id: run.map(str::to_owned),
+        deployment: deployment.slug.to_string(),
+        run: run.map(str::to_owned),
         body: body.to_string(),
         created_at_ms: clock::now_ms(),
     })
@@ -122,12 +164,12 @@ pub async fn serve(store: Store, github: GitHub, stop: CancellationToken) {
     }
 }
 
-async fn send_due(store: &Store, github: &GitHub) -> Result<(), super::store::StoreError> {
+async fn send_due(store: &Store, github: &GitHub) -> Result<(), StoreError> {
     for row in store.due_outbox(clock::now_ms(), BATCH).await? {
         match github.create_status(&row.repository, &row.commit_id, &row.body).await {
             Ok(()) => store.outbox_sent(row.id, clock::now_ms()).await?,
             Err(StatusError::Refused(reason)) => {
-                tracing::warn!(repository = %row.repository, commit = %row.commit_id, reason, "GitHub refuses this status");
+                tracing::warn!(repository = row.repository, commit = row.commit_id, reason, "GitHub refuses this status");
                 store.outbox_refused(row.id, &reason, clock::now_ms()).await?;
             }
             Err(StatusError::Later { reason, after }) => later(store, &row, &reason, after).await?,
@@ -136,17 +178,17 @@ async fn send_due(store: &Store, github: &GitHub) -> Result<(), super::store::St
     Ok(())
 }
 
-async fn later(store: &Store, row: &OutboxRow, reason: &str, after: Option<Duration>) -> Result<(), super::store::StoreError> {
+async fn later(store: &Store, row: &PendingStatus, reason: &str, after: Option<Duration>) -> Result<(), StoreError> {
     let now = clock::now_ms();
     let age = Duration::from_millis(u64::try_from(now - row.created_at_ms).unwrap_or(0));
     if age > GIVE_UP_AFTER {
         return store.outbox_refused(row.id, &format!("given up after {age:?}: {reason}"), now).await;
     }
-    let exponent = u32::try_from(row.attempts).unwrap_or(u32::MAX).min(16);
+    let exponent = row.attempts.min(16);
     let delay = after.unwrap_or_else(|| FIRST_RETRY * 2u32.pow(exponent)).min(RETRY_MAX);
-    tracing::info!(repository = %row.repository, commit = %row.commit_id, reason, delay_ms = delay.as_millis(), "status not sent yet");
+    tracing::info!(repository = row.repository, commit = row.commit_id, reason, delay_ms = delay.as_millis(), "status not sent yet");
     let next = now + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
-    store.outbox_failed(row.id, reason, next).await
+    store.outbox_failed(row, reason, next).await
 }
 
 #[cfg(test)]
