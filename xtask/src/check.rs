@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
 pub fn run() -> Result<()> {
-    let checks: [(&str, fn() -> Result<()>); 4] = [
-        ("formatting", formatting),
+    let checks = [
+        ("formatting", formatting as fn() -> Result<()>),
         ("lints", lints),
         ("generated files", generate::check),
         ("dependencies", dependencies),

@@ -227,3 +227,31 @@ pub fn wait<T>(what: &str, mut question: impl FnMut() -> Result<Option<T>>) -> R
     }
     bail!("waited in vain for {what}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::http::{SignedPush, connect, push_body};
+    use super::super::load::{Connections, Load, run};
+    use super::*;
+
+    /// The comparison is worth something only if `webhook` really checks the signature.
+    #[test]
+    fn webhook_takes_what_is_signed_and_nothing_else() {
+        let directory = root().join(format!("target/bench-test-{}", std::process::id()));
+        let server = webhook(&directory).expect("`cargo xtask test` installs it");
+        for connections in [Connections::KeptAlive, Connections::NewForEach] {
+            let load = Load { clients: 8, connections, body_bytes: 6_656, requests: 40 };
+            let outcome = run(&server, &load).expect("every signed push is accepted");
+            assert!(outcome.per_second > 0.0 && outcome.p50_ms <= outcome.p99_ms);
+        }
+        let forged = SignedPush::new(
+            server.path,
+            "another secret",
+            push_body(REPOSITORY, "refs/heads/main", "0", 6_656),
+            false,
+        );
+        let status = forged.send(&mut connect(&server.address).expect("it listens")).expect("it answers");
+        std::fs::remove_dir_all(&directory).expect("it is ours");
+        assert_ne!(status, server.accepted, "webhook accepted a forged push");
+    }
+}

@@ -28,7 +28,7 @@ fn what_was_accepted_before_a_stop_is_deployed_after_it() {
     World::run(|world| {
         let [first, second] = ["acme/first", "acme/second"].map(|name| world.repository(name));
         let gate = Gate::new(&world.root().join("gate"));
-        world.settings.set("runs.parallel_max", "1");
+        world.settings.set("runs.parallel", "1");
         world.configure(&[
             world.deployment("first", &first).step("build", "wait", &gate.shell()),
             world.deployment("second", &second),

@@ -274,10 +274,29 @@ fn any_of_several_secrets_signs_and_no_other() {
     World::run(|world| {
         let (old, new) =
             ("the old secret, of thirty-two bytes and more", "the new secret, of thirty-two bytes and more");
-        world.settings.set("webhook_secret_token", format!("[{}, {}]", text(old), text(new)));
+        world.settings.set("webhook_secret_token", text(new));
+        world.settings.set("webhook_secrets", format!("[{}]", text(old)));
         serve(world);
         for (secret, status) in [(old, 202), (new, 202), (SECRET, 403)] {
             assert_eq!(Delivery::ping("acme/site").signed(secret).send(world.address()).status, status);
+        }
+    });
+}
+
+#[test]
+fn a_repository_with_a_secret_of_its_own_takes_no_other() {
+    World::run(|world| {
+        let own = "the secret of one repository, of thirty-two bytes and more";
+        world.settings.set("repositories.\"acme/site\".webhook_secret_token", text(own));
+        serve(world);
+        for (repository, secret, status) in [
+            ("acme/site", own, 202),
+            ("acme/site", SECRET, 403),
+            ("acme/other", SECRET, 202),
+            ("acme/other", own, 403),
+        ] {
+            let answer = Delivery::ping(repository).signed(secret).send(world.address());
+            assert_eq!(answer.status, status, "{repository}");
         }
     });
 }
@@ -351,6 +370,9 @@ fn the_delivery_id_is_a_guid_or_refused() {
 #[test]
 fn slow_clients_are_shown_out_and_hinder_nobody() {
     World::run(|world| {
+        world.settings.set("limits.connections_max", "1000");
+        world.settings.set("limits.header_timeout", "\"3s\"");
+        world.settings.set("limits.body_timeout", "\"3s\"");
         serve(world);
         let delivery = Delivery::ping("acme/site");
         let whole = delivery.signed(SECRET).bytes();
@@ -377,6 +399,19 @@ fn slow_clients_are_shown_out_and_hinder_nobody() {
             );
         }
         assert_no_trace(world, &delivery.guid);
+    });
+}
+
+#[test]
+fn when_all_connections_are_taken_a_good_push_waits_and_is_accepted() {
+    World::run(|world| {
+        world.settings.set("limits.connections_max", "20");
+        world.settings.set("limits.header_timeout", "\"3s\"");
+        serve(world);
+        let idle: Vec<_> = (0..60).map(|_| connect(world.address())).collect();
+        let guid = world.accept(&Delivery::ping("acme/site"));
+        world.wait_for_verdict(&guid, "ping");
+        drop(idle);
     });
 }
 

@@ -288,7 +288,7 @@ fn a_failed_commit_is_not_tried_again_by_another_push_of_it() {
         wait::until("the replay to be done with", || (world.verdict(&guid).code != "queued").then_some(()));
 
         let runs = world.settled("site", 1);
-        assert!(runs.iter().all(|run| run.commit == commit && run.state == "failed"), "{runs:#?}");
+        assert_eq!(carried_out(&runs).len(), 1, "the replay did not run anything: {runs:#?}");
         assert_eq!(world.live("site", "index.html"), None);
     });
 }
@@ -337,7 +337,15 @@ fn two_deployments_of_one_branch_each_have_their_run_and_verdict() {
         });
         concerned.sort();
         assert_eq!(concerned, [(Some("left".to_owned()), true), (Some("right".to_owned()), true)]);
-        assert_eq!(world.github.statuses("acme/site", &commit).len() % 2, 0, "each reports for itself");
+        for slug in ["left", "right"] {
+            wait::until(&format!("{slug} to report for itself"), || {
+                let statuses = world.github.statuses("acme/site", &commit);
+                statuses
+                    .iter()
+                    .any(|told| told.context.contains(slug) && told.state == "success")
+                    .then_some(())
+            });
+        }
     });
 }
 

@@ -69,3 +69,16 @@ impl Deployment {
 pub fn text(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }
+
+#[test]
+fn what_is_written_is_toml() {
+    let mut settings = Settings::default();
+    settings.set("listen.port", "0");
+    let shell = "printf '\\033[2J\\n' \"$A\" # \u{202e}\n\u{1b}";
+    let deployment = Deployment::new("site").with("branch", text("a\"b")).step("build", "compile", shell);
+    let file: toml::Table = settings.file(&[deployment]).parse().expect("it is TOML");
+    assert_eq!(file["listen"]["port"].as_integer(), Some(0));
+    let site = &file["deployments"]["site"];
+    assert_eq!(site["branch"].as_str(), Some("a\"b"));
+    assert_eq!(site["steps"][0]["shell"].as_str(), Some(shell));
+}

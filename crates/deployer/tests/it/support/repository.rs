@@ -32,6 +32,9 @@ impl Repository {
                 .args(["init", "-q", "--bare", "-b", "main"])
                 .arg(&repository.bare),
         );
+        // GitHub lets its default branch be deleted once another one is; a bare repository needs to be told.
+        let mut allow = command("git", &repository.home);
+        succeed(allow.current_dir(&repository.bare).args(["config", "receive.denyDeleteCurrent", "ignore"]));
         repository.git(&["init", "-q", "-b", "main"]);
         repository
     }
@@ -113,4 +116,24 @@ impl Repository {
         let url = self.clone_url();
         self.git(&["push", "-q", &url, refspec]);
     }
+}
+
+#[test]
+fn upstream_has_what_was_pushed_forced_or_deleted() {
+    let root = tempfile::tempdir().expect("a directory in /tmp");
+    fs_err::create_dir(root.path().join("home")).expect("it is ours");
+    let repository = Repository::create(root.path(), "acme/site", GitHub::start());
+    let url = repository.clone_url();
+    let head = || repository.git(&["ls-remote", &url, "refs/heads/main"]);
+    let first = repository.commit(&[("a/b", "1")], "first");
+    let second = repository.commit(&[("a/b", "2")], "second");
+    assert!(head().starts_with(&second));
+    repository.force(&first);
+    assert!(head().starts_with(&first));
+    let pushed: serde_json::Value =
+        serde_json::from_slice(&repository.push_of(&second).body).expect("a payload is JSON");
+    assert_eq!((&pushed["before"], &pushed["after"]), (&first.into(), &second.into()));
+    assert_eq!(pushed["repository"]["full_name"], "acme/site");
+    repository.delete_branch("main");
+    assert_eq!(head(), "");
 }
