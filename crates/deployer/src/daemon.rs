@@ -20,7 +20,7 @@ use crate::record::store::Store;
 use crate::record::{report, run_log};
 use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
-use spool::Spool;
+use spool::{ConsumerLock, Spool};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,10 +60,13 @@ pub async fn run(config: Config, environment: &Environment, role: Role) -> Resul
     let mut watches = Vec::new();
 
     let work_stop = CancellationToken::new();
-    if role != Role::Listen {
-        let host = host(Arc::clone(&config), environment)?;
-        start_work(host, main.clone(), &work_stop, &abort, &tracker, &mut watches)?;
-    }
+    let _consumers = match role {
+        Role::Listen => Vec::new(),
+        Role::Serve | Role::Work => {
+            let host = host(Arc::clone(&config), environment)?;
+            start_work(host, main.clone(), &work_stop, &abort, &tracker, &mut watches)?
+        }
+    };
     let intake = match role {
         Role::Work => None,
         Role::Serve | Role::Listen => Some(start_intake(&config, main, &stop, &tracker).await?),
@@ -150,14 +153,15 @@ fn start_work(
     abort: &CancellationToken,
     tracker: &TaskTracker,
     watches: &mut Vec<spool::Watch>,
-) -> Result<()> {
+) -> Result<Vec<ConsumerLock>> {
+    let mut consumers = Vec::new();
     let mut spools: IndexMap<Slug, Spool> = IndexMap::new();
     for slug in host.config.deployments.keys() {
         let spool = open_spool(&host.config, slug.as_str())?;
-        spool.recover().with_context(|| format!("cannot recover the spool of {slug}"))?;
+        consumers.push(consume(&spool)?);
         spools.insert(slug.clone(), spool);
     }
-    main.recover().context("cannot recover the main spool")?;
+    consumers.push(consume(&main)?);
     let wake_dispatch = watched(&main, watches);
     let mut wakes = Vec::new();
     for spool in spools.values() {
@@ -183,7 +187,16 @@ fn start_work(
         inner.spawn(retention(host.clone(), stop.clone()));
         Dispatch { host, main, spools }.serve(wake_dispatch, stop).await;
     });
-    Ok(())
+    Ok(consumers)
+}
+
+/// Becomes a spool's only consumer, and puts back what a crash left claimed.
+pub fn consume(spool: &Spool) -> Result<ConsumerLock> {
+    let what = || format!("cannot recover the spool {}", spool.path().display());
+    let lock = spool.consumer_lock().with_context(what)?;
+    let lock = lock.with_context(|| format!("another process works on {}", spool.path().display()))?;
+    lock.recover().with_context(what)?;
+    Ok(lock)
 }
 
 /// Wakes whoever waits on it when something appears in the spool. Without inotify only the scan remains.

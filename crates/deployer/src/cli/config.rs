@@ -2,7 +2,7 @@
 
 use super::output::{self, Failed, GREEN, table};
 use super::{ConfigCommand, MigrateCommand, session};
-use crate::config::{self, Environment, reference};
+use crate::config::{self, Diagnostics, Environment, Severity, reference};
 use crate::record::store::Store;
 use serde_json::json;
 use std::path::Path;
@@ -32,11 +32,11 @@ fn check(directory: Option<&Path>, environment: &Environment, as_json: bool) -> 
         Err(problems) => (problems, None),
     };
     if as_json {
-        output::json(&json!({ "ok": !problems.has_errors(), "problems": problems }));
+        output::json(&json!({ "ok": !has_errors(&problems), "problems": problems.problems() }));
     } else {
-        problems.print();
+        session::print(&problems);
     }
-    if problems.has_errors() {
+    if has_errors(&problems) {
         return Err(Failed::silent());
     }
     if let (false, Some(summary)) = (as_json, summary) {
@@ -45,12 +45,17 @@ fn check(directory: Option<&Path>, environment: &Environment, as_json: bool) -> 
     Ok(())
 }
 
+/// Whether there is an error, be it only in one deployment.
+fn has_errors(problems: &Diagnostics) -> bool {
+    problems.problems().iter().any(|problem| problem.severity == Severity::Error)
+}
+
 fn show(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
     let loaded = session::load(directory, environment)?;
     if as_json {
-        output::json(&loaded.merged.show());
+        output::json(&loaded.merged.to_json());
     } else {
-        anstream::print!("{}", loaded.merged.render());
+        print!("{}", loaded.merged.to_text());
     }
     Ok(())
 }

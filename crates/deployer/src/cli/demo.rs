@@ -246,7 +246,7 @@ async fn run_daemon(host: Host, root: PathBuf, stop: CancellationToken) {
     let never_ends = Duration::from_secs(24 * 3600);
     let invocation = Invocation { argv, environment: BTreeMap::new() };
     let sink = |line: supervise::Line| {
-        log.push_str(&crate::record::run_log::plain(&line.text));
+        log.push_str(&crate::record::run_log::rendering::plain(&line.text));
         log.push('\n');
         let _ = fs::write(&file, &log);
     };

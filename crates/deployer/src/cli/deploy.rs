@@ -86,7 +86,7 @@ async fn watch(session: &Session, deployment: &Deployment, entry: &str) -> Resul
 
 /// Without a daemon: this process is the worker, until the deployment's spool is empty. Ctrl-C takes the run back.
 async fn do_it_here(session: &Session, deployment: &Deployment, spool: spool::Spool, entry: &str) -> Result<Run, Failed> {
-    spool.recover().context("cannot recover the spool")?;
+    let _consumer = daemon::consume(&spool)?;
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker {
         host: session.host.clone(),

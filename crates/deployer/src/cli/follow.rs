@@ -1,8 +1,9 @@
 //! A run, watched: its steps and what they print, as they come.
 
 use super::output::{BOLD, DIM, GREEN, RED, YELLOW, duration};
-use crate::record::run_log::{LineKind, RunLogReader};
-use crate::record::store::{Run, RunState, Store, StoreError};
+use crate::record::run_log::{RunLogReader, Stream, rendering};
+use crate::record::store::{Run, RunState, Store};
+use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(150);
 
 /// Shows a run's log until the run has ended, then its end. Returns the run as it ended.
-pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run, StoreError> {
-    let mut reader = RunLogReader::open(logs, id);
+pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run> {
+    let mut reader = RunLogReader::open(logs, id, 0)?;
     loop {
         let run = store.run(id).await?;
         let ended = run.filter(|run| run.state.is_final());
-        show_new(&mut reader);
+        show_new(&mut reader).await?;
         if let Some(run) = ended {
             show_end(&run);
             return Ok(run);
@@ -25,16 +26,19 @@ pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run, Sto
 }
 
 /// Shows what is in the log now.
-pub fn show_new(reader: &mut RunLogReader) {
-    let Ok(lines) = reader.read_new() else { return };
-    for line in lines {
-        let text = line.rendered();
-        match line.kind {
-            LineKind::Note => anstream::println!("{BOLD}> {text}{BOLD:#}"),
-            LineKind::Output => anstream::println!("{DIM}  |{DIM:#} {text}"),
-            LineKind::Error => anstream::println!("{YELLOW}  |{YELLOW:#} {text}"),
+pub async fn show_new(reader: &mut RunLogReader) -> Result<()> {
+    while let Some(batch) = reader.read().await? {
+        for line in batch.lines {
+            // Where the output is no terminal, `anstream` takes the colours out.
+            let text = rendering::for_terminal(&line.text);
+            match line.stream {
+                Stream::Note => anstream::println!("{BOLD}> {text}{BOLD:#}"),
+                Stream::Output => anstream::println!("{DIM}  |{DIM:#} {text}"),
+                Stream::Error => anstream::println!("{YELLOW}  |{YELLOW:#} {text}"),
+            }
         }
     }
+    Ok(())
 }
 
 /// One line that says how a run ended.

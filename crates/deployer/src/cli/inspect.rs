@@ -8,6 +8,7 @@ use crate::daemon;
 use crate::names::DeliveryId;
 use crate::record::run_log::RunLogReader;
 use crate::record::store::{DeliveryFilter, Direction, Run, RunFilter, Verdict};
+use anyhow::Context;
 use serde_json::{Value, json};
 
 /// A run as machines see it.
@@ -184,7 +185,8 @@ pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Fa
         follow::to_the_end(session.store(), &logs, &run.id).await?;
         return Ok(());
     }
-    follow::show_new(&mut RunLogReader::open(&logs, &run.id));
+    let mut reader = RunLogReader::open(&logs, &run.id, 0).context("cannot read the log")?;
+    follow::show_new(&mut reader).await?;
     if run.state.is_final() {
         follow::show_end(&run);
     }

@@ -1,11 +1,12 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
 use super::output::Failed;
-use crate::config::{self, Config, Deployment, Environment, Loaded};
+use crate::config::{self, Config, Deployment, Diagnostics, Environment, Loaded, Rendering};
 use crate::daemon;
 use crate::deploy::Host;
 use crate::names::Slug;
 use crate::record::store::{self, RunMatch, Store};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,12 +20,18 @@ pub struct Session {
 /// Reads the configuration. What is wrong with single deployments is said, and they are left out.
 pub fn load(directory: Option<&Path>, environment: &Environment) -> Result<Loaded, Failed> {
     let loaded = config::load(directory, environment).map_err(|problems| {
-        problems.print();
+        print(&problems);
         Failed::failed(anyhow::anyhow!("the configuration cannot be used"))
             .hint("`durhack-deployer config check` says the same; `config reference` lists every key")
     })?;
-    loaded.problems.print();
+    print(&loaded.problems);
     Ok(loaded)
+}
+
+/// Says what is wrong with a configuration.
+pub fn print(problems: &Diagnostics) {
+    let terminal = std::io::stderr().is_terminal();
+    eprint!("{}", problems.render(if terminal { Rendering::Terminal } else { Rendering::Plain }));
 }
 
 impl Session {

@@ -163,7 +163,7 @@ impl Executor {
 
 /// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.
 fn clean_environment(config: &Config, environment: &Environment) -> BTreeMap<OsString, OsString> {
-    let mut clean = supervise::Environment::allowed_of(environment.variables()).into_map();
+    let mut clean = supervise::Environment::allowed_of(environment.variables().map(|(name, value)| (name.into(), value.into()))).into_map();
     for name in &config.runs.environment_passed {
         if let Some(value) = environment.get(name) {
             clean.insert(name.into(), value.into());

@@ -12,7 +12,7 @@ use crate::names::CommitId;
 use crate::record::store::{RunState, RunTrigger, VerdictCode};
 use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result, anyhow};
-use spool::{Claim, Spool};
+use spool::{Claim, ClaimError, OperationError, Spool};
 
 /// Claims of one entry after which it is given up: it has ended the deployer that often.
 const CLAIMS_MAX: u32 = 20;
@@ -92,16 +92,13 @@ pub async fn put_back(orders: impl IntoIterator<Item = Order>) -> Result<()> {
     each(orders, Claim::release).await
 }
 
-async fn each<E>(orders: impl IntoIterator<Item = Order>, what: fn(Claim) -> Result<(), E>) -> Result<()>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
+async fn each(orders: impl IntoIterator<Item = Order>, what: fn(Claim) -> Result<(), OperationError>) -> Result<()> {
     let claims: Vec<Claim> = orders.into_iter().map(|order| order.claim).collect();
     tokio::task::spawn_blocking(move || claims.into_iter().try_for_each(what)).await?.context("cannot tidy up the spool")
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {
-    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.context("cannot bury an entry")
+    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.map(drop).context("cannot bury an entry")
 }
 
 async fn claims(spool: &Spool, only_first: bool) -> Result<Vec<Claim>> {
@@ -109,11 +106,15 @@ async fn claims(spool: &Spool, only_first: bool) -> Result<Vec<Claim>> {
     let claims = tokio::task::spawn_blocking(move || {
         let mut claims = Vec::new();
         for name in spool.ready()? {
-            if let Some(claim) = spool.claim(&name)? {
-                claims.push(claim);
-                if only_first {
-                    break;
-                }
+            match spool.claim(&name) {
+                Ok(Some(claim)) => claims.push(claim),
+                Ok(None) => continue,
+                Err(ClaimError::Operation(error)) => return Err(error.into()),
+                // Set aside already, or a copy that somebody made of what is being worked on.
+                Err(error) => tracing::error!(%error, "passed over an entry"),
+            }
+            if only_first && !claims.is_empty() {
+                break;
             }
         }
         Ok::<_, anyhow::Error>(claims)

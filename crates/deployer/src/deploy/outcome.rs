@@ -31,11 +31,6 @@ impl Outcome {
         Self { state, cause: cause.into(), ours: false, verdict: None, summary: None }
     }
 
-    /// A failure of the deployer itself.
-    pub fn error(cause: String) -> Self {
-        Self { ours: true, ..Self::new(RunState::Failed, cause) }
-    }
-
     /// The end of a run that failed or was stopped.
     pub fn of_failure(failure: Failure) -> Self {
         if failure.branch_gone {

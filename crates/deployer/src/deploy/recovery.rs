@@ -9,9 +9,10 @@ use super::execute::RUN_MARK;
 use super::mirror::Mirror;
 use super::outcome::{self, Outcome};
 use super::plan::{Plan, Step};
-use super::run::{self, Run};
+use super::run::Run;
 use crate::clock;
 use crate::config::{Deployment, Phase};
+use crate::record::run_log::RunLogWriter;
 use crate::record::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState};
 use anyhow::Result;
 use std::sync::{Arc, Mutex};
@@ -72,7 +73,7 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
         deployment: deployment.clone(),
         id: found.id.clone(),
         mirror: Mirror::new(host.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url),
-        log: Arc::new(Mutex::new(run::open_log(host, &found.id)?)),
+        log: Arc::new(Mutex::new(RunLogWriter::open(&host.logs(), &found.id))),
         cancel: CancellationToken::new(),
         ends_at: Instant::now() + deployment.timeout,
         next_step: recorded.iter().map(|step| step.number).max().unwrap_or(0) + 1,

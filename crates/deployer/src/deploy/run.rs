@@ -11,9 +11,9 @@ use super::{Host, health, release};
 use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::names::CommitId;
-use crate::record::run_log::{LineKind, RunLogWriter};
+use crate::record::run_log::{self, RunLogWriter, rendering};
 use crate::record::store::{Direction, NewRelease, Release, ReleaseState, StepEnd, StepStart, StepState, StoreError};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -99,11 +99,10 @@ impl From<StoreError> for Failure {
 }
 
 /// Does `what` with the record, again and again while the database is away, for at most `wait`.
-pub async fn recorded<T>(
-    wait: Duration,
-    what: &str,
-    mut work: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+pub async fn recorded<T, F>(wait: Duration, what: &str, mut work: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let started = Instant::now();
     let mut warned = false;
     loop {
@@ -270,22 +269,16 @@ impl Run {
     async fn start_step_within(&mut self, step: &Step, direction: Direction, wait: Duration) -> Result<Recording, Failure> {
         let number = self.next_step;
         let shown = step.action.shown();
-        let store = self.host.store.clone();
-        recorded(wait, "step started", async || {
-            store
-                .step_started(&StepStart {
-                    run_id: &self.id,
-                    number,
-                    direction,
-                    phase: step.phase.as_str(),
-                    name: &step.name,
-                    command: Some(&shown),
-                    started_at_ms: clock::now_ms(),
-                })
-                .await
-        })
-        .await
-        .map_err(record_gone)?;
+        let start = StepStart {
+            run_id: &self.id,
+            number,
+            direction,
+            phase: step.phase.as_str(),
+            name: &step.name,
+            command: Some(&shown),
+            started_at_ms: clock::now_ms(),
+        };
+        recorded(wait, "step started", || self.host.store.step_started(&start)).await.map_err(record_gone)?;
         self.next_step += 1;
         let verb = if direction == Direction::Undo { "undo " } else { "" };
         self.note(number, format!("{verb}{} {}: {shown}", step.phase.as_str(), step.name));
@@ -306,8 +299,7 @@ impl Run {
             cause: result.as_ref().err().map(|failure| failure.cause.as_str()),
             ended_at_ms: clock::now_ms(),
         };
-        let store = &self.host.store;
-        recorded(recording.wait, "step ended", async || store.step_ended(&end).await).await.map_err(record_gone)
+        recorded(recording.wait, "step ended", || self.host.store.step_ended(&end)).await.map_err(record_gone)
     }
 
     /// Does it.
@@ -364,8 +356,8 @@ impl Run {
         let mut tail: VecDeque<supervise::Line> = VecDeque::new();
         let log = Arc::clone(&self.log);
         let sink = |line: supervise::Line| {
-            let kind = if line.stream == Stream::Out { LineKind::Output } else { LineKind::Error };
-            log.lock().expect("no holder panics").line(line.at_ms, number, kind, &line.text);
+            let stream = if line.stream == Stream::Out { run_log::Stream::Output } else { run_log::Stream::Error };
+            log.lock().expect("no holder panics").write(number, stream, &line.text);
             if tail.len() == CAUSE_LINES_MAX {
                 tail.pop_front();
             }
@@ -399,20 +391,15 @@ impl Run {
         let deployment = &self.deployment;
         let path = release::directory(deployment, name);
         let path_text = path.to_string_lossy();
-        let store = self.host.store.clone();
-        recorded(self.host.config.runs.record_wait, "release", async || {
-            store
-                .create_release(&NewRelease {
-                    deployment: deployment.slug.as_str(),
-                    name,
-                    path: &path_text,
-                    commit_id: commit.as_str(),
-                    run_id: &self.id,
-                    created_at_ms: clock::now_ms(),
-                })
-                .await
-        })
-        .await?;
+        let new = NewRelease {
+            deployment: deployment.slug.as_str(),
+            name,
+            path: &path_text,
+            commit_id: commit.as_str(),
+            run_id: &self.id,
+            created_at_ms: clock::now_ms(),
+        };
+        recorded(self.host.config.runs.record_wait, "release", || self.host.store.create_release(&new)).await?;
         release::create(deployment, name)?;
         let index = self.index(name)?;
         self.mirror.check_out(&path, &index, commit).await?;
@@ -475,7 +462,7 @@ impl Run {
     /// A line of our own in the run's log.
     pub fn note(&self, number: u32, text: impl AsRef<str>) {
         let mut log = self.log.lock().expect("no holder panics");
-        log.line(clock::now_ms(), number, LineKind::Note, text.as_ref());
+        log.write(number, run_log::Stream::Note, text.as_ref());
         log.flush();
     }
 }
@@ -517,7 +504,7 @@ fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
         .or_else(|| tail.iter().find(speaks))
         .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
         .or_else(|| tail.iter().rev().find(says_something))?;
-    Some(crate::record::run_log::plain(&found.text).trim().to_owned())
+    Some(rendering::plain(&found.text).trim().to_owned())
 }
 
 /// Which releases may go; see [`Run::prune`]. Newest first in, names out.
@@ -545,11 +532,3 @@ pub fn check_space(host: &Host, deployment: &Deployment) -> Result<(), Failure> 
     let paths: [&Path; 2] = [&deployment.path, &host.config.state_directory];
     release::check_space(&paths, host.config.runs.disk_free_bytes_min).map_err(|error| Failure::new(format!("{error:#}")))
 }
-
-/// Opens a run's log; a log that cannot be opened is a log that is not written.
-pub fn open_log(host: &Host, run: &str) -> Result<RunLogWriter> {
-    let directory = host.logs();
-    fs_err::create_dir_all(&directory)?;
-    RunLogWriter::open(&directory, run).context("cannot open the run's log")
-}
-

@@ -12,6 +12,7 @@ use super::run::{self, Failure, Run};
 use super::{Host, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
+use crate::record::run_log::RunLogWriter;
 use crate::record::store::{self, NewRelease, NewRun, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode};
 use crate::names::CommitId;
 use anyhow::{Result, anyhow};
@@ -67,9 +68,10 @@ impl Worker {
 
     /// Works on what waits until nothing does, or until told to stop. Whatever cannot be recorded stays in the spool.
     pub async fn drain(&self) -> Result<()> {
+        let locks = self.host.locks();
         let _lock = tokio::select! {
             () = self.stop.cancelled() => return Ok(()),
-            lock = lock::acquire(&self.host.locks(), self.deployment.slug.as_str()) => lock?,
+            lock = lock::acquire(&locks, self.deployment.slug.as_str()) => lock?,
         };
         recover(&self.host, &self.deployment).await?;
         while !self.stop.is_cancelled() {
@@ -120,8 +122,8 @@ impl Worker {
         tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
         let state = outcome.state;
-        run::recorded(self.host.config.runs.record_wait, "run ended", async || {
-            outcome::end_run(&self.host, &self.deployment, &record.id, &outcome).await
+        run::recorded(self.host.config.runs.record_wait, "run ended", || {
+            outcome::end_run(&self.host, &self.deployment, &record.id, &outcome)
         })
         .await?;
         crate::crash_point!("run-ended");
@@ -160,10 +162,6 @@ impl Worker {
     }
 
     async fn run(&self, order: &Order, record: &store::Run, cancel: CancellationToken) -> Outcome {
-        let log = match run::open_log(&self.host, &record.id) {
-            Ok(log) => log,
-            Err(error) => return Outcome::error(format!("{error:#}")),
-        };
         let mirrors = self.host.config.state_directory.join("mirrors");
         let mirror =
             Mirror::new(self.host.executor.clone(), mirrors, &self.deployment.repository, &self.deployment.clone_url);
@@ -172,7 +170,7 @@ impl Worker {
             deployment: self.deployment.clone(),
             id: record.id.clone(),
             mirror,
-            log: Arc::new(Mutex::new(log)),
+            log: Arc::new(Mutex::new(RunLogWriter::open(&self.host.logs(), &record.id))),
             cancel,
             ends_at: Instant::now() + self.deployment.timeout,
             next_step: 1,
@@ -199,8 +197,9 @@ impl Worker {
                 (situation::new_target(&self.deployment, layout, &head.id), Purpose::Deploy)
             }
         };
+        let id = run.id.clone();
         let instance = self.host.config.instance.as_deref().unwrap_or_default();
-        let facts = Facts { deployment: &self.deployment, layout, instance, run: &run.id, target, live, purpose };
+        let facts = Facts { deployment: &self.deployment, layout, instance, run: &id, target, live, purpose };
         let plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
         self.save(run, &facts, &plan).await?;
         crate::crash_point!("planned");

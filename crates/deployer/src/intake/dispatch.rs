@@ -18,7 +18,7 @@ use crate::record::store::{NewDelivery, Recorded, RunState, Verdict, VerdictCode
 use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result};
 use indexmap::IndexMap;
-use spool::{Claim, Spool};
+use spool::{Claim, ClaimError, Spool};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -82,9 +82,12 @@ impl Dispatch {
                     return Ok(());
                 }
                 let spool = self.main.clone();
-                let claimed = tokio::task::spawn_blocking(move || spool.claim(&name)).await?.context("cannot claim a delivery")?;
-                if let Some(claim) = claimed {
-                    self.one(claim).await?;
+                match tokio::task::spawn_blocking(move || spool.claim(&name)).await? {
+                    Ok(Some(claim)) => self.one(claim).await?,
+                    Ok(None) => {}
+                    Err(ClaimError::Operation(error)) => return Err(error).context("cannot claim a delivery"),
+                    // Set aside already, or a copy that somebody made of what is being worked on.
+                    Err(error) => tracing::error!(%error, "passed over an entry"),
                 }
             }
         }
@@ -256,5 +259,5 @@ fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Ver
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {
-    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.context("cannot set an entry aside")
+    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.map(drop).context("cannot set an entry aside")
 }
