@@ -212,7 +212,9 @@ mod tests {
         }
         assert!(BranchName::parse("feature/x+y").is_ok());
         assert!(BranchName::parse("a;id").is_ok(), "legal in git, harmless as data");
-        for bad in ["", "--upload-pack=x", "a..b", "a b", "refs/heads/main", ".a", "a.lock", "a/", "a\nb", "x@{1}"] {
+        for bad in
+            ["", "--upload-pack=x", "a..b", "a b", "refs/heads/main", ".a", "a.lock", "a/", "a\nb", "x@{1}"]
+        {
             assert!(BranchName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(CommitId::parse(&"0".repeat(40)).is_ok_and(|id| id.is_zero()));
@@ -220,7 +222,9 @@ mod tests {
             assert!(CommitId::parse(bad).is_err(), "{bad:?}");
         }
         assert!(DeliveryId::parse("0b989ba4-242f-11e5-81e1-c7b6966d2516").is_ok());
-        for bad in ["", "../../x", "0B989BA4-242F-11E5-81E1-C7B6966D2516", "0b989ba4-242f-11e5-81e1-c7b6966d2516x"] {
+        for bad in
+            ["", "../../x", "0B989BA4-242F-11E5-81E1-C7B6966D2516", "0b989ba4-242f-11e5-81e1-c7b6966d2516x"]
+        {
             assert!(DeliveryId::parse(bad).is_err(), "{bad:?}");
         }
         assert!(DeliveryId::parse(DeliveryId::generate().as_str()).is_ok());
