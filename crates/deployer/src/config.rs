@@ -1,16 +1,27 @@
 //! What an operator may write, and what the code needs.
 //!
-//! Three steps, each in its own file: [`load`] finds the layers and merges them, remembering where each value
-//! came from; [`resolve`] (pure) turns the merged text into the types below, once; [`diagnostics`] says
-//! what is wrong, with file, line, column and what to write instead. Nothing after this module defaults
-//! a value or checks one again. It is also the only place that reads the environment.
+//! [`load`](mod@load) finds the layers; [`raw`] turns each into a tree that knows where every value stands, and merges
+//! them; [`reader`] and [`values`] take typed values out of the tree; [`resolve`](mod@resolve) (pure) makes the types
+//! below of them, once; [`diagnostics`] says what is wrong, with file, line, column and what to write instead; [`show`]
+//! says what holds and from where; [`reference`] is the one definition of the keys. Nothing after this module
+//! defaults a value or checks one again. It is also the only place that reads the environment.
 //!
 //! One bad deployment is reported and left out; everything else that is bad refuses to start.
 
 pub mod diagnostics;
+pub mod environment;
 pub mod load;
 pub mod raw;
+pub mod reader;
+pub mod reference;
 pub mod resolve;
+pub mod show;
+pub mod values;
+
+pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
+pub use environment::{EnvFileError, Environment, parse_env_file};
+pub use load::{Loaded, load};
+pub use show::{Merged, ShownValue};
 
 use crate::names::{BranchName, RepositoryName, Slug};
 use crate::secret::Secret;
@@ -20,6 +31,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The environment's name where nothing says another. Only in it may a secret be short or known.
+pub const DEVELOPMENT: &str = "development";
 
 /// Everything, resolved.
 #[derive(Debug, Clone)]

@@ -1,1 +1,298 @@
-//! being written
+//! From the merged tree to [`Config`]: pure, once, and complete.
+//!
+//! Reads every key through [`TableReader`], so that all errors are found in one go. A value that is wrong has
+//! been reported; what stands in for it (an empty text, a zero) never leaves this module, because an error
+//! takes its deployment, or everything, with it. Secret files are read through a function that the caller gives.
+
+pub mod deployment;
+pub mod preset;
+pub mod secrets;
+pub mod steps;
+
+use super::diagnostics::{Diagnostics, Problem, Severity};
+use super::environment::{Environment, is_variable_name};
+use super::raw::Table;
+use super::reader::{HIDDEN, Reading, TableReader, Wrong};
+use super::reference::ROOT;
+use super::show::Merged;
+use super::values::{
+    absolute_path, base_url, checked_text, duration, filled_text, integer, is_loopback, list, network,
+    path_in, size, source_networks,
+};
+use super::{Config, GitHub, Intake, Proxies, Runs, SourceNetworks};
+use crate::names::RepositoryName;
+use crate::secret::{Secret, without_password};
+use secrets::SecretFile;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// What the resolution knows beside the tree.
+pub struct Facts<'a> {
+    /// With what `.env` files add.
+    pub environment: &'a Environment,
+    /// `production`.
+    pub environment_name: &'a str,
+    /// `deploy.durhack.com`.
+    pub instance: Option<&'a str>,
+    /// Absolute.
+    pub configuration_directory: &'a Path,
+    /// Reads a file that holds a secret; on error why it could not.
+    pub read_secret_file: &'a dyn Fn(&Path) -> Result<SecretFile, String>,
+}
+
+impl Facts<'_> {
+    /// Only there may a secret be short or known.
+    pub fn is_development(&self) -> bool {
+        self.environment_name == super::DEVELOPMENT
+    }
+}
+
+/// What came of it.
+pub struct Resolution {
+    /// None: an error refuses the whole.
+    pub config: Option<Config>,
+    /// All that is wrong, and what is worth knowing.
+    pub problems: Diagnostics,
+    /// What holds, and from where.
+    pub merged: Merged,
+}
+
+/// See the module.
+pub fn resolve(tree: &Table, facts: &Facts<'_>) -> Resolution {
+    let reading = Reading::default();
+    let mut config = read(&TableReader::root(&reading, &ROOT, tree), facts, &reading);
+    let (problems, shown) = reading.into_parts();
+    config.deployments.retain(|slug, _| !problems.leaves_out(slug.as_str()));
+    Resolution { config: Some(config).filter(|_| !problems.refuses()), problems, merged: Merged::new(shown) }
+}
+
+fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config {
+    let state_directory = state_directory(root, facts);
+    let intake = intake(root, facts, reading);
+    let origin = root.value("origin", base_url).unwrap_or_else(|| {
+        let origin = origin_of(&intake.host, intake.port);
+        root.show_derived("origin", origin.as_str(), "default");
+        origin
+    });
+    let config = Config {
+        instance: facts.instance.map(str::to_owned),
+        environment: facts.environment_name.to_owned(),
+        origin,
+        executable_search_paths: root
+            .value("executable_search_paths", list(absolute_path))
+            .unwrap_or_default(),
+        database_url: database_url(root, facts, reading, &state_directory),
+        github: github(root, facts, reading),
+        runs: runs(&root.table("runs")),
+        deployments: deployment::deployments(root, &state_directory),
+        state_directory,
+        intake,
+    };
+    secrets::require_webhook_secrets(root, &config);
+    config
+}
+
+fn state_directory(root: &TableReader<'_>, facts: &Facts<'_>) -> PathBuf {
+    let working_directory = facts.environment.working_directory();
+    if root.is_written("state_directory") {
+        return root.value("state_directory", path_in(working_directory)).unwrap_or_default();
+    }
+    // systemd lists several directories with colons between; the first is the one the unit names first.
+    let of_systemd = facts.environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next());
+    let (directory, origin) = match of_systemd.filter(|directory| directory.starts_with('/')) {
+        Some(directory) => (PathBuf::from(directory), "environment STATE_DIRECTORY"),
+        None if facts.configuration_directory == Path::new(super::load::SYSTEM_DIRECTORY) => {
+            (PathBuf::from("/var/lib/durhack-deployer"), "default")
+        }
+        None => (working_directory.join("var"), "default"),
+    };
+    root.show_derived("state_directory", directory.display().to_string(), origin);
+    directory
+}
+
+fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intake {
+    let listen = root.table("listen");
+    let limits = root.table("limits");
+    Intake {
+        host: listen.value("host", |node| checked_text(node, host)).unwrap_or_default(),
+        port: listen.value("port", integer(0, 65535)).unwrap_or_default(),
+        secrets: secrets::webhook_secrets(root, facts, reading),
+        repository_secrets: repository_secrets(root, facts),
+        source_networks: root.value("source_networks", source_networks).unwrap_or_else(|| {
+            let (word, networks) = match facts.is_development() {
+                true => ("any", SourceNetworks::Any),
+                false => ("github", SourceNetworks::GitHub),
+            };
+            if !root.is_written("source_networks") {
+                root.show_derived("source_networks", word, "default");
+            }
+            networks
+        }),
+        proxies: proxies(&root.table("proxy_fix")),
+        body_bytes_max: limits
+            .value("body_max", size)
+            .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        header_timeout: limits.value("header_timeout", duration).unwrap_or_default(),
+        body_timeout: limits.value("body_timeout", duration).unwrap_or_default(),
+        connections_max: limits.value("connections_max", integer(1, 65536)).unwrap_or_default(),
+    }
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    match is_name || text.parse::<IpAddr>().is_ok() {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is neither a host name nor an address (without brackets and port)")),
+    }
+}
+
+/// How this machine reaches itself at what it listens on.
+fn origin_of(host: &str, port: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() => format!("http://localhost:{port}"),
+        Ok(IpAddr::V6(address)) => format!("http://[{address}]:{port}"),
+        _ => format!("http://{host}:{port}"),
+    }
+}
+
+fn proxies(proxy_fix: &TableReader<'_>) -> Proxies {
+    let hops = proxy_fix.value("x_for", integer(0, 16)).unwrap_or(0);
+    let trusted = proxy_fix.value("trusted_proxies", list(network)).unwrap_or_default();
+    proxy_fix.value("x_proto", integer::<u8>(0, 16));
+    if proxy_fix.is_written("x_proto") {
+        let help = "`origin` says how people reach this instance; the line may go";
+        proxy_fix.report_at_key("x_proto", Severity::Note, "`x_proto` has no effect", help);
+    }
+    match (hops, trusted.is_empty()) {
+        (_, true) => Proxies::Hops(hops),
+        (0, false) => Proxies::Trusted(trusted),
+        (_, false) => {
+            let help = "write `x_for = 0` beside `trusted_proxies`, or leave `trusted_proxies` out";
+            let message = "`trusted_proxies` and `x_for` exclude each other";
+            proxy_fix.report_at_key("trusted_proxies", Severity::Error, message, help);
+            Proxies::Hops(0)
+        }
+    }
+}
+
+fn repository_secrets(root: &TableReader<'_>, facts: &Facts<'_>) -> BTreeMap<RepositoryName, Vec<Secret>> {
+    let mut secrets = BTreeMap::new();
+    for (name, table) in root.named("repositories") {
+        let table = match table {
+            Ok(table) => table.checked(),
+            Err(node) => {
+                root.error(
+                    "repositories",
+                    node,
+                    format!("`{name}` must be a table, not {}", node.value.in_words()),
+                );
+                continue;
+            }
+        };
+        match RepositoryName::parse(name) {
+            Ok(repository) => drop(secrets.insert(repository, secrets::of_repository(&table, facts))),
+            Err(error) => {
+                table.error_at_header(
+                    error.to_string(),
+                    "write for example [repositories.\"ducompsoc/durhack\"]",
+                );
+            }
+        }
+    }
+    secrets
+}
+
+fn database_url(
+    root: &TableReader<'_>,
+    facts: &Facts<'_>,
+    reading: &Reading,
+    state_directory: &Path,
+) -> Secret {
+    const KEY: &str = "database_url";
+    if let Some(url) = facts.environment.get("DATABASE_URL") {
+        match normalised_database_url(url) {
+            Ok(url) => {
+                reading.show(KEY, shown_database_url(&url), "environment DATABASE_URL");
+                return Secret::new(url);
+            }
+            Err(message) => reading.report(Problem {
+                key: Some(KEY.into()),
+                ..Problem::error(format!("the environment variable DATABASE_URL: {message}"))
+                    .help("write for example DATABASE_URL=postgres://deployer@localhost/deployer")
+            }),
+        }
+    }
+    if root.is_written(KEY) {
+        let parse = |node: &_| match normalised_database_url(&filled_text(node)?) {
+            Ok(url) => Ok(url),
+            Err(message) => Wrong::value(node, message),
+        };
+        secrets::warn_if_readable(root, KEY, facts);
+        return Secret::new(root.value(KEY, parse).unwrap_or_default());
+    }
+    let url = format!("sqlite:{}", state_directory.join("record.sqlite").display());
+    root.show_derived(KEY, url.as_str(), "default");
+    Secret::new(url)
+}
+
+/// `postgres://` for every way of writing it: SQLAlchemy's has its driver in the scheme.
+fn normalised_database_url(url: &str) -> Result<String, String> {
+    match url.split_once("://") {
+        Some((scheme, rest))
+            if scheme == "postgres" || scheme == "postgresql" || scheme.starts_with("postgresql+") =>
+        {
+            Ok(format!("postgres://{rest}"))
+        }
+        _ if url.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty()) => Ok(url.to_owned()),
+        _ => Err("this must begin with sqlite: or postgres://".into()),
+    }
+}
+
+fn shown_database_url(url: &str) -> String {
+    // A password may also stand among the parameters.
+    if url.contains("password") { HIDDEN.to_owned() } else { without_password(url) }
+}
+
+fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHub {
+    let table = root.table("github");
+    let api_url = table.value("api_url", base_url).unwrap_or_default();
+    let host =
+        api_url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
+    if api_url.starts_with("http://") && !is_loopback(&host) && !facts.is_development() {
+        table.error_at_value("api_url", "a token may not be sent unencrypted", "write https://");
+    }
+    GitHub { api_url, token: secrets::github_token(&table, facts, reading) }
+}
+
+fn runs(table: &TableReader<'_>) -> Runs {
+    Runs {
+        parallel_max: table.value("parallel", integer(1, 64)).unwrap_or_default(),
+        disk_free_bytes_min: table.value("disk_free_min", size).unwrap_or_default(),
+        record_wait: table.value("record_wait", duration).unwrap_or_default(),
+        keep: table.value("keep", duration).unwrap_or_default(),
+        drain_timeout: table.value("drain_timeout", duration).unwrap_or_default(),
+        environment_passed: table
+            .value("environment_passed", list(|node| checked_text(node, passed_variable)))
+            .unwrap_or_default(),
+    }
+}
+
+/// A step must not see what the deployer itself is trusted with.
+fn passed_variable(name: &str) -> Result<String, String> {
+    const OWN: [&str; 5] = [
+        secrets::WEBHOOK_SECRET_VARIABLE,
+        "GITHUB_TOKEN",
+        "GH_TOKEN",
+        "DATABASE_URL",
+        secrets::CREDENTIALS_VARIABLE,
+    ];
+    if OWN.contains(&name) {
+        return Err(format!("{name} is the deployer's own secret and is never passed to a step"));
+    }
+    if is_variable_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("{name:?} is not a name of an environment variable"))
+    }
+}

@@ -1,0 +1,236 @@
+//! The process's environment as a value, and files of `KEY=value` lines.
+//!
+//! [`Environment::of_process`] is the one place that asks the operating system; everything else gets the
+//! value, so that a test can say what the environment is. `.env` files add to it and never win over it.
+//! No variable is expanded inside a value: what stands in the file is what a program gets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The variables and the working directory of a process.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    working_directory: PathBuf,
+}
+
+impl Environment {
+    /// Of these variables, for a process in this directory.
+    pub fn new<Name: Into<String>, Value: Into<String>>(
+        variables: impl IntoIterator<Item = (Name, Value)>,
+        working_directory: impl Into<PathBuf>,
+    ) -> Self {
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, working_directory: working_directory.into() }
+    }
+
+    /// Of this process. Variables that are not UTF-8 are left out: no key of ours can hold them. A working
+    /// directory that is gone is taken as `/`, so that absolute paths still work.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::new(variables, std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")))
+    }
+
+    /// The variable's value; an empty one is a value too.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// What relative paths are relative to.
+    pub fn working_directory(&self) -> &Path {
+        &self.working_directory
+    }
+
+    /// Adds those variables that are not there yet.
+    pub(super) fn add_missing(&mut self, variables: Vec<(String, String)>) {
+        // Inside one file the last line wins, as in a shell.
+        let of_file: BTreeMap<String, String> = variables.into_iter().collect();
+        for (name, value) in of_file {
+            self.variables.entry(name).or_insert(value);
+        }
+    }
+}
+
+/// Names only: values may be secrets.
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("working_directory", &self.working_directory)
+            .finish()
+    }
+}
+
+/// Whether a program can have a variable of this name: letters, digits and `_`, not beginning with a digit.
+pub fn is_variable_name(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// What is wrong with a file of `KEY=value` lines. It never quotes the file, which holds secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct EnvFileError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// Reads `KEY=value` lines, in order.
+///
+/// A line may begin with `export`; `#` begins a comment at the start of a line or after white space. A value is
+/// bare, or in `'single quotes'` (taken as it is), or in `"double quotes"` (with `\n \r \t \" \\ \$`); a
+/// quoted one may span lines.
+pub fn parse_env_file(text: &str) -> Result<Vec<(String, String)>, EnvFileError> {
+    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut line = 1;
+    let mut variables = Vec::new();
+    while !rest.is_empty() {
+        let fail = |reason| EnvFileError { line, reason };
+        let statement = rest.trim_start_matches([' ', '\t']);
+        let end_of_line = statement.find('\n').unwrap_or(statement.len());
+        let whole_line = statement[..end_of_line].trim_end();
+        let next = if whole_line.is_empty() || whole_line.starts_with('#') {
+            &statement[end_of_line..]
+        } else {
+            let (name, value) = statement[..end_of_line]
+                .split_once('=')
+                .ok_or_else(|| fail("it has no `=`; write KEY=value"))?;
+            let name = name.trim();
+            let name = name.strip_prefix("export ").map_or(name, str::trim_start);
+            if !is_variable_name(name) {
+                return Err(fail(
+                    "the name before `=` may have only letters, digits and _, and no digit first",
+                ));
+            }
+            let value_start = end_of_line - value.len();
+            let (value, next) = env_value(&statement[value_start..]).map_err(fail)?;
+            if value.contains('\0') {
+                return Err(fail("a value cannot hold a NUL byte"));
+            }
+            variables.push((name.to_owned(), value));
+            next
+        };
+        line += rest[..rest.len() - next.len()].matches('\n').count();
+        rest = match next.strip_prefix('\n') {
+            Some(after) => {
+                line += 1;
+                after
+            }
+            None => next,
+        };
+    }
+    Ok(variables)
+}
+
+/// The value at the start of the text, and what follows it, which is empty or begins with a line break.
+fn env_value(text: &str) -> Result<(String, &str), &'static str> {
+    let text = text.trim_start_matches([' ', '\t']);
+    let (value, rest) = match text.chars().next() {
+        Some('\'') => {
+            let (value, rest) = text[1..].split_once('\'').ok_or("the quote ' is not closed")?;
+            (value.to_owned(), rest)
+        }
+        Some('"') => double_quoted(&text[1..])?,
+        _ => {
+            let (bare, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
+            let comment = bare
+                .char_indices()
+                .find(|&(at, character)| character == '#' && (at == 0 || bare[..at].ends_with([' ', '\t'])));
+            return Ok((bare[..comment.map_or(bare.len(), |(at, _)| at)].trim().to_owned(), rest));
+        }
+    };
+    let (after, rest) = rest.split_at(rest.find('\n').unwrap_or(rest.len()));
+    let after = after.trim();
+    if after.is_empty() || after.starts_with('#') {
+        Ok((value, rest))
+    } else {
+        Err("something follows the closing quote")
+    }
+}
+
+/// The value up to the closing `"`, and what follows that.
+fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Ok((value, &text[at + 1..])),
+            '\\' => match characters.next().map(|(_, escaped)| escaped) {
+                Some('n') => value.push('\n'),
+                Some('r') => value.push('\r'),
+                Some('t') => value.push('\t'),
+                Some(escaped @ ('"' | '\\' | '$')) => value.push(escaped),
+                _ => return Err("after \\ only n, r, t, \", \\ and $ are allowed"),
+            },
+            other => value.push(other),
+        }
+    }
+    Err("the quote \" is not closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_files_are_read_as_a_shell_reads_assignments() {
+        let text = "\u{feff}# comment\n\nA=1\nexport B = two words # comment\nC='a # $b \\n'\nD=\"x\\ny\\\"\\$\" # c\n\
+                    E=\nF=a#b\r\nG=\"first\nsecond\"\nH=postgres://u:p@h/d?x=y\nA=2";
+        let variables = parse_env_file(text).unwrap();
+        let shown: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("A", "1"),
+                ("B", "two words"),
+                ("C", "a # $b \\n"),
+                ("D", "x\ny\"$"),
+                ("E", ""),
+                ("F", "a#b"),
+                ("G", "first\nsecond"),
+                ("H", "postgres://u:p@h/d?x=y"),
+                ("A", "2"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line_and_without_the_value() {
+        for (text, line) in [
+            ("A=1\nhunter2", 2),
+            ("A='1\n\n2'\n1B=hunter2", 4),
+            ("A=\"hunter2", 1),
+            ("\n\nA='hunter2' x", 3),
+            ("A=\"\\x\"", 1),
+            ("A B=1", 1),
+            ("=1", 1),
+            ("A=\0", 1),
+        ] {
+            let error = parse_env_file(text).unwrap_err();
+            assert_eq!(error.line, line, "{text:?}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn the_real_environment_wins_over_a_file_and_a_later_line_over_an_earlier_one() {
+        let mut environment = Environment::new([("A", "real")], "/");
+        environment.add_missing(parse_env_file("A=file\nB=1\nB=2").unwrap());
+        assert_eq!((environment.get("A"), environment.get("B")), (Some("real"), Some("2")));
+        assert!(!format!("{environment:?}").contains("real"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[A-Z='\"\\\\\n #\u{e9}]{0,60}") {
+            let _ = parse_env_file(&text);
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! The table itself: every key, in the order in which a person should read it.
+
+use super::Default::{Derived, Required, Value};
+use super::Kind::{
+    Boolean, Choice, Commands, Duration, Integer, List, Named, Path, Secret, Size, SourceNetworks, Table,
+    Tables, Text, Variables,
+};
+use super::{Key, Kind, Section};
+
+const TEXTS: Kind = List(&Text);
+const SECRETS: Kind = List(&Secret);
+const PATHS: Kind = List(&Path);
+
+/// Recipes by the names an operator writes.
+pub const STEPS: &str = "steps";
+/// See [`STEPS`].
+pub const NGINX_SITES: &str = "nginx-sites";
+/// See [`STEPS`].
+pub const PNPM_PM2: &str = "pnpm-pm2";
+/// See [`STEPS`].
+pub const DEPLOYER: &str = "deployer";
+
+/// The top of the configuration.
+pub static ROOT: Section = Section {
+    meaning: "What holds for the whole instance.",
+    keys: &[
+        Key::new(
+            "origin",
+            Text,
+            Derived("`http://`, the host and the port of `[listen]`"),
+            r#""https://deploy.durhack.com""#,
+            "Where people reach this instance; links in commit statuses begin with it.",
+        ),
+        Key::new(
+            "state_directory",
+            Path,
+            Derived(
+                "`STATE_DIRECTORY` as systemd sets it, else `/var/lib/durhack-deployer` where the configuration is in `/etc/durhack-deployer`, else `./var`",
+            ),
+            r#""/var/lib/durhack-deployer""#,
+            "Spools, record, mirrors, locks and logs. A relative path is relative to the working directory, here as in every key.",
+        ),
+        Key::new(
+            "executable_search_paths",
+            PATHS,
+            Value("[]"),
+            r#"["/opt/node/bin"]"#,
+            "Directories appended to the PATH of every step, so that the system's own tools win.",
+        ),
+        Key::new(
+            "webhook_secret_token",
+            Secret,
+            Derived("none"),
+            r#""what openssl rand -hex 32 printed""#,
+            "The secret that GitHub signs with, at least 16 bytes. A file is better: see `webhook_secret_token_file`. The environment variable `DEPLOYER_WEBHOOK_SECRET`, then that file, then the systemd credential `webhook-secret` win over this key.",
+        ),
+        Key::new(
+            "webhook_secret_token_file",
+            Path,
+            Derived("the systemd credential `webhook-secret`, where there is one"),
+            r#""/etc/durhack-deployer/webhook-secret""#,
+            "A file that holds the secret and nothing else. Only its owner may have access to it.",
+        ),
+        Key::new(
+            "webhook_secrets",
+            SECRETS,
+            Value("[]"),
+            r#"["the secret that is being replaced"]"#,
+            "Further secrets that are accepted too, while one is being replaced.",
+        ),
+        Key::new(
+            "webhook_secret_files",
+            PATHS,
+            Value("[]"),
+            r#"["/etc/durhack-deployer/webhook-secret.old"]"#,
+            "Files of further secrets that are accepted too.",
+        ),
+        Key::new(
+            "source_networks",
+            SourceNetworks,
+            Derived("`\"any\"` in the environment `development`, else `\"github\"`"),
+            r#"["192.0.2.0/24", "2001:db8::/32"]"#,
+            "From where a webhook may come: anywhere (the signature alone decides), the networks that GitHub publishes, or these.",
+        ),
+        Key::new(
+            "database_url",
+            Secret,
+            Derived("`sqlite:` and `record.sqlite` in the state directory"),
+            r#""postgres://deployer@localhost/deployer""#,
+            "The record. The environment variable `DATABASE_URL` wins. `postgresql://` and `postgresql+psycopg://` mean `postgres://`.",
+        ),
+        Key::new("listen", Table(&LISTEN), Derived("see its keys"), "", "Where the HTTP server listens."),
+        Key::new(
+            "proxy_fix",
+            Table(&PROXY_FIX),
+            Derived("see its keys"),
+            "",
+            "Which reverse proxies stand in front.",
+        ),
+        Key::new("limits", Table(&LIMITS), Derived("see its keys"), "", "What one caller may use up."),
+        Key::new("github", Table(&GITHUB), Derived("see its keys"), "", "GitHub's API."),
+        Key::new("runs", Table(&RUNS), Derived("see its keys"), "", "What holds for all runs."),
+        Key::new(
+            "repositories",
+            Named("\"OWNER/NAME\"", &REPOSITORY),
+            Derived("none"),
+            "",
+            "What belongs to a repository whatever deploys it.",
+        ),
+        Key::new(
+            "deployments",
+            Named("SLUG", &DEPLOYMENT),
+            Derived("none"),
+            "",
+            "What is deployed, and how. The slug names the deployment everywhere: a to z, 0 to 9 and `-`, at most 63 of them, not `main`.",
+        ),
+    ],
+};
+
+static LISTEN: Section = Section {
+    meaning: "Where the HTTP server listens.",
+    keys: &[
+        Key::new("host", Text, Value(r#""localhost""#), r#""::""#, "Host name or address."),
+        Key::new(
+            "port",
+            Integer { min: 0, max: 65535 },
+            Value("3400"),
+            "3400",
+            "TCP port; 0 takes a free one.",
+        ),
+    ],
+};
+
+static PROXY_FIX: Section = Section {
+    meaning: "Which reverse proxies stand in front, and so which entries of `X-Forwarded-For` are believed.",
+    keys: &[
+        Key::new(
+            "x_for",
+            Integer { min: 0, max: 16 },
+            Value("0"),
+            "1",
+            "How many proxies add an entry: the client is that many entries from the right. 0: the peer is the client.",
+        ),
+        Key::new(
+            "x_proto",
+            Integer { min: 0, max: 16 },
+            Value("0"),
+            "1",
+            "Accepted for the sake of existing configurations; without effect, because `origin` says how we are reached.",
+        ),
+        Key::new(
+            "trusted_proxies",
+            TEXTS,
+            Value("[]"),
+            r#"["127.0.0.0/8", "::1/128"]"#,
+            "Networks of the proxies: the client is the right-most entry that is in none of them. Instead of `x_for`.",
+        ),
+    ],
+};
+
+static LIMITS: Section = Section {
+    meaning: "What one caller may use up.",
+    keys: &[
+        Key::new(
+            "body_max",
+            Size,
+            Value(r#""25MiB""#),
+            r#""25MiB""#,
+            "Largest accepted body of a webhook. GitHub sends at most 25 MiB.",
+        ),
+        Key::new(
+            "header_timeout",
+            Duration,
+            Value(r#""10s""#),
+            r#""10s""#,
+            "From accepting a connection, or its last answer, to the end of the request's headers.",
+        ),
+        Key::new(
+            "body_timeout",
+            Duration,
+            Value(r#""30s""#),
+            r#""30s""#,
+            "From the end of the headers to the end of the body.",
+        ),
+        Key::new(
+            "connections_max",
+            Integer { min: 1, max: 65536 },
+            Value("256"),
+            "256",
+            "Connections at once; further ones wait in the kernel's backlog.",
+        ),
+    ],
+};
+
+static GITHUB: Section = Section {
+    meaning: "GitHub's API. Without a token nothing is reported.",
+    keys: &[
+        Key::new(
+            "api_url",
+            Text,
+            Value(r#""https://api.github.com""#),
+            r#""https://github.example.com/api/v3""#,
+            "Base of the API; another one for GitHub Enterprise.",
+        ),
+        Key::new(
+            "token_file",
+            Path,
+            Derived("the systemd credential `github-token`, where there is one"),
+            r#""/etc/durhack-deployer/github-token""#,
+            "A file that holds the token and nothing else. Only its owner may have access to it.",
+        ),
+        Key::new(
+            "token",
+            Secret,
+            Derived("none"),
+            r#""github_pat_...""#,
+            "The token itself. `GITHUB_TOKEN` or `GH_TOKEN` in the environment, then `token_file`, then the credential win over this key.",
+        ),
+    ],
+};
+
+static RUNS: Section = Section {
+    meaning: "What holds for all runs.",
+    keys: &[
+        Key::new(
+            "parallel",
+            Integer { min: 1, max: 64 },
+            Value("2"),
+            "2",
+            "Runs at once, over all deployments. Builds are large and servers are small.",
+        ),
+        Key::new(
+            "disk_free_min",
+            Size,
+            Value(r#""256MiB""#),
+            r#""2GiB""#,
+            "Free space that must be there before a run starts.",
+        ),
+        Key::new(
+            "record_wait",
+            Duration,
+            Value(r#""1m""#),
+            r#""5m""#,
+            "How long a run waits for a database that is down before it is given up and undone.",
+        ),
+        Key::new(
+            "keep",
+            Duration,
+            Value(r#""90d""#),
+            r#""52w""#,
+            "How long finished runs, their logs, and deliveries are kept.",
+        ),
+        Key::new(
+            "drain_timeout",
+            Duration,
+            Value(r#""2m""#),
+            r#""10m""#,
+            "How long a stopping daemon waits for running runs before it ends and undoes them. Less than the unit's TimeoutStopSec.",
+        ),
+        Key::new(
+            "environment_passed",
+            TEXTS,
+            Value("[]"),
+            r#"["HTTPS_PROXY"]"#,
+            "Environment variables of the daemon's that steps see, beside the few they always have.",
+        ),
+    ],
+};
+
+static REPOSITORY: Section = Section {
+    meaning: "Secrets of a repository's own: only these sign for it, so that who administers another repository cannot.",
+    keys: &[
+        Key::new(
+            "webhook_secret_file",
+            Path,
+            Derived("none"),
+            r#""/etc/durhack-deployer/durhack.secret""#,
+            "A file that holds the repository's secret and nothing else.",
+        ),
+        Key::new(
+            "webhook_secret_files",
+            PATHS,
+            Value("[]"),
+            r#"["/etc/durhack-deployer/durhack.secret.old"]"#,
+            "Files of further secrets of the repository's.",
+        ),
+        Key::new(
+            "webhook_secret_token",
+            Secret,
+            Derived("none"),
+            r#""what openssl rand -hex 32 printed""#,
+            "The repository's secret itself.",
+        ),
+        Key::new(
+            "webhook_secret_tokens",
+            SECRETS,
+            Value("[]"),
+            r#"["the secret that is being replaced"]"#,
+            "Further secrets of the repository's.",
+        ),
+    ],
+};
+
+static DEPLOYMENT: Section = Section {
+    meaning: "One deployment: a branch of a repository, and how and where it is deployed.",
+    keys: &[
+        Key::new("repository", Text, Required, r#""ducompsoc/durhack""#, "`owner/name` on GitHub; what a push must name."),
+        Key::new("branch", Text, Required, r#""main""#, "The branch whose head is deployed."),
+        Key::new("path", Path, Required, r#""/var/www/api.durhack.com""#,
+            "Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside."),
+        Key::new("enabled", Boolean, Value("true"), "false", "A disabled deployment records a verdict and does nothing."),
+        Key::new("recipe", Choice(&[STEPS, NGINX_SITES, PNPM_PM2, DEPLOYER]),
+            Derived("the preset of a repository of DurHack's, else `\"steps\"`"), r#""steps""#,
+            "How this kind of package is deployed."),
+        Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
+            "Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path. Without a password."),
+        Key::new("layout", Choice(&["releases", "in-place"]),
+            Derived("`\"in-place\"` where `path` is a git work tree already, else `\"releases\"`"), r#""releases""#,
+            "`releases`: a directory for each release, and the link `current`. `in-place`: the work tree at `path` is changed."),
+        Key::new("queue", Choice(&["latest", "all"]), Value(r#""latest""#), r#""all""#,
+            "Which of several waiting pushes are deployed: the newest, or each in turn."),
+        Key::new("paths", TEXTS, Value("[]"), r#"["server/**", "common/**"]"#,
+            "Only pushes that change one of these paths are deployed; empty: all."),
+        Key::new("paths_ignore", TEXTS, Value("[]"), r#"["**.md"]"#, "Changes to these paths alone deploy nothing."),
+        Key::new("shared_files", PATHS, Derived("the preset's, else none"), r#"["server/.env"]"#,
+            "Files that outlive releases: kept under `shared/` and linked into each release. Relative to it."),
+        Key::new("shared_dirs", PATHS, Derived("the preset's, else none"), r#"["server/keys"]"#, "Directories, likewise."),
+        Key::new("keep_releases", Integer { min: 1, max: 1000 }, Value("5"), "5",
+            "Successful releases to keep, the live one included."),
+        Key::new("submodules", Boolean, Value("false"), "true", "Whether submodules are fetched."),
+        Key::new("timeout", Duration, Value(r#""30m""#), r#""1h 30m""#, "Deadline of a whole run."),
+        Key::new("step_timeout", Duration, Value(r#""10m""#), r#""20m""#, "Deadline of a step that names none."),
+        Key::new("env_file", Path, Derived("none"), r#""shared/server/.env""#,
+            "A file of `KEY=value` lines for the environment of every step, read when the step starts. Its values are hidden in logs. Relative to `path`."),
+        Key::new("env_files", PATHS, Value("[]"), r#"["shared/server/.env"]"#, "Several of them; a later one wins."),
+        Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
+            "Environment of every step. Nothing secret: that belongs in `env_files`."),
+        Key::new("instance_name", Text, Derived("none; the presets of DurHack's applications require it"), r#""durhack-staging""#,
+            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, STEPS]),
+        Key::new("sites", Tables(&SITE), Required, "",
+            "Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none.")
+            .of(&[NGINX_SITES]),
+        Key::new("systemd_unit_name", Text, Value(r#""durhack-deployer.service""#), r#""durhack-deployer.service""#,
+            "The unit that runs the deployer.").of(&[DEPLOYER]),
+        Key::new("uwsgi_config_path", Path, Derived("none"), r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
+            "The vassal file of the Python deployer; nothing of ours needs it.").of(&[DEPLOYER]),
+        Key::new("health", Tables(&HEALTH), Value("[]"), "",
+            "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each."),
+        Key::new("steps", Tables(&STEP), Value("[]"), "",
+            "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.")
+            .of(&[STEPS]),
+        Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases.").of(&[STEPS]),
+    ],
+};
+
+static SITE: Section = Section {
+    meaning: "One rule.",
+    keys: &[
+        Key::new(
+            "rule",
+            Choice(&["include", "exclude"]),
+            Required,
+            r#""include""#,
+            "What happens to the selected sites.",
+        ),
+        Key::new(
+            "select",
+            TEXTS,
+            Required,
+            r#"["durhack.com"]"#,
+            "Names of sites, or `*` for all. Nothing else is a pattern.",
+        ),
+    ],
+};
+
+static HEALTH: Section = Section {
+    meaning: "One check. It is made after the switch, until it succeeds or `attempts` are used up; then the run is undone.",
+    keys: &[
+        Key::new(
+            "http",
+            Text,
+            Derived("none"),
+            r#""http://localhost:3001/health""#,
+            "GET this URL; no redirect is followed.",
+        ),
+        Key::new(
+            "tcp",
+            Text,
+            Derived("none"),
+            r#""localhost:3001""#,
+            "A connection to this `host:port` must be accepted.",
+        ),
+        Key::new(
+            "command",
+            TEXTS,
+            Derived("none"),
+            r#"["pm2", "pid", "durhack-server"]"#,
+            "This program must exit with 0.",
+        ),
+        Key::new(
+            "shell",
+            Text,
+            Derived("none"),
+            r#""test -s current/index.html""#,
+            "This line for `/bin/sh -c` must exit with 0.",
+        ),
+        Key::new(
+            "status",
+            List(&Integer { min: 100, max: 599 }),
+            Value("[]"),
+            "[200, 204]",
+            "With `http`: any of these statuses; empty: 200 to 299.",
+        ),
+        Key::new("body", Text, Derived("none"), r#""OK""#, "With `http`: the body must contain this."),
+        Key::new("attempts", Integer { min: 1, max: 1000 }, Value("10"), "10", "How often, at most."),
+        Key::new("interval", Duration, Value(r#""1s""#), r#""2s""#, "Between two attempts."),
+        Key::new("timeout", Duration, Value(r#""5s""#), r#""10s""#, "Of one attempt."),
+    ],
+};
+
+const PHASE: Key = Key::new(
+    "phase",
+    Choice(&["fetch", "install", "build", "migrate", "switch", "verify", "clean"]),
+    Required,
+    r#""build""#,
+    "When it is run.",
+);
+
+const STEP_NAME: Key =
+    Key::new("name", Text, Derived("the program's name"), r#""bundle""#, "How the run shows it.");
+const STEP_RUN: Key = Key::new(
+    "run",
+    TEXTS,
+    Derived("none; exactly one of `run` and `shell`"),
+    r#"["make", "-j2"]"#,
+    "Program and arguments; no shell sees them.",
+);
+const STEP_SHELL: Key =
+    Key::new("shell", Text, Derived("none"), r#""make 2>&1 | tee build.log""#, "A line for `/bin/sh -c`.");
+const STEP_DIRECTORY: Key = Key::new(
+    "directory",
+    Path,
+    Derived("the release"),
+    r#""server""#,
+    "Where it runs, relative to the release.",
+);
+const STEP_ENVIRONMENT: Key =
+    Key::new("environment", Variables, Value("{}"), r#"{ CI = "true" }"#, "In addition to the deployment's.");
+const STEP_ENV_FILES: Key =
+    Key::new("env_files", PATHS, Value("[]"), r#"["shared/build.env"]"#, "In addition to the deployment's.");
+const STEP_TIMEOUT: Key =
+    Key::new("timeout", Duration, Derived("the deployment's `step_timeout`"), r#""5m""#, "Its deadline.");
+const STEP_RETRIES: Key =
+    Key::new("retries", Integer { min: 0, max: 100 }, Value("0"), "2", "Further attempts after a failure.");
+const STEP_UNDO: Key = Key::new(
+    "undo",
+    TEXTS,
+    Derived("none"),
+    r#"["make", "undo"]"#,
+    "Program and arguments that take it back when the run fails later.",
+);
+const STEP_UNDO_SHELL: Key =
+    Key::new("undo_shell", Text, Derived("none"), r#""make undo""#, "The same, as a line for `/bin/sh -c`.");
+
+static STEP: Section = Section {
+    meaning: "One command.",
+    keys: &[
+        PHASE,
+        STEP_NAME,
+        STEP_RUN,
+        STEP_SHELL,
+        STEP_DIRECTORY,
+        STEP_ENVIRONMENT,
+        STEP_ENV_FILES,
+        STEP_TIMEOUT,
+        STEP_RETRIES,
+        STEP_UNDO,
+        STEP_UNDO_SHELL,
+    ],
+};
+
+/// A command whose phase is said by the hook it stands in.
+pub static HOOK_STEP: Section = Section {
+    meaning: "One command.",
+    keys: &[
+        STEP_NAME,
+        STEP_RUN,
+        STEP_SHELL,
+        STEP_DIRECTORY,
+        STEP_ENVIRONMENT,
+        STEP_ENV_FILES,
+        STEP_TIMEOUT,
+        STEP_RETRIES,
+        STEP_UNDO,
+        STEP_UNDO_SHELL,
+    ],
+};
+
+const fn hook(name: &'static str, meaning: &'static str) -> Key {
+    Key::new(
+        name,
+        Commands(&HOOK_STEP),
+        Value("[]"),
+        r#"[["make", "notes"], { shell = "date > built", timeout = "10s" }]"#,
+        meaning,
+    )
+}
+
+static HOOKS: Section = Section {
+    meaning: "Commands before and after whole phases. Each is a shell line (`\"make notes\"`), an argv (`[\"make\", \"notes\"]`), or a list of argvs and of tables like those of `steps` without `phase`.",
+    keys: &[
+        hook("after_fetch", "After the commit has come to this machine."),
+        hook("before_install", "Before dependencies are installed."),
+        hook("after_install", "After that."),
+        hook("before_build", "Before the release is built."),
+        hook("after_build", "After that."),
+        hook("before_migrate", "Before databases are brought to the release's schema."),
+        hook("after_migrate", "After that."),
+        hook("before_switch", "Before the release becomes the live one."),
+        hook("after_switch", "After that."),
+        hook("before_verify", "Before the health checks."),
+        hook("after_verify", "After that."),
+        hook("before_clean", "Before what is no longer needed goes."),
+        hook("after_clean", "After that."),
+        hook("on_failure", "When a run fails, after everything has been undone."),
+    ],
+};

@@ -1,0 +1,250 @@
+//! One `[deployments.SLUG]`, and what deployments must not do to each other.
+
+use super::preset::Preset;
+use super::{preset, steps};
+use crate::config::diagnostics::Severity;
+use crate::config::reader::TableReader;
+use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS};
+use crate::config::values::{
+    absolute_path, argv, boolean, checked_text, choice, clone_url, duration, filled_text, glob,
+    host_and_port, http_url, inner_path, integer, list, name, path_in, shell_line, text,
+};
+use crate::config::{
+    Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule,
+};
+use crate::names::{RepositoryName, Slug};
+use indexmap::IndexMap;
+use std::path::{Path, PathBuf};
+
+/// All of them, in order; the caller takes out those with an error.
+pub fn deployments(root: &TableReader<'_>, state_directory: &Path) -> IndexMap<Slug, Deployment> {
+    let mut deployments = IndexMap::new();
+    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+    for (slug, table) in root.named("deployments") {
+        let table = match table {
+            Ok(table) => table.for_deployment(slug).checked(),
+            Err(node) => {
+                root.error_in_deployment(
+                    slug,
+                    node,
+                    format!("this must be a table, not {}", node.value.in_words()),
+                );
+                continue;
+            }
+        };
+        if let Some(deployment) = deployment(&table, slug) {
+            check_path(&table, &deployment.path, &taken, state_directory);
+            taken.push((slug, deployment.path.clone()));
+            deployments.insert(deployment.slug.clone(), deployment);
+        }
+    }
+    deployments
+}
+
+/// None where a name or the path is missing or wrong; everything else has been read and reported too.
+fn deployment(table: &TableReader<'_>, slug: &str) -> Option<Deployment> {
+    let repository: Option<RepositoryName> = table.value("repository", name);
+    let branch = table.value("branch", name);
+    let path = table.value("path", absolute_path);
+    let preset = repository.as_ref().and_then(preset::of).filter(|_| !table.is_written("recipe"));
+    let recipe = recipe(table, preset);
+    let clone_url = clone_url_of(table, repository.as_ref());
+    let slug = Slug::parse(slug).map_err(|error| {
+        table.error_at_header(error.to_string(), "write for example [deployments.durhack-api]");
+    });
+    let base = path.clone().unwrap_or_default();
+    let (shared_files, shared_dirs) = shared(table, preset);
+    Some(Deployment {
+        enabled: table.value("enabled", boolean).unwrap_or_default(),
+        layout: table
+            .value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)])),
+        queue: table
+            .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
+            .unwrap_or(Queue::Latest),
+        paths: table.value("paths", list(glob)).unwrap_or_default(),
+        paths_ignore: table.value("paths_ignore", list(glob)).unwrap_or_default(),
+        shared_files,
+        shared_dirs,
+        keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
+        submodules: table.value("submodules", boolean).unwrap_or_default(),
+        timeout: table.value("timeout", duration).unwrap_or_default(),
+        step_timeout: table.value("step_timeout", duration).unwrap_or_default(),
+        env_files: env_files(table, &base),
+        environment: steps::environment(table),
+        health: table.tables("health").iter().filter_map(health_check).collect(),
+        instance_name: instance_name(table, preset),
+        recipe: recipe_of(table, recipe, &base),
+        clone_url,
+        slug: slug.ok()?,
+        repository: repository?,
+        branch: branch?,
+        path: path?,
+    })
+}
+
+/// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
+fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
+    const RECIPES: [(&str, &str); 4] =
+        [(STEPS, STEPS), (NGINX_SITES, NGINX_SITES), (PNPM_PM2, PNPM_PM2), (DEPLOYER, DEPLOYER)];
+    let recipe = if table.is_written("recipe") {
+        table.value("recipe", choice(&RECIPES))?
+    } else if let Some(preset) = preset {
+        table.show_derived("recipe", preset.recipe, &origin_of(preset));
+        if let Some(note) = preset.note {
+            table.report_at_key("repository", Severity::Note, note, "name a `recipe` to be rid of this note");
+        }
+        preset.recipe
+    } else {
+        table.show_derived("recipe", STEPS, "default");
+        STEPS
+    };
+    table.refuse_keys_of_other_recipes(recipe);
+    Some(recipe)
+}
+
+fn origin_of(preset: &Preset) -> String {
+    format!("preset of {}", preset.repository)
+}
+
+fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, path: &Path) -> Recipe {
+    match recipe {
+        Some(NGINX_SITES) => {
+            Recipe::NginxSites(NginxSites { rules: table.tables("sites").iter().map(site_rule).collect() })
+        }
+        Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
+        Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
+            systemd_unit_name: table
+                .value("systemd_unit_name", |node| checked_text(node, unit_name))
+                .unwrap_or_default(),
+            uwsgi_config_path: table.value("uwsgi_config_path", absolute_path),
+        }),
+        // Also where the recipe is wrong: the steps may be as well.
+        _ => Recipe::Steps(steps::steps(table, path)),
+    }
+}
+
+/// It becomes an argument of `systemctl`: no option, no pattern, no path.
+fn unit_name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@' | b':');
+    match !text.starts_with(['-', '.']) && text.len() <= 255 && text.bytes().all(allowed) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is not the name of a systemd unit")),
+    }
+}
+
+fn site_rule(table: &TableReader<'_>) -> SiteRule {
+    SiteRule {
+        include: table.value("rule", choice(&[("include", true), ("exclude", false)])).unwrap_or_default(),
+        select: table.value("select", list(filled_text)).unwrap_or_default(),
+    }
+}
+
+fn instance_name(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<String> {
+    if preset.is_some_and(|preset| preset.requires_instance_name) && !table.is_written("instance_name") {
+        table.missing("instance_name");
+    }
+    table.value("instance_name", filled_text)
+}
+
+fn clone_url_of(table: &TableReader<'_>, repository: Option<&RepositoryName>) -> String {
+    if table.is_written("clone_url") {
+        return table.value("clone_url", clone_url).unwrap_or_default();
+    }
+    let url = repository.map(|repository| format!("https://github.com/{repository}.git")).unwrap_or_default();
+    table.show_derived("clone_url", url.as_str(), "default");
+    url
+}
+
+fn env_files(table: &TableReader<'_>, path: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = table.value("env_file", path_in(path)).into_iter().collect();
+    files.extend(table.value("env_files", list(path_in(path))).into_iter().flatten());
+    files
+}
+
+fn shared(table: &TableReader<'_>, preset: Option<&Preset>) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let read = |key: &str, of_preset: fn(&Preset) -> &'static [&'static str]| -> Vec<PathBuf> {
+        if table.is_written(key) {
+            return table.value(key, list(inner_path)).unwrap_or_default();
+        }
+        let paths = preset.map(of_preset).unwrap_or_default();
+        let origin = preset.filter(|_| !paths.is_empty()).map_or("default".to_owned(), origin_of);
+        table.show_derived(key, paths.to_vec(), &origin);
+        paths.iter().map(PathBuf::from).collect()
+    };
+    let files = read("shared_files", |preset| preset.shared_files);
+    let directories = read("shared_dirs", |preset| preset.shared_dirs);
+    let all: Vec<&PathBuf> = files.iter().chain(&directories).collect();
+    for (at, path) in all.iter().enumerate() {
+        if let Some(other) = all[..at].iter().find(|other| overlap(path, other)) {
+            let key = if at < files.len() { "shared_files" } else { "shared_dirs" };
+            let message = format!(
+                "`{}` and `{}` overlap: a link cannot lie in a link",
+                other.display(),
+                path.display()
+            );
+            table.error_at_value(key, message, "name only the outer one, once");
+        }
+    }
+    (files, directories)
+}
+
+fn overlap(one: &Path, other: &Path) -> bool {
+    one.starts_with(other) || other.starts_with(one)
+}
+
+fn check_path(table: &TableReader<'_>, path: &Path, taken: &[(&str, PathBuf)], state_directory: &Path) {
+    if path.parent().is_none() {
+        table.error_at_value(
+            "path",
+            "the root of the file system cannot be deployed to",
+            "name a directory below it",
+        );
+        return;
+    }
+    if path.starts_with(state_directory) {
+        let message = format!("this path lies in the state directory {}", state_directory.display());
+        table.error_at_value("path", message, "name a directory outside it");
+    }
+    for (other, other_path) in taken.iter().filter(|(_, other_path)| overlap(path, other_path)) {
+        let relation = if path == other_path { "is also the path of" } else { "overlaps the path of" };
+        let message = format!("this path {relation} deployment {other}");
+        table.error_at_value("path", message, "each deployment needs a directory of its own");
+    }
+}
+
+/// None where it does not have exactly one probe.
+fn health_check(table: &TableReader<'_>) -> Option<HealthCheck> {
+    let http = table.value("http", |node| checked_text(node, |text| http_url(text).map(|_| text.to_owned())));
+    let status = table.value("status", list(integer(100, 599))).unwrap_or_default();
+    let body = table.value("body", text);
+    let probes = [
+        http.map(|url| Probe::Http { url, status, body }),
+        table.value("tcp", host_and_port).map(Probe::Tcp),
+        table.value("command", argv).map(Probe::Command),
+        table.value("shell", shell_line).map(Probe::Command),
+    ];
+    let written = ["http", "tcp", "command", "shell"].iter().filter(|key| table.is_written(key)).count();
+    if written != 1 {
+        let message = format!(
+            "a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not {written}"
+        );
+        table.error_at_header(message, "write for example `http = \"http://localhost:3001/health\"`");
+    }
+    for key in ["status", "body"] {
+        if table.is_written(key) && !table.is_written("http") {
+            let help = format!("leave `{key}` out");
+            table.report_at_key(
+                key,
+                Severity::Error,
+                format!("`{key}` has a meaning only beside `http`"),
+                help,
+            );
+        }
+    }
+    Some(HealthCheck {
+        attempts: table.value("attempts", integer(1, 1000)).unwrap_or_default(),
+        interval: table.value("interval", duration).unwrap_or_default(),
+        timeout: table.value("timeout", duration).unwrap_or_default(),
+        probe: probes.into_iter().flatten().next()?,
+    })
+}

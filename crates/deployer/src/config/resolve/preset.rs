@@ -1,0 +1,96 @@
+//! What a deployment of one of DurHack's own repositories gets when it names no recipe.
+//!
+//! The original knew these six by their names; its configurations name nothing else. The files are those that
+//! must outlive a deploy of each package because they are not in its repository.
+
+use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS};
+use crate::names::RepositoryName;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Preset {
+    /// `owner/name`.
+    pub repository: &'static str,
+    /// As an operator would write it.
+    pub recipe: &'static str,
+    /// Files that outlive releases.
+    pub shared_files: &'static [&'static str],
+    /// Directories that do.
+    pub shared_dirs: &'static [&'static str],
+    /// Whether the original required `instance_name`.
+    pub requires_instance_name: bool,
+    /// What an operator should know.
+    pub note: Option<&'static str>,
+}
+
+/// The repository's preset, if it has one. GitHub does not distinguish case in names.
+pub fn of(repository: &RepositoryName) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.repository.eq_ignore_ascii_case(repository.as_str()))
+}
+
+static PRESETS: [Preset; 6] = [
+    Preset {
+        repository: "ducompsoc/durhack-nginx",
+        recipe: NGINX_SITES,
+        shared_files: &[],
+        shared_dirs: &["local-live"],
+        requires_instance_name: false,
+        note: None,
+    },
+    Preset {
+        repository: "ducompsoc/durhack",
+        recipe: PNPM_PM2,
+        shared_files: &["server/.env", "server/config/local.ts", "server/config/local-production.ts"],
+        shared_dirs: &[],
+        requires_instance_name: true,
+        note: None,
+    },
+    Preset {
+        repository: "ducompsoc/durhack-guilds",
+        recipe: PNPM_PM2,
+        shared_files: &["server/.env", "server/config/local.ts", "server/config/local-production.ts"],
+        shared_dirs: &["server/keys"],
+        requires_instance_name: true,
+        note: None,
+    },
+    Preset {
+        repository: "ducompsoc/durhack-live",
+        recipe: PNPM_PM2,
+        shared_files: &[".env", "server/.env", "server/config/local.ts", "server/config/local-production.ts"],
+        // The whole directory: the server replaces `cache.json`, and would replace a link in its place.
+        shared_dirs: &["server/keys", "server/state"],
+        requires_instance_name: true,
+        note: None,
+    },
+    Preset {
+        repository: "ducompsoc/durhack-jury",
+        recipe: STEPS,
+        shared_files: &["server/.env", "client/.env"],
+        shared_dirs: &[],
+        requires_instance_name: true,
+        note: Some(
+            "there is no recipe of its own for this repository yet: it is deployed with recipe \"steps\", and builds only what `steps` says",
+        ),
+    },
+    Preset {
+        repository: "ducompsoc/durhack-deployer",
+        recipe: DEPLOYER,
+        shared_files: &[".env", "config/local.toml"],
+        shared_dirs: &["queues", "var"],
+        requires_instance_name: false,
+        note: None,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_found_whatever_the_case() {
+        let recipe = |name: &str| of(&RepositoryName::parse(name).unwrap()).map(|preset| preset.recipe);
+        assert_eq!(recipe("ducompsoc/durhack"), Some(PNPM_PM2));
+        assert_eq!(recipe("DUCompSoc/DurHack-Nginx"), Some(NGINX_SITES));
+        assert_eq!(recipe("somebody/durhack"), None);
+    }
+}

@@ -1,0 +1,266 @@
+//! Where secrets come from, and which are refused.
+//!
+//! From the environment, a file, a systemd credential or the configuration itself; the first of these that
+//! exists is used. Nothing in here says what a secret is, only where it stood and why it will not do.
+
+use super::Facts;
+use crate::config::Config;
+use crate::config::diagnostics::{Problem, Severity};
+use crate::config::raw::{Node, Value, holds_password};
+use crate::config::reader::{HIDDEN, Parsed, Reading, TableReader, Wrong};
+use crate::config::values::{filled_text, list, path_in};
+use crate::secret::Secret;
+use std::path::Path;
+
+/// The webhook secret in the environment.
+pub const WEBHOOK_SECRET_VARIABLE: &str = "DEPLOYER_WEBHOOK_SECRET";
+/// Where systemd puts credentials.
+pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+
+/// Shorter ones can be guessed by trying; GitHub's signatures give an attacker something to try against.
+const SECRET_BYTES_MIN: usize = 16;
+
+const HOW_TO_MAKE_ONE: &str = "make one with `openssl rand -hex 32`";
+
+/// Secrets that everybody knows: of the original's default.toml, of GitHub's documentation, of our examples.
+const KNOWN_SECRETS: [&str; 5] = [
+    "not-a-real-secret-token",
+    "It's a Secret to Everybody",
+    "what openssl rand -hex 32 printed",
+    "the secret that is being replaced",
+    "development-only-secret",
+];
+
+/// A file that holds a secret.
+#[derive(Clone)]
+pub struct SecretFile {
+    /// Its content.
+    pub text: String,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// What is wrong with a secret's text: message and help.
+type Refusal = (&'static str, &'static str);
+
+fn webhook_secret(text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
+    if text.trim().is_empty() {
+        return Err(("a secret must not be empty", HOW_TO_MAKE_ONE));
+    }
+    if !facts.is_development() && is_known(text) {
+        return Err(("this secret is known to everybody", HOW_TO_MAKE_ONE));
+    }
+    if !facts.is_development() && text.len() < SECRET_BYTES_MIN {
+        return Err(("this secret is too short: at least 16 bytes", HOW_TO_MAKE_ONE));
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+fn is_known(text: &str) -> bool {
+    KNOWN_SECRETS.iter().any(|known| known.eq_ignore_ascii_case(text.trim()))
+}
+
+fn token(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
+    match text.trim() {
+        "" => Err(("a token must not be empty", "leave it out where nothing is to be reported")),
+        text if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Secret::new(text.to_owned())),
+        _ => Err(("a token has only visible ASCII characters", "copy it again")),
+    }
+}
+
+type Check = fn(&str, &Facts<'_>) -> Result<Secret, Refusal>;
+
+/// A secret in the configuration itself.
+fn written<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+    move |node| {
+        let Value::Text(text) = &node.value else { return Wrong::kind(node, "a text in quotes") };
+        check(text, facts).or_else(|(message, help)| Wrong::with_help(node, message, help))
+    }
+}
+
+/// A secret in a file that the configuration names.
+fn of_file<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+    move |node| {
+        let path = path_in(facts.environment.working_directory())(node)?;
+        let file = match (facts.read_secret_file)(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                return Wrong::with_help(node, error, "the file must hold the secret and nothing else");
+            }
+        };
+        if file.mode & 0o077 != 0 {
+            let message =
+                format!("others than its owner have access to this file (mode {:03o})", file.mode & 0o777);
+            return Wrong::with_help(node, message, format!("run `chmod 600 {}`", path.display()));
+        }
+        check(without_newline(&file.text), facts).or_else(|(message, help)| {
+            Wrong::with_help(node, format!("in the file {}: {message}", path.display()), help)
+        })
+    }
+}
+
+/// An editor, `echo` and `openssl` all end a file with a line break.
+fn without_newline(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// One secret, and the places it may come from, in this order.
+struct Places {
+    variables: &'static [&'static str],
+    file_key: &'static str,
+    credential: &'static str,
+    key: &'static str,
+    check: Check,
+}
+
+/// From the first of the places that has one.
+fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
+    for variable in places.variables {
+        if let Some(text) = facts.environment.get(variable) {
+            return outside(table, places, text, &format!("environment {variable}"), facts, reading);
+        }
+    }
+    if table.is_written(places.file_key) {
+        return table.value(places.file_key, of_file(places.check, facts));
+    }
+    if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
+        // The directory is the unit's alone, whatever the file's mode.
+        if let Ok(file) = (facts.read_secret_file)(&Path::new(directory).join(places.credential)) {
+            let origin = format!("credential {}", places.credential);
+            return outside(table, places, without_newline(&file.text), &origin, facts, reading);
+        }
+    }
+    if table.is_written(places.key) {
+        warn_if_readable(table, places.key, facts);
+        return table.value(places.key, written(places.check, facts));
+    }
+    None
+}
+
+fn outside(
+    table: &TableReader<'_>,
+    places: &Places,
+    text: &str,
+    origin: &str,
+    facts: &Facts<'_>,
+    reading: &Reading,
+) -> Option<Secret> {
+    table.show_derived(places.key, HIDDEN, origin);
+    match (places.check)(text, facts) {
+        Ok(secret) => Some(secret),
+        Err((message, help)) => {
+            let problem = Problem::error(format!("{origin}: {message}")).help(help);
+            reading.report(Problem { key: Some(table.path(places.key)), ..problem });
+            None
+        }
+    }
+}
+
+/// Those that sign for every repository without secrets of its own.
+pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Vec<Secret> {
+    let places = Places {
+        variables: &[WEBHOOK_SECRET_VARIABLE],
+        file_key: "webhook_secret_token_file",
+        credential: "webhook-secret",
+        key: "webhook_secret_token",
+        check: webhook_secret,
+    };
+    warn_if_readable(root, "webhook_secrets", facts);
+    let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
+    let of_files =
+        root.value("webhook_secret_files", list(of_file(webhook_secret, facts))).unwrap_or_default();
+    let mut secrets: Vec<Secret> = first(root, &places, facts, reading).into_iter().collect();
+    secrets.extend(further);
+    secrets.extend(of_files);
+    secrets
+}
+
+/// The token for GitHub's API.
+pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
+    let places = Places {
+        variables: &["GITHUB_TOKEN", "GH_TOKEN"],
+        file_key: "token_file",
+        credential: "github-token",
+        key: "token",
+        check: token,
+    };
+    first(table, &places, facts, reading)
+}
+
+/// A repository's own.
+pub fn of_repository(table: &TableReader<'_>, facts: &Facts<'_>) -> Vec<Secret> {
+    warn_if_readable(table, "webhook_secret_token", facts);
+    warn_if_readable(table, "webhook_secret_tokens", facts);
+    let mut secrets = Vec::new();
+    secrets.extend(table.value("webhook_secret_file", of_file(webhook_secret, facts)));
+    secrets.extend(table.value("webhook_secret_token", written(webhook_secret, facts)));
+    secrets.extend(
+        table.value("webhook_secret_files", list(of_file(webhook_secret, facts))).into_iter().flatten(),
+    );
+    secrets.extend(
+        table.value("webhook_secret_tokens", list(written(webhook_secret, facts))).into_iter().flatten(),
+    );
+    if secrets.is_empty() {
+        let help = "write `webhook_secret_file`, or leave the table out";
+        table.error_at_header("this repository's table has no usable secret", help);
+    }
+    secrets
+}
+
+/// A secret in a file that every user of the machine may read is not one.
+pub fn warn_if_readable(table: &TableReader<'_>, name: &str, facts: &Facts<'_>) {
+    let Some(node) = table.node(name) else { return };
+    let readable = node.position.as_ref().is_some_and(|position| position.source.world_readable);
+    let is_secret = match filled_text(node) {
+        Ok(text) if name == "database_url" => holds_password(&text),
+        Ok(text) => !is_known(&text),
+        Err(_) => matches!(&node.value, Value::List(nodes) if !nodes.is_empty()),
+    };
+    if readable && is_secret && !facts.is_development() {
+        let message = "every user of this machine can read this secret";
+        table.report_at_key(
+            name,
+            Severity::Warning,
+            message,
+            "`chmod 600` this file, or keep the secret in a file of its own",
+        );
+    }
+}
+
+/// Every enabled deployment's repository must have somebody who can sign for it.
+pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config) {
+    let intake = &config.intake;
+    let names_a_secret =
+        ["webhook_secret_token", "webhook_secret_token_file", "webhook_secrets", "webhook_secret_files"]
+            .iter()
+            .any(|key| root.is_written(key));
+    if !intake.secrets.is_empty() {
+        return;
+    }
+    if intake.repository_secrets.is_empty() && !names_a_secret {
+        let help = format!(
+            "put one into a file (`openssl rand -hex 32 > FILE; chmod 600 FILE`) and write `webhook_secret_token_file = \"FILE\"`, or set {WEBHOOK_SECRET_VARIABLE}"
+        );
+        root.report_at_key(
+            "webhook_secret_token",
+            Severity::Error,
+            "there is no webhook secret, so nobody could sign",
+            help,
+        );
+        return;
+    }
+    for (slug, table) in root.named("deployments") {
+        let deployment = config.deployments.iter().find(|(known, _)| known.as_str() == slug);
+        if let (Ok(table), Some((_, deployment))) = (table, deployment)
+            && deployment.enabled
+            && !intake.repository_secrets.contains_key(&deployment.repository)
+        {
+            let help =
+                format!("write `webhook_secret_file` into [repositories.\"{}\"]", deployment.repository);
+            let message =
+                format!("nobody could sign for {}: there is no webhook secret", deployment.repository);
+            table.for_deployment(slug).error_at_value("repository", message, help);
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! What a single value must look like: from a node of the tree to a type, with what is wrong where it is not.
+//!
+//! Pure, and without knowledge of where the value stands.
+
+use super::raw::{Node, Value, holds_password};
+use super::reader::{Parsed, Wrong};
+use super::{CommandLine, SourceNetworks};
+use crate::config::environment::is_variable_name;
+use crate::names::InvalidName;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+/// Any text that a program or a file system can be given.
+pub fn text(node: &Node) -> Parsed<String> {
+    match &node.value {
+        Value::Text(text) if text.contains('\0') => Wrong::value(node, "a text cannot hold a NUL byte"),
+        Value::Text(text) => Ok(text.clone()),
+        _ => Wrong::kind(node, "a text in quotes"),
+    }
+}
+
+/// A text that is not empty.
+pub fn filled_text(node: &Node) -> Parsed<String> {
+    match text(node)? {
+        text if text.trim().is_empty() => Wrong::value(node, "this must not be empty"),
+        text => Ok(text),
+    }
+}
+
+/// A text with a further rule; what is wrong is quoted to the operator.
+pub fn checked_text<T>(node: &Node, check: impl Fn(&str) -> Result<T, String>) -> Parsed<T> {
+    let text = filled_text(node)?;
+    check(&text).or_else(|wrong| Wrong::value(node, wrong))
+}
+
+/// A name of ours.
+pub fn name<T: std::str::FromStr<Err = InvalidName>>(node: &Node) -> Parsed<T> {
+    checked_text(node, |text| text.parse().map_err(|error: InvalidName| error.to_string()))
+}
+
+/// `true` or `false`.
+pub fn boolean(node: &Node) -> Parsed<bool> {
+    match node.value {
+        Value::Boolean(boolean) => Ok(boolean),
+        _ => Wrong::kind(node, "true or false, without quotes"),
+    }
+}
+
+/// A whole number in this range.
+pub fn integer<T: TryFrom<i64>>(min: i64, max: i64) -> impl Fn(&Node) -> Parsed<T> {
+    move |node| {
+        let Value::Integer(number) = node.value else {
+            return Wrong::kind(node, "an integer, without quotes");
+        };
+        let in_range = Some(number).filter(|number| (min..=max).contains(number));
+        in_range.and_then(|number| T::try_from(number).ok()).map_or_else(
+            || Wrong::value(node, format!("{number} is not possible here: it must be {min} to {max}")),
+            Ok,
+        )
+    }
+}
+
+/// One of these words; what the function knows no word for is refused.
+pub fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
+    move |node| {
+        let found = text(node)?;
+        let known = words.iter().find(|(word, _)| *word == found);
+        known.map(|(_, value)| *value).map_or_else(
+            || {
+                let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+                Wrong::with_help(
+                    node,
+                    format!("{found:?} is not possible here"),
+                    format!("write {}", words.join(" or ")),
+                )
+            },
+            Ok,
+        )
+    }
+}
+
+/// A list; all that is wrong in it, not only the first.
+pub fn list<T>(element: impl Fn(&Node) -> Parsed<T>) -> impl Fn(&Node) -> Parsed<Vec<T>> {
+    move |node| {
+        let Value::List(nodes) = &node.value else { return Wrong::kind(node, "a list in [ ]") };
+        let mut values = Vec::new();
+        let mut wrongs = Vec::new();
+        for node in nodes {
+            match element(node) {
+                Ok(value) => values.push(value),
+                Err(wrong) => wrongs.extend(wrong),
+            }
+        }
+        if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
+    }
+}
+
+/// `"1h 30m"`, or an integer of seconds; more than nothing, at most ten years.
+pub fn duration(node: &Node) -> Parsed<Duration> {
+    let help = "write for example \"30s\", \"5m\", \"1h 30m\", \"250ms\", or seconds as an integer";
+    let duration = match &node.value {
+        Value::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+        Value::Text(text) => parse_duration(text),
+        _ => return Wrong::kind(node, "a duration"),
+    };
+    match duration {
+        Some(duration) if !duration.is_zero() && duration <= DURATION_MAX => Ok(duration),
+        Some(_) => Wrong::with_help(node, "a duration must be more than 0 and at most 520w", help),
+        None => Wrong::with_help(node, "this is not a duration", help),
+    }
+}
+
+/// Ten years, so that a deadline can always be computed.
+const DURATION_MAX: Duration = Duration::from_secs(520 * 7 * 24 * 3600);
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let (number, after) = leading_integer(rest)?;
+        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let milliseconds: u64 = match &after[..unit_end] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" | "min" => 60 * 1000,
+            "h" => 3600 * 1000,
+            "d" => 24 * 3600 * 1000,
+            "w" => 7 * 24 * 3600 * 1000,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
+        rest = after[unit_end..].trim_start();
+    }
+    Some(total)
+}
+
+/// `"256MiB"`, or an integer of bytes; more than nothing.
+pub fn size(node: &Node) -> Parsed<u64> {
+    let bytes = match &node.value {
+        Value::Integer(bytes) => u64::try_from(*bytes).ok(),
+        Value::Text(text) => parse_size(text),
+        _ => return Wrong::kind(node, "a size"),
+    };
+    match bytes {
+        Some(0) => Wrong::value(node, "a size must be more than 0"),
+        Some(bytes) => Ok(bytes),
+        None => Wrong::with_help(
+            node,
+            "this is not a size",
+            "write for example \"256MiB\", \"1GB\", or bytes as an integer; KiB, MiB, GiB, TiB count by 1024, kB, MB, GB, TB by 1000",
+        ),
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = leading_integer(text.trim())?;
+    let bytes: u64 = match unit.trim() {
+        "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1000 * 1000,
+        "GB" => 1000 * 1000 * 1000,
+        "TB" => 1000 * 1000 * 1000 * 1000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(bytes)
+}
+
+fn leading_integer(text: &str) -> Option<(u64, &str)> {
+    let (digits, rest) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    Some((digits.parse().ok()?, rest))
+}
+
+/// A path without `~` and `..`; `.` and doubled slashes are removed.
+fn plain_path(node: &Node) -> Parsed<PathBuf> {
+    let text = filled_text(node)?;
+    if text.starts_with('~') {
+        return Wrong::with_help(node, "`~` has no meaning here", "write the home directory out");
+    }
+    let path = Path::new(&text);
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Wrong::with_help(node, "a path may not contain `..`", "write where it really leads");
+    }
+    Ok(path.components().filter(|part| *part != Component::CurDir).collect())
+}
+
+/// An absolute path.
+pub fn absolute_path(node: &Node) -> Parsed<PathBuf> {
+    match plain_path(node)? {
+        path if path.is_absolute() => Ok(path),
+        _ => Wrong::with_help(node, "this path must be absolute", "write it from / on"),
+    }
+}
+
+/// A path below something else.
+pub fn inner_path(node: &Node) -> Parsed<PathBuf> {
+    match plain_path(node)? {
+        path if path.is_absolute() => Wrong::value(node, "this path must be relative"),
+        path if path.as_os_str().is_empty() => Wrong::value(node, "this path must name something"),
+        path => Ok(path),
+    }
+}
+
+/// A path that is relative to this directory, unless it is absolute.
+pub fn path_in(directory: &Path) -> impl Fn(&Node) -> Parsed<PathBuf> + '_ {
+    move |node| Ok(directory.join(plain_path(node)?))
+}
+
+/// Program and arguments.
+pub fn argv(node: &Node) -> Parsed<CommandLine> {
+    let words = list(text)(node)?;
+    match words.first() {
+        None => Wrong::value(node, "a command needs a program"),
+        Some(program) if program.trim().is_empty() => {
+            Wrong::value(node, "the program of a command must not be empty")
+        }
+        Some(_) => Ok(CommandLine::Argv(words)),
+    }
+}
+
+/// A line for the shell.
+pub fn shell_line(node: &Node) -> Parsed<CommandLine> {
+    filled_text(node).map(CommandLine::Shell)
+}
+
+/// Names and values of environment variables.
+pub fn variables(node: &Node) -> Parsed<BTreeMap<String, String>> {
+    let Value::Table(table) = &node.value else { return Wrong::kind(node, "a table") };
+    let mut variables = BTreeMap::new();
+    let mut wrongs = Vec::new();
+    for (name, entry) in &table.entries {
+        let value = if is_variable_name(name) {
+            text(&entry.node)
+        } else {
+            Wrong::value(&entry.node, format!("{name:?} is not a name of an environment variable"))
+        };
+        match value {
+            Ok(value) => drop(variables.insert(name.clone(), value)),
+            Err(wrong) => wrongs.extend(wrong),
+        }
+    }
+    if wrongs.is_empty() { Ok(variables) } else { Err(wrongs) }
+}
+
+/// A network, or an address as a network of one.
+pub fn network(node: &Node) -> Parsed<IpNet> {
+    checked_text(node, |text| {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| format!("{text:?} is not a network such as 192.0.2.0/24 or 2001:db8::/32"))
+    })
+}
+
+/// From where webhooks may come.
+pub fn source_networks(node: &Node) -> Parsed<SourceNetworks> {
+    match &node.value {
+        Value::Text(word) if word == "any" => Ok(SourceNetworks::Any),
+        Value::Text(word) if word == "github" => Ok(SourceNetworks::GitHub),
+        Value::List(networks) if networks.is_empty() => Wrong::with_help(
+            node,
+            "no webhook could ever come from nowhere",
+            "write \"any\", \"github\" or networks",
+        ),
+        Value::List(_) => list(network)(node).map(SourceNetworks::List),
+        _ => Wrong::value(node, "this must be \"any\", \"github\" or a list of networks"),
+    }
+}
+
+/// A base URL: `http` or `https`, a host, perhaps a port and a path; without the slash at the end.
+pub fn base_url(node: &Node) -> Parsed<String> {
+    checked_text(node, |text| {
+        let uri = http_url(text)?;
+        match uri.query() {
+            Some(_) => Err("this URL must end before the `?`".into()),
+            None => Ok(text.trim_end_matches('/').to_owned()),
+        }
+    })
+}
+
+/// An `http://` or `https://` URL without user and password.
+pub fn http_url(text: &str) -> Result<http::Uri, String> {
+    let uri: http::Uri = text.parse().map_err(|_| "this is not a URL".to_owned())?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
+            Err("a URL may hold no user and no password here".into())
+        }
+        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(uri),
+        _ => Err("this URL must begin with http:// or https:// and a host".into()),
+    }
+}
+
+/// Whether only this machine can answer for a host.
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// `host:port`.
+pub fn host_and_port(node: &Node) -> Parsed<String> {
+    checked_text(node, |text| {
+        let valid = text.parse::<http::uri::Authority>().is_ok_and(|authority| {
+            !text.contains('@')
+                && !authority.host().is_empty()
+                && authority.port_u16().is_some_and(|port| port > 0)
+        });
+        if valid { Ok(text.to_owned()) } else { Err(format!("{text:?} is not host:port")) }
+    })
+}
+
+/// Where git may fetch from. Everything that git would take for an option or hand to a shell is refused.
+pub fn clone_url(node: &Node) -> Parsed<String> {
+    let help = "write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path";
+    let text = filled_text(node)?;
+    let refused = |message: &str| Wrong::with_help(node, message, help);
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) || text.contains("::") {
+        return refused("this is not a URL that git can fetch from safely");
+    }
+    if holds_password(&text) {
+        return Wrong::with_help(
+            node,
+            "a password or token may not stand in `clone_url`: every process of the machine could read it",
+            "use a deploy key with an ssh URL, or git's credential store",
+        );
+    }
+    let is_safe_host = |host: &str| !host.is_empty() && !host.starts_with('-') && !host.contains("@-");
+    let is_usable = match text.split_once("://") {
+        Some(("https", rest)) => is_safe_host(rest) && http_url(&text).is_ok(),
+        Some(("ssh", rest)) => is_safe_host(rest.split('/').next().unwrap_or_default()) && rest.contains('/'),
+        Some(("file", rest)) => rest.starts_with('/'),
+        // Unencrypted: whoever stands between could put any code in.
+        Some(("http", _)) => http_url(&text).is_ok_and(|uri| uri.host().is_some_and(is_loopback)),
+        Some(_) => false,
+        None if text.starts_with('/') => true,
+        None => text.split_once(':').is_some_and(|(host, path)| {
+            is_safe_host(host)
+                && host.contains('@')
+                && !path.is_empty()
+                && !path.starts_with('-')
+                && !host.contains('/')
+        }),
+    };
+    if is_usable { Ok(text) } else { refused("this is not a URL that git can fetch from safely") }
+}
+
+/// A pattern of paths.
+pub fn glob(node: &Node) -> Parsed<String> {
+    checked_text(node, |pattern| {
+        if pattern.starts_with('!') {
+            return Err("a pattern cannot be negated: use `paths_ignore`".into());
+        }
+        if pattern.starts_with('/') {
+            return Err("paths are relative to the repository: leave the first / out".into());
+        }
+        match globset::Glob::new(pattern) {
+            Ok(_) => Ok(pattern.to_owned()),
+            Err(error) => Err(format!("this is not a pattern: {}", error.kind())),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(value: Value) -> Node {
+        Node { value, position: None }
+    }
+
+    fn of_text(text: &str) -> Node {
+        node(Value::Text(text.into()))
+    }
+
+    #[test]
+    fn durations() {
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h 30m", 5_400_000),
+            ("250ms", 250),
+            ("1d12h", 129_600_000),
+            ("2w", 1_209_600_000),
+        ] {
+            assert_eq!(duration(&of_text(text)).unwrap(), Duration::from_millis(milliseconds), "{text}");
+        }
+        assert_eq!(duration(&node(Value::Integer(90))).unwrap(), Duration::from_secs(90));
+        for bad in [
+            "",
+            "30",
+            "s",
+            "0s",
+            "1.5h",
+            "-1s",
+            "5 m x",
+            "5y",
+            "99999999999999999999s",
+            "18446744073709551615w",
+        ] {
+            assert!(duration(&of_text(bad)).is_err(), "{bad}");
+        }
+        assert!(
+            duration(&node(Value::Integer(-1))).is_err()
+                && duration(&node(Value::Integer(i64::MAX))).is_err()
+        );
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("256MiB", 256 << 20), ("1GB", 1_000_000_000), ("5 kB", 5000), ("1B", 1)] {
+            assert_eq!(size(&of_text(text)).unwrap(), bytes, "{text}");
+        }
+        assert_eq!(size(&node(Value::Integer(1024))).unwrap(), 1024);
+        for bad in ["", "256", "MiB", "0B", "1.5GB", "99999999TiB", "1XB"] {
+            assert!(size(&of_text(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn where_git_may_fetch_from() {
+        for good in [
+            "https://github.com/a/b.git",
+            "ssh://git@github.com/a/b",
+            "git@github.com:a/b.git",
+            "file:///srv/git/a",
+            "/srv/git/a",
+            "http://127.0.0.1:8080/a.git",
+            "http://[::1]/a",
+            "ssh://git@host:2222/a",
+        ] {
+            assert!(clone_url(&of_text(good)).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "--upload-pack=x",
+            "-oProxyCommand=x",
+            "ext::sh -c id",
+            "ext::id",
+            "https://me:pw@github.com/a/b",
+            "https://ghp_0123456789abcdef0123@github.com/a",
+            "http://github.com/a/b",
+            "ssh://-oProxyCommand=x/a",
+            "ssh://git@-oProxyCommand=x/a",
+            "-x@host:a",
+            "git@-x:a",
+            "git@host:-x",
+            "host:path",
+            "relative/path",
+            "file://host/x",
+            "https://",
+            "https:///a",
+            "a b",
+            "https://x/\n",
+        ] {
+            assert!(clone_url(&of_text(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths() {
+        assert_eq!(absolute_path(&of_text("/a//b/./c/")).unwrap(), Path::new("/a/b/c"));
+        assert_eq!(inner_path(&of_text("./a/b")).unwrap(), Path::new("a/b"));
+        assert_eq!(path_in(Path::new("/w"))(&of_text("./var")).unwrap(), Path::new("/w/var"));
+        for bad in ["", "a", "~/a", "/a/../b", "/a\0"] {
+            assert!(absolute_path(&of_text(bad)).is_err(), "{bad}");
+        }
+        for bad in ["", ".", "/a", "../a", "a/../b", "~"] {
+            assert!(inner_path(&of_text(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn urls_networks_and_patterns() {
+        assert_eq!(base_url(&of_text("https://deploy.durhack.com/")).unwrap(), "https://deploy.durhack.com");
+        for bad in ["deploy.durhack.com", "ftp://x", "https://", "https://a@b", "https://x?y", "https://x y"]
+        {
+            assert!(base_url(&of_text(bad)).is_err(), "{bad}");
+        }
+        for good in ["localhost:3001", "[::1]:80", "127.0.0.1:1"] {
+            assert!(host_and_port(&of_text(good)).is_ok(), "{good}");
+        }
+        for bad in ["localhost", ":80", "x:0", "x:99999", "a@b:1", "x:y"] {
+            assert!(host_and_port(&of_text(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(network(&of_text("::1")).unwrap(), "::1/128".parse::<IpNet>().unwrap());
+        assert!(network(&of_text("192.0.2.0/33")).is_err());
+        assert!(glob(&of_text("server/**")).is_ok());
+        for bad in ["", "!a", "/a", "a[", "{a"] {
+            assert!(glob(&of_text(bad)).is_err(), "{bad}");
+        }
+    }
+}
