@@ -1,6 +1,7 @@
 //! Reading a run's log, also while it grows.
 //!
-//! The file is asked again every [`POLL_INTERVAL`]; nobody is told by the writer, since a follower may be another process.
+//! The file is asked again every [`POLL_INTERVAL`]; nobody is told by the writer, since a follower may be another
+//! process.
 
 use super::{LINE_BYTES_MAX, LogLine, path_of};
 use std::io::{self, SeekFrom};

@@ -110,9 +110,10 @@ fn skip_escape(chars: &mut Peekable<Chars<'_>>) {
     }
 }
 
-/// Characters that make text look like other text: they reorder what follows (Unicode Standard Annex 9), or break lines.
+/// Characters that make text look like other text: they reorder what follows (Unicode Standard Annex 9) or break
+/// the line.
 fn reorders(char: char) -> bool {
-    matches!(char, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    matches!(char, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub struct RunLogWriter {
 }
 
 impl RunLogWriter {
-    /// Opens a run's log, or goes on with the one that is there (after a crash), in `directory`, which is created if need be.
+    /// Opens a run's log, or goes on with the one that is there (after a crash). The directory is created if need be.
     pub fn open(directory: &Path, run_id: &str) -> Self {
         Self::open_limited(directory, run_id, RUN_LOG_BYTES_MAX)
     }
@@ -113,7 +113,7 @@ impl RunLogWriter {
         self.buffer.clear();
         self.is_torn = written.is_err();
         if let Err(error) = written {
-            // How much of it was written only the file knows; it is asked so that a full disk does not use up the limit.
+            // How much of it was written only the file knows. What was lost must not count towards the limit.
             self.bytes = file.metadata().map_or(self.bytes, |metadata| metadata.len());
             self.error.get_or_insert(error);
         }

@@ -1,5 +1,6 @@
 //! A database that is gone, full, read-only or damaged: the error says which, and the same store goes on when it is back.
 
+use super::super::pools::within;
 use super::*;
 use std::path::Path;
 
@@ -23,7 +24,7 @@ async fn postgresql_stops_and_comes_back() {
     assert_eq!(store.meta("seen").await.unwrap().as_deref(), Some("1"));
     assert_eq!(store.record_delivery(&a_delivery("d1", "1"), &[]).await.unwrap(), Recorded::New);
 
-    // Too many connections, a missing database: an operator can mend both while we run.
+    // A missing database: an operator can mend that while we run.
     assert_unavailable(Store::open(&server.url("nothing")).unwrap().meta("seen").await);
 }
 
@@ -39,6 +40,42 @@ async fn a_transaction_that_breaks_off_leaves_nothing() {
     assert_unavailable(transaction.commit().await.map_err(StoreError::from));
     server.start_again();
     assert_eq!(store.meta("half").await.unwrap(), None);
+}
+
+/// Calls that were given up while the server did not answer must not use up the connections.
+#[tokio::test]
+async fn a_server_that_does_not_answer_costs_no_connections() {
+    let Some(server) = Postgres::start() else { return };
+    let store = Store::open(&server.create_database("mute")).unwrap();
+    store.migrate(0).await.unwrap();
+    let other = Store::open(&server.url("mute")).unwrap();
+    let Pools::Postgres(pool) = &other.pools else { unreachable!("it is PostgreSQL") };
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE meta IN ACCESS EXCLUSIVE MODE").execute(&mut *holder).await.unwrap();
+    for _ in 0..20 {
+        let moment = std::time::Duration::from_millis(50);
+        assert_unavailable(within(moment, store.set_meta("given", "up")).await);
+    }
+    let answered = async {
+        while let Err(error) = store.last_run("api").await {
+            assert!(error.may_be_retried(), "{error:?}");
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), answered)
+        .await
+        .expect("a connection is free again");
+    holder.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_word_that_we_cannot_read_is_a_defect() {
+    let (_directory, store) = sqlite_store().await;
+    store.create_run(&a_run("r", "api", "1")).await.unwrap();
+    let Pools::Sqlite { writer, .. } = &store.pools else { unreachable!("it is SQLite") };
+    sqlx::raw_sql("UPDATE runs SET state = 'nonsense'").execute(writer).await.unwrap();
+    let error = store.run("r").await.unwrap_err();
+    assert!(matches!(error, StoreError::Defect(_)), "{error:?}");
+    assert!(!error.may_be_retried());
 }
 
 #[tokio::test]

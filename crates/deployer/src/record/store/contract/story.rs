@@ -330,5 +330,6 @@ async fn forgetting(store: &Store) {
 }
 
 fn assert_not_recorded<T: std::fmt::Debug>(result: Result<T, StoreError>) {
-    assert!(matches!(result, Err(StoreError::NotRecorded { .. })), "{result:?}");
+    let error = result.expect_err("there is nothing of that name");
+    assert!(matches!(error, StoreError::NotRecorded { .. }), "{error:?}");
 }
