@@ -4,7 +4,7 @@
 //! never edited (sqlx refuses to go on if it was). What the deployer before ours remembered, the ids in
 //! its table `event`, is taken over with each migration; the table itself is left alone.
 
-use super::pools::Pools;
+use super::pools::{Pools, reading, within};
 use super::{Store, StoreError, VerdictCode};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::Serialize;
@@ -41,7 +41,7 @@ impl Store {
     /// creates the database file (readable by its owner only) and its directory where they do not exist.
     pub async fn migrate(&self, now_ms: i64) -> Result<(), StoreError> {
         self.create_file()?;
-        in_time(async {
+        within(MIGRATION_DEADLINE, async {
             match &self.pools {
                 Pools::Sqlite { writer, .. } => {
                     // All in one transaction, since sqlx does not keep two processes from migrating SQLite at once.
@@ -101,7 +101,7 @@ impl Store {
         let applied = self.applied_versions().await?;
         let kept = applied.len().saturating_sub(steps);
         let target = if kept == 0 { 0 } else { applied[kept - 1] };
-        in_time(async {
+        within(MIGRATION_DEADLINE, async {
             match &self.pools {
                 Pools::Sqlite { writer, .. } => {
                     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -131,7 +131,7 @@ impl Store {
         if self.pools.file().is_some_and(|file| !file.exists()) {
             return Ok(Vec::new());
         }
-        let versions: Result<Vec<i64>, StoreError> = super::reading!(self, |pool| {
+        let versions: Result<Vec<i64>, StoreError> = reading!(self, |pool| {
             sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version")
                 .fetch_all(pool)
                 .await?
@@ -178,20 +178,14 @@ use import_events;
 
 /// Creates the database file and its directory for their owner only; SQLite gives its other files the same mode.
 fn create_private(file: &Path) -> io::Result<()> {
-    if let Some(directory) = file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        if !directory.is_dir() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
+    let directory = file.parent().unwrap_or(Path::new(""));
+    if !directory.as_os_str().is_empty() && !directory.is_dir() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot create {}: {error}", directory.display()))
+        })?;
     }
     match fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
-    }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(MIGRATION_DEADLINE, work).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)),
     }
 }

@@ -87,7 +87,7 @@ impl Pools {
 }
 
 fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
-    let options = SqliteConnectOptions::from_str(url).map_err(invalid_url)?;
+    let options = SqliteConnectOptions::from_str(url).map_err(|error| invalid_url(&error))?;
     if url.contains(":memory:") || url.contains("mode=memory") || options.get_filename() == Path::new("") {
         return Err(StoreError::InvalidUrl(
             "a record in memory would be forgotten: name a file, as in sqlite:var/record.sqlite".to_owned(),
@@ -125,7 +125,7 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
 
 fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)
-        .map_err(invalid_url)?
+        .map_err(|error| invalid_url(&error))?
         .application_name("durhack-deployer")
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging();
@@ -147,7 +147,7 @@ fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     Ok(Pools::Postgres(pool))
 }
 
-fn invalid_url(error: sqlx::Error) -> StoreError {
+fn invalid_url(error: &sqlx::Error) -> StoreError {
     // Not the URL itself: it can hold a password.
     StoreError::InvalidUrl(format!("the database URL cannot be read: {error}"))
 }
@@ -156,11 +156,25 @@ fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"))
 }
 
-/// Carries a call out, until its deadline.
-pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable(no_answer())),
+/// Carries a call of the record out, until its deadline.
+pub(super) fn in_time<T>(
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> impl Future<Output = Result<T, StoreError>> {
+    within(CALL_DEADLINE, call)
+}
+
+/// Carries something out until a deadline. What is still under way then is taken back by the database.
+pub(super) fn within<T>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> impl Future<Output = Result<T, StoreError>> {
+    // Boxed, since a call holds both databases' futures, and everything that deploys holds calls.
+    let call = Box::pin(call);
+    async move {
+        match tokio::time::timeout(deadline, call).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable(no_answer())),
+        }
     }
 }
 

@@ -108,3 +108,29 @@ pub(super) fn embedded_json<S: serde::Serializer>(
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode};
+
+    #[test]
+    fn every_word_is_read_back_as_what_it_was_written_for() {
+        macro_rules! check {
+            ($($words:ident),+) => {$(
+                for word in $words::ALL {
+                    assert_eq!(word.as_str().parse::<$words>().unwrap(), *word);
+                    assert_eq!(serde_json::to_string(word).unwrap(), format!("\"{word}\""));
+                }
+                assert!("nonsense".parse::<$words>().is_err());
+            )+};
+        }
+        check!(Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
+    }
+
+    #[test]
+    fn only_what_waits_is_not_final() {
+        assert!(VerdictCode::ALL.iter().all(|code| code.is_final() != (*code == VerdictCode::Queued)));
+        let unfinished: Vec<_> = RunState::ALL.iter().filter(|state| !state.is_final()).collect();
+        assert_eq!(unfinished, [&RunState::Queued, &RunState::Running]);
+    }
+}
