@@ -359,3 +359,12 @@ pub enum Probe {
     /// A command must exit with 0.
     Command(CommandLine),
 }
+
+impl Config {
+    /// Every secret, for the redaction of what programs print.
+    pub fn secret_values(&self) -> Vec<String> {
+        let intake = self.intake.secrets.iter().chain(self.intake.repository_secrets.values().flatten());
+        let secrets = intake.chain(self.github.token.as_ref());
+        secrets.chain([&self.database_url]).map(|secret| secret.expose().to_owned()).collect()
+    }
+}

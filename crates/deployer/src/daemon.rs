@@ -214,13 +214,16 @@ fn watched(spool: &Spool, watches: &mut Vec<spool::Watch>) -> Arc<Notify> {
 async fn migrated(store: &Store, stop: &CancellationToken) -> bool {
     let mut said = false;
     loop {
-        match store.migrate(clock::now_ms()).await {
-            Ok(()) => return true,
-            Err(error) if !said => {
+        // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
+        let (runtime, migrated) = (tokio::runtime::Handle::current(), store.clone());
+        let attempt = tokio::task::spawn_blocking(move || runtime.block_on(migrated.migrate(clock::now_ms())));
+        match attempt.await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) if !said => {
                 tracing::error!(%error, "the database cannot be used yet: deliveries are accepted and wait");
                 said = true;
             }
-            Err(_) => {}
+            _ => {}
         }
         tokio::select! {
             () = stop.cancelled() => return false,

@@ -39,6 +39,11 @@ impl Environment {
         self.variables.get(name).map(String::as_str)
     }
 
+    /// All variables.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// What relative paths are relative to.
     pub fn working_directory(&self) -> &Path {
         &self.working_directory

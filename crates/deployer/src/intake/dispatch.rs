@@ -18,7 +18,7 @@ use crate::record::store::{NewDelivery, Recorded, RunState, Verdict, VerdictCode
 use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result};
 use indexmap::IndexMap;
-use spool::{Claim, ClaimError, Spool};
+use spool::{Appended, Claim, ClaimError, Spool};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -187,7 +187,8 @@ impl Dispatch {
             store.set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence)).await?;
         }
         let (spool, bytes, entry_id) = (spool.clone(), claim.contents().to_vec(), id.clone());
-        tokio::task::spawn_blocking(move || spool.append(entry_id.as_str(), &[&bytes]))
+        // New or there already: both are what is wanted.
+        let _: Appended = tokio::task::spawn_blocking(move || spool.append(entry_id.as_str(), &[&bytes]))
             .await?
             .with_context(|| format!("cannot queue the delivery for {}", deployment.slug))?;
         self.tell_queued(deployment, push.after.as_ref()).await

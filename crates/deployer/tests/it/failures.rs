@@ -316,9 +316,9 @@ fn the_commit_cannot_be_fetched() {
 
 #[test]
 fn the_database_is_gone_for_longer_than_a_run_waits() {
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().expect("PostgreSQL is installed");
     World::run(|world| {
-        world.settings.set("database_url", text(&postgres.url()));
+        world.settings.set("database_url", text(&postgres.create_database("durhack")));
         world.settings.set("runs.record_wait", "\"2s\"");
         let repository = world.repository("acme/site");
         let gate = Gate::new(&world.root().join("gate"));

@@ -12,9 +12,9 @@ const PUSHES: usize = 30;
 
 #[test]
 fn pushes_while_postgresql_is_away_are_neither_refused_nor_lost() {
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().expect("PostgreSQL is installed");
     World::run(|world| {
-        world.settings.set("database_url", text(&postgres.url()));
+        world.settings.set("database_url", text(&postgres.create_database("durhack")));
         let repository = world.repository("acme/site");
         world.configure(&[world.deployment("site", &repository)]);
         let first = repository.commit(&[("index.html", "first")], "first");
@@ -46,9 +46,9 @@ fn pushes_while_postgresql_is_away_are_neither_refused_nor_lost() {
 
 #[test]
 fn a_daemon_that_dies_while_postgresql_is_away_loses_nothing() {
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().expect("PostgreSQL is installed");
     World::run(|world| {
-        world.settings.set("database_url", text(&postgres.url()));
+        world.settings.set("database_url", text(&postgres.create_database("durhack")));
         let repository = world.repository("acme/site");
         world.configure(&[world.deployment("site", &repository)]);
         let commit = repository.commit(&[("index.html", "one")], "first");
@@ -70,9 +70,9 @@ fn a_daemon_that_dies_while_postgresql_is_away_loses_nothing() {
 
 #[test]
 fn a_short_absence_during_a_run_does_not_fail_it() {
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().expect("PostgreSQL is installed");
     World::run(|world| {
-        world.settings.set("database_url", text(&postgres.url()));
+        world.settings.set("database_url", text(&postgres.create_database("durhack")));
         let repository = world.repository("acme/site");
         let gate = Gate::new(&world.root().join("gate"));
         world.configure(&[world.deployment("site", &repository).step("build", "wait", &gate.shell())]);
