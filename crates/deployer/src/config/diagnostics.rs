@@ -122,7 +122,8 @@ impl Diagnostics {
         };
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_links(false)
-            .with_width(TEXT_WIDTH)
+            // A terminal wraps by itself; names, paths and commands must stay whole to be searched and copied.
+            .with_wrap_lines(false)
             .without_syntax_highlighting();
         let mut report = String::new();
         for problem in &self.problems {
@@ -132,9 +133,6 @@ impl Diagnostics {
         report
     }
 }
-
-/// Columns of a rendered report. Fixed, so that a log looks the same as a terminal.
-const TEXT_WIDTH: usize = 100;
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

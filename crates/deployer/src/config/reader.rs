@@ -67,6 +67,14 @@ impl Reading {
         self.shown.borrow_mut().push(shown);
     }
 
+    /// Whether there is an error about a key whose path begins so.
+    pub fn has_error_about(&self, key_prefix: &str) -> bool {
+        self.problems.borrow().problems().iter().any(|problem| {
+            problem.severity == Severity::Error
+                && problem.key.as_ref().is_some_and(|key| key.starts_with(key_prefix))
+        })
+    }
+
     /// The end of it.
     pub fn into_parts(self) -> (Diagnostics, Vec<ShownValue>) {
         (self.problems.into_inner(), self.shown.into_inner())
@@ -391,6 +399,7 @@ pub const HIDDEN: &str = "(hidden)";
 fn shown(node: &Node, secret: bool) -> serde_json::Value {
     match &node.value {
         Value::Text(text) if holds_password(text) => HIDDEN.into(),
+        Value::List(nodes) if nodes.is_empty() => Vec::<String>::new().into(),
         _ if secret => HIDDEN.into(),
         value => value.to_json(),
     }

@@ -159,8 +159,7 @@ fn origin_of(host: &str, port: u16) -> String {
 fn proxies(proxy_fix: &TableReader<'_>) -> Proxies {
     let hops = proxy_fix.value("x_for", integer(0, 16)).unwrap_or(0);
     let trusted = proxy_fix.value("trusted_proxies", list(network)).unwrap_or_default();
-    proxy_fix.value("x_proto", integer::<u8>(0, 16));
-    if proxy_fix.is_written("x_proto") {
+    if proxy_fix.value("x_proto", integer::<u8>(0, 16)).is_some_and(|hops| hops > 0) {
         let help = "`origin` says how people reach this instance; the line may go";
         proxy_fix.report_at_key("x_proto", Severity::Note, "`x_proto` has no effect", help);
     }

@@ -320,7 +320,11 @@ pub fn clone_url(node: &Node) -> Parsed<String> {
     let help = "write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path";
     let text = filled_text(node)?;
     let refused = |message: &str| Wrong::with_help(node, message, help);
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) || text.contains("::") {
+    // git hands `transport::address` to a program of that name; `ext::` is a shell.
+    let is_transport =
+        |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let names_transport = text.split_once("::").is_some_and(|(name, _)| is_transport(name));
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) || names_transport {
         return refused("this is not a URL that git can fetch from safely");
     }
     if holds_password(&text) {

@@ -23,12 +23,11 @@ const SECRET_BYTES_MIN: usize = 16;
 const HOW_TO_MAKE_ONE: &str = "make one with `openssl rand -hex 32`";
 
 /// Secrets that everybody knows: of the original's default.toml, of GitHub's documentation, of our examples.
-const KNOWN_SECRETS: [&str; 5] = [
+const KNOWN_SECRETS: [&str; 4] = [
     "not-a-real-secret-token",
     "It's a Secret to Everybody",
     "what openssl rand -hex 32 printed",
     "the secret that is being replaced",
-    "development-only-secret",
 ];
 
 /// A file that holds a secret.
@@ -111,6 +110,8 @@ struct Places {
     file_key: &'static str,
     credential: &'static str,
     key: &'static str,
+    /// Whether what stands in the configuration itself may be used.
+    key_counts: bool,
     check: Check,
 }
 
@@ -131,7 +132,7 @@ fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &
             return outside(table, places, without_newline(&file.text), &origin, facts, reading);
         }
     }
-    if table.is_written(places.key) {
+    if places.key_counts && table.is_written(places.key) {
         warn_if_readable(table, places.key, facts);
         return table.value(places.key, written(places.check, facts));
     }
@@ -159,21 +160,25 @@ fn outside(
 
 /// Those that sign for every repository without secrets of its own.
 pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Vec<Secret> {
+    warn_if_readable(root, "webhook_secrets", facts);
+    let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
+    let of_files =
+        root.value("webhook_secret_files", list(of_file(webhook_secret, facts))).unwrap_or_default();
+    // The original's default.toml holds one that everybody knows; where a layer adds a real one, that is what counts.
+    let is_placeholder = root
+        .node("webhook_secret_token")
+        .and_then(|node| filled_text(node).ok())
+        .is_some_and(|text| is_known(&text));
+    let real_ones = [further, of_files].concat();
     let places = Places {
         variables: &[WEBHOOK_SECRET_VARIABLE],
         file_key: "webhook_secret_token_file",
         credential: "webhook-secret",
         key: "webhook_secret_token",
+        key_counts: !is_placeholder || real_ones.is_empty() || facts.is_development(),
         check: webhook_secret,
     };
-    warn_if_readable(root, "webhook_secrets", facts);
-    let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
-    let of_files =
-        root.value("webhook_secret_files", list(of_file(webhook_secret, facts))).unwrap_or_default();
-    let mut secrets: Vec<Secret> = first(root, &places, facts, reading).into_iter().collect();
-    secrets.extend(further);
-    secrets.extend(of_files);
-    secrets
+    first(root, &places, facts, reading).into_iter().chain(real_ones).collect()
 }
 
 /// The token for GitHub's API.
@@ -183,6 +188,7 @@ pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Readin
         file_key: "token_file",
         credential: "github-token",
         key: "token",
+        key_counts: true,
         check: token,
     };
     first(table, &places, facts, reading)
