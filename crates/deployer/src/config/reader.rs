@@ -337,8 +337,13 @@ impl<'a> TableReader<'a> {
 
     /// Reports an error of the table as a whole.
     pub fn error_at_header(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.report_at_header(Severity::Error, message, help);
+    }
+
+    /// Reports something about the table as a whole.
+    pub fn report_at_header(&self, severity: Severity, message: impl Into<String>, help: impl Into<String>) {
         let key = Some(self.prefix.trim_end_matches('.').to_owned());
-        let problem = Problem::error(message).help(help).at(self.position.clone());
+        let problem = Problem { severity, ..Problem::error(message) }.help(help).at(self.position.clone());
         self.reading.report(Problem { key, deployment: self.deployment.clone(), ..problem });
     }
 

@@ -37,8 +37,8 @@ pub struct Facts<'a> {
     pub instance: Option<&'a str>,
     /// Absolute.
     pub configuration_directory: &'a Path,
-    /// Reads a file that holds a secret; on error why it could not.
-    pub read_secret_file: &'a dyn Fn(&Path) -> Result<SecretFile, String>,
+    /// Reads a file that holds a secret; None where there is none; on error why it could not.
+    pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, String>,
 }
 
 impl Facts<'_> {
@@ -62,7 +62,8 @@ pub struct Resolution {
 pub fn resolve(tree: &Table, facts: &Facts<'_>) -> Resolution {
     let reading = Reading::default();
     let mut config = read(&TableReader::root(&reading, &ROOT, tree), facts, &reading);
-    let (problems, shown) = reading.into_parts();
+    let (mut problems, shown) = reading.into_parts();
+    problems.sort();
     config.deployments.retain(|slug, _| !problems.leaves_out(slug.as_str()));
     Resolution { config: Some(config).filter(|_| !problems.refuses()), problems, merged: Merged::new(shown) }
 }
@@ -89,7 +90,8 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         state_directory,
         intake,
     };
-    secrets::require_webhook_secrets(root, &config);
+    secrets::require_webhook_secrets(root, &config, reading);
+    secrets::warn_of_unused_repositories(root, &config);
     config
 }
 

@@ -46,6 +46,9 @@ fn webhook_secret(text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
     if text.trim().is_empty() {
         return Err(("a secret must not be empty", HOW_TO_MAKE_ONE));
     }
+    if text.contains(['\n', '\r', '\0']) {
+        return Err(("a secret must be one line", "keep nothing else in its file"));
+    }
     if !facts.is_development() && is_known(text) {
         return Err(("this secret is known to everybody", HOW_TO_MAKE_ONE));
     }
@@ -82,7 +85,8 @@ fn of_file<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<S
     move |node| {
         let path = path_in(facts.environment.working_directory())(node)?;
         let file = match (facts.read_secret_file)(&path) {
-            Ok(file) => file,
+            Ok(Some(file)) => file,
+            Ok(None) => return Wrong::value(node, format!("there is no file {}", path.display())),
             Err(error) => {
                 return Wrong::with_help(node, error, "the file must hold the secret and nothing else");
             }
@@ -127,9 +131,17 @@ fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &
     }
     if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
         // The directory is the unit's alone, whatever the file's mode.
-        if let Ok(file) = (facts.read_secret_file)(&Path::new(directory).join(places.credential)) {
-            let origin = format!("credential {}", places.credential);
-            return outside(table, places, without_newline(&file.text), &origin, facts, reading);
+        let origin = format!("credential {}", places.credential);
+        match (facts.read_secret_file)(&Path::new(directory).join(places.credential)) {
+            Ok(Some(file)) => {
+                return outside(table, places, without_newline(&file.text), &origin, facts, reading);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let key = Some(table.path(places.key));
+                reading.report(Problem { key, ..Problem::error(format!("{origin}: {error}")) });
+                return None;
+            }
         }
     }
     if places.key_counts && table.is_written(places.key) {
@@ -235,16 +247,13 @@ pub fn warn_if_readable(table: &TableReader<'_>, name: &str, facts: &Facts<'_>) 
 }
 
 /// Every enabled deployment's repository must have somebody who can sign for it.
-pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config) {
+pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config, reading: &Reading) {
     let intake = &config.intake;
-    let names_a_secret =
-        ["webhook_secret_token", "webhook_secret_token_file", "webhook_secrets", "webhook_secret_files"]
-            .iter()
-            .any(|key| root.is_written(key));
-    if !intake.secrets.is_empty() {
+    // Where one is there and will not do, that has been said.
+    if !intake.secrets.is_empty() || reading.has_error_about("webhook_secret") {
         return;
     }
-    if intake.repository_secrets.is_empty() && !names_a_secret {
+    if intake.repository_secrets.is_empty() && !reading.has_error_about("repositories") {
         let help = format!(
             "put one into a file (`openssl rand -hex 32 > FILE; chmod 600 FILE`) and write `webhook_secret_token_file = \"FILE\"`, or set {WEBHOOK_SECRET_VARIABLE}"
         );
@@ -267,6 +276,27 @@ pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config) {
             let message =
                 format!("nobody could sign for {}: there is no webhook secret", deployment.repository);
             table.for_deployment(slug).error_at_value("repository", message, help);
+        }
+    }
+}
+
+/// A table with secrets for a repository that nothing deploys is probably misspelt.
+pub fn warn_of_unused_repositories(root: &TableReader<'_>, config: &Config) {
+    for (name, table) in root.named("repositories") {
+        let is_used = config.deployments.values().any(|deployment| deployment.repository.as_str() == name);
+        // What is wrong with the table itself has been said.
+        let is_whole = config
+            .intake
+            .repository_secrets
+            .iter()
+            .any(|(repository, secrets)| repository.as_str() == name && !secrets.is_empty());
+        if let (Ok(table), false, true) = (table, is_used, is_whole) {
+            let message = format!("no deployment has the repository {name}");
+            table.report_at_header(
+                Severity::Warning,
+                message,
+                "write it exactly as in the deployment, or leave the table out",
+            );
         }
     }
 }

@@ -144,13 +144,13 @@ environment = { "A-B" = "1", C = 2 }
 "#), @r###"
 error default.toml:5:10 [x] "docker" is not possible here -> write "steps" or "nginx-sites" or "pnpm-pm2" or "deployer"
 error default.toml:6:13 [x] this is not a URL that git can fetch from safely -> write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path
-error default.toml:11:17 [x] this path must be relative -> write for example `shared_files = ["server/.env"]`
-error default.toml:11:32 [x] a path may not contain `..` -> write where it really leads
-error default.toml:9:11 [x] this must be true or false, without quotes, not a text -> write for example `enabled = false`
 error default.toml:7:10 [x] "flat" is not possible here -> write "releases" or "in-place"
 error default.toml:8:9 [x] "newest" is not possible here -> write "latest" or "all"
+error default.toml:9:11 [x] this must be true or false, without quotes, not a text -> write for example `enabled = false`
 error default.toml:10:10 [x] this is not a pattern: unclosed character class; missing ']' -> write for example `paths = ["server/**", "common/**"]`
 error default.toml:10:16 [x] a pattern cannot be negated: use `paths_ignore` -> write for example `paths = ["server/**", "common/**"]`
+error default.toml:11:17 [x] this path must be relative -> write for example `shared_files = ["server/.env"]`
+error default.toml:11:32 [x] a path may not contain `..` -> write where it really leads
 error default.toml:12:17 [x] 0 is not possible here: it must be 1 to 1000 -> write for example `keep_releases = 5`
 error default.toml:13:11 [x] a duration must be more than 0 and at most 520w -> write for example "30s", "5m", "1h 30m", "250ms", or seconds as an integer
 error default.toml:14:14 [x] `~` has no meaning here -> write the home directory out
@@ -175,8 +175,6 @@ before_fetch = "x"
 after_fetch = 3
 before_build = [["make"], "make notes", { phase = "build", run = ["x"] }]
 "#), @r###"
-error default.toml:11:55 [x] `tiemout` is not a key of `deployments.x.steps[4]` -> did you mean `timeout`? Known here are: phase, name, run, shell, directory, environment, env_files, timeout, retries, undo, undo_shell
-error default.toml:12:3 [x] this must be a table, not a text -> steps is a list of tables; see docs/configuration.md
 error default.toml:7:3 [x] `phase` is missing in `deployments.x.steps[0]` -> write for example `phase = "build"`: When it is run.
 error default.toml:8:13 [x] "biuld" is not possible here -> write "fetch" or "install" or "build" or "migrate" or "switch" or "verify" or "clean"
 error default.toml:8:28 [x] a command needs a program -> write for example `run = ["make", "-j2"]`
@@ -184,6 +182,8 @@ error default.toml:9:3 [x] a step needs `run` or `shell` -> write for example `r
 error default.toml:10:35 [x] `run` and `shell` exclude each other -> leave one of them out
 error default.toml:10:62 [x] `undo` and `undo_shell` exclude each other -> leave one of them out
 error default.toml:11:47 [x] a path may not contain `..` -> write where it really leads
+error default.toml:11:55 [x] `tiemout` is not a key of `deployments.x.steps[4]` -> did you mean `timeout`? Known here are: phase, name, run, shell, directory, environment, env_files, timeout, retries, undo, undo_shell
+error default.toml:12:3 [x] this must be a table, not a text -> steps is a list of tables; see docs/configuration.md
 error default.toml:15:1 [x] `before_fetch` is not a key of `deployments.x.hooks` -> did you mean `before_switch`? Known here are: after_fetch, before_install, after_install, before_build, after_build, before_migrate, after_migrate, before_switch, after_switch, before_verify, after_verify, before_clean, after_clean, on_failure
 error default.toml:16:15 [x] this must be a shell line in quotes or a list, not an integer -> write for example `after_fetch = [["make", "notes"], { shell = "date > built", timeout = "10s" }]`
 error default.toml:17:27 [x] a bare text in a list with tables or lists could be a program or a shell line: write { shell = "..." } or ["..."] -> write for example `before_build = [["make", "notes"], { shell = "date > built", timeout = "10s" }]`
@@ -201,9 +201,9 @@ fn mistakes_in_health_checks() {
 ]
 "#), @r###"
 error default.toml:6:3 [x] a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not 0 -> write for example `http = "http://localhost:3001/health"`
+error default.toml:7:3 [x] a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not 2 -> write for example `http = "http://localhost:3001/health"`
 error default.toml:7:12 [x] this URL must begin with http:// or https:// and a host -> write for example `http = "http://localhost:3001/health"`
 error default.toml:7:33 [x] "localhost" is not host:port -> write for example `tcp = "localhost:3001"`
-error default.toml:7:3 [x] a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not 2 -> write for example `http = "http://localhost:3001/health"`
 error default.toml:8:26 [x] `status` has a meaning only beside `http` -> leave `status` out
 error default.toml:8:53 [x] 0 is not possible here: it must be 1 to 1000 -> write for example `attempts = 10`
 error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> write for example `status = [200, 204]`
@@ -213,13 +213,13 @@ error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> wr
 #[test]
 fn keys_of_other_recipes_and_missing_ones() {
     insta::assert_snapshot!(wrong("recipe = \"nginx-sites\"\ninstance_name = \"x\"\nsteps = []\n"), @r###"
+error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
 error default.toml:6:1 [x] `instance_name` belongs to recipe "pnpm-pm2" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
 error default.toml:7:1 [x] `steps` belongs to recipe "steps", and this deployment has recipe "nginx-sites" -> leave `steps` out, or write another `recipe`
-error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
 "###);
     insta::assert_snapshot!(wrong("recipe = \"deployer\"\nsystemd_unit_name = \"--force\"\nsites = []\n"), @r###"
-error default.toml:7:1 [x] `sites` belongs to recipe "nginx-sites", and this deployment has recipe "deployer" -> leave `sites` out, or write another `recipe`
 error default.toml:6:21 [x] "--force" is not the name of a systemd unit -> write for example `systemd_unit_name = "durhack-deployer.service"`
+error default.toml:7:1 [x] `sites` belongs to recipe "nginx-sites", and this deployment has recipe "deployer" -> leave `sites` out, or write another `recipe`
 "###);
 }
 
@@ -230,12 +230,12 @@ fn what_must_be_written_is_missed_at_the_header() {
 error default.toml:2:1 [x] `repository` is missing in `deployments.x` -> write for example `repository = "ducompsoc/durhack"`: `owner/name` on GitHub; what a push must name.
 error default.toml:2:1 [x] `branch` is missing in `deployments.x` -> write for example `branch = "main"`: The branch whose head is deployed.
 error default.toml:2:1 [x] `path` is missing in `deployments.x` -> write for example `path = "/var/www/api.durhack.com"`: Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside.
+error default.toml:4:1 [y] `instance_name` is missing in `deployments.y` -> write for example `instance_name = "durhack-staging"`: `INSTANCE_NAME` of every step: how an ecosystem file names its applications.
 error default.toml:6:10 [y] "--upload-pack=x" is not a branch name: it may not begin with - -> write for example `branch = "main"`
 error default.toml:7:8 [y] this path must be absolute -> write it from / on
-error default.toml:4:1 [y] `instance_name` is missing in `deployments.y` -> write for example `instance_name = "durhack-staging"`: `INSTANCE_NAME` of every step: how an ecosystem file names its applications.
 error default.toml:9:5 [z] this must be a table, not an integer -> write [deployments.z] and its keys below
-error default.toml:11:14 [main] "a" is not a repository name: it must have the form owner/name -> write for example `repository = "ducompsoc/durhack"`
 error default.toml:10:1 [main] "main" is not a deployment name: `main` is the name of the deployer's own spool -> write for example [deployments.durhack-api]
+error default.toml:11:14 [main] "a" is not a repository name: it must have the form owner/name -> write for example `repository = "ducompsoc/durhack"`
 "###);
 }
 

@@ -12,14 +12,14 @@ fn problems(default: &str) -> String {
 fn unknown_keys_name_what_was_probably_meant() {
     insta::assert_snapshot!(problems("[listen]\nprot = 3\n\n[zebra]\n[runs]\nconcurrency = 1\n[deployments.x]\nrepo = 'a/b'\nbranches = ['main']\n"), @r###"
 refused
-error default.toml:4:2 `zebra` is not a key of the configuration -> known here are: origin, state_directory, executable_search_paths, webhook_secret_token, webhook_secret_token_file, webhook_secrets, webhook_secret_files, source_networks, database_url, listen, proxy_fix, limits, github, runs, repositories, deployments
 error default.toml:2:1 `prot` is not a key of `listen` -> did you mean `port`? Known here are: host, port
+error default.toml:4:2 `zebra` is not a key of the configuration -> known here are: origin, state_directory, executable_search_paths, webhook_secret_token, webhook_secret_token_file, webhook_secrets, webhook_secret_files, source_networks, database_url, listen, proxy_fix, limits, github, runs, repositories, deployments
 error default.toml:6:1 `concurrency` is not a key of `runs` -> known here are: parallel, disk_free_min, record_wait, keep, drain_timeout, environment_passed
-error default.toml:8:1 [x] `repo` is not a key of `deployments.x` -> did you mean `repository`? Known here are: repository, branch, path, enabled, recipe, clone_url, layout, queue, paths, paths_ignore, shared_files, shared_dirs, keep_releases, submodules, timeout, step_timeout, env_file, env_files, environment, instance_name, sites, systemd_unit_name, uwsgi_config_path, health, steps, hooks
-error default.toml:9:1 [x] `branches` is not a key of `deployments.x` -> a deployment has one `branch`; write one deployment for each branch
 error default.toml:7:1 [x] `repository` is missing in `deployments.x` -> write for example `repository = "ducompsoc/durhack"`: `owner/name` on GitHub; what a push must name.
 error default.toml:7:1 [x] `branch` is missing in `deployments.x` -> write for example `branch = "main"`: The branch whose head is deployed.
 error default.toml:7:1 [x] `path` is missing in `deployments.x` -> write for example `path = "/var/www/api.durhack.com"`: Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside.
+error default.toml:8:1 [x] `repo` is not a key of `deployments.x` -> did you mean `repository`? Known here are: repository, branch, path, enabled, recipe, clone_url, layout, queue, paths, paths_ignore, shared_files, shared_dirs, keep_releases, submodules, timeout, step_timeout, env_file, env_files, environment, instance_name, sites, systemd_unit_name, uwsgi_config_path, health, steps, hooks
+error default.toml:9:1 [x] `branches` is not a key of `deployments.x` -> a deployment has one `branch`; write one deployment for each branch
 "###);
 }
 
@@ -49,23 +49,23 @@ environment_passed = ["A-B"]
 webhook_secret_token = "0123456789abcdef"
 "#), @r###"
 refused
-error default.toml:7:8 "[::1]" is neither a host name nor an address (without brackets and port) -> write for example `host = "::"`
-error default.toml:8:8 70000 is not possible here: it must be 0 to 65535 -> write for example `port = 3400`
-error default.toml:20:1 "durhack" is not a repository name: it must have the form owner/name -> write for example [repositories."ducompsoc/durhack"]
-error default.toml:3:20 "192.0.2.0/33" is not a network such as 192.0.2.0/24 or 2001:db8::/32 -> write for example `source_networks = ["192.0.2.0/24", "2001:db8::/32"]`
-error default.toml:15:1 `trusted_proxies` and `x_for` exclude each other -> write `x_for = 0` beside `trusted_proxies`, or leave `trusted_proxies` out
-error default.toml:10:12 this is not a size -> write for example "256MiB", "1GB", or bytes as an integer; KiB, MiB, GiB, TiB count by 1024, kB, MB, GB, TB by 1000
-error default.toml:11:18 this is not a duration -> write for example "30s", "5m", "1h 30m", "250ms", or seconds as an integer
-error default.toml:12:19 0 is not possible here: it must be 1 to 65536 -> write for example `connections_max = 256`
 error default.toml:1:10 this URL must begin with http:// or https:// and a host -> write for example `origin = "https://deploy.durhack.com"`
 error default.toml:2:28 this path must be absolute -> write it from / on
 error default.toml:2:35 `~` has no meaning here -> write the home directory out
 error default.toml:2:51 this must be a text in quotes, not an integer -> write for example `executable_search_paths = ["/opt/node/bin"]`
+error default.toml:3:20 "192.0.2.0/33" is not a network such as 192.0.2.0/24 or 2001:db8::/32 -> write for example `source_networks = ["192.0.2.0/24", "2001:db8::/32"]`
 error default.toml:4:16 this must begin with sqlite: or postgres:// -> write for example `database_url = "postgres://deployer@localhost/deployer"`
 error default.toml:5:10 this must be a table, not an integer -> github is a table; see docs/configuration.md
+error default.toml:7:8 "[::1]" is neither a host name nor an address (without brackets and port) -> write for example `host = "::"`
+error default.toml:8:8 70000 is not possible here: it must be 0 to 65535 -> write for example `port = 3400`
+error default.toml:10:12 this is not a size -> write for example "256MiB", "1GB", or bytes as an integer; KiB, MiB, GiB, TiB count by 1024, kB, MB, GB, TB by 1000
+error default.toml:11:18 this is not a duration -> write for example "30s", "5m", "1h 30m", "250ms", or seconds as an integer
+error default.toml:12:19 0 is not possible here: it must be 1 to 65536 -> write for example `connections_max = 256`
+error default.toml:15:1 `trusted_proxies` and `x_for` exclude each other -> write `x_for = 0` beside `trusted_proxies`, or leave `trusted_proxies` out
 error default.toml:17:12 this must be an integer, without quotes, not a text -> write for example `parallel = 2`
 error default.toml:18:8 a duration must be more than 0 and at most 520w -> write for example "30s", "5m", "1h 30m", "250ms", or seconds as an integer
 error default.toml:19:23 "A-B" is not a name of an environment variable -> write for example `environment_passed = ["HTTPS_PROXY"]`
+error default.toml:20:1 "durhack" is not a repository name: it must have the form owner/name -> write for example [repositories."ducompsoc/durhack"]
 "###);
 }
 
@@ -86,13 +86,6 @@ fn people_see_the_lines_of_the_file() {
     );
     let problems = host.load().unwrap_err();
     insta::assert_snapshot!(problems.render(Rendering::Plain), @r###"
- x `prot` is not a key of `listen`
-  ,-[config/default.toml:8:1]
-7 | [listen]
-8 | prot = 3
-  : ^^^^
-  `----
- help: did you mean `port`? Known here are: host, port
  x deployment api: this is not a duration
   ,-[config/default.toml:5:11]
 4 | path = "/srv/api"
@@ -101,6 +94,13 @@ fn people_see_the_lines_of_the_file() {
 6 | 
   `----
  help: write for example "30s", "5m", "1h 30m", "250ms", or seconds as an integer
+ x `prot` is not a key of `listen`
+  ,-[config/default.toml:8:1]
+7 | [listen]
+8 | prot = 3
+  : ^^^^
+  `----
+ help: did you mean `port`? Known here are: host, port
 "###);
     assert!(
         !problems.to_string().contains('\u{1b}') && problems.render(Rendering::Terminal).contains('\u{1b}')
@@ -248,4 +248,11 @@ fn a_directory_in_place_of_a_file_is_an_error() {
     fs_err::create_dir(host.path("config/local.toml")).unwrap();
     let result = load(None, &Environment::new([("A", "")], host.directory.path()));
     assert!(brief(result).contains("local.toml cannot be read"));
+}
+
+#[test]
+fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
+    for text in [format!("{}x = 1", "a.".repeat(100_000)), format!("[{}x]", "a.".repeat(100_000)), format!("x = {}", "[".repeat(100_000)), format!("x = {}", "{a=".repeat(100_000))] {
+        assert!(Host::signed(&text).load().is_err());
+    }
 }

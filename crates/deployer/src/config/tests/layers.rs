@@ -55,12 +55,12 @@ fn what_becomes_a_file_name_must_be_safe() {
     for (variable, value) in
         [("DEPLOYER_ENV", "../x"), ("PYTHON_APP_INSTANCE", "a/b"), ("DEPLOYER_INSTANCE", ".x")]
     {
-        let problems = host_refuses(Host::signed("").variable(variable, value));
+        let problems = host_refuses(&Host::signed("").variable(variable, value));
         assert!(problems.contains(variable) && problems.contains("part of a file name"), "{problems}");
     }
 }
 
-fn host_refuses(host: Host) -> String {
+fn host_refuses(host: &Host) -> String {
     let problems = brief(host.load());
     assert!(problems.starts_with("refused"), "{problems}");
     problems
@@ -94,7 +94,7 @@ fn dot_env_adds_to_the_environment_and_does_not_win() {
     let loaded = load(Some(Path::new("etc/config")), &environment).unwrap();
     assert_eq!(loaded.config.intake.secrets[0].expose(), "beside");
 
-    let problems = host_refuses(Host::signed("").file(".env", "A=1\nhunter2"));
+    let problems = host_refuses(&Host::signed("").file(".env", "A=1\nhunter2"));
     assert!(problems.contains(".env: line 2") && !problems.contains("hunter2"), "{problems}");
 }
 

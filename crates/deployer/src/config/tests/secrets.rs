@@ -56,6 +56,10 @@ fn the_known_default_below_a_real_one_counts_as_unset() {
 #[test]
 fn what_will_not_do_is_refused() {
     for (host, expected) in [
+        (
+            production("webhook_secret_token_file = \"f\"").file("f", "two-two-two-two-two\nlines"),
+            "a secret must be one line",
+        ),
         (production(""), "there is no webhook secret"),
         (production("webhook_secret_token = \"\""), "default.toml:1:24 a secret must not be empty"),
         (Host::new("webhook_secret_token = \" \""), "default.toml:1:24 a secret must not be empty"),
@@ -73,7 +77,7 @@ fn what_will_not_do_is_refused() {
             "default.toml:1:20 this secret is known",
         ),
         (production("webhook_secret_token = 5"), "must be a text in quotes, not an integer"),
-        (production("webhook_secret_token_file = \"nowhere\""), "default.toml:1:29 the file"),
+        (production("webhook_secret_token_file = \"nowhere\""), "default.toml:1:29 there is no file"),
         (
             production("webhook_secret_token_file = \"f\"").file("f", GOOD_SECRET).mode("f", 0o640),
             "others than its owner have access to this file (mode 640) -> run `chmod 600",
@@ -124,10 +128,24 @@ fn a_repository_without_anybody_who_can_sign_is_left_out() {
     let loaded = production(&text).file("s", GOOD_SECRET).loaded();
     assert_eq!(
         brief_of(&loaded.problems),
-        "error default.toml:8:14 [two] nobody could sign for a/c: there is no webhook secret -> write `webhook_secret_file` into [repositories.\"a/c\"]"
+        "error default.toml:9:14 [two] nobody could sign for a/c: there is no webhook secret -> write `webhook_secret_file` into [repositories.\"a/c\"]"
     );
     assert_eq!(slugs(&loaded.config), ["one", "off"]);
     assert!(loaded.config.intake.secrets.is_empty() && loaded.config.intake.repository_secrets.len() == 1);
+}
+
+#[test]
+fn a_repository_that_nothing_deploys_is_probably_misspelt() {
+    let host = Host::signed(&format!("[repositories.\"a/B\"]\nwebhook_secret_token = \"{GOOD_SECRET}\""));
+    assert!(brief(host.load()).starts_with("warning default.toml:1:1 no deployment has the repository a/B"));
+}
+
+#[test]
+fn a_credential_that_cannot_be_read_is_no_credential_that_is_not_there() {
+    let host = production("").file("credentials/webhook-secret/x", "");
+    let credentials = host.path("credentials").display().to_string();
+    let problems = brief(host.variable("CREDENTIALS_DIRECTORY", &credentials).load());
+    assert!(problems.contains("credential webhook-secret: the file"), "{problems}");
 }
 
 #[test]
