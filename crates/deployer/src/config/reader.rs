@@ -132,7 +132,7 @@ impl<'a> TableReader<'a> {
         for (name, entry) in self.table.iter().flat_map(|table| &table.entries) {
             if self.section.key(name).is_none() {
                 let problem = Problem::error(format!("`{name}` is not a key of {}", self.in_words()))
-                    .help(unknown_key_help(self.section, name))
+                    .help(self.section.help_for_unknown(name))
                     .at(entry.key.clone());
                 self.report(name, problem);
             }
@@ -414,31 +414,3 @@ fn quoted_if_needed(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }
-
-/// What was probably meant, and what would be known.
-fn unknown_key_help(section: &Section, name: &str) -> String {
-    let known = section.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
-    if let Some((_, advice)) = WORDS_OF_OTHERS.iter().find(|(word, _)| *word == name) {
-        return (*advice).to_owned();
-    }
-    let likeness = |key: &&Key| strsim::jaro_winkler(key.name, name);
-    let alike = section.keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match alike.filter(|key| likeness(key) > LIKENESS_MIN) {
-        Some(key) => format!("did you mean `{}`? Known here are: {known}", key.name),
-        None => format!("known here are: {known}"),
-    }
-}
-
-/// Jaro-Winkler similarity from which a key may be a misspelling of another: `prot` and `port` have 0.93.
-const LIKENESS_MIN: f64 = 0.82;
-
-/// Words that users of other tools know, where ours is too different to be guessed.
-const WORDS_OF_OTHERS: [(&str, &str); 4] = [
-    ("branches", "a deployment has one `branch`; write one deployment for each branch"),
-    (
-        "webhook_secret",
-        "write `webhook_secret_token_file`, a file that holds the secret, or `webhook_secret_token`",
-    ),
-    ("working_directory", "write `directory`, relative to the release"),
-    ("command", "write `run = [\"program\", \"argument\"]`, or `shell = \"a line\"`"),
-];

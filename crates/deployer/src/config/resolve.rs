@@ -15,10 +15,8 @@ use super::raw::Table;
 use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
 use super::show::Merged;
-use super::values::{
-    absolute_path, base_url, checked_text, duration, filled_text, integer, is_loopback, list, network,
-    path_in, size, source_networks,
-};
+use super::values::addresses::{base_url, is_loopback, network, source_networks};
+use super::values::{absolute_path, checked_text, duration, filled_text, integer, list, path_in, size};
 use super::{Config, GitHub, Intake, Proxies, Runs, SourceNetworks};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};

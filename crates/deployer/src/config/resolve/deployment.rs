@@ -5,9 +5,10 @@ use super::{preset, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
 use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS};
+use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
-    absolute_path, argv, boolean, checked_text, choice, clone_url, duration, filled_text, glob,
-    host_and_port, http_url, inner_path, integer, list, name, path_in, shell_line, text,
+    absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, inner_path, integer,
+    list, name, path_in, shell_line, text,
 };
 use crate::config::{
     Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule,

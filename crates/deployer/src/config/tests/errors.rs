@@ -252,7 +252,12 @@ fn a_directory_in_place_of_a_file_is_an_error() {
 
 #[test]
 fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
-    for text in [format!("{}x = 1", "a.".repeat(100_000)), format!("[{}x]", "a.".repeat(100_000)), format!("x = {}", "[".repeat(100_000)), format!("x = {}", "{a=".repeat(100_000))] {
+    for text in [
+        format!("{}x = 1", "a.".repeat(100_000)),
+        format!("[{}x]", "a.".repeat(100_000)),
+        format!("x = {}", "[".repeat(100_000)),
+        format!("x = {}", "{a=".repeat(100_000)),
+    ] {
         assert!(Host::signed(&text).load().is_err());
     }
 }
