@@ -138,6 +138,13 @@ error local.toml:3:15 this must be an integer, without quotes, not a text -> wri
 }
 
 #[test]
+fn what_is_missing_is_missed_in_the_last_file_that_has_the_table() {
+    let host = Host::signed("[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\n")
+        .file("config/local.toml", "\n[deployments.x]\nenabled = false");
+    assert!(brief(host.load()).starts_with("error local.toml:2:1 [x] `path` is missing"));
+}
+
+#[test]
 fn files_that_are_no_text_or_too_large_are_refused() {
     let host = Host::signed("");
     fs_err::write(host.path("config/local.toml"), [0xff, 0xfe]).unwrap();

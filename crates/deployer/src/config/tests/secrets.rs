@@ -204,6 +204,23 @@ fn the_database_may_be_named_in_many_ways() {
 }
 
 #[test]
+fn this_machine_may_be_asked_unencrypted() {
+    let host =
+        Host::signed("github.api_url = \"http://127.0.0.1:8080/\"").variable("DEPLOYER_ENV", "production");
+    assert_eq!(host.loaded().config.github.api_url, "http://127.0.0.1:8080");
+}
+
+#[test]
+fn a_password_in_a_url_is_refused_and_hidden() {
+    let loaded = Host::signed(
+        "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\nclone_url = \"https://me:canary@github.com/a/b\"",
+    )
+    .loaded();
+    assert!(brief_of(&loaded.problems).contains("5:13 [x] a password or token may not stand in `clone_url`"));
+    assert!(!format!("{}{}", loaded.merged.to_text(), loaded.problems).contains("canary"));
+}
+
+#[test]
 fn a_directory_may_be_given() {
     let host =
         Host::new("").file("elsewhere/default.toml", &format!("webhook_secret_token = \"{GOOD_SECRET}\""));
