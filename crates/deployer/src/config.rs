@@ -18,6 +18,9 @@ pub mod resolve;
 pub mod show;
 pub mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
 pub use load::{Loaded, load};

@@ -90,7 +90,7 @@ impl Diagnostics {
         self.problems.is_empty()
     }
 
-    /// All of them, in the order of the resolution.
+    /// All of them.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
@@ -98,6 +98,11 @@ impl Diagnostics {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
         self.problems.push(problem);
+    }
+
+    /// Into the order of the files, so that an operator can work through them from top to bottom.
+    pub fn sort(&mut self) {
+        self.problems.sort_by(|one, other| one.sort_key().cmp(&other.sort_key()));
     }
 
     /// Whether nothing may start: there is an error that does not belong to a deployment.
@@ -122,7 +127,8 @@ impl Diagnostics {
         };
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_links(false)
-            .with_width(TEXT_WIDTH)
+            // A terminal wraps by itself; names, paths and commands must stay whole to be searched and copied.
+            .with_wrap_lines(false)
             .without_syntax_highlighting();
         let mut report = String::new();
         for problem in &self.problems {
@@ -132,9 +138,6 @@ impl Diagnostics {
         report
     }
 }
-
-/// Columns of a rendered report. Fixed, so that a log looks the same as a terminal.
-const TEXT_WIDTH: usize = 100;
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,6 +164,11 @@ impl Problem {
             deployment: None,
             position: None,
         }
+    }
+
+    /// What is in no file comes first.
+    fn sort_key(&self) -> Option<(&Path, usize)> {
+        self.position.as_ref().map(|position| (position.file(), position.span.start))
     }
 
     /// With what to do about it.

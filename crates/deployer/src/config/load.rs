@@ -194,9 +194,10 @@ fn read_text(path: &Path) -> std::io::Result<(String, Metadata)> {
     }
 }
 
-fn read_secret_file(path: &Path) -> Result<SecretFile, String> {
+fn read_secret_file(path: &Path) -> Result<Option<SecretFile>, String> {
     match read_text(path) {
-        Ok((text, metadata)) => Ok(SecretFile { text, mode: metadata.permissions().mode() }),
+        Ok((text, metadata)) => Ok(Some(SecretFile { text, mode: metadata.permissions().mode() })),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("the file {} cannot be read: {error}", path.display())),
     }
 }

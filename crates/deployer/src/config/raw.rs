@@ -302,8 +302,9 @@ mod tests {
 
     #[test]
     fn values_know_their_places_and_tables_their_headers() {
-        let table =
-            table("a = 1\n\n[deployments.é]\npath = \"x\"\n[[deployments.é.steps]]\n run = ['x', 'y']\n");
+        let table = table(
+            "a = 1\n\n[deployments.\"é\"]\npath = \"x\"\n[[deployments.\"é\".steps]]\n run = ['x', 'y']\n",
+        );
         let Value::Table(deployments) = &table.get("deployments").unwrap().value else { panic!() };
         let deployment = deployments.get("é").unwrap();
         assert_eq!(place(deployment), (3, 1));

@@ -67,6 +67,14 @@ impl Reading {
         self.shown.borrow_mut().push(shown);
     }
 
+    /// Whether there is an error about a key whose path begins so.
+    pub fn has_error_about(&self, key_prefix: &str) -> bool {
+        self.problems.borrow().problems().iter().any(|problem| {
+            problem.severity == Severity::Error
+                && problem.key.as_ref().is_some_and(|key| key.starts_with(key_prefix))
+        })
+    }
+
     /// The end of it.
     pub fn into_parts(self) -> (Diagnostics, Vec<ShownValue>) {
         (self.problems.into_inner(), self.shown.into_inner())
@@ -124,7 +132,7 @@ impl<'a> TableReader<'a> {
         for (name, entry) in self.table.iter().flat_map(|table| &table.entries) {
             if self.section.key(name).is_none() {
                 let problem = Problem::error(format!("`{name}` is not a key of {}", self.in_words()))
-                    .help(unknown_key_help(self.section, name))
+                    .help(self.section.help_for_unknown(name))
                     .at(entry.key.clone());
                 self.report(name, problem);
             }
@@ -329,8 +337,13 @@ impl<'a> TableReader<'a> {
 
     /// Reports an error of the table as a whole.
     pub fn error_at_header(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.report_at_header(Severity::Error, message, help);
+    }
+
+    /// Reports something about the table as a whole.
+    pub fn report_at_header(&self, severity: Severity, message: impl Into<String>, help: impl Into<String>) {
         let key = Some(self.prefix.trim_end_matches('.').to_owned());
-        let problem = Problem::error(message).help(help).at(self.position.clone());
+        let problem = Problem { severity, ..Problem::error(message) }.help(help).at(self.position.clone());
         self.reading.report(Problem { key, deployment: self.deployment.clone(), ..problem });
     }
 
@@ -391,6 +404,7 @@ pub const HIDDEN: &str = "(hidden)";
 fn shown(node: &Node, secret: bool) -> serde_json::Value {
     match &node.value {
         Value::Text(text) if holds_password(text) => HIDDEN.into(),
+        Value::List(nodes) if nodes.is_empty() => Vec::<String>::new().into(),
         _ if secret => HIDDEN.into(),
         value => value.to_json(),
     }
@@ -400,31 +414,3 @@ fn quoted_if_needed(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }
-
-/// What was probably meant, and what would be known.
-fn unknown_key_help(section: &Section, name: &str) -> String {
-    let known = section.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
-    if let Some((_, advice)) = WORDS_OF_OTHERS.iter().find(|(word, _)| *word == name) {
-        return (*advice).to_owned();
-    }
-    let likeness = |key: &&Key| strsim::jaro_winkler(key.name, name);
-    let alike = section.keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match alike.filter(|key| likeness(key) > LIKENESS_MIN) {
-        Some(key) => format!("did you mean `{}`? Known here are: {known}", key.name),
-        None => format!("known here are: {known}"),
-    }
-}
-
-/// Jaro-Winkler similarity from which a key may be a misspelling of another: `prot` and `port` have 0.93.
-const LIKENESS_MIN: f64 = 0.82;
-
-/// Words that users of other tools know, where ours is too different to be guessed.
-const WORDS_OF_OTHERS: [(&str, &str); 4] = [
-    ("branches", "a deployment has one `branch`; write one deployment for each branch"),
-    (
-        "webhook_secret",
-        "write `webhook_secret_token_file`, a file that holds the secret, or `webhook_secret_token`",
-    ),
-    ("working_directory", "write `directory`, relative to the release"),
-    ("command", "write `run = [\"program\", \"argument\"]`, or `shell = \"a line\"`"),
-];

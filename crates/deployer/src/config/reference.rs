@@ -97,7 +97,35 @@ impl Section {
     pub fn key(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)
     }
+
+    /// What was probably meant by a key that is not in it, and what would be known.
+    pub fn help_for_unknown(&self, name: &str) -> String {
+        let known = self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
+        if let Some((_, advice)) = WORDS_OF_OTHERS.iter().find(|(word, _)| *word == name) {
+            return (*advice).to_owned();
+        }
+        let likeness = |key: &&Key| strsim::jaro_winkler(key.name, name);
+        let alike = self.keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        match alike.filter(|key| likeness(key) > LIKENESS_MIN) {
+            Some(key) => format!("did you mean `{}`? Known here are: {known}", key.name),
+            None => format!("known here are: {known}"),
+        }
+    }
 }
+
+/// Jaro-Winkler similarity from which a key may be a misspelling of another: `prot` and `port` have 0.93.
+const LIKENESS_MIN: f64 = 0.82;
+
+/// Words that users of other tools know, where ours is too different to be guessed.
+const WORDS_OF_OTHERS: [(&str, &str); 4] = [
+    ("branches", "a deployment has one `branch`; write one deployment for each branch"),
+    (
+        "webhook_secret",
+        "write `webhook_secret_token_file`, a file that holds the secret, or `webhook_secret_token`",
+    ),
+    ("working_directory", "write `directory`, relative to the release"),
+    ("command", "write `run = [\"program\", \"argument\"]`, or `shell = \"a line\"`"),
+];
 
 impl Key {
     const fn new(

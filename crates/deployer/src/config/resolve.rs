@@ -15,10 +15,8 @@ use super::raw::Table;
 use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
 use super::show::Merged;
-use super::values::{
-    absolute_path, base_url, checked_text, duration, filled_text, integer, is_loopback, list, network,
-    path_in, size, source_networks,
-};
+use super::values::addresses::{base_url, is_loopback, network, source_networks};
+use super::values::{absolute_path, checked_text, duration, filled_text, integer, list, path_in, size};
 use super::{Config, GitHub, Intake, Proxies, Runs, SourceNetworks};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
@@ -37,8 +35,8 @@ pub struct Facts<'a> {
     pub instance: Option<&'a str>,
     /// Absolute.
     pub configuration_directory: &'a Path,
-    /// Reads a file that holds a secret; on error why it could not.
-    pub read_secret_file: &'a dyn Fn(&Path) -> Result<SecretFile, String>,
+    /// Reads a file that holds a secret; None where there is none; on error why it could not.
+    pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, String>,
 }
 
 impl Facts<'_> {
@@ -62,7 +60,8 @@ pub struct Resolution {
 pub fn resolve(tree: &Table, facts: &Facts<'_>) -> Resolution {
     let reading = Reading::default();
     let mut config = read(&TableReader::root(&reading, &ROOT, tree), facts, &reading);
-    let (problems, shown) = reading.into_parts();
+    let (mut problems, shown) = reading.into_parts();
+    problems.sort();
     config.deployments.retain(|slug, _| !problems.leaves_out(slug.as_str()));
     Resolution { config: Some(config).filter(|_| !problems.refuses()), problems, merged: Merged::new(shown) }
 }
@@ -89,7 +88,8 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         state_directory,
         intake,
     };
-    secrets::require_webhook_secrets(root, &config);
+    secrets::require_webhook_secrets(root, &config, reading);
+    secrets::warn_of_unused_repositories(root, &config);
     config
 }
 
@@ -159,8 +159,7 @@ fn origin_of(host: &str, port: u16) -> String {
 fn proxies(proxy_fix: &TableReader<'_>) -> Proxies {
     let hops = proxy_fix.value("x_for", integer(0, 16)).unwrap_or(0);
     let trusted = proxy_fix.value("trusted_proxies", list(network)).unwrap_or_default();
-    proxy_fix.value("x_proto", integer::<u8>(0, 16));
-    if proxy_fix.is_written("x_proto") {
+    if proxy_fix.value("x_proto", integer::<u8>(0, 16)).is_some_and(|hops| hops > 0) {
         let help = "`origin` says how people reach this instance; the line may go";
         proxy_fix.report_at_key("x_proto", Severity::Note, "`x_proto` has no effect", help);
     }

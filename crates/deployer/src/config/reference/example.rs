@@ -147,7 +147,7 @@ fn commented(page: &mut String, key: &Key) {
 }
 
 fn heading(page: &mut String, meaning: &str, header: &str) {
-    page.push_str("\n\n");
+    page.push('\n');
     comment(page, meaning);
     line(page, header);
 }

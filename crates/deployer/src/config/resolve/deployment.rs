@@ -5,9 +5,10 @@ use super::{preset, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
 use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS};
+use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
-    absolute_path, argv, boolean, checked_text, choice, clone_url, duration, filled_text, glob,
-    host_and_port, http_url, inner_path, integer, list, name, path_in, shell_line, text,
+    absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, inner_path, integer,
+    list, name, path_in, shell_line, text,
 };
 use crate::config::{
     Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule,
@@ -33,8 +34,10 @@ pub fn deployments(root: &TableReader<'_>, state_directory: &Path) -> IndexMap<S
             }
         };
         if let Some(deployment) = deployment(&table, slug) {
-            check_path(&table, &deployment.path, &taken, state_directory);
-            taken.push((slug, deployment.path.clone()));
+            // One that overlaps is left out itself, and takes nobody else's place.
+            if check_path(&table, &deployment.path, &taken, state_directory) {
+                taken.push((slug, deployment.path.clone()));
+            }
             deployments.insert(deployment.slug.clone(), deployment);
         }
     }
@@ -192,24 +195,33 @@ fn overlap(one: &Path, other: &Path) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }
 
-fn check_path(table: &TableReader<'_>, path: &Path, taken: &[(&str, PathBuf)], state_directory: &Path) {
+/// Whether a deployment may have this path; why not is reported.
+fn check_path(
+    table: &TableReader<'_>,
+    path: &Path,
+    taken: &[(&str, PathBuf)],
+    state_directory: &Path,
+) -> bool {
+    let mut wrongs = Vec::new();
     if path.parent().is_none() {
-        table.error_at_value(
-            "path",
-            "the root of the file system cannot be deployed to",
+        wrongs.push((
+            "the root of the file system cannot be deployed to".to_owned(),
             "name a directory below it",
-        );
-        return;
+        ));
+    } else {
+        if path.starts_with(state_directory) {
+            let message = format!("this path lies in the state directory {}", state_directory.display());
+            wrongs.push((message, "name a directory outside it"));
+        }
+        for (other, other_path) in taken.iter().filter(|(_, other_path)| overlap(path, other_path)) {
+            let relation = if path == other_path { "is also the path of" } else { "overlaps the path of" };
+            let message = format!("this path {relation} deployment {other}");
+            wrongs.push((message, "each deployment needs a directory of its own"));
+        }
     }
-    if path.starts_with(state_directory) {
-        let message = format!("this path lies in the state directory {}", state_directory.display());
-        table.error_at_value("path", message, "name a directory outside it");
-    }
-    for (other, other_path) in taken.iter().filter(|(_, other_path)| overlap(path, other_path)) {
-        let relation = if path == other_path { "is also the path of" } else { "overlaps the path of" };
-        let message = format!("this path {relation} deployment {other}");
-        table.error_at_value("path", message, "each deployment needs a directory of its own");
-    }
+    let is_free = wrongs.is_empty();
+    wrongs.into_iter().for_each(|(message, help)| table.error_at_value("path", message, help));
+    is_free
 }
 
 /// None where it does not have exactly one probe.

@@ -23,12 +23,11 @@ const SECRET_BYTES_MIN: usize = 16;
 const HOW_TO_MAKE_ONE: &str = "make one with `openssl rand -hex 32`";
 
 /// Secrets that everybody knows: of the original's default.toml, of GitHub's documentation, of our examples.
-const KNOWN_SECRETS: [&str; 5] = [
+const KNOWN_SECRETS: [&str; 4] = [
     "not-a-real-secret-token",
     "It's a Secret to Everybody",
     "what openssl rand -hex 32 printed",
     "the secret that is being replaced",
-    "development-only-secret",
 ];
 
 /// A file that holds a secret.
@@ -46,6 +45,9 @@ type Refusal = (&'static str, &'static str);
 fn webhook_secret(text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
     if text.trim().is_empty() {
         return Err(("a secret must not be empty", HOW_TO_MAKE_ONE));
+    }
+    if text.contains(['\n', '\r', '\0']) {
+        return Err(("a secret must be one line", "keep nothing else in its file"));
     }
     if !facts.is_development() && is_known(text) {
         return Err(("this secret is known to everybody", HOW_TO_MAKE_ONE));
@@ -83,7 +85,8 @@ fn of_file<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<S
     move |node| {
         let path = path_in(facts.environment.working_directory())(node)?;
         let file = match (facts.read_secret_file)(&path) {
-            Ok(file) => file,
+            Ok(Some(file)) => file,
+            Ok(None) => return Wrong::value(node, format!("there is no file {}", path.display())),
             Err(error) => {
                 return Wrong::with_help(node, error, "the file must hold the secret and nothing else");
             }
@@ -111,6 +114,8 @@ struct Places {
     file_key: &'static str,
     credential: &'static str,
     key: &'static str,
+    /// Whether what stands in the configuration itself may be used.
+    key_counts: bool,
     check: Check,
 }
 
@@ -126,12 +131,20 @@ fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &
     }
     if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
         // The directory is the unit's alone, whatever the file's mode.
-        if let Ok(file) = (facts.read_secret_file)(&Path::new(directory).join(places.credential)) {
-            let origin = format!("credential {}", places.credential);
-            return outside(table, places, without_newline(&file.text), &origin, facts, reading);
+        let origin = format!("credential {}", places.credential);
+        match (facts.read_secret_file)(&Path::new(directory).join(places.credential)) {
+            Ok(Some(file)) => {
+                return outside(table, places, without_newline(&file.text), &origin, facts, reading);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let key = Some(table.path(places.key));
+                reading.report(Problem { key, ..Problem::error(format!("{origin}: {error}")) });
+                return None;
+            }
         }
     }
-    if table.is_written(places.key) {
+    if places.key_counts && table.is_written(places.key) {
         warn_if_readable(table, places.key, facts);
         return table.value(places.key, written(places.check, facts));
     }
@@ -159,21 +172,25 @@ fn outside(
 
 /// Those that sign for every repository without secrets of its own.
 pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Vec<Secret> {
+    warn_if_readable(root, "webhook_secrets", facts);
+    let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
+    let of_files =
+        root.value("webhook_secret_files", list(of_file(webhook_secret, facts))).unwrap_or_default();
+    // The original's default.toml holds one that everybody knows; where a layer adds a real one, that is what counts.
+    let is_placeholder = root
+        .node("webhook_secret_token")
+        .and_then(|node| filled_text(node).ok())
+        .is_some_and(|text| is_known(&text));
+    let real_ones = [further, of_files].concat();
     let places = Places {
         variables: &[WEBHOOK_SECRET_VARIABLE],
         file_key: "webhook_secret_token_file",
         credential: "webhook-secret",
         key: "webhook_secret_token",
+        key_counts: !is_placeholder || real_ones.is_empty() || facts.is_development(),
         check: webhook_secret,
     };
-    warn_if_readable(root, "webhook_secrets", facts);
-    let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
-    let of_files =
-        root.value("webhook_secret_files", list(of_file(webhook_secret, facts))).unwrap_or_default();
-    let mut secrets: Vec<Secret> = first(root, &places, facts, reading).into_iter().collect();
-    secrets.extend(further);
-    secrets.extend(of_files);
-    secrets
+    first(root, &places, facts, reading).into_iter().chain(real_ones).collect()
 }
 
 /// The token for GitHub's API.
@@ -183,6 +200,7 @@ pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Readin
         file_key: "token_file",
         credential: "github-token",
         key: "token",
+        key_counts: true,
         check: token,
     };
     first(table, &places, facts, reading)
@@ -229,16 +247,13 @@ pub fn warn_if_readable(table: &TableReader<'_>, name: &str, facts: &Facts<'_>) 
 }
 
 /// Every enabled deployment's repository must have somebody who can sign for it.
-pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config) {
+pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config, reading: &Reading) {
     let intake = &config.intake;
-    let names_a_secret =
-        ["webhook_secret_token", "webhook_secret_token_file", "webhook_secrets", "webhook_secret_files"]
-            .iter()
-            .any(|key| root.is_written(key));
-    if !intake.secrets.is_empty() {
+    // Where one is there and will not do, that has been said.
+    if !intake.secrets.is_empty() || reading.has_error_about("webhook_secret") {
         return;
     }
-    if intake.repository_secrets.is_empty() && !names_a_secret {
+    if intake.repository_secrets.is_empty() && !reading.has_error_about("repositories") {
         let help = format!(
             "put one into a file (`openssl rand -hex 32 > FILE; chmod 600 FILE`) and write `webhook_secret_token_file = \"FILE\"`, or set {WEBHOOK_SECRET_VARIABLE}"
         );
@@ -261,6 +276,27 @@ pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config) {
             let message =
                 format!("nobody could sign for {}: there is no webhook secret", deployment.repository);
             table.for_deployment(slug).error_at_value("repository", message, help);
+        }
+    }
+}
+
+/// A table with secrets for a repository that nothing deploys is probably misspelt.
+pub fn warn_of_unused_repositories(root: &TableReader<'_>, config: &Config) {
+    for (name, table) in root.named("repositories") {
+        let is_used = config.deployments.values().any(|deployment| deployment.repository.as_str() == name);
+        // What is wrong with the table itself has been said.
+        let is_whole = config
+            .intake
+            .repository_secrets
+            .iter()
+            .any(|(repository, secrets)| repository.as_str() == name && !secrets.is_empty());
+        if let (Ok(table), false, true) = (table, is_used, is_whole) {
+            let message = format!("no deployment has the repository {name}");
+            table.report_at_header(
+                Severity::Warning,
+                message,
+                "write it exactly as in the deployment, or leave the table out",
+            );
         }
     }
 }
