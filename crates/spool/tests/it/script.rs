@@ -23,10 +23,12 @@ pub const DIRECTORY_VARIABLE: &str = "SPOOL_SCRIPT_DIRECTORY";
 fn script_runs_to_its_end() {
     if let Some(directory) = std::env::var_os(DIRECTORY_VARIABLE) {
         let home = Path::new(&directory);
-        // A rehearsal elsewhere first. The calls of the real play thereby have numbers that no other thread of
+        // Rehearsals elsewhere first. The calls of the real play thereby have numbers that no other thread of
         // the test harness gets to, so that strace can hit each of them by number.
-        fs::create_dir(home.join("rehearsal")).unwrap();
-        play(&home.join("rehearsal"));
+        for rehearsal in ["first", "second"] {
+            fs::create_dir(home.join(rehearsal)).unwrap();
+            play(&home.join(rehearsal));
+        }
         return play(home);
     }
     let home = tempfile::tempdir().unwrap();
