@@ -25,7 +25,17 @@ struct Slots {
 enum Slot {
     /// Somebody is writing it at this moment.
     Pending,
-    Present(EntryName),
+    /// Hardly ever more than one: an operator can make a buried entry ready again beside a newer one.
+    Present(Vec<EntryName>),
+}
+
+impl Slot {
+    fn present(&self) -> &[EntryName] {
+        match self {
+            Slot::Present(names) => names,
+            Slot::Pending => &[],
+        }
+    }
 }
 
 /// The answer to [`Index::reserve`].
@@ -64,13 +74,15 @@ impl Index {
                     return Ok(Reserved::Ours(Reservation { index: self, id, written: None }));
                 }
                 Some(Slot::Pending) => slots = self.settled.wait(slots).expect(NOT_POISONED),
-                Some(Slot::Present(name)) => {
-                    let name = name.clone();
+                Some(Slot::Present(names)) => {
+                    let names = names.clone();
                     drop(slots); // the disk may be slow; others need not wait for it
-                    if let Some(place) = find(&name)? {
-                        return Ok(Reserved::Present(name, place));
+                    for name in names {
+                        if let Some(place) = find(&name)? {
+                            return Ok(Reserved::Present(name, place));
+                        }
+                        self.forget(&name);
                     }
-                    self.forget(&name);
                     slots = self.lock();
                 }
             }
@@ -81,8 +93,11 @@ impl Index {
     pub(crate) fn learn(&self, names: &[EntryName]) {
         let mut slots = self.lock();
         for name in names {
-            if !slots.by_id.contains_key(name.id()) {
-                slots.by_id.insert(name.id().into(), Slot::Present(name.clone()));
+            match slots.by_id.get_mut(name.id()) {
+                None => drop(slots.by_id.insert(name.id().into(), Slot::Present(vec![name.clone()]))),
+                Some(Slot::Present(names)) if !names.contains(name) => names.push(name.clone()),
+                // Known, or being written: then its writer will say.
+                Some(Slot::Present(_) | Slot::Pending) => {}
             }
         }
     }
@@ -90,7 +105,9 @@ impl Index {
     /// The entry is no longer in the spool.
     pub(crate) fn forget(&self, name: &EntryName) {
         let mut slots = self.lock();
-        if matches!(slots.by_id.get(name.id()), Some(Slot::Present(present)) if present == name) {
+        let Some(Slot::Present(names)) = slots.by_id.get_mut(name.id()) else { return };
+        names.retain(|present| present != name);
+        if names.is_empty() {
             slots.by_id.remove(name.id());
         }
     }
@@ -104,9 +121,7 @@ impl Index {
                 return;
             }
             slots.prune_at = usize::MAX; // nobody else meanwhile
-            let present =
-                |slot: &Slot| if let Slot::Present(name) = slot { Some(name.clone()) } else { None };
-            slots.by_id.values().filter_map(present).collect()
+            slots.by_id.values().flat_map(Slot::present).cloned().collect()
         };
         for name in names.iter().filter(|name| !is_there(name)) {
             self.forget(name);
@@ -133,7 +148,7 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         let mut slots = self.index.lock();
         match self.written.take() {
-            Some(name) => slots.by_id.insert(self.id.into(), Slot::Present(name)),
+            Some(name) => slots.by_id.insert(self.id.into(), Slot::Present(vec![name])),
             None => slots.by_id.remove(self.id),
         };
         drop(slots);

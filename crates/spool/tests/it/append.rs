@@ -97,7 +97,7 @@ fn a_scan_teaches_the_ids_that_others_appended() {
     let directory = tempdir().unwrap();
     let (spool, other) = (open(directory.path()), open(directory.path()));
     let name = append(&other, "a");
-    assert_eq!(spool.ready().unwrap(), [name.clone()]);
+    assert_eq!(spool.ready().unwrap(), std::slice::from_ref(&name));
     assert_eq!(spool.append("a", &[b""]).unwrap(), Appended::Duplicate(name));
 }
 
@@ -121,10 +121,16 @@ fn names_never_decrease_whatever_the_clock_does() {
     };
     let mut spool = with_clock(&clock);
     let mut names: Vec<EntryName> = Vec::new();
-    for (index, (now, reopen)) in
-        [(START, false), (START, false), (START - 1_000, false), (START + 5, false), (0, true), (START + 9, true)]
-            .into_iter()
-            .enumerate()
+    for (index, (now, reopen)) in [
+        (START, false),
+        (START, false),
+        (START - 1_000, false),
+        (START + 5, false),
+        (0, true),
+        (START + 9, true),
+    ]
+    .into_iter()
+    .enumerate()
     {
         clock.store(now, Ordering::SeqCst);
         if reopen {
@@ -173,7 +179,8 @@ fn a_temporary_file_that_is_removed_under_the_writer_is_written_again() {
                 tidy(&temporary);
             }
         });
-        let appended: Vec<_> = (0..100).map(|number| spool.append(&format!("id-{number}"), &[b"x"])).collect();
+        let appended: Vec<_> =
+            (0..100).map(|number| spool.append(&format!("id-{number}"), &[b"x"])).collect();
         done.store(1, Ordering::SeqCst);
         for result in appended {
             // The operator may win sixteen times in a row; then it is an error, never a false success.
@@ -261,6 +268,7 @@ proptest! {
         let spool = open(directory.path());
         let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let name = spool.append("a", &slices).unwrap().name().clone();
-        prop_assert_eq!(claim(&spool, &name).contents(), parts.concat());
+        let held = claim(&spool, &name);
+        prop_assert_eq!(held.contents(), parts.concat());
     }
 }

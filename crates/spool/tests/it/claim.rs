@@ -70,7 +70,8 @@ fn what_is_no_entry_is_buried_with_its_reason() {
     let make_directory = |path: &Path| fs::create_dir_all(path.join("below")).unwrap();
     let make_fifo = |path: &Path| mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
     let make_socket = |path: &Path| drop(UnixListener::bind(path).unwrap());
-    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+    type Make<'make> = &'make dyn Fn(&Path);
+    let cases: [(&str, Make); 6] = [
         ("a directory", &make_directory),
         ("a symbolic link", &|path| symlink(&secret, path).unwrap()),
         ("a symbolic link", &|path| symlink("/nowhere/at-all", path).unwrap()),
@@ -100,7 +101,10 @@ fn what_is_no_entry_is_buried_with_its_reason() {
 #[test]
 fn an_entry_of_somebody_else_is_buried() {
     if !rustix::process::geteuid().is_root() {
-        assert!(!crate::support::is_possible("an_entry_of_somebody_else_is_buried", Some("root, to give files away")));
+        assert!(!crate::support::is_possible(
+            "an_entry_of_somebody_else_is_buried",
+            Some("root, to give files away")
+        ));
         return;
     }
     let directory = tempdir().unwrap();

@@ -27,7 +27,8 @@ fn refuses_what_others_may_write_to() {
         let directory = tempdir().unwrap();
         open(directory.path());
         fs::set_permissions(directory.path().join(below), fs::Permissions::from_mode(mode)).unwrap();
-        let Err(OpenError::WritableByOthers { path, mode: found }) = Spool::open(directory.path(), || 1) else {
+        let Err(OpenError::WritableByOthers { path, mode: found }) = Spool::open(directory.path(), || 1)
+        else {
             panic!("{below:?} with mode {mode:o} was accepted")
         };
         assert_eq!((path, found), (directory.path().join(below), mode));
@@ -78,7 +79,9 @@ fn refuses_somebody_elses_directory_and_a_second_file_system() {
 fn only_names_of_entries_are_entries() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
-    for foreign in [".01700000000000000001-a.json", "README", "01700000000000000001-a.json~", "1-a.json", "lock"] {
+    for foreign in
+        [".01700000000000000001-a.json", "README", "01700000000000000001-a.json~", "1-a.json", "lock"]
+    {
         fs::write(directory.path().join(foreign), "x").unwrap();
     }
     #[cfg(target_os = "linux")]
@@ -88,7 +91,7 @@ fn only_names_of_entries_are_entries() {
         fs::write(directory.path().join(not_text), "x").unwrap();
     }
     let name = append(&spool, "a");
-    assert_eq!(spool.ready().unwrap(), [name.clone()]);
+    assert_eq!(spool.ready().unwrap(), std::slice::from_ref(&name));
     let second = append(&spool, "b");
     let backlog = spool.backlog().unwrap();
     assert_eq!((backlog.entries, backlog.oldest), (2, Some(name.clone())));

@@ -83,7 +83,8 @@ fn burying_again_what_was_copied_out_of_bad_keeps_both() {
 fn removing_works_for_ready_and_bad_and_not_for_claimed() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
-    let [ready, bad, claimed, directory_in_bad] = ["ready", "bad", "claimed", "odd"].map(|id| append(&spool, id));
+    let [ready, bad, claimed, directory_in_bad] =
+        ["ready", "bad", "claimed", "odd"].map(|id| append(&spool, id));
     claim(&spool, &bad).bury("no").unwrap();
     let held = claim(&spool, &claimed);
     fs::remove_file(directory.path().join(directory_in_bad.as_str())).unwrap();

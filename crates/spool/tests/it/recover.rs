@@ -79,7 +79,8 @@ fn a_temporary_name_that_is_taken_is_passed_over() {
     let spool = open(directory.path());
     // Whatever the counter is at: a predecessor with our id left these.
     for counter in 0..5000 {
-        File::create(directory.path().join("tmp").join(format!("{}.{counter}.a", std::process::id()))).unwrap();
+        File::create(directory.path().join("tmp").join(format!("{}.{counter}.a", std::process::id())))
+            .unwrap();
     }
     let name = append(&spool, "a");
     assert_eq!(ids(&spool.ready().unwrap()), [name.id()]);

@@ -57,7 +57,10 @@ pub fn root_is_missing() -> Option<&'static str> {
 }
 
 /// Runs a program to its end.
-#[expect(clippy::disallowed_methods, reason = "`supervise` cannot be used here: it is a crate beside this one")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`supervise` cannot be used here: it is a crate beside this one"
+)]
 pub fn run(program: &str, arguments: &[&str]) -> std::process::Output {
     std::process::Command::new(program)
         .args(arguments)

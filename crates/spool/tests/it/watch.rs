@@ -16,13 +16,19 @@ fn wakes_for_appends_and_for_what_operators_do() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
     let (sender, wakes) = sync_channel(1000);
-    let watch = spool.watch(move || drop(sender.try_send(()))).unwrap();
+    let watch = spool
+        .watch(move || {
+            let _ = sender.try_send(());
+        })
+        .unwrap();
     let name = append(&spool, "a");
     wakes.recv_timeout(PATIENCE).expect("an append wakes");
     while wakes.try_recv().is_ok() {}
-    fs::rename(directory.path().join(name.as_str()), directory.path().join("bad").join(name.as_str())).unwrap();
+    fs::rename(directory.path().join(name.as_str()), directory.path().join("bad").join(name.as_str()))
+        .unwrap();
     wakes.recv_timeout(PATIENCE).expect("a move out wakes");
-    fs::rename(directory.path().join("bad").join(name.as_str()), directory.path().join(name.as_str())).unwrap();
+    fs::rename(directory.path().join("bad").join(name.as_str()), directory.path().join(name.as_str()))
+        .unwrap();
     wakes.recv_timeout(PATIENCE).expect("a move in wakes");
     drop(watch);
     // The watch owned the sender: its end is the end of all wakes.
@@ -35,7 +41,11 @@ fn a_scan_does_not_wake_itself() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
     let (sender, wakes) = sync_channel(100_000);
-    let _watch = spool.watch(move || drop(sender.try_send(()))).unwrap();
+    let _watch = spool
+        .watch(move || {
+            let _ = sender.try_send(());
+        })
+        .unwrap();
     for _ in 0..100 {
         spool.ready().unwrap();
     }
