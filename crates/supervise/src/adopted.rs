@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,14 +53,14 @@ pub(crate) fn spawn_own(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Waits for a leash that has said its last word; it ends at once, or is left to tokio.
-pub(crate) async fn reap_own(mut leash: Child, limit: Duration) {
-    let id = leash.id();
-    if timeout(limit, leash.wait()).await.is_ok()
-        && let Some(id) = id.and_then(|id| i32::try_from(id).ok())
-    {
+/// Waits for a leash that has said its last word; it ends at once, or is left to tokio (`None`).
+pub(crate) async fn reap_own(mut leash: Child, limit: Duration) -> Option<ExitStatus> {
+    let id = leash.id().and_then(|id| i32::try_from(id).ok());
+    let status = timeout(limit, leash.wait()).await.ok()?.ok();
+    if let Some(id) = id {
         own().remove(&id);
     }
+    status
 }
 
 /// The set is whole after every single change, so a panic elsewhere has not spoiled it.

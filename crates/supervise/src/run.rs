@@ -10,7 +10,7 @@ mod pipes;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -64,12 +64,13 @@ pub async fn run(
     output.finish();
     let (output_bytes, output_dropped_bytes) = (output.total_bytes, output.dropped_bytes);
     let (started, stopped) = (supervision.started, supervision.stopped);
-    supervision.reap().await;
+    let leash_ended_itself = supervision.reap().await.is_some_and(|status| status.code().is_some());
 
     let ended = match last_word {
         LastWord::NotStarted(error) => return Err(error),
         LastWord::Ended(ended) => Some(ended),
-        LastWord::None if !started && stopped.is_none() => {
+        // Had it been killed, the command might have run: that is an outcome.
+        LastWord::None if leash_ended_itself && !started => {
             let reason = "it ended before it had started anything".to_owned();
             return Err(StartError::Leash { leash: command.leash, reason });
         }
@@ -212,8 +213,8 @@ impl Supervision {
         killing.await.unwrap_or(1)
     }
 
-    async fn reap(self) {
-        adopted::reap_own(self.leash, LEASH_DELAY_MAX).await;
+    async fn reap(self) -> Option<ExitStatus> {
+        adopted::reap_own(self.leash, LEASH_DELAY_MAX).await
     }
 }
 

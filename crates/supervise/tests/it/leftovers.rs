@@ -6,7 +6,7 @@ use rustix::process::{Signal, kill_process, test_kill_process};
 use supervise::{End, Leftovers, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{LONG, finish, finish_after_line, perl, pid, sh, texts, wait_until_gone};
+use crate::support::{finish, finish_after_line, perl, pid, sh, texts, wait_until_gone};
 
 /// Becomes a daemon by the book (fork, setsid, fork), deaf to TERM, with an emptied environment, and keeps
 /// standard output open. Prints its number.
@@ -81,12 +81,10 @@ async fn a_fork_bomb_is_put_out() {
         while (1) { unless (defined fork) { print "full\n" unless $said++; select undef, undef, undef, 0.001 } }
     "#;
     let script = format!(
-        "ulimit -u 300; if [ $(id -u) = 0 ]; then exec setpriv --reuid 65534 --clear-groups perl -e '{bomb}'; \
-         else exec perl -e '{bomb}'; fi"
+        "[ $(id -u) = 0 ] && nobody='setpriv --reuid 65534 --clear-groups'; \
+         exec prlimit --nproc=300:300 $nobody perl -e '{bomb}'"
     );
-    let mut command = sh(&script);
-    command.deadline = LONG;
-    let outcome = finish_after_line(command, async |line, cancel| {
+    let outcome = finish_after_line(sh(&script), async |line, cancel| {
         assert_eq!(line, "full");
         cancel.cancel();
     });
