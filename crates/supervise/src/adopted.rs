@@ -37,7 +37,8 @@ pub fn reap_adopted() -> io::Result<usize> {
     let own = own();
     let mut reaped = 0;
     for process in process_table::all()? {
-        let is_adopted = process.parent == parent && process.is_zombie() && !own.contains(&process.pid.as_raw_pid());
+        let is_adopted =
+            process.parent == parent && process.is_zombie() && !own.contains(&process.pid.as_raw_pid());
         if is_adopted && waitpid(Some(process.pid), WaitOptions::NOHANG).is_ok_and(|found| found.is_some()) {
             reaped += 1;
         }

@@ -151,7 +151,8 @@ impl Patterns {
     fn unfinished_bytes(&self, bytes: &[u8]) -> usize {
         let longest = bytes.len().min(self.bytes_max.saturating_sub(1));
         let tail = &bytes[bytes.len() - longest..];
-        let begins = |start: &usize| self.first[usize::from(tail[*start])] && self.is_beginning(&tail[*start..]);
+        let begins =
+            |start: &usize| self.first[usize::from(tail[*start])] && self.is_beginning(&tail[*start..]);
         (0..longest).find(begins).map_or(0, |start| longest - start)
     }
 

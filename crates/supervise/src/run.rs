@@ -92,11 +92,9 @@ pub async fn run(
 fn end(ended: Option<Ended>, stopped: Option<End>, memory_kills: u64) -> End {
     match ended {
         None | Some(Ended { ordered: true, .. }) => stopped.unwrap_or(End::LeashLost),
-        Some(Ended { status: Status::Signalled(SIGNAL_KILL) | Status::Exited(EXIT_CODE_OF_KILLED), .. })
-            if memory_kills > 0 =>
-        {
-            End::OutOfMemory
-        }
+        Some(Ended {
+            status: Status::Signalled(SIGNAL_KILL) | Status::Exited(EXIT_CODE_OF_KILLED), ..
+        }) if memory_kills > 0 => End::OutOfMemory,
         Some(Ended { status: Status::Exited(code), .. }) => End::Exited(code),
         Some(Ended { status: Status::Signalled(signal), .. }) => End::Signalled(signal),
     }
@@ -131,7 +129,8 @@ impl Supervision {
         let refuse = |error| StartError::of_leash(&command.program, &command.leash, &error);
         let (ours, theirs) = UnixStream::pair().map_err(refuse)?;
         let conversation = Conversation::new(ours).map_err(refuse)?;
-        let mark = command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
+        let mark =
+            command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
         #[expect(clippy::disallowed_methods, reason = "the one place where a leash is started")]
         let mut leash = adopted::spawn_own(
             tokio::process::Command::new(&command.leash)

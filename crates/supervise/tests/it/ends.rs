@@ -7,7 +7,7 @@ use supervise::{End, run};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{finish, finish_after_line, mark, living_with, perl, pid, sh, texts, wait_until_gone};
+use crate::support::{finish, finish_after_line, living_with, mark, perl, pid, sh, texts, wait_until_gone};
 
 /// Says that it is there, then ignores TERM for ever.
 const STUBBORN: &str = r#"$SIG{TERM} = "IGNORE"; $| = 1; print "$$\n"; sleep 1000 while 1"#;
@@ -71,7 +71,9 @@ async fn what_was_cancelled_before_does_not_run_on() {
 
 #[tokio::test]
 async fn whoever_is_asked_to_end_may_finish_within_the_grace() {
-    let mut command = perl(r#"$| = 1; $SIG{TERM} = sub { print "tidied up\n"; exit }; print "ready\n"; sleep 1000 while 1"#);
+    let mut command = perl(
+        r#"$| = 1; $SIG{TERM} = sub { print "tidied up\n"; exit }; print "ready\n"; sleep 1000 while 1"#,
+    );
     command.grace = Duration::from_secs(60);
     let cancel = CancellationToken::new();
     let mut lines = Vec::new();
@@ -82,6 +84,32 @@ async fn whoever_is_asked_to_end_may_finish_within_the_grace() {
     let outcome = run(command, sink, cancel.clone()).await.unwrap();
     assert_eq!(outcome.end, End::Cancelled);
     assert_eq!(texts(&lines), ["ready", "tidied up"]);
+}
+
+#[tokio::test]
+async fn each_process_is_asked_once() {
+    // For many programs a second TERM means to drop everything. The child shares the command's group.
+    let script = r#"
+        $| = 1; $SIG{TERM} = sub { print "$name asked\n"; $asked++ };
+        pipe(my $read, my $write);
+        $name = fork ? "parent" : "child";
+        if ($name eq "child") { print $write "ready\n"; close $write }
+        else { close $write; <$read>; print "ready\n" }
+        select undef, undef, undef, 1000 until $asked;
+        select undef, undef, undef, 0.1;
+        wait if $name eq "parent";
+    "#;
+    let mut command = perl(script);
+    command.grace = Duration::from_secs(60);
+    let cancel = CancellationToken::new();
+    let mut lines = Vec::new();
+    let sink = |line: supervise::Line| {
+        cancel.cancel();
+        lines.push(line.text);
+    };
+    run(command, sink, cancel.clone()).await.unwrap();
+    lines.sort_unstable();
+    assert_eq!(lines, ["child asked", "parent asked", "ready"]);
 }
 
 #[tokio::test]
