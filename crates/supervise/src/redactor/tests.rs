@@ -110,6 +110,15 @@ fn secrets_that_overlap_leave_nothing_of_either() {
 }
 
 #[test]
+fn a_secret_within_the_beginning_of_another_waits_for_it() {
+    let redactor = Redactor::new(["abbaaa", "bbaa"]);
+    for sizes in [&[100][..], &[1], &[5, 1]] {
+        assert_eq!(redacted(&redactor, b"<abbaaa>", sizes), b"<[redacted]>", "{sizes:?}");
+        assert_eq!(redacted(&redactor, b"<abbaa>", sizes), b"<a[redacted]>", "{sizes:?}");
+    }
+}
+
+#[test]
 fn only_what_could_become_a_secret_is_held_back() {
     let redactor = Redactor::new(["swordfish"]);
     for (input, at_once) in
