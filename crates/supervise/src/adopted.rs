@@ -68,3 +68,22 @@ pub(crate) async fn reap_own(mut leash: Child, limit: Duration) -> Option<ExitSt
 fn own() -> MutexGuard<'static, BTreeSet<i32>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_leash_is_left_to_who_waits_for_it() {
+        #[expect(clippy::disallowed_methods, reason = "stands in for a leash")]
+        let child = spawn_own(Command::new("sh").args(["-c", "exit 3"])).unwrap();
+        let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+        // Until it is a zombie, which it stays.
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        assert_eq!(reap_adopted().unwrap(), 0);
+        assert_eq!(reap_own(child, Duration::from_secs(60)).await.unwrap().code(), Some(3));
+        assert!(!own().contains(&pid.as_raw_pid()));
+    }
+}

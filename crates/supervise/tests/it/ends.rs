@@ -7,7 +7,10 @@ use supervise::{End, run};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{finish, finish_after_line, living_with, mark, perl, pid, sh, texts, wait_until_gone};
+use crate::support::{
+    finish, finish_after_line, lines_when_cancelled_at_the_first, living_with, mark, perl, pid, sh,
+    wait_until_gone,
+};
 
 /// Says that it is there, then ignores TERM for ever.
 const STUBBORN: &str = r#"$SIG{TERM} = "IGNORE"; $| = 1; print "$$\n"; sleep 1000 while 1"#;
@@ -75,15 +78,7 @@ async fn whoever_is_asked_to_end_may_finish_within_the_grace() {
         r#"$| = 1; $SIG{TERM} = sub { print "tidied up\n"; exit }; print "ready\n"; sleep 1000 while 1"#,
     );
     command.grace = Duration::from_secs(60);
-    let cancel = CancellationToken::new();
-    let mut lines = Vec::new();
-    let sink = |line: supervise::Line| {
-        cancel.cancel();
-        lines.push(line);
-    };
-    let outcome = run(command, sink, cancel.clone()).await.unwrap();
-    assert_eq!(outcome.end, End::Cancelled);
-    assert_eq!(texts(&lines), ["ready", "tidied up"]);
+    assert_eq!(lines_when_cancelled_at_the_first(command).await, ["ready", "tidied up"]);
 }
 
 #[tokio::test]
@@ -101,24 +96,23 @@ async fn each_process_is_asked_once() {
     "#;
     let mut command = perl(script);
     command.grace = Duration::from_secs(60);
-    let cancel = CancellationToken::new();
-    let mut lines = Vec::new();
-    let sink = |line: supervise::Line| {
-        cancel.cancel();
-        lines.push(line.text);
-    };
-    run(command, sink, cancel.clone()).await.unwrap();
+    let mut lines = lines_when_cancelled_at_the_first(command).await;
     lines.sort_unstable();
     assert_eq!(lines, ["child asked", "parent asked", "ready"]);
 }
 
 #[tokio::test]
 async fn a_stopped_process_hears_the_term() {
-    let mut command = sh("echo $$; kill -STOP $$; sleep 1000");
-    // So long that only TERM can be what ended it.
-    command.grace = Duration::from_secs(1000);
-    let outcome = finish_after_line(command, async |_, cancel| cancel.cancel()).await;
-    assert_eq!(outcome.end, End::Cancelled);
+    let script = r#"
+        use POSIX ":sys_wait_h"; $| = 1; $SIG{TERM} = "IGNORE";
+        my $child = fork;
+        unless ($child) { $SIG{TERM} = sub { print "heard\n"; exit }; kill "STOP", $$; exit }
+        waitpid $child, WUNTRACED;
+        print "stopped\n"; waitpid $child, 0;
+    "#;
+    let mut command = perl(script);
+    command.grace = Duration::from_secs(20);
+    assert_eq!(lines_when_cancelled_at_the_first(command).await, ["stopped", "heard"]);
 }
 
 #[tokio::test]
