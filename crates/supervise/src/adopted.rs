@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ pub fn reap_adopted() -> io::Result<usize> {
     let own = own();
     let mut reaped = 0;
     for process in process_table::all()? {
-        let is_adopted = process.parent == parent && process.is_zombie() && !own.contains(&process.pid.as_raw_pid());
+        let is_adopted =
+            process.parent == parent && process.is_zombie() && !own.contains(&process.pid.as_raw_pid());
         if is_adopted && waitpid(Some(process.pid), WaitOptions::NOHANG).is_ok_and(|found| found.is_some()) {
             reaped += 1;
         }
@@ -52,17 +54,36 @@ pub(crate) fn spawn_own(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Waits for a leash that has said its last word; it ends at once, or is left to tokio.
-pub(crate) async fn reap_own(mut leash: Child, limit: Duration) {
-    let id = leash.id();
-    if timeout(limit, leash.wait()).await.is_ok()
-        && let Some(id) = id.and_then(|id| i32::try_from(id).ok())
-    {
+/// Waits for a leash that has said its last word; it ends at once, or is left to tokio (`None`).
+pub(crate) async fn reap_own(mut leash: Child, limit: Duration) -> Option<ExitStatus> {
+    let id = leash.id().and_then(|id| i32::try_from(id).ok());
+    let status = timeout(limit, leash.wait()).await.ok()?.ok();
+    if let Some(id) = id {
         own().remove(&id);
     }
+    status
 }
 
 /// The set is whole after every single change, so a panic elsewhere has not spoiled it.
 fn own() -> MutexGuard<'static, BTreeSet<i32>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_leash_is_left_to_who_waits_for_it() {
+        #[expect(clippy::disallowed_methods, reason = "stands in for a leash")]
+        let child = spawn_own(Command::new("sh").args(["-c", "exit 3"])).unwrap();
+        let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+        // Until it is a zombie, which it stays.
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        assert_eq!(reap_adopted().unwrap(), 0);
+        assert_eq!(reap_own(child, Duration::from_secs(60)).await.unwrap().code(), Some(3));
+        assert!(!own().contains(&pid.as_raw_pid()));
+    }
 }

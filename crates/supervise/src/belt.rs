@@ -52,7 +52,11 @@ fn kill_until_none(matches: impl Fn(&Process) -> bool) -> io::Result<usize> {
         if started.elapsed() > GIVE_UP_AFTER {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("{} processes are still there after {} s of killing", found.len(), GIVE_UP_AFTER.as_secs()),
+                format!(
+                    "{} processes are still there after {} s of killing",
+                    found.len(),
+                    GIVE_UP_AFTER.as_secs()
+                ),
             ));
         }
         // As in the leash: who is stopped cannot fork while the others are being killed.

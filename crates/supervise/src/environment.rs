@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn only_what_is_on_the_list_passes() {
-        let daemon = ["PATH", "LC_TIME", "HOME", "LD_PRELOAD", "GITHUB_TOKEN", "path", "XLC_ALL", "NOTIFY_SOCKET", ""];
+        let daemon =
+            ["PATH", "LC_TIME", "HOME", "LD_PRELOAD", "GITHUB_TOKEN", "path", "XLC_ALL", "NOTIFY_SOCKET", ""];
         let map = Environment::allowed_of(daemon.map(|name| (name.into(), "x".into()))).into_map();
         assert_eq!(map.into_keys().collect::<Vec<_>>(), ["HOME", "LC_TIME", "PATH"]);
     }
@@ -49,7 +50,10 @@ mod tests {
     #[test]
     fn what_is_set_by_name_wins() {
         let inherited = [("PATH".into(), "/usr/bin".into())];
-        let map = Environment::allowed_of(inherited).with("PATH", "/opt/bin").with("NODE_ENV", "production").into_map();
+        let map = Environment::allowed_of(inherited)
+            .with("PATH", "/opt/bin")
+            .with("NODE_ENV", "production")
+            .into_map();
         assert_eq!(map["PATH".as_ref() as &OsStr], "/opt/bin");
         assert_eq!(map["NODE_ENV".as_ref() as &OsStr], "production");
         assert_eq!(map.len(), 2);

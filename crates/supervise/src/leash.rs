@@ -6,8 +6,8 @@
 //! processes is consulted to know that it is over; the table serves only to find whom to signal.
 //!
 //! It is synchronous and starts no thread, so that it is there in a millisecond and has little to go wrong.
-//! It has a session of its own: a terminal's Ctrl-C does not reach it, the command finds no terminal on which
-//! to ask for a password, and under the kernel's autogroup scheduling a fork bomb does not starve the daemon.
+//! It has a session of its own: a terminal's Ctrl-C does not reach it, and the command finds no terminal on
+//! which to ask for a password.
 //! TERM, INT, HUP and QUIT that are sent to it are swallowed: a service manager that ends the whole control
 //! group must not end the leash before its charges. Deliberately absent: any knowledge of deadlines, output,
 //! or why it should stop. The daemon knows that.
@@ -28,9 +28,9 @@ use rustix::stdio::stdin;
 
 pub(crate) use bring_down::BEYOND_GRACE_MAX;
 
+use crate::Leftovers;
 use crate::process_table;
 use crate::protocol::{Ended, Report, Status};
-use crate::Leftovers;
 use children::{Children, Notices};
 
 /// Exit code of a leash that was not called as [`crate::run`] calls it.
@@ -45,7 +45,9 @@ const STATUS_UNKNOWN: Status = Status::Signalled(9);
 /// any more; the result is for `main` to return.
 pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(assignment) = Assignment::parse(arguments) else {
-        eprintln!("this is an internal command: it is run by the daemon, with a socket as its standard input");
+        eprintln!(
+            "this is an internal command: it is run by the daemon, with a socket as its standard input"
+        );
         return ExitCode::from(USAGE);
     };
     match start(&assignment) {
@@ -119,7 +121,8 @@ fn start(assignment: &Assignment) -> io::Result<Children> {
         .stdin(Stdio::null())
         .process_group(0)
         .spawn()?;
-    let pid = i32::try_from(command.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32");
+    let pid =
+        i32::try_from(command.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32");
     Ok(Children::new(notices, pid))
 }
 
@@ -141,8 +144,10 @@ fn wait_for_end_or_order(children: &mut Children) -> bool {
         if children.status().is_some() {
             return false;
         }
-        let mut descriptors =
-            [PollFd::new(children.changes(), PollFlags::IN), PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
+        let mut descriptors = [
+            PollFd::new(children.changes(), PollFlags::IN),
+            PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
+        ];
         // An error is EINTR: one of the signals that are swallowed.
         let order = poll(&mut descriptors, None).is_ok() && !descriptors[1].revents().is_empty();
         // Whatever arrives is an order: the byte, the end of the stream, and also an error on the socket, for
@@ -183,7 +188,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for arguments in [&[][..], &["x"], &["1", "kill"], &["1", "kill", "--"], &["1", "maybe", "--", "true"]] {
+        for arguments in
+            [&[][..], &["x"], &["1", "kill"], &["1", "kill", "--"], &["1", "maybe", "--", "true"]]
+        {
             assert_eq!(Assignment::parse(arguments.iter().map(OsString::from)), None, "{arguments:?}");
         }
     }

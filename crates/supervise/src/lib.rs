@@ -1,5 +1,71 @@
-//! One child process on a leash: everything it starts ends with it, in time, and its output is limited and
-//! free of secrets.
+//! One child process on a leash: whatever it starts ends with it, in time; what it writes is kept within
+//! limits and without secrets.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!   daemon ------- control socket -------> leash -------> command -----> its children, and theirs
+//!     |   <----- started, exited N ------    |   process group of its own   (double-forked, setsid, ...)
+//!     |                                      |
+//!     |        the leash's session; subreaper of everything to its right
+//!     |
+//!     |  <---- standard output, standard error ----  (inherited from the leash by all to its right)
+//!     |
+//!   redact -> limit -> split into lines -> the caller's sink
+//! ```
+//!
+//! [`run`] does not start the command. It starts the program that it is part of a second time, as a *leash*
+//! ([`leash_main`]), and the leash starts the command. Why a process in between:
+//!
+//! - **A daemon that is killed cannot kill.** The leash hears the control socket close and does it. A service
+//!   manager would, too, but there is none in a container, in a test, or in somebody's terminal.
+//! - **A process group is left by one `setsid`.** The leash is a *subreaper*: whoever is orphaned below it
+//!   becomes its child. Nobody leaves that way, and when the leash has no child any more, nothing is left.
+//!   (The daemon as the subreaper of all steps could not tell whose orphan it has been given.)
+//! - **The numbers of processes are given again.** Only a parent knows for sure that a number is still its
+//!   child's. Others are signalled through a pidfd, after a second look at their start time.
+//!
+//! The command is brought down because it ended and left something behind, because of its deadline, because
+//! the caller cancelled, or because the daemon is gone. It goes always the same way: TERM to all, once; the
+//! grace; then STOP to all until no new ones appear, because who is stopped cannot fork; then KILL; again
+//! until none is left. A zombie counts as gone. What no KILL ends (it hangs in the kernel, or belongs to root)
+//! is given up after ten seconds and counted in [`Outcome::survivors`].
+//!
+//! If the leash itself is killed, the daemon does its work as well as it can be done from outside, and says
+//! [`End::LeashLost`]. If both are killed, there is [`kill_marked`] when the daemon comes back: it finds the
+//! processes by a variable in their environment.
+//!
+//! Output is redacted first, so that neither the limits nor the ends of lines can go through a secret; then
+//! cut to its limits, then split. What is too much is read and dropped: a command is never blocked by us, and
+//! a flood takes no memory. Both streams go through one loop, so lines come in the order in which they were
+//! read. Between the two streams that is nearly, but not exactly, the order in which they were written.
+//!
+//! # What it expects
+//!
+//! Linux 5.3 with `/proc`. The calling program hands over in the first lines of its `main`, before it starts
+//! any thread:
+//!
+//! ```no_run
+//! # use std::process::ExitCode;
+//! fn main() -> ExitCode {
+//!     let mut arguments = std::env::args_os().skip(1);
+//!     if arguments.next().is_some_and(|first| first == supervise::LEASH_ARGUMENT) {
+//!         return supervise::leash_main(arguments);
+//!     }
+//!     // ... everything else
+//!     # ExitCode::SUCCESS
+//! }
+//! ```
+//!
+//! # What is deliberately absent
+//!
+//! No shell: a command is a program and its arguments. No retries: who calls knows whether a step may be
+//! repeated. No limits on memory, processor or files: that is for the service manager's control groups. No
+//! other user: the leash and the command run as the caller does. No terminal: a pipe keeps the two streams
+//! apart, and a program that finds no terminal does not ask questions. No closing of descriptors that the
+//! *daemon* was given without close-on-exec: Rust and systemd libraries set it, and to close a strange
+//! descriptor is not possible without `unsafe`.
+
 mod adopted;
 mod belt;
 mod command;

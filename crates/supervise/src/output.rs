@@ -2,9 +2,9 @@
 
 mod lines;
 
+use crate::Redactor;
 use crate::command::{Line, OutputLimits, Stream};
 use crate::redactor::Redaction;
-use crate::Redactor;
 use lines::{Lines, Text};
 
 /// Both streams of one command.
@@ -35,7 +35,16 @@ impl<'a, Sink: FnMut(Line)> Output<'a, Sink> {
             redacted: Vec::new(),
             lines: Lines::new(limits.line_bytes_max),
         };
-        Self { out: channel(), err: channel(), limits, kept_bytes: 0, total_bytes: 0, dropped_bytes: 0, now_ms, sink }
+        Self {
+            out: channel(),
+            err: channel(),
+            limits,
+            kept_bytes: 0,
+            total_bytes: 0,
+            dropped_bytes: 0,
+            now_ms,
+            sink,
+        }
     }
 
     /// Takes in what was read.

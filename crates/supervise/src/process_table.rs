@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 pub(crate) struct Process {
     pub pid: Pid,
     pub parent: i32,
+    pub group: i32,
     pub session: i32,
     /// Clock ticks between boot and its start: with the pid, its identity.
     started_ticks: u64,
@@ -114,11 +115,13 @@ fn read(pid: Pid) -> Option<Process> {
 /// process likes, brackets and line feeds included: the fields begin after the *last* bracket.
 fn parse(pid: Pid, stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let fields: Vec<&str> = std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace().collect();
+    let fields: Vec<&str> =
+        std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace().collect();
     Some(Process {
         pid,
         state: *fields.first()?.as_bytes().first()?,
         parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         started_ticks: fields.get(19)?.parse().ok()?,
     })
@@ -134,9 +137,10 @@ mod tests {
 
     #[test]
     fn a_name_full_of_brackets_and_line_feeds_does_not_confuse() {
-        let stat = b"77 (a) R 1 1 (\n) Z 5 6 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0 18446744073709551615";
+        let stat =
+            b"77 (a) R 1 1 (\n) Z 5 6 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0 18446744073709551615";
         let process = parse(pid(77), stat).unwrap();
-        assert_eq!((process.parent, process.session, process.started_ticks), (5, 7, 4242));
+        assert_eq!((process.parent, process.group, process.session, process.started_ticks), (5, 6, 7, 4242));
         assert!(process.is_zombie());
         assert!(!process.is_alive());
     }

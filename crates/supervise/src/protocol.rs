@@ -36,7 +36,10 @@ pub(crate) enum Report {
     /// The command runs.
     Started,
     /// It could not be started: the number of the system's error (0 where it has none) and its text.
-    Failed { errno: i32, text: String },
+    Failed {
+        errno: i32,
+        text: String,
+    },
     Ended(Ended),
 }
 

@@ -106,14 +106,19 @@ impl Redaction {
         }
     }
 
-    /// Writes the first `certain` bytes of what is held. A find that reaches beyond is announced now, and the
-    /// bytes of it that stay held are remembered as covered.
+    /// Writes the first `certain` bytes of what is held. A find that begins there and reaches beyond is
+    /// announced now, and the bytes of it that stay held are remembered as covered.
     fn write(&mut self, patterns: &Patterns, certain: usize, output: &mut Vec<u8>) {
         let finds = patterns.find(&self.held, self.covered_bytes);
         let mut written = 0;
         let mut covered_end = 0;
         for find in finds {
-            if find.start > 0 || self.covered_bytes == 0 {
+            let is_announced = find.start == 0 && self.covered_bytes > 0;
+            if !is_announced {
+                // One that begins among the held bytes may turn out to be part of a larger one: later.
+                if find.start >= certain {
+                    break;
+                }
                 output.extend_from_slice(&self.held[written..find.start]);
                 output.extend_from_slice(REDACTED.as_bytes());
             }
@@ -151,7 +156,8 @@ impl Patterns {
     fn unfinished_bytes(&self, bytes: &[u8]) -> usize {
         let longest = bytes.len().min(self.bytes_max.saturating_sub(1));
         let tail = &bytes[bytes.len() - longest..];
-        let begins = |start: &usize| self.first[usize::from(tail[*start])] && self.is_beginning(&tail[*start..]);
+        let begins =
+            |start: &usize| self.first[usize::from(tail[*start])] && self.is_beginning(&tail[*start..]);
         (0..longest).find(begins).map_or(0, |start| longest - start)
     }
 

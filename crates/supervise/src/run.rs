@@ -10,7 +10,7 @@ mod pipes;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -64,12 +64,13 @@ pub async fn run(
     output.finish();
     let (output_bytes, output_dropped_bytes) = (output.total_bytes, output.dropped_bytes);
     let (started, stopped) = (supervision.started, supervision.stopped);
-    supervision.reap().await;
+    let leash_ended_itself = supervision.reap().await.is_some_and(|status| status.code().is_some());
 
     let ended = match last_word {
         LastWord::NotStarted(error) => return Err(error),
         LastWord::Ended(ended) => Some(ended),
-        LastWord::None if !started && stopped.is_none() => {
+        // Had it been killed, the command might have run: that is an outcome.
+        LastWord::None if leash_ended_itself && !started => {
             let reason = "it ended before it had started anything".to_owned();
             return Err(StartError::Leash { leash: command.leash, reason });
         }
@@ -91,11 +92,9 @@ pub async fn run(
 fn end(ended: Option<Ended>, stopped: Option<End>, memory_kills: u64) -> End {
     match ended {
         None | Some(Ended { ordered: true, .. }) => stopped.unwrap_or(End::LeashLost),
-        Some(Ended { status: Status::Signalled(SIGNAL_KILL) | Status::Exited(EXIT_CODE_OF_KILLED), .. })
-            if memory_kills > 0 =>
-        {
-            End::OutOfMemory
-        }
+        Some(Ended {
+            status: Status::Signalled(SIGNAL_KILL) | Status::Exited(EXIT_CODE_OF_KILLED), ..
+        }) if memory_kills > 0 => End::OutOfMemory,
         Some(Ended { status: Status::Exited(code), .. }) => End::Exited(code),
         Some(Ended { status: Status::Signalled(signal), .. }) => End::Signalled(signal),
     }
@@ -130,7 +129,8 @@ impl Supervision {
         let refuse = |error| StartError::of_leash(&command.program, &command.leash, &error);
         let (ours, theirs) = UnixStream::pair().map_err(refuse)?;
         let conversation = Conversation::new(ours).map_err(refuse)?;
-        let mark = command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
+        let mark =
+            command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
         #[expect(clippy::disallowed_methods, reason = "the one place where a leash is started")]
         let mut leash = adopted::spawn_own(
             tokio::process::Command::new(&command.leash)
@@ -212,8 +212,8 @@ impl Supervision {
         killing.await.unwrap_or(1)
     }
 
-    async fn reap(self) {
-        adopted::reap_own(self.leash, LEASH_DELAY_MAX).await;
+    async fn reap(self) -> Option<ExitStatus> {
+        adopted::reap_own(self.leash, LEASH_DELAY_MAX).await
     }
 }
 

@@ -53,7 +53,9 @@ impl StartError {
         match Errno::from_io_error(error) {
             Some(Errno::TOOBIG) => Self::ArgumentListTooLong { program },
             // Not from the system: an argument or a variable that no program can be given.
-            None if error.kind() == io::ErrorKind::InvalidInput => Self::Other { program, reason: error.to_string() },
+            None if error.kind() == io::ErrorKind::InvalidInput => {
+                Self::Other { program, reason: error.to_string() }
+            }
             _ => Self::Leash { leash: leash.to_owned(), reason: error.to_string() },
         }
     }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, getpid};
 
 use super::children::Children;
-use crate::process_table::{Process, Sent, living_below};
+use crate::process_table::{Process, living_below};
 
 /// How long processes may take to end by themselves after the command has ended, before they count as left
 /// over: the `tee` of a shell's `> >(tee log)` has its last line to write.
-const SETTLE_MAX: Duration = Duration::from_millis(200);
+const SETTLE_MAX: Duration = Duration::from_millis(500);
 
 /// Leftovers were not asked to outlive their command; they get less time than a command that is stopped.
 const LEFTOVERS_GRACE_MAX: Duration = Duration::from_secs(2);
@@ -33,11 +33,11 @@ pub(super) fn everything(children: &mut Children, grace: Duration) -> u32 {
     if children.wait_until_none(Duration::ZERO) {
         return 0;
     }
-    for process in below() {
-        process.signal(Signal::TERM);
-        // One who is stopped would hear the TERM only after a CONT.
-        process.signal(Signal::CONT);
-    }
+    // TERM only once: for many programs a second one means "at once, and leave everything as it is".
+    let processes = below();
+    children.signal(&processes, Signal::TERM);
+    // One who is stopped would hear the TERM only after a CONT.
+    children.signal(&processes, Signal::CONT);
     if children.wait_until_none(grace) { 0 } else { kill(children) }
 }
 
@@ -53,10 +53,8 @@ pub(super) fn leftovers(children: &mut Children, grace: Duration) -> (u32, u32) 
 fn kill(children: &mut Children) -> u32 {
     let started = Instant::now();
     loop {
-        freeze();
-        for process in below() {
-            process.signal(Signal::KILL);
-        }
+        freeze(children);
+        children.signal(&below(), Signal::KILL);
         if children.wait_until_none(KILL_ROUND) {
             return 0;
         }
@@ -68,18 +66,17 @@ fn kill(children: &mut Children) -> u32 {
 
 /// Stops all before any is killed: while one half of a fork bomb is being killed, the other half would refill
 /// the table. Who is stopped cannot fork, so round by round fewer are left who can.
-fn freeze() {
+fn freeze(children: &Children) {
+    children.signal(&[], Signal::STOP);
     let mut stopped = HashSet::new();
     for _ in 0..FREEZE_ROUNDS_MAX {
-        let mut found_new = false;
-        for process in below() {
-            if stopped.insert(process.identity()) {
-                found_new |= process.signal(Signal::STOP) == Sent::Delivered;
-            }
-        }
-        if !found_new {
+        let processes = below();
+        let known = stopped.len();
+        stopped.extend(processes.iter().map(Process::identity));
+        if stopped.len() == known {
             return;
         }
+        children.signal(&processes, Signal::STOP);
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, wait};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
+use crate::process_table::Process;
 use crate::protocol::Status;
 
 /// Notices of signals; there must be one before the first child is.
@@ -57,6 +58,23 @@ impl Children {
     /// How the command ended, if it has.
     pub fn status(&self) -> Option<Status> {
         self.status
+    }
+
+    /// Sends `signal` to everything below the leash that `processes` names. The command's own group gets it in
+    /// one call: while we went from one to the next, a fork bomb in it would leave us little of the processor,
+    /// and the kernel lets no fork slip through a signal to a group.
+    pub fn signal(&self, processes: &[Process], signal: Signal) {
+        let group = self.command.as_raw_pid();
+        let session = getpid().as_raw_pid();
+        let is_grouped = |process: &Process| process.group == group && process.session == session;
+        // The number is surely still this group's where the command is not reaped or the group has members.
+        if self.status.is_none() || processes.iter().any(is_grouped) {
+            // An error says that nobody is left in it, or nobody whom we may signal.
+            let _ = kill_process_group(self.command, signal);
+        }
+        for process in processes.iter().filter(|process| !is_grouped(process)) {
+            process.signal(signal);
+        }
     }
 
     /// Reaps everything that has ended.

@@ -115,7 +115,11 @@ mod tests {
             ("a\r\r\nb", &["a", "", "b"]),
         ] {
             let whole = split(100, &[input.as_bytes()]);
-            assert_eq!(whole.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(), expected, "{input:?}");
+            assert_eq!(
+                whole.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(),
+                expected,
+                "{input:?}"
+            );
             let bytewise: Vec<&[u8]> = input.as_bytes().chunks(1).collect();
             assert_eq!(split(100, &bytewise), whole, "{input:?}");
         }
@@ -131,14 +135,18 @@ mod tests {
 
     #[test]
     fn no_cut_goes_through_a_character() {
-        for (bytes_max, text) in [(1, ""), (2, "ü"), (3, "ü"), (4, "ü"), (5, "ü€"), (8, "ü€"), (9, "ü€🦀")] {
+        for (bytes_max, text) in [(1, ""), (2, "ü"), (3, "ü"), (4, "ü"), (5, "ü€"), (8, "ü€"), (9, "ü€🦀")]
+        {
             assert_eq!(split(bytes_max, &["ü€🦀x".as_bytes()]), [(text.to_owned(), true)], "{bytes_max}");
         }
     }
 
     #[test]
     fn what_is_not_utf8_is_shown_as_such() {
-        assert_eq!(split(9, &[b"a\xff\xfeb\n\xf0\x9f"]), [("a\u{fffd}\u{fffd}b".into(), false), ("\u{fffd}".into(), false)]);
+        assert_eq!(
+            split(9, &[b"a\xff\xfeb\n\xf0\x9f"]),
+            [("a\u{fffd}\u{fffd}b".into(), false), ("\u{fffd}".into(), false)]
+        );
         assert_eq!(split(2, &[b"a\xffbc"]), [("a\u{fffd}".to_owned(), true)]);
     }
 }

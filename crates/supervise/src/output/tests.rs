@@ -54,7 +54,8 @@ fn no_limit_cuts_through_a_secret() {
     for total_bytes_max in 0..30 {
         for line_bytes_max in 0..30 {
             let limits = OutputLimits { total_bytes_max, line_bytes_max };
-            let (lines, ..) = written(&redactor, limits, &[(Stream::Out, "my swor"), (Stream::Out, "dfish!\nswordfish")]);
+            let (lines, ..) =
+                written(&redactor, limits, &[(Stream::Out, "my swor"), (Stream::Out, "dfish!\nswordfish")]);
             assert!(lines.iter().all(|line| !line.text.contains("swor")), "{lines:?}");
         }
     }

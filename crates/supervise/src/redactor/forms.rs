@@ -31,7 +31,11 @@ pub(super) fn of(secret: &str) -> Vec<Vec<u8>> {
 }
 
 fn lines(value: &str) -> impl Iterator<Item = Vec<u8>> {
-    value.lines().map(str::trim).filter(|line| line.len() >= PIECE_BYTES_MIN).map(|line| line.as_bytes().to_vec())
+    value
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.len() >= PIECE_BYTES_MIN)
+        .map(|line| line.as_bytes().to_vec())
 }
 
 fn base64(value: &[u8]) -> Vec<Vec<u8>> {
@@ -39,7 +43,9 @@ fn base64(value: &[u8]) -> Vec<Vec<u8>> {
     for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
         let encoded = engine.encode(value).into_bytes();
         for columns in BASE64_COLUMNS {
-            forms.extend(encoded.chunks(columns).filter(|piece| piece.len() >= PIECE_BYTES_MIN).map(<[u8]>::to_vec));
+            forms.extend(
+                encoded.chunks(columns).filter(|piece| piece.len() >= PIECE_BYTES_MIN).map(<[u8]>::to_vec),
+            );
         }
         forms.push(encoded);
     }

@@ -79,7 +79,8 @@ fn wrapped_base64_is_taken_out_line_by_line() {
     let secret = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(5);
     let encoded = STANDARD.encode(&secret);
     for columns in [76, 64] {
-        let wrapped: Vec<&str> = encoded.as_bytes().chunks(columns).map(|line| str::from_utf8(line).unwrap()).collect();
+        let wrapped: Vec<&str> =
+            encoded.as_bytes().chunks(columns).map(|line| str::from_utf8(line).unwrap()).collect();
         let shown = Redactor::new([secret.as_str()]).redact(&wrapped.join("\n"));
         assert!(shown.lines().all(|line| line == REDACTED), "{shown}");
     }
@@ -109,9 +110,19 @@ fn secrets_that_overlap_leave_nothing_of_either() {
 }
 
 #[test]
+fn a_secret_within_the_beginning_of_another_waits_for_it() {
+    let redactor = Redactor::new(["abbaaa", "bbaa"]);
+    for sizes in [&[100][..], &[1], &[5, 1]] {
+        assert_eq!(redacted(&redactor, b"<abbaaa>", sizes), b"<[redacted]>", "{sizes:?}");
+        assert_eq!(redacted(&redactor, b"<abbaa>", sizes), b"<a[redacted]>", "{sizes:?}");
+    }
+}
+
+#[test]
 fn only_what_could_become_a_secret_is_held_back() {
     let redactor = Redactor::new(["swordfish"]);
-    for (input, at_once) in [("hello\n", "hello\n"), ("hello swo", "hello "), ("sword swordfis", "sword "), ("fish", "fish")]
+    for (input, at_once) in
+        [("hello\n", "hello\n"), ("hello swo", "hello "), ("sword swordfis", "sword "), ("fish", "fish")]
     {
         let mut output = Vec::new();
         redactor.begin().push(input.as_bytes(), &mut output);

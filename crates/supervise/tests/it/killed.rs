@@ -49,6 +49,19 @@ async fn when_the_leash_is_killed_the_daemon_does_its_work() {
     assert_eq!(outcome.await.end, End::LeashLost);
 }
 
+#[test]
+fn orphans_of_a_killed_leash_are_reaped_by_a_daemon_that_adopts_them() {
+    let script = "trap '' TERM; setsid sh -c 'trap \"\" TERM; while :; do :; done' & kill -KILL $PPID; while :; do :; done";
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process of its own: to be a subreaper holds for a whole process"
+    )]
+    let output = std::process::Command::new(PROGRAM).args([script, "no secret", &unique()]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("end: LeashLost"), "{text}");
+    assert!(text.contains("\nreaped: 2\n"), "{text}");
+}
+
 #[tokio::test]
 async fn without_a_mark_at_least_the_session_is_found() {
     let mut command = sh("echo $PPID $$; sleep 1000 & trap '' TERM; while :; do sleep 1000; done");

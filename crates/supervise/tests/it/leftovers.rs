@@ -6,7 +6,9 @@ use rustix::process::{Signal, kill_process, test_kill_process};
 use supervise::{End, Leftovers, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{LONG, finish, finish_after_line, perl, pid, sh, texts, wait_until_gone};
+use crate::support::{
+    finish, finish_after_line, lines_when_cancelled_at_the_first, perl, pid, sh, texts, wait_until_gone,
+};
 
 /// Becomes a daemon by the book (fork, setsid, fork), deaf to TERM, with an emptied environment, and keeps
 /// standard output open. Prints its number.
@@ -74,19 +76,52 @@ async fn a_deadline_spares_nobody() {
 }
 
 #[tokio::test]
-async fn a_fork_bomb_is_put_out() {
-    // RLIMIT_NPROC does not hold root back, and counts all processes of the user: be nobody where possible.
-    let bomb = r#"
-        $SIG{TERM} = "IGNORE"; $| = 1;
-        while (1) { unless (defined fork) { print "full\n" unless $said++; select undef, undef, undef, 0.001 } }
+async fn nobody_gets_to_act_on_the_killing_of_others() {
+    // Each child, in a session of its own, would notice the end of its parent, as those do who start the killed
+    // anew. But all are stopped before the first is killed.
+    let script = r#"
+        use POSIX; $| = 1; $SIG{TERM} = "IGNORE";
+        pipe(my $life, my $hold); pipe(my $read, my $write);
+        for (1..100) {
+            next if fork;
+            POSIX::setsid(); close $hold; syswrite $write, "x";
+            <$life>; syswrite STDOUT, "noticed\n"; sleep 1000 while 1;
+        }
+        for (1..100) { sysread $read, my $byte, 1 }
+        print "ready\n"; sleep 1000 while 1;
     "#;
-    let script = format!(
-        "ulimit -u 300; if [ $(id -u) = 0 ]; then exec setpriv --reuid 65534 --clear-groups perl -e '{bomb}'; \
-         else exec perl -e '{bomb}'; fi"
+    assert_eq!(lines_when_cancelled_at_the_first(perl(script)).await, ["ready"]);
+}
+
+#[tokio::test]
+async fn a_fork_bomb_is_put_out() {
+    put_out("1").await;
+}
+
+#[tokio::test]
+async fn a_fork_bomb_whose_every_process_leaves_the_group_is_put_out() {
+    put_out("POSIX::setsid()").await;
+}
+
+/// Lets a bomb fill what processes it may have, then cancels it.
+async fn put_out(each_does: &str) {
+    let bomb = format!(
+        r#"
+        use POSIX; $SIG{{TERM}} = "IGNORE"; $| = 1;
+        while (1) {{
+            my $child = fork;
+            unless (defined $child) {{ print "full\n" unless $said++; select undef, undef, undef, 0.001 }}
+            {each_does} if defined $child and not $child;
+        }}
+        "#
     );
-    let mut command = sh(&script);
-    command.deadline = LONG;
-    let outcome = finish_after_line(command, async |line, cancel| {
+    // RLIMIT_NPROC does not hold root back, and counts all processes of the user: be nobody where possible.
+    // With low priority, for the other tests' sake.
+    let script = format!(
+        "[ $(id -u) = 0 ] && nobody='setpriv --reuid 65534 --clear-groups'; \
+         exec nice -n 19 prlimit --nproc=300:300 $nobody perl -e '{bomb}'"
+    );
+    let outcome = finish_after_line(sh(&script), async |line, cancel| {
         assert_eq!(line, "full");
         cancel.cancel();
     });

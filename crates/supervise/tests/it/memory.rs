@@ -14,15 +14,15 @@ struct SmallMemory(PathBuf);
 impl SmallMemory {
     /// `None` where this machine does not let us have one.
     fn new() -> Option<Self> {
-        [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")].iter().find_map(
-            |(root, limit)| {
+        [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+            .iter()
+            .find_map(|(root, limit)| {
                 let group = Path::new(root).join(format!("supervise-test-{}", unique()));
                 std::fs::create_dir(&group).ok()?;
                 let group = Self(group);
                 std::fs::write(group.0.join(limit), LIMIT_BYTES).ok()?;
                 Some(group)
-            },
-        )
+            })
     }
 }
 

@@ -15,9 +15,10 @@ async fn refusal(command: Command) -> StartError {
 
 #[tokio::test]
 async fn arguments_and_environment_pass_intact() {
-    let odd: Vec<OsString> = [&b"a b"[..], b"", b"line\nfeed", b"\xff\xfe", b"--", b"$(id) `id` 'x' \"y\" *", b"-e"]
-        .map(|bytes| OsString::from_vec(bytes.to_vec()))
-        .into();
+    let odd: Vec<OsString> =
+        [&b"a b"[..], b"", b"line\nfeed", b"\xff\xfe", b"--", b"$(id) `id` 'x' \"y\" *", b"-e"]
+            .map(|bytes| OsString::from_vec(bytes.to_vec()))
+            .into();
     let directory = tempfile::tempdir().unwrap();
     let script = r#"printf '%s\0' "$@" > arguments; printf '%s' "$ODD" > environment"#;
     let mut command = command("sh", ["-c", script, "sh"]);
@@ -27,7 +28,8 @@ async fn arguments_and_environment_pass_intact() {
     assert_eq!(finish(command).await.0.end, End::Exited(0));
 
     let arguments = std::fs::read(directory.path().join("arguments")).unwrap();
-    let seen: Vec<&OsStr> = arguments.strip_suffix(b"\0").unwrap().split(|b| *b == 0).map(OsStr::from_bytes).collect();
+    let seen: Vec<&OsStr> =
+        arguments.strip_suffix(b"\0").unwrap().split(|b| *b == 0).map(OsStr::from_bytes).collect();
     assert_eq!(seen, odd);
     assert_eq!(std::fs::read(directory.path().join("environment")).unwrap(), b"\xff =\n\t");
 }
@@ -44,11 +46,31 @@ async fn nothing_is_inherited_but_what_was_given() {
 }
 
 #[tokio::test]
-async fn it_has_an_empty_input_no_terminal_and_no_foreign_file() {
-    let (_, lines) = finish(sh("wc -c; (: < /dev/tty) 2> /dev/null || echo none; cd /proc/self/fd; echo *; pwd")).await;
-    // 3 is the directory that is being listed by the shell itself.
-    assert_eq!(texts(&lines)[..2], ["0", "none"]);
-    assert!(["0 1 2", "0 1 2 3"].contains(&texts(&lines)[2]), "{lines:?}");
+async fn it_has_an_empty_input_no_terminal_and_none_of_our_files() {
+    let inherited = inherited_files();
+    // Files and sockets of our own, of which none may reach the command.
+    let _file = std::fs::File::open("/dev/zero").unwrap();
+    let _sockets = std::os::unix::net::UnixStream::pair().unwrap();
+    let script =
+        "wc -c; (: < /dev/tty) 2> /dev/null || echo none; exec find /proc/self/fd -type l -printf '%f=%l\\n'";
+    let (_, lines) = finish(sh(script)).await;
+    let seen = texts(&lines);
+    assert_eq!(seen[..2], ["0", "none"]);
+    let strange = seen[2..].iter().filter(|file| {
+        let (number, target) = file.split_once('=').unwrap();
+        let is_standard =
+            matches!(number, "0" | "1" | "2") && (target == "/dev/null" || target.starts_with("pipe:"));
+        // What `find` itself has opened.
+        let is_of_find = target.starts_with("/proc/") || target == "/";
+        !is_standard && !is_of_find && !inherited.contains(&target.to_owned())
+    });
+    assert_eq!(strange.count(), 0, "{lines:?}");
+}
+
+/// What this process itself was started with by somebody who did not close it.
+fn inherited_files() -> Vec<String> {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    files.filter_map(|file| Some(std::fs::read_link(file.path()).ok()?.to_str()?.to_owned())).collect()
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use supervise::{Command, Environment, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, run};
+use supervise::{Command, End, Environment, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, run};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +73,21 @@ where
     });
     assert_eq!(living_with(&mark), 0, "something of it still runs");
     outcome.expect("it starts")
+}
+
+/// Runs it, cancels it at its first line, and returns all its lines.
+pub async fn lines_when_cancelled_at_the_first(command: Command) -> Vec<String> {
+    let mark = mark(&command);
+    let cancel = CancellationToken::new();
+    let mut lines = Vec::new();
+    let sink = |line: Line| {
+        cancel.cancel();
+        lines.push(line.text);
+    };
+    let outcome = run(command, sink, cancel.clone()).await.expect("it starts");
+    assert_eq!(outcome.end, End::Cancelled);
+    assert_eq!(living_with(&mark), 0, "something of it still runs");
+    lines
 }
 
 pub fn mark(command: &Command) -> String {

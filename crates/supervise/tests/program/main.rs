@@ -1,7 +1,8 @@
 //! What the tests run besides the usual Unix programs: a leash, and a supervisor that may be killed.
 //!
-//! `supervise-test-program SCRIPT SECRET` runs SCRIPT by `sh` with this program as the leash, prints its lines
-//! that do not begin with `flood`, then the outcome and the most memory that it ever took itself.
+//! `supervise-test-program SCRIPT SECRET MARK` runs SCRIPT by `sh` with this program as the leash, prints its
+//! lines that do not begin with `flood`, then the outcome, how many orphans it reaped, and the most memory that it
+//! ever took itself.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         leftovers: Leftovers::Kill,
         deadline: Duration::from_secs(300),
         grace: Duration::from_millis(100),
-        limits: OutputLimits { total_bytes_max: 64 << 20, line_bytes_max: 64 << 10 },
+        limits: OutputLimits { total_bytes_max: 8 << 20, line_bytes_max: 64 << 10 },
         redact: Redactor::new([secret.as_str()]),
         leash: "/proc/self/exe".into(),
         now_ms: || 0,
@@ -42,8 +43,10 @@ async fn supervise(command: Command) -> ExitCode {
             println!("{}", line.text);
         }
     };
+    supervise::become_subreaper().expect("the kernel has subreapers");
     let outcome = supervise::run(command, show, tokio_util::sync::CancellationToken::new()).await;
     println!("{outcome:?}");
+    println!("reaped: {}", supervise::reap_adopted().expect("there is a /proc"));
     let status = std::fs::read_to_string("/proc/self/status").expect("the process has a status");
     println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).expect("the kernel counts memory"));
     ExitCode::SUCCESS
