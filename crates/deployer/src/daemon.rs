@@ -101,7 +101,7 @@ pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     // This program itself, also after an upgrade has replaced its file.
     let executor = Executor::new("/proc/self/exe".into(), &config, environment);
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
-    Ok(Host { config, store, executor, slots })
+    Ok(Host { config, store, executor, slots, told: Arc::new(Notify::new()) })
 }
 
 /// A spool of this instance.
@@ -114,11 +114,12 @@ pub fn open_spool(config: &Config, name: &str) -> Result<Spool> {
 /// Makes the state directory, readable by nobody else: it holds private payloads and code.
 pub fn prepare_state_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path.join("spool"))
-        .with_context(|| format!("cannot make the state directory {} (`state_directory` sets another)", path.display()))
+    for directory in ["spool", "logs", "locks", "cancel"] {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(|| {
+            format!("cannot make the state directory {} (`state_directory` sets another)", path.display())
+        })?;
+    }
+    Ok(())
 }
 
 fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
@@ -182,7 +183,7 @@ fn start_work(
             inner.spawn(worker.serve(wake));
         }
         if let Some(github) = github {
-            inner.spawn(report::serve(host.store.clone(), github, stop.clone()));
+            inner.spawn(report::serve(host.store.clone(), github, Arc::clone(&host.told), stop.clone()));
         }
         inner.spawn(retention(host.clone(), stop.clone()));
         Dispatch { host, main, spools }.serve(wake_dispatch, stop).await;

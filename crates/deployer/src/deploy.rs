@@ -37,6 +37,8 @@ pub struct Host {
     pub executor: execute::Executor,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
+    /// Wakes `record::report`: there is something to tell. Only a hint.
+    pub told: Arc<tokio::sync::Notify>,
 }
 
 impl Host {

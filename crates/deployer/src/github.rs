@@ -13,7 +13,7 @@ use std::time::Duration;
 const API_VERSION: &str = "2022-11-28";
 
 /// One request, from the first byte sent to the last one read.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What GitHub advises to wait where it gives no time itself.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ impl GitHub {
             .user_agent(concat!("durhack-deployer/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .timeout(REQUEST_TIMEOUT)
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(1)
             .build()

@@ -53,11 +53,12 @@ CREATE TABLE runs (
     started_at_ms   BIGINT,
     ended_at_ms     BIGINT,
     pid             BIGINT NOT NULL,
-    boot_id         TEXT NOT NULL,
-    UNIQUE (deployment, entry, attempt)
+    boot_id         TEXT NOT NULL
 );
 CREATE INDEX runs_by_time ON runs (deployment, created_at_ms);
 CREATE INDEX runs_by_delivery ON runs (delivery_id);
+CREATE INDEX runs_by_entry ON runs (deployment, entry);
+CREATE INDEX runs_by_commit ON runs (deployment, commit_id);
 CREATE INDEX runs_unfinished ON runs (deployment) WHERE state IN ('queued', 'running');
 
 CREATE TABLE steps (

@@ -24,8 +24,10 @@ const RUN_VARIABLE: &str = "DEPLOYER_RUN";
 /// The variable by which a run's processes are found after a crash.
 pub const RUN_MARK: &str = "DEPLOYER_RUN_MARK";
 
-/// What one step may print: enough for the longest honest build log, not enough to fill a disk.
-const STEP_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: 16 * 1024 * 1024, line_bytes_max: 16 * 1024 };
+/// What one step may print: enough for the longest honest build log, not enough to fill a disk. One that prints more fails.
+pub const STEP_OUTPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+const STEP_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: STEP_OUTPUT_BYTES_MAX, line_bytes_max: 16 * 1024 };
 
 /// What git may answer: a `-z` listing of some 100,000 paths.
 const TOOL_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: 32 * 1024 * 1024, line_bytes_max: 32 * 1024 * 1024 };

@@ -184,13 +184,16 @@ impl Mirror {
         };
         if self.directory.join("HEAD").exists() {
             remove_stale_locks(&self.directory).map_err(anyhow::Error::from)?;
+            restore_settings(&self.directory)?;
         } else {
             self.ask(&git::init(&self.directory)).await?;
+            restore_settings(&self.directory)?;
         }
         Ok(lock)
     }
 
     async fn ask(&self, invocation: &Invocation) -> Result<String> {
+        restore_settings(&self.directory)?;
         let answer = self.executor.ask(invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
         match super::execute::complaint_of(&answer.end) {
             None => Ok(answer.output),
@@ -220,6 +223,39 @@ fn relative_url(base: &str, relative: &str) -> Result<String> {
             return Ok(format!("{base}/{relative}"));
         }
     }
+}
+
+/// What a mirror's configuration says. Nothing else may be in it.
+const SETTINGS: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+
+/// What a mirror has no use for, and by which it could be made to run programs or to read other repositories.
+const PLANTABLE: [&str; 6] =
+    ["hooks", "info", "config.worktree", "commondir", "objects/info/alternates", "objects/info/http-alternates"];
+
+/// Makes a mirror's settings what they were when we made it: should a build have found a way to write there (it runs as the
+/// same user where it is not confined), what it wrote is gone before git reads it.
+fn restore_settings(mirror: &Path) -> Result<()> {
+    if !mirror.is_dir() {
+        return Ok(());
+    }
+    let config = mirror.join("config");
+    let genuine = config.symlink_metadata().is_ok_and(|found| found.is_file())
+        && fs::read(&config).is_ok_and(|found| found == SETTINGS.as_bytes());
+    if !genuine {
+        let new = mirror.join("config.new");
+        fs::write(&new, SETTINGS)?;
+        fs::rename(&new, &config)?;
+    }
+    for name in PLANTABLE {
+        let path = mirror.join(name);
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&path)?,
+            Ok(_) => fs::remove_file(&path)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot look at {}", path.display())),
+        }
+    }
+    Ok(())
 }
 
 /// Removes lock files that a killed git left in a mirror that we hold the lock of.

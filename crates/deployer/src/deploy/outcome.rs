@@ -93,7 +93,9 @@ pub async fn end_run(host: &Host, deployment: &Deployment, run: &str, outcome: &
         verdicts: &verdicts,
         statuses: &statuses,
     };
-    host.store.end_run(&end).await.map(drop)
+    host.store.end_run(&end).await?;
+    host.told.notify_one();
+    Ok(())
 }
 
 /// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
@@ -106,6 +108,28 @@ pub async fn resolved(host: &Host, deployment: &Deployment, order: &Order, run: 
     }
     host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
     report::tell(host, deployment, commit, report::Status::Pending, "deploying", Some(run)).await
+}
+
+/// A push whose commit, or a later one, is live: a verdict and no run.
+pub async fn already_live(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    live: Option<&CommitId>,
+    sentence: &str,
+) -> Result<(), StoreError> {
+    let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::AlreadyLive, sentence);
+    host.store.set_verdict(&verdict).await?;
+    match &order.commit {
+        Some(commit) if live == Some(commit) => {
+            report::tell(host, deployment, commit, report::Status::Success, sentence, None).await
+        }
+        Some(commit) => {
+            let sentence = format!("superseded: {sentence}");
+            report::tell(host, deployment, commit, report::Status::Error, &sentence, None).await
+        }
+        None => Ok(()),
+    }
 }
 
 /// An older entry gives way to a newer one.

@@ -16,10 +16,10 @@ pub const CURRENT: &str = "current";
 
 /// The layout of a deployment: as configured, or as its path is found.
 pub fn layout(deployment: &Deployment) -> Layout {
-    deployment.layout.unwrap_or_else(|| match deployment.path.join(".git").symlink_metadata() {
-        Ok(_) => Layout::InPlace,
-        Err(_) => Layout::Releases,
-    })
+    let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
+    // A build can plant a `.git` beside its release; it cannot make `releases/` not be there.
+    let in_place = there(".git") && !there("releases") && !there(CURRENT);
+    deployment.layout.unwrap_or(if in_place { Layout::InPlace } else { Layout::Releases })
 }
 
 /// The directory of a release.
@@ -207,7 +207,7 @@ pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
         let found = rustix::fs::statvfs(existing).with_context(|| format!("cannot ask how full {} is", existing.display()))?;
         let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
         if free_bytes < free_bytes_min {
-            bail!("the disk is full: {} MiB free at {}, {} wanted", free_bytes >> 20, existing.display(), free_bytes_min >> 20);
+            bail!("the disk is full: {} KiB free at {}, {} wanted", free_bytes >> 10, existing.display(), free_bytes_min >> 10);
         }
         // Some file systems count no inodes and say 0 of 0.
         if found.f_files > 0 && found.f_favail < FREE_INODES_MIN {

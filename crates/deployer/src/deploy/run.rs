@@ -4,7 +4,7 @@
 //! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
-use super::execute::complaint_of;
+use super::execute::{STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Command, Plan, Step};
 use super::{Host, health, release};
@@ -114,6 +114,10 @@ where
                 }
                 tokio::time::sleep(RECORD_RETRY).await;
             }
+            Err(error) if error.may_be_retried() => {
+                tracing::error!(%error, what, "given up waiting for the database after {wait:?}");
+                return Err(error);
+            }
             result => return result,
         }
     }
@@ -199,9 +203,19 @@ impl Run {
                 result => break result,
             }
         };
-        let result = result.map_err(|failure| named(step, failure));
+        let result = result.map_err(|failure| named(step, self.with_full_disk(failure)));
         self.end_step(&recording, &result).await?;
         result
+    }
+
+    /// A full disk is the cause of whatever a program says about it.
+    fn with_full_disk(&self, failure: Failure) -> Failure {
+        const NEARLY_NOTHING_BYTES: u64 = 64 * 1024;
+        let paths: [&Path; 2] = [&self.deployment.path, &self.host.config.state_directory];
+        match release::check_space(&paths, NEARLY_NOTHING_BYTES) {
+            Err(error) if !failure.cancelled => Failure { cause: format!("{error:#} ({})", failure.cause), ..failure },
+            _ => failure,
+        }
     }
 
     /// Takes back what was started, in reverse, and tells the operator's `on_failure` commands.
@@ -370,6 +384,10 @@ impl Run {
             self.note(number, format!("{} processes that the step left behind were ended", outcome.leftovers_killed));
         }
         match (&outcome.end, complaint_of(&outcome.end)) {
+            (_, None) if outcome.output_bytes > STEP_OUTPUT_BYTES_MAX => {
+                let (found, limit) = (outcome.output_bytes >> 20, STEP_OUTPUT_BYTES_MAX >> 20);
+                Err(Failure::new(format!("printed too much output: {found} MiB, at most {limit} MiB are allowed")))
+            }
             (_, None) => Ok(()),
             (End::Cancelled, _) => Err(Failure::cancelled()),
             (End::DeadlineExceeded, _) => Err(Failure::new(format!("took longer than {limit:?} and was stopped"))),
@@ -528,7 +546,7 @@ fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String
 }
 
 /// Refuses to start where the disk is nearly full.
-pub fn check_space(host: &Host, deployment: &Deployment) -> Result<(), Failure> {
+pub fn check_space(host: &Host, deployment: &Deployment) -> Result<()> {
     let paths: [&Path; 2] = [&deployment.path, &host.config.state_directory];
-    release::check_space(&paths, host.config.runs.disk_free_bytes_min).map_err(|error| Failure::new(format!("{error:#}")))
+    release::check_space(&paths, host.config.runs.disk_free_bytes_min)
 }

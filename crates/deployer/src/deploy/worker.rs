@@ -94,6 +94,9 @@ impl Worker {
         for older in superseded {
             outcome::superseded(&self.host, &self.deployment, older, order).await?;
         }
+        if self.is_live_already(order).await? {
+            return Ok(RunState::Skipped);
+        }
         let _slot = tokio::select! {
             () = self.stop.cancelled() => return Ok(RunState::Undone),
             slot = self.host.slots.acquire() => slot?,
@@ -122,12 +125,37 @@ impl Worker {
         tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
         let state = outcome.state;
-        run::recorded(self.host.config.runs.record_wait, "run ended", || {
-            outcome::end_run(&self.host, &self.deployment, &record.id, &outcome)
-        })
-        .await?;
+        while let Err(error) = outcome::end_run(&self.host, &self.deployment, &record.id, &outcome).await {
+            if !error.may_be_retried() || self.stop.is_cancelled() {
+                return Err(error.into());
+            }
+            tracing::warn!(run = record.id, %error, "the run has ended and cannot be recorded yet");
+            tokio::time::sleep(TROUBLE_PAUSE).await;
+        }
         crate::crash_point!("run-ended");
         Ok(state)
+    }
+
+    /// Whether a push brings nothing that is not live: its commit is known here, and the branch's head is what is live. Such a
+    /// push (late, repeated, reordered) gets its verdict and no run.
+    async fn is_live_already(&self, order: &Order) -> Result<bool> {
+        let (RunTrigger::Delivery, Some(commit)) = (order.trigger, &order.commit) else { return Ok(false) };
+        let live = situation::live(&self.host, &self.deployment, release::layout(&self.deployment)).await?;
+        let mirror = self.mirror();
+        if live.is_none() || mirror.commit(commit).await.is_err() {
+            return Ok(false);
+        }
+        let fetched = mirror.fetch(&self.deployment.branch, None, self.deployment.step_timeout, &self.abort).await;
+        let Some(sentence) = fetched.ok().and_then(|head| situation::already_live(&head, live.as_ref())) else {
+            return Ok(false);
+        };
+        outcome::already_live(&self.host, &self.deployment, order, live.as_ref().map(|live| &live.commit), &sentence).await?;
+        Ok(true)
+    }
+
+    fn mirror(&self) -> Mirror {
+        let mirrors = self.host.config.state_directory.join("mirrors");
+        Mirror::new(self.host.executor.clone(), mirrors, &self.deployment.repository, &self.deployment.clone_url)
     }
 
     /// The run, with an eye on whoever may stop it.
@@ -162,14 +190,11 @@ impl Worker {
     }
 
     async fn run(&self, order: &Order, record: &store::Run, cancel: CancellationToken) -> Outcome {
-        let mirrors = self.host.config.state_directory.join("mirrors");
-        let mirror =
-            Mirror::new(self.host.executor.clone(), mirrors, &self.deployment.repository, &self.deployment.clone_url);
         let mut run = Run {
             host: self.host.clone(),
             deployment: self.deployment.clone(),
             id: record.id.clone(),
-            mirror,
+            mirror: self.mirror(),
             log: Arc::new(Mutex::new(RunLogWriter::open(&self.host.logs(), &record.id))),
             cancel,
             ends_at: Instant::now() + self.deployment.timeout,
@@ -177,12 +202,12 @@ impl Worker {
         };
         match self.attempt(order, &mut run).await {
             Ok(outcome) => outcome,
-            Err(failure) => self.failed(&run, failure).await,
+            Err(failure) => self.failed(&run, order.trigger, failure).await,
         }
     }
 
     async fn attempt(&self, order: &Order, run: &mut Run) -> Result<Outcome, Failure> {
-        run::check_space(&self.host, &self.deployment)?;
+        run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
         let layout = release::layout(&self.deployment);
         let live = situation::live(&self.host, &self.deployment, layout).await?;
         let (target, purpose) = match order.trigger {
@@ -232,15 +257,34 @@ impl Worker {
         }
     }
 
-    async fn failed(&self, run: &Run, failure: Failure) -> Outcome {
-        if let Ok(Some(record)) = self.host.store.run(&run.id).await
-            && let Some(release) = record.release
-            && record.trigger != RunTrigger::Rollback
-            && let Err(error) = self.host.store.set_release_state(self.deployment.slug.as_str(), &release, ReleaseState::Failed, None).await
+    /// The failed release stays as evidence, unless the disk has no room for it.
+    async fn failed(&self, run: &Run, trigger: RunTrigger, failure: Failure) -> Outcome {
+        if trigger != RunTrigger::Rollback
+            && let Err(error) = self.set_aside(run).await
         {
-            tracing::warn!(run = run.id, %error, "cannot record the release as failed");
+            tracing::warn!(run = run.id, error = format!("{error:#}"), "cannot set the failed release aside");
         }
-        Outcome::of_failure(failure)
+        let layout = release::layout(&self.deployment);
+        let live = situation::live(&self.host, &self.deployment, layout).await.ok().flatten();
+        let serves = live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short()));
+        Outcome { summary: Some(serves), ..Outcome::of_failure(failure) }
+    }
+
+    async fn set_aside(&self, run: &Run) -> Result<()> {
+        let record = self.host.store.run(&run.id).await?;
+        let Some(release) = record.and_then(|record| record.release) else { return Ok(()) };
+        let slug = self.deployment.slug.as_str();
+        let releases = self.host.store.releases(slug).await?;
+        if !releases.iter().any(|found| found.name == release && found.state == ReleaseState::Building) {
+            return Ok(());
+        }
+        self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
+        if run::check_space(&self.host, &self.deployment).is_err() && release::layout(&self.deployment) == Layout::Releases {
+            release::remove(&self.deployment, &release)?;
+            self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;
+            run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
+        }
+        Ok(())
     }
 
     /// The release to go back to: in place that is a new tree of its commit.

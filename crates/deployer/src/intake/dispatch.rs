@@ -157,13 +157,23 @@ impl Dispatch {
             return Ok(verdicts);
         }
         let earlier = self.host.store.delivery_by_payload(delivery.payload_sha256, delivery.entry).await?;
-        if let Some(earlier) = earlier.filter(|earlier| earlier.id != delivery.id) {
+        // Of what was deployed the worker says better that it is live already.
+        let earlier = earlier.filter(|earlier| earlier.id != delivery.id);
+        if let Some(earlier) = earlier
+            && !self.was_deployed(&earlier.id).await?
+        {
             for verdict in verdicts.iter_mut().filter(|verdict| verdict.code == VerdictCode::Queued) {
                 verdict.code = VerdictCode::Duplicate;
                 verdict.sentence = format!("the same body came before, as delivery {}", earlier.id);
             }
         }
         Ok(verdicts)
+    }
+
+    async fn was_deployed(&self, delivery: &str) -> Result<bool> {
+        let verdicts = self.host.store.verdicts(delivery).await?;
+        let done = [VerdictCode::Deployed, VerdictCode::AlreadyLive];
+        Ok(verdicts.iter().any(|verdict| done.contains(&verdict.code)))
     }
 
     /// Copies the entry to a deployment, unless that is done with it. `again`: it is a redelivery.

@@ -11,7 +11,9 @@ use crate::deploy::Host;
 use crate::github::{GitHub, StatusError};
 use crate::names::CommitId;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// GitHub's limit, in characters.
@@ -94,7 +96,11 @@ pub async fn tell(
     run: Option<&str>,
 ) -> Result<(), StoreError> {
     match telling(host, deployment, commit, status, description, run) {
-        Some(telling) => host.store.enqueue_status(&telling.row()).await,
+        Some(telling) => {
+            host.store.enqueue_status(&telling.row()).await?;
+            host.told.notify_one();
+            Ok(())
+        }
         None => Ok(()),
     }
 }
@@ -148,7 +154,7 @@ fn shortened(description: &str) -> String {
 }
 
 /// Sends what is due until told to stop, then once more what is due at that moment.
-pub async fn serve(store: Store, github: GitHub, stop: CancellationToken) {
+pub async fn serve(store: Store, github: GitHub, told: Arc<Notify>, stop: CancellationToken) {
     loop {
         let stopping = stop.is_cancelled();
         if let Err(error) = send_due(&store, &github).await {
@@ -159,6 +165,7 @@ pub async fn serve(store: Store, github: GitHub, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => {}
+            () = told.notified() => {}
             () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }

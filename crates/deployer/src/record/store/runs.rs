@@ -4,7 +4,7 @@ use super::outbox::push_status;
 use super::pools::{found, reading, transaction, writing};
 use super::text::{embedded_json, storable, words};
 use super::verdicts::upsert_verdict;
-use super::{NewStatus, Store, StoreError, Verdict};
+use super::{NewStatus, StepState, Store, StoreError, Verdict};
 use serde::Serialize;
 
 words! {
@@ -65,7 +65,7 @@ pub struct Run {
     pub commit_id: Option<String>,
     /// What was live before.
     pub previous_commit: Option<String>,
-    /// 1 for the first run of a spool entry.
+    /// 1 for the first run of this commit in this deployment.
     #[sqlx(try_from = "i64")]
     pub attempt: u32,
     /// What led to it.
@@ -211,7 +211,7 @@ impl Store {
         })
     }
 
-    /// Notes what the branch's head was resolved to, and what it replaces.
+    /// Notes what the branch's head was resolved to, what it replaces, and the how-manieth attempt at it this is.
     pub async fn update_run_commit(
         &self,
         run_id: &str,
@@ -219,7 +219,9 @@ impl Store {
         previous_commit: Option<&str>,
     ) -> Result<(), StoreError> {
         writing!(self, |pool| {
-            let updated = sqlx::query("UPDATE runs SET commit_id = $2, previous_commit = $3 WHERE id = $1")
+            let updated = sqlx::query("UPDATE runs SET commit_id = $2, previous_commit = $3, attempt = 1 + (SELECT COUNT(*) FROM runs AS earlier
+                     WHERE earlier.deployment = runs.deployment AND earlier.commit_id = $2 AND earlier.id < runs.id)
+                 WHERE id = $1")
                 .bind(run_id)
                 .bind(commit_id)
                 .bind(previous_commit)
@@ -300,6 +302,14 @@ impl Store {
                 found(known.unsigned_abs(), "run", end.run_id)?;
                 RunEnded::Before
             } else {
+                // What could not be recorded while it happened: its end is not known.
+                sqlx::query("UPDATE steps SET state = $2, ended_at_ms = $3 WHERE run_id = $1 AND state = $4")
+                    .bind(end.run_id)
+                    .bind(StepState::Unknown)
+                    .bind(end.ended_at_ms)
+                    .bind(StepState::Started)
+                    .execute(&mut *transaction)
+                    .await?;
                 for verdict in end.verdicts {
                     upsert_verdict!(&mut *transaction, verdict);
                 }
@@ -342,7 +352,7 @@ impl Store {
     /// The runs of one entry of a deployment's spool, the first attempt first.
     pub async fn runs_for_entry(&self, deployment: &str, entry: &str) -> Result<Vec<Run>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM runs WHERE deployment = $1 AND entry = $2 ORDER BY attempt")
+            sqlx::query_as("SELECT * FROM runs WHERE deployment = $1 AND entry = $2 ORDER BY id")
                 .bind(deployment)
                 .bind(entry)
                 .fetch_all(pool)

