@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use spool::Spool;
 
 const ENTRY_BYTES: usize = 20 * 1024;
-const MEASURED_FOR: Duration = Duration::from_secs(5);
+const MEASURED_FOR: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 3;
 
 fn main() {

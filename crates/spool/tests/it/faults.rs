@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Output;
 
+use tempfile::TempDir;
+
 use crate::script::{DIRECTORY_VARIABLE, judge, read_journal};
 use crate::support::is_possible;
 
@@ -26,6 +28,13 @@ const ERRORS: [(&str, &[&str]); 12] = [
     ("newfstatat", &["ENOMEM", "EIO"]),
     ("getdents64", &["EIO"]),
 ];
+
+/// In memory where there is such a place: a kill or an injected error is the same there, and a thousand plays do
+/// not wait for a disk.
+fn home() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
 
 /// A play takes a fraction of a second. One that meets an error which it repeats for ever is a failure too.
 const DEADLINE_SECONDS: &str = "30";
@@ -55,7 +64,7 @@ fn play_under_strace(home: &Path, arguments: &[&str]) -> Output {
 /// Which of each call's numbers belong to the script: strace counts by thread and call, and the
 /// rehearsals come before.
 fn numbers_of_calls() -> BTreeMap<String, RangeInclusive<usize>> {
-    let home = tempfile::tempdir().unwrap();
+    let home = home();
     let output = play_under_strace(home.path(), &["-e", &format!("trace={CALLS}")]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(read_journal(home.path()).last().map(String::as_str), Some("end"));
@@ -103,7 +112,7 @@ fn killed_at_every_system_call_nothing_acknowledged_is_lost() {
     let mut kills = 0;
     for (call, numbers) in numbers_of_calls() {
         for nth in numbers {
-            let home = tempfile::tempdir().unwrap();
+            let home = home();
             let inject = format!("inject={call}:signal=KILL:when={nth}");
             let output = play_under_strace(home.path(), &["-e", &format!("trace={call}"), "-e", &inject]);
             assert!(!output.status.success(), "{call} {nth} was survived");
@@ -130,7 +139,7 @@ fn with_every_system_call_failing_in_turn_nothing_acknowledged_is_lost() {
             for error in errors {
                 // Once, and for good: a disk that has failed often goes on failing.
                 for ever in ["", "+"] {
-                    let home = tempfile::tempdir().unwrap();
+                    let home = home();
                     let inject = format!("inject={call}:error={error}:when={nth}{ever}");
                     let output =
                         play_under_strace(home.path(), &["-e", &format!("trace={call}"), "-e", &inject]);
@@ -152,7 +161,7 @@ fn without_renameat2_links_do() {
     if !is_possible("without_renameat2_links_do", strace_is_missing()) {
         return;
     }
-    let home = tempfile::tempdir().unwrap();
+    let home = home();
     let arguments = ["-e", "trace=renameat2,linkat", "-e", "inject=renameat2:error=EINVAL"];
     assert!(play_under_strace(home.path(), &arguments).status.success());
     let journal = read_journal(home.path());

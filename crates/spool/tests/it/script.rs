@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use spool::{Claim, EntryName, Spool};
+use spool::{Appended, Claim, EntryName, Spool};
 
 use crate::support::{START, append, claim, content, files};
 
@@ -100,9 +100,11 @@ impl Player {
 
     fn append(&mut self, id: &str) {
         match self.spool.append(id, &[content(id).as_bytes()]) {
-            Ok(appended) => {
-                let name = appended.name().clone();
+            Ok(Appended::New(name)) => {
                 self.note(&format!("acked {name}"));
+            }
+            Ok(Appended::Duplicate(name)) => {
+                self.note(&format!("again {name}"));
             }
             Err(error) => {
                 self.note(&format!("failed append {id}: {error}"));
@@ -151,14 +153,16 @@ pub fn judge(home: &Path) {
     let left = left_over(&spool, home);
     let has = |line: String| journal.contains(&line);
     assert!(!has("panicked".to_owned()), "{journal:?}");
-    let mut acked: Vec<EntryName> = Vec::new();
-    for name in journal.iter().filter_map(|line| line.strip_prefix("acked ")) {
-        let name: EntryName = name.parse().unwrap();
-        if !acked.contains(&name) {
-            acked.push(name);
-        }
-    }
+    let promised = |prefix: &str| -> Vec<EntryName> {
+        journal
+            .iter()
+            .filter_map(|line| line.strip_prefix(prefix))
+            .map(|name| name.parse().unwrap())
+            .collect()
+    };
+    let mut acked = promised("acked ");
     assert!(acked.is_sorted(), "{journal:?}");
+    acked.extend(promised("again "));
     for name in &acked {
         let id = name.id();
         assert!(left.contains_key(name) || has(format!("ending {id}")), "{name} was lost: {journal:?}");
