@@ -53,6 +53,7 @@ pub enum Role {
 /// Runs until a signal says stop.
 pub async fn run(config: Config, environment: &Environment, role: Role) -> Result<()> {
     let config = Arc::new(config);
+    hide_from_own_children();
     prepare_state_directory(&config.state_directory)?;
     let _locks = take_locks(&config.state_directory, role)?;
     let main = open_spool(&config, "main")?;
@@ -82,6 +83,14 @@ pub async fn run(config: Config, environment: &Environment, role: Role) -> Resul
     drain(&tracker, &abort, config.runs.drain_timeout).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Steps run as our own user, where nothing else is configured: they may not look into our memory, environment and files.
+fn hide_from_own_children() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "steps may be able to look into this process");
+    }
 }
 
 /// Waits for everything that was started: first for its own end, then for its being taken back.

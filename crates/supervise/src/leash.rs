@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, getpid, set_child_subreaper, setsid};
+use rustix::process::{
+    DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior, setsid,
+};
 use rustix::stdio::stdin;
 
 pub(crate) use bring_down::BEYOND_GRACE_MAX;
@@ -50,6 +52,8 @@ pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         );
         return ExitCode::from(USAGE);
     };
+    // What it runs is its own user: it may neither read its control socket nor its memory. Best effort: an old kernel.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     match start(&assignment) {
         Ok(children) => {
             report(&Report::Started);

@@ -22,7 +22,7 @@ use spool::{AppendError, Appended, Spool};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bodies being received or written at once, in KiB over all connections: 64 pushes of 20 KB use 3 % of it, and
 /// the largest that GitHub sends fits.
@@ -105,13 +105,14 @@ impl Webhook {
             return Err(too_large(self.settings.body_bytes_max));
         }
         let mut reserved = Vec::new();
-        let body = tokio::time::timeout(self.settings.body_timeout, self.collect(body, declared, &mut reserved))
+        let pieces = tokio::time::timeout(self.settings.body_timeout, self.collect(body, &mut reserved))
             .await
             .map_err(|_| body_too_slow(self.settings.body_timeout))??;
-        let signer = self.signer(signature, &body)?;
+        let signer = self.signer(signature, &pieces)?;
         let form = is_form(&parts.headers)?;
         let id = delivery_id(&parts.headers)?;
         let event = event_type(&parts.headers)?;
+        let body = joined(pieces);
         let body = if form { payload_field(&body).unwrap_or(body) } else { body };
         self.store(client, id, event, &signer, body).await
     }
@@ -136,22 +137,23 @@ impl Webhook {
         }
     }
 
-    /// The whole body, within the limits of one body and of all together.
-    async fn collect<B>(&self, mut body: B, declared: usize, reserved: &mut Vec<tokio::sync::OwnedSemaphorePermit>) -> Result<Bytes, Refused>
+    /// The whole body in the pieces in which it came, within the limits of one body and of all together. It is put together
+    /// only when its signature has been found right: a stranger never makes us take a large piece of memory.
+    async fn collect<B>(&self, mut body: B, reserved: &mut Vec<OwnedSemaphorePermit>) -> Result<Vec<Bytes>, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        // Address space only: a page of it becomes memory when it is written to.
-        let mut collected = Vec::with_capacity(declared.min(self.settings.body_bytes_max));
+        let (mut pieces, mut length) = (Vec::new(), 0);
         let mut reserved_kib = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("The body broke off: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
-            if collected.len() + data.len() > self.settings.body_bytes_max {
+            length += data.len();
+            if length > self.settings.body_bytes_max {
                 return Err(too_large(self.settings.body_bytes_max));
             }
-            let needed_kib = (collected.len() + data.len()).div_ceil(1024);
+            let needed_kib = length.div_ceil(1024);
             if needed_kib > reserved_kib {
                 let more = u32::try_from(needed_kib - reserved_kib).unwrap_or(u32::MAX);
                 let permit = Arc::clone(&self.bodies).try_acquire_many_owned(more).map_err(|_| {
@@ -160,13 +162,13 @@ impl Webhook {
                 reserved.push(permit);
                 reserved_kib = needed_kib;
             }
-            collected.extend_from_slice(&data);
+            pieces.push(data);
         }
-        Ok(collected.into())
+        Ok(pieces)
     }
 
     /// Which secret signed the body. Every secret is tried, whichever fits, so that the time taken says nothing.
-    fn signer(&self, signature: Result<Signature, Refusal>, body: &[u8]) -> Result<Signer, Refused> {
+    fn signer(&self, signature: Result<Signature, Refusal>, body: &[Bytes]) -> Result<Signer, Refused> {
         let signature = match signature {
             Ok(signature) => signature,
             Err(Refusal::Missing) => {
@@ -283,6 +285,14 @@ fn is_form(headers: &HeaderMap) -> Result<bool, Refused> {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "The content type must be application/json or application/x-www-form-urlencoded".into(),
         )),
+    }
+}
+
+/// A body's pieces as one.
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        1 => pieces.remove(0),
+        _ => pieces.concat().into(),
     }
 }
 

@@ -136,13 +136,15 @@ fn a_signed_body_that_is_not_json_is_kept_with_its_reason() {
             assert_error(&world.deliver(&delivery), 400, "Bad Request");
             assert_eq!(world.verdict(&delivery.guid).code, "malformed");
             let bad = world.spool("main").join("bad");
-            let kept: Vec<String> = files_under(&bad)
-                .iter()
-                .map(|path| path.file_name().expect("a file has a name").to_string_lossy().into_owned())
-                .filter(|name| name.contains(&delivery.guid))
-                .collect();
-            assert!(kept.iter().any(|name| name.ends_with(".reason")), "{kept:?}");
-            assert!(kept.iter().any(|name| !name.ends_with(".reason")), "{kept:?}");
+            wait::until("the body to be set aside with its reason", || {
+                let kept: Vec<String> = files_under(&bad)
+                    .iter()
+                    .map(|path| path.file_name().expect("a file has a name").to_string_lossy().into_owned())
+                    .filter(|name| name.contains(&delivery.guid))
+                    .collect();
+                let reason = kept.iter().any(|name| name.ends_with(".reason"));
+                (reason && kept.iter().any(|name| !name.ends_with(".reason"))).then_some(())
+            });
         }
     });
 }

@@ -81,7 +81,7 @@ fn a_directory_that_is_not_there_is_said_and_so_is_an_empty_one() {
 #[test]
 fn dot_env_adds_to_the_environment_and_does_not_win() {
     let host = Host::new("")
-        .file(".env", "DATABASE_URL=postgresql+psycopg://me:pw@db/x\nDEPLOYER_WEBHOOK_SECRET=of-file")
+        .file(".env", "DATABASE_URL=postgresql+psycopg://me:pw@db/x\nDEPLOYER_WEBHOOK_SECRET=of-a-file-that-does-not-win")
         .variable("DEPLOYER_WEBHOOK_SECRET", GOOD_SECRET);
     let loaded = host.loaded();
     assert_eq!(loaded.config.database_url.expose(), "postgres://me:pw@db/x");
@@ -89,10 +89,10 @@ fn dot_env_adds_to_the_environment_and_does_not_win() {
     assert_eq!(loaded.environment.get("DATABASE_URL"), Some("postgresql+psycopg://me:pw@db/x"));
 
     let beside =
-        Host::new("").file("etc/config/default.toml", "").file("etc/.env", "DEPLOYER_WEBHOOK_SECRET=beside");
+        Host::new("").file("etc/config/default.toml", "").file("etc/.env", "DEPLOYER_WEBHOOK_SECRET=beside-the-configuration");
     let environment = Environment::new([("A", "")], beside.directory.path());
     let loaded = load(Some(Path::new("etc/config")), &environment).unwrap();
-    assert_eq!(loaded.config.intake.secrets[0].expose(), "beside");
+    assert_eq!(loaded.config.intake.secrets[0].expose(), "beside-the-configuration");
 
     let problems = host_refuses(&Host::signed("").file(".env", "A=1\nhunter2"));
     assert!(problems.contains(".env: line 2") && !problems.contains("hunter2"), "{problems}");

@@ -223,9 +223,8 @@ fn submodules_and_filters_of_a_repository_do_nothing() {
         world.start();
 
         let touch = format!("touch {}", canary.display());
-        let module = |name: &str, url: &str| {
-            format!("[submodule \"{name}\"]\n\tpath = {name}\n\turl = {url}\n\tupdate = !{touch}\n")
-        };
+        let module =
+            |name: &str, url: &str| format!("[submodule \"{name}\"]\n\tpath = {name}\n\turl = {url}\n");
         let filters = (".gitattributes", "* filter=lfs diff=lfs\n");
         repository.commit(&[(".gitmodules", &module("one", &inner.clone_url())), filters], "modules");
         repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{submodule},one")]);
@@ -238,7 +237,12 @@ fn submodules_and_filters_of_a_repository_do_nothing() {
         assert_eq!(world.live("site", "one/inside.txt"), None, "off by default");
 
         // URLs that are commands: git's own check of what it receives refuses the commit.
-        for url in [format!("ext::sh -c {}", touch.replace(' ', "% ")), format!("--upload-pack={touch}")] {
+        let urls = [
+            format!("ext::sh -c {}", touch.replace(' ', "% ")),
+            format!("--upload-pack={touch}"),
+            format!("{}\n\tupdate = !{touch}", inner.clone_url()),
+        ];
+        for url in urls {
             let hostile = repository.commit(&[(".gitmodules", &module("two", &url))], "hostile");
             world.push(&repository, &hostile);
             let run = world.ended_run("site", &hostile);
