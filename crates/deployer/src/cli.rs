@@ -331,6 +331,7 @@ pub enum MigrateCommand {
 /// The whole program, behind the leash.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    output::end_quietly_on_closed_output();
     let environment = Environment::of_process();
     output::start_logging(&cli, &environment);
     // A daemon needs few threads: its work is waiting. The blocking ones write spool entries.

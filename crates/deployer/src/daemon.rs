@@ -36,6 +36,15 @@ pub const ADDRESS_FILE: &str = "listen.address";
 /// How often what is older than `runs.keep` is looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
+/// How long the report may take with its last words.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a lock that a passing command holds may keep a daemon from starting.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two attempts to become the consumer of a spool that a command works on.
+const CONSUMER_RETRY: Duration = Duration::from_millis(500);
+
 /// Between two attempts to bring the database's schema up while it is away.
 const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,34 +64,79 @@ pub async fn run(config: Config, environment: &Environment, role: Role) -> Resul
     let config = Arc::new(config);
     hide_from_own_children();
     prepare_state_directory(&config.state_directory)?;
-    let _locks = take_locks(&config.state_directory, role)?;
+    let _locks = take_locks(&config.state_directory, role).await?;
     let main = open_spool(&config, "main")?;
-    let (stop, abort, tracker) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-    let mut watches = Vec::new();
-
-    let work_stop = CancellationToken::new();
-    let _consumers = match role {
-        Role::Listen => Vec::new(),
-        Role::Serve | Role::Work => {
-            let host = host(Arc::clone(&config), environment)?;
-            start_work(host, main.clone(), &work_stop, &abort, &tracker, &mut watches)?
-        }
-    };
+    let tasks = Tasks::default();
+    let mut parts = Parts::default();
+    if role != Role::Listen {
+        let host = host(Arc::clone(&config), environment)?;
+        start_work(host, main.clone(), &tasks, &mut parts)?;
+    }
     let intake = match role {
         Role::Work => None,
-        Role::Serve | Role::Listen => Some(start_intake(&config, main, &stop, &tracker).await?),
+        Role::Serve | Role::Listen => Some(start_intake(&config, main, &tasks).await?),
     };
-    wait_for_signal().await?;
+    let crashed = tokio::select! {
+        signal = wait_for_signal() => { signal?; false }
+        () = tasks.crashed.cancelled() => true,
+    };
     tracing::info!("stopping");
-    stop.cancel();
+    tasks.stop.cancel();
     if let Some(address_file) = intake {
         let _ = fs_err::remove_file(address_file);
     }
-    work_stop.cancel();
-    tracker.close();
-    drain(&tracker, &abort, config.runs.drain_timeout).await;
+    tasks.tracker.close();
+    drain(&tasks.tracker, &tasks.abort, config.runs.drain_timeout).await;
+    // Only now is everything said that is to be told.
+    tasks.told_all.cancel();
+    tasks.telling.close();
+    if tokio::time::timeout(LAST_WORDS_LIMIT, tasks.telling.wait()).await.is_err() {
+        tracing::warn!("GitHub does not answer: the last statuses are told at the next start");
+    }
     tracing::info!("stopped");
+    if crashed {
+        bail!("a part of the deployer has crashed (see the log); restart it: nothing that was accepted is lost");
+    }
     Ok(())
+}
+
+/// Everything that runs, and how it is told to end.
+#[derive(Default)]
+struct Tasks {
+    /// Intake, dispatch, workers.
+    tracker: TaskTracker,
+    /// Take no further work.
+    stop: CancellationToken,
+    /// Take back what is in progress.
+    abort: CancellationToken,
+    /// The report, which ends last.
+    telling: TaskTracker,
+    /// Nothing more will be put into the outbox.
+    told_all: CancellationToken,
+    /// A task that should never end has panicked.
+    crashed: CancellationToken,
+}
+
+impl Tasks {
+    /// Starts one of the parts. A daemon of which a part is dead would accept and do nothing: it ends instead, and whoever
+    /// supervises it starts it again. An entry that does this time and again is set aside by its count of attempts.
+    fn start(&self, what: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        let crashed = self.crashed.clone();
+        let inner = self.tracker.spawn(part);
+        self.tracker.spawn(async move {
+            if inner.await.is_err() {
+                tracing::error!(what, "has crashed");
+                crashed.cancel();
+            }
+        });
+    }
+}
+
+/// What lives as long as the daemon.
+#[derive(Default)]
+struct Parts {
+    watches: Vec<spool::Watch>,
+    consumers: Vec<ConsumerLock>,
 }
 
 /// Steps run as our own user, where nothing else is configured: they may not look into our memory, environment and files.
@@ -131,7 +185,7 @@ pub fn prepare_state_directory(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
+async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
     let names: &[&str] = match role {
         Role::Serve => &["listen", "work"],
         Role::Listen => &["listen"],
@@ -140,9 +194,10 @@ fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
     let mut locks = Vec::new();
     for name in names {
         // A deployment may be called `work`; the daemon's own locks lie apart from the deployments'.
-        match lock::try_acquire(&state_directory.join("locks/daemon"), name)? {
-            Some(lock) => locks.push(lock),
-            None => bail!(
+        let directory = state_directory.join("locks/daemon");
+        match tokio::time::timeout(LOCK_PATIENCE, lock::acquire(&directory, name)).await {
+            Ok(lock) => locks.push(lock?),
+            Err(_) => bail!(
                 "another durhack-deployer already does `{name}` for {}; stop it first, or set another `state_directory`",
                 state_directory.display()
             ),
@@ -151,53 +206,63 @@ fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
     Ok(locks)
 }
 
-/// Whether a daemon of this instance does the deployments. Holds the right to do so itself where there is none.
-pub fn try_work_lock(state_directory: &Path) -> Result<Option<lock::Lock>> {
-    lock::try_acquire(&state_directory.join("locks/daemon"), "work")
+/// Whether a daemon of this instance does the deployments.
+pub fn is_working(state_directory: &Path) -> Result<bool> {
+    Ok(lock::try_acquire(&state_directory.join("locks/daemon"), "work")?.is_none())
 }
 
-fn start_work(
-    host: Host,
-    main: Spool,
-    stop: &CancellationToken,
-    abort: &CancellationToken,
-    tracker: &TaskTracker,
-    watches: &mut Vec<spool::Watch>,
-) -> Result<Vec<ConsumerLock>> {
-    let mut consumers = Vec::new();
+fn start_work(host: Host, main: Spool, tasks: &Tasks, parts: &mut Parts) -> Result<()> {
     let mut spools: IndexMap<Slug, Spool> = IndexMap::new();
     for slug in host.config.deployments.keys() {
-        let spool = open_spool(&host.config, slug.as_str())?;
-        consumers.push(consume(&spool)?);
-        spools.insert(slug.clone(), spool);
+        spools.insert(slug.clone(), open_spool(&host.config, slug.as_str())?);
     }
-    consumers.push(consume(&main)?);
-    let wake_dispatch = watched(&main, watches);
-    let mut wakes = Vec::new();
-    for spool in spools.values() {
-        wakes.push(watched(spool, watches));
+    parts.consumers.push(consume(&main)?);
+    let wake_dispatch = watched(&main, parts);
+    for (slug, spool) in &spools {
+        let wake = watched(spool, parts);
+        let worker = Worker {
+            host: host.clone(),
+            deployment: host.config.deployments[slug].clone(),
+            spool: spool.clone(),
+            stop: tasks.stop.clone(),
+            abort: tasks.abort.clone(),
+        };
+        tasks.start("a worker", work(worker, wake));
     }
-    let (stop, abort, inner) = (stop.clone(), abort.clone(), tracker.clone());
-    let github = GitHub::new(&host.config.github)?;
-    tracker.spawn(async move {
-        if !migrated(&host.store, &stop).await {
-            return;
+    if let Some(github) = GitHub::new(&host.config.github)? {
+        let (store, told) = (host.store.clone(), Arc::clone(&host.told));
+        tasks.telling.spawn(report::serve(store, github, told, tasks.told_all.clone()));
+    }
+    tasks.start("retention", retention(host.clone(), tasks.stop.clone()));
+    let stop = tasks.stop.clone();
+    tasks.start("dispatch", async move {
+        if migrated(&host.store, &stop).await {
+            Dispatch { host, main, spools }.serve(wake_dispatch, stop).await;
         }
-        for ((slug, spool), wake) in spools.iter().zip(wakes) {
-            let deployment = host.config.deployments[slug].clone();
-            if !deployment.enabled {
-                continue;
-            }
-            let worker = Worker { host: host.clone(), deployment, spool: spool.clone(), stop: stop.clone(), abort: abort.clone() };
-            inner.spawn(worker.serve(wake));
-        }
-        if let Some(github) = github {
-            inner.spawn(report::serve(host.store.clone(), github, Arc::clone(&host.told), stop.clone()));
-        }
-        inner.spawn(retention(host.clone(), stop.clone()));
-        Dispatch { host, main, spools }.serve(wake_dispatch, stop).await;
     });
-    Ok(consumers)
+    Ok(())
+}
+
+/// A worker's life: the schema is there, nobody else consumes the spool, what a crash left is put in order; then it works, if the
+/// deployment is enabled.
+async fn work(worker: Worker, wake: Arc<Notify>) {
+    if !migrated(&worker.host.store, &worker.stop).await {
+        return;
+    }
+    let _consumer = loop {
+        match consume(&worker.spool) {
+            Ok(lock) => break lock,
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting"),
+        }
+        tokio::select! {
+            () = worker.stop.cancelled() => return,
+            () = tokio::time::sleep(CONSUMER_RETRY) => {}
+        }
+    };
+    match worker.deployment.enabled {
+        true => worker.serve(wake).await,
+        false => worker.recover_only().await,
+    }
 }
 
 /// Becomes a spool's only consumer, and puts back what a crash left claimed.
@@ -210,11 +275,11 @@ pub fn consume(spool: &Spool) -> Result<ConsumerLock> {
 }
 
 /// Wakes whoever waits on it when something appears in the spool. Without inotify only the scan remains.
-fn watched(spool: &Spool, watches: &mut Vec<spool::Watch>) -> Arc<Notify> {
+fn watched(spool: &Spool, parts: &mut Parts) -> Arc<Notify> {
     let wake = Arc::new(Notify::new());
     let notify = Arc::clone(&wake);
     match spool.watch(move || notify.notify_one()) {
-        Ok(watch) => watches.push(watch),
+        Ok(watch) => parts.watches.push(watch),
         Err(error) => tracing::warn!(%error, "cannot watch a spool: it is scanned every 30 s instead"),
     }
     wake
@@ -256,22 +321,22 @@ async fn retention(host: Host, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(RETENTION_INTERVAL) => {}
         }
+        for deployment in host.config.deployments.values() {
+            if let Err(error) = host.mirror(deployment).repack(&stop).await {
+                tracing::warn!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot repack the mirror");
+            }
+        }
     }
 }
 
 /// Starts listening and says where.
-async fn start_intake(
-    config: &Arc<Config>,
-    main: Spool,
-    stop: &CancellationToken,
-    tracker: &TaskTracker,
-) -> Result<PathBuf> {
+async fn start_intake(config: &Arc<Config>, main: Spool, tasks: &Tasks) -> Result<PathBuf> {
     let listener: TcpListener = http::listen(&config.intake.host, config.intake.port).await?;
     let address = listener.local_addr()?;
     let networks = Networks::load(&config.intake.source_networks, &config.state_directory);
     let webhook =
         Webhook::new(config.intake.clone(), networks, config.origin.clone(), config.instance.clone(), main);
-    tracker.spawn(http::serve(listener, Arc::new(webhook), stop.clone()));
+    tasks.start("the intake", http::serve(listener, Arc::new(webhook), tasks.stop.clone()));
     let file = config.state_directory.join(ADDRESS_FILE);
     let temporary = file.with_extension("new");
     fs_err::write(&temporary, format!("{address}\n"))?;

@@ -21,7 +21,7 @@ pub mod situation;
 pub mod tools;
 pub mod worker;
 
-use crate::config::Config;
+use crate::config::{Config, Deployment};
 use crate::record::store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +42,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// The mirror of a deployment's repository.
+    pub fn mirror(&self, deployment: &Deployment) -> mirror::Mirror {
+        let mirrors = self.config.state_directory.join("mirrors");
+        mirror::Mirror::new(self.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url)
+    }
+
     /// The directory that holds the lock files.
     pub fn locks(&self) -> PathBuf {
         self.config.state_directory.join("locks")

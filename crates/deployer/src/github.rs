@@ -94,8 +94,9 @@ async fn judged(response: Response) -> StatusError {
             StatusError::Later { reason, after: Some(after.unwrap_or(RATE_LIMIT_PAUSE)) }
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => StatusError::Later { reason, after },
-        _ if status.is_server_error() || unknown_commit => StatusError::Later { reason, after },
-        _ => StatusError::Refused(reason),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if !unknown_commit => StatusError::Refused(reason),
+        // Outages pass, expired tokens are replaced, repositories are made visible: the outbox has its own limit.
+        _ => StatusError::Later { reason, after },
     }
 }
 

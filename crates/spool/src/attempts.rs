@@ -26,6 +26,17 @@ fn add_byte(attempts: &Directory, name: &EntryName) -> Result<(), OperationError
     file.write_all(b".").map_err(|error| attempts.error("write", name.as_str(), error))
 }
 
+/// Takes the last one back: the work came to an end of its own, and will be tried again.
+pub(crate) fn uncount(attempts: &Directory, name: &EntryName) -> Result<(), OperationError> {
+    let size = attempts.stat(name.as_str())?.map_or(0, |stat| stat.st_size);
+    if size <= 1 {
+        return forget(attempts, name);
+    }
+    let file = attempts.open_file(name.as_str(), OFlags::WRONLY)?;
+    let shorter = u64::try_from(size - 1).unwrap_or(0);
+    file.set_len(shorter).map_err(|error| attempts.error("truncate", name.as_str(), error))
+}
+
 /// Starts from zero again.
 pub(crate) fn forget(attempts: &Directory, name: &EntryName) -> Result<(), OperationError> {
     attempts.remove(name.as_str()).map(drop)

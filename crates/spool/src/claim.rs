@@ -17,14 +17,15 @@ use crate::spool::Spool;
 /// little more. Twice as much is room to spare, and still nothing that reading into memory could hurt by.
 pub const ENTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// An entry that is ours to work on. Dropped without being finished, released or buried, it stays claimed
-/// and becomes ready again by [`ConsumerLock::recover`](crate::ConsumerLock::recover) at the next start.
-#[must_use = "an entry that is claimed and forgotten is worked on only after the next start"]
+/// An entry that is ours to work on. Dropped without being finished, released or buried, it is released (where
+/// that fails, it stays claimed until [`ConsumerLock::recover`](crate::ConsumerLock::recover)).
+#[must_use = "an entry that is claimed and dropped goes back"]
 pub struct Claim {
     spool: Spool,
     name: EntryName,
     contents: Vec<u8>,
     attempts: u32,
+    settled: bool,
 }
 
 /// The entry could not be claimed. Others can.
@@ -66,7 +67,7 @@ impl Spool {
             .and_then(|attempts| Ok((attempts, examine(&directories, name)?)));
         match examined {
             Ok((attempts, Examined::Whole(contents))) => {
-                Ok(Some(Claim { spool: self.clone(), name: name.clone(), contents, attempts }))
+                Ok(Some(Claim { spool: self.clone(), name: name.clone(), contents, attempts, settled: false }))
             }
             Ok((_, Examined::Gone)) => {
                 self.settle(&directories, name)?;
@@ -142,18 +143,27 @@ impl Claim {
     ///
     /// # Errors
     /// When the file cannot be removed. It will come back at the next start.
-    pub fn finish(self) -> Result<(), OperationError> {
+    pub fn finish(mut self) -> Result<(), OperationError> {
+        self.settled = true;
         let directories = self.spool.directories();
         directories.claimed.remove(self.name.as_str())?;
         self.spool.settle(&directories, &self.name)
     }
 
-    /// Puts the entry back for a later attempt, at its old place in the order.
+    /// Puts the entry back for a later attempt, at its old place in the order. The attempt does not count: it has ended by
+    /// itself. What counts are those that took the process with them.
     ///
     /// # Errors
     /// When the file cannot be moved. It will come back at the next start.
-    pub fn release(self) -> Result<(), OperationError> {
-        self.spool.put_back(&self.spool.directories(), &self.name)
+    pub fn release(mut self) -> Result<(), OperationError> {
+        self.settled = true;
+        self.put_back_uncounted()
+    }
+
+    fn put_back_uncounted(&self) -> Result<(), OperationError> {
+        let directories = self.spool.directories();
+        attempts::uncount(&directories.attempts, &self.name)?;
+        self.spool.put_back(&directories, &self.name)
     }
 
     /// Sets the entry aside for ever, or until an operator retries it. Returns the name that it bears among
@@ -161,8 +171,22 @@ impl Claim {
     ///
     /// # Errors
     /// When the file cannot be moved. It will come back at the next start.
-    pub fn bury(self, reason: &str) -> Result<EntryName, OperationError> {
+    pub fn bury(mut self, reason: &str) -> Result<EntryName, OperationError> {
+        self.settled = true;
         self.spool.bury_claimed(&self.spool.directories(), &self.name, reason)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        // A panic is a crash, and counts as one. There is nobody to tell of an error; the next start recovers the entry.
+        let _ = match std::thread::panicking() {
+            true => self.spool.put_back(&self.spool.directories(), &self.name),
+            false => self.put_back_uncounted(),
+        };
     }
 }
 

@@ -10,8 +10,13 @@ use crate::config::Deployment;
 use crate::daemon;
 use crate::deploy::worker::Worker;
 use crate::entry::{Request, Source, request_entry};
-use crate::names::CommitId;
-use crate::record::store::{Run, RunState};
+use crate::deploy::lock;
+use crate::deploy::recovery::recover;
+use crate::names::{CommitId, DeliveryId, Slug};
+use crate::record::store::{Run, RunState, VerdictCode};
+use crate::record::run_log::rendering::plain;
+use crate::record::verdict;
+use spool::{EntryName, Spool};
 use anyhow::{Context, anyhow};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -40,27 +45,27 @@ fn parse_commit(text: &str) -> Result<CommitId, Failed> {
 
 async fn ask(session: &Session, deployment: &Deployment, event: &str, request: &Request, no_wait: bool) -> Result<(), Failed> {
     let state_directory = &session.config().state_directory;
-    let alone = daemon::try_work_lock(state_directory)?;
-    if no_wait && alone.is_some() {
+    let alone = !daemon::is_working(state_directory)?;
+    if no_wait && alone {
         return Err(Failed::unavailable(anyhow!("no daemon is running that could do it")).hint("leave --no-wait away, or start `durhack-deployer serve`"));
     }
-    if !deployment.enabled && alone.is_none() {
+    if !deployment.enabled && !alone {
         return Err(Failed::failed(anyhow!("{} is disabled in the configuration", deployment.slug)).hint("set `enabled = true`, and restart the daemon"));
     }
     let who = session.operator();
     let (header, bytes) = request_entry(event, Source::Operator, who, request);
     let spool = daemon::open_spool(session.config(), deployment.slug.as_str())?;
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
-    let entry = appended.name().as_str().to_owned();
+    let asked = Asked { deployment, id: header.id.clone(), entry: appended.name().clone() };
     if no_wait {
         println!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
         return Ok(());
     }
-    let run = if alone.is_some() {
-        do_it_here(session, deployment, spool, &entry).await?
+    let run = if alone {
+        do_it_here(session, spool, &asked).await?
     } else {
         println!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
-        watch(session, deployment, &entry).await?
+        watch(session, &asked).await?
     };
     match run.state {
         RunState::Succeeded | RunState::Skipped => Ok(()),
@@ -69,29 +74,42 @@ async fn ask(session: &Session, deployment: &Deployment, event: &str, request: &
 }
 
 /// Waits for the entry's run to begin, then shows it to its end. A run that was taken back is tried again: wait for that.
-async fn watch(session: &Session, deployment: &Deployment, entry: &str) -> Result<Run, Failed> {
+async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
+    let slug = asked.deployment.slug.as_str();
     let mut shown = 0;
     loop {
-        let runs = session.store().runs_for_entry(deployment.slug.as_str(), entry).await?;
+        // Asked first: a run that ends meanwhile is found below.
+        let verdicts = session.store().verdicts(asked.id.as_str()).await?;
+        let verdict = verdicts.into_iter().find(|verdict| verdict.deployment == slug && verdict.code.is_final());
+        let runs = session.store().runs_for_entry(slug, asked.entry.as_str()).await?;
         if let Some(run) = runs.get(shown) {
             shown += 1;
             let run = follow::to_the_end(session.store(), &session.host.logs(), &run.id).await?;
             if run.state != RunState::Undone {
                 return Ok(run);
             }
+        } else if let Some(verdict) = verdict {
+            return Err(Failed::failed(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
+/// What was asked for, and the entry that says so.
+struct Asked<'a> {
+    deployment: &'a Deployment,
+    id: DeliveryId,
+    entry: EntryName,
+}
+
 /// Without a daemon: this process is the worker, until the deployment's spool is empty. Ctrl-C takes the run back.
-async fn do_it_here(session: &Session, deployment: &Deployment, spool: spool::Spool, entry: &str) -> Result<Run, Failed> {
+async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Result<Run, Failed> {
     let _consumer = daemon::consume(&spool)?;
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker {
         host: session.host.clone(),
-        deployment: deployment.clone(),
-        spool,
+        deployment: asked.deployment.clone(),
+        spool: spool.clone(),
         stop: stop.clone(),
         abort: abort.clone(),
     };
@@ -102,7 +120,7 @@ async fn do_it_here(session: &Session, deployment: &Deployment, spool: spool::Sp
             () = interrupted(&stop, &abort) => Ok(()),
         }
     };
-    let shown = watch(session, deployment, entry);
+    let shown = watch(session, asked);
     tokio::pin!(work, shown);
     let mut done = false;
     let run = loop {
@@ -111,7 +129,7 @@ async fn do_it_here(session: &Session, deployment: &Deployment, spool: spool::Sp
                 result?;
                 done = true;
                 if stop.is_cancelled() {
-                    return Err(Failed::failed(anyhow!("interrupted; what had been done was taken back")));
+                    return Err(withdrawn(session, &spool, asked).await?);
                 }
             }
             run = &mut shown => break run?,
@@ -121,6 +139,14 @@ async fn do_it_here(session: &Session, deployment: &Deployment, spool: spool::Sp
         work.await?;
     }
     Ok(run)
+}
+
+/// What was asked for and interrupted must not be done by the next daemon that starts.
+async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Result<Failed, Failed> {
+    spool.remove(&asked.entry).context("cannot withdraw the request")?;
+    let verdict = verdict(&asked.id, Some(&asked.deployment.slug), VerdictCode::Cancelled, "interrupted at the command line");
+    session.store().set_verdict(&verdict).await?;
+    Ok(Failed::failed(anyhow!("interrupted; what had been done was taken back")))
 }
 
 /// Ctrl-C: no further work, and what is in progress is taken back. Never returns: the worker ends by itself.
@@ -143,10 +169,17 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
     fs_err::write(directory.join(&run.id), session.operator()).context("cannot ask for it")?;
     println!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
     loop {
+        // Whoever has the lock runs it. Where nobody does, a crash has left it behind.
+        if let Some(deployment) = Slug::parse(&run.deployment).ok().and_then(|slug| session.config().deployments.get(&slug))
+            && let Some(_lock) = lock::try_acquire(&session.host.locks(), &run.deployment)?
+        {
+            recover(&session.host, deployment).await?;
+        }
         let now = session.run(&run.id).await?;
         if now.state.is_final() {
             follow::show_end(&now);
-            return if now.state == RunState::Cancelled { Ok(()) } else { Err(Failed::silent()) };
+            let stopped = matches!(now.state, RunState::Cancelled | RunState::Undone);
+            return if stopped { Ok(()) } else { Err(Failed::silent()) };
         }
         tokio::time::sleep(POLL).await;
     }
@@ -162,7 +195,7 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
         return Ok(());
     }
     let live = preview.live.as_ref().map_or_else(|| "nothing".to_owned(), |live| live.short().to_owned());
-    println!("{}: {live} is live; {} would be deployed ({})", deployment.slug, preview.commit.short(), preview.message);
+    println!("{}: {live} is live; {} would be deployed ({})", deployment.slug, preview.commit.short(), plain(&preview.message));
     if let Some(reason) = &preview.nothing_to_do {
         println!("nothing would be done: {reason}");
         return Ok(());

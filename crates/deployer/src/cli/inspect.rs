@@ -7,6 +7,7 @@ use crate::clock::{now_ms, readable_utc};
 use crate::daemon;
 use crate::names::DeliveryId;
 use crate::record::run_log::RunLogReader;
+use crate::record::run_log::rendering::plain;
 use crate::record::store::{DeliveryFilter, Direction, Run, RunFilter, Verdict};
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ fn short(commit: Option<&str>) -> &str {
 /// `status`
 pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
     let config = session.config();
-    let running = daemon::try_work_lock(&config.state_directory)?.is_none();
+    let running = daemon::is_working(&config.state_directory)?;
     let mut deployments = Vec::new();
     for deployment in config.deployments.values() {
         let slug = &deployment.slug;
@@ -153,7 +154,7 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
         println!("  release  {release}");
     }
     if let Some(cause) = &run.cause {
-        anstream::println!("  {RED}cause{RED:#}    {cause}");
+        anstream::println!("  {RED}cause{RED:#}    {}", plain(cause));
     }
     if let Some(summary) = &run.summary {
         println!("  note     {summary}");
@@ -240,7 +241,7 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
     println!("delivery {id}: {} received {} UTC from {}", delivery.event, readable_utc(delivery.received_at_ms), delivery.remote_address);
     if let Some(repository) = &delivery.repository {
         let commit = short(delivery.commit_id.as_deref());
-        println!("  {repository} {} {commit}", delivery.git_ref.as_deref().unwrap_or_default());
+        println!("  {repository} {} {commit}", plain(delivery.git_ref.as_deref().unwrap_or_default()));
     }
     if delivery.redeliveries > 0 {
         println!("  delivered again {} times", delivery.redeliveries);
@@ -249,7 +250,7 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
         let code = verdict.code.as_str();
         let style = style_of(code);
         let deployment = if verdict.deployment.is_empty() { "no deployment" } else { &verdict.deployment };
-        anstream::println!("  {deployment}: {style}{code}{style:#}: {}", verdict.sentence);
+        anstream::println!("  {deployment}: {style}{code}{style:#}: {}", plain(&verdict.sentence));
         if let Some(run) = &verdict.run_id {
             anstream::println!("    {DIM}durhack-deployer run {run}{DIM:#}");
         }

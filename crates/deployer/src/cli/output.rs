@@ -2,6 +2,7 @@
 
 use super::{Cli, Command, exit};
 use crate::config::Environment;
+use crate::record::run_log::rendering::plain;
 use anstyle::{AnsiColor, Style};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -90,6 +91,18 @@ pub fn style_of(state: &str) -> Style {
     }
 }
 
+/// `... | head` closes our output: that is no reason for a panic's message.
+pub fn end_quietly_on_closed_output() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let closed = panic.payload_as_str().is_some_and(|text| text.contains("Broken pipe"));
+        if closed {
+            std::process::exit(i32::from(exit::OK));
+        }
+        default(panic);
+    }));
+}
+
 /// Prints a value for machines.
 pub fn json(value: &impl serde::Serialize) {
     let text = serde_json::to_string_pretty(value).expect("our own types serialise");
@@ -98,6 +111,7 @@ pub fn json(value: &impl serde::Serialize) {
 
 /// Prints rows under a heading, each column as wide as its widest cell. `styled` is the column whose text names a state.
 pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let widths: Vec<usize> = heading
         .iter()
         .enumerate()
@@ -106,7 +120,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
     let line = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
     let titles = heading.iter().zip(&widths).map(|(title, width)| format!("{title:<width$}"));
     anstream::println!("{DIM}{}{DIM:#}", line(titles.collect()));
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
             let padded = format!("{cell:<width$}");
             match styled {

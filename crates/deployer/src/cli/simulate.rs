@@ -4,7 +4,6 @@ use super::output::{self, Failed};
 use super::session::Session;
 use crate::config::{Config, Deployment, Proxies, SourceNetworks};
 use crate::daemon::ADDRESS_FILE;
-use crate::deploy::mirror::Mirror;
 use crate::intake::signature::sign;
 use crate::names::{CommitId, DeliveryId};
 use anyhow::{Context, anyhow};
@@ -25,8 +24,7 @@ pub struct Answer {
 pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: bool) -> Result<(), Failed> {
     let deployment = session.deployment(slug)?;
     let config = session.config();
-    let mirrors = config.state_directory.join("mirrors");
-    let mirror = Mirror::new(session.host.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url);
+    let mirror = session.host.mirror(deployment);
     let never = CancellationToken::new();
     let head = mirror.fetch(&deployment.branch, None, deployment.step_timeout, &never).await;
     let head = head.map_err(|error| anyhow!(error).context("cannot ask for the branch's head"))?;

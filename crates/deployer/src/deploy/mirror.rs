@@ -63,8 +63,29 @@ impl Mirror {
         Self { executor, directory, root, url: url.to_owned() }
     }
 
-    /// Brings the branch's head, or one commit, here and says what it is.
+    /// Brings the branch's head, or one commit, here and says what it is. A mirror that turns out to be damaged (a power cut
+    /// can do that) is thrown away and made anew: it is a cache.
     pub async fn fetch(
+        &self,
+        branch: &BranchName,
+        commit: Option<&CommitId>,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Commit, FetchError> {
+        match self.try_fetch(branch, commit, deadline, cancel).await {
+            Err(FetchError::Other(error)) if git::is_damage(&format!("{error:#}")) => {
+                tracing::warn!(mirror = %self.directory.display(), error = format!("{error:#}"), "the mirror is damaged: made anew");
+                {
+                    let _lock = self.lock(cancel).await?;
+                    fs::remove_dir_all(&self.directory).map_err(anyhow::Error::from)?;
+                }
+                self.try_fetch(branch, commit, deadline, cancel).await
+            }
+            result => result,
+        }
+    }
+
+    async fn try_fetch(
         &self,
         branch: &BranchName,
         commit: Option<&CommitId>,
@@ -174,22 +195,37 @@ impl Mirror {
         Ok(Self { directory, url, ..self.clone() })
     }
 
-    /// Takes the mirror's lock, makes it if it is not there, and clears what a killed git left.
-    async fn prepare(&self, cancel: &CancellationToken) -> Result<lock::Lock, FetchError> {
+    async fn lock(&self, cancel: &CancellationToken) -> Result<lock::Lock, FetchError> {
         let parent = self.directory.parent().expect("a mirror lies below the state directory");
         let name = self.directory.file_name().expect("a mirror has a name").to_string_lossy().into_owned();
-        let lock = tokio::select! {
-            () = cancel.cancelled() => return Err(FetchError::Cancelled),
-            lock = lock::acquire(parent, &name) => lock?,
-        };
-        if self.directory.join("HEAD").exists() {
-            remove_stale_locks(&self.directory).map_err(anyhow::Error::from)?;
-            restore_settings(&self.directory)?;
-        } else {
-            self.ask(&git::init(&self.directory)).await?;
-            restore_settings(&self.directory)?;
+        tokio::select! {
+            () = cancel.cancelled() => Err(FetchError::Cancelled),
+            lock = lock::acquire(parent, &name) => Ok(lock?),
         }
+    }
+
+    /// Takes the mirror's lock, makes it if it is not there, and clears what a killed git left.
+    async fn prepare(&self, cancel: &CancellationToken) -> Result<lock::Lock, FetchError> {
+        let lock = self.lock(cancel).await?;
+        if !self.directory.exists() {
+            // Aside, and then renamed: a git that is killed in the middle leaves no half of one.
+            let new = self.directory.with_extension("new");
+            let _ = fs::remove_dir_all(&new);
+            self.ask(&git::init(&new)).await?;
+            fs::rename(&new, &self.directory).map_err(anyhow::Error::from)?;
+        }
+        remove_stale_locks(&self.directory).map_err(anyhow::Error::from)?;
+        restore_settings(&self.directory)?;
         Ok(lock)
+    }
+
+    /// Packs what many fetches have brought into one. For the quiet hours.
+    pub async fn repack(&self, cancel: &CancellationToken) -> Result<()> {
+        if self.directory.exists() {
+            let _lock = self.prepare(cancel).await?;
+            self.ask(&git::repack(&self.directory)).await?;
+        }
+        Ok(())
     }
 
     async fn ask(&self, invocation: &Invocation) -> Result<String> {

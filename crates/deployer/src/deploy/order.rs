@@ -12,7 +12,7 @@ use crate::names::CommitId;
 use crate::record::store::{RunState, RunTrigger, VerdictCode};
 use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result, anyhow};
-use spool::{Claim, ClaimError, OperationError, Spool};
+use spool::{Claim, ClaimError, Spool};
 
 /// Claims of one entry after which it is given up: it has ended the deployer that often.
 const CLAIMS_MAX: u32 = 20;
@@ -45,19 +45,14 @@ pub async fn take(host: &Host, deployment: &Deployment, spool: &Spool, one_by_on
             }
         };
         let order = Order { claim, header, request, commit, trigger };
-        let known = known(host, deployment, &order).await;
-        match known {
-            Err(error) => {
-                put_back(orders.into_iter().chain([order])).await?;
-                return Err(error);
-            }
-            Ok(true) => finish([order]).await?,
-            Ok(false) if attempts > CLAIMS_MAX => {
-                let reason = format!("given up: work on it ended the deployer {CLAIMS_MAX} times");
-                outcome::given_up(host, deployment, &order, &reason).await?;
-                bury(order.claim, reason).await?;
-            }
-            Ok(false) => orders.push(order),
+        if known(host, deployment, &order).await? {
+            finish([order]).await?;
+        } else if attempts > CLAIMS_MAX {
+            let reason = format!("given up: work on it ended the deployer {CLAIMS_MAX} times");
+            outcome::given_up(host, deployment, &order, &reason).await?;
+            bury(order.claim, reason).await?;
+        } else {
+            orders.push(order);
         }
     }
     Ok(orders)
@@ -79,23 +74,29 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
     }
     let verdicts = store.verdicts(order.header.id.as_str()).await?;
     let ours = verdicts.iter().find(|verdict| verdict.deployment == deployment.slug.as_str());
-    Ok(ours.is_some_and(|verdict| verdict.code.is_final()))
+    // A failure without a final run is one of the spool's (the entry was set aside): an operator wants it tried again.
+    let settled = |code: VerdictCode| code.is_final() && !matches!(code, VerdictCode::Failed | VerdictCode::Cancelled);
+    Ok(ours.is_some_and(|verdict| settled(verdict.code)))
+}
+
+/// Which order is carried out, and which are superseded by it. The newest, as a rule; but what an operator asked for is done
+/// whatever arrives meanwhile: it supersedes only what came before it, and what came after it waits its turn.
+pub fn choose(mut orders: Vec<Order>) -> Option<(Order, Vec<Order>)> {
+    let asked_for = |order: &Order| order.header.source == Source::Operator;
+    let chosen = orders.iter().position(asked_for).or(orders.len().checked_sub(1))?;
+    // The rest go back by being dropped.
+    orders.truncate(chosen + 1);
+    let chosen = orders.pop()?;
+    Some((chosen, orders))
 }
 
 /// Lets go of orders whose outcome is recorded.
 pub async fn finish(orders: impl IntoIterator<Item = Order>) -> Result<()> {
-    each(orders, Claim::finish).await
-}
-
-/// Leaves orders for the next time.
-pub async fn put_back(orders: impl IntoIterator<Item = Order>) -> Result<()> {
-    each(orders, Claim::release).await
-}
-
-async fn each(orders: impl IntoIterator<Item = Order>, what: fn(Claim) -> Result<(), OperationError>) -> Result<()> {
     let claims: Vec<Claim> = orders.into_iter().map(|order| order.claim).collect();
-    tokio::task::spawn_blocking(move || claims.into_iter().try_for_each(what)).await?.context("cannot tidy up the spool")
+    let finished = tokio::task::spawn_blocking(move || claims.into_iter().try_for_each(Claim::finish));
+    finished.await?.context("cannot tidy up the spool")
 }
+
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {
     tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.map(drop).context("cannot bury an entry")

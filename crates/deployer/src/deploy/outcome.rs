@@ -23,12 +23,14 @@ pub struct Outcome {
     pub verdict: Option<VerdictCode>,
     /// What else there is to say.
     pub summary: Option<String>,
+    /// The release that is live because of it.
+    pub live: Option<String>,
 }
 
 impl Outcome {
     /// An end for which nobody is to blame.
     pub fn new(state: RunState, cause: impl Into<String>) -> Self {
-        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None }
+        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, live: None }
     }
 
     /// The end of a run that failed or was stopped.
@@ -59,6 +61,9 @@ impl Outcome {
             RunState::Failed if self.ours => Some((report::Status::Error, self.cause.clone())),
             RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
             RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),
+            RunState::Skipped if self.verdict == Some(VerdictCode::BranchDeleted) => {
+                Some((report::Status::Error, self.cause.clone()))
+            }
             RunState::Skipped => Some((report::Status::Success, self.cause.clone())),
             _ => None,
         }

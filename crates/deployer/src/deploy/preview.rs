@@ -1,9 +1,8 @@
 //! What a deploy would do now. The mirror is brought up to date (it is a cache), and nothing else is touched.
 
-use super::mirror::Mirror;
 use super::plan::{Command, Step};
 use super::recipes::{self, Facts, Purpose};
-use super::{Host, release, run, situation};
+use super::{Host, run, situation};
 use crate::config::Deployment;
 use crate::names::CommitId;
 use anyhow::{Context, Result};
@@ -31,11 +30,10 @@ pub struct Preview {
 
 /// What a deploy of the branch's head, or of one commit, would do now.
 pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&CommitId>) -> Result<Preview> {
-    let mirrors = host.config.state_directory.join("mirrors");
-    let mirror = Mirror::new(host.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url);
+    let mirror = host.mirror(deployment);
     let never = CancellationToken::new();
     let head = mirror.fetch(&deployment.branch, commit, deployment.step_timeout, &never).await.context("cannot fetch")?;
-    let layout = release::layout(deployment);
+    let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
     let changed_paths = match &live {
         Some(live) => mirror.changed_paths(&live.commit, &head.id).await,

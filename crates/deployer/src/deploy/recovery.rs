@@ -6,14 +6,13 @@
 
 use super::Host;
 use super::execute::RUN_MARK;
-use super::mirror::Mirror;
 use super::outcome::{self, Outcome};
 use super::plan::{Plan, Step};
 use super::run::Run;
 use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::record::run_log::RunLogWriter;
-use crate::record::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState};
+use crate::record::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState, StoreError};
 use anyhow::Result;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
@@ -24,7 +23,8 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
     for found in host.store.unfinished_runs(Some(deployment.slug.as_str())).await? {
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The leash ends a run's processes with the daemon; this is for the case that the leash was killed as well.
-        let killed = supervise::kill_marked(RUN_MARK, &found.id)?;
+        let id = found.id.clone();
+        let killed = tokio::task::spawn_blocking(move || supervise::kill_marked(RUN_MARK, &id)).await??;
         if killed > 0 {
             tracing::warn!(run = found.id, killed, "ended processes that had outlived their run");
         }
@@ -67,12 +67,11 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
     }
     let started: Vec<&Step> =
         plan.steps.iter().enumerate().filter(|(index, _)| state_of(*index).is_some()).map(|(_, step)| step).collect();
-    let mirrors = host.config.state_directory.join("mirrors");
     let mut run = Run {
         host: host.clone(),
         deployment: deployment.clone(),
         id: found.id.clone(),
-        mirror: Mirror::new(host.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url),
+        mirror: host.mirror(deployment),
         log: Arc::new(Mutex::new(RunLogWriter::open(&host.logs(), &found.id))),
         cancel: CancellationToken::new(),
         ends_at: Instant::now() + deployment.timeout,
@@ -92,10 +91,12 @@ async fn end(host: &Host, deployment: &Deployment, found: &store::Run, state: Ru
     if let Some(release) = &found.release {
         match state {
             RunState::Succeeded => host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?,
-            _ if found.trigger != RunTrigger::Rollback => {
-                host.store.set_release_state(deployment.slug.as_str(), release, ReleaseState::Failed, None).await?;
-            }
-            _ => {}
+            _ if found.trigger == RunTrigger::Rollback => {}
+            _ => match host.store.set_release_state(deployment.slug.as_str(), release, ReleaseState::Failed, None).await {
+                // It died before the release was begun.
+                Ok(()) | Err(StoreError::NotRecorded { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
         }
     }
     Ok(outcome::end_run(host, deployment, &found.id, &outcome).await?)

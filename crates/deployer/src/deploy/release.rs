@@ -14,8 +14,8 @@ use std::path::{Component, Path, PathBuf};
 /// The link that names the live release.
 pub const CURRENT: &str = "current";
 
-/// The layout of a deployment: as configured, or as its path is found.
-pub fn layout(deployment: &Deployment) -> Layout {
+/// The layout of a deployment of which nothing is recorded yet: as configured, or as its path is found.
+pub fn layout_found(deployment: &Deployment) -> Layout {
     let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
     // A build can plant a `.git` beside its release; it cannot make `releases/` not be there.
     let in_place = there(".git") && !there("releases") && !there(CURRENT);

@@ -173,7 +173,11 @@ impl Run {
             match self.step(step, plan).await {
                 Ok(()) => {}
                 // The release is live and healthy by then: what could not be tidied up is said, not undone.
-                Err(failure) if step.phase == Phase::Clean && !failure.cancelled => warnings.push(failure.cause),
+                Err(failure) if step.phase == Phase::Clean && failure.cancelled => {
+                    warnings.push("stopped while tidying up".into());
+                    break;
+                }
+                Err(failure) if step.phase == Phase::Clean => warnings.push(failure.cause),
                 Err(failure) => return Err(self.take_back(plan, &started, failure).await),
             }
             crate::crash_point!("after-step");
@@ -342,7 +346,11 @@ impl Run {
             }
             built_in => {
                 let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
-                done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}"))).map_err(|error| Failure::new(format!("{error:#}")))
+                let done = done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")));
+                done.map_err(|error| match cancel.is_cancelled() {
+                    true => Failure::cancelled(),
+                    false => Failure::new(format!("{error:#}")),
+                })
             }
         }
     }
@@ -461,7 +469,8 @@ impl Run {
         let releases = store.releases(self.deployment.slug.as_str()).await?;
         let live = release::current(&self.deployment)?;
         for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
-            release::remove(&self.deployment, &name)?;
+            let (deployment, gone) = (self.deployment.clone(), name.clone());
+            tokio::task::spawn_blocking(move || release::remove(&deployment, &gone)).await??;
             store.set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None).await?;
             self.note(number, format!("removed release {name}"));
         }
@@ -531,10 +540,11 @@ fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String
     by_age.sort_by_key(|release| std::cmp::Reverse(release.created_at_ms));
     let is_success = |release: &&&Release| matches!(release.state, ReleaseState::Good | ReleaseState::Live);
     let mut kept: Vec<&str> = live.into_iter().collect();
-    // Successful ones, newest first; at least the live one and the one before it.
-    let successes = by_age.iter().filter(is_success).map(|release| release.name.as_str());
-    let others = successes.filter(|name| Some(*name) != live).take(keep.saturating_sub(1).max(1));
-    kept.extend(others);
+    // Successful ones, the one that was live last first: after a rollback that is not the one that was made last.
+    let mut successes: Vec<&&Release> = by_age.iter().filter(is_success).collect();
+    successes.sort_by_key(|release| (release.state != ReleaseState::Live, std::cmp::Reverse(release.live_at_ms)));
+    let others = successes.iter().map(|release| release.name.as_str()).filter(|name| Some(*name) != live);
+    kept.extend(others.take(keep.saturating_sub(1).max(1)));
     let last_failed = by_age.iter().find(|release| release.state == ReleaseState::Failed);
     kept.extend(last_failed.map(|release| release.name.as_str()));
     by_age

@@ -5,12 +5,26 @@ use super::recipes::Target;
 use super::{Host, release};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
-use crate::record::store::{self, ReleaseState, VerdictCode};
+use crate::record::store::{self, ReleaseState, StoreError, VerdictCode};
 use anyhow::Result;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// The words in a commit's message that keep it from being deployed.
 const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
+
+/// How a deployment's path is laid out: as configured, else as what is live was deployed, else as the path is found. What a
+/// repository or a build puts there does not change it.
+pub async fn layout(host: &Host, deployment: &Deployment) -> Result<Layout, StoreError> {
+    if let Some(configured) = deployment.layout {
+        return Ok(configured);
+    }
+    let live = host.store.live_release(deployment.slug.as_str()).await?;
+    Ok(match live {
+        Some(live) if deployment.path == std::path::Path::new(&live.path) => Layout::InPlace,
+        Some(_) => Layout::Releases,
+        None => release::layout_found(deployment),
+    })
+}
 
 /// What is live: what `current` names, or the work tree in place, as the record knows it.
 pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {

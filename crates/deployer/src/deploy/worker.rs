@@ -3,7 +3,7 @@
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
 //! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
 
-use super::mirror::{Commit, Mirror};
+use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
 use super::recipes::{self, Facts, Purpose, Target};
@@ -47,23 +47,41 @@ impl Worker {
     /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
     pub async fn serve(self, wake: Arc<Notify>) {
         while !self.stop.is_cancelled() {
-            let pause = match self.drain().await {
-                Ok(()) => spool::SCAN_INTERVAL,
-                Err(error) if is_database_away(&error) => {
-                    tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "waiting for the database");
-                    TROUBLE_PAUSE
+            let Err(error) = self.drain().await else {
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = wake.notified() => {}
+                    () = tokio::time::sleep(spool::SCAN_INTERVAL) => {}
                 }
-                Err(error) => {
-                    tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "the worker is in trouble");
-                    TROUBLE_PAUSE
-                }
+                continue;
             };
+            let slug = &self.deployment.slug;
+            match is_database_away(&error) {
+                true => tracing::warn!(deployment = %slug, error = format!("{error:#}"), "waiting for the database"),
+                false => tracing::error!(deployment = %slug, error = format!("{error:#}"), "the worker is in trouble"),
+            }
+            // Putting an entry back wakes us too: only time may.
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(TROUBLE_PAUSE) => {}
             }
         }
+    }
+
+    /// Puts in order what a crash left of a deployment that is disabled, and does nothing else.
+    pub async fn recover_only(&self) {
+        while let Err(error) = self.recovered().await {
+            tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "cannot put a crash in order yet");
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(TROUBLE_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn recovered(&self) -> Result<()> {
+        let _lock = lock::acquire(&self.host.locks(), self.deployment.slug.as_str()).await?;
+        recover(&self.host, &self.deployment).await
     }
 
     /// Works on what waits until nothing does, or until told to stop. Whatever cannot be recorded stays in the spool.
@@ -76,15 +94,13 @@ impl Worker {
         recover(&self.host, &self.deployment).await?;
         while !self.stop.is_cancelled() {
             let one_by_one = self.deployment.queue == Queue::All;
-            let mut orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
-            let Some(newest) = orders.pop() else { return Ok(()) };
-            let result = Box::pin(self.one(&newest, &orders)).await;
-            // What the record has is done with; what it has not is left for the next time.
-            match result {
-                Ok(RunState::Undone) | Err(_) => order::put_back(orders.into_iter().chain([newest])).await?,
-                Ok(_) => order::finish(orders.into_iter().chain([newest])).await?,
+            let orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
+            let Some((chosen, superseded)) = order::choose(orders) else { return Ok(()) };
+            let state = Box::pin(self.one(&chosen, &superseded)).await?;
+            // What the record has is done with; what it has not goes back by being dropped.
+            if state != RunState::Undone {
+                order::finish(superseded.into_iter().chain([chosen])).await?;
             }
-            result?;
         }
         Ok(())
     }
@@ -125,7 +141,8 @@ impl Worker {
         tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
         let state = outcome.state;
-        while let Err(error) = outcome::end_run(&self.host, &self.deployment, &record.id, &outcome).await {
+        while let Err(error) = self.recorded_end(&record.id, &outcome).await {
+            // Told to stop: the next start finds the run, and finishes what it finds complete.
             if !error.may_be_retried() || self.stop.is_cancelled() {
                 return Err(error.into());
             }
@@ -136,12 +153,28 @@ impl Worker {
         Ok(state)
     }
 
+    async fn recorded_end(&self, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
+        if let Some(release) = &outcome.live {
+            self.host.store.set_live(self.deployment.slug.as_str(), release, clock::now_ms()).await?;
+            crate::crash_point!("live");
+        }
+        outcome::end_run(&self.host, &self.deployment, run, outcome).await
+    }
+
+    /// With the record, however long that takes within `runs.record_wait`.
+    async fn patiently<T, F>(&self, what: &str, work: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        run::recorded(self.host.config.runs.record_wait, what, work).await
+    }
+
     /// Whether a push brings nothing that is not live: its commit is known here, and the branch's head is what is live. Such a
     /// push (late, repeated, reordered) gets its verdict and no run.
     async fn is_live_already(&self, order: &Order) -> Result<bool> {
         let (RunTrigger::Delivery, Some(commit)) = (order.trigger, &order.commit) else { return Ok(false) };
-        let live = situation::live(&self.host, &self.deployment, release::layout(&self.deployment)).await?;
-        let mirror = self.mirror();
+        let live = self.live().await.unwrap_or(None);
+        let mirror = self.host.mirror(&self.deployment);
         if live.is_none() || mirror.commit(commit).await.is_err() {
             return Ok(false);
         }
@@ -153,9 +186,9 @@ impl Worker {
         Ok(true)
     }
 
-    fn mirror(&self) -> Mirror {
-        let mirrors = self.host.config.state_directory.join("mirrors");
-        Mirror::new(self.host.executor.clone(), mirrors, &self.deployment.repository, &self.deployment.clone_url)
+    async fn live(&self) -> Result<Option<Target>> {
+        let layout = situation::layout(&self.host, &self.deployment).await?;
+        situation::live(&self.host, &self.deployment, layout).await
     }
 
     /// The run, with an eye on whoever may stop it.
@@ -194,7 +227,7 @@ impl Worker {
             host: self.host.clone(),
             deployment: self.deployment.clone(),
             id: record.id.clone(),
-            mirror: self.mirror(),
+            mirror: self.host.mirror(&self.deployment),
             log: Arc::new(Mutex::new(RunLogWriter::open(&self.host.logs(), &record.id))),
             cancel,
             ends_at: Instant::now() + self.deployment.timeout,
@@ -208,14 +241,17 @@ impl Worker {
 
     async fn attempt(&self, order: &Order, run: &mut Run) -> Result<Outcome, Failure> {
         run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
-        let layout = release::layout(&self.deployment);
+        let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
         let live = situation::live(&self.host, &self.deployment, layout).await?;
         let (target, purpose) = match order.trigger {
             RunTrigger::Rollback => (self.rollback_target(order, &run.id, layout, live.as_ref()).await?, Purpose::Rollback),
             _ => {
                 let head = run.fetch(order.request.commit.as_ref()).await?;
                 let live_commit = live.as_ref().map(|live| &live.commit);
-                outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit).await?;
+                self.patiently("commit", || {
+                    outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
+                })
+                .await?;
                 if let Some(outcome) = self.nothing_to_do(order, run, &head, live.as_ref()).await {
                     return Ok(outcome);
                 }
@@ -226,12 +262,11 @@ impl Worker {
         let instance = self.host.config.instance.as_deref().unwrap_or_default();
         let facts = Facts { deployment: &self.deployment, layout, instance, run: &id, target, live, purpose };
         let plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
-        self.save(run, &facts, &plan).await?;
+        self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
         let warnings = run.carry_out(&plan).await?;
-        self.host.store.set_live(self.deployment.slug.as_str(), &facts.target.release, clock::now_ms()).await?;
-        crate::crash_point!("live");
         let mut outcome = Outcome::new(RunState::Succeeded, "");
+        outcome.live = Some(facts.target.release.clone());
         outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
         Ok(outcome)
     }
@@ -264,9 +299,10 @@ impl Worker {
         {
             tracing::warn!(run = run.id, error = format!("{error:#}"), "cannot set the failed release aside");
         }
-        let layout = release::layout(&self.deployment);
-        let live = situation::live(&self.host, &self.deployment, layout).await.ok().flatten();
+        let live = self.live().await.ok().flatten();
         let serves = live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short()));
+        let by_operator = trigger == RunTrigger::Operator;
+        let failure = Failure { branch_gone: failure.branch_gone && !by_operator, ..failure };
         Outcome { summary: Some(serves), ..Outcome::of_failure(failure) }
     }
 
@@ -279,7 +315,7 @@ impl Worker {
             return Ok(());
         }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
-        if run::check_space(&self.host, &self.deployment).is_err() && release::layout(&self.deployment) == Layout::Releases {
+        if run::check_space(&self.host, &self.deployment).is_err() && situation::layout(&self.host, &self.deployment).await? == Layout::Releases {
             release::remove(&self.deployment, &release)?;
             self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;
             run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
@@ -289,7 +325,8 @@ impl Worker {
 
     /// The release to go back to: in place that is a new tree of its commit.
     async fn rollback_target(&self, order: &Order, run: &str, layout: Layout, live: Option<&Target>) -> Result<Target, Failure> {
-        let releases = self.host.store.releases(self.deployment.slug.as_str()).await?;
+        let slug = self.deployment.slug.as_str();
+        let releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
         let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
         let found = found.map_err(Failure::new)?;
         let target = situation::target_of(found).ok_or_else(|| Failure::ours("the record has no commit of that release"))?;

@@ -14,7 +14,7 @@ use crate::deploy::worker::is_database_away;
 use crate::entry::{Entry, Payload};
 use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::report;
-use crate::record::store::{NewDelivery, Recorded, RunState, Verdict, VerdictCode};
+use crate::record::store::{NewDelivery, Recorded, Verdict, VerdictCode};
 use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result};
 use indexmap::IndexMap;
@@ -51,21 +51,22 @@ impl Dispatch {
     /// Works until told to stop. `wake` is only a hint.
     pub async fn serve(self, wake: Arc<Notify>, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let pause = match self.drain(&stop).await {
-                Ok(()) => spool::SCAN_INTERVAL,
-                Err(error) if is_database_away(&error) => {
-                    tracing::warn!(error = format!("{error:#}"), "deliveries wait for the database");
-                    TROUBLE_PAUSE
+            let Err(error) = self.drain(&stop).await else {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = wake.notified() => {}
+                    () = tokio::time::sleep(spool::SCAN_INTERVAL) => {}
                 }
-                Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "dispatch is in trouble");
-                    TROUBLE_PAUSE
-                }
+                continue;
             };
+            match is_database_away(&error) {
+                true => tracing::warn!(error = format!("{error:#}"), "deliveries wait for the database"),
+                false => tracing::error!(error = format!("{error:#}"), "dispatch is in trouble"),
+            }
+            // Putting an entry back wakes us too: only time may.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(TROUBLE_PAUSE) => {}
             }
         }
     }
@@ -180,28 +181,26 @@ impl Dispatch {
     async fn queue(&self, id: &DeliveryId, claim: &Claim, push: &Push, queued: &Verdict, again: bool) -> Result<()> {
         let Some((deployment, spool)) = self.target(queued) else { return Ok(()) };
         let store = &self.host.store;
-        let runs = store.runs_of_delivery(id.as_str(), deployment.slug.as_str()).await?;
-        match runs.last().map(|run| run.state) {
-            None => {}
+        let recorded = store.verdicts(id.as_str()).await?;
+        let code = recorded.iter().find(|known| known.deployment == queued.deployment).map(|known| known.code);
+        match code {
             // A redelivery is a retry of what failed, and only of that.
-            Some(RunState::Failed | RunState::Cancelled) if again => {}
-            Some(_) => return Ok(()),
-        }
-        if again {
-            let known = store.verdicts(id.as_str()).await?;
-            let ours = known.iter().find(|known| known.deployment == queued.deployment);
-            if ours.is_some_and(|known| matches!(known.code, VerdictCode::Superseded | VerdictCode::Duplicate | VerdictCode::Imported)) {
-                return Ok(());
+            Some(VerdictCode::Failed | VerdictCode::Cancelled) if again => {
+                let sentence = "queued again: it was delivered again after a failure";
+                store.set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence)).await?;
             }
-            let sentence = "queued again: it was delivered again after a failure";
-            store.set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence)).await?;
+            Some(code) if code.is_final() => return Ok(()),
+            // It waits already, or its run is under way; after a crash it may have to be queued once more.
+            _ if again => return Ok(()),
+            _ => {}
         }
+        self.tell_queued(deployment, push.after.as_ref()).await?;
         let (spool, bytes, entry_id) = (spool.clone(), claim.contents().to_vec(), id.clone());
         // New or there already: both are what is wanted.
         let _: Appended = tokio::task::spawn_blocking(move || spool.append(entry_id.as_str(), &[&bytes]))
             .await?
             .with_context(|| format!("cannot queue the delivery for {}", deployment.slug))?;
-        self.tell_queued(deployment, push.after.as_ref()).await
+        Ok(())
     }
 
     /// The commit's status says at once that it waits; a run in progress may take long.

@@ -24,9 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bodies being received or written at once, in KiB over all connections: 64 pushes of 20 KB use 3 % of it, and
-/// the largest that GitHub sends fits.
+/// Large bodies being received or written at once, in KiB over all connections: the largest that GitHub sends fits.
 const BODIES_IN_FLIGHT_KIB_MAX: usize = 40 * 1024;
+
+/// The beginning of every body, which needs no share of [`BODIES_IN_FLIGHT_KIB_MAX`]: nearly every push is shorter, so that
+/// callers who send much and slowly keep no push out. The number of connections limits their sum.
+const BODY_BYTES_UNCOUNTED: usize = 64 * 1024;
 
 /// Read the body of a request that will be refused this far, so that a caller that is still sending sees the answer
 /// instead of a reset connection.
@@ -99,11 +102,15 @@ impl Webhook {
             Ok(client) => client,
             Err(refused) => return Err(drained(refused, body).await),
         };
-        let signature = Signature::from_headers(header_values(&parts.headers, "x-hub-signature-256"));
         let declared = declared_length(&parts.headers).unwrap_or(0);
         if declared > self.settings.body_bytes_max {
             return Err(too_large(self.settings.body_bytes_max));
         }
+        let signature = match Signature::from_headers(header_values(&parts.headers, "x-hub-signature-256")) {
+            Ok(signature) => signature,
+            // No body can make this good: none is waited for.
+            Err(refusal) => return Err(drained(unsigned(refusal), body).await),
+        };
         let mut reserved = Vec::new();
         let pieces = tokio::time::timeout(self.settings.body_timeout, self.collect(body, &mut reserved))
             .await
@@ -153,7 +160,7 @@ impl Webhook {
             if length > self.settings.body_bytes_max {
                 return Err(too_large(self.settings.body_bytes_max));
             }
-            let needed_kib = length.div_ceil(1024);
+            let needed_kib = length.saturating_sub(BODY_BYTES_UNCOUNTED).div_ceil(1024);
             if needed_kib > reserved_kib {
                 let more = u32::try_from(needed_kib - reserved_kib).unwrap_or(u32::MAX);
                 let permit = Arc::clone(&self.bodies).try_acquire_many_owned(more).map_err(|_| {
@@ -168,14 +175,7 @@ impl Webhook {
     }
 
     /// Which secret signed the body. Every secret is tried, whichever fits, so that the time taken says nothing.
-    fn signer(&self, signature: Result<Signature, Refusal>, body: &[Bytes]) -> Result<Signer, Refused> {
-        let signature = match signature {
-            Ok(signature) => signature,
-            Err(Refusal::Missing) => {
-                return Err(Refused(StatusCode::BAD_REQUEST, "X-Hub-Signature-256 header is missing".into()));
-            }
-            Err(Refusal::Wrong) => return Err(wrong_signature()),
-        };
+    fn signer(&self, signature: Signature, body: &[Bytes]) -> Result<Signer, Refused> {
         let mut signer = Signer::default();
         for secret in &self.settings.secrets {
             signer.instance |= signature.is_by(secret, body);
@@ -318,6 +318,13 @@ fn event_type(headers: &HeaderMap) -> Result<String, Refused> {
     plain
         .then(|| text.to_owned())
         .ok_or_else(|| Refused(StatusCode::BAD_REQUEST, "X-GitHub-Event is not an event name".into()))
+}
+
+fn unsigned(refusal: Refusal) -> Refused {
+    match refusal {
+        Refusal::Missing => Refused(StatusCode::BAD_REQUEST, "X-Hub-Signature-256 header is missing".into()),
+        Refusal::Wrong => wrong_signature(),
+    }
 }
 
 fn wrong_signature() -> Refused {

@@ -192,7 +192,7 @@ async fn later(store: &Store, row: &PendingStatus, reason: &str, after: Option<D
         return store.outbox_refused(row.id, &format!("given up after {age:?}: {reason}"), now).await;
     }
     let exponent = row.attempts.min(16);
-    let delay = after.unwrap_or_else(|| FIRST_RETRY * 2u32.pow(exponent)).min(RETRY_MAX);
+    let delay = after.unwrap_or_else(|| (FIRST_RETRY * 2u32.pow(exponent)).min(RETRY_MAX));
     tracing::info!(repository = row.repository, commit = row.commit_id, reason, delay_ms = delay.as_millis(), "status not sent yet");
     let next = now + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
     store.outbox_failed(row, reason, next).await

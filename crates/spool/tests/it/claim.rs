@@ -27,14 +27,20 @@ fn a_claimed_entry_is_nobody_elses() {
 }
 
 #[test]
-fn a_released_entry_keeps_its_place_and_its_count() {
+fn a_released_entry_keeps_its_place_and_the_attempt_does_not_count() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
     let (first, second) = (append(&spool, "a"), append(&spool, "b"));
+    for _ in 1..=300 {
+        let held = claim(&spool, &first);
+        assert_eq!(held.attempts(), 1);
+        held.release().unwrap();
+    }
     for attempt in 1..=300 {
         let held = claim(&spool, &first);
         assert_eq!(held.attempts(), attempt);
-        held.release().unwrap();
+        std::mem::forget(held); // as one who dies
+        assert_eq!(spool.consumer_lock().unwrap().unwrap().recover().unwrap().claims, 1);
     }
     assert_eq!(spool.ready().unwrap(), [first, second]);
 }
@@ -52,12 +58,15 @@ fn attempts_start_anew_after_bury_and_after_finish() {
 }
 
 #[test]
-fn a_dropped_claim_stays_claimed() {
+fn the_claim_of_one_who_dies_stays_claimed_and_a_dropped_one_goes_back() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
     let name = append(&spool, "a");
+    std::mem::forget(claim(&spool, &name));
+    assert_eq!(spool.claimed().unwrap(), [name.clone()]);
+    assert_eq!(spool.consumer_lock().unwrap().unwrap().recover().unwrap().claims, 1);
     drop(claim(&spool, &name));
-    assert_eq!(spool.claimed().unwrap(), [name]);
+    assert_eq!(spool.ready().unwrap(), [name]);
 }
 
 /// Everything that can bear an entry's name: none is followed, waited for, or met twice.

@@ -158,7 +158,7 @@ impl History {
             Operation::Release { nth } => {
                 if let Some(claim) = self.take_claim(nth) {
                     if let Some(entry) = self.model.get_mut(claim.name()) {
-                        entry.state = State::Ready;
+                        (entry.state, entry.attempts) = (State::Ready, entry.attempts - 1);
                     }
                     claim.release().unwrap();
                 }
@@ -267,7 +267,7 @@ impl History {
 
     fn crash(&mut self, torn: bool) {
         self.crashes += 1;
-        self.claims.clear();
+        self.claims.drain(..).for_each(std::mem::forget);
         if torn {
             let name = format!("4000000.{}.torn", self.crashes);
             fs::write(self.home.path().join("tmp").join(name), "{\"tor").unwrap();

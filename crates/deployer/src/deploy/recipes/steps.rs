@@ -9,7 +9,6 @@
 use super::{Facts, Purpose, Target};
 use crate::config::{Layout, Moment, Phase, StepCommand, Steps};
 use crate::deploy::plan::{Action, Command, Plan, Step, Undo};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The plan; see the module.
@@ -17,7 +16,8 @@ pub fn plan(facts: &Facts<'_>, recipe: &Steps) -> Plan {
     let steps = phases(facts).flat_map(|phase| phase_steps(facts, recipe, phase)).collect();
     let environment_before = match &facts.live {
         Some(live) => facts.environment(live, None),
-        None => BTreeMap::new(),
+        // Nothing to go back to: what there is to know is what was to be deployed.
+        None => facts.environment(&facts.target, None),
     };
     Plan {
         steps,
@@ -119,7 +119,11 @@ fn again<'a>(
 
 fn command_step(facts: &Facts<'_>, phase: Phase, command: &StepCommand) -> Step {
     let undo = command.undo.iter().map(|line| {
-        let undo = Command { line: line.clone(), ..self::command(facts, command, &facts.target) };
+        // It takes back what was done for the new release, so that is what it hears of.
+        let mut undo = Command { line: line.clone(), ..self::command(facts, command, &facts.target) };
+        let own = std::mem::take(&mut undo.environment);
+        undo.environment = facts.environment(&facts.target, facts.live.as_ref());
+        undo.environment.extend(own);
         Undo { action: Action::Command(undo), if_started: None }
     });
     let mut step = step(facts, phase, &command.name, Action::Command(self::command(facts, command, &facts.target)), undo.collect());

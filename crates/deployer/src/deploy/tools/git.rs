@@ -48,7 +48,7 @@ pub fn fetch_commit(mirror: &Path, url: &str, commit: &CommitId) -> Invocation {
 fn fetch(mirror: &Path, url: &str, refspec: &str) -> Invocation {
     let mut argv = in_mirror(mirror);
     argv.extend(words([
-        "-c", "fetch.fsckObjects=true", "-c", "transfer.bundleURI=false", "fetch", "--quiet", "--no-tags",
+        "-c", "fetch.fsckObjects=true", "-c", "transfer.bundleURI=false", "-c", "core.fsync=committed,reference", "fetch", "--quiet", "--no-tags",
         "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--force", "--end-of-options",
     ]));
     argv.push(url.into());
@@ -189,6 +189,22 @@ pub fn is_network_failure(message: &str) -> bool {
     PASSING.iter().any(|sign| message.contains(sign))
 }
 
+/// Packs a mirror anew.
+pub fn repack(mirror: &Path) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["repack", "-a", "-d", "--quiet"]));
+    Invocation { argv, environment: environment("") }
+}
+
+/// Whether what git said means that the mirror itself is broken.
+pub fn is_damage(message: &str) -> bool {
+    const SIGNS: [&str; 9] = [
+        "bad object", "not a git repository", "corrupt", "unable to read", "loose object", "invalid sha1 pointer",
+        "unresolved deltas", "reference broken", "packfile",
+    ];
+    SIGNS.iter().any(|sign| message.contains(sign)) && !message.contains("fsck error")
+}
+
 /// Whether git said that the branch is not there.
 pub fn is_missing_branch(message: &str) -> bool {
     message.contains("couldn't find remote ref")
@@ -234,7 +250,7 @@ mod tests {
         let fetch = fetch_branch(mirror, "https://github.com/a/b.git", &branch);
         assert_eq!(
             shown(&fetch),
-            "git --git-dir /m -c fetch.fsckObjects=true -c transfer.bundleURI=false fetch --quiet --no-tags \
+            "git --git-dir /m -c fetch.fsckObjects=true -c transfer.bundleURI=false -c core.fsync=committed,reference fetch --quiet --no-tags \
              --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules --force --end-of-options \
              https://github.com/a/b.git +refs/heads/feature/$(id):refs/heads/feature/$(id)"
         );
