@@ -28,7 +28,9 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
         if killed > 0 {
             tracing::warn!(run = found.id, killed, "ended processes that had outlived their run");
         }
+        crate::crash_point!("recovery-begun");
         recover_run(host, deployment, &found).await?;
+        crate::crash_point!("recovery-ended");
     }
     Ok(())
 }
@@ -78,7 +80,9 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
         ends_at: Instant::now() + deployment.timeout,
         next_step: recorded.iter().map(|step| step.number).max().unwrap_or(0) + 1,
     };
+    crate::crash_point!("recovery-steps-closed");
     let unfinished = run.undo(&plan, &started).await;
+    crate::crash_point!("recovery-taken-back");
     if unfinished.is_empty() {
         end(host, deployment, found, RunState::Undone, "the deployer died during this run; it was taken back").await
     } else {

@@ -139,7 +139,9 @@ pub fn activate(deployment: &Deployment, release: &str) -> Result<()> {
         _ => {}
     }
     fs::os::unix::fs::symlink(Path::new("releases").join(release), &temporary)?;
+    crate::crash_point!("link-made");
     fs::rename(&temporary, deployment.path.join(CURRENT))?;
+    crate::crash_point!("link-moved");
     sync_directory(&deployment.path)
 }
 

@@ -222,6 +222,7 @@ impl Run {
     async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
         self.note(self.next_step, format!("failed: {}", failure.cause));
         let unfinished = self.undo(plan, started).await;
+        crate::crash_point!("taken-back");
         if !unfinished.is_empty() {
             failure.cause = format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
             failure.ours = true;
@@ -372,6 +373,7 @@ impl Run {
         let sink = |line: supervise::Line| {
             let stream = if line.stream == Stream::Out { run_log::Stream::Output } else { run_log::Stream::Error };
             log.lock().expect("no holder panics").write(number, stream, &line.text);
+            crate::crash_point!("step-output");
             if tail.len() == CAUSE_LINES_MAX {
                 tail.pop_front();
             }
@@ -418,7 +420,9 @@ impl Run {
             created_at_ms: clock::now_ms(),
         };
         recorded(self.host.config.runs.record_wait, "release", || self.host.store.create_release(&new)).await?;
+        crate::crash_point!("release-recorded");
         release::create(deployment, name)?;
+        crate::crash_point!("release-created");
         let index = self.index(name)?;
         self.mirror.check_out(&path, &index, commit).await?;
         if deployment.submodules {
@@ -442,6 +446,7 @@ impl Run {
         }
         fs_err::create_dir_all(path)?;
         self.mirror.check_out(path, &index, commit).await?;
+        crate::crash_point!("tree-updated");
         if self.deployment.submodules {
             self.mirror.check_out_submodules(path, &index, commit, cancel).await?;
         }
@@ -462,6 +467,7 @@ impl Run {
         let live = release::current(&self.deployment)?;
         for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
             release::remove(&self.deployment, &name)?;
+            crate::crash_point!("release-removed");
             store.set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None).await?;
             self.note(number, format!("removed release {name}"));
         }

@@ -78,12 +78,14 @@ impl Worker {
             let one_by_one = self.deployment.queue == Queue::All;
             let mut orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
             let Some(newest) = orders.pop() else { return Ok(()) };
+            crate::crash_point!("orders-taken");
             let result = Box::pin(self.one(&newest, &orders)).await;
             // What the record has is done with; what it has not is left for the next time.
             match result {
                 Ok(RunState::Undone) | Err(_) => order::put_back(orders.into_iter().chain([newest])).await?,
                 Ok(_) => order::finish(orders.into_iter().chain([newest])).await?,
             }
+            crate::crash_point!("orders-finished");
             result?;
         }
         Ok(())
@@ -117,6 +119,7 @@ impl Worker {
             boot_id: &clock::boot_id(),
         };
         let record = self.host.store.create_run(&new).await?;
+        crate::crash_point!("run-queued");
         self.host.store.start_run(&record.id, clock::now_ms(), new.pid, new.boot_id).await?;
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
@@ -241,6 +244,7 @@ impl Worker {
         let text = serde_json::to_string(plan).expect("a plan of strings, numbers and lists serialises");
         let (store, target) = (&self.host.store, &facts.target);
         store.save_plan(&run.id, &text).await?;
+        crate::crash_point!("plan-saved");
         match facts.layout {
             Layout::Releases => store.set_run_release(&run.id, &target.release).await,
             Layout::InPlace => {
@@ -279,6 +283,7 @@ impl Worker {
             return Ok(());
         }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
+        crate::crash_point!("release-set-aside");
         if run::check_space(&self.host, &self.deployment).is_err() && release::layout(&self.deployment) == Layout::Releases {
             release::remove(&self.deployment, &release)?;
             self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;
