@@ -96,11 +96,16 @@ async fn end(host: &Host, deployment: &Deployment, found: &store::Run, state: Ru
     if let Some(release) = &found.release {
         match state {
             RunState::Succeeded => host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?,
-            _ if found.trigger != RunTrigger::Rollback => {
-                host.store.set_release_state(deployment.slug.as_str(), release, ReleaseState::Failed, None).await?;
+            // The run's release is not recorded yet if the crash came before its first step, and another run's if it is a rollback.
+            _ => {
+                let slug = deployment.slug.as_str();
+                let known = host.store.releases(slug).await?;
+                if known.iter().any(|known| known.name == *release && known.state == ReleaseState::Building) {
+                    host.store.set_release_state(slug, release, ReleaseState::Failed, None).await?;
+                }
             }
-            _ => {}
         }
     }
+    crate::crash_point!("recovery-release-known");
     Ok(outcome::end_run(host, deployment, &found.id, &outcome).await?)
 }
