@@ -43,13 +43,13 @@ Where nothing is missing, nothing is installed and no rights are needed.")]
   cargo xtask sweep --only link-moved   the deaths at the points whose names contain this
   cargo xtask sweep a_rollback          one scenario: part of a test's name
 
-A death is `kill -9` of the daemon: at each named point (crash_point! in the sources) on the way of each
-scenario, as often as the daemon comes by it; at each of its system calls that write (by strace), in two
-scenarios; and a second time at each point of the recovery from a first death. After each, a daemon that
-lives must finish or take back what it finds, and deploy a further push.
+A death is `kill -9` of the daemon: at each named point (crash_point! in the sources) on the way of
+each scenario, as often as the daemon comes by it; at each of its system calls that write (by strace),
+in two scenarios; and a second time at each point of the recovery from a first death. After each, a
+daemon that lives must finish or take back what it finds, and deploy a further push.
 
-Prints each death before it is died, and `THE SWEEP FAILED: SCENARIO at POINT` for the one that was not
-survived; any is exit code 1. `cargo xtask test` takes a sample of the same.")]
+Prints each death before it is died, and `THE SWEEP FAILED: SCENARIO at POINT` for the one that was
+not survived; any is exit code 1. `cargo xtask test` takes a sample of the same.")]
     Sweep(sweep::Arguments),
     /// Formatting, lints, generated files, dependencies
     #[command(after_help = "Examples:

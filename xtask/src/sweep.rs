@@ -2,9 +2,9 @@
 //!
 //! They run under `cargo test` and not under nextest, which would end what takes longer than a test may.
 
+use crate::prepare;
 use crate::process::{cargo, run as run_command};
 use crate::test::FEATURES;
-use crate::prepare;
 use anyhow::Result;
 
 #[derive(Debug, clap::Args)]

@@ -158,7 +158,9 @@ fn points_in_sources() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for source in sources {
         let text = fs_err::read_to_string(source).expect("a source is text");
-        names.extend(text.split("crash_point!(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+        names.extend(
+            text.split("crash_point!(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+        );
     }
     names
 }

@@ -63,7 +63,8 @@ fn variable(name: &str) -> Option<String> {
 #[test]
 fn a_sample_is_spread_and_a_sweep_is_complete() {
     let kills = || (1..=10).map(|time| Kill::Point { name: "point".into(), time }).collect::<Vec<_>>();
-    let shown = |extent: &Extent| -> Vec<String> { extent.choose(kills(), 3).iter().map(Kill::to_string).collect() };
+    let shown =
+        |extent: &Extent| -> Vec<String> { extent.choose(kills(), 3).iter().map(Kill::to_string).collect() };
     let extent = Extent { every: None, seed: 0, only: String::new() };
     assert_eq!(shown(&extent), ["point:1", "point:5", "point:9"]);
     assert_eq!(shown(&Extent { every: Some(1), ..extent.clone() }).len(), 10);

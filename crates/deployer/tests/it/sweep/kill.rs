@@ -9,8 +9,7 @@ use std::process::Command;
 
 /// The calls by which the daemon changes what is on the disk or tells anybody anything. Those of its record's
 /// database are among them.
-const CALLS: &str =
-    "write,pwrite64,fsync,fdatasync,renameat2,?rename,?renameat,?unlink,unlinkat,?symlink,symlinkat,?mkdir,mkdirat,ftruncate,sendto";
+const CALLS: &str = "write,pwrite64,fsync,fdatasync,renameat2,?rename,?renameat,?unlink,unlinkat,?symlink,symlinkat,?mkdir,mkdirat,ftruncate,sendto";
 
 /// The daemon is killed when it comes here for the so manieth time since its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,9 +46,11 @@ impl Kill {
                 daemon.env("DEPLOYER_CRASH_AT", self.to_string());
                 daemon
             }
-            Self::Call { name, time } => {
-                under_strace(world, &["-e".into(), format!("inject={name}:signal=KILL:when={time}")], Path::new("/dev/null"))
-            }
+            Self::Call { name, time } => under_strace(
+                world,
+                &["-e".into(), format!("inject={name}:signal=KILL:when={time}")],
+                Path::new("/dev/null"),
+            ),
         }
     }
 }
@@ -101,7 +102,9 @@ pub fn calls_in(log: &str) -> Vec<Kill> {
 fn under_strace(world: &World, arguments: &[String], output: &Path) -> Command {
     let daemon = world.product(&["serve"]);
     let mut strace = command("strace", &world.root().join("home"));
-    strace.args(["-D", "-f", "-qq", "--detach-on=execve", "-e", "signal=none", "-e"]).arg(format!("trace={CALLS}"));
+    strace
+        .args(["-D", "-f", "-qq", "--detach-on=execve", "-e", "signal=none", "-e"])
+        .arg(format!("trace={CALLS}"));
     strace.args(arguments).arg("-o").arg(output).arg(daemon.get_program()).args(daemon.get_args());
     strace.envs(daemon.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(world.root());
     strace

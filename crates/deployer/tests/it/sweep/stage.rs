@@ -102,7 +102,12 @@ impl<'a> Stage<'a> {
 
     fn wish(&mut self) -> Wish {
         if self.scenario == Scenario::Rollback {
-            return Wish { kind: Kind::Rollback, outcome: self.before.clone(), id: None, acknowledged: false };
+            return Wish {
+                kind: Kind::Rollback,
+                outcome: self.before.clone(),
+                id: None,
+                acknowledged: false,
+            };
         }
         let version = self.version(self.scenario.poison());
         let delivery = self.repository.push_of(&version.commit);
@@ -124,7 +129,10 @@ impl<'a> Stage<'a> {
             Kind::Rollback => {
                 let output = self.world.cli(&["rollback", SLUG, "--no-wait"]);
                 let said = String::from_utf8_lossy(&output.stdout);
-                wish.id = said.strip_prefix("queued as ").and_then(|rest| rest.split(';').next()).map(str::to_owned);
+                wish.id = said
+                    .strip_prefix("queued as ")
+                    .and_then(|rest| rest.split(';').next())
+                    .map(str::to_owned);
                 wish.acknowledged = output.status.success();
             }
         }
@@ -185,7 +193,8 @@ impl<'a> Stage<'a> {
     fn is_stored(&self, wish: &Wish) -> bool {
         let Some(id) = &wish.id else { return false };
         let entries = self.spooled();
-        !self.world.verdicts(id).is_empty() || entries.iter().any(|path| path.to_string_lossy().contains(id.as_str()))
+        !self.world.verdicts(id).is_empty()
+            || entries.iter().any(|path| path.to_string_lossy().contains(id.as_str()))
     }
 
     /// What waits or is being worked on, in any spool.
@@ -193,7 +202,10 @@ impl<'a> Stage<'a> {
         let mut files = files_under(&self.world.state().join("spool"));
         files.retain(|path| {
             let is_entry = path.extension().is_some_and(|extension| extension == "json");
-            is_entry && !path.components().any(|part| ["tmp", "attempts"].iter().any(|name| part.as_os_str() == *name))
+            is_entry
+                && !path
+                    .components()
+                    .any(|part| ["tmp", "attempts"].iter().any(|name| part.as_os_str() == *name))
         });
         files
     }
@@ -212,7 +224,8 @@ impl<'a> Stage<'a> {
         assert_eq!(code, if succeeds { "deployed" } else { "failed" });
         let runs = self.world.settled(SLUG, 1);
         let ours: Vec<&Run> = runs.iter().filter(|run| run.delivery == wish.id).collect();
-        let ends: Vec<&str> = ours.iter().map(|run| run.state.as_str()).filter(|state| *state != "undone").collect();
+        let ends: Vec<&str> =
+            ours.iter().map(|run| run.state.as_str()).filter(|state| *state != "undone").collect();
         assert_eq!(ends, [if succeeds { "succeeded" } else { "failed" }], "one end: {ours:#?}");
         wait::until("the spools to be empty", || {
             let left = files_under(&self.world.state().join("spool"));
@@ -237,15 +250,21 @@ impl<'a> Stage<'a> {
             self.releases().into_iter().filter(|release| release.state == ReleaseState::Live).collect();
         assert_eq!(live.len(), 1, "one release is live: {live:#?}");
         if !self.scenario.is_in_place() {
-            let link = fs_err::read_link(self.scenario.live_directory(self.world)).expect("current is a link");
+            let link =
+                fs_err::read_link(self.scenario.live_directory(self.world)).expect("current is a link");
             assert_eq!(link.file_name().and_then(|name| name.to_str()), Some(live[0].name.as_str()));
         }
         let restarts = fs_err::read_to_string(restarted(self.world)).expect("something was restarted");
-        assert_eq!(restarts.lines().last(), Some(version.commit.as_str()), "what runs is what is live:\n{restarts}");
+        assert_eq!(
+            restarts.lines().last(),
+            Some(version.commit.as_str()),
+            "what runs is what is live:\n{restarts}"
+        );
     }
 
     fn releases(&self) -> Vec<Release> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         runtime.block_on(async {
             let record = self.world.state().join("record.sqlite");
             let store = Store::open(&format!("sqlite:{}", record.display())).expect("a path");
