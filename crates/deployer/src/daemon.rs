@@ -39,6 +39,10 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// Between two attempts to bring the database's schema up while it is away.
 const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a start waits for the locks of a daemon that has just died: a program that it was about to start holds them
+/// from its fork to its exec.
+const LOCKS_WAIT: Duration = Duration::from_secs(2);
+
 /// Which part of the deployer this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -54,7 +58,7 @@ pub enum Role {
 pub async fn run(config: Config, environment: &Environment, role: Role) -> Result<()> {
     let config = Arc::new(config);
     prepare_state_directory(&config.state_directory)?;
-    let _locks = take_locks(&config.state_directory, role)?;
+    let _locks = take_locks(&config.state_directory, role).await?;
     let main = open_spool(&config, "main")?;
     let (stop, abort, tracker) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let mut watches = Vec::new();
@@ -122,7 +126,7 @@ pub fn prepare_state_directory(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
+async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
     let names: &[&str] = match role {
         Role::Serve => &["listen", "work"],
         Role::Listen => &["listen"],
@@ -131,9 +135,10 @@ fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
     let mut locks = Vec::new();
     for name in names {
         // A deployment may be called `work`; the daemon's own locks lie apart from the deployments'.
-        match lock::try_acquire(&state_directory.join("locks/daemon"), name)? {
-            Some(lock) => locks.push(lock),
-            None => bail!(
+        let directory = state_directory.join("locks/daemon");
+        match tokio::time::timeout(LOCKS_WAIT, lock::acquire(&directory, name)).await {
+            Ok(lock) => locks.push(lock?),
+            Err(_) => bail!(
                 "another durhack-deployer already does `{name}` for {}; stop it first, or set another `state_directory`",
                 state_directory.display()
             ),
