@@ -1,4 +1,4 @@
-//! What a developer of durhack-deployer runs: test, check, generate, bench.
+//! What a developer of durhack-deployer runs: test, sweep, check, generate, bench.
 //!
 //! Each task is one file. Deliberately absent: anything an operator needs; that is in the product's own CLI.
 
@@ -7,6 +7,7 @@ mod check;
 mod generate;
 mod prepare;
 mod process;
+mod sweep;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,21 @@ enum Task {
 Installing needs root and apt-get, and npm for GitHub's example payloads (into target/testbed/npm).
 Where nothing is missing, nothing is installed and no rights are needed.")]
     Test(test::Arguments),
+    /// Kill the daemon at every point of the way of a push, and look at what is left
+    #[command(after_help = "Examples:
+  cargo xtask sweep                     everything: about half an hour on two cores
+  cargo xtask sweep --every 10 --seed 3 every tenth death, beginning with the fourth
+  cargo xtask sweep --only link-moved   the deaths at the points whose names contain this
+  cargo xtask sweep a_rollback          one scenario: part of a test's name
+
+A death is `kill -9` of the daemon: at each named point (crash_point! in the sources) on the way of
+each scenario, as often as the daemon comes by it; at each of its system calls that write (by strace),
+in two scenarios; and a second time at each point of the recovery from a first death. After each, a
+daemon that lives must finish or take back what it finds, and deploy a further push.
+
+Prints each death before it is died, and `THE SWEEP FAILED: SCENARIO at POINT` for the one that was
+not survived; any is exit code 1. `cargo xtask test` takes a sample of the same.")]
+    Sweep(sweep::Arguments),
     /// Formatting, lints, generated files, dependencies
     #[command(after_help = "Examples:
   cargo xtask check
@@ -58,6 +74,7 @@ Prints a Markdown report and writes target/bench/result.json. A missed target is
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
+        Task::Sweep(arguments) => sweep::run(&arguments),
         Task::Check => check::run(),
         Task::Generate => generate::run(),
         Task::Bench(arguments) => bench::run(&arguments),

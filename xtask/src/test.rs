@@ -5,7 +5,7 @@ use crate::process::{self, cargo, environment};
 use anyhow::Result;
 
 /// Features that only tests switch on.
-const FEATURES: [&str; 2] = ["--features", "durhack-deployer/crash-points"];
+pub const FEATURES: [&str; 2] = ["--features", "durhack-deployer/crash-points"];
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

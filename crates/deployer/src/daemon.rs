@@ -39,7 +39,8 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// How long the report may take with its last words.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a lock that a passing command holds may keep a daemon from starting.
+/// How long a start waits for the locks: a command looks at them in passing, and of a daemon that has just died a program
+/// that it was about to start holds them from its fork to its exec.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two attempts to become the consumer of a spool that a command works on.

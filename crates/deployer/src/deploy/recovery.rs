@@ -12,7 +12,7 @@ use super::run::Run;
 use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::record::run_log::RunLogWriter;
-use crate::record::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState, StoreError};
+use crate::record::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState};
 use anyhow::Result;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
@@ -28,7 +28,9 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
         if killed > 0 {
             tracing::warn!(run = found.id, killed, "ended processes that had outlived their run");
         }
+        crate::crash_point!("recovery-begun");
         recover_run(host, deployment, &found).await?;
+        crate::crash_point!("recovery-ended");
     }
     Ok(())
 }
@@ -77,7 +79,9 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
         ends_at: Instant::now() + deployment.timeout,
         next_step: recorded.iter().map(|step| step.number).max().unwrap_or(0) + 1,
     };
+    crate::crash_point!("recovery-steps-closed");
     let unfinished = run.undo(&plan, &started).await;
+    crate::crash_point!("recovery-taken-back");
     if unfinished.is_empty() {
         end(host, deployment, found, RunState::Undone, "the deployer died during this run; it was taken back").await
     } else {
@@ -91,13 +95,16 @@ async fn end(host: &Host, deployment: &Deployment, found: &store::Run, state: Ru
     if let Some(release) = &found.release {
         match state {
             RunState::Succeeded => host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?,
-            _ if found.trigger == RunTrigger::Rollback => {}
-            _ => match host.store.set_release_state(deployment.slug.as_str(), release, ReleaseState::Failed, None).await {
-                // It died before the release was begun.
-                Ok(()) | Err(StoreError::NotRecorded { .. }) => {}
-                Err(error) => return Err(error.into()),
-            },
+            // The run's release is not recorded yet if the crash came before its first step, and another run's if it is a rollback.
+            _ => {
+                let slug = deployment.slug.as_str();
+                let known = host.store.releases(slug).await?;
+                if known.iter().any(|known| known.name == *release && known.state == ReleaseState::Building) {
+                    host.store.set_release_state(slug, release, ReleaseState::Failed, None).await?;
+                }
+            }
         }
     }
+    crate::crash_point!("recovery-release-known");
     Ok(outcome::end_run(host, deployment, &found.id, &outcome).await?)
 }

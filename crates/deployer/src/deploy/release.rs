@@ -139,7 +139,9 @@ pub fn activate(deployment: &Deployment, release: &str) -> Result<()> {
         _ => {}
     }
     fs::os::unix::fs::symlink(Path::new("releases").join(release), &temporary)?;
+    crate::crash_point!("link-made");
     fs::rename(&temporary, deployment.path.join(CURRENT))?;
+    crate::crash_point!("link-moved");
     sync_directory(&deployment.path)
 }
 
@@ -207,7 +209,7 @@ pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
         let found = rustix::fs::statvfs(existing).with_context(|| format!("cannot ask how full {} is", existing.display()))?;
         let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
         if free_bytes < free_bytes_min {
-            bail!("the disk is full: {} KiB free at {}, {} wanted", free_bytes >> 10, existing.display(), free_bytes_min >> 10);
+            bail!("the disk is full: {} KiB free at {}, {} KiB wanted", free_bytes >> 10, existing.display(), free_bytes_min >> 10);
         }
         // Some file systems count no inodes and say 0 of 0.
         if found.f_files > 0 && found.f_favail < FREE_INODES_MIN {

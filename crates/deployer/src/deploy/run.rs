@@ -226,6 +226,7 @@ impl Run {
     async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
         self.note(self.next_step, format!("failed: {}", failure.cause));
         let unfinished = self.undo(plan, started).await;
+        crate::crash_point!("taken-back");
         if !unfinished.is_empty() {
             failure.cause = format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
             failure.ours = true;
@@ -380,6 +381,7 @@ impl Run {
         let sink = |line: supervise::Line| {
             let stream = if line.stream == Stream::Out { run_log::Stream::Output } else { run_log::Stream::Error };
             log.lock().expect("no holder panics").write(number, stream, &line.text);
+            crate::crash_point!("step-output");
             if tail.len() == CAUSE_LINES_MAX {
                 tail.pop_front();
             }
@@ -426,7 +428,9 @@ impl Run {
             created_at_ms: clock::now_ms(),
         };
         recorded(self.host.config.runs.record_wait, "release", || self.host.store.create_release(&new)).await?;
+        crate::crash_point!("release-recorded");
         release::create(deployment, name)?;
+        crate::crash_point!("release-created");
         let index = self.index(name)?;
         self.mirror.check_out(&path, &index, commit).await?;
         if deployment.submodules {
@@ -450,6 +454,7 @@ impl Run {
         }
         fs_err::create_dir_all(path)?;
         self.mirror.check_out(path, &index, commit).await?;
+        crate::crash_point!("tree-updated");
         if self.deployment.submodules {
             self.mirror.check_out_submodules(path, &index, commit, cancel).await?;
         }
@@ -471,6 +476,7 @@ impl Run {
         for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
             let (deployment, gone) = (self.deployment.clone(), name.clone());
             tokio::task::spawn_blocking(move || release::remove(&deployment, &gone)).await??;
+            crate::crash_point!("release-removed");
             store.set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None).await?;
             self.note(number, format!("removed release {name}"));
         }
@@ -536,18 +542,17 @@ fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
 
 /// Which releases may go; see [`Run::prune`]. Newest first in, names out.
 fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String> {
-    let mut by_age: Vec<&Release> = releases.iter().collect();
-    by_age.sort_by_key(|release| std::cmp::Reverse(release.created_at_ms));
-    let is_success = |release: &&&Release| matches!(release.state, ReleaseState::Good | ReleaseState::Live);
+    let is_success = |release: &&Release| matches!(release.state, ReleaseState::Good | ReleaseState::Live);
     let mut kept: Vec<&str> = live.into_iter().collect();
-    // Successful ones, the one that was live last first: after a rollback that is not the one that was made last.
-    let mut successes: Vec<&&Release> = by_age.iter().filter(is_success).collect();
-    successes.sort_by_key(|release| (release.state != ReleaseState::Live, std::cmp::Reverse(release.live_at_ms)));
-    let others = successes.iter().map(|release| release.name.as_str()).filter(|name| Some(*name) != live);
+    // By when they served last, not by age: after a rollback the one before the live one may be the oldest of all.
+    let mut successes: Vec<&Release> = releases.iter().filter(is_success).collect();
+    successes.sort_by_key(|release| std::cmp::Reverse(release.live_at_ms));
+    let others = successes.into_iter().map(|release| release.name.as_str()).filter(|name| Some(*name) != live);
+    // At least the live one and the one before it.
     kept.extend(others.take(keep.saturating_sub(1).max(1)));
-    let last_failed = by_age.iter().find(|release| release.state == ReleaseState::Failed);
-    kept.extend(last_failed.map(|release| release.name.as_str()));
-    by_age
+    let failures = releases.iter().filter(|release| release.state == ReleaseState::Failed);
+    kept.extend(failures.max_by_key(|release| release.created_at_ms).map(|release| release.name.as_str()));
+    releases
         .iter()
         .filter(|release| release.state != ReleaseState::Removed && release.state != ReleaseState::Building)
         .filter(|release| !kept.contains(&release.name.as_str()))
@@ -559,4 +564,33 @@ fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String
 pub fn check_space(host: &Host, deployment: &Deployment) -> Result<()> {
     let paths: [&Path; 2] = [&deployment.path, &host.config.state_directory];
     release::check_space(&paths, host.config.runs.disk_free_bytes_min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(name: &str, state: ReleaseState, created_at_ms: i64, live_at_ms: Option<i64>) -> Release {
+        let text = || name.to_owned();
+        let (deployment, path, commit_id, run_id) = (text(), text(), text(), text());
+        Release { deployment, name: text(), path, commit_id, run_id, state, created_at_ms, live_at_ms, bytes: None }
+    }
+
+    #[test]
+    fn what_was_live_last_and_the_last_failure_are_kept() {
+        use ReleaseState::{Building, Failed, Good, Live, Removed};
+        let releases = [
+            release("new", Building, 7, None),
+            release("failed-last", Failed, 6, None),
+            release("half", Building, 5, None),
+            release("young", Good, 4, Some(4)),
+            release("failed-first", Failed, 3, None),
+            release("gone", Removed, 2, Some(2)),
+            // The oldest, and live until now: somebody had gone back to it.
+            release("old", Live, 1, Some(6)),
+        ];
+        for (keep, expected) in [(1, &["young", "failed-first"][..]), (2, &["young", "failed-first"]), (3, &["failed-first"])] {
+            assert_eq!(prunable(&releases, Some("new"), keep), expected, "keep {keep}");
+        }
+    }
 }

@@ -96,11 +96,13 @@ impl Worker {
             let one_by_one = self.deployment.queue == Queue::All;
             let orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
             let Some((chosen, superseded)) = order::choose(orders) else { return Ok(()) };
+            crate::crash_point!("orders-taken");
             let state = Box::pin(self.one(&chosen, &superseded)).await?;
             // What the record has is done with; what it has not goes back by being dropped.
             if state != RunState::Undone {
                 order::finish(superseded.into_iter().chain([chosen])).await?;
             }
+            crate::crash_point!("orders-finished");
         }
         Ok(())
     }
@@ -133,6 +135,7 @@ impl Worker {
             boot_id: &clock::boot_id(),
         };
         let record = self.host.store.create_run(&new).await?;
+        crate::crash_point!("run-queued");
         self.host.store.start_run(&record.id, clock::now_ms(), new.pid, new.boot_id).await?;
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
@@ -276,6 +279,7 @@ impl Worker {
         let text = serde_json::to_string(plan).expect("a plan of strings, numbers and lists serialises");
         let (store, target) = (&self.host.store, &facts.target);
         store.save_plan(&run.id, &text).await?;
+        crate::crash_point!("plan-saved");
         match facts.layout {
             Layout::Releases => store.set_run_release(&run.id, &target.release).await,
             Layout::InPlace => {
@@ -315,6 +319,7 @@ impl Worker {
             return Ok(());
         }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
+        crate::crash_point!("release-set-aside");
         if run::check_space(&self.host, &self.deployment).is_err() && situation::layout(&self.host, &self.deployment).await? == Layout::Releases {
             release::remove(&self.deployment, &release)?;
             self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;

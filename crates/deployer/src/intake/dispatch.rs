@@ -111,7 +111,9 @@ impl Dispatch {
         match self.dispatch(&entry, &claim).await {
             Ok(None) => {
                 crate::crash_point!("dispatched");
-                tokio::task::spawn_blocking(move || claim.finish()).await?.context("cannot tidy up the main spool")
+                tokio::task::spawn_blocking(move || claim.finish()).await?.context("cannot tidy up the main spool")?;
+                crate::crash_point!("dispatch-finished");
+                Ok(())
             }
             Ok(Some(reason)) => bury(claim, reason).await,
             Err(error) => {

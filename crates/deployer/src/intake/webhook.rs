@@ -210,6 +210,7 @@ impl Webhook {
         let malformed = parsed.is_err();
         let spool = self.spool.clone();
         let appended = tokio::task::spawn_blocking(move || {
+            crate::crash_point!("delivery-read");
             if malformed {
                 return spool.append(header.id.as_str(), &[&header.with_malformed_body(&payload)]);
             }
@@ -238,6 +239,7 @@ impl Webhook {
                 return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "The delivery could not be stored".into()));
             }
         }
+        crate::crash_point!("delivery-stored");
         if let Some(reason) = malformed {
             return Err(Refused(StatusCode::BAD_REQUEST, format!("The payload is not JSON: {reason}")));
         }

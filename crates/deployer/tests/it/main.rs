@@ -17,3 +17,5 @@ mod intake;
 mod postgres;
 mod queue;
 mod security;
+#[cfg(feature = "crash-points")]
+mod sweep;

@@ -15,7 +15,7 @@ pub enum StoreError {
     Corrupt(#[source] sqlx::Error),
 
     /// The tables are not there.
-    #[error("the database has no tables of ours yet: run `durhack-deployer migrate`")]
+    #[error("the database has no tables of ours yet: run `durhack-deployer migrate up`")]
     NotMigrated(#[source] sqlx::Error),
 
     /// The tables were made by a version of this program that this one does not know.

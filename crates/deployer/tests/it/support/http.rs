@@ -42,6 +42,14 @@ impl Request {
         [&self.head[..], b"\r\n", &self.body[..]].concat()
     }
 
+    /// Sends it to a server that may die meanwhile.
+    pub fn send_to_mortal(&self, address: &str) -> Option<Answer> {
+        let mut connection = TcpStream::connect(address).ok()?;
+        connection.set_read_timeout(Some(READ_TIMEOUT)).expect("a positive timeout is accepted");
+        connection.write_all(&self.bytes()).ok()?;
+        Answer::read(&mut connection)
+    }
+
     /// Sends it and reads the answer.
     #[track_caller]
     pub fn send(&self, address: &str) -> Answer {

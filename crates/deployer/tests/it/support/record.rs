@@ -11,6 +11,8 @@ pub struct Run {
     pub deployment: String,
     pub repository: String,
     pub branch: String,
+    /// Empty as long as the branch's head was not resolved.
+    #[serde(deserialize_with = "text_or_nothing")]
     pub commit: String,
     pub previous_commit: Option<String>,
     pub attempt: u32,
@@ -79,6 +81,10 @@ pub struct Live {
     pub commit: String,
     pub release: String,
     pub since_ms: i64,
+}
+
+fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// An id is shown as the CLI takes it, whether it is a number or a text.

@@ -155,27 +155,45 @@ impl World {
     /// Starts the daemon and waits until it listens.
     #[track_caller]
     pub fn start(&mut self) {
-        let listening = self.state().join("listen.address");
-        // The one of an earlier daemon would name its port.
-        let _ = fs_err::remove_file(&listening);
-        let log = fs_err::File::options().create(true).append(true).open(self.log_file()).expect("writable");
         if self.unprivileged {
             let owner = format!("{NOBODY}:{NOBODY}");
             process::succeed(command("chown", self.root()).args(["-R", &owner]).arg(self.root()));
         }
-        let mut serve = self.product(&["serve"]);
+        let serve = self.product(&["serve"]);
+        if let Some(status) = self.launch(serve) {
+            panic!("the daemon ended at start: {status}\n{}", self.log());
+        }
+    }
+
+    /// Starts a daemon by this command and waits until it listens. Gives how it ended if it did so before.
+    #[track_caller]
+    pub fn launch(&mut self, mut serve: Command) -> Option<ExitStatus> {
+        let listening = self.state().join("listen.address");
+        // The one of an earlier daemon would name its port.
+        let _ = fs_err::remove_file(&listening);
+        let log = fs_err::File::options().create(true).append(true).open(self.log_file()).expect("writable");
         serve.stdout(log.file().try_clone().expect("descriptors are left")).stderr(log.into_parts().0);
         let mut daemon = serve.spawn().expect("the product's binary was built");
-        self.address = wait::until("the daemon to listen", || {
+        let (address, ended) = wait::until("the daemon to listen", || {
             if let Some(status) = daemon.try_wait().expect("it is our child") {
-                panic!("the daemon ended at start: {status}\n{}", self.log());
+                return Some((String::new(), Some(status)));
             }
-            fs_err::read_to_string(&listening)
-                .ok()
-                .map(|text| text.trim().to_owned())
-                .filter(|text| !text.is_empty())
+            let address = fs_err::read_to_string(&listening).ok()?.trim().to_owned();
+            (!address.is_empty()).then_some((address, None))
         });
-        self.daemon = Some(daemon);
+        self.address = address;
+        self.daemon = ended.is_none().then_some(daemon);
+        ended
+    }
+
+    /// Whether the daemon has died. Then it is not there any more, and another one may be started.
+    pub fn has_died(&mut self) -> bool {
+        let ended = |daemon: &mut Child| daemon.try_wait().expect("it is our child").is_some();
+        let died = self.daemon.as_mut().is_none_or(ended);
+        if died {
+            self.daemon = None;
+        }
+        died
     }
 
     /// Runs `serve` where it is expected to refuse, and gives what it said.
