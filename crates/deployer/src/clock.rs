@@ -33,3 +33,13 @@ pub fn readable_utc(at_ms: i64) -> String {
         Err(_) => at_ms.to_string(),
     }
 }
+
+/// A duration, in milliseconds, for people.
+pub fn duration(milliseconds: i64) -> String {
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        1_000..60_000 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1000 % 60),
+        _ => format!("{} h {} min", milliseconds / 3_600_000, milliseconds / 60_000 % 60),
+    }
+}

@@ -335,8 +335,7 @@ async fn start_intake(config: &Arc<Config>, main: Spool, tasks: &Tasks) -> Resul
     let listener: TcpListener = http::listen(&config.intake.host, config.intake.port).await?;
     let address = listener.local_addr()?;
     let networks = Networks::load(&config.intake.source_networks, &config.state_directory);
-    let webhook =
-        Webhook::new(config.intake.clone(), networks, config.origin.clone(), config.instance.clone(), main);
+    let webhook = Webhook::new(config, networks, main, Store::open(config.database_url.expose())?);
     tasks.start("the intake", http::serve(listener, Arc::new(webhook), tasks.stop.clone()));
     let file = config.state_directory.join(ADDRESS_FILE);
     let temporary = file.with_extension("new");

@@ -10,5 +10,6 @@ pub mod dispatch;
 pub mod event;
 pub mod http;
 pub mod networks;
+pub mod pages;
 pub mod signature;
 pub mod webhook;

@@ -1,6 +1,7 @@
 //! A run, watched: its steps and what they print, as they come.
 
-use super::output::{BOLD, DIM, GREEN, RED, YELLOW, duration};
+use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
+use crate::clock::duration;
 use crate::record::run_log::{RunLogReader, Stream, rendering};
 use crate::record::store::{Run, RunState, Store};
 use anyhow::Result;

@@ -1,9 +1,9 @@
 //! `status`, `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, duration, style_of, table};
+use super::output::{self, BOLD, DIM, Failed, RED, style_of, table};
 use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
-use crate::clock::{now_ms, readable_utc};
+use crate::clock::{duration, now_ms, readable_utc};
 use crate::daemon;
 use crate::names::DeliveryId;
 use crate::record::run_log::RunLogReader;

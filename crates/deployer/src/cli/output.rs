@@ -135,16 +135,6 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
     }
 }
 
-/// A duration for people.
-pub fn duration(milliseconds: i64) -> String {
-    match milliseconds {
-        0..1_000 => format!("{milliseconds} ms"),
-        1_000..60_000 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
-        60_000..3_600_000 => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1000 % 60),
-        _ => format!("{} h {} min", milliseconds / 3_600_000, milliseconds / 60_000 % 60),
-    }
-}
-
 /// The log: to standard error; as JSON where `DEPLOYER_LOG_FORMAT=json`; a daemon says more than a command.
 pub fn start_logging(cli: &Cli, environment: &Environment) {
     let daemon = matches!(cli.command, Command::Serve | Command::Listen | Command::Work);

@@ -4,15 +4,17 @@
 //! anything parsed. A 2xx means that the entry and its directory are fsynced. What was signed correctly but is not
 //! JSON is kept as well (dispatch gives it its verdict and sets it aside) and answered 400.
 //!
-//! Absent on purpose: the database, GitHub, git, and any decision about what the delivery leads to.
+//! Absent on the way of a delivery, on purpose: the database, GitHub, git, and any decision about what it leads to. (The record
+//! is only read for [`super::pages`].)
 
 use super::client_address::client_address;
 use super::event;
 use super::networks::{Admission, Networks};
 use super::signature::{Refusal, Signature};
-use crate::config::Intake;
+use crate::config::{Config, Intake};
 use crate::entry::{Header, Source, trimmed};
 use crate::names::{DeliveryId, RepositoryName};
+use crate::record::store::Store;
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -45,6 +47,7 @@ pub struct Webhook {
     origin: String,
     instance: Option<String>,
     spool: Spool,
+    store: Store,
     bodies: Arc<Semaphore>,
 }
 
@@ -53,9 +56,16 @@ struct Refused(StatusCode, String);
 
 impl Webhook {
     /// Everything it needs for the life of the process.
-    pub fn new(settings: Intake, networks: Networks, origin: String, instance: Option<String>, spool: Spool) -> Self {
-        let bodies = Arc::new(Semaphore::new(BODIES_IN_FLIGHT_KIB_MAX));
-        Self { settings, networks, origin, instance, spool, bodies }
+    pub fn new(config: &Config, networks: Networks, spool: Spool, store: Store) -> Self {
+        Self {
+            settings: config.intake.clone(),
+            networks,
+            origin: config.origin.clone(),
+            instance: config.instance.clone(),
+            spool,
+            store,
+            bodies: Arc::new(Semaphore::new(BODIES_IN_FLIGHT_KIB_MAX)),
+        }
     }
 
     /// The settings that the connection loop needs too.
@@ -80,6 +90,9 @@ impl Webhook {
             },
             ("/github-webhook", &Method::OPTIONS) => options("POST, OPTIONS"),
             ("/github-webhook", _) => method_not_allowed("POST, OPTIONS"),
+            (path, &Method::GET | &Method::HEAD) if path.starts_with("/runs/") || path.starts_with("/deliveries/") => {
+                self.page(path).await
+            }
             (path, &Method::GET | &Method::HEAD) => refusal(StatusCode::NOT_FOUND, &format!("There is nothing at {path}")),
             _ => method_not_allowed("GET, HEAD"),
         }
@@ -90,6 +103,30 @@ impl Webhook {
             StatusCode::OK,
             &json!({ "instance": self.instance, "message": "OK", "service": "durhack-deployer", "status": 200 }),
         )
+    }
+
+    async fn page(&self, path: &str) -> Answer {
+        match super::pages::page(&self.store, path).await {
+            Ok(Some(page)) => {
+                let mut answer = Response::new(Full::new(Bytes::from(page)));
+                let headers = answer.headers_mut();
+                for (name, value) in [
+                    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                    (header::CONTENT_SECURITY_POLICY, super::pages::CONTENT_SECURITY_POLICY),
+                    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                    (header::REFERRER_POLICY, "no-referrer"),
+                    (header::CACHE_CONTROL, "no-store"),
+                ] {
+                    headers.insert(name, header::HeaderValue::from_static(value));
+                }
+                answer
+            }
+            Ok(None) => refusal(StatusCode::NOT_FOUND, "There is nothing here, or not yet"),
+            Err(error) => {
+                tracing::warn!(%error, "a page cannot be shown");
+                refusal(StatusCode::SERVICE_UNAVAILABLE, "The record cannot be read now")
+            }
+        }
     }
 
     async fn receive<B>(&self, peer: SocketAddr, request: Request<B>) -> Result<Answer, Refused>

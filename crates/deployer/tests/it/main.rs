@@ -14,6 +14,7 @@ mod daemon;
 mod examples;
 mod failures;
 mod intake;
+mod pages;
 mod postgres;
 mod queue;
 mod security;
