@@ -383,7 +383,11 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
     }
 }
 
-async fn serve(directory: Option<&std::path::Path>, environment: &Environment, role: Role) -> Result<(), Failed> {
+async fn serve(
+    directory: Option<&std::path::Path>,
+    environment: &Environment,
+    role: Role,
+) -> Result<(), Failed> {
     let loaded = session::load(directory, environment)?;
     daemon::run(loaded.config, environment, role).await.map_err(Failed::unavailable)
 }

@@ -18,7 +18,9 @@ pub fn now_ms() -> i64 {
 
 /// The boot of this machine: what makes a process id mean something.
 pub fn boot_id() -> String {
-    fs_err::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    fs_err::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// `20261123T115400Z`: how releases are named.

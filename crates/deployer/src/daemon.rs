@@ -12,9 +12,9 @@ use crate::deploy::worker::Worker;
 use crate::deploy::{Host, lock};
 use crate::github::GitHub;
 use crate::intake::dispatch::Dispatch;
+use crate::intake::http;
 use crate::intake::networks::Networks;
 use crate::intake::webhook::Webhook;
-use crate::intake::http;
 use crate::names::Slug;
 use crate::record::store::Store;
 use crate::record::{report, run_log};
@@ -96,7 +96,9 @@ pub async fn run(config: Config, environment: &Environment, role: Role) -> Resul
     }
     tracing::info!("stopped");
     if crashed {
-        bail!("a part of the deployer has crashed (see the log); restart it: nothing that was accepted is lost");
+        bail!(
+            "a part of the deployer has crashed (see the log); restart it: nothing that was accepted is lost"
+        );
     }
     Ok(())
 }
@@ -179,9 +181,9 @@ pub fn open_spool(config: &Config, name: &str) -> Result<Spool> {
 pub fn prepare_state_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     for directory in ["spool", "logs", "locks", "cancel"] {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(|| {
-            format!("cannot make the state directory {} (`state_directory` sets another)", path.display())
-        })?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(
+            || format!("cannot make the state directory {} (`state_directory` sets another)", path.display()),
+        )?;
     }
     Ok(())
 }
@@ -292,7 +294,8 @@ async fn migrated(store: &Store, stop: &CancellationToken) -> bool {
     loop {
         // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
         let (runtime, migrated) = (tokio::runtime::Handle::current(), store.clone());
-        let attempt = tokio::task::spawn_blocking(move || runtime.block_on(migrated.migrate(clock::now_ms())));
+        let attempt =
+            tokio::task::spawn_blocking(move || runtime.block_on(migrated.migrate(clock::now_ms())));
         match attempt.await {
             Ok(Ok(())) => return true,
             Ok(Err(error)) if !said => {
@@ -310,7 +313,8 @@ async fn migrated(store: &Store, stop: &CancellationToken) -> bool {
 
 async fn retention(host: Host, stop: CancellationToken) {
     loop {
-        let before_ms = clock::now_ms() - i64::try_from(host.config.runs.keep.as_millis()).unwrap_or(i64::MAX / 2);
+        let before_ms =
+            clock::now_ms() - i64::try_from(host.config.runs.keep.as_millis()).unwrap_or(i64::MAX / 2);
         match host.store.prune(before_ms).await {
             Ok(pruned) => tracing::debug!(?pruned, "removed old records"),
             Err(error) => tracing::warn!(%error, "cannot remove old records"),

@@ -179,7 +179,12 @@ impl<'a> Entry<'a> {
 }
 
 /// A whole entry for a request of ours.
-pub fn request_entry(event: &str, source: Source, requested_by: String, request: &Request) -> (Header, Vec<u8>) {
+pub fn request_entry(
+    event: &str,
+    source: Source,
+    requested_by: String,
+    request: &Request,
+) -> (Header, Vec<u8>) {
     let payload = serde_json::to_vec(request).expect("a request of strings serialises");
     let header = Header::new(DeliveryId::generate(), event, source, requested_by, &payload);
     let (mut bytes, end) = header.around_payload();

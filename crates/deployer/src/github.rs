@@ -67,7 +67,10 @@ impl GitHub {
         let url = format!("{}/repos/{repository}/statuses/{commit}", self.api_url);
         let request = self.client.post(url).bearer_auth(self.token.expose());
         let request = request.header("content-type", "application/json").body(body.to_owned());
-        let response = request.send().await.map_err(|error| StatusError::Later { reason: plainly(&error), after: None })?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| StatusError::Later { reason: plainly(&error), after: None })?;
         if response.status() == StatusCode::CREATED {
             return Ok(());
         }
@@ -94,7 +97,9 @@ async fn judged(response: Response) -> StatusError {
             StatusError::Later { reason, after: Some(after.unwrap_or(RATE_LIMIT_PAUSE)) }
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => StatusError::Later { reason, after },
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if !unknown_commit => StatusError::Refused(reason),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if !unknown_commit => {
+            StatusError::Refused(reason)
+        }
         // Outages pass, expired tokens are replaced, repositories are made visible: the outbox has its own limit.
         _ => StatusError::Later { reason, after },
     }

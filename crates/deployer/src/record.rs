@@ -34,7 +34,12 @@ pub fn delivery_of<'a>(header: &'a Header, entry: &'a str) -> NewDelivery<'a> {
 }
 
 /// A verdict of now; for no deployment, where the delivery concerns none.
-pub fn verdict(delivery: &DeliveryId, deployment: Option<&Slug>, code: VerdictCode, sentence: &str) -> Verdict {
+pub fn verdict(
+    delivery: &DeliveryId,
+    deployment: Option<&Slug>,
+    code: VerdictCode,
+    sentence: &str,
+) -> Verdict {
     Verdict {
         delivery_id: delivery.to_string(),
         deployment: deployment.map(Slug::to_string).unwrap_or_default(),

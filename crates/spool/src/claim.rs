@@ -66,9 +66,13 @@ impl Spool {
         let examined = attempts::count(&directories.attempts, name)
             .and_then(|attempts| Ok((attempts, examine(&directories, name)?)));
         match examined {
-            Ok((attempts, Examined::Whole(contents))) => {
-                Ok(Some(Claim { spool: self.clone(), name: name.clone(), contents, attempts, settled: false }))
-            }
+            Ok((attempts, Examined::Whole(contents))) => Ok(Some(Claim {
+                spool: self.clone(),
+                name: name.clone(),
+                contents,
+                attempts,
+                settled: false,
+            })),
             Ok((_, Examined::Gone)) => {
                 self.settle(&directories, name)?;
                 Ok(None)

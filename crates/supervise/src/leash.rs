@@ -23,9 +23,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{
-    DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior, setsid,
-};
+use rustix::process::{DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior, setsid};
 use rustix::stdio::stdin;
 
 pub(crate) use bring_down::BEYOND_GRACE_MAX;

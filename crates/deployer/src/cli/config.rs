@@ -8,7 +8,11 @@ use serde_json::json;
 use std::path::Path;
 
 /// `config`
-pub fn run(directory: Option<&Path>, environment: &Environment, command: &ConfigCommand) -> Result<(), Failed> {
+pub fn run(
+    directory: Option<&Path>,
+    environment: &Environment,
+    command: &ConfigCommand,
+) -> Result<(), Failed> {
     match command {
         ConfigCommand::Check(arguments) => check(directory, environment, arguments.json),
         ConfigCommand::Show(arguments) => show(directory, environment, arguments.json),
@@ -61,7 +65,11 @@ fn show(directory: Option<&Path>, environment: &Environment, as_json: bool) -> R
 }
 
 /// `migrate`
-pub async fn migrate(directory: Option<&Path>, environment: &Environment, command: &MigrateCommand) -> Result<(), Failed> {
+pub async fn migrate(
+    directory: Option<&Path>,
+    environment: &Environment,
+    command: &MigrateCommand,
+) -> Result<(), Failed> {
     let loaded = session::load(directory, environment)?;
     crate::daemon::prepare_state_directory(&loaded.config.state_directory)?;
     let store = Store::open(loaded.config.database_url.expose())?;

@@ -57,7 +57,10 @@ struct Stage {
 
 /// `demo`
 pub async fn run(arguments: &DemoArguments, environment: &Environment) -> Result<(), Failed> {
-    let root = tempfile::Builder::new().prefix("durhack-deployer-demo-").tempdir().context("cannot make a directory")?;
+    let root = tempfile::Builder::new()
+        .prefix("durhack-deployer-demo-")
+        .tempdir()
+        .context("cannot make a directory")?;
     let root = root.keep();
     let tracker = TaskTracker::new();
     let stop = CancellationToken::new();
@@ -85,13 +88,18 @@ pub async fn run(arguments: &DemoArguments, environment: &Environment) -> Result
             let log = fs::read_to_string(root.join("daemon.log")).unwrap_or_default();
             let last: Vec<&str> = log.lines().rev().take(10).collect();
             last.into_iter().rev().for_each(|line| eprintln!("  {line}"));
-            Err(Failed::failed(error).hint(format!("everything lies in {}", root.display())))
+            Err(Failed::because(error).hint(format!("everything lies in {}", root.display())))
         }
     }
 }
 
 /// Repository, configuration, file server, daemon.
-async fn prepare(root: &Path, environment: &Environment, tracker: &TaskTracker, stop: &CancellationToken) -> Result<Stage> {
+async fn prepare(
+    root: &Path,
+    environment: &Environment,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Stage> {
     heading("A repository, a configuration, a daemon");
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let site = format!("http://{}/", listener.local_addr()?);
@@ -99,7 +107,10 @@ async fn prepare(root: &Path, environment: &Environment, tracker: &TaskTracker, 
     fs::create_dir_all(root.join("config"))?;
     fs::write(root.join("config/default.toml"), configuration(root, &site))?;
     let loaded = config::load(Some(&root.join("config")), &quiet(environment, root)).map_err(|problems| {
-        anyhow::anyhow!("the demonstration's own configuration is wrong: {}", problems.render(config::Rendering::Plain))
+        anyhow::anyhow!(
+            "the demonstration's own configuration is wrong: {}",
+            problems.render(config::Rendering::Plain)
+        )
     })?;
     daemon::prepare_state_directory(&loaded.config.state_directory)?;
     let host = daemon::host(Arc::new(loaded.config), environment)?;
@@ -139,7 +150,10 @@ async fn three_acts(stage: &Stage) -> Result<()> {
 /// Commits, sends the push as GitHub would, and shows what becomes of it.
 async fn push(stage: &Stage, greeting: &str, build: &str) -> Result<Run> {
     let upstream = stage.root.join("upstream");
-    fs::write(upstream.join("page.html"), format!("<!doctype html>\n<title>DurHack</title>\n<h1>{greeting}</h1>\n<p>commit COMMIT\n"))?;
+    fs::write(
+        upstream.join("page.html"),
+        format!("<!doctype html>\n<title>DurHack</title>\n<h1>{greeting}</h1>\n<p>commit COMMIT\n"),
+    )?;
     fs::write(upstream.join("build.sh"), build)?;
     git(&stage.host, &upstream, &["add", "--all"]).await?;
     git(&stage.host, &upstream, &["commit", "--quiet", "--message", greeting]).await?;
@@ -154,7 +168,7 @@ async fn push(stage: &Stage, greeting: &str, build: &str) -> Result<Run> {
         store.runs_of_delivery(answer.delivery.as_str(), SLUG).await.ok()?.pop()
     })
     .await?;
-    Ok(follow::to_the_end(store, &stage.host.logs(), &run.id).await?)
+    follow::to_the_end(store, &stage.host.logs(), &run.id).await
 }
 
 async fn expect_page(stage: &Stage, wanted: &str) -> Result<()> {
@@ -182,7 +196,10 @@ fn epilogue(stage: &Stage, keep: bool) {
     anstream::println!("  rm -r {}", root.display());
     if keep {
         anstream::println!("\n{BOLD}serving {} until Ctrl-C{BOLD:#}; push to it with", stage.site);
-        anstream::println!("  git -C {} commit --all --message 'a change' && {ours} simulate push {SLUG}", root.join("upstream").display());
+        anstream::println!(
+            "  git -C {} commit --all --message 'a change' && {ours} simulate push {SLUG}",
+            root.join("upstream").display()
+        );
     }
 }
 
@@ -213,7 +230,8 @@ health = [{{ http = "{site}", body = "DurHack", attempts = 5, interval = "200ms"
 /// The demonstration is the same whatever the shell that starts it has set.
 fn quiet(environment: &Environment, root: &Path) -> Environment {
     let kept = environment.variables().filter(|(name, _)| ["PATH", "HOME", "LANG", "TMPDIR"].contains(name));
-    let kept: BTreeMap<String, String> = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let kept: BTreeMap<String, String> =
+        kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Environment::new(kept, root)
 }
 
@@ -225,12 +243,14 @@ async fn make_repository(host: &Host, root: &Path) -> Result<()> {
 }
 
 async fn git(host: &Host, directory: &Path, arguments: &[&str]) -> Result<String> {
-    let identity = ["-c", "user.name=DurHack", "-c", "user.email=hello@example.org", "-c", "commit.gpgSign=false"];
+    let identity =
+        ["-c", "user.name=DurHack", "-c", "user.email=hello@example.org", "-c", "commit.gpgSign=false"];
     let mut argv = vec!["git".into(), "-C".into(), directory.as_os_str().to_owned()];
     argv.extend(identity.iter().chain(arguments).map(Into::into));
     let environment = [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null")];
     let environment = environment.map(|(name, value)| (name.into(), value.into())).into();
-    let answer = host.executor.ask(&Invocation { argv, environment }, PATIENCE, &CancellationToken::new()).await?;
+    let answer =
+        host.executor.ask(&Invocation { argv, environment }, PATIENCE, &CancellationToken::new()).await?;
     match crate::deploy::execute::complaint_of(&answer.end) {
         None => Ok(answer.output),
         Some(ended) => bail!("git {} {ended}: {}", arguments.join(" "), answer.complaint),
@@ -256,7 +276,12 @@ async fn run_daemon(host: Host, root: PathBuf, stop: CancellationToken) {
 }
 
 /// Serves one page out of `directory` as it is at each request.
-async fn serve_site(listener: TcpListener, directory: PathBuf, stop: CancellationToken, tracker: TaskTracker) {
+async fn serve_site(
+    listener: TcpListener,
+    directory: PathBuf,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -270,14 +295,17 @@ async fn serve_site(listener: TcpListener, directory: PathBuf, stop: Cancellatio
                 let answer = match fs::read(&page) {
                     Ok(page) => hyper::Response::new(http_body_util::Full::new(bytes::Bytes::from(page))),
                     Err(_) => {
-                        let mut answer = hyper::Response::new(http_body_util::Full::new(bytes::Bytes::from("nothing here yet\n")));
+                        let mut answer = hyper::Response::new(http_body_util::Full::new(bytes::Bytes::from(
+                            "nothing here yet\n",
+                        )));
                         *answer.status_mut() = hyper::StatusCode::NOT_FOUND;
                         answer
                     }
                 };
                 async move { Ok::<_, Infallible>(answer) }
             });
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let connection =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = connection => {}

@@ -8,16 +8,16 @@ use super::session::Session;
 use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow};
 use crate::config::Deployment;
 use crate::daemon;
-use crate::deploy::worker::Worker;
-use crate::entry::{Request, Source, request_entry};
 use crate::deploy::lock;
 use crate::deploy::recovery::recover;
+use crate::deploy::worker::Worker;
+use crate::entry::{Request, Source, request_entry};
 use crate::names::{CommitId, DeliveryId, Slug};
-use crate::record::store::{Run, RunState, VerdictCode};
 use crate::record::run_log::rendering::plain;
+use crate::record::store::{Run, RunState, VerdictCode};
 use crate::record::verdict;
-use spool::{EntryName, Spool};
 use anyhow::{Context, anyhow};
+use spool::{EntryName, Spool};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -40,17 +40,26 @@ pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Resul
 }
 
 fn parse_commit(text: &str) -> Result<CommitId, Failed> {
-    CommitId::parse(text).map_err(|error| Failed::failed(error).hint("write the whole id: `git rev-parse HEAD` prints it"))
+    CommitId::parse(text)
+        .map_err(|error| Failed::because(error).hint("write the whole id: `git rev-parse HEAD` prints it"))
 }
 
-async fn ask(session: &Session, deployment: &Deployment, event: &str, request: &Request, no_wait: bool) -> Result<(), Failed> {
+async fn ask(
+    session: &Session,
+    deployment: &Deployment,
+    event: &str,
+    request: &Request,
+    no_wait: bool,
+) -> Result<(), Failed> {
     let state_directory = &session.config().state_directory;
     let alone = !daemon::is_working(state_directory)?;
     if no_wait && alone {
-        return Err(Failed::unavailable(anyhow!("no daemon is running that could do it")).hint("leave --no-wait away, or start `durhack-deployer serve`"));
+        return Err(Failed::unavailable(anyhow!("no daemon is running that could do it"))
+            .hint("leave --no-wait away, or start `durhack-deployer serve`"));
     }
     if !deployment.enabled && !alone {
-        return Err(Failed::failed(anyhow!("{} is disabled in the configuration", deployment.slug)).hint("set `enabled = true`, and restart the daemon"));
+        return Err(Failed::because(anyhow!("{} is disabled in the configuration", deployment.slug))
+            .hint("set `enabled = true`, and restart the daemon"));
     }
     let who = session.operator();
     let (header, bytes) = request_entry(event, Source::Operator, who, request);
@@ -80,7 +89,8 @@ async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
     loop {
         // Asked first: a run that ends meanwhile is found below.
         let verdicts = session.store().verdicts(asked.id.as_str()).await?;
-        let verdict = verdicts.into_iter().find(|verdict| verdict.deployment == slug && verdict.code.is_final());
+        let verdict =
+            verdicts.into_iter().find(|verdict| verdict.deployment == slug && verdict.code.is_final());
         let runs = session.store().runs_for_entry(slug, asked.entry.as_str()).await?;
         if let Some(run) = runs.get(shown) {
             shown += 1;
@@ -89,7 +99,7 @@ async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
                 return Ok(run);
             }
         } else if let Some(verdict) = verdict {
-            return Err(Failed::failed(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
+            return Err(Failed::because(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -144,9 +154,14 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
 /// What was asked for and interrupted must not be done by the next daemon that starts.
 async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Result<Failed, Failed> {
     spool.remove(&asked.entry).context("cannot withdraw the request")?;
-    let verdict = verdict(&asked.id, Some(&asked.deployment.slug), VerdictCode::Cancelled, "interrupted at the command line");
+    let verdict = verdict(
+        &asked.id,
+        Some(&asked.deployment.slug),
+        VerdictCode::Cancelled,
+        "interrupted at the command line",
+    );
     session.store().set_verdict(&verdict).await?;
-    Ok(Failed::failed(anyhow!("interrupted; what had been done was taken back")))
+    Ok(Failed::because(anyhow!("interrupted; what had been done was taken back")))
 }
 
 /// Ctrl-C: no further work, and what is in progress is taken back. Never returns: the worker ends by itself.
@@ -162,7 +177,7 @@ async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
 pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<(), Failed> {
     let run = session.run_of(&arguments.what).await?;
     if run.state.is_final() {
-        return Err(Failed::failed(anyhow!("run {} has {} already", run.id, run.state.as_str())));
+        return Err(Failed::because(anyhow!("run {} has {} already", run.id, run.state.as_str())));
     }
     let directory = session.config().state_directory.join("cancel");
     fs_err::create_dir_all(&directory).context("cannot ask for it")?;
@@ -170,7 +185,8 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
     println!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
     loop {
         // Whoever has the lock runs it. Where nobody does, a crash has left it behind.
-        if let Some(deployment) = Slug::parse(&run.deployment).ok().and_then(|slug| session.config().deployments.get(&slug))
+        if let Some(deployment) =
+            Slug::parse(&run.deployment).ok().and_then(|slug| session.config().deployments.get(&slug))
             && let Some(_lock) = lock::try_acquire(&session.host.locks(), &run.deployment)?
         {
             recover(&session.host, deployment).await?;
@@ -195,7 +211,12 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
         return Ok(());
     }
     let live = preview.live.as_ref().map_or_else(|| "nothing".to_owned(), |live| live.short().to_owned());
-    println!("{}: {live} is live; {} would be deployed ({})", deployment.slug, preview.commit.short(), plain(&preview.message));
+    println!(
+        "{}: {live} is live; {} would be deployed ({})",
+        deployment.slug,
+        preview.commit.short(),
+        plain(&preview.message)
+    );
     if let Some(reason) = &preview.nothing_to_do {
         println!("nothing would be done: {reason}");
         return Ok(());
@@ -204,7 +225,13 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
         println!("{} changed paths", changed.len());
     }
     for (number, step) in preview.steps.iter().enumerate() {
-        anstream::println!("{:>3}  {BOLD}{:<8}{BOLD:#} {:<16} {}", number + 1, step.phase.as_str(), step.name, step.action.shown());
+        anstream::println!(
+            "{:>3}  {BOLD}{:<8}{BOLD:#} {:<16} {}",
+            number + 1,
+            step.phase.as_str(),
+            step.name,
+            step.action.shown()
+        );
         for undo in &step.undo {
             anstream::println!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
         }
@@ -214,4 +241,3 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
     }
     Ok(())
 }
-

@@ -44,13 +44,18 @@ pub async fn show_new(reader: &mut RunLogReader) -> Result<()> {
 
 /// One line that says how a run ended.
 pub fn show_end(run: &Run) {
-    let took = run.ended_at_ms.zip(run.started_at_ms).map(|(end, start)| duration(end - start)).unwrap_or_default();
+    let took =
+        run.ended_at_ms.zip(run.started_at_ms).map(|(end, start)| duration(end - start)).unwrap_or_default();
     let commit = run.commit_id.as_deref().map_or("-", |commit| commit.get(..7).unwrap_or(commit));
     let cause = rendering::plain(run.cause.as_deref().unwrap_or_default());
     match run.state {
-        RunState::Succeeded => anstream::println!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment),
+        RunState::Succeeded => {
+            anstream::println!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment);
+        }
         RunState::Skipped => anstream::println!("{} has nothing to do: {cause}", run.deployment),
-        state => anstream::println!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str()),
+        state => {
+            anstream::println!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str());
+        }
     }
     if let Some(summary) = &run.summary {
         anstream::println!("  {summary}");

@@ -17,7 +17,9 @@ pub fn completions(shell: Shell) -> Result<(), Failed> {
 
 /// `man`
 pub fn man() -> Result<(), Failed> {
-    clap_mangen::Man::new(super::command()).render(&mut std::io::stdout()).context("cannot print the man page")?;
+    clap_mangen::Man::new(super::command())
+        .render(&mut std::io::stdout())
+        .context("cannot print the man page")?;
     Ok(())
 }
 

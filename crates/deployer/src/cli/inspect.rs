@@ -83,20 +83,25 @@ fn show_status(status: &Value) {
             println!("{} {what}", status[key]);
         }
     }
-    let text = |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
+    let text =
+        |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
     let rows: Vec<Vec<String>> = status["deployments"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|deployment| {
             let last = &deployment["last_run"];
-            let state = if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"], 20) };
+            let state =
+                if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"], 20) };
             vec![
                 text(&deployment["slug"], 63),
                 text(&deployment["live"]["commit"], 7),
                 deployment["live"]["since_ms"].as_i64().map_or("-".into(), readable_utc),
                 state,
-                last["ended_at_ms"].as_i64().or(last["started_at_ms"].as_i64()).map_or("-".into(), readable_utc),
+                last["ended_at_ms"]
+                    .as_i64()
+                    .or(last["started_at_ms"].as_i64())
+                    .map_or("-".into(), readable_utc),
                 deployment["queued"].to_string(),
                 text(&last["cause"], 80),
             ]
@@ -125,7 +130,8 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
                 short(run.commit_id.as_deref()).to_owned(),
                 run.state.as_str().to_owned(),
                 readable_utc(run.created_at_ms),
-                run.started_at_ms.map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
+                run.started_at_ms
+                    .map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
                 run.cause.clone().unwrap_or_default().chars().take(80).collect(),
             ]
         })
@@ -202,7 +208,10 @@ pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> R
         shown.push((delivery, session.store().verdicts(&delivery.id).await?));
     }
     if arguments.json {
-        let all: Vec<Value> = shown.iter().map(|(delivery, verdicts)| json!({ "delivery": delivery, "verdicts": verdicts_json(verdicts) })).collect();
+        let all: Vec<Value> = shown
+            .iter()
+            .map(|(delivery, verdicts)| json!({ "delivery": delivery, "verdicts": verdicts_json(verdicts) }))
+            .collect();
         output::json(&all);
         return Ok(());
     }
@@ -228,8 +237,9 @@ pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> R
 /// `explain`
 pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<(), Failed> {
     let unknown = || {
-        Failed::not_found(format!("no delivery {:?} has been dispatched", arguments.delivery))
-            .hint("`durhack-deployer deliveries` lists those that were; `durhack-deployer queue` those that wait")
+        Failed::not_found(format!("no delivery {:?} has been dispatched", arguments.delivery)).hint(
+            "`durhack-deployer deliveries` lists those that were; `durhack-deployer queue` those that wait",
+        )
     };
     let id = DeliveryId::parse(&arguments.delivery.to_ascii_lowercase()).map_err(|_| unknown())?;
     let delivery = session.store().delivery(id.as_str()).await?.ok_or_else(unknown)?;
@@ -238,7 +248,12 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
         output::json(&json!({ "delivery": delivery, "verdicts": verdicts_json(&verdicts) }));
         return Ok(());
     }
-    println!("delivery {id}: {} received {} UTC from {}", delivery.event, readable_utc(delivery.received_at_ms), delivery.remote_address);
+    println!(
+        "delivery {id}: {} received {} UTC from {}",
+        delivery.event,
+        readable_utc(delivery.received_at_ms),
+        delivery.remote_address
+    );
     if let Some(repository) = &delivery.repository {
         let commit = short(delivery.commit_id.as_deref());
         println!("  {repository} {} {commit}", plain(delivery.git_ref.as_deref().unwrap_or_default()));

@@ -18,7 +18,7 @@ pub struct Failed {
 
 impl Failed {
     /// What was asked for did not succeed.
-    pub fn failed(error: impl Into<anyhow::Error>) -> Self {
+    pub fn because(error: impl Into<anyhow::Error>) -> Self {
         Self { code: exit::FAILED, error: Some(error.into()), hint: None }
     }
 
@@ -60,7 +60,7 @@ impl Failed {
 impl From<anyhow::Error> for Failed {
     fn from(error: anyhow::Error) -> Self {
         let away = crate::deploy::worker::is_database_away(&error);
-        if away { Self::unavailable(error) } else { Self::failed(error) }
+        if away { Self::unavailable(error) } else { Self::because(error) }
     }
 }
 
@@ -111,11 +111,14 @@ pub fn json(value: &impl serde::Serialize) {
 
 /// Prints rows under a heading, each column as wide as its widest cell. `styled` is the column whose text names a state.
 pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let widths: Vec<usize> = heading
         .iter()
         .enumerate()
-        .map(|(column, title)| rows.iter().map(|row| row[column].chars().count()).chain([title.len()]).max().unwrap_or(0))
+        .map(|(column, title)| {
+            rows.iter().map(|row| row[column].chars().count()).chain([title.len()]).max().unwrap_or(0)
+        })
         .collect();
     let line = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
     let titles = heading.iter().zip(&widths).map(|(title, width)| format!("{title:<width$}"));
@@ -139,9 +142,11 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
 pub fn start_logging(cli: &Cli, environment: &Environment) {
     let daemon = matches!(cli.command, Command::Serve | Command::Listen | Command::Work);
     let level = cli.log.clone().unwrap_or_else(|| if daemon { "info".into() } else { "warn".into() });
-    let filter = EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,reqwest=warn")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,reqwest=warn"))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     if environment.get("DEPLOYER_LOG_FORMAT").is_some_and(|format| format == "json") {
         builder.json().init();
     } else if terminal {

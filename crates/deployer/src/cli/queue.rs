@@ -47,7 +47,10 @@ fn spools(session: &Session) -> Result<Vec<(String, Spool)>, Failed> {
 
 /// The spool that has an entry of this name, waiting or set aside.
 fn find<'a>(spools: &'a [(String, Spool)], entry: &str) -> Result<(EntryName, &'a Spool), Failed> {
-    let missing = || Failed::not_found(format!("no entry {entry:?} waits or was set aside")).hint("`durhack-deployer queue list` shows them");
+    let missing = || {
+        Failed::not_found(format!("no entry {entry:?} waits or was set aside"))
+            .hint("`durhack-deployer queue list` shows them")
+    };
     let name: EntryName = entry.parse().map_err(|_| missing())?;
     for (_, spool) in spools {
         let waits = spool.ready().context("cannot read a spool")?.contains(&name);

@@ -21,7 +21,7 @@ pub struct Session {
 pub fn load(directory: Option<&Path>, environment: &Environment) -> Result<Loaded, Failed> {
     let loaded = config::load(directory, environment).map_err(|problems| {
         print(&problems);
-        Failed::failed(anyhow::anyhow!("the configuration cannot be used"))
+        Failed::because(anyhow::anyhow!("the configuration cannot be used"))
             .hint("`durhack-deployer config check` says the same; `config reference` lists every key")
     })?;
     print(&loaded.problems);
@@ -77,12 +77,10 @@ impl Session {
     pub async fn run(&self, id: &str) -> Result<store::Run, Failed> {
         match self.store().find_run(id).await? {
             RunMatch::One(run) => Ok(*run),
-            RunMatch::None => {
-                Err(Failed::not_found(format!("there is no run {id:?}")).hint("`durhack-deployer runs` lists them"))
-            }
-            RunMatch::Several(ids) => {
-                Err(Failed::not_found(format!("several runs begin with {id:?}")).hint(format!("the newest are {}", ids.join(", "))))
-            }
+            RunMatch::None => Err(Failed::not_found(format!("there is no run {id:?}"))
+                .hint("`durhack-deployer runs` lists them")),
+            RunMatch::Several(ids) => Err(Failed::not_found(format!("several runs begin with {id:?}"))
+                .hint(format!("the newest are {}", ids.join(", ")))),
         }
     }
 
@@ -91,6 +89,9 @@ impl Session {
         let slug = Slug::parse(what).ok().filter(|slug| self.config().deployments.contains_key(slug));
         let Some(slug) = slug else { return self.run(what).await };
         let found = self.store().last_run(slug.as_str()).await?;
-        found.ok_or_else(|| Failed::not_found(format!("{slug} has had no run yet")).hint(format!("`durhack-deployer deploy {slug}` makes one")))
+        found.ok_or_else(|| {
+            Failed::not_found(format!("{slug} has had no run yet"))
+                .hint(format!("`durhack-deployer deploy {slug}` makes one"))
+        })
     }
 }

@@ -39,7 +39,7 @@ pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: b
         println!("{} {}", answer.status, answer.body);
     }
     if answer.status != 202 {
-        return Err(Failed::failed(anyhow!("the daemon refused the push")));
+        return Err(Failed::because(anyhow!("the daemon refused the push")));
     }
     if !as_json {
         println!("`durhack-deployer explain {}` says what became of it", answer.delivery);
@@ -50,18 +50,27 @@ pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: b
 /// Where the running daemon listens.
 pub fn daemon_url(config: &Config) -> Result<String, Failed> {
     let file = config.state_directory.join(ADDRESS_FILE);
-    let address = fs_err::read_to_string(&file)
-        .map_err(|_| Failed::unavailable(anyhow!("no daemon is running here")).hint("start it with `durhack-deployer serve`"))?;
+    let address = fs_err::read_to_string(&file).map_err(|_| {
+        Failed::unavailable(anyhow!("no daemon is running here"))
+            .hint("start it with `durhack-deployer serve`")
+    })?;
     // What listens on every address is reached on this machine's own.
     let address = address.trim().replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
     Ok(format!("http://{address}"))
 }
 
 /// Sends a push of one commit.
-pub async fn send(config: &Config, deployment: &Deployment, commit: &CommitId, url: &str) -> anyhow::Result<Answer> {
+pub async fn send(
+    config: &Config,
+    deployment: &Deployment,
+    commit: &CommitId,
+    url: &str,
+) -> anyhow::Result<Answer> {
     let body = payload(deployment, commit);
-    let own = config.intake.repository_secrets.get(&deployment.repository).and_then(|secrets| secrets.first());
-    let secret = own.or(config.intake.secrets.first()).context("no secret is configured for this repository")?;
+    let own =
+        config.intake.repository_secrets.get(&deployment.repository).and_then(|secrets| secrets.first());
+    let secret =
+        own.or(config.intake.secrets.first()).context("no secret is configured for this repository")?;
     let delivery = DeliveryId::generate();
     let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build()?;
     let mut request = client

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use supervise::{End, Leftovers, Line, Mark, OutputLimits, Outcome, Redactor, Stream};
+use supervise::{End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, Stream};
 use tokio_util::sync::CancellationToken;
 
 /// How long a program may take between TERM and KILL.
@@ -27,10 +27,12 @@ pub const RUN_MARK: &str = "DEPLOYER_RUN_MARK";
 /// What one step may print: enough for the longest honest build log, not enough to fill a disk. One that prints more fails.
 pub const STEP_OUTPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-const STEP_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: STEP_OUTPUT_BYTES_MAX, line_bytes_max: 16 * 1024 };
+const STEP_OUTPUT: OutputLimits =
+    OutputLimits { total_bytes_max: STEP_OUTPUT_BYTES_MAX, line_bytes_max: 16 * 1024 };
 
 /// What git may answer: a `-z` listing of some 100,000 paths.
-const TOOL_OUTPUT: OutputLimits = OutputLimits { total_bytes_max: 32 * 1024 * 1024, line_bytes_max: 32 * 1024 * 1024 };
+const TOOL_OUTPUT: OutputLimits =
+    OutputLimits { total_bytes_max: 32 * 1024 * 1024, line_bytes_max: 32 * 1024 * 1024 };
 
 /// Starts programs.
 #[derive(Clone)]
@@ -66,11 +68,17 @@ impl Executor {
     }
 
     /// Runs one of our tools and keeps what it prints. An end other than exit code 0 is for the caller to judge.
-    pub async fn ask(&self, invocation: &Invocation, deadline: Duration, cancel: &CancellationToken) -> Result<Answer> {
+    pub async fn ask(
+        &self,
+        invocation: &Invocation,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Answer> {
         let mut environment = self.inner.environment.clone();
         environment.extend(invocation.environment.clone());
         let redactor = self.inner.redactor.clone();
-        let command = self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
+        let command =
+            self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
         let (mut output, mut complaint) = (String::new(), String::new());
         let outcome = supervise::run(
             command,
@@ -102,8 +110,14 @@ impl Executor {
     ) -> Result<Outcome> {
         let mut environment = self.inner.environment.clone();
         environment.extend(invocation.environment.clone());
-        let command =
-            self.command(&invocation.argv, directory, environment, deadline, STEP_OUTPUT, self.inner.redactor.clone())?;
+        let command = self.command(
+            &invocation.argv,
+            directory,
+            environment,
+            deadline,
+            STEP_OUTPUT,
+            self.inner.redactor.clone(),
+        )?;
         Ok(supervise::run(command, sink, cancel.clone()).await?)
     }
 
@@ -165,7 +179,10 @@ impl Executor {
 
 /// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.
 fn clean_environment(config: &Config, environment: &Environment) -> BTreeMap<OsString, OsString> {
-    let mut clean = supervise::Environment::allowed_of(environment.variables().map(|(name, value)| (name.into(), value.into()))).into_map();
+    let mut clean = supervise::Environment::allowed_of(
+        environment.variables().map(|(name, value)| (name.into(), value.into())),
+    )
+    .into_map();
     for name in &config.runs.environment_passed {
         if let Some(value) = environment.get(name) {
             clean.insert(name.into(), value.into());

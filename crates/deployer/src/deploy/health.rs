@@ -29,7 +29,11 @@ pub struct Context<'a> {
 }
 
 /// Asks until it is healthy. The error is the last attempt's; `note` hears of each one that failed.
-pub async fn check(check: &HealthCheck, context: &Context<'_>, mut note: impl FnMut(String) + Send) -> Result<()> {
+pub async fn check(
+    check: &HealthCheck,
+    context: &Context<'_>,
+    mut note: impl FnMut(String) + Send,
+) -> Result<()> {
     let mut attempt = 1;
     loop {
         let result = match tokio::time::timeout(check.timeout, probe(check, context)).await {
@@ -64,7 +68,8 @@ async fn probe(check: &HealthCheck, context: &Context<'_>) -> Result<()> {
             let sink = |line: supervise::Line| last = line.text;
             // `supervise` brings it down at its deadline; the outer one must not be first.
             let deadline = check.timeout.saturating_sub(Duration::from_millis(50));
-            let outcome = context.executor.run(&command, context.environment, deadline, sink, context.cancel).await?;
+            let outcome =
+                context.executor.run(&command, context.environment, deadline, sink, context.cancel).await?;
             match complaint_of(&outcome.end) {
                 None => Ok(()),
                 Some(complaint) if last.is_empty() => Err(anyhow!(complaint)),
@@ -97,7 +102,9 @@ async fn http(url: &str, status: &[u16], wanted: Option<&str>, timeout: Duration
         return Err(anyhow!("{url} answered {found}: {}", shown(&body)));
     }
     match wanted {
-        Some(wanted) if !body.contains(wanted) => Err(anyhow!("{url} answered without {wanted:?}: {}", shown(&body))),
+        Some(wanted) if !body.contains(wanted) => {
+            Err(anyhow!("{url} answered without {wanted:?}: {}", shown(&body)))
+        }
         _ => Ok(()),
     }
 }

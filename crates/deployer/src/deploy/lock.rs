@@ -27,7 +27,9 @@ pub fn try_acquire(directory: &Path, name: &str) -> Result<Option<Lock>> {
     match file.file().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+        }
     }
     file.rewind()?;
     file.set_len(0)?;

@@ -107,10 +107,17 @@ impl Mirror {
             End::Exited(0) => {}
             End::Cancelled => return Err(FetchError::Cancelled),
             End::DeadlineExceeded => {
-                return Err(FetchError::Network(format!("git fetch took longer than {} s", deadline.as_secs())));
+                return Err(FetchError::Network(format!(
+                    "git fetch took longer than {} s",
+                    deadline.as_secs()
+                )));
             }
-            _ if git::is_missing_branch(&answer.complaint) => return Err(FetchError::NoBranch(branch.clone())),
-            _ if git::is_network_failure(&answer.complaint) => return Err(FetchError::Network(answer.complaint)),
+            _ if git::is_missing_branch(&answer.complaint) => {
+                return Err(FetchError::NoBranch(branch.clone()));
+            }
+            _ if git::is_network_failure(&answer.complaint) => {
+                return Err(FetchError::Network(answer.complaint));
+            }
             _ => return Err(anyhow!("git fetch from {}: {}", self.url, answer.complaint).into()),
         }
         match commit {
@@ -143,7 +150,13 @@ impl Mirror {
     }
 
     /// Fetches and exports the submodules of a commit below `tree`, to a depth.
-    pub async fn check_out_submodules(&self, tree: &Path, index: &Path, commit: &CommitId, cancel: &CancellationToken) -> Result<()> {
+    pub async fn check_out_submodules(
+        &self,
+        tree: &Path,
+        index: &Path,
+        commit: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
         let mut pending = vec![(self.clone(), tree.to_owned(), commit.clone(), 0)];
         let mut number = 0;
         while let Some((mirror, tree, commit, depth)) = pending.pop() {
@@ -156,9 +169,13 @@ impl Mirror {
             }
             let settings = mirror.ask(&git::submodule_settings(&mirror.directory, &commit)).await?;
             for (path, commit) in modules {
-                let url = git::submodule_url(&settings, &path).with_context(|| format!("submodule {path}: no URL in .gitmodules"))?;
+                let url = git::submodule_url(&settings, &path)
+                    .with_context(|| format!("submodule {path}: no URL in .gitmodules"))?;
                 let module = mirror.submodule(&url).with_context(|| format!("submodule {path}"))?;
-                module.fetch_submodule(&commit, cancel).await.with_context(|| format!("submodule {path} from {}", module.url))?;
+                module
+                    .fetch_submodule(&commit, cancel)
+                    .await
+                    .with_context(|| format!("submodule {path} from {}", module.url))?;
                 let below = super::release::directory_below(&tree, Path::new(&path))?;
                 number += 1;
                 let index = index.with_extension(format!("submodule-{number}"));
@@ -265,8 +282,14 @@ fn relative_url(base: &str, relative: &str) -> Result<String> {
 const SETTINGS: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
 
 /// What a mirror has no use for, and by which it could be made to run programs or to read other repositories.
-const PLANTABLE: [&str; 6] =
-    ["hooks", "info", "config.worktree", "commondir", "objects/info/alternates", "objects/info/http-alternates"];
+const PLANTABLE: [&str; 6] = [
+    "hooks",
+    "info",
+    "config.worktree",
+    "commondir",
+    "objects/info/alternates",
+    "objects/info/http-alternates",
+];
 
 /// Makes a mirror's settings what they were when we made it: should a build have found a way to write there (it runs as the
 /// same user where it is not confined), what it wrote is gone before git reads it.

@@ -32,7 +32,12 @@ pub struct Order {
 }
 
 /// Takes what waits, oldest first; only the first where they are to be done one by one.
-pub async fn take(host: &Host, deployment: &Deployment, spool: &Spool, one_by_one: bool) -> Result<Vec<Order>> {
+pub async fn take(
+    host: &Host,
+    deployment: &Deployment,
+    spool: &Spool,
+    one_by_one: bool,
+) -> Result<Vec<Order>> {
     let mut orders = Vec::new();
     for claim in claims(spool, one_by_one).await? {
         let attempts = claim.attempts();
@@ -69,13 +74,15 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
         let mut delivery = delivery_of(&order.header, order.claim.name().as_str());
         delivery.repository = Some(deployment.repository.as_str());
         delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
-        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, "queued by an operator");
+        let verdict =
+            verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, "queued by an operator");
         store.record_delivery(&delivery, &[verdict]).await?;
     }
     let verdicts = store.verdicts(order.header.id.as_str()).await?;
     let ours = verdicts.iter().find(|verdict| verdict.deployment == deployment.slug.as_str());
     // A failure without a final run is one of the spool's (the entry was set aside): an operator wants it tried again.
-    let settled = |code: VerdictCode| code.is_final() && !matches!(code, VerdictCode::Failed | VerdictCode::Cancelled);
+    let settled =
+        |code: VerdictCode| code.is_final() && !matches!(code, VerdictCode::Failed | VerdictCode::Cancelled);
     Ok(ours.is_some_and(|verdict| settled(verdict.code)))
 }
 
@@ -96,7 +103,6 @@ pub async fn finish(orders: impl IntoIterator<Item = Order>) -> Result<()> {
     let finished = tokio::task::spawn_blocking(move || claims.into_iter().try_for_each(Claim::finish));
     finished.await?.context("cannot tidy up the spool")
 }
-
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {
     tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.map(drop).context("cannot bury an entry")
@@ -135,7 +141,9 @@ fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, RunTri
         (Source::Operator | Source::Reconcile, "rollback") => RunTrigger::Rollback,
         (Source::Operator, "deploy") => RunTrigger::Operator,
         (Source::Reconcile, "deploy") => RunTrigger::Reconcile,
-        (source, event) => return Err(anyhow!("an entry of {source:?} with the event {event:?} is not for a deployment")),
+        (source, event) => {
+            return Err(anyhow!("an entry of {source:?} with the event {event:?} is not for a deployment"));
+        }
     };
     let request: Request = serde_json::from_str(payload).context("the request cannot be read")?;
     let commit = request.commit.clone();

@@ -36,7 +36,10 @@ impl Outcome {
     /// The end of a run that failed or was stopped.
     pub fn of_failure(failure: Failure) -> Self {
         if failure.branch_gone {
-            return Self { verdict: Some(VerdictCode::BranchDeleted), ..Self::new(RunState::Skipped, failure.cause) };
+            return Self {
+                verdict: Some(VerdictCode::BranchDeleted),
+                ..Self::new(RunState::Skipped, failure.cause)
+            };
         }
         let state = if failure.cancelled { RunState::Cancelled } else { RunState::Failed };
         Self { ours: failure.ours, ..Self::new(state, failure.cause) }
@@ -71,7 +74,12 @@ impl Outcome {
 }
 
 /// Writes a run's end down: state, verdict, commit status.
-pub async fn end_run(host: &Host, deployment: &Deployment, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
+pub async fn end_run(
+    host: &Host,
+    deployment: &Deployment,
+    run: &str,
+    outcome: &Outcome,
+) -> Result<(), StoreError> {
     let Some(record) = host.store.run(run).await? else { return Ok(()) };
     let delivery = record.delivery_id.as_deref().and_then(|id| DeliveryId::parse(id).ok());
     let verdicts: Vec<Verdict> = outcome
@@ -84,10 +92,10 @@ pub async fn end_run(host: &Host, deployment: &Deployment, run: &str, outcome: &
         .into_iter()
         .collect();
     let commit = record.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
-    let telling: Option<Telling> = outcome
-        .status()
-        .zip(commit)
-        .and_then(|((status, description), commit)| report::telling(host, deployment, &commit, status, &description, Some(run)));
+    let telling: Option<Telling> =
+        outcome.status().zip(commit).and_then(|((status, description), commit)| {
+            report::telling(host, deployment, &commit, status, &description, Some(run))
+        });
     let statuses: Vec<NewStatus<'_>> = telling.iter().map(Telling::row).collect();
     let end = RunEnd {
         run_id: run,
@@ -104,7 +112,14 @@ pub async fn end_run(host: &Host, deployment: &Deployment, run: &str, outcome: &
 }
 
 /// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
-pub async fn resolved(host: &Host, deployment: &Deployment, order: &Order, run: &str, commit: &CommitId, live: Option<&CommitId>) -> Result<(), StoreError> {
+pub async fn resolved(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    run: &str,
+    commit: &CommitId,
+    live: Option<&CommitId>,
+) -> Result<(), StoreError> {
     if let Some(named) = &order.commit
         && named != commit
     {
@@ -138,10 +153,20 @@ pub async fn already_live(
 }
 
 /// An older entry gives way to a newer one.
-pub async fn superseded(host: &Host, deployment: &Deployment, older: &Order, newer: &Order) -> Result<(), StoreError> {
-    let by = newer.commit.as_ref().map_or_else(|| "a newer request".to_owned(), |commit| commit.short().to_owned());
+pub async fn superseded(
+    host: &Host,
+    deployment: &Deployment,
+    older: &Order,
+    newer: &Order,
+) -> Result<(), StoreError> {
+    let by = newer
+        .commit
+        .as_ref()
+        .map_or_else(|| "a newer request".to_owned(), |commit| commit.short().to_owned());
     let sentence = format!("superseded by {by}");
-    host.store.set_verdict(&verdict(&older.header.id, Some(&deployment.slug), VerdictCode::Superseded, &sentence)).await?;
+    host.store
+        .set_verdict(&verdict(&older.header.id, Some(&deployment.slug), VerdictCode::Superseded, &sentence))
+        .await?;
     match &older.commit {
         Some(commit) if older.commit != newer.commit => {
             report::tell(host, deployment, commit, report::Status::Error, &sentence, None).await
@@ -151,8 +176,15 @@ pub async fn superseded(host: &Host, deployment: &Deployment, older: &Order, new
 }
 
 /// An entry that is given up without a run of its own.
-pub async fn given_up(host: &Host, deployment: &Deployment, order: &Order, reason: &str) -> Result<(), StoreError> {
-    host.store.set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Failed, reason)).await?;
+pub async fn given_up(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    reason: &str,
+) -> Result<(), StoreError> {
+    host.store
+        .set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Failed, reason))
+        .await?;
     match &order.commit {
         Some(commit) => report::tell(host, deployment, commit, report::Status::Error, reason, None).await,
         None => Ok(()),

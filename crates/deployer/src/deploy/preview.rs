@@ -32,20 +32,34 @@ pub struct Preview {
 pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&CommitId>) -> Result<Preview> {
     let mirror = host.mirror(deployment);
     let never = CancellationToken::new();
-    let head = mirror.fetch(&deployment.branch, commit, deployment.step_timeout, &never).await.context("cannot fetch")?;
+    let head = mirror
+        .fetch(&deployment.branch, commit, deployment.step_timeout, &never)
+        .await
+        .context("cannot fetch")?;
     let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
     let changed_paths = match &live {
         Some(live) => mirror.changed_paths(&live.commit, &head.id).await,
         None => None,
     };
-    let nothing_to_do = situation::nothing_to_do(deployment, &mirror, &head, live.as_ref()).await.map(|(_, sentence)| sentence);
+    let nothing_to_do = situation::nothing_to_do(deployment, &mirror, &head, live.as_ref())
+        .await
+        .map(|(_, sentence)| sentence);
     let instance = host.config.instance.as_deref().unwrap_or_default();
     let target = situation::new_target(deployment, layout, &head.id);
     let live_commit = live.as_ref().map(|live| live.commit.clone());
-    let facts = Facts { deployment, layout, instance, run: "preview", target, live, purpose: Purpose::Deploy };
+    let facts =
+        Facts { deployment, layout, instance, run: "preview", target, live, purpose: Purpose::Deploy };
     let plan = recipes::plan(&facts)?;
     let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).collect();
     let message = head.message.lines().next().unwrap_or_default().to_owned();
-    Ok(Preview { live: live_commit, commit: head.id, message, nothing_to_do, changed_paths, steps, on_failure: plan.on_failure })
+    Ok(Preview {
+        live: live_commit,
+        commit: head.id,
+        message,
+        nothing_to_do,
+        changed_paths,
+        steps,
+        on_failure: plan.on_failure,
+    })
 }

@@ -51,7 +51,14 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
         host.store.step_ended(&end).await?;
     }
     let Some(plan) = plan else {
-        return end(host, deployment, found, RunState::Undone, "the deployer died before anything was changed").await;
+        return end(
+            host,
+            deployment,
+            found,
+            RunState::Undone,
+            "the deployer died before anything was changed",
+        )
+        .await;
     };
     // Step 1 is the fetch; the plan's steps follow it, if nothing has been taken back yet.
     let forward: Vec<&store::Step> = recorded.iter().filter(|step| step.direction == Direction::Do).collect();
@@ -67,8 +74,13 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
     if complete {
         return end(host, deployment, found, RunState::Succeeded, "").await;
     }
-    let started: Vec<&Step> =
-        plan.steps.iter().enumerate().filter(|(index, _)| state_of(*index).is_some()).map(|(_, step)| step).collect();
+    let started: Vec<&Step> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| state_of(*index).is_some())
+        .map(|(_, step)| step)
+        .collect();
     let mut run = Run {
         host: host.clone(),
         deployment: deployment.clone(),
@@ -83,18 +95,28 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
     let unfinished = run.undo(&plan, &started).await;
     crate::crash_point!("recovery-taken-back");
     if unfinished.is_empty() {
-        end(host, deployment, found, RunState::Undone, "the deployer died during this run; it was taken back").await
+        end(host, deployment, found, RunState::Undone, "the deployer died during this run; it was taken back")
+            .await
     } else {
-        let cause = format!("the deployer died during this run; taking it back failed: {}", unfinished.join("; "));
+        let cause =
+            format!("the deployer died during this run; taking it back failed: {}", unfinished.join("; "));
         end(host, deployment, found, RunState::Undone, &cause).await
     }
 }
 
-async fn end(host: &Host, deployment: &Deployment, found: &store::Run, state: RunState, cause: &str) -> Result<()> {
+async fn end(
+    host: &Host,
+    deployment: &Deployment,
+    found: &store::Run,
+    state: RunState,
+    cause: &str,
+) -> Result<()> {
     let outcome = Outcome::new(state, cause);
     if let Some(release) = &found.release {
         match state {
-            RunState::Succeeded => host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?,
+            RunState::Succeeded => {
+                host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?;
+            }
             // The run's release is not recorded yet if the crash came before its first step, and another run's if it is a rollback.
             _ => {
                 let slug = deployment.slug.as_str();

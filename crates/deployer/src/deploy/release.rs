@@ -65,7 +65,10 @@ pub fn link_shared(deployment: &Deployment, release: &Path) -> Result<Vec<String
         if source.exists() {
             replace_by_link(release, &shared, path)?;
         } else {
-            notes.push(format!("shared file {} does not exist yet; create it if the release needs it", source.display()));
+            notes.push(format!(
+                "shared file {} does not exist yet; create it if the release needs it",
+                source.display()
+            ));
         }
     }
     Ok(notes)
@@ -98,13 +101,17 @@ fn replace_by_link(release: &Path, shared: &Path, path: &Path) -> Result<()> {
 pub fn directory_below(root: &Path, path: &Path) -> Result<PathBuf> {
     let mut directory = root.to_owned();
     for component in path.components() {
-        let Component::Normal(name) = component else { bail!("{} is not a plain relative path", path.display()) };
+        let Component::Normal(name) = component else {
+            bail!("{} is not a plain relative path", path.display())
+        };
         directory.push(name);
         match directory.symlink_metadata() {
             Ok(found) if found.is_dir() => {}
             Ok(_) => bail!("{} is in the way: it is not a directory", directory.display()),
             Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir(&directory)?,
-            Err(error) => return Err(error).with_context(|| format!("cannot look at {}", directory.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot look at {}", directory.display()));
+            }
         }
     }
     Ok(directory)
@@ -206,10 +213,16 @@ pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
     const FREE_INODES_MIN: u64 = 1_000;
     for path in paths {
         let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
-        let found = rustix::fs::statvfs(existing).with_context(|| format!("cannot ask how full {} is", existing.display()))?;
+        let found = rustix::fs::statvfs(existing)
+            .with_context(|| format!("cannot ask how full {} is", existing.display()))?;
         let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
         if free_bytes < free_bytes_min {
-            bail!("the disk is full: {} KiB free at {}, {} KiB wanted", free_bytes >> 10, existing.display(), free_bytes_min >> 10);
+            bail!(
+                "the disk is full: {} KiB free at {}, {} KiB wanted",
+                free_bytes >> 10,
+                existing.display(),
+                free_bytes_min >> 10
+            );
         }
         // Some file systems count no inodes and say 0 of 0.
         if found.f_files > 0 && found.f_favail < FREE_INODES_MIN {

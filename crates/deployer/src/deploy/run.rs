@@ -12,7 +12,9 @@ use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter, rendering};
-use crate::record::store::{Direction, NewRelease, Release, ReleaseState, StepEnd, StepStart, StepState, StoreError};
+use crate::record::store::{
+    Direction, NewRelease, Release, ReleaseState, StepEnd, StepStart, StepState, StoreError,
+};
 use anyhow::{Result, anyhow};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -156,7 +158,12 @@ impl Run {
             error => Failure::new(format!("fetch failed: {error}")),
         });
         if let Ok(found) = &result {
-            let shown = format!("{} is at {} ({} ms)", self.deployment.branch, found.id, started.elapsed().as_millis());
+            let shown = format!(
+                "{} is at {} ({} ms)",
+                self.deployment.branch,
+                found.id,
+                started.elapsed().as_millis()
+            );
             self.note(recording.number, shown);
         }
         self.end_step(&recording, &result).await?;
@@ -191,18 +198,27 @@ impl Run {
         let result = loop {
             let left = self.ends_at.saturating_duration_since(Instant::now());
             let limit = step.timeout.min(left);
-            let result = self.act(&step.action, &plan.environment, recording.number, limit, &self.cancel).await;
+            let result =
+                self.act(&step.action, &plan.environment, recording.number, limit, &self.cancel).await;
             match result {
-                Err(failure) if attempt < step.retries && !failure.cancelled && Instant::now() < self.ends_at => {
+                Err(failure)
+                    if attempt < step.retries && !failure.cancelled && Instant::now() < self.ends_at =>
+                {
                     attempt += 1;
-                    self.note(recording.number, format!("{}; attempt {} follows", failure.cause, attempt + 1));
+                    self.note(
+                        recording.number,
+                        format!("{}; attempt {} follows", failure.cause, attempt + 1),
+                    );
                     if !self.pause(attempt).await {
                         break Err(Failure::cancelled());
                     }
                 }
                 Err(failure) if Instant::now() >= self.ends_at && !failure.cancelled => {
                     let limit = self.deployment.timeout;
-                    break Err(Failure::new(format!("the run took longer than {limit:?}: {}", failure.cause)));
+                    break Err(Failure::new(format!(
+                        "the run took longer than {limit:?}: {}",
+                        failure.cause
+                    )));
                 }
                 result => break result,
             }
@@ -217,7 +233,9 @@ impl Run {
         const NEARLY_NOTHING_BYTES: u64 = 64 * 1024;
         let paths: [&Path; 2] = [&self.deployment.path, &self.host.config.state_directory];
         match release::check_space(&paths, NEARLY_NOTHING_BYTES) {
-            Err(error) if !failure.cancelled => Failure { cause: format!("{error:#} ({})", failure.cause), ..failure },
+            Err(error) if !failure.cancelled => {
+                Failure { cause: format!("{error:#} ({})", failure.cause), ..failure }
+            }
             _ => failure,
         }
     }
@@ -228,16 +246,21 @@ impl Run {
         let unfinished = self.undo(plan, started).await;
         crate::crash_point!("taken-back");
         if !unfinished.is_empty() {
-            failure.cause = format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
+            failure.cause =
+                format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
             failure.ours = true;
         }
         let environment = plan.environment.clone();
         let told = [("DEPLOYER_CAUSE".to_owned(), failure.cause.clone())];
         for command in &plan.on_failure {
-            let command = Command { environment: command.environment.clone().into_iter().chain(told.clone()).collect(), ..command.clone() };
+            let command = Command {
+                environment: command.environment.clone().into_iter().chain(told.clone()).collect(),
+                ..command.clone()
+            };
             let number = self.next_step;
             let action = Action::Command(command);
-            let step = Step { name: "on-failure".into(), action, ..bare_step(&self.deployment, Phase::Clean) };
+            let step =
+                Step { name: "on-failure".into(), action, ..bare_step(&self.deployment, Phase::Clean) };
             if let Err(problem) = self.undo_step(&step, &environment).await {
                 self.note(number, format!("on_failure: {}", problem.cause));
             }
@@ -254,7 +277,11 @@ impl Run {
                 if undo.if_started.is_some_and(|phase| !phases.contains(&phase)) {
                     continue;
                 }
-                let undo_step = Step { action: undo.action.clone(), name: step.name.clone(), ..bare_step(&self.deployment, step.phase) };
+                let undo_step = Step {
+                    action: undo.action.clone(),
+                    name: step.name.clone(),
+                    ..bare_step(&self.deployment, step.phase)
+                };
                 if let Err(failure) = self.undo_step(&undo_step, &plan.environment_before).await {
                     unfinished.push(failure.cause);
                 }
@@ -264,7 +291,11 @@ impl Run {
     }
 
     /// One step of taking back: neither cancelled nor bound by the run's deadline, and not dependent on the record.
-    async fn undo_step(&mut self, step: &Step, environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+    async fn undo_step(
+        &mut self,
+        step: &Step,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
         let recording = match self.start_step_within(step, Direction::Undo, UNDO_RECORD_WAIT).await {
             Ok(recording) => recording,
             Err(failure) => {
@@ -285,7 +316,12 @@ impl Run {
         self.start_step_within(step, direction, self.host.config.runs.record_wait).await
     }
 
-    async fn start_step_within(&mut self, step: &Step, direction: Direction, wait: Duration) -> Result<Recording, Failure> {
+    async fn start_step_within(
+        &mut self,
+        step: &Step,
+        direction: Direction,
+        wait: Duration,
+    ) -> Result<Recording, Failure> {
         let number = self.next_step;
         let shown = step.action.shown();
         let start = StepStart {
@@ -305,7 +341,11 @@ impl Run {
         Ok(Recording { number, direction, wait })
     }
 
-    async fn end_step<T>(&mut self, recording: &Recording, result: &Result<T, Failure>) -> Result<(), Failure> {
+    async fn end_step<T>(
+        &mut self,
+        recording: &Recording,
+        result: &Result<T, Failure>,
+    ) -> Result<(), Failure> {
         self.log.lock().expect("no holder panics").flush();
         crate::crash_point!("step-done");
         let state = if result.is_ok() { StepState::Succeeded } else { StepState::Failed };
@@ -337,8 +377,14 @@ impl Run {
             Action::Command(command) => self.command(command, environment, number, limit, cancel).await,
             Action::Health(check) => {
                 let environment = self.environment(environment);
-                let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
-                let context = health::Context { executor: &self.host.executor, environment: &environment, directory: &directory, cancel };
+                let directory =
+                    PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
+                let context = health::Context {
+                    executor: &self.host.executor,
+                    environment: &environment,
+                    directory: &directory,
+                    cancel,
+                };
                 let result = health::check(check, &context, |text| self.note(number, text)).await;
                 result.map_err(|error| match cancel.is_cancelled() {
                     true => Failure::cancelled(),
@@ -379,7 +425,8 @@ impl Run {
         let mut tail: VecDeque<supervise::Line> = VecDeque::new();
         let log = Arc::clone(&self.log);
         let sink = |line: supervise::Line| {
-            let stream = if line.stream == Stream::Out { run_log::Stream::Output } else { run_log::Stream::Error };
+            let stream =
+                if line.stream == Stream::Out { run_log::Stream::Output } else { run_log::Stream::Error };
             log.lock().expect("no holder panics").write(number, stream, &line.text);
             crate::crash_point!("step-output");
             if tail.len() == CAUSE_LINES_MAX {
@@ -391,16 +438,23 @@ impl Run {
         let outcome = self.host.executor.run(command, &environment, limit, sink, cancel).await;
         let outcome = outcome.map_err(|error| Failure::new(format!("{error:#}")))?;
         if outcome.leftovers_killed > 0 {
-            self.note(number, format!("{} processes that the step left behind were ended", outcome.leftovers_killed));
+            self.note(
+                number,
+                format!("{} processes that the step left behind were ended", outcome.leftovers_killed),
+            );
         }
         match (&outcome.end, complaint_of(&outcome.end)) {
             (_, None) if outcome.output_bytes > STEP_OUTPUT_BYTES_MAX => {
                 let (found, limit) = (outcome.output_bytes >> 20, STEP_OUTPUT_BYTES_MAX >> 20);
-                Err(Failure::new(format!("printed too much output: {found} MiB, at most {limit} MiB are allowed")))
+                Err(Failure::new(format!(
+                    "printed too much output: {found} MiB, at most {limit} MiB are allowed"
+                )))
             }
             (_, None) => Ok(()),
             (End::Cancelled, _) => Err(Failure::cancelled()),
-            (End::DeadlineExceeded, _) => Err(Failure::new(format!("took longer than {limit:?} and was stopped"))),
+            (End::DeadlineExceeded, _) => {
+                Err(Failure::new(format!("took longer than {limit:?} and was stopped")))
+            }
             (_, Some(complaint)) => Err(Failure::new(match telling_line(&tail) {
                 Some(line) => format!("{complaint}: {line}"),
                 None => complaint,
@@ -415,7 +469,13 @@ impl Run {
         merged
     }
 
-    async fn export(&self, name: &str, commit: &CommitId, number: u32, cancel: &CancellationToken) -> Result<()> {
+    async fn export(
+        &self,
+        name: &str,
+        commit: &CommitId,
+        number: u32,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
         let deployment = &self.deployment;
         let path = release::directory(deployment, name);
         let path_text = path.to_string_lossy();
@@ -427,7 +487,8 @@ impl Run {
             run_id: &self.id,
             created_at_ms: clock::now_ms(),
         };
-        recorded(self.host.config.runs.record_wait, "release", || self.host.store.create_release(&new)).await?;
+        recorded(self.host.config.runs.record_wait, "release", || self.host.store.create_release(&new))
+            .await?;
         crate::crash_point!("release-recorded");
         release::create(deployment, name)?;
         crate::crash_point!("release-created");
@@ -477,7 +538,9 @@ impl Run {
             let (deployment, gone) = (self.deployment.clone(), name.clone());
             tokio::task::spawn_blocking(move || release::remove(&deployment, &gone)).await??;
             crate::crash_point!("release-removed");
-            store.set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None).await?;
+            store
+                .set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None)
+                .await?;
             self.note(number, format!("removed release {name}"));
         }
         Ok(())
@@ -506,7 +569,14 @@ pub fn fetch_step(deployment: &Deployment) -> Step {
 }
 
 fn bare_step(deployment: &Deployment, phase: Phase) -> Step {
-    Step { phase, name: String::new(), action: Action::Fetch, undo: Vec::new(), timeout: deployment.step_timeout, retries: 0 }
+    Step {
+        phase,
+        name: String::new(),
+        action: Action::Fetch,
+        undo: Vec::new(),
+        timeout: deployment.step_timeout,
+        retries: 0,
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
@@ -520,7 +590,11 @@ fn named(step: &Step, failure: Failure) -> Failure {
         return failure;
     }
     let phase = step.phase.as_str();
-    let what = if step.name.is_empty() || step.name == phase { phase.to_owned() } else { format!("{phase} ({})", step.name) };
+    let what = if step.name.is_empty() || step.name == phase {
+        phase.to_owned()
+    } else {
+        format!("{phase} ({})", step.name)
+    };
     Failure { cause: format!("{what}: {}", failure.cause), ..failure }
 }
 
@@ -547,7 +621,8 @@ fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String
     // By when they served last, not by age: after a rollback the one before the live one may be the oldest of all.
     let mut successes: Vec<&Release> = releases.iter().filter(is_success).collect();
     successes.sort_by_key(|release| std::cmp::Reverse(release.live_at_ms));
-    let others = successes.into_iter().map(|release| release.name.as_str()).filter(|name| Some(*name) != live);
+    let others =
+        successes.into_iter().map(|release| release.name.as_str()).filter(|name| Some(*name) != live);
     // At least the live one and the one before it.
     kept.extend(others.take(keep.saturating_sub(1).max(1)));
     let failures = releases.iter().filter(|release| release.state == ReleaseState::Failed);
@@ -573,7 +648,17 @@ mod tests {
     fn release(name: &str, state: ReleaseState, created_at_ms: i64, live_at_ms: Option<i64>) -> Release {
         let text = || name.to_owned();
         let (deployment, path, commit_id, run_id) = (text(), text(), text(), text());
-        Release { deployment, name: text(), path, commit_id, run_id, state, created_at_ms, live_at_ms, bytes: None }
+        Release {
+            deployment,
+            name: text(),
+            path,
+            commit_id,
+            run_id,
+            state,
+            created_at_ms,
+            live_at_ms,
+            bytes: None,
+        }
     }
 
     #[test]
@@ -589,7 +674,9 @@ mod tests {
             // The oldest, and live until now: somebody had gone back to it.
             release("old", Live, 1, Some(6)),
         ];
-        for (keep, expected) in [(1, &["young", "failed-first"][..]), (2, &["young", "failed-first"]), (3, &["failed-first"])] {
+        for (keep, expected) in
+            [(1, &["young", "failed-first"][..]), (2, &["young", "failed-first"]), (3, &["failed-first"])]
+        {
             assert_eq!(prunable(&releases, Some("new"), keep), expected, "keep {keep}");
         }
     }

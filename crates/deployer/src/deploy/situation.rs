@@ -31,7 +31,8 @@ pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Resul
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;
     if layout == Layout::InPlace {
         let found = release::commit_of_work_tree(&deployment.path);
-        let in_place = |commit| Target { commit, release: "in-place".into(), directory: deployment.path.clone() };
+        let in_place =
+            |commit| Target { commit, release: "in-place".into(), directory: deployment.path.clone() };
         return Ok(recorded.as_ref().and_then(target_of).or_else(|| found.map(in_place)));
     }
     let Some(linked) = release::current(deployment)? else { return Ok(None) };
@@ -81,7 +82,8 @@ pub async fn nothing_to_do(
     }
     let changed = mirror.changed_paths(&live?.commit, &head.id).await?;
     let sentence = || format!("none of the {} changed paths concerns this deployment", changed.len());
-    (!concerns(&deployment.paths, &deployment.paths_ignore, &changed)).then(|| (VerdictCode::Skipped, sentence()))
+    (!concerns(&deployment.paths, &deployment.paths_ignore, &changed))
+        .then(|| (VerdictCode::Skipped, sentence()))
 }
 
 /// Says so where the head is what is live.
@@ -113,9 +115,11 @@ pub fn rollback_candidate<'a>(
     wanted: Option<&str>,
     live: Option<&Target>,
 ) -> Result<&'a store::Release, String> {
-    let successful = releases.iter().filter(|found| matches!(found.state, ReleaseState::Good | ReleaseState::Live));
+    let successful =
+        releases.iter().filter(|found| matches!(found.state, ReleaseState::Good | ReleaseState::Live));
     if let Some(wanted) = wanted {
-        let mut named = successful.filter(|found| found.name == wanted || found.commit_id.starts_with(wanted));
+        let mut named =
+            successful.filter(|found| found.name == wanted || found.commit_id.starts_with(wanted));
         let none = || format!("there is no successful release {wanted:?} to go back to");
         return named.by_ref().max_by_key(|found| found.live_at_ms).ok_or_else(none);
     }
@@ -140,7 +144,11 @@ mod tests {
             (&[][..], &["docs/**"][..], &["docs/a", "src/b"][..], true),
             (&["server/**"][..], &["**/*.md"][..], &["server/README.md"][..], false),
         ] {
-            assert_eq!(concerns(&owned(paths), &owned(ignored), &owned(changed)), expected, "{paths:?} {changed:?}");
+            assert_eq!(
+                concerns(&owned(paths), &owned(ignored), &owned(changed)),
+                expected,
+                "{paths:?} {changed:?}"
+            );
         }
     }
 }

@@ -12,9 +12,11 @@ use super::run::{self, Failure, Run};
 use super::{Host, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
-use crate::record::run_log::RunLogWriter;
-use crate::record::store::{self, NewRelease, NewRun, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode};
 use crate::names::CommitId;
+use crate::record::run_log::RunLogWriter;
+use crate::record::store::{
+    self, NewRelease, NewRun, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode,
+};
 use anyhow::{Result, anyhow};
 use spool::Spool;
 use std::sync::{Arc, Mutex};
@@ -57,8 +59,12 @@ impl Worker {
             };
             let slug = &self.deployment.slug;
             match is_database_away(&error) {
-                true => tracing::warn!(deployment = %slug, error = format!("{error:#}"), "waiting for the database"),
-                false => tracing::error!(deployment = %slug, error = format!("{error:#}"), "the worker is in trouble"),
+                true => {
+                    tracing::warn!(deployment = %slug, error = format!("{error:#}"), "waiting for the database");
+                }
+                false => {
+                    tracing::error!(deployment = %slug, error = format!("{error:#}"), "the worker is in trouble");
+                }
             }
             // Putting an entry back wakes us too: only time may.
             tokio::select! {
@@ -181,11 +187,20 @@ impl Worker {
         if live.is_none() || mirror.commit(commit).await.is_err() {
             return Ok(false);
         }
-        let fetched = mirror.fetch(&self.deployment.branch, None, self.deployment.step_timeout, &self.abort).await;
-        let Some(sentence) = fetched.ok().and_then(|head| situation::already_live(&head, live.as_ref())) else {
+        let fetched =
+            mirror.fetch(&self.deployment.branch, None, self.deployment.step_timeout, &self.abort).await;
+        let Some(sentence) = fetched.ok().and_then(|head| situation::already_live(&head, live.as_ref()))
+        else {
             return Ok(false);
         };
-        outcome::already_live(&self.host, &self.deployment, order, live.as_ref().map(|live| &live.commit), &sentence).await?;
+        outcome::already_live(
+            &self.host,
+            &self.deployment,
+            order,
+            live.as_ref().map(|live| &live.commit),
+            &sentence,
+        )
+        .await?;
         Ok(true)
     }
 
@@ -218,9 +233,10 @@ impl Worker {
         };
         let _ = fs_err::remove_file(&wish);
         match stopped_by {
-            Some(RunState::Undone) if outcome.state == RunState::Cancelled => {
-                Outcome::new(RunState::Undone, "the deployer was stopped during this run; it was taken back and will be tried again")
-            }
+            Some(RunState::Undone) if outcome.state == RunState::Cancelled => Outcome::new(
+                RunState::Undone,
+                "the deployer was stopped during this run; it was taken back and will be tried again",
+            ),
             _ => outcome,
         }
     }
@@ -247,7 +263,9 @@ impl Worker {
         let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
         let live = situation::live(&self.host, &self.deployment, layout).await?;
         let (target, purpose) = match order.trigger {
-            RunTrigger::Rollback => (self.rollback_target(order, &run.id, layout, live.as_ref()).await?, Purpose::Rollback),
+            RunTrigger::Rollback => {
+                (self.rollback_target(order, &run.id, layout, live.as_ref()).await?, Purpose::Rollback)
+            }
             _ => {
                 let head = run.fetch(order.request.commit.as_ref()).await?;
                 let live_commit = live.as_ref().map(|live| &live.commit);
@@ -320,7 +338,9 @@ impl Worker {
         }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
         crate::crash_point!("release-set-aside");
-        if run::check_space(&self.host, &self.deployment).is_err() && situation::layout(&self.host, &self.deployment).await? == Layout::Releases {
+        if run::check_space(&self.host, &self.deployment).is_err()
+            && situation::layout(&self.host, &self.deployment).await? == Layout::Releases
+        {
             release::remove(&self.deployment, &release)?;
             self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;
             run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
@@ -329,13 +349,28 @@ impl Worker {
     }
 
     /// The release to go back to: in place that is a new tree of its commit.
-    async fn rollback_target(&self, order: &Order, run: &str, layout: Layout, live: Option<&Target>) -> Result<Target, Failure> {
+    async fn rollback_target(
+        &self,
+        order: &Order,
+        run: &str,
+        layout: Layout,
+        live: Option<&Target>,
+    ) -> Result<Target, Failure> {
         let slug = self.deployment.slug.as_str();
         let releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
         let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
         let found = found.map_err(Failure::new)?;
-        let target = situation::target_of(found).ok_or_else(|| Failure::ours("the record has no commit of that release"))?;
-        outcome::resolved(&self.host, &self.deployment, order, run, &target.commit, live.map(|live| &live.commit)).await?;
+        let target = situation::target_of(found)
+            .ok_or_else(|| Failure::ours("the record has no commit of that release"))?;
+        outcome::resolved(
+            &self.host,
+            &self.deployment,
+            order,
+            run,
+            &target.commit,
+            live.map(|live| &live.commit),
+        )
+        .await?;
         Ok(match layout {
             Layout::InPlace => situation::new_target(&self.deployment, layout, &target.commit),
             Layout::Releases => target,
@@ -343,7 +378,13 @@ impl Worker {
     }
 
     /// How the run ends at once, where there is nothing to do. An operator who asks is only told that it is live already.
-    async fn nothing_to_do(&self, order: &Order, run: &Run, head: &Commit, live: Option<&Target>) -> Option<Outcome> {
+    async fn nothing_to_do(
+        &self,
+        order: &Order,
+        run: &Run,
+        head: &Commit,
+        live: Option<&Target>,
+    ) -> Option<Outcome> {
         let (code, sentence) = match order.trigger {
             _ if order.request.force => return None,
             RunTrigger::Operator => (VerdictCode::AlreadyLive, situation::already_live(head, live)?),

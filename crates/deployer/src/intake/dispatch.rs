@@ -74,7 +74,9 @@ impl Dispatch {
     async fn drain(&self, stop: &CancellationToken) -> Result<()> {
         loop {
             let spool = self.main.clone();
-            let waiting = tokio::task::spawn_blocking(move || spool.ready()).await?.context("cannot read the main spool")?;
+            let waiting = tokio::task::spawn_blocking(move || spool.ready())
+                .await?
+                .context("cannot read the main spool")?;
             if waiting.is_empty() {
                 return Ok(());
             }
@@ -86,7 +88,9 @@ impl Dispatch {
                 match tokio::task::spawn_blocking(move || spool.claim(&name)).await? {
                     Ok(Some(claim)) => self.one(claim).await?,
                     Ok(None) => {}
-                    Err(ClaimError::Operation(error)) => return Err(error).context("cannot claim a delivery"),
+                    Err(ClaimError::Operation(error)) => {
+                        return Err(error).context("cannot claim a delivery");
+                    }
                     // Set aside already, or a copy that somebody made of what is being worked on.
                     Err(error) => tracing::error!(%error, "passed over an entry"),
                 }
@@ -97,7 +101,9 @@ impl Dispatch {
     async fn one(&self, claim: Claim) -> Result<()> {
         crate::crash_point!("dispatch-claimed");
         let parsed = match Entry::parse(claim.contents()) {
-            Ok(_) if claim.attempts() > CLAIMS_MAX => Err(format!("reading it ended the deployer {CLAIMS_MAX} times")),
+            Ok(_) if claim.attempts() > CLAIMS_MAX => {
+                Err(format!("reading it ended the deployer {CLAIMS_MAX} times"))
+            }
             Ok(entry) => Ok(entry),
             Err(error) => Err(error.to_string()),
         };
@@ -111,7 +117,9 @@ impl Dispatch {
         match self.dispatch(&entry, &claim).await {
             Ok(None) => {
                 crate::crash_point!("dispatched");
-                tokio::task::spawn_blocking(move || claim.finish()).await?.context("cannot tidy up the main spool")?;
+                tokio::task::spawn_blocking(move || claim.finish())
+                    .await?
+                    .context("cannot tidy up the main spool")?;
                 crate::crash_point!("dispatch-finished");
                 Ok(())
             }
@@ -136,7 +144,8 @@ impl Dispatch {
                 delivery.git_ref = Some(&push.git_ref);
                 delivery.commit_id = push.after.as_ref().map(CommitId::as_str);
                 delivery.sender = push.pusher.as_deref();
-                self.without_replay(&delivery, verdicts_of_push(id, &self.host.config.deployments, push)).await?
+                self.without_replay(&delivery, verdicts_of_push(id, &self.host.config.deployments, push))
+                    .await?
             }
         };
         let recorded = store.record_delivery(&delivery, &verdicts).await?;
@@ -155,7 +164,11 @@ impl Dispatch {
     }
 
     /// A body that came before under another id is a replay (ids are not signed): it leads to nothing.
-    async fn without_replay(&self, delivery: &NewDelivery<'_>, mut verdicts: Vec<Verdict>) -> Result<Vec<Verdict>> {
+    async fn without_replay(
+        &self,
+        delivery: &NewDelivery<'_>,
+        mut verdicts: Vec<Verdict>,
+    ) -> Result<Vec<Verdict>> {
         if !verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
             return Ok(verdicts);
         }
@@ -180,16 +193,26 @@ impl Dispatch {
     }
 
     /// Copies the entry to a deployment, unless that is done with it. `again`: it is a redelivery.
-    async fn queue(&self, id: &DeliveryId, claim: &Claim, push: &Push, queued: &Verdict, again: bool) -> Result<()> {
+    async fn queue(
+        &self,
+        id: &DeliveryId,
+        claim: &Claim,
+        push: &Push,
+        queued: &Verdict,
+        again: bool,
+    ) -> Result<()> {
         let Some((deployment, spool)) = self.target(queued) else { return Ok(()) };
         let store = &self.host.store;
         let recorded = store.verdicts(id.as_str()).await?;
-        let code = recorded.iter().find(|known| known.deployment == queued.deployment).map(|known| known.code);
+        let code =
+            recorded.iter().find(|known| known.deployment == queued.deployment).map(|known| known.code);
         match code {
             // A redelivery is a retry of what failed, and only of that.
             Some(VerdictCode::Failed | VerdictCode::Cancelled) if again => {
                 let sentence = "queued again: it was delivered again after a failure";
-                store.set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence)).await?;
+                store
+                    .set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence))
+                    .await?;
             }
             Some(code) if code.is_final() => return Ok(()),
             // It waits already, or its run is under way; after a crash it may have to be queued once more.
@@ -232,7 +255,9 @@ fn meaning(entry: &Entry<'_>) -> Meaning {
         Ok(Event::Other(event)) if event.is_empty() => {
             Meaning::Nothing(VerdictCode::EventNotHandled, "there was no X-GitHub-Event header".into())
         }
-        Ok(Event::Other(event)) => Meaning::Nothing(VerdictCode::EventNotHandled, format!("{event} events are not handled")),
+        Ok(Event::Other(event)) => {
+            Meaning::Nothing(VerdictCode::EventNotHandled, format!("{event} events are not handled"))
+        }
         Err(error) => Meaning::Nothing(VerdictCode::Malformed, error.to_string()),
     }
 }
@@ -253,12 +278,14 @@ fn verdicts_of_push(id: &DeliveryId, deployments: &IndexMap<Slug, Deployment>, p
 
 fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Verdict {
     let (code, sentence) = match &push.target {
-        Target::Branch(branch) if *branch != deployment.branch => {
-            (VerdictCode::NotAConfiguredBranch, format!("{} deploys {}, not {branch}", deployment.slug, deployment.branch))
-        }
-        Target::Other => {
-            (VerdictCode::NotAConfiguredBranch, format!("{} deploys the branch {} only", deployment.slug, deployment.branch))
-        }
+        Target::Branch(branch) if *branch != deployment.branch => (
+            VerdictCode::NotAConfiguredBranch,
+            format!("{} deploys {}, not {branch}", deployment.slug, deployment.branch),
+        ),
+        Target::Other => (
+            VerdictCode::NotAConfiguredBranch,
+            format!("{} deploys the branch {} only", deployment.slug, deployment.branch),
+        ),
         Target::Branch(branch) if push.after.is_none() => {
             (VerdictCode::BranchDeleted, format!("{branch} was deleted; what is live stays live"))
         }
@@ -271,5 +298,8 @@ fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Ver
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {
-    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.map(drop).context("cannot set an entry aside")
+    tokio::task::spawn_blocking(move || claim.bury(&reason))
+        .await?
+        .map(drop)
+        .context("cannot set an entry aside")
 }

@@ -80,10 +80,12 @@ impl Event {
 }
 
 fn push(payload: &str) -> Result<Push, Malformed> {
-    let payload: PushPayload = serde_json::from_str(payload).map_err(|error| Malformed(format!("push payload: {error}")))?;
+    let payload: PushPayload =
+        serde_json::from_str(payload).map_err(|error| Malformed(format!("push payload: {error}")))?;
     let repository = RepositoryName::parse(&payload.repository.full_name)
         .map_err(|error| Malformed(format!("push payload, repository.full_name: {error}")))?;
-    let after = CommitId::parse(&payload.after).map_err(|error| Malformed(format!("push payload, after: {error}")))?;
+    let after = CommitId::parse(&payload.after)
+        .map_err(|error| Malformed(format!("push payload, after: {error}")))?;
     let after = (!after.is_zero() && !payload.deleted).then_some(after);
     let target = payload
         .git_ref
@@ -112,7 +114,8 @@ pub fn repository_of(payload: &[u8]) -> Result<Option<String>, serde_json::Error
         return serde_json::from_slice::<serde::de::IgnoredAny>(payload).map(|_| None);
     }
     let payload: AnyPayload = serde_json::from_slice(payload)?;
-    let named = payload.repository.and_then(|repository| serde_json::from_str::<Named>(repository.get()).ok());
+    let named =
+        payload.repository.and_then(|repository| serde_json::from_str::<Named>(repository.get()).ok());
     Ok(named.map(|repository| repository.full_name))
 }
 
@@ -131,10 +134,14 @@ mod tests {
 
     #[test]
     fn pushes() {
-        let Ok(Event::Push(push)) = Event::parse("push", &payload("refs/heads/main", SHA, "a/b")) else { panic!() };
+        let Ok(Event::Push(push)) = Event::parse("push", &payload("refs/heads/main", SHA, "a/b")) else {
+            panic!()
+        };
         assert_eq!(push.target, Target::Branch(BranchName::parse("main").unwrap()));
         assert_eq!(push.after, Some(CommitId::parse(SHA).unwrap()));
-        let Ok(Event::Push(push)) = Event::parse("push", &payload("refs/heads/main", ZERO, "a/b")) else { panic!() };
+        let Ok(Event::Push(push)) = Event::parse("push", &payload("refs/heads/main", ZERO, "a/b")) else {
+            panic!()
+        };
         assert_eq!(push.after, None, "a deletion");
         for other in ["refs/tags/v1", "refs/heads/--upload-pack=x", "main", "refs/heads/"] {
             let Ok(Event::Push(push)) = Event::parse("push", &payload(other, SHA, "a/b")) else { panic!() };

@@ -60,7 +60,9 @@ impl Networks {
         match self {
             Self::Any => Admission::Allowed,
             Self::UnknownGitHub => Admission::Unknown,
-            Self::Only(networks) if networks.iter().any(|network| network.contains(&address.to_canonical())) => {
+            Self::Only(networks)
+                if networks.iter().any(|network| network.contains(&address.to_canonical())) =>
+            {
                 Admission::Allowed
             }
             Self::Only(_) => Admission::Refused,
@@ -90,7 +92,11 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let github: IpAddr = "140.82.112.7".parse().unwrap();
         assert_eq!(Networks::load(&SourceNetworks::GitHub, state.path()).admit(github), Admission::Unknown);
-        fs_err::write(state.path().join(GITHUB_META_FILE), r#"{"hooks":["140.82.112.0/20","2606:50c0::/32"],"x":1}"#).unwrap();
+        fs_err::write(
+            state.path().join(GITHUB_META_FILE),
+            r#"{"hooks":["140.82.112.0/20","2606:50c0::/32"],"x":1}"#,
+        )
+        .unwrap();
         let networks = Networks::load(&SourceNetworks::GitHub, state.path());
         for (address, expected) in [
             ("140.82.112.7", Admission::Allowed),
@@ -103,7 +109,10 @@ mod tests {
         }
         for broken in ["", "{}", r#"{"hooks":[]}"#, r#"{"hooks":["x"]}"#] {
             fs_err::write(state.path().join(GITHUB_META_FILE), broken).unwrap();
-            assert_eq!(Networks::load(&SourceNetworks::GitHub, state.path()).admit(github), Admission::Unknown);
+            assert_eq!(
+                Networks::load(&SourceNetworks::GitHub, state.path()).admit(github),
+                Admission::Unknown
+            );
         }
     }
 }

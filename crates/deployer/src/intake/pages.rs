@@ -11,8 +11,7 @@ use crate::record::store::{Direction, Run, Step, Store, StoreError};
 use askama::Template;
 
 /// What may be done by the page: nothing but its own style.
-pub const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 #[derive(Template)]
 #[template(path = "page.html")]

@@ -38,7 +38,8 @@ impl Signature {
 
     /// Whether `secret` made this signature over these pieces of a body. Constant time in the signature.
     pub fn is_by<P: AsRef<[u8]>>(&self, secret: &Secret, body: &[P]) -> bool {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+            .expect("HMAC takes keys of any length");
         for piece in body {
             mac.update(piece.as_ref());
         }
@@ -48,7 +49,8 @@ impl Signature {
 
 /// The header's value for a body: what GitHub would send. For `simulate` and the demo.
 pub fn sign(secret: &Secret, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes keys of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes keys of any length");
     mac.update(body);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
@@ -77,10 +79,22 @@ mod tests {
         assert_eq!(parse(&[]), Err(Refusal::Missing));
         let upper = good.to_uppercase();
         for value in [
-            "", "sha256", "sha256=", good, &format!("sha1={good}"), &format!("SHA256={good}"), &format!("sha256={upper}"),
-            &format!("sha256={}", &good[1..]), &format!("sha256={good}0"), &format!("sha256= {good}"), &format!(" sha256={good}"),
-            &format!("sha256={good} "), &format!("sha256={}", good.replace('7', "g")), &format!("sha256=0x{}", &good[2..]),
-            &format!("sha256={}é", &good[2..]), "sha256=\u{0}",
+            "",
+            "sha256",
+            "sha256=",
+            good,
+            &format!("sha1={good}"),
+            &format!("SHA256={good}"),
+            &format!("sha256={upper}"),
+            &format!("sha256={}", &good[1..]),
+            &format!("sha256={good}0"),
+            &format!("sha256= {good}"),
+            &format!(" sha256={good}"),
+            &format!("sha256={good} "),
+            &format!("sha256={}", good.replace('7', "g")),
+            &format!("sha256=0x{}", &good[2..]),
+            &format!("sha256={}é", &good[2..]),
+            "sha256=\u{0}",
         ] {
             assert_eq!(parse(&[value]), Err(Refusal::Wrong), "{value:?}");
         }

@@ -90,10 +90,14 @@ impl Webhook {
             },
             ("/github-webhook", &Method::OPTIONS) => options("POST, OPTIONS"),
             ("/github-webhook", _) => method_not_allowed("POST, OPTIONS"),
-            (path, &Method::GET | &Method::HEAD) if path.starts_with("/runs/") || path.starts_with("/deliveries/") => {
+            (path, &Method::GET | &Method::HEAD)
+                if path.starts_with("/runs/") || path.starts_with("/deliveries/") =>
+            {
                 self.page(path).await
             }
-            (path, &Method::GET | &Method::HEAD) => refusal(StatusCode::NOT_FOUND, &format!("There is nothing at {path}")),
+            (path, &Method::GET | &Method::HEAD) => {
+                refusal(StatusCode::NOT_FOUND, &format!("There is nothing at {path}"))
+            }
             _ => method_not_allowed("GET, HEAD"),
         }
     }
@@ -171,7 +175,8 @@ impl Webhook {
             Admission::Allowed => Ok(client),
             Admission::Refused => {
                 tracing::warn!(%client, "refused: the address is in none of the source networks");
-                let what = format!("Remote IP address {client} is not recognised as a GitHub 'hooks' IP address");
+                let what =
+                    format!("Remote IP address {client} is not recognised as a GitHub 'hooks' IP address");
                 Err(Refused(StatusCode::FORBIDDEN, what))
             }
             Admission::Unknown => Err(Refused(
@@ -183,7 +188,11 @@ impl Webhook {
 
     /// The whole body in the pieces in which it came, within the limits of one body and of all together. It is put together
     /// only when its signature has been found right: a stranger never makes us take a large piece of memory.
-    async fn collect<B>(&self, mut body: B, reserved: &mut Vec<OwnedSemaphorePermit>) -> Result<Vec<Bytes>, Refused>
+    async fn collect<B>(
+        &self,
+        mut body: B,
+        reserved: &mut Vec<OwnedSemaphorePermit>,
+    ) -> Result<Vec<Bytes>, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -191,7 +200,8 @@ impl Webhook {
         let (mut pieces, mut length) = (Vec::new(), 0);
         let mut reserved_kib = 0;
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("The body broke off: {error}")))?;
+            let frame = frame
+                .map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("The body broke off: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             length += data.len();
             if length > self.settings.body_bytes_max {
@@ -201,7 +211,10 @@ impl Webhook {
             if needed_kib > reserved_kib {
                 let more = u32::try_from(needed_kib - reserved_kib).unwrap_or(u32::MAX);
                 let permit = Arc::clone(&self.bodies).try_acquire_many_owned(more).map_err(|_| {
-                    Refused(StatusCode::SERVICE_UNAVAILABLE, "Too many large bodies at once; deliver it again".into())
+                    Refused(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "Too many large bodies at once; deliver it again".into(),
+                    )
                 })?;
                 reserved.push(permit);
                 reserved_kib = needed_kib;
@@ -232,7 +245,14 @@ impl Webhook {
     }
 
     /// Checks that the signer may speak for the repository, writes the entry, and answers.
-    async fn store(&self, client: IpAddr, id: DeliveryId, event: String, signer: &Signer, body: Bytes) -> Result<Answer, Refused> {
+    async fn store(
+        &self,
+        client: IpAddr,
+        id: DeliveryId,
+        event: String,
+        signer: &Signer,
+        body: Bytes,
+    ) -> Result<Answer, Refused> {
         let payload = body.slice_ref(trimmed(&body));
         let parsed = std::str::from_utf8(&payload)
             .map_err(|error| error.to_string())
@@ -273,7 +293,10 @@ impl Webhook {
             }
             Err(error) => {
                 tracing::error!(delivery = %id, %error, "cannot store the delivery");
-                return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "The delivery could not be stored".into()));
+                return Err(Refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The delivery could not be stored".into(),
+                ));
             }
         }
         crate::crash_point!("delivery-stored");
@@ -295,8 +318,9 @@ struct Signer {
 impl Signer {
     /// A repository with secrets of its own is spoken for by these only.
     fn may_speak_for(&self, repository: Option<&str>, settings: &Intake) -> bool {
-        let own = repository
-            .and_then(|name| settings.repository_secrets.keys().find(|own| own.as_str().eq_ignore_ascii_case(name)));
+        let own = repository.and_then(|name| {
+            settings.repository_secrets.keys().find(|own| own.as_str().eq_ignore_ascii_case(name))
+        });
         match own {
             Some(own) => self.repositories.contains(own),
             None => self.instance || (repository.is_none() && !self.repositories.is_empty()),
@@ -314,7 +338,8 @@ fn declared_length(headers: &HeaderMap) -> Option<usize> {
 
 /// Whether the payload is form-encoded. GitHub sends JSON or a form; anything else is refused.
 fn is_form(headers: &HeaderMap) -> Result<bool, Refused> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         "application/json" => Ok(false),
@@ -404,8 +429,10 @@ fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
 
 fn refusal(status: StatusCode, description: &str) -> Answer {
     let message = status.canonical_reason().unwrap_or("Error");
-    let mut answer =
-        json_answer(status, &json!({ "status": status.as_u16(), "message": message, "description": description }));
+    let mut answer = json_answer(
+        status,
+        &json!({ "status": status.as_u16(), "message": message, "description": description }),
+    );
     if status == StatusCode::PAYLOAD_TOO_LARGE || status == StatusCode::REQUEST_TIMEOUT {
         answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }

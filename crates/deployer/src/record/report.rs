@@ -176,7 +176,12 @@ async fn send_due(store: &Store, github: &GitHub) -> Result<(), StoreError> {
         match github.create_status(&row.repository, &row.commit_id, &row.body).await {
             Ok(()) => store.outbox_sent(row.id, clock::now_ms()).await?,
             Err(StatusError::Refused(reason)) => {
-                tracing::warn!(repository = row.repository, commit = row.commit_id, reason, "GitHub refuses this status");
+                tracing::warn!(
+                    repository = row.repository,
+                    commit = row.commit_id,
+                    reason,
+                    "GitHub refuses this status"
+                );
                 store.outbox_refused(row.id, &reason, clock::now_ms()).await?;
             }
             Err(StatusError::Later { reason, after }) => later(store, &row, &reason, after).await?,
@@ -185,7 +190,12 @@ async fn send_due(store: &Store, github: &GitHub) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn later(store: &Store, row: &PendingStatus, reason: &str, after: Option<Duration>) -> Result<(), StoreError> {
+async fn later(
+    store: &Store,
+    row: &PendingStatus,
+    reason: &str,
+    after: Option<Duration>,
+) -> Result<(), StoreError> {
     let now = clock::now_ms();
     let age = Duration::from_millis(u64::try_from(now - row.created_at_ms).unwrap_or(0));
     if age > GIVE_UP_AFTER {
@@ -193,7 +203,13 @@ async fn later(store: &Store, row: &PendingStatus, reason: &str, after: Option<D
     }
     let exponent = row.attempts.min(16);
     let delay = after.unwrap_or_else(|| (FIRST_RETRY * 2u32.pow(exponent)).min(RETRY_MAX));
-    tracing::info!(repository = row.repository, commit = row.commit_id, reason, delay_ms = delay.as_millis(), "status not sent yet");
+    tracing::info!(
+        repository = row.repository,
+        commit = row.commit_id,
+        reason,
+        delay_ms = delay.as_millis(),
+        "status not sent yet"
+    );
     let next = now + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
     store.outbox_failed(row, reason, next).await
 }

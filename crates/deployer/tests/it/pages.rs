@@ -29,7 +29,9 @@ fn a_run_and_a_delivery_have_a_page_that_can_do_nothing() {
         assert_eq!(page.status, 200);
         assert!(String::from_utf8_lossy(&page.body).contains("failed"));
 
-        for nothing in [&format!("/runs/{}", &run.id[..8]), "/runs/", "/runs/../../etc/passwd", "/deliveries/x"] {
+        for nothing in
+            [&format!("/runs/{}", &run.id[..8]), "/runs/", "/runs/../../etc/passwd", "/deliveries/x"]
+        {
             assert_eq!(get(nothing).status, 404, "{nothing}");
         }
     });

@@ -63,7 +63,7 @@ fn the_claim_of_one_who_dies_stays_claimed_and_a_dropped_one_goes_back() {
     let spool = open(directory.path());
     let name = append(&spool, "a");
     std::mem::forget(claim(&spool, &name));
-    assert_eq!(spool.claimed().unwrap(), [name.clone()]);
+    assert_eq!(spool.claimed().unwrap(), std::slice::from_ref(&name));
     assert_eq!(spool.consumer_lock().unwrap().unwrap().recover().unwrap().claims, 1);
     drop(claim(&spool, &name));
     assert_eq!(spool.ready().unwrap(), [name]);

@@ -88,8 +88,9 @@ fn dot_env_adds_to_the_environment_and_does_not_win() {
     assert_eq!(loaded.config.intake.secrets[0].expose(), GOOD_SECRET);
     assert_eq!(loaded.environment.get("DATABASE_URL"), Some("postgresql+psycopg://me:pw@db/x"));
 
-    let beside =
-        Host::new("").file("etc/config/default.toml", "").file("etc/.env", "DEPLOYER_WEBHOOK_SECRET=beside-the-configuration");
+    let beside = Host::new("")
+        .file("etc/config/default.toml", "")
+        .file("etc/.env", "DEPLOYER_WEBHOOK_SECRET=beside-the-configuration");
     let environment = Environment::new([("A", "")], beside.directory.path());
     let loaded = load(Some(Path::new("etc/config")), &environment).unwrap();
     assert_eq!(loaded.config.intake.secrets[0].expose(), "beside-the-configuration");

@@ -21,7 +21,11 @@ pub fn plan(facts: &Facts<'_>, recipe: &Steps) -> Plan {
     };
     Plan {
         steps,
-        on_failure: recipe.on_failure.iter().map(|command| self::command(facts, command, &facts.target)).collect(),
+        on_failure: recipe
+            .on_failure
+            .iter()
+            .map(|command| self::command(facts, command, &facts.target))
+            .collect(),
         environment: facts.environment(&facts.target, facts.live.as_ref()),
         environment_before,
     }
@@ -81,7 +85,9 @@ fn built_in(facts: &Facts<'_>, recipe: &Steps, phase: Phase) -> Vec<Step> {
         }
         Phase::Verify => {
             let checks = facts.deployment.health.iter();
-            checks.map(|check| step(facts, phase, "health", Action::Health(check.clone()), Vec::new())).collect()
+            checks
+                .map(|check| step(facts, phase, "health", Action::Health(check.clone()), Vec::new()))
+                .collect()
         }
         Phase::Clean if releases => vec![step(facts, phase, "prune", Action::Prune, Vec::new())],
         _ => Vec::new(),
@@ -126,7 +132,13 @@ fn command_step(facts: &Facts<'_>, phase: Phase, command: &StepCommand) -> Step 
         undo.environment.extend(own);
         Undo { action: Action::Command(undo), if_started: None }
     });
-    let mut step = step(facts, phase, &command.name, Action::Command(self::command(facts, command, &facts.target)), undo.collect());
+    let mut step = step(
+        facts,
+        phase,
+        &command.name,
+        Action::Command(self::command(facts, command, &facts.target)),
+        undo.collect(),
+    );
     step.timeout = command.timeout.unwrap_or(facts.deployment.step_timeout);
     step.retries = command.retries;
     step

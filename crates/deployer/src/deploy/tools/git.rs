@@ -30,7 +30,14 @@ const SETTINGS: [&str; 9] = [
 /// A new, empty mirror.
 pub fn init(mirror: &Path) -> Invocation {
     let mut argv = git();
-    argv.extend(words(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--end-of-options"]));
+    argv.extend(words([
+        "init",
+        "--quiet",
+        "--bare",
+        "--template=",
+        "--initial-branch=main",
+        "--end-of-options",
+    ]));
     argv.push(mirror.into());
     Invocation { argv, environment: environment("") }
 }
@@ -48,8 +55,20 @@ pub fn fetch_commit(mirror: &Path, url: &str, commit: &CommitId) -> Invocation {
 fn fetch(mirror: &Path, url: &str, refspec: &str) -> Invocation {
     let mut argv = in_mirror(mirror);
     argv.extend(words([
-        "-c", "fetch.fsckObjects=true", "-c", "transfer.bundleURI=false", "-c", "core.fsync=committed,reference", "fetch", "--quiet", "--no-tags",
-        "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--force", "--end-of-options",
+        "-c",
+        "fetch.fsckObjects=true",
+        "-c",
+        "transfer.bundleURI=false",
+        "-c",
+        "core.fsync=committed,reference",
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-auto-maintenance",
+        "--no-recurse-submodules",
+        "--force",
+        "--end-of-options",
     ]));
     argv.push(url.into());
     argv.push(refspec.into());
@@ -68,7 +87,13 @@ pub fn message(mirror: &Path, commit: &CommitId) -> Invocation {
 
 fn log(mirror: &Path, revision: &str) -> Invocation {
     let mut argv = in_mirror(mirror);
-    argv.extend(words(["log", "--max-count=1", "--no-show-signature", "--format=%H%n%B", "--end-of-options"]));
+    argv.extend(words([
+        "log",
+        "--max-count=1",
+        "--no-show-signature",
+        "--format=%H%n%B",
+        "--end-of-options",
+    ]));
     argv.push(revision.into());
     argv.push("--".into());
     Invocation { argv, environment: environment("") }
@@ -87,7 +112,8 @@ pub fn changed_paths(mirror: &Path, old: &CommitId, new: &CommitId) -> Invocatio
 /// Writes a commit's files into a directory, without a `.git`. `index` remembers what is there, so that a later call for the
 /// same directory removes what the new commit no longer has and leaves alone what git never wrote.
 pub fn check_out(mirror: &Path, tree: &Path, index: &Path, commit: &CommitId) -> Invocation {
-    let mut argv = vec![OsString::from("git"), "--git-dir".into(), mirror.into(), "--work-tree".into(), tree.into()];
+    let mut argv =
+        vec![OsString::from("git"), "--git-dir".into(), mirror.into(), "--work-tree".into(), tree.into()];
     argv.extend(settings());
     argv.extend(words(["-c", "core.bare=false", "read-tree", "--reset", "-u", "--no-recurse-submodules"]));
     argv.push(commit.as_str().into());
@@ -96,7 +122,8 @@ pub fn check_out(mirror: &Path, tree: &Path, index: &Path, commit: &CommitId) ->
 
 /// Makes `index` say that the directory holds this commit, without touching the directory.
 pub fn assume_checked_out(mirror: &Path, tree: &Path, index: &Path, commit: &CommitId) -> Invocation {
-    let mut argv = vec![OsString::from("git"), "--git-dir".into(), mirror.into(), "--work-tree".into(), tree.into()];
+    let mut argv =
+        vec![OsString::from("git"), "--git-dir".into(), mirror.into(), "--work-tree".into(), tree.into()];
     argv.extend(settings());
     argv.extend(words(["-c", "core.bare=false", "read-tree", "--reset"]));
     argv.push(commit.as_str().into());
@@ -181,9 +208,22 @@ fn protocols(url: &str) -> &'static str {
 /// Whether what git said on standard error is a failure of the network (which may pass) rather than of the request.
 pub fn is_network_failure(message: &str) -> bool {
     const PASSING: [&str; 17] = [
-        "Could not resolve host", "Could not resolve hostname", "Connection refused", "Connection reset", "Connection timed out",
-        "Operation timed out", "Network is unreachable", "No route to host", "Failed to connect", "unexpected disconnect",
-        "early EOF", "The remote end hung up unexpectedly", "RPC failed", "Connection closed by", "HTTP 5", "error: 5",
+        "Could not resolve host",
+        "Could not resolve hostname",
+        "Connection refused",
+        "Connection reset",
+        "Connection timed out",
+        "Operation timed out",
+        "Network is unreachable",
+        "No route to host",
+        "Failed to connect",
+        "unexpected disconnect",
+        "early EOF",
+        "The remote end hung up unexpectedly",
+        "RPC failed",
+        "Connection closed by",
+        "HTTP 5",
+        "error: 5",
         "Temporary failure in name resolution",
     ];
     PASSING.iter().any(|sign| message.contains(sign))
@@ -199,8 +239,15 @@ pub fn repack(mirror: &Path) -> Invocation {
 /// Whether what git said means that the mirror itself is broken.
 pub fn is_damage(message: &str) -> bool {
     const SIGNS: [&str; 9] = [
-        "bad object", "not a git repository", "corrupt", "unable to read", "loose object", "invalid sha1 pointer",
-        "unresolved deltas", "reference broken", "packfile",
+        "bad object",
+        "not a git repository",
+        "corrupt",
+        "unable to read",
+        "loose object",
+        "invalid sha1 pointer",
+        "unresolved deltas",
+        "reference broken",
+        "packfile",
     ];
     SIGNS.iter().any(|sign| message.contains(sign)) && !message.contains("fsck error")
 }
@@ -228,7 +275,8 @@ pub fn submodules(ls_tree: &str) -> Vec<(String, CommitId)> {
 
 /// The URL of the submodule at `path`, out of [`submodule_settings`]'s output.
 pub fn submodule_url(settings: &str, path: &str) -> Option<String> {
-    let entries: Vec<(&str, &str)> = null_separated(settings).filter_map(|entry| entry.split_once('\n')).collect();
+    let entries: Vec<(&str, &str)> =
+        null_separated(settings).filter_map(|entry| entry.split_once('\n')).collect();
     let (key, _) = entries.iter().find(|(key, value)| key.ends_with(".path") && *value == path)?;
     let url_key = format!("{}.url", key.strip_suffix(".path")?);
     entries.iter().find(|(key, _)| *key == url_key).map(|(_, url)| (*url).to_owned())
@@ -258,7 +306,9 @@ mod tests {
         let out = check_out(mirror, Path::new("/r"), Path::new("/i"), &commit);
         assert_eq!(
             shown(&out),
-            format!("git --git-dir /m --work-tree /r -c core.bare=false read-tree --reset -u --no-recurse-submodules {commit}")
+            format!(
+                "git --git-dir /m --work-tree /r -c core.bare=false read-tree --reset -u --no-recurse-submodules {commit}"
+            )
         );
         assert_eq!(out.environment[&OsString::from("GIT_INDEX_FILE")], OsString::from("/i"));
     }

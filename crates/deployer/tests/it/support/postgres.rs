@@ -3,7 +3,10 @@
 //! Where PostgreSQL is not installed, the test that wants it says so and is skipped, except under `CI=true`,
 //! where that is a failure. As root, the server runs as the user `postgres`, since it refuses to run as root.
 
-#![expect(clippy::disallowed_methods, reason = "tests start servers and ask whether they run in CI")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start servers, ask whether they run in CI, and end where anything fails"
+)]
 
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -28,12 +31,16 @@ impl Postgres {
             eprintln!("SKIPPED: no PostgreSQL here (apt-get install postgresql)");
             return None;
         };
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("the test-bed works");
         let mut server = Self { directory, programs, port: 0 };
         server.initialise();
         // Somebody else may take a free port between our looking and the server's binding it.
         for _ in 0..5 {
-            server.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            server.port = TcpListener::bind("127.0.0.1:0")
+                .expect("the test-bed works")
+                .local_addr()
+                .expect("the test-bed works")
+                .port();
             if server.try_start() {
                 return Some(server);
             }
@@ -74,7 +81,7 @@ impl Postgres {
         let output = Command::new(self.programs.join("psql"))
             .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement, &self.url(database)])
             .output()
-            .unwrap();
+            .expect("the test-bed works");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -88,7 +95,7 @@ impl Postgres {
 
     fn initialise(&self) {
         if rustix::process::geteuid().is_root() {
-            let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+            let passwd = std::fs::read_to_string("/etc/passwd").expect("the test-bed works");
             let postgres = passwd.lines().find(|line| line.starts_with("postgres:")).expect("user postgres");
             let ids: Vec<u32> = postgres
                 .split(':')
@@ -96,16 +103,17 @@ impl Postgres {
                 .take(2)
                 .map(|id| id.parse().expect("numbers in /etc/passwd"))
                 .collect();
-            chown(self.directory.path(), Some(ids[0]), Some(ids[1])).unwrap();
+            chown(self.directory.path(), Some(ids[0]), Some(ids[1])).expect("the test-bed works");
         }
-        std::fs::set_permissions(self.directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::fs::set_permissions(self.directory.path(), std::fs::Permissions::from_mode(0o700))
+            .expect("the test-bed works");
         let output = self
             .as_its_user("initdb")
             .arg("-D")
             .arg(self.data())
             .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"])
             .output()
-            .unwrap();
+            .expect("the test-bed works");
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -125,7 +133,7 @@ impl Postgres {
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .status()
-            .unwrap()
+            .expect("the test-bed works")
             .success()
     }
 

@@ -52,7 +52,12 @@ impl Repository {
     /// git in the work tree.
     #[track_caller]
     pub fn git(&self, arguments: &[&str]) -> String {
-        succeed(command("git", &self.home).current_dir(&self.work_tree).args(["-c", "safe.directory=*"]).args(arguments))
+        succeed(
+            command("git", &self.home)
+                .current_dir(&self.work_tree)
+                .args(["-c", "safe.directory=*"])
+                .args(arguments),
+        )
     }
 
     /// Writes the files, commits them to the branch checked out, pushes, and gives the commit's id.
