@@ -131,6 +131,11 @@ impl Mirror {
         parse_commit(&self.ask(&git::message(&self.directory, commit)).await?)
     }
 
+    /// Whether one commit is the other or comes before it; not, where one of them is not here.
+    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> bool {
+        self.ask(&git::is_ancestor(&self.directory, old, new)).await.is_ok()
+    }
+
     /// The paths that differ between two commits; `None` where the old one is not here (any more).
     pub async fn changed_paths(&self, old: &CommitId, new: &CommitId) -> Option<Vec<String>> {
         let listing = self.ask(&git::changed_paths(&self.directory, old, new)).await.ok()?;

@@ -268,6 +268,7 @@ impl Worker {
             }
             _ => {
                 let head = run.fetch(order.request.commit.as_ref()).await?;
+                let head = self.whose_turn(order, run, head, live.as_ref()).await;
                 let live_commit = live.as_ref().map(|live| &live.commit);
                 self.patiently("commit", || {
                     outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
@@ -346,6 +347,24 @@ impl Worker {
             run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
         }
         Ok(())
+    }
+
+    /// With `queue = "all"` each push has its turn: its own commit, if that is not behind what is live (a late or repeated push
+    /// never puts an older commit live). Otherwise the branch's head.
+    async fn whose_turn(&self, order: &Order, run: &Run, head: Commit, live: Option<&Target>) -> Commit {
+        let (Queue::All, RunTrigger::Delivery, Some(named)) =
+            (self.deployment.queue, order.trigger, &order.commit)
+        else {
+            return head;
+        };
+        let onward = match live {
+            Some(live) => run.mirror.is_ancestor(&live.commit, named).await,
+            None => true,
+        };
+        if !onward || !run.mirror.is_ancestor(named, &head.id).await {
+            return head;
+        }
+        run.mirror.commit(named).await.unwrap_or(head)
     }
 
     /// The release to go back to: in place that is a new tree of its commit.

@@ -116,9 +116,10 @@ fn a_deployment_may_ask_for_every_push() {
                 (code == "deployed" || code == "already-live").then_some(())
             });
         }
-        let runs = world.settled("site", 2);
+        let runs = world.settled("site", 4);
 
-        assert!(runs.iter().all(|run| run.state != "superseded"), "{runs:#?}");
+        let deployed: Vec<&str> = runs.iter().map(|run| run.commit.as_str()).collect();
+        assert_eq!(deployed, [&first, &later[0], &later[1], &later[2]], "each in its turn: {runs:#?}");
         assert_eq!(world.live("site", "index.html").as_deref(), Some("3"));
     });
 }

@@ -321,7 +321,7 @@ static DEPLOYMENT: Section = Section {
             "Which of several waiting pushes are deployed: the newest, or each in turn."),
         Key::new("paths", TEXTS, Value("[]"), r#"["server/**", "common/**"]"#,
             "Only pushes that change one of these paths are deployed; empty: all."),
-        Key::new("paths_ignore", TEXTS, Value("[]"), r#"["**.md"]"#, "Changes to these paths alone deploy nothing."),
+        Key::new("paths_ignore", TEXTS, Value("[]"), r#"["**/*.md"]"#, "Changes to these paths alone deploy nothing."),
         Key::new("shared_files", PATHS, Derived("the preset's, else none"), r#"["server/.env"]"#,
             "Files that outlive releases: kept under `shared/` and linked into each release. Relative to it."),
         Key::new("shared_dirs", PATHS, Derived("the preset's, else none"), r#"["server/keys"]"#, "Directories, likewise."),

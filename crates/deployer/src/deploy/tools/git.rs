@@ -229,6 +229,15 @@ pub fn is_network_failure(message: &str) -> bool {
     PASSING.iter().any(|sign| message.contains(sign))
 }
 
+/// Succeeds where the first commit is the second one or one before it.
+pub fn is_ancestor(mirror: &Path, old: &CommitId, new: &CommitId) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["merge-base", "--is-ancestor", "--end-of-options"]));
+    argv.push(old.as_str().into());
+    argv.push(new.as_str().into());
+    Invocation { argv, environment: environment("") }
+}
+
 /// Packs a mirror anew.
 pub fn repack(mirror: &Path) -> Invocation {
     let mut argv = in_mirror(mirror);

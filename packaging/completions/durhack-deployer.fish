@@ -1,0 +1,269 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_durhack_deployer_global_optspecs
+    string join \n config= log= h/help V/version
+end
+
+function __fish_durhack_deployer_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_durhack_deployer_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_durhack_deployer_using_subcommand
+    set -l cmd (__fish_durhack_deployer_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "demo" -d 'Show the whole way of a push in a temporary directory: three pushes, two releases, one failure'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "serve" -d 'Receive pushes and deploy them, in one process'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "listen" -d 'Receive pushes only; `work` deploys them'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "work" -d 'Deploy what `listen` has received'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "deploy" -d 'Deploy a branch\'s head, or one commit, and wait for the end'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "rollback" -d 'Go back to the release before the live one, or to a named one, and wait for the end'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "cancel" -d 'Stop a run, and wait until nothing of it is left'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "status" -d 'What is live, what is running, what waits'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "runs" -d 'The latest runs'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "run" -d 'One run, step by step'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "logs" -d 'What a run\'s commands printed; for a deployment, its newest run\'s'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "deliveries" -d 'The latest deliveries and what became of them'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "explain" -d 'What became of one delivery, and why'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "plan" -d 'What a deploy would do now; nothing is done'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "queue" -d 'What waits in the spools, and what was set aside'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "simulate" -d 'Send the running daemon what GitHub would send'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "config" -d 'Look at the configuration'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "migrate" -d 'Bring the database\'s schema up or down'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "man" -d 'Print the man page'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "__generate" -d 'Write the generated documents below a directory'
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -l keep -d 'Go on serving at the end, and keep the directory'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l commit -d 'This commit instead of the branch\'s head (whole id)' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l force -d 'Also where the commit is live already'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l no-wait -d 'Do not wait for the end (needs a running daemon)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l to -d 'Release name, or the beginning of its commit id' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l no-wait -d 'Do not wait for the end (needs a running daemon)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -s n -l limit -d 'At most so many' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -s f -l follow -d 'Go on while the run does'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -s n -l limit -d 'At most so many' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l commit -d 'This commit instead of the branch\'s head (whole id)' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -f -a "list" -d 'What waits, what is worked on, what was set aside and why'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -f -a "retry" -d 'Put an entry that was set aside back into its queue'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -f -a "drop" -d 'Remove an entry that waits or was set aside'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from help" -f -a "list" -d 'What waits, what is worked on, what was set aside and why'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from help" -f -a "retry" -d 'Put an entry that was set aside back into its queue'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from help" -f -a "drop" -d 'Remove an entry that waits or was set aside'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -f -a "push" -d 'A push of the branch\'s head, signed with the configured secret'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l url -d 'Where the daemon listens [default: as the running daemon says]' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from help" -f -a "push" -d 'A push of the branch\'s head, signed with the configured secret'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "check" -d 'Say what is wrong, with file, line and column'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "show" -d 'Show what is in force, and where each value comes from; secrets are hidden'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "schema" -d 'Print the JSON Schema, for editors'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "reference" -d 'Print the reference of all keys'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say what is wrong, with file, line and column'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show what is in force, and where each value comes from; secrets are hidden'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON Schema, for editors'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "reference" -d 'Print the reference of all keys'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "up" -d 'Apply what is missing'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "status" -d 'Say what is applied'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l steps -d 'How many' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "up" -d 'Apply what is missing'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "status" -d 'Say what is applied'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "demo" -d 'Show the whole way of a push in a temporary directory: three pushes, two releases, one failure'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "serve" -d 'Receive pushes and deploy them, in one process'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "listen" -d 'Receive pushes only; `work` deploys them'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "work" -d 'Deploy what `listen` has received'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "deploy" -d 'Deploy a branch\'s head, or one commit, and wait for the end'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "rollback" -d 'Go back to the release before the live one, or to a named one, and wait for the end'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "cancel" -d 'Stop a run, and wait until nothing of it is left'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "status" -d 'What is live, what is running, what waits'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "runs" -d 'The latest runs'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "run" -d 'One run, step by step'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "logs" -d 'What a run\'s commands printed; for a deployment, its newest run\'s'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "deliveries" -d 'The latest deliveries and what became of them'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "explain" -d 'What became of one delivery, and why'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "plan" -d 'What a deploy would do now; nothing is done'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "queue" -d 'What waits in the spools, and what was set aside'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "simulate" -d 'Send the running daemon what GitHub would send'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "config" -d 'Look at the configuration'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "migrate" -d 'Bring the database\'s schema up or down'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "man" -d 'Print the man page'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "__generate" -d 'Write the generated documents below a directory'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and not __fish_seen_subcommand_from demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from queue" -f -a "list" -d 'What waits, what is worked on, what was set aside and why'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from queue" -f -a "retry" -d 'Put an entry that was set aside back into its queue'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from queue" -f -a "drop" -d 'Remove an entry that waits or was set aside'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from simulate" -f -a "push" -d 'A push of the branch\'s head, signed with the configured secret'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say what is wrong, with file, line and column'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Show what is in force, and where each value comes from; secrets are hidden'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "schema" -d 'Print the JSON Schema, for editors'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "reference" -d 'Print the reference of all keys'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "up" -d 'Apply what is missing'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "status" -d 'Say what is applied'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "down" -d 'Take the latest migrations back; their data is gone'

@@ -1,0 +1,1302 @@
+#compdef durhack-deployer
+
+autoload -U is-at-least
+
+_durhack-deployer() {
+    typeset -A opt_args
+    typeset -a _arguments_options
+    local ret=1
+
+    if is-at-least 5.2; then
+        _arguments_options=(-s -S -C)
+    else
+        _arguments_options=(-s -C)
+    fi
+
+    local context curcontext="$curcontext" state line
+    _arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_durhack-deployer_commands" \
+"*::: :->durhack-deployer" \
+&& ret=0
+    case $state in
+    (durhack-deployer)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-command-$line[1]:"
+        case $line[1] in
+            (demo)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--keep[Go on serving at the end, and keep the directory]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(serve)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(listen)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(work)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(deploy)
+_arguments "${_arguments_options[@]}" : \
+'--commit=[This commit instead of the branch'\''s head (whole id)]:ID:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--force[Also where the commit is live already]' \
+'--no-wait[Do not wait for the end (needs a running daemon)]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
+(rollback)
+_arguments "${_arguments_options[@]}" : \
+'--to=[Release name, or the beginning of its commit id]:RELEASE:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--no-wait[Do not wait for the end (needs a running daemon)]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
+(cancel)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':what -- A deployment, or a run'\''s id or its beginning:_default' \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(runs)
+_arguments "${_arguments_options[@]}" : \
+'-n+[At most so many]:N:_default' \
+'--limit=[At most so many]:N:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::slug -- Only of this deployment:_default' \
+&& ret=0
+;;
+(run)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':id -- The run'\''s id, or its beginning:_default' \
+&& ret=0
+;;
+(logs)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-f[Go on while the run does]' \
+'--follow[Go on while the run does]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':what -- A deployment, or a run'\''s id or its beginning:_default' \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+'-n+[At most so many]:N:_default' \
+'--limit=[At most so many]:N:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':delivery -- The delivery'\''s GUID, as GitHub'\''s hook page shows it:_default' \
+&& ret=0
+;;
+(plan)
+_arguments "${_arguments_options[@]}" : \
+'--commit=[This commit instead of the branch'\''s head (whole id)]:ID:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
+(queue)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_durhack-deployer__subcmd__queue_commands" \
+"*::: :->queue" \
+&& ret=0
+
+    case $state in
+    (queue)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-queue-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(retry)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':entry -- Its name, as `queue list` shows it:_default' \
+&& ret=0
+;;
+(drop)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':entry -- Its name, as `queue list` shows it:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__queue__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-queue-help-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(retry)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(drop)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
+(simulate)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_durhack-deployer__subcmd__simulate_commands" \
+"*::: :->simulate" \
+&& ret=0
+
+    case $state in
+    (simulate)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-simulate-command-$line[1]:"
+        case $line[1] in
+            (push)
+_arguments "${_arguments_options[@]}" : \
+'--url=[Where the daemon listens \[default\: as the running daemon says\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__simulate__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-simulate-help-command-$line[1]:"
+        case $line[1] in
+            (push)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
+(config)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_durhack-deployer__subcmd__config_commands" \
+"*::: :->config" \
+&& ret=0
+
+    case $state in
+    (config)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-config-command-$line[1]:"
+        case $line[1] in
+            (check)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(schema)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(reference)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__config__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-config-help-command-$line[1]:"
+        case $line[1] in
+            (check)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(schema)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(reference)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
+(migrate)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_durhack-deployer__subcmd__migrate_commands" \
+"*::: :->migrate" \
+&& ret=0
+
+    case $state in
+    (migrate)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-migrate-command-$line[1]:"
+        case $line[1] in
+            (up)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(down)
+_arguments "${_arguments_options[@]}" : \
+'--steps=[How many]:STEPS:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__migrate__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-migrate-help-command-$line[1]:"
+        case $line[1] in
+            (up)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(down)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
+(completions)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':shell -- Which shell:(bash elvish fish powershell zsh)' \
+&& ret=0
+;;
+(man)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(__generate)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':directory -- The repository'\''s root:_files' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-help-command-$line[1]:"
+        case $line[1] in
+            (demo)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(serve)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(listen)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(work)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(deploy)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rollback)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(cancel)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(runs)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(run)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(logs)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(plan)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(queue)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__help__subcmd__queue_commands" \
+"*::: :->queue" \
+&& ret=0
+
+    case $state in
+    (queue)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-help-queue-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(retry)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(drop)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(simulate)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__help__subcmd__simulate_commands" \
+"*::: :->simulate" \
+&& ret=0
+
+    case $state in
+    (simulate)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-help-simulate-command-$line[1]:"
+        case $line[1] in
+            (push)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(config)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__help__subcmd__config_commands" \
+"*::: :->config" \
+&& ret=0
+
+    case $state in
+    (config)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-help-config-command-$line[1]:"
+        case $line[1] in
+            (check)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(schema)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(reference)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(migrate)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__help__subcmd__migrate_commands" \
+"*::: :->migrate" \
+&& ret=0
+
+    case $state in
+    (migrate)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-help-migrate-command-$line[1]:"
+        case $line[1] in
+            (up)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(status)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(down)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(completions)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(man)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(__generate)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+}
+
+(( $+functions[_durhack-deployer_commands] )) ||
+_durhack-deployer_commands() {
+    local commands; commands=(
+'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
+'serve:Receive pushes and deploy them, in one process' \
+'listen:Receive pushes only; \`work\` deploys them' \
+'work:Deploy what \`listen\` has received' \
+'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
+'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
+'cancel:Stop a run, and wait until nothing of it is left' \
+'status:What is live, what is running, what waits' \
+'runs:The latest runs' \
+'run:One run, step by step' \
+'logs:What a run'\''s commands printed; for a deployment, its newest run'\''s' \
+'deliveries:The latest deliveries and what became of them' \
+'explain:What became of one delivery, and why' \
+'plan:What a deploy would do now; nothing is done' \
+'queue:What waits in the spools, and what was set aside' \
+'simulate:Send the running daemon what GitHub would send' \
+'config:Look at the configuration' \
+'migrate:Bring the database'\''s schema up or down' \
+'completions:Print the completion script of a shell' \
+'man:Print the man page' \
+'__generate:Write the generated documents below a directory' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd____generate_commands] )) ||
+_durhack-deployer__subcmd____generate_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer __generate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__cancel_commands] )) ||
+_durhack-deployer__subcmd__cancel_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer cancel commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__completions_commands] )) ||
+_durhack-deployer__subcmd__completions_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer completions commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config_commands] )) ||
+_durhack-deployer__subcmd__config_commands() {
+    local commands; commands=(
+'check:Say what is wrong, with file, line and column' \
+'show:Show what is in force, and where each value comes from; secrets are hidden' \
+'schema:Print the JSON Schema, for editors' \
+'reference:Print the reference of all keys' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer config commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config check commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__help_commands() {
+    local commands; commands=(
+'check:Say what is wrong, with file, line and column' \
+'show:Show what is in force, and where each value comes from; secrets are hidden' \
+'schema:Print the JSON Schema, for editors' \
+'reference:Print the reference of all keys' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer config help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__help__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__help__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config help check commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__help__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__help__subcmd__reference_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__help__subcmd__reference_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config help reference commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__help__subcmd__schema_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__help__subcmd__schema_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config help schema commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__help__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__help__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config help show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__reference_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__reference_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config reference commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__schema_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__schema_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config schema commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__config__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__config__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer config show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__demo_commands] )) ||
+_durhack-deployer__subcmd__demo_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer demo commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__deploy_commands] )) ||
+_durhack-deployer__subcmd__deploy_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer deploy commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__explain_commands] )) ||
+_durhack-deployer__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer explain commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__help_commands() {
+    local commands; commands=(
+'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
+'serve:Receive pushes and deploy them, in one process' \
+'listen:Receive pushes only; \`work\` deploys them' \
+'work:Deploy what \`listen\` has received' \
+'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
+'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
+'cancel:Stop a run, and wait until nothing of it is left' \
+'status:What is live, what is running, what waits' \
+'runs:The latest runs' \
+'run:One run, step by step' \
+'logs:What a run'\''s commands printed; for a deployment, its newest run'\''s' \
+'deliveries:The latest deliveries and what became of them' \
+'explain:What became of one delivery, and why' \
+'plan:What a deploy would do now; nothing is done' \
+'queue:What waits in the spools, and what was set aside' \
+'simulate:Send the running daemon what GitHub would send' \
+'config:Look at the configuration' \
+'migrate:Bring the database'\''s schema up or down' \
+'completions:Print the completion script of a shell' \
+'man:Print the man page' \
+'__generate:Write the generated documents below a directory' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd____generate_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd____generate_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help __generate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__cancel_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__cancel_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help cancel commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__completions_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__completions_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help completions commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__config_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__config_commands() {
+    local commands; commands=(
+'check:Say what is wrong, with file, line and column' \
+'show:Show what is in force, and where each value comes from; secrets are hidden' \
+'schema:Print the JSON Schema, for editors' \
+'reference:Print the reference of all keys' \
+    )
+    _describe -t commands 'durhack-deployer help config commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__config__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__config__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help config check commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__config__subcmd__reference_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__config__subcmd__reference_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help config reference commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__config__subcmd__schema_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__config__subcmd__schema_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help config schema commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__config__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__config__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help config show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__demo_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__demo_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help demo commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__deploy_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__deploy_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help deploy commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__explain_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__explain_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help explain commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__listen_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__listen_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help listen commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__logs_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__logs_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help logs commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__man_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__man_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help man commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__migrate_commands() {
+    local commands; commands=(
+'up:Apply what is missing' \
+'status:Say what is applied' \
+'down:Take the latest migrations back; their data is gone' \
+    )
+    _describe -t commands 'durhack-deployer help migrate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__down_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__down_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help migrate down commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__status_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help migrate status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__up_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__up_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help migrate up commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__plan_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__plan_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help plan commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__queue_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__queue_commands() {
+    local commands; commands=(
+'list:What waits, what is worked on, what was set aside and why' \
+'retry:Put an entry that was set aside back into its queue' \
+'drop:Remove an entry that waits or was set aside' \
+    )
+    _describe -t commands 'durhack-deployer help queue commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__queue__subcmd__drop_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__queue__subcmd__drop_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help queue drop commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__queue__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__queue__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help queue list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__queue__subcmd__retry_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__queue__subcmd__retry_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help queue retry commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__rollback_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__rollback_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help rollback commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__run_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__run_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help run commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__runs_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__runs_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help runs commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__serve_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__serve_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help serve commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__simulate_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__simulate_commands() {
+    local commands; commands=(
+'push:A push of the branch'\''s head, signed with the configured secret' \
+    )
+    _describe -t commands 'durhack-deployer help simulate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__simulate__subcmd__push_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__simulate__subcmd__push_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help simulate push commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__status_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__work_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__work_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help work commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__listen_commands] )) ||
+_durhack-deployer__subcmd__listen_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer listen commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__logs_commands] )) ||
+_durhack-deployer__subcmd__logs_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer logs commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__man_commands] )) ||
+_durhack-deployer__subcmd__man_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer man commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate_commands] )) ||
+_durhack-deployer__subcmd__migrate_commands() {
+    local commands; commands=(
+'up:Apply what is missing' \
+'status:Say what is applied' \
+'down:Take the latest migrations back; their data is gone' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer migrate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__down_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__down_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate down commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help_commands() {
+    local commands; commands=(
+'up:Apply what is missing' \
+'status:Say what is applied' \
+'down:Take the latest migrations back; their data is gone' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer migrate help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__down_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__down_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate help down commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__status_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate help status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__up_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__up_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate help up commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__status_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__up_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__up_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate up commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__plan_commands] )) ||
+_durhack-deployer__subcmd__plan_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer plan commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue_commands] )) ||
+_durhack-deployer__subcmd__queue_commands() {
+    local commands; commands=(
+'list:What waits, what is worked on, what was set aside and why' \
+'retry:Put an entry that was set aside back into its queue' \
+'drop:Remove an entry that waits or was set aside' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer queue commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__drop_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__drop_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer queue drop commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__help_commands() {
+    local commands; commands=(
+'list:What waits, what is worked on, what was set aside and why' \
+'retry:Put an entry that was set aside back into its queue' \
+'drop:Remove an entry that waits or was set aside' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer queue help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__help__subcmd__drop_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__help__subcmd__drop_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer queue help drop commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__help__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer queue help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__help__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer queue help list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__help__subcmd__retry_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__help__subcmd__retry_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer queue help retry commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer queue list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__queue__subcmd__retry_commands] )) ||
+_durhack-deployer__subcmd__queue__subcmd__retry_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer queue retry commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__rollback_commands] )) ||
+_durhack-deployer__subcmd__rollback_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer rollback commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__run_commands] )) ||
+_durhack-deployer__subcmd__run_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer run commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__runs_commands] )) ||
+_durhack-deployer__subcmd__runs_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer runs commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__serve_commands] )) ||
+_durhack-deployer__subcmd__serve_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer serve commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__simulate_commands] )) ||
+_durhack-deployer__subcmd__simulate_commands() {
+    local commands; commands=(
+'push:A push of the branch'\''s head, signed with the configured secret' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer simulate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__simulate__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__simulate__subcmd__help_commands() {
+    local commands; commands=(
+'push:A push of the branch'\''s head, signed with the configured secret' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer simulate help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__simulate__subcmd__help__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__simulate__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer simulate help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__simulate__subcmd__help__subcmd__push_commands] )) ||
+_durhack-deployer__subcmd__simulate__subcmd__help__subcmd__push_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer simulate help push commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__simulate__subcmd__push_commands] )) ||
+_durhack-deployer__subcmd__simulate__subcmd__push_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer simulate push commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__status_commands] )) ||
+_durhack-deployer__subcmd__status_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__work_commands] )) ||
+_durhack-deployer__subcmd__work_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer work commands' commands "$@"
+}
+
+if [ "$funcstack[1]" = "_durhack-deployer" ]; then
+    _durhack-deployer "$@"
+else
+    compdef _durhack-deployer durhack-deployer
+fi
