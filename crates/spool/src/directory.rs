@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
@@ -24,7 +25,14 @@ pub(crate) struct Directory {
     path: PathBuf,
     descriptor: OwnedFd,
     commit: GroupCommit,
+    /// The contents of files, where many are written at once.
+    contents: GroupCommit,
+    writers: AtomicUsize,
 }
+
+/// From so many writers at once on, one syncfs for all of them is cheaper than an fsync for each: the disk's cache is flushed
+/// once. Below it, syncfs would only make us wait for what others have written to the same file system.
+const COMPANY_MIN: usize = 4;
 
 /// What became of a move that does not replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +65,13 @@ impl Directory {
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = fs::open(path, flags, Mode::empty())
             .map_err(|errno| OperationError::new("open directory", path, errno))?;
-        Ok(Directory { path: path.to_owned(), descriptor, commit: GroupCommit::default() })
+        Ok(Directory {
+            path: path.to_owned(),
+            descriptor,
+            commit: GroupCommit::default(),
+            contents: GroupCommit::default(),
+            writers: AtomicUsize::new(0),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -74,6 +88,24 @@ impl Directory {
             fs::fsync(&self.descriptor)
                 .map_err(|errno| OperationError::new("fsync directory", &self.path, errno))
         })
+    }
+
+    /// Makes the contents of a file in this directory durable: by an fsync of its own or, in company, by one syncfs for
+    /// all. A syncfs that fails (since Linux 5.8 it says so) speaks for no file in particular; each is then asked itself, and its
+    /// own descriptor still knows of every error that concerned it.
+    pub(crate) fn sync_file(&self, file: &File) -> io::Result<()> {
+        let company = self.writers.fetch_add(1, Ordering::SeqCst) + 1;
+        let together = company >= COMPANY_MIN
+            && self
+                .contents
+                .wait(|| {
+                    fs::syncfs(&self.descriptor)
+                        .map_err(|errno| OperationError::new("syncfs", &self.path, errno))
+                })
+                .is_ok();
+        let result = if together { Ok(()) } else { file.sync_all() };
+        self.writers.fetch_sub(1, Ordering::SeqCst);
+        result
     }
 
     /// The failure after which `sync` does not succeed any more.

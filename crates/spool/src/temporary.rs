@@ -54,7 +54,7 @@ impl<'directory> Temporary<'directory> {
             for part in contents {
                 self.file.write_all(part).map_err(failed("write"))?;
             }
-            self.file.sync_all().map_err(failed("fsync"))
+            self.directory.sync_file(&self.file).map_err(failed("fsync"))
         })();
         result.map_err(|(action, error)| self.directory.error(action, &self.name, error))
     }

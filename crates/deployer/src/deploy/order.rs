@@ -9,7 +9,7 @@ use crate::config::Deployment;
 use crate::entry::{Entry, Header, Payload, Request, Source};
 use crate::intake::event::Event;
 use crate::names::CommitId;
-use crate::record::store::{RunState, RunTrigger, VerdictCode};
+use crate::record::store::{Recorded, RunState, RunTrigger, VerdictCode};
 use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result, anyhow};
 use spool::{Claim, ClaimError, Spool};
@@ -76,7 +76,9 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
         delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
         let verdict =
             verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, "queued by an operator");
-        store.record_delivery(&delivery, &[verdict]).await?;
+        if store.record_delivery(&delivery, &[verdict]).await? == Recorded::New {
+            store.mark_dispatched(order.header.id.as_str(), crate::clock::now_ms()).await?;
+        }
     }
     let verdicts = store.verdicts(order.header.id.as_str()).await?;
     let ours = verdicts.iter().find(|verdict| verdict.deployment == deployment.slug.as_str());

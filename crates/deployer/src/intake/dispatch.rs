@@ -158,7 +158,9 @@ impl Dispatch {
             }
         }
         crate::crash_point!("copied");
-        store.mark_dispatched(id.as_str(), clock::now_ms()).await?;
+        if verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
+            store.mark_dispatched(id.as_str(), clock::now_ms()).await?;
+        }
         let malformed = verdicts.into_iter().find(|verdict| verdict.code == VerdictCode::Malformed);
         Ok(malformed.map(|verdict| verdict.sentence))
     }

@@ -80,17 +80,20 @@ pub struct DeliveryFilter<'a> {
 }
 
 impl Store {
-    /// Records a delivery with its first verdicts, unless it is known. A redelivery is counted, once per entry.
+    /// Records a delivery with its first verdicts, unless it is known; as dispatched already, if none of them is queued. A redelivery is counted, once per entry.
     pub async fn record_delivery(
         &self,
         delivery: &NewDelivery<'_>,
         verdicts: &[Verdict],
     ) -> Result<Recorded, StoreError> {
+        // Where nothing is queued, nothing remains to be dispatched.
+        let queued = verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued);
+        let dispatched_at_ms = verdicts.first().filter(|_| !queued).map(|verdict| verdict.decided_at_ms);
         transaction!(self, |transaction| {
             let inserted = sqlx::query(
                 "INSERT INTO deliveries (id, entry, event, source, remote_address, received_at_ms,
-                     payload_sha256, repository, git_ref, commit_id, sender)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
+                     payload_sha256, repository, git_ref, commit_id, sender, dispatched_at_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING",
             )
             .bind(delivery.id)
             .bind(delivery.entry)
@@ -103,6 +106,7 @@ impl Store {
             .bind(delivery.git_ref.map(storable))
             .bind(delivery.commit_id.map(storable))
             .bind(delivery.sender.map(storable))
+            .bind(dispatched_at_ms)
             .execute(&mut *transaction)
             .await?
             .rows_affected();
