@@ -108,12 +108,14 @@ fn what_was_acknowledged_survives_a_power_cut() {
     }
     let home = tempdir().unwrap();
     let disk = Disk::new(home.path());
-    for cut in [1, 2, 7, 30, 100, 150, 200, 250] {
-        one_cut(&disk, cut);
-    }
+    // A control that nobody synced may be saved by a writer's syncfs in the moment before the cut; not every time.
+    let cuts = [1, 2, 7, 30, 100, 150, 200, 250];
+    let lost = cuts.into_iter().filter(|cut| one_cut(&disk, *cut)).count();
+    assert!(lost > 0, "none of these was a power cut");
 }
 
-fn one_cut(disk: &Disk, cut_after: usize) {
+/// Says whether what nobody had synced was lost, as it should be.
+fn one_cut(disk: &Disk, cut_after: usize) -> bool {
     let directory = disk.mount_point.join(format!("spool-{cut_after}"));
     let promises = Promises::default();
     let writers = AtomicUsize::new(4);
@@ -138,8 +140,8 @@ fn one_cut(disk: &Disk, cut_after: usize) {
     disk.restart();
 
     let control = fs::read_to_string(&unsafely_written).unwrap_or_default();
-    assert_ne!(control, content("control"), "this was no power cut");
     check_promises(&directory, cut_after, &promises);
+    control != content("control")
 }
 
 fn check_promises(directory: &Path, cut_after: usize, promises: &Promises) {
