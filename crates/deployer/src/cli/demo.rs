@@ -190,7 +190,7 @@ fn epilogue(stage: &Stage, keep: bool) {
     say("state", &root.join("state").display().to_string());
     say("daemon's log", &root.join("daemon.log").display().to_string());
     anstream::println!("\nLook around, then remove it:");
-    for command in ["status", "runs", "deliveries", "logs website", "rollback website"] {
+    for command in ["status", "runs", "deliveries", "logs website", "plan website"] {
         anstream::println!("  {ours} {command}");
     }
     anstream::println!("  rm -r {}", root.display());
