@@ -1,4 +1,4 @@
-//! What the tests and the benchmark need from outside: Debian packages and GitHub's example payloads.
+//! What the tests and the benchmark need from outside: Debian packages, GitHub's example payloads, and the tools that recipes call.
 //!
 //! Only what is missing is installed, so that the second run costs nothing and a developer whose machine has
 //! everything needs no rights. Packages must not start daemons: while they are installed, Debian's
@@ -7,9 +7,10 @@
 use crate::process::{capture, command, find, root, run};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A program that shows that its package is there, and the package.
-const PACKAGES: [(&str, &str); 12] = [
+const PACKAGES: [(&str, &str); 23] = [
     ("git", "git"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -22,10 +23,26 @@ const PACKAGES: [(&str, &str); 12] = [
     ("mount", "mount"),
     ("npm", "npm"),
     ("cc", "gcc"),
+    ("certbot", "certbot"),
+    ("pebble", "pebble"),
+    ("uwsgi_python311", "uwsgi-plugin-python3"),
+    ("uwsgi", "uwsgi-core"),
+    ("go", "golang-go"),
+    ("wrk", "wrk"),
+    ("ip", "iproute2"),
+    ("openssl", "openssl"),
+    ("pip3", "python3-pip"),
+    ("systemd-nspawn", "systemd-container"),
+    ("mmdebstrap", "mmdebstrap"),
 ];
 
-/// GitHub's example payloads and their schemas. A new version may have new events: raise it on purpose.
-const NPM_PACKAGES: [&str; 2] = ["@octokit/webhooks-examples@7.6.1", "@octokit/webhooks-schemas@7.6.1"];
+/// GitHub's example payloads and their schemas (a new version may have new events: raise it on purpose), and what runs Node
+/// applications.
+const NPM_PACKAGES: [&str; 4] =
+    ["@octokit/webhooks-examples@7.6.1", "@octokit/webhooks-schemas@7.6.1", "pm2@7.0.4", "pnpm@10.18.3"];
+
+/// What manages Python projects.
+const PIP_PACKAGES: [&str; 1] = ["uv==0.13.9"];
 
 /// What `policy-rc.d` must exit with so that packages start nothing.
 const POLICY: &str = "#!/bin/sh\nexit 101\n";
@@ -33,7 +50,12 @@ const POLICY: &str = "#!/bin/sh\nexit 101\n";
 /// Installs what is missing.
 pub fn run_all() -> Result<()> {
     debian_packages()?;
-    npm_packages()
+    let mut npm = command("npm");
+    npm.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
+    packages_below("npm", npm, &NPM_PACKAGES)?;
+    let mut pip = command("pip3");
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
+    packages_below("pip", pip, &PIP_PACKAGES)
 }
 
 fn debian_packages() -> Result<()> {
@@ -91,17 +113,16 @@ impl Drop for Policy {
     }
 }
 
-fn npm_packages() -> Result<()> {
-    let directory = root().join("target/testbed/npm");
+/// Installs into `target/testbed/NAME`, by a command that lacks only the directory and the packages.
+fn packages_below(name: &str, mut install: Command, packages: &[&str]) -> Result<()> {
+    let directory = root().join("target/testbed").join(name);
     let marker = directory.join("installed");
-    let wanted = NPM_PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     // The marker is written last: an installation that was interrupted is done again.
     if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let mut install = command("npm");
-    install.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
-    run(install.arg(&directory).args(NPM_PACKAGES))?;
+    run(install.arg(&directory).args(packages))?;
     std::fs::write(&marker, wanted).with_context(|| format!("cannot write {}", marker.display()))
 }
