@@ -8,7 +8,7 @@
 use crate::clock;
 use crate::config::{Config, Environment, SourceNetworks};
 use crate::deploy::execute::Executor;
-use crate::deploy::tools::git;
+use crate::deploy::tools::git::login;
 use crate::deploy::worker::Worker;
 use crate::deploy::{Host, lock};
 use crate::github::GitHub;
@@ -301,7 +301,7 @@ async fn work(worker: Worker, wake: Arc<Notify>) {
 fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
     let for_intake = role != Role::Work && config.intake.source_networks == SourceNetworks::GitHub;
     let host = config.github.host();
-    let by_ssh = |url: &str| git::is_ssh(url) && git::is_on(url, &host);
+    let by_ssh = |url: &str| login::is_ssh(url) && login::is_on(url, &host);
     let for_ssh = config.deployments.values().any(|deployment| by_ssh(&deployment.clone_url));
     let keeper = meta::Keeper::open(config);
     let known = keeper.known();

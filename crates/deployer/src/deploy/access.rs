@@ -9,7 +9,8 @@
 //! others cannot.
 
 use super::execute::{Answer, Executor};
-use super::tools::{Invocation, git};
+use super::tools::Invocation;
+use super::tools::git::{complaints, login};
 use crate::config::{Config, Deployment};
 use crate::github::credentials::Credentials;
 use crate::github::meta::KNOWN_HOSTS_FILE;
@@ -54,17 +55,20 @@ impl Access {
         deadline: Duration,
         cancel: &CancellationToken,
     ) -> Result<Answer> {
-        if git::is_ssh(url) {
+        if login::is_ssh(url) {
             return executor.ask(&self.by_ssh(invocation, url), deadline, cancel).await;
         }
-        let with_password = git::with_password(invocation.clone(), url);
+        let with_password = login::with_password(invocation.clone(), url);
         let mut renewed = false;
         loop {
-            let (token, trouble) = self.token_for(url).await;
-            let secret = token.as_ref().map(|token| (git::PASSWORD_VARIABLE, token));
+            let (token, trouble) = tokio::select! {
+                () = cancel.cancelled() => (None, None),
+                found = self.token_for(url) => found,
+            };
+            let secret = token.as_ref().map(|token| (login::PASSWORD_VARIABLE, token));
             let invocation = if secret.is_some() { &with_password } else { &invocation };
             let mut answer = executor.ask_with(invocation, secret, deadline, cancel).await?;
-            let refused = answer.end != End::Exited(0) && git::is_refusal(&answer.said);
+            let refused = answer.end != End::Exited(0) && complaints::is_refusal(&answer.said);
             if let (true, false, Some(token)) = (refused, renewed, &token)
                 && self.credentials.rejected(&self.deployment, self.repository.as_str(), token).await
             {
@@ -80,7 +84,7 @@ impl Access {
 
     /// What git complained of, and what to do about it where that is known.
     pub fn explained(&self, answer: &Answer, url: &str) -> String {
-        match git::advice(&answer.said, git::host_of(url).unwrap_or("it")) {
+        match complaints::advice(&answer.said, login::host_of(url).unwrap_or("it")) {
             Some(advice) => format!("{}; {advice}", answer.complaint),
             None => answer.complaint.clone(),
         }
@@ -88,7 +92,7 @@ impl Access {
 
     /// The token for an https repository on GitHub, or why there is none.
     async fn token_for(&self, url: &str) -> (Option<Secret>, Option<String>) {
-        if !git::is_on(url, &self.github_host) {
+        if !login::is_on(url, &self.github_host) {
             return (None, None);
         }
         match self.credentials.token(&self.deployment, self.repository.as_str()).await {
@@ -98,8 +102,8 @@ impl Access {
     }
 
     fn by_ssh(&self, invocation: Invocation, url: &str) -> Invocation {
-        let pinned = (git::is_on(url, &self.github_host) && self.known_hosts.exists())
+        let pinned = (login::is_on(url, &self.github_host) && self.known_hosts.exists())
             .then_some((self.known_hosts.as_path(), self.github_host.as_str()));
-        git::with_ssh(invocation, &git::Ssh { key_file: self.ssh_key_file.as_deref(), pinned })
+        login::with_ssh(invocation, &login::Ssh { key_file: self.ssh_key_file.as_deref(), pinned })
     }
 }

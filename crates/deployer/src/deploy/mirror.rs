@@ -7,7 +7,8 @@
 use super::access::Access;
 use super::execute::{Answer, Executor};
 use super::lock;
-use super::tools::{Invocation, git};
+use super::tools::Invocation;
+use super::tools::git::{self, complaints};
 use crate::names::{BranchName, CommitId, RepositoryName};
 use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
@@ -94,7 +95,7 @@ impl Mirror {
             End::DeadlineExceeded => {
                 Err(FetchError::Network(format!("{what} took longer than {} s", deadline.as_secs())))
             }
-            _ if !git::is_refusal(&answer.said) && git::is_network_failure(&answer.said) => {
+            _ if !complaints::is_refusal(&answer.said) && complaints::is_network_failure(&answer.said) => {
                 Err(FetchError::Network(answer.complaint.clone()))
             }
             _ => {
@@ -113,7 +114,7 @@ impl Mirror {
         cancel: &CancellationToken,
     ) -> Result<Commit, FetchError> {
         match self.try_fetch(branch, commit, deadline, cancel).await {
-            Err(FetchError::Other(error)) if git::is_damage(&format!("{error:#}")) => {
+            Err(FetchError::Other(error)) if complaints::is_damage(&format!("{error:#}")) => {
                 tracing::warn!(mirror = %self.directory.display(), error = format!("{error:#}"), "the mirror is damaged: made anew");
                 {
                     let _lock = self.lock(cancel).await?;
@@ -143,7 +144,7 @@ impl Mirror {
             None => git::fetch_branch(&self.directory, &self.url, branch),
         };
         let answer = self.access.ask(&self.executor, invocation, &self.url, deadline, cancel).await?;
-        if git::is_missing_branch(&answer.complaint) {
+        if complaints::is_missing_branch(&answer.complaint) {
             return Err(FetchError::NoBranch(branch.clone()));
         }
         self.judged(&answer, "git fetch", deadline)?;

@@ -17,6 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a statement of ours is good. GitHub allows ten minutes; its clock may be a little behind ours.
 const STATEMENT_SECONDS: i64 = 540;
@@ -27,13 +29,28 @@ const CLOCK_DRIFT_SECONDS: i64 = 60;
 /// A token with less than this left is not used any more: a fetch that begins now must be able to end.
 const RESERVE_MS: i64 = 5 * 60 * 1000;
 
+/// After a refusal GitHub is not asked for that repository's token again within this: nobody installs an App faster.
+const PROBLEM_PAUSE: Duration = Duration::from_secs(20);
+
+/// Nor for longer than this, whatever it says itself: its limits are by the hour.
+const PROBLEM_PAUSE_MAX: Duration = Duration::from_secs(3600);
+
 /// See the module.
 pub struct App {
     settings: GitHubApp,
     api_url: String,
     client: reqwest::Client,
     /// By repository, of which the configuration names a few. Whoever asks first gets the token for all who ask meanwhile.
-    tokens: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Token>>>>>,
+    tokens: Mutex<HashMap<String, Slot>>,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Answer>>>;
+
+/// What GitHub said last.
+enum Answer {
+    Token(Token),
+    /// And before when it need not be asked again.
+    Problem(Problem, Instant),
 }
 
 struct Token {
@@ -52,27 +69,39 @@ impl App {
     /// A token for one repository (`owner/name`).
     pub async fn token(&self, repository: &str) -> Result<Secret, Problem> {
         let slot = self.slot(repository);
-        let mut token = slot.lock().await;
-        if let Some(token) = token.as_ref().filter(|token| token.expires_at_ms - RESERVE_MS > clock::now_ms())
-        {
-            return Ok(token.secret.clone());
+        let mut answer = slot.lock().await;
+        match answer.as_ref() {
+            // The end is a time of GitHub's, so the wall clock decides; where that is wrong, the token is refused and got anew.
+            Some(Answer::Token(token)) if token.expires_at_ms - RESERVE_MS > clock::now_ms() => {
+                return Ok(token.secret.clone());
+            }
+            Some(Answer::Problem(problem, until)) if Instant::now() < *until => return Err(problem.clone()),
+            _ => {}
         }
-        let new = self.new_token(repository).await?;
-        let secret = new.secret.clone();
-        *token = Some(new);
-        Ok(secret)
+        match self.new_token(repository).await {
+            Ok(token) => {
+                let secret = token.secret.clone();
+                *answer = Some(Answer::Token(token));
+                Ok(secret)
+            }
+            Err(problem) => {
+                let pause = problem.after.unwrap_or_default().clamp(PROBLEM_PAUSE, PROBLEM_PAUSE_MAX);
+                *answer = Some(Answer::Problem(problem.clone(), Instant::now() + pause));
+                Err(problem)
+            }
+        }
     }
 
     /// GitHub does not accept this token (any more): the next one to ask gets another.
     pub async fn rejected(&self, repository: &str, secret: &Secret) {
         let slot = self.slot(repository);
-        let mut token = slot.lock().await;
-        if token.as_ref().is_some_and(|token| token.secret.expose() == secret.expose()) {
-            *token = None;
+        let mut answer = slot.lock().await;
+        if matches!(answer.as_ref(), Some(Answer::Token(token)) if token.secret.expose() == secret.expose()) {
+            *answer = None;
         }
     }
 
-    fn slot(&self, repository: &str) -> Arc<tokio::sync::Mutex<Option<Token>>> {
+    fn slot(&self, repository: &str) -> Slot {
         let mut tokens = self.tokens.lock().expect("nobody panics while holding this lock");
         Arc::clone(tokens.entry(repository.to_ascii_lowercase()).or_default())
     }
@@ -83,7 +112,7 @@ impl App {
             id: u64,
         }
         #[derive(Deserialize)]
-        struct Answer {
+        struct AccessToken {
             token: String,
             expires_at: jiff::Timestamp,
         }
@@ -97,7 +126,7 @@ impl App {
         let url = format!("{}/app/installations/{}/access_tokens", self.api_url, installation.id);
         let name = repository.split_once('/').map_or(repository, |(_, name)| name);
         let request = self.client.post(url).json(&json!({ "repositories": [name] }));
-        let answer: Answer = self.ask(request, StatusCode::CREATED).await?;
+        let answer: AccessToken = self.ask(request, StatusCode::CREATED).await?;
         tracing::info!(repository, until = %answer.expires_at, "GitHub gave the App a token");
         Ok(Token { secret: Secret::new(answer.token), expires_at_ms: answer.expires_at.as_millisecond() })
     }

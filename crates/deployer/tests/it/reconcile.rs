@@ -237,6 +237,29 @@ fn a_push_and_a_comparison_of_the_same_commit_are_one_run() {
 }
 
 #[test]
+fn a_daemon_that_is_killed_again_and_again_deploys_the_last_head_all_the_same() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        compare_each_second(world);
+        world.configure(&[world.deployment("site", &repository).step("build", "build", "sleep 0.2")]);
+        let mut head = String::new();
+        for number in 0..8 {
+            head = repository.commit(&[("index.html", &number.to_string())], "next");
+            world.start();
+            // Killed at another place each time: before it compares, in the spool, in the run, behind it.
+            let end = std::time::Instant::now() + std::time::Duration::from_millis(number * 90);
+            wait::until("the next kill", || (std::time::Instant::now() >= end).then_some(()));
+            world.kill();
+        }
+        world.start();
+        wait_until_live(world, "site", &head);
+        world.settled("site", 1);
+        let succeeded = |run: &&Run| run.state == "succeeded" && run.commit == head;
+        assert_eq!(world.runs("site").iter().filter(succeeded).count(), 1);
+    });
+}
+
+#[test]
 fn a_running_deploy_of_the_head_is_waited_for() {
     World::run(|world| {
         let repository = world.repository("acme/site");
@@ -306,8 +329,6 @@ fn what_is_switched_off_is_left_alone() {
         let second = repository.commit(&[("index.html", "two")], "second");
         let before = world.status_of("on").compared.expect("it was compared").at_ms;
         world.start();
-        let delivered = world.repository("acme/other");
-        drop(delivered);
         world.push(&repository, &second);
         world.ended_run("on", &second);
         assert_eq!(world.status_of("on").compared.expect("still the old one").at_ms, before);

@@ -4,9 +4,13 @@
 //! - Hooks and the file-system monitor point nowhere, whatever the mirror's own configuration says.
 //! - The source is a URL from our configuration, never a named remote; refs are whole refspecs; behind `--end-of-options`
 //!   nothing is an option. Commits are whole ids.
+//! - Who we are comes through the environment ([`login`]), and what git complains of is data ([`complaints`]).
 //! - Only the protocols that the clone URL itself uses may be spoken, also by submodules.
 //!
 //! The threats are rows 6 to 13 of our threat model (`docs/security.md`).
+
+pub mod complaints;
+pub mod login;
 
 use super::Invocation;
 use crate::names::{BranchName, CommitId};
@@ -104,93 +108,6 @@ pub fn heads_in(output: &str) -> BTreeMap<BranchName, CommitId> {
         Some((branch, CommitId::parse(commit).ok()?))
     };
     output.lines().filter_map(head).collect()
-}
-
-/// The variable from which [`with_password`] takes the password.
-pub const PASSWORD_VARIABLE: &str = "DEPLOYER_GIT_PASSWORD";
-
-/// Answers git when a server asks who it is, with the name under which GitHub expects tokens. A constant: the token itself comes
-/// from the environment, so that it is in no argument, no file and no setting.
-const CREDENTIAL_HELPER: &str = r#"!f() { test "$1" = get && printf 'username=x-access-token\npassword=%s\n' "$DEPLOYER_GIT_PASSWORD"; }; f"#;
-
-/// Lets git log in to this URL's server, and to no other, if it is asked to. The password goes into [`PASSWORD_VARIABLE`].
-pub fn with_password(mut invocation: Invocation, url: &str) -> Invocation {
-    let Some(origin) = http_origin(url) else { return invocation };
-    let settings = [
-        ("GIT_CONFIG_COUNT", "1".to_owned()),
-        ("GIT_CONFIG_KEY_0", format!("credential.{origin}.helper")),
-        ("GIT_CONFIG_VALUE_0", CREDENTIAL_HELPER.to_owned()),
-    ];
-    invocation.environment.extend(settings.map(|(name, value)| (name.into(), value.into())));
-    invocation
-}
-
-/// Scheme, host and port of an `http` or `https` URL.
-fn http_origin(url: &str) -> Option<String> {
-    let (scheme @ ("http" | "https"), rest) = url.split_once("://")? else { return None };
-    let host = rest.split('/').next().filter(|host| !host.is_empty() && !host.contains('@'))?;
-    Some(format!("{scheme}://{host}"))
-}
-
-/// The host of a URL that git can fetch from; None where there is none.
-pub fn host_of(url: &str) -> Option<&str> {
-    let authority = match url.split_once("://") {
-        Some(("file", _)) => return None,
-        Some((_, rest)) => rest.split('/').next()?,
-        None if url.starts_with('/') => return None,
-        None => url.split_once(':')?.0,
-    };
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.strip_prefix('[') {
-        Some(address) => address.split(']').next()?,
-        None => host.split(':').next()?,
-    };
-    Some(host).filter(|host| !host.is_empty())
-}
-
-/// Whether a URL's server is this host, or its `ssh.`, by which GitHub can be reached where port 22 is closed.
-pub fn is_on(url: &str, host: &str) -> bool {
-    let found = host_of(url).map(|found| found.strip_prefix("ssh.").unwrap_or(found));
-    found.is_some_and(|found| found.eq_ignore_ascii_case(host))
-}
-
-/// Whether a URL is fetched by ssh.
-pub fn is_ssh(url: &str) -> bool {
-    protocols(url) == "ssh"
-}
-
-/// How ssh proves who we are, and knows whom it talks to.
-#[derive(Debug, Default)]
-pub struct Ssh<'a> {
-    /// The private key; None: what ssh finds.
-    pub key_file: Option<&'a Path>,
-    /// Only the keys in this file, under this name, are the server's; None: what the user's own file says.
-    pub pinned: Option<(&'a Path, &'a str)>,
-}
-
-/// Lets git use ssh in this way.
-pub fn with_ssh(mut invocation: Invocation, ssh: &Ssh<'_>) -> Invocation {
-    let mut command = format!("{SSH} -o StrictHostKeyChecking=yes");
-    if let Some(key_file) = ssh.key_file {
-        command.push_str(&format!(" -i {} -o IdentitiesOnly=yes", shell_quoted(&key_file.to_string_lossy())));
-    }
-    if let Some((file, name)) = ssh.pinned {
-        // ssh reads a list of files, in which a % has a meaning.
-        let file = format!("UserKnownHostsFile=\"{}\"", file.to_string_lossy().replace('%', "%%"));
-        let alias = format!("HostKeyAlias={name}");
-        command.push_str(&format!(
-            " -o {} -o {} -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o CheckHostIP=no",
-            shell_quoted(&file),
-            shell_quoted(&alias)
-        ));
-    }
-    invocation.environment.insert("GIT_SSH_COMMAND".into(), command.into());
-    invocation
-}
-
-/// One word for the shell by which git starts ssh.
-fn shell_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Id and message of a branch's head as the mirror has it: the id, a newline, the message.
@@ -323,65 +240,6 @@ fn protocols(url: &str) -> &'static str {
     }
 }
 
-/// Whether what git said on standard error is a failure of the network (which may pass) rather than of the request.
-pub fn is_network_failure(message: &str) -> bool {
-    const PASSING: [&str; 17] = [
-        "Could not resolve host",
-        "Could not resolve hostname",
-        "Connection refused",
-        "Connection reset",
-        "Connection timed out",
-        "Operation timed out",
-        "Network is unreachable",
-        "No route to host",
-        "Failed to connect",
-        "unexpected disconnect",
-        "early EOF",
-        "The remote end hung up unexpectedly",
-        "RPC failed",
-        "Connection closed by",
-        "HTTP 5",
-        "error: 5",
-        "Temporary failure in name resolution",
-    ];
-    PASSING.iter().any(|sign| message.contains(sign))
-}
-
-/// Whether what git said means that the other side did not accept who we are.
-pub fn is_refusal(said: &str) -> bool {
-    const SIGNS: [&str; 6] = [
-        "Authentication failed",
-        "could not read Username",
-        "could not read Password",
-        "returned error: 401",
-        "returned error: 403",
-        "Permission denied (",
-    ];
-    SIGNS.iter().any(|sign| said.contains(sign))
-}
-
-/// What to do about what git said, where that is known; `host` is the server.
-pub fn advice(said: &str, host: &str) -> Option<String> {
-    let any = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
-    if any(&["HOST IDENTIFICATION HAS CHANGED", "Host key verification failed", "No matching host key"]) {
-        return Some(format!(
-            "the ssh server that answers for {host} does not have the key that is known of it, or none is known. GitHub's keys come \
-             from its API; for another server, compare what `ssh-keyscan {host}` prints with what its administrator says, and \
-             add it to ~/.ssh/known_hosts of the deployer's user"
-        ));
-    }
-    if any(&["Permission denied (", "Load key", "UNPROTECTED PRIVATE KEY"]) {
-        return Some(
-            "set `ssh_key_file`, and add the key's public half to the repository as a deploy key".into(),
-        );
-    }
-    if is_refusal(said) {
-        return Some("a credential that may read it is needed: `[github] token_file` or `app_id`, or the deployment's `github_token_file`".into());
-    }
-    let gone = any(&["Repository not found", "' not found", "does not appear to be a git repository"]);
-    gone.then(|| "is the name right, and may our credential read it?".into())
-}
-
 /// Succeeds where the first commit is the second one or one before it.
 pub fn is_ancestor(mirror: &Path, old: &CommitId, new: &CommitId) -> Invocation {
     let mut argv = in_mirror(mirror);
@@ -396,27 +254,6 @@ pub fn repack(mirror: &Path) -> Invocation {
     let mut argv = in_mirror(mirror);
     argv.extend(words(["repack", "-a", "-d", "--quiet"]));
     Invocation { argv, environment: environment("") }
-}
-
-/// Whether what git said means that the mirror itself is broken.
-pub fn is_damage(message: &str) -> bool {
-    const SIGNS: [&str; 9] = [
-        "bad object",
-        "not a git repository",
-        "corrupt",
-        "unable to read",
-        "loose object",
-        "invalid sha1 pointer",
-        "unresolved deltas",
-        "reference broken",
-        "packfile",
-    ];
-    SIGNS.iter().any(|sign| message.contains(sign)) && !message.contains("fsck error")
-}
-
-/// Whether git said that the branch is not there.
-pub fn is_missing_branch(message: &str) -> bool {
-    message.contains("couldn't find remote ref")
 }
 
 /// The entries of a `-z` listing. What follows the last NUL is the line end that the reading of lines added.
@@ -490,76 +327,6 @@ mod tests {
         let found = heads_in(&output);
         assert_eq!(found.len(), 1);
         assert_eq!(found[&branches[0]].as_str(), one);
-    }
-
-    #[test]
-    fn a_password_is_for_one_server_and_in_no_argument() {
-        let fetch = |url| with_password(heads(url, []), url);
-        let shown = fetch("https://github.com/a/b.git");
-        assert_eq!(
-            shown.environment[&OsString::from("GIT_CONFIG_KEY_0")],
-            "credential.https://github.com.helper"
-        );
-        let http = fetch("http://127.0.0.1:8080/a.git");
-        assert_eq!(
-            http.environment[&OsString::from("GIT_CONFIG_KEY_0")],
-            "credential.http://127.0.0.1:8080.helper"
-        );
-        for other in ["ssh://git@github.com/a", "git@github.com:a/b", "/srv/a.git", "file:///srv/a.git"] {
-            assert!(!fetch(other).environment.contains_key(&OsString::from("GIT_CONFIG_COUNT")), "{other}");
-        }
-    }
-
-    #[test]
-    fn ssh_is_told_whom_to_trust_in_words_that_no_shell_takes_apart() {
-        let command = |ssh: &Ssh<'_>| {
-            let invocation = with_ssh(heads("git@github.com:a/b.git", []), ssh);
-            invocation.environment[&OsString::from("GIT_SSH_COMMAND")].to_string_lossy().into_owned()
-        };
-        let plain = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o StrictHostKeyChecking=yes";
-        assert_eq!(command(&Ssh::default()), plain);
-        let pinned = Some((Path::new("/state of it/50%"), "github.com"));
-        assert_eq!(
-            command(&Ssh { key_file: Some(Path::new("/it's/key")), pinned }),
-            format!(
-                "{plain} -i '/it'\\''s/key' -o IdentitiesOnly=yes -o 'UserKnownHostsFile=\"/state of it/50%%\"' \
-                 -o 'HostKeyAlias=github.com' -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o CheckHostIP=no"
-            )
-        );
-    }
-
-    #[test]
-    fn hosts_of_urls() {
-        for (url, expected) in [
-            ("https://github.com/a/b.git", Some("github.com")),
-            ("ssh://git@127.0.0.1:2222/a", Some("127.0.0.1")),
-            ("http://[::1]:80/a", Some("::1")),
-            ("git@github.com:a/b.git", Some("github.com")),
-            ("file:///srv/a", None),
-            ("/srv/a:b", None),
-        ] {
-            assert_eq!(host_of(url), expected, "{url}");
-        }
-        assert!(is_on("ssh://git@ssh.github.com:443/a/b.git", "github.com"));
-        assert!(!is_on("https://github.com.example.org/a/b.git", "github.com"));
-    }
-
-    #[test]
-    fn what_git_says_leads_to_advice() {
-        for (said, expected) in [
-            ("Host key verification failed.\nfatal: Could not read", Some("ssh-keyscan")),
-            ("git@x: Permission denied (publickey).", Some("ssh_key_file")),
-            ("fatal: could not read Username for 'https://github.com'", Some("github_token_file")),
-            ("fatal: repository 'https://x/' not found", Some("is the name right")),
-            ("fatal: early EOF", None),
-        ] {
-            let advice = advice(said, "x");
-            assert!(!advice.as_deref().is_some_and(is_damage), "{advice:?}");
-            match expected {
-                Some(part) => assert!(advice.is_some_and(|advice| advice.contains(part)), "{said}"),
-                None => assert_eq!(advice, None, "{said}"),
-            }
-        }
     }
 
     #[test]
