@@ -17,6 +17,7 @@ use crate::github::meta;
 use crate::intake::dispatch::Dispatch;
 use crate::intake::http;
 use crate::intake::networks::Networks;
+use crate::intake::reconcile::clock_watch::ClockWatch;
 use crate::intake::reconcile::{self, Reconcile};
 use crate::intake::webhook::Webhook;
 use crate::names::Slug;
@@ -259,7 +260,7 @@ fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, tasks: &Tasks) {
     if !host.config.reconcile.enabled {
         return;
     }
-    let (clock, jumps) = reconcile::ClockWatch::new();
+    let (clock, jumps) = ClockWatch::new();
     tasks.start("the watch over the clock", clock.serve(tasks.stop.clone()));
     let slots = Arc::new(Semaphore::new(reconcile::PARALLEL_MAX));
     for deployments in reconcile::by_source(host.config.deployments.values()) {

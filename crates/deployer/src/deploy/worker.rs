@@ -120,7 +120,10 @@ impl Worker {
     /// One run for the newest order; the others are superseded by it.
     async fn one(&self, order: &Order, superseded: &[Order]) -> Result<RunState> {
         for older in superseded {
-            outcome::superseded(&self.host, &self.deployment, older, order).await?;
+            // What another run has done for it is more than that it gives way.
+            if !self.is_settled_already(older).await? {
+                outcome::superseded(&self.host, &self.deployment, older, order).await?;
+            }
         }
         if self.is_settled_already(order).await? || self.is_live_already(order).await? {
             return Ok(RunState::Skipped);

@@ -12,6 +12,8 @@
 //! A push that arrives meanwhile does no harm: the worker sees that both mean the same run (`Worker::is_settled_already`).
 //! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the record.
 
+pub mod clock_watch;
+
 use crate::clock;
 use crate::config::Deployment;
 use crate::deploy::Host;
@@ -26,7 +28,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Repositories asked at once: each is a git and its connection, and a small server has other things to do.
@@ -40,13 +41,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Part of a pause by which it is longer or shorter, so that many repositories, and many instances, are not in step.
 const JITTER: f64 = 0.1;
-
-/// How often the clock is looked at.
-const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// By how much wall clock and monotonic clock may drift apart in that time. The monotonic one stands still while the machine
-/// sleeps; NTP moves the other by far less than this.
-const CLOCK_JUMP_MIN: Duration = Duration::from_secs(2);
 
 /// One repository as it is asked: by one URL with one credential.
 pub struct Reconcile {
@@ -272,42 +266,6 @@ fn random_fraction() -> f64 {
     f64::from(u16::from_be_bytes([bytes[14], bytes[15]])) / f64::from(u16::MAX)
 }
 
-/// Notices that the wall clock has jumped, which it also does when the machine wakes up.
-pub struct ClockWatch(watch::Sender<u64>);
-
-impl ClockWatch {
-    /// The watch, and what it counts.
-    pub fn new() -> (Self, watch::Receiver<u64>) {
-        let (sender, receiver) = watch::channel(0);
-        (Self(sender), receiver)
-    }
-
-    /// Looks until told to stop.
-    pub async fn serve(self, stop: CancellationToken) {
-        let (mut wall_ms, mut monotonic) = (clock::now_ms(), Instant::now());
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(CLOCK_INTERVAL) => {}
-            }
-            let (wall_now_ms, monotonic_now) = (clock::now_ms(), Instant::now());
-            if has_jumped(wall_now_ms - wall_ms, monotonic_now - monotonic) {
-                tracing::info!(
-                    seconds = (wall_now_ms - wall_ms) / 1000,
-                    "the clock has jumped, or the machine has slept: comparing at once"
-                );
-                self.0.send_modify(|jumps| *jumps += 1);
-            }
-            (wall_ms, monotonic) = (wall_now_ms, monotonic_now);
-        }
-    }
-}
-
-fn has_jumped(wall_elapsed_ms: i64, monotonic_elapsed: Duration) -> bool {
-    let monotonic_ms = i64::try_from(monotonic_elapsed.as_millis()).unwrap_or(i64::MAX);
-    wall_elapsed_ms.abs_diff(monotonic_ms) >= u64::try_from(CLOCK_JUMP_MIN.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,20 +347,5 @@ mod tests {
             fractions.iter().any(|fraction| *fraction < 0.5)
                 && fractions.iter().any(|fraction| *fraction > 0.5)
         );
-    }
-
-    #[test]
-    fn a_sleep_and_a_change_of_the_clock_are_jumps_and_a_slow_machine_is_not() {
-        let seconds = Duration::from_secs;
-        for (wall_ms, monotonic, expected) in [
-            (5_000, seconds(5), false),
-            (60_000, seconds(60), false),
-            (5_900, seconds(5), false),
-            (3_605_000, seconds(5), true),
-            (-3_600_000, seconds(5), true),
-            (i64::MIN, seconds(5), true),
-        ] {
-            assert_eq!(has_jumped(wall_ms, monotonic), expected, "{wall_ms}");
-        }
     }
 }
