@@ -6,7 +6,7 @@
 //! through the deployment's own spool, as a push does.
 //!
 //! New is: neither live, nor waiting or running, nor the last that was tried of that branch. So a head that failed is not tried
-//! again, whatever an operator has rolled back to stays, and a branch that was moved back by force is followed. A run that
+//! again, whatever an operator has rolled back to stays (also where the head gave way to that while it waited), and a branch that was moved back by force is followed. A run that
 //! failed before there was a plan (nothing could be fetched) says nothing of the commit, and is repeated at growing distances.
 //!
 //! A push that arrives meanwhile does no harm: the worker sees that both mean the same run (`Worker::is_settled_already`).
@@ -162,7 +162,9 @@ impl Reconcile {
             Some(run) if is_without_plan(run) => store.failures_before_plan(slug, head.as_str()).await?,
             _ => 0,
         };
-        Ok(Known { live, waiting: !waiting.is_empty(), running, tried, failures_before_plan })
+        let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
+        let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
+        Ok(Known { live, waiting: !waiting.is_empty(), running, tried, failures_before_plan, overruled })
     }
 
     async fn enqueue(
@@ -207,6 +209,8 @@ struct Known {
     running: Vec<Run>,
     tried: Option<Run>,
     failures_before_plan: u32,
+    /// Whether an operator's wish took the head's place.
+    overruled: bool,
 }
 
 /// How a head stands.
@@ -229,6 +233,9 @@ fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> 
     }
     if known.waiting || under_way {
         return Standing::Fine(format!("{short} is not live; work on it waits or is under way"));
+    }
+    if known.overruled {
+        return Standing::Fine(format!("{short} was superseded by what an operator asked for"));
     }
     match &known.tried {
         Some(run) if is_head(&run.commit_id) => {
@@ -330,9 +337,11 @@ mod tests {
         ] {
             let label = format!("{live:?} {waiting} {running:?} {tried:?} {failures_before_plan}");
             let live = live.map(|digit: &str| digit.repeat(40));
-            let known = Known { live, waiting, running, tried, failures_before_plan };
+            let known = Known { live, waiting, running, tried, failures_before_plan, overruled: false };
             let head = CommitId::parse(&"b".repeat(40)).unwrap();
             assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
+            let overruled = Known { overruled: true, ..known };
+            assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
         }
     }
 

@@ -117,6 +117,36 @@ fn a_head_that_failed_or_was_rolled_back_is_not_tried_again_and_a_new_one_is() {
 }
 
 #[test]
+fn a_head_that_gave_way_to_an_operator_while_it_waited_is_left_alone() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let gate = Gate::new(&world.root().join("gate"));
+        compare_each_second(world);
+        let line = format!("if [ -e wait ]; then {}; fi", gate.shell());
+        world.configure(&[world.deployment("site", &repository).step("build", "build", &line)]);
+        let first = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        wait_until_live(world, "site", &first);
+        let second = repository.commit(&[("wait", "")], "second");
+        gate.wait_for(&second);
+        let third = repository.commit(&[("index.html", "three")], "third");
+        wait::until("the third commit to wait", || (world.status_of("site").queued == 1).then_some(()));
+        assert!(world.cli(&["rollback", "site", "--to", &first, "--no-wait"]).status.success());
+        gate.open();
+
+        wait_until_live(world, "site", &first);
+        compared(world, "site", |found| found.finding.contains("superseded by what an operator asked for"));
+        compared(world, "site", |_| true);
+        assert_eq!(world.status_of("site").live.expect("live").commit, first);
+        assert!(runs_of(world, "site", &third).is_empty());
+
+        // The next head is new again.
+        let fourth = repository.commit(&[("index.html", "four")], "fourth");
+        wait_until_live(world, "site", &fourth);
+    });
+}
+
+#[test]
 fn a_branch_that_is_moved_back_by_force_is_followed() {
     World::run(|world| {
         let repository = world.repository("acme/site");

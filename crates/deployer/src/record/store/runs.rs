@@ -430,6 +430,32 @@ impl Store {
         })
     }
 
+    /// Whether an order for this commit gave way, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
+    /// against.
+    pub async fn was_overruled(
+        &self,
+        deployment: &str,
+        commit_id: &str,
+        since_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let overruled: i64 = reading!(self, |pool| {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM verdicts JOIN deliveries ON deliveries.id = verdicts.delivery_id
+                 WHERE verdicts.deployment = $1 AND deliveries.commit_id = $2
+                     AND verdicts.code = 'superseded' AND verdicts.decided_at_ms >= $3
+                     AND EXISTS (SELECT 1 FROM runs WHERE runs.deployment = $1
+                         AND runs.trigger_kind IN ('operator', 'rollback')
+                         AND runs.created_at_ms >= verdicts.decided_at_ms)",
+            )
+            .bind(deployment)
+            .bind(commit_id)
+            .bind(since_ms)
+            .fetch_one(pool)
+            .await?
+        })?;
+        Ok(overruled > 0)
+    }
+
     /// How many runs of this commit failed before they had a plan: it could not be fetched, or there was no room for it, so that
     /// they say nothing of the commit.
     pub async fn failures_before_plan(&self, deployment: &str, commit_id: &str) -> Result<u32, StoreError> {
