@@ -2,11 +2,12 @@
 //!
 //! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
 //! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
-//! directories and [`mirror`] the commits, [`health`] asks whether it is alive, [`tools`] knows how programs are called, and
+//! directories and [`mirror`] the commits, [`health`] asks whether it is alive, [`gap`] how long it was not, [`tools`] knows how programs are called, and
 //! [`execute`] calls them.
 
 pub mod execute;
 pub mod health;
+pub mod gap;
 pub mod lock;
 pub mod mirror;
 pub mod order;

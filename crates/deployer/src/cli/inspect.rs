@@ -132,11 +132,17 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
                 readable_utc(run.created_at_ms),
                 run.started_at_ms
                     .map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
-                run.cause.clone().unwrap_or_default().chars().take(80).collect(),
+                run.cause
+                    .as_ref()
+                    .or(run.summary.as_ref())
+                    .map_or("", String::as_str)
+                    .chars()
+                    .take(80)
+                    .collect(),
             ]
         })
         .collect();
-    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE"], &rows, Some(3));
+    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE OR NOTE"], &rows, Some(3));
     Ok(())
 }
 

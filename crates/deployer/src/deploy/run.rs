@@ -4,12 +4,13 @@
 //! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
+use super::gap::{Gap, Watch};
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Command, Plan, Step};
 use super::workbench::{Heard, Workbench};
 use super::{Host, health, release};
 use crate::clock;
-use crate::config::{Deployment, Phase};
+use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{
@@ -167,12 +168,24 @@ impl Run {
         result
     }
 
-    /// Carries a plan out. On failure everything that was started has been taken back when this returns.
-    pub async fn carry_out(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+    /// Carries a plan out. On failure everything that was started has been taken back when this returns. Gives also for how
+    /// long what is `watched` did not answer during the switch, or on the way back.
+    pub async fn carry_out(
+        &mut self,
+        plan: &Plan,
+        watched: &[HealthCheck],
+    ) -> (Result<Vec<String>, Failure>, Option<Gap>) {
+        let mut watch = Watch::new(watched);
+        let result = self.steps(plan, &mut watch).await;
+        (result, watch.end().await)
+    }
+
+    async fn steps(&mut self, plan: &Plan, watch: &mut Watch<'_>) -> Result<Vec<String>, Failure> {
         let mut started: Vec<&Step> = Vec::new();
         let mut warnings = Vec::new();
         for step in &plan.steps {
             started.push(step);
+            watch.enter(step.phase).await;
             crate::crash_point!("before-step");
             match self.step(step, plan).await {
                 Ok(()) => {}

@@ -293,10 +293,18 @@ impl Worker {
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
-        let warnings = run.carry_out(&plan).await?;
-        let mut outcome = Outcome::new(RunState::Succeeded, "");
-        outcome.live = Some(facts.target.release.clone());
-        outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+        // Where nothing was live, nothing can have been missing.
+        let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
+        let (result, gap) = run.carry_out(&plan, watched).await;
+        let mut outcome = match result {
+            Ok(warnings) => {
+                let live = Some(facts.target.release.clone());
+                let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+                Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
+            }
+            Err(failure) => self.failed(run, order.trigger, failure).await,
+        };
+        outcome.add(gap);
         Ok(outcome)
     }
 

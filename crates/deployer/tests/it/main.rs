@@ -13,6 +13,7 @@ mod support;
 mod daemon;
 mod examples;
 mod failures;
+mod gap;
 mod intake;
 mod pages;
 mod postgres;
