@@ -1,5 +1,6 @@
 //! Every subcommand and every flag, on one screen; what each does is in a file of its own.
 
+pub mod adopt;
 pub mod config;
 pub mod demo;
 pub mod deploy;
@@ -74,6 +75,8 @@ pub enum Command {
     Deploy(DeployArguments),
     /// Go back to the release before the live one, or to a named one, and wait for the end
     Rollback(RollbackArguments),
+    /// Turn a work tree that is deployed in place into releases, while it serves
+    Adopt(AdoptArguments),
     /// Stop a run, and wait until nothing of it is left
     Cancel(CancelArguments),
     /// What is live, what is running, what waits
@@ -156,6 +159,25 @@ pub struct RollbackArguments {
     /// Do not wait for the end (needs a running daemon)
     #[arg(long)]
     pub no_wait: bool,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub struct AdoptArguments {
+    /// The deployment
+    pub slug: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before it is done
+    #[arg(long)]
+    pub yes: bool,
+    /// Also where files that git tracks were changed by hand, or (with --finish) programs still run in the old tree
+    #[arg(long)]
+    pub force: bool,
+    /// Afterwards: move what is left of the old tree aside
+    #[arg(long)]
+    pub finish: bool,
 }
 
 /// `cancel`
@@ -363,6 +385,7 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
         Command::Work => serve(directory, &environment, Role::Work).await,
         Command::Deploy(arguments) => deploy::deploy(&session().await?, &arguments).await,
         Command::Rollback(arguments) => deploy::rollback(&session().await?, &arguments).await,
+        Command::Adopt(arguments) => adopt::run(&session().await?, &arguments).await,
         Command::Cancel(arguments) => deploy::cancel(&session().await?, &arguments).await,
         Command::Status(arguments) => inspect::status(&session().await?, arguments.json).await,
         Command::Runs(arguments) => inspect::runs(&session().await?, &arguments).await,

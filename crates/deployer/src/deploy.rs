@@ -5,9 +5,10 @@
 //! directories and [`mirror`] the commits, [`health`] asks whether it is alive, [`gap`] how long it was not, [`tools`] knows how programs are called, and
 //! [`execute`] calls them.
 
+pub mod adopt;
 pub mod execute;
-pub mod health;
 pub mod gap;
+pub mod health;
 pub mod lock;
 pub mod mirror;
 pub mod order;

@@ -100,6 +100,17 @@ pub struct Request {
     /// Deploy although the commit is live already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Make releases of the work tree in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+/// How a work tree in place is to become releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopt {
+    /// Also where files that git tracks were changed by hand: they stay in the old tree.
+    pub modified_too: bool,
 }
 
 /// The JSON white space that may surround a payload without being part of it.

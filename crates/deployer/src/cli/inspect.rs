@@ -1,10 +1,12 @@
 //! `status`, `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, style_of, table};
+use super::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of, table};
 use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
 use crate::clock::{duration, now_ms, readable_utc};
+use crate::config::Layout;
 use crate::daemon;
+use crate::deploy::situation;
 use crate::names::DeliveryId;
 use crate::record::run_log::RunLogReader;
 use crate::record::run_log::rendering::plain;
@@ -47,12 +49,16 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
         let slug = &deployment.slug;
         let live = session.store().live_release(slug.as_str()).await?;
         let last = session.store().last_run(slug.as_str()).await?;
+        let layout = situation::layout(&session.host, deployment).await?;
+        if layout == Layout::InPlace && !as_json {
+            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+        }
         let spool = daemon::open_spool(config, slug.as_str())?;
         let queued = spool.ready().map_or(0, |ready| ready.len());
         deployments.push(json!({
             "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
             "live": live.map(|live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms })),
-            "last_run": last.as_ref().map(run_json), "queued": queued,
+            "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
         }));
     }
     let main = daemon::open_spool(config, "main")?;

@@ -8,7 +8,7 @@ use super::gap::{Gap, Watch};
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Command, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, health, release};
+use super::{Host, adopt, health, release};
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
@@ -418,6 +418,8 @@ impl Run {
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
             Action::Prune => self.prune(number).await,
+            Action::Share { paths } => paths.iter().try_for_each(|path| adopt::share(deployment, path)),
+            Action::Unshare { paths } => paths.iter().try_for_each(|path| adopt::unshare(deployment, path)),
             Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
                 Err(anyhow!("not a built-in action"))
             }

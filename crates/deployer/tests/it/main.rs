@@ -10,6 +10,7 @@
 
 mod support;
 
+mod adopt;
 mod daemon;
 mod examples;
 mod failures;
