@@ -6,6 +6,7 @@ pub mod demo;
 pub mod deploy;
 pub mod follow;
 pub mod generate;
+pub mod init;
 pub mod inspect;
 pub mod output;
 pub mod queue;
@@ -36,6 +37,7 @@ pub mod exit {
 const AFTER_HELP: &str = "\
 Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
+  durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer serve                      receive pushes and deploy them
   durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
@@ -65,6 +67,8 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole way of a push in a temporary directory: three pushes, two releases, one failure
     Demo(DemoArguments),
+    /// Look at a repository, and write a commented deployment for it
+    Init(InitArguments),
     /// Receive pushes and deploy them, in one process
     Serve,
     /// Receive pushes only; `work` deploys them
@@ -130,6 +134,25 @@ pub struct DemoArguments {
     /// Go on serving at the end, and keep the directory
     #[arg(long)]
     pub keep: bool,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// `owner/name` on GitHub, a URL, or the directory of a repository on this machine
+    pub repository: String,
+    /// Whose head is to be deployed [default: what is checked out there, else main or master]
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
+    /// What the deployment is to be called [default: as the repository]
+    #[arg(long, value_name = "SLUG")]
+    pub slug: Option<String>,
+    /// Where it is to be deployed to [default: /var/www/SLUG]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Add it to this file, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
 }
 
 /// `deploy`
@@ -380,6 +403,7 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
     let session = || session::Session::open(directory, &environment);
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
+        Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
         Command::Serve => serve(directory, &environment, Role::Serve).await,
         Command::Listen => serve(directory, &environment, Role::Listen).await,
         Command::Work => serve(directory, &environment, Role::Work).await,

@@ -15,6 +15,7 @@ mod daemon;
 mod examples;
 mod failures;
 mod gap;
+mod init;
 mod intake;
 mod pages;
 mod postgres;
