@@ -2,20 +2,26 @@
 //! do it; `--finish` moves the old tree aside once nothing needs it. How it is done, and why so: `deploy::adopt`.
 
 use super::AdoptArguments;
-use super::deploy::ask;
+use super::deploy::{ask, show_steps};
 use super::output::{BOLD, DIM, Failed, YELLOW};
 use super::session::Session;
 use crate::config::{Deployment, Layout};
 use crate::deploy::adopt::{self, Survey};
 use crate::deploy::lock::{self, Lock};
+use crate::deploy::preview::{self, Preview};
 use crate::deploy::recipes::Target;
+use crate::deploy::recovery::recover;
 use crate::deploy::{release, situation};
 use crate::entry::{Adopt, Request};
 use crate::record::run_log::rendering::plain;
 use anyhow::{Context, Result, anyhow};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long a run may take to end that is said to be going on.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Names of what builds make: left in the old tree without a word to the operator about each.
 const BUILD_PRODUCTS: [&str; 16] = [
@@ -40,7 +46,7 @@ const BUILD_PRODUCTS: [&str; 16] = [
 /// `adopt`
 pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
-    let lock = lock_of(session, deployment)?;
+    let lock = lock_of(session, deployment).await?;
     let layout = situation::layout(&session.host, deployment).await?;
     match (arguments.finish, layout) {
         (true, Layout::Releases) => finish(session, deployment, arguments).await,
@@ -57,12 +63,17 @@ pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Fa
     }
 }
 
-fn lock_of(session: &Session, deployment: &Deployment) -> Result<Lock, Failed> {
-    let lock = lock::try_acquire(&session.host.locks(), deployment.slug.as_str())?;
-    lock.ok_or_else(|| {
-        Failed::unavailable(anyhow!("a run of {} is going on", deployment.slug))
-            .hint(format!("wait for it: `durhack-deployer logs {} -f`", deployment.slug))
-    })
+/// The deployment, to ourselves, with what a crash may have left of it put in order.
+async fn lock_of(session: &Session, deployment: &Deployment) -> Result<Lock, Failed> {
+    let (locks, slug) = (session.host.locks(), deployment.slug.as_str());
+    // A worker that finds nothing to do has it for a moment.
+    let lock = tokio::time::timeout(LOCK_PATIENCE, lock::acquire(&locks, slug)).await;
+    let lock = lock.map_err(|_| {
+        Failed::unavailable(anyhow!("a run of {slug} is going on"))
+            .hint(format!("wait for it: `durhack-deployer logs {slug} -f`"))
+    })??;
+    recover(&session.host, deployment).await?;
+    Ok(lock)
 }
 
 async fn begin(
@@ -80,14 +91,17 @@ async fn begin(
     let live = live.ok_or_else(|| {
         Failed::because(anyhow!("{} is not a git work tree with a commit", deployment.path.display()))
     })?;
-    session
+    let head = session
         .host
         .mirror(deployment)
         .fetch(&deployment.branch, Some(&live.commit), deployment.step_timeout, &CancellationToken::new())
         .await
         .with_context(|| format!("cannot fetch {}, on which the work tree stands", live.commit.short()))?;
     let survey = adopt::survey(&session.host, deployment, &live).await?;
-    show(deployment, &live, &survey);
+    let releases = (Layout::Releases, Some(live.clone()));
+    let mut preview = preview::of(&session.host, deployment, head, releases).await?;
+    preview.steps.insert(1, survey.step(deployment).into());
+    show(deployment, &live, &survey, &preview);
     survey.check(arguments.force).map_err(|error| {
         let hint = match survey.obstacles.is_empty() {
             true => {
@@ -104,19 +118,24 @@ async fn begin(
     agreed(arguments, "Adopt it?")?;
     // The run takes it.
     drop(lock);
-    let adopt = Some(Adopt { modified_too: arguments.force });
+    let adopt = Some(Adopt { modified_too: arguments.force, kept: survey.kept });
     let request = Request { commit: Some(live.commit), force: true, adopt, ..Request::default() };
     ask(session, deployment, "deploy", &request, false).await?;
     say_what_remains(deployment)
 }
 
-fn show(deployment: &Deployment, live: &Target, survey: &Survey) {
+fn show(deployment: &Deployment, live: &Target, survey: &Survey, preview: &Preview) {
     let path = deployment.path.display();
     println!("{}: {} is live, in place at {path}", deployment.slug, live.commit.short());
     println!(
-        "\nA run makes {path}/releases/<name> of that commit, with all steps and checks, and {path}/current."
+        "
+One run does this:"
     );
-    println!("What lies in {path} now stays there, and goes on working.");
+    show_steps(preview);
+    println!(
+        "
+What lies in {path} now stays there, and goes on working."
+    );
     list("Moved to shared/, a link in its place", &survey.kept);
     if !survey.not_configured.is_empty() {
         anstream::println!("\n{YELLOW}No release sees these before the configuration names them:{YELLOW:#}");
@@ -217,9 +236,11 @@ async fn finish(
     let processes = adopt::processes_in_old_tree(deployment);
     if !processes.is_empty() && !arguments.force {
         let hint = "have them run in current; --force moves it all the same (what they have open stays open)";
-        return Err(
-            Failed::because(anyhow!("in the old tree there still run {}", processes.join("; "))).hint(hint)
-        );
+        return Err(Failed::because(anyhow!(
+            "in the old tree there still run {}",
+            plain(&processes.join("; "))
+        ))
+        .hint(hint));
     }
     if arguments.dry_run {
         println!("\nnothing was done (--dry-run)");

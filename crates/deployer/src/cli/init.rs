@@ -167,7 +167,8 @@ async fn look(
             Err(FetchError::NoBranch(_)) => {}
             Err(error) => {
                 let failed = Failed::because(anyhow!(error).context(format!("cannot fetch {}", source.url)));
-                return Err(failed.hint("is it private? Then give a URL for which this user has a key: git@github.com:OWNER/NAME.git"));
+                let hint = "is it private? Then give a URL for which this user has a key: git@github.com:OWNER/NAME.git";
+                return Err(if source.url.starts_with('/') { failed } else { failed.hint(hint) });
             }
         }
     }

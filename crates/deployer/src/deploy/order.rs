@@ -93,6 +93,10 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
 pub fn choose(mut orders: Vec<Order>) -> Option<(Order, Vec<Order>)> {
     let asked_for = |order: &Order| order.header.source == Source::Operator;
     let chosen = orders.iter().position(asked_for).or(orders.len().checked_sub(1))?;
+    if orders[chosen].request.adopt.is_some() {
+        // It deploys what is live: no push is superseded by that. Those that came before it follow it.
+        return Some((orders.swap_remove(chosen), Vec::new()));
+    }
     // The rest go back by being dropped.
     orders.truncate(chosen + 1);
     let chosen = orders.pop()?;

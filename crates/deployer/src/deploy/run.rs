@@ -18,6 +18,7 @@ use crate::record::store::{
 };
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,6 +37,9 @@ const FETCH_ATTEMPTS_MAX: u32 = 4;
 
 /// Before the second attempt of anything; doubled for each further one.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long what a step has printed may wait before a follower can see it: what a person takes for at once.
+const OUTPUT_DELAY: Duration = Duration::from_millis(200);
 
 /// A run in progress.
 pub struct Run {
@@ -394,15 +398,21 @@ impl Run {
             cancel,
             hear: &hear,
         };
-        let done = match action {
-            Action::Command(command) => workbench.run(command).await,
-            Action::Health(check) => health::check(check, &workbench).await,
-            // These end what they started when their time is over.
-            Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
-            built_in => {
-                let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
-                done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
+        let work = async {
+            match action {
+                Action::Command(command) => workbench.run(command).await,
+                Action::Health(check) => health::check(check, &workbench).await,
+                // These end what they started when their time is over.
+                Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
+                built_in => {
+                    let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
+                    done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
+                }
             }
+        };
+        let done = tokio::select! {
+            done = work => done,
+            never = self.show_what_is_printed() => match never {},
         };
         done.map_err(|error| match cancel.is_cancelled() {
             true => Failure::cancelled(),
@@ -423,6 +433,14 @@ impl Run {
             Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
                 Err(anyhow!("not a built-in action"))
             }
+        }
+    }
+
+    /// Lets followers see what a step has printed while it goes on.
+    async fn show_what_is_printed(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(OUTPUT_DELAY).await;
+            self.log.lock().expect("no holder panics").flush();
         }
     }
 

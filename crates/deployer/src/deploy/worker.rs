@@ -266,7 +266,7 @@ impl Worker {
         run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
         let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
         let live = situation::live(&self.host, &self.deployment, layout).await?;
-        let adopt = order.request.adopt;
+        let adopt = order.request.adopt.as_ref();
         let layout = match (adopt, layout) {
             (Some(_), Layout::Releases) => {
                 return Ok(Outcome::new(RunState::Skipped, "it is deployed as releases already"));
@@ -326,12 +326,16 @@ impl Worker {
 
     /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what
     /// this run makes beside it does not pass for an earlier release.
-    async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: Adopt) -> Result<Step, Failure> {
+    async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: &Adopt) -> Result<Step, Failure> {
         let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
             return Err(Failure::new("something else has become live meanwhile: ask again"));
         };
         let survey = adopt::survey(&self.host, &self.deployment, live).await?;
         survey.check(adopt.modified_too).map_err(|error| Failure::new(format!("{error:#}")))?;
+        if survey.kept != adopt.kept {
+            let hint = "if the configuration was changed, restart the daemon; then ask again";
+            return Err(Failure::new(format!("what is to be kept is not what was agreed upon: {hint}")));
+        }
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         if store.live_release(slug).await?.is_none() {
             let name = format!("{}-in-place", facts.target.release);

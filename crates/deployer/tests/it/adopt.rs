@@ -283,6 +283,9 @@ fn what_would_be_lost_is_refused_and_a_run_is_not_disturbed() {
         let refused = world.cli(&["adopt", "site", "--yes", "--force"]);
         assert!(String::from_utf8_lossy(&refused.stderr).contains("differ"), "{}", describe(&refused));
         fs_err::remove_file(path.join("shared/.env")).expect("it is ours");
+        fs_err::write(path.join("unlisted.txt"), "nobody names it").expect("it is ours");
+        let plan = said(&world.cli(&["adopt", "site", "--force", "--dry-run"]));
+        assert!(plan.contains("shared_files = [\".env\",\"notes.txt\",\"unlisted.txt\"]"), "{plan}");
 
         world.start();
         world.accept(&repository.push_of(&first));
@@ -297,6 +300,48 @@ fn what_would_be_lost_is_refused_and_a_run_is_not_disturbed() {
         said(&world.cli(&["adopt", "site", "--yes", "--force"]));
         assert_eq!(world.live("site", "server/main.js").as_deref(), Some("1"));
         assert_eq!(fs_err::read_to_string(path.join("server/main.js")).expect("it stays"), "changed by hand");
+    });
+}
+
+#[test]
+fn a_push_that_waits_is_deployed_after_the_adoption() {
+    World::run(|world| {
+        let (repository, deployment, first) = installation(world);
+        let gate = Gate::new(&world.root().join("gate"));
+        world.configure(&[deployment.step("build", "wait", &gate.shell())]);
+        let second = repository.commit(&[("index.html", "two")], "second");
+        world.start();
+        world.push(&repository, &second);
+        gate.wait_for(&second);
+        world.kill();
+        gate.open();
+        said(&world.cli(&["adopt", "site", "--yes"]));
+        let runs: Vec<(String, String)> =
+            world.runs("site").into_iter().map(|run| (run.commit, run.state)).collect();
+        let [undone, succeeded] = ["undone", "succeeded"].map(str::to_owned);
+        let expected = [(second.clone(), undone), (first, succeeded.clone()), (second, succeeded)];
+        assert_eq!(runs, expected);
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("two"));
+    });
+}
+
+#[test]
+fn a_daemon_with_another_configuration_does_not_adopt_what_was_not_agreed_upon() {
+    World::run(|world| {
+        let (_repository, deployment, _) = installation(world);
+        world.configure(std::slice::from_ref(&deployment));
+        world.start();
+        // The operator adds a file, and forgets the daemon.
+        let more = "[\".env\", \"notes.txt\", \"dist/app.js\"]";
+        world.configure(&[deployment.with("shared_files", more)]);
+        let refused = world.cli(&["adopt", "site", "--yes"]);
+        assert!(!refused.status.success(), "{}", describe(&refused));
+        assert!(
+            String::from_utf8_lossy(&refused.stdout).contains("restart the daemon"),
+            "{}",
+            describe(&refused)
+        );
+        assert!(!world.path_of("site").join("current").exists());
     });
 }
 
