@@ -151,7 +151,7 @@ What lies in {path} now stays there, and goes on working."
         &others,
     );
     if products > 0 {
-        anstream::println!("{DIM}  and {products} directories that a build makes{DIM:#}");
+        anstream::println!("{DIM}  and {products} that builds make{DIM:#}");
     }
     list("Changed by hand, and left: a release has what git has", &survey.modified);
 }

@@ -67,7 +67,7 @@ pub async fn run(
     let page = Page {
         slug: &slug,
         repository: &repository,
-        is_named: source.repository.is_some(),
+        is_named: source.repository.is_some() && !is_local(&source.clone_url),
         clone_url: (source.clone_url != default_url).then_some(source.clone_url.as_str()),
         branch: &branch,
         path: &path,
@@ -84,6 +84,11 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Whether a URL is a directory of this machine, whose name says nothing of what GitHub calls it.
+fn is_local(url: &str) -> bool {
+    url.starts_with('/') || url.starts_with("file:")
 }
 
 /// A directory, `owner/name`, or a URL.
@@ -104,17 +109,29 @@ fn source(text: &str) -> Result<Source> {
 /// A repository on this machine: a work tree, or a bare one.
 fn work_tree(path: &Path) -> Result<Source> {
     let path = fs::canonicalize(path)?;
-    let git = if path.join(".git").exists() { path.join(".git") } else { path.clone() };
+    let (git, shared) = git_directories(&path);
     let Ok(head) = fs::read_to_string(git.join("HEAD")) else {
         bail!("{} is no git repository", path.display())
     };
     let branch = head.trim().strip_prefix("ref: refs/heads/").and_then(|name| BranchName::parse(name).ok());
     let url = path.to_str().context("the path is not UTF-8")?.to_owned();
-    let settings = fs::read_to_string(git.join("config")).unwrap_or_default();
+    let settings = fs::read_to_string(shared.join("config")).unwrap_or_default();
     let origin = origin_of(&settings).and_then(|url| config::values::addresses::checked_clone_url(&url).ok());
     let clone_url = origin.unwrap_or_else(|| url.clone());
     let repository = repository_of(&clone_url);
     Ok(Source { repository, url, clone_url, branch })
+}
+
+/// Where a repository keeps what is checked out, and its settings: the same place, but for a linked work tree.
+fn git_directories(path: &Path) -> (PathBuf, PathBuf) {
+    let beside = path.join(".git");
+    let git = match fs::read_to_string(&beside) {
+        Ok(text) => path.join(text.trim().strip_prefix("gitdir: ").unwrap_or_default()),
+        Err(_) if beside.is_dir() => beside,
+        Err(_) => path.to_owned(),
+    };
+    let shared = fs::read_to_string(git.join("commondir")).map(|common| git.join(common.trim()));
+    (git.clone(), shared.unwrap_or(git))
 }
 
 /// The URL of `origin` in a repository's settings, read as text: nothing that they say is done.
@@ -168,7 +185,7 @@ async fn look(
             Err(error) => {
                 let failed = Failed::because(anyhow!(error).context(format!("cannot fetch {}", source.url)));
                 let hint = "is it private? Then give a URL for which this user has a key: git@github.com:OWNER/NAME.git";
-                return Err(if source.url.starts_with('/') { failed } else { failed.hint(hint) });
+                return Err(if is_local(&source.url) { failed } else { failed.hint(hint) });
             }
         }
     }

@@ -267,7 +267,8 @@ pub fn finish(deployment: &Deployment, aside: &Path) -> Result<()> {
     release::sync_directory(&deployment.path)
 }
 
-/// Processes that stand in the old tree, or run a program of it: as far as we may see, `PID: arguments`.
+/// Processes that stand in the old tree, or run a program of it: as far as we may see, `PID: arguments`. We, and the shell that
+/// asked, are none of them.
 pub fn processes_in_old_tree(deployment: &Deployment) -> Vec<String> {
     let old = |path: PathBuf| {
         let Ok(inner) = path.strip_prefix(&deployment.path) else { return false };
@@ -275,7 +276,11 @@ pub fn processes_in_old_tree(deployment: &Deployment) -> Vec<String> {
         first.is_none_or(|first| !OWN_NAMES.contains(&first.as_str()) && !first.starts_with(ASIDE))
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let processes = processes.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
+    let own = [std::process::id(), std::os::unix::process::parent_id()];
+    let others = |entry: &fs::DirEntry| {
+        entry.file_name().to_string_lossy().parse::<u32>().is_ok_and(|process| !own.contains(&process))
+    };
+    let processes = processes.filter(others);
     let inside = processes.filter(|process| {
         ["cwd", "exe"].iter().any(|link| std::fs::read_link(process.path().join(link)).is_ok_and(old))
     });

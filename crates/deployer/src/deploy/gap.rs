@@ -48,7 +48,7 @@ impl<'a> Watch<'a> {
     pub async fn enter(&mut self, phase: Phase) {
         match phase {
             Phase::Switch | Phase::Verify if self.asking.is_none() => {
-                self.asking = Asking::begin(self.checks)
+                self.asking = Asking::begin(self.checks);
             }
             Phase::Clean => self.stop().await,
             _ => {}

@@ -117,9 +117,7 @@ fn a_work_tree_becomes_releases_while_it_serves() {
         let before = identities(&path, false);
 
         let plan = said(&world.cli(&["adopt", "site", "--dry-run"]));
-        for line in
-            ["  .env", "  uploads", "  server/keys", "  notes.txt", "2 directories that a build makes"]
-        {
+        for line in ["  .env", "  uploads", "  server/keys", "  notes.txt", "and 2 that builds make"] {
             assert!(plan.contains(line), "{line:?} in {plan}");
         }
         assert!(!path.join("shared").exists() && !path.join("releases").exists(), "nothing was done");

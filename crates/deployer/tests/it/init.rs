@@ -80,11 +80,10 @@ fn layer(world: &World) -> PathBuf {
 fn checks(world: &World, written: &str, schema: &str) {
     let recipe = written.lines().find_map(|line| line.strip_prefix("recipe = "));
     let checked = world.cli(&["config", "check"]);
-    match recipe.is_none_or(|recipe| schema.contains(recipe)) {
-        true => assert!(checked.status.success(), "{}\n{written}", describe(&checked)),
-        false => {
-            assert!(String::from_utf8_lossy(&checked.stderr).contains("recipe"), "{}", describe(&checked))
-        }
+    if recipe.is_none_or(|recipe| schema.contains(recipe)) {
+        assert!(checked.status.success(), "{}\n{written}", describe(&checked));
+    } else {
+        assert!(String::from_utf8_lossy(&checked.stderr).contains("recipe"), "{}", describe(&checked));
     }
 }
 

@@ -219,8 +219,10 @@ pub fn kept(tree: &Tree) -> (Vec<String>, Vec<String>) {
             let name = line.trim().trim_start_matches('/');
             match name.strip_suffix('/') {
                 Some(name) if KEPT_DIRECTORIES.contains(&last(name)) => {
-                    directories.push(format!("{below}{name}"))
+                    directories.push(format!("{below}{name}"));
                 }
+                // A bare name is ignored wherever it lies: where there is an example, that says where.
+                None if line.trim() == last(name) && files.iter().any(|file| last(file) == name) => {}
                 None if KEPT_FILES.contains(&last(name)) => files.push(format!("{below}{name}")),
                 _ => {}
             }
@@ -370,11 +372,12 @@ mod tests {
             (".env", "tracked"),
             ("evil\n[x]/.env.example", ""),
             (".gitignore", "node_modules/\n/uploads/\nuploads/keys/\n../keys/\n!media/\n*.log\ndata/\n"),
-            ("server/.gitignore", "config/local.ts\nkeys/\n"),
+            ("server/.gitignore", "config/local.ts\nkeys/\n.env\n"),
             ("data/tracked", ""),
+            ("client/.gitignore", "/.env\n"),
         ]);
         let (files, directories) = kept(&tree);
-        assert_eq!(files, ["server/.env", "server/config/local.ts"]);
+        assert_eq!(files, ["client/.env", "server/.env", "server/config/local.ts"]);
         assert_eq!(directories, ["server/keys", "uploads"]);
     }
 }
