@@ -50,7 +50,7 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
         let live = session.store().live_release(slug.as_str()).await?;
         let last = session.store().last_run(slug.as_str()).await?;
         let layout = situation::layout(&session.host, deployment).await?;
-        if layout == Layout::InPlace && !as_json {
+        if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
             anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
         }
         let spool = daemon::open_spool(config, slug.as_str())?;

@@ -36,6 +36,9 @@ const ASIDE: &str = "before-adopt-";
 /// Files and directories that may be kept, at most: more are the output of a build that nobody has told git to ignore.
 const KEPT_MAX: usize = 1000;
 
+/// Files that are compared, at most: those that people copy by hand are settings and keys.
+const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Of a process's arguments, as much as is shown.
 const ARGUMENTS_SHOWN_CHARS_MAX: usize = 60;
 
@@ -156,9 +159,8 @@ impl Survey {
     }
 }
 
-/// Exchanges a file or directory of the old tree for a link to it in `shared/`. What is so already is left so.
-pub fn share(deployment: &Deployment, path: &Path) -> Result<()> {
-    let root = &deployment.path;
+/// Exchanges a file or directory of the tree at `root` for a link to it in `shared/`. What is so already is left so.
+pub fn share(root: &Path, path: &Path) -> Result<()> {
     let (place, kept) = (root.join(path), root.join(SHARED).join(path));
     if links_to(&place, &kept) || is_copy(&place, &kept) {
         return Ok(());
@@ -176,8 +178,8 @@ pub fn share(deployment: &Deployment, path: &Path) -> Result<()> {
 }
 
 /// Takes [`share`] back, also where it was only begun.
-pub fn unshare(deployment: &Deployment, path: &Path) -> Result<()> {
-    let (place, kept) = (deployment.path.join(path), deployment.path.join(SHARED).join(path));
+pub fn unshare(root: &Path, path: &Path) -> Result<()> {
+    let (place, kept) = (root.join(path), root.join(SHARED).join(path));
     if links_to(&place, &kept) && !links_to(&kept, &kept) && kept.symlink_metadata().is_ok() {
         exchange(&place, &kept)?;
     }
@@ -205,6 +207,9 @@ fn make_directories_like(root: &Path, path: &Path) -> Result<()> {
             bail!("{} is not a plain relative path", path.display());
         }
         let (model, copy) = (root.join(inner), root.join(SHARED).join(inner));
+        if inner != Path::new("") && !model.symlink_metadata()?.is_dir() {
+            bail!("{} is a link: what lies behind it is not ours to move", model.display());
+        }
         match copy.symlink_metadata() {
             Ok(found) if found.is_dir() => continue,
             Ok(_) => bail!("{} is in the way: it is not a directory", copy.display()),
@@ -225,8 +230,12 @@ fn links_to(place: &Path, target: &Path) -> bool {
 
 /// Whether somebody has brought a file to `shared/` already.
 fn is_copy(place: &Path, kept: &Path) -> bool {
-    let file = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_file());
-    file(place) && file(kept) && fs::read(place).ok() == fs::read(kept).ok()
+    let bytes = |path: &Path| {
+        path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|found| found.len())
+    };
+    let comparable =
+        bytes(place).is_some_and(|bytes| bytes <= COMPARED_BYTES_MAX) && bytes(place) == bytes(kept);
+    comparable && fs::read(place).ok() == fs::read(kept).ok()
 }
 
 /// What is left of the old tree, `.git` last: as long as that is there, it has not been moved aside whole.
@@ -291,4 +300,62 @@ pub fn processes_in_old_tree(deployment: &Deployment) -> Vec<String> {
         format!("{}: {}", process.file_name().to_string_lossy(), arguments.trim_end())
     };
     inside.map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_is_the_same_file_and_comes_back_from_any_state() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir_all(root.join("server/keys")).unwrap();
+        fs::write(root.join("server/.env"), "secret").unwrap();
+        symlink("server/.env", root.join("relative")).unwrap();
+        let number = |path: &str| fs::metadata(root.join(path)).unwrap().ino();
+        let before = (number("server/.env"), number("server/keys"));
+        let paths = ["server/.env", "server/keys", "relative"].map(Path::new);
+        for _ in 0..2 {
+            paths.iter().for_each(|path| share(root, path).unwrap());
+            assert_eq!((number("server/.env"), number("server/keys")), before);
+            assert_eq!((number("shared/server/.env"), number("shared/server/keys")), before);
+            assert!(root.join("server/keys").is_symlink() && !root.join("shared/server/keys").is_symlink());
+            assert_eq!(fs::read_to_string(root.join("shared/relative")).unwrap(), "secret");
+        }
+        for _ in 0..2 {
+            paths.iter().for_each(|path| unshare(root, path).unwrap());
+            assert_eq!((number("server/.env"), number("server/keys")), before);
+            assert!(!root.join("server/keys").is_symlink() && !root.join("shared/server/keys").exists());
+        }
+        // Begun, and interrupted before the exchange.
+        symlink(root.join("shared/server/.env"), root.join("shared/server/.env")).unwrap();
+        unshare(root, paths[0]).unwrap();
+        assert!(root.join("shared/server/.env").symlink_metadata().is_err());
+        symlink(root.join("shared/server/.env"), root.join("shared/server/.env")).unwrap();
+        share(root, paths[0]).unwrap();
+        assert_eq!(fs::read_to_string(root.join("shared/server/.env")).unwrap(), "secret");
+    }
+
+    #[test]
+    fn nothing_behind_a_link_is_moved_and_nothing_that_lies_there_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (directory.path().join("root"), directory.path().join("elsewhere"));
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(&elsewhere).unwrap();
+        fs::write(elsewhere.join(".env"), "not ours").unwrap();
+        symlink(&elsewhere, root.join("server")).unwrap();
+        assert!(share(&root, Path::new("server/.env")).is_err());
+        assert!(share(&root, Path::new("../elsewhere/.env")).is_err());
+        assert!(!elsewhere.join(".env").is_symlink());
+
+        fs::create_dir_all(root.join("shared")).unwrap();
+        fs::write(root.join("a"), "one").unwrap();
+        fs::write(root.join("shared/a"), "another").unwrap();
+        assert!(share(&root, Path::new("a")).is_err());
+        assert_eq!(fs::read_to_string(root.join("shared/a")).unwrap(), "another");
+        fs::write(root.join("shared/a"), "one").unwrap();
+        share(&root, Path::new("a")).unwrap();
+        assert!(!root.join("a").is_symlink(), "a copy of the same content is left alone");
+    }
 }

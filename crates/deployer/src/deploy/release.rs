@@ -22,10 +22,11 @@ pub fn layout_found(deployment: &Deployment) -> Layout {
     deployment.layout.unwrap_or(if in_place { Layout::InPlace } else { Layout::Releases })
 }
 
-/// Whether a path looks as if it were deployed in place: for a warning, where there is no record to be asked.
+/// Whether a path looks as if it were deployed in place, and nobody had chosen that: for a warning, where there is no record
+/// to be asked.
 pub fn looks_in_place(deployment: &Deployment) -> bool {
     let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
-    deployment.layout != Some(Layout::Releases) && there(".git") && !there(CURRENT)
+    deployment.layout.is_none() && there(".git") && !there(CURRENT)
 }
 
 /// The directory of a release.

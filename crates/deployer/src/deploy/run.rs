@@ -428,8 +428,10 @@ impl Run {
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
             Action::Prune => self.prune(number).await,
-            Action::Share { paths } => paths.iter().try_for_each(|path| adopt::share(deployment, path)),
-            Action::Unshare { paths } => paths.iter().try_for_each(|path| adopt::unshare(deployment, path)),
+            Action::Share { paths } => paths.iter().try_for_each(|path| adopt::share(&deployment.path, path)),
+            Action::Unshare { paths } => {
+                paths.iter().try_for_each(|path| adopt::unshare(&deployment.path, path))
+            }
             Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
                 Err(anyhow!("not a built-in action"))
             }

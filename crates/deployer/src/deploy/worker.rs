@@ -274,7 +274,7 @@ impl Worker {
             (Some(_), Layout::InPlace) => Layout::Releases,
             (None, layout) => layout,
         };
-        if layout == Layout::InPlace {
+        if layout == Layout::InPlace && self.deployment.layout.is_none() {
             run.note(1, situation::in_place_warning(&self.deployment));
         }
         let (head, target) = match order.trigger {
