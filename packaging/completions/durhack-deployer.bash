@@ -19,6 +19,9 @@ _durhack__deployer() {
             durhack__deployer,__generate)
                 cmd="durhack__deployer__subcmd____generate"
                 ;;
+            durhack__deployer,adopt)
+                cmd="durhack__deployer__subcmd__adopt"
+                ;;
             durhack__deployer,cancel)
                 cmd="durhack__deployer__subcmd__cancel"
                 ;;
@@ -42,6 +45,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer,help)
                 cmd="durhack__deployer__subcmd__help"
+                ;;
+            durhack__deployer,init)
+                cmd="durhack__deployer__subcmd__init"
                 ;;
             durhack__deployer,listen)
                 cmd="durhack__deployer__subcmd__listen"
@@ -115,6 +121,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help,__generate)
                 cmd="durhack__deployer__subcmd__help__subcmd____generate"
                 ;;
+            durhack__deployer__subcmd__help,adopt)
+                cmd="durhack__deployer__subcmd__help__subcmd__adopt"
+                ;;
             durhack__deployer__subcmd__help,cancel)
                 cmd="durhack__deployer__subcmd__help__subcmd__cancel"
                 ;;
@@ -138,6 +147,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help,help)
                 cmd="durhack__deployer__subcmd__help__subcmd__help"
+                ;;
+            durhack__deployer__subcmd__help,init)
+                cmd="durhack__deployer__subcmd__help__subcmd__init"
                 ;;
             durhack__deployer__subcmd__help,listen)
                 cmd="durhack__deployer__subcmd__help__subcmd__listen"
@@ -278,7 +290,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -301,6 +313,28 @@ _durhack__deployer() {
             ;;
         durhack__subcmd__deployer__subcmd____generate)
             opts="-h -V --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__adopt)
+            opts="-h -V --dry-run --yes --force --finish --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -660,7 +694,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -674,6 +708,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd____generate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__adopt)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -842,6 +890,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1128,6 +1190,44 @@ _durhack__deployer() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__init)
+            opts="-h -V --branch --slug --path --write --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --branch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slug)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -41,6 +41,21 @@ _arguments "${_arguments_options[@]}" : \
 '--version[Print version]' \
 && ret=0
 ;;
+(init)
+_arguments "${_arguments_options[@]}" : \
+'--branch=[Whose head is to be deployed \[default\: what is checked out there, else main or master\]]:NAME:_default' \
+'--slug=[What the deployment is to be called \[default\: as the repository\]]:SLUG:_default' \
+'--path=[Where it is to be deployed to \[default\: /var/www/SLUG\]]:DIR:_files' \
+'--write=[Add it to this file, instead of printing it]:FILE:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':repository -- `owner/name` on GitHub, a URL, or the directory of a repository on this machine:_default' \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
@@ -91,6 +106,21 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
+(adopt)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--dry-run[Say what would be done, and do nothing]' \
+'--yes[Do not ask before it is done]' \
+'--force[Also where files that git tracks were changed by hand, or (with --finish) programs still run in the old tree]' \
+'--finish[Afterwards\: move what is left of the old tree aside]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -580,6 +610,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(init)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -597,6 +631,10 @@ _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
 (rollback)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(adopt)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -769,11 +807,13 @@ esac
 _durhack-deployer_commands() {
     local commands; commands=(
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
+'init:Look at a repository, and write a commented deployment for it' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
 'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
 'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
+'adopt:Turn a work tree that is deployed in place into releases, while it serves' \
 'cancel:Stop a run, and wait until nothing of it is left' \
 'status:What is live, what is running, what waits' \
 'runs:The latest runs' \
@@ -797,6 +837,11 @@ _durhack-deployer_commands() {
 _durhack-deployer__subcmd____generate_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer __generate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__adopt_commands] )) ||
+_durhack-deployer__subcmd__adopt_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer adopt commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__cancel_commands] )) ||
 _durhack-deployer__subcmd__cancel_commands() {
@@ -899,11 +944,13 @@ _durhack-deployer__subcmd__explain_commands() {
 _durhack-deployer__subcmd__help_commands() {
     local commands; commands=(
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
+'init:Look at a repository, and write a commented deployment for it' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
 'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
 'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
+'adopt:Turn a work tree that is deployed in place into releases, while it serves' \
 'cancel:Stop a run, and wait until nothing of it is left' \
 'status:What is live, what is running, what waits' \
 'runs:The latest runs' \
@@ -927,6 +974,11 @@ _durhack-deployer__subcmd__help_commands() {
 _durhack-deployer__subcmd__help__subcmd____generate_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help __generate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__adopt_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__adopt_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help adopt commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__cancel_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__cancel_commands() {
@@ -992,6 +1044,11 @@ _durhack-deployer__subcmd__help__subcmd__explain_commands() {
 _durhack-deployer__subcmd__help__subcmd__help_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__init_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__init_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help init commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__listen_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__listen_commands() {
@@ -1102,6 +1159,11 @@ _durhack-deployer__subcmd__help__subcmd__status_commands() {
 _durhack-deployer__subcmd__help__subcmd__work_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help work commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__init_commands] )) ||
+_durhack-deployer__subcmd__init_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer init commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__listen_commands] )) ||
 _durhack-deployer__subcmd__listen_commands() {

@@ -1,10 +1,12 @@
 //! Every subcommand and every flag, on one screen; what each does is in a file of its own.
 
+pub mod adopt;
 pub mod config;
 pub mod demo;
 pub mod deploy;
 pub mod follow;
 pub mod generate;
+pub mod init;
 pub mod inspect;
 pub mod output;
 pub mod queue;
@@ -35,6 +37,7 @@ pub mod exit {
 const AFTER_HELP: &str = "\
 Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
+  durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer serve                      receive pushes and deploy them
   durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
@@ -64,6 +67,8 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole way of a push in a temporary directory: three pushes, two releases, one failure
     Demo(DemoArguments),
+    /// Look at a repository, and write a commented deployment for it
+    Init(InitArguments),
     /// Receive pushes and deploy them, in one process
     Serve,
     /// Receive pushes only; `work` deploys them
@@ -74,6 +79,8 @@ pub enum Command {
     Deploy(DeployArguments),
     /// Go back to the release before the live one, or to a named one, and wait for the end
     Rollback(RollbackArguments),
+    /// Turn a work tree that is deployed in place into releases, while it serves
+    Adopt(AdoptArguments),
     /// Stop a run, and wait until nothing of it is left
     Cancel(CancelArguments),
     /// What is live, what is running, what waits
@@ -129,6 +136,25 @@ pub struct DemoArguments {
     pub keep: bool,
 }
 
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// `owner/name` on GitHub, a URL, or the directory of a repository on this machine
+    pub repository: String,
+    /// Whose head is to be deployed [default: what is checked out there, else main or master]
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
+    /// What the deployment is to be called [default: as the repository]
+    #[arg(long, value_name = "SLUG")]
+    pub slug: Option<String>,
+    /// Where it is to be deployed to [default: /var/www/SLUG]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Add it to this file, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+}
+
 /// `deploy`
 #[derive(Debug, Args)]
 pub struct DeployArguments {
@@ -156,6 +182,25 @@ pub struct RollbackArguments {
     /// Do not wait for the end (needs a running daemon)
     #[arg(long)]
     pub no_wait: bool,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub struct AdoptArguments {
+    /// The deployment
+    pub slug: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before it is done
+    #[arg(long)]
+    pub yes: bool,
+    /// Also where files that git tracks were changed by hand, or (with --finish) programs still run in the old tree
+    #[arg(long)]
+    pub force: bool,
+    /// Afterwards: move what is left of the old tree aside
+    #[arg(long)]
+    pub finish: bool,
 }
 
 /// `cancel`
@@ -358,11 +403,13 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
     let session = || session::Session::open(directory, &environment);
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
+        Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
         Command::Serve => serve(directory, &environment, Role::Serve).await,
         Command::Listen => serve(directory, &environment, Role::Listen).await,
         Command::Work => serve(directory, &environment, Role::Work).await,
         Command::Deploy(arguments) => deploy::deploy(&session().await?, &arguments).await,
         Command::Rollback(arguments) => deploy::rollback(&session().await?, &arguments).await,
+        Command::Adopt(arguments) => adopt::run(&session().await?, &arguments).await,
         Command::Cancel(arguments) => deploy::cancel(&session().await?, &arguments).await,
         Command::Status(arguments) => inspect::status(&session().await?, arguments.json).await,
         Command::Runs(arguments) => inspect::runs(&session().await?, &arguments).await,

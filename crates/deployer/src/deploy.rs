@@ -2,11 +2,13 @@
 //!
 //! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
 //! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
-//! directories and [`mirror`] the commits ([`access`] how git may have them), [`health`] asks whether it is alive, [`tools`] knows how programs are called, and
-//! [`execute`] calls them.
+//! directories and [`mirror`] the commits ([`access`] how git may have them), [`health`] asks whether it is alive, [`gap`] how
+//! long it was not, [`tools`] knows how programs are called, and [`execute`] calls them.
 
 pub mod access;
+pub mod adopt;
 pub mod execute;
+pub mod gap;
 pub mod health;
 pub mod lock;
 pub mod mirror;

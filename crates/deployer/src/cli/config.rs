@@ -2,7 +2,8 @@
 
 use super::output::{self, Failed, GREEN, table};
 use super::{ConfigCommand, MigrateCommand, session};
-use crate::config::{self, Diagnostics, Environment, Severity, reference};
+use crate::config::{self, Deployment, Diagnostics, Environment, Severity, reference};
+use crate::deploy::{release, situation};
 use crate::record::store::Store;
 use serde_json::json;
 use std::path::Path;
@@ -30,6 +31,10 @@ pub fn run(
 fn check(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
     let (problems, summary) = match config::load(directory, environment) {
         Ok(loaded) => {
+            let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
+            for deployment in loaded.config.deployments.values().filter(in_place) {
+                eprintln!("warning: {}", situation::in_place_warning(deployment));
+            }
             let count = loaded.config.deployments.len();
             (loaded.problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
         }

@@ -1,10 +1,12 @@
 //! `status`, `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, style_of, table};
+use super::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of, table};
 use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
 use crate::clock::{duration, now_ms, readable_utc};
+use crate::config::Layout;
 use crate::daemon;
+use crate::deploy::situation;
 use crate::names::DeliveryId;
 use crate::record::comparison::Comparison;
 use crate::record::run_log::RunLogReader;
@@ -48,13 +50,17 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
         let slug = &deployment.slug;
         let live = session.store().live_release(slug.as_str()).await?;
         let last = session.store().last_run(slug.as_str()).await?;
+        let layout = situation::layout(&session.host, deployment).await?;
+        if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
+            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+        }
         let spool = daemon::open_spool(config, slug.as_str())?;
         let queued = spool.ready().map_or(0, |ready| ready.len());
         deployments.push(json!({
             "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
             "live": live.map(|live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms })),
-            "last_run": last.as_ref().map(run_json), "queued": queued,
-            "compared": Comparison::last(&config.state_directory, slug),
+             "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
+             "compared": Comparison::last(&config.state_directory, slug),
         }));
     }
     let main = daemon::open_spool(config, "main")?;
@@ -145,11 +151,17 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
                 readable_utc(run.created_at_ms),
                 run.started_at_ms
                     .map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
-                run.cause.clone().unwrap_or_default().chars().take(80).collect(),
+                run.cause
+                    .as_ref()
+                    .or(run.summary.as_ref())
+                    .map_or("", String::as_str)
+                    .chars()
+                    .take(80)
+                    .collect(),
             ]
         })
         .collect();
-    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE"], &rows, Some(3));
+    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE OR NOTE"], &rows, Some(3));
     Ok(())
 }
 

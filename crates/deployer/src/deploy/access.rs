@@ -37,11 +37,20 @@ impl Access {
     /// As configured.
     pub fn new(config: &Config, credentials: Credentials, deployment: &Deployment) -> Self {
         Self {
-            credentials,
             deployment: deployment.slug.to_string(),
-            repository: deployment.repository.clone(),
-            github_host: config.github.host(),
             ssh_key_file: deployment.ssh_key_file.clone(),
+            ..Self::of_repository(config, credentials, &deployment.repository)
+        }
+    }
+
+    /// To a repository that no deployment has yet: with what all deployments have.
+    pub fn of_repository(config: &Config, credentials: Credentials, repository: &RepositoryName) -> Self {
+        Self {
+            credentials,
+            deployment: String::new(),
+            repository: repository.clone(),
+            github_host: config.github.host(),
+            ssh_key_file: None,
             known_hosts: config.state_directory.join(KNOWN_HOSTS_FILE),
         }
     }

@@ -97,6 +97,10 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
 pub fn choose(mut orders: Vec<Order>) -> Option<(Order, Vec<Order>)> {
     let sources: Vec<Source> = orders.iter().map(|order| order.header.source).collect();
     let (chosen, considered) = choice(&sources)?;
+    if orders[chosen].request.adopt.is_some() {
+        // It deploys what is live: no push is superseded by that. Those that came before it follow it.
+        return Some((orders.swap_remove(chosen), Vec::new()));
+    }
     // The rest go back by being dropped.
     orders.truncate(considered);
     let chosen = orders.remove(chosen);

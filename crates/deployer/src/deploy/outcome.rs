@@ -1,6 +1,7 @@
 //! How a run, or an entry that got none, ends: what is written down and what GitHub is told, in one transaction.
 
 use super::Host;
+use super::gap::Gap;
 use super::order::Order;
 use super::run::Failure;
 use crate::config::Deployment;
@@ -23,6 +24,8 @@ pub struct Outcome {
     pub verdict: Option<VerdictCode>,
     /// What else there is to say.
     pub summary: Option<String>,
+    /// How long it did not answer while it was switched, if that was measured; a part of the summary.
+    pub gap: Option<Gap>,
     /// The release that is live because of it.
     pub live: Option<String>,
 }
@@ -30,7 +33,7 @@ pub struct Outcome {
 impl Outcome {
     /// An end for which nobody is to blame.
     pub fn new(state: RunState, cause: impl Into<String>) -> Self {
-        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, live: None }
+        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, gap: None, live: None }
     }
 
     /// The end of a run that failed or was stopped.
@@ -43,6 +46,13 @@ impl Outcome {
         }
         let state = if failure.cancelled { RunState::Cancelled } else { RunState::Failed };
         Self { ours: failure.ours, ..Self::new(state, failure.cause) }
+    }
+
+    /// Says how long the deployment did not answer.
+    pub fn add(&mut self, gap: Option<Gap>) {
+        self.gap = gap;
+        let said = self.summary.take().into_iter().chain(gap.map(|gap| gap.to_string()));
+        self.summary = said.reduce(|summary, gap| format!("{summary}; {gap}"));
     }
 
     fn verdict(&self) -> Option<(VerdictCode, String)> {
@@ -60,7 +70,10 @@ impl Outcome {
 
     fn status(&self) -> Option<(report::Status, String)> {
         match self.state {
-            RunState::Succeeded => Some((report::Status::Success, "deployed".into())),
+            RunState::Succeeded => {
+                let gap = self.gap.map(|gap| format!(", {gap}")).unwrap_or_default();
+                Some((report::Status::Success, format!("deployed{gap}")))
+            }
             RunState::Failed if self.ours => Some((report::Status::Error, self.cause.clone())),
             RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
             RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),

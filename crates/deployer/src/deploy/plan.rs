@@ -93,6 +93,16 @@ pub enum Action {
     },
     /// Remove releases that are no longer kept.
     Prune,
+    /// Exchange files and directories of a work tree for links to them in `shared/`.
+    Share {
+        /// Relative to the deployment's path.
+        paths: Vec<PathBuf>,
+    },
+    /// Take that back.
+    Unshare {
+        /// Likewise.
+        paths: Vec<PathBuf>,
+    },
 }
 
 /// A program to run.
@@ -121,6 +131,12 @@ impl Action {
             Self::Health(check) => check.shown(),
             Self::Processes { manager, wish } => manager.shown(*wish),
             Self::Prune => "remove releases that are no longer kept".into(),
+            Self::Share { paths } => {
+                format!("move {} files and directories to shared/, behind links", paths.len())
+            }
+            Self::Unshare { paths } => {
+                format!("move {} files and directories back from shared/", paths.len())
+            }
         }
     }
 }

@@ -22,6 +22,13 @@ pub fn layout_found(deployment: &Deployment) -> Layout {
     deployment.layout.unwrap_or(if in_place { Layout::InPlace } else { Layout::Releases })
 }
 
+/// Whether a path looks as if it were deployed in place, and nobody had chosen that: for a warning, where there is no record
+/// to be asked.
+pub fn looks_in_place(deployment: &Deployment) -> bool {
+    let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
+    deployment.layout.is_none() && there(".git") && !there(CURRENT)
+}
+
 /// The directory of a release.
 pub fn directory(deployment: &Deployment, release: &str) -> PathBuf {
     deployment.path.join("releases").join(release)
@@ -232,6 +239,7 @@ pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
     Ok(())
 }
 
-fn sync_directory(path: &Path) -> Result<()> {
+/// Makes what was renamed in a directory durable.
+pub fn sync_directory(path: &Path) -> Result<()> {
     fs::File::open(path)?.sync_all().with_context(|| format!("cannot sync {}", path.display()))
 }

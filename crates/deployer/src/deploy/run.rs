@@ -4,12 +4,13 @@
 //! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
+use super::gap::{Gap, Watch};
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Command, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, health, release};
+use super::{Host, adopt, health, release};
 use crate::clock;
-use crate::config::{Deployment, Phase};
+use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{
@@ -17,6 +18,7 @@ use crate::record::store::{
 };
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,6 +37,9 @@ const FETCH_ATTEMPTS_MAX: u32 = 4;
 
 /// Before the second attempt of anything; doubled for each further one.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long what a step has printed may wait before a follower can see it: what a person takes for at once.
+const OUTPUT_DELAY: Duration = Duration::from_millis(200);
 
 /// A run in progress.
 pub struct Run {
@@ -167,12 +172,24 @@ impl Run {
         result
     }
 
-    /// Carries a plan out. On failure everything that was started has been taken back when this returns.
-    pub async fn carry_out(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+    /// Carries a plan out. On failure everything that was started has been taken back when this returns. Gives also for how
+    /// long what is `watched` did not answer during the switch, or on the way back.
+    pub async fn carry_out(
+        &mut self,
+        plan: &Plan,
+        watched: &[HealthCheck],
+    ) -> (Result<Vec<String>, Failure>, Option<Gap>) {
+        let mut watch = Watch::new(watched);
+        let result = self.steps(plan, &mut watch).await;
+        (result, watch.end().await)
+    }
+
+    async fn steps(&mut self, plan: &Plan, watch: &mut Watch<'_>) -> Result<Vec<String>, Failure> {
         let mut started: Vec<&Step> = Vec::new();
         let mut warnings = Vec::new();
         for step in &plan.steps {
             started.push(step);
+            watch.enter(step.phase).await;
             crate::crash_point!("before-step");
             match self.step(step, plan).await {
                 Ok(()) => {}
@@ -381,15 +398,21 @@ impl Run {
             cancel,
             hear: &hear,
         };
-        let done = match action {
-            Action::Command(command) => workbench.run(command).await,
-            Action::Health(check) => health::check(check, &workbench).await,
-            // These end what they started when their time is over.
-            Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
-            built_in => {
-                let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
-                done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
+        let work = async {
+            match action {
+                Action::Command(command) => workbench.run(command).await,
+                Action::Health(check) => health::check(check, &workbench).await,
+                // These end what they started when their time is over.
+                Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
+                built_in => {
+                    let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
+                    done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
+                }
             }
+        };
+        let done = tokio::select! {
+            done = work => done,
+            never = self.show_what_is_printed() => match never {},
         };
         done.map_err(|error| match cancel.is_cancelled() {
             true => Failure::cancelled(),
@@ -405,9 +428,21 @@ impl Run {
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
             Action::Prune => self.prune(number).await,
+            Action::Share { paths } => paths.iter().try_for_each(|path| adopt::share(&deployment.path, path)),
+            Action::Unshare { paths } => {
+                paths.iter().try_for_each(|path| adopt::unshare(&deployment.path, path))
+            }
             Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
                 Err(anyhow!("not a built-in action"))
             }
+        }
+    }
+
+    /// Lets followers see what a step has printed while it goes on.
+    async fn show_what_is_printed(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(OUTPUT_DELAY).await;
+            self.log.lock().expect("no holder panics").flush();
         }
     }
 

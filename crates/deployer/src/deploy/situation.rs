@@ -30,6 +30,14 @@ pub async fn layout(host: &Host, deployment: &Deployment) -> Result<Layout, Stor
     })
 }
 
+/// What whoever deploys in place should know.
+pub fn in_place_warning(deployment: &Deployment) -> String {
+    let slug = &deployment.slug;
+    format!(
+        "{slug} is deployed in place: a build changes what is live; `durhack-deployer adopt {slug}` makes releases of it"
+    )
+}
+
 /// What is live: what `current` names, or the work tree in place, as the record knows it.
 pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;

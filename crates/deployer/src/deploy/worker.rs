@@ -6,13 +6,14 @@
 use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
-use super::plan::Plan;
+use super::plan::{Plan, Step};
 use super::recipes::{self, Facts, Purpose, Target};
 use super::recovery::recover;
 use super::run::{self, Failure, Run};
-use super::{Host, lock, release, situation};
+use super::{Host, adopt, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
+use crate::entry::Adopt;
 use crate::names::CommitId;
 use crate::record::run_log::RunLogWriter;
 use crate::record::store::{
@@ -20,6 +21,7 @@ use crate::record::store::{
 };
 use anyhow::{Result, anyhow};
 use spool::Spool;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -300,6 +302,17 @@ impl Worker {
         run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
         let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
         let live = situation::live(&self.host, &self.deployment, layout).await?;
+        let adopt = order.request.adopt.as_ref();
+        let layout = match (adopt, layout) {
+            (Some(_), Layout::Releases) => {
+                return Ok(Outcome::new(RunState::Skipped, "it is deployed as releases already"));
+            }
+            (Some(_), Layout::InPlace) => Layout::Releases,
+            (None, layout) => layout,
+        };
+        if layout == Layout::InPlace && self.deployment.layout.is_none() {
+            run.note(1, situation::in_place_warning(&self.deployment));
+        }
         let (head, target) = match order.trigger {
             RunTrigger::Rollback => {
                 (None, self.rollback_target(order, &run.id, layout, live.as_ref()).await?)
@@ -321,7 +334,10 @@ impl Worker {
         let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
         let facts =
             situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose));
-        let plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
+        let mut plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
+        if let Some(adopt) = adopt {
+            plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);
+        }
         if let Some(head) = head
             && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
         {
@@ -329,11 +345,45 @@ impl Worker {
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
-        let warnings = run.carry_out(&plan).await?;
-        let mut outcome = Outcome::new(RunState::Succeeded, "");
-        outcome.live = Some(facts.target.release.clone());
-        outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+        // Where nothing was live, nothing can have been missing.
+        let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
+        let (result, gap) = run.carry_out(&plan, watched).await;
+        let mut outcome = match result {
+            Ok(warnings) => {
+                let live = Some(facts.target.release.clone());
+                let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+                Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
+            }
+            Err(failure) => self.failed(run, order.trigger, failure).await,
+        };
+        outcome.add(gap);
         Ok(outcome)
+    }
+
+    /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what
+    /// this run makes beside it does not pass for an earlier release.
+    async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: &Adopt) -> Result<Step, Failure> {
+        let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
+            return Err(Failure::new("something else has become live meanwhile: ask again"));
+        };
+        let survey = adopt::survey(&self.host, &self.deployment, live).await?;
+        survey.check(adopt.modified_too).map_err(|error| Failure::new(format!("{error:#}")))?;
+        if survey.kept != adopt.kept {
+            let hint = "if the configuration was changed, restart the daemon; then ask again";
+            return Err(Failure::new(format!("what is to be kept is not what was agreed upon: {hint}")));
+        }
+        let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
+        if store.live_release(slug).await?.is_none() {
+            let name = format!("{}-in-place", facts.target.release);
+            let path = self.deployment.path.to_string_lossy();
+            let (commit_id, run_id) = (live.commit.as_str(), facts.run);
+            let created_at_ms = clock::now_ms();
+            let tree =
+                NewRelease { deployment: slug, name: &name, path: &path, commit_id, run_id, created_at_ms };
+            store.create_release(&tree).await?;
+            store.set_live(slug, &name, created_at_ms).await?;
+        }
+        Ok(survey.step(&self.deployment))
     }
 
     /// The plan is in the record before its first step starts; with it the release, where one is made in place.
@@ -419,7 +469,9 @@ impl Worker {
         live: Option<&Target>,
     ) -> Result<Target, Failure> {
         let slug = self.deployment.slug.as_str();
-        let releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
+        let mut releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
+        // A work tree that was adopted is no release that a link could name.
+        releases.retain(|found| layout == Layout::InPlace || self.deployment.path != Path::new(&found.path));
         let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
         let found = found.map_err(Failure::new)?;
         let target = situation::target_of(found)

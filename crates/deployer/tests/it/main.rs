@@ -10,13 +10,19 @@
 
 mod support;
 
+mod adopt;
 mod credentials;
 mod daemon;
 mod examples;
 mod failures;
+mod faults;
+mod gap;
+mod init;
 mod intake;
 mod networks;
+mod operator;
 mod pages;
+mod plan;
 mod postgres;
 mod queue;
 mod reconcile;

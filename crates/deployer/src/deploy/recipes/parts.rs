@@ -178,6 +178,10 @@ impl WayBack<'_> {
     fn by_link(&self) -> Vec<Undo> {
         let always = |action| Undo { action, if_started: None };
         match &self.facts.live {
+            // A work tree that is being adopted: what follows no link is started again where it stands.
+            Some(live) if live.directory == self.facts.deployment.path => {
+                std::iter::once(always(Action::Deactivate)).chain(self.again(Phase::Switch, None)).collect()
+            }
             Some(live) => std::iter::once(always(Action::Activate { release: live.release.clone() }))
                 .chain(self.again(Phase::Switch, None))
                 .collect(),

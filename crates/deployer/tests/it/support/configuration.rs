@@ -55,6 +55,12 @@ impl Deployment {
         self
     }
 
+    /// One more step, as TOML: for what [`Deployment::step`] cannot write.
+    pub fn step_of(mut self, table: &str) -> Self {
+        self.steps.push(table.to_owned());
+        self
+    }
+
     fn table(&self) -> String {
         let mut table = format!("\n[deployments.{}]\n", self.slug);
         for (key, value) in &self.keys {
