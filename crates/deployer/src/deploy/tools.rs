@@ -1,7 +1,11 @@
 //! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
 
 pub mod git;
+pub mod go;
+pub mod node_packages;
 pub mod systemctl;
+pub mod uv;
+pub mod uwsgi;
 
 use crate::config::{CommandLine, Privileges};
 use std::collections::BTreeMap;

@@ -1,0 +1,206 @@
+//! `go-static`: a client that is built to files, a Go server, or both.
+//!
+//! In a layout of releases both are built in the release and go live with the link `current`; what is served at a path that does
+//! not follow `current` is made to (`publish`). In place, both are built beside what is live and exchanged with it.
+//!
+//! Deliberately absent: the files of the release before. A browser that holds an old page and asks for one of its hashed files after
+//! the switch gets what the web server answers for a file that is not there (`docs/recipes/go-static.md`).
+
+use super::parts::{Back, Part};
+use super::{Facts, Target};
+use crate::config::{CommandLine, GoStatic, Layout, Phase};
+use crate::deploy::placement::{self, Placement};
+use crate::deploy::plan::Action;
+use crate::deploy::processes::{Manager, Wish, systemd::Units};
+use crate::deploy::tools::go;
+use crate::deploy::tools::node_packages::Installer;
+use std::path::{Path, PathBuf};
+
+/// Where a build is to write, in the operator's `client_build`.
+const OUTPUT: &str = "{output}";
+
+/// Files at the root that a build reads wherever it runs.
+const ROOT_FILES: [&str; 13] = [
+    "go.mod",
+    "go.sum",
+    "go.work",
+    "go.work.sum",
+    "package.json",
+    "package-lock.json",
+    "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
+    ".npmrc",
+    ".node-version",
+    ".nvmrc",
+    ".tool-versions",
+    "tsconfig.json",
+];
+
+/// The steps, for a release.
+pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if let Some(client) = client(facts, recipe) {
+        parts.extend(client_parts(facts, recipe, &client, release));
+    }
+    if let Some(server) = server(facts, recipe) {
+        parts.extend(server_parts(facts, recipe, &server, release));
+    }
+    if facts.layout == Layout::Releases {
+        parts.extend(recipe.publish.iter().map(published));
+    }
+    parts.extend(processes(facts, recipe, release));
+    parts
+}
+
+/// The two directories, and what builds read above them.
+pub fn depends_on(facts: &Facts<'_>, path: &str) -> bool {
+    let crate::config::Recipe::GoStatic(recipe) = &facts.deployment.recipe else { return true };
+    let parts = [client(facts, recipe), server(facts, recipe)].into_iter().flatten();
+    let mut parts = parts.chain(recipe.publish.iter().cloned());
+    ROOT_FILES.contains(&path) || parts.any(|part| Path::new(path).starts_with(part))
+}
+
+/// The client's directory, if there is a client.
+fn client(facts: &Facts<'_>, recipe: &GoStatic) -> Option<PathBuf> {
+    let found =
+        || facts.tree.has(&format!("{}/package.json", GoStatic::CLIENT)).then(|| GoStatic::CLIENT.into());
+    recipe.client.clone().or_else(found)
+}
+
+/// The server's directory, if there is a server.
+fn server(facts: &Facts<'_>, recipe: &GoStatic) -> Option<PathBuf> {
+    let is_go = |path: &str| Path::new(path).starts_with(GoStatic::SERVER) && path.ends_with(".go");
+    let found = || facts.tree.files().any(|(path, _)| is_go(path)).then(|| GoStatic::SERVER.into());
+    recipe.server.clone().or_else(found)
+}
+
+fn client_parts(facts: &Facts<'_>, recipe: &GoStatic, client: &Path, release: &Target) -> Vec<Part> {
+    let installer = installer(facts, client);
+    let directory = release.directory.join(client);
+    let output = Output::new(facts, &recipe.client_output, release);
+    let program = |phase, name, line| {
+        let environment = [
+            ("npm_config_cache", facts.cache("npm")),
+            ("npm_config_store_dir", facts.cache("pnpm")),
+            ("npm_config_update_notifier", "false".into()),
+        ];
+        // What is served is not what was installed: nothing has to be installed or built again to go back.
+        Part::of_program(facts, phase, name, line, &directory, environment).taken_back(Back::Nothing)
+    };
+    let mut parts = vec![program(Phase::Install, "client", installer.install())];
+    parts.extend(output.clear());
+    parts.push(program(Phase::Build, "client", client_build(facts, recipe, installer, &output)));
+    parts.push(output.require());
+    parts.extend(output.exchange(release));
+    parts
+}
+
+/// In place the default has to say where to write, which it can only say to vite, in its script's last command.
+fn client_build(facts: &Facts<'_>, recipe: &GoStatic, installer: Installer, output: &Output) -> CommandLine {
+    let place = output.built.to_string_lossy();
+    match &recipe.client_build {
+        Some(words) => CommandLine::Argv(words.iter().map(|word| word.replace(OUTPUT, &place)).collect()),
+        None if facts.layout == Layout::InPlace => {
+            installer.run("build", &["--outDir", &place, "--emptyOutDir"])
+        }
+        None => installer.run("build", &[]),
+    }
+}
+
+fn installer(facts: &Facts<'_>, client: &Path) -> Installer {
+    let has = |name: &str| facts.tree.has(&client.join(name).to_string_lossy());
+    match (has("pnpm-lock.yaml"), has("package-lock.json")) {
+        (true, _) => Installer::Pnpm,
+        (_, true) => Installer::Npm,
+        _ => Installer::NpmUnlocked,
+    }
+}
+
+fn server_parts(facts: &Facts<'_>, recipe: &GoStatic, server: &Path, release: &Target) -> Vec<Part> {
+    let output = Output::new(facts, &recipe.server_binary, release);
+    let is_vendored =
+        |directory: &Path| facts.tree.has(&directory.join("vendor/modules.txt").to_string_lossy());
+    let mode = if server.ancestors().any(is_vendored) { "vendor" } else { "readonly" };
+    let environment = [
+        ("GOFLAGS", format!("-mod={mode}")),
+        ("GOCACHE", facts.cache("go-build")),
+        ("GOMODCACHE", facts.cache("go-mod")),
+    ];
+    let directory = release.directory.join(server);
+    let build =
+        Part::of_program(facts, Phase::Build, "server", go::build(&output.built), &directory, environment);
+    let mut parts: Vec<Part> = output.clear().into_iter().collect();
+    parts.push(build.taken_back(Back::Nothing));
+    parts.extend(output.exchange(release));
+    parts
+}
+
+/// What a build makes: where it has to write it, and where it is served.
+struct Output<'a> {
+    facts: &'a Facts<'a>,
+    /// Relative to the repository.
+    path: &'a Path,
+    /// Absolute.
+    built: PathBuf,
+}
+
+impl<'a> Output<'a> {
+    fn new(facts: &'a Facts<'a>, path: &'a Path, release: &Target) -> Self {
+        let built = match facts.layout {
+            Layout::Releases => release.directory.join(path),
+            Layout::InPlace => release.directory.join(placement::beside(path)),
+        };
+        Self { facts, path, built }
+    }
+
+    /// A build adds to what it finds.
+    fn clear(&self) -> Option<Part> {
+        let clear = Placement::Clear { path: self.path.to_owned() };
+        self.in_place(Part::new(Phase::Build, "clear", Action::Place(clear)).taken_back(Back::Nothing))
+    }
+
+    /// A build may succeed and have written somewhere else.
+    fn require(&self) -> Part {
+        let require = Placement::Require { path: self.built.clone() };
+        Part::new(Phase::Build, "output", Action::Place(require)).taken_back(Back::Nothing)
+    }
+
+    fn exchange(&self, release: &Target) -> Option<Part> {
+        let (path, release) = (self.path.to_owned(), release.release.clone());
+        let back = Placement::ExchangeBack { path: path.clone(), release: release.clone() };
+        let exchange = Action::Place(Placement::Exchange { path, release });
+        let part = Part::new(Phase::Switch, "exchange", exchange);
+        self.in_place(part.taken_back(Back::By(Action::Place(back))))
+    }
+
+    fn in_place(&self, part: Part) -> Option<Part> {
+        (self.facts.layout == Layout::InPlace).then_some(part)
+    }
+}
+
+fn published(path: &PathBuf) -> Part {
+    let action = |placement| Action::Place(placement);
+    let unpublish = action(Placement::Unpublish { path: path.clone() });
+    Part::new(Phase::Switch, "publish", action(Placement::Publish { path: path.clone() }))
+        .taken_back(Back::Again(Some(unpublish)))
+}
+
+/// What makes the new server run.
+fn processes(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if let Some(restart) = &recipe.restart {
+        let line = restart.clone();
+        parts.push(Part::of_program(facts, Phase::Switch, "restart", line, &release.directory, []));
+    }
+    if recipe.units.is_empty() {
+        return parts;
+    }
+    let units =
+        Units { names: recipe.units.clone(), reload: false, user: recipe.user, privileges: facts.privileges };
+    let manager = Manager::Systemd(units);
+    let wish = |wish| Action::Processes { manager: manager.clone(), wish };
+    let stop = Back::Again(Some(wish(Wish::Stop)));
+    parts.push(Part::new(Phase::Switch, "units", wish(Wish::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
+    parts
+}

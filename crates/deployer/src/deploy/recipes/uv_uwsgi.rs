@@ -1,0 +1,75 @@
+//! `uv-uwsgi`: a Python project that uv installs and a vassal of uWSGI's emperor runs.
+//!
+//! Each release has its own `.venv`, so that neither an install nor a going back changes what is running; uv's cache lies on the same
+//! file system, which makes that a matter of hard links. Migrators and other programs of the project run through `uv run --no-sync`: the
+//! way that sets PATH and VIRTUAL_ENV without the plan having to know the daemon's PATH.
+//!
+//! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
+
+use super::parts::{Back, Part};
+use super::{Facts, Target};
+use crate::config::{Layout, Phase, UvUwsgi};
+use crate::deploy::plan::Action;
+use crate::deploy::processes::{Manager, Wish, uwsgi::Vassal};
+use crate::deploy::release::CURRENT;
+use crate::deploy::tools::uv;
+
+/// The steps, for a release.
+pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part> {
+    let vassal = Manager::Uwsgi(vassal(facts, recipe));
+    let wish = |wish| Action::Processes { manager: vassal.clone(), wish };
+    let program = |phase, name, line| {
+        let environment = [
+            ("UV_CACHE_DIR", facts.cache("uv")),
+            ("UV_PROJECT_ENVIRONMENT", ".venv".into()),
+            // uWSGI's plugin is the system's Python: a virtual environment of another one would not fit it.
+            ("UV_PYTHON_PREFERENCE", "only-system".into()),
+            ("UV_NO_PROGRESS", "1".into()),
+        ];
+        Part::of_program(facts, phase, name, line, &release.directory, environment)
+    };
+    let mut parts = vec![program(Phase::Install, "uv-sync", uv::sync(recipe.python.as_deref()))];
+    if let Some(migrate) = migration(facts, recipe) {
+        parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).taken_back(Back::Nothing));
+    }
+    let stop = Back::Again(Some(wish(Wish::Stop)));
+    parts.push(Part::new(Phase::Switch, "uwsgi", wish(Wish::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
+    parts
+}
+
+/// Everything but what only people read: a Python project may import, or open, any file.
+pub fn depends_on(_: &Facts<'_>, path: &str) -> bool {
+    const FOR_PEOPLE: [&str; 6] = ["readme", "license", "licence", "changelog", "contributing", "security"];
+    let name = path.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_prose = !path.contains('/') && FOR_PEOPLE.contains(&name.as_str());
+    !is_prose && !path.starts_with(".github/")
+}
+
+/// What migrates: what the operator says, or what the repository has.
+fn migration(facts: &Facts<'_>, recipe: &UvUwsgi) -> Option<Vec<String>> {
+    let found = || {
+        let words: &[&str] = if facts.tree.has("alembic.ini") {
+            &["alembic", "upgrade", "head"]
+        } else if facts.tree.has("scripts/migrate.sh") {
+            &["scripts/migrate.sh"]
+        } else {
+            &[]
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    };
+    let words: Vec<String> = recipe.migrate.clone().unwrap_or_else(found);
+    Some(words).filter(|words| !words.is_empty())
+}
+
+fn vassal(facts: &Facts<'_>, recipe: &UvUwsgi) -> Vassal {
+    let path = &facts.deployment.path;
+    let in_releases = facts.layout == Layout::Releases;
+    let directory = if in_releases { path.join(CURRENT) } else { path.clone() };
+    Vassal {
+        config: recipe.uwsgi_config_path.clone(),
+        source: recipe.uwsgi_config.as_ref().map(|file| directory.join(file)),
+        releases: in_releases.then(|| path.join("releases")),
+        directory,
+    }
+}
