@@ -5,6 +5,8 @@
 pub mod go_static;
 pub mod inputs;
 pub mod parts;
+#[cfg(test)]
+mod sample;
 pub mod steps;
 pub mod systemd;
 pub mod uv_uwsgi;

@@ -10,6 +10,8 @@ pub mod process;
 pub mod push;
 pub mod record;
 pub mod repository;
+pub mod servers;
 pub mod site;
+pub mod visitors;
 pub mod wait;
 pub mod world;

@@ -204,3 +204,80 @@ fn processes(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
     parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    const KEYS: &str = "recipe = \"go-static\"\nunits = [\"jury.service\"]\n";
+    const BOTH: [&str; 4] =
+        ["client/package.json", "client/package-lock.json", "server/go.mod", "server/main.go"];
+
+    #[test]
+    fn a_release_is_built_and_goes_live_with_the_link() {
+        let keys = format!("{KEYS}publish = [\"client/build\"]");
+        insta::assert_snapshot!(sample::steps(&keys, Layout::Releases, &BOTH), @"");
+    }
+
+    #[test]
+    fn in_place_both_are_built_beside_and_exchanged() {
+        insta::assert_snapshot!(sample::steps(KEYS, Layout::InPlace, &BOTH), @"");
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_built() {
+        let steps = |files: &[&str]| sample::steps("recipe = \"go-static\"", Layout::Releases, files);
+        let built = |files: &[&str]| {
+            let steps = steps(files);
+            let lines = steps.lines().filter(|line| line.starts_with("build"));
+            lines.map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(built(&["client/package.json"]), ["build client", "build output"]);
+        assert_eq!(built(&["server/main.go", "client/readme"]), ["build server"]);
+        assert_eq!(built(&["serverless/main.go"]), [""; 0]);
+    }
+
+    #[test]
+    fn the_build_of_the_operators_is_told_where_to_write() {
+        let keys = "recipe = \"go-static\"\nclient = \"web\"\nclient_output = \"web/dist\"\nclient_build = [\"make\", \"OUT={output}\"]";
+        for (layout, expected) in [
+            (
+                Layout::Releases,
+                "build client: [/srv/app/releases/2/web] make OUT=/srv/app/releases/2/web/dist",
+            ),
+            (Layout::InPlace, "build client: [/srv/app/web] make OUT=/srv/app/web/.dist.next"),
+        ] {
+            let steps = sample::steps(keys, layout, &["web/pnpm-lock.yaml"]);
+            assert!(steps.contains(expected), "{steps}");
+            assert!(steps.contains("pnpm install --frozen-lockfile"), "{steps}");
+        }
+    }
+
+    #[test]
+    fn vendored_modules_are_used() {
+        let flags = |files: &[&str]| {
+            sample::with_facts("recipe = \"go-static\"", Layout::Releases, files, |facts| {
+                let plan = super::super::plan(facts).unwrap();
+                let build = plan.steps.iter().find(|step| step.phase == Phase::Build).unwrap();
+                let Action::Command(command) = &build.action else { panic!("{build:?}") };
+                command.environment["GOFLAGS"].clone()
+            })
+        };
+        assert_eq!(flags(&["server/main.go"]), "-mod=readonly");
+        assert_eq!(flags(&["server/main.go", "server/vendor/modules.txt"]), "-mod=vendor");
+        assert_eq!(flags(&["server/main.go", "vendor/modules.txt"]), "-mod=vendor");
+    }
+
+    #[test]
+    fn it_depends_on_the_two_directories_and_what_builds_read_above_them() {
+        sample::with_facts(KEYS, Layout::Releases, &BOTH, |facts| {
+            for path in ["client/index.html", "server/main.go", "go.work", ".npmrc"] {
+                assert!(depends_on(facts, path), "{path}");
+            }
+            for path in ["README.md", "clients/x", "docs/server/x", ".github/workflows/ci.yml"] {
+                assert!(!depends_on(facts, path), "{path}");
+            }
+        });
+    }
+}

@@ -73,3 +73,60 @@ fn vassal(facts: &Facts<'_>, recipe: &UvUwsgi) -> Vassal {
         directory,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    const KEYS: &str = "recipe = \"uv-uwsgi\"\nuwsgi_config_path = \"/etc/vassals/app.ini\"\n";
+
+    #[test]
+    fn a_release_is_installed_migrated_reloaded_and_proved() {
+        let steps = sample::steps(KEYS, Layout::Releases, &["alembic.ini", "scripts/migrate.sh"]);
+        insta::assert_snapshot!(steps, @"");
+    }
+
+    #[test]
+    fn in_place_the_old_commit_is_installed_again() {
+        let steps = sample::steps(KEYS, Layout::InPlace, &["scripts/migrate.sh"]);
+        insta::assert_snapshot!(steps, @"");
+    }
+
+    #[test]
+    fn the_operators_migration_wins_also_where_it_is_none() {
+        let migrate = |keys: &str| {
+            let steps = sample::steps(&format!("{KEYS}{keys}"), Layout::Releases, &["alembic.ini"]);
+            steps.lines().find(|line| line.starts_with("migrate")).map(str::to_owned)
+        };
+        assert_eq!(migrate("migrate = []"), None);
+        let expected =
+            "migrate migrate: [/srv/app/releases/2] uv run --frozen --no-sync -- python manage.py migrate";
+        assert_eq!(migrate("migrate = [\"python\", \"manage.py\", \"migrate\"]").as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_the_operator_says_of_a_variable_wins() {
+        let keys = format!("{KEYS}environment = {{ UV_CACHE_DIR = \"/var/cache/uv\" }}\nenv_file = \".env\"");
+        sample::with_facts(&keys, Layout::Releases, &[], |facts| {
+            let plan = super::super::plan(facts).unwrap();
+            let install = plan.steps.iter().find(|step| step.phase == Phase::Install).unwrap();
+            let Action::Command(command) = &install.action else { panic!("{install:?}") };
+            assert!(!command.environment.contains_key("UV_CACHE_DIR"), "{command:?}");
+            assert_eq!(command.environment["UV_PROJECT_ENVIRONMENT"], ".venv");
+            assert_eq!(command.env_files, [std::path::PathBuf::from("/srv/app/.env")]);
+        });
+    }
+
+    #[test]
+    fn only_prose_is_of_no_consequence() {
+        sample::with_facts(KEYS, Layout::Releases, &[], |facts| {
+            for path in ["README.md", "LICENSE", "CHANGELOG.rst", ".github/workflows/ci.yml"] {
+                assert!(!depends_on(facts, path), "{path}");
+            }
+            for path in ["app.py", "src/README.md", "uv.lock", "readme_page.py", "licenses/x", ".githubs"] {
+                assert!(depends_on(facts, path), "{path}");
+            }
+        });
+    }
+}
