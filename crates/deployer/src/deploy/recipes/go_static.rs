@@ -217,12 +217,42 @@ mod tests {
     #[test]
     fn a_release_is_built_and_goes_live_with_the_link() {
         let keys = format!("{KEYS}publish = [\"client/build\"]");
-        insta::assert_snapshot!(sample::steps(&keys, Layout::Releases, &BOTH), @"");
+        insta::assert_snapshot!(sample::steps(&keys, Layout::Releases, &BOTH), @r"
+        fetch export: export 2222222 to releases/2
+        install client: [/srv/app/releases/2/client] npm ci --include=dev --no-audit --no-fund
+        build client: [/srv/app/releases/2/client] npm run build
+        build output: require /srv/app/releases/2/client/build
+        build server: [/srv/app/releases/2/server] go build -buildvcs=false -o /srv/app/releases/2/server/bin/server .
+        switch activate: link current -> releases/2
+          back: link current -> releases/1
+          back: link client/build -> ../current/client/build
+          back: systemctl --no-ask-password restart -- jury.service
+        switch publish: link client/build -> ../current/client/build
+        switch units: systemctl --no-ask-password restart -- jury.service
+        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts -- jury.service
+        clean prune: remove releases that are no longer kept
+        ");
     }
 
     #[test]
     fn in_place_both_are_built_beside_and_exchanged() {
-        insta::assert_snapshot!(sample::steps(KEYS, Layout::InPlace, &BOTH), @"");
+        insta::assert_snapshot!(sample::steps(KEYS, Layout::InPlace, &BOTH), @r"
+        fetch update-tree: bring the work tree to 2222222
+          back: bring the work tree to 1111111
+          back: systemctl --no-ask-password restart -- jury.service
+        install client: [/srv/app/client] npm ci --include=dev --no-audit --no-fund
+        build clear: remove client/.build.next
+        build client: [/srv/app/client] npm run build -- --outDir /srv/app/client/.build.next --emptyOutDir
+        build output: require /srv/app/client/.build.next
+        build clear: remove server/bin/.server.next
+        build server: [/srv/app/server] go build -buildvcs=false -o /srv/app/server/bin/.server.next .
+        switch exchange: exchange client/.build.next with client/build
+          back: exchange client/.build.next with client/build back
+        switch exchange: exchange server/bin/.server.next with server/bin/server
+          back: exchange server/bin/.server.next with server/bin/server back
+        switch units: systemctl --no-ask-password restart -- jury.service
+        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts -- jury.service
+        ");
     }
 
     #[test]

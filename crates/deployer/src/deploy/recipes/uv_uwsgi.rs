@@ -84,13 +84,32 @@ mod tests {
     #[test]
     fn a_release_is_installed_migrated_reloaded_and_proved() {
         let steps = sample::steps(KEYS, Layout::Releases, &["alembic.ini", "scripts/migrate.sh"]);
-        insta::assert_snapshot!(steps, @"");
+        insta::assert_snapshot!(steps, @r"
+        fetch export: export 2222222 to releases/2
+        install uv-sync: [/srv/app/releases/2] uv sync --frozen
+        migrate migrate: [/srv/app/releases/2] uv run --frozen --no-sync -- alembic upgrade head
+        switch activate: link current -> releases/2
+          back: link current -> releases/1
+          back: touch /etc/vassals/app.ini and wait for new workers
+        switch uwsgi: touch /etc/vassals/app.ini and wait for new workers
+        verify running: look whether the workers of /etc/vassals/app.ini stay
+        clean prune: remove releases that are no longer kept
+        ");
     }
 
     #[test]
     fn in_place_the_old_commit_is_installed_again() {
         let steps = sample::steps(KEYS, Layout::InPlace, &["scripts/migrate.sh"]);
-        insta::assert_snapshot!(steps, @"");
+        insta::assert_snapshot!(steps, @r"
+        fetch update-tree: bring the work tree to 2222222
+          back: bring the work tree to 1111111
+          back: [/srv/app] uv sync --frozen
+          back: touch /etc/vassals/app.ini and wait for new workers
+        install uv-sync: [/srv/app] uv sync --frozen
+        migrate migrate: [/srv/app] uv run --frozen --no-sync -- scripts/migrate.sh
+        switch uwsgi: touch /etc/vassals/app.ini and wait for new workers
+        verify running: look whether the workers of /etc/vassals/app.ini stay
+        ");
     }
 
     #[test]
