@@ -7,12 +7,12 @@
 //!
 //! No link that a repository may have planted on the way to a path is followed.
 
-use super::release::directory_below;
+use super::release::{directory_below, read_small};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
-    /// The build must have left something here.
+    /// There must be something here.
     Require {
         /// Absolute.
         path: PathBuf,
+        /// What is to be done where there is nothing.
+        hint: String,
     },
     /// Remove what an earlier run left beside what is served.
     Clear {
@@ -70,7 +72,7 @@ impl Placement {
     /// One line for people.
     pub fn shown(&self) -> String {
         match self {
-            Self::Require { path } => format!("require {}", path.display()),
+            Self::Require { path, .. } => format!("require {}", path.display()),
             Self::Clear { path } => format!("remove {}", beside(path).display()),
             Self::Exchange { path, .. } => {
                 format!("exchange {} with {}", beside(path).display(), path.display())
@@ -86,7 +88,7 @@ impl Placement {
     /// Does it, below a deployment's path.
     pub fn carry_out(&self, root: &Path) -> Result<()> {
         match self {
-            Self::Require { path } => require(path),
+            Self::Require { path, hint } => require(path, hint),
             Self::Clear { path } => remove(&inside(root, &beside(path))?),
             Self::Exchange { path, release } => exchange(root, path, release),
             Self::ExchangeBack { path, release } => exchange_back(root, path, release),
@@ -102,13 +104,12 @@ fn inside(root: &Path, path: &Path) -> Result<PathBuf> {
     Ok(directory_below(root, path.parent().unwrap_or(Path::new("")))?.join(name))
 }
 
-fn require(path: &Path) -> Result<()> {
+fn require(path: &Path, hint: &str) -> Result<()> {
     match path.symlink_metadata() {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
-            "the build left nothing at {}\nhint: say in `client_output` where it writes to, or in `client_build` where it is to write: `{{output}}`",
-            path.display()
-        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("there is nothing at {}\nhint: {hint}", path.display())
+        }
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
 }
@@ -127,22 +128,27 @@ fn remove(path: &Path) -> Result<()> {
 
 fn exchange(root: &Path, path: &Path, release: &str) -> Result<()> {
     let (served, built) = (inside(root, path)?, inside(root, &beside(path))?);
-    require(&built)?;
-    let new = fs::symlink_metadata(&built)?;
-    let note = named_beside(&served, "exchange");
-    fs::write(&note, note_text(release, new.ino()))?;
-    fs::File::open(&note)?.sync_all()?;
+    let new = fs::symlink_metadata(&built).context("there is nothing to exchange")?;
+    write_note(&named_beside(&served, "exchange"), &note_text(release, new.ino()))?;
     swap(&built, &served)
 }
 
 fn exchange_back(root: &Path, path: &Path, release: &str) -> Result<()> {
     let (served, built) = (inside(root, path)?, inside(root, &beside(path))?);
-    let note = fs::read_to_string(named_beside(&served, "exchange")).unwrap_or_default();
+    let note = read_small(&named_beside(&served, "exchange")).unwrap_or_default();
     match served.symlink_metadata() {
         Ok(found) if note == note_text(release, found.ino()) => swap(&served, &built),
         // Not exchanged, or back already.
         _ => Ok(()),
     }
+}
+
+/// Writes it durably, and into no file that a link of a build's names.
+fn write_note(note: &Path, text: &str) -> Result<()> {
+    remove(note)?;
+    let mut file = fs::File::options().write(true).create_new(true).open(note)?;
+    file.write_all(text.as_bytes())?;
+    Ok(file.sync_all()?)
 }
 
 fn note_text(release: &str, inode: u64) -> String {
@@ -257,7 +263,12 @@ mod tests {
         let site = Site::new();
         site.write(Path::new("client/build"), "old");
         let (exchange, _) = both("1");
-        assert!(site.act(&exchange).unwrap_err().to_string().starts_with("the build left nothing at"));
+        assert!(site.act(&exchange).unwrap_err().to_string().starts_with("there is nothing to exchange"));
+        let require =
+            Placement::Require { path: site.0.path().join("client/build"), hint: "build it".into() };
+        site.act(&require).unwrap();
+        let require = Placement::Require { path: site.0.path().join("gone"), hint: "build it".into() };
+        assert!(site.act(&require).unwrap_err().to_string().ends_with("gone\nhint: build it"));
         assert_eq!(site.served(), "old");
     }
 
@@ -293,6 +304,20 @@ mod tests {
         assert!(site.act(&Placement::Clear { path: "client/build".into() }).is_err());
         assert!(site.act(&both("1").0).is_err());
         assert!(outside.path().join(".build.next").exists());
+    }
+
+    #[test]
+    fn a_note_goes_into_no_file_that_a_build_has_linked() {
+        let site = Site::new();
+        site.write(&beside(Path::new("client/build")), "new");
+        let precious = site.0.path().join("precious");
+        fs::write(&precious, "mine").unwrap();
+        fs::os::unix::fs::symlink(&precious, site.0.path().join("client/.build.exchange")).unwrap();
+        site.act(&both("1").0).unwrap();
+        assert_eq!(
+            (fs::read_to_string(&precious).unwrap().as_str(), site.served().as_str()),
+            ("mine", "new")
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
 use crate::config::values::{absolute_path, argv, boolean, filled_text, inner_path, list, text};
 use crate::config::{CommandLine, GoStatic, UvUwsgi};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// See [`UvUwsgi`].
 pub fn uv_uwsgi(table: &TableReader<'_>) -> UvUwsgi {
@@ -56,12 +56,12 @@ pub fn go_static(table: &TableReader<'_>, preset: Option<&Preset>) -> GoStatic {
 }
 
 /// The site file of the one preset names the client's output below the deployment's path, not below `current`.
-fn publish(table: &TableReader<'_>, preset: Option<&Preset>, client_output: &PathBuf) -> Vec<PathBuf> {
+fn publish(table: &TableReader<'_>, preset: Option<&Preset>, client_output: &Path) -> Vec<PathBuf> {
     match preset {
         Some(preset) if !table.is_written("publish") => {
             let shown = vec![client_output.to_string_lossy().into_owned()];
             table.show_derived("publish", shown, &format!("preset of {}", preset.repository));
-            vec![client_output.clone()]
+            vec![client_output.to_owned()]
         }
         _ => table.value("publish", list(inner_path)).unwrap_or_default(),
     }

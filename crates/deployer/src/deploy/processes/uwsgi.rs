@@ -13,6 +13,7 @@
 use super::Wish;
 use super::table::{self, Process};
 use crate::clock;
+use crate::deploy::release::read_small;
 use crate::deploy::tools::uwsgi::{pid_file, runs_vassal};
 use crate::deploy::workbench::Workbench;
 use anyhow::{Context, Result, bail};
@@ -54,8 +55,6 @@ pub struct Vassal {
     pub config: PathBuf,
     /// What that is made a link to where it does not exist.
     pub source: Option<PathBuf>,
-    /// What its `chdir` should name.
-    pub directory: PathBuf,
     /// Where releases lie, of which a worker must stand in none but the right one. None in place.
     pub releases: Option<PathBuf>,
 }
@@ -106,15 +105,7 @@ impl Vassal {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot look at {config}")),
         }
-        let Some(source) = &self.source else {
-            bail!(
-                "{config} does not exist, so that uWSGI does not run this\nhint: write it, with `master = true`, `chdir = {}` and `virtualenv = .venv`, or name a file of the repository in `uwsgi_config`",
-                self.directory.display()
-            )
-        };
-        if !source.exists() {
-            bail!("the repository has no {}, which `uwsgi_config` names", source.display());
-        }
+        let Some(source) = &self.source else { bail!("{config} does not exist") };
         fs::os::unix::fs::symlink(source, &self.config)
             .context("cannot make the vassal's file\nhint: its directory must be writable for us")?;
         Ok(true)
@@ -123,7 +114,8 @@ impl Vassal {
     /// Makes the file, and the link to it if it is one, younger than the emperor can have seen them.
     async fn touch(&self, workbench: &Workbench<'_>) -> Result<()> {
         let own = fs::symlink_metadata(&self.config)?;
-        let followed = fs::metadata(&self.config)?;
+        let followed =
+            fs::metadata(&self.config).context("the vassal's file is a link that leads nowhere")?;
         let seconds = clock::now().as_second().max(own.mtime() + 1).max(followed.mtime() + 1);
         let mut refusals = Vec::new();
         for (file, flags) in [(&followed, AtFlags::empty()), (&own, AtFlags::SYMLINK_NOFOLLOW)] {
@@ -254,9 +246,9 @@ impl Vassal {
         let processes = table::all()?;
         let mut masters = self.masters_by_arguments(&processes);
         if masters.is_empty() {
-            let text = fs::read_to_string(&self.config).unwrap_or_default();
-            let number = pid_file(&self.config, &text)
-                .and_then(|file| fs::read_to_string(file).ok()?.trim().parse::<i32>().ok());
+            let text = read_small(&self.config).unwrap_or_default();
+            let number =
+                pid_file(&self.config, &text).and_then(|file| read_small(&file)?.trim().parse::<i32>().ok());
             masters.extend(processes.iter().find(|process| Some(process.pid) == number).cloned());
         }
         let is_worker = |process: &&Process| masters.iter().any(|master| master.pid == process.parent);

@@ -6,7 +6,7 @@
 //! Deliberately absent: the files of the release before. A browser that holds an old page and asks for one of its hashed files after
 //! the switch gets what the web server answers for a file that is not there (`docs/recipes/go-static.md`).
 
-use super::parts::{Back, Part};
+use super::parts::{Back, INSTALL_RETRIES, Part};
 use super::{Facts, Target};
 use crate::config::{CommandLine, GoStatic, Layout, Phase};
 use crate::deploy::placement::{self, Placement};
@@ -46,7 +46,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
         parts.extend(server_parts(facts, recipe, &server, release));
     }
     if facts.layout == Layout::Releases {
-        parts.extend(recipe.publish.iter().map(published));
+        parts.extend(recipe.publish.iter().map(|path| published(path)));
     }
     parts.extend(processes(facts, recipe, release));
     parts
@@ -87,7 +87,7 @@ fn client_parts(facts: &Facts<'_>, recipe: &GoStatic, client: &Path, release: &T
         // What is served is not what was installed: nothing has to be installed or built again to go back.
         Part::of_program(facts, phase, name, line, &directory, environment).taken_back(Back::Nothing)
     };
-    let mut parts = vec![program(Phase::Install, "client", installer.install())];
+    let mut parts = vec![program(Phase::Install, "client", installer.install()).retried(INSTALL_RETRIES)];
     parts.extend(output.clear());
     parts.push(program(Phase::Build, "client", client_build(facts, recipe, installer, &output)));
     parts.push(output.require());
@@ -161,7 +161,9 @@ impl<'a> Output<'a> {
 
     /// A build may succeed and have written somewhere else.
     fn require(&self) -> Part {
-        let require = Placement::Require { path: self.built.clone() };
+        let hint =
+            "say in `client_output` where the build writes, or in `client_build` where it is to: `{output}`";
+        let require = Placement::Require { path: self.built.clone(), hint: hint.to_owned() };
         Part::new(Phase::Build, "output", Action::Place(require)).taken_back(Back::Nothing)
     }
 
@@ -178,10 +180,10 @@ impl<'a> Output<'a> {
     }
 }
 
-fn published(path: &PathBuf) -> Part {
-    let action = |placement| Action::Place(placement);
-    let unpublish = action(Placement::Unpublish { path: path.clone() });
-    Part::new(Phase::Switch, "publish", action(Placement::Publish { path: path.clone() }))
+fn published(path: &Path) -> Part {
+    let path = path.to_owned();
+    let unpublish = Action::Place(Placement::Unpublish { path: path.clone() });
+    Part::new(Phase::Switch, "publish", Action::Place(Placement::Publish { path }))
         .taken_back(Back::Again(Some(unpublish)))
 }
 

@@ -40,6 +40,9 @@ pub enum Back {
     By(Action),
 }
 
+/// Further attempts of an installation: registries fail now and then, and what a lock file has wrong fails quickly.
+pub const INSTALL_RETRIES: u32 = 2;
+
 /// The order in which most recipes want their phases.
 pub const ORDER: [Phase; 7] = Phase::ALL;
 
@@ -56,6 +59,11 @@ impl Part {
     /// The same part, taken back in this way.
     pub fn taken_back(self, back: Back) -> Self {
         Self { back, ..self }
+    }
+
+    /// The same part, attempted again after a failure.
+    pub fn retried(self, retries: u32) -> Self {
+        Self { retries, ..self }
     }
 
     /// A program that a recipe calls, with the deployment's environment files. What the operator says of a variable wins.

@@ -6,13 +6,15 @@
 //!
 //! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
 
-use super::parts::{Back, Part};
+use super::parts::{Back, INSTALL_RETRIES, Part};
 use super::{Facts, Target};
 use crate::config::{Layout, Phase, UvUwsgi};
+use crate::deploy::placement::Placement;
 use crate::deploy::plan::Action;
 use crate::deploy::processes::{Manager, Wish, uwsgi::Vassal};
 use crate::deploy::release::CURRENT;
 use crate::deploy::tools::uv;
+use std::path::PathBuf;
 
 /// The steps, for a release.
 pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part> {
@@ -28,7 +30,8 @@ pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part>
         ];
         Part::of_program(facts, phase, name, line, &release.directory, environment)
     };
-    let mut parts = vec![program(Phase::Install, "uv-sync", uv::sync(recipe.python.as_deref()))];
+    let install = program(Phase::Install, "uv-sync", uv::sync(recipe.python.as_deref()));
+    let mut parts = vec![vassal_file(facts, recipe, release), install.retried(INSTALL_RETRIES)];
     if let Some(migrate) = migration(facts, recipe) {
         parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).taken_back(Back::Nothing));
     }
@@ -63,15 +66,37 @@ fn migration(facts: &Facts<'_>, recipe: &UvUwsgi) -> Option<Vec<String>> {
 }
 
 fn vassal(facts: &Facts<'_>, recipe: &UvUwsgi) -> Vassal {
-    let path = &facts.deployment.path;
-    let in_releases = facts.layout == Layout::Releases;
-    let directory = if in_releases { path.join(CURRENT) } else { path.clone() };
+    let directory = served(facts);
     Vassal {
         config: recipe.uwsgi_config_path.clone(),
         source: recipe.uwsgi_config.as_ref().map(|file| directory.join(file)),
-        releases: in_releases.then(|| path.join("releases")),
-        directory,
+        releases: (facts.layout == Layout::Releases).then(|| facts.deployment.path.join("releases")),
     }
+}
+
+/// What the vassal's file should name as its `chdir`.
+fn served(facts: &Facts<'_>) -> PathBuf {
+    let path = &facts.deployment.path;
+    if facts.layout == Layout::Releases { path.join(CURRENT) } else { path.clone() }
+}
+
+/// Asked before anything is migrated: an emperor ends a vassal whose file is gone.
+fn vassal_file(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Part {
+    let (path, hint) = match &recipe.uwsgi_config {
+        Some(file) => (
+            release.directory.join(file),
+            "the vassal's file must be in the repository, where `uwsgi_config` says".to_owned(),
+        ),
+        None => (
+            recipe.uwsgi_config_path.clone(),
+            format!(
+                "write this vassal's file, with `master = true`, `chdir = {}` and `virtualenv = .venv`, or name one of the repository in `uwsgi_config`",
+                served(facts).display()
+            ),
+        ),
+    };
+    let require = Action::Place(Placement::Require { path, hint });
+    Part::new(Phase::Install, "vassal", require).taken_back(Back::Nothing)
 }
 
 #[cfg(test)]

@@ -71,12 +71,14 @@ impl Stage {
             [("client/.env", "VITE_TITLE=Kept\n".to_owned()), ("server/.env", format!("ADDRESS={server}\n"))]
         {
             let file = path.join(kept).join(file);
-            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
-            fs_err::write(file, content).unwrap();
+            fs_err::create_dir_all(file.parent().expect("it lies in a directory"))
+                .expect("the world is writable");
+            fs_err::write(file, content).expect("the world is writable");
         }
         let (pid, script) = (root.join("server.pid"), root.join("restart"));
-        fs_err::write(&script, RESTART).unwrap();
-        fs_err::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        fs_err::write(&script, RESTART).expect("the world is writable");
+        fs_err::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
+            .expect("the world is writable");
         let restart = format!("[{}, {}]", text(&script.to_string_lossy()), text(&pid.to_string_lossy()));
         let mut supervisor = command("/bin/sh", &root);
         supervisor.args(["-c", SUPERVISOR, "supervisor"]).arg(path.join(live)).arg(&pid).current_dir(&root);
@@ -264,8 +266,8 @@ fn from_nothing_through_all_that_can_happen() {
         let broken =
             stage.commit("server", &[("server/main.go", "package main\n\nfunc main() { nothing() }\n")]);
         stage.fails(world, &broken, "server", "four");
-        let elsewhere = stage.commit("elsewhere", &[("client/vite.config.js", "")]);
-        stage.fails(world, &elsewhere, "the build left nothing at", "four");
+        let elsewhere = stage.commit("elsewhere", &[("client/vite.config.js", "export default {};\n")]);
+        stage.fails(world, &elsewhere, "there is nothing at", "four");
         let unlocked = stage.commit(
             "unlocked",
             &[("server/main.go", "package main\n\nimport _ \"example.org/other\"\n\nfunc main() {}\n")],
@@ -329,6 +331,26 @@ fn in_place_what_was_built_beside_is_exchanged() {
         stage.fails(world, &ill, "500", "redeploy 2");
         let broken = stage.commit("broken", &[("server/main.go", "package main\n")]);
         stage.fails(world, &broken, "server", "redeploy 2");
+
+        // Killed when the client had been exchanged, and the server not yet: the next start exchanges it back.
+        #[cfg(feature = "crash-points")]
+        {
+            const EXCHANGED: &str = "after-step:8";
+            assert!(world.stop().success());
+            world.environment.push(("DEPLOYER_CRASH_AT".into(), EXCHANGED.into()));
+            world.start();
+            let half = stage.commit("half", &[]);
+            world.push(&stage.repository, &half);
+            wait::until("the daemon to die", || world.has_died().then_some(()));
+            world.environment.pop();
+            assert_eq!((stage.client().as_str(), stage.server().as_str()), ("Kept half", "redeploy 2"));
+            let whole = stage.commit("whole", &[("server/main.go", "package main\n")]);
+            world.start();
+            world.push(&stage.repository, &whole);
+            assert_eq!(world.ended_run("jury", &whole).state, "failed");
+            stage.assert_live("redeploy 2");
+        }
+
         let two = stage.commit("two", &[]);
         world.deploy("jury", &stage.repository, &two);
         stage.assert_live("two");
@@ -353,7 +375,7 @@ fn a_client_alone_or_a_server_alone() {
             .with("publish", "[\"client/build\"]")
             .with("shared_files", "[\"client/.env\"]")
             .with("health", format!("[{{ http = \"http://{}/\" }}]", stage.nginx.address));
-        world.configure(&[only_the_client.clone()]);
+        world.configure(std::slice::from_ref(&only_the_client));
         assert!(world.stop().success());
         world.start();
         world.deploy("jury", &stage.repository, &commit);

@@ -60,7 +60,7 @@ impl Stage {
         let repository = world.repository("acme/tickets");
         let root = world.root().to_owned();
         let (vassals, socket) = (root.join("vassals"), root.join("tickets.sock"));
-        fs_err::create_dir_all(&vassals).unwrap();
+        fs_err::create_dir_all(&vassals).expect("the world is writable");
         let mut uwsgi = command("uwsgi", &root);
         uwsgi.args(["--emperor-freq", "1", "--emperor"]).current_dir(&root);
         match emperor {
@@ -230,6 +230,10 @@ fn from_nothing_through_all_that_can_happen() {
         let broken = stage.commit("four", &[with[0], with[1], ("migrations/versions/3.py", &broken)]);
         stage.fails(world, &broken, "already exists", "three with iniconfig");
         stage.repository.git(&["rm", "-q", "migrations/versions/3.py"]);
+        stage.repository.git(&["rm", "-q", "uwsgi.ini"]);
+        let homeless = stage.commit("homeless", &with);
+        stage.fails(world, &homeless, "install (vassal): there is nothing at", "three with iniconfig");
+        fs_err::write(stage.repository.work_tree().join("uwsgi.ini"), &ini).unwrap();
         let ill = stage.commit("ill", &with);
         stage.fails(world, &ill, "500", "three with iniconfig");
         let raises = stage.repository.commit(&[("app.py", "raise RuntimeError(\"not today\")\n")], "raises");
@@ -261,10 +265,10 @@ fn with_file(emperor: Emperor, linked: bool, test: impl FnOnce(&mut World, &Stag
         let ended = world.ended_run("tickets", &one);
         assert_eq!(ended.state, "failed", "{ended:?}");
         let said = world.reported(&stage.repository, &one).description;
-        assert!(said.contains("tickets.ini does not exist"), "{said:?}");
-        fs_err::write(&file, ini).unwrap();
+        assert!(said.contains("install (vassal): there is nothing at"), "{said:?}");
+        fs_err::write(&file, ini).expect("the world is writable");
         if linked {
-            symlink("../tickets.ini", stage.vassal()).unwrap();
+            symlink("../tickets.ini", stage.vassal()).expect("the world is writable");
         }
         let two = stage.commit("two", &[]);
         world.deploy("tickets", &stage.repository, &two);
@@ -283,7 +287,7 @@ fn reloads_however_young(world: &World, stage: &Stage) {
             } else {
                 fs_err::symlink_metadata(stage.vassal())
             };
-            found.unwrap().mtime()
+            found.expect("the file is there").mtime()
         };
         let seen = age(true).max(age(false)) + ahead_seconds;
         for option in ["--no-dereference", "-c"] {
@@ -332,6 +336,52 @@ fn twenty_redeploys_lose_no_request() {
             "each release, and once gone none again: {:?}",
             seen.pages
         );
+    });
+}
+
+#[test]
+fn a_first_release_that_is_ill_does_not_go_on_running_under_somebody_elses_file() {
+    World::run(|world| {
+        let stage = Stage::set(world, Emperor::Directory);
+        fs_err::write(stage.vassal(), stage.ini(&stage.path.join("current"))).unwrap();
+        world.configure(&[stage.deployment(world)]);
+        world.start();
+        let ill = stage.commit("ill", &[]);
+        world.push(&stage.repository, &ill);
+        assert_eq!(world.ended_run("tickets", &ill).state, "failed");
+        assert!(stage.vassal().exists(), "it is not ours to remove");
+        wait::until("nobody to answer for it", || {
+            let answer = Request::new("GET", "/").send(&stage.nginx.address);
+            (answer.status == 502).then_some(())
+        });
+        let one = stage.commit("one", &[]);
+        world.deploy("tickets", &stage.repository, &one);
+        assert_eq!(stage.page(), "one");
+    });
+}
+
+#[test]
+fn a_file_that_is_somebody_elses_is_an_error_and_processes_that_are_are_not() {
+    World::run(|world| {
+        let stage = Stage::set(world, Emperor::Directory);
+        // Nobody's own cache: the default, below the deployment's path.
+        world.configure(&[stage.deployment(world).with("environment", "{}")]);
+        world.drop_privileges();
+        world.start();
+        fs_err::write(stage.vassal(), stage.ini(&stage.path.join("current"))).unwrap();
+        let one = stage.commit("one", &[]);
+        world.push(&stage.repository, &one);
+        assert_eq!(world.ended_run("tickets", &one).state, "failed");
+        let said = world.reported(&stage.repository, &one).description;
+        assert!(said.contains("cannot be touched: it belongs to user 0"), "{said:?}");
+
+        std::os::unix::fs::chown(stage.vassal(), Some(65534), None).unwrap();
+        let two = stage.commit("two", &[]);
+        let run = world.deploy("tickets", &stage.repository, &two);
+        assert_eq!(stage.page(), "two");
+        let log = world.cli(&["logs", &run.id]);
+        assert!(String::from_utf8_lossy(&log.stdout).contains("they are another user's"), "{log:?}");
+        assert!(stage.path.join(".cache/uv").is_dir());
     });
 }
 
