@@ -116,7 +116,8 @@ impl Vassal {
         let own = fs::symlink_metadata(&self.config)?;
         let followed =
             fs::metadata(&self.config).context("the vassal's file is a link that leads nowhere")?;
-        let seconds = clock::now().as_second().max(own.mtime() + 1).max(followed.mtime() + 1);
+        let seen = own.mtime().max(followed.mtime());
+        let seconds = clock::now().as_second().max(seen.saturating_add(1));
         let mut refusals = Vec::new();
         for (file, flags) in [(&followed, AtFlags::empty()), (&own, AtFlags::SYMLINK_NOFOLLOW)] {
             match self.set_time(seconds, flags, workbench).await {

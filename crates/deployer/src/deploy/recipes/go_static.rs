@@ -79,11 +79,11 @@ fn client_parts(facts: &Facts<'_>, recipe: &GoStatic, client: &Path, release: &T
     let directory = release.directory.join(client);
     let output = Output::new(facts, &recipe.client_output, release);
     let program = |phase, name, line| {
-        let environment = [
-            ("npm_config_cache", facts.cache("npm")),
-            ("npm_config_store_dir", facts.cache("pnpm")),
-            ("npm_config_update_notifier", "false".into()),
-        ];
+        let cache = match installer {
+            Installer::Pnpm => ("npm_config_store_dir", facts.cache("pnpm")),
+            Installer::Npm | Installer::NpmUnlocked => ("npm_config_cache", facts.cache("npm")),
+        };
+        let environment = [cache, ("npm_config_update_notifier", "false".into())];
         // What is served is not what was installed: nothing has to be installed or built again to go back.
         Part::of_program(facts, phase, name, line, &directory, environment).taken_back(Back::Nothing)
     };
@@ -224,7 +224,7 @@ mod tests {
         install client: [/srv/app/releases/2/client] npm ci --include=dev --no-audit --no-fund
         build client: [/srv/app/releases/2/client] npm run build
         build output: require /srv/app/releases/2/client/build
-        build server: [/srv/app/releases/2/server] go build -buildvcs=false -o /srv/app/releases/2/server/bin/server .
+        build server: [/srv/app/releases/2/server] go build -trimpath -buildvcs=false -o /srv/app/releases/2/server/bin/server .
         switch activate: link current -> releases/2
           back: link current -> releases/1
           back: link client/build -> ../current/client/build
@@ -247,7 +247,7 @@ mod tests {
         build client: [/srv/app/client] npm run build -- --outDir /srv/app/client/.build.next --emptyOutDir
         build output: require /srv/app/client/.build.next
         build clear: remove server/bin/.server.next
-        build server: [/srv/app/server] go build -buildvcs=false -o /srv/app/server/bin/.server.next .
+        build server: [/srv/app/server] go build -trimpath -buildvcs=false -o /srv/app/server/bin/.server.next .
         switch exchange: exchange client/.build.next with client/build
           back: exchange client/.build.next with client/build back
         switch exchange: exchange server/bin/.server.next with server/bin/server

@@ -111,6 +111,7 @@ mod tests {
         let steps = sample::steps(KEYS, Layout::Releases, &["alembic.ini", "scripts/migrate.sh"]);
         insta::assert_snapshot!(steps, @r"
         fetch export: export 2222222 to releases/2
+        install vassal: require /etc/vassals/app.ini
         install uv-sync: [/srv/app/releases/2] uv sync --frozen
         migrate migrate: [/srv/app/releases/2] uv run --frozen --no-sync -- alembic upgrade head
         switch activate: link current -> releases/2
@@ -130,11 +131,23 @@ mod tests {
           back: bring the work tree to 1111111
           back: [/srv/app] uv sync --frozen
           back: touch /etc/vassals/app.ini and wait for new workers
+        install vassal: require /etc/vassals/app.ini
         install uv-sync: [/srv/app] uv sync --frozen
         migrate migrate: [/srv/app] uv run --frozen --no-sync -- scripts/migrate.sh
         switch uwsgi: touch /etc/vassals/app.ini and wait for new workers
         verify running: look whether the workers of /etc/vassals/app.ini stay
         ");
+    }
+
+    #[test]
+    fn a_vassals_file_of_the_repository_must_be_in_the_release() {
+        let keys = format!("{KEYS}uwsgi_config = \"etc/uwsgi.ini\"");
+        let steps = sample::steps(&keys, Layout::Releases, &[]);
+        assert!(steps.contains("install vassal: require /srv/app/releases/2/etc/uwsgi.ini\n"), "{steps}");
+        sample::with_facts(&keys, Layout::Releases, &[], |facts| {
+            let crate::config::Recipe::UvUwsgi(recipe) = &facts.deployment.recipe else { panic!() };
+            assert_eq!(vassal(facts, recipe).source, Some("/srv/app/current/etc/uwsgi.ini".into()));
+        });
     }
 
     #[test]

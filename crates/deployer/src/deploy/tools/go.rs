@@ -8,6 +8,8 @@ pub fn build(output: &Path) -> CommandLine {
     let words = [
         "go",
         "build",
+        // Packages compiled for one release are found in the cache for the next, whose directory is another.
+        "-trimpath",
         // A release has no `.git`; and in place, git may refuse one that is not its user's.
         "-buildvcs=false",
         "-o",

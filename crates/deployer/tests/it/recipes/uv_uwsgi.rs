@@ -10,7 +10,7 @@ use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
 use rustix::process::Signal;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 const PROJECT: &str = include_str!("../../fixtures/uv-uwsgi/pyproject.toml");
@@ -374,6 +374,12 @@ fn a_file_that_is_somebody_elses_is_an_error_and_processes_that_are_are_not() {
         assert_eq!(world.ended_run("tickets", &one).state, "failed");
         let said = world.reported(&stage.repository, &one).description;
         assert!(said.contains("cannot be touched: it belongs to user 0"), "{said:?}");
+
+        // Who may write the file may set its time to now, and to nothing else.
+        fs_err::set_permissions(stage.vassal(), std::fs::Permissions::from_mode(0o666)).unwrap();
+        let writable = stage.commit("writable", &[]);
+        world.deploy("tickets", &stage.repository, &writable);
+        assert_eq!(stage.page(), "writable");
 
         std::os::unix::fs::chown(stage.vassal(), Some(65534), None).unwrap();
         let two = stage.commit("two", &[]);
