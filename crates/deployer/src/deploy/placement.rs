@@ -3,7 +3,7 @@
 //! In a layout of releases, [`Placement::Publish`] makes such a path a link into `current`, once. In place there is no `current`: what is
 //! built comes to lie beside what is served, and [`Placement::Exchange`] swaps the two names in one system call (renameat2(2)
 //! with RENAME_EXCHANGE). Which of the two is which is then only known by their inodes: so a note with the new one's is
-//! written before. It names the run's release, so that a note of an earlier run takes nothing back.
+//! written before. It names the run, so that a note of an earlier one takes nothing back.
 //!
 //! No link that a repository may have planted on the way to a path is followed.
 
@@ -37,14 +37,14 @@ pub enum Placement {
         /// What is served.
         path: PathBuf,
         /// Whose build it is.
-        release: String,
+        run: String,
     },
     /// Swap it back, if this run's exchange took place.
     ExchangeBack {
         /// What is served.
         path: PathBuf,
         /// Whose build it is.
-        release: String,
+        run: String,
     },
     /// Make the path a link to the same path of the live release.
     Publish {
@@ -90,8 +90,8 @@ impl Placement {
         match self {
             Self::Require { path, hint } => require(path, hint),
             Self::Clear { path } => remove(&inside(root, &beside(path))?),
-            Self::Exchange { path, release } => exchange(root, path, release),
-            Self::ExchangeBack { path, release } => exchange_back(root, path, release),
+            Self::Exchange { path, run } => exchange(root, path, run),
+            Self::ExchangeBack { path, run } => exchange_back(root, path, run),
             Self::Publish { path } => publish(root, path),
             Self::Unpublish { path } => unpublish(root, path),
         }
@@ -126,18 +126,18 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-fn exchange(root: &Path, path: &Path, release: &str) -> Result<()> {
+fn exchange(root: &Path, path: &Path, run: &str) -> Result<()> {
     let (served, built) = (inside(root, path)?, inside(root, &beside(path))?);
     let new = fs::symlink_metadata(&built).context("there is nothing to exchange")?;
-    write_note(&named_beside(&served, "exchange"), &note_text(release, new.ino()))?;
+    write_note(&named_beside(&served, "exchange"), &note_text(run, new.ino()))?;
     swap(&built, &served)
 }
 
-fn exchange_back(root: &Path, path: &Path, release: &str) -> Result<()> {
+fn exchange_back(root: &Path, path: &Path, run: &str) -> Result<()> {
     let (served, built) = (inside(root, path)?, inside(root, &beside(path))?);
     let note = read_small(&named_beside(&served, "exchange")).unwrap_or_default();
     match served.symlink_metadata() {
-        Ok(found) if note == note_text(release, found.ino()) => swap(&served, &built),
+        Ok(found) if note == note_text(run, found.ino()) => swap(&served, &built),
         // Not exchanged, or back already.
         _ => Ok(()),
     }
@@ -151,8 +151,8 @@ fn write_note(note: &Path, text: &str) -> Result<()> {
     Ok(file.sync_all()?)
 }
 
-fn note_text(release: &str, inode: u64) -> String {
-    format!("{release} {inode}\n")
+fn note_text(run: &str, inode: u64) -> String {
+    format!("{run} {inode}\n")
 }
 
 /// Gives `from` the name `to`, and what had that name the name `from`.
@@ -221,10 +221,10 @@ mod tests {
         }
     }
 
-    fn both(release: &str) -> (Placement, Placement) {
-        let (path, release) = (PathBuf::from("client/build"), release.to_owned());
-        let back = Placement::ExchangeBack { path: path.clone(), release: release.clone() };
-        (Placement::Exchange { path, release }, back)
+    fn both(run: &str) -> (Placement, Placement) {
+        let (path, run) = (PathBuf::from("client/build"), run.to_owned());
+        let back = Placement::ExchangeBack { path: path.clone(), run: run.clone() };
+        (Placement::Exchange { path, run }, back)
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn client_parts(facts: &Facts<'_>, recipe: &GoStatic, client: &Path, release: &T
     parts.extend(output.clear());
     parts.push(program(Phase::Build, "client", client_build(facts, recipe, installer, &output)));
     parts.push(output.require());
-    parts.extend(output.exchange(release));
+    parts.extend(output.exchange());
     parts
 }
 
@@ -131,7 +131,7 @@ fn server_parts(facts: &Facts<'_>, recipe: &GoStatic, server: &Path, release: &T
         Part::of_program(facts, Phase::Build, "server", go::build(&output.built), &directory, environment);
     let mut parts: Vec<Part> = output.clear().into_iter().collect();
     parts.push(build.taken_back(Back::Nothing));
-    parts.extend(output.exchange(release));
+    parts.extend(output.exchange());
     parts
 }
 
@@ -167,10 +167,10 @@ impl<'a> Output<'a> {
         Part::new(Phase::Build, "output", Action::Place(require)).taken_back(Back::Nothing)
     }
 
-    fn exchange(&self, release: &Target) -> Option<Part> {
-        let (path, release) = (self.path.to_owned(), release.release.clone());
-        let back = Placement::ExchangeBack { path: path.clone(), release: release.clone() };
-        let exchange = Action::Place(Placement::Exchange { path, release });
+    fn exchange(&self) -> Option<Part> {
+        let (path, run) = (self.path.to_owned(), self.facts.run.to_owned());
+        let back = Placement::ExchangeBack { path: path.clone(), run: run.clone() };
+        let exchange = Action::Place(Placement::Exchange { path, run });
         let part = Part::new(Phase::Switch, "exchange", exchange);
         self.in_place(part.taken_back(Back::By(Action::Place(back))))
     }

@@ -167,7 +167,7 @@ mod tests {
         let keys = format!("{KEYS}environment = {{ UV_CACHE_DIR = \"/var/cache/uv\" }}\nenv_file = \".env\"");
         sample::with_facts(&keys, Layout::Releases, &[], |facts| {
             let plan = super::super::plan(facts).unwrap();
-            let install = plan.steps.iter().find(|step| step.phase == Phase::Install).unwrap();
+            let install = plan.steps.iter().find(|step| step.name == "uv-sync").unwrap();
             let Action::Command(command) = &install.action else { panic!("{install:?}") };
             assert!(!command.environment.contains_key("UV_CACHE_DIR"), "{command:?}");
             assert_eq!(command.environment["UV_PROJECT_ENVIRONMENT"], ".venv");
