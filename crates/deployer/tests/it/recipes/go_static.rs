@@ -4,7 +4,7 @@ use crate::support::configuration::{Deployment, text};
 use crate::support::http::{Answer, Request};
 use crate::support::process::command;
 use crate::support::repository::Repository;
-use crate::support::servers::{Nginx, Server, free_port, testbed};
+use crate::support::servers::{AUTHORITIES, Nginx, Server, free_port, testbed};
 use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
@@ -90,8 +90,11 @@ impl Stage {
 
     fn deployment(&self, world: &World) -> Deployment {
         let cache = |name: &str| text(&testbed(name).to_string_lossy());
-        let environment =
-            format!("{{ npm_config_cache = {}, GOCACHE = {} }}", cache("npm-cache"), cache("go-build-cache"));
+        let environment = format!(
+            "{{ npm_config_cache = {}, GOCACHE = {}, NODE_EXTRA_CA_CERTS = \"{AUTHORITIES}\" }}",
+            cache("npm-cache"),
+            cache("go-build-cache")
+        );
         let health = [format!("http://{}/", self.nginx.address), format!("http://{}/", self.server)]
             .map(|url| format!("{{ http = \"{url}\", attempts = 20, interval = \"100ms\" }}"));
         world

@@ -5,7 +5,7 @@ use crate::support::http::Request;
 use crate::support::postgres::Postgres;
 use crate::support::process::command;
 use crate::support::repository::Repository;
-use crate::support::servers::{Nginx, Server, testbed};
+use crate::support::servers::{AUTHORITIES, Nginx, Server, testbed};
 use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
@@ -95,13 +95,13 @@ impl Stage {
     }
 
     fn deployment(&self, world: &World) -> Deployment {
-        let cache = testbed("uv-cache");
+        let cache = text(&testbed("uv-cache").to_string_lossy());
         world
             .deployment("tickets", &self.repository)
             .with("recipe", "\"uv-uwsgi\"")
             .with("uwsgi_config_path", text(&self.vassal().to_string_lossy()))
             .with("python", "\"/usr/bin/python3\"")
-            .with("environment", format!("{{ UV_CACHE_DIR = {} }}", text(&cache.to_string_lossy())))
+            .with("environment", format!("{{ UV_CACHE_DIR = {cache}, SSL_CERT_FILE = \"{AUTHORITIES}\" }}"))
             .with(
                 "health",
                 format!(
@@ -365,7 +365,9 @@ fn a_file_that_is_somebody_elses_is_an_error_and_processes_that_are_are_not() {
     World::run(|world| {
         let stage = Stage::set(world, Emperor::Directory);
         // Nobody's own cache: the default, below the deployment's path.
-        world.configure(&[stage.deployment(world).with("environment", "{}")]);
+        world.configure(&[stage
+            .deployment(world)
+            .with("environment", format!("{{ SSL_CERT_FILE = \"{AUTHORITIES}\" }}"))]);
         world.drop_privileges();
         let one = stage.commit("one", &[]);
         world.start();

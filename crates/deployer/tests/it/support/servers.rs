@@ -14,6 +14,9 @@ pub fn testbed(path: &str) -> PathBuf {
     root.canonicalize().expect("it was just made").join(path)
 }
 
+/// The machine's certificate authorities: uv and npm trust their own lists, which a machine behind a proxy is not in.
+pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// A port that nobody listens on now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
