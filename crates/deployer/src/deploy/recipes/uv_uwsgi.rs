@@ -44,8 +44,10 @@ pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part>
 /// Everything but what only people read: a Python project may import, or open, any file.
 pub fn depends_on(_: &Facts<'_>, path: &str) -> bool {
     const FOR_PEOPLE: [&str; 6] = ["readme", "license", "licence", "changelog", "contributing", "security"];
-    let name = path.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let is_prose = !path.contains('/') && FOR_PEOPLE.contains(&name.as_str());
+    const KINDS: [&str; 5] = ["", "md", "rst", "txt", "adoc"];
+    let path = path.to_ascii_lowercase();
+    let (name, kind) = path.split_once('.').unwrap_or((&path, ""));
+    let is_prose = FOR_PEOPLE.contains(&name) && KINDS.contains(&kind);
     !is_prose && !path.starts_with(".github/")
 }
 
@@ -181,7 +183,15 @@ mod tests {
             for path in ["README.md", "LICENSE", "CHANGELOG.rst", ".github/workflows/ci.yml"] {
                 assert!(!depends_on(facts, path), "{path}");
             }
-            for path in ["app.py", "src/README.md", "uv.lock", "readme_page.py", "licenses/x", ".githubs"] {
+            for path in [
+                "app.py",
+                "src/README.md",
+                "uv.lock",
+                "readme_page.py",
+                "licenses/x",
+                ".githubs",
+                "security.py",
+            ] {
                 assert!(depends_on(facts, path), "{path}");
             }
         });

@@ -17,7 +17,14 @@ impl Installer {
     /// Installs exactly what the lock file says, with what is needed to build, whatever NODE_ENV is.
     pub fn install(self) -> CommandLine {
         argv(match self {
-            Self::Pnpm => &["pnpm", "install", "--frozen-lockfile", "--prod=false"],
+            // In place, modules of another store may lie there, about which pnpm would ask somebody.
+            Self::Pnpm => &[
+                "pnpm",
+                "install",
+                "--frozen-lockfile",
+                "--prod=false",
+                "--config.confirmModulesPurge=false",
+            ],
             Self::Npm => &["npm", "ci", "--include=dev", "--no-audit", "--no-fund"],
             Self::NpmUnlocked => {
                 &["npm", "install", "--include=dev", "--no-package-lock", "--no-audit", "--no-fund"]
@@ -62,6 +69,9 @@ mod tests {
     #[test]
     fn a_lock_file_is_obeyed_and_builders_are_installed() {
         assert_eq!(Installer::Npm.install().shown(), "npm ci --include=dev --no-audit --no-fund");
-        assert_eq!(Installer::Pnpm.install().shown(), "pnpm install --frozen-lockfile --prod=false");
+        assert_eq!(
+            Installer::Pnpm.install().shown(),
+            "pnpm install --frozen-lockfile --prod=false --config.confirmModulesPurge=false"
+        );
     }
 }
