@@ -30,6 +30,7 @@ pub use show::{Merged, ShownValue};
 
 use crate::names::{BranchName, RepositoryName, Slug, UnitName};
 use crate::secret::Secret;
+use crate::secret::signing_key::SigningKey;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub struct Config {
     pub database_url: Secret,
     /// GitHub's API.
     pub github: GitHub,
+    /// Comparing what should be live with what is.
+    pub reconcile: Reconcile,
     /// What holds for all runs.
     pub runs: Runs,
     /// How what needs root is done.
@@ -119,8 +122,30 @@ pub enum Proxies {
 pub struct GitHub {
     /// `https://api.github.com` unless a test or GitHub Enterprise says otherwise; no slash at the end.
     pub api_url: String,
-    /// Without one nothing is reported.
+    /// For every deployment without one of its own.
     pub token: Option<Secret>,
+    /// Wins over the token.
+    pub app: Option<GitHubApp>,
+    /// Whether `gh` is asked where there is neither.
+    pub use_gh: bool,
+}
+
+/// The GitHub App that we are.
+#[derive(Debug, Clone)]
+pub struct GitHubApp {
+    /// As GitHub numbers it.
+    pub id: u64,
+    /// Its private key.
+    pub key: SigningKey,
+}
+
+/// Comparing what should be live with what is.
+#[derive(Debug, Clone)]
+pub struct Reconcile {
+    /// Whether at all.
+    pub enabled: bool,
+    /// Between two comparisons of a repository.
+    pub interval: Duration,
 }
 
 /// What holds for all runs.
@@ -160,6 +185,10 @@ pub struct Deployment {
     pub repository: RepositoryName,
     /// Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path.
     pub clone_url: String,
+    /// The private key for an ssh `clone_url`. None: whatever ssh finds.
+    pub ssh_key_file: Option<PathBuf>,
+    /// Its own token for GitHub. None: what holds for all.
+    pub github_token: Option<Secret>,
     /// Disabled ones record a verdict and do nothing.
     pub enabled: bool,
     /// The branch whose head is deployed.
@@ -408,7 +437,19 @@ impl Config {
     /// Every secret, for the redaction of what programs print.
     pub fn secret_values(&self) -> Vec<String> {
         let intake = self.intake.secrets.iter().chain(self.intake.repository_secrets.values().flatten());
-        let secrets = intake.chain(self.github.token.as_ref());
+        let deployments = self.deployments.values().filter_map(|deployment| deployment.github_token.as_ref());
+        let secrets = intake.chain(self.github.token.as_ref()).chain(deployments);
         secrets.chain([&self.database_url]).map(|secret| secret.expose().to_owned()).collect()
+    }
+}
+
+impl GitHub {
+    /// The host from which repositories are fetched: `github.com`, or the GitHub Enterprise server's own.
+    pub fn host(&self) -> String {
+        let host = self.api_url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+        match host.as_deref() {
+            Some("api.github.com") | None => "github.com".to_owned(),
+            Some(other) => other.to_owned(),
+        }
     }
 }

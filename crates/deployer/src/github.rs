@@ -2,9 +2,13 @@
 //!
 //! What an answer means for us is in its type: done, later (with GitHub's own word on when), or refused for good.
 
+pub mod app;
+pub mod credentials;
+pub mod meta;
+
 use crate::config;
-use crate::secret::Secret;
 use anyhow::{Context, Result};
+use credentials::Credentials;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::time::Duration;
@@ -21,12 +25,35 @@ const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 /// As much of an error message as is kept.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// A client with a credential.
+/// A client with its credentials.
 #[derive(Clone)]
 pub struct GitHub {
     client: reqwest::Client,
     api_url: String,
-    token: Secret,
+    credentials: Credentials,
+}
+
+/// Why something was not answered as it should have been.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// One line.
+    pub reason: String,
+    /// GitHub's own word on when to ask again, where it gave one.
+    pub after: Option<Duration>,
+}
+
+impl Problem {
+    fn now(reason: String) -> Self {
+        Self { reason, after: None }
+    }
+
+    /// What an answer other than success says.
+    async fn of(response: Response) -> Self {
+        match judged(response).await {
+            StatusError::Later { reason, after } => Self { reason, after },
+            StatusError::Refused(reason) => Self::now(reason),
+        }
+    }
 }
 
 /// Why a status was not created.
@@ -44,38 +71,51 @@ pub enum StatusError {
 }
 
 impl GitHub {
-    /// `None` where the configuration has no credential.
-    pub fn new(settings: &config::GitHub) -> Result<Option<Self>> {
-        let Some(token) = settings.token.clone() else { return Ok(None) };
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
-        headers.insert("x-github-api-version", HeaderValue::from_static(API_VERSION));
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("durhack-deployer/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .timeout(REQUEST_TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(1)
-            .build()
-            .context("cannot make an HTTP client")?;
-        Ok(Some(Self { client, api_url: settings.api_url.clone(), token }))
+    /// Asks nobody yet.
+    pub fn new(settings: &config::GitHub, credentials: Credentials) -> Result<Self> {
+        Ok(Self { client: client()?, api_url: settings.api_url.clone(), credentials })
     }
 
     /// `POST /repos/{owner}/{repo}/statuses/{sha}`.
-    pub async fn create_status(&self, repository: &str, commit: &str, body: &str) -> Result<(), StatusError> {
+    pub async fn create_status(
+        &self,
+        deployment: &str,
+        repository: &str,
+        commit: &str,
+        body: &str,
+    ) -> Result<(), StatusError> {
+        let later = |Problem { reason, after }| StatusError::Later { reason, after };
+        let token = self.credentials.token(deployment, repository).await.map_err(later)?;
+        let Some(token) = token else { return Err(later(Problem::now("there is no credential".into()))) };
         let url = format!("{}/repos/{repository}/statuses/{commit}", self.api_url);
-        let request = self.client.post(url).bearer_auth(self.token.expose());
+        let request = self.client.post(url).bearer_auth(token.expose());
         let request = request.header("content-type", "application/json").body(body.to_owned());
-        let response = request
-            .send()
-            .await
-            .map_err(|error| StatusError::Later { reason: plainly(&error), after: None })?;
-        if response.status() == StatusCode::CREATED {
-            return Ok(());
+        let response = request.send().await.map_err(|error| later(Problem::now(plainly(&error))))?;
+        match response.status() {
+            StatusCode::CREATED => return Ok(()),
+            StatusCode::UNAUTHORIZED => {
+                self.credentials.rejected(deployment, repository, &token).await;
+            }
+            _ => {}
         }
         Err(judged(response).await)
     }
+}
+
+/// What every request has.
+fn client() -> Result<reqwest::Client> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+    headers.insert("x-github-api-version", HeaderValue::from_static(API_VERSION));
+    reqwest::Client::builder()
+        .user_agent(concat!("durhack-deployer/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .timeout(REQUEST_TIMEOUT)
+        .connect_timeout(Duration::from_secs(5))
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(1)
+        .build()
+        .context("cannot make an HTTP client")
 }
 
 /// What an answer other than success means.

@@ -114,7 +114,9 @@ pub fn telling(
     description: &str,
     run: Option<&str>,
 ) -> Option<Telling> {
-    host.config.github.token.as_ref()?;
+    if !host.credentials.has(deployment.slug.as_str()) {
+        return None;
+    }
     let target_url = run.map_or_else(|| host.config.origin.clone(), |run| host.run_url(run));
     let context = context(host.config.instance.as_deref(), deployment);
     let body = json!({
@@ -173,7 +175,7 @@ pub async fn serve(store: Store, github: GitHub, told: Arc<Notify>, stop: Cancel
 
 async fn send_due(store: &Store, github: &GitHub) -> Result<(), StoreError> {
     for row in store.due_outbox(clock::now_ms(), BATCH).await? {
-        match github.create_status(&row.repository, &row.commit_id, &row.body).await {
+        match github.create_status(&row.deployment, &row.repository, &row.commit_id, &row.body).await {
             Ok(()) => store.outbox_sent(row.id, clock::now_ms()).await?,
             Err(StatusError::Refused(reason)) => {
                 tracing::warn!(

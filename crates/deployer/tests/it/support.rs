@@ -12,6 +12,7 @@ pub mod record;
 pub mod repository;
 pub mod servers;
 pub mod site;
+pub mod ssh;
 pub mod visitors;
 pub mod wait;
 pub mod world;

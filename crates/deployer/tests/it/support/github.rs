@@ -4,6 +4,10 @@
 //! Answers follow GitHub's REST description (`repos/create-commit-status`, `repos/list-commit-statuses-for-ref`,
 //! `meta/get`). Deliberately absent: everything the deployer does not ask for.
 
+mod accounts;
+mod git_server;
+
+use accounts::Accounts;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -74,6 +78,8 @@ struct Known {
     hooks: Vec<String>,
     /// Of `/meta`; raised by every change.
     meta_version: u64,
+    /// Who may ask.
+    accounts: Accounts,
 }
 
 impl GitHub {
@@ -194,14 +200,18 @@ impl Known {
             requests: Vec::new(),
             hooks: vec!["192.30.252.0/22".into(), "140.82.112.0/20".into(), "2a0a:a440::/29".into()],
             meta_version: 1,
+            accounts: Accounts::default(),
         }
     }
 
     fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Response {
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        if let Some(answer) = self.accounts.answer(method, &segments, headers, body) {
+            return answer;
+        }
         match (method.as_str(), segments.as_slice()) {
             ("GET", ["meta"]) => self.meta(headers),
-            (_, ["repos", ..]) if !authorised(headers) => {
+            (_, ["repos", ..]) if !self.accounts.accept(headers) => {
                 problem(StatusCode::UNAUTHORIZED, "Bad credentials")
             }
             ("POST", ["repos", owner, name, "statuses", commit]) => {
@@ -220,7 +230,7 @@ impl Known {
         if headers.get("if-none-match").is_some_and(|value| value.as_bytes() == etag.as_bytes()) {
             return (StatusCode::NOT_MODIFIED, tags).into_response();
         }
-        let body = json!({ "verifiable_password_authentication": false, "hooks": self.hooks });
+        let body = json!({ "verifiable_password_authentication": false, "hooks": self.hooks, "ssh_keys": self.accounts.ssh_keys });
         (tags, axum::Json(body)).into_response()
     }
 
@@ -289,11 +299,6 @@ fn check_status(asked: &Value) -> Result<(), &'static str> {
         }
         _ => Ok(()),
     }
-}
-
-fn authorised(headers: &HeaderMap) -> bool {
-    let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    given == format!("Bearer {TOKEN}") || given == format!("token {TOKEN}")
 }
 
 /// GitHub's form of an error.
