@@ -8,6 +8,7 @@
 //!
 //! One bad deployment is reported and left out; everything else that is bad refuses to start.
 
+pub mod applications;
 pub mod diagnostics;
 pub mod environment;
 pub mod load;
@@ -21,6 +22,7 @@ pub mod values;
 #[cfg(test)]
 mod tests;
 
+pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
 pub use load::{Loaded, load};
@@ -259,6 +261,10 @@ pub enum Recipe {
     NginxSites(NginxSites),
     /// A pnpm workspace under PM2.
     PnpmPm2(PnpmPm2),
+    /// A Python project of uv's under uWSGI.
+    UvUwsgi(UvUwsgi),
+    /// A client of files, a Go server, or both.
+    GoStatic(GoStatic),
     /// The deployer itself.
     Deployer(SelfDeploy),
 }

@@ -14,6 +14,7 @@ pub mod lock;
 pub mod mirror;
 pub mod order;
 pub mod outcome;
+pub mod placement;
 pub mod plan;
 pub mod preview;
 pub mod processes;

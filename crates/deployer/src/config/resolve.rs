@@ -4,7 +4,8 @@
 //! been reported; what stands in for it (an empty text, a zero) never leaves this module, because an error
 //! takes its deployment, or everything, with it. Secret files are read through a function that the caller gives.
 
-pub mod deployment;
+mod applications;
+mod deployment;
 pub mod preset;
 pub mod secrets;
 pub mod steps;

@@ -4,6 +4,7 @@
 //! back exactly what was planned, whatever the configuration says by then. No secret is in it: environment
 //! files are named, not read.
 
+use super::placement::Placement;
 use super::processes::{Manager, Wish};
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::names::CommitId;
@@ -91,6 +92,8 @@ pub enum Action {
         /// Which of the three.
         wish: Wish,
     },
+    /// Bring files to where they are served, or back.
+    Place(Placement),
     /// Remove releases that are no longer kept.
     Prune,
     /// Exchange files and directories of a work tree for links to them in `shared/`.
@@ -130,6 +133,7 @@ impl Action {
             Self::Command(command) => command.line.shown(),
             Self::Health(check) => check.shown(),
             Self::Processes { manager, wish } => manager.shown(*wish),
+            Self::Place(placement) => placement.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
             Self::Share { paths } => {
                 format!("move {} files and directories to shared/, behind links", paths.len())

@@ -5,6 +5,8 @@
 //! already is left so. Programs are called through a [`Workbench`].
 
 pub mod systemd;
+pub mod table;
+pub mod uwsgi;
 
 use super::workbench::Workbench;
 use anyhow::Result;
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub enum Manager {
     /// systemd units.
     Systemd(systemd::Units),
+    /// A vassal of uWSGI's emperor.
+    Uwsgi(uwsgi::Vassal),
 }
 
 /// What a process manager is asked for.
@@ -35,6 +39,7 @@ impl Manager {
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
         match self {
             Self::Systemd(units) => units.grant(wish, workbench).await,
+            Self::Uwsgi(vassal) => vassal.grant(wish, workbench).await,
         }
     }
 
@@ -42,6 +47,7 @@ impl Manager {
     pub fn shown(&self, wish: Wish) -> String {
         match self {
             Self::Systemd(units) => units.shown(wish),
+            Self::Uwsgi(vassal) => vassal.shown(wish),
         }
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! To add one: a variant of [`Recipe`], a file here with `fn parts(&Facts, &Settings, &Target) -> Vec<Part>`, and a line in [`plan`].
 
+pub mod go_static;
 pub mod inputs;
 pub mod parts;
+#[cfg(test)]
+mod sample;
 pub mod steps;
 pub mod systemd;
+pub mod uv_uwsgi;
 
 use super::plan::Plan;
 use super::tree::Tree;
@@ -72,6 +76,12 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
         Recipe::Systemd(recipe) => {
             parts::plan(facts, ORDER, &|release| systemd::parts(facts, recipe, release))
         }
+        Recipe::UvUwsgi(recipe) => {
+            parts::plan(facts, ORDER, &|release| uv_uwsgi::parts(facts, recipe, release))
+        }
+        Recipe::GoStatic(recipe) => {
+            parts::plan(facts, ORDER, &|release| go_static::parts(facts, recipe, release))
+        }
         Recipe::NginxSites(_) => return Err(UnknownRecipe("nginx-sites")),
         Recipe::PnpmPm2(_) => return Err(UnknownRecipe("pnpm-pm2")),
         Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
@@ -90,11 +100,19 @@ fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
     match recipe {
         // A command of the operator's may read whatever it likes, the commit's id included.
         Recipe::Steps(_) | Recipe::Systemd(_) => None,
+        Recipe::UvUwsgi(_) => Some(uv_uwsgi::depends_on),
+        Recipe::GoStatic(_) => Some(go_static::depends_on),
         Recipe::NginxSites(_) | Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
     }
 }
 
 impl Facts<'_> {
+    /// Where a tool keeps what it has downloaded: on the releases' file system, so that it can link instead of copying, and each
+    /// deployment its own, so that none can put something into another one's.
+    pub fn cache(&self, tool: &str) -> String {
+        self.deployment.path.join(".cache").join(tool).to_string_lossy().into_owned()
+    }
+
     /// What a command needs to know, with `release` as the one that is, or is to be, live and `before` as the one it follows.
     pub fn environment(&self, release: &Target, before: Option<&Target>) -> BTreeMap<String, String> {
         let deployment = self.deployment;

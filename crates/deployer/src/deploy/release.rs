@@ -8,11 +8,24 @@ use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
-use std::io::ErrorKind;
+use rustix::fs::{Mode, OFlags};
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 /// The link that names the live release.
 pub const CURRENT: &str = "current";
+
+/// What is written in a small file that somebody else may have made: a fifo is not waited for, and nothing endless is read.
+pub fn read_small(path: &Path) -> Option<String> {
+    const BYTES_MAX: u64 = 64 * 1024;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let found = file.metadata().ok()?;
+    let mut text = String::new();
+    (found.is_file() && found.len() <= BYTES_MAX).then_some(())?;
+    file.take(BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
 
 /// The layout of a deployment of which nothing is recorded yet: as configured, or as its path is found.
 pub fn layout_found(deployment: &Deployment) -> Layout {

@@ -427,6 +427,10 @@ impl Run {
             Action::UpdateTree { commit } => self.update_tree(commit, cancel).await,
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
+            Action::Place(placement) => {
+                let (placement, root) = (placement.clone(), deployment.path.clone());
+                tokio::task::spawn_blocking(move || placement.carry_out(&root)).await?
+            }
             Action::Prune => self.prune(number).await,
             Action::Share { paths } => paths.iter().try_for_each(|path| adopt::share(&deployment.path, path)),
             Action::Unshare { paths } => {

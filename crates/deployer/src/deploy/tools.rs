@@ -2,7 +2,11 @@
 
 pub mod gh;
 pub mod git;
+pub mod go;
+pub mod node_packages;
 pub mod systemctl;
+pub mod uv;
+pub mod uwsgi;
 
 use crate::config::{CommandLine, Privileges};
 use std::collections::BTreeMap;

@@ -25,6 +25,7 @@ mod pages;
 mod plan;
 mod postgres;
 mod queue;
+mod recipes;
 mod reconcile;
 mod security;
 #[cfg(feature = "crash-points")]

@@ -20,6 +20,10 @@ pub const PNPM_PM2: &str = "pnpm-pm2";
 /// See [`STEPS`].
 pub const SYSTEMD: &str = "systemd";
 /// See [`STEPS`].
+pub const UV_UWSGI: &str = "uv-uwsgi";
+/// See [`STEPS`].
+pub const GO_STATIC: &str = "go-static";
+/// See [`STEPS`].
 pub const DEPLOYER: &str = "deployer";
 
 /// The top of the configuration.
@@ -366,7 +370,7 @@ static DEPLOYMENT: Section = Section {
         Key::new("path", Path, Required, r#""/var/www/api.durhack.com""#,
             "Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside."),
         Key::new("enabled", Boolean, Value("true"), "false", "A disabled deployment records a verdict and does nothing."),
-        Key::new("recipe", Choice(&[STEPS, SYSTEMD, NGINX_SITES, PNPM_PM2, DEPLOYER]),
+        Key::new("recipe", Choice(&[STEPS, SYSTEMD, NGINX_SITES, PNPM_PM2, UV_UWSGI, GO_STATIC, DEPLOYER]),
             Derived("the preset of a repository of DurHack's, else `\"steps\"`"), r#""steps""#,
             "How this kind of package is deployed."),
         Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
@@ -397,26 +401,56 @@ static DEPLOYMENT: Section = Section {
         Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
             "Environment of every step. Nothing secret: that belongs in `env_files`."),
         Key::new("instance_name", Text, Derived("none; the presets of DurHack's applications require it"), r#""durhack-staging""#,
-            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, STEPS]),
+            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, GO_STATIC, STEPS]),
         Key::new("sites", Tables(&SITE), Required, "",
             "Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none.")
             .of(&[NGINX_SITES]),
         Key::new("systemd_unit_name", Text, Value(r#""durhack-deployer.service""#), r#""durhack-deployer.service""#,
             "The unit that runs the deployer.").of(&[DEPLOYER]),
         Key::new("uwsgi_config_path", Path, Derived("none"), r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
-            "The vassal file of the Python deployer; nothing of ours needs it.").of(&[DEPLOYER]),
+            "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which nothing of ours needs.")
+            .of(&[UV_UWSGI, DEPLOYER]),
+        Key::new("uwsgi_config", Path, Derived("none: the vassal's file must exist"), r#""uwsgi.ini""#,
+            "A file of the repository. Where `uwsgi_config_path` does not exist, it is made a link to it; and removed again where the first release fails.")
+            .of(&[UV_UWSGI]),
+        Key::new("migrate", TEXTS,
+            Derived("`[\"alembic\", \"upgrade\", \"head\"]` where the repository has `alembic.ini`, else `[\"scripts/migrate.sh\"]` where it has that, else none"),
+            r#"["python", "manage.py", "migrate"]"#,
+            "What brings the database to the release's schema: program and arguments, run in the release, whose virtual environment's programs come first. `[]`: nothing.")
+            .of(&[UV_UWSGI]),
+        Key::new("python", Text, Derived("what the project asks for, of the system's"), r#""/usr/bin/python3.11""#,
+            "The Python of the virtual environment, as `uv --python` takes it. It must be the version that uWSGI's plugin was built for.")
+            .of(&[UV_UWSGI]),
+        Key::new("client", Path, Derived("`client`, where it has a `package.json`"), r#""web""#,
+            "The directory of the client. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("client_build", TEXTS, Derived("the script `build`, by pnpm or npm as the lock file says"),
+            r#"["npm", "run", "build", "--", "--outDir", "{output}"]"#,
+            "What builds the client: program and arguments, run in its directory. `{output}` is replaced by where it is to write; in place that is beside what is being served.")
+            .of(&[GO_STATIC]),
+        Key::new("client_output", Path, Derived("`build` in the client's directory"), r#""client/dist""#,
+            "Where the build leaves what is served. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("server", Path, Derived("`server`, where there is Go code in it"), r#""cmd/server""#,
+            "The directory of the server's main package. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("server_binary", Path, Derived("`bin/server` in the server's directory"), r#""server/jury""#,
+            "Where the server's binary comes to lie. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("restart", TEXTS, Derived("none"), r#"["supervisorctl", "restart", "jury"]"#,
+            "What makes the new server run where no unit does: program and arguments, run in the release after the switch, and again when it is taken back.")
+            .of(&[GO_STATIC]),
+        Key::new("publish", PATHS, Derived("the preset's, else none"), r#"["client/build"]"#,
+            "Paths of the release that are reached at the same place below `path` too, by a link into `current`: for an nginx whose `root` does not name `current`.")
+            .of(&[GO_STATIC]),
         Key::new("health", Tables(&HEALTH), Value("[]"), "",
             "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each."),
         Key::new("steps", Tables(&STEP), Value("[]"), "",
             "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.")
             .of(&[STEPS, SYSTEMD]),
         Key::new("units", TEXTS, Required, r#"["website.service"]"#,
-            "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started.")
-            .of(&[SYSTEMD]),
+            "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started. Required by `systemd`.")
+            .of(&[SYSTEMD, GO_STATIC]),
         Key::new("reload", Boolean, Value("false"), "true", "Reload the units instead of restarting them, where they can be reloaded.")
             .of(&[SYSTEMD]),
         Key::new("user_units", Boolean, Value("false"), "true", "The units are those of the deployer's own user (`systemctl --user`).")
-            .of(&[SYSTEMD]),
+            .of(&[SYSTEMD, GO_STATIC]),
         Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
     ],
 };

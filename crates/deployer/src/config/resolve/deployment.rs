@@ -1,10 +1,10 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{Facts, preset, secrets, steps};
+use super::{Facts, applications, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
-use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD};
+use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, inner_path, integer,
@@ -81,7 +81,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         environment: steps::environment(table),
         health: table.tables("health").iter().filter_map(health_check).collect(),
         instance_name: instance_name(table, preset),
-        recipe: recipe_of(table, recipe, &base),
+        recipe: recipe_of(table, recipe, preset, &base),
         ssh_key_file: ssh_key_file(table, &clone_url, facts),
         github_token: secrets::deployment_token(table, facts),
         clone_url,
@@ -94,11 +94,13 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
 
 /// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
 fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
-    const RECIPES: [(&str, &str); 5] = [
+    const RECIPES: [(&str, &str); 7] = [
         (STEPS, STEPS),
         (SYSTEMD, SYSTEMD),
         (NGINX_SITES, NGINX_SITES),
         (PNPM_PM2, PNPM_PM2),
+        (UV_UWSGI, UV_UWSGI),
+        (GO_STATIC, GO_STATIC),
         (DEPLOYER, DEPLOYER),
     ];
     let recipe = if table.is_written("recipe") {
@@ -121,12 +123,14 @@ fn origin_of(preset: &Preset) -> String {
     format!("preset of {}", preset.repository)
 }
 
-fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, path: &Path) -> Recipe {
+fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Preset>, path: &Path) -> Recipe {
     match recipe {
         Some(NGINX_SITES) => {
             Recipe::NginxSites(NginxSites { rules: table.tables("sites").iter().map(site_rule).collect() })
         }
         Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
+        Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),
+        Some(GO_STATIC) => Recipe::GoStatic(applications::go_static(table, preset)),
         Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
             systemd_unit_name: table.value("systemd_unit_name", name).unwrap_or_else(own_unit),
             uwsgi_config_path: table.value("uwsgi_config_path", absolute_path),
@@ -146,7 +150,8 @@ fn own_unit() -> UnitName {
     UnitName::parse("durhack-deployer.service").expect("it is the name of a unit")
 }
 
-fn units(table: &TableReader<'_>) -> Vec<UnitName> {
+/// At least one, where the key is written.
+pub fn units(table: &TableReader<'_>) -> Vec<UnitName> {
     let units = table.value("units", list(name)).unwrap_or_default();
     if units.is_empty() && table.is_written("units") {
         table.error_at_value(

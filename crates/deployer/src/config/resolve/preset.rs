@@ -3,7 +3,7 @@
 //! The original knew these six by their names; its configurations name nothing else. The files are those that
 //! must outlive a deploy of each package because they are not in its repository.
 
-use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS};
+use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2};
 use crate::names::RepositoryName;
 
 /// See the module.
@@ -64,13 +64,11 @@ static PRESETS: [Preset; 6] = [
     },
     Preset {
         repository: "ducompsoc/durhack-jury",
-        recipe: STEPS,
+        recipe: GO_STATIC,
         shared_files: &["server/.env", "client/.env"],
         shared_dirs: &[],
         requires_instance_name: true,
-        note: Some(
-            "there is no recipe of its own for this repository yet: it is deployed with recipe \"steps\", and builds only what `steps` says",
-        ),
+        note: None,
     },
     Preset {
         repository: "ducompsoc/durhack-deployer",

@@ -7,8 +7,9 @@
 //! can say that it is taken back otherwise, or not at all.
 
 use super::{Facts, Purpose, Target};
-use crate::config::{Layout, Moment, Phase, StepCommand};
+use crate::config::{CommandLine, Layout, Moment, Phase, StepCommand};
 use crate::deploy::plan::{Action, Command, Plan, Step, Undo};
+use std::path::Path;
 use std::time::Duration;
 
 /// One thing that a recipe does for a release.
@@ -39,6 +40,9 @@ pub enum Back {
     By(Action),
 }
 
+/// Further attempts of an installation: registries fail now and then, and what a lock file has wrong fails quickly.
+pub const INSTALL_RETRIES: u32 = 2;
+
 /// The order in which most recipes want their phases.
 pub const ORDER: [Phase; 7] = Phase::ALL;
 
@@ -55,6 +59,31 @@ impl Part {
     /// The same part, taken back in this way.
     pub fn taken_back(self, back: Back) -> Self {
         Self { back, ..self }
+    }
+
+    /// The same part, attempted again after a failure.
+    pub fn retried(self, retries: u32) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// A program that a recipe calls, with the deployment's environment files. What the operator says of a variable wins.
+    pub fn of_program<const NUMBER: usize>(
+        facts: &Facts<'_>,
+        phase: Phase,
+        name: &str,
+        line: CommandLine,
+        directory: &Path,
+        environment: [(&str, String); NUMBER],
+    ) -> Self {
+        let deployment = facts.deployment;
+        let ours = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let command = Command {
+            line,
+            directory: directory.to_owned(),
+            environment: ours.filter(|(name, _)| !deployment.environment.contains_key(name)).collect(),
+            env_files: deployment.env_files.clone(),
+        };
+        Self::new(phase, name, Action::Command(command))
     }
 
     /// A command of the operator's.

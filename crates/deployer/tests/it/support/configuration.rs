@@ -66,7 +66,10 @@ impl Deployment {
         for (key, value) in &self.keys {
             writeln!(table, "{key} = {value}").expect("a String takes everything");
         }
-        writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        // Not every recipe has steps.
+        if !self.steps.is_empty() {
+            writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        }
         table
     }
 }

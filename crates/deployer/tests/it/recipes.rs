@@ -1,0 +1,4 @@
+//! Recipes, end to end: real tools, real servers, and visitors who are asked what they saw.
+
+mod go_static;
+mod uv_uwsgi;
