@@ -7,6 +7,7 @@
 pub mod deployment;
 pub mod preset;
 pub mod secrets;
+pub mod sites;
 pub mod steps;
 
 use super::diagnostics::{Diagnostics, Problem, Severity};
@@ -87,6 +88,8 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         github: github(root, facts, reading),
         runs: runs(&root.table("runs")),
         privileges: privileges(root, facts),
+        nginx: sites::nginx(&root.table("nginx")),
+        certificates: sites::certificates(&root.table("certificates")),
         deployments: deployment::deployments(root, &state_directory),
         state_directory,
         intake,

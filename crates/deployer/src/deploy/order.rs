@@ -74,8 +74,13 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
         let mut delivery = delivery_of(&order.header, order.claim.name().as_str());
         delivery.repository = Some(deployment.repository.as_str());
         delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
-        let verdict =
-            verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, "queued by an operator");
+        let by = if order.header.source == Source::Operator {
+            "an operator"
+        } else {
+            &order.header.remote_address
+        };
+        let sentence = format!("queued by {by}");
+        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, &sentence);
         if store.record_delivery(&delivery, &[verdict]).await? == Recorded::New {
             store.mark_dispatched(order.header.id.as_str(), crate::clock::now_ms()).await?;
         }

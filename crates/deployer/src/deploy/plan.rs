@@ -5,6 +5,7 @@
 //! files are named, not read.
 
 use super::processes::{Manager, Wish};
+use super::sites::SitesStep;
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::names::CommitId;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,8 @@ pub enum Action {
         /// Which of the three.
         wish: Wish,
     },
+    /// Test, certify, install or put back the host's nginx sites.
+    Sites(Box<SitesStep>),
     /// Remove releases that are no longer kept.
     Prune,
 }
@@ -120,6 +123,7 @@ impl Action {
             Self::Command(command) => command.line.shown(),
             Self::Health(check) => check.shown(),
             Self::Processes { manager, wish } => manager.shown(*wish),
+            Self::Sites(step) => step.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
         }
     }

@@ -3,13 +3,15 @@
 //! To add one: a variant of [`Recipe`], a file here with `fn parts(&Facts, &Settings, &Target) -> Vec<Part>`, and a line in [`plan`].
 
 pub mod inputs;
+pub mod nginx_sites;
 pub mod parts;
 pub mod steps;
 pub mod systemd;
 
 use super::plan::Plan;
+use super::sites::selection;
 use super::tree::Tree;
-use crate::config::{Deployment, Layout, Privileges, Recipe};
+use crate::config::{Config, Deployment, Layout, Privileges, Recipe};
 use crate::names::CommitId;
 use parts::ORDER;
 use std::collections::BTreeMap;
@@ -24,6 +26,10 @@ pub struct Facts<'a> {
     pub layout: Layout,
     /// How what needs root is done.
     pub privileges: Privileges,
+    /// What the host has.
+    pub host: &'a Config,
+    /// Whether an operator wants it done whatever speaks against it.
+    pub forced: bool,
     /// The files of the commit that is deployed; empty where the recipe does not ask for them.
     pub tree: &'a Tree,
     /// Digests of what is written in the deployment's shared and environment files, by path; likewise.
@@ -72,7 +78,9 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
         Recipe::Systemd(recipe) => {
             parts::plan(facts, ORDER, &|release| systemd::parts(facts, recipe, release))
         }
-        Recipe::NginxSites(_) => return Err(UnknownRecipe("nginx-sites")),
+        Recipe::NginxSites(recipe) => {
+            parts::plan(facts, ORDER, &|release| nginx_sites::parts(facts, recipe, release))
+        }
         Recipe::PnpmPm2(_) => return Err(UnknownRecipe("pnpm-pm2")),
         Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
     };
@@ -90,7 +98,8 @@ fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
     match recipe {
         // A command of the operator's may read whatever it likes, the commit's id included.
         Recipe::Steps(_) | Recipe::Systemd(_) => None,
-        Recipe::NginxSites(_) | Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
+        Recipe::NginxSites(_) => Some(|_, path| selection::matters(path)),
+        Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
     }
 }
 

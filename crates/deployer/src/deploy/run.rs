@@ -386,6 +386,7 @@ impl Run {
             Action::Health(check) => health::check(check, &workbench).await,
             // These end what they started when their time is over.
             Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
+            Action::Sites(step) => step.carry_out(&workbench).await,
             built_in => {
                 let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
                 done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
@@ -405,9 +406,11 @@ impl Run {
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
             Action::Prune => self.prune(number).await,
-            Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
-                Err(anyhow!("not a built-in action"))
-            }
+            Action::Fetch
+            | Action::Command(_)
+            | Action::Health(_)
+            | Action::Processes { .. }
+            | Action::Sites(_) => Err(anyhow!("not a built-in action")),
         }
     }
 

@@ -1,6 +1,8 @@
 //! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
 
+pub mod certbot;
 pub mod git;
+pub mod nginx;
 pub mod systemctl;
 
 use crate::config::{CommandLine, Privileges};

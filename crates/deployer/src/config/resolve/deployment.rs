@@ -118,7 +118,11 @@ fn origin_of(preset: &Preset) -> String {
 fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, path: &Path) -> Recipe {
     match recipe {
         Some(NGINX_SITES) => {
-            Recipe::NginxSites(NginxSites { rules: table.tables("sites").iter().map(site_rule).collect() })
+            let unbracketed = table.value("unbracketed", list(filled_text)).unwrap_or_default();
+            Recipe::NginxSites(NginxSites {
+                rules: table.tables("sites").iter().map(site_rule).collect(),
+                unbracketed,
+            })
         }
         Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
         Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
