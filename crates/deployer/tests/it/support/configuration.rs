@@ -36,16 +36,23 @@ pub struct Deployment {
     slug: String,
     keys: BTreeMap<String, String>,
     steps: Vec<String>,
+    has_steps: bool,
 }
 
 impl Deployment {
     pub fn new(slug: &str) -> Self {
-        Self { slug: slug.to_owned(), keys: BTreeMap::new(), steps: Vec::new() }
+        Self { slug: slug.to_owned(), keys: BTreeMap::new(), steps: Vec::new(), has_steps: true }
     }
 
     /// One more key, or another value for one; the value is TOML.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.keys.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// For a recipe that knows no steps.
+    pub fn without_steps(mut self) -> Self {
+        self.has_steps = false;
         self
     }
 
@@ -60,7 +67,9 @@ impl Deployment {
         for (key, value) in &self.keys {
             writeln!(table, "{key} = {value}").expect("a String takes everything");
         }
-        writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        if self.has_steps {
+            writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        }
         table
     }
 }

@@ -1,0 +1,3 @@
+//! Recipes with the real tools behind them: one file for each.
+
+mod nginx_sites;

@@ -1,0 +1,1 @@
+//! Certificates, with certbot and a CA of the test's own (pebble).
