@@ -63,7 +63,7 @@ async fn obtain(step: &SitesStep, need: &Need, renew: bool, workbench: &Workbenc
     }
     if step.certificates.self_test {
         for name in &need.names {
-            self_test::test(name, self_test::PORT, step.certificates.webroot.as_deref()).await?;
+            self_test::test(name, step.certificates.webroot.as_deref()).await?;
         }
     }
     let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew);

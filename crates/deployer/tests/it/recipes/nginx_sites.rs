@@ -71,7 +71,10 @@ fn a_site_is_served_changed_disabled_enabled_and_taken_down() {
                 ("production/[c.test].nginxconf.disabled", "this is no configuration {{{"),
                 ("production/.gitkeep", ""),
                 ("production/README.md", "Sites; see `snippets/`.\n"),
-                ("production/status-codes.nginxconf", "map $status $status_text { 404 \"gone\"; default \"\"; }\n"),
+                (
+                    "production/status-codes.nginxconf",
+                    "map $status $status_text { 404 \"gone\"; default \"\"; }\n",
+                ),
             ],
             "first",
         );
@@ -79,15 +82,20 @@ fn a_site_is_served_changed_disabled_enabled_and_taken_down() {
         assert_eq!((nginx.page("a.test", "/"), nginx.page("b.test", "/")), ("a one".into(), "b one".into()));
         assert_eq!((nginx.page("www.a.test", "/"), nginx.page("c.test", "/")), ("301".into(), "404".into()));
         let live: Vec<String> = nginx.files().into_keys().collect();
-        assert_eq!(live, ["conf.d/[a.test].nginxconf", "conf.d/[b.test].conf", "conf.d/status-codes.nginxconf"]);
+        assert_eq!(
+            live,
+            ["conf.d/[a.test].nginxconf", "conf.d/[b.test].conf", "conf.d/status-codes.nginxconf"]
+        );
 
-        let second = repository.commit(&[("production/[a.test].nginxconf", &nginx.site("a.test", "a two"))], "changed");
+        let second = repository
+            .commit(&[("production/[a.test].nginxconf", &nginx.site("a.test", "a two"))], "changed");
         world.deploy("nginx", repository, &second);
         assert_eq!(nginx.page("a.test", "/"), "a two");
 
         repository.git(&["mv", "production/[a.test].nginxconf", "production/[a.test].nginxconf.disabled"]);
         repository.git(&["mv", "production/[c.test].nginxconf.disabled", "production/[c.test].nginxconf"]);
-        let third = repository.commit(&[("production/[c.test].nginxconf", &nginx.site("c.test", "c one"))], "renamed");
+        let third = repository
+            .commit(&[("production/[c.test].nginxconf", &nginx.site("c.test", "c one"))], "renamed");
         world.deploy("nginx", repository, &third);
         assert_eq!((nginx.page("a.test", "/"), nginx.page("c.test", "/")), ("404".into(), "c one".into()));
 
@@ -120,16 +128,21 @@ fn what_nginx_refuses_changes_nothing_and_the_next_good_push_is_deployed() {
             "bad",
         );
         let run = fails(world, repository, &bad);
-        assert!(cause(&run).contains("nonsense") && cause(&run).contains("production/[a.test].conf:13"), "{run:?}");
+        assert!(
+            cause(&run).contains("nonsense") && cause(&run).contains("production/[a.test].conf:13"),
+            "{run:?}"
+        );
         assert_eq!((nginx.files(), nginx.workers()), (files.clone(), workers.clone()));
         // Delivered again, it fails again: it is not live.
         world.push(repository, &bad);
         let runs = wait::until("the retry to end", || {
-            Some(world.settled("nginx", 3)).filter(|runs| runs.iter().filter(|run| run.state == "failed").count() == 2)
+            Some(world.settled("nginx", 3))
+                .filter(|runs| runs.iter().filter(|run| run.state == "failed").count() == 2)
         });
         assert_eq!(runs.len(), 3);
         assert_eq!((nginx.files(), nginx.workers()), (files, workers));
-        let mended = repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "two"))], "mended");
+        let mended =
+            repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "two"))], "mended");
         world.deploy("nginx", repository, &mended);
         assert_eq!((nginx.page("a.test", "/"), nginx.page("b.test", "/")), ("two".into(), "b".into()));
     });
@@ -139,11 +152,18 @@ fn what_nginx_refuses_changes_nothing_and_the_next_good_push_is_deployed() {
 fn a_site_that_is_not_healthy_is_taken_back_with_everything_else() {
     with_nginx(|world, nginx, repository, deployment| {
         let port = free_port();
-        let site = |answer: &str| format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 {answer}; }} }}\n{}", nginx.site("a.test", answer));
+        let site = |answer: &str| {
+            format!(
+                "server {{ listen 127.0.0.1:{port}; location / {{ return 200 {answer}; }} }}\n{}",
+                nginx.site("a.test", answer)
+            )
+        };
         let good = repository.commit(&[("production/[a.test].conf", &site("one"))], "good");
         world.deploy("nginx", repository, &good);
         let files = nginx.files();
-        let check = format!("[{{ http = \"http://127.0.0.1:{port}/\", body = \"one\", attempts = 2, interval = \"100ms\" }}]");
+        let check = format!(
+            "[{{ http = \"http://127.0.0.1:{port}/\", body = \"one\", attempts = 2, interval = \"100ms\" }}]"
+        );
         reconfigure(world, &deployment.with("health", check));
         world.settled("nginx", 2);
         let bad = repository.commit(
@@ -168,14 +188,19 @@ fn a_site_that_is_not_healthy_is_taken_back_with_everything_else() {
 fn a_push_without_anything_for_nginx_does_not_reload_it() {
     with_nginx(|world, nginx, repository, _| {
         let html = world.path_of("nginx").join("current/html");
-        let site = format!("server {{ listen 127.0.0.1:{}; server_name a.test; root {}; }}", nginx.port, html.display());
+        let site = format!(
+            "server {{ listen 127.0.0.1:{}; server_name a.test; root {}; }}",
+            nginx.port,
+            html.display()
+        );
         let first = repository.commit(
             &[("production/[a.test].conf", &site), ("html/index.html", "one"), ("README.md", "one")],
             "first",
         );
         world.deploy("nginx", repository, &first);
         let workers = nginx.workers();
-        let readme = repository.commit(&[("README.md", "two"), ("development/x.conf", "nonsense")], "for people");
+        let readme =
+            repository.commit(&[("README.md", "two"), ("development/x.conf", "nonsense")], "for people");
         let guid = world.push(repository, &readme);
         assert_eq!(world.wait_for_verdict(&guid, "skipped").code, "skipped");
         assert_eq!((nginx.page("a.test", "/"), nginx.workers()), ("one".into(), workers.clone()));
@@ -205,7 +230,11 @@ fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files(
             symlink(target, nginx.path(name)).unwrap();
         }
         succeed(command("chown", &old).args(["-R", "65534:65534"]).arg(&old));
-        let site = format!("{}server {{ include snippets/one; include snippets/two; include snippets/sub/three; listen 127.0.0.1:{}; server_name s.test; location / {{ return 200 \"s\"; }} }}", nginx.site("a.test", "one"), nginx.port);
+        let site = format!(
+            "{}server {{ include snippets/one; include snippets/two; include snippets/sub/three; listen 127.0.0.1:{}; server_name s.test; location / {{ return 200 \"s\"; }} }}",
+            nginx.site("a.test", "one"),
+            nginx.port
+        );
         let first = repository.commit(
             &[
                 ("production/[a.test].nginxconf", &site),
@@ -219,7 +248,13 @@ fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files(
         let files = nginx.files();
         assert_eq!(
             files.keys().collect::<Vec<_>>(),
-            ["conf.d/[a.test].nginxconf", "snippets/one", "snippets/sub", "snippets/sub/three", "snippets/two"]
+            [
+                "conf.d/[a.test].nginxconf",
+                "snippets/one",
+                "snippets/sub",
+                "snippets/sub/three",
+                "snippets/two"
+            ]
         );
         assert!(files.values().all(|content| !content.starts_with("->")), "{files:?}");
         assert_eq!((nginx.page("a.test", "/"), nginx.page("s.test", "/")), ("one".into(), "s".into()));
@@ -227,9 +262,13 @@ fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files(
         for path in ["snippets/two", "snippets/sub/three"] {
             remove(repository, path);
         }
-        let second = repository.commit(&[("production/[a.test].nginxconf", &nginx.site("a.test", "two"))], "fewer");
+        let second =
+            repository.commit(&[("production/[a.test].nginxconf", &nginx.site("a.test", "two"))], "fewer");
         world.deploy("nginx", repository, &second);
-        assert_eq!(nginx.files().into_keys().collect::<Vec<_>>(), ["conf.d/[a.test].nginxconf", "snippets/one"]);
+        assert_eq!(
+            nginx.files().into_keys().collect::<Vec<_>>(),
+            ["conf.d/[a.test].nginxconf", "snippets/one"]
+        );
     });
 }
 
@@ -276,16 +315,25 @@ fn a_change_of_the_rules_alone_has_effect() {
         );
         world.deploy("nginx", repository, &first);
         assert_eq!(nginx.page("other.test", "/"), "other");
-        let rules = "[{ rule = \"include\", select = [\"*\"] }, { rule = \"exclude\", select = [\"b.test\"] }]";
+        let rules =
+            "[{ rule = \"include\", select = [\"*\"] }, { rule = \"exclude\", select = [\"b.test\"] }]";
         let chosen = deployment.with("sites", rules).with("unbracketed", "[\"catch-all.conf\"]");
         reconfigure(world, &chosen);
         let runs = world.settled("nginx", 2);
-        assert_eq!((runs[1].trigger.as_str(), runs[1].state.as_str()), ("reconcile", "succeeded"), "{runs:?}");
+        assert_eq!(
+            (runs[1].trigger.as_str(), runs[1].state.as_str()),
+            ("reconcile", "succeeded"),
+            "{runs:?}"
+        );
         let pages = ["a.test", "b.test", "everybody.test", "other.test"].map(|site| nginx.page(site, "/"));
         assert_eq!(pages, ["a", "404", "all", "404"]);
         let workers = nginx.workers();
         reconfigure(world, &chosen);
-        assert_eq!((world.settled("nginx", 2).len(), nginx.workers()), (2, workers), "the same rules do nothing");
+        assert_eq!(
+            (world.settled("nginx", 2).len(), nginx.workers()),
+            (2, workers),
+            "the same rules do nothing"
+        );
     });
 }
 
@@ -303,10 +351,14 @@ fn nested_directories_and_names_that_are_not_ascii() {
             "first",
         );
         world.deploy("nginx", repository, &first);
-        assert_eq!((nginx.page("caf\u{e9}.test", "/"), nginx.page("t.test", "/")), ("coffee".into(), "team".into()));
+        assert_eq!(
+            (nginx.page("caf\u{e9}.test", "/"), nginx.page("t.test", "/")),
+            ("coffee".into(), "team".into())
+        );
         assert!(nginx.files().contains_key("conf.d/caf\u{e9} \"x\".conf"));
         // Where nginx would not look, a site would never be served: that is no success.
-        let second = repository.commit(&[("production/else/[e.test].conf", &nginx.site("e.test", "e"))], "elsewhere");
+        let second =
+            repository.commit(&[("production/else/[e.test].conf", &nginx.site("e.test", "e"))], "elsewhere");
         let run = fails(world, repository, &second);
         assert!(cause(&run).contains("nginx would not read conf.d/else/[e.test].conf"), "{run:?}");
     });
@@ -320,7 +372,8 @@ fn a_configuration_that_somebody_else_has_broken_is_blamed_on_them() {
         world.deploy("nginx", repository, &first);
         nginx.write("conf.d/theirs.conf", "\n\nbroken on;\n");
         let files = nginx.files();
-        let second = repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "two"))], "second");
+        let second =
+            repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "two"))], "second");
         let run = fails(world, repository, &second);
         assert!(cause(&run).contains("nginx/conf.d/theirs.conf:3"), "{run:?}");
         assert_eq!((nginx.files(), nginx.page("a.test", "/")), (files, "one".into()));
@@ -356,7 +409,8 @@ fn a_daemon_killed_between_install_and_reload_puts_back_what_was_there() {
             "not even a configuration",
         );
         // The stage would refuse it: only what it accepts comes this far.
-        let third = repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "three"))], "third");
+        let third =
+            repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "three"))], "third");
         assert_ne!(second, third);
         world.push(&repository, &third);
         wait::until("the test of what is live", || arrived.exists().then_some(()));

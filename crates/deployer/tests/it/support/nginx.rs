@@ -98,7 +98,8 @@ impl Nginx {
     /// Everything below `conf.d` and `snippets`: paths, and what is there, byte for byte.
     pub fn files(&self) -> BTreeMap<String, String> {
         let mut files = BTreeMap::new();
-        for path in ["conf.d", "snippets"].iter().flat_map(|name| super::world::files_under(&self.path(name))) {
+        for path in ["conf.d", "snippets"].iter().flat_map(|name| super::world::files_under(&self.path(name)))
+        {
             let found = path.symlink_metadata().expect("it was listed");
             let content = if found.is_symlink() {
                 format!("-> {}", fs_err::read_link(&path).expect("it is a link").display())

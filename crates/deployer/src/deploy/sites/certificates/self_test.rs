@@ -14,31 +14,30 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const REDIRECTS_MAX: usize = 10;
 
 /// Where the CA asks. It cannot be told of another port.
-pub const PORT: u16 = 80;
+const PORT: u16 = 80;
 
 /// Below the webroot, and in URLs.
 const CHALLENGES: &str = ".well-known/acme-challenge";
 
 /// An error says what the CA would have stumbled over. `webroot`: what it asks for is answered from there.
-pub async fn test(name: &DomainName, port: u16, webroot: Option<&Path>) -> Result<()> {
-    let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((name.as_str(), port))).await;
+pub async fn test(name: &DomainName, webroot: Option<&Path>) -> Result<()> {
+    let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((name.as_str(), PORT))).await;
     let addresses = found.map_err(|_| anyhow!("{name}: DNS does not answer"))?;
     if addresses.map_or(0, Iterator::count) == 0 {
         bail!("{name} resolves to nothing: give it an A or AAAA record that leads to this host");
     }
     match webroot {
-        Some(webroot) => challenge(name, port, webroot).await,
+        Some(webroot) => challenge(name.as_str(), webroot).await,
         None => Ok(()),
     }
 }
 
-async fn challenge(name: &DomainName, port: u16, webroot: &Path) -> Result<()> {
+async fn challenge(host: &str, webroot: &Path) -> Result<()> {
     let token = uuid::Uuid::now_v7().simple().to_string();
     let Ok(_file) = Challenge::write(webroot, &token) else {
         // Where certbot runs as root, the webroot may be root's.
         return Ok(());
     };
-    let host = if port == PORT { name.to_string() } else { format!("{name}:{port}") };
     let url = format!("http://{host}/{CHALLENGES}/{token}");
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
@@ -75,5 +74,47 @@ impl Challenge {
 impl Drop for Challenge {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A server that answers one request out of a directory, whatever it is asked.
+    async fn serve(listener: TcpListener, directory: PathBuf) {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let length = connection.read(&mut request).await.unwrap();
+        let request = String::from_utf8_lossy(&request[..length]).into_owned();
+        let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+        let body = fs::read_to_string(directory.join(path)).unwrap_or_else(|_| "something else".into());
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        connection.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_webroot_that_is_served_is_told_from_one_that_is_not() {
+        for right in [true, false] {
+            let (webroot, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let host = listener.local_addr().unwrap().to_string();
+            let served = if right { webroot.path() } else { other.path() };
+            let (tested, ()) =
+                tokio::join!(challenge(&host, webroot.path()), serve(listener, served.to_owned()));
+            assert_eq!(tested.is_ok(), right, "{tested:?}");
+            let left = fs::read_dir(webroot.path().join(CHALLENGES)).unwrap().count();
+            assert_eq!(left, 0, "the token is gone");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_nowhere_is_named() {
+        let name = DomainName::parse("nothing.invalid").unwrap();
+        let error = test(&name, None).await.unwrap_err().to_string();
+        assert!(error.starts_with("nothing.invalid"), "{error}");
     }
 }

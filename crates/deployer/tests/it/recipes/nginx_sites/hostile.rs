@@ -37,7 +37,10 @@ const FILES: [(&str, usize); 47] = [
     // Certificates that are not there.
     ("server {\n listen 127.0.0.1:PORT ssl;\n}", 1),
     ("server {\n ssl_certificate /etc/ssl/no/such.pem;\n ssl_certificate_key /etc/ssl/no/such.key; }", 2),
-    ("server {\n ssl_certificate DIRECTORY/nginx.conf;\n ssl_certificate_key DIRECTORY/nginx.conf; listen 127.0.0.1:PORT ssl; }", 2),
+    (
+        "server {\n ssl_certificate DIRECTORY/nginx.conf;\n ssl_certificate_key DIRECTORY/nginx.conf; listen 127.0.0.1:PORT ssl; }",
+        2,
+    ),
     // Out of bounds: what root would read.
     ("\ninclude /etc/passwd;", 2),
     ("include ../state/*;", 1),
@@ -99,7 +102,8 @@ fn fifty_broken_or_hostile_files_leave_the_running_nginx_as_it_was() {
         refused(world, repository, &[], &format!("{SITE}: it is a link"));
         refused(world, repository, &[("snippets/y", "\naccess_log /etc/cron.d/x;")], "snippets/y:2");
         unchanged("the last three");
-        let good = repository.commit(&[("production/[b.test].conf", &nginx.site("b.test", "b"))], "good again");
+        let good =
+            repository.commit(&[("production/[b.test].conf", &nginx.site("b.test", "b"))], "good again");
         world.deploy("nginx", repository, &good);
         assert_eq!(nginx.page("b.test", "/"), "b");
     });

@@ -17,15 +17,18 @@ fn twenty_redeployments_fail_no_request() {
         let wrk = wrk.stdout(Stdio::piped()).spawn().expect("wrk is installed");
         for number in 1..=20 {
             let answer = number.to_string();
-            let commit = repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", &answer))], &answer);
+            let commit =
+                repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", &answer))], &answer);
             world.deploy("nginx", repository, &commit);
             assert_eq!(nginx.page("a.test", "/"), answer);
         }
         // INT: it says what it has counted.
-        rustix::process::kill_process(rustix::process::Pid::from_child(&wrk), rustix::process::Signal::INT).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&wrk), rustix::process::Signal::INT)
+            .unwrap();
         let printed = wrk.wait_with_output().unwrap();
         let printed = String::from_utf8_lossy(&printed.stdout);
-        let requests = printed.lines().find_map(|line| line.trim().split_once(" requests in")).map(|(number, _)| number);
+        let requests =
+            printed.lines().find_map(|line| line.trim().split_once(" requests in")).map(|(number, _)| number);
         let requests: u64 = requests.expect("wrk counts").parse().expect("a number");
         eprintln!("{requests} requests over 20 redeployments");
         assert!(requests > 1_000, "{printed}");
@@ -41,7 +44,8 @@ fn two_deployments_of_sites_take_turns() {
         assert!(world.stop().success());
         world.start();
         for round in ["one", "two", "three"] {
-            let ours = repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", round))], round);
+            let ours =
+                repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", round))], round);
             let theirs = other.commit(&[("production/[b.test].conf", &nginx.site("b.test", round))], round);
             world.push(repository, &ours);
             world.push(&other, &theirs);
