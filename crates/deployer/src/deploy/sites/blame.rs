@@ -44,7 +44,12 @@ pub fn complaint(line: &str) -> Option<&str> {
     const LEVELS: [&str; 3] = ["[emerg]", "[alert]", "[crit]"];
     let level = LEVELS.iter().find_map(|level| line.split_once(level));
     // An alert alone ends nothing: without rights, that a log cannot be opened is one.
-    level.map(|(_, rest)| rest.trim()).filter(|rest| !rest.starts_with("could not open error log file"))
+    let rest = level.map(|(_, rest)| rest.trim()).map(|rest| match rest.split_once(": ") {
+        // In a log, the process and the thread come first.
+        Some((process, rest)) if process.bytes().all(|byte| byte.is_ascii_digit() || byte == b'#') => rest,
+        _ => rest,
+    });
+    rest.filter(|rest| !rest.starts_with("could not open error log file"))
 }
 
 /// Paths become those of the repository, where the file is from there.
@@ -57,16 +62,23 @@ fn in_their_words(step: &SitesStep, complaint: &str, stage: Option<&Path>) -> St
         let live = step.nginx.directory.join(&wanted.target);
         text = replaced_path(&text, &live.to_string_lossy(), &wanted.source);
     }
-    if text.contains(" in ") && text.rsplit_once(':').is_some_and(|(_, line)| line.parse::<usize>().is_ok()) {
+    if step.selection.files.iter().any(|wanted| text.contains(&wanted.source)) {
         return text;
     }
-    // Certificates are read after the file has been: nginx names only them.
+    // nginx names no place (keys, variables and zones are looked for after all files have been read), or the second of two that
+    // contradict each other: then it is the file that speaks of the same thing.
     let files = files::read(step).unwrap_or_default();
-    let quoted = complaint.split('"').skip(1).step_by(2);
-    match quoted.filter_map(|path| speaker(&files, path)).next() {
-        Some(place) => format!("{text} in {place}"),
+    match subjects(complaint).into_iter().find_map(|subject| speaker(&files, subject)) {
+        Some(place) => format!("{text} ({place})"),
         None => text,
     }
+}
+
+/// What a complaint is about: what it quotes, and addresses.
+fn subjects(complaint: &str) -> Vec<&str> {
+    let quoted = complaint.split('"').skip(1).step_by(2).filter(|text| !text.is_empty());
+    let is_address = |word: &&str| word.contains(':') && !word.starts_with('/') && !word.ends_with(':');
+    quoted.chain(complaint.split_ascii_whitespace().filter(is_address)).collect()
 }
 
 /// Replaces a path where it ends there, and not in the middle of a longer one.
@@ -82,12 +94,12 @@ fn replaced_path(text: &str, path: &str, by: &str) -> String {
     replaced + rest
 }
 
-/// `production/[x].conf:12`, where that names this path.
-fn speaker(files: &[SiteFile], path: &str) -> Option<String> {
+/// `production/[x].conf:12`, where an argument has this in it.
+fn speaker(files: &[SiteFile], subject: &str) -> Option<String> {
     files.iter().find_map(|file| {
         let mut found = None;
         configuration::each(&file.directives, &mut |directive| {
-            if directive.arguments().iter().any(|word| word.text == path) {
+            if directive.arguments().iter().any(|word| word.text.contains(subject)) {
                 found.get_or_insert(directive.line());
             }
         });
@@ -105,11 +117,18 @@ mod tests {
             ("nginx: [emerg] unknown directive \"x\" in /a:3", Some("unknown directive \"x\" in /a:3")),
             ("nginx: [warn] the \"user\" directive makes sense only if", None),
             ("nginx: [alert] could not open error log file: open() \"/var/log\" failed", None),
-            ("2026/11/23 10:00:00 [emerg] 12#12: bind() failed", Some("12#12: bind() failed")),
+            ("2026/11/23 10:00:00 [emerg] 12#12: bind() failed", Some("bind() failed")),
             ("nginx: configuration file /x test failed", None),
         ] {
             assert_eq!(complaint(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_complaint_without_a_place_is_about_something() {
+        let duplicate = "a duplicate default server for 127.0.0.1:80 in /etc/nginx/nginx.conf:15";
+        assert_eq!(subjects(duplicate), ["127.0.0.1:80"]);
+        assert_eq!(subjects("unknown \"x\" variable"), ["x"]);
     }
 
     #[test]
