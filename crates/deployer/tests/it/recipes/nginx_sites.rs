@@ -127,19 +127,19 @@ fn what_nginx_refuses_changes_nothing_and_the_next_good_push_is_deployed() {
             ],
             "bad",
         );
-        let run = fails(world, repository, &bad);
+        let delivery = repository.push_of(&bad);
+        world.accept(&delivery);
+        let run = world.ended_run("nginx", &bad);
+        assert_eq!(run.state, "failed");
         assert!(
             cause(&run).contains("nonsense") && cause(&run).contains("production/[a.test].conf:13"),
             "{run:?}"
         );
         assert_eq!((nginx.files(), nginx.workers()), (files.clone(), workers.clone()));
         // Delivered again, it fails again: it is not live.
-        world.push(repository, &bad);
-        let runs = wait::until("the retry to end", || {
-            Some(world.settled("nginx", 3))
-                .filter(|runs| runs.iter().filter(|run| run.state == "failed").count() == 2)
-        });
-        assert_eq!(runs.len(), 3);
+        world.accept(&delivery);
+        let runs = world.settled("nginx", 3);
+        assert_eq!((runs.len(), runs[2].state.as_str()), (3, "failed"));
         assert_eq!((nginx.files(), nginx.workers()), (files, workers));
         let mended =
             repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "two"))], "mended");
@@ -294,8 +294,8 @@ fn files_and_links_of_others_are_never_touched() {
         assert_eq!(nginx.files(), files);
         fs_err::remove_file(nginx.path("conf.d/[a.test].conf")).unwrap();
         fs_err::remove_file(nginx.path("snippets/linked")).unwrap();
-        world.push(repository, &first);
-        wait::until("the retry to be live", || (nginx.page("a.test", "/") == "one").then_some(()));
+        assert!(world.cli(&["deploy", "nginx"]).status.success());
+        assert_eq!(nginx.page("a.test", "/"), "one");
         assert_eq!(nginx.files()["conf.d/theirs.conf"], "# theirs\n");
     });
 }

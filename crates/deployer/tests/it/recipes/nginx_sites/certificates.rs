@@ -131,7 +131,7 @@ fn certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed
         assert!(cause(&run).contains("no certificate for a.test") && nginx.files().is_empty(), "{run:?}");
         ca.start();
         // Its patience is protected from us, until an operator knows better.
-        world.push(&repository, &first);
+        assert!(!world.cli(&["deploy", "nginx"]).status.success());
         let again = world.settled("nginx", 2).pop().unwrap();
         assert!(cause(&again).contains("not asked again before"), "{again:?}");
         let forced = world.cli(&["deploy", "nginx", "--force"]);
