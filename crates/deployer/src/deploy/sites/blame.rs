@@ -68,7 +68,7 @@ fn in_their_words(step: &SitesStep, complaint: &str, stage: Option<&Path>) -> St
     // nginx names no place (keys, variables and zones are looked for after all files have been read), or the second of two that
     // contradict each other: then it is the file that speaks of the same thing.
     let files = files::read(step).unwrap_or_default();
-    match subjects(complaint).into_iter().find_map(|subject| speaker(&files, subject)) {
+    match subjects(complaint).into_iter().find_map(|subject| speaker(&files, subject, complaint)) {
         Some(place) => format!("{text} ({place})"),
         None => text,
     }
@@ -95,11 +95,14 @@ fn replaced_path(text: &str, path: &str, by: &str) -> String {
 }
 
 /// `production/[x].conf:12`, where an argument has this in it.
-fn speaker(files: &[SiteFile], subject: &str) -> Option<String> {
+fn speaker(files: &[SiteFile], subject: &str, complaint: &str) -> Option<String> {
+    // Of all that listen at an address, those that want to be its default.
+    let wanted = if complaint.contains("default server") { "default" } else { "" };
     files.iter().find_map(|file| {
         let mut found = None;
         configuration::each(&file.directives, &mut |directive| {
-            if directive.arguments().iter().any(|word| word.text.contains(subject)) {
+            let speaks = directive.arguments().iter().any(|word| word.text.contains(subject));
+            if speaks && directive.arguments().iter().any(|word| word.text.starts_with(wanted)) {
                 found.get_or_insert(directive.line());
             }
         });

@@ -65,7 +65,10 @@ impl Ca {
         ]);
         names.args(["-tlsalpn01", "", "-management", &management]);
         let mut authority = command("pebble", &self.directory);
-        authority.args(["-config", "pebble.json", "-dnsserver", &dns]).env("PEBBLE_VA_NOSLEEP", "1");
+        authority
+            .args(["-config", "pebble.json", "-dnsserver", &dns])
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", "0");
         for server in [&mut names, &mut authority] {
             server.current_dir(&self.directory).stdout(Stdio::null()).stderr(Stdio::null());
             self.servers.push(server.spawn().expect("pebble is installed"));
