@@ -35,10 +35,10 @@ const FILES: [(&str, usize); 47] = [
     ("limit_req_zone $x zone=a:1;", 1),
     ("server { location / { limit_req zone=unknown; } }", 1),
     // Certificates that are not there.
-    ("server {\n listen 127.0.0.1:PORT ssl;\n}", 1),
+    ("server {\n listen 127.0.0.1:444 ssl;\n}", 1),
     ("server {\n ssl_certificate /etc/ssl/no/such.pem;\n ssl_certificate_key /etc/ssl/no/such.key; }", 2),
     (
-        "server {\n ssl_certificate DIRECTORY/nginx.conf;\n ssl_certificate_key DIRECTORY/nginx.conf; listen 127.0.0.1:PORT ssl; }",
+        "server {\n ssl_certificate DIRECTORY/nginx.conf;\n ssl_certificate_key DIRECTORY/nginx.conf; listen 127.0.0.1:444 ssl; }",
         2,
     ),
     // Out of bounds: what root would read.
