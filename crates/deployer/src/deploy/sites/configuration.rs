@@ -302,7 +302,7 @@ mod tests {
         let text = "map $a $b { user 1; include x; } server { user y; }";
         let mut names = Vec::new();
         each(&parse(text).unwrap(), &mut |directive| {
-            names.push(directive.words.iter().map(|word| word.text.clone()).collect::<Vec<_>>().join(" "))
+            names.push(directive.words.iter().map(|word| word.text.clone()).collect::<Vec<_>>().join(" "));
         });
         assert_eq!(names, ["map $a $b", "include x", "server", "user y"]);
     }

@@ -89,7 +89,7 @@ impl Settings {
         let mut bytes = Vec::new();
         file.take(LOG_BYTES_MAX).read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes);
-        text.lines().filter_map(complaint).last().map(str::to_owned)
+        text.lines().rev().find_map(complaint).map(str::to_owned)
     }
 }
 

@@ -373,6 +373,6 @@ mod tests {
         let mut found = expanded(&directory.path().join("*.conf"));
         found.sort();
         assert_eq!(found, ["a.conf", "b.conf"].map(|name| directory.path().join(name)));
-        assert_eq!(expanded(Path::new("/no/such/*")), [PathBuf::new(); 0]);
+        assert!(expanded(Path::new("/no/such/*")).is_empty());
     }
 }

@@ -21,8 +21,8 @@ impl Ca {
     /// Everything but the servers, and the world's settings for it.
     fn prepare(world: &mut World, nginx: &Nginx) -> Self {
         let directory = world.root().join("ca");
-        fs_err::create_dir_all(&directory).unwrap();
-        fs_err::create_dir_all(world.root().join("webroot")).unwrap();
+        fs_err::create_dir_all(&directory).expect("writable");
+        fs_err::create_dir_all(world.root().join("webroot")).expect("writable");
         let ca = Self { directory, port: free_port(), servers: Vec::new() };
         let mut certificate = command("openssl", &ca.directory);
         certificate
@@ -36,7 +36,7 @@ impl Ca {
             "ocspResponderURL": "", "externalAccountBindingRequired": false, "domainBlocklist": ["blocked.test"],
             "retryAfter": { "authz": 1, "order": 1 },
         }});
-        fs_err::write(ca.directory.join("pebble.json"), configuration.to_string()).unwrap();
+        fs_err::write(ca.directory.join("pebble.json"), configuration.to_string()).expect("writable");
         let quoted = |path: PathBuf| format!("{:?}", path.to_string_lossy());
         world.settings.set("certificates.webroot", quoted(world.root().join("webroot")));
         world.settings.set("certificates.acme_server", format!("\"https://localhost:{}/dir\"", ca.port));
