@@ -89,7 +89,7 @@ fn fifty_broken_or_hostile_files_leave_the_running_nginx_as_it_was() {
             let content = content
                 .replace("PORT", &nginx.port.to_string())
                 .replace("LOGS", &nginx.path("logs").to_string_lossy())
-                .replace("DIRECTORY", &nginx.path("").to_string_lossy().trim_end_matches('/'))
+                .replace("DIRECTORY", nginx.path("").to_string_lossy().trim_end_matches('/'))
                 .replace("CANARY", &canary);
             refused(world, repository, &[(SITE, &content)], &format!("{SITE}:{line}"));
             unchanged(&content);
