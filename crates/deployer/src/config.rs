@@ -66,6 +66,10 @@ pub struct Config {
     pub runs: Runs,
     /// How what needs root is done.
     pub privileges: Privileges,
+    /// The host's nginx.
+    pub nginx: Nginx,
+    /// How certificates are obtained.
+    pub certificates: Certificates,
     /// By slug, in the order of the configuration. Only those without an error.
     pub deployments: IndexMap<Slug, Deployment>,
 }
@@ -174,6 +178,50 @@ pub enum Privileges {
     Direct,
     /// By `sudo -n`, which asks nobody.
     Sudo,
+}
+
+/// The host's nginx.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nginx {
+    /// Its program. Absolute.
+    pub program: PathBuf,
+    /// Where its configuration lies: `conf.d/` and `snippets/` are below.
+    pub directory: PathBuf,
+    /// The file that it reads first.
+    pub configuration: PathBuf,
+    /// `-p`, where it is not the one it was built with.
+    pub prefix: Option<PathBuf>,
+    /// Where sites may write logs.
+    pub log_directory: PathBuf,
+    /// How it is told to read its configuration again.
+    pub reload: NginxReload,
+}
+
+/// How nginx is told to read its configuration again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NginxReload {
+    /// `systemctl reload nginx`
+    Systemctl,
+    /// `nginx -s reload`
+    Signal,
+}
+
+/// How certificates are obtained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificates {
+    /// certbot's directory: `live/<site>/` is below.
+    pub directory: PathBuf,
+    /// What answers the CA's questions is written below it; None: certbot's plugin for nginx answers.
+    pub webroot: Option<PathBuf>,
+    /// For a new account.
+    pub email: Option<String>,
+    /// None: certbot's own choice.
+    pub acme_server: Option<String>,
+    /// A certificate that is valid for less than this is renewed by a deploy.
+    pub renew_before: Duration,
+    /// Whether DNS and port 80 are tried before the CA is asked.
+    pub self_test: bool,
 }
 
 /// One configured target.
@@ -377,6 +425,8 @@ pub enum CommandLine {
 pub struct NginxSites {
     /// In order.
     pub rules: Vec<SiteRule>,
+    /// Files without brackets that this host gets: paths below `production/`, or `*` for all.
+    pub unbracketed: Vec<String>,
 }
 
 /// One rule of `sites`.

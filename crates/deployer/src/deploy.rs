@@ -22,6 +22,7 @@ pub mod recipes;
 pub mod recovery;
 pub mod release;
 pub mod run;
+pub mod sites;
 pub mod situation;
 pub mod tools;
 pub mod tree;

@@ -8,6 +8,7 @@ mod applications;
 mod deployment;
 pub mod preset;
 pub mod secrets;
+pub mod sites;
 pub mod steps;
 
 use super::diagnostics::{Diagnostics, Problem, Severity};
@@ -89,6 +90,8 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         reconcile: reconcile(&root.table("reconcile")),
         runs: runs(&root.table("runs")),
         privileges: privileges(root, facts),
+        nginx: sites::nginx(&root.table("nginx")),
+        certificates: sites::certificates(&root.table("certificates")),
         deployments: deployment::deployments(root, &state_directory, facts),
         state_directory,
         intake,

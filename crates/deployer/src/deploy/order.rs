@@ -75,10 +75,13 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
         delivery.repository = Some(deployment.repository.as_str());
         delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
         let sentence = match order.header.source {
-            Source::Reconcile => "queued: the branch's head is not what is live, and no push said so",
-            _ => "queued by an operator",
+            Source::Operator => "queued by an operator".to_owned(),
+            _ if order.request.head.is_some() => {
+                "queued: the branch's head is not what is live, and no push said so".to_owned()
+            }
+            _ => format!("queued by {}", order.header.remote_address),
         };
-        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, sentence);
+        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, &sentence);
         if store.record_delivery(&delivery, &[verdict]).await? == Recorded::New {
             store.mark_dispatched(order.header.id.as_str(), crate::clock::now_ms()).await?;
         }

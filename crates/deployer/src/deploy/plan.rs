@@ -6,6 +6,7 @@
 
 use super::placement::Placement;
 use super::processes::{Manager, Wish};
+use super::sites::SitesStep;
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::names::CommitId;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,8 @@ pub enum Action {
     },
     /// Bring files to where they are served, or back.
     Place(Placement),
+    /// Test, certify, install or put back the host's nginx sites.
+    Sites(Box<SitesStep>),
     /// Remove releases that are no longer kept.
     Prune,
     /// Exchange files and directories of a work tree for links to them in `shared/`.
@@ -134,6 +137,7 @@ impl Action {
             Self::Health(check) => check.shown(),
             Self::Processes { manager, wish } => manager.shown(*wish),
             Self::Place(placement) => placement.shown(),
+            Self::Sites(step) => step.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
             Self::Share { paths } => {
                 format!("move {} files and directories to shared/, behind links", paths.len())

@@ -4,6 +4,7 @@
 
 pub mod go_static;
 pub mod inputs;
+pub mod nginx_sites;
 pub mod parts;
 #[cfg(test)]
 mod sample;
@@ -12,8 +13,9 @@ pub mod systemd;
 pub mod uv_uwsgi;
 
 use super::plan::Plan;
+use super::sites::selection;
 use super::tree::Tree;
-use crate::config::{Deployment, Layout, Privileges, Recipe};
+use crate::config::{Config, Deployment, Layout, Privileges, Recipe};
 use crate::names::CommitId;
 use parts::ORDER;
 use std::collections::BTreeMap;
@@ -28,6 +30,10 @@ pub struct Facts<'a> {
     pub layout: Layout,
     /// How what needs root is done.
     pub privileges: Privileges,
+    /// What the host has.
+    pub host: &'a Config,
+    /// Whether an operator wants it done whatever speaks against it.
+    pub forced: bool,
     /// The files of the commit that is deployed; empty where the recipe does not ask for them.
     pub tree: &'a Tree,
     /// Digests of what is written in the deployment's shared and environment files, by path; likewise.
@@ -82,7 +88,9 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
         Recipe::GoStatic(recipe) => {
             parts::plan(facts, ORDER, &|release| go_static::parts(facts, recipe, release))
         }
-        Recipe::NginxSites(_) => return Err(UnknownRecipe("nginx-sites")),
+        Recipe::NginxSites(recipe) => {
+            parts::plan(facts, ORDER, &|release| nginx_sites::parts(facts, recipe, release))
+        }
         Recipe::PnpmPm2(_) => return Err(UnknownRecipe("pnpm-pm2")),
         Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
     };
@@ -102,7 +110,8 @@ fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
         Recipe::Steps(_) | Recipe::Systemd(_) => None,
         Recipe::UvUwsgi(_) => Some(uv_uwsgi::depends_on),
         Recipe::GoStatic(_) => Some(go_static::depends_on),
-        Recipe::NginxSites(_) | Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
+        Recipe::NginxSites(_) => Some(|_, path| selection::matters(path)),
+        Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
     }
 }
 

@@ -404,6 +404,7 @@ impl Run {
                 Action::Health(check) => health::check(check, &workbench).await,
                 // These end what they started when their time is over.
                 Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
+                Action::Sites(step) => step.carry_out(&workbench).await,
                 built_in => {
                     let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
                     done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
@@ -436,9 +437,11 @@ impl Run {
             Action::Unshare { paths } => {
                 paths.iter().try_for_each(|path| adopt::unshare(&deployment.path, path))
             }
-            Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
-                Err(anyhow!("not a built-in action"))
-            }
+            Action::Fetch
+            | Action::Command(_)
+            | Action::Health(_)
+            | Action::Processes { .. }
+            | Action::Sites(_) => Err(anyhow!("not a built-in action")),
         }
     }
 

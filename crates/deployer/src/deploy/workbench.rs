@@ -149,5 +149,11 @@ fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
         .or_else(|| tail.iter().find(speaks))
         .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
         .or_else(|| tail.iter().rev().find(says_something))?;
-    Some(rendering::plain(&found.text).trim().to_owned())
+    let text = rendering::plain(&found.text).trim().to_owned();
+    // "An unexpected error occurred:" and then what.
+    let next = tail.iter().skip_while(|line| !std::ptr::eq(*line, found)).nth(1);
+    Some(match next.filter(|_| text.ends_with(':')) {
+        Some(next) => format!("{text} {}", rendering::plain(&next.text).trim()),
+        None => text,
+    })
 }

@@ -13,7 +13,7 @@ use super::run::{self, Failure, Run};
 use super::{Host, adopt, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
-use crate::entry::Adopt;
+use crate::entry::{Adopt, Request, Source, request_entry};
 use crate::names::CommitId;
 use crate::record::run_log::RunLogWriter;
 use crate::record::store::{
@@ -55,8 +55,17 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
     pub async fn serve(self, wake: Arc<Notify>) {
+        let mut compared = false;
         while !self.stop.is_cancelled() {
-            let Err(error) = self.drain().await else {
+            let mut worked = self.drain().await;
+            if worked.is_ok() && !compared {
+                worked = self.compare().await;
+                compared = worked.is_ok();
+                if compared {
+                    continue;
+                }
+            }
+            let Err(error) = worked else {
                 tokio::select! {
                     () = self.stop.cancelled() => return,
                     () = wake.notified() => {}
@@ -79,6 +88,18 @@ impl Worker {
                 () = tokio::time::sleep(TROUBLE_PAUSE) => {}
             }
         }
+    }
+
+    /// Once, at the start: a configuration that was changed meanwhile has effect without a push.
+    async fn compare(&self) -> Result<()> {
+        let Some(commit) = situation::outdated(&self.host, &self.deployment).await? else { return Ok(()) };
+        tracing::info!(deployment = %self.deployment.slug, %commit, "the configuration has changed: the live commit is deployed again");
+        let request = Request { commit: Some(commit), ..Request::default() };
+        let who = "the configuration, which has changed".to_owned();
+        let (header, bytes) = request_entry("deploy", Source::Reconcile, who, &request);
+        let spool = self.spool.clone();
+        tokio::task::spawn_blocking(move || spool.append(header.id.as_str(), &[&bytes]).map(drop)).await??;
+        Ok(())
     }
 
     /// Puts in order what a crash left of a deployment that is disabled, and does nothing else.
@@ -332,8 +353,10 @@ impl Worker {
         let id = run.id.clone();
         let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
         let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
-        let facts =
-            situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose));
+        let facts = Facts {
+            forced: order.request.force,
+            ..situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
+        };
         let mut plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
         if let Some(adopt) = adopt {
             plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);

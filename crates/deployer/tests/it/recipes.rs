@@ -1,4 +1,5 @@
 //! Recipes, end to end: real tools, real servers, and visitors who are asked what they saw.
 
 mod go_static;
+mod nginx_sites;
 mod uv_uwsgi;

@@ -121,6 +121,20 @@ pub static ROOT: Section = Section {
         ),
         Key::new("runs", Table(&RUNS), Derived("see its keys"), "", "What holds for all runs."),
         Key::new(
+            "nginx",
+            Table(&NGINX),
+            Derived("see its keys"),
+            "",
+            "The host's nginx, for recipe `nginx-sites`.",
+        ),
+        Key::new(
+            "certificates",
+            Table(&CERTIFICATES),
+            Derived("see its keys"),
+            "",
+            "How certbot is called, for recipe `nginx-sites`.",
+        ),
+        Key::new(
             "repositories",
             Named("\"OWNER/NAME\"", &REPOSITORY),
             Derived("none"),
@@ -328,6 +342,96 @@ static RUNS: Section = Section {
     ],
 };
 
+static NGINX: Section = Section {
+    meaning: "The host's nginx, for recipe `nginx-sites`. A host with Debian's, Ubuntu's or nginx.org's package needs none of this.",
+    keys: &[
+        Key::new("program", Path, Value(r#""/usr/sbin/nginx""#), r#""/usr/sbin/nginx""#, "The program."),
+        Key::new(
+            "directory",
+            Path,
+            Value(r#""/etc/nginx""#),
+            r#""/etc/nginx""#,
+            "Sites go to `conf.d` below it, snippets to `snippets`. The deployer must be able to write to these two.",
+        ),
+        Key::new(
+            "configuration",
+            Path,
+            Derived("`nginx.conf` in `directory`"),
+            r#""/etc/nginx/nginx.conf""#,
+            "The file that nginx reads first.",
+        ),
+        Key::new(
+            "prefix",
+            Path,
+            Derived("the one that nginx was built with"),
+            r#""/opt/nginx""#,
+            "Given to nginx as `-p`.",
+        ),
+        Key::new(
+            "log_directory",
+            Path,
+            Value(r#""/var/log/nginx""#),
+            r#""/var/log/nginx""#,
+            "The only place where a site may have logs written.",
+        ),
+        Key::new(
+            "reload",
+            Choice(&["systemctl", "signal"]),
+            Value(r#""systemctl""#),
+            r#""signal""#,
+            "How nginx is told to read its configuration again: `systemctl reload nginx`, or `nginx -s reload`.",
+        ),
+    ],
+};
+
+static CERTIFICATES: Section = Section {
+    meaning: "How certbot is called, for recipe `nginx-sites`. Renewing what nobody deploys is left to certbot's own timer.",
+    keys: &[
+        Key::new(
+            "directory",
+            Path,
+            Value(r#""/etc/letsencrypt""#),
+            r#""/etc/letsencrypt""#,
+            "certbot's directory; another one than this default is given to it as `--config-dir`.",
+        ),
+        Key::new(
+            "webroot",
+            Path,
+            Derived("none: certbot's plugin for nginx answers the CA"),
+            r#""/var/www/acme""#,
+            "The CA's questions are answered by files below it, which every site must serve at `/.well-known/acme-challenge/`.",
+        ),
+        Key::new(
+            "email",
+            Text,
+            Derived("none"),
+            r#""webmaster@example.org""#,
+            "For a new account at the CA. Deploying sites with certificates agrees to the CA's terms.",
+        ),
+        Key::new(
+            "acme_server",
+            Text,
+            Derived("certbot's own choice"),
+            r#""https://acme-staging-v02.api.letsencrypt.org/directory""#,
+            "The CA's directory.",
+        ),
+        Key::new(
+            "renew_before",
+            Duration,
+            Value(r#""30d""#),
+            r#""30d""#,
+            "A certificate that is valid for less than this is renewed when its site is deployed.",
+        ),
+        Key::new(
+            "self_test",
+            Boolean,
+            Value("true"),
+            "false",
+            "Before the CA is asked, find out whether each name resolves and, with `webroot`, whether port 80 answers from there.",
+        ),
+    ],
+};
+
 static REPOSITORY: Section = Section {
     meaning: "Secrets of a repository's own: only these sign for it, so that who administers another repository cannot.",
     keys: &[
@@ -404,6 +508,9 @@ static DEPLOYMENT: Section = Section {
             "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, GO_STATIC, STEPS]),
         Key::new("sites", Tables(&SITE), Required, "",
             "Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none.")
+            .of(&[NGINX_SITES]),
+        Key::new("unbracketed", TEXTS, Value(r#"["*"]"#), r#"["catch-all.nginxconf", "status-codes.nginxconf"]"#,
+            "Which of the files without `[site]` in their names this host gets: paths below `production/`, or `*` for all.")
             .of(&[NGINX_SITES]),
         Key::new("systemd_unit_name", Text, Value(r#""durhack-deployer.service""#), r#""durhack-deployer.service""#,
             "The unit that runs the deployer.").of(&[DEPLOYER]),

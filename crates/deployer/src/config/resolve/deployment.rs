@@ -126,7 +126,11 @@ fn origin_of(preset: &Preset) -> String {
 fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Preset>, path: &Path) -> Recipe {
     match recipe {
         Some(NGINX_SITES) => {
-            Recipe::NginxSites(NginxSites { rules: table.tables("sites").iter().map(site_rule).collect() })
+            let unbracketed = table.value("unbracketed", list(filled_text)).unwrap_or_default();
+            Recipe::NginxSites(NginxSites {
+                rules: table.tables("sites").iter().map(site_rule).collect(),
+                unbracketed,
+            })
         }
         Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
         Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),

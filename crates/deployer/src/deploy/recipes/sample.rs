@@ -1,14 +1,14 @@
 //! For tests of recipes: the plan of a deployment, as a list that a person can read.
 
 use super::{Facts, Purpose, Target, plan};
-use crate::config::{Deployment, Environment, Layout, Privileges, load};
+use crate::config::{Config, Environment, Layout, Privileges, load};
 use crate::deploy::plan::Action;
 use crate::deploy::tree::{File, Tree};
 use crate::names::CommitId;
 use std::fmt::Write as _;
 
-/// A deployment at `/srv/app` with these further keys.
-fn deployment(keys: &str) -> Deployment {
+/// A host with one deployment, at `/srv/app`, with these further keys.
+fn host(keys: &str) -> Config {
     let directory = tempfile::tempdir().unwrap();
     fs_err::create_dir(directory.path().join("config")).unwrap();
     let text = format!(
@@ -17,8 +17,7 @@ fn deployment(keys: &str) -> Deployment {
     fs_err::write(directory.path().join("config/default.toml"), text).unwrap();
     let variables = [("DEPLOYER_WEBHOOK_SECRET", "a-secret-that-is-long-enough")];
     let loaded = load(None, &Environment::new(variables, directory.path()));
-    let mut config = loaded.unwrap_or_else(|problems| panic!("{problems}")).config;
-    config.deployments.pop().expect("it is without error").1
+    loaded.unwrap_or_else(|problems| panic!("{problems}")).config
 }
 
 fn target(digit: char, layout: Layout) -> Target {
@@ -46,13 +45,16 @@ pub fn steps(keys: &str, layout: Layout, files: &[&str]) -> String {
 
 /// Gives a test the facts of that.
 pub fn with_facts<T>(keys: &str, layout: Layout, files: &[&str], test: impl FnOnce(&Facts<'_>) -> T) -> T {
-    let deployment = deployment(keys);
+    let host = host(keys);
+    let (_, deployment) = host.deployments.first().expect("it is without error");
     let file = File { mode: "100644".into(), content: "a".into(), bytes: Some(1) };
     let tree = Tree::new(files.iter().map(|path| ((*path).to_owned(), file.clone())));
     test(&Facts {
-        deployment: &deployment,
+        deployment,
         layout,
         privileges: Privileges::Direct,
+        host: &host,
+        forced: false,
         tree: &tree,
         kept: &[],
         instance: "",
