@@ -107,6 +107,58 @@ name! {
 }
 
 name! {
+    /// The directory of a package in a workspace, as pnpm's `--filter {..}` takes it: no pattern, no option, nothing above.
+    PackageDirectory, "the directory of a package", |text| {
+        if text.is_empty() || text.len() > 255 {
+            return Err("it must have 1 to 255 characters");
+        }
+        if text.split('/').any(|part| part.is_empty() || part.starts_with(['-', '.'])) {
+            return Err("no part of it may be empty or begin with - or .");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'/')) {
+            return Err("only letters, digits, . _ - @ and / are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// A script of a `package.json`, as an argument of `pnpm run`.
+    ScriptName, "the name of a script", |text| {
+        if text.is_empty() || text.len() > 100 {
+            return Err("it must have 1 to 100 characters");
+        }
+        if text.starts_with(['-', '.']) {
+            return Err("it may not begin with - or .");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':')) {
+            return Err("only letters, digits, . _ - and : are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// An application's name in PM2, which takes some names for something else: numbers are ids, `all` is everything, `/x/` is
+    /// a pattern, a comma separates, and `default` is the namespace of whatever names none.
+    ApplicationName, "the name of an application", |text| {
+        if text.is_empty() || text.len() > 100 {
+            return Err("it must have 1 to 100 characters");
+        }
+        if !text.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '@' | '_')) {
+            return Err("it must begin with a letter, @ or _");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b" ._-:@/".contains(&b)) {
+            return Err("only letters, digits, blanks and . _ - : @ / are allowed");
+        }
+        if matches!(text, "all" | "default" | "Infinity") {
+            return Err("PM2 takes this word for something else");
+        }
+        Ok(())
+    }
+}
+
+name! {
     /// `owner/name` as GitHub spells it; letters, digits, `.`, `_` and `-`, neither part `.` or `..`.
     RepositoryName, "a repository name", |text| {
         let Some((owner, name)) = text.split_once('/') else { return Err("it must have the form owner/name") };
@@ -221,6 +273,20 @@ mod tests {
         assert!(Slug::parse("durhack-api").is_ok());
         for bad in ["", "-x", "A", "a/b", "a.b", "..", "a b", "main", &"a".repeat(64)] {
             assert!(Slug::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["server", "packages/server", "@acme/server_2.x"] {
+            assert!(PackageDirectory::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", ".", "../x", "/server", "a//b", "-r", "server}...", "*", "a b", "!a", "a/.."] {
+            assert!(PackageDirectory::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(ScriptName::parse("build:server").is_ok());
+        for bad in ["", "-r", "--recursive", "a b", "/build/", "a;b", "$(id)"] {
+            assert!(ScriptName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(ApplicationName::parse("durhack-staging-server").is_ok());
+        for bad in ["", "all", "default", "0", "1e5", "-f", "/x/", "a,b", "a\nb", "Infinity", "$(id)"] {
+            assert!(ApplicationName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(RepositoryName::parse("ducompsoc/durhack.x_y-z").is_ok());
         for bad in ["", "a", "a/b/c", "../x", "a/..", "-a/b", "a/-b", "a /b", "a/b\0", "a/é"] {

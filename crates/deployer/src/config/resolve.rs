@@ -5,6 +5,7 @@
 //! takes its deployment, or everything, with it. Secret files are read through a function that the caller gives.
 
 pub mod deployment;
+pub mod pnpm;
 pub mod preset;
 pub mod secrets;
 pub mod steps;

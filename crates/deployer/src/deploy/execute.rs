@@ -34,6 +34,21 @@ const STEP_OUTPUT: OutputLimits =
 const TOOL_OUTPUT: OutputLimits =
     OutputLimits { total_bytes_max: 32 * 1024 * 1024, line_bytes_max: 32 * 1024 * 1024 };
 
+/// What a tool may answer to one who reads it, all in one line if it likes: `pm2 jlist` of some hundred applications.
+const ANSWER: OutputLimits =
+    OutputLimits { total_bytes_max: 8 * 1024 * 1024, line_bytes_max: 8 * 1024 * 1024 };
+
+/// What a program of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// A command whose output people read, and of which nothing is left when it has ended.
+    Step,
+    /// One whose output we read.
+    Answer,
+    /// One that asks for a process manager, which outlives it.
+    ManagerStart,
+}
+
 /// Starts programs.
 #[derive(Clone)]
 pub struct Executor {
@@ -121,10 +136,16 @@ impl Executor {
         Ok(supervise::run(command, sink, cancel.clone()).await?)
     }
 
+    /// A variable that every program sees.
+    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.inner.environment.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
     /// Runs a command of a plan; every line goes to `sink`.
     pub async fn run(
         &self,
         command: &Command,
+        manner: Manner,
         environment: &BTreeMap<String, String>,
         deadline: Duration,
         sink: impl FnMut(Line) + Send,
@@ -145,7 +166,11 @@ impl Executor {
             false => Redactor::new(secrets.iter().map(String::as_str)),
         };
         let argv: Vec<OsString> = command.line.argv().into_iter().map(OsString::from).collect();
-        let command = self.command(&argv, &command.directory, variables, deadline, STEP_OUTPUT, redactor)?;
+        let limits = if manner == Manner::Answer { ANSWER } else { STEP_OUTPUT };
+        let mut command = self.command(&argv, &command.directory, variables, deadline, limits, redactor)?;
+        if manner == Manner::ManagerStart {
+            (command.leftovers, command.mark) = (Leftovers::Spare, None);
+        }
         Ok(supervise::run(command, sink, cancel.clone()).await?)
     }
 

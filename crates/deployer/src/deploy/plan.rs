@@ -88,7 +88,7 @@ pub enum Action {
     Processes {
         /// Who, and what.
         manager: Manager,
-        /// Which of the three.
+        /// What is asked of it.
         wish: Wish,
     },
     /// Remove releases that are no longer kept.

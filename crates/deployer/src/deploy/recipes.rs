@@ -4,6 +4,7 @@
 
 pub mod inputs;
 pub mod parts;
+pub mod pnpm_pm2;
 pub mod steps;
 pub mod systemd;
 
@@ -73,7 +74,9 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
             parts::plan(facts, ORDER, &|release| systemd::parts(facts, recipe, release))
         }
         Recipe::NginxSites(_) => return Err(UnknownRecipe("nginx-sites")),
-        Recipe::PnpmPm2(_) => return Err(UnknownRecipe("pnpm-pm2")),
+        Recipe::PnpmPm2(recipe) => {
+            parts::plan(facts, pnpm_pm2::order(recipe), &|release| pnpm_pm2::parts(facts, recipe, release))
+        }
         Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
     };
     Ok(Plan { inputs: inputs::digest(facts), ..plan })
@@ -90,7 +93,11 @@ fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
     match recipe {
         // A command of the operator's may read whatever it likes, the commit's id included.
         Recipe::Steps(_) | Recipe::Systemd(_) => None,
-        Recipe::NginxSites(_) | Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
+        Recipe::NginxSites(_) | Recipe::Deployer(_) => None,
+        Recipe::PnpmPm2(_) => Some(|facts, path| match &facts.deployment.recipe {
+            Recipe::PnpmPm2(recipe) => pnpm_pm2::depends_on(facts, recipe, path),
+            _ => true,
+        }),
     }
 }
 

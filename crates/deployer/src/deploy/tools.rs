@@ -1,6 +1,8 @@
 //! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
 
 pub mod git;
+pub mod pm2;
+pub mod pnpm;
 pub mod systemctl;
 
 use crate::config::{CommandLine, Privileges};

@@ -365,6 +365,22 @@ static DEPLOYMENT: Section = Section {
             .of(&[SYSTEMD]),
         Key::new("user_units", Boolean, Value("false"), "true", "The units are those of the deployer's own user (`systemctl --user`).")
             .of(&[SYSTEMD]),
+        Key::new("packages", TEXTS, Derived("the preset's, else all of the workspace"), r#"["server"]"#,
+            "Directories of the workspace's packages that are deployed, each with the packages that it depends on. The others are neither installed nor built, and a change of them alone deploys nothing.")
+            .of(&[PNPM_PM2]),
+        Key::new("migrate", TEXTS,
+            Derived("`[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations, else none"),
+            r#"["prisma", "migrate", "deploy"]"#,
+            "What brings the database to the release's schema: program and arguments, run by `pnpm exec` in the first of `packages`. `[]`: nothing does.")
+            .of(&[PNPM_PM2]),
+        Key::new("migrate_before", Choice(&["build", "switch"]), Derived("the preset's, else `\"switch\"`"), r#""build""#,
+            "Whether the database is migrated before the scripts run, because they ask it, or after they have succeeded.")
+            .of(&[PNPM_PM2]),
+        Key::new("scripts", TEXTS, Value(r#"["generate", "build"]"#), r#"["build"]"#,
+            "Scripts of the packages that make the release, in this order; a package without one is passed over.")
+            .of(&[PNPM_PM2]),
+        Key::new("ecosystem", Path, Derived("`ecosystem.config.js`, `.cjs` or `.mjs`, the first there is"), r#""ecosystem.config.cjs""#,
+            "The file that names the applications, relative to the release.").of(&[PNPM_PM2]),
         Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
     ],
 };

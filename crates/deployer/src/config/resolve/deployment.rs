@@ -1,7 +1,7 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{preset, steps};
+use super::{pnpm, preset, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
 use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD};
@@ -11,7 +11,7 @@ use crate::config::values::{
     list, name, path_in, shell_line, text,
 };
 use crate::config::{
-    Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule, Systemd,
+    Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule, Systemd,
 };
 use crate::names::{RepositoryName, Slug, UnitName};
 use indexmap::IndexMap;
@@ -77,7 +77,7 @@ fn deployment(table: &TableReader<'_>, slug: &str) -> Option<Deployment> {
         environment: steps::environment(table),
         health: table.tables("health").iter().filter_map(health_check).collect(),
         instance_name: instance_name(table, preset),
-        recipe: recipe_of(table, recipe, &base),
+        recipe: recipe_of(table, recipe, preset, &base),
         clone_url,
         slug: slug.ok()?,
         repository: repository?,
@@ -115,12 +115,15 @@ fn origin_of(preset: &Preset) -> String {
     format!("preset of {}", preset.repository)
 }
 
-fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, path: &Path) -> Recipe {
+fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Preset>, path: &Path) -> Recipe {
     match recipe {
         Some(NGINX_SITES) => {
             Recipe::NginxSites(NginxSites { rules: table.tables("sites").iter().map(site_rule).collect() })
         }
-        Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
+        Some(PNPM_PM2) => {
+            let origin = preset.map(origin_of).unwrap_or_default();
+            Recipe::PnpmPm2(pnpm::pnpm_pm2(table, preset, &origin))
+        }
         Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
             systemd_unit_name: table.value("systemd_unit_name", name).unwrap_or_else(own_unit),
             uwsgi_config_path: table.value("uwsgi_config_path", absolute_path),
