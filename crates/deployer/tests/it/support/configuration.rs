@@ -35,12 +35,13 @@ impl Settings {
 pub struct Deployment {
     slug: String,
     keys: BTreeMap<String, String>,
-    steps: Vec<String>,
+    /// None: the recipe has none.
+    steps: Option<Vec<String>>,
 }
 
 impl Deployment {
     pub fn new(slug: &str) -> Self {
-        Self { slug: slug.to_owned(), keys: BTreeMap::new(), steps: Vec::new() }
+        Self { slug: slug.to_owned(), keys: BTreeMap::new(), steps: Some(Vec::new()) }
     }
 
     /// One more key, or another value for one; the value is TOML.
@@ -49,9 +50,15 @@ impl Deployment {
         self
     }
 
+    /// For a recipe that has no `steps`.
+    pub fn without_steps(self) -> Self {
+        Self { steps: None, ..self }
+    }
+
     /// One more step: a shell line in a phase, under a name.
     pub fn step(mut self, phase: &str, name: &str, shell: &str) -> Self {
-        self.steps.push(format!("{{ phase = {phase:?}, name = {name:?}, shell = {} }}", text(shell)));
+        let step = format!("{{ phase = {phase:?}, name = {name:?}, shell = {} }}", text(shell));
+        self.steps.get_or_insert_default().push(step);
         self
     }
 
@@ -60,7 +67,9 @@ impl Deployment {
         for (key, value) in &self.keys {
             writeln!(table, "{key} = {value}").expect("a String takes everything");
         }
-        writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        if let Some(steps) = &self.steps {
+            writeln!(table, "steps = [{}]", steps.join(", ")).expect("a String takes everything");
+        }
         table
     }
 }
