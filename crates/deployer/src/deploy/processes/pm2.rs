@@ -27,12 +27,12 @@ pub mod proof;
 pub mod scheduled;
 
 use super::Wish;
-use crate::config::Privileges;
+use crate::config::{CommandLine, Privileges, parse_env_file};
 use crate::deploy::execute::Manner;
 use crate::deploy::tools::pm2::{self, Process, marks};
 use crate::deploy::workbench::Workbench;
 use crate::names::Slug;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use changes::{Changes, Owner, changes, of};
 use definition::{Definition, Origin};
 use home::Home;
@@ -44,6 +44,9 @@ use std::time::Duration;
 
 /// Rounds of comparing and changing: a second one for what a first was refused because an earlier reload was not over, and a last.
 const ROUNDS_MAX: usize = 3;
+
+/// The variable that names the release's commit.
+const COMMIT: &str = "DEPLOYER_COMMIT";
 
 /// Between two looks at what is about to end.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -75,19 +78,24 @@ pub struct Scene<'a> {
     pub of: &'a Applications,
     /// PM2's.
     pub home: Home,
-    /// Calls programs; its environment becomes the applications'.
+    /// Calls programs. Not with the run's id: by that the run's own processes are found and ended after a crash.
     pub workbench: Workbench<'a>,
-    /// That environment, without what differs from release to release.
-    pub lasting: &'a BTreeMap<String, String>,
+    /// What the applications see below what their file says.
+    pub lasting: BTreeMap<String, String>,
+    /// The same, of the release.
+    pub of_release: BTreeMap<String, String>,
 }
 
 impl Applications {
     /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
         let lasting = lasting(workbench.environment);
-        let environment = self.environment(&lasting, workbench.environment);
+        let of_release = self.of_release(workbench.environment);
+        let environment = lasting.clone().into_iter().chain(of_release.clone()).collect();
         let workbench = Workbench { environment: &environment, ..*workbench };
-        let scene = Scene { of: self, home: Home::of(&workbench)?, workbench, lasting: &lasting };
+        let home = Home::of(&workbench)?;
+        let lasting = lasting.into_iter().chain(self.of_files()?).collect();
+        let scene = Scene { of: self, home, workbench, lasting, of_release };
         match wish {
             Wish::Check => scene.check().await,
             Wish::Run => scene.run().await,
@@ -107,19 +115,20 @@ impl Applications {
         }
     }
 
-    /// What PM2's commands see, and hand on to the applications. Not the run's id: by that the run's own processes are
-    /// found and ended after a crash.
-    fn environment(
-        &self,
-        lasting: &BTreeMap<String, String>,
-        of_run: &BTreeMap<String, String>,
-    ) -> BTreeMap<String, String> {
-        let mut environment = lasting.clone();
-        let commit =
-            of_run.get("DEPLOYER_COMMIT").map(|commit| ("DEPLOYER_COMMIT".to_owned(), commit.clone()));
-        environment.extend(commit);
-        environment.insert(marks::RELEASE.into(), self.release_name.clone());
-        environment
+    /// What tells an application's release.
+    fn of_release(&self, of_run: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let commit = of_run.get_key_value(COMMIT).map(|(name, commit)| (name.clone(), commit.clone()));
+        commit.into_iter().chain([(marks::RELEASE.to_owned(), self.release_name.clone())]).collect()
+    }
+
+    /// What the environment files say.
+    fn of_files(&self) -> Result<Vec<(String, String)>> {
+        let mut variables = Vec::new();
+        for file in &self.env_files {
+            let entries = parse_env_file(&fs_err::read_to_string(file)?);
+            variables.extend(entries.with_context(|| format!("in {}", file.display()))?);
+        }
+        Ok(variables)
     }
 
     fn owner(&self) -> Owner<'_> {
@@ -163,16 +172,16 @@ impl Scene<'_> {
         drop(lock);
         self.wait_for_scheduled(&wanted).await?;
         let _lock = self.home.lock(&self.workbench).await?;
-        self.check_names(&wanted, &self.processes().await?)?;
         for round in 0..ROUNDS_MAX {
             let processes = self.settled_processes().await?;
+            self.check_names(&wanted, &processes)?;
             let is_current = |definition: &Definition, process: &Process| match round {
                 0 => self.stands_in_release(definition, process),
                 _ => process.variable(marks::RELEASE) == Some(&self.of.release_name),
             };
             let changes = changes(self.of.owner(), &wanted, &processes, &is_current);
             if changes.is_empty() {
-                return self.home.save(&self.of.env_files, &self.workbench).await;
+                return self.home.save(&self.workbench).await;
             }
             self.apply(&changes).await?;
         }
@@ -189,7 +198,7 @@ impl Scene<'_> {
                 names.join(", ")
             );
         }
-        self.home.save(&self.of.env_files, &self.workbench).await
+        self.home.save(&self.workbench).await
     }
 
     /// Where none was live before: what we have started goes.
@@ -202,7 +211,7 @@ impl Scene<'_> {
         let own = processes.iter().filter(|process| self.of.owner().has_started(process));
         let ids: Vec<u64> = own.filter_map(|process| process.id).collect();
         self.delete(&ids).await?;
-        self.home.save(&self.of.env_files, &self.workbench).await
+        self.home.save(&self.workbench).await
     }
 
     async fn apply(&self, changes: &Changes<'_>) -> Result<()> {
@@ -245,8 +254,8 @@ impl Scene<'_> {
         self.home.write(name, &json!({ "apps": applications }).to_string())
     }
 
-    async fn pm2(&self, line: crate::config::CommandLine) -> Result<String> {
-        let command = self.home.command(line, &self.of.env_files);
+    async fn pm2(&self, line: CommandLine) -> Result<String> {
+        let command = self.home.command(line);
         self.workbench.ask(&command, Manner::Answer).await
     }
 
@@ -260,11 +269,12 @@ impl Scene<'_> {
 
     fn origin<'o>(&'o self, places: &'o [PathBuf]) -> Origin<'o> {
         let Applications { deployment, through, .. } = self.of;
-        Origin { deployment, release: places, through, environment: self.lasting }
+        let (environment, of_release) = (&self.lasting, &self.of_release);
+        Origin { deployment, release: places, through, environment, of_release }
     }
 
     async fn processes(&self) -> Result<Vec<Process>> {
-        let printed = self.workbench.ask(&self.home.command(pm2::list(), &[]), Manner::Answer).await?;
+        let printed = self.workbench.ask(&self.home.command(pm2::list()), Manner::Answer).await?;
         pm2::processes(&printed).map_err(|error| anyhow!(error))
     }
 

@@ -5,7 +5,7 @@
 //!   is 0 even when an application of the file could not be reloaded: only `jlist` tells.
 //! - A name is taken for an id, a pattern, everything or a namespace where it can be: so processes are deleted by id, and everything
 //!   else goes by a file.
-//! - Whatever is in the environment of `reload` becomes the environment of the applications.
+//! - An application whose file has an `env` gets that by a reload, and of the environment of `pm2` itself nothing.
 
 use crate::config::CommandLine;
 use serde::Deserialize;

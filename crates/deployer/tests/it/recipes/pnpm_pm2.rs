@@ -1,5 +1,6 @@
 //! `pnpm-pm2` with real pnpm, node and PM2, on small applications of our own (`tests/fixtures`).
 
+mod applications;
 mod faults;
 mod processes;
 

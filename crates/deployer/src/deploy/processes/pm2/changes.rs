@@ -146,7 +146,13 @@ mod tests {
     fn wanted(applications: Value) -> Vec<Definition> {
         let (slug, environment) = (slug(), BTreeMap::new());
         let through = Path::new("/srv/api/current");
-        let origin = Origin { deployment: &slug, release: &[], through, environment: &environment };
+        let origin = Origin {
+            deployment: &slug,
+            release: &[],
+            through,
+            environment: &environment,
+            of_release: &environment,
+        };
         definitions(&applications, origin).unwrap()
     }
 

@@ -7,7 +7,7 @@ use crate::deploy::tools::pm2::{is_no, is_schedule, marks};
 use crate::names::{ApplicationName, Slug};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Applications of one file, at most: each is one or more processes of some 50 MB.
@@ -51,7 +51,7 @@ pub struct Definition {
     pub fixed: String,
     /// See [`marks::WHOLE`].
     pub whole: String,
-    /// Names of the variables that it sets.
+    /// Names of the variables that are set for it, sorted.
     pub variables: Vec<String>,
     /// As PM2 reads it.
     application: Map<String, Value>,
@@ -66,16 +66,22 @@ pub struct Origin<'a> {
     pub release: &'a [PathBuf],
     /// How the applications reach it.
     pub through: &'a Path,
-    /// What they see beside what the file says, but for what differs from release to release.
+    /// What they see below what the file says.
     pub environment: &'a BTreeMap<String, String>,
+    /// The same, of what differs from release to release and makes no other definition.
+    pub of_release: &'a BTreeMap<String, String>,
 }
 
 impl Definition {
     /// As a file for PM2 has it.
+    ///
+    /// All variables stand in it: of the environment of `pm2 reload` itself, nothing reaches an application whose file has an `env`.
     pub fn application(&self, origin: Origin<'_>) -> Value {
         let mut application = self.application.clone();
-        let mut variables =
-            application.remove("env").and_then(|env| env.as_object().cloned()).unwrap_or_default();
+        let below = origin.environment.iter().chain(origin.of_release);
+        let mut variables: Map<String, Value> =
+            below.map(|(name, value)| (name.clone(), json!(value))).collect();
+        variables.extend(own_variables(&application));
         for (name, value) in [
             (marks::DEPLOYMENT, origin.deployment.as_str()),
             (marks::FIXED, &self.fixed),
@@ -130,8 +136,9 @@ fn definition(exported: &Value, origin: Origin<'_>) -> Result<Definition, String
     application.insert("name".into(), json!(name.as_str()));
     application.insert("cwd".into(), json!(directory.to_string_lossy()));
     application.entry("listen_timeout").or_insert(json!(LISTEN_TIMEOUT_MS));
-    let variables = application.get("env").and_then(Value::as_object);
-    let variables: Vec<String> = variables.into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    let own = own_variables(&application);
+    let variables: BTreeSet<String> =
+        own.into_iter().map(|(name, _)| name).chain(origin.environment.keys().cloned()).collect();
     let scheduled = application.get("cron_restart").is_some_and(is_schedule)
         && application.get("autorestart").is_some_and(is_no);
     Ok(Definition {
@@ -146,9 +153,13 @@ fn definition(exported: &Value, origin: Origin<'_>) -> Result<Definition, String
         whole: digest(&json!([application, origin.environment])),
         name,
         directory,
-        variables,
+        variables: variables.into_iter().collect(),
         application,
     })
+}
+
+fn own_variables(application: &Map<String, Value>) -> Map<String, Value> {
+    application.get("env").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 /// What PM2 would call it.
@@ -216,7 +227,13 @@ mod tests {
         let (release, through) = ([PathBuf::from(release)], Path::new("/srv/api/current"));
         definitions(
             exported,
-            Origin { deployment: &slug, release: &release, through, environment: &environment },
+            Origin {
+                deployment: &slug,
+                release: &release,
+                through,
+                environment: &environment,
+                of_release: &environment,
+            },
         )
     }
 
@@ -318,7 +335,13 @@ mod tests {
         let definition =
             one(json!({"name": "web", "script": "a.js", "env": {"DEPLOYER_DEPLOYMENT": "other", "A": "1"}}));
         let (path, environment) = (Path::new("/srv/api"), BTreeMap::new());
-        let origin = Origin { deployment: &slug, release: &[], through: path, environment: &environment };
+        let origin = Origin {
+            deployment: &slug,
+            release: &[],
+            through: path,
+            environment: &environment,
+            of_release: &environment,
+        };
         let application = definition.application(origin);
         assert_eq!(application["env"][marks::DEPLOYMENT], "api");
         assert_eq!(application["env"][marks::WHOLE], json!(definition.whole));

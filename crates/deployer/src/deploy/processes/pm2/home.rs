@@ -93,8 +93,8 @@ impl Home {
     }
 
     /// Writes down what runs, for the next boot. The lock must be held. What is written may hold secrets.
-    pub async fn save(&self, env_files: &[PathBuf], workbench: &Workbench<'_>) -> Result<()> {
-        workbench.ask(&self.command(pm2::save(), env_files), Manner::Answer).await?;
+    pub async fn save(&self, workbench: &Workbench<'_>) -> Result<()> {
+        workbench.ask(&self.command(pm2::save()), Manner::Answer).await?;
         for name in ["dump.pm2", "dump.pm2.bak"] {
             let path = self.directory.join(name);
             if path.exists() {
@@ -110,12 +110,12 @@ impl Home {
     }
 
     /// A call of PM2. Not in the release: the daemon would stand there when the release is removed.
-    pub fn command(&self, line: CommandLine, env_files: &[PathBuf]) -> Command {
+    pub fn command(&self, line: CommandLine) -> Command {
         Command {
             line,
             directory: self.directory.clone(),
             environment: BTreeMap::new(),
-            env_files: env_files.to_vec(),
+            env_files: Vec::new(),
         }
     }
 
@@ -137,7 +137,7 @@ impl Home {
         // What was saved is not forgotten because the daemon was gone.
         let line = if self.directory.join("dump.pm2").is_file() { pm2::resurrect() } else { pm2::ping() };
         let Some(service) = own_service() else {
-            workbench.ask(&self.command(line, &[]), Manner::ManagerStart).await?;
+            workbench.ask(&self.command(line), Manner::ManagerStart).await?;
             return self.wait(workbench).await;
         };
         workbench.note(format!("we are in {service}: systemd is to start the PM2 daemon, outside it"));
@@ -145,7 +145,7 @@ impl Home {
         if by_unit.is_ok() && self.wait(workbench).await.is_ok() {
             return Ok(());
         }
-        let transient = self.command(self.transient(line, workbench), &[]);
+        let transient = self.command(self.transient(line, workbench));
         let started = workbench.ask(&transient, Manner::Answer).await.map(drop);
         let started = match started {
             Ok(()) => self.wait(workbench).await,
@@ -162,7 +162,7 @@ impl Home {
         let user = workbench.variable("USER").or_else(|| workbench.variable("LOGNAME")).unwrap_or_default();
         let unit = UnitName::parse(&format!("pm2-{user}.service"))?;
         workbench
-            .ask(&self.command(systemctl::verb(privileges, false, "start", &unit), &[]), Manner::Answer)
+            .ask(&self.command(systemctl::verb(privileges, false, "start", &unit)), Manner::Answer)
             .await?;
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Scene<'_> {
         let started = self.pm2(pm2::start(&file)).await;
         fs_err::remove_file(&file)?;
         started?;
-        self.home.save(&self.of.env_files, &self.workbench).await?;
+        self.home.save(&self.workbench).await?;
         let saved: Vec<Value> =
             serde_json::from_str(&self.home.saved()?).context("what PM2 saves is no list")?;
         let is_new =
@@ -78,7 +78,7 @@ impl Scene<'_> {
         // PM2 greets whom it does not know with a banner and a question to its makers.
         fs_err::write(beside.join("touch"), "")?;
         let file = self.home.write(&format!("{BESIDE}/dump.pm2"), &saved.to_string())?;
-        let mut command = self.home.command(pm2::resurrect(), &self.of.env_files);
+        let mut command = self.home.command(pm2::resurrect());
         command.environment.insert("PM2_HOME".into(), beside.to_string_lossy().into_owned());
         let resurrected = self.workbench.ask(&command, Manner::Answer).await;
         fs_err::remove_file(&file)?;
