@@ -136,6 +136,12 @@ impl Executor {
         Ok(supervise::run(command, sink, cancel.clone()).await?)
     }
 
+    /// A text without the secrets of the configuration, and without these.
+    pub fn redacted(&self, text: &str, more: &[String]) -> String {
+        let secrets = self.inner.secrets.iter().chain(more);
+        Redactor::new(secrets.map(String::as_str)).redact(text)
+    }
+
     /// A variable that every program sees.
     pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.inner.environment.get(OsStr::new(name)).map(OsString::as_os_str)

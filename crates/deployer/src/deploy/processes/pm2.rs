@@ -94,14 +94,18 @@ impl Applications {
         let environment = lasting.clone().into_iter().chain(of_release.clone()).collect();
         let workbench = Workbench { environment: &environment, ..*workbench };
         let home = Home::of(&workbench)?;
-        let lasting = lasting.into_iter().chain(self.of_files()?).collect();
+        let of_files = self.of_files()?;
+        let secrets: Vec<String> = of_files.iter().map(|(_, value)| value.clone()).collect();
+        let lasting = lasting.into_iter().chain(of_files).collect();
         let scene = Scene { of: self, home, workbench, lasting, of_release };
-        match wish {
+        let granted = match wish {
             Wish::Check => scene.check().await,
             Wish::Run => scene.run().await,
             Wish::Prove => scene.prove().await,
             Wish::Stop => scene.stop().await,
-        }
+        };
+        // It may quote what the file threw, or what an application wrote before it died; and the world is told.
+        granted.map_err(|error| anyhow!(workbench.executor.redacted(&format!("{error:#}"), &secrets)))
     }
 
     /// See [`super::Manager::shown`].

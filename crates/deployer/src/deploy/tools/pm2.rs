@@ -92,6 +92,10 @@ pub struct Kept {
     pub restart_time: u64,
     /// How often it has ended soon after its start, in a row.
     pub unstable_restarts: u64,
+    /// When it was started, in Unix milliseconds.
+    pub pm_uptime: i64,
+    /// When somebody wanted it started; what PM2 does by itself after a death does not change that.
+    pub created_at: Option<i64>,
     /// Where it is started.
     pub pm_cwd: PathBuf,
     /// What is started.

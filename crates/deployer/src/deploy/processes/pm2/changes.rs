@@ -143,7 +143,7 @@ mod tests {
         Slug::parse("api").unwrap()
     }
 
-    fn wanted(applications: Value) -> Vec<Definition> {
+    fn wanted(applications: &Value) -> Vec<Definition> {
         let (slug, environment) = (slug(), BTreeMap::new());
         let through = Path::new("/srv/api/current");
         let origin = Origin {
@@ -153,7 +153,7 @@ mod tests {
             environment: &environment,
             of_release: &environment,
         };
-        definitions(&applications, origin).unwrap()
+        definitions(applications, origin).unwrap()
     }
 
     fn running(id: u64, definition: &Definition) -> Process {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_runs_is_reloaded_unless_it_is_current() {
-        let wanted = wanted(json!([{"name": "web", "script": "a.js"}]));
+        let wanted = wanted(&json!([{"name": "web", "script": "a.js"}]));
         let processes = [running(0, &wanted[0])];
         assert!(decide(&wanted, &processes, true).is_empty());
         let changes = decide(&wanted, &processes, false);
@@ -205,14 +205,14 @@ mod tests {
 
     #[test]
     fn a_changed_script_is_registered_anew_and_a_changed_variable_is_reloaded() {
-        let before = wanted(json!([{"name": "web", "script": "a.js", "env": {"A": "1"}}]));
+        let before = wanted(&json!([{"name": "web", "script": "a.js", "env": {"A": "1"}}]));
         let processes = [running(3, &before[0])];
         for (application, deleted) in [
             (json!({"name": "web", "script": "a.js", "env": {"A": "2", "B": "1"}}), &[][..]),
             (json!({"name": "web", "script": "a.js"}), &[3]),
             (json!({"name": "web", "script": "b.js", "env": {"A": "1"}}), &[3]),
         ] {
-            let after = wanted(json!([application]));
+            let after = wanted(&json!([application]));
             let changes = decide(&after, &processes, true);
             assert_eq!((names(&changes.run), &changes.delete[..]), (vec!["web"], deleted), "{application}");
         }
@@ -220,14 +220,14 @@ mod tests {
 
     #[test]
     fn one_instance_too_few_is_a_reason_to_reload() {
-        let wanted = wanted(json!([{"name": "web", "script": "a.js", "instances": 2}]));
+        let wanted = wanted(&json!([{"name": "web", "script": "a.js", "instances": 2}]));
         let processes = [running(0, &wanted[0])];
         assert_eq!(names(&decide(&wanted, &processes, true).run), ["web"]);
     }
 
     #[test]
     fn only_what_is_ours_and_not_wanted_is_removed() {
-        let before = wanted(json!([{"name": "old", "script": "a.js"}, {"name": "web", "script": "a.js"}]));
+        let before = wanted(&json!([{"name": "old", "script": "a.js"}, {"name": "web", "script": "a.js"}]));
         let wanted = &before[1..];
         let mut processes: Vec<Process> =
             (0..).zip(&before).map(|(id, definition)| running(id, definition)).collect();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_name_of_somebody_else_is_an_error() {
-        let wanted = wanted(json!([{"name": "web", "script": "a.js"}]));
+        let wanted = wanted(&json!([{"name": "web", "script": "a.js"}]));
         let slug = slug();
         let owner = Owner { deployment: &slug, path: Path::new("/srv/api") };
         assert_eq!(owner.check_names(&wanted, &[stranger("web", "/srv/api")]), Ok(()));
@@ -257,7 +257,9 @@ mod tests {
     #[test]
     fn a_scheduled_application_is_touched_only_where_its_definition_changed_and_it_is_not_at_work() {
         let job = |script: &str| {
-            wanted(json!([{"name": "job", "script": script, "cron_restart": SCHEDULE, "autorestart": false}]))
+            wanted(
+                &json!([{"name": "job", "script": script, "cron_restart": SCHEDULE, "autorestart": false}]),
+            )
         };
         let (same, other) = (job("a.js"), job("b.js"));
         let mut process = running(4, &same[0]);

@@ -17,6 +17,9 @@ const APPLICATIONS_MAX: usize = 64;
 /// a large application needs to start. One that never listens makes a reload last as long.
 const LISTEN_TIMEOUT_MS: u64 = 15_000;
 
+/// PM2's own, where the file does not say.
+const KILL_TIMEOUT_MS: i64 = 1_600;
+
 /// What a reload changes in an application that runs. For the rest it must be registered anew.
 const RELOADED: [&str; 15] = [
     "env",
@@ -92,6 +95,11 @@ impl Definition {
         }
         application.insert("env".into(), Value::Object(variables));
         Value::Object(application)
+    }
+
+    /// How long PM2 lets a process take to end.
+    pub fn kill_timeout_ms(&self) -> i64 {
+        self.application.get("kill_timeout").and_then(Value::as_i64).unwrap_or(KILL_TIMEOUT_MS)
     }
 
     /// The script, where it is a file that must be there: relative ones are looked for in the directory first.
@@ -237,7 +245,7 @@ mod tests {
         )
     }
 
-    fn one(application: Value) -> Definition {
+    fn one(application: &Value) -> Definition {
         of("/srv/api/releases/1", &json!([application])).unwrap().remove(0)
     }
 
@@ -253,7 +261,7 @@ mod tests {
         ] {
             let mut application = json!({"name": "web", "script": "./dist/main.js", "env": {"KEYS": "/srv/api/releases/1/keys"}});
             cwd.into_iter().for_each(|cwd| application["cwd"] = json!(cwd));
-            let definition = one(application);
+            let definition = one(&application);
             assert_eq!(definition.directory, Path::new(expected));
             assert_eq!(definition.application["env"]["KEYS"], "/srv/api/current/keys");
             assert_eq!(definition.script(), Some(Path::new(expected).join("dist/main.js")));
@@ -270,9 +278,9 @@ mod tests {
 
     #[test]
     fn a_reload_changes_the_environment_and_not_the_script() {
-        let before = one(json!({"name": "web", "script": "a.js", "env": {"A": "1"}}));
-        let environment = one(json!({"name": "web", "script": "a.js", "env": {"A": "2", "B": "1"}}));
-        let script = one(json!({"name": "web", "script": "b.js", "env": {"A": "1"}}));
+        let before = one(&json!({"name": "web", "script": "a.js", "env": {"A": "1"}}));
+        let environment = one(&json!({"name": "web", "script": "a.js", "env": {"A": "2", "B": "1"}}));
+        let script = one(&json!({"name": "web", "script": "b.js", "env": {"A": "1"}}));
         assert!(before.fixed == environment.fixed && before.whole != environment.whole);
         assert!(before.fixed != script.fixed && before.whole != script.whole);
         assert_eq!(environment.variables, ["A", "B"]);
@@ -280,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_a_clock_alone_starts_is_scheduled() {
-        let scheduled = |application| one(application).scheduled;
+        let scheduled = |application: Value| one(&application).scheduled;
         assert!(scheduled(
             json!({"name": "x", "script": "x.js", "cron_restart": "*/15 * * * *", "autorestart": false})
         ));
@@ -293,7 +301,7 @@ mod tests {
 
     #[test]
     fn names_are_checked_before_they_are_used() {
-        assert_eq!(one(json!({"script": "dist/worker.js"})).name.as_str(), "worker");
+        assert_eq!(one(&json!({"script": "dist/worker.js"})).name.as_str(), "worker");
         for (exported, complaint) in [
             (json!(null), "it exports no list `apps`"),
             (json!([]), "it names no application"),
@@ -333,7 +341,7 @@ mod tests {
     fn the_marks_win_over_what_the_file_says() {
         let slug = Slug::parse("api").unwrap();
         let definition =
-            one(json!({"name": "web", "script": "a.js", "env": {"DEPLOYER_DEPLOYMENT": "other", "A": "1"}}));
+            one(&json!({"name": "web", "script": "a.js", "env": {"DEPLOYER_DEPLOYMENT": "other", "A": "1"}}));
         let (path, environment) = (Path::new("/srv/api"), BTreeMap::new());
         let origin = Origin {
             deployment: &slug,

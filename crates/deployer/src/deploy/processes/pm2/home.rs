@@ -145,7 +145,7 @@ impl Home {
         if by_unit.is_ok() && self.wait(workbench).await.is_ok() {
             return Ok(());
         }
-        let transient = self.command(self.transient(line, workbench));
+        let transient = self.command(self.transient(&line, workbench));
         let started = workbench.ask(&transient, Manner::Answer).await.map(drop);
         let started = match started {
             Ok(()) => self.wait(workbench).await,
@@ -168,7 +168,7 @@ impl Home {
     }
 
     /// A unit that is there as long as the daemon is.
-    fn transient(&self, line: CommandLine, workbench: &Workbench<'_>) -> CommandLine {
+    fn transient(&self, line: &CommandLine, workbench: &Workbench<'_>) -> CommandLine {
         let mut words = vec!["systemd-run".to_owned()];
         if !rustix::process::getuid().is_root() {
             // The user's manager is not looked for where there is no login.

@@ -4,6 +4,7 @@
 
 use super::Scene;
 use super::definition::Definition;
+use crate::clock;
 use crate::deploy::tools::pm2::{Process, marks};
 use anyhow::{Result, anyhow, bail};
 use std::collections::BTreeMap;
@@ -19,6 +20,12 @@ const LOOKS_MAX: usize = 20;
 
 /// Between two looks at one that is not up yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Between being wanted and being started, beyond the time that the one before it may take to end: more was a death in between.
+const START_SLACK_MS: i64 = 5_000;
+
+/// What died longer ago than this has lived long enough since.
+const RECENT_MS: i64 = 60_000;
 
 /// Of an error log, what is read to explain a death.
 const LOG_BYTES_MAX: u64 = 4096;
@@ -39,7 +46,8 @@ impl Scene<'_> {
                 self.check_stands(definition, process)?;
                 let earlier = process.id.and_then(|id| starts_before.get(&id));
                 if earlier != Some(&(process.kept.restart_time, process.pid)) {
-                    let times = process.kept.restart_time - earlier.map_or(0, |(times, _)| *times);
+                    let times =
+                        process.kept.restart_time.saturating_sub(earlier.map_or(0, |(times, _)| *times));
                     return Err(does_not_stay_up(process, times));
                 }
             }
@@ -71,7 +79,9 @@ impl Scene<'_> {
                 return Ok(Some(format!("PM2 keeps {} of {expected} processes of {name}", processes.len())));
             }
             for process in processes {
-                if process.kept.unstable_restarts > 0 || process.kept.status == "errored" {
+                let has_died =
+                    process.kept.unstable_restarts > 0 || came_back(definition, process, clock::now_ms());
+                if has_died || process.kept.status == "errored" {
                     return Err(does_not_stay_up(process, process.kept.unstable_restarts));
                 }
                 if !process.is_online() {
@@ -99,6 +109,13 @@ impl Scene<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether PM2 has started it again by itself, not long ago: slow starters die slowly, too slowly for the count that PM2 keeps.
+fn came_back(definition: &Definition, process: &Process, now_ms: i64) -> bool {
+    let started_ms = process.kept.pm_uptime;
+    let wanted_ms = process.kept.created_at.unwrap_or(started_ms);
+    started_ms - wanted_ms > definition.kill_timeout_ms() + START_SLACK_MS && now_ms - started_ms < RECENT_MS
 }
 
 /// Where a process stands, without links.
