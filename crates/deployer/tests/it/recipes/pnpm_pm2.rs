@@ -84,6 +84,27 @@ fn the_story_of_a_workspace() {
     });
 }
 
+#[test]
+fn in_place_the_old_commit_is_built_again_when_health_fails() {
+    with_app(|world, pm2, app| {
+        world.configure(&[app.deployment(world).with("layout", "\"in-place\"").with("shared_files", "[]")]);
+        let env = world.path_of("app").join("server/.env");
+        fs_err::create_dir_all(env.parent().expect("below the path")).expect("writable");
+        fs_err::write(&env, "of this host").expect("writable");
+        let first = app.version("one");
+        world.start();
+        for (version, commit) in [("one", first), ("two", app.version("two"))] {
+            world.deploy("app", &app.repository, &commit);
+            assert_eq!(
+                (app.live_version().as_str(), &app.answer()["kept"]),
+                (version, &"of this host".into())
+            );
+        }
+        fails(world, app, &app.version("is ill"), "500");
+        assert_eq!(pm2.pids("app-server").len(), 2);
+    });
+}
+
 /// A commit in which `common` depends on one package more.
 fn dependency(app: &NodeApp) -> String {
     let read = |name: &str| {

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_does_not_run_is_started() {
         let wanted = wanted(
-            json!([{"name": "web", "script": "a.js"}, {"name": "job", "script": "j.js", "cron_restart": SCHEDULE, "autorestart": false}]),
+            &json!([{"name": "web", "script": "a.js"}, {"name": "job", "script": "j.js", "cron_restart": SCHEDULE, "autorestart": false}]),
         );
         let changes = decide(&wanted, &[], true);
         assert_eq!((names(&changes.run), names(&changes.register)), (vec!["web"], vec!["job"]));

@@ -51,9 +51,8 @@ pub fn with_prisma_migrations(tree: &Tree, selected: &[PackageDirectory]) -> Vec
 
 /// The directory of the package that a file lies in; none for the root's.
 fn package_of<'a>(tree: &Tree, path: &'a str) -> Option<&'a str> {
-    let parents =
+    let mut parents =
         path.char_indices().rev().filter(|(_, character)| *character == '/').map(|(at, _)| &path[..at]);
-    let mut parents = parents;
     parents.find(|directory| tree.has(&format!("{directory}/package.json")))
 }
 

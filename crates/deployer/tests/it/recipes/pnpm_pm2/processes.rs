@@ -2,7 +2,10 @@
 
 use super::{fails, with_app};
 use crate::support::load::Load;
+use crate::support::node_app::NodeApp;
+use crate::support::pm2::Pm2;
 use crate::support::wait;
+use crate::support::world::World;
 use rustix::process::{Pid, Signal};
 
 /// Deploys of a cluster application under load.
@@ -13,14 +16,27 @@ const FORK_REDEPLOYS: usize = 3;
 
 #[test]
 fn a_cluster_application_is_redeployed_without_one_failed_request() {
-    with_app(|world, pm2, app| {
-        let first = app.version("0");
+    World::run(|world| {
+        let pm2 = Pm2::of(world);
+        // Without a build, to get to the switch.
+        let app = NodeApp::of(world, "pnpm-full", "full");
+        let ecosystem = "module.exports = { apps: [{ name: 'api', cwd: './server', script: 'main.js', instances: 2, wait_ready: true }] };";
+        app.keep(world, "server/keys/signing", "the key");
+        let deployment = app
+            .deployment(world)
+            .with("migrate", "[]")
+            .with("scripts", "[]")
+            .with("shared_files", "[]")
+            .with("shared_dirs", r#"["server/keys", "server/state"]"#);
+        world.configure(&[deployment]);
+        let version = |number: usize| app.commit(&[("server/version.txt", &number.to_string())]);
+        let first = app.commit(&[("ecosystem.config.cjs", ecosystem)]);
         world.start();
-        world.deploy("app", &app.repository, &first);
+        world.deploy("full", &app.repository, &first);
         let load = Load::start(&app.address(), 2);
         for number in 1..=REDEPLOYS {
-            let commit = app.version(&number.to_string());
-            world.deploy("app", &app.repository, &commit);
+            let commit = version(number);
+            world.deploy("full", &app.repository, &commit);
             assert_eq!(app.live_version(), number.to_string());
         }
         let seen = load.stop();
@@ -30,7 +46,7 @@ fn a_cluster_application_is_redeployed_without_one_failed_request() {
         );
         assert_eq!(seen.failures, 0, "{:?}", seen.described);
         assert!(seen.requests > 100 * REDEPLOYS, "{}", seen.requests);
-        assert_eq!(pm2.pids("app-server").len(), 2);
+        assert_eq!(pm2.pids("api").len(), 2);
     });
 }
 
