@@ -79,10 +79,10 @@ impl Pm2 {
         self.processes().into_iter().filter(|process| process["name"] == name).collect()
     }
 
-    /// The process ids of one application.
+    /// The process ids of one application; 0 for one that does not run.
     #[track_caller]
     pub fn pids(&self, name: &str) -> Vec<u64> {
-        self.of_name(name).iter().map(|process| process["pid"].as_u64().expect("a pid")).collect()
+        self.of_name(name).iter().map(|process| process["pid"].as_u64().unwrap_or(0)).collect()
     }
 
     /// The daemon's process id, if it runs.

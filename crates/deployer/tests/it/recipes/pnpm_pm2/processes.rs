@@ -118,7 +118,10 @@ fn b38_a_scheduled_application_is_registered_and_not_run_by_a_deploy() {
             let commit = app.commit(&[("ecosystem.config.js", &file), ("server/src/version.txt", version)]);
             world.deploy("app", &app.repository, &commit);
             let job = &pm2.of_name("app-job")[0];
-            assert_eq!((&job["pm2_env"]["status"], &job["pid"]), (&"stopped".into(), &0.into()));
+            assert_eq!(
+                (job["pm2_env"]["status"].as_str(), job["pid"].as_u64().unwrap_or(0)),
+                (Some("stopped"), 0)
+            );
             assert!(!std::path::Path::new(&app.aside("jobs")).exists(), "it has not run");
         }
         assert_eq!(pm2.of_name("app-job")[0]["pm2_env"]["cron_restart"], "0 6 1 1 *");
