@@ -112,11 +112,7 @@ fn b33_applications_go_only_after_a_good_build_and_come_back_when_health_fails()
 fn b33_what_crashes_again_and_again_is_a_failure_that_says_why() {
     with_app(|world, pm2, app| {
         first(world, app);
-        // In cluster mode PM2 keeps an ESM application alive that has thrown: only the health check sees that one.
-        fails(world, app, &app.version("crashes"), "health");
-        let fork = "export const apps = [{ name: 'app-server', script: 'server/dist/main.js' }];";
-        let crashes = [("ecosystem.config.js", fork), ("server/src/version.txt", "crashes")];
-        fails(world, app, &app.commit(&crashes), "no such key");
+        fails(world, app, &app.version("crashes"), "no such key");
         assert_eq!(pm2.pids("app-server").len(), 2);
         let next = app.version("two");
         world.deploy("app", &app.repository, &next);
