@@ -128,6 +128,11 @@ impl Process {
         is_schedule(&self.kept.cron_restart) && is_no(&self.kept.autorestart)
     }
 
+    /// Whether it has been started and has not ended. Of one that has, PM2 may still name the process id.
+    pub fn is_at_work(&self) -> bool {
+        !matches!(self.kept.status.as_str(), "stopped" | "errored" | "")
+    }
+
     /// Whether PM2 would never start it by itself.
     pub fn is_dormant(&self) -> bool {
         is_no(&self.kept.autostart)

@@ -111,7 +111,7 @@ impl Changes<'_> {
     fn delete<'p>(&mut self, processes: impl Iterator<Item = &'p Process>) {
         for process in processes {
             self.delete.extend(process.id);
-            if process.is_scheduled() && process.pid > 0 {
+            if process.is_scheduled() && process.is_at_work() {
                 self.busy.push(process.name.clone());
             }
         }
@@ -272,7 +272,7 @@ mod tests {
         let changes = decide(&other, &[process.clone()], false);
         assert_eq!((&changes.delete[..], names(&changes.register)), (&[4][..], vec!["job"]));
         assert_eq!(changes.busy, ["job"]);
-        process.pid = 0;
+        process.kept.status = "stopped".into();
         assert_eq!(decide(&other, &[process.clone()], false).busy, Vec::<String>::new());
         // Registered half-way: PM2 would never start it.
         process.kept.autostart = json!(false);
