@@ -36,7 +36,9 @@ impl Scene<'_> {
                     .note(format!("{busy} is at work, and its definition changes: waiting until it is done"));
                 told = true;
             }
-            self.workbench.pause(PAUSE).await.with_context(|| format!("{busy} was at work all the time"))?;
+            self.workbench.pause(PAUSE).await.with_context(|| {
+                format!("{busy} was at work all the time, and its definition changes\nhint: a job has to end itself (`process.exit()`), PM2 keeps it alive otherwise; `pm2 stop {busy}` ends it now")
+            })?;
         }
     }
 
