@@ -28,7 +28,7 @@ pub use environment::{EnvFileError, Environment, parse_env_file};
 pub use load::{Loaded, load};
 pub use show::{Merged, ShownValue};
 
-use crate::names::{BranchName, RepositoryName, Slug, UnitName};
+use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName};
 use crate::secret::Secret;
 use crate::secret::signing_key::SigningKey;
 use indexmap::IndexMap;
@@ -439,8 +439,20 @@ pub struct SiteRule {
 }
 
 /// A pnpm workspace under PM2.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct PnpmPm2 {}
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PnpmPm2 {
+    /// The packages that are deployed, with what they depend on; empty: all of the workspace.
+    pub packages: Vec<PackageDirectory>,
+    /// What brings the database to the release's schema, as arguments of `pnpm exec`; empty: nothing does. None: what the
+    /// packages hold tells.
+    pub migrate: Option<Vec<String>>,
+    /// Scripts that make the release, in order; a package without one is passed over.
+    pub scripts: Vec<ScriptName>,
+    /// Whether the database is migrated before the scripts run, because they ask it.
+    pub migrates_before_build: bool,
+    /// The file that names the applications, relative to the release. None: the first there is of those that PM2 knows.
+    pub ecosystem: Option<PathBuf>,
+}
 
 /// The deployer itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

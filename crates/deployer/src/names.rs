@@ -107,6 +107,58 @@ name! {
 }
 
 name! {
+    /// The directory of a package in a workspace, as pnpm's `--filter {..}` takes it: no pattern, no option, nothing above.
+    PackageDirectory, "the directory of a package", |text| {
+        if text.is_empty() || text.len() > 255 {
+            return Err("it must have 1 to 255 characters");
+        }
+        if text.split('/').any(|part| part.is_empty() || part.starts_with(['-', '.'])) {
+            return Err("no part of it may be empty or begin with - or .");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'/')) {
+            return Err("only letters, digits, . _ - @ and / are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// A script of a `package.json`, as an argument of `pnpm run`.
+    ScriptName, "the name of a script", |text| {
+        if text.is_empty() || text.len() > 100 {
+            return Err("it must have 1 to 100 characters");
+        }
+        if text.starts_with(['-', '.']) {
+            return Err("it may not begin with - or .");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':')) {
+            return Err("only letters, digits, . _ - and : are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// An application's name in PM2, which takes some names for something else: numbers are ids, `all` is everything, `/x/` is
+    /// a pattern, a comma separates, and `default` is the namespace of whatever names none.
+    ApplicationName, "the name of an application", |text| {
+        if text.is_empty() || text.len() > 100 {
+            return Err("it must have 1 to 100 characters");
+        }
+        if !text.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '@' | '_')) {
+            return Err("it must begin with a letter, @ or _");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b" ._-:@/".contains(&b)) {
+            return Err("only letters, digits, blanks and . _ - : @ / are allowed");
+        }
+        if matches!(text, "all" | "default" | "Infinity") {
+            return Err("PM2 takes this word for something else");
+        }
+        Ok(())
+    }
+}
+
+name! {
     /// A site's name, as `[site].nginxconf` has it: also a certificate's name and a part of paths. No option, no path, no control
     /// characters; it need not be ASCII.
     SiteName, "the name of a site", |text| {

@@ -6,6 +6,7 @@
 
 mod applications;
 mod deployment;
+mod pnpm;
 pub mod preset;
 pub mod secrets;
 pub mod sites;

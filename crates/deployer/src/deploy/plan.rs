@@ -90,7 +90,7 @@ pub enum Action {
     Processes {
         /// Who, and what.
         manager: Manager,
-        /// Which of the three.
+        /// What is asked of it.
         wish: Wish,
     },
     /// Bring files to where they are served, or back.

@@ -1,9 +1,10 @@
 //! Process managers: who keeps the programs of a release running. One small interface, an adapter for each manager.
 //!
 //! An adapter is data (it is part of a plan, and survives a crash in it) that knows how to bring the manager to run a release,
-//! to stop, and to prove that what runs is that release. Each of the three may be repeated at any time: what is so
+//! to stop, and to prove that what runs is that release. Each may be repeated at any time: what is so
 //! already is left so. Programs are called through a [`Workbench`].
 
+pub mod pm2;
 pub mod systemd;
 pub mod table;
 pub mod uwsgi;
@@ -20,12 +21,16 @@ pub enum Manager {
     Systemd(systemd::Units),
     /// A vassal of uWSGI's emperor.
     Uwsgi(uwsgi::Vassal),
+    /// PM2 applications.
+    Pm2(pm2::Applications),
 }
 
 /// What a process manager is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wish {
+    /// See whether it could run the release, and change nothing.
+    Check,
     /// Run the release: start what does not run, reload or restart what does.
     Run,
     /// Prove that it runs, and is the release.
@@ -40,6 +45,7 @@ impl Manager {
         match self {
             Self::Systemd(units) => units.grant(wish, workbench).await,
             Self::Uwsgi(vassal) => vassal.grant(wish, workbench).await,
+            Self::Pm2(applications) => applications.grant(wish, workbench).await,
         }
     }
 
@@ -48,6 +54,7 @@ impl Manager {
         match self {
             Self::Systemd(units) => units.shown(wish),
             Self::Uwsgi(vassal) => vassal.shown(wish),
+            Self::Pm2(applications) => applications.shown(wish),
         }
     }
 }

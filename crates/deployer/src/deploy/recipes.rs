@@ -6,6 +6,7 @@ pub mod go_static;
 pub mod inputs;
 pub mod nginx_sites;
 pub mod parts;
+pub mod pnpm_pm2;
 #[cfg(test)]
 mod sample;
 pub mod steps;
@@ -91,7 +92,9 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
         Recipe::NginxSites(recipe) => {
             parts::plan(facts, ORDER, &|release| nginx_sites::parts(facts, recipe, release))
         }
-        Recipe::PnpmPm2(_) => return Err(UnknownRecipe("pnpm-pm2")),
+        Recipe::PnpmPm2(recipe) => {
+            parts::plan(facts, pnpm_pm2::order(recipe), &|release| pnpm_pm2::parts(facts, recipe, release))
+        }
         Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
     };
     Ok(Plan { inputs: inputs::digest(facts), ..plan })
@@ -111,7 +114,11 @@ fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
         Recipe::UvUwsgi(_) => Some(uv_uwsgi::depends_on),
         Recipe::GoStatic(_) => Some(go_static::depends_on),
         Recipe::NginxSites(_) => Some(|_, path| selection::matters(path)),
-        Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
+        Recipe::PnpmPm2(_) => Some(|facts, path| match &facts.deployment.recipe {
+            Recipe::PnpmPm2(recipe) => pnpm_pm2::depends_on(facts, recipe, path),
+            _ => true,
+        }),
+        Recipe::Deployer(_) => None,
     }
 }
 

@@ -6,6 +6,8 @@ pub mod git;
 pub mod go;
 pub mod nginx;
 pub mod node_packages;
+pub mod pm2;
+pub mod pnpm;
 pub mod systemctl;
 pub mod uv;
 pub mod uwsgi;

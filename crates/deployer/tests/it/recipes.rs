@@ -2,4 +2,5 @@
 
 mod go_static;
 mod nginx_sites;
+mod pnpm_pm2;
 mod uv_uwsgi;

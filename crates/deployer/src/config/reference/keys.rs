@@ -521,10 +521,10 @@ static DEPLOYMENT: Section = Section {
             "A file of the repository. Where `uwsgi_config_path` does not exist, it is made a link to it; and removed again where the first release fails.")
             .of(&[UV_UWSGI]),
         Key::new("migrate", TEXTS,
-            Derived("`[\"alembic\", \"upgrade\", \"head\"]` where the repository has `alembic.ini`, else `[\"scripts/migrate.sh\"]` where it has that, else none"),
-            r#"["python", "manage.py", "migrate"]"#,
-            "What brings the database to the release's schema: program and arguments, run in the release, whose virtual environment's programs come first. `[]`: nothing.")
-            .of(&[UV_UWSGI]),
+            Derived("what the repository shows: `[\"alembic\", \"upgrade\", \"head\"]` for `alembic.ini` and `[\"scripts/migrate.sh\"]` for that file (uv-uwsgi); `[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations (pnpm-pm2); else none"),
+            r#"["alembic", "upgrade", "head"]"#,
+            "What brings the database to the release's schema: program and arguments. With uv-uwsgi it runs in the release, whose virtual environment's programs come first; with pnpm-pm2 by `pnpm exec` in the first of `packages`. `[]`: nothing does.")
+            .of(&[UV_UWSGI, PNPM_PM2]),
         Key::new("python", Text, Derived("what the project asks for, of the system's"), r#""/usr/bin/python3.11""#,
             "The Python of the virtual environment, as `uv --python` takes it. It must be the version that uWSGI's plugin was built for.")
             .of(&[UV_UWSGI]),
@@ -558,6 +558,17 @@ static DEPLOYMENT: Section = Section {
             .of(&[SYSTEMD]),
         Key::new("user_units", Boolean, Value("false"), "true", "The units are those of the deployer's own user (`systemctl --user`).")
             .of(&[SYSTEMD, GO_STATIC]),
+        Key::new("packages", TEXTS, Derived("the preset's, else all of the workspace"), r#"["server"]"#,
+            "Directories of the workspace's packages that are deployed, each with the packages that it depends on. The others are neither installed nor built, and a change of them alone deploys nothing.")
+            .of(&[PNPM_PM2]),
+        Key::new("migrate_before", Choice(&["build", "switch"]), Derived("the preset's, else `\"switch\"`"), r#""build""#,
+            "Whether the database is migrated before the scripts run, because they ask it, or after they have succeeded.")
+            .of(&[PNPM_PM2]),
+        Key::new("scripts", TEXTS, Value(r#"["generate", "build"]"#), r#"["build"]"#,
+            "Scripts of the packages that make the release, in this order; a package without one is passed over.")
+            .of(&[PNPM_PM2]),
+        Key::new("ecosystem", Path, Derived("`ecosystem.config.js`, `.cjs` or `.mjs`, the first there is"), r#""ecosystem.config.cjs""#,
+            "The file that names the applications, relative to the release.").of(&[PNPM_PM2]),
         Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
     ],
 };

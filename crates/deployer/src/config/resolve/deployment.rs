@@ -1,7 +1,7 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{Facts, applications, preset, secrets, steps};
+use super::{Facts, applications, pnpm, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
 use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
@@ -11,7 +11,7 @@ use crate::config::values::{
     list, name, path_in, shell_line, text,
 };
 use crate::config::{
-    Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule, Systemd,
+    Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule, Systemd,
 };
 use crate::names::{RepositoryName, Slug, UnitName};
 use indexmap::IndexMap;
@@ -132,7 +132,10 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
                 unbracketed,
             })
         }
-        Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
+        Some(PNPM_PM2) => {
+            let origin = preset.map(origin_of).unwrap_or_default();
+            Recipe::PnpmPm2(pnpm::pnpm_pm2(table, preset, &origin))
+        }
         Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),
         Some(GO_STATIC) => Recipe::GoStatic(applications::go_static(table, preset)),
         Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {

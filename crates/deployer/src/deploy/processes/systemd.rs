@@ -53,7 +53,7 @@ impl Units {
             (Wish::Run, true) => "reload-or-restart",
             (Wish::Run, false) => "restart",
             (Wish::Stop, _) => "stop",
-            (Wish::Prove, _) => return Vec::new(),
+            (Wish::Check | Wish::Prove, _) => return Vec::new(),
         };
         self.names.iter().map(|unit| systemctl::verb(self.privileges, self.user, verb, unit)).collect()
     }

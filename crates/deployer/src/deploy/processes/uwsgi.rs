@@ -70,6 +70,8 @@ impl Vassal {
     /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
         match wish {
+            // What is missing is found by the recipe's own first steps.
+            Wish::Check => Ok(()),
             Wish::Run => self.reload(workbench).await,
             Wish::Prove => self.prove(workbench).await,
             Wish::Stop => self.stop(workbench).await,
@@ -80,6 +82,7 @@ impl Vassal {
     pub fn shown(&self, wish: Wish) -> String {
         let config = self.config.display();
         match wish {
+            Wish::Check => format!("nothing about {config}"),
             Wish::Run => format!("touch {config} and wait for new workers"),
             Wish::Prove => format!("look whether the workers of {config} stay"),
             Wish::Stop => format!("end the vassal {config}"),
