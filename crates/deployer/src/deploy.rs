@@ -2,10 +2,11 @@
 //!
 //! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
 //! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
-//! directories and [`mirror`] the commits, [`health`] asks whether it is alive, [`tools`] knows how programs are called, and
+//! directories and [`mirror`] the commits, [`health`] asks whether it is alive, [`hand_over`] replaces the deployer itself, [`tools`] knows how programs are called, and
 //! [`execute`] calls them.
 
 pub mod execute;
+pub mod hand_over;
 pub mod health;
 pub mod lock;
 pub mod mirror;
@@ -40,6 +41,8 @@ pub struct Host {
     pub executor: execute::Executor,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
+    /// The process that this is.
+    pub oneself: Arc<hand_over::Oneself>,
     /// Wakes `record::report`: there is something to tell. Only a hint.
     pub told: Arc<tokio::sync::Notify>,
 }

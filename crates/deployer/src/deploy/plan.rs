@@ -4,6 +4,7 @@
 //! back exactly what was planned, whatever the configuration says by then. No secret is in it: environment
 //! files are named, not read.
 
+use super::hand_over::{self, Program};
 use super::processes::{Manager, Wish};
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::names::CommitId;
@@ -91,6 +92,10 @@ pub enum Action {
         /// Which of the three.
         wish: Wish,
     },
+    /// Have a new deployer say whether it would start.
+    Examine(Program),
+    /// Give this deployer's place to a new one, and make `current` name its release.
+    HandOver(hand_over::Wish),
     /// Remove releases that are no longer kept.
     Prune,
 }
@@ -120,6 +125,8 @@ impl Action {
             Self::Command(command) => command.line.shown(),
             Self::Health(check) => check.shown(),
             Self::Processes { manager, wish } => manager.shown(*wish),
+            Self::Examine(program) => program.shown(),
+            Self::HandOver(wish) => wish.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
         }
     }

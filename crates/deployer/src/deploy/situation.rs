@@ -102,6 +102,8 @@ pub fn facts<'a>(
     Facts {
         deployment,
         layout,
+        configuration: &host.config.directory,
+        working_directory: &host.oneself.working_directory,
         privileges: host.config.privileges,
         tree: &known.tree,
         kept: &known.kept,

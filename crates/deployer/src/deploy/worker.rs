@@ -3,13 +3,14 @@
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
 //! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
 
+use super::hand_over::Request;
 use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
 use super::plan::Plan;
 use super::recipes::{self, Facts, Purpose, Target};
 use super::recovery::recover;
-use super::run::{self, Failure, Run};
+use super::run::{self, Failure, Progress, Run};
 use super::{Host, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
@@ -22,7 +23,7 @@ use anyhow::{Result, anyhow};
 use spool::Spool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -147,6 +148,10 @@ impl Worker {
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
+        if outcome.state == RunState::Running {
+            // Whoever serves next settles it, and finds the entry where it is.
+            return Ok(RunState::Undone);
+        }
         crate::crash_point!("run-done");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
@@ -293,11 +298,26 @@ impl Worker {
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
-        let warnings = run.carry_out(&plan).await?;
+        let warnings = match run.carry_out(&plan).await? {
+            Progress::Done(warnings) => warnings,
+            Progress::HandsOver(request, others) => return Ok(self.leave(*request, others).await),
+        };
         let mut outcome = Outcome::new(RunState::Succeeded, "");
         outcome.live = Some(facts.target.release.clone());
         outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
         Ok(outcome)
+    }
+
+    /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
+    /// has been told to stop nobody else starts a run.
+    async fn leave(&self, request: Request, others: OwnedSemaphorePermit) -> Outcome {
+        if let Some(requests) = &self.host.oneself.requests {
+            // Where nobody listens, the daemon is about to stop.
+            let _ = requests.send(request).await;
+        }
+        self.stop.cancelled().await;
+        drop(others);
+        Outcome::new(RunState::Running, "")
     }
 
     /// The plan is in the record before its first step starts; with it the release, where one is made in place.
