@@ -105,12 +105,9 @@ pub async fn run(config: Config, environment: &Environment, role: Role, take_ove
             () = lost(link.as_mut()) => break false,
             Some(request) = wishes.recv() => request,
         };
-        let told = tokio::select! {
-            told = daemon.hand_over(&request, link.as_ref(), service_manager.as_ref()) => told,
-            () = signals.next() => break false,
-        };
-        match told {
-            Ok(farewell) => return Ok(farewell),
+        match daemon.hand_over(&request, link.as_ref(), service_manager.as_ref(), &mut signals).await {
+            Ok(Some(farewell)) => return Ok(farewell),
+            Ok(None) => break false,
             Err(error) => daemon.serve_on(request, &error).await?,
         }
     };
@@ -191,13 +188,15 @@ impl Daemon {
         }
     }
 
-    /// Gives our place to the new program. An error: nothing came of it, and our work is to be started again.
+    /// Gives our place to the new program. None: we were told to stop instead. An error: nothing came of it, and our work is to be
+    /// started again.
     async fn hand_over(
         &mut self,
         request: &Request,
         link: Option<&Link>,
         service_manager: Option<&ServiceManager>,
-    ) -> Result<Farewell> {
+        signals: &mut Signals,
+    ) -> Result<Option<Farewell>> {
         tracing::info!(run = request.pending.run, "handing over to {}", request.wish.program.file.display());
         // The run waits for just this; nothing else is in progress.
         if let Some(work) = self.work.take() {
@@ -208,9 +207,13 @@ impl Daemon {
         let listener = self.door.as_ref().map(|door| &door.listener);
         let program = &request.wish.program;
         let mut candidate = Candidate::start(program, self.role.as_str(), listener, link).await?;
-        if let Err(error) = self.try_out(&mut candidate, request).await {
+        let tried = tokio::select! {
+            tried = self.try_out(&mut candidate, request) => tried.map(Some),
+            () = signals.next() => Ok(None),
+        };
+        if !matches!(tried, Ok(Some(()))) {
             candidate.dismiss().await;
-            return Err(error);
+            return tried.map(|_| None);
         }
         // Where systemd cannot be told, it goes on knowing us, and we stand in.
         let alone = match service_manager {
@@ -230,7 +233,7 @@ impl Daemon {
         match candidate.put_in_charge(alone, link).await {
             Ok(farewell) => {
                 tracing::info!(pid = pid.as_raw_pid(), "another deployer has taken over");
-                Ok(farewell)
+                Ok(Some(farewell))
             }
             Err((candidate, error)) => {
                 candidate.dismiss().await;

@@ -155,8 +155,11 @@ impl Candidate {
     }
 
     /// Ends it: it will not be the successor. All that it has done is in the spools.
-    pub async fn dismiss(mut self) {
-        match self.process.end(END_GRACE).await {
+    pub async fn dismiss(self) {
+        let Self { mut process, conversation } = self;
+        // A deployer hears this, and answers its open requests before it ends; TERM is for what is none.
+        drop(conversation);
+        match process.end(END_GRACE).await {
             Ok(status) => tracing::warn!(%status, "the new program was not taken"),
             Err(error) => tracing::error!(%error, "cannot see the new program's end"),
         }
@@ -177,15 +180,17 @@ impl Candidate {
             return Err((self, error.context("the new program ended when it was to take over")));
         }
         let pid = self.pid();
-        let socket = match self.conversation.socket.into_std() {
-            Ok(socket) if said == "yours here" => return Ok(Farewell::StandIn(pid, socket)),
-            Ok(socket) => drop(socket),
-            Err(error) => tracing::warn!(%error, "the stand-in cannot listen to the new deployer"),
-        };
-        let () = socket;
-        if let (false, Some(link)) = (alone, link) {
-            link.name_successor(pid);
+        if alone {
+            return Ok(Farewell::Leave);
         }
+        let Some(link) = link else {
+            let socket = self.conversation.socket.as_fd().try_clone_to_owned();
+            return match socket {
+                Ok(socket) => Ok(Farewell::StandIn(pid, socket.into())),
+                Err(error) => Err((self, error.into())),
+            };
+        };
+        link.name_successor(pid);
         Ok(Farewell::Leave)
     }
 }

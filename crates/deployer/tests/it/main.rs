@@ -17,6 +17,7 @@ mod intake;
 mod pages;
 mod postgres;
 mod queue;
+mod recipes;
 mod security;
 #[cfg(feature = "crash-points")]
 mod sweep;

@@ -4,6 +4,7 @@ pub mod configuration;
 pub mod gate;
 pub mod github;
 pub mod http;
+pub mod machine;
 pub mod octokit;
 pub mod postgres;
 pub mod process;

@@ -48,6 +48,7 @@ fn known(migrator: Migrator) -> Migrator {
 
 /// What is compiled in, and in tests what lies beside the program: so one program can stand for two versions of itself.
 #[cfg(feature = "crash-points")]
+#[expect(clippy::needless_pass_by_value, reason = "as without the feature")]
 fn known(migrator: Migrator) -> Migrator {
     use sqlx::SqlSafeStr as _;
     use sqlx::migrate::{Migration, MigrationType};

@@ -60,7 +60,10 @@ impl Deployment {
         for (key, value) in &self.keys {
             writeln!(table, "{key} = {value}").expect("a String takes everything");
         }
-        writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        // Not every recipe takes them.
+        if !self.steps.is_empty() {
+            writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        }
         table
     }
 }

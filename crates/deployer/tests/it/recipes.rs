@@ -1,0 +1,4 @@
+//! Each recipe's whole story, end to end.
+
+mod deployer;
+mod systemd;
