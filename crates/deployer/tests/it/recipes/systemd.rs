@@ -64,7 +64,7 @@ path = "/srv/site"
 enabled = true
 recipe = "systemd"
 units = ["site.service"]
-steps = [{{ name = "check", shell = "test ! -e unbuildable" }}]
+steps = [{{ phase = "build", name = "check", shell = "test ! -e unbuildable" }}]
 health = [{{ http = "http://127.0.0.1:8080/", attempts = 20, interval = "200ms" }}]
 {keys}
 "#

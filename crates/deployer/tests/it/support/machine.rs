@@ -65,7 +65,11 @@ impl Machine {
             machine.is_alive();
             let children = format!("/proc/{0}/task/{0}/children", machine.supervisor.id());
             let children = fs_err::read_to_string(children).unwrap_or_default();
-            children.split_whitespace().next().and_then(|pid| pid.parse().ok())
+            // The container's own preparations are done by children too, which end.
+            let is_first = |pid: &&str| {
+                fs_err::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "systemd")
+            };
+            children.split_whitespace().find(is_first).and_then(|pid| pid.parse().ok())
         });
         wait::until("the machine to have booted", || {
             machine.is_alive();
