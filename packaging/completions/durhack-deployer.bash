@@ -202,6 +202,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help__subcmd__config,show)
                 cmd="durhack__deployer__subcmd__help__subcmd__config__subcmd__show"
                 ;;
+            durhack__deployer__subcmd__help__subcmd__migrate,check)
+                cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__check"
+                ;;
             durhack__deployer__subcmd__help__subcmd__migrate,down)
                 cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__down"
                 ;;
@@ -223,6 +226,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help__subcmd__simulate,push)
                 cmd="durhack__deployer__subcmd__help__subcmd__simulate__subcmd__push"
                 ;;
+            durhack__deployer__subcmd__migrate,check)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__check"
+                ;;
             durhack__deployer__subcmd__migrate,down)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__down"
                 ;;
@@ -234,6 +240,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__migrate,up)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__up"
+                ;;
+            durhack__deployer__subcmd__migrate__subcmd__help,check)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__check"
                 ;;
             durhack__deployer__subcmd__migrate__subcmd__help,down)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__down"
@@ -960,8 +969,22 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__migrate)
-            opts="up status down"
+            opts="up check status down"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__migrate__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1302,8 +1325,30 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate)
-            opts="-h -V --config --log --help --version up status down help"
+            opts="-h -V --config --log --help --version up check status down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__check)
+            opts="-h -V --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1350,8 +1395,22 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__help)
-            opts="up status down help"
+            opts="up check status down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1726,7 +1785,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__serve)
-            opts="-h -V --config --log --help --version"
+            opts="-h -V --take-over --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1860,7 +1919,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__work)
-            opts="-h -V --config --log --help --version"
+            opts="-h -V --take-over --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -67,6 +67,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" 
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l take-over -d 'Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
@@ -75,6 +76,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l take-over -d 'Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l commit -d 'This commit instead of the branch\'s head (whole id)' -r
@@ -214,18 +216,23 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON Schema, for editors'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "reference" -d 'Print the reference of all keys'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -s h -l help -d 'Print help'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "up" -d 'Apply what is missing'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "status" -d 'Say what is applied'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up status down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "up" -d 'Apply what is missing'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "status" -d 'Say what is applied'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l json -d 'For machines'
@@ -237,6 +244,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrat
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "up" -d 'Apply what is missing'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "status" -d 'Say what is applied'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -285,5 +293,6 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; 
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "schema" -d 'Print the JSON Schema, for editors'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "reference" -d 'Print the reference of all keys'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "up" -d 'Apply what is missing'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "status" -d 'Say what is applied'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "down" -d 'Take the latest migrations back; their data is gone'

@@ -60,6 +60,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--take-over[Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -80,6 +81,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--take-over[Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -504,6 +506,16 @@ _arguments "${_arguments_options[@]}" : \
 '--version[Print version]' \
 && ret=0
 ;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
 (status)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
@@ -539,6 +551,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:durhack-deployer-migrate-help-command-$line[1]:"
         case $line[1] in
             (up)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(check)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -763,6 +779,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:durhack-deployer-help-migrate-command-$line[1]:"
         case $line[1] in
             (up)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(check)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -1069,10 +1089,16 @@ _durhack-deployer__subcmd__help__subcmd__man_commands() {
 _durhack-deployer__subcmd__help__subcmd__migrate_commands() {
     local commands; commands=(
 'up:Apply what is missing' \
+'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'down:Take the latest migrations back; their data is gone' \
     )
     _describe -t commands 'durhack-deployer help migrate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help migrate check commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__down_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__migrate__subcmd__down_commands() {
@@ -1184,11 +1210,17 @@ _durhack-deployer__subcmd__man_commands() {
 _durhack-deployer__subcmd__migrate_commands() {
     local commands; commands=(
 'up:Apply what is missing' \
+'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'down:Take the latest migrations back; their data is gone' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'durhack-deployer migrate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate check commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__migrate__subcmd__down_commands] )) ||
 _durhack-deployer__subcmd__migrate__subcmd__down_commands() {
@@ -1199,11 +1231,17 @@ _durhack-deployer__subcmd__migrate__subcmd__down_commands() {
 _durhack-deployer__subcmd__migrate__subcmd__help_commands() {
     local commands; commands=(
 'up:Apply what is missing' \
+'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'down:Take the latest migrations back; their data is gone' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'durhack-deployer migrate help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate help check commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__down_commands] )) ||
 _durhack-deployer__subcmd__migrate__subcmd__help__subcmd__down_commands() {

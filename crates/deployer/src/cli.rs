@@ -14,6 +14,7 @@ pub mod session;
 pub mod simulate;
 
 use crate::config::Environment;
+use crate::daemon::succession::Farewell;
 use crate::daemon::{self, Role};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use output::Failed;
@@ -70,11 +71,11 @@ pub enum Command {
     /// Look at a repository, and write a commented deployment for it
     Init(InitArguments),
     /// Receive pushes and deploy them, in one process
-    Serve,
+    Serve(DaemonArguments),
     /// Receive pushes only; `work` deploys them
     Listen,
     /// Deploy what `listen` has received
-    Work,
+    Work(DaemonArguments),
     /// Deploy a branch's head, or one commit, and wait for the end
     Deploy(DeployArguments),
     /// Go back to the release before the live one, or to a named one, and wait for the end
@@ -118,6 +119,14 @@ pub enum Command {
         /// The repository's root
         directory: PathBuf,
     },
+}
+
+/// `serve`, `work`
+#[derive(Debug, Args)]
+pub struct DaemonArguments {
+    /// Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)
+    #[arg(long, hide = true)]
+    pub take_over: bool,
 }
 
 /// `--json`
@@ -363,6 +372,8 @@ pub struct MigrateArguments {
 pub enum MigrateCommand {
     /// Apply what is missing
     Up,
+    /// Say whether what is missing can be applied to this database, and taken back; nothing is changed
+    Check,
     /// Say what is applied
     Status(JsonArguments),
     /// Take the latest migrations back; their data is gone
@@ -404,9 +415,11 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
         Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
-        Command::Serve => serve(directory, &environment, Role::Serve).await,
-        Command::Listen => serve(directory, &environment, Role::Listen).await,
-        Command::Work => serve(directory, &environment, Role::Work).await,
+        Command::Serve(arguments) => serve(directory, &environment, Role::Serve, &arguments).await,
+        Command::Listen => {
+            serve(directory, &environment, Role::Listen, &DaemonArguments { take_over: false }).await
+        }
+        Command::Work(arguments) => serve(directory, &environment, Role::Work, &arguments).await,
         Command::Deploy(arguments) => deploy::deploy(&session().await?, &arguments).await,
         Command::Rollback(arguments) => deploy::rollback(&session().await?, &arguments).await,
         Command::Adopt(arguments) => adopt::run(&session().await?, &arguments).await,
@@ -434,9 +447,16 @@ async fn serve(
     directory: Option<&std::path::Path>,
     environment: &Environment,
     role: Role,
+    arguments: &DaemonArguments,
 ) -> Result<(), Failed> {
     let loaded = session::load(directory, environment)?;
-    daemon::run(loaded.config, environment, role).await.map_err(Failed::unavailable)
+    match daemon::run(loaded.config, environment, role, arguments.take_over).await? {
+        Farewell::Leave => Ok(()),
+        Farewell::StandIn(successor, socket) => {
+            let error = supervise::become_stand_in(successor, socket);
+            Err(Failed::because(anyhow::anyhow!(error).context("cannot stand in for the new deployer")))
+        }
+    }
 }
 
 /// The command line as clap knows it; for man page and completions.

@@ -48,6 +48,8 @@ pub struct Config {
     pub instance: Option<String>,
     /// `DEPLOYER_ENV` or `PYTHON_ENV`, `development` where neither is set.
     pub environment: String,
+    /// Where its layers were read. Absolute.
+    pub directory: PathBuf,
     /// Where people reach this instance: `https://deploy.durhack.com`, without a slash at the end.
     pub origin: String,
     /// Spools, record, mirrors, locks, run logs. Absolute.
@@ -457,9 +459,13 @@ pub struct PnpmPm2 {
 /// The deployer itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SelfDeploy {
-    /// The unit that runs it.
+    /// What makes the new program, or unpacks it; run in the release.
+    pub build: CommandLine,
+    /// Where the new program lies then, in the release. A relative, normal path.
+    pub binary: PathBuf,
+    /// The unit that runs it; only for hints.
     pub systemd_unit_name: UnitName,
-    /// The original's vassal ini; ours has none.
+    /// The original's vassal ini; nothing of ours needs it.
     pub uwsgi_config_path: Option<PathBuf>,
 }
 

@@ -3,8 +3,9 @@
 use super::output::{self, Failed, GREEN, table};
 use super::{ConfigCommand, MigrateCommand, session};
 use crate::config::{self, Deployment, Diagnostics, Environment, Severity, reference};
-use crate::deploy::{release, situation};
+use crate::deploy::{hand_over, release, situation};
 use crate::record::store::Store;
+use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
 
@@ -82,6 +83,14 @@ pub async fn migrate(
         MigrateCommand::Up => {
             store.migrate(crate::clock::now_ms()).await?;
             println!("the schema is up to date");
+        }
+        MigrateCommand::Check => {
+            let irreversible = hand_over::irreversible(&store.migration_status().await?);
+            if !irreversible.is_empty() {
+                return Err(Failed::because(anyhow!("cannot be taken back: {}", irreversible.join(", "))));
+            }
+            store.rehearse_migration().await?;
+            println!("the database has, or can be given, this program's schema");
         }
         MigrateCommand::Down { steps } => {
             let taken_back = store.migrate_down(*steps as usize).await?;

@@ -82,6 +82,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
     let config = Config {
         instance: facts.instance.map(str::to_owned),
         environment: facts.environment_name.to_owned(),
+        directory: facts.configuration_directory.to_owned(),
         origin,
         executable_search_paths: root
             .value("executable_search_paths", list(absolute_path))

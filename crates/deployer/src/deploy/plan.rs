@@ -4,6 +4,7 @@
 //! back exactly what was planned, whatever the configuration says by then. No secret is in it: environment
 //! files are named, not read.
 
+use super::hand_over::{self, Program};
 use super::placement::Placement;
 use super::processes::{Manager, Wish};
 use super::sites::SitesStep;
@@ -97,6 +98,10 @@ pub enum Action {
     Place(Placement),
     /// Test, certify, install or put back the host's nginx sites.
     Sites(Box<SitesStep>),
+    /// Have a new deployer say whether it would start.
+    Examine(Program),
+    /// Give this deployer's place to a new one, and make `current` name its release.
+    HandOver(hand_over::Wish),
     /// Remove releases that are no longer kept.
     Prune,
     /// Exchange files and directories of a work tree for links to them in `shared/`.
@@ -138,6 +143,8 @@ impl Action {
             Self::Processes { manager, wish } => manager.shown(*wish),
             Self::Place(placement) => placement.shown(),
             Self::Sites(step) => step.shown(),
+            Self::Examine(program) => program.shown(),
+            Self::HandOver(wish) => wish.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
             Self::Share { paths } => {
                 format!("move {} files and directories to shared/, behind links", paths.len())

@@ -2,6 +2,7 @@
 //!
 //! To add one: a variant of [`Recipe`], a file here with `fn parts(&Facts, &Settings, &Target) -> Vec<Part>`, and a line in [`plan`].
 
+pub mod deployer;
 pub mod go_static;
 pub mod inputs;
 pub mod nginx_sites;
@@ -13,7 +14,7 @@ pub mod steps;
 pub mod systemd;
 pub mod uv_uwsgi;
 
-use super::plan::Plan;
+use super::plan::{Action, Plan};
 use super::sites::selection;
 use super::tree::Tree;
 use crate::config::{Config, Deployment, Layout, Privileges, Recipe};
@@ -29,6 +30,10 @@ pub struct Facts<'a> {
     pub deployment: &'a Deployment,
     /// How its path is laid out.
     pub layout: Layout,
+    /// Where the deployer's own configuration lies.
+    pub configuration: &'a Path,
+    /// Where the deployer itself was started.
+    pub working_directory: &'a Path,
     /// How what needs root is done.
     pub privileges: Privileges,
     /// What the host has.
@@ -95,9 +100,22 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
         Recipe::PnpmPm2(recipe) => {
             parts::plan(facts, pnpm_pm2::order(recipe), &|release| pnpm_pm2::parts(facts, recipe, release))
         }
-        Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
+        Recipe::Deployer(recipe) => {
+            parts::plan(facts, ORDER, &|release| deployer::parts(facts, recipe, release))
+        }
     };
     Ok(Plan { inputs: inputs::digest(facts), ..plan })
+}
+
+/// The name of the step in which this deployer gives its place to a new one.
+pub const HAND_OVER: &str = "hand-over";
+
+/// What makes the new release the live one, and whether that includes the operator's health checks.
+fn switch(facts: &Facts<'_>) -> (&'static str, Action) {
+    match &facts.deployment.recipe {
+        Recipe::Deployer(recipe) => (HAND_OVER, deployer::switch(facts, recipe)),
+        _ => ("activate", Action::Activate { release: facts.target.release.clone() }),
+    }
 }
 
 /// Whether a recipe asks for the files of the commit.

@@ -252,7 +252,7 @@ pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
     Ok(())
 }
 
-/// Makes what was renamed in a directory durable.
+/// Makes what was created, renamed or removed in a directory survive a power cut.
 pub fn sync_directory(path: &Path) -> Result<()> {
     fs::File::open(path)?.sync_all().with_context(|| format!("cannot sync {}", path.display()))
 }

@@ -110,6 +110,8 @@ pub fn facts<'a>(
     Facts {
         deployment,
         layout,
+        configuration: &host.config.directory,
+        working_directory: &host.oneself.working_directory,
         privileges: host.config.privileges,
         host: &host.config,
         forced: false,

@@ -9,8 +9,8 @@ use super::outcome::{self, Outcome};
 use super::plan::{Plan, Step};
 use super::recipes::{self, Facts, Purpose, Target};
 use super::recovery::recover;
-use super::run::{self, Failure, Run};
-use super::{Host, adopt, lock, release, situation};
+use super::run::{self, Failure, Progress, Run};
+use super::{Host, adopt, hand_over, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
 use crate::entry::{Adopt, Request, Source, request_entry};
@@ -24,7 +24,7 @@ use spool::Spool;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -177,6 +177,10 @@ impl Worker {
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
+        if outcome.state == RunState::Running {
+            // Whoever serves next settles it, and finds the entry where it is.
+            return Ok(RunState::Undone);
+        }
         crate::crash_point!("run-done");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
@@ -372,7 +376,8 @@ impl Worker {
         let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
         let (result, gap) = run.carry_out(&plan, watched).await;
         let mut outcome = match result {
-            Ok(warnings) => {
+            Ok(Progress::HandsOver(request, others)) => return Ok(self.leave(*request, others).await),
+            Ok(Progress::Done(warnings)) => {
                 let live = Some(facts.target.release.clone());
                 let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
                 Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
@@ -381,6 +386,18 @@ impl Worker {
         };
         outcome.add(gap);
         Ok(outcome)
+    }
+
+    /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
+    /// has been told to stop nobody else starts a run.
+    async fn leave(&self, request: hand_over::Request, others: OwnedSemaphorePermit) -> Outcome {
+        if let Some(requests) = &self.host.oneself.requests {
+            // Where nobody listens, the daemon is about to stop.
+            let _ = requests.send(request).await;
+        }
+        self.stop.cancelled().await;
+        drop(others);
+        Outcome::new(RunState::Running, "")
     }
 
     /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what

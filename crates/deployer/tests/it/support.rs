@@ -5,6 +5,7 @@ pub mod gate;
 pub mod github;
 pub mod http;
 pub mod load;
+pub mod machine;
 pub mod nginx;
 pub mod node_app;
 pub mod octokit;

@@ -512,8 +512,12 @@ static DEPLOYMENT: Section = Section {
         Key::new("unbracketed", TEXTS, Value(r#"["*"]"#), r#"["catch-all.nginxconf", "status-codes.nginxconf"]"#,
             "Which of the files without `[site]` in their names this host gets: paths below `production/`, or `*` for all.")
             .of(&[NGINX_SITES]),
+        Key::new("build", TEXTS, Value(r#"["cargo", "build", "--release", "--locked"]"#), r#"["tar", "-xf", "/srv/builds/durhack-deployer.tar"]"#,
+            "What makes the deployer's new program in the release, or unpacks it there.").of(&[DEPLOYER]),
+        Key::new("binary", Path, Value(r#""target/release/durhack-deployer""#), r#""bin/durhack-deployer""#,
+            "Where the new program lies then; relative to the release, and inside it.").of(&[DEPLOYER]),
         Key::new("systemd_unit_name", Text, Value(r#""durhack-deployer.service""#), r#""durhack-deployer.service""#,
-            "The unit that runs the deployer.").of(&[DEPLOYER]),
+            "The unit that runs the deployer. It is named where somebody should look into its journal; nothing restarts it.").of(&[DEPLOYER]),
         Key::new("uwsgi_config_path", Path, Derived("none"), r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
             "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which nothing of ours needs.")
             .of(&[UV_UWSGI, DEPLOYER]),

@@ -11,7 +11,8 @@ use crate::config::values::{
     list, name, path_in, shell_line, text,
 };
 use crate::config::{
-    Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule, Systemd,
+    CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
+    Systemd,
 };
 use crate::names::{RepositoryName, Slug, UnitName};
 use indexmap::IndexMap;
@@ -63,8 +64,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
     let (shared_files, shared_dirs) = shared(table, preset);
     Some(Deployment {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
-        layout: table
-            .value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)])),
+        layout: layout(table, recipe),
         queue: table
             .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
             .unwrap_or(Queue::Latest),
@@ -139,6 +139,8 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
         Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),
         Some(GO_STATIC) => Recipe::GoStatic(applications::go_static(table, preset)),
         Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
+            build: table.value("build", argv).unwrap_or_else(own_build),
+            binary: table.value("binary", inner_path).unwrap_or_else(|| OWN_BINARY.into()),
             systemd_unit_name: table.value("systemd_unit_name", name).unwrap_or_else(own_unit),
             uwsgi_config_path: table.value("uwsgi_config_path", absolute_path),
         }),
@@ -151,6 +153,13 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
         // Also where the recipe is wrong: the steps may be as well.
         _ => Recipe::Steps(steps::steps(table, path)),
     }
+}
+
+/// Where cargo leaves our program.
+const OWN_BINARY: &str = "target/release/durhack-deployer";
+
+fn own_build() -> CommandLine {
+    CommandLine::Argv(["cargo", "build", "--release", "--locked"].map(str::to_owned).into())
 }
 
 fn own_unit() -> UnitName {
@@ -175,6 +184,21 @@ fn site_rule(table: &TableReader<'_>) -> SiteRule {
         include: table.value("rule", choice(&[("include", true), ("exclude", false)])).unwrap_or_default(),
         select: table.value("select", list(filled_text)).unwrap_or_default(),
     }
+}
+
+/// As written. A deployer replaces itself only by a release beside the one it runs from: there is nothing in place to go back to.
+fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
+    let written =
+        table.value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)]));
+    if recipe != Some(DEPLOYER) {
+        return written;
+    }
+    if written == Some(Layout::InPlace) {
+        let message =
+            "the deployer cannot deploy itself in place: the program that runs would be overwritten";
+        table.error_at_value("layout", message, "write \"releases\", or leave `layout` out");
+    }
+    Some(Layout::Releases)
 }
 
 fn instance_name(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<String> {

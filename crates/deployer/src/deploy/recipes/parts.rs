@@ -6,7 +6,7 @@
 //! again, for it, so that what runs is what is linked; in place, the old commit is brought back and built again first. A part
 //! can say that it is taken back otherwise, or not at all.
 
-use super::{Facts, Purpose, Target};
+use super::{Facts, Purpose, Target, switch};
 use crate::config::{CommandLine, Layout, Moment, Phase, StepCommand};
 use crate::deploy::plan::{Action, Command, Plan, Step, Undo};
 use std::path::Path;
@@ -181,9 +181,11 @@ fn built_in(facts: &Facts<'_>, way_back: &WayBack<'_>, phase: Phase) -> Vec<Step
             vec![step("update-tree", action, way_back.in_place())]
         }
         Phase::Switch if releases => {
-            let action = Action::Activate { release: target.release.clone() };
-            vec![step("activate", action, way_back.by_link())]
+            let (name, action) = switch(facts);
+            vec![step(name, action, way_back.by_link())]
         }
+        // Asked before the new program is let go on alone: afterwards there is nobody who could take it back.
+        Phase::Verify if matches!(switch(facts).1, Action::HandOver(_)) => Vec::new(),
         Phase::Verify => {
             let checks = facts.deployment.health.iter();
             checks.map(|check| step("health", Action::Health(check.clone()), Vec::new())).collect()

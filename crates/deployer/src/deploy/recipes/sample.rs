@@ -6,6 +6,7 @@ use crate::deploy::plan::Action;
 use crate::deploy::tree::{File, Tree};
 use crate::names::CommitId;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// A host with one deployment, at `/srv/app`, with these further keys.
 fn host(keys: &str) -> Config {
@@ -54,6 +55,8 @@ pub fn with_facts<T>(keys: &str, layout: Layout, files: &[&str], test: impl FnOn
         layout,
         privileges: Privileges::Direct,
         host: &host,
+        configuration: Path::new("/srv/config"),
+        working_directory: Path::new("/srv"),
         forced: false,
         tree: &tree,
         kept: &[],
