@@ -23,7 +23,8 @@ mod tests;
 
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_making_secrets};
+pub use resolve::secrets::is_known as is_known_secret;
 pub use show::{Merged, ShownValue};
 
 use crate::names::{BranchName, RepositoryName, Slug};
@@ -75,6 +76,10 @@ pub struct Intake {
     pub secrets: Vec<Secret>,
     /// Repositories with secrets of their own: only these sign for them.
     pub repository_secrets: BTreeMap<RepositoryName, Vec<Secret>>,
+    /// The files that `secrets` came from.
+    pub secret_files: SecretFiles,
+    /// The files that `repository_secrets` came from, for each of them.
+    pub repository_secret_files: BTreeMap<RepositoryName, SecretFiles>,
     /// From where a webhook may come.
     pub source_networks: SourceNetworks,
     /// Which `X-Forwarded-For` entries are believed.
@@ -87,6 +92,15 @@ pub struct Intake {
     pub body_timeout: Duration,
     /// Connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
+}
+
+/// The files that webhook secrets came from, for the commands that make and replace them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretFiles {
+    /// Of the first secret; None where that came from elsewhere.
+    pub current: Option<PathBuf>,
+    /// Of secrets that are accepted too.
+    pub further: Vec<PathBuf>,
 }
 
 /// From where a webhook may come.
@@ -117,6 +131,8 @@ pub struct GitHub {
     pub api_url: String,
     /// Without one nothing is reported.
     pub token: Option<Secret>,
+    /// Whether runs are told as deployments too, beside commit statuses.
+    pub deployments: bool,
 }
 
 /// What holds for all runs.
@@ -180,6 +196,10 @@ pub struct Deployment {
     pub env_files: Vec<PathBuf>,
     /// What must hold for a release to stay live.
     pub health: Vec<HealthCheck>,
+    /// The environment of GitHub's page of deployments.
+    pub environment_name: String,
+    /// Where people see what is deployed; GitHub's page of deployments links there.
+    pub url: Option<String>,
     /// The original's `instance_name`, where given: `INSTANCE_NAME` of every step.
     pub instance_name: Option<String>,
 }

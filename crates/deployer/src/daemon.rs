@@ -17,7 +17,8 @@ use crate::intake::networks::Networks;
 use crate::intake::webhook::Webhook;
 use crate::names::Slug;
 use crate::record::store::Store;
-use crate::record::{report, run_log};
+use crate::record::report::sender::Sender;
+use crate::record::run_log;
 use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 use spool::{ConsumerLock, Spool};
@@ -234,7 +235,7 @@ fn start_work(host: Host, main: Spool, tasks: &Tasks, parts: &mut Parts) -> Resu
     }
     if let Some(github) = GitHub::new(&host.config.github)? {
         let (store, told) = (host.store.clone(), Arc::clone(&host.told));
-        tasks.telling.spawn(report::serve(store, github, told, tasks.told_all.clone()));
+        tasks.telling.spawn(Sender::new(store, github).serve(told, tasks.told_all.clone()));
     }
     tasks.start("retention", retention(host.clone(), tasks.stop.clone()));
     let stop = tasks.stop.clone();

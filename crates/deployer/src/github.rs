@@ -1,13 +1,26 @@
-//! GitHub's API as we ask it. This is the only module that knows its addresses, headers and answers.
+//! GitHub's API as we ask it. Only this module and those below it know its addresses, headers and answers.
 //!
-//! What an answer means for us is in its type: done, later (with GitHub's own word on when), or refused for good.
+//! One request goes through [`GitHub::send`], which knows the credential, the limits ([`limits`]) and what an answer other than
+//! success means ([`error`]). [`statuses`], [`deployments`] and [`hooks`] say what is asked for. Redirects are not followed:
+//! the credential is for the configured address alone.
+
+pub mod deployments;
+pub mod error;
+pub mod hooks;
+mod limits;
+pub mod statuses;
 
 use crate::config;
 use crate::secret::Secret;
 use anyhow::{Context, Result};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
-use std::time::Duration;
+use error::{ApiError, ErrorKind};
+use limits::Limits;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
+use reqwest::{Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// The version of the REST description that our requests follow.
 const API_VERSION: &str = "2022-11-28";
@@ -15,32 +28,30 @@ const API_VERSION: &str = "2022-11-28";
 /// One request, from the first byte sent to the last one read.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What GitHub advises to wait where it gives no time itself.
-const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
+/// The largest answer is a delivery with its payload, of which GitHub sends at most 25 MiB, escaped in JSON.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// As much of an error message as is kept.
-const MESSAGE_CHARS_MAX: usize = 300;
+/// Entries of a page: the most that GitHub gives.
+const PAGE_ENTRIES: u32 = 100;
 
-/// A client with a credential.
+/// Pages of one list. GitHub allows 20 hooks; 50 pages of deliveries are more than three days of a busy repository.
+const PAGES_MAX: usize = 50;
+
+/// A client with a credential. Clones share their limits.
 #[derive(Clone)]
 pub struct GitHub {
     client: reqwest::Client,
     api_url: String,
     token: Secret,
+    limits: Arc<Mutex<Limits>>,
 }
 
-/// Why a status was not created.
-#[derive(Debug)]
-pub enum StatusError {
-    /// Not now; `after` is GitHub's own word, where it gave one.
-    Later {
-        /// One line.
-        reason: String,
-        /// Not before.
-        after: Option<Duration>,
-    },
-    /// Never, as it stands.
-    Refused(String),
+/// What a request that succeeded was answered with.
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+    /// The next page of a list, below the API's address.
+    next: Option<String>,
 }
 
 impl GitHub {
@@ -59,71 +70,129 @@ impl GitHub {
             .pool_max_idle_per_host(1)
             .build()
             .context("cannot make an HTTP client")?;
-        Ok(Some(Self { client, api_url: settings.api_url.clone(), token }))
+        Ok(Some(Self { client, api_url: settings.api_url.clone(), token, limits: Arc::default() }))
     }
 
-    /// `POST /repos/{owner}/{repo}/statuses/{sha}`.
-    pub async fn create_status(&self, repository: &str, commit: &str, body: &str) -> Result<(), StatusError> {
-        let url = format!("{}/repos/{repository}/statuses/{commit}", self.api_url);
-        let request = self.client.post(url).bearer_auth(self.token.expose());
-        let request = request.header("content-type", "application/json").body(body.to_owned());
-        let response = request
-            .send()
-            .await
-            .map_err(|error| StatusError::Later { reason: plainly(&error), after: None })?;
-        if response.status() == StatusCode::CREATED {
-            return Ok(());
+    /// Sends one request, when the limits allow it. Whatever is not a success is an error.
+    async fn send(&self, method: Method, path: &str, body: Option<&str>) -> Result<Answer, ApiError> {
+        self.wait_for_turn(&method).await?;
+        let mut request = self.client.request(method, format!("{}{path}", self.api_url));
+        request = request.bearer_auth(self.token.expose());
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_owned());
         }
-        Err(judged(response).await)
+        let response = request.send().await.map_err(|error| ApiError::of_transport(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let read = read_limited(response).await;
+        if !status.is_success() {
+            // An error without its text is one all the same.
+            let error = ApiError::of_answer(status, &headers, &read.unwrap_or_default());
+            if error.kind == ErrorKind::Limited {
+                self.limits().pause(Instant::now(), error.after.unwrap_or_default(), &error.reason);
+            }
+            return Err(error);
+        }
+        if let Some(wait) = error::wait_for_reset(&headers) {
+            self.limits().pause(Instant::now(), wait, "the rate limit is used up");
+        }
+        Ok(Answer { status, body: read?, next: self.next_page(&headers) })
+    }
+
+    /// Waits where we have written much of late; gives up at once where GitHub has said that it has had enough.
+    async fn wait_for_turn(&self, method: &Method) -> Result<(), ApiError> {
+        loop {
+            let wait = {
+                let mut limits = self.limits();
+                if let Some((after, reason)) = limits.paused(Instant::now()) {
+                    return Err(ApiError { kind: ErrorKind::Limited, reason, after: Some(after) });
+                }
+                if *method == Method::GET { None } else { limits.write(Instant::now()) }
+            };
+            match wait {
+                None => return Ok(()),
+                Some(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+        self.limits.lock().expect("nothing panics while it holds the lock")
+    }
+
+    /// One thing.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.send(Method::GET, path, None).await?.json()
+    }
+
+    /// Makes or changes something, and gives what GitHub says it is now.
+    async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ApiError> {
+        self.send(method, path, Some(&body.to_string())).await?.json()
+    }
+
+    /// Asks for something to be done that has no answer worth reading.
+    async fn ask(&self, method: Method, path: &str) -> Result<(), ApiError> {
+        self.send(method, path, None).await.map(drop)
+    }
+
+    /// All pages of a list, or those up to and with the one in which `enough` finds its last entry.
+    async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        enough: impl Fn(&[T]) -> bool,
+    ) -> Result<Vec<T>, ApiError> {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let mut next = Some(format!("{path}{separator}per_page={PAGE_ENTRIES}"));
+        let mut entries = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let Some(path) = next else { break };
+            let answer = self.send(Method::GET, &path, None).await?;
+            next = answer.next.clone();
+            entries.extend(answer.json::<Vec<T>>()?);
+            if enough(&entries) {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// `Link: <...>; rel="next"`, if it leads to where the credential belongs.
+    fn next_page(&self, headers: &HeaderMap) -> Option<String> {
+        let links = headers.get(LINK)?.to_str().ok()?;
+        let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
+        let url = next.split_once('<')?.1.split_once('>')?.0;
+        url.strip_prefix(&self.api_url).filter(|path| path.starts_with('/')).map(str::to_owned)
     }
 }
 
-/// What an answer other than success means.
-async fn judged(response: Response) -> StatusError {
-    let status = response.status();
-    let after = wait_asked_for(response.headers());
-    let text = response.text().await.unwrap_or_default();
-    let message = serde_json::from_str::<serde_json::Value>(&text)
-        .ok()
-        .and_then(|answer| answer.get("message")?.as_str().map(str::to_owned))
-        .unwrap_or(text);
-    let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
-    let reason = format!("{status}: {message}");
-    let limited = after.is_some() || message.to_ascii_lowercase().contains("rate limit");
-    // A commit that a push event names may not be known to the API yet.
-    let unknown_commit = status == StatusCode::UNPROCESSABLE_ENTITY && message.contains("No commit found");
-    match status {
-        StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS if limited => {
-            StatusError::Later { reason, after: Some(after.unwrap_or(RATE_LIMIT_PAUSE)) }
-        }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => StatusError::Later { reason, after },
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if !unknown_commit => {
-            StatusError::Refused(reason)
-        }
-        // Outages pass, expired tokens are replaced, repositories are made visible: the outbox has its own limit.
-        _ => StatusError::Later { reason, after },
+impl Answer {
+    fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.body).map_err(|error| ApiError {
+            kind: ErrorKind::Unreadable,
+            reason: format!("{}: the answer cannot be read: {error}", self.status),
+            after: None,
+        })
     }
 }
 
-/// `Retry-After`, or the reset of a used-up rate limit.
-fn wait_asked_for(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
-    if let Some(seconds) = number(RETRY_AFTER.as_str()) {
-        return Some(Duration::from_secs(seconds));
+/// The body, if it is not larger than any that can be meant.
+async fn read_limited(mut response: Response) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| ApiError::of_transport(&error))? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            let reason = format!("the answer has more than {ANSWER_BYTES_MAX} bytes");
+            return Err(ApiError { kind: ErrorKind::Unreadable, reason, after: None });
+        }
+        body.extend_from_slice(&chunk);
     }
-    if number("x-ratelimit-remaining") != Some(0) {
-        return None;
-    }
-    let reset = number("x-ratelimit-reset")?;
-    let now = u64::try_from(crate::clock::now_ms() / 1000).unwrap_or(0);
-    Some(Duration::from_secs(reset.saturating_sub(now).max(1)))
+    Ok(body)
 }
 
-/// An error of the transport, without the URL and with its innermost cause.
-fn plainly(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if error.is_timeout() { format!("no answer in time ({cause})") } else { cause.to_string() }
+/// A value in the query of a URL.
+fn in_query(value: &str) -> String {
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }

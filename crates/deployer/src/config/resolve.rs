@@ -16,7 +16,7 @@ use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
 use super::show::Merged;
 use super::values::addresses::{base_url, is_loopback, network, source_networks};
-use super::values::{absolute_path, checked_text, duration, filled_text, integer, list, path_in, size};
+use super::values::{absolute_path, boolean, checked_text, duration, filled_text, integer, list, path_in, size};
 use super::{Config, GitHub, Intake, Proxies, Runs, SourceNetworks};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
@@ -37,6 +37,9 @@ pub struct Facts<'a> {
     pub configuration_directory: &'a Path,
     /// Reads a file that holds a secret; None where there is none; on error why it could not.
     pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, String>,
+    /// For the command that makes webhook secrets: what a file of one that is not there yet will hold. None: such a file, and
+    /// having no secret at all, is an error.
+    pub absent_webhook_secret: Option<&'a dyn Fn() -> Secret>,
 }
 
 impl Facts<'_> {
@@ -88,7 +91,9 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         state_directory,
         intake,
     };
-    secrets::require_webhook_secrets(root, &config, reading);
+    if facts.absent_webhook_secret.is_none() {
+        secrets::require_webhook_secrets(root, &config, reading);
+    }
     secrets::warn_of_unused_repositories(root, &config);
     config
 }
@@ -119,6 +124,8 @@ fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intak
         port: listen.value("port", integer(0, 65535)).unwrap_or_default(),
         secrets: secrets::webhook_secrets(root, facts, reading),
         repository_secrets: repository_secrets(root, facts),
+        secret_files: secrets::files(root, facts),
+        repository_secret_files: secrets::files_of_repositories(root, facts),
         source_networks: root.value("source_networks", source_networks).unwrap_or_else(|| {
             let (word, networks) = match facts.is_development() {
                 true => ("any", SourceNetworks::Any),
@@ -261,7 +268,11 @@ fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHu
     if api_url.starts_with("http://") && !is_loopback(&host) && !facts.is_development() {
         table.error_at_value("api_url", "a token may not be sent unencrypted", "write https://");
     }
-    GitHub { api_url, token: secrets::github_token(&table, facts, reading) }
+    GitHub {
+        api_url,
+        token: secrets::github_token(&table, facts, reading),
+        deployments: table.value("deployments", boolean).unwrap_or_default(),
+    }
 }
 
 fn runs(table: &TableReader<'_>) -> Runs {

@@ -286,6 +286,9 @@ impl Worker {
         let plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
+        let commit = &facts.target.commit;
+        self.patiently("beginning", || outcome::planned(&self.host, &self.deployment, &run.id, commit))
+            .await?;
         let warnings = run.carry_out(&plan).await?;
         let mut outcome = Outcome::new(RunState::Succeeded, "");
         outcome.live = Some(facts.target.release.clone());

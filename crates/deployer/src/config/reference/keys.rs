@@ -216,6 +216,13 @@ static GITHUB: Section = Section {
             r#""github_pat_...""#,
             "The token itself. `GITHUB_TOKEN` or `GH_TOKEN` in the environment, then `token_file`, then the credential win over this key.",
         ),
+        Key::new(
+            "deployments",
+            Boolean,
+            Value("false"),
+            "true",
+            "Whether runs are told as GitHub deployments too, beside commit statuses. The token needs the right to write deployments.",
+        ),
     ],
 };
 
@@ -335,6 +342,10 @@ static DEPLOYMENT: Section = Section {
         Key::new("env_files", PATHS, Value("[]"), r#"["shared/server/.env"]"#, "Several of them; a later one wins."),
         Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
             "Environment of every step. Nothing secret: that belongs in `env_files`."),
+        Key::new("environment_name", Text, Derived("the slug"), r#""production""#,
+            "With `github.deployments`: the environment under which GitHub shows the deployment."),
+        Key::new("url", Text, Derived("none"), r#""https://api.durhack.com""#,
+            "Where people see what is deployed; with `github.deployments` GitHub links there."),
         Key::new("instance_name", Text, Derived("none; the presets of DurHack's applications require it"), r#""durhack-staging""#,
             "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, STEPS]),
         Key::new("sites", Tables(&SITE), Required, "",

@@ -4,13 +4,15 @@
 //! exists is used. Nothing in here says what a secret is, only where it stood and why it will not do.
 
 use super::Facts;
-use crate::config::Config;
+use crate::config::{Config, SecretFiles};
 use crate::config::diagnostics::{Problem, Severity};
 use crate::config::raw::{Node, Value, holds_password};
 use crate::config::reader::{HIDDEN, Parsed, Reading, TableReader, Wrong};
 use crate::config::values::{filled_text, list, path_in};
+use crate::names::RepositoryName;
 use crate::secret::Secret;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// The webhook secret in the environment.
 pub const WEBHOOK_SECRET_VARIABLE: &str = "DEPLOYER_WEBHOOK_SECRET";
@@ -58,11 +60,12 @@ fn webhook_secret(text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
     Ok(Secret::new(text.to_owned()))
 }
 
-fn is_known(text: &str) -> bool {
+/// Whether it is one that everybody knows.
+pub fn is_known(text: &str) -> bool {
     KNOWN_SECRETS.iter().any(|known| known.eq_ignore_ascii_case(text.trim()))
 }
 
-fn token(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
+fn token(text: &str) -> Result<Secret, Refusal> {
     match text.trim() {
         "" => Err(("a token must not be empty", "leave it out where nothing is to be reported")),
         text if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Secret::new(text.to_owned())),
@@ -70,22 +73,41 @@ fn token(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
     }
 }
 
-type Check = fn(&str, &Facts<'_>) -> Result<Secret, Refusal>;
+/// What a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// GitHub signs with it.
+    Webhook,
+    /// It opens GitHub's API.
+    Token,
+}
+
+impl Purpose {
+    fn check(self, text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
+        match self {
+            Self::Webhook => webhook_secret(text, facts),
+            Self::Token => token(text),
+        }
+    }
+}
 
 /// A secret in the configuration itself.
-fn written<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+fn written<'a>(purpose: Purpose, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
         let Value::Text(text) = &node.value else { return Wrong::kind(node, "a text in quotes") };
-        check(text, facts).or_else(|(message, help)| Wrong::with_help(node, message, help))
+        purpose.check(text, facts).or_else(|(message, help)| Wrong::with_help(node, message, help))
     }
 }
 
 /// A secret in a file that the configuration names.
-fn of_file<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+fn of_file<'a>(purpose: Purpose, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
         let path = path_in(facts.environment.working_directory())(node)?;
         let file = match (facts.read_secret_file)(&path) {
             Ok(Some(file)) => file,
+            Ok(None) if purpose == Purpose::Webhook && let Some(make) = facts.absent_webhook_secret => {
+                return Ok(make());
+            }
             Ok(None) => return Wrong::value(node, format!("there is no file {}", path.display())),
             Err(error) => {
                 return Wrong::with_help(node, error, "the file must hold the secret and nothing else");
@@ -96,7 +118,7 @@ fn of_file<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<S
                 format!("others than its owner have access to this file (mode {:03o})", file.mode & 0o777);
             return Wrong::with_help(node, message, format!("run `chmod 600 {}`", path.display()));
         }
-        check(without_newline(&file.text), facts).or_else(|(message, help)| {
+        purpose.check(without_newline(&file.text), facts).or_else(|(message, help)| {
             Wrong::with_help(node, format!("in the file {}: {message}", path.display()), help)
         })
     }
@@ -116,7 +138,7 @@ struct Places {
     key: &'static str,
     /// Whether what stands in the configuration itself may be used.
     key_counts: bool,
-    check: Check,
+    purpose: Purpose,
 }
 
 /// From the first of the places that has one.
@@ -127,7 +149,7 @@ fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &
         }
     }
     if table.is_written(places.file_key) {
-        return table.value(places.file_key, of_file(places.check, facts));
+        return table.value(places.file_key, of_file(places.purpose, facts));
     }
     if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
         // The directory is the unit's alone, whatever the file's mode.
@@ -146,7 +168,7 @@ fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &
     }
     if places.key_counts && table.is_written(places.key) {
         warn_if_readable(table, places.key, facts);
-        return table.value(places.key, written(places.check, facts));
+        return table.value(places.key, written(places.purpose, facts));
     }
     None
 }
@@ -160,7 +182,7 @@ fn outside(
     reading: &Reading,
 ) -> Option<Secret> {
     table.show_derived(places.key, HIDDEN, origin);
-    match (places.check)(text, facts) {
+    match places.purpose.check(text, facts) {
         Ok(secret) => Some(secret),
         Err((message, help)) => {
             let problem = Problem::error(format!("{origin}: {message}")).help(help);
@@ -173,9 +195,9 @@ fn outside(
 /// Those that sign for every repository without secrets of its own.
 pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Vec<Secret> {
     warn_if_readable(root, "webhook_secrets", facts);
-    let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
+    let further = root.value("webhook_secrets", list(written(Purpose::Webhook, facts))).unwrap_or_default();
     let of_files =
-        root.value("webhook_secret_files", list(of_file(webhook_secret, facts))).unwrap_or_default();
+        root.value("webhook_secret_files", list(of_file(Purpose::Webhook, facts))).unwrap_or_default();
     // The original's default.toml holds one that everybody knows; where a layer adds a real one, that is what counts.
     let is_placeholder = root
         .node("webhook_secret_token")
@@ -188,9 +210,42 @@ pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
         credential: "webhook-secret",
         key: "webhook_secret_token",
         key_counts: !is_placeholder || real_ones.is_empty() || facts.is_development(),
-        check: webhook_secret,
+        purpose: Purpose::Webhook,
     };
     first(root, &places, facts, reading).into_iter().chain(real_ones).collect()
+}
+
+/// The files of those, and which of them holds the first.
+pub fn files(root: &TableReader<'_>, facts: &Facts<'_>) -> SecretFiles {
+    let current = match facts.environment.get(WEBHOOK_SECRET_VARIABLE) {
+        Some(_) => None,
+        None => path(root, "webhook_secret_token_file", facts),
+    };
+    SecretFiles { current, further: paths(root, "webhook_secret_files", facts) }
+}
+
+/// The files of each repository that has secrets of its own.
+pub fn files_of_repositories(
+    root: &TableReader<'_>,
+    facts: &Facts<'_>,
+) -> BTreeMap<RepositoryName, SecretFiles> {
+    let tables = root.named("repositories").into_iter();
+    let tables = tables.filter_map(|(name, table)| Some((RepositoryName::parse(name).ok()?, table.ok()?)));
+    let files = |table: &TableReader<'_>| SecretFiles {
+        current: path(table, "webhook_secret_file", facts),
+        further: paths(table, "webhook_secret_files", facts),
+    };
+    tables.map(|(name, table)| (name, files(&table))).collect()
+}
+
+/// A path as it was written. What is wrong with it is said where its file is read.
+fn path(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Option<PathBuf> {
+    path_in(facts.environment.working_directory())(table.node(key)?).ok()
+}
+
+fn paths(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Vec<PathBuf> {
+    let paths = table.node(key).map(list(path_in(facts.environment.working_directory())));
+    paths.and_then(Result::ok).unwrap_or_default()
 }
 
 /// The token for GitHub's API.
@@ -201,7 +256,7 @@ pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Readin
         credential: "github-token",
         key: "token",
         key_counts: true,
-        check: token,
+        purpose: Purpose::Token,
     };
     first(table, &places, facts, reading)
 }
@@ -211,13 +266,13 @@ pub fn of_repository(table: &TableReader<'_>, facts: &Facts<'_>) -> Vec<Secret> 
     warn_if_readable(table, "webhook_secret_token", facts);
     warn_if_readable(table, "webhook_secret_tokens", facts);
     let mut secrets = Vec::new();
-    secrets.extend(table.value("webhook_secret_file", of_file(webhook_secret, facts)));
-    secrets.extend(table.value("webhook_secret_token", written(webhook_secret, facts)));
+    secrets.extend(table.value("webhook_secret_file", of_file(Purpose::Webhook, facts)));
+    secrets.extend(table.value("webhook_secret_token", written(Purpose::Webhook, facts)));
     secrets.extend(
-        table.value("webhook_secret_files", list(of_file(webhook_secret, facts))).into_iter().flatten(),
+        table.value("webhook_secret_files", list(of_file(Purpose::Webhook, facts))).into_iter().flatten(),
     );
     secrets.extend(
-        table.value("webhook_secret_tokens", list(written(webhook_secret, facts))).into_iter().flatten(),
+        table.value("webhook_secret_tokens", list(written(Purpose::Webhook, facts))).into_iter().flatten(),
     );
     if secrets.is_empty() {
         let help = "write `webhook_secret_file`, or leave the table out";

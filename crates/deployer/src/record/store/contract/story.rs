@@ -191,7 +191,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
         summary: None,
         ended_at_ms: 2_800,
         verdicts: std::slice::from_ref(&failed),
-        statuses: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
+        tellings: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
     };
     assert_eq!(store.end_run(&end).await.unwrap(), RunEnded::Now);
     let again = RunEnd { state: RunState::Succeeded, verdicts: &[], ..end };
@@ -201,7 +201,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
     let run = store.run(FIRST).await.unwrap().unwrap();
     assert_eq!((run.state, run.cause.as_deref()), (RunState::Undone, Some("pnpm install: exit 1")));
     assert_eq!(store.verdicts("d1").await.unwrap()[0], failed);
-    assert_eq!(store.outbox_pending_count().await.unwrap(), 1);
+    assert_eq!(store.outbox_trouble(0).await.unwrap().unsent, 1);
     assert!(store.tried("api", "c1").await.unwrap());
     assert!(!store.tried("web", "c1").await.unwrap());
 
@@ -231,12 +231,12 @@ async fn what_github_is_told(store: &Store) {
     let settle = store.due_outbox(i64::MAX, 10).await.unwrap();
     store.outbox_sent(settle[0].id, 2_900).await.unwrap();
 
-    store.enqueue_status(&a_status("a", "1", 3_000)).await.unwrap();
-    store.enqueue_status(&a_status("b", "2", 3_000)).await.unwrap();
-    store.enqueue_status(&a_status("a", "3", 3_001)).await.unwrap();
+    store.enqueue_telling(&a_status("a", "1", 3_000)).await.unwrap();
+    store.enqueue_telling(&a_status("b", "2", 3_000)).await.unwrap();
+    store.enqueue_telling(&a_status("a", "3", 3_001)).await.unwrap();
     assert_eq!(bodies(2_999).await, Vec::<String>::new());
     assert_eq!(bodies(3_001).await, ["2", "3"], "of each key the newest");
-    store.enqueue_status(&a_status("a", "3", 3_001)).await.unwrap();
+    store.enqueue_telling(&a_status("a", "3", 3_001)).await.unwrap();
     assert_eq!(bodies(3_001).await, ["2", "3"], "pushed twice it is there once");
     assert_eq!(store.due_outbox(3_001, 1).await.unwrap().len(), 1);
 
@@ -249,10 +249,10 @@ async fn what_github_is_told(store: &Store) {
     assert_eq!((retried.attempts, retried.last_error.as_deref()), (1, Some("502")));
     store.outbox_refused(due[0].id, "no such commit", 4_001).await.unwrap();
     store.outbox_sent(due[1].id, 4_001).await.unwrap();
-    assert_eq!(store.outbox_pending_count().await.unwrap(), 0);
+    assert_eq!(store.outbox_trouble(0).await.unwrap().unsent, 0);
     assert_not_recorded(store.outbox_sent(999, 1).await);
     assert_not_recorded(store.outbox_refused(999, "", 1).await);
-    assert_not_recorded(store.outbox_failed(&PendingStatus { id: 999, ..due[0].clone() }, "", 1).await);
+    assert_not_recorded(store.outbox_failed(&PendingTelling { id: 999, ..due[0].clone() }, "", 1).await);
 }
 
 async fn a_rollback(store: &Store) {
@@ -263,7 +263,7 @@ async fn a_rollback(store: &Store) {
         summary: Some("went live"),
         ended_at_ms: 3_000,
         verdicts: &[],
-        statuses: &[],
+        tellings: &[],
     };
     store.end_run(&end(SECOND)).await.unwrap();
     let new = NewRun { trigger: RunTrigger::Rollback, created_at_ms: 5_000, ..a_run(ROLLBACK, "api", "009") };
@@ -306,7 +306,7 @@ async fn small_things(store: &Store) {
 async fn forgetting(store: &Store) {
     assert_eq!(store.prune(1_000).await.unwrap(), Pruned::default(), "nothing is old enough");
     // d2 is not dispatched; d1 is what FIRST carried out, whose release serves again.
-    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { statuses: 4, ..Pruned::default() });
+    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { tellings: 4, ..Pruned::default() });
     assert!(store.delivery("d1").await.unwrap().is_some());
 
     // FIRST and SECOND made releases that are gone; web's only run is its newest; the rollback is api's.
@@ -320,7 +320,7 @@ async fn forgetting(store: &Store) {
         .unwrap();
     store.mark_dispatched("d3", 1).await.unwrap();
     let pruned = store.prune(6_000).await.unwrap();
-    assert_eq!(pruned, Pruned { runs: 2, deliveries: 2, releases: 2, statuses: 0 });
+    assert_eq!(pruned, Pruned { runs: 2, deliveries: 2, releases: 2, tellings: 0 });
     assert!(store.steps(FIRST).await.unwrap().is_empty(), "steps go with their run");
     assert!(store.verdicts("d1").await.unwrap().is_empty(), "verdicts go with their delivery");
     assert!(store.verdicts("never recorded").await.unwrap().is_empty());
