@@ -16,7 +16,9 @@ use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
 use super::show::Merged;
 use super::values::addresses::{base_url, is_loopback, network, source_networks};
-use super::values::{absolute_path, boolean, checked_text, duration, filled_text, integer, list, path_in, size};
+use super::values::{
+    absolute_path, boolean, checked_text, duration, filled_text, integer, list, path_in, size,
+};
 use super::{Config, GitHub, Intake, Proxies, Runs, SourceNetworks};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};

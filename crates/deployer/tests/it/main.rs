@@ -13,6 +13,7 @@ mod support;
 mod daemon;
 mod examples;
 mod failures;
+mod hooks;
 mod intake;
 mod pages;
 mod postgres;
@@ -20,3 +21,4 @@ mod queue;
 mod security;
 #[cfg(feature = "crash-points")]
 mod sweep;
+mod telling;

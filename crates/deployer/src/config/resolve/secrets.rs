@@ -4,11 +4,11 @@
 //! exists is used. Nothing in here says what a secret is, only where it stood and why it will not do.
 
 use super::Facts;
-use crate::config::{Config, SecretFiles};
 use crate::config::diagnostics::{Problem, Severity};
 use crate::config::raw::{Node, Value, holds_password};
 use crate::config::reader::{HIDDEN, Parsed, Reading, TableReader, Wrong};
 use crate::config::values::{filled_text, list, path_in};
+use crate::config::{Config, SecretFiles};
 use crate::names::RepositoryName;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ pub fn is_known(text: &str) -> bool {
     KNOWN_SECRETS.iter().any(|known| known.eq_ignore_ascii_case(text.trim()))
 }
 
-fn token(text: &str) -> Result<Secret, Refusal> {
+fn token(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
     match text.trim() {
         "" => Err(("a token must not be empty", "leave it out where nothing is to be reported")),
         text if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Secret::new(text.to_owned())),
@@ -73,41 +73,30 @@ fn token(text: &str) -> Result<Secret, Refusal> {
     }
 }
 
-/// What a secret is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// GitHub signs with it.
-    Webhook,
-    /// It opens GitHub's API.
-    Token,
-}
+type Check = fn(&str, &Facts<'_>) -> Result<Secret, Refusal>;
 
-impl Purpose {
-    fn check(self, text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
-        match self {
-            Self::Webhook => webhook_secret(text, facts),
-            Self::Token => token(text),
-        }
-    }
-}
+/// Makes what a file that is not there yet will hold.
+type Absent<'a> = Option<&'a dyn Fn() -> Secret>;
 
 /// A secret in the configuration itself.
-fn written<'a>(purpose: Purpose, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+fn written<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
         let Value::Text(text) = &node.value else { return Wrong::kind(node, "a text in quotes") };
-        purpose.check(text, facts).or_else(|(message, help)| Wrong::with_help(node, message, help))
+        check(text, facts).or_else(|(message, help)| Wrong::with_help(node, message, help))
     }
 }
 
 /// A secret in a file that the configuration names.
-fn of_file<'a>(purpose: Purpose, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+fn of_file<'a>(
+    check: Check,
+    facts: &'a Facts<'a>,
+    absent: Absent<'a>,
+) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
         let path = path_in(facts.environment.working_directory())(node)?;
         let file = match (facts.read_secret_file)(&path) {
             Ok(Some(file)) => file,
-            Ok(None) if purpose == Purpose::Webhook && let Some(make) = facts.absent_webhook_secret => {
-                return Ok(make());
-            }
+            Ok(None) if let Some(make) = absent => return Ok(make()),
             Ok(None) => return Wrong::value(node, format!("there is no file {}", path.display())),
             Err(error) => {
                 return Wrong::with_help(node, error, "the file must hold the secret and nothing else");
@@ -118,7 +107,7 @@ fn of_file<'a>(purpose: Purpose, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Pars
                 format!("others than its owner have access to this file (mode {:03o})", file.mode & 0o777);
             return Wrong::with_help(node, message, format!("run `chmod 600 {}`", path.display()));
         }
-        purpose.check(without_newline(&file.text), facts).or_else(|(message, help)| {
+        check(without_newline(&file.text), facts).or_else(|(message, help)| {
             Wrong::with_help(node, format!("in the file {}: {message}", path.display()), help)
         })
     }
@@ -131,25 +120,32 @@ fn without_newline(text: &str) -> &str {
 }
 
 /// One secret, and the places it may come from, in this order.
-struct Places {
+struct Places<'a> {
     variables: &'static [&'static str],
     file_key: &'static str,
     credential: &'static str,
     key: &'static str,
     /// Whether what stands in the configuration itself may be used.
     key_counts: bool,
-    purpose: Purpose,
+    check: Check,
+    /// For the file.
+    absent: Absent<'a>,
 }
 
 /// From the first of the places that has one.
-fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
+fn first(
+    table: &TableReader<'_>,
+    places: &Places<'_>,
+    facts: &Facts<'_>,
+    reading: &Reading,
+) -> Option<Secret> {
     for variable in places.variables {
         if let Some(text) = facts.environment.get(variable) {
             return outside(table, places, text, &format!("environment {variable}"), facts, reading);
         }
     }
     if table.is_written(places.file_key) {
-        return table.value(places.file_key, of_file(places.purpose, facts));
+        return table.value(places.file_key, of_file(places.check, facts, places.absent));
     }
     if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
         // The directory is the unit's alone, whatever the file's mode.
@@ -168,21 +164,21 @@ fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &
     }
     if places.key_counts && table.is_written(places.key) {
         warn_if_readable(table, places.key, facts);
-        return table.value(places.key, written(places.purpose, facts));
+        return table.value(places.key, written(places.check, facts));
     }
     None
 }
 
 fn outside(
     table: &TableReader<'_>,
-    places: &Places,
+    places: &Places<'_>,
     text: &str,
     origin: &str,
     facts: &Facts<'_>,
     reading: &Reading,
 ) -> Option<Secret> {
     table.show_derived(places.key, HIDDEN, origin);
-    match places.purpose.check(text, facts) {
+    match (places.check)(text, facts) {
         Ok(secret) => Some(secret),
         Err((message, help)) => {
             let problem = Problem::error(format!("{origin}: {message}")).help(help);
@@ -195,9 +191,9 @@ fn outside(
 /// Those that sign for every repository without secrets of its own.
 pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Vec<Secret> {
     warn_if_readable(root, "webhook_secrets", facts);
-    let further = root.value("webhook_secrets", list(written(Purpose::Webhook, facts))).unwrap_or_default();
+    let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
     let of_files =
-        root.value("webhook_secret_files", list(of_file(Purpose::Webhook, facts))).unwrap_or_default();
+        root.value("webhook_secret_files", list(of_file(webhook_secret, facts, None))).unwrap_or_default();
     // The original's default.toml holds one that everybody knows; where a layer adds a real one, that is what counts.
     let is_placeholder = root
         .node("webhook_secret_token")
@@ -210,7 +206,8 @@ pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
         credential: "webhook-secret",
         key: "webhook_secret_token",
         key_counts: !is_placeholder || real_ones.is_empty() || facts.is_development(),
-        purpose: Purpose::Webhook,
+        check: webhook_secret,
+        absent: facts.absent_webhook_secret,
     };
     first(root, &places, facts, reading).into_iter().chain(real_ones).collect()
 }
@@ -256,7 +253,8 @@ pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Readin
         credential: "github-token",
         key: "token",
         key_counts: true,
-        purpose: Purpose::Token,
+        check: token,
+        absent: None,
     };
     first(table, &places, facts, reading)
 }
@@ -266,13 +264,14 @@ pub fn of_repository(table: &TableReader<'_>, facts: &Facts<'_>) -> Vec<Secret> 
     warn_if_readable(table, "webhook_secret_token", facts);
     warn_if_readable(table, "webhook_secret_tokens", facts);
     let mut secrets = Vec::new();
-    secrets.extend(table.value("webhook_secret_file", of_file(Purpose::Webhook, facts)));
-    secrets.extend(table.value("webhook_secret_token", written(Purpose::Webhook, facts)));
+    let absent = facts.absent_webhook_secret;
+    secrets.extend(table.value("webhook_secret_file", of_file(webhook_secret, facts, absent)));
+    secrets.extend(table.value("webhook_secret_token", written(webhook_secret, facts)));
     secrets.extend(
-        table.value("webhook_secret_files", list(of_file(Purpose::Webhook, facts))).into_iter().flatten(),
+        table.value("webhook_secret_files", list(of_file(webhook_secret, facts, None))).into_iter().flatten(),
     );
     secrets.extend(
-        table.value("webhook_secret_tokens", list(written(Purpose::Webhook, facts))).into_iter().flatten(),
+        table.value("webhook_secret_tokens", list(written(webhook_secret, facts))).into_iter().flatten(),
     );
     if secrets.is_empty() {
         let help = "write `webhook_secret_file`, or leave the table out";

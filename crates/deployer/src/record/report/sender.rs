@@ -133,7 +133,8 @@ impl Sender {
             Some(known) => known.github_id,
             None => {
                 let environment = body["environment"].as_str().unwrap_or_default();
-                let id = self.github.ensure_deployment(About { repository, commit, environment, run }).await?;
+                let id =
+                    self.github.ensure_deployment(About { repository, commit, environment, run }).await?;
                 let made = NewToldDeployment {
                     run_id: run,
                     deployment: &row.deployment,
@@ -153,7 +154,8 @@ impl Sender {
 
     /// Everything waits; the row that found out says why.
     async fn github_is_away(&mut self, row: &PendingTelling, error: &ApiError) -> Result<(), StoreError> {
-        let delay = error.after.unwrap_or_else(|| (FIRST_RETRY * 2u32.pow(self.away.min(16))).min(AWAY_RETRY_MAX));
+        let delay =
+            error.after.unwrap_or_else(|| (FIRST_RETRY * 2u32.pow(self.away.min(16))).min(AWAY_RETRY_MAX));
         self.away = self.away.saturating_add(1);
         self.paused_until = Some(Instant::now() + delay);
         tracing::info!(

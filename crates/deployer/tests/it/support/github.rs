@@ -422,6 +422,11 @@ fn user(login: &str) -> Value {
     })
 }
 
+/// Whether a number of ours is what a path says.
+fn is_number(number: &Value, text: &str) -> bool {
+    number.as_u64().is_some_and(|number| text.parse() == Ok(number))
+}
+
 fn now() -> String {
     durhack_deployer::clock::now().to_string()
 }

@@ -1,7 +1,7 @@
 //! Deployments and their statuses: `repos/{list,create}-deployments`, `repos/{list,create}-deployment-status`.
 
 use super::statuses::DESCRIPTION_CHARACTERS_MAX;
-use super::{Answer, Known, Request, not_found, now, problem, user, validation_failed};
+use super::{Answer, Known, Request, is_number, not_found, now, problem, user, validation_failed};
 use serde_json::{Value, json};
 
 /// A deployment with what was told of it.
@@ -126,7 +126,7 @@ fn create_status(known: &mut Known, repository: &str, id: &str, body: &[u8]) -> 
 }
 
 fn is_it(deployment: &Deployment, repository: &str, id: &str) -> bool {
-    deployment.repository == repository && deployment.body["id"].to_string() == id
+    deployment.repository == repository && is_number(&deployment.body["id"], id)
 }
 
 fn find<'a>(known: &'a Known, repository: &str, id: &str) -> Option<&'a Deployment> {

@@ -1,7 +1,7 @@
 //! Webhooks that deliver: `repos/*-webhook*`. A delivery goes to the daemon of the test, signed with the hook's secret, as
 //! GitHub's would; what was answered is kept, as GitHub keeps it.
 
-use super::{Answer, Job, Known, Request, not_found, now, problem, validation_failed};
+use super::{Answer, Job, Known, Request, is_number, not_found, now, problem, validation_failed};
 use crate::support::push::{Delivery, signature};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -51,8 +51,7 @@ impl Hook {
     }
 
     fn config(&self) -> Value {
-        let mut config =
-            json!({ "url": self.url, "content_type": self.content_type, "insecure_ssl": "0" });
+        let mut config = json!({ "url": self.url, "content_type": self.content_type, "insecure_ssl": "0" });
         if !self.secret.is_empty() {
             config["secret"] = json!("********");
         }
@@ -77,7 +76,10 @@ pub fn route(known: &mut Known, request: &Request) -> Option<Answer> {
         }
         ("POST", []) => Some(create(known, &repository, &request.body)),
         (_, [id, rest @ ..]) => {
-            let found = known.hooks.iter().position(|hook| hook.repository == repository && hook.id.to_string() == *id);
+            let found = known
+                .hooks
+                .iter()
+                .position(|hook| hook.repository == repository && hook.id.to_string() == *id);
             match found {
                 Some(at) => of_hook(known, at, method, rest, request),
                 None => Some(not_found()),
@@ -116,7 +118,7 @@ fn of_hook(known: &mut Known, at: usize, method: &str, rest: &[&str], request: &
             Some(request.page_by_cursor(&known.url, &items))
         }
         ("GET", ["deliveries", id]) => {
-            let found = known.hooks[at].deliveries.iter().find(|attempt| attempt["id"].to_string() == *id);
+            let found = known.hooks[at].deliveries.iter().find(|attempt| is_number(&attempt["id"], id));
             Some(found.map_or_else(not_found, |found| Answer::new(200, found.clone())))
         }
         ("POST", ["deliveries", id, "attempts"]) => Some(again(known, at, id)),
@@ -158,11 +160,8 @@ fn change(hook: &mut Hook, body: &[u8]) -> Answer {
     let Ok(asked) = serde_json::from_slice::<Value>(body) else {
         return problem(400, "Problems parsing JSON");
     };
-    let changed = [
-        ("url", &mut hook.url),
-        ("content_type", &mut hook.content_type),
-        ("secret", &mut hook.secret),
-    ];
+    let changed =
+        [("url", &mut hook.url), ("content_type", &mut hook.content_type), ("secret", &mut hook.secret)];
     for (key, value) in changed {
         if let Some(text) = asked[key].as_str() {
             *value = text.to_owned();
@@ -173,7 +172,7 @@ fn change(hook: &mut Hook, body: &[u8]) -> Answer {
 
 fn again(known: &mut Known, at: usize, id: &str) -> Answer {
     let hook = &known.hooks[at];
-    let Some(found) = hook.deliveries.iter().find(|attempt| attempt["id"].to_string() == id) else {
+    let Some(found) = hook.deliveries.iter().find(|attempt| is_number(&attempt["id"], id)) else {
         return not_found();
     };
     let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();

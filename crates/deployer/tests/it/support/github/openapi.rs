@@ -29,7 +29,9 @@ impl Description {
         DESCRIPTION.get_or_init(|| {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
             let text = fs_err::read_to_string(&path).unwrap_or_else(|error| {
-                panic!("{error}\nhint: `cargo xtask test --prepare-only` fetches GitHub's description of its API")
+                panic!(
+                    "{error}\nhint: `cargo xtask test --prepare-only` fetches GitHub's description of its API"
+                )
             });
             let document = serde_json::from_str(&text).expect("xtask writes JSON");
             Self { document, validators: Mutex::default() }
@@ -45,7 +47,10 @@ impl Description {
         body: &[u8],
     ) -> (Option<Operation>, Vec<String>) {
         let Some((operation, parameters)) = self.find(method, path) else {
-            return (None, vec!["GitHub has no such operation, or xtask/src/openapi.rs does not list it".to_owned()]);
+            return (
+                None,
+                vec!["GitHub has no such operation, or xtask/src/openapi.rs does not list it".to_owned()],
+            );
         };
         let mut wrong = Vec::new();
         let at = format!("/operations/{}", operation.0);
@@ -57,7 +62,9 @@ impl Description {
         }
         let described = &self.document["operations"][operation.0];
         match (serde_json::from_slice::<Value>(body), described["body"].is_null()) {
-            _ if body.is_empty() && described["body_required"] == true => wrong.push("the body is missing".to_owned()),
+            _ if body.is_empty() && described["body_required"] == true => {
+                wrong.push("the body is missing".to_owned());
+            }
             _ if body.is_empty() => {}
             (_, true) => wrong.push("a body, where GitHub describes none".to_owned()),
             (Err(error), _) => wrong.push(format!("the body is not JSON: {error}")),
@@ -91,7 +98,8 @@ impl Description {
 
     /// The operation whose path has the most of this one's words, and its parameters.
     fn find(&self, method: &str, path: &str) -> Option<(Operation, Vec<(String, String)>)> {
-        let operations = self.document["operations"].as_array().expect("xtask writes a list").iter().enumerate();
+        let operations =
+            self.document["operations"].as_array().expect("xtask writes a list").iter().enumerate();
         let fitting = operations.filter(|(_, operation)| operation["method"] == method);
         let fitting = fitting.filter_map(|(at, operation)| {
             let parameters = parameters_of(operation["path"].as_str().expect("a path is text"), path)?;
@@ -119,7 +127,10 @@ impl Description {
     fn unknown_fields(&self, pointer: &str, body: &Value) -> Vec<String> {
         let known = self.document.pointer(pointer).map(properties).unwrap_or_default();
         let fields = body.as_object().into_iter().flatten().map(|(name, _)| name);
-        fields.filter(|name| !known.contains(name)).map(|name| format!("GitHub knows no field {name:?}")).collect()
+        fields
+            .filter(|name| !known.contains(name))
+            .map(|name| format!("GitHub knows no field {name:?}"))
+            .collect()
     }
 
     fn check(&self, pointer: &str, value: &Value) -> Vec<String> {
@@ -187,7 +198,12 @@ mod tests {
             "config": { "url": "https://x", "content_type": "json", "insecure_ssl": "0", "secret": "s" } });
         for (method, path, query, body) in [
             ("POST", "/repos/o/r/hooks", &[][..], &hook),
-            ("GET", "/repos/o/r/hooks/1/deliveries", &[("per_page", "100"), ("cursor", "v1_2")], &Value::Null),
+            (
+                "GET",
+                "/repos/o/r/hooks/1/deliveries",
+                &[("per_page", "100"), ("cursor", "v1_2")],
+                &Value::Null,
+            ),
             ("DELETE", "/repos/o/r/hooks/1", &[], &Value::Null),
             ("POST", "/repos/o/r/hooks/1/pings", &[], &Value::Null),
         ] {
@@ -209,7 +225,11 @@ mod tests {
             ("GET", "/repos/o/r/hooks/1/deliveries", &[("page", "2")], &Value::Null),
             ("GET", "/repos/o/r/hooks/1/deliveries", &[("per_page", "many")], &Value::Null),
         ] {
-            assert_ne!(wrong(method, path, query, body), Vec::<String>::new(), "{method} {path} {query:?} {body}");
+            assert_ne!(
+                wrong(method, path, query, body),
+                Vec::<String>::new(),
+                "{method} {path} {query:?} {body}"
+            );
         }
     }
 
@@ -220,7 +240,10 @@ mod tests {
         let operation = operation.expect("it is listed");
         assert_ne!(description.check_answer(operation, 201, &json!({ "id": 1 })), Vec::<String>::new());
         assert_ne!(description.check_answer(operation, 200, &json!({})), Vec::<String>::new());
-        assert_eq!(description.check_answer(operation, 404, &json!({ "message": "x" })), Vec::<String>::new());
+        assert_eq!(
+            description.check_answer(operation, 404, &json!({ "message": "x" })),
+            Vec::<String>::new()
+        );
         assert_ne!(description.check_answer(operation, 404, &json!({ "message": 1 })), Vec::<String>::new());
     }
 

@@ -57,7 +57,10 @@ fn create(known: &mut Known, repository: &str, commit: &str, body: &[u8]) -> Ans
     let key = (repository.to_owned(), commit.to_owned());
     let stored = known.statuses.entry(key).or_default();
     if stored.iter().filter(|status| status["context"] == context).count() >= known.statuses_max {
-        return validation_failed("Status", "This SHA and context has reached the maximum number of statuses.");
+        return validation_failed(
+            "Status",
+            "This SHA and context has reached the maximum number of statuses.",
+        );
     }
     let id = stored.len() as u64 + 1;
     let status = json!({
