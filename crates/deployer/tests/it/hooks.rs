@@ -358,10 +358,10 @@ fn what_github_says_no_to_is_explained() {
         }
         // The answer is lost, and the hook is made all the same: once.
         world.github.set_weather(Weather::CutsAfterwards);
-        expect(world, &["create"], 4, "later");
-        world.github.set_weather(Weather::Fine);
-        succeed(world, &["create"]);
+        let lost = succeed(world, &["create"]);
+        assert!(lost.out.contains("is there already"), "{}", lost.out);
         hook_of(world, &site);
+        world.github.set_weather(Weather::Fine);
         world.settings.set("github.token", "\"ghp_another_token\"");
         world.configure(&[world.deployment("site", &site)]);
         expect(world, &["list"], 1, "expired");

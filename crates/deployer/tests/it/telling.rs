@@ -153,6 +153,24 @@ fn a_daemon_that_dies_before_it_has_told_tells_after_its_return() {
 }
 
 #[test]
+fn what_always_fails_is_in_no_others_way() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        let cursed = repository.commit(&[("index.html", "one")], "GitHub stumbles over this one");
+        world.github.fail_on(&format!("/statuses/{cursed}"));
+        world.deploy("site", &repository, &cursed);
+        let next = repository.commit(&[("index.html", "two")], "not over this one");
+        world.deploy("site", &repository, &next);
+        assert_eq!(world.reported(&repository, &next).state, "success");
+        let status = status(world);
+        assert_eq!(status["oldest_unsent"]["commit_id"], cursed.as_str());
+        assert!(status["oldest_unsent"]["last_error"].as_str().is_some_and(|error| error.contains("500")));
+    });
+}
+
+#[test]
 fn a_used_up_quota_is_waited_for_without_asking() {
     World::run(|world| {
         let repository = world.repository("acme/site");

@@ -128,13 +128,14 @@ impl Store {
         transaction!(self, |transaction| push_telling!(transaction, telling))
     }
 
-    /// What is due, the oldest first; never two of one key.
+    /// What is due, what has waited for longest since it was last tried first (so that one that always fails is in no
+    /// other's way); never two of one key.
     pub async fn due_outbox(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingTelling>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM outbox WHERE next_at_ms <= $1
                      AND done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
-                 ORDER BY id LIMIT $2",
+                 ORDER BY next_at_ms, id LIMIT $2",
             )
             .bind(now_ms)
             .bind(i64::from(limit))

@@ -54,6 +54,8 @@ pub struct Known {
     quota: Option<Quota>,
     /// Requests that came although GitHub had said that there are too many.
     asked_while_limited: u32,
+    /// Paths that contain this are answered 500, whatever the weather.
+    failing: Option<String>,
     /// Commits by repository.
     repositories: HashMap<String, HashSet<String>>,
     /// By repository and commit, oldest first.
@@ -125,6 +127,11 @@ impl GitHub {
 
     pub fn set_weather(&self, weather: Weather) {
         self.known().weather = weather;
+    }
+
+    /// Answers 500 to everything whose path contains this.
+    pub fn fail_on(&self, part_of_path: &str) {
+        self.known().failing = Some(part_of_path.to_owned());
     }
 
     /// So many requests more, until the limit is reset in some seconds.
@@ -234,6 +241,9 @@ async fn answer(
         known.requests.push(format!("{method} {}", request.path));
         known.weather
     };
+    if lock(&shared).failing.as_ref().is_some_and(|part| request.path.contains(part)) {
+        return problem(500, "Server Error").into_response();
+    }
     if let Some(failure) = outages::answer(weather, unix_seconds()).await {
         return failure;
     }
@@ -245,7 +255,8 @@ async fn answer(
     if !jobs.is_empty() {
         tokio::task::spawn_blocking(move || jobs.iter().for_each(|job| hooks::carry_out(&shared, job)));
     }
-    if weather == Weather::CutsAfterwards { outages::cut() } else { answer.into_response() }
+    let is_lost = weather == Weather::CutsAfterwards && request.method != "GET";
+    if is_lost { outages::cut() } else { answer.into_response() }
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
@@ -259,6 +270,7 @@ impl Known {
             weather: Weather::Fine,
             quota: None,
             asked_while_limited: 0,
+            failing: None,
             repositories: HashMap::new(),
             statuses: HashMap::new(),
             statuses_max: statuses::STATUSES_MAX,

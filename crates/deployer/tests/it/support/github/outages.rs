@@ -18,7 +18,7 @@ pub enum Weather {
     Hangs,
     /// The connection ends in the middle of the answer. What was asked for is not done.
     Cuts,
-    /// What was asked for is done, and the connection ends in the middle of the answer.
+    /// What was asked to be changed is done, and the connection ends in the middle of the answer. What is only read is answered.
     CutsAfterwards,
     /// 403, nothing remaining, the limit is reset in a second.
     PrimaryLimit,
