@@ -27,7 +27,7 @@ pub use load::{Loaded, load, load_making_secrets};
 pub use resolve::secrets::is_known as is_known_secret;
 pub use show::{Merged, ShownValue};
 
-use crate::names::{BranchName, RepositoryName, Slug};
+use crate::names::{BranchName, RepositoryName, Slug, UnitName};
 use crate::secret::Secret;
 use indexmap::IndexMap;
 use ipnet::IpNet;
@@ -60,6 +60,8 @@ pub struct Config {
     pub github: GitHub,
     /// What holds for all runs.
     pub runs: Runs,
+    /// How what needs root is done.
+    pub privileges: Privileges,
     /// By slug, in the order of the configuration. Only those without an error.
     pub deployments: IndexMap<Slug, Deployment>,
 }
@@ -153,6 +155,16 @@ pub struct Runs {
     pub environment_passed: Vec<String>,
 }
 
+/// How what needs root is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Privileges {
+    /// As we are: root, or a user who may.
+    Direct,
+    /// By `sudo -n`, which asks nobody.
+    Sudo,
+}
+
 /// One configured target.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -190,6 +202,8 @@ pub struct Deployment {
     pub timeout: Duration,
     /// Deadline of a step that names none.
     pub step_timeout: Duration,
+    /// What the operator wants run around the recipe's own steps.
+    pub hooks: Hooks,
     /// Environment of every step of this deployment.
     pub environment: BTreeMap<String, String>,
     /// Files of `KEY=value` lines, read when a step starts; their values count as secrets in the log.
@@ -225,10 +239,13 @@ pub enum Queue {
 }
 
 /// How a kind of package is deployed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Recipe {
     /// The operator's own commands.
     Steps(Steps),
+    /// The operator's own commands, and units that are restarted or reloaded.
+    Systemd(Systemd),
     /// nginx sites out of a repository, with certificates.
     NginxSites(NginxSites),
     /// A pnpm workspace under PM2.
@@ -238,18 +255,36 @@ pub enum Recipe {
 }
 
 /// The operator's own commands, in the order written inside each phase.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Steps {
     /// None at all: the release is the repository's content.
     pub steps: Vec<StepCommand>,
+}
+
+/// The operator's own commands, and units that are restarted or reloaded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Systemd {
+    /// What makes the release.
+    pub steps: Steps,
+    /// What runs it; at least one.
+    pub units: Vec<UnitName>,
+    /// Reload instead of restart, where the unit can.
+    pub reload: bool,
+    /// Units of the deployer's own user manager (`systemctl --user`).
+    pub user: bool,
+}
+
+/// Around the phases of any recipe, and after a failure.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Hooks {
     /// Run before and after whole phases.
-    pub hooks: Vec<Hook>,
+    pub around: Vec<Hook>,
     /// Run, in order, when a run fails, after everything has been undone.
     pub on_failure: Vec<StepCommand>,
 }
 
 /// `before_build = [...]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Hook {
     /// The phase it belongs to.
     pub phase: Phase,
@@ -260,7 +295,7 @@ pub struct Hook {
 }
 
 /// Before or after a phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Moment {
     /// `before_*`
     Before,
@@ -289,7 +324,7 @@ pub enum Phase {
 }
 
 /// One command of the operator's.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepCommand {
     /// Shown in the run; the program's name where the operator gave none.
     pub name: String,
@@ -323,14 +358,14 @@ pub enum CommandLine {
 }
 
 /// Include or exclude rules over site names, the last match wins (`facts`: the original's `sites`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct NginxSites {
     /// In order.
     pub rules: Vec<SiteRule>,
 }
 
 /// One rule of `sites`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SiteRule {
     /// `rule = "include"`, else exclude.
     pub include: bool,
@@ -339,14 +374,14 @@ pub struct SiteRule {
 }
 
 /// A pnpm workspace under PM2.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PnpmPm2 {}
 
 /// The deployer itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SelfDeploy {
     /// The unit that runs it.
-    pub systemd_unit_name: String,
+    pub systemd_unit_name: UnitName,
     /// The original's vassal ini; ours has none.
     pub uwsgi_config_path: Option<PathBuf>,
 }

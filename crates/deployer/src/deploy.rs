@@ -13,12 +13,15 @@ pub mod order;
 pub mod outcome;
 pub mod plan;
 pub mod preview;
+pub mod processes;
 pub mod recipes;
 pub mod recovery;
 pub mod release;
 pub mod run;
 pub mod situation;
 pub mod tools;
+pub mod tree;
+pub mod workbench;
 pub mod worker;
 
 use crate::config::{Config, Deployment};

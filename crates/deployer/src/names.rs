@@ -91,6 +91,22 @@ name! {
 }
 
 name! {
+    /// A systemd unit's name, as an argument of `systemctl`: no option, no pattern, no path.
+    UnitName, "the name of a systemd unit", |text| {
+        if text.is_empty() || text.len() > 255 {
+            return Err("it must have 1 to 255 characters");
+        }
+        if text.starts_with(['-', '.']) {
+            return Err("it may not begin with - or .");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':')) {
+            return Err("only letters, digits, . _ - @ and : are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
     /// `owner/name` as GitHub spells it; letters, digits, `.`, `_` and `-`, neither part `.` or `..`.
     RepositoryName, "a repository name", |text| {
         let Some((owner, name)) = text.split_once('/') else { return Err("it must have the form owner/name") };

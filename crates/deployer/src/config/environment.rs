@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Environment {
     variables: BTreeMap<String, String>,
     working_directory: PathBuf,
+    is_root: bool,
 }
 
 impl Environment {
@@ -22,7 +23,7 @@ impl Environment {
         working_directory: impl Into<PathBuf>,
     ) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { variables, working_directory: working_directory.into() }
+        Self { variables, working_directory: working_directory.into(), is_root: false }
     }
 
     /// Of this process. Variables that are not UTF-8 are left out: no key of ours can hold them. A working
@@ -31,7 +32,11 @@ impl Environment {
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::new(variables, std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")))
+        let is_root = rustix::process::geteuid().is_root();
+        Self {
+            is_root,
+            ..Self::new(variables, std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")))
+        }
     }
 
     /// The variable's value; an empty one is a value too.
@@ -42,6 +47,11 @@ impl Environment {
     /// All variables.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether this process may do everything.
+    pub fn is_root(&self) -> bool {
+        self.is_root
     }
 
     /// What relative paths are relative to.

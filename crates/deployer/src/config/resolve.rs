@@ -17,9 +17,9 @@ use super::reference::ROOT;
 use super::show::Merged;
 use super::values::addresses::{base_url, is_loopback, network, source_networks};
 use super::values::{
-    absolute_path, boolean, checked_text, duration, filled_text, integer, list, path_in, size,
+    absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
-use super::{Config, GitHub, Intake, Proxies, Runs, SourceNetworks};
+use super::{Config, GitHub, Intake, Privileges, Proxies, Runs, SourceNetworks};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
 use secrets::SecretFile;
@@ -89,6 +89,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         database_url: database_url(root, facts, reading, &state_directory),
         github: github(root, facts, reading),
         runs: runs(&root.table("runs")),
+        privileges: privileges(root, facts),
         deployments: deployment::deployments(root, &state_directory),
         state_directory,
         intake,
@@ -98,6 +99,18 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
     }
     secrets::warn_of_unused_repositories(root, &config);
     config
+}
+
+fn privileges(root: &TableReader<'_>, facts: &Facts<'_>) -> Privileges {
+    const WAYS: [(&str, Privileges); 2] = [("direct", Privileges::Direct), ("sudo", Privileges::Sudo)];
+    let written = root.value("privileges", choice(&WAYS));
+    written.unwrap_or_else(|| {
+        let (word, way) = if facts.environment.is_root() { WAYS[0] } else { WAYS[1] };
+        if !root.is_written("privileges") {
+            root.show_derived("privileges", word, "default");
+        }
+        way
+    })
 }
 
 fn state_directory(root: &TableReader<'_>, facts: &Facts<'_>) -> PathBuf {

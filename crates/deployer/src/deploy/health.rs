@@ -1,14 +1,13 @@
 //! Is it alive? Asked after the switch, some times, until it answers as it should or the attempts are used up.
 
-use super::execute::{Executor, complaint_of};
 use super::plan::Command;
+use super::workbench::Workbench;
 use crate::config::{HealthCheck, Probe};
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 /// As much of a body as is searched for the text that must be in it.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -16,65 +15,39 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// As much of an unexpected body as is shown.
 const BODY_SHOWN_CHARS_MAX: usize = 200;
 
-/// What a check runs with.
-pub struct Context<'a> {
-    /// For checks that are commands.
-    pub executor: &'a Executor,
-    /// The run's environment.
-    pub environment: &'a BTreeMap<String, String>,
-    /// The release.
-    pub directory: &'a Path,
-    /// The run's.
-    pub cancel: &'a CancellationToken,
-}
-
-/// Asks until it is healthy. The error is the last attempt's; `note` hears of each one that failed.
-pub async fn check(
-    check: &HealthCheck,
-    context: &Context<'_>,
-    mut note: impl FnMut(String) + Send,
-) -> Result<()> {
+/// Asks until it is healthy. The error is the last attempt's; the log hears of each one that failed.
+pub async fn check(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()> {
     let mut attempt = 1;
     loop {
-        let result = match tokio::time::timeout(check.timeout, probe(check, context)).await {
+        let result = match tokio::time::timeout(check.timeout, probe(check, workbench)).await {
             Ok(result) => result,
             Err(_) => Err(anyhow!("no answer within {:?}", check.timeout)),
         };
         let Err(error) = result else { return Ok(()) };
-        note(format!("attempt {attempt} of {}: {error:#}", check.attempts));
+        workbench.note(format!("attempt {attempt} of {}: {error:#}", check.attempts));
         if attempt >= check.attempts {
             return Err(error.context(format!("{} failed {attempt} times", check.shown())));
         }
         attempt += 1;
-        tokio::select! {
-            () = context.cancel.cancelled() => return Err(anyhow!("cancelled")),
-            () = tokio::time::sleep(check.interval) => {}
-        }
+        workbench.pause(check.interval).await?;
     }
 }
 
-async fn probe(check: &HealthCheck, context: &Context<'_>) -> Result<()> {
+async fn probe(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()> {
     match &check.probe {
         Probe::Http { url, status, body } => http(url, status, body.as_deref(), check.timeout).await,
         Probe::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await.map(drop)?),
         Probe::Command(line) => {
             let command = Command {
                 line: line.clone(),
-                directory: context.directory.to_owned(),
+                directory: workbench.directory.to_owned(),
                 environment: BTreeMap::new(),
                 env_files: Vec::new(),
             };
-            let mut last = String::new();
-            let sink = |line: supervise::Line| last = line.text;
             // `supervise` brings it down at its deadline; the outer one must not be first.
             let deadline = check.timeout.saturating_sub(Duration::from_millis(50));
-            let outcome =
-                context.executor.run(&command, context.environment, deadline, sink, context.cancel).await?;
-            match complaint_of(&outcome.end) {
-                None => Ok(()),
-                Some(complaint) if last.is_empty() => Err(anyhow!(complaint)),
-                Some(complaint) => Err(anyhow!("{complaint}: {last}")),
-            }
+            let ends_at = workbench.ends_at.min(Instant::now() + deadline);
+            Workbench { ends_at, ..*workbench }.run(&command).await
         }
     }
 }

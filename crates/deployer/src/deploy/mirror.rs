@@ -7,6 +7,7 @@
 use super::execute::Executor;
 use super::lock;
 use super::tools::{Invocation, git};
+use super::tree::{self, Tree};
 use crate::names::{BranchName, CommitId, RepositoryName};
 use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
@@ -140,6 +141,17 @@ impl Mirror {
     pub async fn changed_paths(&self, old: &CommitId, new: &CommitId) -> Option<Vec<String>> {
         let listing = self.ask(&git::changed_paths(&self.directory, old, new)).await.ok()?;
         Some(git::null_separated(&listing).map(str::to_owned).collect())
+    }
+
+    /// The files of a commit, with the texts of those that say what kind of package it is.
+    pub async fn tree(&self, commit: &CommitId) -> Result<Tree> {
+        let tree = tree::read_listing(&self.ask(&git::listing(&self.directory, commit)).await?);
+        let mut texts = Vec::new();
+        for path in tree.telling() {
+            let text = self.ask(&git::text(&self.directory, commit, &path)).await?;
+            texts.push((path, text));
+        }
+        Ok(tree.with_texts(texts))
     }
 
     /// Writes a commit's files into `tree`; `index` remembers what is there. See [`git::check_out`].

@@ -4,6 +4,7 @@
 //! back exactly what was planned, whatever the configuration says by then. No secret is in it: environment
 //! files are named, not read.
 
+use super::processes::{Manager, Wish};
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::names::CommitId;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,10 @@ pub struct Plan {
     pub environment: BTreeMap<String, String>,
     /// The environment of those: it names the release that is gone back to.
     pub environment_before: BTreeMap<String, String>,
+    /// A digest of everything that the release depends on: two plans with the same make the same release. None: it is
+    /// not known on what it depends.
+    #[serde(default)]
+    pub inputs: Option<String>,
 }
 
 /// One command or one built-in action.
@@ -79,6 +84,13 @@ pub enum Action {
     Command(Command),
     /// Ask until it is healthy, or give up.
     Health(HealthCheck),
+    /// Have a process manager run the release, prove that it does, or stop it.
+    Processes {
+        /// Who, and what.
+        manager: Manager,
+        /// Which of the three.
+        wish: Wish,
+    },
     /// Remove releases that are no longer kept.
     Prune,
 }
@@ -107,6 +119,7 @@ impl Action {
             Self::Deactivate => "remove the link current".into(),
             Self::Command(command) => command.line.shown(),
             Self::Health(check) => check.shown(),
+            Self::Processes { manager, wish } => manager.shown(*wish),
             Self::Prune => "remove releases that are no longer kept".into(),
         }
     }

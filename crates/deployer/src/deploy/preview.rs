@@ -1,7 +1,7 @@
 //! What a deploy would do now. The mirror is brought up to date (it is a cache), and nothing else is touched.
 
 use super::plan::{Command, Step};
-use super::recipes::{self, Facts, Purpose};
+use super::recipes::{self, Purpose};
 use super::{Host, run, situation};
 use crate::config::Deployment;
 use crate::names::CommitId;
@@ -42,15 +42,17 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         Some(live) => mirror.changed_paths(&live.commit, &head.id).await,
         None => None,
     };
-    let nothing_to_do = situation::nothing_to_do(deployment, &mirror, &head, live.as_ref())
-        .await
-        .map(|(_, sentence)| sentence);
-    let instance = host.config.instance.as_deref().unwrap_or_default();
     let target = situation::new_target(deployment, layout, &head.id);
     let live_commit = live.as_ref().map(|live| live.commit.clone());
+    let known = situation::known(&mirror, deployment, &head.id).await?;
     let facts =
-        Facts { deployment, layout, instance, run: "preview", target, live, purpose: Purpose::Deploy };
+        situation::facts(host, deployment, &known, (layout, live), ("preview", target, Purpose::Deploy));
     let plan = recipes::plan(&facts)?;
+    let same_inputs = situation::same_inputs(host, &facts, &plan).await?;
+    let nothing_to_do =
+        situation::nothing_to_do(deployment, &mirror, &head, facts.live.as_ref(), same_inputs)
+            .await
+            .map(|(_, sentence)| sentence);
     let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).collect();
     let message = head.message.lines().next().unwrap_or_default().to_owned();
     Ok(Preview {

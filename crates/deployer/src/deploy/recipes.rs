@@ -1,12 +1,17 @@
 //! A recipe turns facts into a plan. Pure: no I/O, no clock, nothing remembered.
 //!
-//! To add one: a variant of [`Recipe`], a file here with `fn plan(&Facts) -> Plan`, and a line in [`plan`].
+//! To add one: a variant of [`Recipe`], a file here with `fn parts(&Facts, &Settings, &Target) -> Vec<Part>`, and a line in [`plan`].
 
+pub mod inputs;
+pub mod parts;
 pub mod steps;
+pub mod systemd;
 
 use super::plan::Plan;
-use crate::config::{Deployment, Layout, Recipe};
+use super::tree::Tree;
+use crate::config::{Deployment, Layout, Privileges, Recipe};
 use crate::names::CommitId;
+use parts::ORDER;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +22,12 @@ pub struct Facts<'a> {
     pub deployment: &'a Deployment,
     /// How its path is laid out.
     pub layout: Layout,
+    /// How what needs root is done.
+    pub privileges: Privileges,
+    /// The files of the commit that is deployed; empty where the recipe does not ask for them.
+    pub tree: &'a Tree,
+    /// Digests of what is written in the deployment's shared and environment files, by path; likewise.
+    pub kept: &'a [(String, String)],
     /// This installation's name, or nothing.
     pub instance: &'a str,
     /// The run's id.
@@ -56,11 +67,30 @@ pub struct UnknownRecipe(&'static str);
 
 /// The plan of a deployment's recipe.
 pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
-    match &facts.deployment.recipe {
-        Recipe::Steps(recipe) => Ok(steps::plan(facts, recipe)),
-        Recipe::NginxSites(_) => Err(UnknownRecipe("nginx-sites")),
-        Recipe::PnpmPm2(_) => Err(UnknownRecipe("pnpm-pm2")),
-        Recipe::Deployer(_) => Err(UnknownRecipe("deployer")),
+    let plan = match &facts.deployment.recipe {
+        Recipe::Steps(recipe) => parts::plan(facts, ORDER, &|release| steps::parts(facts, recipe, release)),
+        Recipe::Systemd(recipe) => {
+            parts::plan(facts, ORDER, &|release| systemd::parts(facts, recipe, release))
+        }
+        Recipe::NginxSites(_) => return Err(UnknownRecipe("nginx-sites")),
+        Recipe::PnpmPm2(_) => return Err(UnknownRecipe("pnpm-pm2")),
+        Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
+    };
+    Ok(Plan { inputs: inputs::digest(facts), ..plan })
+}
+
+/// Whether a recipe asks for the files of the commit.
+pub fn reads_files(recipe: &Recipe) -> bool {
+    depends_on(recipe).is_some()
+}
+
+/// Which files of the repository a release depends on: those for which the answer is yes. None: it cannot be known, and the
+/// recipe looks at none of them.
+fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
+    match recipe {
+        // A command of the operator's may read whatever it likes, the commit's id included.
+        Recipe::Steps(_) | Recipe::Systemd(_) => None,
+        Recipe::NginxSites(_) | Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
     }
 }
 

@@ -4,23 +4,23 @@
 //! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
-use super::execute::{STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Command, Plan, Step};
+use super::workbench::{Heard, Workbench};
 use super::{Host, health, release};
 use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::names::CommitId;
-use crate::record::run_log::{self, RunLogWriter, rendering};
+use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{
     Direction, NewRelease, Release, ReleaseState, StepEnd, StepStart, StepState, StoreError,
 };
 use anyhow::{Result, anyhow};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use supervise::{End, Stream};
+use supervise::Stream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +35,6 @@ const FETCH_ATTEMPTS_MAX: u32 = 4;
 
 /// Before the second attempt of anything; doubled for each further one.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Of a failed step's output, the lines among which the cause is looked for.
-const CAUSE_LINES_MAX: usize = 60;
 
 /// A run in progress.
 pub struct Run {
@@ -373,33 +370,31 @@ impl Run {
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        match action {
-            Action::Command(command) => self.command(command, environment, number, limit, cancel).await,
-            Action::Health(check) => {
-                let environment = self.environment(environment);
-                let directory =
-                    PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
-                let context = health::Context {
-                    executor: &self.host.executor,
-                    environment: &environment,
-                    directory: &directory,
-                    cancel,
-                };
-                let result = health::check(check, &context, |text| self.note(number, text)).await;
-                result.map_err(|error| match cancel.is_cancelled() {
-                    true => Failure::cancelled(),
-                    false => Failure::new(format!("{error:#}")),
-                })
-            }
+        let environment = self.environment(environment);
+        let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
+        let hear = |heard: Heard<'_>| self.hear(number, heard);
+        let workbench = Workbench {
+            executor: &self.host.executor,
+            environment: &environment,
+            directory: &directory,
+            ends_at: Instant::now() + limit,
+            cancel,
+            hear: &hear,
+        };
+        let done = match action {
+            Action::Command(command) => workbench.run(command).await,
+            Action::Health(check) => health::check(check, &workbench).await,
+            // These end what they started when their time is over.
+            Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
             built_in => {
                 let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
-                let done = done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")));
-                done.map_err(|error| match cancel.is_cancelled() {
-                    true => Failure::cancelled(),
-                    false => Failure::new(format!("{error:#}")),
-                })
+                done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
             }
-        }
+        };
+        done.map_err(|error| match cancel.is_cancelled() {
+            true => Failure::cancelled(),
+            false => Failure::new(format!("{error:#}")),
+        })
     }
 
     async fn built_in(&self, action: &Action, number: u32, cancel: &CancellationToken) -> Result<()> {
@@ -410,55 +405,22 @@ impl Run {
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
             Action::Prune => self.prune(number).await,
-            Action::Fetch | Action::Command(_) | Action::Health(_) => Err(anyhow!("not a built-in action")),
+            Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
+                Err(anyhow!("not a built-in action"))
+            }
         }
     }
 
-    async fn command(
-        &self,
-        command: &Command,
-        environment: &BTreeMap<String, String>,
-        number: u32,
-        limit: Duration,
-        cancel: &CancellationToken,
-    ) -> Result<(), Failure> {
-        let mut tail: VecDeque<supervise::Line> = VecDeque::new();
-        let log = Arc::clone(&self.log);
-        let sink = |line: supervise::Line| {
-            let stream =
-                if line.stream == Stream::Out { run_log::Stream::Output } else { run_log::Stream::Error };
-            log.lock().expect("no holder panics").write(number, stream, &line.text);
-            crate::crash_point!("step-output");
-            if tail.len() == CAUSE_LINES_MAX {
-                tail.pop_front();
+    fn hear(&self, number: u32, heard: Heard<'_>) {
+        match heard {
+            Heard::Note(text) => self.note(number, text),
+            Heard::Line(line) => {
+                let stream = match line.stream {
+                    Stream::Out => run_log::Stream::Output,
+                    Stream::Err => run_log::Stream::Error,
+                };
+                self.log.lock().expect("no holder panics").write(number, stream, &line.text);
             }
-            tail.push_back(line);
-        };
-        let environment = self.environment(environment);
-        let outcome = self.host.executor.run(command, &environment, limit, sink, cancel).await;
-        let outcome = outcome.map_err(|error| Failure::new(format!("{error:#}")))?;
-        if outcome.leftovers_killed > 0 {
-            self.note(
-                number,
-                format!("{} processes that the step left behind were ended", outcome.leftovers_killed),
-            );
-        }
-        match (&outcome.end, complaint_of(&outcome.end)) {
-            (_, None) if outcome.output_bytes > STEP_OUTPUT_BYTES_MAX => {
-                let (found, limit) = (outcome.output_bytes >> 20, STEP_OUTPUT_BYTES_MAX >> 20);
-                Err(Failure::new(format!(
-                    "printed too much output: {found} MiB, at most {limit} MiB are allowed"
-                )))
-            }
-            (_, None) => Ok(()),
-            (End::Cancelled, _) => Err(Failure::cancelled()),
-            (End::DeadlineExceeded, _) => {
-                Err(Failure::new(format!("took longer than {limit:?} and was stopped")))
-            }
-            (_, Some(complaint)) => Err(Failure::new(match telling_line(&tail) {
-                Some(line) => format!("{complaint}: {line}"),
-                None => complaint,
-            })),
         }
     }
 
@@ -596,22 +558,6 @@ fn named(step: &Step, failure: Failure) -> Failure {
         format!("{phase} ({})", step.name)
     };
     Failure { cause: format!("{what}: {}", failure.cause), ..failure }
-}
-
-/// The line of a failed step's output that says most: the first that speaks of an error, else the last on standard error,
-/// else the last.
-fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
-    let speaks = |line: &&supervise::Line| {
-        let text = line.text.to_ascii_lowercase();
-        ["error", "no space left", "cannot", "fatal"].iter().any(|sign| text.contains(sign))
-    };
-    let says_something = |line: &&supervise::Line| !line.text.trim().is_empty();
-    let full = tail.iter().find(|line| line.text.contains("No space left"));
-    let found = full
-        .or_else(|| tail.iter().find(speaks))
-        .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
-        .or_else(|| tail.iter().rev().find(says_something))?;
-    Some(rendering::plain(&found.text).trim().to_owned())
 }
 
 /// Which releases may go; see [`Run::prune`]. Newest first in, names out.

@@ -1,13 +1,17 @@
 //! What is live, what would be next, and whether there is anything to do: the questions before a run.
 
 use super::mirror::{Commit, Mirror};
-use super::recipes::Target;
+use super::plan::Plan;
+use super::recipes::{self, Facts, Purpose, Target};
+use super::tree::Tree;
 use super::{Host, release};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use crate::record::store::{self, ReleaseState, StoreError, VerdictCode};
 use anyhow::Result;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
 
 /// The words in a commit's message that keep it from being deployed.
 const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
@@ -64,31 +68,96 @@ pub fn target_of(found: &store::Release) -> Option<Target> {
     Some(Target { commit, release: found.name.clone(), directory: found.path.clone().into() })
 }
 
-/// Why a push of this head would change nothing, if so: it is live, it says so itself, or none of its paths is ours.
+/// What a recipe may know beside the deployment and the commit.
+#[derive(Debug, Default)]
+pub struct Known {
+    tree: Tree,
+    kept: Vec<(String, String)>,
+}
+
+/// Finds out what the deployment's recipe wants to know of a commit.
+pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) -> Result<Known> {
+    if !recipes::reads_files(&deployment.recipe) {
+        return Ok(Known::default());
+    }
+    let shared = deployment.shared_files.iter().map(|path| deployment.path.join("shared").join(path));
+    let digest = |path: PathBuf| {
+        // A file that is not there is one that may come to be there.
+        let digest =
+            fs_err::read(&path).map(|content| hex::encode(Sha256::digest(content))).unwrap_or_default();
+        (path.to_string_lossy().into_owned(), digest)
+    };
+    let kept = shared.chain(deployment.env_files.iter().cloned()).map(digest).collect();
+    Ok(Known { tree: mirror.tree(commit).await?, kept })
+}
+
+/// Everything that a recipe may know.
+pub fn facts<'a>(
+    host: &'a Host,
+    deployment: &'a Deployment,
+    known: &'a Known,
+    (layout, live): (Layout, Option<Target>),
+    (run, target, purpose): (&'a str, Target, Purpose),
+) -> Facts<'a> {
+    Facts {
+        deployment,
+        layout,
+        privileges: host.config.privileges,
+        tree: &known.tree,
+        kept: &known.kept,
+        instance: host.config.instance.as_deref().unwrap_or_default(),
+        run,
+        target,
+        live,
+        purpose,
+    }
+}
+
+/// Whether a plan would make the release again that is live. None: that is not known.
+pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<Option<bool>, StoreError> {
+    let (Some(inputs), Some(live)) = (&plan.inputs, &facts.live) else { return Ok(None) };
+    let releases = host.store.releases(facts.deployment.slug.as_str()).await?;
+    let Some(release) = releases.into_iter().find(|release| release.name == live.release) else {
+        return Ok(None);
+    };
+    let maker = host.store.run(&release.run_id).await?;
+    let made: Option<Plan> = maker.and_then(|run| serde_json::from_str(&run.plan?).ok());
+    Ok(made.and_then(|made| made.inputs).map(|made| made == *inputs))
+}
+
+/// Why a push of this head would change nothing, if so: it is live, it says so itself, none of its paths is ours, or
+/// none of what the release depends on is different (`same_inputs`).
 pub async fn nothing_to_do(
     deployment: &Deployment,
     mirror: &Mirror,
     head: &Commit,
     live: Option<&Target>,
+    same_inputs: Option<bool>,
 ) -> Option<(VerdictCode, String)> {
-    if let Some(sentence) = already_live(head, live) {
+    if let Some(sentence) = already_live(head, live, same_inputs) {
         return Some((VerdictCode::AlreadyLive, sentence));
     }
     if let Some(mark) = SKIP_MARKS.iter().find(|mark| head.message.contains(**mark)) {
         return Some((VerdictCode::Skipped, format!("{mark} in the message of {}", head.id.short())));
     }
+    let live = live?;
+    if same_inputs == Some(true) {
+        let sentence = format!("nothing that it depends on has changed since {}", live.commit.short());
+        return Some((VerdictCode::Skipped, sentence));
+    }
     if deployment.paths.is_empty() && deployment.paths_ignore.is_empty() {
         return None;
     }
-    let changed = mirror.changed_paths(&live?.commit, &head.id).await?;
+    let changed = mirror.changed_paths(&live.commit, &head.id).await?;
     let sentence = || format!("none of the {} changed paths concerns this deployment", changed.len());
     (!concerns(&deployment.paths, &deployment.paths_ignore, &changed))
         .then(|| (VerdictCode::Skipped, sentence()))
 }
 
-/// Says so where the head is what is live.
-pub fn already_live(head: &Commit, live: Option<&Target>) -> Option<String> {
-    (live?.commit == head.id).then(|| format!("{} is live already", head.id.short()))
+/// Says so where the head is what is live, and the configuration still makes the same release of it, as far as is known.
+pub fn already_live(head: &Commit, live: Option<&Target>, same_inputs: Option<bool>) -> Option<String> {
+    let is_live = live?.commit == head.id && same_inputs != Some(false);
+    is_live.then(|| format!("{} is live already", head.id.short()))
 }
 
 /// Whether a change of these paths is to be deployed.

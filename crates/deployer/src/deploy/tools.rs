@@ -1,7 +1,9 @@
 //! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
 
 pub mod git;
+pub mod systemctl;
 
+use crate::config::{CommandLine, Privileges};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -19,4 +21,14 @@ impl Invocation {
     pub fn shown(&self) -> String {
         self.argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// A command that needs root.
+fn privileged(privileges: Privileges, words: Vec<String>) -> CommandLine {
+    let way: &[&str] = match privileges {
+        Privileges::Direct => &[],
+        // Where a password would be asked for, it fails at once instead of waiting for somebody.
+        Privileges::Sudo => &["sudo", "-n"],
+    };
+    CommandLine::Argv(way.iter().map(|word| (*word).to_owned()).chain(words).collect())
 }

@@ -6,6 +6,7 @@
 use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
+use super::plan::Plan;
 use super::recipes::{self, Facts, Purpose, Target};
 use super::recovery::recover;
 use super::run::{self, Failure, Run};
@@ -189,7 +190,8 @@ impl Worker {
         }
         let fetched =
             mirror.fetch(&self.deployment.branch, None, self.deployment.step_timeout, &self.abort).await;
-        let Some(sentence) = fetched.ok().and_then(|head| situation::already_live(&head, live.as_ref()))
+        let Some(sentence) =
+            fetched.ok().and_then(|head| situation::already_live(&head, live.as_ref(), None))
         else {
             return Ok(false);
         };
@@ -262,9 +264,9 @@ impl Worker {
         run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
         let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
         let live = situation::live(&self.host, &self.deployment, layout).await?;
-        let (target, purpose) = match order.trigger {
+        let (head, target) = match order.trigger {
             RunTrigger::Rollback => {
-                (self.rollback_target(order, &run.id, layout, live.as_ref()).await?, Purpose::Rollback)
+                (None, self.rollback_target(order, &run.id, layout, live.as_ref()).await?)
             }
             _ => {
                 let head = run.fetch(order.request.commit.as_ref()).await?;
@@ -274,16 +276,21 @@ impl Worker {
                     outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
                 })
                 .await?;
-                if let Some(outcome) = self.nothing_to_do(order, run, &head, live.as_ref()).await {
-                    return Ok(outcome);
-                }
-                (situation::new_target(&self.deployment, layout, &head.id), Purpose::Deploy)
+                let target = situation::new_target(&self.deployment, layout, &head.id);
+                (Some(head), target)
             }
         };
         let id = run.id.clone();
-        let instance = self.host.config.instance.as_deref().unwrap_or_default();
-        let facts = Facts { deployment: &self.deployment, layout, instance, run: &id, target, live, purpose };
+        let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
+        let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
+        let facts =
+            situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose));
         let plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
+        if let Some(head) = head
+            && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
+        {
+            return Ok(outcome);
+        }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
         let commit = &facts.target.commit;
@@ -297,7 +304,7 @@ impl Worker {
     }
 
     /// The plan is in the record before its first step starts; with it the release, where one is made in place.
-    async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &super::plan::Plan) -> Result<(), StoreError> {
+    async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &Plan) -> Result<(), StoreError> {
         let text = serde_json::to_string(plan).expect("a plan of strings, numbers and lists serialises");
         let (store, target) = (&self.host.store, &facts.target);
         store.save_plan(&run.id, &text).await?;
@@ -405,14 +412,24 @@ impl Worker {
         order: &Order,
         run: &Run,
         head: &Commit,
-        live: Option<&Target>,
-    ) -> Option<Outcome> {
-        let (code, sentence) = match order.trigger {
-            _ if order.request.force => return None,
-            RunTrigger::Operator => (VerdictCode::AlreadyLive, situation::already_live(head, live)?),
-            _ => situation::nothing_to_do(&self.deployment, &run.mirror, head, live).await?,
+        facts: &Facts<'_>,
+        plan: &Plan,
+    ) -> Result<Option<Outcome>, StoreError> {
+        if order.request.force {
+            return Ok(None);
+        }
+        let same = self.patiently("inputs", || situation::same_inputs(&self.host, facts, plan)).await?;
+        let live = facts.live.as_ref();
+        let found = match order.trigger {
+            RunTrigger::Operator => {
+                situation::already_live(head, live, same).map(|sentence| (VerdictCode::AlreadyLive, sentence))
+            }
+            _ => situation::nothing_to_do(&self.deployment, &run.mirror, head, live, same).await,
         };
-        Some(Outcome { verdict: Some(code), ..Outcome::new(RunState::Skipped, sentence) })
+        Ok(found.map(|(code, sentence)| Outcome {
+            verdict: Some(code),
+            ..Outcome::new(RunState::Skipped, sentence)
+        }))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A key that cannot be written with its default (it has none, or another key excludes it) is commented out with
 //! `#` and no space, in front of an example. One deployment for each recipe, so that each key stands where it may.
 
-use super::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, ROOT, STEPS};
+use super::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, ROOT, STEPS, SYSTEMD};
 use super::{Default, Key, Kind, Section};
 use std::fmt::Write;
 
@@ -23,13 +23,20 @@ struct Deployment {
     path: &'static str,
 }
 
-const DEPLOYMENTS: [Deployment; 4] = [
+const DEPLOYMENTS: [Deployment; 5] = [
     Deployment {
         slug: "website",
         recipe: STEPS,
         meaning: "A deployment of one's own, with all keys that every deployment may have.",
         repository: "example/website",
         path: "/var/www/website",
+    },
+    Deployment {
+        slug: "api",
+        recipe: SYSTEMD,
+        meaning: "A program that systemd units run.",
+        repository: "example/api",
+        path: "/srv/api",
     },
     Deployment {
         slug: "nginx",

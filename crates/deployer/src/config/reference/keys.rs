@@ -18,6 +18,8 @@ pub const NGINX_SITES: &str = "nginx-sites";
 /// See [`STEPS`].
 pub const PNPM_PM2: &str = "pnpm-pm2";
 /// See [`STEPS`].
+pub const SYSTEMD: &str = "systemd";
+/// See [`STEPS`].
 pub const DEPLOYER: &str = "deployer";
 
 /// The top of the configuration.
@@ -46,6 +48,13 @@ pub static ROOT: Section = Section {
             Value("[]"),
             r#"["/opt/node/bin"]"#,
             "Directories appended to the PATH of every step, so that the system's own tools win.",
+        ),
+        Key::new(
+            "privileges",
+            Choice(&["direct", "sudo"]),
+            Derived("`\"direct\"` for root, else `\"sudo\"`"),
+            r#""sudo""#,
+            "How what needs root is done (restarting units, testing and reloading nginx, certificates): as the user that the deployer runs as, or by `sudo -n`.",
         ),
         Key::new(
             "webhook_secret_token",
@@ -316,7 +325,7 @@ static DEPLOYMENT: Section = Section {
         Key::new("path", Path, Required, r#""/var/www/api.durhack.com""#,
             "Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside."),
         Key::new("enabled", Boolean, Value("true"), "false", "A disabled deployment records a verdict and does nothing."),
-        Key::new("recipe", Choice(&[STEPS, NGINX_SITES, PNPM_PM2, DEPLOYER]),
+        Key::new("recipe", Choice(&[STEPS, SYSTEMD, NGINX_SITES, PNPM_PM2, DEPLOYER]),
             Derived("the preset of a repository of DurHack's, else `\"steps\"`"), r#""steps""#,
             "How this kind of package is deployed."),
         Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
@@ -359,8 +368,15 @@ static DEPLOYMENT: Section = Section {
             "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each."),
         Key::new("steps", Tables(&STEP), Value("[]"), "",
             "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.")
-            .of(&[STEPS]),
-        Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases.").of(&[STEPS]),
+            .of(&[STEPS, SYSTEMD]),
+        Key::new("units", TEXTS, Required, r#"["website.service"]"#,
+            "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started.")
+            .of(&[SYSTEMD]),
+        Key::new("reload", Boolean, Value("false"), "true", "Reload the units instead of restarting them, where they can be reloaded.")
+            .of(&[SYSTEMD]),
+        Key::new("user_units", Boolean, Value("false"), "true", "The units are those of the deployer's own user (`systemctl --user`).")
+            .of(&[SYSTEMD]),
+        Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
     ],
 };
 

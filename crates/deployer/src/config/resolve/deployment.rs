@@ -4,16 +4,16 @@ use super::preset::Preset;
 use super::{preset, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
-use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS};
+use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, inner_path, integer,
     list, name, path_in, shell_line, text,
 };
 use crate::config::{
-    Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule,
+    Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule, Systemd,
 };
-use crate::names::{RepositoryName, Slug};
+use crate::names::{RepositoryName, Slug, UnitName};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,7 @@ fn deployment(table: &TableReader<'_>, slug: &str) -> Option<Deployment> {
         timeout: table.value("timeout", duration).unwrap_or_default(),
         step_timeout: table.value("step_timeout", duration).unwrap_or_default(),
         env_files: env_files(table, &base),
+        hooks: steps::hooks(table, &base),
         environment: steps::environment(table),
         health: table.tables("health").iter().filter_map(health_check).collect(),
         environment_name: environment_name(table, slug.as_ref().map_or("", |slug| slug.as_str())),
@@ -89,8 +90,13 @@ fn deployment(table: &TableReader<'_>, slug: &str) -> Option<Deployment> {
 
 /// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
 fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
-    const RECIPES: [(&str, &str); 4] =
-        [(STEPS, STEPS), (NGINX_SITES, NGINX_SITES), (PNPM_PM2, PNPM_PM2), (DEPLOYER, DEPLOYER)];
+    const RECIPES: [(&str, &str); 5] = [
+        (STEPS, STEPS),
+        (SYSTEMD, SYSTEMD),
+        (NGINX_SITES, NGINX_SITES),
+        (PNPM_PM2, PNPM_PM2),
+        (DEPLOYER, DEPLOYER),
+    ];
     let recipe = if table.is_written("recipe") {
         table.value("recipe", choice(&RECIPES))?
     } else if let Some(preset) = preset {
@@ -118,23 +124,34 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, path: &Path) -> Reci
         }
         Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
         Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
-            systemd_unit_name: table
-                .value("systemd_unit_name", |node| checked_text(node, unit_name))
-                .unwrap_or_default(),
+            systemd_unit_name: table.value("systemd_unit_name", name).unwrap_or_else(own_unit),
             uwsgi_config_path: table.value("uwsgi_config_path", absolute_path),
+        }),
+        Some(SYSTEMD) => Recipe::Systemd(Systemd {
+            steps: steps::steps(table, path),
+            units: units(table),
+            reload: table.value("reload", boolean).unwrap_or_default(),
+            user: table.value("user_units", boolean).unwrap_or_default(),
         }),
         // Also where the recipe is wrong: the steps may be as well.
         _ => Recipe::Steps(steps::steps(table, path)),
     }
 }
 
-/// It becomes an argument of `systemctl`: no option, no pattern, no path.
-fn unit_name(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@' | b':');
-    match !text.starts_with(['-', '.']) && text.len() <= 255 && text.bytes().all(allowed) {
-        true => Ok(text.to_owned()),
-        false => Err(format!("{text:?} is not the name of a systemd unit")),
+fn own_unit() -> UnitName {
+    UnitName::parse("durhack-deployer.service").expect("it is the name of a unit")
+}
+
+fn units(table: &TableReader<'_>) -> Vec<UnitName> {
+    let units = table.value("units", list(name)).unwrap_or_default();
+    if units.is_empty() && table.is_written("units") {
+        table.error_at_value(
+            "units",
+            "no unit is named",
+            "write for example `units = [\"website.service\"]`",
+        );
     }
+    units
 }
 
 fn site_rule(table: &TableReader<'_>) -> SiteRule {

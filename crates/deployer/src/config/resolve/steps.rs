@@ -7,7 +7,7 @@ use crate::config::reference::looks_secret;
 use crate::config::values::{
     argv, choice, duration, filled_text, inner_path, integer, list, path_in, shell_line, variables,
 };
-use crate::config::{CommandLine, Hook, Moment, Phase, StepCommand, Steps};
+use crate::config::{CommandLine, Hook, Hooks, Moment, Phase, StepCommand, Steps};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -28,11 +28,14 @@ pub fn steps(table: &TableReader<'_>, path: &Path) -> Steps {
         let phase = step.value("phase", choice(&PHASES)).unwrap_or(Phase::Build);
         step_command(step, phase, path)
     });
-    let steps = steps.collect();
+    Steps { steps: steps.collect() }
+}
+
+/// Likewise; any recipe may have them.
+pub fn hooks(table: &TableReader<'_>, path: &Path) -> Hooks {
     let hooks = table.table("hooks");
-    Steps {
-        steps,
-        hooks: PHASES
+    Hooks {
+        around: PHASES
             .iter()
             .flat_map(|(phase_name, phase)| hooks_of(&hooks, phase_name, *phase, path))
             .collect(),

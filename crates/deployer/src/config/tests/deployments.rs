@@ -1,7 +1,7 @@
 //! Deployments: what each key becomes, what is left out, and that the others are still served.
 
 use super::{Host, brief, brief_of, deployment, slugs};
-use crate::config::{CommandLine, Deployment, Layout, Moment, Phase, Probe, Queue, Recipe};
+use crate::config::{CommandLine, Deployment, Hooks, Layout, Moment, Phase, Probe, Queue, Recipe};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(deployment.step_timeout, Duration::from_secs(10 * 60));
     assert!(deployment.health.is_empty() && deployment.shared_files.is_empty());
     let Recipe::Steps(steps) = deployment.recipe else { panic!() };
-    assert!(steps.steps.is_empty() && steps.hooks.is_empty() && steps.on_failure.is_empty());
+    assert!(steps.steps.is_empty() && deployment.hooks == Hooks::default());
 }
 
 #[test]
@@ -78,8 +78,12 @@ on_failure = [{ shell = "mail -s failed root", timeout = "5s" }]
     assert_eq!(install.timeout, Some(Duration::from_secs(60)));
     assert_eq!(install.undo, Some(CommandLine::Shell("rm -r node_modules".into())));
     assert_eq!((steps.steps[1].name.as_str(), steps.steps[1].undo.as_ref()), ("restart", None));
-    let hooks: Vec<_> =
-        steps.hooks.iter().map(|hook| (hook.phase, hook.moment, hook.command.run.clone())).collect();
+    let hooks: Vec<_> = deployment
+        .hooks
+        .around
+        .iter()
+        .map(|hook| (hook.phase, hook.moment, hook.command.run.clone()))
+        .collect();
     let argv = |words: &[&str]| CommandLine::Argv(words.iter().map(|word| (*word).to_owned()).collect());
     assert_eq!(
         hooks,
@@ -90,8 +94,8 @@ on_failure = [{ shell = "mail -s failed root", timeout = "5s" }]
             (Phase::Build, Moment::After, CommandLine::Shell("make notes".into())),
         ]
     );
-    assert_eq!(steps.hooks[1].command.undo, Some(argv(&["true"])));
-    assert_eq!(steps.on_failure[0].name, "mail");
+    assert_eq!(deployment.hooks.around[1].command.undo, Some(argv(&["true"])));
+    assert_eq!(deployment.hooks.on_failure[0].name, "mail");
 }
 
 #[test]
@@ -141,22 +145,22 @@ keep_releases = 0
 timeout = "0s"
 env_files = ["~/x"]
 environment = { "A-B" = "1", C = 2 }
-"#), @r###"
-error default.toml:5:10 [x] "docker" is not possible here -> write "steps" or "nginx-sites" or "pnpm-pm2" or "deployer"
-error default.toml:6:13 [x] this is not a URL that git can fetch from safely -> write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path
-error default.toml:7:10 [x] "flat" is not possible here -> write "releases" or "in-place"
-error default.toml:8:9 [x] "newest" is not possible here -> write "latest" or "all"
-error default.toml:9:11 [x] this must be true or false, without quotes, not a text -> write for example `enabled = false`
-error default.toml:10:10 [x] this is not a pattern: unclosed character class; missing ']' -> write for example `paths = ["server/**", "common/**"]`
-error default.toml:10:16 [x] a pattern cannot be negated: use `paths_ignore` -> write for example `paths = ["server/**", "common/**"]`
-error default.toml:11:17 [x] this path must be relative -> write for example `shared_files = ["server/.env"]`
-error default.toml:11:32 [x] a path may not contain `..` -> write where it really leads
-error default.toml:12:17 [x] 0 is not possible here: it must be 1 to 1000 -> write for example `keep_releases = 5`
-error default.toml:13:11 [x] a duration must be more than 0 and at most 520w -> write for example "30s", "5m", "1h 30m", "250ms", or seconds as an integer
-error default.toml:14:14 [x] `~` has no meaning here -> write the home directory out
-error default.toml:15:25 [x] "A-B" is not a name of an environment variable -> write for example `environment = { NODE_ENV = "production" }`
-error default.toml:15:34 [x] this must be a text in quotes, not an integer -> write for example `environment = { NODE_ENV = "production" }`
-"###);
+"#), @r#"
+    error default.toml:5:10 [x] "docker" is not possible here -> write "steps" or "systemd" or "nginx-sites" or "pnpm-pm2" or "deployer"
+    error default.toml:6:13 [x] this is not a URL that git can fetch from safely -> write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path
+    error default.toml:7:10 [x] "flat" is not possible here -> write "releases" or "in-place"
+    error default.toml:8:9 [x] "newest" is not possible here -> write "latest" or "all"
+    error default.toml:9:11 [x] this must be true or false, without quotes, not a text -> write for example `enabled = false`
+    error default.toml:10:10 [x] this is not a pattern: unclosed character class; missing ']' -> write for example `paths = ["server/**", "common/**"]`
+    error default.toml:10:16 [x] a pattern cannot be negated: use `paths_ignore` -> write for example `paths = ["server/**", "common/**"]`
+    error default.toml:11:17 [x] this path must be relative -> write for example `shared_files = ["server/.env"]`
+    error default.toml:11:32 [x] a path may not contain `..` -> write where it really leads
+    error default.toml:12:17 [x] 0 is not possible here: it must be 1 to 1000 -> write for example `keep_releases = 5`
+    error default.toml:13:11 [x] a duration must be more than 0 and at most 520w -> write for example "30s", "5m", "1h 30m", "250ms", or seconds as an integer
+    error default.toml:14:14 [x] `~` has no meaning here -> write the home directory out
+    error default.toml:15:25 [x] "A-B" is not a name of an environment variable -> write for example `environment = { NODE_ENV = "production" }`
+    error default.toml:15:34 [x] this must be a text in quotes, not an integer -> write for example `environment = { NODE_ENV = "production" }`
+    "#);
 }
 
 #[test]
@@ -212,15 +216,15 @@ error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> wr
 
 #[test]
 fn keys_of_other_recipes_and_missing_ones() {
-    insta::assert_snapshot!(wrong("recipe = \"nginx-sites\"\ninstance_name = \"x\"\nsteps = []\n"), @r###"
-error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
-error default.toml:6:1 [x] `instance_name` belongs to recipe "pnpm-pm2" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
-error default.toml:7:1 [x] `steps` belongs to recipe "steps", and this deployment has recipe "nginx-sites" -> leave `steps` out, or write another `recipe`
-"###);
-    insta::assert_snapshot!(wrong("recipe = \"deployer\"\nsystemd_unit_name = \"--force\"\nsites = []\n"), @r###"
-error default.toml:6:21 [x] "--force" is not the name of a systemd unit -> write for example `systemd_unit_name = "durhack-deployer.service"`
-error default.toml:7:1 [x] `sites` belongs to recipe "nginx-sites", and this deployment has recipe "deployer" -> leave `sites` out, or write another `recipe`
-"###);
+    insta::assert_snapshot!(wrong("recipe = \"nginx-sites\"\ninstance_name = \"x\"\nsteps = []\n"), @r#"
+    error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
+    error default.toml:6:1 [x] `instance_name` belongs to recipe "pnpm-pm2" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
+    error default.toml:7:1 [x] `steps` belongs to recipe "steps" and "systemd", and this deployment has recipe "nginx-sites" -> leave `steps` out, or write another `recipe`
+    "#);
+    insta::assert_snapshot!(wrong("recipe = \"deployer\"\nsystemd_unit_name = \"--force\"\nsites = []\n"), @r#"
+    error default.toml:6:21 [x] "--force" is not the name of a systemd unit: it may not begin with - or . -> write for example `systemd_unit_name = "durhack-deployer.service"`
+    error default.toml:7:1 [x] `sites` belongs to recipe "nginx-sites", and this deployment has recipe "deployer" -> leave `sites` out, or write another `recipe`
+    "#);
 }
 
 #[test]

@@ -130,6 +130,23 @@ pub fn assume_checked_out(mirror: &Path, tree: &Path, index: &Path, commit: &Com
     with_index(argv, index)
 }
 
+/// All files of a commit with mode, kind, id, size and path, each ended by NUL.
+pub fn listing(mirror: &Path, commit: &CommitId) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["ls-tree", "-r", "-z", "--long", "--full-tree", "--end-of-options"]));
+    argv.push(commit.as_str().into());
+    Invocation { argv, environment: environment("") }
+}
+
+/// What is written in one file of a commit.
+pub fn text(mirror: &Path, commit: &CommitId, path: &str) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["cat-file", "blob"]));
+    // It begins with the commit, so it is never an option.
+    argv.push(format!("{commit}:{path}").into());
+    Invocation { argv, environment: environment("") }
+}
+
 /// The submodules of a commit: `ls-tree` lines ended by NUL, of which those with mode 160000 matter.
 pub fn tree_entries(mirror: &Path, commit: &CommitId) -> Invocation {
     let mut argv = in_mirror(mirror);

@@ -1,0 +1,47 @@
+//! Process managers: who keeps the programs of a release running. One small interface, an adapter for each manager.
+//!
+//! An adapter is data (it is part of a plan, and survives a crash in it) that knows how to bring the manager to run a release,
+//! to stop, and to prove that what runs is that release. Each of the three may be repeated at any time: what is so
+//! already is left so. Programs are called through a [`Workbench`].
+
+pub mod systemd;
+
+use super::workbench::Workbench;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// A process manager, with what it is to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manager {
+    /// systemd units.
+    Systemd(systemd::Units),
+}
+
+/// What a process manager is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wish {
+    /// Run the release: start what does not run, reload or restart what does.
+    Run,
+    /// Prove that it runs, and is the release.
+    Prove,
+    /// Stop it: nothing was live before.
+    Stop,
+}
+
+impl Manager {
+    /// Does it.
+    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
+        match self {
+            Self::Systemd(units) => units.grant(wish, workbench).await,
+        }
+    }
+
+    /// One line for people: the commands, or what they depend on.
+    pub fn shown(&self, wish: Wish) -> String {
+        match self {
+            Self::Systemd(units) => units.shown(wish),
+        }
+    }
+}

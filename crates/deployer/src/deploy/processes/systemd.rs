@@ -1,0 +1,83 @@
+//! systemd units, as a process manager.
+//!
+//! A restart that `systemctl` calls a success may be a program that dies a moment later and is started again and again: so
+//! the proof looks twice.
+
+use super::Wish;
+use crate::config::{CommandLine, Privileges};
+use crate::deploy::tools::systemctl::{self, UnitState};
+use crate::deploy::workbench::Workbench;
+use crate::names::UnitName;
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long a unit must run without being started again to count as running.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Units, and how they are brought to run what is linked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Units {
+    /// In the order in which they are started.
+    pub names: Vec<UnitName>,
+    /// Reload instead of restart, where the unit can.
+    pub reload: bool,
+    /// Units of our own user's manager.
+    pub user: bool,
+    /// Who may ask for it.
+    pub privileges: Privileges,
+}
+
+impl Units {
+    /// See [`super::Manager::grant`].
+    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
+        for command in self.commands(wish) {
+            workbench.call(&command).await?;
+        }
+        if wish == Wish::Prove {
+            self.prove(workbench).await?;
+        }
+        Ok(())
+    }
+
+    /// See [`super::Manager::shown`].
+    pub fn shown(&self, wish: Wish) -> String {
+        match wish {
+            Wish::Prove => systemctl::show(self.user, &self.names).shown(),
+            _ => self.commands(wish).iter().map(CommandLine::shown).collect::<Vec<_>>().join(" && "),
+        }
+    }
+
+    fn commands(&self, wish: Wish) -> Vec<CommandLine> {
+        let verb = match (wish, self.reload) {
+            (Wish::Run, true) => "reload-or-restart",
+            (Wish::Run, false) => "restart",
+            (Wish::Stop, _) => "stop",
+            (Wish::Prove, _) => return Vec::new(),
+        };
+        self.names.iter().map(|unit| systemctl::verb(self.privileges, self.user, verb, unit)).collect()
+    }
+
+    async fn prove(&self, workbench: &Workbench<'_>) -> Result<()> {
+        let before = self.states(workbench).await?;
+        workbench.pause(SETTLE).await?;
+        for (before, after) in before.iter().zip(self.states(workbench).await?) {
+            if !after.is_active() {
+                bail!("{} is {}\nhint: journalctl -u {}", after.name, after.in_words(), after.name);
+            }
+            if before.restarts != after.restarts {
+                bail!("{0} does not stay up: systemd started it again\nhint: journalctl -u {0}", after.name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn states(&self, workbench: &Workbench<'_>) -> Result<Vec<UnitState>> {
+        let printed = workbench.call(&systemctl::show(self.user, &self.names)).await?;
+        let states = systemctl::states(&printed);
+        if states.len() != self.names.len() {
+            bail!("systemctl spoke of {} units, and was asked for {}", states.len(), self.names.len());
+        }
+        Ok(states)
+    }
+}

@@ -1,0 +1,153 @@
+//! Where a step calls programs: with the run's environment, log, deadline and cancellation.
+//!
+//! What a program prints goes to the run's log as it comes; a failure is one line, taken from what it printed. Built-in actions that
+//! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
+
+use super::execute::{Executor, STEP_OUTPUT_BYTES_MAX, complaint_of};
+use super::plan::Command;
+use crate::config::CommandLine;
+use crate::record::run_log::rendering;
+use anyhow::{Result, anyhow, bail};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::time::Duration;
+use supervise::{End, Stream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Of a failed program's output, the lines among which the cause is looked for.
+const CAUSE_LINES_MAX: usize = 60;
+
+/// What a program may answer to one who reads it: `pm2 jlist` of some hundred applications.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// See the module.
+#[derive(Clone, Copy)]
+pub struct Workbench<'a> {
+    /// Starts programs.
+    pub executor: &'a Executor,
+    /// The run's, below a command's own.
+    pub environment: &'a BTreeMap<String, String>,
+    /// The release.
+    pub directory: &'a Path,
+    /// When the step must be done.
+    pub ends_at: Instant,
+    /// Stops it.
+    pub cancel: &'a CancellationToken,
+    /// Hears every line that a program prints, and what we say ourselves.
+    pub hear: &'a (dyn Fn(Heard<'_>) + Send + Sync),
+}
+
+/// A line for the run's log.
+#[derive(Debug, Clone, Copy)]
+pub enum Heard<'a> {
+    /// Of a program.
+    Line(&'a supervise::Line),
+    /// Our own words.
+    Note(&'a str),
+}
+
+impl Workbench<'_> {
+    /// A line of our own in the run's log.
+    pub fn note(&self, text: impl AsRef<str>) {
+        (self.hear)(Heard::Note(text.as_ref()));
+    }
+
+    /// What is left of the step's time.
+    pub fn left(&self) -> Duration {
+        self.ends_at.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits; an error where the step is stopped or out of time before that.
+    pub async fn pause(&self, length: Duration) -> Result<()> {
+        let timely = length.min(self.left());
+        tokio::select! {
+            () = self.cancel.cancelled() => bail!("cancelled"),
+            () = tokio::time::sleep(timely) => {}
+        }
+        if timely < length { Err(anyhow!("the step's time is over")) } else { Ok(()) }
+    }
+
+    /// Calls a program of ours in the release and gives what it printed on standard output. The call is in the log. An end other than exit
+    /// code 0 is an error.
+    pub async fn call(&self, line: &CommandLine) -> Result<String> {
+        self.note(format!("$ {}", line.shown()));
+        let command = Command {
+            line: line.clone(),
+            directory: self.directory.to_owned(),
+            environment: BTreeMap::new(),
+            env_files: Vec::new(),
+        };
+        let mut answer = String::new();
+        let keep = |line: &supervise::Line| {
+            if line.stream == Stream::Out && answer.len() + line.text.len() < ANSWER_BYTES_MAX {
+                answer.push_str(&line.text);
+                answer.push('\n');
+            }
+            // An answer is for us to read; what goes wrong is for people.
+            line.stream == Stream::Err
+        };
+        let complaint = self.complaint(&command, keep).await?;
+        let program = line.argv().first().cloned().unwrap_or_default();
+        complaint.map_or(Ok(answer), |complaint| Err(anyhow!("{program} {complaint}")))
+    }
+
+    /// Runs a step's own command; every line goes to the run's log.
+    pub async fn run(&self, command: &Command) -> Result<()> {
+        let complaint = self.complaint(command, |_| true).await?;
+        complaint.map_or(Ok(()), |complaint| Err(anyhow!(complaint)))
+    }
+
+    /// Runs a command and says how it failed, if it did. `keep` sees each line, and says whether it goes to the log.
+    async fn complaint(
+        &self,
+        command: &Command,
+        mut keep: impl FnMut(&supervise::Line) -> bool + Send,
+    ) -> Result<Option<String>> {
+        let mut tail: VecDeque<supervise::Line> = VecDeque::new();
+        let sink = |line: supervise::Line| {
+            if keep(&line) {
+                (self.hear)(Heard::Line(&line));
+            }
+            crate::crash_point!("step-output");
+            if tail.len() == CAUSE_LINES_MAX {
+                tail.pop_front();
+            }
+            tail.push_back(line);
+        };
+        let limit = self.left();
+        let outcome = self.executor.run(command, self.environment, limit, sink, self.cancel).await?;
+        if outcome.leftovers_killed > 0 {
+            let number = outcome.leftovers_killed;
+            self.note(format!("{number} processes that the step left behind were ended"));
+        }
+        Ok(match (&outcome.end, complaint_of(&outcome.end)) {
+            (_, None) if outcome.output_bytes > STEP_OUTPUT_BYTES_MAX => {
+                let (found, limit) = (outcome.output_bytes >> 20, STEP_OUTPUT_BYTES_MAX >> 20);
+                Some(format!("printed too much output: {found} MiB, at most {limit} MiB are allowed"))
+            }
+            (_, None) => None,
+            (End::DeadlineExceeded, _) => Some(format!("took longer than {limit:.0?} and was stopped")),
+            (_, Some(complaint)) => Some(match telling_line(&tail) {
+                Some(line) => format!("{complaint}: {line}"),
+                None => complaint,
+            }),
+        })
+    }
+}
+
+/// The line of a failed program's output that says most: the first that speaks of an error, else the last on standard error,
+/// else the last.
+fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
+    let speaks = |line: &&supervise::Line| {
+        let text = line.text.to_ascii_lowercase();
+        ["error", "no space left", "cannot", "fatal"].iter().any(|sign| text.contains(sign))
+    };
+    let says_something = |line: &&supervise::Line| !line.text.trim().is_empty();
+    let full = tail.iter().find(|line| line.text.contains("No space left"));
+    let found = full
+        .or_else(|| tail.iter().find(speaks))
+        .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
+        .or_else(|| tail.iter().rev().find(says_something))?;
+    Some(rendering::plain(&found.text).trim().to_owned())
+}
