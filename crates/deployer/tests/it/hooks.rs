@@ -318,6 +318,40 @@ fn a_secret_is_replaced_without_a_gap() {
 }
 
 #[test]
+fn a_repository_s_own_secret_is_replaced_alone() {
+    World::run(|world| {
+        let [site, api] = ["acme/site", "acme/api"].map(|name| world.repository(name));
+        let file = world.root().join("site-secret");
+        let old_file = world.root().join("site-secret.old");
+        for (file, secret) in [(&file, "the-secret-of-the-site-alone"), (&old_file, "the-one-before-it")] {
+            fs_err::write(file, secret).expect("the world is writable");
+            fs_err::set_permissions(file, PermissionsExt::from_mode(0o600)).expect("it is ours");
+        }
+        let table = "repositories.\"acme/site\"";
+        world.settings.set(&format!("{table}.webhook_secret_file"), text(&file.to_string_lossy()));
+        world.settings.set(
+            &format!("{table}.webhook_secret_files"),
+            format!("[{}]", text(&old_file.to_string_lossy())),
+        );
+        world.configure(&[world.deployment("site", &site), world.deployment("api", &api)]);
+        succeed(world, &["create"]);
+        assert_eq!(hook_of(world, &site).secret, "the-secret-of-the-site-alone");
+        let shared = hook_of(world, &api).secret;
+
+        // Somebody, killed in between: the note was written, and nothing else.
+        let note = world.root().join("site-secret.rotation");
+        let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest("the-secret-of-the-site-alone"));
+        fs_err::write(&note, hash).expect("the world is writable");
+        let said = succeed(world, &["rotate-secret", "acme/site"]);
+        assert!(said.out.contains("no daemon is running here"), "{}", said.out);
+        assert_eq!(hook_of(world, &site).secret, read(&file));
+        assert_eq!(read(&old_file), "the-secret-of-the-site-alone");
+        assert_eq!(hook_of(world, &api).secret, shared, "not its");
+        assert!(!note.exists());
+    });
+}
+
+#[test]
 fn a_secret_that_is_in_no_file_is_left_alone() {
     World::run(|world| {
         let site = world.repository("acme/site");

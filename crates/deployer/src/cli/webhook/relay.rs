@@ -15,6 +15,7 @@ use crate::github::error::ApiError;
 use crate::github::hooks::{Delivery, Hook};
 use crate::names::{DeliveryId, RepositoryName};
 use crate::private_file;
+use crate::record::run_log::rendering::plain;
 use crate::secret::Secret;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,24 @@ struct Relay<'a> {
     once: bool,
 }
 
+/// Why a round was not finished.
+enum Trouble {
+    GitHub(ApiError),
+    Daemon(Failed),
+}
+
+impl From<ApiError> for Trouble {
+    fn from(error: ApiError) -> Self {
+        Self::GitHub(error)
+    }
+}
+
+impl From<Failed> for Trouble {
+    fn from(failed: Failed) -> Self {
+        Self::Daemon(failed)
+    }
+}
+
 /// `webhook relay`
 pub async fn relay(webhooks: &Webhooks, arguments: &RelayArguments) -> Result<(), Failed> {
     let repositories = webhooks.repositories(Some(&arguments.repository))?;
@@ -61,7 +80,7 @@ pub async fn relay(webhooks: &Webhooks, arguments: &RelayArguments) -> Result<()
     let file = directory.join(format!("{}.json", hook.id));
     let to = arguments.to.clone();
     let relay = Relay { webhooks, repository, hook, secret, to, file, once: arguments.once };
-    println!("relaying {} from hook {} ({})", relay.repository, relay.hook.id, relay.hook.config.url);
+    println!("relaying {} from hook {} ({})", relay.repository, relay.hook.id, plain(&relay.hook.config.url));
     let position = if arguments.all { None } else { relay.remembered().await? };
     tokio::select! {
         result = relay.serve(position) => result,
@@ -104,27 +123,33 @@ impl Relay<'_> {
 
     async fn serve(&self, mut position: Option<Position>) -> Result<(), Failed> {
         loop {
-            match self.newer(position.as_ref()).await {
-                Ok(deliveries) => {
-                    for delivery in deliveries {
-                        self.hand_over(&delivery).await?;
-                        let reached = position_of(&delivery);
-                        self.remember(&reached)?;
-                        position = Some(reached);
-                    }
-                }
-                Err(error) if error.kind.is_everybodys() && !self.once => {
+            match self.round(&mut position).await {
+                Ok(()) if self.once => return Ok(()),
+                Ok(()) => tokio::time::sleep(POLL_INTERVAL).await,
+                Err(Trouble::GitHub(error)) if error.kind.is_everybodys() && !self.once => {
                     let pause = error.after.unwrap_or(POLL_INTERVAL);
-                    eprintln!("GitHub cannot be asked now ({error}): again in {} s", pause.as_secs());
+                    eprintln!(
+                        "GitHub cannot be asked now ({}): again in {} s",
+                        plain(&error.reason),
+                        pause.as_secs()
+                    );
                     tokio::time::sleep(pause).await;
                 }
-                Err(error) => return Err(failed(error)),
+                Err(Trouble::GitHub(error)) => return Err(failed(error)),
+                Err(Trouble::Daemon(failed)) => return Err(failed),
             }
-            if self.once {
-                return Ok(());
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
         }
+    }
+
+    /// Hands over what is new, and remembers each.
+    async fn round(&self, position: &mut Option<Position>) -> Result<(), Trouble> {
+        for delivery in self.newer(position.as_ref()).await? {
+            self.hand_over(&delivery).await?;
+            let reached = position_of(&delivery);
+            self.remember(&reached).map_err(Failed::from)?;
+            *position = Some(reached);
+        }
+        Ok(())
     }
 
     /// What came after a position, the oldest first.
@@ -142,13 +167,14 @@ impl Relay<'_> {
     }
 
     /// Hands one over, however long the daemon is away. What it refuses for good is passed over, said so.
-    async fn hand_over(&self, delivery: &Delivery) -> Result<(), Failed> {
-        let Ok(id) = DeliveryId::parse(&delivery.guid) else {
-            eprintln!("passed over a delivery without a GUID ({})", delivery.id);
+    async fn hand_over(&self, delivery: &Delivery) -> Result<(), Trouble> {
+        let is_event = delivery.event.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let Some(id) = DeliveryId::parse(&delivery.guid).ok().filter(|_| is_event) else {
+            eprintln!("passed over a delivery without a GUID or an event ({})", delivery.id);
             return Ok(());
         };
         let request = self.webhooks.github.hook_delivery_request(&self.repository, self.hook.id, delivery.id);
-        let request = request.await.map_err(failed)?;
+        let request = request.await?;
         let Some(payload) = request.payload else {
             eprintln!("passed over {id}: GitHub has forgotten its payload");
             return Ok(());
@@ -161,14 +187,14 @@ impl Relay<'_> {
                     return Ok(());
                 }
                 Ok((403, body)) => {
-                    return Err(Failed::because(anyhow!("the daemon refuses what the relay signs: {body}"))
-                        .hint("does it run with this configuration?"));
+                    let error = anyhow!("the daemon refuses what the relay signs: {}", plain(&body));
+                    return Err(Failed::because(error).hint("does it run with this configuration?").into());
                 }
                 Ok((status @ 400..500, body)) => {
-                    eprintln!("passed over {}: {status} {body}", delivery.guid);
+                    eprintln!("passed over {}: {status} {}", delivery.guid, plain(&body));
                     return Ok(());
                 }
-                Ok((status, body)) => format!("{status} {body}"),
+                Ok((status, body)) => format!("{status} {}", plain(&body)),
                 Err(error) => format!("{error:#}"),
             };
             if self.once {

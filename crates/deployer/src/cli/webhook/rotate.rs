@@ -18,10 +18,11 @@ use super::report::Report;
 use crate::cli::output::Failed;
 use crate::cli::simulate::{Outgoing, daemon_url, deliver};
 use crate::config::SecretFiles;
+use crate::deploy::lock;
 use crate::names::{DeliveryId, RepositoryName};
 use crate::private_file;
 use crate::secret::Secret;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,11 @@ const FURTHER_KEY: &str = "webhook_secret_files";
 /// `webhook rotate-secret`
 pub async fn rotate(webhooks: &Webhooks, arguments: &RotateArguments) -> Result<(), Failed> {
     let named = webhooks.repositories(arguments.repository.as_deref())?;
+    let locks = webhooks.config().state_directory.join("locks/daemon");
+    // Two at once would tell GitHub one secret and write another.
+    let _lock = lock::try_acquire(&locks, "rotate-secret")?.ok_or_else(|| {
+        Failed::unavailable(anyhow!("another `webhook rotate-secret` is running")).hint("wait for its end")
+    })?;
     let mut report = Report::new(arguments.json);
     for rotation in rotations(webhooks, &named)? {
         rotation.go_on(webhooks, arguments, &mut report).await?;
@@ -134,7 +140,10 @@ impl Rotation {
         let (old, note) = (private_file::beside(file, ".old"), note_of(file));
         let current = read(file)?;
         if !self.further.contains(&old) {
-            private_file::replace(&old, &current, like)?;
+            // While a rotation is under way, that file holds what GitHub signs with.
+            if !note.exists() {
+                private_file::replace(&old, &current, like)?;
+            }
             return Ok(Progress::OldFileNotConfigured);
         }
         let hash = hash_of(&current);

@@ -41,7 +41,7 @@ const GIVE_UP_UNKNOWN_COMMIT_AFTER: Duration = Duration::from_secs(3600);
 pub struct Sender {
     store: Store,
     github: GitHub,
-    /// How often GitHub was away, one time after the other.
+    /// How often nothing could be told, one time after the other.
     away: u32,
     /// Nothing is sent before.
     paused_until: Option<Instant>,
@@ -78,7 +78,9 @@ impl Sender {
             if self.paused_until.is_none_or(|end| end <= Instant::now())
                 && let Err(error) = self.send_due().await
             {
-                tracing::debug!(%error, "the outbox cannot be read now");
+                // What was told could not be marked as told: telling it again and again would use GitHub's patience up.
+                self.pause(None);
+                tracing::debug!(%error, "the outbox cannot be used now");
             }
             if stopping {
                 return;
@@ -89,6 +91,14 @@ impl Sender {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
+    }
+
+    /// Nothing is sent for so long as GitHub says, or else for longer each time.
+    fn pause(&mut self, after: Option<Duration>) -> Duration {
+        let delay = after.unwrap_or_else(|| (FIRST_RETRY * 2u32.pow(self.away.min(16))).min(AWAY_RETRY_MAX));
+        self.away = self.away.saturating_add(1);
+        self.paused_until = Some(Instant::now() + delay);
+        delay
     }
 
     async fn send_due(&mut self) -> Result<(), StoreError> {
@@ -154,10 +164,7 @@ impl Sender {
 
     /// Everything waits; the row that found out says why.
     async fn github_is_away(&mut self, row: &PendingTelling, error: &ApiError) -> Result<(), StoreError> {
-        let delay =
-            error.after.unwrap_or_else(|| (FIRST_RETRY * 2u32.pow(self.away.min(16))).min(AWAY_RETRY_MAX));
-        self.away = self.away.saturating_add(1);
-        self.paused_until = Some(Instant::now() + delay);
+        let delay = self.pause(error.after);
         tracing::info!(
             reason = error.reason,
             delay_ms = delay.as_millis(),
