@@ -198,10 +198,8 @@ impl Relay<'_> {
                 Err(error) => format!("{error:#}"),
             };
             if self.once {
-                return Err(Failed::unavailable(anyhow!(
-                    "the daemon does not take {}: {reason}",
-                    delivery.guid
-                )));
+                let error = anyhow!("the daemon does not take {}: {reason}", delivery.guid);
+                return Err(Failed::unavailable(error).into());
             }
             eprintln!("the daemon does not take {} now ({reason}): trying again", delivery.guid);
             tokio::time::sleep(DAEMON_RETRY).await;
