@@ -6,6 +6,7 @@
 //! operations into `xtask/src/openapi.rs`). Deliberately absent: everything the deployer does not ask for.
 
 pub mod deployments;
+pub mod exchange;
 pub mod hooks;
 pub mod meta;
 pub mod openapi;
@@ -21,12 +22,13 @@ use super::push::Delivery;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
+use exchange::{Answer, Request, is_number, not_found, problem, user, validation_failed};
 use meta::Meta;
 use openapi::Description;
 use outages::Quota;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Runtime;
@@ -86,24 +88,6 @@ pub struct Job {
     hook: u64,
     delivery: Delivery,
     redelivery: bool,
-}
-
-/// A request as it came.
-#[derive(Debug)]
-pub struct Request {
-    method: String,
-    path: String,
-    query: Vec<(String, String)>,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-/// An answer; the body is null where there is none.
-#[derive(Debug)]
-pub struct Answer {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Value,
 }
 
 impl GitHub {
@@ -327,118 +311,6 @@ impl Known {
     }
 }
 
-impl Request {
-    fn segments(&self) -> Vec<&str> {
-        self.path.trim_start_matches('/').split('/').collect()
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    fn is_authorised(&self) -> bool {
-        let given = self.header("authorization").unwrap_or_default();
-        given == format!("Bearer {TOKEN}") || given == format!("token {TOKEN}")
-    }
-
-    /// A page of a list, as `page` and `per_page` ask, with a link to the next.
-    fn page<T: serde::Serialize>(&self, base: &str, all: &[T]) -> Answer {
-        let number = self.query("page").and_then(|page| page.parse().ok()).unwrap_or(1_usize).max(1);
-        self.slice(base, all, (number - 1) * self.per_page(), &format!("page={}", number + 1))
-    }
-
-    /// The same where GitHub counts by a cursor.
-    fn page_by_cursor<T: serde::Serialize>(&self, base: &str, all: &[T]) -> Answer {
-        let start = self.query("cursor").and_then(|cursor| cursor.strip_prefix("v1_")?.parse().ok());
-        let start: usize = start.unwrap_or(0);
-        self.slice(base, all, start, &format!("cursor=v1_{}", start + self.per_page()))
-    }
-
-    fn per_page(&self) -> usize {
-        self.query("per_page").and_then(|count| count.parse().ok()).unwrap_or(30_usize).clamp(1, 100)
-    }
-
-    fn slice<T: serde::Serialize>(&self, base: &str, all: &[T], start: usize, next: &str) -> Answer {
-        let per_page = self.per_page();
-        let entries: Vec<&T> = all.iter().skip(start).take(per_page).collect();
-        let answer = Answer::new(200, json!(entries));
-        if start + per_page >= all.len() {
-            return answer;
-        }
-        let others = self.query.iter().filter(|(name, _)| name != "page" && name != "cursor");
-        let others: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
-        let url = format!("{base}{}?{others}&{next}", self.path);
-        answer.header("link", format!("<{url}>; rel=\"next\", <{url}>; rel=\"last\""))
-    }
-}
-
-impl Answer {
-    fn new(status: u16, body: Value) -> Self {
-        Self { status, headers: Vec::new(), body }
-    }
-
-    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).expect("a status of ours");
-        let mut response = match self.body {
-            Value::Null => status.into_response(),
-            body => (status, axum::Json(body)).into_response(),
-        };
-        for (name, value) in self.headers {
-            response.headers_mut().insert(name, value.parse().expect("a header of ours"));
-        }
-        response
-    }
-}
-
-/// GitHub's form of an error.
-fn problem(status: u16, message: &str) -> Answer {
-    let body = json!({
-        "message": message,
-        "documentation_url": "https://docs.github.com/rest",
-        "status": status.to_string(),
-    });
-    Answer::new(status, body)
-}
-
-fn not_found() -> Answer {
-    problem(404, "Not Found")
-}
-
-/// GitHub's form of what its validation says.
-fn validation_failed(resource: &str, message: &str) -> Answer {
-    let mut answer = problem(422, "Validation Failed");
-    answer.body["errors"] = json!([{ "resource": resource, "code": "custom", "message": message }]);
-    answer
-}
-
-/// What GitHub says of whoever did something.
-fn user(login: &str) -> Value {
-    let url = format!("https://api.github.com/users/{login}");
-    json!({
-        "login": login, "id": 1, "node_id": "U_1", "avatar_url": "https://avatars.githubusercontent.com/u/1",
-        "gravatar_id": "", "url": url, "html_url": format!("https://github.com/{login}"),
-        "followers_url": url, "following_url": url, "gists_url": url, "starred_url": url,
-        "subscriptions_url": url, "organizations_url": url, "repos_url": url, "events_url": url,
-        "received_events_url": url, "type": "Bot", "site_admin": false,
-    })
-}
-
-/// Whether a number of ours is what a path says.
-fn is_number(number: &Value, text: &str) -> bool {
-    number.as_u64().is_some_and(|number| text.parse() == Ok(number))
-}
-
 fn now() -> String {
     durhack_deployer::clock::now().to_string()
 }
@@ -452,6 +324,7 @@ mod tests {
     use super::statuses::STATUSES_MAX;
     use super::*;
     use crate::support::http::{Answer, Request};
+    use serde_json::json;
 
     fn post(github: &GitHub, path: &str, token: &str, body: &Value) -> Answer {
         Request::new("POST", path)
