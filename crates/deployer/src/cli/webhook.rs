@@ -220,7 +220,7 @@ async fn list(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed>
             report.entry(json!({ "repository": repository, "ours": ours, "hook": hook }));
         }
     }
-    if !which.json {
+    if !which.json && !rows.is_empty() {
         table(&["REPOSITORY", "HOOK", "OURS", "ACTIVE", "EVENTS", "ANSWERED", "URL"], &rows, None);
     }
     report.end()
@@ -255,9 +255,7 @@ async fn ping(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed>
         report.done(repository, hook.id, "GitHub delivers a ping");
         Ok(())
     });
-    let report = report.await?;
-    report.say("`durhack-deployer webhook deliveries` shows what was answered");
-    report.end()
+    report.await?.end_with("`durhack-deployer webhook deliveries` shows what was answered")
 }
 
 async fn test(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed> {
@@ -266,9 +264,7 @@ async fn test(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed>
         report.done(repository, hook.id, "GitHub delivers the latest push again, if there was one");
         Ok(())
     });
-    let report = report.await?;
-    report.say("`durhack-deployer webhook deliveries` shows what was answered");
-    report.end()
+    report.await?.end_with("`durhack-deployer webhook deliveries` shows what was answered")
 }
 
 async fn delete(webhooks: &Webhooks, arguments: &DeleteArguments) -> Result<(), Failed> {

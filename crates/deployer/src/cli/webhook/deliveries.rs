@@ -30,7 +30,7 @@ pub async fn list(webhooks: &Webhooks, arguments: &DeliveriesArguments) -> Resul
         Ok(())
     });
     let report = report.await?;
-    if !arguments.which.json {
+    if !arguments.which.json && !rows.is_empty() {
         table(&["REPOSITORY", "DELIVERY", "AT", "EVENT", "ANSWERED", "STATUS", "AGAIN"], &rows, None);
     }
     report.end()

@@ -74,6 +74,14 @@ impl Report {
         self.failed.get_or_insert(code);
     }
 
+    /// The same, with what to do next, if anything was done.
+    pub fn end_with(self, next: &str) -> Result<(), Failed> {
+        if self.entries.iter().any(|entry| entry.get("done").is_some()) {
+            self.say(next);
+        }
+        self.end()
+    }
+
     /// Prints what machines get, and ends with the code of the first failure.
     pub fn end(self) -> Result<(), Failed> {
         if self.as_json {

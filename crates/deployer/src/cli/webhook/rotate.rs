@@ -116,7 +116,7 @@ impl Rotation {
             }
             Progress::Written(secret) => secret,
         };
-        report.say(&format!("{}: a new secret is in {}", self.subject(), file.display()));
+        report.say(&format!("{}: the new secret is in {}", self.subject(), file.display()));
         if arguments.show_secret {
             report.say(&format!("  secret   {}", secret.expose()));
             report.entry(json!({ "secret_file": file, "secret": secret.expose() }));
