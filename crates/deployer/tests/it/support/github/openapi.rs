@@ -70,7 +70,7 @@ impl Description {
             (Err(error), _) => wrong.push(format!("the body is not JSON: {error}")),
             (Ok(body), false) => {
                 wrong.extend(self.check(&format!("{at}/body"), &body));
-                wrong.extend(self.unknown_fields(&format!("{at}/body"), &body));
+                wrong.extend(self.unknown_fields(&described["body"], &body));
             }
         }
         (Some(operation), wrong)
@@ -123,14 +123,26 @@ impl Description {
         self.check(&format!("/operations/{}/parameters/{at}/schema", operation.0), &value)
     }
 
-    /// GitHub passes over what it does not know; we would believe to have said something.
-    fn unknown_fields(&self, pointer: &str, body: &Value) -> Vec<String> {
-        let known = self.document.pointer(pointer).map(properties).unwrap_or_default();
-        let fields = body.as_object().into_iter().flatten().map(|(name, _)| name);
-        fields
-            .filter(|name| !known.contains(name))
-            .map(|name| format!("GitHub knows no field {name:?}"))
-            .collect()
+    /// GitHub passes over what it does not know, at any depth; we would believe to have said something.
+    fn unknown_fields(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let known = self.properties(schema);
+        let Some(fields) = value.as_object().filter(|_| !known.is_empty()) else { return Vec::new() };
+        let wrong = fields.iter().map(|(name, value)| match known.iter().find(|(known, _)| *known == name) {
+            Some((_, schema)) => self.unknown_fields(schema, value),
+            None => vec![format!("GitHub knows no field {name:?}")],
+        });
+        wrong.flatten().collect()
+    }
+
+    /// An object's properties, through references and `anyOf`, as `nullable` has become one. None where any may be there.
+    fn properties<'a>(&'a self, schema: &'a Value) -> Vec<(&'a String, &'a Value)> {
+        let referred =
+            schema["$ref"].as_str().and_then(|name| self.document.pointer(name.trim_start_matches('#')));
+        let schema = referred.unwrap_or(schema);
+        let own = schema["properties"].as_object().into_iter().flatten();
+        let others =
+            schema["anyOf"].as_array().into_iter().flatten().flat_map(|other| self.properties(other));
+        own.chain(others).collect()
     }
 
     fn check(&self, pointer: &str, value: &Value) -> Vec<String> {
@@ -157,12 +169,6 @@ impl Description {
         });
         Arc::clone(made)
     }
-}
-
-/// The names of an object's properties, through `anyOf`, as `nullable` has become one.
-fn properties(schema: &Value) -> Vec<&String> {
-    let own = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name);
-    own.chain(schema["anyOf"].as_array().into_iter().flatten().flat_map(properties)).collect()
 }
 
 /// What stands in place of the `{names}` of a template, if a path fits it.
@@ -211,12 +217,15 @@ mod tests {
         }
         let mut misspelt = hook.clone();
         misspelt["event"] = json!(["push"]);
+        let mut misspelt_inside = hook.clone();
+        misspelt_inside["config"]["insecure-ssl"] = json!("0");
         let mut mistyped = hook.clone();
         mistyped["active"] = json!("yes");
         for (method, path, query, body) in [
             ("POST", "/repos/o/r/hook", &[][..], &hook),
             ("PUT", "/repos/o/r/hooks", &[], &hook),
             ("POST", "/repos/o/r/hooks", &[], &misspelt),
+            ("POST", "/repos/o/r/hooks", &[], &misspelt_inside),
             ("POST", "/repos/o/r/hooks", &[], &mistyped),
             ("POST", "/repos/o/r/statuses/abc", &[], &Value::Null),
             ("POST", "/repos/o/r/statuses/abc", &[], &json!({ "state": "done" })),
