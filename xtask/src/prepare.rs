@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program that shows that its package is there, and the package.
-const PACKAGES: [(&str, &str); 23] = [
+const PACKAGES: [(&str, &str); 25] = [
     ("git", "git"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -31,6 +31,8 @@ const PACKAGES: [(&str, &str); 23] = [
     ("wrk", "wrk"),
     ("ip", "iproute2"),
     ("openssl", "openssl"),
+    ("sshd", "openssh-server"),
+    ("ssh-keygen", "openssh-client"),
     ("pip3", "python3-pip"),
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),

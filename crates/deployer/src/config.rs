@@ -24,11 +24,12 @@ mod tests;
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
 pub use load::{Loaded, load, load_making_secrets};
-pub use resolve::secrets::is_known as is_known_secret;
+pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 
 use crate::names::{BranchName, RepositoryName, Slug, UnitName};
 use crate::secret::Secret;
+use crate::secret::signing_key::SigningKey;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,8 @@ pub struct Config {
     pub database_url: Secret,
     /// GitHub's API.
     pub github: GitHub,
+    /// Comparing what should be live with what is.
+    pub reconcile: Reconcile,
     /// What holds for all runs.
     pub runs: Runs,
     /// How what needs root is done.
@@ -131,10 +134,32 @@ pub enum Proxies {
 pub struct GitHub {
     /// `https://api.github.com` unless a test or GitHub Enterprise says otherwise; no slash at the end.
     pub api_url: String,
-    /// Without one nothing is reported.
+    /// For every deployment without one of its own.
     pub token: Option<Secret>,
     /// Whether runs are told as deployments too, beside commit statuses.
     pub deployments: bool,
+    /// Wins over the token.
+    pub app: Option<GitHubApp>,
+    /// Whether `gh` is asked where there is neither.
+    pub use_gh: bool,
+}
+
+/// The GitHub App that we are.
+#[derive(Debug, Clone)]
+pub struct GitHubApp {
+    /// As GitHub numbers it.
+    pub id: u64,
+    /// Its private key.
+    pub key: SigningKey,
+}
+
+/// Comparing what should be live with what is.
+#[derive(Debug, Clone)]
+pub struct Reconcile {
+    /// Whether at all.
+    pub enabled: bool,
+    /// Between two comparisons of a repository.
+    pub interval: Duration,
 }
 
 /// What holds for all runs.
@@ -174,6 +199,10 @@ pub struct Deployment {
     pub repository: RepositoryName,
     /// Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path.
     pub clone_url: String,
+    /// The private key for an ssh `clone_url`. None: whatever ssh finds.
+    pub ssh_key_file: Option<PathBuf>,
+    /// Its own token for GitHub. None: what holds for all.
+    pub github_token: Option<Secret>,
     /// Disabled ones record a verdict and do nothing.
     pub enabled: bool,
     /// The branch whose head is deployed.
@@ -422,7 +451,19 @@ impl Config {
     /// Every secret, for the redaction of what programs print.
     pub fn secret_values(&self) -> Vec<String> {
         let intake = self.intake.secrets.iter().chain(self.intake.repository_secrets.values().flatten());
-        let secrets = intake.chain(self.github.token.as_ref());
+        let deployments = self.deployments.values().filter_map(|deployment| deployment.github_token.as_ref());
+        let secrets = intake.chain(self.github.token.as_ref()).chain(deployments);
         secrets.chain([&self.database_url]).map(|secret| secret.expose().to_owned()).collect()
+    }
+}
+
+impl GitHub {
+    /// The host from which repositories are fetched: `github.com`, or the GitHub Enterprise server's own.
+    pub fn host(&self) -> String {
+        let host = self.api_url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+        match host.as_deref() {
+            Some("api.github.com") | None => "github.com".to_owned(),
+            Some(other) => other.to_owned(),
+        }
     }
 }

@@ -6,14 +6,19 @@
 //! what is still to be told.
 
 use crate::clock;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, SourceNetworks};
 use crate::deploy::execute::Executor;
+use crate::deploy::tools::git::login;
 use crate::deploy::worker::Worker;
 use crate::deploy::{Host, lock};
 use crate::github::GitHub;
+use crate::github::credentials::Credentials;
+use crate::github::meta;
 use crate::intake::dispatch::Dispatch;
 use crate::intake::http;
 use crate::intake::networks::Networks;
+use crate::intake::reconcile::clock_watch::ClockWatch;
+use crate::intake::reconcile::{self, Reconcile};
 use crate::intake::webhook::Webhook;
 use crate::names::Slug;
 use crate::record::report::sender::Sender;
@@ -70,13 +75,14 @@ pub async fn run(config: Config, environment: &Environment, role: Role) -> Resul
     let main = open_spool(&config, "main")?;
     let tasks = Tasks::default();
     let mut parts = Parts::default();
+    let github_meta = keep_github_meta(&config, role, &tasks);
     if role != Role::Listen {
         let host = host(Arc::clone(&config), environment)?;
         start_work(host, main.clone(), &tasks, &mut parts)?;
     }
     let intake = match role {
         Role::Work => None,
-        Role::Serve | Role::Listen => Some(start_intake(&config, main, &tasks).await?),
+        Role::Serve | Role::Listen => Some(start_intake(&config, main, github_meta, &tasks).await?),
     };
     let crashed = tokio::select! {
         signal = wait_for_signal() => { signal?; false }
@@ -165,10 +171,15 @@ async fn drain(tracker: &TaskTracker, abort: &CancellationToken, limit: Duration
 /// Everything that deployments stand on.
 pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let store = Store::open(config.database_url.expose())?;
-    // This program itself, also after an upgrade has replaced its file.
-    let executor = Executor::new("/proc/self/exe".into(), &config, environment);
+    let executor = executor(&config, environment);
+    let credentials = Credentials::new(&config, &executor)?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
-    Ok(Host { config, store, executor, slots, told: Arc::new(Notify::new()) })
+    Ok(Host { config, store, executor, credentials, slots, told: Arc::new(Notify::new()) })
+}
+
+/// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
+pub fn executor(config: &Config, environment: &Environment) -> Executor {
+    Executor::new("/proc/self/exe".into(), config, environment)
 }
 
 /// A spool of this instance.
@@ -181,7 +192,7 @@ pub fn open_spool(config: &Config, name: &str) -> Result<Spool> {
 /// Makes the state directory, readable by nobody else: it holds private payloads and code.
 pub fn prepare_state_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    for directory in ["spool", "logs", "locks", "cancel"] {
+    for directory in ["spool", "logs", "locks", "cancel", "compared"] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(
             || format!("cannot make the state directory {} (`state_directory` sets another)", path.display()),
         )?;
@@ -233,11 +244,13 @@ fn start_work(host: Host, main: Spool, tasks: &Tasks, parts: &mut Parts) -> Resu
         };
         tasks.start("a worker", work(worker, wake));
     }
-    if let Some(github) = GitHub::new(&host.config.github)? {
+    if host.credentials.any() {
+        let github = GitHub::new(&host.config.github, host.credentials.clone())?;
         let (store, told) = (host.store.clone(), Arc::clone(&host.told));
         tasks.telling.spawn(Sender::new(store, github).serve(told, tasks.told_all.clone()));
     }
     tasks.start("retention", retention(host.clone(), tasks.stop.clone()));
+    start_reconcile(&host, &spools, tasks);
     let stop = tasks.stop.clone();
     tasks.start("dispatch", async move {
         if migrated(&host.store, &stop).await {
@@ -245,6 +258,27 @@ fn start_work(host: Host, main: Spool, tasks: &Tasks, parts: &mut Parts) -> Resu
         }
     });
     Ok(())
+}
+
+/// One task for each repository: they sleep nearly always, and a server that does not answer keeps none of the others waiting.
+fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, tasks: &Tasks) {
+    if !host.config.reconcile.enabled {
+        return;
+    }
+    let (clock, jumps) = ClockWatch::new();
+    tasks.start("the watch over the clock", clock.serve(tasks.stop.clone()));
+    let slots = Arc::new(Semaphore::new(reconcile::PARALLEL_MAX));
+    for deployments in reconcile::by_source(host.config.deployments.values()) {
+        let spools = deployments.iter().map(|deployment| spools[&deployment.slug].clone()).collect();
+        let source = Reconcile::new(host.clone(), deployments, spools, Arc::clone(&slots));
+        let (stop, jumps) = (tasks.stop.clone(), jumps.clone());
+        let store = host.store.clone();
+        tasks.start("reconcile", async move {
+            if migrated(&store, &stop).await {
+                source.serve(jumps, stop).await;
+            }
+        });
+    }
 }
 
 /// A worker's life: the schema is there, nobody else consumes the spool, what a crash left is put in order; then it works, if the
@@ -267,6 +301,20 @@ async fn work(worker: Worker, wake: Arc<Notify>) {
         true => worker.serve(wake).await,
         false => worker.recover_only().await,
     }
+}
+
+/// Keeps what GitHub says of itself up to date, if this process needs it: for who may call, or for whom ssh may talk to.
+fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
+    let for_intake = role != Role::Work && config.intake.source_networks == SourceNetworks::GitHub;
+    let host = config.github.host();
+    let by_ssh = |url: &str| login::is_ssh(url) && login::is_on(url, &host);
+    let for_ssh = config.deployments.values().any(|deployment| by_ssh(&deployment.clone_url));
+    let keeper = meta::Keeper::open(config);
+    let known = keeper.known();
+    if for_intake || (role != Role::Listen && for_ssh) {
+        tasks.start("the refresh of GitHub's networks", keeper.serve(tasks.stop.clone()));
+    }
+    known
 }
 
 /// Becomes a spool's only consumer, and puts back what a crash left claimed.
@@ -336,10 +384,15 @@ async fn retention(host: Host, stop: CancellationToken) {
 }
 
 /// Starts listening and says where.
-async fn start_intake(config: &Arc<Config>, main: Spool, tasks: &Tasks) -> Result<PathBuf> {
+async fn start_intake(
+    config: &Arc<Config>,
+    main: Spool,
+    github_meta: meta::Known,
+    tasks: &Tasks,
+) -> Result<PathBuf> {
     let listener: TcpListener = http::listen(&config.intake.host, config.intake.port).await?;
     let address = listener.local_addr()?;
-    let networks = Networks::load(&config.intake.source_networks, &config.state_directory);
+    let networks = Networks::new(&config.intake.source_networks, github_meta);
     let webhook = Webhook::new(config, networks, main, Store::open(config.database_url.expose())?);
     tasks.start("the intake", http::serve(listener, Arc::new(webhook), tasks.stop.clone()));
     let file = config.state_directory.join(ADDRESS_FILE);

@@ -2,9 +2,10 @@
 //!
 //! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
 //! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
-//! directories and [`mirror`] the commits, [`health`] asks whether it is alive, [`tools`] knows how programs are called, and
+//! directories and [`mirror`] the commits ([`access`] how git may have them), [`health`] asks whether it is alive, [`tools`] knows how programs are called, and
 //! [`execute`] calls them.
 
+pub mod access;
 pub mod execute;
 pub mod health;
 pub mod lock;
@@ -25,6 +26,7 @@ pub mod workbench;
 pub mod worker;
 
 use crate::config::{Config, Deployment};
+use crate::github::credentials::Credentials;
 use crate::record::store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub struct Host {
     pub store: Store,
     /// How programs are started.
     pub executor: execute::Executor,
+    /// Who we are to GitHub.
+    pub credentials: Credentials,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
     /// Wakes `record::report`: there is something to tell. Only a hint.
@@ -48,7 +52,9 @@ impl Host {
     /// The mirror of a deployment's repository.
     pub fn mirror(&self, deployment: &Deployment) -> mirror::Mirror {
         let mirrors = self.config.state_directory.join("mirrors");
-        mirror::Mirror::new(self.executor.clone(), mirrors, &deployment.repository, &deployment.clone_url)
+        let access = access::Access::new(&self.config, self.credentials.clone(), deployment);
+        let (repository, url) = (&deployment.repository, &deployment.clone_url);
+        mirror::Mirror::new(self.executor.clone(), mirrors, repository, url, access)
     }
 
     /// The directory that holds the lock files.

@@ -94,6 +94,9 @@ pub struct Request {
     /// Deploy this commit instead of the branch's head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
+    /// Reconcile's: what the branch's head was when it looked. What is deployed is what it is by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<CommitId>,
     /// Go back to this release; None in a rollback: the one before the live one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
@@ -135,6 +138,13 @@ impl Header {
         start.pop();
         start.extend_from_slice(b",\"payload\":");
         (start, b"}\n")
+    }
+
+    fn with_payload(&self, payload: &[u8]) -> Vec<u8> {
+        let (mut bytes, end) = self.around_payload();
+        bytes.extend_from_slice(payload);
+        bytes.extend_from_slice(end);
+        bytes
     }
 
     /// The bytes of an entry for a body that is not JSON.
@@ -187,10 +197,16 @@ pub fn request_entry(
 ) -> (Header, Vec<u8>) {
     let payload = serde_json::to_vec(request).expect("a request of strings serialises");
     let header = Header::new(DeliveryId::generate(), event, source, requested_by, &payload);
-    let (mut bytes, end) = header.around_payload();
-    bytes.extend_from_slice(&payload);
-    bytes.extend_from_slice(end);
+    let bytes = header.with_payload(&payload);
     (header, bytes)
+}
+
+/// A whole entry of reconcile's, which looked at `seen_at` and found this head.
+pub fn reconcile_entry(id: DeliveryId, seen_at: jiff::Timestamp, head: CommitId) -> Vec<u8> {
+    let request = Request { head: Some(head), ..Request::default() };
+    let payload = serde_json::to_vec(&request).expect("a request of strings serialises");
+    let header = Header::new(id, "deploy", Source::Reconcile, "reconcile".into(), &payload);
+    Header { received_at: seen_at, ..header }.with_payload(&payload)
 }
 
 #[cfg(test)]

@@ -11,5 +11,6 @@ pub mod event;
 pub mod http;
 pub mod networks;
 pub mod pages;
+pub mod reconcile;
 pub mod signature;
 pub mod webhook;

@@ -200,6 +200,16 @@ impl DeliveryId {
     }
 }
 
+impl DeliveryId {
+    /// The id of what reconcile asks for: always the same for the same cause, and told from all others by its version, 8.
+    pub fn of_reconcile(cause: &str) -> Self {
+        let digest = crate::entry::sha256_hex(cause.as_bytes());
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(&digest[..32], &mut bytes).expect("32 hexadecimal digits are 16 bytes");
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+    }
+}
+
 impl RepositoryName {
     /// The part before the slash.
     pub fn owner(&self) -> &str {
@@ -244,5 +254,8 @@ mod tests {
             assert!(DeliveryId::parse(bad).is_err(), "{bad:?}");
         }
         assert!(DeliveryId::parse(DeliveryId::generate().as_str()).is_ok());
+        let [one, same, other] = ["a", "a", "b"].map(DeliveryId::of_reconcile);
+        assert!(DeliveryId::parse(one.as_str()).is_ok() && one == same && one != other);
+        assert_eq!(one.as_str().as_bytes()[14], b'8', "{one}");
     }
 }

@@ -1,9 +1,10 @@
 //! What is remembered and told.
 //!
 //! [`store`] keeps deliveries, verdicts, runs, steps, releases and the outbox in SQLite or PostgreSQL;
-//! [`run_log`] keeps what a run's commands printed, in files; [`report`] tells GitHub, from the outbox.
+//! [`run_log`] keeps what a run's commands printed, in files; [`report`] tells GitHub, from the outbox; [`comparison`] is what reconcile found last.
 //! Nothing here decides anything about a deploy.
 
+pub mod comparison;
 pub mod report;
 pub mod run_log;
 pub mod store;

@@ -3,6 +3,8 @@
 //! There is deliberately no `Debug` that shows it, no `Display`, no `Serialize`; whoever needs the bytes
 //! says so with [`Secret::expose`], which is easy to search for.
 
+pub mod signing_key;
+
 use secrecy::{ExposeSecret, SecretString};
 
 /// Of a new secret: what cannot be guessed, as many as the hash that signs has.

@@ -115,7 +115,7 @@ pub fn product(directory: &Path, arguments: &[&str]) -> Command {
     product
 }
 
-/// What is configured: everything else is as delivered.
+/// What is configured: everything else is as delivered, but that only pushes count, and that nobody at GitHub hears of them.
 pub struct Configuration<'a> {
     pub state: &'a Path,
     pub clone_url: &'a Path,
@@ -128,7 +128,7 @@ impl Configuration<'_> {
         let quoted = |path: &Path| json!(path.to_string_lossy()).to_string();
         format!(
             "webhook_secret_token = \"{SECRET}\"\nsource_networks = \"any\"\nstate_directory = {}\n\
-             listen.host = \"127.0.0.1\"\nlisten.port = 0\n\n[deployments.site]\nrepository = \"{REPOSITORY}\"\n\
+             listen.host = \"127.0.0.1\"\nlisten.port = 0\nreconcile.enabled = false\ngithub.use_gh = false\n\n[deployments.site]\nrepository = \"{REPOSITORY}\"\n\
              branch = \"main\"\nenabled = true\nrecipe = \"steps\"\nsteps = []\nclone_url = {}\npath = {}\n",
             quoted(self.state),
             json!(format!("file://{}", self.clone_url.display())),

@@ -213,6 +213,9 @@ webhook_secret_token = "a-secret-of-the-demonstration"
 source_networks = "any"
 listen = {{ host = "127.0.0.1", port = 0 }}
 proxy_fix = {{ x_for = 0, x_proto = 0 }}
+# Its pushes are what is shown, and nobody at GitHub is to hear of them.
+reconcile = {{ enabled = false }}
+github = {{ use_gh = false }}
 
 [deployments.{SLUG}]
 repository = "durhack/website"

@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
-    let request = Request { commit, release: None, force: arguments.force };
+    let request = Request { commit, force: arguments.force, ..Request::default() };
     ask(session, deployment, "deploy", &request, arguments.no_wait).await
 }
 

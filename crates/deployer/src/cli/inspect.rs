@@ -6,6 +6,7 @@ use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, 
 use crate::clock::{duration, now_ms, readable_utc};
 use crate::daemon;
 use crate::names::DeliveryId;
+use crate::record::comparison::Comparison;
 use crate::record::run_log::RunLogReader;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{DeliveryFilter, Direction, Run, RunFilter, Verdict};
@@ -57,6 +58,7 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
             "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
             "live": live.map(|live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms })),
             "last_run": last.as_ref().map(run_json), "queued": queued,
+            "compared": Comparison::last(&config.state_directory, slug),
         }));
     }
     let main = daemon::open_spool(config, "main")?;
@@ -110,11 +112,22 @@ fn show_status(status: &Value) {
                     .or(last["started_at_ms"].as_i64())
                     .map_or("-".into(), readable_utc),
                 deployment["queued"].to_string(),
+                deployment["compared"]["at_ms"].as_i64().map_or("-".into(), readable_utc),
                 text(&last["cause"], 80),
             ]
         })
         .collect();
-    table(&["DEPLOYMENT", "LIVE", "SINCE (UTC)", "LAST RUN", "AT (UTC)", "WAITING", "CAUSE"], &rows, Some(3));
+    let headings =
+        ["DEPLOYMENT", "LIVE", "SINCE (UTC)", "LAST RUN", "AT (UTC)", "WAITING", "COMPARED (UTC)", "CAUSE"];
+    table(&headings, &rows, Some(3));
+    for deployment in status["deployments"].as_array().into_iter().flatten() {
+        let compared = &deployment["compared"];
+        if compared["is_error"] == true && deployment["enabled"] == true {
+            let finding = compared["finding"].as_str().unwrap_or_default();
+            let slug = deployment["slug"].as_str().unwrap_or_default();
+            anstream::println!("{RED}{slug} cannot be compared with its branch{RED:#}: {}", plain(finding));
+        }
+    }
 }
 
 /// Why GitHub does not have what it is to be told.

@@ -18,6 +18,7 @@ use super::session;
 use crate::config::{self, Config, Environment, Loaded};
 use crate::daemon;
 use crate::github::GitHub;
+use crate::github::credentials::Credentials;
 use crate::github::error::ApiError;
 use crate::github::hooks::{EVENTS, Hook};
 use crate::names::{RepositoryName, Slug};
@@ -34,11 +35,11 @@ pub async fn run(
     environment: &Environment,
     arguments: &WebhookArguments,
 ) -> Result<(), Failed> {
-    let open = |url: Option<&str>| Webhooks::new(session::load(directory, environment)?, url);
+    let open = |url: Option<&str>| Webhooks::new(session::load(directory, environment)?, environment, url);
     match &arguments.command {
         WebhookCommand::Create(arguments) => {
             let loaded = load_making_secrets(directory, environment)?;
-            create::create(&Webhooks::new(loaded, arguments.url.as_deref())?, arguments).await
+            create::create(&Webhooks::new(loaded, environment, arguments.url.as_deref())?, arguments).await
         }
         WebhookCommand::List(which) => list(&open(which.url.as_deref())?, which).await,
         WebhookCommand::Show(which) => show(&open(which.url.as_deref())?, which).await,
@@ -77,13 +78,19 @@ struct Webhooks {
 }
 
 impl Webhooks {
-    fn new(loaded: Loaded, url: Option<&str>) -> Result<Self, Failed> {
+    fn new(mut loaded: Loaded, environment: &Environment, url: Option<&str>) -> Result<Self, Failed> {
+        // Whoever gives this command a token means that one: the daemon's App need not be allowed to manage webhooks.
+        if config::GITHUB_TOKEN_VARIABLES.iter().any(|name| environment.get(name).is_some()) {
+            loaded.config.github.app = None;
+        }
         let config = &loaded.config;
-        let github = GitHub::new(&config.github)?.ok_or_else(|| {
-            Failed::because(anyhow!("there is no token for GitHub's API"))
-                .hint("write `token_file` into [github], or set GITHUB_TOKEN; it needs the right to manage webhooks")
-        })?;
         daemon::prepare_state_directory(&config.state_directory)?;
+        let credentials = Credentials::new(config, &daemon::executor(config, environment))?;
+        if !credentials.any() {
+            return Err(Failed::because(anyhow!("there is no credential for GitHub's API"))
+                .hint("write `app_id` and `app_key_file`, or `token_file`, into [github], or set GITHUB_TOKEN; it needs the right to manage webhooks"));
+        }
+        let github = GitHub::new(&config.github, credentials)?;
         let url = match url {
             Some(url) => {
                 config::values::addresses::http_url(url)

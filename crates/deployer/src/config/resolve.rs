@@ -19,7 +19,7 @@ use super::values::addresses::{base_url, is_loopback, network, source_networks};
 use super::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
-use super::{Config, GitHub, Intake, Privileges, Proxies, Runs, SourceNetworks};
+use super::{Config, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs, SourceNetworks};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
 use secrets::SecretFile;
@@ -88,9 +88,10 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
             .unwrap_or_default(),
         database_url: database_url(root, facts, reading, &state_directory),
         github: github(root, facts, reading),
+        reconcile: reconcile(&root.table("reconcile")),
         runs: runs(&root.table("runs")),
         privileges: privileges(root, facts),
-        deployments: deployment::deployments(root, &state_directory),
+        deployments: deployment::deployments(root, &state_directory, facts),
         state_directory,
         intake,
     };
@@ -287,6 +288,29 @@ fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHu
         api_url,
         token: secrets::github_token(&table, facts, reading),
         deployments: table.value("deployments", boolean).unwrap_or_default(),
+        app: github_app(&table, facts, reading),
+        use_gh: table.value("use_gh", boolean).unwrap_or_default(),
+    }
+}
+
+/// Both or neither: a key says nothing of whose it is.
+fn github_app(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<GitHubApp> {
+    let id = table.value("app_id", integer::<u64>(1, i64::MAX));
+    let key = secrets::github_app_key(table, facts, reading);
+    match (table.is_written("app_id"), table.is_written("app_key_file")) {
+        (true, false) if key.is_none() && !reading.has_error_about("github.app_key_file") => {
+            table.missing("app_key_file");
+        }
+        (false, true) => table.missing("app_id"),
+        _ => {}
+    }
+    Some(GitHubApp { id: id?, key: key? })
+}
+
+fn reconcile(table: &TableReader<'_>) -> Reconcile {
+    Reconcile {
+        enabled: table.value("enabled", boolean).unwrap_or_default(),
+        interval: table.value("interval", duration).unwrap_or_default(),
     }
 }
 

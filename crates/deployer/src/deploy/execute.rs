@@ -6,6 +6,7 @@
 use super::plan::Command;
 use super::tools::Invocation;
 use crate::config::{Config, Environment, parse_env_file};
+use crate::secret::Secret;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -34,6 +35,9 @@ const STEP_OUTPUT: OutputLimits =
 const TOOL_OUTPUT: OutputLimits =
     OutputLimits { total_bytes_max: 32 * 1024 * 1024, line_bytes_max: 32 * 1024 * 1024 };
 
+/// As much of a tool's standard error as is searched for signs: the cause stands among the first lines.
+const SAID_BYTES_MAX: usize = 8 * 1024;
+
 /// Starts programs.
 #[derive(Clone)]
 pub struct Executor {
@@ -54,6 +58,8 @@ pub struct Answer {
     pub output: String,
     /// The last line of standard error that says something.
     pub complaint: String,
+    /// The beginning of all of standard error, for those who look for a sign in it.
+    pub said: String,
     /// How it ended.
     pub end: End,
 }
@@ -67,6 +73,18 @@ impl Executor {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Whether a program of this name is on the search path.
+    pub fn finds(&self, program: &str) -> bool {
+        use std::os::unix::fs::PermissionsExt;
+        let is_program = |path: PathBuf| {
+            path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        let path = self.inner.environment.get(OsStr::new("PATH"));
+        path.is_some_and(|path| {
+            std::env::split_paths(path).any(|directory| is_program(directory.join(program)))
+        })
+    }
+
     /// Runs one of our tools and keeps what it prints. An end other than exit code 0 is for the caller to judge.
     pub async fn ask(
         &self,
@@ -74,29 +92,52 @@ impl Executor {
         deadline: Duration,
         cancel: &CancellationToken,
     ) -> Result<Answer> {
+        self.ask_with(invocation, None, deadline, cancel).await
+    }
+
+    /// The same for a tool that needs a secret: it is in the tool's environment, under this name, and in nothing it prints.
+    pub async fn ask_with(
+        &self,
+        invocation: &Invocation,
+        secret: Option<(&str, &Secret)>,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Answer> {
         let mut environment = self.inner.environment.clone();
         environment.extend(invocation.environment.clone());
-        let redactor = self.inner.redactor.clone();
+        let mut redactor = self.inner.redactor.clone();
+        if let Some((name, secret)) = secret {
+            environment.insert(name.into(), secret.expose().into());
+            let all = self.inner.secrets.iter().map(String::as_str).chain([secret.expose()]);
+            redactor = Redactor::new(all);
+        }
         let command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
-        let (mut output, mut complaint) = (String::new(), String::new());
+        let (mut output, mut complaint, mut said) = (String::new(), String::new(), String::new());
         let outcome = supervise::run(
             command,
-            |line: Line| match line.stream {
-                Stream::Out => {
-                    output.push_str(&line.text);
-                    output.push('\n');
+            |line: Line| {
+                if line.stream == Stream::Err && said.len() + line.text.len() < SAID_BYTES_MAX {
+                    said.push_str(&line.text);
+                    said.push('\n');
                 }
-                Stream::Err if line.text.trim().is_empty() || line.text.starts_with("hint:") => {}
-                // A full disk is the cause of whatever else is said; the first `fatal:` says more than what follows it.
-                Stream::Err if complaint.contains("No space left") => {}
-                Stream::Err if complaint.starts_with("fatal:") && !line.text.contains("No space left") => {}
-                Stream::Err => complaint = line.text,
+                match line.stream {
+                    Stream::Out => {
+                        output.push_str(&line.text);
+                        output.push('\n');
+                    }
+                    Stream::Err if line.text.trim().is_empty() || line.text.starts_with("hint:") => {}
+                    // A full disk is the cause of whatever else is said; the first `fatal:` says more than what follows it.
+                    Stream::Err if complaint.contains("No space left") => {}
+                    Stream::Err
+                        if complaint.starts_with("fatal:") && !line.text.contains("No space left") => {}
+                    Stream::Err => complaint = line.text,
+                }
             },
             cancel.clone(),
         )
         .await?;
-        Ok(Answer { output, complaint, end: outcome.end })
+        Ok(Answer { output, complaint, said, end: outcome.end })
     }
 
     /// Runs a program of ours whose lines are of interest as they come.

@@ -4,13 +4,16 @@
 //! cache: whoever deletes it loses only the time of the next fetch. One process at a time changes a mirror, held to
 //! that by a lock file; what a killed git left locked is therefore stale and is removed.
 
-use super::execute::Executor;
+use super::access::Access;
+use super::execute::{Answer, Executor};
 use super::lock;
-use super::tools::{Invocation, git};
+use super::tools::Invocation;
+use super::tools::git::{self, complaints};
 use super::tree::{self, Tree};
 use crate::names::{BranchName, CommitId, RepositoryName};
 use anyhow::{Context, Result, anyhow};
 use fs_err as fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use supervise::End;
@@ -29,6 +32,7 @@ pub struct Mirror {
     directory: PathBuf,
     root: PathBuf,
     url: String,
+    access: Access,
 }
 
 /// A commit with its message.
@@ -59,9 +63,46 @@ pub enum FetchError {
 
 impl Mirror {
     /// The mirror of a repository that is fetched from `url`; `root` is the directory of all mirrors.
-    pub fn new(executor: Executor, root: PathBuf, repository: &RepositoryName, url: &str) -> Self {
+    pub fn new(
+        executor: Executor,
+        root: PathBuf,
+        repository: &RepositoryName,
+        url: &str,
+        access: Access,
+    ) -> Self {
         let directory = root.join(repository.owner()).join(format!("{}.git", repository.name()));
-        Self { executor, directory, root, url: url.to_owned() }
+        Self { executor, directory, root, url: url.to_owned(), access }
+    }
+
+    /// What these branches' heads are at the source, in one question; those that are not there are missing. Neither needs nor
+    /// changes what is here.
+    pub async fn heads(
+        &self,
+        branches: &[&BranchName],
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<BTreeMap<BranchName, CommitId>, FetchError> {
+        let invocation = git::heads(&self.url, branches.iter().copied());
+        let answer = self.access.ask(&self.executor, invocation, &self.url, deadline, cancel).await?;
+        self.judged(&answer, "git ls-remote", deadline)?;
+        Ok(git::heads_in(&answer.output))
+    }
+
+    /// What came of asking the source.
+    fn judged(&self, answer: &Answer, what: &str, deadline: Duration) -> Result<(), FetchError> {
+        match answer.end {
+            End::Exited(0) => Ok(()),
+            End::Cancelled => Err(FetchError::Cancelled),
+            End::DeadlineExceeded => {
+                Err(FetchError::Network(format!("{what} took longer than {} s", deadline.as_secs())))
+            }
+            _ if !complaints::is_refusal(&answer.said) && complaints::is_network_failure(&answer.said) => {
+                Err(FetchError::Network(answer.complaint.clone()))
+            }
+            _ => {
+                Err(anyhow!("{what} from {}: {}", self.url, self.access.explained(answer, &self.url)).into())
+            }
+        }
     }
 
     /// Brings the branch's head, or one commit, here and says what it is. A mirror that turns out to be damaged (a power cut
@@ -74,7 +115,7 @@ impl Mirror {
         cancel: &CancellationToken,
     ) -> Result<Commit, FetchError> {
         match self.try_fetch(branch, commit, deadline, cancel).await {
-            Err(FetchError::Other(error)) if git::is_damage(&format!("{error:#}")) => {
+            Err(FetchError::Other(error)) if complaints::is_damage(&format!("{error:#}")) => {
                 tracing::warn!(mirror = %self.directory.display(), error = format!("{error:#}"), "the mirror is damaged: made anew");
                 {
                     let _lock = self.lock(cancel).await?;
@@ -103,24 +144,11 @@ impl Mirror {
             Some(commit) => git::fetch_commit(&self.directory, &self.url, commit),
             None => git::fetch_branch(&self.directory, &self.url, branch),
         };
-        let answer = self.executor.ask(&invocation, deadline, cancel).await?;
-        match answer.end {
-            End::Exited(0) => {}
-            End::Cancelled => return Err(FetchError::Cancelled),
-            End::DeadlineExceeded => {
-                return Err(FetchError::Network(format!(
-                    "git fetch took longer than {} s",
-                    deadline.as_secs()
-                )));
-            }
-            _ if git::is_missing_branch(&answer.complaint) => {
-                return Err(FetchError::NoBranch(branch.clone()));
-            }
-            _ if git::is_network_failure(&answer.complaint) => {
-                return Err(FetchError::Network(answer.complaint));
-            }
-            _ => return Err(anyhow!("git fetch from {}: {}", self.url, answer.complaint).into()),
+        let answer = self.access.ask(&self.executor, invocation, &self.url, deadline, cancel).await?;
+        if complaints::is_missing_branch(&answer.complaint) {
+            return Err(FetchError::NoBranch(branch.clone()));
         }
+        self.judged(&answer, "git fetch", deadline)?;
         match commit {
             Some(commit) => Ok(self.commit(commit).await?),
             None => Ok(parse_commit(&self.ask(&git::head(&self.directory, branch)).await?)?),

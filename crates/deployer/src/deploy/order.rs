@@ -74,8 +74,11 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
         let mut delivery = delivery_of(&order.header, order.claim.name().as_str());
         delivery.repository = Some(deployment.repository.as_str());
         delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
-        let verdict =
-            verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, "queued by an operator");
+        let sentence = match order.header.source {
+            Source::Reconcile => "queued: the branch's head is not what is live, and no push said so",
+            _ => "queued by an operator",
+        };
+        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, sentence);
         if store.record_delivery(&delivery, &[verdict]).await? == Recorded::New {
             store.mark_dispatched(order.header.id.as_str(), crate::clock::now_ms()).await?;
         }
@@ -89,14 +92,24 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
 }
 
 /// Which order is carried out, and which are superseded by it. The newest, as a rule; but what an operator asked for is done
-/// whatever arrives meanwhile: it supersedes only what came before it, and what came after it waits its turn.
+/// whatever arrives meanwhile: it supersedes only what came before it, and what came after it waits its turn. A push goes before
+/// what reconcile found, which is the same thing without a sender.
 pub fn choose(mut orders: Vec<Order>) -> Option<(Order, Vec<Order>)> {
-    let asked_for = |order: &Order| order.header.source == Source::Operator;
-    let chosen = orders.iter().position(asked_for).or(orders.len().checked_sub(1))?;
+    let sources: Vec<Source> = orders.iter().map(|order| order.header.source).collect();
+    let (chosen, considered) = choice(&sources)?;
     // The rest go back by being dropped.
-    orders.truncate(chosen + 1);
-    let chosen = orders.pop()?;
+    orders.truncate(considered);
+    let chosen = orders.remove(chosen);
     Some((chosen, orders))
+}
+
+/// Which of orders from these sources is carried out, and how many are settled by that.
+fn choice(sources: &[Source]) -> Option<(usize, usize)> {
+    let asked_for = sources.iter().position(|source| *source == Source::Operator);
+    let last = asked_for.or(sources.len().checked_sub(1))?;
+    let pushed = sources[..last].iter().rposition(|source| *source == Source::Github);
+    let chosen = if sources[last] == Source::Reconcile { pushed.unwrap_or(last) } else { last };
+    Some((chosen, last + 1))
 }
 
 /// Lets go of orders whose outcome is recorded.
@@ -148,6 +161,28 @@ fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, RunTri
         }
     };
     let request: Request = serde_json::from_str(payload).context("the request cannot be read")?;
-    let commit = request.commit.clone();
+    let commit = request.commit.clone().or_else(|| request.head.clone());
     Ok((entry.header, request, commit, trigger))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Source::{Github, Operator, Reconcile};
+
+    #[test]
+    fn which_order_is_carried_out() {
+        for (sources, expected) in [
+            (&[][..], None),
+            (&[Github, Github][..], Some((1, 2))),
+            (&[Reconcile][..], Some((0, 1))),
+            (&[Github, Reconcile][..], Some((0, 2))),
+            (&[Github, Github, Reconcile, Reconcile][..], Some((1, 4))),
+            (&[Reconcile, Github][..], Some((1, 2))),
+            (&[Github, Operator, Github][..], Some((1, 2))),
+            (&[Reconcile, Operator, Reconcile][..], Some((1, 2))),
+        ] {
+            assert_eq!(choice(sources), expected, "{sources:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::config::Deployment;
 use crate::names::CommitId;
 use crate::names::DeliveryId;
 use crate::record::report::{self, DeploymentState, Telling};
-use crate::record::store::{NewTelling, RunEnd, RunState, StoreError, Verdict, VerdictCode};
+use crate::record::store::{NewTelling, Run, RunEnd, RunState, StoreError, Verdict, VerdictCode};
 use crate::record::verdict;
 
 /// How a run ended.
@@ -187,6 +187,32 @@ pub async fn already_live(
             report::tell(host, deployment, commit, report::Status::Error, &sentence, None).await
         }
         None => Ok(()),
+    }
+}
+
+/// An order whose commit another run has tried meanwhile: it has that run's outcome.
+pub async fn settled_by(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    run: &Run,
+) -> Result<(), StoreError> {
+    let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
+    let (code, sentence) = match run.state {
+        RunState::Succeeded => {
+            (VerdictCode::AlreadyLive, format!("run {} has deployed it meanwhile", run.id))
+        }
+        _ => outcome
+            .verdict()
+            .unwrap_or((VerdictCode::Duplicate, format!("run {} has tried it meanwhile", run.id))),
+    };
+    let verdict = verdict(&order.header.id, Some(&deployment.slug), code, &sentence);
+    host.store.set_verdict(&Verdict { run_id: Some(run.id.clone()), ..verdict }).await?;
+    match (outcome.status(), &order.commit) {
+        (Some((status, description)), Some(commit)) => {
+            report::tell(host, deployment, commit, status, &description, Some(&run.id)).await
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
 
+pub mod gh;
 pub mod git;
 pub mod systemctl;
 

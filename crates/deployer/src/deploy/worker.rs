@@ -32,6 +32,10 @@ const CANCEL_POLL: Duration = Duration::from_millis(200);
 /// Before the next attempt after trouble that is not a run's: a database that is away, a directory that cannot be read.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
+/// A push that arrives so long after reconcile has begun with its commit is still the one that reconcile was ahead of; later it is
+/// somebody's wish to try it again. GitHub's deliveries are late by seconds, and by minutes when it is in trouble.
+const PUSH_LATE_MAX: Duration = Duration::from_secs(600);
+
 /// One deployment's worker.
 pub struct Worker {
     /// What everything stands on.
@@ -117,9 +121,12 @@ impl Worker {
     /// One run for the newest order; the others are superseded by it.
     async fn one(&self, order: &Order, superseded: &[Order]) -> Result<RunState> {
         for older in superseded {
-            outcome::superseded(&self.host, &self.deployment, older, order).await?;
+            // What another run has done for it is more than that it gives way.
+            if !self.is_settled_already(older).await? {
+                outcome::superseded(&self.host, &self.deployment, older, order).await?;
+            }
         }
-        if self.is_live_already(order).await? {
+        if self.is_settled_already(order).await? || self.is_live_already(order).await? {
             return Ok(RunState::Skipped);
         }
         let _slot = tokio::select! {
@@ -177,6 +184,35 @@ impl Worker {
         F: Future<Output = Result<T, StoreError>>,
     {
         run::recorded(self.host.config.runs.record_wait, what, work).await
+    }
+
+    /// Whether another run has done meanwhile what an order asks for: reconcile and a push often find the same commit at the same
+    /// time, and it is deployed once, also where that fails.
+    async fn is_settled_already(&self, order: &Order) -> Result<bool> {
+        let Some(run) = self.host.store.last_tried(self.deployment.slug.as_str()).await? else {
+            return Ok(false);
+        };
+        // One that was interrupted is to be done again, most likely by this very order.
+        let is_same = order.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
+        if !is_same || run.state == RunState::Undone {
+            return Ok(false);
+        }
+        let received_at_ms = order.header.received_at.as_millisecond();
+        let settled = match order.trigger {
+            // What had ended when reconcile looked, it knew of.
+            RunTrigger::Reconcile => run.ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms >= received_at_ms),
+            RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile => {
+                let late_ms = received_at_ms - run.created_at_ms;
+                let delivery = self.host.store.delivery(order.header.id.as_str()).await?;
+                let is_redelivery = delivery.is_some_and(|delivery| delivery.redeliveries > 0);
+                !is_redelivery && late_ms < i64::try_from(PUSH_LATE_MAX.as_millis()).unwrap_or(i64::MAX)
+            }
+            _ => false,
+        };
+        if settled {
+            outcome::settled_by(&self.host, &self.deployment, order, &run).await?;
+        }
+        Ok(settled)
     }
 
     /// Whether a push brings nothing that is not live: its commit is known here, and the branch's head is what is live. Such a

@@ -1,8 +1,8 @@
 //! Deployments: what GitHub shows under a repository's environments.
 
-use super::error::{ApiError, ErrorKind};
-use super::{GitHub, in_query};
-use crate::names::{CommitId, RepositoryName};
+use super::error::ApiError;
+use super::{GitHub, Subject, in_query};
+use crate::names::CommitId;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,8 +19,8 @@ struct Deployment {
 /// What a deployment is about.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
-    /// Of which repository.
-    pub repository: &'a RepositoryName,
+    /// Of which repository, and for which deployment of ours.
+    pub subject: Subject<'a>,
     /// Which commit.
     pub commit: &'a CommitId,
     /// Where to.
@@ -39,11 +39,13 @@ impl GitHub {
     }
 
     async fn find_deployment(&self, about: About<'_>) -> Result<Option<i64>, ApiError> {
-        let About { repository, commit, environment, run } = about;
+        let About { subject, commit, environment, run } = about;
         let environment = in_query(environment);
-        let path = format!("/repos/{repository}/deployments?sha={commit}&environment={environment}");
+        let path =
+            format!("/repos/{}/deployments?sha={commit}&environment={environment}", subject.repository);
         let is_ours = |deployment: &Deployment| deployment.payload["run"] == run;
-        let found: Vec<Deployment> = self.list(&path, |page: &[Deployment]| page.iter().any(is_ours)).await?;
+        let found: Vec<Deployment> =
+            self.list(subject, &path, |page: &[Deployment]| page.iter().any(is_ours)).await?;
         Ok(found.iter().find(|deployment| is_ours(deployment)).map(|deployment| deployment.id))
     }
 
@@ -56,23 +58,21 @@ impl GitHub {
             "required_contexts": [],
             "payload": { "run": about.run },
         });
-        let path = format!("/repos/{}/deployments", about.repository);
-        let made: Value = self.write(Method::POST, &path, &body).await?;
-        made["id"].as_i64().ok_or_else(|| ApiError {
-            kind: ErrorKind::Unreadable,
-            reason: "GitHub gave the deployment no number".to_owned(),
-            after: None,
-        })
+        let path = format!("/repos/{}/deployments", about.subject.repository);
+        let made: Value = self.write(about.subject, Method::POST, &path, &body).await?;
+        made["id"]
+            .as_i64()
+            .ok_or_else(|| ApiError::unreadable("GitHub gave the deployment no number".to_owned()))
     }
 
     /// `POST /repos/{owner}/{repo}/deployments/{deployment_id}/statuses`
     pub async fn create_deployment_status(
         &self,
-        repository: &RepositoryName,
+        subject: Subject<'_>,
         deployment: i64,
         body: &Value,
     ) -> Result<(), ApiError> {
-        let path = format!("/repos/{repository}/deployments/{deployment}/statuses");
-        self.send(Method::POST, &path, Some(&body.to_string())).await.map(drop)
+        let path = format!("/repos/{}/deployments/{deployment}/statuses", subject.repository);
+        self.ask(subject, Method::POST, &path, Some(&body.to_string())).await
     }
 }

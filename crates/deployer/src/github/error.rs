@@ -46,9 +46,14 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether any other request would fare as badly now.
+    /// Whether any other request would fare as badly now. A limit is one credential's, of which there may be others.
     pub fn is_everybodys(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Failing | Self::Limited)
+        matches!(self, Self::Unreachable | Self::Failing)
+    }
+
+    /// Whether the same request may succeed later, with nothing changed by anybody.
+    pub fn passes(self) -> bool {
+        self.is_everybodys() || self == Self::Limited
     }
 }
 
@@ -70,6 +75,11 @@ impl ApiError {
         let reason =
             if error.is_timeout() { format!("no answer in time ({cause})") } else { cause.to_string() };
         Self { kind: ErrorKind::Unreachable, reason, after: None }
+    }
+
+    /// A success that makes no sense.
+    pub(super) fn unreadable(reason: String) -> Self {
+        Self { kind: ErrorKind::Unreadable, reason, after: None }
     }
 
     /// What an answer other than success means.

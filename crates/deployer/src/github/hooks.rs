@@ -104,7 +104,7 @@ struct DeliveryDetail {
 impl GitHub {
     /// All hooks of a repository.
     pub async fn hooks(&self, repository: &RepositoryName) -> Result<Vec<Hook>, ApiError> {
-        self.list(&format!("/repos/{repository}/hooks"), |_: &[Hook]| false).await
+        self.list(repository.into(), &format!("/repos/{repository}/hooks"), |_: &[Hook]| false).await
     }
 
     /// Makes a hook that delivers here, as JSON.
@@ -120,7 +120,7 @@ impl GitHub {
             "events": EVENTS,
             "config": { "url": url, "content_type": "json", "insecure_ssl": "0", "secret": secret.expose() },
         });
-        self.write(Method::POST, &format!("/repos/{repository}/hooks"), &body).await
+        self.write(repository.into(), Method::POST, &format!("/repos/{repository}/hooks"), &body).await
     }
 
     /// Gives a hook another secret, and changes nothing else.
@@ -131,23 +131,27 @@ impl GitHub {
         secret: &Secret,
     ) -> Result<(), ApiError> {
         let path = format!("/repos/{repository}/hooks/{hook}/config");
-        let _: Value = self.write(Method::PATCH, &path, &json!({ "secret": secret.expose() })).await?;
+        let _: Value = self
+            .write(repository.into(), Method::PATCH, &path, &json!({ "secret": secret.expose() }))
+            .await?;
         Ok(())
     }
 
     /// Removes a hook.
     pub async fn delete_hook(&self, repository: &RepositoryName, hook: i64) -> Result<(), ApiError> {
-        self.ask(Method::DELETE, &format!("/repos/{repository}/hooks/{hook}")).await
+        self.ask(repository.into(), Method::DELETE, &format!("/repos/{repository}/hooks/{hook}"), None).await
     }
 
     /// Makes GitHub deliver a `ping`.
     pub async fn ping_hook(&self, repository: &RepositoryName, hook: i64) -> Result<(), ApiError> {
-        self.ask(Method::POST, &format!("/repos/{repository}/hooks/{hook}/pings")).await
+        self.ask(repository.into(), Method::POST, &format!("/repos/{repository}/hooks/{hook}/pings"), None)
+            .await
     }
 
     /// Makes GitHub deliver the latest push again, under a new GUID.
     pub async fn test_hook(&self, repository: &RepositoryName, hook: i64) -> Result<(), ApiError> {
-        self.ask(Method::POST, &format!("/repos/{repository}/hooks/{hook}/tests")).await
+        self.ask(repository.into(), Method::POST, &format!("/repos/{repository}/hooks/{hook}/tests"), None)
+            .await
     }
 
     /// The attempts of the last three days, the newest first, as far back as `enough` wants.
@@ -157,7 +161,7 @@ impl GitHub {
         hook: i64,
         enough: impl Fn(&[Delivery]) -> bool,
     ) -> Result<Vec<Delivery>, ApiError> {
-        self.list(&format!("/repos/{repository}/hooks/{hook}/deliveries"), enough).await
+        self.list(repository.into(), &format!("/repos/{repository}/hooks/{hook}/deliveries"), enough).await
     }
 
     /// What an attempt sent.
@@ -168,7 +172,7 @@ impl GitHub {
         delivery: i64,
     ) -> Result<SentRequest, ApiError> {
         let path = format!("/repos/{repository}/hooks/{hook}/deliveries/{delivery}");
-        Ok(self.get::<DeliveryDetail>(&path).await?.request)
+        Ok(self.get::<DeliveryDetail>(repository.into(), &path).await?.request)
     }
 
     /// Makes GitHub deliver once more, under the same GUID.
@@ -179,6 +183,6 @@ impl GitHub {
         delivery: i64,
     ) -> Result<(), ApiError> {
         let path = format!("/repos/{repository}/hooks/{hook}/deliveries/{delivery}/attempts");
-        self.ask(Method::POST, &path).await
+        self.ask(repository.into(), Method::POST, &path, None).await
     }
 }

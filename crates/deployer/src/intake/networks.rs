@@ -1,17 +1,13 @@
 //! From where may a webhook come?
 //!
-//! A list in the configuration, anywhere, or GitHub's published ranges. These lie in the state directory, in the form in
-//! which GitHub's `/meta` answers, so that an outage of GitHub's API never changes who is let in: the
-//! last good list counts. Nothing is fetched while a webhook waits.
+//! A list in the configuration, anywhere, or GitHub's published ranges. These are kept by [`crate::github::meta`] in the
+//! background; here they are only looked at, so that nothing is fetched while a webhook waits, and an outage of GitHub's API
+//! never changes who is let in.
 
 use crate::config::SourceNetworks;
-use ipnet::IpNet;
-use serde::Deserialize;
+use crate::github::meta::Known;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
-use std::path::Path;
-
-/// The file in the state directory that holds GitHub's ranges.
-pub const GITHUB_META_FILE: &str = "github-meta.json";
 
 /// Whether an address may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,26 +27,23 @@ pub enum Networks {
     Any,
     /// Only these.
     Only(Vec<IpNet>),
-    /// GitHub's, of which no list is known.
-    UnknownGitHub,
+    /// GitHub's, as far as they are known.
+    GitHub(Known),
 }
 
 impl Networks {
-    /// Resolves the setting; a missing or unreadable list of GitHub's is said in the log, and refuses everybody.
-    pub fn load(setting: &SourceNetworks, state_directory: &Path) -> Self {
+    /// Resolves the setting.
+    pub fn new(setting: &SourceNetworks, github: Known) -> Self {
         match setting {
             SourceNetworks::Any => Self::Any,
             SourceNetworks::List(networks) => Self::Only(networks.clone()),
             SourceNetworks::GitHub => {
-                let path = state_directory.join(GITHUB_META_FILE);
-                match fs_err::read(&path).map_err(|error| error.to_string()).and_then(|text| hooks(&text)) {
-                    Ok(networks) => Self::Only(networks),
-                    Err(reason) => {
-                        tracing::error!(path = %path.display(), reason,
-                            "GitHub's networks are not known: webhooks are refused; put GitHub's /meta answer there, or set `source_networks`");
-                        Self::UnknownGitHub
-                    }
+                if github.borrow().is_none() {
+                    tracing::warn!(
+                        "GitHub's networks are not known yet: webhooks are refused until GitHub has said them, or set `source_networks`"
+                    );
                 }
+                Self::GitHub(github)
             }
         }
     }
@@ -59,60 +52,71 @@ impl Networks {
     pub fn admit(&self, address: IpAddr) -> Admission {
         match self {
             Self::Any => Admission::Allowed,
-            Self::UnknownGitHub => Admission::Unknown,
-            Self::Only(networks)
-                if networks.iter().any(|network| network.contains(&address.to_canonical())) =>
-            {
-                Admission::Allowed
+            Self::Only(networks) => among(networks, address),
+            Self::GitHub(known) => {
+                known.borrow().as_ref().map_or(Admission::Unknown, |meta| among(&meta.hooks, address))
             }
-            Self::Only(_) => Admission::Refused,
         }
     }
 }
 
-/// The `hooks` ranges of an answer of `GET /meta`.
-fn hooks(meta: &[u8]) -> Result<Vec<IpNet>, String> {
-    #[derive(Deserialize)]
-    struct Meta {
-        hooks: Vec<IpNet>,
+fn among(networks: &[IpNet], address: IpAddr) -> Admission {
+    let address = address.to_canonical();
+    match networks.iter().any(|network| canonical(*network).contains(&address)) {
+        true => Admission::Allowed,
+        false => Admission::Refused,
     }
-    let meta: Meta = serde_json::from_slice(meta).map_err(|error| error.to_string())?;
-    if meta.hooks.is_empty() {
-        return Err("`hooks` is empty".into());
-    }
-    Ok(meta.hooks)
+}
+
+/// A network of IPv4 addresses that is written as one of IPv6 (`::ffff:192.0.2.0/120`), as what it is.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(written) = network else { return network };
+    let mapped = written.addr().to_ipv4_mapped().zip(written.prefix_len().checked_sub(96));
+    let v4 = mapped.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
+    v4.map_or(network, IpNet::V4)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::github::meta::Meta;
+    use std::sync::Arc;
+    use tokio::sync::watch;
+
+    fn admit(networks: &Networks, address: &str) -> Admission {
+        networks.admit(address.parse().unwrap())
+    }
 
     #[test]
-    fn github_s_list_on_disk_is_used_and_a_missing_one_admits_nobody() {
-        let state = tempfile::tempdir().unwrap();
-        let github: IpAddr = "140.82.112.7".parse().unwrap();
-        assert_eq!(Networks::load(&SourceNetworks::GitHub, state.path()).admit(github), Admission::Unknown);
-        fs_err::write(
-            state.path().join(GITHUB_META_FILE),
-            r#"{"hooks":["140.82.112.0/20","2606:50c0::/32"],"x":1}"#,
-        )
-        .unwrap();
-        let networks = Networks::load(&SourceNetworks::GitHub, state.path());
+    fn githubs_networks_count_from_the_moment_in_which_they_are_known() {
+        let (known, receiver) = watch::channel(None);
+        let networks = Networks::new(&SourceNetworks::GitHub, receiver);
+        assert_eq!(admit(&networks, "140.82.112.7"), Admission::Unknown);
+        let meta = Meta::parse(br#"{"hooks":["140.82.112.0/20","2606:50c0::/32"]}"#).unwrap();
+        known.send_replace(Some(Arc::new(meta)));
         for (address, expected) in [
             ("140.82.112.7", Admission::Allowed),
             ("::ffff:140.82.112.7", Admission::Allowed),
             ("2606:50c0::1", Admission::Allowed),
             ("192.0.2.1", Admission::Refused),
             ("::1", Admission::Refused),
+            ("::140.82.112.7", Admission::Refused),
         ] {
-            assert_eq!(networks.admit(address.parse().unwrap()), expected, "{address}");
+            assert_eq!(admit(&networks, address), expected, "{address}");
         }
-        for broken in ["", "{}", r#"{"hooks":[]}"#, r#"{"hooks":["x"]}"#] {
-            fs_err::write(state.path().join(GITHUB_META_FILE), broken).unwrap();
-            assert_eq!(
-                Networks::load(&SourceNetworks::GitHub, state.path()).admit(github),
-                Admission::Unknown
-            );
+    }
+
+    #[test]
+    fn a_mapped_network_means_the_ipv4_addresses_in_it() {
+        let networks = ["::ffff:192.0.2.0/120", "2001:db8::/32"].map(|text| text.parse().unwrap()).to_vec();
+        let networks = Networks::Only(networks);
+        for (address, expected) in [
+            ("192.0.2.9", Admission::Allowed),
+            ("::ffff:192.0.2.9", Admission::Allowed),
+            ("192.0.3.9", Admission::Refused),
+            ("2001:db8::1", Admission::Allowed),
+        ] {
+            assert_eq!(admit(&networks, address), expected, "{address}");
         }
     }
 }

@@ -137,7 +137,9 @@ pub fn telling(
     description: &str,
     run: Option<&str>,
 ) -> Option<Telling> {
-    host.config.github.token.as_ref()?;
+    if !host.credentials.has(deployment.slug.as_str()) {
+        return None;
+    }
     let target_url = run.map_or_else(|| host.config.origin.clone(), |run| host.run_url(run));
     let context = context(host.config.instance.as_deref(), deployment);
     let body = json!({
@@ -167,7 +169,9 @@ pub fn deployment_telling(
     description: &str,
     run: &str,
 ) -> Option<Telling> {
-    host.config.github.token.as_ref().filter(|_| host.config.github.deployments)?;
+    if !host.config.github.deployments || !host.credentials.has(deployment.slug.as_str()) {
+        return None;
+    }
     let mut body = json!({
         "state": state.as_str(),
         "environment": deployment.environment_name,

@@ -338,6 +338,7 @@ fn githubs_list_on_disk_decides_who_may_call() {
         fs_err::create_dir_all(world.state()).expect("the world is writable");
         let list = world.state().join("github-meta.json");
         fs_err::write(&list, r#"{"hooks":["192.0.2.0/24"]}"#).expect("the world is writable");
+        world.github.set_weather(crate::support::github::Weather::Fails);
         serve(world);
         let send = |world: &World, from: &str| {
             let delivery = Delivery::ping("acme/site");

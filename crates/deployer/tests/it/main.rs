@@ -10,14 +10,17 @@
 
 mod support;
 
+mod credentials;
 mod daemon;
 mod examples;
 mod failures;
 mod hooks;
 mod intake;
+mod networks;
 mod pages;
 mod postgres;
 mod queue;
+mod reconcile;
 mod security;
 #[cfg(feature = "crash-points")]
 mod sweep;

@@ -11,5 +11,6 @@ pub mod push;
 pub mod record;
 pub mod repository;
 pub mod site;
+pub mod ssh;
 pub mod wait;
 pub mod world;

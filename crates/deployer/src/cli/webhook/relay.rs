@@ -90,7 +90,7 @@ pub async fn relay(webhooks: &Webhooks, arguments: &RelayArguments) -> Result<()
 
 fn failed(error: ApiError) -> Failed {
     let hint = hint(&error);
-    let failed = match error.kind.is_everybodys() {
+    let failed = match error.kind.passes() {
         true => Failed::unavailable(error),
         false => Failed::because(error),
     };
@@ -126,7 +126,7 @@ impl Relay<'_> {
             match self.round(&mut position).await {
                 Ok(()) if self.once => return Ok(()),
                 Ok(()) => tokio::time::sleep(POLL_INTERVAL).await,
-                Err(Trouble::GitHub(error)) if error.kind.is_everybodys() && !self.once => {
+                Err(Trouble::GitHub(error)) if error.kind.passes() && !self.once => {
                     let pause = error.after.unwrap_or(POLL_INTERVAL);
                     eprintln!(
                         "GitHub cannot be asked now ({}): again in {} s",

@@ -61,7 +61,7 @@ impl Report {
 
     /// GitHub said no.
     pub fn api_error(&mut self, repository: &RepositoryName, error: &ApiError) {
-        let code = if error.kind.is_everybodys() { exit::UNAVAILABLE } else { exit::FAILED };
+        let code = if error.kind.passes() { exit::UNAVAILABLE } else { exit::FAILED };
         self.fail(repository.as_str(), &error.reason, hint(error).as_deref(), code);
     }
 
@@ -106,7 +106,8 @@ pub fn hint(error: &ApiError) -> Option<String> {
              an organisation may have to approve the token"
         }
         ErrorKind::Unauthorised => {
-            "GitHub does not know the token: it has expired or was revoked; make another, write it into `github.token_file`"
+            "GitHub does not know who asks: there is no token, or it has expired or was revoked; make another, and write it into \
+             `github.token_file` or set GITHUB_TOKEN"
         }
         ErrorKind::Limited => {
             let seconds = error.after.unwrap_or_default().as_secs();

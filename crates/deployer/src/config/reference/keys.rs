@@ -108,6 +108,13 @@ pub static ROOT: Section = Section {
         ),
         Key::new("limits", Table(&LIMITS), Derived("see its keys"), "", "What one caller may use up."),
         Key::new("github", Table(&GITHUB), Derived("see its keys"), "", "GitHub's API."),
+        Key::new(
+            "reconcile",
+            Table(&RECONCILE),
+            Derived("see its keys"),
+            "",
+            "Comparing what is live with the branches' heads, so that a push of which nothing was heard is deployed too.",
+        ),
         Key::new("runs", Table(&RUNS), Derived("see its keys"), "", "What holds for all runs."),
         Key::new(
             "repositories",
@@ -202,7 +209,7 @@ static LIMITS: Section = Section {
 };
 
 static GITHUB: Section = Section {
-    meaning: "GitHub's API. Without a token nothing is reported.",
+    meaning: "GitHub's API, and who we are to it: a GitHub App, else a token, else the account that `gh` is logged in with. Without any of them nothing is reported, and only public repositories can be fetched over https.",
     keys: &[
         Key::new(
             "api_url",
@@ -230,7 +237,48 @@ static GITHUB: Section = Section {
             Boolean,
             Value("false"),
             "true",
-            "Whether runs are told as GitHub deployments too, beside commit statuses. The token needs the right to write deployments.",
+            "Whether runs are told as GitHub deployments too, beside commit statuses. The token, or App, needs the right to write deployments.",
+        ),
+        Key::new(
+            "app_id",
+            Integer { min: 1, max: i64::MAX },
+            Derived("none"),
+            "123456",
+            "The id of a GitHub App, which wins over a token. Its installation is found for each repository, and what is asked for is a token for that repository alone.",
+        ),
+        Key::new(
+            "app_key_file",
+            Path,
+            Derived("the systemd credential `github-app-key`, where there is one"),
+            r#""/etc/durhack-deployer/github-app.pem""#,
+            "The App's private key as GitHub made it (PEM). Only its owner may have access to it.",
+        ),
+        Key::new(
+            "use_gh",
+            Boolean,
+            Value("true"),
+            "false",
+            "Whether the program `gh` is asked for its token where nothing else is configured.",
+        ),
+    ],
+};
+
+static RECONCILE: Section = Section {
+    meaning: "Comparing what is live with the branches' heads: at start, at an interval, and after a sleep of the machine.",
+    keys: &[
+        Key::new(
+            "enabled",
+            Boolean,
+            Value("true"),
+            "false",
+            "Whether to compare at all. Without it, a push whose webhook was lost waits for the next one.",
+        ),
+        Key::new(
+            "interval",
+            Duration,
+            Value(r#""1m""#),
+            r#""5m""#,
+            "Between two comparisons of a repository, give or take a tenth. After errors it is longer, up to 30 minutes.",
         ),
     ],
 };
@@ -330,6 +378,10 @@ static DEPLOYMENT: Section = Section {
             "How this kind of package is deployed."),
         Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
             "Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path. Without a password."),
+        Key::new("ssh_key_file", Path, Derived("what ssh finds: an agent, the user's own keys"), r#""/etc/durhack-deployer/durhack.deploy-key""#,
+            "The private key (without a passphrase) with which an ssh `clone_url` is fetched: GitHub calls its other half a deploy key."),
+        Key::new("github_token_file", Path, Derived("what `[github]` says"), r#""/etc/durhack-deployer/durhack.token""#,
+            "A token of this deployment's own, for its statuses and for fetching over https."),
         Key::new("layout", Choice(&["releases", "in-place"]),
             Derived("`\"in-place\"` where `path` is a git work tree already, else `\"releases\"`"), r#""releases""#,
             "`releases`: a directory for each release, and the link `current`. `in-place`: the work tree at `path` is changed."),

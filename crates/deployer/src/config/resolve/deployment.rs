@@ -1,7 +1,7 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{preset, steps};
+use super::{Facts, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
 use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD};
@@ -18,7 +18,11 @@ use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 
 /// All of them, in order; the caller takes out those with an error.
-pub fn deployments(root: &TableReader<'_>, state_directory: &Path) -> IndexMap<Slug, Deployment> {
+pub fn deployments(
+    root: &TableReader<'_>,
+    state_directory: &Path,
+    facts: &Facts<'_>,
+) -> IndexMap<Slug, Deployment> {
     let mut deployments = IndexMap::new();
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
     for (slug, table) in root.named("deployments") {
@@ -33,7 +37,7 @@ pub fn deployments(root: &TableReader<'_>, state_directory: &Path) -> IndexMap<S
                 continue;
             }
         };
-        if let Some(deployment) = deployment(&table, slug) {
+        if let Some(deployment) = deployment(&table, slug, facts) {
             // One that overlaps is left out itself, and takes nobody else's place.
             if check_path(&table, &deployment.path, &taken, state_directory) {
                 taken.push((slug, deployment.path.clone()));
@@ -45,7 +49,7 @@ pub fn deployments(root: &TableReader<'_>, state_directory: &Path) -> IndexMap<S
 }
 
 /// None where a name or the path is missing or wrong; everything else has been read and reported too.
-fn deployment(table: &TableReader<'_>, slug: &str) -> Option<Deployment> {
+fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<Deployment> {
     let repository: Option<RepositoryName> = table.value("repository", name);
     let branch = table.value("branch", name);
     let path = table.value("path", absolute_path);
@@ -80,6 +84,8 @@ fn deployment(table: &TableReader<'_>, slug: &str) -> Option<Deployment> {
         url: table.value("url", |node| checked_text(node, |text| http_url(text).map(|_| text.to_owned()))),
         instance_name: instance_name(table, preset),
         recipe: recipe_of(table, recipe, &base),
+        ssh_key_file: ssh_key_file(table, &clone_url, facts),
+        github_token: secrets::deployment_token(table, facts),
         clone_url,
         slug: slug.ok()?,
         repository: repository?,
@@ -190,6 +196,21 @@ fn clone_url_of(table: &TableReader<'_>, repository: Option<&RepositoryName>) ->
     let url = repository.map(|repository| format!("https://github.com/{repository}.git")).unwrap_or_default();
     table.show_derived("clone_url", url.as_str(), "default");
     url
+}
+
+fn ssh_key_file(table: &TableReader<'_>, clone_url: &str, facts: &Facts<'_>) -> Option<PathBuf> {
+    let file = table.value("ssh_key_file", secrets::private_key_file(facts))?;
+    let is_ssh =
+        clone_url.starts_with("ssh://") || !(clone_url.contains("://") || clone_url.starts_with('/'));
+    if !is_ssh {
+        let message = "an ssh key is of no use to a `clone_url` that is not ssh";
+        table.error_at_value(
+            "ssh_key_file",
+            message,
+            "write for example `clone_url = \"git@github.com:OWNER/NAME.git\"`",
+        );
+    }
+    Some(file)
 }
 
 fn env_files(table: &TableReader<'_>, path: &Path) -> Vec<PathBuf> {

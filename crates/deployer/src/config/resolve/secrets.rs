@@ -11,8 +11,12 @@ use crate::config::values::{filled_text, list, path_in};
 use crate::config::{Config, SecretFiles};
 use crate::names::RepositoryName;
 use crate::secret::Secret;
+use crate::secret::signing_key::SigningKey;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The token for GitHub's API in the environment; the first that is set counts.
+pub const GITHUB_TOKEN_VARIABLES: [&str; 2] = ["GITHUB_TOKEN", "GH_TOKEN"];
 
 /// The webhook secret in the environment.
 pub const WEBHOOK_SECRET_VARIABLE: &str = "DEPLOYER_WEBHOOK_SECRET";
@@ -248,7 +252,7 @@ fn paths(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Vec<PathBuf> 
 /// The token for GitHub's API.
 pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
     let places = Places {
-        variables: &["GITHUB_TOKEN", "GH_TOKEN"],
+        variables: &GITHUB_TOKEN_VARIABLES,
         file_key: "token_file",
         credential: "github-token",
         key: "token",
@@ -257,6 +261,54 @@ pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Readin
         absent: None,
     };
     first(table, &places, facts, reading)
+}
+
+/// A deployment's own token.
+pub fn deployment_token(table: &TableReader<'_>, facts: &Facts<'_>) -> Option<Secret> {
+    table.value("github_token_file", of_file(token, facts, None))
+}
+
+/// The private key of the GitHub App.
+pub fn github_app_key(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<SigningKey> {
+    let places = Places {
+        variables: &[],
+        file_key: "app_key_file",
+        credential: "github-app-key",
+        key: "app_key_file",
+        key_counts: false,
+        check: app_key,
+        absent: None,
+    };
+    let text = first(table, &places, facts, reading)?;
+    SigningKey::from_pem(text.expose()).ok()
+}
+
+fn app_key(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
+    match SigningKey::from_pem(text) {
+        Ok(_) => Ok(Secret::new(text.to_owned())),
+        Err(_) => {
+            Err(("this is not an RSA private key in PEM", "download the App's private key from GitHub again"))
+        }
+    }
+}
+
+/// A file that ssh is to read a private key from. What it says is ssh's affair; its name goes into a setting of ssh's, where
+/// some characters have a meaning.
+pub fn private_key_file<'a>(facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<PathBuf> + 'a {
+    move |node| {
+        let path = path_in(facts.environment.working_directory())(node)?;
+        if path.to_string_lossy().contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '$' | '%')) {
+            return Wrong::value(node, "ssh gives a meaning to \", \\, $ and % in the name of a key file");
+        }
+        of_file(private_key, facts, None)(node).map(|_| path)
+    }
+}
+
+fn private_key(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
+    match text.contains("PRIVATE KEY-----") {
+        true => Ok(Secret::new(String::new())),
+        false => Err(("this is not a private key", "name the file that `ssh-keygen` wrote without `.pub`")),
+    }
 }
 
 /// A repository's own.

@@ -13,12 +13,12 @@ fn unknown_keys_name_what_was_probably_meant() {
     insta::assert_snapshot!(problems("[listen]\nprot = 3\n\n[zebra]\n[runs]\nconcurrency = 1\n[deployments.x]\nrepo = 'a/b'\nbranches = ['main']\n"), @r#"
     refused
     error default.toml:2:1 `prot` is not a key of `listen` -> did you mean `port`? Known here are: host, port
-    error default.toml:4:2 `zebra` is not a key of the configuration -> known here are: origin, state_directory, executable_search_paths, privileges, webhook_secret_token, webhook_secret_token_file, webhook_secrets, webhook_secret_files, source_networks, database_url, listen, proxy_fix, limits, github, runs, repositories, deployments
+    error default.toml:4:2 `zebra` is not a key of the configuration -> known here are: origin, state_directory, executable_search_paths, privileges, webhook_secret_token, webhook_secret_token_file, webhook_secrets, webhook_secret_files, source_networks, database_url, listen, proxy_fix, limits, github, reconcile, runs, repositories, deployments
     error default.toml:6:1 `concurrency` is not a key of `runs` -> known here are: parallel, disk_free_min, record_wait, keep, drain_timeout, environment_passed
     error default.toml:7:1 [x] `repository` is missing in `deployments.x` -> write for example `repository = "ducompsoc/durhack"`: `owner/name` on GitHub; what a push must name.
     error default.toml:7:1 [x] `branch` is missing in `deployments.x` -> write for example `branch = "main"`: The branch whose head is deployed.
     error default.toml:7:1 [x] `path` is missing in `deployments.x` -> write for example `path = "/var/www/api.durhack.com"`: Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside.
-    error default.toml:8:1 [x] `repo` is not a key of `deployments.x` -> did you mean `repository`? Known here are: repository, branch, path, enabled, recipe, clone_url, layout, queue, paths, paths_ignore, shared_files, shared_dirs, keep_releases, submodules, timeout, step_timeout, env_file, env_files, environment, environment_name, url, instance_name, sites, systemd_unit_name, uwsgi_config_path, health, steps, units, reload, user_units, hooks
+    error default.toml:8:1 [x] `repo` is not a key of `deployments.x` -> did you mean `repository`? Known here are: repository, branch, path, enabled, recipe, clone_url, ssh_key_file, github_token_file, layout, queue, paths, paths_ignore, shared_files, shared_dirs, keep_releases, submodules, timeout, step_timeout, env_file, env_files, environment, environment_name, url, instance_name, sites, systemd_unit_name, uwsgi_config_path, health, steps, units, reload, user_units, hooks
     error default.toml:9:1 [x] `branches` is not a key of `deployments.x` -> a deployment has one `branch`; write one deployment for each branch
     "#);
 }

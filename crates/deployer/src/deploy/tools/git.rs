@@ -4,9 +4,13 @@
 //! - Hooks and the file-system monitor point nowhere, whatever the mirror's own configuration says.
 //! - The source is a URL from our configuration, never a named remote; refs are whole refspecs; behind `--end-of-options`
 //!   nothing is an option. Commits are whole ids.
+//! - Who we are comes through the environment ([`login`]), and what git complains of is data ([`complaints`]).
 //! - Only the protocols that the clone URL itself uses may be spoken, also by submodules.
 //!
 //! The threats are rows 6 to 13 of our threat model (`docs/security.md`).
+
+pub mod complaints;
+pub mod login;
 
 use super::Invocation;
 use crate::names::{BranchName, CommitId};
@@ -26,6 +30,9 @@ const SETTINGS: [&str; 9] = [
     "protocol.ext.allow=never",
     "advice.detachedHead=false",
 ];
+
+/// ssh, that never asks anybody.
+const SSH: &str = "ssh -o BatchMode=yes -o ConnectTimeout=15";
 
 /// A new, empty mirror.
 pub fn init(mirror: &Path) -> Invocation {
@@ -73,6 +80,34 @@ fn fetch(mirror: &Path, url: &str, refspec: &str) -> Invocation {
     argv.push(url.into());
     argv.push(refspec.into());
     Invocation { argv, environment: environment(protocols(url)) }
+}
+
+/// What these branches' heads are at the source, in one question: lines of a commit id, a tab and `refs/heads/BRANCH`. Of a
+/// branch that is not there, nothing. It needs no mirror.
+pub fn heads<'a>(url: &str, branches: impl IntoIterator<Item = &'a BranchName>) -> Invocation {
+    // A directory that is none: nothing is discovered, and no repository's settings are read.
+    let mut argv = in_mirror(Path::new("/dev/null"));
+    argv.extend(words([
+        "-c",
+        "transfer.bundleURI=false",
+        "ls-remote",
+        "--quiet",
+        "--refs",
+        "--end-of-options",
+    ]));
+    argv.push(url.into());
+    argv.extend(branches.into_iter().map(|branch| format!("refs/heads/{branch}").into()));
+    Invocation { argv, environment: environment(protocols(url)) }
+}
+
+/// The answer to [`heads`]. A pattern of git's also fits `refs/x/refs/heads/main`, so names are compared as a whole.
+pub fn heads_in(output: &str) -> BTreeMap<BranchName, CommitId> {
+    let head = |line: &str| {
+        let (commit, name) = line.split_once('\t')?;
+        let branch = BranchName::parse(name.strip_prefix("refs/heads/")?).ok()?;
+        Some((branch, CommitId::parse(commit).ok()?))
+    };
+    output.lines().filter_map(head).collect()
 }
 
 /// Id and message of a branch's head as the mirror has it: the id, a newline, the message.
@@ -198,7 +233,7 @@ fn environment(protocols: &str) -> BTreeMap<OsString, OsString> {
         ("GIT_TERMINAL_PROMPT", "0"),
         ("GIT_LFS_SKIP_SMUDGE", "1"),
         ("GIT_OPTIONAL_LOCKS", "0"),
-        ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15"),
+        ("GIT_SSH_COMMAND", SSH),
         ("LC_ALL", "C"),
     ]
     .into_iter()
@@ -222,30 +257,6 @@ fn protocols(url: &str) -> &'static str {
     }
 }
 
-/// Whether what git said on standard error is a failure of the network (which may pass) rather than of the request.
-pub fn is_network_failure(message: &str) -> bool {
-    const PASSING: [&str; 17] = [
-        "Could not resolve host",
-        "Could not resolve hostname",
-        "Connection refused",
-        "Connection reset",
-        "Connection timed out",
-        "Operation timed out",
-        "Network is unreachable",
-        "No route to host",
-        "Failed to connect",
-        "unexpected disconnect",
-        "early EOF",
-        "The remote end hung up unexpectedly",
-        "RPC failed",
-        "Connection closed by",
-        "HTTP 5",
-        "error: 5",
-        "Temporary failure in name resolution",
-    ];
-    PASSING.iter().any(|sign| message.contains(sign))
-}
-
 /// Succeeds where the first commit is the second one or one before it.
 pub fn is_ancestor(mirror: &Path, old: &CommitId, new: &CommitId) -> Invocation {
     let mut argv = in_mirror(mirror);
@@ -260,27 +271,6 @@ pub fn repack(mirror: &Path) -> Invocation {
     let mut argv = in_mirror(mirror);
     argv.extend(words(["repack", "-a", "-d", "--quiet"]));
     Invocation { argv, environment: environment("") }
-}
-
-/// Whether what git said means that the mirror itself is broken.
-pub fn is_damage(message: &str) -> bool {
-    const SIGNS: [&str; 9] = [
-        "bad object",
-        "not a git repository",
-        "corrupt",
-        "unable to read",
-        "loose object",
-        "invalid sha1 pointer",
-        "unresolved deltas",
-        "reference broken",
-        "packfile",
-    ];
-    SIGNS.iter().any(|sign| message.contains(sign)) && !message.contains("fsck error")
-}
-
-/// Whether git said that the branch is not there.
-pub fn is_missing_branch(message: &str) -> bool {
-    message.contains("couldn't find remote ref")
 }
 
 /// The entries of a `-z` listing. What follows the last NUL is the line end that the reading of lines added.
@@ -337,6 +327,23 @@ mod tests {
             )
         );
         assert_eq!(out.environment[&OsString::from("GIT_INDEX_FILE")], OsString::from("/i"));
+    }
+
+    #[test]
+    fn heads_are_asked_for_at_once_and_read_exactly() {
+        let branches = ["main", "feature/$(id)"].map(|name| BranchName::parse(name).unwrap());
+        assert_eq!(
+            shown(&heads("https://github.com/a/b.git", &branches)),
+            "git --git-dir /dev/null -c transfer.bundleURI=false ls-remote --quiet --refs --end-of-options \
+             https://github.com/a/b.git refs/heads/main refs/heads/feature/$(id)"
+        );
+        let (one, two) = ("a".repeat(40), "b".repeat(40));
+        let output = format!(
+            "{one}\trefs/heads/main\n{two}\trefs/x/refs/heads/main\nwarning: x\n{two}\trefs/heads/-x\n"
+        );
+        let found = heads_in(&output);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[&branches[0]].as_str(), one);
     }
 
     #[test]

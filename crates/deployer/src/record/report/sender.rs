@@ -1,13 +1,14 @@
 //! Sends what is in the outbox, until GitHub has it.
 //!
 //! It is in nobody's way: no deploy waits for it, and no failure here changes anything but a row's next attempt. What fares badly
-//! for GitHub's sake (it is away, fails, or has had enough of us) makes all rows wait, since they would fare no better;
-//! what fares badly for its own sake makes only itself wait, so that it is in no other's way.
+//! for GitHub's sake (it is away, or fails) makes all rows wait, since they would fare no better; what fares badly for its own
+//! sake, or because GitHub has had enough of the credential that it needs, makes only itself wait, so that it is in no
+//! other's way.
 
 use crate::clock;
-use crate::github::GitHub;
 use crate::github::deployments::About;
 use crate::github::error::{ApiError, ErrorKind};
+use crate::github::{GitHub, Subject};
 use crate::names::{CommitId, RepositoryName};
 use crate::record::store::{NewToldDeployment, PendingTelling, Store, StoreError, TellingKind};
 use serde_json::Value;
@@ -121,19 +122,20 @@ impl Sender {
     async fn send(&self, row: &PendingTelling) -> Result<(), Unsent> {
         let names = RepositoryName::parse(&row.repository).ok().zip(CommitId::parse(&row.commit_id).ok());
         let (repository, commit) = names.ok_or_else(|| refusal("the record has names that are none"))?;
+        let subject = Subject { deployment: Some(&row.deployment), repository: &repository };
         match row.kind {
             TellingKind::Status => {
-                self.github.create_status(&repository, &commit, &row.body).await?;
+                self.github.create_status(subject, &commit, &row.body).await?;
                 Ok(self.store.outbox_sent(row.id, clock::now_ms()).await?)
             }
-            TellingKind::Deployment => self.send_deployment(row, &repository, &commit).await,
+            TellingKind::Deployment => self.send_deployment(row, subject, &commit).await,
         }
     }
 
     async fn send_deployment(
         &self,
         row: &PendingTelling,
-        repository: &RepositoryName,
+        subject: Subject<'_>,
         commit: &CommitId,
     ) -> Result<(), Unsent> {
         let run = row.context.as_str();
@@ -143,8 +145,7 @@ impl Sender {
             Some(known) => known.github_id,
             None => {
                 let environment = body["environment"].as_str().unwrap_or_default();
-                let id =
-                    self.github.ensure_deployment(About { repository, commit, environment, run }).await?;
+                let id = self.github.ensure_deployment(About { subject, commit, environment, run }).await?;
                 let made = NewToldDeployment {
                     run_id: run,
                     deployment: &row.deployment,
@@ -157,7 +158,7 @@ impl Sender {
                 id
             }
         };
-        self.github.create_deployment_status(repository, id, &body).await?;
+        self.github.create_deployment_status(subject, id, &body).await?;
         let state = body["state"].as_str().unwrap_or_default();
         Ok(self.store.deployment_told(row, run, state, clock::now_ms()).await?)
     }

@@ -17,13 +17,14 @@ pub struct Pruned {
     pub tellings: u64,
 }
 
-/// Kept however old: unfinished runs, those whose release serves or could serve again, and each deployment's
-/// newest (what `status` shows, and what tells reconcile that a failing head was tried).
+/// Kept however old: unfinished runs, those whose release serves or could serve again, each deployment's newest (which `status`
+/// shows), and the newest of those that followed its branch (which tells reconcile that a failing head was tried).
 const OLD_RUNS: &str = "DELETE FROM runs WHERE ended_at_ms < $1
     AND NOT EXISTS (SELECT 1 FROM releases WHERE releases.deployment = runs.deployment
         AND (releases.run_id = runs.id OR releases.name = runs.release)
         AND releases.state IN ('building', 'live', 'good'))
     AND EXISTS (SELECT 1 FROM runs AS newer WHERE newer.deployment = runs.deployment
+        AND (newer.trigger_kind IN ('delivery', 'reconcile') OR runs.trigger_kind NOT IN ('delivery', 'reconcile'))
         AND (newer.created_at_ms > runs.created_at_ms
             OR (newer.created_at_ms = runs.created_at_ms AND newer.id > runs.id)))";
 

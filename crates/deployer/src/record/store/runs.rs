@@ -411,20 +411,63 @@ impl Store {
         Ok(self.runs(1, filter).await?.pop())
     }
 
-    /// Whether a run brought this commit to an end of its own, good or bad, so that nothing new would come of
-    /// repeating it unasked. A superseded run did not, and one that is queued or running has not yet.
-    pub async fn tried(&self, deployment: &str, commit_id: &str) -> Result<bool, StoreError> {
-        let ended: i64 = reading!(self, |pool| {
+    /// The newest ended run that was about the branch's head: what was last tried of it. Not a rollback, nor the deploy of a
+    /// commit that an operator named, as these say nothing of the branch; nor one for which the branch was not there.
+    pub async fn last_tried(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM runs WHERE deployment = $1 AND commit_id IS NOT NULL
+                     AND ended_at_ms IS NOT NULL AND state <> 'superseded' AND trigger_kind <> 'rollback'
+                     AND NOT (trigger_kind = 'operator' AND EXISTS (SELECT 1 FROM deliveries
+                         WHERE deliveries.id = runs.delivery_id AND deliveries.commit_id IS NOT NULL))
+                     AND NOT EXISTS (SELECT 1 FROM verdicts
+                         WHERE verdicts.run_id = runs.id AND verdicts.code = 'branch-deleted')
+                 ORDER BY created_at_ms DESC, id DESC LIMIT 1",
+            )
+            .bind(deployment)
+            .fetch_optional(pool)
+            .await?
+        })
+    }
+
+    /// Whether an order for this commit gave way, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
+    /// against.
+    pub async fn was_overruled(
+        &self,
+        deployment: &str,
+        commit_id: &str,
+        since_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let overruled: i64 = reading!(self, |pool| {
             sqlx::query_scalar(
-                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND commit_id = $2
-                     AND ended_at_ms IS NOT NULL AND state <> $3",
+                "SELECT COUNT(*) FROM verdicts JOIN deliveries ON deliveries.id = verdicts.delivery_id
+                 WHERE verdicts.deployment = $1 AND deliveries.commit_id = $2
+                     AND verdicts.code = 'superseded' AND verdicts.decided_at_ms >= $3
+                     AND EXISTS (SELECT 1 FROM runs WHERE runs.deployment = $1
+                         AND runs.trigger_kind IN ('operator', 'rollback')
+                         AND runs.created_at_ms >= verdicts.decided_at_ms)",
             )
             .bind(deployment)
             .bind(commit_id)
-            .bind(RunState::Superseded)
+            .bind(since_ms)
             .fetch_one(pool)
             .await?
         })?;
-        Ok(ended > 0)
+        Ok(overruled > 0)
+    }
+
+    /// How many runs of this commit failed before they had a plan: it could not be fetched, or there was no room for it, so that
+    /// they say nothing of the commit.
+    pub async fn failures_before_plan(&self, deployment: &str, commit_id: &str) -> Result<u32, StoreError> {
+        let failures: i64 = reading!(self, |pool| {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed' AND plan IS NULL",
+            )
+            .bind(deployment)
+            .bind(commit_id)
+            .fetch_one(pool)
+            .await?
+        })?;
+        Ok(u32::try_from(failures).unwrap_or(u32::MAX))
     }
 }

@@ -5,8 +5,10 @@
 //! test's world fails. Each concept has a file with a `route`, listed in [`ROUTES`]: that is where one more goes (and its
 //! operations into `xtask/src/openapi.rs`). Deliberately absent: everything the deployer does not ask for.
 
+pub mod accounts;
 pub mod deployments;
 pub mod exchange;
+pub mod git_server;
 pub mod hooks;
 pub mod meta;
 pub mod openapi;
@@ -19,6 +21,7 @@ pub use outages::Weather;
 pub use statuses::Status;
 
 use super::push::Delivery;
+use accounts::Accounts;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -33,12 +36,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Runtime;
 
-/// The only token it accepts.
+/// The token that it accepts from the beginning.
 pub const TOKEN: &str = "github_pat_a-token-that-the-fake-github-accepts";
 
 /// Who answers; the first that knows the path.
-const ROUTES: [fn(&mut Known, &Request) -> Option<Answer>; 4] =
-    [meta::route, statuses::route, deployments::route, hooks::route];
+const ROUTES: [fn(&mut Known, &Request) -> Option<Answer>; 5] =
+    [meta::route, accounts::route, statuses::route, deployments::route, hooks::route];
 
 /// A handle; all clones are the same GitHub. It ends with the last of them.
 #[derive(Debug, Clone)]
@@ -53,6 +56,7 @@ pub struct GitHub {
 pub struct Known {
     url: String,
     weather: Weather,
+    /// Of [`TOKEN`]; all others have plenty.
     quota: Option<Quota>,
     /// Requests that came although GitHub had said that there are too many.
     asked_while_limited: u32,
@@ -74,6 +78,8 @@ pub struct Known {
     reachable: Vec<(String, String)>,
     /// Whether the token may manage hooks.
     token_manages_hooks: bool,
+    /// Who may ask.
+    accounts: Accounts,
     meta: Meta,
     last_id: u64,
     /// `METHOD /path` of every request, in order.
@@ -118,7 +124,7 @@ impl GitHub {
         self.known().failing = Some(part_of_path.to_owned());
     }
 
-    /// So many requests more, until the limit is reset in some seconds.
+    /// So many requests more with [`TOKEN`], until the limit is reset in some seconds.
     pub fn set_quota(&self, remaining: u32, seconds: i64) {
         self.known().quota = Some(Quota { remaining, resets_at: unix_seconds() + seconds });
     }
@@ -149,13 +155,6 @@ impl GitHub {
     /// GitHub may not know a commit yet that a push event names.
     pub fn forget_commit(&self, repository: &str, commit: &str) {
         self.known().repositories.entry(repository.to_owned()).or_default().remove(commit);
-    }
-
-    /// Replaces the ranges in `/meta`, which gets another `ETag`.
-    pub fn set_hooks(&self, networks: &[&str]) {
-        let mut known = self.known();
-        known.meta.hooks = networks.iter().map(|&network| network.to_owned()).collect();
-        known.meta.version += 1;
     }
 
     /// What was reported for a commit, oldest first.
@@ -228,6 +227,9 @@ async fn answer(
     if lock(&shared).failing.as_ref().is_some_and(|part| request.path.contains(part)) {
         return problem(500, "Server Error").into_response();
     }
+    if let Some(nonsense) = lock(&shared).meta.nonsense.clone().filter(|_| request.path == "/meta") {
+        return nonsense.into_response();
+    }
     if let Some(failure) = outages::answer(weather, unix_seconds()).await {
         return failure;
     }
@@ -264,6 +266,7 @@ impl Known {
             last_push: HashMap::new(),
             reachable: Vec::new(),
             token_manages_hooks: true,
+            accounts: Accounts::default(),
             meta: Meta::default(),
             last_id: 1_000_000_000,
             requests: Vec::new(),
@@ -294,15 +297,15 @@ impl Known {
 
     fn answer(&mut self, request: &Request) -> Answer {
         let before = self.quota;
-        let Some(quota) = outages::take(&mut self.quota, unix_seconds()) else {
+        let is_limited = accounts::bearer(&request.headers).as_deref() == Some(TOKEN);
+        let counted = if is_limited { &mut self.quota } else { &mut None };
+        let Some(quota) = outages::take(counted, unix_seconds()) else {
             self.asked_while_limited += 1;
             return outages::primary_limit(before.map_or(0, |quota| quota.resets_at));
         };
-        let public = request.path == "/meta";
-        let answer = if !public && !request.is_authorised() {
-            problem(401, "Bad credentials")
-        } else {
-            ROUTES.iter().find_map(|route| route(self, request)).unwrap_or_else(not_found)
+        let answer = match self.accounts.admit(request) {
+            Ok(()) => ROUTES.iter().find_map(|route| route(self, request)).unwrap_or_else(not_found),
+            Err(message) => problem(401, message),
         };
         answer
             .header("x-ratelimit-limit", outages::QUOTA_OF_AN_HOUR.to_string())

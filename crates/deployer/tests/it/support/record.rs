@@ -73,6 +73,16 @@ pub struct DeploymentStatus {
     pub live: Option<Live>,
     pub last_run: Option<Run>,
     pub queued: u64,
+    pub compared: Option<Comparison>,
+}
+
+/// How a deployment was last compared with its branch.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Comparison {
+    pub at_ms: i64,
+    pub head: Option<String>,
+    pub finding: String,
+    pub is_error: bool,
 }
 
 /// What is live.

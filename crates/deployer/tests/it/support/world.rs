@@ -80,6 +80,8 @@ impl World {
         settings.set("listen.port", "0");
         settings.set("github.api_url", text(github.url()));
         settings.set("github.token", text(github::TOKEN));
+        // A test that commits and then pushes means its own push; `reconcile.rs` switches it on.
+        settings.set("reconcile.enabled", "false");
         Self {
             root,
             settings,

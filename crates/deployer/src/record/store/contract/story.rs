@@ -119,7 +119,7 @@ async fn two_runs_of_one_entry(store: &Store) {
     for nothing in ["", "%", "_", "0\0", "00000000-0000-7000-a"] {
         assert_eq!(store.find_run(nothing).await.unwrap(), RunMatch::None, "{nothing:?}");
     }
-    assert!(!store.tried("api", "c1").await.unwrap(), "it has not ended yet");
+    assert_eq!(store.last_tried("api").await.unwrap(), None, "it has not ended yet");
     assert_not_recorded(store.save_plan("nobody", "{}").await);
     assert_not_recorded(store.start_run("nobody", 1, 1, "boot").await);
     assert_not_recorded(store.update_run_commit("nobody", "c1", None).await);
@@ -203,8 +203,9 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
     assert_eq!((run.state, run.cause.as_deref()), (RunState::Undone, Some("pnpm install: exit 1")));
     assert_eq!(store.verdicts("d1").await.unwrap()[0], failed);
     assert_eq!(store.outbox_trouble(0).await.unwrap().unsent, 1);
-    assert!(store.tried("api", "c1").await.unwrap());
-    assert!(!store.tried("web", "c1").await.unwrap());
+    assert_eq!(store.last_tried("api").await.unwrap().map(|run| run.id).as_deref(), Some(FIRST));
+    assert_eq!(store.last_tried("web").await.unwrap(), None);
+    assert_eq!(store.failures_before_plan("api", "c1").await.unwrap(), 0, "it did not fail, and had a plan");
 
     assert_eq!(store.live_release("api").await.unwrap(), None);
     store.create_release(&release(SECOND, "two")).await.unwrap();
@@ -221,7 +222,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
     let superseded = RunEnd { run_id: "other", state: RunState::Superseded, ..again };
     store.update_run_commit("other", "c1", None).await.unwrap();
     store.end_run(&superseded).await.unwrap();
-    assert!(!store.tried("web", "c1").await.unwrap(), "a superseded run tried nothing");
+    assert_eq!(store.last_tried("web").await.unwrap(), None, "a superseded run tried nothing");
 }
 
 async fn what_github_is_told(store: &Store) {
@@ -369,7 +370,8 @@ async fn forgetting(store: &Store) {
     assert_eq!(store.told_deployment("r1").await.unwrap(), None);
     assert!(store.delivery("d1").await.unwrap().is_some());
 
-    // FIRST and SECOND made releases that are gone; web's only run is its newest; the rollback is api's.
+    // FIRST and SECOND made releases that are gone; web's only run is its newest; the rollback is api's, and of the others the
+    // newest is what was last tried.
     for name in ["one", "two"] {
         store.set_release_state("api", name, ReleaseState::Removed, None).await.unwrap();
     }
@@ -380,7 +382,7 @@ async fn forgetting(store: &Store) {
         .unwrap();
     store.mark_dispatched("d3", 1).await.unwrap();
     let pruned = store.prune(6_000).await.unwrap();
-    assert_eq!(pruned, Pruned { runs: 2, deliveries: 2, releases: 2, tellings: 0 });
+    assert_eq!(pruned, Pruned { runs: 1, deliveries: 2, releases: 2, tellings: 0 });
     assert!(store.steps(FIRST).await.unwrap().is_empty(), "steps go with their run");
     assert!(store.verdicts("d1").await.unwrap().is_empty(), "verdicts go with their delivery");
     assert!(store.verdicts("never recorded").await.unwrap().is_empty());

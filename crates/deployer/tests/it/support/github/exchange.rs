@@ -1,6 +1,5 @@
 //! What goes over the wire, as the routes see it: a request, an answer, GitHub's pages of a list, and its forms of an error.
 
-use super::TOKEN;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -35,11 +34,6 @@ impl Request {
 
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    pub fn is_authorised(&self) -> bool {
-        let given = self.header("authorization").unwrap_or_default();
-        given == format!("Bearer {TOKEN}") || given == format!("token {TOKEN}")
     }
 
     /// A page of a list, as `page` and `per_page` ask, with a link to the next.

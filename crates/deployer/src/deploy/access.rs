@@ -1,0 +1,114 @@
+//! How git is let in: who it says it is, and whom it takes for GitHub.
+//!
+//! Over https, the credential of [`crate::github::credentials`], if the repository is on GitHub: git is told it through its
+//! environment, and only if the server asks, so that a credential that has expired keeps nobody from a public repository. Over
+//! ssh, the deployment's key, and for GitHub the host keys that it publishes. Whatever GitHub or a credential is needed for,
+//! git is asked in any case: it knows best whether it was needed.
+//!
+//! A same-named user of the machine can read a process's environment, as it can read the files from which credentials come;
+//! others cannot.
+
+use super::execute::{Answer, Executor};
+use super::tools::Invocation;
+use super::tools::git::{complaints, login};
+use crate::config::{Config, Deployment};
+use crate::github::Subject;
+use crate::github::credentials::Credentials;
+use crate::github::meta::KNOWN_HOSTS_FILE;
+use crate::names::RepositoryName;
+use crate::secret::Secret;
+use anyhow::Result;
+use std::path::PathBuf;
+use std::time::Duration;
+use supervise::End;
+use tokio_util::sync::CancellationToken;
+
+/// See the module. For one deployment.
+#[derive(Clone)]
+pub struct Access {
+    credentials: Credentials,
+    deployment: String,
+    repository: RepositoryName,
+    github_host: String,
+    ssh_key_file: Option<PathBuf>,
+    known_hosts: PathBuf,
+}
+
+impl Access {
+    /// As configured.
+    pub fn new(config: &Config, credentials: Credentials, deployment: &Deployment) -> Self {
+        Self {
+            credentials,
+            deployment: deployment.slug.to_string(),
+            repository: deployment.repository.clone(),
+            github_host: config.github.host(),
+            ssh_key_file: deployment.ssh_key_file.clone(),
+            known_hosts: config.state_directory.join(KNOWN_HOSTS_FILE),
+        }
+    }
+
+    /// Asks git something for which it talks to `url`. A token that is refused is asked for anew, once.
+    pub async fn ask(
+        &self,
+        executor: &Executor,
+        invocation: Invocation,
+        url: &str,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Answer> {
+        if login::is_ssh(url) {
+            return executor.ask(&self.by_ssh(invocation, url), deadline, cancel).await;
+        }
+        let with_password = login::with_password(invocation.clone(), url);
+        let mut renewed = false;
+        loop {
+            let (token, trouble) = tokio::select! {
+                () = cancel.cancelled() => (None, None),
+                found = self.token_for(url) => found,
+            };
+            let secret = token.as_ref().map(|token| (login::PASSWORD_VARIABLE, token));
+            let invocation = if secret.is_some() { &with_password } else { &invocation };
+            let mut answer = executor.ask_with(invocation, secret, deadline, cancel).await?;
+            let refused = answer.end != End::Exited(0) && complaints::is_refusal(&answer.said);
+            if let (true, false, Some(token)) = (refused, renewed, &token)
+                && self.credentials.rejected(self.subject(), token).await
+            {
+                renewed = true;
+                continue;
+            }
+            if let (true, Some(trouble)) = (refused, trouble) {
+                answer.complaint = format!("{} ({trouble})", answer.complaint);
+            }
+            return Ok(answer);
+        }
+    }
+
+    /// What git complained of, and what to do about it where that is known.
+    pub fn explained(&self, answer: &Answer, url: &str) -> String {
+        match complaints::advice(&answer.said, login::host_of(url).unwrap_or("it")) {
+            Some(advice) => format!("{}; {advice}", answer.complaint),
+            None => answer.complaint.clone(),
+        }
+    }
+
+    /// The token for an https repository on GitHub, or why there is none.
+    async fn token_for(&self, url: &str) -> (Option<Secret>, Option<String>) {
+        if !login::is_on(url, &self.github_host) {
+            return (None, None);
+        }
+        match self.credentials.token(self.subject()).await {
+            Ok(token) => (token, None),
+            Err(error) => (None, Some(error.reason)),
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { deployment: Some(&self.deployment), repository: &self.repository }
+    }
+
+    fn by_ssh(&self, invocation: Invocation, url: &str) -> Invocation {
+        let pinned = (login::is_on(url, &self.github_host) && self.known_hosts.exists())
+            .then_some((self.known_hosts.as_path(), self.github_host.as_str()));
+        login::with_ssh(invocation, &login::Ssh { key_file: self.ssh_key_file.as_deref(), pinned })
+    }
+}

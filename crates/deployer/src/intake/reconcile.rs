@@ -1,0 +1,360 @@
+//! What should be live, compared with what is, without any event.
+//!
+//! GitHub sends a webhook once; if we were down, or it failed, it is lost. So each repository is asked for the heads of its
+//! branches (one `git ls-remote` for all of its deployments, which needs nothing but the right to read): at start, at an
+//! interval, and when the clock has jumped, which a machine that was asleep sees. A head that is new to us goes
+//! through the deployment's own spool, as a push does.
+//!
+//! New is: neither live, nor waiting or running, nor the last that was tried of that branch. So a head that failed is not tried
+//! again, whatever an operator has rolled back to stays (also where the head gave way to that while it waited), and a branch that was moved back by force is followed. A run that
+//! failed before there was a plan (nothing could be fetched) says nothing of the commit, and is repeated at growing distances.
+//!
+//! A push that arrives meanwhile does no harm: the worker sees that both mean the same run (`Worker::is_settled_already`).
+//! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the record.
+
+pub mod clock_watch;
+
+use crate::clock;
+use crate::config::Deployment;
+use crate::deploy::Host;
+use crate::deploy::mirror::FetchError;
+use crate::entry::reconcile_entry;
+use crate::names::{BranchName, CommitId, DeliveryId};
+use crate::record::comparison::Comparison;
+use crate::record::store::{Run, RunState};
+use anyhow::{Context, Result};
+use spool::Spool;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Repositories asked at once: each is a git and its connection, and a small server has other things to do.
+pub const PARALLEL_MAX: usize = 4;
+
+/// One `git ls-remote`. It is a few kilobytes; what takes longer is a server in trouble.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Between two comparisons after errors, at most (or the interval itself, where that is longer).
+const PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Part of a pause by which it is longer or shorter, so that many repositories, and many instances, are not in step.
+const JITTER: f64 = 0.1;
+
+/// One repository as it is asked: by one URL with one credential.
+pub struct Reconcile {
+    host: Host,
+    targets: Vec<(Deployment, Spool)>,
+    slots: Arc<Semaphore>,
+}
+
+/// The enabled deployments by what is asked for them: those of one repository together.
+pub fn by_source<'a>(deployments: impl Iterator<Item = &'a Deployment>) -> Vec<Vec<Deployment>> {
+    let mut sources: Vec<Vec<Deployment>> = Vec::new();
+    for deployment in deployments.filter(|deployment| deployment.enabled) {
+        match sources.iter_mut().find(|source| is_same_source(&source[0], deployment)) {
+            Some(source) => source.push(deployment.clone()),
+            None => sources.push(vec![deployment.clone()]),
+        }
+    }
+    sources
+}
+
+fn is_same_source(one: &Deployment, other: &Deployment) -> bool {
+    let token =
+        |deployment: &Deployment| deployment.github_token.as_ref().map(|token| token.expose().to_owned());
+    one.clone_url == other.clone_url
+        && one.repository == other.repository
+        && one.ssh_key_file == other.ssh_key_file
+        && token(one) == token(other)
+}
+
+impl Reconcile {
+    /// For deployments of one source, each with its spool.
+    pub fn new(host: Host, deployments: Vec<Deployment>, spools: Vec<Spool>, slots: Arc<Semaphore>) -> Self {
+        Self { host, targets: deployments.into_iter().zip(spools).collect(), slots }
+    }
+
+    /// Compares until told to stop; at once when `jumps` says so.
+    pub async fn serve(self, mut jumps: watch::Receiver<u64>, stop: CancellationToken) {
+        let mut failures = 0;
+        loop {
+            let slot = tokio::select! {
+                () = stop.cancelled() => return,
+                slot = self.slots.acquire() => slot,
+            };
+            jumps.mark_unchanged();
+            let answered = self.compare(&stop).await;
+            drop(slot);
+            failures = if answered { 0 } else { failures + 1 };
+            let pause = jittered(pause(self.host.config.reconcile.interval, failures), random_fraction());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                Ok(()) = jumps.changed() => {}
+            }
+        }
+    }
+
+    /// Asks for the heads and looks at each deployment. Whether the source answered.
+    async fn compare(&self, stop: &CancellationToken) -> bool {
+        let (first, _) = &self.targets[0];
+        let branches: Vec<&BranchName> =
+            self.targets.iter().map(|(deployment, _)| &deployment.branch).collect();
+        // Before anything is read: what ends after this may not have been seen.
+        let seen_at = clock::now();
+        match self.host.mirror(first).heads(&branches, ASK_TIMEOUT, stop).await {
+            Ok(heads) => {
+                for (deployment, spool) in &self.targets {
+                    self.look_at(deployment, spool, &heads, seen_at).await;
+                }
+                true
+            }
+            Err(FetchError::Cancelled) => true,
+            Err(error) => {
+                tracing::warn!(repository = %first.repository, error = %error, "the heads of its branches cannot be asked for");
+                for (deployment, _) in &self.targets {
+                    self.note(deployment, None, Err(error.to_string()));
+                }
+                false
+            }
+        }
+    }
+
+    async fn look_at(
+        &self,
+        deployment: &Deployment,
+        spool: &Spool,
+        heads: &BTreeMap<BranchName, CommitId>,
+        seen_at: jiff::Timestamp,
+    ) {
+        let Some(head) = heads.get(&deployment.branch) else {
+            let finding = format!("the branch {} does not exist; what is live stays live", deployment.branch);
+            return self.note(deployment, None, Ok(finding));
+        };
+        let finding = match self.known(deployment, spool, head).await {
+            Ok(known) => match standing(head, &known, clock::now_ms(), self.host.config.reconcile.interval) {
+                Standing::Fine(finding) => Ok(finding),
+                Standing::Behind => self
+                    .enqueue(deployment, spool, head, &known, seen_at)
+                    .await
+                    .map(|()| format!("{} was not live: it is queued", head.short())),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &finding {
+            tracing::warn!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot be compared now");
+        }
+        self.note(deployment, Some(head), finding.map_err(|error| format!("{error:#}")));
+    }
+
+    /// What record and spool say.
+    async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<Known> {
+        let (slug, store) = (deployment.slug.as_str(), &self.host.store);
+        let spool = spool.clone();
+        let waiting =
+            tokio::task::spawn_blocking(move || spool.ready()).await?.context("cannot read the spool")?;
+        let running = store.unfinished_runs(Some(slug)).await?;
+        let live = store.live_release(slug).await?.map(|release| release.commit_id);
+        let tried = store.last_tried(slug).await?;
+        let failures_before_plan = match &tried {
+            Some(run) if is_without_plan(run) => store.failures_before_plan(slug, head.as_str()).await?,
+            _ => 0,
+        };
+        let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
+        let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
+        Ok(Known { live, waiting: !waiting.is_empty(), running, tried, failures_before_plan, overruled })
+    }
+
+    async fn enqueue(
+        &self,
+        deployment: &Deployment,
+        spool: &Spool,
+        head: &CommitId,
+        known: &Known,
+        seen_at: jiff::Timestamp,
+    ) -> Result<()> {
+        let last = known.tried.as_ref().map_or("", |run| run.id.as_str());
+        let id = DeliveryId::of_reconcile(&format!("{} {head} {last}", deployment.slug));
+        tracing::info!(deployment = %deployment.slug, delivery = %id, commit = %head, "the branch's head is not live: queued");
+        let bytes = reconcile_entry(id.clone(), seen_at, head.clone());
+        let spool = spool.clone();
+        // There already is as good as new.
+        tokio::task::spawn_blocking(move || spool.append(id.as_str(), &[&bytes]))
+            .await?
+            .map(drop)
+            .context("cannot queue it")
+    }
+
+    fn note(&self, deployment: &Deployment, head: Option<&CommitId>, finding: Result<String, String>) {
+        let is_error = finding.is_err();
+        let comparison = Comparison {
+            at_ms: clock::now_ms(),
+            head: head.map(CommitId::to_string),
+            finding: finding.unwrap_or_else(|error| error),
+            is_error,
+        };
+        if let Err(error) = comparison.keep(&self.host.config.state_directory, &deployment.slug) {
+            tracing::debug!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot note the comparison");
+        }
+    }
+}
+
+/// What is known of a deployment.
+struct Known {
+    live: Option<String>,
+    /// Whether something waits in its spool: it will lead to the head as it is then.
+    waiting: bool,
+    running: Vec<Run>,
+    tried: Option<Run>,
+    failures_before_plan: u32,
+    /// Whether an operator's wish took the head's place.
+    overruled: bool,
+}
+
+/// How a head stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing is to be done; why.
+    Fine(String),
+    /// It is to be deployed.
+    Behind,
+}
+
+/// See the module.
+fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> Standing {
+    let is_head = |commit: &Option<String>| commit.as_deref() == Some(head.as_str());
+    // A run that does not know its commit yet is about to ask for the head itself.
+    let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id));
+    let short = head.short();
+    if is_head(&known.live) {
+        return Standing::Fine(format!("{short} is live"));
+    }
+    if known.waiting || under_way {
+        return Standing::Fine(format!("{short} is not live; work on it waits or is under way"));
+    }
+    if known.overruled {
+        return Standing::Fine(format!("{short} was superseded by what an operator asked for"));
+    }
+    match &known.tried {
+        Some(run) if is_head(&run.commit_id) => {
+            let due = is_without_plan(run) && {
+                let pause = pause(interval, known.failures_before_plan);
+                now_ms - run.ended_at_ms.unwrap_or(0) >= i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
+            };
+            match due {
+                true => Standing::Behind,
+                false => Standing::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
+            }
+        }
+        _ => Standing::Behind,
+    }
+}
+
+/// Whether a run failed before it was known what to do: see [`crate::record::store::Store::failures_before_plan`].
+fn is_without_plan(run: &Run) -> bool {
+    run.state == RunState::Failed && run.plan.is_none()
+}
+
+/// The interval, doubled with each failure.
+fn pause(interval: Duration, failures: u32) -> Duration {
+    interval.saturating_mul(2u32.saturating_pow(failures.min(16))).min(PAUSE_MAX.max(interval))
+}
+
+/// A pause, longer or shorter by up to [`JITTER`]; `fraction` is 0 to 1.
+fn jittered(pause: Duration, fraction: f64) -> Duration {
+    pause.mul_f64(1.0 + JITTER * (2.0 * fraction - 1.0))
+}
+
+/// Something from 0 to 1 that is another one each time. It need not be more random than an id.
+fn random_fraction() -> f64 {
+    let bytes = uuid::Uuid::now_v7().into_bytes();
+    f64::from(u16::from_be_bytes([bytes[14], bytes[15]])) / f64::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::store::RunTrigger;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn run(commit: Option<&str>, state: RunState, plan: Option<&str>, ended_at_ms: i64) -> Run {
+        Run {
+            id: "r".into(),
+            deployment: "d".into(),
+            repository: "o/r".into(),
+            branch: "main".into(),
+            commit_id: commit.map(|digit| digit.repeat(40)),
+            previous_commit: None,
+            attempt: 1,
+            trigger: RunTrigger::Delivery,
+            requested_by: String::new(),
+            entry: String::new(),
+            delivery_id: None,
+            state,
+            cause: None,
+            summary: None,
+            plan: plan.map(str::to_owned),
+            release: None,
+            created_at_ms: 0,
+            started_at_ms: None,
+            ended_at_ms: Some(ended_at_ms),
+            pid: 1,
+            boot_id: String::new(),
+        }
+    }
+
+    #[test]
+    fn which_heads_are_new() {
+        let failed = |commit| run(Some(commit), RunState::Failed, Some("{}"), 0);
+        let unfetched = |failures: u32, ended_at_ms| {
+            (Some(run(Some("b"), RunState::Failed, None, ended_at_ms)), failures)
+        };
+        let skipped = run(Some("b"), RunState::Skipped, None, 0);
+        let succeeded = run(Some("b"), RunState::Succeeded, Some("{}"), 0);
+        let running = |commit| vec![run(commit, RunState::Running, None, 0)];
+        let now_ms = 10 * 60_000;
+        // The head is always b: what is live, waits, runs, was tried; and whether it is new.
+        for (live, waiting, running, (tried, failures_before_plan), is_new) in [
+            (None, false, vec![], (None, 0), true),
+            (Some("a"), false, vec![], (None, 0), true),
+            (Some("b"), false, vec![], (None, 0), false),
+            (Some("a"), true, vec![], (None, 0), false),
+            (Some("a"), false, running(None), (None, 0), false),
+            (Some("a"), false, running(Some("b")), (None, 0), false),
+            (Some("a"), false, running(Some("c")), (None, 0), true),
+            (Some("a"), false, vec![], (Some(failed("b")), 0), false),
+            // Somebody rolled back: the head was tried, and stays where it is.
+            (Some("a"), false, vec![], (Some(succeeded), 0), false),
+            (Some("a"), false, vec![], (Some(skipped), 0), false),
+            // Moved back by force to what was live before the last.
+            (Some("a"), false, vec![], (Some(failed("c")), 0), true),
+            (Some("a"), false, vec![], unfetched(1, now_ms - 119_000), false),
+            (Some("a"), false, vec![], unfetched(1, now_ms - 121_000), true),
+            (Some("a"), false, vec![], unfetched(3, now_ms - 121_000), false),
+        ] {
+            let label = format!("{live:?} {waiting} {running:?} {tried:?} {failures_before_plan}");
+            let live = live.map(|digit: &str| digit.repeat(40));
+            let known = Known { live, waiting, running, tried, failures_before_plan, overruled: false };
+            let head = CommitId::parse(&"b".repeat(40)).unwrap();
+            assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
+            let overruled = Known { overruled: true, ..known };
+            assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_are_not_in_step() {
+        assert_eq!([pause(MINUTE, 0), pause(MINUTE, 2)], [MINUTE, 4 * MINUTE]);
+        assert_eq!([pause(MINUTE, 40), pause(60 * MINUTE, 3)], [PAUSE_MAX, 60 * MINUTE]);
+        assert_eq!([jittered(MINUTE, 0.0), jittered(MINUTE, 1.0)].map(|pause| pause.as_secs()), [54, 66]);
+        let fractions: Vec<f64> = (0..100).map(|_| random_fraction()).collect();
+        assert!(fractions.iter().all(|fraction| (0.0..=1.0).contains(fraction)));
+        assert!(
+            fractions.iter().any(|fraction| *fraction < 0.5)
+                && fractions.iter().any(|fraction| *fraction > 0.5)
+        );
+    }
+}
