@@ -246,8 +246,12 @@ fn start_work(host: Host, main: Spool, tasks: &Tasks, parts: &mut Parts) -> Resu
     }
     if host.credentials.any() {
         let github = GitHub::new(&host.config.github, host.credentials.clone())?;
-        let (store, told) = (host.store.clone(), Arc::clone(&host.told));
-        tasks.telling.spawn(Sender::new(store, github).serve(told, tasks.told_all.clone()));
+        let (store, told, told_all) = (host.store.clone(), Arc::clone(&host.told), tasks.told_all.clone());
+        tasks.telling.spawn(async move {
+            if migrated(&store, &told_all).await {
+                Sender::new(store, github).serve(told, told_all).await;
+            }
+        });
     }
     tasks.start("retention", retention(host.clone(), tasks.stop.clone()));
     start_reconcile(&host, &spools, tasks);

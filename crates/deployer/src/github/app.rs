@@ -5,7 +5,7 @@
 //! hour. The installation is looked up each time: it changes where an App is removed and installed again.
 
 use super::api::{Api, Request};
-use super::error::ApiError;
+use super::error::{ApiError, ErrorKind};
 use crate::clock;
 use crate::config::{self, GitHubApp};
 use crate::secret::Secret;
@@ -116,11 +116,14 @@ impl App {
             expires_at: jiff::Timestamp,
         }
         let path = format!("/repos/{repository}/installation");
-        let installation: Installation =
-            self.ask(&Request::new(Method::GET, &path)).await.map_err(|error| {
+        let found = self.ask(&Request::new(Method::GET, &path)).await;
+        let installation: Installation = found.map_err(|error| match error.kind {
+            ErrorKind::NotFound => {
                 let reason = format!("the GitHub App has no installation for {repository}: {}", error.reason);
                 ApiError { reason, ..error }
-            })?;
+            }
+            _ => error,
+        })?;
         let path = format!("/app/installations/{}/access_tokens", installation.id);
         let name = repository.split_once('/').map_or(repository, |(_, name)| name);
         let body = json!({ "repositories": [name] }).to_string();

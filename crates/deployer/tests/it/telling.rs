@@ -195,6 +195,8 @@ fn what_github_refuses_for_good_is_said_once_and_shown() {
         world.github.set_statuses_max(1);
         let commit = repository.commit(&[("index.html", "one")], "first");
         world.deploy("site", &repository, &commit);
+        // What a newer one takes the place of before it is sent is not refused by anybody.
+        wait_until_all_is_told(world);
         world.cli(&["deploy", "site", "--force"]);
         wait_until_all_is_told(world);
         let refused = status(world)["refused_by_github"].clone();
