@@ -85,6 +85,9 @@ _durhack__deployer() {
             durhack__deployer,status)
                 cmd="durhack__deployer__subcmd__status"
                 ;;
+            durhack__deployer,webhook)
+                cmd="durhack__deployer__subcmd__webhook"
+                ;;
             durhack__deployer,work)
                 cmd="durhack__deployer__subcmd__work"
                 ;;
@@ -187,6 +190,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help,status)
                 cmd="durhack__deployer__subcmd__help__subcmd__status"
                 ;;
+            durhack__deployer__subcmd__help,webhook)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook"
+                ;;
             durhack__deployer__subcmd__help,work)
                 cmd="durhack__deployer__subcmd__help__subcmd__work"
                 ;;
@@ -225,6 +231,36 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help__subcmd__simulate,push)
                 cmd="durhack__deployer__subcmd__help__subcmd__simulate__subcmd__push"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,create)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__create"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,delete)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__delete"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,deliveries)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__deliveries"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,list)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__list"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,ping)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__ping"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,redeliver)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__redeliver"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,relay)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__relay"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,rotate-secret)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__rotate__subcmd__secret"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,show)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__show"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,test)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__test"
                 ;;
             durhack__deployer__subcmd__migrate,check)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__check"
@@ -292,6 +328,72 @@ _durhack__deployer() {
             durhack__deployer__subcmd__simulate__subcmd__help,push)
                 cmd="durhack__deployer__subcmd__simulate__subcmd__help__subcmd__push"
                 ;;
+            durhack__deployer__subcmd__webhook,create)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__create"
+                ;;
+            durhack__deployer__subcmd__webhook,delete)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__delete"
+                ;;
+            durhack__deployer__subcmd__webhook,deliveries)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__deliveries"
+                ;;
+            durhack__deployer__subcmd__webhook,help)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help"
+                ;;
+            durhack__deployer__subcmd__webhook,list)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__list"
+                ;;
+            durhack__deployer__subcmd__webhook,ping)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__ping"
+                ;;
+            durhack__deployer__subcmd__webhook,redeliver)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__redeliver"
+                ;;
+            durhack__deployer__subcmd__webhook,relay)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__relay"
+                ;;
+            durhack__deployer__subcmd__webhook,rotate-secret)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__rotate__subcmd__secret"
+                ;;
+            durhack__deployer__subcmd__webhook,show)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__show"
+                ;;
+            durhack__deployer__subcmd__webhook,test)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__test"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,create)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__create"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,delete)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__delete"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,deliveries)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__deliveries"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,help)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__help"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,list)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__list"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,ping)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__ping"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,redeliver)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__redeliver"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,relay)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__relay"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,rotate-secret)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__rotate__subcmd__secret"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,show)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__show"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,test)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__test"
+                ;;
             *)
                 ;;
         esac
@@ -299,7 +401,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -703,7 +805,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1195,6 +1297,160 @@ _durhack__deployer() {
         durhack__subcmd__deployer__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook)
+            opts="create list show ping test deliveries redeliver rotate-secret delete relay"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__ping)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__redeliver)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__relay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__rotate__subcmd__secret)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1903,6 +2159,504 @@ _durhack__deployer() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook)
+            opts="-h -V --config --log --help --version create list show ping test deliveries redeliver rotate-secret delete relay help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__create)
+            opts="-h -V --url --secret-file --show-secret --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secret-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__delete)
+            opts="-h -V --hook --url --force --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__deliveries)
+            opts="-n -h -V --hook --url --json --limit --failed --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help)
+            opts="create list show ping test deliveries redeliver rotate-secret delete relay help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__ping)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__redeliver)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__relay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__rotate__subcmd__secret)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__list)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__ping)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__redeliver)
+            opts="-h -V --failed --repository --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__relay)
+            opts="-h -V --hook --url --to --all --once --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__rotate__subcmd__secret)
+            opts="-h -V --url --restarted --show-secret --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__show)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__test)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -378,6 +378,237 @@ esac
     ;;
 esac
 ;;
+(webhook)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_durhack-deployer__subcmd__webhook_commands" \
+"*::: :->webhook" \
+&& ret=0
+
+    case $state in
+    (webhook)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-webhook-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--secret-file=[Where a new secret is written, if none is configured \[default\: webhook-secret beside the configuration\]]:FILE:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--show-secret[Print the secret]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(ping)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'-n+[At most so many of each hook]:N:_default' \
+'--limit=[At most so many of each hook]:N:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'--failed[Only those of which no attempt was answered with a success]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(redeliver)
+_arguments "${_arguments_options[@]}" : \
+'--repository=[Only of this repository (OWNER/NAME) or deployment]:REPOSITORY:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'()--failed[All of which no attempt was answered with a success]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::deliveries -- GUIDs of deliveries, as `webhook deliveries` shows them:_default' \
+&& ret=0
+;;
+(rotate-secret)
+_arguments "${_arguments_options[@]}" : \
+'--url=[Where the hooks deliver to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--restarted[The daemon was restarted since the new secret was written (only where that cannot be seen from here)]' \
+'--show-secret[Print the new secret]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--force[Also a hook that this instance lives on]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':repository -- The repository (OWNER/NAME) or a deployment of it:_default' \
+&& ret=0
+;;
+(relay)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one with the URL\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--to=[Where the daemon listens \[default\: as the running daemon says\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--all[Begin with the oldest that GitHub still has, instead of where it was left, or of now]' \
+'--once[End when everything has been handed over]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':repository -- The repository (OWNER/NAME) or a deployment of it:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__webhook__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-webhook-help-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(ping)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(redeliver)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rotate-secret)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(relay)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (config)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
@@ -734,6 +965,62 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(webhook)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__help__subcmd__webhook_commands" \
+"*::: :->webhook" \
+&& ret=0
+
+    case $state in
+    (webhook)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-help-webhook-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(ping)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(redeliver)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rotate-secret)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(relay)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (config)
 _arguments "${_arguments_options[@]}" : \
 ":: :_durhack-deployer__subcmd__help__subcmd__config_commands" \
@@ -844,6 +1131,7 @@ _durhack-deployer_commands() {
 'plan:What a deploy would do now; nothing is done' \
 'queue:What waits in the spools, and what was set aside' \
 'simulate:Send the running daemon what GitHub would send' \
+'webhook:Make, look at, try out, and remove the hooks at GitHub that deliver here' \
 'config:Look at the configuration' \
 'migrate:Bring the database'\''s schema up or down' \
 'completions:Print the completion script of a shell' \
@@ -981,6 +1269,7 @@ _durhack-deployer__subcmd__help_commands() {
 'plan:What a deploy would do now; nothing is done' \
 'queue:What waits in the spools, and what was set aside' \
 'simulate:Send the running daemon what GitHub would send' \
+'webhook:Make, look at, try out, and remove the hooks at GitHub that deliver here' \
 'config:Look at the configuration' \
 'migrate:Bring the database'\''s schema up or down' \
 'completions:Print the completion script of a shell' \
@@ -1180,6 +1469,72 @@ _durhack-deployer__subcmd__help__subcmd__simulate__subcmd__push_commands() {
 _durhack-deployer__subcmd__help__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook_commands() {
+    local commands; commands=(
+'create:Make the hooks that are missing; those that are there are shown' \
+'list:All hooks of the configured repositories' \
+'show:Our hooks in full, and what is wrong with them' \
+'ping:Make GitHub deliver a ping' \
+'test:Make GitHub deliver the latest push again' \
+'deliveries:What GitHub has delivered of late, and what was answered' \
+'redeliver:Make GitHub deliver again what it has delivered, or tried to, in the last three days' \
+'rotate-secret:Replace a secret; no push is lost meanwhile' \
+'delete:Remove a hook' \
+'relay:For development\: take deliveries from GitHub and hand them, signed, to the daemon that runs here' \
+    )
+    _describe -t commands 'durhack-deployer help webhook commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__create_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook create commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__delete_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook delete commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__ping_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__ping_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook ping commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__redeliver_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__redeliver_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook redeliver commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__relay_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__relay_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook relay commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__rotate-secret_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__rotate-secret_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook rotate-secret commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__test_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook test commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__work_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__work_commands() {
@@ -1388,6 +1743,145 @@ _durhack-deployer__subcmd__simulate__subcmd__push_commands() {
 _durhack-deployer__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook_commands] )) ||
+_durhack-deployer__subcmd__webhook_commands() {
+    local commands; commands=(
+'create:Make the hooks that are missing; those that are there are shown' \
+'list:All hooks of the configured repositories' \
+'show:Our hooks in full, and what is wrong with them' \
+'ping:Make GitHub deliver a ping' \
+'test:Make GitHub deliver the latest push again' \
+'deliveries:What GitHub has delivered of late, and what was answered' \
+'redeliver:Make GitHub deliver again what it has delivered, or tried to, in the last three days' \
+'rotate-secret:Replace a secret; no push is lost meanwhile' \
+'delete:Remove a hook' \
+'relay:For development\: take deliveries from GitHub and hand them, signed, to the daemon that runs here' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer webhook commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__create_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook create commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__delete_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook delete commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help_commands() {
+    local commands; commands=(
+'create:Make the hooks that are missing; those that are there are shown' \
+'list:All hooks of the configured repositories' \
+'show:Our hooks in full, and what is wrong with them' \
+'ping:Make GitHub deliver a ping' \
+'test:Make GitHub deliver the latest push again' \
+'deliveries:What GitHub has delivered of late, and what was answered' \
+'redeliver:Make GitHub deliver again what it has delivered, or tried to, in the last three days' \
+'rotate-secret:Replace a secret; no push is lost meanwhile' \
+'delete:Remove a hook' \
+'relay:For development\: take deliveries from GitHub and hand them, signed, to the daemon that runs here' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer webhook help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__create_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help create commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__delete_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help delete commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__ping_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__ping_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help ping commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__redeliver_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__redeliver_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help redeliver commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__relay_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__relay_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help relay commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__rotate-secret_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__rotate-secret_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help rotate-secret commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__test_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help test commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__ping_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__ping_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook ping commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__redeliver_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__redeliver_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook redeliver commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__relay_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__relay_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook relay commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__rotate-secret_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__rotate-secret_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook rotate-secret commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__test_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook test commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__work_commands] )) ||
 _durhack-deployer__subcmd__work_commands() {

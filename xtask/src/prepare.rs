@@ -75,6 +75,7 @@ pub fn run_all() -> Result<()> {
     let mut npm = command("npm");
     npm.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
     packages_below("npm", npm, &NPM_PACKAGES)?;
+    crate::openapi::prepare()?;
     let mut pip = command("pip3");
     pip.args(["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
     packages_below("pip", pip, &PIP_PACKAGES)?;

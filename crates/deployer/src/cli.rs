@@ -12,6 +12,7 @@ pub mod output;
 pub mod queue;
 pub mod session;
 pub mod simulate;
+pub mod webhook;
 
 use crate::config::Environment;
 use crate::daemon::succession::Farewell;
@@ -41,6 +42,7 @@ Examples:
   durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer serve                      receive pushes and deploy them
+  durhack-deployer webhook create             let GitHub send pushes here
   durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
   durhack-deployer status                     what is live, what is going on
   durhack-deployer logs web -f                watch the newest run
@@ -102,6 +104,8 @@ pub enum Command {
     Queue(QueueArguments),
     /// Send the running daemon what GitHub would send
     Simulate(SimulateArguments),
+    /// Make, look at, try out, and remove the hooks at GitHub that deliver here
+    Webhook(webhook::arguments::WebhookArguments),
     /// Look at the configuration
     Config(ConfigArguments),
     /// Bring the database's schema up or down
@@ -435,6 +439,7 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
         Command::Simulate(SimulateArguments { command: SimulateCommand::Push { slug, url, json } }) => {
             simulate::push(&session().await?, &slug, url, json).await
         }
+        Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
         Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
         Command::Completions { shell } => generate::completions(shell),

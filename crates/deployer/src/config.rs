@@ -25,7 +25,8 @@ mod tests;
 pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_making_secrets};
+pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 
 use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName};
@@ -88,6 +89,10 @@ pub struct Intake {
     pub secrets: Vec<Secret>,
     /// Repositories with secrets of their own: only these sign for them.
     pub repository_secrets: BTreeMap<RepositoryName, Vec<Secret>>,
+    /// The files that `secrets` came from.
+    pub secret_files: SecretFiles,
+    /// The files that `repository_secrets` came from, for each of them.
+    pub repository_secret_files: BTreeMap<RepositoryName, SecretFiles>,
     /// From where a webhook may come.
     pub source_networks: SourceNetworks,
     /// Which `X-Forwarded-For` entries are believed.
@@ -100,6 +105,15 @@ pub struct Intake {
     pub body_timeout: Duration,
     /// Connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
+}
+
+/// The files that webhook secrets came from, for the commands that make and replace them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretFiles {
+    /// Of the first secret; None where that came from elsewhere.
+    pub current: Option<PathBuf>,
+    /// Of secrets that are accepted too.
+    pub further: Vec<PathBuf>,
 }
 
 /// From where a webhook may come.
@@ -130,6 +144,8 @@ pub struct GitHub {
     pub api_url: String,
     /// For every deployment without one of its own.
     pub token: Option<Secret>,
+    /// Whether runs are told as deployments too, beside commit statuses.
+    pub deployments: bool,
     /// Wins over the token.
     pub app: Option<GitHubApp>,
     /// Whether `gh` is asked where there is neither.
@@ -275,6 +291,10 @@ pub struct Deployment {
     pub env_files: Vec<PathBuf>,
     /// What must hold for a release to stay live.
     pub health: Vec<HealthCheck>,
+    /// The environment of GitHub's page of deployments.
+    pub environment_name: String,
+    /// Where people see what is deployed; GitHub's page of deployments links there.
+    pub url: Option<String>,
     /// The original's `instance_name`, where given: `INSTANCE_NAME` of every step.
     pub instance_name: Option<String>,
 }

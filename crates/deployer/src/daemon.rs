@@ -27,9 +27,9 @@ use crate::intake::dispatch::Dispatch;
 use crate::intake::reconcile::clock_watch::ClockWatch;
 use crate::intake::reconcile::{self, Reconcile};
 use crate::names::Slug;
-use crate::record::run_log::RunLogWriter;
+use crate::record::report::sender::Sender;
+use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::Store;
-use crate::record::{report, run_log};
 use anyhow::{Context, Result, bail};
 use door::Door;
 use indexmap::IndexMap;
@@ -376,12 +376,16 @@ fn hide_from_own_children() {
 /// Everything that deployments stand on.
 pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let store = Store::open(config.database_url.expose())?;
-    // This program itself, also after an upgrade has replaced its file.
-    let executor = Executor::new("/proc/self/exe".into(), &config, environment);
+    let executor = executor(&config, environment);
     let credentials = Credentials::new(&config, &executor)?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
     let oneself = Arc::new(Oneself::of_process(environment));
     Ok(Host { config, store, executor, credentials, slots, oneself, told: Arc::new(Notify::new()) })
+}
+
+/// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
+pub fn executor(config: &Config, environment: &Environment) -> Executor {
+    Executor::new("/proc/self/exe".into(), config, environment)
 }
 
 /// A spool of this instance.
@@ -472,8 +476,13 @@ impl Work {
         }
         if host.credentials.any() {
             let github = GitHub::new(&host.config.github, host.credentials.clone())?;
-            let (store, told) = (host.store.clone(), Arc::clone(&host.told));
-            work.telling.spawn(report::serve(store, github, told, work.told_all.clone()));
+            let (store, told, told_all) = (host.store.clone(), Arc::clone(&host.told), work.told_all.clone());
+            let schema = Schema { stop: told_all.clone(), ..schema.clone() };
+            work.telling.spawn(async move {
+                if schema.up().await {
+                    Sender::new(store, github).serve(told, told_all).await;
+                }
+            });
         }
         work.tasks.start("retention", retention(host.clone(), work.tasks.stop.clone()));
         start_reconcile(host, &spools, &schema, &work.tasks);

@@ -14,6 +14,10 @@ use crate::record::run_log::rendering::plain;
 use crate::record::store::{DeliveryFilter, Direction, Run, RunFilter, Verdict};
 use anyhow::Context;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A refusal by GitHub is worth a look for so long; after that it is history.
+const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A run as machines see it.
 fn run_json(run: &Run) -> Value {
@@ -66,10 +70,12 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
     let main = daemon::open_spool(config, "main")?;
     let waiting = main.ready().map_or(0, |ready| ready.len());
     let set_aside = main.bad().map_or(0, |bad| bad.len());
-    let unsent = session.store().outbox_pending_count().await?;
+    let refused_since = now_ms() - i64::try_from(REFUSALS_SHOWN_FOR.as_millis()).unwrap_or(i64::MAX / 2);
+    let outbox = session.store().outbox_trouble(refused_since).await?;
     let status = json!({
         "instance": config.instance, "daemon": running, "deliveries_waiting": waiting, "deliveries_set_aside": set_aside,
-        "statuses_unsent": unsent, "deployments": deployments,
+        "statuses_unsent": outbox.unsent, "oldest_unsent": outbox.oldest_unsent, "refused_by_github": outbox.refused,
+        "deployments": deployments,
     });
     if as_json {
         output::json(&status);
@@ -85,12 +91,13 @@ fn show_status(status: &Value) {
     for (key, what) in [
         ("deliveries_waiting", "deliveries wait to be looked at"),
         ("deliveries_set_aside", "deliveries were set aside: `durhack-deployer queue`"),
-        ("statuses_unsent", "commit statuses are not sent yet"),
+        ("statuses_unsent", "statuses are not sent to GitHub yet"),
     ] {
         if status[key].as_u64().unwrap_or(0) > 0 {
             println!("{} {what}", status[key]);
         }
     }
+    show_outbox(status);
     let text =
         |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
     let rows: Vec<Vec<String>> = status["deployments"]
@@ -126,6 +133,23 @@ fn show_status(status: &Value) {
             let slug = deployment["slug"].as_str().unwrap_or_default();
             anstream::println!("{RED}{slug} cannot be compared with its branch{RED:#}: {}", plain(finding));
         }
+    }
+}
+
+/// Why GitHub does not have what it is to be told.
+fn show_outbox(status: &Value) {
+    if let Some(error) = status["oldest_unsent"]["last_error"].as_str() {
+        println!("  because of: {}", plain(error));
+    }
+    for refused in status["refused_by_github"].as_array().into_iter().flatten() {
+        println!(
+            "GitHub has not taken a {} of {} on {} ({} UTC): {}",
+            refused["kind"].as_str().unwrap_or_default(),
+            refused["deployment"].as_str().unwrap_or_default(),
+            short(refused["commit_id"].as_str()),
+            readable_utc(refused["created_at_ms"].as_i64().unwrap_or(0)),
+            plain(refused["last_error"].as_str().unwrap_or_default()),
+        );
     }
 }
 

@@ -37,6 +37,13 @@ impl Failed {
         Self { code: exit::FAILED, error: None, hint: None }
     }
 
+    /// The same with another exit code.
+    #[must_use]
+    pub fn with_code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -42,6 +42,9 @@ pub struct Facts<'a> {
     pub configuration_directory: &'a Path,
     /// Reads a file that holds a secret; None where there is none; on error why it could not.
     pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, String>,
+    /// For the command that makes webhook secrets: what a file of one that is not there yet will hold. None: such a file, and
+    /// having no secret at all, is an error.
+    pub absent_webhook_secret: Option<&'a dyn Fn() -> Secret>,
 }
 
 impl Facts<'_> {
@@ -98,7 +101,9 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         state_directory,
         intake,
     };
-    secrets::require_webhook_secrets(root, &config, reading);
+    if facts.absent_webhook_secret.is_none() {
+        secrets::require_webhook_secrets(root, &config, reading);
+    }
     secrets::warn_of_unused_repositories(root, &config);
     config
 }
@@ -141,6 +146,8 @@ fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intak
         port: listen.value("port", integer(0, 65535)).unwrap_or_default(),
         secrets: secrets::webhook_secrets(root, facts, reading),
         repository_secrets: repository_secrets(root, facts),
+        secret_files: secrets::files(root, facts),
+        repository_secret_files: secrets::files_of_repositories(root, facts),
         source_networks: root.value("source_networks", source_networks).unwrap_or_else(|| {
             let (word, networks) = match facts.is_development() {
                 true => ("any", SourceNetworks::Any),
@@ -286,6 +293,7 @@ fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHu
     GitHub {
         api_url,
         token: secrets::github_token(&table, facts, reading),
+        deployments: table.value("deployments", boolean).unwrap_or_default(),
         app: github_app(&table, facts, reading),
         use_gh: table.value("use_gh", boolean).unwrap_or_default(),
     }

@@ -7,8 +7,8 @@ use super::run::Failure;
 use crate::config::Deployment;
 use crate::names::CommitId;
 use crate::names::DeliveryId;
-use crate::record::report::{self, Telling};
-use crate::record::store::{NewStatus, Run, RunEnd, RunState, StoreError, Verdict, VerdictCode};
+use crate::record::report::{self, DeploymentState, Telling};
+use crate::record::store::{NewTelling, Run, RunEnd, RunState, StoreError, Verdict, VerdictCode};
 use crate::record::verdict;
 
 /// How a run ended.
@@ -86,7 +86,21 @@ impl Outcome {
     }
 }
 
-/// Writes a run's end down: state, verdict, commit status.
+impl Outcome {
+    /// What GitHub's page of deployments is to show; nothing where the run had nothing to do.
+    fn deployment(&self) -> Option<(DeploymentState, &str)> {
+        match self.state {
+            RunState::Succeeded => Some((DeploymentState::Success, "deployed")),
+            RunState::Failed if self.ours => Some((DeploymentState::Error, &self.cause)),
+            RunState::Failed => Some((DeploymentState::Failure, &self.cause)),
+            RunState::Cancelled => Some((DeploymentState::Error, "cancelled by an operator")),
+            RunState::Undone => Some((DeploymentState::Error, &self.cause)),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a run's end down: state, verdict, commit status, deployment.
 pub async fn end_run(
     host: &Host,
     deployment: &Deployment,
@@ -105,11 +119,8 @@ pub async fn end_run(
         .into_iter()
         .collect();
     let commit = record.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
-    let telling: Option<Telling> =
-        outcome.status().zip(commit).and_then(|((status, description), commit)| {
-            report::telling(host, deployment, &commit, status, &description, Some(run))
-        });
-    let statuses: Vec<NewStatus<'_>> = telling.iter().map(Telling::row).collect();
+    let told = commit.map(|commit| tellings(host, deployment, &commit, run, outcome)).unwrap_or_default();
+    let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
     let end = RunEnd {
         run_id: run,
         state: outcome.state,
@@ -117,11 +128,28 @@ pub async fn end_run(
         summary: outcome.summary.as_deref(),
         ended_at_ms: crate::clock::now_ms(),
         verdicts: &verdicts,
-        statuses: &statuses,
+        tellings: &tellings,
     };
     host.store.end_run(&end).await?;
     host.told.notify_one();
     Ok(())
+}
+
+/// What GitHub is told of a run's end.
+fn tellings(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    run: &str,
+    outcome: &Outcome,
+) -> Vec<Telling> {
+    let status = outcome.status().and_then(|(status, description)| {
+        report::telling(host, deployment, commit, status, &description, Some(run))
+    });
+    let state = outcome.deployment().and_then(|(state, description)| {
+        report::deployment_telling(host, deployment, commit, state, description, run)
+    });
+    status.into_iter().chain(state).collect()
 }
 
 /// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
@@ -141,6 +169,16 @@ pub async fn resolved(
     }
     host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
     report::tell(host, deployment, commit, report::Status::Pending, "deploying", Some(run)).await
+}
+
+/// A run has its plan and begins to act.
+pub async fn planned(
+    host: &Host,
+    deployment: &Deployment,
+    run: &str,
+    commit: &CommitId,
+) -> Result<(), StoreError> {
+    report::tell_deployment(host, deployment, commit, DeploymentState::InProgress, "deploying", run).await
 }
 
 /// A push whose commit, or a later one, is live: a verdict and no run.

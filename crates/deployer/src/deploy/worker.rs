@@ -372,6 +372,9 @@ impl Worker {
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
+        let commit = &facts.target.commit;
+        self.patiently("beginning", || outcome::planned(&self.host, &self.deployment, &run.id, commit))
+            .await?;
         // Where nothing was live, nothing can have been missing.
         let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
         let (result, gap) = run.carry_out(&plan, watched).await;

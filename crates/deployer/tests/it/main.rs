@@ -17,6 +17,7 @@ mod examples;
 mod failures;
 mod faults;
 mod gap;
+mod hooks;
 mod init;
 mod intake;
 mod networks;
@@ -30,3 +31,4 @@ mod reconcile;
 mod security;
 #[cfg(feature = "crash-points")]
 mod sweep;
+mod telling;

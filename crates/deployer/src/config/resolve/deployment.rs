@@ -80,6 +80,8 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         hooks: steps::hooks(table, &base),
         environment: steps::environment(table),
         health: table.tables("health").iter().filter_map(health_check).collect(),
+        environment_name: environment_name(table, slug.as_ref().map_or("", |slug| slug.as_str())),
+        url: table.value("url", |node| checked_text(node, |text| http_url(text).map(|_| text.to_owned()))),
         instance_name: instance_name(table, preset),
         recipe: recipe_of(table, recipe, preset, &base),
         ssh_key_file: ssh_key_file(table, &clone_url, facts),
@@ -206,6 +208,21 @@ fn instance_name(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<Str
         table.missing("instance_name");
     }
     table.value("instance_name", filled_text)
+}
+
+/// What GitHub calls an environment: at most 255 characters, its own limit.
+fn environment_name(table: &TableReader<'_>, slug: &str) -> String {
+    if !table.is_written("environment_name") {
+        table.show_derived("environment_name", slug, "default");
+        return slug.to_owned();
+    }
+    let name = table.value("environment_name", |node| {
+        checked_text(node, |text| match text.chars().count() <= 255 && !text.contains(char::is_control) {
+            true => Ok(text.to_owned()),
+            false => Err("GitHub takes names of one line and at most 255 characters".to_owned()),
+        })
+    });
+    name.unwrap_or_default()
 }
 
 fn clone_url_of(table: &TableReader<'_>, repository: Option<&RepositoryName>) -> String {

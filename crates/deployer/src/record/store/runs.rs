@@ -1,10 +1,10 @@
 //! Runs: one execution of a plan each, from the wish to its end.
 
-use super::outbox::push_status;
+use super::outbox::push_telling;
 use super::pools::{found, reading, transaction, writing};
 use super::text::{embedded_json, storable, words};
 use super::verdicts::upsert_verdict;
-use super::{NewStatus, StepState, Store, StoreError, Verdict};
+use super::{NewTelling, StepState, Store, StoreError, Verdict};
 use serde::Serialize;
 
 words! {
@@ -136,7 +136,7 @@ pub struct RunEnd<'a> {
     /// What became of the deliveries that it carried out or superseded.
     pub verdicts: &'a [Verdict],
     /// What GitHub is to be told.
-    pub statuses: &'a [NewStatus<'a>],
+    pub tellings: &'a [NewTelling<'a>],
 }
 
 /// Whether [`Store::end_run`] ended the run.
@@ -313,8 +313,8 @@ impl Store {
                 for verdict in end.verdicts {
                     upsert_verdict!(&mut *transaction, verdict);
                 }
-                for status in end.statuses {
-                    push_status!(transaction, status);
+                for telling in end.tellings {
+                    push_telling!(transaction, telling);
                 }
                 RunEnded::Now
             }

@@ -447,6 +447,8 @@ impl World {
         let log = self.log();
         let panics: Vec<&str> = log.lines().filter(|line| line.contains("panicked at")).collect();
         assert!(panics.is_empty(), "the daemon panicked: {panics:?}");
+        let violations = self.github.violations();
+        assert!(violations.is_empty(), "not what GitHub describes: {violations:#?}");
     }
 
     /// What a person would look at first.
