@@ -1,4 +1,6 @@
 //! What `plan` prints is what a run does: step by step, for every recipe.
+//!
+//! Those that need real tools ask it in the middle of their own stories, by [`deploy_as_planned`].
 
 use crate::support::configuration::Deployment;
 use crate::support::process::describe;
@@ -7,11 +9,11 @@ use crate::support::world::World;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
-/// A recipe: how a deployment of it is configured.
-type Case = (&'static str, fn(&mut World, &Repository) -> Deployment);
+/// How a deployment is configured.
+type Case = fn(&mut World, &Repository) -> Deployment;
 
-/// Every recipe that this program carries out has a line here.
-const RECIPES: [Case; 3] = [("steps", with_steps), ("systemd", with_units), ("steps in place", in_place)];
+/// Recipes that need nothing else.
+const RECIPES: [Case; 3] = [with_steps, with_units, in_place];
 
 fn with_steps(world: &mut World, repository: &Repository) -> Deployment {
     let hooks = r#"{ before_build = "true", after_switch = ["true"], after_clean = "true" }"#;
@@ -42,22 +44,22 @@ fn in_place(world: &mut World, repository: &Repository) -> Deployment {
 type Steps = Vec<[String; 3]>;
 
 #[track_caller]
-fn planned(world: &World) -> Steps {
-    let output = world.cli(&["plan", "site", "--json"]);
+fn planned(world: &World, slug: &str) -> Steps {
+    let output = world.cli(&["plan", slug, "--json"]);
     assert!(output.status.success(), "{}", describe(&output));
     let plan: Value = serde_json::from_slice(&output.stdout).expect("plan --json prints JSON");
     let steps = plan["steps"].as_array().expect("a list of steps");
     let release =
         steps.iter().find_map(|step| step["action"]["export"]["release"].as_str()).unwrap_or("none");
-    let text = |value: &Value| value.as_str().expect("a text").replace(release, "RELEASE");
+    let text = |value: &Value| normal(value.as_str().expect("a text"), release, "preview");
     steps.iter().map(|step| ["phase", "name", "command"].map(|key| text(&step[key]))).collect()
 }
 
 #[track_caller]
-fn carried_out(world: &World, repository: &Repository, commit: &str) -> Steps {
-    let run = world.deploy("site", repository, commit);
+fn carried_out(world: &World, slug: &str, repository: &Repository, commit: &str) -> Steps {
+    let run = world.deploy(slug, repository, commit);
     let release = run.release.expect("it made one");
-    let text = |text: &str| text.replace(&release, "RELEASE");
+    let text = |text: &str| normal(text, &release, &run.id);
     let steps = world.run_page(&run.id).steps;
     assert!(steps.iter().all(|step| step.direction == "do" && step.state == "succeeded"), "{steps:?}");
     let command =
@@ -65,9 +67,22 @@ fn carried_out(world: &World, repository: &Repository, commit: &str) -> Steps {
     steps.iter().map(|step| [text(&step.phase), text(&step.name), text(&command(step))]).collect()
 }
 
+/// What differs between two runs of one plan is the release's name and the run's.
+fn normal(text: &str, release: &str, run: &str) -> String {
+    text.replace(release, "RELEASE").replace(run, "RUN")
+}
+
+/// Asks `plan` what a deploy of the branch's head would do, pushes, and sees that just that is done.
+#[track_caller]
+pub fn deploy_as_planned(world: &World, slug: &str, repository: &Repository, commit: &str) {
+    let planned = planned(world, slug);
+    assert!(planned.len() >= 4, "{slug}: {planned:?}");
+    assert_eq!(planned, carried_out(world, slug, repository, commit), "{slug}");
+}
+
 #[test]
 fn a_run_does_what_plan_said() {
-    for (name, deployment) in RECIPES {
+    for deployment in RECIPES {
         World::run(|world| {
             let repository = world.repository("acme/site");
             let deployment = deployment(world, &repository);
@@ -75,9 +90,7 @@ fn a_run_does_what_plan_said() {
             world.start();
             for content in ["one", "two"] {
                 let commit = repository.commit(&[("index.html", content)], content);
-                let planned = planned(world);
-                assert!(planned.len() >= 4, "{name}: {planned:?}");
-                assert_eq!(planned, carried_out(world, &repository, &commit), "{name}, {content}");
+                deploy_as_planned(world, "site", &repository, &commit);
             }
         });
     }

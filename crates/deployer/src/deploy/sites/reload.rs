@@ -1,7 +1,8 @@
 //! Having nginx read its configuration again, and proving that it has.
 //!
 //! A reload is a signal: whoever sends it does not hear whether nginx could do it (the port is taken, a log cannot be opened). An
-//! nginx that has read its configuration has new workers; so their process ids are compared.
+//! nginx that has read its configuration has new workers; so their process ids are compared. Until an old worker has heard that it is to end,
+//! it takes new connections too, and answers them as before: the reload is over when all of them have.
 
 use super::SitesStep;
 use super::blame::complaint;
@@ -42,7 +43,7 @@ pub async fn reload(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
         return Ok(());
     };
     let give_up = Instant::now() + WORKERS_WAIT;
-    while workers(master).is_none_or(|now| now.is_subset(&before)) {
+    while !has_taken_over(master, &before) {
         if Instant::now() > give_up {
             let why = settings.last_complaint(log_end).unwrap_or_else(|| "its error log says nothing".into());
             bail!("nginx was told to reload and did not: {why}");
@@ -91,6 +92,17 @@ impl Settings {
         let text = String::from_utf8_lossy(&bytes);
         text.lines().rev().find_map(complaint).map(str::to_owned)
     }
+}
+
+/// Whether there are new workers, and no old one takes connections any more.
+fn has_taken_over(master: i32, before: &BTreeSet<i32>) -> bool {
+    let Some(now) = workers(master) else { return false };
+    // What nginx calls its processes is the only sign of it.
+    let ends = |pid: &i32| {
+        let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        title.contains("shutting down")
+    };
+    !now.is_subset(before) && now.intersection(before).all(ends)
 }
 
 /// The children of nginx's master; None where the kernel does not show them to us.

@@ -1,5 +1,6 @@
 //! `go-static`: real npm, vite and go; nginx serves the client, and a small supervisor runs the server.
 
+use crate::plan::deploy_as_planned;
 use crate::support::configuration::{Deployment, text};
 use crate::support::http::{Answer, Request};
 use crate::support::process::command;
@@ -236,7 +237,7 @@ fn from_nothing_through_all_that_can_happen() {
 
         // A change, and one of dependencies.
         let two = stage.commit("two", &[]);
-        world.deploy("jury", &stage.repository, &two);
+        deploy_as_planned(world, "jury", &stage.repository, &two);
         stage.assert_live("two");
         let with = [
             ("client/package.json", PACKAGE_WITH_DEPENDENCY),

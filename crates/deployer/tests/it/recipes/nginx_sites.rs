@@ -6,6 +6,7 @@ mod certificates;
 mod hostile;
 mod load;
 
+use crate::plan::deploy_as_planned;
 use crate::support::configuration::Deployment;
 use crate::support::nginx::{Nginx, free_port};
 use crate::support::process::{command, succeed};
@@ -89,7 +90,7 @@ fn a_site_is_served_changed_disabled_enabled_and_taken_down() {
 
         let second = repository
             .commit(&[("production/[a.test].nginxconf", &nginx.site("a.test", "a two"))], "changed");
-        world.deploy("nginx", repository, &second);
+        deploy_as_planned(world, "nginx", repository, &second);
         assert_eq!(nginx.page("a.test", "/"), "a two");
 
         repository.git(&["mv", "production/[a.test].nginxconf", "production/[a.test].nginxconf.disabled"]);

@@ -4,6 +4,7 @@ mod applications;
 mod faults;
 mod processes;
 
+use crate::plan::deploy_as_planned;
 use crate::support::node_app::NodeApp;
 use crate::support::pm2::Pm2;
 use crate::support::wait;
@@ -44,7 +45,7 @@ fn the_story_of_a_workspace() {
         assert_eq!(pm2.names(), ["app-server", "app-ticket-assigner"]);
 
         let second = app.version("two");
-        world.deploy("app", &app.repository, &second);
+        deploy_as_planned(world, "app", &app.repository, &second);
         assert_eq!((app.live_version().as_str(), &app.answer()["kept"]), ("two", &"kept".into()));
         let place = app.answer()["place"].as_str().expect("a place").to_owned();
         let live = fs_err::canonicalize(world.path_of("app").join("current")).expect("a link");

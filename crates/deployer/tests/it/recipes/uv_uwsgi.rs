@@ -1,5 +1,6 @@
 //! `uv-uwsgi`: real uv, alembic on a real PostgreSQL, uWSGI's emperor, and nginx in front of it.
 
+use crate::plan::deploy_as_planned;
 use crate::support::configuration::{Deployment, text};
 use crate::support::http::Request;
 use crate::support::postgres::Postgres;
@@ -212,7 +213,7 @@ fn from_nothing_through_all_that_can_happen() {
         // A change, a migration, a change of dependencies.
         let second = migration(2, "ALTER TABLE tickets ADD COLUMN seat integer");
         let two = stage.commit("two", &[("migrations/versions/2.py", &second)]);
-        world.deploy("tickets", &stage.repository, &two);
+        deploy_as_planned(world, "tickets", &stage.repository, &two);
         assert_eq!(stage.page(), "two");
         postgres.execute("tickets", "INSERT INTO tickets (name, seat) VALUES ('second', 2)");
         let with = [("pyproject.toml", PROJECT_WITH_DEPENDENCY), ("uv.lock", LOCK_WITH_DEPENDENCY)];
