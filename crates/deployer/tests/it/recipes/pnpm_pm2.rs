@@ -59,7 +59,9 @@ fn the_story_of_a_workspace() {
         assert_eq!((run.state.as_str(), app.told().len()), ("skipped", 0), "{run:?}");
 
         let common = app.commit(&[("common/src/greeting.txt", "good morning")]);
-        world.deploy("app", &app.repository, &common);
+        let full = world.deploy("app", &app.repository, &common);
+        let [skipped_ms, full_ms] = [&run, &full].map(|run| run.took_ms().expect("it has ended"));
+        eprintln!("nothing that it depends on: {skipped_ms} ms; the full sequence: {full_ms} ms");
         assert_eq!(app.answer()["greeting"], "good morning");
 
         fails(world, app, &app.version("does not compile"), "TS2322: it does not compile");

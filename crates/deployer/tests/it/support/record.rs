@@ -32,6 +32,11 @@ impl Run {
     pub fn is_final(&self) -> bool {
         !["queued", "running"].contains(&self.state.as_str())
     }
+
+    /// From its start to its end; for figures.
+    pub fn took_ms(&self) -> Option<i64> {
+        Some(self.ended_at_ms? - self.started_at_ms?)
+    }
 }
 
 /// `run ID --json`.
