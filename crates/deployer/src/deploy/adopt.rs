@@ -135,7 +135,7 @@ impl Survey {
             phase: Phase::Fetch,
             name: "keep".into(),
             action: Action::Share { paths: paths() },
-            undo: vec![Undo { action: Action::Unshare { paths: paths() }, if_started: None }],
+            undo: vec![Undo::always(Action::Unshare { paths: paths() })],
             timeout: deployment.step_timeout,
             retries: 0,
         }

@@ -56,6 +56,24 @@ pub struct Undo {
     pub action: Action,
     /// Only if a step of this phase had been started.
     pub if_started: Option<Phase>,
+    /// Its deadline; None: the deployment's `step_timeout`.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+    /// Further attempts after a failure.
+    #[serde(default)]
+    pub retries: u32,
+}
+
+impl Undo {
+    /// Done in any case, once.
+    pub fn always(action: Action) -> Self {
+        Self { action, if_started: None, timeout: None, retries: 0 }
+    }
+
+    /// The same, only if a step of this phase had been started.
+    pub fn if_started(self, phase: Option<Phase>) -> Self {
+        Self { if_started: phase, ..self }
+    }
 }
 
 /// What a step does.

@@ -347,7 +347,8 @@ impl Run {
         failure
     }
 
-    /// Runs the undo of each started step, the last one first. Returns what could not be taken back.
+    /// Runs the undo of each started step, the last one first. Returns what could not be taken back; then nobody can say that
+    /// what was live still is, and the record does not, until a run has succeeded again.
     pub async fn undo(&mut self, plan: &Plan, started: &[&Step]) -> Vec<String> {
         let mut unfinished = Vec::new();
         let phases: Vec<Phase> = started.iter().map(|step| step.phase).collect();
@@ -356,17 +357,38 @@ impl Run {
                 if undo.if_started.is_some_and(|phase| !phases.contains(&phase)) {
                     continue;
                 }
+                let bare = bare_step(&self.deployment, step.phase);
                 let undo_step = Step {
                     action: undo.action.clone(),
                     name: step.name.clone(),
-                    ..bare_step(&self.deployment, step.phase)
+                    timeout: undo.timeout.unwrap_or(bare.timeout),
+                    retries: undo.retries,
+                    ..bare
                 };
                 if let Err(failure) = self.undo_step(&undo_step, &plan.environment_before).await {
                     unfinished.push(failure.cause);
+                    // What follows would be done to the new files as if they were the old ones.
+                    if matches!(undo.action, Action::Activate { .. } | Action::UpdateTree { .. }) {
+                        break;
+                    }
                 }
             }
         }
+        if !unfinished.is_empty() {
+            self.doubt_what_is_live().await;
+        }
         unfinished
+    }
+
+    async fn doubt_what_is_live(&self) {
+        let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
+        let doubt = || async {
+            let Some(live) = store.live_release(slug).await? else { return Ok(()) };
+            store.set_release_state(slug, &live.name, ReleaseState::Good, None).await
+        };
+        if let Err(error) = recorded(UNDO_RECORD_WAIT, "what is live", doubt).await {
+            tracing::error!(run = self.id, %error, "cannot record that nobody knows what is live");
+        }
     }
 
     /// One step of taking back: neither cancelled nor bound by the run's deadline, and not dependent on the record.
@@ -383,7 +405,21 @@ impl Run {
             }
         };
         let never = CancellationToken::new();
-        let result = self.act(&step.action, environment, recording.number, step.timeout, &never).await;
+        let mut attempt = 0;
+        let result = loop {
+            let result = self.act(&step.action, environment, recording.number, step.timeout, &never).await;
+            match result {
+                Err(failure) if attempt < step.retries => {
+                    attempt += 1;
+                    self.note(
+                        recording.number,
+                        format!("{}; attempt {} follows", failure.cause, attempt + 1),
+                    );
+                    tokio::time::sleep(delay_before(attempt)).await;
+                }
+                result => break result,
+            }
+        };
         let result = result.map_err(|failure| named(step, failure));
         if let Err(failure) = self.end_step(&recording, &result).await {
             tracing::error!(run = self.id, cause = failure.cause, "taken back without a record");
@@ -624,10 +660,9 @@ impl Run {
 
     /// Waits before another attempt; false where the run is stopped meanwhile.
     async fn pause(&self, attempt: u32) -> bool {
-        let delay = FIRST_RETRY_DELAY * 2u32.saturating_pow(attempt.saturating_sub(1)).min(32);
         tokio::select! {
             () = self.cancel.cancelled() => false,
-            () = tokio::time::sleep(delay) => true,
+            () = tokio::time::sleep(delay_before(attempt)) => true,
         }
     }
 
@@ -637,6 +672,11 @@ impl Run {
         log.write(number, run_log::Stream::Note, text.as_ref());
         log.flush();
     }
+}
+
+/// Before the attempt that follows this many.
+fn delay_before(attempts: u32) -> Duration {
+    FIRST_RETRY_DELAY * 2u32.saturating_pow(attempts.saturating_sub(1)).min(32)
 }
 
 /// The step that every run begins with.

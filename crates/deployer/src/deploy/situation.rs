@@ -16,6 +16,9 @@ use std::path::PathBuf;
 /// The words in a commit's message that keep it from being deployed.
 const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
 
+/// The release that a work tree is before the record knows of one: nobody can say that its last build succeeded.
+pub const UNRECORDED: &str = "in-place";
+
 /// How a deployment's path is laid out: as configured, else as what is live was deployed, else as the path is found. What a
 /// repository or a build puts there does not change it.
 pub async fn layout(host: &Host, deployment: &Deployment) -> Result<Layout, StoreError> {
@@ -44,7 +47,7 @@ pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Resul
     if layout == Layout::InPlace {
         let found = release::commit_of_work_tree(&deployment.path);
         let in_place =
-            |commit| Target { commit, release: "in-place".into(), directory: deployment.path.clone() };
+            |commit| Target { commit, release: UNRECORDED.into(), directory: deployment.path.clone() };
         return Ok(recorded.as_ref().and_then(target_of).or_else(|| found.map(in_place)));
     }
     let Some(linked) = release::current(deployment)? else { return Ok(None) };
@@ -127,11 +130,16 @@ pub fn facts<'a>(
 
 /// Whether a plan would make the release again that is live. None: that is not known.
 pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<Option<bool>, StoreError> {
-    let (Some(inputs), Some(live)) = (&plan.inputs, &facts.live) else { return Ok(None) };
+    let Some(live) = &facts.live else { return Ok(None) };
     let releases = host.store.releases(facts.deployment.slug.as_str()).await?;
     let Some(release) = releases.into_iter().find(|release| release.name == live.release) else {
         return Ok(None);
     };
+    // Something could not be taken back: what is linked is not known to be what runs.
+    if release.state != ReleaseState::Live {
+        return Ok(Some(false));
+    }
+    let Some(inputs) = &plan.inputs else { return Ok(None) };
     let maker = host.store.run(&release.run_id).await?;
     let made: Option<Plan> = maker.and_then(|run| serde_json::from_str(&run.plan?).ok());
     Ok(made.and_then(|made| made.inputs).map(|made| made == *inputs))

@@ -246,7 +246,10 @@ impl Worker {
     /// push (late, repeated, reordered) gets its verdict and no run.
     async fn is_live_already(&self, order: &Order) -> Result<bool> {
         let (RunTrigger::Delivery, Some(commit)) = (order.trigger, &order.commit) else { return Ok(false) };
-        let live = self.live().await.unwrap_or(None);
+        let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
+        // Not what was merely found there, nor what could not be taken back to for certain.
+        let is_certain = |live: &Target| recorded.as_ref().is_some_and(|known| known.name == live.release);
+        let live = self.live().await.unwrap_or(None).filter(is_certain);
         let mirror = self.host.mirror(&self.deployment);
         if live.is_none() || mirror.commit(commit).await.is_err() {
             return Ok(false);
@@ -548,6 +551,9 @@ impl Worker {
         }
         let same = self.patiently("inputs", || situation::same_inputs(&self.host, facts, plan)).await?;
         let live = facts.live.as_ref();
+        // Whoever asks gets a deploy that is known to have succeeded; by itself the deployer takes what it finds as good.
+        let live = live
+            .filter(|live| live.release != situation::UNRECORDED || order.trigger == RunTrigger::Reconcile);
         let found = match order.trigger {
             RunTrigger::Operator => {
                 situation::already_live(head, live, same).map(|sentence| (VerdictCode::AlreadyLive, sentence))

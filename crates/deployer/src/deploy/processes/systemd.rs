@@ -75,6 +75,10 @@ impl Units {
             if before.restarts != after.restarts {
                 bail!("{0} does not stay up: systemd started it again\nhint: journalctl -u {0}", after.name);
             }
+            // A reload leaves the process, and where it stands, as they are.
+            if !self.reload {
+                stands_in_release(&after, workbench)?;
+            }
         }
         Ok(())
     }
@@ -87,4 +91,24 @@ impl Units {
         }
         Ok(states)
     }
+}
+
+/// A restarted unit must not stand in another release, or run a program out of it: its files name one, and not `current`. Where it
+/// stands elsewhere (its program may read what it needs by absolute paths), or nobody may look, nothing is known.
+fn stands_in_release(unit: &UnitState, workbench: &Workbench<'_>) -> Result<()> {
+    let Some(releases) = workbench.directory.parent().filter(|parent| parent.ends_with("releases")) else {
+        return Ok(());
+    };
+    for what in ["cwd", "exe"] {
+        let Ok(found) = fs_err::read_link(format!("/proc/{}/{what}", unit.main_pid)) else { continue };
+        if found.starts_with(releases) && !found.starts_with(workbench.directory) {
+            bail!(
+                "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
+                unit.name,
+                found.display(),
+                releases.with_file_name(crate::deploy::release::CURRENT).display()
+            );
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 //! Deliberately absent: the files of the release before. A browser that holds an old page and asks for one of its hashed files after
 //! the switch gets what the web server answers for a file that is not there (`docs/recipes/go-static.md`).
 
+use super::inputs::is_for_people;
 use super::parts::{Back, INSTALL_RETRIES, Part};
 use super::{Facts, Target};
 use crate::config::{CommandLine, GoStatic, Layout, Phase};
@@ -18,23 +19,6 @@ use std::path::{Path, PathBuf};
 
 /// Where a build is to write, in the operator's `client_build`.
 const OUTPUT: &str = "{output}";
-
-/// Files at the root that a build reads wherever it runs.
-const ROOT_FILES: [&str; 13] = [
-    "go.mod",
-    "go.sum",
-    "go.work",
-    "go.work.sum",
-    "package.json",
-    "package-lock.json",
-    "pnpm-lock.yaml",
-    "pnpm-workspace.yaml",
-    ".npmrc",
-    ".node-version",
-    ".nvmrc",
-    ".tool-versions",
-    "tsconfig.json",
-];
 
 /// The steps, for a release.
 pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part> {
@@ -52,12 +36,9 @@ pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
     parts
 }
 
-/// The two directories, and what builds read above them.
-pub fn depends_on(facts: &Facts<'_>, path: &str) -> bool {
-    let crate::config::Recipe::GoStatic(recipe) = &facts.deployment.recipe else { return true };
-    let parts = [client(facts, recipe), server(facts, recipe)].into_iter().flatten();
-    let mut parts = parts.chain(recipe.publish.iter().cloned());
-    ROOT_FILES.contains(&path) || parts.any(|part| Path::new(path).starts_with(part))
+/// Everything but what only people read: a Go module, a workspace or a command of the operator's may reach beyond the two directories.
+pub fn depends_on(_: &Facts<'_>, path: &str) -> bool {
+    !is_for_people(path)
 }
 
 /// The client's directory, if there is a client.

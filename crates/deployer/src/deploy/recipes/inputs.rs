@@ -11,6 +11,10 @@ use sha2::{Digest, Sha256};
 /// The digest; None where it cannot be known.
 pub fn digest(facts: &Facts<'_>) -> Option<String> {
     let depends_on = depends_on(&facts.deployment.recipe)?;
+    // What an operator's command reads, nobody knows.
+    if !facts.deployment.hooks.around.is_empty() {
+        return None;
+    }
     let mut hasher = Sha256::new();
     // Whatever is added here later must change the digest: each part is preceded by its length.
     let mut add = |part: &[u8]| {
@@ -20,10 +24,12 @@ pub fn digest(facts: &Facts<'_>) -> Option<String> {
     let deployment = facts.deployment;
     add(format!("{:?}", deployment.environment).as_bytes());
     add(serde_json::to_string(&deployment.recipe).expect("settings serialise").as_bytes());
-    add(serde_json::to_string(&deployment.hooks).expect("settings serialise").as_bytes());
+    add(serde_json::to_string(&facts.host.nginx).expect("settings serialise").as_bytes());
+    add(serde_json::to_string(&facts.host.certificates).expect("settings serialise").as_bytes());
     add(serde_json::to_string(&deployment.health).expect("settings serialise").as_bytes());
     add(format!("{:?} {:?}", deployment.shared_files, deployment.shared_dirs).as_bytes());
-    add(format!("{:?} {:?}", deployment.instance_name, facts.layout).as_bytes());
+    add(format!("{:?} {:?} {:?}", deployment.instance_name, facts.instance, facts.layout).as_bytes());
+    add(format!("{:?}", deployment.submodules).as_bytes());
     for (path, content) in facts.kept {
         add(path.as_bytes());
         add(content.as_bytes());
@@ -34,4 +40,49 @@ pub fn digest(facts: &Facts<'_>) -> Option<String> {
         add(file.content.as_bytes());
     }
     Some(hex::encode(hasher.finalize()))
+}
+
+/// Files that only people, editors and GitHub read, whatever a recipe builds: those at the root of a repository, by their well-known
+/// names. A file that a build could mean is not among them.
+pub fn is_for_people(path: &str) -> bool {
+    const DIRECTORIES: [&str; 4] = [".github", ".vscode", ".idea", ".zed"];
+    const NAMES: [&str; 7] =
+        ["readme", "license", "licence", "changelog", "contributing", "code_of_conduct", "security"];
+    const KINDS: [&str; 5] = ["", "md", "rst", "txt", "adoc"];
+    if let Some((directory, _)) = path.split_once('/') {
+        return DIRECTORIES.contains(&directory);
+    }
+    let path = path.to_ascii_lowercase();
+    let (name, kind) = path.split_once('.').unwrap_or((&path, ""));
+    path == ".editorconfig" || (NAMES.contains(&name) && KINDS.contains(&kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_for_people;
+
+    #[test]
+    fn what_a_build_could_mean_is_not_only_for_people() {
+        for path in [
+            "README.md",
+            "LICENSE",
+            "Licence.txt",
+            ".github/workflows/ci.yml",
+            ".editorconfig",
+            "SECURITY.md",
+        ] {
+            assert!(is_for_people(path), "{path}");
+        }
+        for path in [
+            "html/README.md",
+            "changelog.json",
+            "license.ts",
+            "html/robots.txt",
+            ".well-known/security.txt",
+            "docs/a.md",
+            ".npmrc",
+        ] {
+            assert!(!is_for_people(path), "{path}");
+        }
+    }
 }

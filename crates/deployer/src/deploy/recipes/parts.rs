@@ -207,7 +207,7 @@ struct WayBack<'a> {
 impl WayBack<'_> {
     /// The link, then whatever makes the running program follow it. Where nothing was live, what runs is stopped first.
     fn by_link(&self) -> Vec<Undo> {
-        let always = |action| Undo { action, if_started: None };
+        let always = Undo::always;
         match &self.facts.live {
             // A work tree that is being adopted: what follows no link is started again where it stands.
             Some(live) if live.directory == self.facts.deployment.path => {
@@ -224,10 +224,11 @@ impl WayBack<'_> {
     fn in_place(&self) -> Vec<Undo> {
         let switched = Some(Phase::Switch);
         let Some(live) = &self.facts.live else { return self.stop(switched).collect() };
-        let tree = Undo { action: Action::UpdateTree { commit: live.commit.clone() }, if_started: None };
+        let tree = Undo::always(Action::UpdateTree { commit: live.commit.clone() });
+        // What was not begun is as it was.
         std::iter::once(tree)
-            .chain(self.again(Phase::Install, None))
-            .chain(self.again(Phase::Build, None))
+            .chain(self.again(Phase::Install, Some(Phase::Install)))
+            .chain(self.again(Phase::Build, Some(Phase::Build)))
             .chain(self.again(Phase::Switch, switched))
             .collect()
     }
@@ -236,14 +237,19 @@ impl WayBack<'_> {
     fn again(&self, phase: Phase, if_started: Option<Phase>) -> impl Iterator<Item = Undo> {
         let parts = self.back.iter().filter(move |part| part.phase == phase);
         let parts = parts.filter(|part| matches!(part.back, Back::Again(_)));
-        parts.map(move |part| Undo { action: part.action.clone(), if_started })
+        parts.map(move |part| Undo {
+            action: part.action.clone(),
+            if_started,
+            timeout: part.timeout,
+            retries: part.retries,
+        })
     }
 
     /// What was started for a release that follows none, the last one first.
     fn stop(&self, if_started: Option<Phase>) -> impl Iterator<Item = Undo> {
         self.forward.iter().rev().filter_map(move |part| match &part.back {
             Back::Again(Some(action)) if part.phase == Phase::Switch => {
-                Some(Undo { action: action.clone(), if_started })
+                Some(Undo::always(action.clone()).if_started(if_started))
             }
             _ => None,
         })
@@ -252,7 +258,7 @@ impl WayBack<'_> {
 
 fn own_step(facts: &Facts<'_>, part: &Part) -> Step {
     let undo = match &part.back {
-        Back::By(action) => vec![Undo { action: action.clone(), if_started: None }],
+        Back::By(action) => vec![Undo { timeout: part.timeout, ..Undo::always(action.clone()) }],
         Back::Nothing | Back::Again(_) => Vec::new(),
     };
     let step = step(facts, part.phase, &part.name, part.action.clone(), undo);

@@ -5,6 +5,7 @@
 
 pub mod workspace;
 
+use super::inputs::is_for_people;
 use super::parts::{Back, MIGRATION_FIRST, ORDER, Part};
 use super::{Facts, Target};
 use crate::config::{CommandLine, Layout, Phase, PnpmPm2};
@@ -97,18 +98,4 @@ fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applic
 /// Whether a release depends on a file of the repository.
 pub fn depends_on(facts: &Facts<'_>, recipe: &PnpmPm2, path: &str) -> bool {
     !is_for_people(path) && workspace::concerns(facts.tree, &recipe.packages, path)
-}
-
-/// Files at the root that only people read, and what editors and GitHub read.
-fn is_for_people(path: &str) -> bool {
-    const DIRECTORIES: [&str; 4] = [".github", ".vscode", ".idea", ".zed"];
-    const NAMES: [&str; 6] = ["readme", "license", "licence", "changelog", "contributing", "code_of_conduct"];
-    match path.split_once('/') {
-        Some((directory, _)) => DIRECTORIES.contains(&directory),
-        None => {
-            let name = path.to_ascii_lowercase();
-            let stem = name.split('.').next().unwrap_or_default();
-            name == ".editorconfig" || NAMES.contains(&stem)
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //!
 //! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
 
+use super::inputs::is_for_people;
 use super::parts::{Back, INSTALL_RETRIES, Part};
 use super::{Facts, Target};
 use crate::config::{Layout, Phase, UvUwsgi};
@@ -43,12 +44,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part>
 
 /// Everything but what only people read: a Python project may import, or open, any file.
 pub fn depends_on(_: &Facts<'_>, path: &str) -> bool {
-    const FOR_PEOPLE: [&str; 6] = ["readme", "license", "licence", "changelog", "contributing", "security"];
-    const KINDS: [&str; 5] = ["", "md", "rst", "txt", "adoc"];
-    let path = path.to_ascii_lowercase();
-    let (name, kind) = path.split_once('.').unwrap_or((&path, ""));
-    let is_prose = FOR_PEOPLE.contains(&name) && KINDS.contains(&kind);
-    !is_prose && !path.starts_with(".github/")
+    !is_for_people(path)
 }
 
 /// What migrates: what the operator says, or what the repository has.

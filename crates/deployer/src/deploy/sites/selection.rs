@@ -5,6 +5,7 @@
 //! brackets are for every host, unless `unbracketed` names those that are for this one.
 
 use crate::config::{NginxSites, SiteRule};
+use crate::deploy::recipes::inputs::is_for_people;
 use crate::deploy::tree::{File, Tree};
 use crate::names::SiteName;
 use serde::{Deserialize, Serialize};
@@ -61,9 +62,7 @@ pub fn select(tree: &Tree, settings: &NginxSites) -> Selection {
 /// Whether a release of this recipe looks different with another content of this file. All but what is there for people and for
 /// development: a site may serve anything below `current`.
 pub fn matters(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let for_people = is_prose(name) || path.starts_with('.') || path.starts_with("development/");
-    place_of(path).is_some() || !for_people
+    !is_for_people(path) && !path.starts_with("development/")
 }
 
 enum Judgement {

@@ -15,6 +15,8 @@ pub struct UnitState {
     pub sub: String,
     /// How often systemd has started it again by itself.
     pub restarts: u64,
+    /// Its main process; 0 where it has none.
+    pub main_pid: u32,
 }
 
 impl UnitState {
@@ -40,7 +42,11 @@ pub fn verb(privileges: Privileges, user: bool, verb: &str, unit: &UnitName) -> 
 /// Asks for the states of units; anybody may.
 pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     let mut words = systemctl(user);
-    words.extend(["show".to_owned(), "--property=Id,ActiveState,SubState,NRestarts".into(), "--".into()]);
+    words.extend([
+        "show".to_owned(),
+        "--property=Id,ActiveState,SubState,NRestarts,MainPID".into(),
+        "--".into(),
+    ]);
     words.extend(units.iter().map(ToString::to_string));
     CommandLine::Argv(words)
 }
@@ -59,6 +65,7 @@ pub fn states(printed: &str) -> Vec<UnitState> {
                 active: value("ActiveState"),
                 sub: value("SubState"),
                 restarts: value("NRestarts").parse().unwrap_or_default(),
+                main_pid: value("MainPID").parse().unwrap_or_default(),
             }
         })
         .collect()
