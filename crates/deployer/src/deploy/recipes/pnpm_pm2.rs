@@ -7,7 +7,7 @@ pub mod workspace;
 
 use super::parts::{Back, MIGRATION_FIRST, ORDER, Part};
 use super::{Facts, Target};
-use crate::config::{CommandLine, Layout, Phase, PnpmPm2};
+use crate::config::{CommandLine, Phase, PnpmPm2};
 use crate::deploy::plan::{Action, Command};
 use crate::deploy::processes::{Manager, Wish, pm2::Applications};
 use crate::deploy::tools::pnpm::{self, Selection};
@@ -84,9 +84,11 @@ fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applic
         path: deployment.path.clone(),
         release: release.directory.clone(),
         release_name: release.release.clone(),
-        through: match facts.layout {
-            Layout::Releases => deployment.path.join("current"),
-            Layout::InPlace => release.directory.clone(),
+        // By where it lies and not by the layout: a work tree that is being adopted is no release, and is gone back to where it stands.
+        through: if release.directory.starts_with(deployment.path.join("releases")) {
+            deployment.path.join("current")
+        } else {
+            release.directory.clone()
         },
         ecosystem: recipe.ecosystem.clone(),
         env_files: deployment.env_files.clone(),
@@ -110,5 +112,30 @@ fn is_for_people(path: &str) -> bool {
             let stem = name.split('.').next().unwrap_or_default();
             name == ".editorconfig" || NAMES.contains(&stem)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::with_facts;
+    use super::*;
+    use crate::config::{Layout, Recipe};
+    use std::path::{Path, PathBuf};
+
+    fn through(layout: Layout, directory: &str) -> PathBuf {
+        with_facts("recipe = \"pnpm-pm2\"", layout, &[], |facts| {
+            let Recipe::PnpmPm2(recipe) = &facts.deployment.recipe else { panic!("it is configured") };
+            let release = Target { directory: directory.into(), ..facts.target.clone() };
+            applications(facts, recipe, &release).through
+        })
+    }
+
+    #[test]
+    fn only_a_release_is_reached_through_the_link() {
+        let [link, tree] = ["/srv/app/current", "/srv/app"].map(Path::new);
+        assert_eq!(through(Layout::Releases, "/srv/app/releases/1"), link);
+        assert_eq!(through(Layout::InPlace, "/srv/app"), tree);
+        // The tree that an adoption goes back to.
+        assert_eq!(through(Layout::Releases, "/srv/app"), tree);
     }
 }
