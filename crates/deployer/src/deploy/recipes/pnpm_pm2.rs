@@ -5,7 +5,7 @@
 
 pub mod workspace;
 
-use super::parts::{Back, MIGRATION_FIRST, ORDER, Part};
+use super::parts::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
 use super::{Facts, Target};
 use crate::config::{CommandLine, Phase, PnpmPm2};
 use crate::deploy::plan::{Action, Command};
@@ -28,7 +28,8 @@ pub fn parts(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Vec<Part>
     let at = release.directory.as_path();
     let command =
         |phase, name: &str, line| Part::new(phase, name, Action::Command(command(facts, release, line)));
-    let mut parts = vec![command(Phase::Install, "install", pnpm::install(at, selection))];
+    let install = command(Phase::Install, "install", pnpm::install(at, selection));
+    let mut parts = vec![install.retried(INSTALL_RETRIES)];
     for (package, line) in migrations(facts, recipe) {
         let line = pnpm::exec(at, package.as_ref(), &line);
         parts.push(command(Phase::Migrate, "migrate", line).taken_back(Back::Nothing));
@@ -128,6 +129,17 @@ mod tests {
             let release = Target { directory: directory.into(), ..facts.target.clone() };
             applications(facts, recipe, &release).through
         })
+    }
+
+    #[test]
+    fn an_installation_is_attempted_again() {
+        with_facts("recipe = \"pnpm-pm2\"", Layout::Releases, &[], |facts| {
+            let plan = super::super::plan(facts).unwrap();
+            let retried = |step: &crate::deploy::plan::Step| step.retries > 0;
+            let retried: Vec<&str> =
+                plan.steps.iter().filter(|step| retried(step)).map(|step| step.name.as_str()).collect();
+            assert_eq!(retried, ["install"]);
+        });
     }
 
     #[test]
