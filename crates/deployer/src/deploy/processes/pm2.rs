@@ -29,6 +29,7 @@ pub mod scheduled;
 use super::Wish;
 use crate::config::{CommandLine, Privileges, parse_env_file};
 use crate::deploy::execute::Manner;
+use crate::deploy::lock::Lock;
 use crate::deploy::tools::pm2::{self, Process, marks};
 use crate::deploy::workbench::Workbench;
 use crate::names::Slug;
@@ -151,7 +152,8 @@ fn lasting(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 impl Scene<'_> {
-    /// Everything that can be known to fail before anything is changed.
+    /// Everything that can be known to fail before anything is changed, and all that may have to be waited for: once the link has moved,
+    /// every second is one in which a process that dies comes back as the new release beside the old one.
     async fn check(&self) -> Result<()> {
         let wanted = self.wanted().await?;
         for definition in &wanted {
@@ -163,19 +165,17 @@ impl Scene<'_> {
                 bail!("the script of {} is not there: {}", definition.name, script.display());
             }
         }
-        if self.home.is_served() {
-            self.check_names(&wanted, &self.processes().await?)?;
-        }
-        Ok(())
+        let lock = self.hold().await?;
+        self.check_names(&wanted, &self.processes().await?)?;
+        drop(lock);
+        self.wait_for_scheduled(&wanted).await
     }
 
     async fn run(&self) -> Result<()> {
         let wanted = self.wanted().await?;
-        let lock = self.home.lock(&self.workbench).await?;
-        self.home.serve(self.of.privileges, &self.workbench).await?;
-        drop(lock);
+        // Waited for already by `check`, but on the way back, and where its time has come again since.
         self.wait_for_scheduled(&wanted).await?;
-        let _lock = self.home.lock(&self.workbench).await?;
+        let _lock = self.hold().await?;
         for round in 0..ROUNDS_MAX {
             let processes = self.settled_processes().await?;
             self.check_names(&wanted, &processes)?;
@@ -210,7 +210,7 @@ impl Scene<'_> {
         if !self.home.is_served() {
             return Ok(());
         }
-        let _lock = self.home.lock(&self.workbench).await?;
+        let _lock = self.hold().await?;
         let processes = self.settled_processes().await?;
         let own = processes.iter().filter(|process| self.of.owner().has_started(process));
         let ids: Vec<u64> = own.filter_map(|process| process.id).collect();
@@ -277,6 +277,22 @@ impl Scene<'_> {
         Origin { deployment, release: places, through, environment, of_release }
     }
 
+    /// The lock, and a daemon: asked where none runs, PM2 would start one, empty, where it is ended with us.
+    async fn hold(&self) -> Result<Lock> {
+        let lock = self.home.lock(&self.workbench).await?;
+        self.home.serve(self.of.privileges, &self.workbench).await?;
+        Ok(lock)
+    }
+
+    /// A daemon, for those who only look and do not hold the lock.
+    async fn attend(&self) -> Result<()> {
+        if !self.home.is_served() {
+            self.hold().await?;
+        }
+        Ok(())
+    }
+
+    /// What there is. A daemon must be there.
     async fn processes(&self) -> Result<Vec<Process>> {
         let printed = self.workbench.ask(&self.home.command(pm2::list()), Manner::Answer).await?;
         pm2::processes(&printed).map_err(|error| anyhow!(error))

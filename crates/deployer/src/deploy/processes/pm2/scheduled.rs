@@ -26,6 +26,7 @@ impl Scene<'_> {
     pub(super) async fn wait_for_scheduled(&self, wanted: &[Definition]) -> Result<()> {
         let mut told = false;
         loop {
+            self.attend().await?;
             let processes = self.processes().await?;
             let busy = changes(self.of.owner(), wanted, &processes, &|_, _| true).busy.join(", ");
             if busy.is_empty() {

@@ -301,3 +301,29 @@ fn one_that_is_killed_from_outside_comes_back_in_what_is_live() {
         assert_eq!(app.live_version(), "two");
     });
 }
+
+/// What is in the log of the deployment's newest run.
+fn log(world: &World) -> String {
+    String::from_utf8_lossy(&world.cli(&["logs", "app"]).stdout).into_owned()
+}
+
+#[test]
+fn what_is_at_work_is_waited_for_before_the_link_moves() {
+    with_app(|world, pm2, app| {
+        let file =
+            |length: u32| with_job(&format!("cron_restart: '0 5 1 1 *', env: {{ JOB_MS: '{length}' }}"));
+        let first = app.commit(&[("ecosystem.config.js", &file(600_000))]);
+        world.start();
+        world.deploy("app", &app.repository, &first);
+        pm2.call(&["restart", "app-job"]);
+        let live = || fs_err::read_link(world.path_of("app").join("current")).expect("a link");
+        let before = live();
+        let second = app.commit(&[("ecosystem.config.js", &file(1))]);
+        world.push(&app.repository, &second);
+        wait::until("the run to wait", || log(world).contains("app-job is at work").then_some(()));
+        assert_eq!(live(), before);
+        pm2.call(&["stop", "app-job"]);
+        assert_eq!(world.ended_run("app", &second).state, "succeeded");
+        assert_ne!(live(), before);
+    });
+}
