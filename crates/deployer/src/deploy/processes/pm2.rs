@@ -24,6 +24,7 @@ pub mod definition;
 pub mod ecosystem;
 pub mod home;
 pub mod proof;
+pub mod saving;
 pub mod scheduled;
 
 use super::Wish;
@@ -185,7 +186,7 @@ impl Scene<'_> {
             };
             let changes = changes(self.of.owner(), &wanted, &processes, &is_current);
             if changes.is_empty() {
-                return self.home.save(&self.workbench).await;
+                return self.save().await;
             }
             self.apply(&changes).await?;
         }
@@ -202,7 +203,7 @@ impl Scene<'_> {
                 names.join(", ")
             );
         }
-        self.home.save(&self.workbench).await
+        self.save().await
     }
 
     /// Where none was live before: what we have started goes.
@@ -215,7 +216,7 @@ impl Scene<'_> {
         let own = processes.iter().filter(|process| self.of.owner().has_started(process));
         let ids: Vec<u64> = own.filter_map(|process| process.id).collect();
         self.delete(&ids).await?;
-        self.home.save(&self.workbench).await
+        self.save().await
     }
 
     async fn apply(&self, changes: &Changes<'_>) -> Result<()> {

@@ -327,3 +327,27 @@ fn what_is_at_work_is_waited_for_before_the_link_moves() {
         assert_ne!(live(), before);
     });
 }
+
+#[test]
+fn what_others_have_saved_is_not_forgotten_by_a_deploy() {
+    with_app(|world, pm2, app| {
+        let stranger = world.root().join("stranger.js");
+        fs_err::write(&stranger, "setInterval(() => {}, 1000);").expect("the world is writable");
+        let first = app.version("one");
+        world.start();
+        world.deploy("app", &app.repository, &first);
+        pm2.call(&["start", &stranger.to_string_lossy()]);
+        pm2.call(&["save"]);
+        pm2.call(&["delete", "stranger"]);
+        let saved = || fs_err::read_to_string(pm2.home().join("dump.pm2")).expect("it is saved");
+        let second = app.version("two");
+        world.deploy("app", &app.repository, &second);
+        assert!(log(world).contains("not saved for the next boot: stranger is"), "{}", log(world));
+        assert!(saved().contains("\"stranger\"") && saved().contains("app-server"), "{}", saved());
+
+        pm2.call(&["save"]);
+        let third = app.version("three");
+        world.deploy("app", &app.repository, &third);
+        assert!(!log(world).contains("not saved"), "{}", log(world));
+    });
+}
