@@ -50,6 +50,12 @@ const ROUNDS_MAX: usize = 3;
 /// The variable that names the release's commit.
 const COMMIT: &str = "DEPLOYER_COMMIT";
 
+/// In words, for people: how a daemon that does not run is started.
+const DAEMON: &str = "where PM2's daemon does not run: pm2 resurrect or pm2 ping, from a service by systemctl start or systemd-run";
+
+/// Likewise, how what a clock starts is registered without being started.
+const SCHEDULED: &str = "pm2 resurrect what is on a schedule";
+
 /// Between two looks at what is about to end.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -113,11 +119,18 @@ impl Applications {
     /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: Wish) -> String {
         let file = self.ecosystem.as_deref().unwrap_or(Path::new("ecosystem.config.*")).display();
+        let deployment = &self.deployment;
         match wish {
-            Wish::Check => format!("see whether PM2 could run what {file} names"),
-            Wish::Run => format!("pm2 reload {file}"),
-            Wish::Prove => "see that PM2 runs the release, and that it stays up".into(),
-            Wish::Stop => format!("pm2 delete what belongs to {}", self.deployment),
+            Wish::Check => format!(
+                "see whether PM2 could run what {file} names, and wait until it can: node --eval, pm2 jlist; {DAEMON}"
+            ),
+            Wish::Run => format!(
+                "node --eval of {file}; pm2 jlist, pm2 delete what is gone, pm2 start or pm2 reload what {file} names, {SCHEDULED}, pm2 save --force; {DAEMON}"
+            ),
+            Wish::Prove => format!(
+                "see that PM2 runs the release, and that it stays up: node --eval of {file}, pm2 jlist; {DAEMON}"
+            ),
+            Wish::Stop => format!("pm2 jlist, pm2 delete what belongs to {deployment}, pm2 save --force"),
         }
     }
 
@@ -337,5 +350,40 @@ impl Scene<'_> {
     ) -> impl Iterator<Item = (&'p Definition, Vec<&'p Process>)> {
         let lasting = wanted.iter().filter(|definition| !definition.scheduled);
         lasting.map(|definition| (definition, of(definition, processes).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_called_is_shown() {
+        let applications = Applications {
+            deployment: Slug::parse("api").unwrap(),
+            path: "/srv/api".into(),
+            release: "/srv/api/releases/1".into(),
+            release_name: "1".into(),
+            through: "/srv/api/current".into(),
+            ecosystem: None,
+            env_files: Vec::new(),
+            privileges: Privileges::Direct,
+        };
+        let starts = [pm2::ping(), pm2::resurrect()];
+        let changes =
+            [pm2::delete(&[1]), pm2::reload(Path::new("x")), pm2::start(Path::new("x")), pm2::save()];
+        for (wish, lines) in [
+            (Wish::Check, starts.to_vec()),
+            (Wish::Run, [&starts[..], &changes].concat()),
+            (Wish::Prove, starts.to_vec()),
+            (Wish::Stop, vec![pm2::delete(&[1]), pm2::save()]),
+        ] {
+            let shown = applications.shown(wish);
+            for line in lines.into_iter().chain([pm2::list()]) {
+                let words = line.argv()[..2].join(" ");
+                assert!(shown.contains(&words), "{words:?} in {shown}");
+            }
+            assert!(wish == Wish::Stop || shown.contains("node --eval"), "{shown}");
+        }
     }
 }
