@@ -29,7 +29,7 @@ pub enum Manager {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wish {
-    /// See whether it could run the release, and change nothing.
+    /// See whether it could run the release, wait until it can, and change nothing that is live.
     Check,
     /// Run the release: start what does not run, reload or restart what does.
     Run,

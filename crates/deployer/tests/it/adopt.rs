@@ -4,6 +4,8 @@
 use crate::support::configuration::Deployment;
 use crate::support::gate::Gate;
 use crate::support::http::Request;
+use crate::support::node_app::NodeApp;
+use crate::support::pm2::Pm2;
 use crate::support::process::{command, describe, output, succeed};
 use crate::support::repository::Repository;
 use crate::support::site::Site;
@@ -286,7 +288,6 @@ fn what_would_be_lost_is_refused_and_a_run_is_not_disturbed() {
         assert!(plan.contains("shared_files = [\".env\",\"notes.txt\",\"unlisted.txt\"]"), "{plan}");
 
         world.start();
-        world.accept(&repository.push_of(&first));
         let second = repository.commit(&[("index.html", "two")], "second");
         world.push(&repository, &second);
         gate.wait_for(&second);
@@ -359,5 +360,41 @@ fn an_adoption_can_be_gone_back_on() {
         world.deploy("site", &repository, &second);
         assert_eq!(fs_err::read_to_string(path.join("index.html")).expect("in place"), "two");
         assert!(!path.join("current").exists());
+    });
+}
+
+#[test]
+fn applications_under_pm2_move_with_the_adoption_and_back_with_a_failed_one() {
+    World::run(|world| {
+        let pm2 = Pm2::of(world);
+        let app = NodeApp::of(world, "pnpm-app", "app");
+        let path = world.path_of("app");
+        fs_err::remove_dir_all(path.join("shared")).expect("in place there is none");
+        fs_err::create_dir_all(path.join("server")).expect("the world is writable");
+        fs_err::write(path.join("server/.env"), "of this host").expect("the world is writable");
+        let healthy = app.deployment(world);
+        let in_place = healthy.clone().with("layout", "\"in-place\"").with("shared_files", "[]");
+        world.configure(&[in_place]);
+        world.start();
+        let first = app.version("one");
+        world.deploy("app", &app.repository, &first);
+        world.stop();
+
+        let place = || PathBuf::from(app.answer()["place"].as_str().expect("a place"));
+        let tree = fs_err::canonicalize(&path).expect("it is there");
+        assert_eq!(place(), tree);
+        // It is healthy in place, and not as a release.
+        world.configure(&[healthy.clone().with("health", "[{ shell = \"test -e .git\", attempts = 1 }]")]);
+        let failed = world.cli(&["adopt", "app", "--yes"]);
+        assert!(!failed.status.success(), "{}", describe(&failed));
+        assert!(!path.join("current").exists());
+        assert_eq!((place(), app.live_version().as_str()), (tree, "one"), "{}", describe(&failed));
+        assert_eq!(pm2.names(), ["app-server", "app-ticket-assigner"]);
+
+        world.configure(&[healthy]);
+        said(&world.cli(&["adopt", "app", "--yes"]));
+        assert_eq!(place(), fs_err::canonicalize(path.join("current")).expect("a link"));
+        assert_eq!(app.answer()["kept"], "of this host");
+        assert_eq!(pm2.pids("app-server").len(), 2);
     });
 }

@@ -24,11 +24,13 @@ pub mod definition;
 pub mod ecosystem;
 pub mod home;
 pub mod proof;
+pub mod saving;
 pub mod scheduled;
 
 use super::Wish;
 use crate::config::{CommandLine, Privileges, parse_env_file};
 use crate::deploy::execute::Manner;
+use crate::deploy::lock::Lock;
 use crate::deploy::tools::pm2::{self, Process, marks};
 use crate::deploy::workbench::Workbench;
 use crate::names::Slug;
@@ -47,6 +49,12 @@ const ROUNDS_MAX: usize = 3;
 
 /// The variable that names the release's commit.
 const COMMIT: &str = "DEPLOYER_COMMIT";
+
+/// In words, for people: how a daemon that does not run is started.
+const DAEMON: &str = "where PM2's daemon does not run: pm2 resurrect or pm2 ping, from a service by systemctl start or systemd-run";
+
+/// Likewise, how what a clock starts is registered without being started.
+const SCHEDULED: &str = "pm2 resurrect what is on a schedule";
 
 /// Between two looks at what is about to end.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -111,11 +119,18 @@ impl Applications {
     /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: Wish) -> String {
         let file = self.ecosystem.as_deref().unwrap_or(Path::new("ecosystem.config.*")).display();
+        let deployment = &self.deployment;
         match wish {
-            Wish::Check => format!("see whether PM2 could run what {file} names"),
-            Wish::Run => format!("pm2 reload {file}"),
-            Wish::Prove => "see that PM2 runs the release, and that it stays up".into(),
-            Wish::Stop => format!("pm2 delete what belongs to {}", self.deployment),
+            Wish::Check => format!(
+                "see whether PM2 could run what {file} names, and wait until it can: node --eval, pm2 jlist; {DAEMON}"
+            ),
+            Wish::Run => format!(
+                "node --eval of {file}; pm2 jlist, pm2 delete what is gone, pm2 start or pm2 reload what {file} names, {SCHEDULED}, pm2 save --force; {DAEMON}"
+            ),
+            Wish::Prove => format!(
+                "see that PM2 runs the release, and that it stays up: node --eval of {file}, pm2 jlist; {DAEMON}"
+            ),
+            Wish::Stop => format!("pm2 jlist, pm2 delete what belongs to {deployment}, pm2 save --force"),
         }
     }
 
@@ -151,7 +166,8 @@ fn lasting(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 impl Scene<'_> {
-    /// Everything that can be known to fail before anything is changed.
+    /// Everything that can be known to fail before anything is changed, and all that may have to be waited for: once the link has moved,
+    /// every second is one in which a process that dies comes back as the new release beside the old one.
     async fn check(&self) -> Result<()> {
         let wanted = self.wanted().await?;
         for definition in &wanted {
@@ -163,19 +179,17 @@ impl Scene<'_> {
                 bail!("the script of {} is not there: {}", definition.name, script.display());
             }
         }
-        if self.home.is_served() {
-            self.check_names(&wanted, &self.processes().await?)?;
-        }
-        Ok(())
+        let lock = self.hold().await?;
+        self.check_names(&wanted, &self.processes().await?)?;
+        drop(lock);
+        self.wait_for_scheduled(&wanted).await
     }
 
     async fn run(&self) -> Result<()> {
         let wanted = self.wanted().await?;
-        let lock = self.home.lock(&self.workbench).await?;
-        self.home.serve(self.of.privileges, &self.workbench).await?;
-        drop(lock);
+        // Waited for already by `check`, but on the way back, and where its time has come again since.
         self.wait_for_scheduled(&wanted).await?;
-        let _lock = self.home.lock(&self.workbench).await?;
+        let _lock = self.hold().await?;
         for round in 0..ROUNDS_MAX {
             let processes = self.settled_processes().await?;
             self.check_names(&wanted, &processes)?;
@@ -185,7 +199,7 @@ impl Scene<'_> {
             };
             let changes = changes(self.of.owner(), &wanted, &processes, &is_current);
             if changes.is_empty() {
-                return self.home.save(&self.workbench).await;
+                return self.save().await;
             }
             self.apply(&changes).await?;
         }
@@ -202,7 +216,7 @@ impl Scene<'_> {
                 names.join(", ")
             );
         }
-        self.home.save(&self.workbench).await
+        self.save().await
     }
 
     /// Where none was live before: what we have started goes.
@@ -210,12 +224,12 @@ impl Scene<'_> {
         if !self.home.is_served() {
             return Ok(());
         }
-        let _lock = self.home.lock(&self.workbench).await?;
+        let _lock = self.hold().await?;
         let processes = self.settled_processes().await?;
         let own = processes.iter().filter(|process| self.of.owner().has_started(process));
         let ids: Vec<u64> = own.filter_map(|process| process.id).collect();
         self.delete(&ids).await?;
-        self.home.save(&self.workbench).await
+        self.save().await
     }
 
     async fn apply(&self, changes: &Changes<'_>) -> Result<()> {
@@ -277,6 +291,22 @@ impl Scene<'_> {
         Origin { deployment, release: places, through, environment, of_release }
     }
 
+    /// The lock, and a daemon: asked where none runs, PM2 would start one, empty, where it is ended with us.
+    async fn hold(&self) -> Result<Lock> {
+        let lock = self.home.lock(&self.workbench).await?;
+        self.home.serve(self.of.privileges, &self.workbench).await?;
+        Ok(lock)
+    }
+
+    /// A daemon, for those who only look and do not hold the lock.
+    async fn attend(&self) -> Result<()> {
+        if !self.home.is_served() {
+            self.hold().await?;
+        }
+        Ok(())
+    }
+
+    /// What there is. A daemon must be there.
     async fn processes(&self) -> Result<Vec<Process>> {
         let printed = self.workbench.ask(&self.home.command(pm2::list()), Manner::Answer).await?;
         pm2::processes(&printed).map_err(|error| anyhow!(error))
@@ -320,5 +350,40 @@ impl Scene<'_> {
     ) -> impl Iterator<Item = (&'p Definition, Vec<&'p Process>)> {
         let lasting = wanted.iter().filter(|definition| !definition.scheduled);
         lasting.map(|definition| (definition, of(definition, processes).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_called_is_shown() {
+        let applications = Applications {
+            deployment: Slug::parse("api").unwrap(),
+            path: "/srv/api".into(),
+            release: "/srv/api/releases/1".into(),
+            release_name: "1".into(),
+            through: "/srv/api/current".into(),
+            ecosystem: None,
+            env_files: Vec::new(),
+            privileges: Privileges::Direct,
+        };
+        let starts = [pm2::ping(), pm2::resurrect()];
+        let changes =
+            [pm2::delete(&[1]), pm2::reload(Path::new("x")), pm2::start(Path::new("x")), pm2::save()];
+        for (wish, lines) in [
+            (Wish::Check, starts.to_vec()),
+            (Wish::Run, [&starts[..], &changes].concat()),
+            (Wish::Prove, starts.to_vec()),
+            (Wish::Stop, vec![pm2::delete(&[1]), pm2::save()]),
+        ] {
+            let shown = applications.shown(wish);
+            for line in lines.into_iter().chain([pm2::list()]) {
+                let words = line.argv()[..2].join(" ");
+                assert!(shown.contains(&words), "{words:?} in {shown}");
+            }
+            assert!(wish == Wish::Stop || shown.contains("node --eval"), "{shown}");
+        }
     }
 }

@@ -6,9 +6,9 @@
 pub mod workspace;
 
 use super::inputs::is_for_people;
-use super::parts::{Back, MIGRATION_FIRST, ORDER, Part};
+use super::parts::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
 use super::{Facts, Target};
-use crate::config::{CommandLine, Layout, Phase, PnpmPm2};
+use crate::config::{CommandLine, Phase, PnpmPm2};
 use crate::deploy::plan::{Action, Command};
 use crate::deploy::processes::{Manager, Wish, pm2::Applications};
 use crate::deploy::tools::pnpm::{self, Selection};
@@ -29,7 +29,8 @@ pub fn parts(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Vec<Part>
     let at = release.directory.as_path();
     let command =
         |phase, name: &str, line| Part::new(phase, name, Action::Command(command(facts, release, line)));
-    let mut parts = vec![command(Phase::Install, "install", pnpm::install(at, selection))];
+    let install = command(Phase::Install, "install", pnpm::install(at, selection));
+    let mut parts = vec![install.retried(INSTALL_RETRIES)];
     for (package, line) in migrations(facts, recipe) {
         let line = pnpm::exec(at, package.as_ref(), &line);
         parts.push(command(Phase::Migrate, "migrate", line).taken_back(Back::Nothing));
@@ -85,9 +86,11 @@ fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applic
         path: deployment.path.clone(),
         release: release.directory.clone(),
         release_name: release.release.clone(),
-        through: match facts.layout {
-            Layout::Releases => deployment.path.join("current"),
-            Layout::InPlace => release.directory.clone(),
+        // By where it lies and not by the layout: a work tree that is being adopted is no release, and is gone back to where it stands.
+        through: if release.directory.starts_with(deployment.path.join("releases")) {
+            deployment.path.join("current")
+        } else {
+            release.directory.clone()
         },
         ecosystem: recipe.ecosystem.clone(),
         env_files: deployment.env_files.clone(),
@@ -98,4 +101,40 @@ fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applic
 /// Whether a release depends on a file of the repository.
 pub fn depends_on(facts: &Facts<'_>, recipe: &PnpmPm2, path: &str) -> bool {
     !is_for_people(path) && workspace::concerns(facts.tree, &recipe.packages, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::with_facts;
+    use super::*;
+    use crate::config::{Layout, Recipe};
+    use std::path::{Path, PathBuf};
+
+    fn through(layout: Layout, directory: &str) -> PathBuf {
+        with_facts("recipe = \"pnpm-pm2\"", layout, &[], |facts| {
+            let Recipe::PnpmPm2(recipe) = &facts.deployment.recipe else { panic!("it is configured") };
+            let release = Target { directory: directory.into(), ..facts.target.clone() };
+            applications(facts, recipe, &release).through
+        })
+    }
+
+    #[test]
+    fn an_installation_is_attempted_again() {
+        with_facts("recipe = \"pnpm-pm2\"", Layout::Releases, &[], |facts| {
+            let plan = super::super::plan(facts).unwrap();
+            let retried = |step: &crate::deploy::plan::Step| step.retries > 0;
+            let retried: Vec<&str> =
+                plan.steps.iter().filter(|step| retried(step)).map(|step| step.name.as_str()).collect();
+            assert_eq!(retried, ["install"]);
+        });
+    }
+
+    #[test]
+    fn only_a_release_is_reached_through_the_link() {
+        let [link, tree] = ["/srv/app/current", "/srv/app"].map(Path::new);
+        assert_eq!(through(Layout::Releases, "/srv/app/releases/1"), link);
+        assert_eq!(through(Layout::InPlace, "/srv/app"), tree);
+        // The tree that an adoption goes back to.
+        assert_eq!(through(Layout::Releases, "/srv/app"), tree);
+    }
 }

@@ -182,6 +182,18 @@ pub fn processes(printed: &str) -> Result<Vec<Process>, String> {
     listed.into_iter().map(read).collect()
 }
 
+/// What was saved for the next boot, without ids. Nothing where it is nonsense: PM2 starts nothing of that.
+pub fn saved(dump: &str) -> Vec<Process> {
+    let saved: Vec<Value> = serde_json::from_str(dump).unwrap_or_default();
+    let read = |saved: Value| Process {
+        id: None,
+        name: saved["name"].as_str().unwrap_or_default().to_owned(),
+        pid: 0,
+        kept: serde_json::from_value(saved).unwrap_or_default(),
+    };
+    saved.into_iter().map(read).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

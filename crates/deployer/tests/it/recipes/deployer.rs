@@ -340,7 +340,10 @@ fn fault_42_migrations_are_the_new_programs_and_go_back_with_it() {
         deployers.is_in_order("1", "the old program can use the record");
         assert_eq!(applied(deployers.world), before);
 
-        assert_eq!(deployers.push("3", GOOD).state, "succeeded");
+        let commit = deployers.commit("3", GOOD);
+        deployers.world.push(&deployers.own, &commit);
+        // Nor from then on until the link names the new one.
+        assert_eq!(deployers.world.reported(&deployers.own, &commit).state, "success");
         deployers.is_in_order("3", "migrated");
         assert_eq!(applied(deployers.world), before + 1);
     });

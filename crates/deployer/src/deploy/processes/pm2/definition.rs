@@ -193,13 +193,32 @@ fn relocate(value: &mut Value, origin: Origin<'_>) {
     match value {
         Value::String(text) => {
             for release in origin.release {
-                *text = text.replace(release.to_string_lossy().as_ref(), &origin.through.to_string_lossy());
+                *text = replace_path(text, &release.to_string_lossy(), &origin.through.to_string_lossy());
             }
         }
         Value::Array(values) => values.iter_mut().for_each(|value| relocate(value, origin)),
         Value::Object(values) => values.values_mut().for_each(|value| relocate(value, origin)),
         _ => {}
     }
+}
+
+/// Puts one path for another wherever it stands whole: not in `<path>-data`, and not in `/backup<path>`.
+fn replace_path(text: &str, path: &str, by: &str) -> String {
+    let is_of_name = |of: char| of.is_alphanumeric() || "-_.+@~".contains(of);
+    let mut replaced = String::new();
+    let mut done = 0;
+    for (at, _) in text.match_indices(path) {
+        let before = text[..at].rsplit(|of| !is_of_name(of) && of != '/').next().unwrap_or_default();
+        // An option (`-L/srv`) and the slashes of an address (`file:///srv`) are no part of the path.
+        let begins = !before.contains('/') || before.chars().all(|of| of == '/');
+        let after = &text[at + path.len()..];
+        if begins && !after.starts_with(is_of_name) {
+            replaced += &text[done..at];
+            replaced += by;
+            done = at + path.len();
+        }
+    }
+    replaced + &text[done..]
 }
 
 /// `a/./b/../c` below a directory: PM2 does the same, in words and not by looking.
@@ -265,6 +284,21 @@ mod tests {
             assert_eq!(definition.directory, Path::new(expected));
             assert_eq!(definition.application["env"]["KEYS"], "/srv/api/current/keys");
             assert_eq!(definition.script(), Some(Path::new(expected).join("dist/main.js")));
+        }
+    }
+
+    #[test]
+    fn only_whole_paths_are_replaced() {
+        for (text, expected) in [
+            ("/srv/api", "/srv/api/current"),
+            ("/srv/api/keys:/srv/api", "/srv/api/current/keys:/srv/api/current"),
+            ("--root=/srv/api -L/srv/api/lib", "--root=/srv/api/current -L/srv/api/current/lib"),
+            ("file:///srv/api/main.js", "file:///srv/api/current/main.js"),
+            ("/srv/api-data /srv/api2 /srv/api.old", "/srv/api-data /srv/api2 /srv/api.old"),
+            ("/backup/srv/api", "/backup/srv/api"),
+            ("", ""),
+        ] {
+            assert_eq!(replace_path(text, "/srv/api", "/srv/api/current"), expected);
         }
     }
 

@@ -92,7 +92,7 @@ impl Home {
         }
     }
 
-    /// Writes down what runs, for the next boot. The lock must be held. What is written may hold secrets.
+    /// Writes down what runs, for the next boot, whatever was written down before. The lock must be held. What is written may hold secrets.
     pub async fn save(&self, workbench: &Workbench<'_>) -> Result<()> {
         workbench.ask(&self.command(pm2::save()), Manner::Answer).await?;
         for name in ["dump.pm2", "dump.pm2.bak"] {
@@ -104,9 +104,16 @@ impl Home {
         Ok(())
     }
 
-    /// What is saved.
-    pub fn saved(&self) -> Result<String> {
-        Ok(fs_err::read_to_string(self.directory.join("dump.pm2"))?)
+    /// What is saved; nothing where that cannot be read, as PM2 has it.
+    pub fn saved(&self) -> String {
+        fs_err::read_to_string(self.directory.join("dump.pm2")).unwrap_or_default()
+    }
+
+    /// Whether that was saved since the daemon runs: by then it had started what was saved before.
+    pub fn is_saved_since_start(&self) -> bool {
+        let written =
+            |name: &str| fs_err::metadata(self.directory.join(name)).and_then(|found| found.modified());
+        matches!((written("dump.pm2"), written("pm2.pid")), (Ok(saved), Ok(started)) if saved > started)
     }
 
     /// A call of PM2. Not in the release: the daemon would stand there when the release is removed.

@@ -39,6 +39,7 @@ impl Scene<'_> {
         let wanted = self.wanted().await?;
         let before = self.up(&wanted).await?;
         self.workbench.pause(SETTLE).await?;
+        self.attend().await?;
         let after = self.processes().await?;
         let starts_before = starts(&wanted, &before);
         for (definition, processes) in Self::lasting_processes(&wanted, &after) {
@@ -60,6 +61,7 @@ impl Scene<'_> {
     /// Waits until all are up; an error where one cannot be any more.
     async fn up(&self, wanted: &[Definition]) -> Result<Vec<Process>> {
         for look in 1.. {
+            self.attend().await?;
             let processes = self.settled_processes().await?;
             match self.missing(wanted, &processes)? {
                 None => return Ok(processes),

@@ -3,16 +3,18 @@
 //! PM2 has no command for that. `start` starts; with `autostart: false` it does not, but PM2 7 then never starts the application at
 //! all, not even when its time has come. What PM2 does have is `resurrect`: what was saved as stopped comes back stopped, with its
 //! clock running. So the application is registered with `autostart: false`, which resolves its paths as PM2 does, and saved; deleted; and
-//! brought back from what was saved of it, without that word. `resurrect` reads only PM2's own file, so it is called with a home beside it,
-//! from which links lead to the daemon's sockets.
+//! brought back from what was saved of it, without that word. `save` and `resurrect` know only PM2's own file, which is for the next boot: so
+//! they are called with a home beside it, from which links lead to the daemon's sockets.
 
 use super::Scene;
 use super::changes::changes;
 use super::definition::Definition;
+use crate::config::CommandLine;
 use crate::deploy::execute::Manner;
 use crate::deploy::tools::pm2::{self, Process};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 
 /// Between two looks at one that is at work.
@@ -26,6 +28,7 @@ impl Scene<'_> {
     pub(super) async fn wait_for_scheduled(&self, wanted: &[Definition]) -> Result<()> {
         let mut told = false;
         loop {
+            self.attend().await?;
             let processes = self.processes().await?;
             let busy = changes(self.of.owner(), wanted, &processes, &|_, _| true).busy.join(", ");
             if busy.is_empty() {
@@ -54,9 +57,22 @@ impl Scene<'_> {
         let started = self.pm2(pm2::start(&file)).await;
         fs_err::remove_file(&file)?;
         started?;
-        self.home.save(&self.workbench).await?;
-        let saved: Vec<Value> =
-            serde_json::from_str(&self.home.saved()?).context("what PM2 saves is no list")?;
+        let dump = self.home.private(&format!("{BESIDE}/dump.pm2"));
+        let registered = self.wake(definitions, &dump).await;
+        // It holds secrets, and so does what PM2 keeps of it.
+        for file in [dump.clone(), dump.with_extension("pm2.bak")] {
+            if file.exists() {
+                fs_err::remove_file(file)?;
+            }
+        }
+        registered
+    }
+
+    /// Of what was registered asleep, makes what its clock will start. `dump` is what is saved beside.
+    async fn wake(&self, definitions: &[&Definition], dump: &Path) -> Result<()> {
+        self.beside(pm2::save()).await?;
+        let saved = fs_err::read_to_string(dump)?;
+        let saved: Vec<Value> = serde_json::from_str(&saved).context("what PM2 saves is no list")?;
         let is_new =
             |name: Option<&str>| definitions.iter().any(|definition| name == Some(definition.name.as_str()));
         let awake: Vec<Value> =
@@ -65,10 +81,12 @@ impl Scene<'_> {
         let ids: Vec<u64> =
             self.processes().await?.iter().filter(is_asleep).filter_map(|process| process.id).collect();
         self.delete(&ids).await?;
-        self.resurrect(&json!(awake)).await
+        fs_err::write(dump, json!(awake).to_string())?;
+        self.beside(pm2::resurrect()).await
     }
 
-    async fn resurrect(&self, saved: &Value) -> Result<()> {
+    /// A call of PM2 that has its files beside the daemon's.
+    async fn beside(&self, line: CommandLine) -> Result<()> {
         let beside = self.home.private(BESIDE);
         fs_err::create_dir_all(&beside)?;
         for socket in ["rpc.sock", "pub.sock"] {
@@ -79,12 +97,9 @@ impl Scene<'_> {
         }
         // PM2 greets whom it does not know with a banner and a question to its makers.
         fs_err::write(beside.join("touch"), "")?;
-        let file = self.home.write(&format!("{BESIDE}/dump.pm2"), &saved.to_string())?;
-        let mut command = self.home.command(pm2::resurrect());
+        let mut command = self.home.command(line);
         command.environment.insert("PM2_HOME".into(), beside.to_string_lossy().into_owned());
-        let resurrected = self.workbench.ask(&command, Manner::Answer).await;
-        fs_err::remove_file(&file)?;
-        resurrected.map(drop)
+        self.workbench.ask(&command, Manner::Answer).await.map(drop)
     }
 }
 

@@ -301,3 +301,53 @@ fn one_that_is_killed_from_outside_comes_back_in_what_is_live() {
         assert_eq!(app.live_version(), "two");
     });
 }
+
+/// What is in the log of the deployment's newest run.
+fn log(world: &World) -> String {
+    String::from_utf8_lossy(&world.cli(&["logs", "app"]).stdout).into_owned()
+}
+
+#[test]
+fn what_is_at_work_is_waited_for_before_the_link_moves() {
+    with_app(|world, pm2, app| {
+        let file =
+            |length: u32| with_job(&format!("cron_restart: '0 5 1 1 *', env: {{ JOB_MS: '{length}' }}"));
+        let first = app.commit(&[("ecosystem.config.js", &file(600_000))]);
+        world.start();
+        world.deploy("app", &app.repository, &first);
+        pm2.call(&["restart", "app-job"]);
+        let live = || fs_err::read_link(world.path_of("app").join("current")).expect("a link");
+        let before = live();
+        let second = app.commit(&[("ecosystem.config.js", &file(1))]);
+        world.push(&app.repository, &second);
+        wait::until("the run to wait", || log(world).contains("app-job is at work").then_some(()));
+        assert_eq!(live(), before);
+        pm2.call(&["stop", "app-job"]);
+        assert_eq!(world.ended_run("app", &second).state, "succeeded");
+        assert_ne!(live(), before);
+    });
+}
+
+#[test]
+fn what_others_have_saved_is_not_forgotten_by_a_deploy() {
+    with_app(|world, pm2, app| {
+        let stranger = world.root().join("stranger.js");
+        fs_err::write(&stranger, "setInterval(() => {}, 1000);").expect("the world is writable");
+        let first = app.version("one");
+        world.start();
+        world.deploy("app", &app.repository, &first);
+        pm2.call(&["start", &stranger.to_string_lossy()]);
+        pm2.call(&["save"]);
+        pm2.call(&["delete", "stranger"]);
+        let saved = || fs_err::read_to_string(pm2.home().join("dump.pm2")).expect("it is saved");
+        let second = app.version("two");
+        world.deploy("app", &app.repository, &second);
+        assert!(log(world).contains("not saved for the next boot: stranger is"), "{}", log(world));
+        assert!(saved().contains("\"stranger\"") && saved().contains("app-server"), "{}", saved());
+
+        pm2.call(&["save"]);
+        let third = app.version("three");
+        world.deploy("app", &app.repository, &third);
+        assert!(!log(world).contains("not saved"), "{}", log(world));
+    });
+}
