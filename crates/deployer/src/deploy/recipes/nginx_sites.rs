@@ -47,11 +47,22 @@ mod tests {
     use crate::config::Layout;
     use crate::deploy::recipes::{Facts, Purpose, plan, sample};
 
+    const KEYS: &str = "recipe = \"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]";
+
+    #[test]
+    fn a_plan_names_every_program_that_is_called() {
+        let files = ["production/[a.org].conf", "snippets/x"];
+        insta::assert_snapshot!(sample::steps(KEYS, Layout::Releases, &files), @r"
+        fetch export: export 222222222222
+        build stage: test 2 files of production/ and snippets/ aside: /usr/sbin/nginx -T
+        build certificates: certbot certonly where one of 1 sites needs a certificate
+        ");
+    }
+
     #[test]
     fn nothing_that_is_live_changes_before_the_stage_and_the_certificates() {
-        let keys = "recipe = \"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]";
         let names = |purpose| {
-            sample::with_facts(keys, Layout::Releases, &["production/[a.org].conf"], |facts| {
+            sample::with_facts(KEYS, Layout::Releases, &["production/[a.org].conf"], |facts| {
                 let steps = plan(&Facts { purpose, ..facts.clone() }).unwrap().steps;
                 steps.into_iter().map(|step| step.name).collect::<Vec<_>>()
             })
