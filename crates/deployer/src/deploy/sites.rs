@@ -22,11 +22,13 @@ pub mod stage;
 pub mod vetting;
 
 use super::lock::{self, Lock};
+use super::tools::{certbot, nginx};
 use super::workbench::Workbench;
 use crate::config::{Certificates, Nginx, Privileges};
 use anyhow::{Result, bail};
 use selection::Selection;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use vetting::Bounds;
 
@@ -88,16 +90,25 @@ impl SitesStep {
         }
     }
 
-    /// One line for people.
+    /// One line for people: what is done, and each program that is called for it.
     pub fn shown(&self) -> String {
         let number = self.selection.files.len();
+        let directory = self.nginx.directory.display();
+        let aside = nginx::staged_in_short(&self.nginx);
+        let live = nginx::test(&self.nginx, self.privileges).shown();
+        let reload = nginx::reload(&self.nginx, self.privileges).shown();
         match self.work {
-            Work::Stage => format!("test {number} files with nginx, aside from what is live"),
-            Work::Certify => "obtain the certificates that are missing".into(),
-            Work::Install => {
-                format!("install {number} files in {}, and reload nginx", self.nginx.directory.display())
+            Work::Stage => format!("test {number} files of production/ and snippets/ aside: {aside}"),
+            Work::Certify => {
+                let sites: BTreeSet<_> =
+                    self.selection.files.iter().filter_map(|file| file.site.as_ref()).collect();
+                let certbot = certbot::in_short(self.privileges);
+                format!("{certbot} where one of {} sites needs a certificate", sites.len())
             }
-            Work::Restore => format!("put back what was in {}", self.nginx.directory.display()),
+            Work::Install => {
+                format!("install what differs of {number} files in {directory}: {aside}, {live}, {reload}")
+            }
+            Work::Restore => format!("put back what was replaced in {directory}: {live}, {reload}"),
         }
     }
 

@@ -188,16 +188,21 @@ fn site_rule(table: &TableReader<'_>) -> SiteRule {
     }
 }
 
-/// As written. A deployer replaces itself only by a release beside the one it runs from: there is nothing in place to go back to.
+/// As written; some recipes know releases only. A deployer replaces itself by a release beside the one it runs from. Of nginx's
+/// files the Python deployer's are links into the work tree: changed in place, it would be live before any nginx has tested it.
 fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
     let written =
         table.value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)]));
-    if recipe != Some(DEPLOYER) {
-        return written;
-    }
+    let message = match recipe {
+        Some(DEPLOYER) => {
+            "the deployer cannot deploy itself in place: the program that runs would be overwritten"
+        }
+        Some(NGINX_SITES) => {
+            "sites cannot be deployed in place: what is linked into the work tree would be live untested"
+        }
+        _ => return written,
+    };
     if written == Some(Layout::InPlace) {
-        let message =
-            "the deployer cannot deploy itself in place: the program that runs would be overwritten";
         table.error_at_value("layout", message, "write \"releases\", or leave `layout` out");
     }
     Some(Layout::Releases)

@@ -32,12 +32,43 @@ pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Pa
             forced: facts.forced,
         }))
     };
-    // A rollback to a release that lies there builds nothing; it needs these all the same.
-    let early = if facts.purpose == Purpose::Rollback { Phase::Switch } else { Phase::Build };
+    // A rollback to a release that lies there builds nothing; it needs these all the same, before the link is another.
+    let ready = if facts.purpose == Purpose::Rollback { Phase::Switch } else { Phase::Build };
     let part = |phase, name: &str, work, back| Part::new(phase, name, step(work)).taken_back(back);
     vec![
-        part(early, "stage", Work::Stage, Back::Nothing),
-        part(early, "certificates", Work::Certify, Back::Nothing),
+        part(ready, "stage", Work::Stage, Back::Nothing).early(),
+        part(ready, "certificates", Work::Certify, Back::Nothing).early(),
         part(Phase::Switch, "install", Work::Install, Back::By(step(Work::Restore))),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Layout;
+    use crate::deploy::recipes::{Facts, Purpose, plan, sample};
+
+    const KEYS: &str = "recipe = \"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]";
+
+    #[test]
+    fn a_plan_names_every_program_that_is_called() {
+        let files = ["production/[a.org].conf", "snippets/x"];
+        insta::assert_snapshot!(sample::steps(KEYS, Layout::Releases, &files), @r"
+        fetch export: export 222222222222
+        build stage: test 2 files of production/ and snippets/ aside: /usr/sbin/nginx -T
+        build certificates: certbot certonly where one of 1 sites needs a certificate
+        ");
+    }
+
+    #[test]
+    fn nothing_that_is_live_changes_before_the_stage_and_the_certificates() {
+        let names = |purpose| {
+            sample::with_facts(KEYS, Layout::Releases, &["production/[a.org].conf"], |facts| {
+                let steps = plan(&Facts { purpose, ..facts.clone() }).unwrap().steps;
+                steps.into_iter().map(|step| step.name).collect::<Vec<_>>()
+            })
+        };
+        let deployed = ["export", "stage", "certificates", "activate", "install", "prune"];
+        assert_eq!(names(Purpose::Deploy), deployed);
+        assert_eq!(names(Purpose::Rollback), deployed[1..5]);
+    }
 }

@@ -27,6 +27,8 @@ pub struct Part {
     pub timeout: Option<Duration>,
     /// Further attempts after a failure.
     pub retries: u32,
+    /// Whether it is done before what is built in of its phase.
+    pub early: bool,
 }
 
 /// How a part is taken back.
@@ -53,7 +55,20 @@ pub const MIGRATION_FIRST: [Phase; 7] =
 impl Part {
     /// A part that is done again for the release that is gone back to.
     pub fn new(phase: Phase, name: impl Into<String>, action: Action) -> Self {
-        Self { phase, name: name.into(), action, back: Back::Again(None), timeout: None, retries: 0 }
+        Self {
+            phase,
+            name: name.into(),
+            action,
+            back: Back::Again(None),
+            timeout: None,
+            retries: 0,
+            early: false,
+        }
+    }
+
+    /// The same part, before what is built in of its phase: in the switch, before anything that is live changes.
+    pub fn early(self) -> Self {
+        Self { early: true, ..self }
     }
 
     /// The same part, taken back in this way.
@@ -106,6 +121,7 @@ impl Part {
             back,
             timeout: command.timeout,
             retries: command.retries,
+            early: false,
         }
     }
 }
@@ -139,7 +155,7 @@ fn is_needed(facts: &Facts<'_>, phase: Phase) -> bool {
     }
 }
 
-/// Hooks before, what is built in, the recipe's parts, hooks after.
+/// Hooks before, the recipe's early parts, what is built in, its other parts, hooks after.
 fn phase_steps(facts: &Facts<'_>, parts: &[Part], way_back: &WayBack<'_>, phase: Phase) -> Vec<Step> {
     let hooks = |moment| {
         let hooks = facts.deployment.hooks.around.iter();
@@ -149,19 +165,14 @@ fn phase_steps(facts: &Facts<'_>, parts: &[Part], way_back: &WayBack<'_>, phase:
             own_step(facts, &Part { phase, ..part })
         })
     };
-    let own = parts.iter().filter(|part| part.phase == phase).map(|part| own_step(facts, part));
+    // What a check asks for must have been started by then; what is cleaned up must no longer be needed.
+    let all_early = matches!(phase, Phase::Verify | Phase::Clean);
+    let own = parts.iter().filter(|part| part.phase == phase);
+    let (early, late): (Vec<&Part>, Vec<&Part>) = own.partition(|part| all_early || part.early);
     let mut steps: Vec<Step> = hooks(Moment::Before).collect();
-    match phase {
-        // What a check asks for must have been started by then; what is cleaned up must no longer be needed.
-        Phase::Verify | Phase::Clean => {
-            steps.extend(own);
-            steps.extend(built_in(facts, way_back, phase));
-        }
-        _ => {
-            steps.extend(built_in(facts, way_back, phase));
-            steps.extend(own);
-        }
-    }
+    steps.extend(early.into_iter().map(|part| own_step(facts, part)));
+    steps.extend(built_in(facts, way_back, phase));
+    steps.extend(late.into_iter().map(|part| own_step(facts, part)));
     steps.extend(hooks(Moment::After));
     steps
 }

@@ -6,6 +6,7 @@
 //! tried, and before anything that is live has changed. Renewing what nobody deploys is left to certbot's own timer.
 
 mod backoff;
+mod obtained;
 mod self_test;
 mod x509;
 
@@ -20,7 +21,7 @@ use anyhow::{Result, bail};
 use fs_err as fs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use x509::Certificate;
 
 /// A certificate that a site refers to.
@@ -35,6 +36,8 @@ enum Present {
     Missing,
     /// certbot, which can read it, decides.
     Unreadable,
+    /// Likewise; and it has decided, not long ago.
+    Remembered,
     There(Certificate),
 }
 
@@ -42,17 +45,24 @@ enum Present {
 pub async fn obtain_all(step: &SitesStep, files: &[SiteFile], workbench: &Workbench<'_>) -> Result<()> {
     let mut failures = Vec::new();
     for need in needs(step, files) {
-        let present = present(&directory_of(step, &need.site));
+        let present = present(step, &need);
         let Some((why, renew)) = reason(&need.names, &present, clock::now_ms(), step) else { continue };
         workbench.note(format!("{}: {why}", need.site));
-        if let Err(error) = obtain(step, &need, renew, workbench).await {
+        // What certbot may have already needs no CA, and so nothing that the CA would see.
+        let self_test = step.certificates.self_test && !matches!(present, Present::Unreadable);
+        if let Err(error) = obtain(step, &need, (renew, self_test), workbench).await {
             failures.push(format!("no certificate for {}: {error:#}", need.site));
         }
     }
     if failures.is_empty() { Ok(()) } else { bail!(files::in_one_line(&failures)) }
 }
 
-async fn obtain(step: &SitesStep, need: &Need, renew: bool, workbench: &Workbench<'_>) -> Result<()> {
+async fn obtain(
+    step: &SitesStep,
+    need: &Need,
+    (renew, self_test): (bool, bool),
+    workbench: &Workbench<'_>,
+) -> Result<()> {
     let failures = backoff::Failures::load(&step.state, &need.site, &need.names);
     if let Some(until) = failures.wait_until_ms(clock::now_ms()).filter(|_| !step.forced) {
         bail!(
@@ -61,7 +71,7 @@ async fn obtain(step: &SitesStep, need: &Need, renew: bool, workbench: &Workbenc
             clock::readable_utc(until)
         );
     }
-    if step.certificates.self_test {
+    if self_test {
         for name in &need.names {
             self_test::test(name, step.certificates.webroot.as_deref()).await?;
         }
@@ -74,8 +84,9 @@ async fn obtain(step: &SitesStep, need: &Need, renew: bool, workbench: &Workbenc
         return Err(error);
     }
     backoff::forget(&step.state, &need.site)?;
-    // nginx has read the old one, and the site's file may be the same.
-    install::want_reload(step)
+    // nginx has read the old one, and the site's file may be the same. Noted first: what is remembered is not asked for again.
+    install::want_reload(step)?;
+    obtained::remember(&step.state, &need.site, &need.names, clock::now_ms())
 }
 
 /// An error where a file names a certificate that is not there and that nobody obtains.
@@ -146,10 +157,13 @@ fn directory_of(step: &SitesStep, site: &SiteName) -> PathBuf {
     step.certificates.directory.join("live").join(site.as_str())
 }
 
-fn present(directory: &Path) -> Present {
-    match fs::read_to_string(directory.join("fullchain.pem")) {
+fn present(step: &SitesStep, need: &Need) -> Present {
+    let remembered =
+        || obtained::is_remembered(&step.state, &need.site, &need.names, clock::now_ms()) && !step.forced;
+    match fs::read_to_string(directory_of(step, &need.site).join("fullchain.pem")) {
         Ok(text) => x509::read(&text).map_or(Present::Missing, Present::There),
         Err(error) if error.kind() == ErrorKind::NotFound => Present::Missing,
+        Err(_) if remembered() => Present::Remembered,
         Err(_) => Present::Unreadable,
     }
 }
@@ -164,6 +178,7 @@ fn reason(
     let found = match present {
         Present::Missing => return Some(("there is no certificate", false)),
         Present::Unreadable => return Some(("certbot knows whether its certificate will do", false)),
+        Present::Remembered => return None,
         Present::There(found) => found,
     };
     if !will_do(names, &found.names) {

@@ -39,6 +39,11 @@ pub fn obtain(
     privileged(privileges, words)
 }
 
+/// The same for a plan, without what is only known when it is carried out.
+pub fn in_short(privileges: Privileges) -> String {
+    privileged(privileges, ["certbot", "certonly"].map(str::to_owned).to_vec()).shown()
+}
+
 /// Said only where they are not certbot's own.
 fn directories(directory: &Path) -> Vec<String> {
     const USUAL: &str = "/etc/letsencrypt";

@@ -18,6 +18,11 @@ pub fn test_staged(nginx: &Nginx, staged: &Path) -> CommandLine {
     CommandLine::Argv(words)
 }
 
+/// The same for a plan, without what is only known when it is carried out.
+pub fn staged_in_short(nginx: &Nginx) -> String {
+    CommandLine::Argv(vec![nginx.program.to_string_lossy().into_owned(), "-T".into()]).shown()
+}
+
 /// Has nginx read its configuration again.
 pub fn reload(nginx: &Nginx, privileges: Privileges) -> CommandLine {
     let words = match nginx.reload {

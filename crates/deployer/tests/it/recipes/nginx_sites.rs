@@ -214,8 +214,10 @@ fn a_push_without_anything_for_nginx_does_not_reload_it() {
 // B.22: of three new snippets, of which one was linked already, some were left out. B.26: links into the checkout are live before any check.
 #[test]
 fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files() {
-    with_nginx(|world, nginx, repository, _| {
-        let old = world.path_of("nginx");
+    with_nginx(|world, nginx, repository, deployment| {
+        let (old, healthy) = (world.path_of("nginx"), world.root().join("healthy"));
+        let check = format!("[{{ command = [\"test\", \"-e\", {healthy:?}], attempts = 1 }}]");
+        reconfigure(world, &deployment.with("health", check));
         for (name, target) in [
             ("snippets/one", "snippets/one"),
             ("snippets/gone", "snippets/gone"),
@@ -230,6 +232,18 @@ fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files(
             }
             symlink(target, nginx.path(name)).unwrap();
         }
+        // As the original left it: a work tree, whose files of the repository are what is linked.
+        repository.commit(&[("snippets/one", "# of the checkout\n")], "what the original deployed");
+        succeed(
+            command("git", &old)
+                .arg("clone")
+                .arg("-q")
+                .arg("--no-checkout")
+                .arg(repository.work_tree())
+                .arg("clone"),
+        );
+        fs_err::rename(old.join("clone/.git"), old.join(".git")).unwrap();
+        let before = nginx.files();
         succeed(command("chown", &old).args(["-R", "65534:65534"]).arg(&old));
         let site = format!(
             "{}server {{ include snippets/one; include snippets/two; include snippets/sub/three; listen 127.0.0.1:{}; server_name s.test; location / {{ return 200 \"s\"; }} }}",
@@ -245,7 +259,15 @@ fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files(
             ],
             "first",
         );
-        world.deploy("nginx", repository, &first);
+        // One that fails after everything has been installed leaves the links, and what they lead to.
+        let run = fails(world, repository, &first);
+        assert!(cause(&run).contains("health"), "{run:?}");
+        assert_eq!(nginx.files(), before);
+        for name in ["snippets/one", "conf.d/[a.test].nginxconf"] {
+            assert_eq!(fs_err::read_to_string(nginx.path(name)).unwrap(), "# of the checkout\n", "{name}");
+        }
+        fs_err::write(&healthy, "").unwrap();
+        assert!(world.cli(&["deploy", "nginx"]).status.success());
         let files = nginx.files();
         assert_eq!(
             files.keys().collect::<Vec<_>>(),

@@ -196,3 +196,53 @@ fn the_ca_is_not_asked_for_a_name_that_leads_nowhere() {
         assert!(!world.state().join("nginx/nginx/certificates").exists(), "nobody has refused anything");
     });
 }
+
+// certbot makes `live/` for root alone, and a daemon without rights sees nothing of what it holds.
+#[test]
+fn what_certbot_has_decided_about_certificates_that_we_may_not_read_is_remembered() {
+    World::run(|world| {
+        let mut nginx = Nginx::prepare(world);
+        let shims = world.root().join("shims");
+        fs_err::create_dir_all(&shims).unwrap();
+        // Says yes, as certbot does where what it has will do.
+        fs_err::write(shims.join("certbot"), "#!/bin/sh\n").unwrap();
+        succeed(command("chmod", world.root()).arg("755").arg(shims.join("certbot")));
+        world.shims = Some(shims);
+        let repository = world.repository("acme/nginx");
+        world.configure(&[sites(world, &repository, "nginx")]);
+        world.start();
+        nginx.start();
+        let live = world.root().join("letsencrypt/live");
+        fs_err::create_dir_all(live.join("a.test")).unwrap();
+        succeed(command("chmod", world.root()).arg("700").arg(&live));
+        // It names the certificate's directory, and has the nginx of this test, which is without rights too, read nothing of it.
+        let site = |names: &str, answer: &str| {
+            let file = live.join("a.test/answer");
+            let (port, file) = (nginx.port, file.display());
+            format!(
+                "server {{ listen 127.0.0.1:{port}; server_name {names}; ssl_stapling_file {file}; location / {{ return 200 {answer}; }} }}"
+            )
+        };
+        let mut workers = nginx.workers();
+        for (names, answer, page, calls, reloads) in [
+            // No name resolves: the self-test would refuse them, and fail what certbot has.
+            ("a.test", "one", "one", 1, true),
+            ("a.test", "two", "two", 0, true),
+            ("a.test", "two", "three", 0, false),
+            ("a.test b.test", "two", "three", 1, true),
+        ] {
+            let files =
+                [("production/[a.test].conf", site(names, answer)), ("html/index.html", page.to_owned())];
+            let commit =
+                repository.commit(&files.each_ref().map(|(path, text)| (*path, text.as_str())), page);
+            let run = world.deploy("nginx", &repository, &commit);
+            assert_eq!((certbot_calls(world, &run), nginx.page("a.test", "/").as_str()), (calls, answer));
+            let before = std::mem::replace(&mut workers, nginx.workers());
+            assert_eq!(before != workers, reloads, "{names} {answer} {page}");
+        }
+        // Who wants it asked has it asked.
+        assert!(world.cli(&["deploy", "nginx", "--force"]).status.success());
+        let run = world.settled("nginx", 5).pop().unwrap();
+        assert_eq!(certbot_calls(world, &run), 1);
+    });
+}
