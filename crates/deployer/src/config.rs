@@ -10,6 +10,7 @@
 
 pub mod diagnostics;
 pub mod environment;
+pub mod gates;
 pub mod load;
 pub mod raw;
 pub mod reader;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
+pub use gates::Gates;
 pub use load::{Loaded, load};
 pub use show::{Merged, ShownValue};
 
@@ -199,6 +201,8 @@ pub struct Deployment {
     pub layout: Option<Layout>,
     /// Which of several waiting pushes are deployed.
     pub queue: Queue,
+    /// What a commit must pass before it is deployed.
+    pub gates: Gates,
     /// Only pushes that change one of these paths are deployed; empty: all. Globs as in GitHub Actions.
     pub paths: Vec<String>,
     /// Changes to these paths alone deploy nothing.

@@ -173,8 +173,9 @@ pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     // This program itself, also after an upgrade has replaced its file.
     let executor = Executor::new("/proc/self/exe".into(), &config, environment);
     let credentials = Credentials::new(&config, &executor)?;
+    let github = GitHub::new(&config.github, credentials.clone())?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
-    Ok(Host { config, store, executor, credentials, slots, told: Arc::new(Notify::new()) })
+    Ok(Host { config, store, executor, credentials, github, slots, told: Arc::new(Notify::new()) })
 }
 
 /// A spool of this instance.
@@ -240,7 +241,7 @@ fn start_work(host: Host, main: Spool, tasks: &Tasks, parts: &mut Parts) -> Resu
         tasks.start("a worker", work(worker, wake));
     }
     if host.credentials.any() {
-        let github = GitHub::new(&host.config.github, host.credentials.clone())?;
+        let github = host.github.clone();
         let (store, told) = (host.store.clone(), Arc::clone(&host.told));
         tasks.telling.spawn(report::serve(store, github, told, tasks.told_all.clone()));
     }

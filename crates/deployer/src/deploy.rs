@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod execute;
+pub mod gates;
 pub mod health;
 pub mod lock;
 pub mod mirror;
@@ -26,6 +27,7 @@ pub mod workbench;
 pub mod worker;
 
 use crate::config::{Config, Deployment};
+use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::record::store::Store;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub struct Host {
     pub executor: execute::Executor,
     /// Who we are to GitHub.
     pub credentials: Credentials,
+    /// GitHub's API.
+    pub github: GitHub,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
     /// Wakes `record::report`: there is something to tell. Only a hint.

@@ -3,6 +3,7 @@
 //! What an answer means for us is in its type: done, later (with GitHub's own word on when), or refused for good.
 
 pub mod app;
+pub mod checks;
 pub mod credentials;
 pub mod meta;
 

@@ -44,7 +44,8 @@ fn parse_commit(text: &str) -> Result<CommitId, Failed> {
         .map_err(|error| Failed::because(error).hint("write the whole id: `git rev-parse HEAD` prints it"))
 }
 
-async fn ask(
+/// Queues a request, and shows what comes of it.
+pub(super) async fn ask(
     session: &Session,
     deployment: &Deployment,
     event: &str,
@@ -78,6 +79,10 @@ async fn ask(
     };
     match run.state {
         RunState::Succeeded | RunState::Skipped => Ok(()),
+        RunState::Waiting => Err(Failed::because(anyhow!("{} is not deployed yet", deployment.slug)).hint(format!(
+            "it is deployed when nothing is left to wait for; `durhack-deployer approve {0}` approves it, `durhack-deployer release {0}` lets it through a freeze, and `durhack-deployer deploy {0} --force` waits for nothing",
+            deployment.slug
+        ))),
         _ => Err(Failed::silent()),
     }
 }

@@ -5,6 +5,7 @@
 //! takes its deployment, or everything, with it. Secret files are read through a function that the caller gives.
 
 pub mod deployment;
+pub mod gates;
 pub mod preset;
 pub mod secrets;
 pub mod steps;
@@ -94,6 +95,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
     };
     secrets::require_webhook_secrets(root, &config, reading);
     secrets::warn_of_unused_repositories(root, &config);
+    gates::warn_of_checks_without_credential(root, &config);
     config
 }
 

@@ -3,6 +3,8 @@
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
 //! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
 
+mod held;
+
 use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
@@ -53,14 +55,22 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
     pub async fn serve(self, wake: Arc<Notify>) {
+        let mut is_first = true;
         while !self.stop.is_cancelled() {
-            let Err(error) = self.drain().await else {
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    () = wake.notified() => {}
-                    () = tokio::time::sleep(spool::SCAN_INTERVAL) => {}
+            let rested = match self.drain().await {
+                Ok(()) => self.look_at_held(&mut is_first).await,
+                Err(error) => Err(error),
+            };
+            let error = match rested {
+                Ok(rest) => {
+                    tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        () = wake.notified() => {}
+                        () = tokio::time::sleep(rest) => {}
+                    }
+                    continue;
                 }
-                continue;
+                Err(error) => error,
             };
             let slug = &self.deployment.slug;
             match is_database_away(&error) {
@@ -126,7 +136,10 @@ impl Worker {
                 outcome::superseded(&self.host, &self.deployment, older, order).await?;
             }
         }
-        if self.is_settled_already(order).await? || self.is_live_already(order).await? {
+        if self.is_settled_already(order).await?
+            || self.is_held_still(order).await?
+            || self.is_live_already(order).await?
+        {
             return Ok(RunState::Skipped);
         }
         let _slot = tokio::select! {
@@ -201,7 +214,7 @@ impl Worker {
         let settled = match order.trigger {
             // What had ended when reconcile looked, it knew of.
             RunTrigger::Reconcile => run.ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms >= received_at_ms),
-            RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile => {
+            RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile && !order.is_wake_up() => {
                 let late_ms = received_at_ms - run.created_at_ms;
                 let delivery = self.host.store.delivery(order.header.id.as_str()).await?;
                 let is_redelivery = delivery.is_some_and(|delivery| delivery.redeliveries > 0);
@@ -316,6 +329,11 @@ impl Worker {
                 (Some(head), target)
             }
         };
+        if let Some(head) = &head
+            && let Some(outcome) = self.held_back(order, run, head).await?
+        {
+            return Ok(outcome);
+        }
         let id = run.id.clone();
         let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
         let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
@@ -327,6 +345,9 @@ impl Worker {
         {
             return Ok(outcome);
         }
+        let commit = facts.target.commit.clone();
+        self.patiently("what waited", || outcome::waiting_superseded(&self.host, &self.deployment, &commit))
+            .await?;
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
         let warnings = run.carry_out(&plan).await?;

@@ -11,6 +11,7 @@
 //! The record remembers and does not decide: no method here says what should be deployed. It deals in text
 //! that was checked before (see [`crate::names`]) and does not check it again.
 
+mod answers;
 mod deliveries;
 mod error;
 mod migrations;
@@ -27,6 +28,7 @@ mod verdicts;
 #[cfg(test)]
 mod contract;
 
+pub use answers::{Answer, Answers};
 pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
 pub use error::StoreError;
 pub use migrations::{IMPORTED_SENTENCE, MigrationStatus};
@@ -34,7 +36,9 @@ pub use outbox::{NewStatus, PendingStatus};
 pub use overview::DeploymentOverview;
 pub use prune::Pruned;
 pub use releases::{NewRelease, Release, ReleaseState};
-pub use runs::{NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, new_run_id};
+pub use runs::{
+    NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, WaitingDelivery, new_run_id,
+};
 pub use steps::{Direction, Step, StepEnd, StepStart, StepState};
 pub use verdicts::{Verdict, VerdictCode};
 

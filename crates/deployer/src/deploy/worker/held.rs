@@ -1,0 +1,116 @@
+//! What a worker does about commits that the gates ([`gates`]) hold back.
+//!
+//! A run that finds its gates closed ends; an order for what is still held back gets a verdict and no run; and what is held back
+//! is looked at again where no order would come: at start, and at the end of a freeze.
+
+use super::Worker;
+use super::is_database_away;
+use crate::clock;
+use crate::deploy::gates::{self, Decision, Held};
+use crate::deploy::mirror::Commit;
+use crate::deploy::order::Order;
+use crate::deploy::outcome::{self, Outcome};
+use crate::deploy::run::{Failure, Run};
+use crate::entry::reconcile_entry;
+use crate::record::store::RunTrigger;
+use anyhow::{Context, Result};
+use spool::Appended;
+use std::time::Duration;
+
+impl Worker {
+    /// How the run ends at once, where the commit may not be deployed, or not yet.
+    pub(super) async fn held_back(
+        &self,
+        order: &Order,
+        run: &Run,
+        head: &Commit,
+    ) -> Result<Option<Outcome>, Failure> {
+        let (host, deployment) = (&self.host, &self.deployment);
+        let asked = tokio::select! {
+            () = run.cancel.cancelled() => return Err(Failure::cancelled()),
+            asked = gates::ask(host, deployment, &head.id, order.request.force) => asked?,
+        };
+        let mut outcome = match &asked.decision {
+            Decision::Open => return Ok(None),
+            Decision::Refused(sentence) => Outcome::refused(sentence),
+            Decision::Waiting(sentence) if order.request.commit.is_none() => Outcome::waiting(sentence),
+            // A commit that an operator has named is not looked at again, unless it is what waits anyway.
+            Decision::Waiting(sentence) => match Held::of(host, deployment).await? {
+                Some(held) if held.commit == head.id => Outcome::waiting(sentence),
+                _ => Outcome::refused(&format!("{sentence}; `deploy --force` does not wait")),
+            },
+        };
+        run.note(run.next_step, asked.decision.sentence());
+        let live = self.live().await.ok().flatten();
+        outcome.summary =
+            Some(live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short())));
+        Ok(Some(outcome))
+    }
+
+    /// Whether an order is about a commit that was held back and still is, for the same reason: it gets a verdict and no run. An
+    /// event of checks can lead to nothing else than the run of what is held.
+    pub(super) async fn is_held_still(&self, order: &Order) -> Result<bool> {
+        if !matches!(order.trigger, RunTrigger::Delivery | RunTrigger::Reconcile) {
+            return Ok(false);
+        }
+        let held = Held::of(&self.host, &self.deployment).await?;
+        let Some(held) = held.filter(|held| order.commit.as_ref() == Some(&held.commit)) else {
+            if order.is_wake_up() {
+                outcome::not_waited_for(&self.host, &self.deployment, order).await?;
+            }
+            return Ok(order.is_wake_up());
+        };
+        match gates::news(&self.host, &self.deployment, &held).await {
+            Ok(Some(_)) => return Ok(false),
+            Ok(None) => {}
+            Err(error) if is_database_away(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "what is held back cannot be looked at now");
+            }
+        }
+        outcome::still_held(&self.host, &self.deployment, order, &held).await?;
+        Ok(true)
+    }
+
+    /// Looks at what is held back, where nobody else would: at start (its event may have come while we were down) and when a freeze
+    /// has ended. Gives the time until there may be something to look at again.
+    pub(super) async fn look_at_held(&self, is_first: &mut bool) -> Result<Duration> {
+        let Some(held) = Held::of(&self.host, &self.deployment).await? else {
+            *is_first = false;
+            return Ok(spool::SCAN_INTERVAL);
+        };
+        let (freeze, now) = (&self.deployment.gates.freeze, clock::now());
+        let frozen = freeze.at(now);
+        let held_at = jiff::Timestamp::from_millisecond(held.at_ms).unwrap_or(now);
+        let has_thawed = frozen.is_none() && freeze.at(held_at).is_some();
+        if *is_first || has_thawed {
+            match gates::news(&self.host, &self.deployment, &held).await {
+                Ok(Some(decision)) => {
+                    *is_first = false;
+                    self.enqueue_held(&held, &decision).await?;
+                    return Ok(Duration::ZERO);
+                }
+                Ok(None) => *is_first = false,
+                Err(error) if is_database_away(&error) => return Err(error),
+                // The next look is as good.
+                Err(error) => {
+                    tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "what is held back cannot be looked at now");
+                }
+            }
+        }
+        let thaws_in = frozen
+            .and_then(|frozen| frozen.until)
+            .and_then(|until| Duration::try_from(until.duration_since(now)).ok());
+        Ok(thaws_in.map_or(spool::SCAN_INTERVAL, |thaws_in| thaws_in.min(spool::SCAN_INTERVAL)))
+    }
+
+    /// The same that reconcile would enqueue.
+    async fn enqueue_held(&self, held: &Held, decision: &Decision) -> Result<()> {
+        let id = held.next_id(&self.deployment.slug, decision);
+        let bytes = reconcile_entry(id.clone(), clock::now(), held.commit.clone());
+        let spool = self.spool.clone();
+        // There already is as good as new.
+        let appended = tokio::task::spawn_blocking(move || spool.append(id.as_str(), &[&bytes])).await?;
+        appended.map(|_: Appended| ()).context("cannot queue what is held back no longer")
+    }
+}

@@ -1,0 +1,169 @@
+//! What CI says of a commit: its check runs and its commit statuses, which GitHub keeps apart and people do not.
+//!
+//! Reference: `checks/list-for-ref` and `repos/get-combined-status-for-ref`. Both are asked for the newest of each name.
+
+use super::{GitHub, Problem, plainly};
+use crate::names::{CommitId, RepositoryName, Slug};
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Entries of a page: the most that GitHub gives.
+const PAGE_ENTRIES: usize = 100;
+
+/// Pages of each list: a thousand checks on one commit are more than GitHub itself shows.
+const PAGES_MAX: usize = 10;
+
+/// One check run, or one commit status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// A check run's name, a status's context.
+    pub name: String,
+    /// How it stands.
+    pub state: CheckState,
+}
+
+/// How a check stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckState {
+    /// Neutral and skipped ones too, as for the branch rules of GitHub.
+    Succeeded,
+    /// It waits or runs.
+    Pending,
+    /// It has ended otherwise; how, in GitHub's word.
+    Failed(String),
+}
+
+#[derive(Deserialize)]
+struct CheckRuns {
+    check_runs: Vec<CheckRun>,
+}
+
+#[derive(Deserialize)]
+struct CheckRun {
+    name: String,
+    status: String,
+    conclusion: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CombinedStatus {
+    statuses: Vec<CommitStatus>,
+}
+
+#[derive(Deserialize)]
+struct CommitStatus {
+    context: String,
+    state: String,
+}
+
+impl GitHub {
+    /// All checks of a commit, with a deployment's credential.
+    pub async fn checks(
+        &self,
+        deployment: &Slug,
+        repository: &RepositoryName,
+        commit: &CommitId,
+    ) -> Result<Vec<Check>, Problem> {
+        let base = format!("/repos/{repository}/commits/{commit}");
+        let mut checks = Vec::new();
+        for page in 1..=PAGES_MAX {
+            let path = format!("{base}/check-runs?filter=latest&per_page={PAGE_ENTRIES}&page={page}");
+            let runs: CheckRuns = self.answer_to(deployment, repository, &path).await?;
+            let is_last = runs.check_runs.len() < PAGE_ENTRIES;
+            checks.extend(runs.check_runs.into_iter().map(Check::of_run));
+            if is_last {
+                break;
+            }
+        }
+        for page in 1..=PAGES_MAX {
+            let path = format!("{base}/status?per_page={PAGE_ENTRIES}&page={page}");
+            let combined: CombinedStatus = self.answer_to(deployment, repository, &path).await?;
+            let is_last = combined.statuses.len() < PAGE_ENTRIES;
+            checks.extend(combined.statuses.into_iter().map(Check::of_status));
+            if is_last {
+                break;
+            }
+        }
+        Ok(checks)
+    }
+
+    async fn answer_to<T: DeserializeOwned>(
+        &self,
+        deployment: &Slug,
+        repository: &RepositoryName,
+        path: &str,
+    ) -> Result<T, Problem> {
+        let (deployment, repository) = (deployment.as_str(), repository.as_str());
+        let token = self.credentials.token(deployment, repository).await?;
+        let Some(token) = token else { return Err(Problem::now("there is no credential".into())) };
+        let request = self.client.get(format!("{}{path}", self.api_url)).bearer_auth(token.expose());
+        let response = request.send().await.map_err(|error| Problem::now(plainly(&error)))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.credentials.rejected(deployment, repository, &token).await;
+        }
+        if !response.status().is_success() {
+            return Err(Problem::of(response).await);
+        }
+        response.json().await.map_err(|error| Problem::now(plainly(&error)))
+    }
+}
+
+impl Check {
+    fn of_run(run: CheckRun) -> Self {
+        let conclusion = run.conclusion.unwrap_or_default();
+        let state = match (run.status.as_str(), conclusion.as_str()) {
+            ("completed", "success" | "neutral" | "skipped") => CheckState::Succeeded,
+            ("completed", _) => CheckState::Failed(conclusion),
+            _ => CheckState::Pending,
+        };
+        Self { name: run.name, state }
+    }
+
+    fn of_status(status: CommitStatus) -> Self {
+        let state = match status.state.as_str() {
+            "success" => CheckState::Succeeded,
+            "pending" => CheckState::Pending,
+            _ => CheckState::Failed(status.state),
+        };
+        Self { name: status.context, state }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_github_s_words_mean() {
+        for (status, conclusion, expected) in [
+            ("queued", None, CheckState::Pending),
+            ("in_progress", None, CheckState::Pending),
+            ("waiting", None, CheckState::Pending),
+            ("completed", Some("success"), CheckState::Succeeded),
+            ("completed", Some("neutral"), CheckState::Succeeded),
+            ("completed", Some("skipped"), CheckState::Succeeded),
+            ("completed", Some("failure"), CheckState::Failed("failure".into())),
+            ("completed", Some("timed_out"), CheckState::Failed("timed_out".into())),
+            ("completed", Some("cancelled"), CheckState::Failed("cancelled".into())),
+            ("completed", Some("action_required"), CheckState::Failed("action_required".into())),
+            ("completed", Some("a word of later years"), CheckState::Failed("a word of later years".into())),
+        ] {
+            let run = CheckRun {
+                name: "ci".into(),
+                status: status.into(),
+                conclusion: conclusion.map(str::to_owned),
+            };
+            assert_eq!(Check::of_run(run).state, expected, "{status} {conclusion:?}");
+        }
+        for (state, expected) in [
+            ("success", CheckState::Succeeded),
+            ("pending", CheckState::Pending),
+            ("failure", CheckState::Failed("failure".into())),
+            ("error", CheckState::Failed("error".into())),
+        ] {
+            let status = CommitStatus { context: "ci".into(), state: state.into() };
+            assert_eq!(Check::of_status(status).state, expected, "{state}");
+        }
+    }
+}
