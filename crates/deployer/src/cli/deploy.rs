@@ -226,6 +226,9 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
         println!("nothing would be done: {reason}");
         return Ok(());
     }
+    if let Some(held) = &preview.held {
+        println!("not at once: {}", plain(held));
+    }
     if let Some(changed) = &preview.changed_paths {
         println!("{} changed paths", changed.len());
     }

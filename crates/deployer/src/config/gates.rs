@@ -57,6 +57,16 @@ pub struct Frozen {
     pub until: Option<Timestamp>,
 }
 
+impl Gates {
+    /// Whether every commit passes.
+    pub fn are_none(&self) -> bool {
+        self.checks.is_empty()
+            && self.allowed_signers.is_none()
+            && !self.approval
+            && self.freeze.windows.is_empty()
+    }
+}
+
 impl Freeze {
     /// The freeze that holds at a moment.
     pub fn at(&self, now: Timestamp) -> Option<Frozen> {

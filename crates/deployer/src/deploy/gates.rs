@@ -69,6 +69,9 @@ struct Facts<'a> {
 /// Whether a commit, which is in the mirror, may be deployed now.
 pub async fn ask(host: &Host, deployment: &Deployment, commit: &CommitId, is_forced: bool) -> Result<Asked> {
     let gates = &deployment.gates;
+    if gates.are_none() {
+        return Ok(Asked { decision: Decision::Open, is_certain: true });
+    }
     let signature = match &gates.allowed_signers {
         Some(signers) => Some(host.mirror(deployment).signature(commit, signers).await?),
         None => None,
@@ -82,15 +85,15 @@ pub async fn ask(host: &Host, deployment: &Deployment, commit: &CommitId, is_for
     if let Err(reason) = &checks {
         tracing::warn!(deployment = %deployment.slug, %commit, reason, "GitHub cannot be asked for the commit's checks");
     }
-    let answers = host.store.answers(deployment.slug.as_str()).await?;
     let is_certain = checks.is_ok();
-    let facts = Facts { gates, commit, signature, checks, answers: &answers, now: clock::now(), is_forced };
+    let facts = Facts { gates, commit, signature, checks, answers, now: clock::now(), is_forced };
     Ok(Asked { decision: decide(&facts), is_certain })
 }
 
 /// What has changed for a commit that was held; None: nothing, as far as can be said now.
 pub async fn news(host: &Host, deployment: &Deployment, held: &Held) -> Result<Option<Decision>> {
-    let asked = ask(host, deployment, &held.commit, false).await?;
+    let answers = host.store.answers(deployment.slug.as_str()).await?;
+    let asked = ask(host, deployment, &held.commit, &answers, false).await?;
     if !asked.is_certain {
         anyhow::bail!("GitHub cannot be asked for the checks of {}", held.commit.short());
     }
@@ -123,7 +126,8 @@ impl Held {
         DeliveryId::of_reconcile(&format!("{slug} {} {} {}", self.commit, self.run, decision.sentence()))
     }
 
-    fn by(run: Run) -> Option<Self> {
+    /// What such a run holds back.
+    pub fn by(run: Run) -> Option<Self> {
         let verdict = match run.state {
             RunState::Waiting => VerdictCode::Waiting,
             _ => VerdictCode::Refused,

@@ -329,21 +329,28 @@ impl Worker {
                 (Some(head), target)
             }
         };
-        if let Some(head) = &head
-            && let Some(outcome) = self.held_back(order, run, head).await?
-        {
-            return Ok(outcome);
-        }
+        let held = match &head {
+            Some(head) => self.held_back(order, run, head).await?,
+            None => None,
+        };
         let id = run.id.clone();
         let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
         let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
         let facts =
             situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose));
-        let plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
+        let plan = match recipes::plan(&facts) {
+            Ok(plan) => plan,
+            Err(error) => return held.ok_or_else(|| Failure::from(anyhow!(error))),
+        };
         if let Some(head) = head
             && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
         {
             return Ok(outcome);
+        }
+        // What would change nothing need not wait for anything.
+        if let Some(held) = held {
+            run.note(run.next_step, &held.cause);
+            return Ok(held);
         }
         let commit = facts.target.commit.clone();
         self.patiently("what waited", || outcome::waiting_superseded(&self.host, &self.deployment, &commit))

@@ -14,6 +14,7 @@ mod credentials;
 mod daemon;
 mod examples;
 mod failures;
+mod gates;
 mod intake;
 mod networks;
 mod pages;

@@ -18,7 +18,7 @@ use spool::Appended;
 use std::time::Duration;
 
 impl Worker {
-    /// How the run ends at once, where the commit may not be deployed, or not yet.
+    /// How the run ends without a step, where the commit may not be deployed, or not yet.
     pub(super) async fn held_back(
         &self,
         order: &Order,
@@ -26,21 +26,24 @@ impl Worker {
         head: &Commit,
     ) -> Result<Option<Outcome>, Failure> {
         let (host, deployment) = (&self.host, &self.deployment);
+        let slug = deployment.slug.as_str();
+        let answers = self.patiently("answers", || host.store.answers(slug)).await?;
         let asked = tokio::select! {
             () = run.cancel.cancelled() => return Err(Failure::cancelled()),
-            asked = gates::ask(host, deployment, &head.id, order.request.force) => asked?,
+            asked = gates::ask(host, deployment, &head.id, &answers, order.request.force) => asked?,
         };
         let mut outcome = match &asked.decision {
             Decision::Open => return Ok(None),
             Decision::Refused(sentence) => Outcome::refused(sentence),
             Decision::Waiting(sentence) if order.request.commit.is_none() => Outcome::waiting(sentence),
             // A commit that an operator has named is not looked at again, unless it is what waits anyway.
-            Decision::Waiting(sentence) => match Held::of(host, deployment).await? {
-                Some(held) if held.commit == head.id => Outcome::waiting(sentence),
-                _ => Outcome::refused(&format!("{sentence}; `deploy --force` does not wait")),
-            },
+            Decision::Waiting(sentence) => {
+                match self.patiently("what waits", || host.store.held_run(slug)).await?.and_then(Held::by) {
+                    Some(held) if held.commit == head.id => Outcome::waiting(sentence),
+                    _ => Outcome::refused(&format!("{sentence}; `deploy --force` does not wait")),
+                }
+            }
         };
-        run.note(run.next_step, asked.decision.sentence());
         let live = self.live().await.ok().flatten();
         outcome.summary =
             Some(live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short())));

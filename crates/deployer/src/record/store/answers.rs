@@ -4,7 +4,6 @@
 //! Each answer is a row of its own in `meta`, so that two operators do not overwrite each other's. Only the last one of a kind
 //! counts: what was approved before it has been deployed, or has given way.
 
-use super::pools::{reading, writing};
 use super::{Store, StoreError};
 use crate::names::CommitId;
 
@@ -37,7 +36,7 @@ const FREEZE_LIFTED: &str = "freeze-lifted-until";
 impl Store {
     /// All answers for a deployment.
     pub async fn answers(&self, deployment: &str) -> Result<Answers, StoreError> {
-        let text = |kind: &'static str| self.answer_of(deployment, kind);
+        let text = async |kind| self.meta(&key(deployment, kind)).await;
         let commit = |text: Option<String>| text.and_then(|text| CommitId::parse(&text).ok());
         Ok(Answers {
             approved: commit(text(APPROVED).await?),
@@ -53,24 +52,7 @@ impl Store {
             Answer::Released(commit) => (RELEASED, commit.to_string()),
             Answer::FreezeLiftedUntil(until_ms) => (FREEZE_LIFTED, until_ms.to_string()),
         };
-        writing!(self, |pool| {
-            sqlx::query(
-                "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )
-            .bind(key(deployment, kind))
-            .bind(&value)
-            .execute(pool)
-            .await?;
-        })
-    }
-
-    async fn answer_of(&self, deployment: &str, kind: &str) -> Result<Option<String>, StoreError> {
-        reading!(self, |pool| {
-            sqlx::query_scalar("SELECT value FROM meta WHERE key = $1")
-                .bind(key(deployment, kind))
-                .fetch_optional(pool)
-                .await?
-        })
+        self.set_meta(&key(deployment, kind), &value).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! `meta/get`). Deliberately absent: everything the deployer does not ask for.
 
 mod accounts;
+mod checks;
 mod git_server;
 
 use accounts::Accounts;
@@ -13,6 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use checks::Checks;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -80,6 +82,8 @@ struct Known {
     meta_version: u64,
     /// Who may ask.
     accounts: Accounts,
+    /// What CI says.
+    checks: Checks,
 }
 
 impl GitHub {
@@ -116,6 +120,16 @@ impl GitHub {
     /// GitHub may not know a commit yet that a push event names.
     pub fn forget_commit(&self, repository: &str, commit: &str) {
         self.known().repositories.entry(repository.to_owned()).or_default().remove(commit);
+    }
+
+    /// CI says something of a commit, as a check run: a status (`in_progress`) or a conclusion (`success`).
+    pub fn set_check(&self, commit: &str, name: &str, word: &str) {
+        self.known().checks.set_run(commit, name, word);
+    }
+
+    /// The same as a commit status.
+    pub fn set_context(&self, commit: &str, context: &str, state: &str) {
+        self.known().checks.set_context(commit, context, state);
     }
 
     /// Replaces the ranges in `/meta`, which gets another `ETag`.
@@ -201,6 +215,7 @@ impl Known {
             hooks: vec!["192.30.252.0/22".into(), "140.82.112.0/20".into(), "2a0a:a440::/29".into()],
             meta_version: 1,
             accounts: Accounts::default(),
+            checks: Checks::default(),
         }
     }
 
@@ -220,8 +235,28 @@ impl Known {
             ("GET", ["repos", owner, name, "commits", commit, "statuses"]) => {
                 self.list_statuses(&format!("{owner}/{name}"), commit)
             }
+            ("GET", ["repos", owner, name, "commits", commit, what @ ("check-runs" | "status")]) => {
+                self.checks_of(&format!("{owner}/{name}"), commit, what)
+            }
             _ => problem(StatusCode::NOT_FOUND, "Not Found"),
         }
+    }
+
+    fn checks_of(&self, repository: &str, commit: &str, what: &str) -> Response {
+        let Some(commits) = self.repositories.get(repository) else {
+            return problem(StatusCode::NOT_FOUND, "Not Found");
+        };
+        if !commits.contains(commit) {
+            let message = format!("No commit found for SHA: {commit}");
+            return problem(StatusCode::UNPROCESSABLE_ENTITY, &message);
+        }
+        let url = format!("{}/repos/{repository}", self.url);
+        let reported = self.statuses.get(&(repository.to_owned(), commit.to_owned()));
+        axum::Json(match what {
+            "check-runs" => self.checks.check_runs(&url, commit),
+            _ => self.checks.combined_status(&url, commit, reported.map_or(&[], Vec::as_slice)),
+        })
+        .into_response()
     }
 
     fn meta(&self, headers: &HeaderMap) -> Response {
