@@ -54,7 +54,7 @@ pub fn show_end(run: &Run) {
         }
         RunState::Skipped => anstream::println!("{} has nothing to do: {cause}", run.deployment),
         RunState::Waiting => {
-            anstream::println!("{YELLOW}{} is not deployed{YELLOW:#}: {commit} is {cause}", run.deployment)
+            anstream::println!("{YELLOW}{} is not deployed{YELLOW:#}: {commit} is {cause}", run.deployment);
         }
         state => {
             anstream::println!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str());

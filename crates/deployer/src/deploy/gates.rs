@@ -20,6 +20,10 @@ use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::store::{Answers, Run, RunState, VerdictCode};
 use anyhow::Result;
 use jiff::Timestamp;
+use std::time::Duration;
+
+/// All pages of a commit's checks together: whoever asks has other things to do.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether a commit may be deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +71,13 @@ struct Facts<'a> {
 }
 
 /// Whether a commit, which is in the mirror, may be deployed now.
-pub async fn ask(host: &Host, deployment: &Deployment, commit: &CommitId, is_forced: bool) -> Result<Asked> {
+pub async fn ask(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    answers: &Answers,
+    is_forced: bool,
+) -> Result<Asked> {
     let gates = &deployment.gates;
     if gates.are_none() {
         return Ok(Asked { decision: Decision::Open, is_certain: true });
@@ -79,8 +89,11 @@ pub async fn ask(host: &Host, deployment: &Deployment, commit: &CommitId, is_for
     let checks = if gates.checks.is_empty() || is_forced {
         Ok(Vec::new())
     } else {
-        let asked = host.github.checks(&deployment.slug, &deployment.repository, commit).await;
-        asked.map_err(|problem| problem.reason)
+        let asked = host.github.checks(&deployment.slug, &deployment.repository, commit);
+        match tokio::time::timeout(CHECKS_TIMEOUT, asked).await {
+            Ok(asked) => asked.map_err(|problem| problem.reason),
+            Err(_) => Err(format!("no answer within {CHECKS_TIMEOUT:?}")),
+        }
     };
     if let Err(reason) = &checks {
         tracing::warn!(deployment = %deployment.slug, %commit, reason, "GitHub cannot be asked for the commit's checks");

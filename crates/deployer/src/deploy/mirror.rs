@@ -192,6 +192,7 @@ impl Mirror {
         }
         // ssh-keygen would say of a file that is not there only that nobody is allowed.
         fs::metadata(allowed_signers).context("`require_signature` names a file that cannot be read")?;
+        restore_settings(&self.directory)?;
         let invocation = signatures::verify(&self.directory, commit, allowed_signers);
         let answer = self.executor.ask(&invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
         match answer.end {

@@ -114,7 +114,7 @@ impl Check {
         let conclusion = run.conclusion.unwrap_or_default();
         let state = match (run.status.as_str(), conclusion.as_str()) {
             ("completed", "success" | "neutral" | "skipped") => CheckState::Succeeded,
-            ("completed", _) => CheckState::Failed(conclusion),
+            ("completed", _) => CheckState::Failed(plain(conclusion)),
             _ => CheckState::Pending,
         };
         Self { name: run.name, state }
@@ -124,10 +124,16 @@ impl Check {
         let state = match status.state.as_str() {
             "success" => CheckState::Succeeded,
             "pending" => CheckState::Pending,
-            _ => CheckState::Failed(status.state),
+            _ => CheckState::Failed(plain(status.state)),
         };
         Self { name: status.context, state }
     }
+}
+
+/// GitHub's words are of small letters and underscores; what is not is no word of its.
+fn plain(word: String) -> String {
+    let is_plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_plain { word } else { "unknown".to_owned() }
 }
 
 #[cfg(test)]
@@ -147,7 +153,9 @@ mod tests {
             ("completed", Some("timed_out"), CheckState::Failed("timed_out".into())),
             ("completed", Some("cancelled"), CheckState::Failed("cancelled".into())),
             ("completed", Some("action_required"), CheckState::Failed("action_required".into())),
-            ("completed", Some("a word of later years"), CheckState::Failed("a word of later years".into())),
+            ("completed", Some("a_word_of_later_years"), CheckState::Failed("a_word_of_later_years".into())),
+            ("completed", Some("\0 <b>"), CheckState::Failed("unknown".into())),
+            ("completed", None, CheckState::Failed("unknown".into())),
         ] {
             let run = CheckRun {
                 name: "ci".into(),

@@ -219,7 +219,7 @@ impl Dispatch {
         match code {
             // A redelivery is a retry of what failed, and only of that.
             Some(code) if again && code.may_be_retried() => {
-                let sentence = "queued again: it was delivered again after a failure";
+                let sentence = "queued again: it was delivered again after it led to nothing";
                 store
                     .set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence))
                     .await?;

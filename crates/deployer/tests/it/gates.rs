@@ -101,6 +101,48 @@ fn a_commit_is_deployed_when_all_its_checks_have_succeeded() {
 }
 
 #[test]
+fn an_event_that_comes_while_the_run_decides_is_not_lost() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository).with("require_checks", r#"["test"]"#)]);
+        let first = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        world.github.set_weather(Weather::Hangs);
+        world.push(&repository, &first);
+        wait::until("the run to ask", || {
+            world.github.requests().iter().any(|request| request.ends_with("/check-runs")).then_some(())
+        });
+        world.github.set_check(&first, "test", "success");
+        let event = tell(world, "check_run", &first);
+        world.wait_for_verdict(&event, "queued");
+        world.github.set_weather(Weather::Fine);
+        wait_until_live(world, &first);
+        world.wait_for_verdict(&event, "deployed");
+    });
+}
+
+#[test]
+fn what_would_change_nothing_does_not_wait() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let deployment = world.deployment("site", &repository).with("paths", r#"["site/**"]"#);
+        world.configure(&[deployment.with("approval", "true")]);
+        let first = repository.commit(&[("site/index.html", "one")], "first");
+        world.start();
+        assert!(world.cli(&["deploy", "site", "--force"]).status.success());
+        assert!(world.cli(&["deploy", "site"]).status.success(), "it is live already");
+        let second = repository.commit(&[("README", "two")], "second");
+        let push = world.push(&repository, &second);
+        world.wait_for_verdict(&push, "skipped");
+        let third = repository.commit(&[("site/index.html", "three")], "third");
+        assert!(describe(&world.cli(&["plan", "site"])).contains("not at once: waiting for approval"));
+        let push = world.push(&repository, &third);
+        world.wait_for_verdict(&push, "waiting");
+        assert_eq!(world.status_of("site").live.expect("live").commit, first);
+    });
+}
+
+#[test]
 fn a_failed_check_is_refused_by_name_and_its_repetition_may_succeed() {
     World::run(|world| {
         let repository = world.repository("acme/site");
@@ -402,7 +444,7 @@ fn a_freeze_holds_back_until_it_ends() {
     World::run(|world| {
         let repository = world.repository("acme/site");
         let deployment = world.deployment("site", &repository);
-        world.configure(&[deployment.clone()]);
+        world.configure(std::slice::from_ref(&deployment));
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
         world.deploy("site", &repository, &first);

@@ -7,6 +7,7 @@
 use super::{environment, in_mirror, words};
 use crate::deploy::tools::Invocation;
 use crate::names::CommitId;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -28,7 +29,7 @@ pub fn stored(mirror: &Path, commit: &CommitId) -> Invocation {
     let mut argv = in_mirror(mirror);
     argv.extend(words(["cat-file", "commit"]));
     argv.push(commit.as_str().into());
-    Invocation { argv, environment: environment("") }
+    Invocation { argv, environment: as_they_are() }
 }
 
 /// Of what kind the signature of a [`stored`] commit is.
@@ -61,7 +62,14 @@ pub fn verify(mirror: &Path, commit: &CommitId, allowed_signers: &Path) -> Invoc
     argv.extend([OsString::from("-c"), signers]);
     argv.extend(words(["verify-commit", "--end-of-options"]));
     argv.push(commit.as_str().into());
-    Invocation { argv, environment: environment("") }
+    Invocation { argv, environment: as_they_are() }
+}
+
+/// No object stands in for another.
+fn as_they_are() -> BTreeMap<OsString, OsString> {
+    let mut environment = environment("");
+    environment.insert("GIT_NO_REPLACE_OBJECTS".into(), "1".into());
+    environment
 }
 
 #[cfg(test)]
