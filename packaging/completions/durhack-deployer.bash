@@ -19,6 +19,9 @@ _durhack__deployer() {
             durhack__deployer,__generate)
                 cmd="durhack__deployer__subcmd____generate"
                 ;;
+            durhack__deployer,approve)
+                cmd="durhack__deployer__subcmd__approve"
+                ;;
             durhack__deployer,cancel)
                 cmd="durhack__deployer__subcmd__cancel"
                 ;;
@@ -60,6 +63,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer,queue)
                 cmd="durhack__deployer__subcmd__queue"
+                ;;
+            durhack__deployer,release)
+                cmd="durhack__deployer__subcmd__release"
                 ;;
             durhack__deployer,rollback)
                 cmd="durhack__deployer__subcmd__rollback"
@@ -115,6 +121,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help,__generate)
                 cmd="durhack__deployer__subcmd__help__subcmd____generate"
                 ;;
+            durhack__deployer__subcmd__help,approve)
+                cmd="durhack__deployer__subcmd__help__subcmd__approve"
+                ;;
             durhack__deployer__subcmd__help,cancel)
                 cmd="durhack__deployer__subcmd__help__subcmd__cancel"
                 ;;
@@ -156,6 +165,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help,queue)
                 cmd="durhack__deployer__subcmd__help__subcmd__queue"
+                ;;
+            durhack__deployer__subcmd__help,release)
+                cmd="durhack__deployer__subcmd__help__subcmd__release"
                 ;;
             durhack__deployer__subcmd__help,rollback)
                 cmd="durhack__deployer__subcmd__help__subcmd__rollback"
@@ -278,7 +290,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo serve listen work deploy rollback approve release cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -301,6 +313,28 @@ _durhack__deployer() {
             ;;
         durhack__subcmd__deployer__subcmd____generate)
             opts="-h -V --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__approve)
+            opts="-h -V --no-wait --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -660,7 +694,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo serve listen work deploy rollback cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="demo serve listen work deploy rollback approve release cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -674,6 +708,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd____generate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__approve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1012,6 +1060,20 @@ _durhack__deployer() {
         durhack__subcmd__deployer__subcmd__help__subcmd__queue__subcmd__retry)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__release)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1532,6 +1594,32 @@ _durhack__deployer() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__release)
+            opts="-h -V --until --no-wait --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

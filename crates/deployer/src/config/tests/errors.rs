@@ -18,7 +18,7 @@ fn unknown_keys_name_what_was_probably_meant() {
     error default.toml:7:1 [x] `repository` is missing in `deployments.x` -> write for example `repository = "ducompsoc/durhack"`: `owner/name` on GitHub; what a push must name.
     error default.toml:7:1 [x] `branch` is missing in `deployments.x` -> write for example `branch = "main"`: The branch whose head is deployed.
     error default.toml:7:1 [x] `path` is missing in `deployments.x` -> write for example `path = "/var/www/api.durhack.com"`: Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside.
-    error default.toml:8:1 [x] `repo` is not a key of `deployments.x` -> did you mean `repository`? Known here are: repository, branch, path, enabled, recipe, clone_url, ssh_key_file, github_token_file, layout, queue, paths, paths_ignore, shared_files, shared_dirs, keep_releases, submodules, timeout, step_timeout, env_file, env_files, environment, instance_name, sites, systemd_unit_name, uwsgi_config_path, health, steps, units, reload, user_units, hooks
+    error default.toml:8:1 [x] `repo` is not a key of `deployments.x` -> did you mean `repository`? Known here are: repository, branch, path, enabled, recipe, clone_url, ssh_key_file, github_token_file, layout, queue, paths, paths_ignore, require_checks, require_signature, approval, freeze, freeze_timezone, shared_files, shared_dirs, keep_releases, submodules, timeout, step_timeout, env_file, env_files, environment, instance_name, sites, systemd_unit_name, uwsgi_config_path, health, steps, units, reload, user_units, hooks
     error default.toml:9:1 [x] `branches` is not a key of `deployments.x` -> a deployment has one `branch`; write one deployment for each branch
     "#);
 }
