@@ -22,6 +22,9 @@ use anyhow::Result;
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// Stands in the sentence where that is why a commit waits.
+const UNSURE: &str = "(GitHub cannot be asked now)";
+
 /// All pages of a commit's checks together: whoever asks has other things to do.
 const CHECKS_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -103,14 +106,26 @@ pub async fn ask(
     Ok(Asked { decision: decide(&facts), is_certain })
 }
 
-/// What has changed for a commit that was held; None: nothing, as far as can be said now.
-pub async fn news(host: &Host, deployment: &Deployment, held: &Held) -> Result<Option<Decision>> {
+/// What has changed for a commit that was held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Nothing.
+    None,
+    /// The decision is another one.
+    Changed(Decision),
+    /// GitHub cannot be asked now.
+    Unknown,
+}
+
+/// What has changed for a commit that was held back.
+pub async fn news(host: &Host, deployment: &Deployment, held: &Held) -> Result<News> {
     let answers = host.store.answers(deployment.slug.as_str()).await?;
     let asked = ask(host, deployment, &held.commit, &answers, false).await?;
-    if !asked.is_certain {
-        anyhow::bail!("GitHub cannot be asked for the checks of {}", held.commit.short());
-    }
-    Ok(Some(asked.decision).filter(|decision| decision.sentence() != held.sentence))
+    Ok(match asked.decision {
+        _ if !asked.is_certain => News::Unknown,
+        decision if decision.sentence() == held.sentence => News::None,
+        decision => News::Changed(decision),
+    })
 }
 
 /// A branch's head that the gates held back when it was last tried.
@@ -132,6 +147,11 @@ impl Held {
     /// What is held of a deployment. What an operator has put live since then has taken its place.
     pub async fn of(host: &Host, deployment: &Deployment) -> Result<Option<Self>> {
         Ok(host.store.held_run(deployment.slug.as_str()).await?.and_then(Self::by))
+    }
+
+    /// Whether it waits because GitHub could not be asked: that ends without an event.
+    pub fn is_unsure(&self) -> bool {
+        self.sentence.contains(UNSURE)
     }
 
     /// The id of the entry that gives it another run because of a decision: the same for the same news.
@@ -209,7 +229,7 @@ fn checks(facts: &Facts<'_>) -> Decision {
         Ok(known) => known,
         Err(_) => {
             let names = facts.gates.checks.join(", ");
-            return Decision::Waiting(format!("{names} (GitHub cannot be asked now)"));
+            return Decision::Waiting(format!("{names} {UNSURE}"));
         }
     };
     let mut pending = Vec::new();

@@ -17,13 +17,13 @@ pub mod clock_watch;
 use crate::clock;
 use crate::config::Deployment;
 use crate::deploy::Host;
-use crate::deploy::gates::{self, Decision, Held};
+use crate::deploy::gates::{self, Decision, Held, News};
 use crate::deploy::mirror::FetchError;
 use crate::entry::reconcile_entry;
 use crate::names::{BranchName, CommitId, DeliveryId};
 use crate::record::comparison::Comparison;
 use crate::record::store::{Run, RunState};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use spool::Spool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -182,8 +182,11 @@ impl Reconcile {
     ) -> Result<Option<(Held, Option<Decision>)>> {
         let held = Held::of(&self.host, deployment).await?.filter(|held| held.commit == *head);
         let Some(held) = held else { return Ok(None) };
-        let news = gates::news(&self.host, deployment, &held).await?;
-        Ok(Some((held, news)))
+        match gates::news(&self.host, deployment, &held).await? {
+            News::None => Ok(Some((held, None))),
+            News::Changed(decision) => Ok(Some((held, Some(decision)))),
+            News::Unknown => bail!("GitHub cannot be asked for the checks of {}", head.short()),
+        }
     }
 
     async fn enqueue(

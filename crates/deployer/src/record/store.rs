@@ -14,6 +14,7 @@
 mod answers;
 mod deliveries;
 mod error;
+mod held;
 mod migrations;
 mod outbox;
 mod overview;
@@ -31,14 +32,13 @@ mod contract;
 pub use answers::{Answer, Answers};
 pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
 pub use error::StoreError;
+pub use held::WaitingDelivery;
 pub use migrations::{IMPORTED_SENTENCE, MigrationStatus};
 pub use outbox::{NewStatus, PendingStatus};
 pub use overview::DeploymentOverview;
 pub use prune::Pruned;
 pub use releases::{NewRelease, Release, ReleaseState};
-pub use runs::{
-    NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, WaitingDelivery, new_run_id,
-};
+pub use runs::{NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, new_run_id};
 pub use steps::{Direction, Step, StepEnd, StepStart, StepState};
 pub use verdicts::{Verdict, VerdictCode};
 

@@ -123,6 +123,28 @@ fn an_event_that_comes_while_the_run_decides_is_not_lost() {
 }
 
 #[test]
+fn what_waits_because_github_was_away_needs_no_further_event() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository).with("require_checks", r#"["test"]"#)]);
+        let first = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        world.push(&repository, &first);
+        held(world, &first, "waiting", "waiting for test");
+        world.github.set_weather(Weather::Fails);
+        world.github.set_check(&first, "test", "success");
+        // The only event that there will be.
+        tell(world, "check_run", &first);
+        held(world, &first, "waiting", "waiting for test (GitHub cannot be asked now)");
+        let again = tell(world, "check_suite", &first);
+        world.wait_for_verdict(&again, "waiting");
+        assert_eq!(runs_of(world, &first).len(), 2, "no run without news");
+        world.github.set_weather(Weather::Fine);
+        wait_until_live(world, &first);
+    });
+}
+
+#[test]
 fn what_would_change_nothing_does_not_wait() {
     World::run(|world| {
         let repository = world.repository("acme/site");
@@ -453,7 +475,7 @@ fn a_freeze_holds_back_until_it_ends() {
         world.deploy("site", &repository, &second);
         world.stop();
 
-        world.configure(&[deployment.with("freeze", window(20))]);
+        world.configure(&[deployment.with("freeze", window(30))]);
         world.start();
         let third = repository.commit(&[("index.html", "three")], "third");
         let push = world.push(&repository, &third);

@@ -1,12 +1,13 @@
 //! What a worker does about commits that the gates ([`gates`]) hold back.
 //!
 //! A run that finds its gates closed ends; an order for what is still held back gets a verdict and no run; and what is held back
-//! is looked at again where no order would come: at start, and at the end of a freeze.
+//! is looked at again where no order would come: at start, at the end of a freeze, and when
+//! GitHub could not be asked.
 
 use super::Worker;
 use super::is_database_away;
 use crate::clock;
-use crate::deploy::gates::{self, Decision, Held};
+use crate::deploy::gates::{self, Decision, Held, News};
 use crate::deploy::mirror::Commit;
 use crate::deploy::order::Order;
 use crate::deploy::outcome::{self, Outcome};
@@ -63,20 +64,18 @@ impl Worker {
             }
             return Ok(order.is_wake_up());
         };
-        match gates::news(&self.host, &self.deployment, &held).await {
-            Ok(Some(_)) => return Ok(false),
-            Ok(None) => {}
-            Err(error) if is_database_away(&error) => return Err(error),
-            Err(error) => {
-                tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "what is held back cannot be looked at now");
-            }
+        match self.news(&held).await? {
+            News::Changed(_) => return Ok(false),
+            // Its run says so, and is looked at again when GitHub is back.
+            News::Unknown if !held.is_unsure() => return Ok(false),
+            News::None | News::Unknown => {}
         }
         outcome::still_held(&self.host, &self.deployment, order, &held).await?;
         Ok(true)
     }
 
-    /// Looks at what is held back, where nobody else would: at start (its event may have come while we were down) and when a freeze
-    /// has ended. Gives the time until there may be something to look at again.
+    /// Looks at what is held back, where nobody else would: at start (its event may have come while we were down), when a freeze has
+    /// ended, and while GitHub could not be asked. Gives the time until there may be something to look at again.
     pub(super) async fn look_at_held(&self, is_first: &mut bool) -> Result<Duration> {
         let Some(held) = Held::of(&self.host, &self.deployment).await? else {
             *is_first = false;
@@ -86,25 +85,34 @@ impl Worker {
         let frozen = freeze.at(now);
         let held_at = jiff::Timestamp::from_millisecond(held.at_ms).unwrap_or(now);
         let has_thawed = frozen.is_none() && freeze.at(held_at).is_some();
-        if *is_first || has_thawed {
-            match gates::news(&self.host, &self.deployment, &held).await {
-                Ok(Some(decision)) => {
+        if *is_first || has_thawed || held.is_unsure() {
+            match self.news(&held).await? {
+                News::Changed(decision) => {
                     *is_first = false;
                     self.enqueue_held(&held, &decision).await?;
-                    return Ok(Duration::ZERO);
+                    // The entry itself wakes us.
+                    return Ok(spool::SCAN_INTERVAL);
                 }
-                Ok(None) => *is_first = false,
-                Err(error) if is_database_away(&error) => return Err(error),
+                News::None => *is_first = false,
                 // The next look is as good.
-                Err(error) => {
-                    tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "what is held back cannot be looked at now");
-                }
+                News::Unknown => {}
             }
         }
         let thaws_in = frozen
             .and_then(|frozen| frozen.until)
             .and_then(|until| Duration::try_from(until.duration_since(now)).ok());
         Ok(thaws_in.map_or(spool::SCAN_INTERVAL, |thaws_in| thaws_in.min(spool::SCAN_INTERVAL)))
+    }
+
+    /// What cannot be found out now is unknown; only the record is waited for.
+    async fn news(&self, held: &Held) -> Result<News> {
+        match gates::news(&self.host, &self.deployment, held).await {
+            Err(error) if !is_database_away(&error) => {
+                tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "what is held back cannot be looked at");
+                Ok(News::Unknown)
+            }
+            result => result,
+        }
     }
 
     /// The same that reconcile would enqueue.
