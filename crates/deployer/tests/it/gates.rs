@@ -42,7 +42,7 @@ fn wait_until_live(world: &World, commit: &str) {
 fn told(world: &World, commit: &str, state: &str, description: &str) {
     wait::until(&format!("{state}: {description}"), || {
         let all = world.github.statuses("acme/site", commit).into_iter();
-        let last = all.filter(|status| status.context.ends_with("/site")).last()?;
+        let last = all.filter(|status| status.context.ends_with("/site")).next_back()?;
         (last.state == state && last.description == description).then_some(())
     });
 }
