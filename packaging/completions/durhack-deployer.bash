@@ -19,6 +19,9 @@ _durhack__deployer() {
             durhack__deployer,__generate)
                 cmd="durhack__deployer__subcmd____generate"
                 ;;
+            durhack__deployer,adopt)
+                cmd="durhack__deployer__subcmd__adopt"
+                ;;
             durhack__deployer,approve)
                 cmd="durhack__deployer__subcmd__approve"
                 ;;
@@ -45,6 +48,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer,help)
                 cmd="durhack__deployer__subcmd__help"
+                ;;
+            durhack__deployer,init)
+                cmd="durhack__deployer__subcmd__init"
                 ;;
             durhack__deployer,listen)
                 cmd="durhack__deployer__subcmd__listen"
@@ -85,6 +91,9 @@ _durhack__deployer() {
             durhack__deployer,status)
                 cmd="durhack__deployer__subcmd__status"
                 ;;
+            durhack__deployer,webhook)
+                cmd="durhack__deployer__subcmd__webhook"
+                ;;
             durhack__deployer,work)
                 cmd="durhack__deployer__subcmd__work"
                 ;;
@@ -121,6 +130,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help,__generate)
                 cmd="durhack__deployer__subcmd__help__subcmd____generate"
                 ;;
+            durhack__deployer__subcmd__help,adopt)
+                cmd="durhack__deployer__subcmd__help__subcmd__adopt"
+                ;;
             durhack__deployer__subcmd__help,approve)
                 cmd="durhack__deployer__subcmd__help__subcmd__approve"
                 ;;
@@ -147,6 +159,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help,help)
                 cmd="durhack__deployer__subcmd__help__subcmd__help"
+                ;;
+            durhack__deployer__subcmd__help,init)
+                cmd="durhack__deployer__subcmd__help__subcmd__init"
                 ;;
             durhack__deployer__subcmd__help,listen)
                 cmd="durhack__deployer__subcmd__help__subcmd__listen"
@@ -187,6 +202,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help,status)
                 cmd="durhack__deployer__subcmd__help__subcmd__status"
                 ;;
+            durhack__deployer__subcmd__help,webhook)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook"
+                ;;
             durhack__deployer__subcmd__help,work)
                 cmd="durhack__deployer__subcmd__help__subcmd__work"
                 ;;
@@ -201,6 +219,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help__subcmd__config,show)
                 cmd="durhack__deployer__subcmd__help__subcmd__config__subcmd__show"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__migrate,check)
+                cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__check"
                 ;;
             durhack__deployer__subcmd__help__subcmd__migrate,down)
                 cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__down"
@@ -223,6 +244,39 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help__subcmd__simulate,push)
                 cmd="durhack__deployer__subcmd__help__subcmd__simulate__subcmd__push"
                 ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,create)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__create"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,delete)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__delete"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,deliveries)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__deliveries"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,list)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__list"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,ping)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__ping"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,redeliver)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__redeliver"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,relay)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__relay"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,rotate-secret)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__rotate__subcmd__secret"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,show)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__show"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__webhook,test)
+                cmd="durhack__deployer__subcmd__help__subcmd__webhook__subcmd__test"
+                ;;
+            durhack__deployer__subcmd__migrate,check)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__check"
+                ;;
             durhack__deployer__subcmd__migrate,down)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__down"
                 ;;
@@ -234,6 +288,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__migrate,up)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__up"
+                ;;
+            durhack__deployer__subcmd__migrate__subcmd__help,check)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__check"
                 ;;
             durhack__deployer__subcmd__migrate__subcmd__help,down)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__down"
@@ -283,6 +340,72 @@ _durhack__deployer() {
             durhack__deployer__subcmd__simulate__subcmd__help,push)
                 cmd="durhack__deployer__subcmd__simulate__subcmd__help__subcmd__push"
                 ;;
+            durhack__deployer__subcmd__webhook,create)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__create"
+                ;;
+            durhack__deployer__subcmd__webhook,delete)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__delete"
+                ;;
+            durhack__deployer__subcmd__webhook,deliveries)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__deliveries"
+                ;;
+            durhack__deployer__subcmd__webhook,help)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help"
+                ;;
+            durhack__deployer__subcmd__webhook,list)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__list"
+                ;;
+            durhack__deployer__subcmd__webhook,ping)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__ping"
+                ;;
+            durhack__deployer__subcmd__webhook,redeliver)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__redeliver"
+                ;;
+            durhack__deployer__subcmd__webhook,relay)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__relay"
+                ;;
+            durhack__deployer__subcmd__webhook,rotate-secret)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__rotate__subcmd__secret"
+                ;;
+            durhack__deployer__subcmd__webhook,show)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__show"
+                ;;
+            durhack__deployer__subcmd__webhook,test)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__test"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,create)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__create"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,delete)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__delete"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,deliveries)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__deliveries"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,help)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__help"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,list)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__list"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,ping)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__ping"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,redeliver)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__redeliver"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,relay)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__relay"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,rotate-secret)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__rotate__subcmd__secret"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,show)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__show"
+                ;;
+            durhack__deployer__subcmd__webhook__subcmd__help,test)
+                cmd="durhack__deployer__subcmd__webhook__subcmd__help__subcmd__test"
+                ;;
             *)
                 ;;
         esac
@@ -290,7 +413,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo serve listen work deploy rollback approve release cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -313,6 +436,28 @@ _durhack__deployer() {
             ;;
         durhack__subcmd__deployer__subcmd____generate)
             opts="-h -V --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__adopt)
+            opts="-h -V --dry-run --yes --force --finish --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -694,7 +839,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo serve listen work deploy rollback approve release cancel status runs run logs deliveries explain plan queue simulate config migrate completions man __generate help"
+            opts="demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -708,6 +853,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd____generate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__adopt)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -903,6 +1062,20 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__listen)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -946,8 +1119,22 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__migrate)
-            opts="up status down"
+            opts="up check status down"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__migrate__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1183,6 +1370,160 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook)
+            opts="create list show ping test deliveries redeliver rotate-secret delete relay"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__ping)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__redeliver)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__relay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__rotate__subcmd__secret)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__webhook__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__work)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1190,6 +1531,44 @@ _durhack__deployer() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__init)
+            opts="-h -V --branch --slug --path --write --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --branch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slug)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1264,8 +1643,30 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate)
-            opts="-h -V --config --log --help --version up status down help"
+            opts="-h -V --config --log --help --version up check status down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__check)
+            opts="-h -V --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1312,8 +1713,22 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__help)
-            opts="up status down help"
+            opts="up check status down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1714,7 +2129,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__serve)
-            opts="-h -V --config --log --help --version"
+            opts="-h -V --take-over --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1847,8 +2262,506 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__webhook)
+            opts="-h -V --config --log --help --version create list show ping test deliveries redeliver rotate-secret delete relay help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__create)
+            opts="-h -V --url --secret-file --show-secret --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secret-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__delete)
+            opts="-h -V --hook --url --force --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__deliveries)
+            opts="-n -h -V --hook --url --json --limit --failed --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help)
+            opts="create list show ping test deliveries redeliver rotate-secret delete relay help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__ping)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__redeliver)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__relay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__rotate__subcmd__secret)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__list)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__ping)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__redeliver)
+            opts="-h -V --failed --repository --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__relay)
+            opts="-h -V --hook --url --to --all --once --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__rotate__subcmd__secret)
+            opts="-h -V --url --restarted --show-secret --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__show)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__webhook__subcmd__test)
+            opts="-h -V --hook --url --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__work)
-            opts="-h -V --config --log --help --version"
+            opts="-h -V --take-over --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -41,10 +41,26 @@ _arguments "${_arguments_options[@]}" : \
 '--version[Print version]' \
 && ret=0
 ;;
+(init)
+_arguments "${_arguments_options[@]}" : \
+'--branch=[Whose head is to be deployed \[default\: what is checked out there, else main or master\]]:NAME:_default' \
+'--slug=[What the deployment is to be called \[default\: as the repository\]]:SLUG:_default' \
+'--path=[Where it is to be deployed to \[default\: /var/www/SLUG\]]:DIR:_files' \
+'--write=[Add it to this file, instead of printing it]:FILE:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':repository -- `owner/name` on GitHub, a URL, or the directory of a repository on this machine:_default' \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--take-over[Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -65,6 +81,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--take-over[Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -91,6 +108,21 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
+(adopt)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--dry-run[Say what would be done, and do nothing]' \
+'--yes[Do not ask before it is done]' \
+'--force[Also where files that git tracks were changed by hand, or (with --finish) programs still run in the old tree]' \
+'--finish[Afterwards\: move what is left of the old tree aside]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -372,6 +404,237 @@ esac
     ;;
 esac
 ;;
+(webhook)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_durhack-deployer__subcmd__webhook_commands" \
+"*::: :->webhook" \
+&& ret=0
+
+    case $state in
+    (webhook)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-webhook-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--secret-file=[Where a new secret is written, if none is configured \[default\: webhook-secret beside the configuration\]]:FILE:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--show-secret[Print the secret]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(ping)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'-n+[At most so many of each hook]:N:_default' \
+'--limit=[At most so many of each hook]:N:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'--failed[Only those of which no attempt was answered with a success]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(redeliver)
+_arguments "${_arguments_options[@]}" : \
+'--repository=[Only of this repository (OWNER/NAME) or deployment]:REPOSITORY:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'()--failed[All of which no attempt was answered with a success]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::deliveries -- GUIDs of deliveries, as `webhook deliveries` shows them:_default' \
+&& ret=0
+;;
+(rotate-secret)
+_arguments "${_arguments_options[@]}" : \
+'--url=[Where the hooks deliver to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--restarted[The daemon was restarted since the new secret was written (only where that cannot be seen from here)]' \
+'--show-secret[Print the new secret]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::repository -- A repository (OWNER/NAME) or a deployment of it \[default\: every configured repository\]:_default' \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--force[Also a hook that this instance lives on]' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':repository -- The repository (OWNER/NAME) or a deployment of it:_default' \
+&& ret=0
+;;
+(relay)
+_arguments "${_arguments_options[@]}" : \
+'--hook=[This hook, by its number at GitHub \[default\: the one with the URL\]]:ID:_default' \
+'--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
+'--to=[Where the daemon listens \[default\: as the running daemon says\]]:URL:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--all[Begin with the oldest that GitHub still has, instead of where it was left, or of now]' \
+'--once[End when everything has been handed over]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':repository -- The repository (OWNER/NAME) or a deployment of it:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__webhook__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-webhook-help-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(ping)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(redeliver)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rotate-secret)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(relay)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (config)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
@@ -500,6 +763,16 @@ _arguments "${_arguments_options[@]}" : \
 '--version[Print version]' \
 && ret=0
 ;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
 (status)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
@@ -535,6 +808,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:durhack-deployer-migrate-help-command-$line[1]:"
         case $line[1] in
             (up)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(check)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -606,6 +883,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(init)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -623,6 +904,10 @@ _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
 (rollback)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(adopt)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -714,6 +999,62 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(webhook)
+_arguments "${_arguments_options[@]}" : \
+":: :_durhack-deployer__subcmd__help__subcmd__webhook_commands" \
+"*::: :->webhook" \
+&& ret=0
+
+    case $state in
+    (webhook)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:durhack-deployer-help-webhook-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(ping)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(test)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(deliveries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(redeliver)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rotate-secret)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(relay)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (config)
 _arguments "${_arguments_options[@]}" : \
 ":: :_durhack-deployer__subcmd__help__subcmd__config_commands" \
@@ -762,6 +1103,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (status)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -803,11 +1148,13 @@ esac
 _durhack-deployer_commands() {
     local commands; commands=(
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
+'init:Look at a repository, and write a commented deployment for it' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
 'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
 'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
+'adopt:Turn a work tree that is deployed in place into releases, while it serves' \
 'approve:Approve the commit that waits, and wait for the end of its run' \
 'release:Let the commit that waits through a freeze, or lift the freeze for a while' \
 'cancel:Stop a run, and wait until nothing of it is left' \
@@ -820,6 +1167,7 @@ _durhack-deployer_commands() {
 'plan:What a deploy would do now; nothing is done' \
 'queue:What waits in the spools, and what was set aside' \
 'simulate:Send the running daemon what GitHub would send' \
+'webhook:Make, look at, try out, and remove the hooks at GitHub that deliver here' \
 'config:Look at the configuration' \
 'migrate:Bring the database'\''s schema up or down' \
 'completions:Print the completion script of a shell' \
@@ -833,6 +1181,11 @@ _durhack-deployer_commands() {
 _durhack-deployer__subcmd____generate_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer __generate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__adopt_commands] )) ||
+_durhack-deployer__subcmd__adopt_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer adopt commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__approve_commands] )) ||
 _durhack-deployer__subcmd__approve_commands() {
@@ -940,11 +1293,13 @@ _durhack-deployer__subcmd__explain_commands() {
 _durhack-deployer__subcmd__help_commands() {
     local commands; commands=(
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
+'init:Look at a repository, and write a commented deployment for it' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
 'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
 'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
+'adopt:Turn a work tree that is deployed in place into releases, while it serves' \
 'approve:Approve the commit that waits, and wait for the end of its run' \
 'release:Let the commit that waits through a freeze, or lift the freeze for a while' \
 'cancel:Stop a run, and wait until nothing of it is left' \
@@ -957,6 +1312,7 @@ _durhack-deployer__subcmd__help_commands() {
 'plan:What a deploy would do now; nothing is done' \
 'queue:What waits in the spools, and what was set aside' \
 'simulate:Send the running daemon what GitHub would send' \
+'webhook:Make, look at, try out, and remove the hooks at GitHub that deliver here' \
 'config:Look at the configuration' \
 'migrate:Bring the database'\''s schema up or down' \
 'completions:Print the completion script of a shell' \
@@ -970,6 +1326,11 @@ _durhack-deployer__subcmd__help_commands() {
 _durhack-deployer__subcmd__help__subcmd____generate_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help __generate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__adopt_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__adopt_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help adopt commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__approve_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__approve_commands() {
@@ -1041,6 +1402,11 @@ _durhack-deployer__subcmd__help__subcmd__help_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help help commands' commands "$@"
 }
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__init_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__init_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help init commands' commands "$@"
+}
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__listen_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__listen_commands() {
     local commands; commands=()
@@ -1060,10 +1426,16 @@ _durhack-deployer__subcmd__help__subcmd__man_commands() {
 _durhack-deployer__subcmd__help__subcmd__migrate_commands() {
     local commands; commands=(
 'up:Apply what is missing' \
+'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'down:Take the latest migrations back; their data is gone' \
     )
     _describe -t commands 'durhack-deployer help migrate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help migrate check commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__down_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__migrate__subcmd__down_commands() {
@@ -1151,10 +1523,81 @@ _durhack-deployer__subcmd__help__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help status commands' commands "$@"
 }
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook_commands() {
+    local commands; commands=(
+'create:Make the hooks that are missing; those that are there are shown' \
+'list:All hooks of the configured repositories' \
+'show:Our hooks in full, and what is wrong with them' \
+'ping:Make GitHub deliver a ping' \
+'test:Make GitHub deliver the latest push again' \
+'deliveries:What GitHub has delivered of late, and what was answered' \
+'redeliver:Make GitHub deliver again what it has delivered, or tried to, in the last three days' \
+'rotate-secret:Replace a secret; no push is lost meanwhile' \
+'delete:Remove a hook' \
+'relay:For development\: take deliveries from GitHub and hand them, signed, to the daemon that runs here' \
+    )
+    _describe -t commands 'durhack-deployer help webhook commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__create_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook create commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__delete_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook delete commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__ping_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__ping_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook ping commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__redeliver_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__redeliver_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook redeliver commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__relay_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__relay_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook relay commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__rotate-secret_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__rotate-secret_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook rotate-secret commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__test_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__webhook__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help webhook test commands' commands "$@"
+}
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__work_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__work_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help work commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__init_commands] )) ||
+_durhack-deployer__subcmd__init_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer init commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__listen_commands] )) ||
 _durhack-deployer__subcmd__listen_commands() {
@@ -1175,11 +1618,17 @@ _durhack-deployer__subcmd__man_commands() {
 _durhack-deployer__subcmd__migrate_commands() {
     local commands; commands=(
 'up:Apply what is missing' \
+'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'down:Take the latest migrations back; their data is gone' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'durhack-deployer migrate commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate check commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__migrate__subcmd__down_commands] )) ||
 _durhack-deployer__subcmd__migrate__subcmd__down_commands() {
@@ -1190,11 +1639,17 @@ _durhack-deployer__subcmd__migrate__subcmd__down_commands() {
 _durhack-deployer__subcmd__migrate__subcmd__help_commands() {
     local commands; commands=(
 'up:Apply what is missing' \
+'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'down:Take the latest migrations back; their data is gone' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'durhack-deployer migrate help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__check_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate help check commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__down_commands] )) ||
 _durhack-deployer__subcmd__migrate__subcmd__help__subcmd__down_commands() {
@@ -1346,6 +1801,145 @@ _durhack-deployer__subcmd__simulate__subcmd__push_commands() {
 _durhack-deployer__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer status commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook_commands] )) ||
+_durhack-deployer__subcmd__webhook_commands() {
+    local commands; commands=(
+'create:Make the hooks that are missing; those that are there are shown' \
+'list:All hooks of the configured repositories' \
+'show:Our hooks in full, and what is wrong with them' \
+'ping:Make GitHub deliver a ping' \
+'test:Make GitHub deliver the latest push again' \
+'deliveries:What GitHub has delivered of late, and what was answered' \
+'redeliver:Make GitHub deliver again what it has delivered, or tried to, in the last three days' \
+'rotate-secret:Replace a secret; no push is lost meanwhile' \
+'delete:Remove a hook' \
+'relay:For development\: take deliveries from GitHub and hand them, signed, to the daemon that runs here' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer webhook commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__create_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook create commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__delete_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook delete commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help_commands() {
+    local commands; commands=(
+'create:Make the hooks that are missing; those that are there are shown' \
+'list:All hooks of the configured repositories' \
+'show:Our hooks in full, and what is wrong with them' \
+'ping:Make GitHub deliver a ping' \
+'test:Make GitHub deliver the latest push again' \
+'deliveries:What GitHub has delivered of late, and what was answered' \
+'redeliver:Make GitHub deliver again what it has delivered, or tried to, in the last three days' \
+'rotate-secret:Replace a secret; no push is lost meanwhile' \
+'delete:Remove a hook' \
+'relay:For development\: take deliveries from GitHub and hand them, signed, to the daemon that runs here' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'durhack-deployer webhook help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__create_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help create commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__delete_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help delete commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__deliveries_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__deliveries_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help deliveries commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__help_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help help commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__ping_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__ping_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help ping commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__redeliver_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__redeliver_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help redeliver commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__relay_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__relay_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help relay commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__rotate-secret_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__rotate-secret_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help rotate-secret commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__test_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__help__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook help test commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__list_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook list commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__ping_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__ping_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook ping commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__redeliver_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__redeliver_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook redeliver commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__relay_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__relay_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook relay commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__rotate-secret_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__rotate-secret_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook rotate-secret commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__show_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook show commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__webhook__subcmd__test_commands] )) ||
+_durhack-deployer__subcmd__webhook__subcmd__test_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer webhook test commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__work_commands] )) ||
 _durhack-deployer__subcmd__work_commands() {

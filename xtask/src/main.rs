@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod generate;
+mod openapi;
 mod prepare;
 mod process;
 mod sweep;

@@ -1,18 +1,22 @@
 //! Every subcommand and every flag, on one screen; what each does is in a file of its own.
 
+pub mod adopt;
 pub mod config;
 pub mod demo;
 pub mod deploy;
 pub mod follow;
 pub mod gates;
 pub mod generate;
+pub mod init;
 pub mod inspect;
 pub mod output;
 pub mod queue;
 pub mod session;
 pub mod simulate;
+pub mod webhook;
 
 use crate::config::Environment;
+use crate::daemon::succession::Farewell;
 use crate::daemon::{self, Role};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use output::Failed;
@@ -36,8 +40,10 @@ pub mod exit {
 const AFTER_HELP: &str = "\
 Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
+  durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer serve                      receive pushes and deploy them
+  durhack-deployer webhook create             let GitHub send pushes here
   durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
   durhack-deployer status                     what is live, what is going on
   durhack-deployer logs web -f                watch the newest run
@@ -65,16 +71,20 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole way of a push in a temporary directory: three pushes, two releases, one failure
     Demo(DemoArguments),
+    /// Look at a repository, and write a commented deployment for it
+    Init(InitArguments),
     /// Receive pushes and deploy them, in one process
-    Serve,
+    Serve(DaemonArguments),
     /// Receive pushes only; `work` deploys them
     Listen,
     /// Deploy what `listen` has received
-    Work,
+    Work(DaemonArguments),
     /// Deploy a branch's head, or one commit, and wait for the end
     Deploy(DeployArguments),
     /// Go back to the release before the live one, or to a named one, and wait for the end
     Rollback(RollbackArguments),
+    /// Turn a work tree that is deployed in place into releases, while it serves
+    Adopt(AdoptArguments),
     /// Approve the commit that waits, and wait for the end of its run
     Approve(ApproveArguments),
     /// Let the commit that waits through a freeze, or lift the freeze for a while
@@ -99,6 +109,8 @@ pub enum Command {
     Queue(QueueArguments),
     /// Send the running daemon what GitHub would send
     Simulate(SimulateArguments),
+    /// Make, look at, try out, and remove the hooks at GitHub that deliver here
+    Webhook(webhook::arguments::WebhookArguments),
     /// Look at the configuration
     Config(ConfigArguments),
     /// Bring the database's schema up or down
@@ -118,6 +130,14 @@ pub enum Command {
     },
 }
 
+/// `serve`, `work`
+#[derive(Debug, Args)]
+pub struct DaemonArguments {
+    /// Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)
+    #[arg(long, hide = true)]
+    pub take_over: bool,
+}
+
 /// `--json`
 #[derive(Debug, Args)]
 pub struct JsonArguments {
@@ -132,6 +152,25 @@ pub struct DemoArguments {
     /// Go on serving at the end, and keep the directory
     #[arg(long)]
     pub keep: bool,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// `owner/name` on GitHub, a URL, or the directory of a repository on this machine
+    pub repository: String,
+    /// Whose head is to be deployed [default: what is checked out there, else main or master]
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
+    /// What the deployment is to be called [default: as the repository]
+    #[arg(long, value_name = "SLUG")]
+    pub slug: Option<String>,
+    /// Where it is to be deployed to [default: /var/www/SLUG]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Add it to this file, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
 }
 
 /// `deploy`
@@ -187,6 +226,25 @@ pub struct ReleaseArguments {
     /// Do not wait for the end (needs a running daemon)
     #[arg(long)]
     pub no_wait: bool,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub struct AdoptArguments {
+    /// The deployment
+    pub slug: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before it is done
+    #[arg(long)]
+    pub yes: bool,
+    /// Also where files that git tracks were changed by hand, or (with --finish) programs still run in the old tree
+    #[arg(long)]
+    pub force: bool,
+    /// Afterwards: move what is left of the old tree aside
+    #[arg(long)]
+    pub finish: bool,
 }
 
 /// `cancel`
@@ -349,6 +407,8 @@ pub struct MigrateArguments {
 pub enum MigrateCommand {
     /// Apply what is missing
     Up,
+    /// Say whether what is missing can be applied to this database, and taken back; nothing is changed
+    Check,
     /// Say what is applied
     Status(JsonArguments),
     /// Take the latest migrations back; their data is gone
@@ -389,13 +449,17 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
     let session = || session::Session::open(directory, &environment);
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
-        Command::Serve => serve(directory, &environment, Role::Serve).await,
-        Command::Listen => serve(directory, &environment, Role::Listen).await,
-        Command::Work => serve(directory, &environment, Role::Work).await,
+        Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
+        Command::Serve(arguments) => serve(directory, &environment, Role::Serve, &arguments).await,
+        Command::Listen => {
+            serve(directory, &environment, Role::Listen, &DaemonArguments { take_over: false }).await
+        }
+        Command::Work(arguments) => serve(directory, &environment, Role::Work, &arguments).await,
         Command::Deploy(arguments) => deploy::deploy(&session().await?, &arguments).await,
         Command::Rollback(arguments) => deploy::rollback(&session().await?, &arguments).await,
         Command::Approve(arguments) => gates::approve(&session().await?, &arguments).await,
         Command::Release(arguments) => gates::release(&session().await?, &arguments).await,
+        Command::Adopt(arguments) => adopt::run(&session().await?, &arguments).await,
         Command::Cancel(arguments) => deploy::cancel(&session().await?, &arguments).await,
         Command::Status(arguments) => inspect::status(&session().await?, arguments.json).await,
         Command::Runs(arguments) => inspect::runs(&session().await?, &arguments).await,
@@ -408,6 +472,7 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
         Command::Simulate(SimulateArguments { command: SimulateCommand::Push { slug, url, json } }) => {
             simulate::push(&session().await?, &slug, url, json).await
         }
+        Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
         Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
         Command::Completions { shell } => generate::completions(shell),
@@ -420,9 +485,16 @@ async fn serve(
     directory: Option<&std::path::Path>,
     environment: &Environment,
     role: Role,
+    arguments: &DaemonArguments,
 ) -> Result<(), Failed> {
     let loaded = session::load(directory, environment)?;
-    daemon::run(loaded.config, environment, role).await.map_err(Failed::unavailable)
+    match daemon::run(loaded.config, environment, role, arguments.take_over).await? {
+        Farewell::Leave => Ok(()),
+        Farewell::StandIn(successor, socket) => {
+            let error = supervise::become_stand_in(successor, socket);
+            Err(Failed::because(anyhow::anyhow!(error).context("cannot stand in for the new deployer")))
+        }
+    }
 }
 
 /// The command line as clap knows it; for man page and completions.

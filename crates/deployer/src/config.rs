@@ -8,6 +8,7 @@
 //!
 //! One bad deployment is reported and left out; everything else that is bad refuses to start.
 
+pub mod applications;
 pub mod diagnostics;
 pub mod environment;
 pub mod gates;
@@ -22,13 +23,15 @@ pub mod values;
 #[cfg(test)]
 mod tests;
 
+pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
 pub use gates::Gates;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_making_secrets};
+pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 
-use crate::names::{BranchName, RepositoryName, Slug, UnitName};
+use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName};
 use crate::secret::Secret;
 use crate::secret::signing_key::SigningKey;
 use indexmap::IndexMap;
@@ -48,6 +51,8 @@ pub struct Config {
     pub instance: Option<String>,
     /// `DEPLOYER_ENV` or `PYTHON_ENV`, `development` where neither is set.
     pub environment: String,
+    /// Where its layers were read. Absolute.
+    pub directory: PathBuf,
     /// Where people reach this instance: `https://deploy.durhack.com`, without a slash at the end.
     pub origin: String,
     /// Spools, record, mirrors, locks, run logs. Absolute.
@@ -66,6 +71,10 @@ pub struct Config {
     pub runs: Runs,
     /// How what needs root is done.
     pub privileges: Privileges,
+    /// The host's nginx.
+    pub nginx: Nginx,
+    /// How certificates are obtained.
+    pub certificates: Certificates,
     /// By slug, in the order of the configuration. Only those without an error.
     pub deployments: IndexMap<Slug, Deployment>,
 }
@@ -82,6 +91,10 @@ pub struct Intake {
     pub secrets: Vec<Secret>,
     /// Repositories with secrets of their own: only these sign for them.
     pub repository_secrets: BTreeMap<RepositoryName, Vec<Secret>>,
+    /// The files that `secrets` came from.
+    pub secret_files: SecretFiles,
+    /// The files that `repository_secrets` came from, for each of them.
+    pub repository_secret_files: BTreeMap<RepositoryName, SecretFiles>,
     /// From where a webhook may come.
     pub source_networks: SourceNetworks,
     /// Which `X-Forwarded-For` entries are believed.
@@ -94,6 +107,15 @@ pub struct Intake {
     pub body_timeout: Duration,
     /// Connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
+}
+
+/// The files that webhook secrets came from, for the commands that make and replace them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretFiles {
+    /// Of the first secret; None where that came from elsewhere.
+    pub current: Option<PathBuf>,
+    /// Of secrets that are accepted too.
+    pub further: Vec<PathBuf>,
 }
 
 /// From where a webhook may come.
@@ -124,6 +146,8 @@ pub struct GitHub {
     pub api_url: String,
     /// For every deployment without one of its own.
     pub token: Option<Secret>,
+    /// Whether runs are told as deployments too, beside commit statuses.
+    pub deployments: bool,
     /// Wins over the token.
     pub app: Option<GitHubApp>,
     /// Whether `gh` is asked where there is neither.
@@ -174,6 +198,50 @@ pub enum Privileges {
     Direct,
     /// By `sudo -n`, which asks nobody.
     Sudo,
+}
+
+/// The host's nginx.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nginx {
+    /// Its program. Absolute.
+    pub program: PathBuf,
+    /// Where its configuration lies: `conf.d/` and `snippets/` are below.
+    pub directory: PathBuf,
+    /// The file that it reads first.
+    pub configuration: PathBuf,
+    /// `-p`, where it is not the one it was built with.
+    pub prefix: Option<PathBuf>,
+    /// Where sites may write logs.
+    pub log_directory: PathBuf,
+    /// How it is told to read its configuration again.
+    pub reload: NginxReload,
+}
+
+/// How nginx is told to read its configuration again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NginxReload {
+    /// `systemctl reload nginx`
+    Systemctl,
+    /// `nginx -s reload`
+    Signal,
+}
+
+/// How certificates are obtained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificates {
+    /// certbot's directory: `live/<site>/` is below.
+    pub directory: PathBuf,
+    /// What answers the CA's questions is written below it; None: certbot's plugin for nginx answers.
+    pub webroot: Option<PathBuf>,
+    /// For a new account.
+    pub email: Option<String>,
+    /// None: certbot's own choice.
+    pub acme_server: Option<String>,
+    /// A certificate that is valid for less than this is renewed by a deploy.
+    pub renew_before: Duration,
+    /// Whether DNS and port 80 are tried before the CA is asked.
+    pub self_test: bool,
 }
 
 /// One configured target.
@@ -227,6 +295,10 @@ pub struct Deployment {
     pub env_files: Vec<PathBuf>,
     /// What must hold for a release to stay live.
     pub health: Vec<HealthCheck>,
+    /// The environment of GitHub's page of deployments.
+    pub environment_name: String,
+    /// Where people see what is deployed; GitHub's page of deployments links there.
+    pub url: Option<String>,
     /// The original's `instance_name`, where given: `INSTANCE_NAME` of every step.
     pub instance_name: Option<String>,
 }
@@ -263,6 +335,10 @@ pub enum Recipe {
     NginxSites(NginxSites),
     /// A pnpm workspace under PM2.
     PnpmPm2(PnpmPm2),
+    /// A Python project of uv's under uWSGI.
+    UvUwsgi(UvUwsgi),
+    /// A client of files, a Go server, or both.
+    GoStatic(GoStatic),
     /// The deployer itself.
     Deployer(SelfDeploy),
 }
@@ -375,6 +451,8 @@ pub enum CommandLine {
 pub struct NginxSites {
     /// In order.
     pub rules: Vec<SiteRule>,
+    /// Files without brackets that this host gets: paths below `production/`, or `*` for all.
+    pub unbracketed: Vec<String>,
 }
 
 /// One rule of `sites`.
@@ -387,15 +465,31 @@ pub struct SiteRule {
 }
 
 /// A pnpm workspace under PM2.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct PnpmPm2 {}
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PnpmPm2 {
+    /// The packages that are deployed, with what they depend on; empty: all of the workspace.
+    pub packages: Vec<PackageDirectory>,
+    /// What brings the database to the release's schema, as arguments of `pnpm exec`; empty: nothing does. None: what the
+    /// packages hold tells.
+    pub migrate: Option<Vec<String>>,
+    /// Scripts that make the release, in order; a package without one is passed over.
+    pub scripts: Vec<ScriptName>,
+    /// Whether the database is migrated before the scripts run, because they ask it.
+    pub migrates_before_build: bool,
+    /// The file that names the applications, relative to the release. None: the first there is of those that PM2 knows.
+    pub ecosystem: Option<PathBuf>,
+}
 
 /// The deployer itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SelfDeploy {
-    /// The unit that runs it.
+    /// What makes the new program, or unpacks it; run in the release.
+    pub build: CommandLine,
+    /// Where the new program lies then, in the release. A relative, normal path.
+    pub binary: PathBuf,
+    /// The unit that runs it; only for hints.
     pub systemd_unit_name: UnitName,
-    /// The original's vassal ini; ours has none.
+    /// The original's vassal ini; nothing of ours needs it.
     pub uwsgi_config_path: Option<PathBuf>,
 }
 

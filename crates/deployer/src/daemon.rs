@@ -4,39 +4,47 @@
 //! everything else there; but nothing waits for the database, which may come later. End: the intake first, then dispatch, then
 //! the workers (the run in progress may finish within `drain_timeout`, after which it is taken back and its entry stays), then
 //! what is still to be told.
+//!
+//! A daemon that deploys itself ends its work (no run is in progress then), starts the new one and puts it in charge ([`succession`]), or, if
+//! that does not become ready, starts its work again. The door stays open all the while: the listening socket is never closed.
+
+mod door;
+mod service_manager;
+pub mod succession;
 
 use crate::clock;
 use crate::config::{Config, Environment, SourceNetworks};
 use crate::deploy::execute::Executor;
+use crate::deploy::hand_over::{self, Oneself, Pending, Request};
 use crate::deploy::tools::git::login;
+use crate::deploy::workbench::{Heard, Workbench};
 use crate::deploy::worker::Worker;
-use crate::deploy::{Host, lock};
+use crate::deploy::{Host, health, lock, recipes, release};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::meta;
 use crate::intake::dispatch::Dispatch;
-use crate::intake::http;
-use crate::intake::networks::Networks;
 use crate::intake::reconcile::clock_watch::ClockWatch;
 use crate::intake::reconcile::{self, Reconcile};
-use crate::intake::webhook::Webhook;
 use crate::names::Slug;
+use crate::record::report::sender::Sender;
+use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::Store;
-use crate::record::{report, run_log};
 use anyhow::{Context, Result, bail};
+use door::Door;
 use indexmap::IndexMap;
+use service_manager::ServiceManager;
 use spool::{ConsumerLock, Spool};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, Semaphore};
+use succession::{Candidate, Farewell, Inheritance, Link};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The file in the state directory that says where the intake listens.
-pub const ADDRESS_FILE: &str = "listen.address";
+pub use door::ADDRESS_FILE;
 
 /// How often what is older than `runs.keep` is looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(6 * 3600);
@@ -65,68 +73,284 @@ pub enum Role {
     Work,
 }
 
-/// Runs until a signal says stop.
-pub async fn run(config: Config, environment: &Environment, role: Role) -> Result<()> {
-    let config = Arc::new(config);
+impl Role {
+    /// The subcommand.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Listen => "listen",
+            Self::Work => "work",
+        }
+    }
+}
+
+/// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end. With `take_over`, this is that
+/// other deployer, and its standard input the socket to the one before it.
+pub async fn run(config: Config, environment: &Environment, role: Role, take_over: bool) -> Result<Farewell> {
     hide_from_own_children();
     prepare_state_directory(&config.state_directory)?;
-    let _locks = take_locks(&config.state_directory, role).await?;
-    let main = open_spool(&config, "main")?;
-    let tasks = Tasks::default();
-    let mut parts = Parts::default();
-    let github_meta = keep_github_meta(&config, role, &tasks);
-    if role != Role::Listen {
-        let host = host(Arc::clone(&config), environment)?;
-        start_work(host, main.clone(), &tasks, &mut parts)?;
-    }
-    let intake = match role {
-        Role::Work => None,
-        Role::Serve | Role::Listen => Some(start_intake(&config, main, github_meta, &tasks).await?),
+    let (requests, mut wishes) = mpsc::channel(1);
+    let mut host = host(Arc::new(config), environment)?;
+    host.oneself = Arc::new(Oneself { requests: Some(requests), ..(*host.oneself).clone() });
+    let service_manager = ServiceManager::of(&host.oneself);
+    let mut signals = Signals::new()?;
+    let (mut daemon, mut link) = match take_over {
+        false => (Daemon::prepare(host, role, None).await?, None),
+        true => Daemon::take_over(host, role).await?,
     };
-    let crashed = tokio::select! {
-        signal = wait_for_signal() => { signal?; false }
-        () = tasks.crashed.cancelled() => true,
+    daemon.start_work()?;
+    daemon.open_door()?;
+    if let Some(service_manager) = &service_manager {
+        service_manager.ready();
+    }
+    let crashed = loop {
+        let request = tokio::select! {
+            () = signals.next() => break false,
+            () = daemon.crashed.cancelled() => break true,
+            () = lost(link.as_mut()) => break false,
+            Some(request) = wishes.recv() => request,
+        };
+        match daemon.hand_over(&request, link.as_ref(), service_manager.as_ref(), &mut signals).await {
+            Ok(Some(farewell)) => return Ok(farewell),
+            Ok(None) => break false,
+            Err(error) => daemon.serve_on(request, &error).await?,
+        }
     };
     tracing::info!("stopping");
-    tasks.stop.cancel();
-    if let Some(address_file) = intake {
-        let _ = fs_err::remove_file(address_file);
+    if let Some(service_manager) = &service_manager {
+        service_manager.stopping();
     }
-    tasks.tracker.close();
-    drain(&tasks.tracker, &tasks.abort, config.runs.drain_timeout).await;
-    // Only now is everything said that is to be told.
-    tasks.told_all.cancel();
-    tasks.telling.close();
-    if tokio::time::timeout(LAST_WORDS_LIMIT, tasks.telling.wait()).await.is_err() {
-        tracing::warn!("GitHub does not answer: the last statuses are told at the next start");
-    }
+    daemon.stop(&mut signals).await;
     tracing::info!("stopped");
     if crashed {
         bail!(
             "a part of the deployer has crashed (see the log); restart it: nothing that was accepted is lost"
         );
     }
-    Ok(())
+    Ok(Farewell::Leave)
 }
 
-/// Everything that runs, and how it is told to end.
-#[derive(Default)]
+/// The parts of a running daemon.
+struct Daemon {
+    host: Host,
+    role: Role,
+    /// A task that should never end has panicked.
+    crashed: CancellationToken,
+    locks: Vec<lock::Lock>,
+    work: Option<Work>,
+    door: Option<Door>,
+    /// What goes on whoever is in charge.
+    background: Tasks,
+}
+
+impl Daemon {
+    /// What must succeed at once: nobody else does our work, and nobody else listens where we do.
+    async fn prepare(host: Host, role: Role, inherited: Option<std::net::TcpListener>) -> Result<Self> {
+        let locks = take_locks(&host.config.state_directory, role).await?;
+        let crashed = CancellationToken::new();
+        let background = Tasks::new(&crashed);
+        let github_meta = keep_github_meta(&host.config, role, &background);
+        let door = match role {
+            Role::Work => None,
+            Role::Serve | Role::Listen => Some(Door::new(&host, github_meta, inherited).await?),
+        };
+        Ok(Self { host, role, crashed, locks, work: None, door, background })
+    }
+
+    /// Becomes ready beside a deployer that still serves, and waits to be put in charge.
+    async fn take_over(host: Host, role: Role) -> Result<(Self, Option<Link>)> {
+        let mut inheritance = Inheritance::receive()?;
+        let ready = async {
+            let mut daemon = Self::prepare(host, role, inheritance.listener()).await?;
+            bring_schema_up(&daemon.host).await.context("the database cannot be used")?;
+            daemon.open_door()?;
+            Ok(daemon)
+        };
+        match ready.await {
+            Ok(mut daemon) => match inheritance.take_charge().await {
+                Ok(link) => Ok((daemon, link)),
+                Err(error) => {
+                    daemon.close_door().await;
+                    Err(error)
+                }
+            },
+            Err(error) => {
+                inheritance.refuse(&error).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn start_work(&mut self) -> Result<()> {
+        if self.role != Role::Listen {
+            self.work = Some(Work::start(&self.host, &self.crashed)?);
+        }
+        Ok(())
+    }
+
+    fn open_door(&mut self) -> Result<()> {
+        self.door.as_mut().map_or(Ok(()), |door| door.open(&self.crashed))
+    }
+
+    async fn close_door(&mut self) {
+        if let Some(door) = &mut self.door {
+            door.close().await;
+        }
+    }
+
+    /// Gives our place to the new program. None: we were told to stop instead. An error: nothing came of it, and our work is to be
+    /// started again.
+    async fn hand_over(
+        &mut self,
+        request: &Request,
+        link: Option<&Link>,
+        service_manager: Option<&ServiceManager>,
+        signals: &mut Signals,
+    ) -> Result<Option<Farewell>> {
+        tracing::info!(run = request.pending.run, "handing over to {}", request.wish.program.file.display());
+        // The run waits for just this; nothing else is in progress.
+        if let Some(work) = self.work.take() {
+            work.end(&self.host, std::future::pending()).await;
+        }
+        self.locks.clear();
+        request.pending.save(&self.host.config.state_directory)?;
+        let listener = self.door.as_ref().map(|door| &door.listener);
+        let program = &request.wish.program;
+        let mut candidate = Candidate::start(program, self.role.as_str(), listener, link).await?;
+        let tried = tokio::select! {
+            tried = self.try_out(&mut candidate, request) => tried.map(Some),
+            () = signals.next() => Ok(None),
+        };
+        if !matches!(tried, Ok(Some(()))) {
+            candidate.dismiss().await;
+            return tried.map(|_| None);
+        }
+        // Where systemd cannot be told, it goes on knowing us, and we stand in.
+        let alone = match service_manager {
+            Some(service_manager) => match service_manager.name_main_process(candidate.pid()).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "systemd cannot be told of the new deployer"
+                    );
+                    false
+                }
+            },
+            None => false,
+        };
+        let pid = candidate.pid();
+        match candidate.put_in_charge(alone, link).await {
+            Ok(farewell) => {
+                tracing::info!(pid = pid.as_raw_pid(), "another deployer has taken over");
+                Ok(Some(farewell))
+            }
+            Err((candidate, error)) => {
+                candidate.dismiss().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The new program is ready, healthy while it alone answers, and what `current` names.
+    async fn try_out(&mut self, candidate: &mut Candidate, request: &Request) -> Result<()> {
+        candidate.ready(request.ends_at).await?;
+        self.close_door().await;
+        let slug =
+            self.host.config.deployments.keys().find(|slug| slug.as_str() == request.pending.deployment);
+        let slug = slug.context("the deployment is not configured")?;
+        let log = Mutex::new(RunLogWriter::open(&self.host.logs(), &request.pending.run));
+        let hear = |heard: Heard<'_>| {
+            if let Heard::Note(text) = heard {
+                log.lock().expect("no holder panics").write(request.step, run_log::Stream::Note, text);
+            }
+        };
+        let workbench = Workbench {
+            executor: &self.host.executor,
+            environment: &self.host.oneself.environment,
+            directory: &request.wish.program.release,
+            ends_at: request.ends_at,
+            cancel: &CancellationToken::new(),
+            hear: &hear,
+        };
+        for check in &request.wish.health {
+            health::check(check, &workbench).await?;
+        }
+        workbench.note(format!("process {} is ready", candidate.pid().as_raw_pid()));
+        release::activate(&self.host.config.deployments[slug], &request.wish.release)
+    }
+
+    /// Nothing came of it: we are who we were. The run's own worker finds in the file what became of it.
+    async fn serve_on(&mut self, request: Request, error: &anyhow::Error) -> Result<()> {
+        let cause = format!("switch ({}): {error:#}", recipes::HAND_OVER);
+        tracing::error!(run = request.pending.run, cause, "the new deployer did not take over: serving on");
+        let state_directory = self.host.config.state_directory.clone();
+        let pending = Pending { refused: Some(cause), ..request.pending };
+        if let Err(error) = pending.save(&state_directory) {
+            tracing::error!(error = format!("{error:#}"), "cannot write down that the hand-over failed");
+        }
+        self.open_door()?;
+        self.locks = take_locks(&state_directory, self.role).await?;
+        self.start_work()
+    }
+
+    /// The intake first, then what is in progress, then what is still to be told.
+    async fn stop(mut self, signals: &mut Signals) {
+        self.background.stop.cancel();
+        let open_requests = self.door.take().and_then(Door::leave);
+        if let Some(work) = self.work.take() {
+            work.end(&self.host, signals.next()).await;
+        }
+        if let Some(requests) = open_requests {
+            requests.tracker.wait().await;
+        }
+    }
+}
+
+/// Waits until whoever stands in for us is no more; for ever where nobody does.
+async fn lost(link: Option<&mut Link>) {
+    match link {
+        Some(link) => {
+            link.lost().await;
+            tracing::warn!("the process that stood in for this one has been ended");
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that say stop, heard from the beginning on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let [terminate, interrupt] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        Ok(Self { terminate: terminate?, interrupt: interrupt? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Tasks, and how they are told to end.
 struct Tasks {
-    /// Intake, dispatch, workers.
     tracker: TaskTracker,
     /// Take no further work.
     stop: CancellationToken,
-    /// Take back what is in progress.
-    abort: CancellationToken,
-    /// The report, which ends last.
-    telling: TaskTracker,
-    /// Nothing more will be put into the outbox.
-    told_all: CancellationToken,
-    /// A task that should never end has panicked.
     crashed: CancellationToken,
 }
 
 impl Tasks {
+    fn new(crashed: &CancellationToken) -> Self {
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), crashed: crashed.clone() }
+    }
+
     /// Starts one of the parts. A daemon of which a part is dead would accept and do nothing: it ends instead, and whoever
     /// supervises it starts it again. An entry that does this time and again is set aside by its count of attempts.
     fn start(&self, what: &'static str, part: impl Future<Output = ()> + Send + 'static) {
@@ -141,13 +365,6 @@ impl Tasks {
     }
 }
 
-/// What lives as long as the daemon.
-#[derive(Default)]
-struct Parts {
-    watches: Vec<spool::Watch>,
-    consumers: Vec<ConsumerLock>,
-}
-
 /// Steps run as our own user, where nothing else is configured: they may not look into our memory, environment and files.
 fn hide_from_own_children() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -156,26 +373,20 @@ fn hide_from_own_children() {
     }
 }
 
-/// Waits for everything that was started: first for its own end, then for its being taken back.
-async fn drain(tracker: &TaskTracker, abort: &CancellationToken, limit: Duration) {
-    tokio::select! {
-        () = tracker.wait() => return,
-        () = tokio::time::sleep(limit) => tracing::warn!("the run in progress takes too long: it is taken back"),
-        _ = wait_for_signal() => tracing::warn!("told to stop again: the run in progress is taken back"),
-    }
-    abort.cancel();
-    tracker.wait().await;
-}
-
 /// Everything that deployments stand on.
 pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let store = Store::open(config.database_url.expose())?;
-    // This program itself, also after an upgrade has replaced its file.
-    let executor = Executor::new("/proc/self/exe".into(), &config, environment);
+    let executor = executor(&config, environment);
     let credentials = Credentials::new(&config, &executor)?;
     let github = GitHub::new(&config.github, credentials.clone())?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
-    Ok(Host { config, store, executor, credentials, github, slots, told: Arc::new(Notify::new()) })
+    let oneself = Arc::new(Oneself::of_process(environment));
+    Ok(Host { config, store, executor, credentials, github, slots, oneself, told: Arc::new(Notify::new()) })
+}
+
+/// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
+pub fn executor(config: &Config, environment: &Environment) -> Executor {
+    Executor::new("/proc/self/exe".into(), config, environment)
 }
 
 /// A spool of this instance.
@@ -222,42 +433,105 @@ pub fn is_working(state_directory: &Path) -> Result<bool> {
     Ok(lock::try_acquire(&state_directory.join("locks/daemon"), "work")?.is_none())
 }
 
-fn start_work(host: Host, main: Spool, tasks: &Tasks, parts: &mut Parts) -> Result<()> {
-    let mut spools: IndexMap<Slug, Spool> = IndexMap::new();
-    for slug in host.config.deployments.keys() {
-        spools.insert(slug.clone(), open_spool(&host.config, slug.as_str())?);
-    }
-    parts.consumers.push(consume(&main)?);
-    let wake_dispatch = watched(&main, parts);
-    for (slug, spool) in &spools {
-        let wake = watched(spool, parts);
-        let worker = Worker {
-            host: host.clone(),
-            deployment: host.config.deployments[slug].clone(),
-            spool: spool.clone(),
-            stop: tasks.stop.clone(),
-            abort: tasks.abort.clone(),
+/// Everything behind the intake.
+struct Work {
+    tasks: Tasks,
+    /// Take back what is in progress.
+    abort: CancellationToken,
+    /// The report, which ends last.
+    telling: TaskTracker,
+    /// Nothing more will be put into the outbox.
+    told_all: CancellationToken,
+    /// What lives as long.
+    watches: Vec<spool::Watch>,
+    consumers: Vec<ConsumerLock>,
+}
+
+impl Work {
+    fn start(host: &Host, crashed: &CancellationToken) -> Result<Self> {
+        let mut work = Self {
+            tasks: Tasks::new(crashed),
+            abort: CancellationToken::new(),
+            telling: TaskTracker::new(),
+            told_all: CancellationToken::new(),
+            watches: Vec::new(),
+            consumers: Vec::new(),
         };
-        tasks.start("a worker", work(worker, wake));
-    }
-    if host.credentials.any() {
-        let github = host.github.clone();
-        let (store, told) = (host.store.clone(), Arc::clone(&host.told));
-        tasks.telling.spawn(report::serve(store, github, told, tasks.told_all.clone()));
-    }
-    tasks.start("retention", retention(host.clone(), tasks.stop.clone()));
-    start_reconcile(&host, &spools, tasks);
-    let stop = tasks.stop.clone();
-    tasks.start("dispatch", async move {
-        if migrated(&host.store, &stop).await {
-            Dispatch { host, main, spools }.serve(wake_dispatch, stop).await;
+        let main = open_spool(&host.config, "main")?;
+        work.consumers.push(consume(&main)?);
+        let wake_dispatch = work.watched(&main);
+        let schema = Schema { host: host.clone(), is_up: Arc::default(), stop: work.tasks.stop.clone() };
+        let mut spools: IndexMap<Slug, Spool> = IndexMap::new();
+        for (slug, deployment) in &host.config.deployments {
+            let spool = open_spool(&host.config, slug.as_str())?;
+            let wake = work.watched(&spool);
+            let worker = Worker {
+                host: host.clone(),
+                deployment: deployment.clone(),
+                spool: spool.clone(),
+                stop: work.tasks.stop.clone(),
+                abort: work.abort.clone(),
+            };
+            spools.insert(slug.clone(), spool);
+            work.tasks.start("a worker", self::work(worker, schema.clone(), wake));
         }
-    });
-    Ok(())
+        if host.credentials.any() {
+            let github = host.github.clone();
+            let (store, told, told_all) = (host.store.clone(), Arc::clone(&host.told), work.told_all.clone());
+            let schema = Schema { stop: told_all.clone(), ..schema.clone() };
+            work.telling.spawn(async move {
+                if schema.up().await {
+                    Sender::new(store, github).serve(told, told_all).await;
+                }
+            });
+        }
+        work.tasks.start("retention", retention(host.clone(), work.tasks.stop.clone()));
+        start_reconcile(host, &spools, &schema, &work.tasks);
+        let (host, stop) = (host.clone(), work.tasks.stop.clone());
+        work.tasks.start("dispatch", async move {
+            if schema.up().await {
+                Dispatch { host, main, spools }.serve(wake_dispatch, stop).await;
+            }
+        });
+        Ok(work)
+    }
+
+    /// Wakes whoever waits on it when something appears in the spool. Without inotify only the scan remains.
+    fn watched(&mut self, spool: &Spool) -> Arc<Notify> {
+        let wake = Arc::new(Notify::new());
+        let notify = Arc::clone(&wake);
+        match spool.watch(move || notify.notify_one()) {
+            Ok(watch) => self.watches.push(watch),
+            Err(error) => tracing::warn!(%error, "cannot watch a spool: it is scanned every 30 s instead"),
+        }
+        wake
+    }
+
+    /// Waits for everything that was started: first for its own end, then, when that takes too long or `hurry` says so, for its
+    /// being taken back; then for what is still to be told.
+    async fn end(self, host: &Host, hurry: impl Future<Output = ()>) {
+        self.tasks.stop.cancel();
+        self.tasks.tracker.close();
+        tokio::select! {
+            () = self.tasks.tracker.wait() => {}
+            () = tokio::time::sleep(host.config.runs.drain_timeout) => {
+                tracing::warn!("the run in progress takes too long: it is taken back");
+            }
+            () = hurry => tracing::warn!("told to stop again: the run in progress is taken back"),
+        }
+        self.abort.cancel();
+        self.tasks.tracker.wait().await;
+        // Only now is everything said that is to be told.
+        self.told_all.cancel();
+        self.telling.close();
+        if tokio::time::timeout(LAST_WORDS_LIMIT, self.telling.wait()).await.is_err() {
+            tracing::warn!("GitHub does not answer: the last statuses are told at the next start");
+        }
+    }
 }
 
 /// One task for each repository: they sleep nearly always, and a server that does not answer keeps none of the others waiting.
-fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, tasks: &Tasks) {
+fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, schema: &Schema, tasks: &Tasks) {
     if !host.config.reconcile.enabled {
         return;
     }
@@ -268,9 +542,9 @@ fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, tasks: &Tasks) {
         let spools = deployments.iter().map(|deployment| spools[&deployment.slug].clone()).collect();
         let source = Reconcile::new(host.clone(), deployments, spools, Arc::clone(&slots));
         let (stop, jumps) = (tasks.stop.clone(), jumps.clone());
-        let store = host.store.clone();
+        let schema = schema.clone();
         tasks.start("reconcile", async move {
-            if migrated(&store, &stop).await {
+            if schema.up().await {
                 source.serve(jumps, stop).await;
             }
         });
@@ -279,8 +553,8 @@ fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, tasks: &Tasks) {
 
 /// A worker's life: the schema is there, nobody else consumes the spool, what a crash left is put in order; then it works, if the
 /// deployment is enabled.
-async fn work(worker: Worker, wake: Arc<Notify>) {
-    if !migrated(&worker.host.store, &worker.stop).await {
+async fn work(worker: Worker, schema: Schema, wake: Arc<Notify>) {
+    if !schema.up().await {
         return;
     }
     let _consumer = loop {
@@ -322,38 +596,44 @@ pub fn consume(spool: &Spool) -> Result<ConsumerLock> {
     Ok(lock)
 }
 
-/// Wakes whoever waits on it when something appears in the spool. Without inotify only the scan remains.
-fn watched(spool: &Spool, parts: &mut Parts) -> Arc<Notify> {
-    let wake = Arc::new(Notify::new());
-    let notify = Arc::clone(&wake);
-    match spool.watch(move || notify.notify_one()) {
-        Ok(watch) => parts.watches.push(watch),
-        Err(error) => tracing::warn!(%error, "cannot watch a spool: it is scanned every 30 s instead"),
-    }
-    wake
+/// The record's schema, which everything that works waits for.
+#[derive(Clone)]
+struct Schema {
+    host: Host,
+    is_up: Arc<OnceCell<()>>,
+    stop: CancellationToken,
 }
 
-/// Brings the schema up, as soon as the database lets us. False: told to stop before that.
-async fn migrated(store: &Store, stop: &CancellationToken) -> bool {
-    let mut said = false;
-    loop {
-        // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
-        let (runtime, migrated) = (tokio::runtime::Handle::current(), store.clone());
-        let attempt =
-            tokio::task::spawn_blocking(move || runtime.block_on(migrated.migrate(clock::now_ms())));
-        match attempt.await {
-            Ok(Ok(())) => return true,
-            Ok(Err(error)) if !said => {
-                tracing::error!(%error, "the database cannot be used yet: deliveries are accepted and wait");
-                said = true;
+impl Schema {
+    /// Waits until it is up, for as long as the database does not let us. False: told to stop before that.
+    async fn up(&self) -> bool {
+        let mut said = false;
+        loop {
+            match self.is_up.get_or_try_init(|| bring_schema_up(&self.host)).await {
+                Ok(()) => return true,
+                Err(error) if !said => {
+                    let error = format!("{error:#}");
+                    tracing::error!(
+                        error,
+                        "the database cannot be used yet: deliveries are accepted and wait"
+                    );
+                    said = true;
+                }
+                Err(_) => {}
             }
-            _ => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return false,
-            () = tokio::time::sleep(MIGRATE_PAUSE) => {}
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(MIGRATE_PAUSE) => {}
+            }
         }
     }
+}
+
+async fn bring_schema_up(host: &Host) -> Result<()> {
+    hand_over::take_schema_back(host).await?;
+    // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
+    let (runtime, store) = (tokio::runtime::Handle::current(), host.store.clone());
+    Ok(tokio::task::spawn_blocking(move || runtime.block_on(store.migrate(clock::now_ms()))).await??)
 }
 
 async fn retention(host: Host, stop: CancellationToken) {
@@ -377,34 +657,4 @@ async fn retention(host: Host, stop: CancellationToken) {
             }
         }
     }
-}
-
-/// Starts listening and says where.
-async fn start_intake(
-    config: &Arc<Config>,
-    main: Spool,
-    github_meta: meta::Known,
-    tasks: &Tasks,
-) -> Result<PathBuf> {
-    let listener: TcpListener = http::listen(&config.intake.host, config.intake.port).await?;
-    let address = listener.local_addr()?;
-    let networks = Networks::new(&config.intake.source_networks, github_meta);
-    let webhook = Webhook::new(config, networks, main, Store::open(config.database_url.expose())?);
-    tasks.start("the intake", http::serve(listener, Arc::new(webhook), tasks.stop.clone()));
-    let file = config.state_directory.join(ADDRESS_FILE);
-    let temporary = file.with_extension("new");
-    fs_err::write(&temporary, format!("{address}\n"))?;
-    fs_err::rename(&temporary, &file)?;
-    tracing::info!("listening on http://{address}");
-    Ok(file)
-}
-
-async fn wait_for_signal() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

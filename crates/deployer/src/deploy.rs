@@ -2,17 +2,21 @@
 //!
 //! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
 //! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
-//! directories and [`mirror`] the commits ([`access`] how git may have them), [`health`] asks whether it is alive, [`tools`] knows how programs are called, and
-//! [`execute`] calls them.
+//! directories and [`mirror`] the commits ([`access`] how git may have them), [`health`] asks whether it is alive, [`gap`] how
+//! long it was not, [`hand_over`] replaces the deployer itself, [`tools`] knows how programs are called, and [`execute`] calls them.
 
 pub mod access;
+pub mod adopt;
 pub mod execute;
+pub mod gap;
 pub mod gates;
+pub mod hand_over;
 pub mod health;
 pub mod lock;
 pub mod mirror;
 pub mod order;
 pub mod outcome;
+pub mod placement;
 pub mod plan;
 pub mod preview;
 pub mod processes;
@@ -20,6 +24,7 @@ pub mod recipes;
 pub mod recovery;
 pub mod release;
 pub mod run;
+pub mod sites;
 pub mod situation;
 pub mod tools;
 pub mod tree;
@@ -48,6 +53,8 @@ pub struct Host {
     pub github: GitHub,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
+    /// The process that this is.
+    pub oneself: Arc<hand_over::Oneself>,
     /// Wakes `record::report`: there is something to tell. Only a hint.
     pub told: Arc<tokio::sync::Notify>,
 }

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::path::PathBuf;
 
 /// The version that this program writes and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -103,6 +104,25 @@ pub struct Request {
     /// Deploy although the commit is live already, or waits for something.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Make releases of the work tree in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+/// The event of an entry that deploys the live commit again, since the configuration has changed.
+pub const REDEPLOY: &str = "redeploy";
+
+/// The event of an entry that makes releases of a work tree in place.
+pub const ADOPT: &str = "adopt";
+
+/// How a work tree in place is to become releases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopt {
+    /// What goes to `shared/`, as it was agreed upon: whoever does it may have another configuration.
+    pub kept: Vec<PathBuf>,
+    /// Also where files that git tracks were changed by hand: they stay in the old tree.
+    pub modified_too: bool,
 }
 
 /// The JSON white space that may surround a payload without being part of it.

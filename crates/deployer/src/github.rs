@@ -1,170 +1,155 @@
-//! GitHub's API as we ask it. This is the only module that knows its addresses, headers and answers.
+//! GitHub's API as we ask it. Only this module and those below it know its addresses, headers and answers.
 //!
-//! What an answer means for us is in its type: done, later (with GitHub's own word on when), or refused for good.
+//! One request goes through [`GitHub::send`], which knows whose token it needs ([`credentials`]); [`api`] carries it out within
+//! that identity's [`limits`], and [`error`] says what an answer other than success means. [`statuses`], [`deployments`] and
+//! [`hooks`] say what is asked for. [`meta`] is what GitHub says of itself, and is asked for by nobody in particular.
 
+mod api;
 pub mod app;
 pub mod checks;
 pub mod credentials;
+pub mod deployments;
+pub mod error;
+pub mod hooks;
+mod limits;
 pub mod meta;
+pub mod statuses;
 
 use crate::config;
-use anyhow::{Context, Result};
+use crate::names::RepositoryName;
+use anyhow::Result;
+use api::{Answer, Api, Request};
 use credentials::Credentials;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
-use std::time::Duration;
+use error::{ApiError, ErrorKind};
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-/// The version of the REST description that our requests follow.
-const API_VERSION: &str = "2022-11-28";
+/// Entries of a page: the most that GitHub gives.
+const PAGE_ENTRIES: u32 = 100;
 
-/// One request, from the first byte sent to the last one read.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pages of one list. GitHub allows 20 hooks; 50 pages of deliveries are more than three days of a busy repository.
+const PAGES_MAX: usize = 50;
 
-/// What GitHub advises to wait where it gives no time itself.
-const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
-
-/// As much of an error message as is kept.
-const MESSAGE_CHARS_MAX: usize = 300;
-
-/// A client with its credentials.
+/// A client with its credentials. Clones share their limits.
 #[derive(Clone)]
 pub struct GitHub {
-    client: reqwest::Client,
-    api_url: String,
     credentials: Credentials,
+    /// By the deployment whose own token it is.
+    of_deployments: Arc<HashMap<String, Api>>,
+    /// As whoever asks for all others.
+    for_all: Api,
 }
 
-/// Why something was not answered as it should have been.
-#[derive(Debug, Clone)]
-pub struct Problem {
-    /// One line.
-    pub reason: String,
-    /// GitHub's own word on when to ask again, where it gave one.
-    pub after: Option<Duration>,
+/// What a request is about, which decides whose token it carries.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Where it is about one: its own token, if it has any.
+    pub deployment: Option<&'a str>,
+    /// Of which repository.
+    pub repository: &'a RepositoryName,
 }
 
-impl Problem {
-    fn now(reason: String) -> Self {
-        Self { reason, after: None }
+impl<'a> From<&'a RepositoryName> for Subject<'a> {
+    fn from(repository: &'a RepositoryName) -> Self {
+        Self { deployment: None, repository }
     }
-
-    /// What an answer other than success says.
-    async fn of(response: Response) -> Self {
-        match judged(response).await {
-            StatusError::Later { reason, after } => Self { reason, after },
-            StatusError::Refused(reason) => Self::now(reason),
-        }
-    }
-}
-
-/// Why a status was not created.
-#[derive(Debug)]
-pub enum StatusError {
-    /// Not now; `after` is GitHub's own word, where it gave one.
-    Later {
-        /// One line.
-        reason: String,
-        /// Not before.
-        after: Option<Duration>,
-    },
-    /// Never, as it stands.
-    Refused(String),
 }
 
 impl GitHub {
     /// Asks nobody yet.
     pub fn new(settings: &config::GitHub, credentials: Credentials) -> Result<Self> {
-        Ok(Self { client: client()?, api_url: settings.api_url.clone(), credentials })
+        let for_all = Api::new(settings)?;
+        let own = credentials.owners().map(|slug| (slug.to_owned(), for_all.with_own_limits())).collect();
+        Ok(Self { credentials, of_deployments: Arc::new(own), for_all })
     }
 
-    /// `POST /repos/{owner}/{repo}/statuses/{sha}`.
-    pub async fn create_status(
-        &self,
-        deployment: &str,
-        repository: &str,
-        commit: &str,
-        body: &str,
-    ) -> Result<(), StatusError> {
-        let later = |Problem { reason, after }| StatusError::Later { reason, after };
-        let token = self.credentials.token(deployment, repository).await.map_err(later)?;
-        let Some(token) = token else { return Err(later(Problem::now("there is no credential".into()))) };
-        let url = format!("{}/repos/{repository}/statuses/{commit}", self.api_url);
-        let request = self.client.post(url).bearer_auth(token.expose());
-        let request = request.header("content-type", "application/json").body(body.to_owned());
-        let response = request.send().await.map_err(|error| later(Problem::now(plainly(&error))))?;
-        match response.status() {
-            StatusCode::CREATED => return Ok(()),
-            StatusCode::UNAUTHORIZED => {
-                self.credentials.rejected(deployment, repository, &token).await;
+    /// Sends one request. A token that GitHub does not know is asked for anew, once, where there may be another by now.
+    async fn send(&self, subject: Subject<'_>, request: &Request<'_>) -> Result<Answer, ApiError> {
+        let mut renewed = false;
+        loop {
+            let token = self.credentials.token(subject).await?.ok_or_else(|| ApiError {
+                kind: ErrorKind::Unauthorised,
+                reason: format!("there is no credential for {}", subject.repository),
+                after: None,
+            })?;
+            match self.api(subject).send(request, Some(&token)).await {
+                Err(error)
+                    if error.kind == ErrorKind::Unauthorised
+                        && !renewed
+                        && self.credentials.rejected(subject, &token).await =>
+                {
+                    renewed = true;
+                }
+                answered => return answered,
             }
-            _ => {}
         }
-        Err(judged(response).await)
     }
-}
 
-/// What every request has.
-fn client() -> Result<reqwest::Client> {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
-    headers.insert("x-github-api-version", HeaderValue::from_static(API_VERSION));
-    reqwest::Client::builder()
-        .user_agent(concat!("durhack-deployer/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers)
-        .timeout(REQUEST_TIMEOUT)
-        .connect_timeout(Duration::from_secs(5))
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(1)
-        .build()
-        .context("cannot make an HTTP client")
-}
+    /// As who this is asked.
+    fn api(&self, subject: Subject<'_>) -> &Api {
+        let own = self.credentials.owner(subject).and_then(|slug| self.of_deployments.get(slug));
+        own.unwrap_or(&self.for_all)
+    }
 
-/// What an answer other than success means.
-async fn judged(response: Response) -> StatusError {
-    let status = response.status();
-    let after = wait_asked_for(response.headers());
-    let text = response.text().await.unwrap_or_default();
-    let message = serde_json::from_str::<serde_json::Value>(&text)
-        .ok()
-        .and_then(|answer| answer.get("message")?.as_str().map(str::to_owned))
-        .unwrap_or(text);
-    let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
-    let reason = format!("{status}: {message}");
-    let limited = after.is_some() || message.to_ascii_lowercase().contains("rate limit");
-    // A commit that a push event names may not be known to the API yet.
-    let unknown_commit = status == StatusCode::UNPROCESSABLE_ENTITY && message.contains("No commit found");
-    match status {
-        StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS if limited => {
-            StatusError::Later { reason, after: Some(after.unwrap_or(RATE_LIMIT_PAUSE)) }
+    /// One thing.
+    async fn get<T: DeserializeOwned>(&self, subject: Subject<'_>, path: &str) -> Result<T, ApiError> {
+        self.send(subject, &Request::new(Method::GET, path)).await?.json()
+    }
+
+    /// Makes or changes something, and gives what GitHub says it is now.
+    async fn write<T: DeserializeOwned>(
+        &self,
+        subject: Subject<'_>,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ApiError> {
+        self.send(subject, &Request::new(method, path).body(Some(&body.to_string()))).await?.json()
+    }
+
+    /// Asks for something to be done, of whose answer nothing is read.
+    async fn ask(
+        &self,
+        subject: Subject<'_>,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<(), ApiError> {
+        self.send(subject, &Request::new(method, path).body(body)).await.map(drop)
+    }
+
+    /// All pages of a list, or those up to and with the one in which `enough` finds its last entry. A list that is longer than
+    /// we read is cut off, which the log says.
+    async fn list<T: DeserializeOwned>(
+        &self,
+        subject: Subject<'_>,
+        path: &str,
+        enough: impl Fn(&[T]) -> bool,
+    ) -> Result<Vec<T>, ApiError> {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let mut next = Some(format!("{path}{separator}per_page={PAGE_ENTRIES}"));
+        let mut entries = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let Some(page) = next else { return Ok(entries) };
+            let answer = self.send(subject, &Request::new(Method::GET, &page)).await?;
+            next = self.api(subject).next_page(&answer);
+            entries.extend(answer.json::<Vec<T>>()?);
+            if enough(&entries) {
+                return Ok(entries);
+            }
         }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => StatusError::Later { reason, after },
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if !unknown_commit => {
-            StatusError::Refused(reason)
+        if next.is_some() {
+            let read = entries.len();
+            tracing::warn!(path, read, "GitHub has more of these than are read: the rest was left out");
         }
-        // Outages pass, expired tokens are replaced, repositories are made visible: the outbox has its own limit.
-        _ => StatusError::Later { reason, after },
+        Ok(entries)
     }
 }
 
-/// `Retry-After`, or the reset of a used-up rate limit.
-fn wait_asked_for(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
-    if let Some(seconds) = number(RETRY_AFTER.as_str()) {
-        return Some(Duration::from_secs(seconds));
-    }
-    if number("x-ratelimit-remaining") != Some(0) {
-        return None;
-    }
-    let reset = number("x-ratelimit-reset")?;
-    let now = u64::try_from(crate::clock::now_ms() / 1000).unwrap_or(0);
-    Some(Duration::from_secs(reset.saturating_sub(now).max(1)))
-}
-
-/// An error of the transport, without the URL and with its innermost cause.
-fn plainly(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if error.is_timeout() { format!("no answer in time ({cause})") } else { cause.to_string() }
+/// A value in the query of a URL.
+fn in_query(value: &str) -> String {
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }

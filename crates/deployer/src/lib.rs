@@ -17,5 +17,6 @@ pub mod entry;
 pub mod github;
 pub mod intake;
 pub mod names;
+pub mod private_file;
 pub mod record;
 pub mod secret;

@@ -9,5 +9,9 @@ fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == supervise::LEASH_ARGUMENT) {
         return supervise::leash_main(arguments);
     }
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == supervise::STAND_IN_ARGUMENT) {
+        return supervise::stand_in_main(arguments);
+    }
     cli::main()
 }

@@ -107,6 +107,100 @@ name! {
 }
 
 name! {
+    /// The directory of a package in a workspace, as pnpm's `--filter {..}` takes it: no pattern, no option, nothing above.
+    PackageDirectory, "the directory of a package", |text| {
+        if text.is_empty() || text.len() > 255 {
+            return Err("it must have 1 to 255 characters");
+        }
+        if text.split('/').any(|part| part.is_empty() || part.starts_with(['-', '.'])) {
+            return Err("no part of it may be empty or begin with - or .");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'/')) {
+            return Err("only letters, digits, . _ - @ and / are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// A script of a `package.json`, as an argument of `pnpm run`.
+    ScriptName, "the name of a script", |text| {
+        if text.is_empty() || text.len() > 100 {
+            return Err("it must have 1 to 100 characters");
+        }
+        if text.starts_with(['-', '.']) {
+            return Err("it may not begin with - or .");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':')) {
+            return Err("only letters, digits, . _ - and : are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// An application's name in PM2, which takes some names for something else: numbers are ids, `all` is everything, `/x/` is
+    /// a pattern, a comma separates, and `default` is the namespace of whatever names none.
+    ApplicationName, "the name of an application", |text| {
+        if text.is_empty() || text.len() > 100 {
+            return Err("it must have 1 to 100 characters");
+        }
+        if !text.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '@' | '_')) {
+            return Err("it must begin with a letter, @ or _");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b" ._-:@/".contains(&b)) {
+            return Err("only letters, digits, blanks and . _ - : @ / are allowed");
+        }
+        if matches!(text, "all" | "default" | "Infinity") {
+            return Err("PM2 takes this word for something else");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// A site's name, as `[site].nginxconf` has it: also a certificate's name and a part of paths. No option, no path, no control
+    /// characters; it need not be ASCII.
+    SiteName, "the name of a site", |text| {
+        if text.is_empty() || text.len() > 200 {
+            return Err("it must have 1 to 200 bytes");
+        }
+        if text.starts_with(['-', '.']) {
+            return Err("it may not begin with - or .");
+        }
+        if text.chars().any(|c| c.is_control() || matches!(c, '/' | '[' | ']' | '\\' | '\u{fffd}')) {
+            return Err("no control characters, slashes, brackets or backslashes are allowed");
+        }
+        Ok(())
+    }
+}
+
+name! {
+    /// A host name for which a certificate can be asked: labels of letters, digits and hyphens, at least two, no wildcard, no address.
+    DomainName, "a public host name", |text| {
+        if text.len() > 253 {
+            return Err("it must have at most 253 characters");
+        }
+        let labels: Vec<&str> = text.split('.').collect();
+        if labels.len() < 2 {
+            return Err("it needs at least one dot");
+        }
+        for label in &labels {
+            if label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-') {
+                return Err("each part must have 1 to 63 characters and may neither begin nor end with -");
+            }
+            if !label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+                return Err("only a to z, 0 to 9 and - are allowed; write other letters as xn--...");
+            }
+        }
+        if labels.last().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit())) {
+            return Err("it may not be an address");
+        }
+        Ok(())
+    }
+}
+
+name! {
     /// `owner/name` as GitHub spells it; letters, digits, `.`, `_` and `-`, neither part `.` or `..`.
     RepositoryName, "a repository name", |text| {
         let Some((owner, name)) = text.split_once('/') else { return Err("it must have the form owner/name") };
@@ -242,6 +336,30 @@ mod tests {
             ["", "--upload-pack=x", "a..b", "a b", "refs/heads/main", ".a", "a.lock", "a/", "a\nb", "x@{1}"]
         {
             assert!(BranchName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(SiteName::parse("durhack.com").is_ok() && SiteName::parse("caf\u{e9}").is_ok());
+        for bad in ["", "-x", "..", "a/b", "a]", "a\nb", "a\u{fffd}"] {
+            assert!(SiteName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(DomainName::parse("xn--caf-dma.durhack-dev.com").is_ok());
+        for bad in [
+            "",
+            "localhost",
+            "_",
+            "*.x.org",
+            "~^x",
+            ".x.org",
+            "x.org.",
+            "-x.org",
+            "x.org --pre-hook id",
+            "x;id.org",
+            "X.org",
+            "10.0.0.1",
+            "a..b",
+            "caf\u{e9}.org",
+            "--pre-hook.x",
+        ] {
+            assert!(DomainName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(CommitId::parse(&"0".repeat(40)).is_ok_and(|id| id.is_zero()));
         for bad in ["", "abc", "x; touch /tmp/x #", &"A".repeat(40), &"g".repeat(40)] {

@@ -7,6 +7,9 @@ pub mod signing_key;
 
 use secrecy::{ExposeSecret, SecretString};
 
+/// Of a new secret: what cannot be guessed, as many as the hash that signs has.
+const NEW_SECRET_BYTES: usize = 32;
+
 /// See the module.
 #[derive(Clone)]
 pub struct Secret(SecretString);
@@ -15,6 +18,13 @@ impl Secret {
     /// Takes the text as it is; surrounding white space is the caller's to remove.
     pub fn new(text: String) -> Self {
         Self(SecretString::from(text))
+    }
+
+    /// A new one, of the system's random numbers, in hexadecimal digits.
+    pub fn generate() -> Self {
+        let mut bytes = [0; NEW_SECRET_BYTES];
+        getrandom::fill(&mut bytes).expect("Linux gives random numbers to every process");
+        Self::new(hex::encode(bytes))
     }
 
     /// The value itself. Every caller is a place to review.
@@ -46,6 +56,13 @@ pub fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn new_ones_are_long_and_never_the_same() {
+        let [one, other] = [Secret::generate(), Secret::generate()];
+        assert_eq!(one.expose().len(), 64);
+        assert_ne!(one.expose(), other.expose());
+    }
 
     #[test]
     fn is_not_printed() {

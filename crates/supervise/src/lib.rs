@@ -57,6 +57,8 @@
 //! }
 //! ```
 //!
+//! One process is started without a leash, because it is to outlive the caller: see [`Successor`].
+//!
 //! # What is deliberately absent
 //!
 //! No shell: a command is a program and its arguments. No retries: who calls knows whether a step may be
@@ -78,6 +80,7 @@ mod protocol;
 mod redactor;
 mod run;
 mod start_error;
+mod successor;
 
 pub use adopted::{become_subreaper, reap_adopted};
 pub use belt::kill_marked;
@@ -88,3 +91,4 @@ pub use protocol::LEASH_ARGUMENT;
 pub use redactor::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use run::run;
 pub use start_error::StartError;
+pub use successor::{STAND_IN_ARGUMENT, Successor, become_stand_in, name_successor, stand_in_main};

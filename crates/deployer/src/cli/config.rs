@@ -2,8 +2,10 @@
 
 use super::output::{self, Failed, GREEN, table};
 use super::{ConfigCommand, MigrateCommand, session};
-use crate::config::{self, Diagnostics, Environment, Severity, reference};
+use crate::config::{self, Deployment, Diagnostics, Environment, Severity, reference};
+use crate::deploy::{hand_over, release, situation};
 use crate::record::store::Store;
+use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
 
@@ -30,6 +32,10 @@ pub fn run(
 fn check(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
     let (problems, summary) = match config::load(directory, environment) {
         Ok(loaded) => {
+            let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
+            for deployment in loaded.config.deployments.values().filter(in_place) {
+                eprintln!("warning: {}", situation::in_place_warning(deployment));
+            }
             let count = loaded.config.deployments.len();
             (loaded.problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
         }
@@ -77,6 +83,14 @@ pub async fn migrate(
         MigrateCommand::Up => {
             store.migrate(crate::clock::now_ms()).await?;
             println!("the schema is up to date");
+        }
+        MigrateCommand::Check => {
+            let irreversible = hand_over::irreversible(&store.migration_status().await?);
+            if !irreversible.is_empty() {
+                return Err(Failed::because(anyhow!("cannot be taken back: {}", irreversible.join(", "))));
+            }
+            store.rehearse_migration().await?;
+            println!("the database has, or can be given, this program's schema");
         }
         MigrateCommand::Down { steps } => {
             let taken_back = store.migrate_down(*steps as usize).await?;

@@ -9,6 +9,7 @@ use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, 
 use crate::config::Deployment;
 use crate::daemon;
 use crate::deploy::lock;
+use crate::deploy::preview::{self, Preview};
 use crate::deploy::recovery::recover;
 use crate::deploy::worker::Worker;
 use crate::entry::{Request, Source, request_entry};
@@ -44,8 +45,8 @@ fn parse_commit(text: &str) -> Result<CommitId, Failed> {
         .map_err(|error| Failed::because(error).hint("write the whole id: `git rev-parse HEAD` prints it"))
 }
 
-/// Queues a request, and shows what comes of it.
-pub(super) async fn ask(
+/// Queues a wish, and waits for its end unless told not to.
+pub async fn ask(
     session: &Session,
     deployment: &Deployment,
     event: &str,
@@ -210,7 +211,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
 pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
-    let preview = crate::deploy::preview::preview(&session.host, deployment, commit.as_ref()).await?;
+    let preview = preview::preview(&session.host, deployment, commit.as_ref()).await?;
     if arguments.json {
         output::json(&preview);
         return Ok(());
@@ -232,13 +233,20 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
     if let Some(changed) = &preview.changed_paths {
         println!("{} changed paths", changed.len());
     }
-    for (number, step) in preview.steps.iter().enumerate() {
+    show_steps(&preview);
+    Ok(())
+}
+
+/// A plan's steps, each with what takes it back.
+pub fn show_steps(preview: &Preview) {
+    for (number, planned) in preview.steps.iter().enumerate() {
+        let step = &planned.step;
         anstream::println!(
             "{:>3}  {BOLD}{:<8}{BOLD:#} {:<16} {}",
             number + 1,
             step.phase.as_str(),
             step.name,
-            step.action.shown()
+            planned.command
         );
         for undo in &step.undo {
             anstream::println!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
@@ -247,5 +255,4 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
     for command in &preview.on_failure {
         anstream::println!("     {DIM}on failure: {}{DIM:#}", command.line.shown());
     }
-    Ok(())
 }

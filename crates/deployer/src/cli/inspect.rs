@@ -1,10 +1,12 @@
 //! `status`, `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, style_of, table};
+use super::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of, table};
 use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
 use crate::clock::{duration, now_ms, readable_utc};
+use crate::config::Layout;
 use crate::daemon;
+use crate::deploy::situation;
 use crate::names::DeliveryId;
 use crate::record::comparison::Comparison;
 use crate::record::run_log::RunLogReader;
@@ -12,6 +14,10 @@ use crate::record::run_log::rendering::plain;
 use crate::record::store::{DeliveryFilter, Direction, Run, RunFilter, Verdict};
 use anyhow::Context;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A refusal by GitHub is worth a look for so long; after that it is history.
+const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A run as machines see it.
 fn run_json(run: &Run) -> Value {
@@ -48,22 +54,28 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
         let slug = &deployment.slug;
         let live = session.store().live_release(slug.as_str()).await?;
         let last = session.store().last_run(slug.as_str()).await?;
+        let layout = situation::layout(&session.host, deployment).await?;
+        if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
+            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+        }
         let spool = daemon::open_spool(config, slug.as_str())?;
         let queued = spool.ready().map_or(0, |ready| ready.len());
         deployments.push(json!({
             "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
             "live": live.map(|live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms })),
-            "last_run": last.as_ref().map(run_json), "queued": queued,
-            "compared": Comparison::last(&config.state_directory, slug),
+             "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
+             "compared": Comparison::last(&config.state_directory, slug),
         }));
     }
     let main = daemon::open_spool(config, "main")?;
     let waiting = main.ready().map_or(0, |ready| ready.len());
     let set_aside = main.bad().map_or(0, |bad| bad.len());
-    let unsent = session.store().outbox_pending_count().await?;
+    let refused_since = now_ms() - i64::try_from(REFUSALS_SHOWN_FOR.as_millis()).unwrap_or(i64::MAX / 2);
+    let outbox = session.store().outbox_trouble(refused_since).await?;
     let status = json!({
         "instance": config.instance, "daemon": running, "deliveries_waiting": waiting, "deliveries_set_aside": set_aside,
-        "statuses_unsent": unsent, "deployments": deployments,
+        "statuses_unsent": outbox.unsent, "oldest_unsent": outbox.oldest_unsent, "refused_by_github": outbox.refused,
+        "deployments": deployments,
     });
     if as_json {
         output::json(&status);
@@ -79,12 +91,13 @@ fn show_status(status: &Value) {
     for (key, what) in [
         ("deliveries_waiting", "deliveries wait to be looked at"),
         ("deliveries_set_aside", "deliveries were set aside: `durhack-deployer queue`"),
-        ("statuses_unsent", "commit statuses are not sent yet"),
+        ("statuses_unsent", "statuses are not sent to GitHub yet"),
     ] {
         if status[key].as_u64().unwrap_or(0) > 0 {
             println!("{} {what}", status[key]);
         }
     }
+    show_outbox(status);
     let text =
         |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
     let rows: Vec<Vec<String>> = status["deployments"]
@@ -123,6 +136,23 @@ fn show_status(status: &Value) {
     }
 }
 
+/// Why GitHub does not have what it is to be told.
+fn show_outbox(status: &Value) {
+    if let Some(error) = status["oldest_unsent"]["last_error"].as_str() {
+        println!("  because of: {}", plain(error));
+    }
+    for refused in status["refused_by_github"].as_array().into_iter().flatten() {
+        println!(
+            "GitHub has not taken a {} of {} on {} ({} UTC): {}",
+            refused["kind"].as_str().unwrap_or_default(),
+            refused["deployment"].as_str().unwrap_or_default(),
+            short(refused["commit_id"].as_str()),
+            readable_utc(refused["created_at_ms"].as_i64().unwrap_or(0)),
+            plain(refused["last_error"].as_str().unwrap_or_default()),
+        );
+    }
+}
+
 /// `runs`
 pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Failed> {
     let slug = match &arguments.slug {
@@ -145,11 +175,17 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
                 readable_utc(run.created_at_ms),
                 run.started_at_ms
                     .map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
-                run.cause.clone().unwrap_or_default().chars().take(80).collect(),
+                run.cause
+                    .as_ref()
+                    .or(run.summary.as_ref())
+                    .map_or("", String::as_str)
+                    .chars()
+                    .take(80)
+                    .collect(),
             ]
         })
         .collect();
-    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE"], &rows, Some(3));
+    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE OR NOTE"], &rows, Some(3));
     Ok(())
 }
 

@@ -37,6 +37,13 @@ impl Failed {
         Self { code: exit::FAILED, error: None, hint: None }
     }
 
+    /// The same with another exit code.
+    #[must_use]
+    pub fn with_code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -140,7 +147,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
 
 /// The log: to standard error; as JSON where `DEPLOYER_LOG_FORMAT=json`; a daemon says more than a command.
 pub fn start_logging(cli: &Cli, environment: &Environment) {
-    let daemon = matches!(cli.command, Command::Serve | Command::Listen | Command::Work);
+    let daemon = matches!(cli.command, Command::Serve(_) | Command::Listen | Command::Work(_));
     let level = cli.log.clone().unwrap_or_else(|| if daemon { "info".into() } else { "warn".into() });
     let filter = EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,reqwest=warn"))
         .unwrap_or_else(|_| EnvFilter::new("info"));

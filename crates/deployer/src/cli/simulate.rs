@@ -5,7 +5,8 @@ use super::session::Session;
 use crate::config::{Config, Deployment, Proxies, SourceNetworks};
 use crate::daemon::ADDRESS_FILE;
 use crate::intake::signature::sign;
-use crate::names::{CommitId, DeliveryId};
+use crate::names::{CommitId, DeliveryId, RepositoryName};
+use crate::secret::Secret;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -66,27 +67,52 @@ pub async fn send(
     commit: &CommitId,
     url: &str,
 ) -> anyhow::Result<Answer> {
-    let body = payload(deployment, commit);
-    let own =
-        config.intake.repository_secrets.get(&deployment.repository).and_then(|secrets| secrets.first());
     let secret =
-        own.or(config.intake.secrets.first()).context("no secret is configured for this repository")?;
-    let delivery = DeliveryId::generate();
+        secret_of(config, &deployment.repository).context("no secret is configured for this repository")?;
+    let body = payload(deployment, commit);
+    let outgoing = Outgoing { delivery: DeliveryId::generate(), event: "push", body: &body };
+    deliver(config, secret, &outgoing, url).await
+}
+
+/// What signs for a repository.
+pub fn secret_of<'a>(config: &'a Config, repository: &RepositoryName) -> Option<&'a Secret> {
+    let own = config.intake.repository_secrets.get(repository);
+    own.map_or(&config.intake.secrets, |own| own).first()
+}
+
+/// A webhook request to be.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// Its GUID.
+    pub delivery: DeliveryId,
+    /// `push`, `ping`.
+    pub event: &'a str,
+    /// JSON.
+    pub body: &'a str,
+}
+
+/// Sends what GitHub would send, signed with this secret, as if it had come through the proxies that stand in front.
+pub async fn deliver(
+    config: &Config,
+    secret: &Secret,
+    outgoing: &Outgoing<'_>,
+    url: &str,
+) -> anyhow::Result<Answer> {
     let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build()?;
     let mut request = client
         .post(url)
         .header("content-type", "application/json")
         .header("user-agent", "GitHub-Hookshot/simulated")
-        .header("x-github-event", "push")
-        .header("x-github-delivery", delivery.as_str())
-        .header("x-hub-signature-256", sign(secret, body.as_bytes()));
-    // As if it had come through the proxies that stand in front of the daemon.
+        .header("x-github-event", outgoing.event)
+        .header("x-github-delivery", outgoing.delivery.as_str())
+        .header("x-hub-signature-256", sign(secret, outgoing.body.as_bytes()));
     if let Proxies::Hops(hops @ 1..) = config.intake.proxies {
         request = request.header("x-forwarded-for", vec![admitted_address(config); hops].join(", "));
     }
-    let response = request.body(body).send().await.with_context(|| format!("cannot reach {url}"))?;
+    let sent = request.body(outgoing.body.to_owned()).send().await;
+    let response = sent.with_context(|| format!("cannot reach {url}"))?;
     let status = response.status().as_u16();
-    Ok(Answer { delivery, status, body: response.text().await? })
+    Ok(Answer { delivery: outgoing.delivery.clone(), status, body: response.text().await? })
 }
 
 /// An address from which a webhook may come.

@@ -9,6 +9,7 @@ use super::resolve::secrets::SecretFile;
 use super::resolve::{Facts, Resolution, resolve};
 use super::show::Merged;
 use super::{Config, DEVELOPMENT};
+use crate::secret::Secret;
 use std::fs::Metadata;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -33,12 +34,32 @@ pub struct Loaded {
     pub layers: Vec<PathBuf>,
     /// The environment with what `.env` files add.
     pub environment: Environment,
+    /// Where the layers lie. Absolute.
+    pub directory: PathBuf,
 }
 
 /// Loads the configuration from this directory, or else from `./config`, or else from [`SYSTEM_DIRECTORY`].
 ///
 /// On error nothing may start; the error holds everything that was found.
 pub fn load(directory: Option<&Path>, environment: &Environment) -> Result<Loaded, Diagnostics> {
+    load_with(directory, environment, None)
+}
+
+/// The same for the command that makes webhook secrets: where a file of one is not there yet, the secret is what `absent`
+/// makes, and having none at all is no error.
+pub fn load_making_secrets(
+    directory: Option<&Path>,
+    environment: &Environment,
+    absent: &dyn Fn() -> Secret,
+) -> Result<Loaded, Diagnostics> {
+    load_with(directory, environment, Some(absent))
+}
+
+fn load_with(
+    directory: Option<&Path>,
+    environment: &Environment,
+    absent_webhook_secret: Option<&dyn Fn() -> Secret>,
+) -> Result<Loaded, Diagnostics> {
     let mut environment = environment.clone();
     let directory = find_directory(directory, environment.working_directory())?;
     let absolute_directory = environment.working_directory().join(&directory);
@@ -54,10 +75,11 @@ pub fn load(directory: Option<&Path>, environment: &Environment) -> Result<Loade
         instance: instance.as_deref(),
         configuration_directory: &absolute_directory,
         read_secret_file: &read_secret_file,
+        absent_webhook_secret,
     };
     match resolve(&tree, &facts) {
         Resolution { config: Some(config), problems, merged } => {
-            Ok(Loaded { config, problems, merged, layers, environment })
+            Ok(Loaded { config, problems, merged, layers, environment, directory: absolute_directory })
         }
         Resolution { problems, .. } => Err(problems),
     }

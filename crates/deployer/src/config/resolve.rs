@@ -4,10 +4,13 @@
 //! been reported; what stands in for it (an empty text, a zero) never leaves this module, because an error
 //! takes its deployment, or everything, with it. Secret files are read through a function that the caller gives.
 
-pub mod deployment;
-pub mod gates;
+mod applications;
+mod deployment;
+mod gates;
+mod pnpm;
 pub mod preset;
 pub mod secrets;
+pub mod sites;
 pub mod steps;
 
 use super::diagnostics::{Diagnostics, Problem, Severity};
@@ -40,6 +43,9 @@ pub struct Facts<'a> {
     pub configuration_directory: &'a Path,
     /// Reads a file that holds a secret; None where there is none; on error why it could not.
     pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, String>,
+    /// For the command that makes webhook secrets: what a file of one that is not there yet will hold. None: such a file, and
+    /// having no secret at all, is an error.
+    pub absent_webhook_secret: Option<&'a dyn Fn() -> Secret>,
 }
 
 impl Facts<'_> {
@@ -80,6 +86,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
     let config = Config {
         instance: facts.instance.map(str::to_owned),
         environment: facts.environment_name.to_owned(),
+        directory: facts.configuration_directory.to_owned(),
         origin,
         executable_search_paths: root
             .value("executable_search_paths", list(absolute_path))
@@ -89,11 +96,15 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         reconcile: reconcile(&root.table("reconcile")),
         runs: runs(&root.table("runs")),
         privileges: privileges(root, facts),
+        nginx: sites::nginx(&root.table("nginx")),
+        certificates: sites::certificates(&root.table("certificates")),
         deployments: deployment::deployments(root, &state_directory, facts),
         state_directory,
         intake,
     };
-    secrets::require_webhook_secrets(root, &config, reading);
+    if facts.absent_webhook_secret.is_none() {
+        secrets::require_webhook_secrets(root, &config, reading);
+    }
     secrets::warn_of_unused_repositories(root, &config);
     gates::warn_of_checks_without_credential(root, &config);
     config
@@ -137,6 +148,8 @@ fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intak
         port: listen.value("port", integer(0, 65535)).unwrap_or_default(),
         secrets: secrets::webhook_secrets(root, facts, reading),
         repository_secrets: repository_secrets(root, facts),
+        secret_files: secrets::files(root, facts),
+        repository_secret_files: secrets::files_of_repositories(root, facts),
         source_networks: root.value("source_networks", source_networks).unwrap_or_else(|| {
             let (word, networks) = match facts.is_development() {
                 true => ("any", SourceNetworks::Any),
@@ -282,6 +295,7 @@ fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHu
     GitHub {
         api_url,
         token: secrets::github_token(&table, facts, reading),
+        deployments: table.value("deployments", boolean).unwrap_or_default(),
         app: github_app(&table, facts, reading),
         use_gh: table.value("use_gh", boolean).unwrap_or_default(),
     }

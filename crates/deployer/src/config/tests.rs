@@ -1,5 +1,6 @@
 //! The configuration as an operator meets it: files in a directory, an environment, and what comes out.
 
+mod applications;
 mod deployments;
 mod errors;
 mod layers;

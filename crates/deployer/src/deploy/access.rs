@@ -12,6 +12,7 @@ use super::execute::{Answer, Executor};
 use super::tools::Invocation;
 use super::tools::git::{complaints, login};
 use crate::config::{Config, Deployment};
+use crate::github::Subject;
 use crate::github::credentials::Credentials;
 use crate::github::meta::KNOWN_HOSTS_FILE;
 use crate::names::RepositoryName;
@@ -37,11 +38,20 @@ impl Access {
     /// As configured.
     pub fn new(config: &Config, credentials: Credentials, deployment: &Deployment) -> Self {
         Self {
-            credentials,
             deployment: deployment.slug.to_string(),
-            repository: deployment.repository.clone(),
-            github_host: config.github.host(),
             ssh_key_file: deployment.ssh_key_file.clone(),
+            ..Self::of_repository(config, credentials, &deployment.repository)
+        }
+    }
+
+    /// To a repository that no deployment has yet: with what all deployments have.
+    pub fn of_repository(config: &Config, credentials: Credentials, repository: &RepositoryName) -> Self {
+        Self {
+            credentials,
+            deployment: String::new(),
+            repository: repository.clone(),
+            github_host: config.github.host(),
+            ssh_key_file: None,
             known_hosts: config.state_directory.join(KNOWN_HOSTS_FILE),
         }
     }
@@ -70,7 +80,7 @@ impl Access {
             let mut answer = executor.ask_with(invocation, secret, deadline, cancel).await?;
             let refused = answer.end != End::Exited(0) && complaints::is_refusal(&answer.said);
             if let (true, false, Some(token)) = (refused, renewed, &token)
-                && self.credentials.rejected(&self.deployment, self.repository.as_str(), token).await
+                && self.credentials.rejected(self.subject(), token).await
             {
                 renewed = true;
                 continue;
@@ -95,10 +105,14 @@ impl Access {
         if !login::is_on(url, &self.github_host) {
             return (None, None);
         }
-        match self.credentials.token(&self.deployment, self.repository.as_str()).await {
+        match self.credentials.token(self.subject()).await {
             Ok(token) => (token, None),
-            Err(problem) => (None, Some(problem.reason)),
+            Err(error) => (None, Some(error.reason)),
         }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { deployment: Some(&self.deployment), repository: &self.repository }
     }
 
     fn by_ssh(&self, invocation: Invocation, url: &str) -> Invocation {

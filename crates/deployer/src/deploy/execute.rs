@@ -37,6 +37,20 @@ const TOOL_OUTPUT: OutputLimits =
 
 /// As much of a tool's standard error as is searched for signs: the cause stands among the first lines.
 const SAID_BYTES_MAX: usize = 8 * 1024;
+/// What a tool may answer to one who reads it, all in one line if it likes: `pm2 jlist` of some hundred applications.
+const ANSWER: OutputLimits =
+    OutputLimits { total_bytes_max: 8 * 1024 * 1024, line_bytes_max: 8 * 1024 * 1024 };
+
+/// What a program of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// A command whose output people read, and of which nothing is left when it has ended.
+    Step,
+    /// One whose output we read.
+    Answer,
+    /// One that asks for a process manager, which outlives it.
+    ManagerStart,
+}
 
 /// Starts programs.
 #[derive(Clone)]
@@ -162,10 +176,22 @@ impl Executor {
         Ok(supervise::run(command, sink, cancel.clone()).await?)
     }
 
+    /// A text without the secrets of the configuration, and without these.
+    pub fn redacted(&self, text: &str, more: &[String]) -> String {
+        let secrets = self.inner.secrets.iter().chain(more);
+        Redactor::new(secrets.map(String::as_str)).redact(text)
+    }
+
+    /// A variable that every program sees.
+    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.inner.environment.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
     /// Runs a command of a plan; every line goes to `sink`.
     pub async fn run(
         &self,
         command: &Command,
+        manner: Manner,
         environment: &BTreeMap<String, String>,
         deadline: Duration,
         sink: impl FnMut(Line) + Send,
@@ -186,7 +212,11 @@ impl Executor {
             false => Redactor::new(secrets.iter().map(String::as_str)),
         };
         let argv: Vec<OsString> = command.line.argv().into_iter().map(OsString::from).collect();
-        let command = self.command(&argv, &command.directory, variables, deadline, STEP_OUTPUT, redactor)?;
+        let limits = if manner == Manner::Answer { ANSWER } else { STEP_OUTPUT };
+        let mut command = self.command(&argv, &command.directory, variables, deadline, limits, redactor)?;
+        if manner == Manner::ManagerStart {
+            (command.leftovers, command.mark) = (Leftovers::Spare, None);
+        }
         Ok(supervise::run(command, sink, cancel.clone()).await?)
     }
 

@@ -94,7 +94,7 @@ pub async fn ask(
     } else {
         let asked = host.github.checks(&deployment.slug, &deployment.repository, commit);
         match tokio::time::timeout(CHECKS_TIMEOUT, asked).await {
-            Ok(asked) => asked.map_err(|problem| problem.reason),
+            Ok(asked) => asked.map_err(|error| error.reason),
             Err(_) => Err(format!("no answer within {CHECKS_TIMEOUT:?}")),
         }
     };

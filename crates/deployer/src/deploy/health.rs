@@ -34,32 +34,67 @@ pub async fn check(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()>
 }
 
 async fn probe(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()> {
-    match &check.probe {
-        Probe::Http { url, status, body } => http(url, status, body.as_deref(), check.timeout).await,
-        Probe::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await.map(drop)?),
-        Probe::Command(line) => {
-            let command = Command {
-                line: line.clone(),
-                directory: workbench.directory.to_owned(),
-                environment: BTreeMap::new(),
-                env_files: Vec::new(),
-            };
-            // `supervise` brings it down at its deadline; the outer one must not be first.
-            let deadline = check.timeout.saturating_sub(Duration::from_millis(50));
-            let ends_at = workbench.ends_at.min(Instant::now() + deadline);
-            Workbench { ends_at, ..*workbench }.run(&command).await
-        }
+    if let Some(question) = Question::of(check)? {
+        return question.ask().await;
+    }
+    let Probe::Command(line) = &check.probe else { return Err(anyhow!("not a check")) };
+    let command = Command {
+        line: line.clone(),
+        directory: workbench.directory.to_owned(),
+        environment: BTreeMap::new(),
+        env_files: Vec::new(),
+    };
+    // `supervise` brings it down at its deadline; the outer one must not be first.
+    let deadline = check.timeout.saturating_sub(Duration::from_millis(50));
+    let ends_at = workbench.ends_at.min(Instant::now() + deadline);
+    Workbench { ends_at, ..*workbench }.run(&command).await
+}
+
+/// A check that needs no program; it may be asked any number of times. Each time opens a connection and closes it.
+pub struct Question {
+    timeout: Duration,
+    asked: Asked,
+}
+
+enum Asked {
+    Http { client: reqwest::Client, url: String, status: Vec<u16>, body: Option<String> },
+    Tcp(String),
+}
+
+impl Question {
+    /// None where the check is a program.
+    pub fn of(check: &HealthCheck) -> Result<Option<Self>> {
+        let asked = match check.probe.clone() {
+            Probe::Http { url, status, body } => Asked::Http { client: client()?, url, status, body },
+            Probe::Tcp(address) => Asked::Tcp(address),
+            Probe::Command(_) => return Ok(None),
+        };
+        Ok(Some(Self { timeout: check.timeout, asked }))
+    }
+
+    /// Asks once. The error says in what way the answer is not as it should be.
+    pub async fn ask(&self) -> Result<()> {
+        let answer = async {
+            match &self.asked {
+                Asked::Http { client, url, status, body } => http(client, url, status, body.as_deref()).await,
+                Asked::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await.map(drop)?),
+            }
+        };
+        let in_time = tokio::time::timeout(self.timeout, answer).await;
+        in_time.unwrap_or_else(|_| Err(anyhow!("no answer within {:?}", self.timeout)))
     }
 }
 
-async fn http(url: &str, status: &[u16], wanted: Option<&str>, timeout: Duration) -> Result<()> {
-    let client = reqwest::Client::builder()
+fn client() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(timeout)
         .no_proxy()
         .pool_max_idle_per_host(0)
         .user_agent(concat!("durhack-deployer/", env!("CARGO_PKG_VERSION")))
-        .build()?;
+        .build()?)
+}
+
+async fn http(client: &reqwest::Client, url: &str, status: &[u16], wanted: Option<&str>) -> Result<()> {
     let mut response = client.get(url).send().await.map_err(innermost)?;
     let found = response.status();
     let expected = if status.is_empty() { found.is_success() } else { status.contains(&found.as_u16()) };

@@ -46,6 +46,35 @@ pub struct Commit {
     pub message: String,
 }
 
+/// How a work tree differs from its commit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TreeState {
+    /// Files of the commit that were changed or removed.
+    pub modified: Vec<PathBuf>,
+    /// What git neither tracks nor ignores; a directory of which that holds as a whole is one entry.
+    pub untracked: Vec<PathBuf>,
+    /// What it ignores, likewise.
+    pub ignored: Vec<PathBuf>,
+}
+
+impl TreeState {
+    /// Reads what [`git::state_of_tree`] prints.
+    fn read(listing: &str) -> Self {
+        let mut state = Self::default();
+        for entry in git::null_separated(listing) {
+            let (Some(letters), Some(path)) = (entry.get(..2), entry.get(3..)) else { continue };
+            let path = PathBuf::from(path.trim_end_matches('/'));
+            match letters.as_bytes()[1] {
+                b' ' => {}
+                b'?' => state.untracked.push(path),
+                b'!' => state.ignored.push(path),
+                _ => state.modified.push(path),
+            }
+        }
+        state
+    }
+}
+
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -214,6 +243,15 @@ impl Mirror {
     /// Makes `index` say that `tree` holds `commit`.
     pub async fn assume_checked_out(&self, tree: &Path, index: &Path, commit: &CommitId) -> Result<()> {
         self.ask(&git::assume_checked_out(&self.directory, tree, index, commit)).await.map(drop)
+    }
+
+    /// How `tree`, which holds `commit`, differs from it; `index` is made anew.
+    pub async fn state_of_tree(&self, tree: &Path, index: &Path, commit: &CommitId) -> Result<TreeState> {
+        let _ = fs::remove_file(index);
+        self.assume_checked_out(tree, index, commit).await?;
+        let listing = self.ask(&git::state_of_tree(&self.directory, tree, index)).await?;
+        fs::remove_file(index)?;
+        Ok(TreeState::read(&listing))
     }
 
     /// Fetches and exports the submodules of a commit below `tree`, to a depth.
@@ -410,6 +448,16 @@ fn remove_stale_locks(mirror: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_state_of_a_tree_is_read_by_the_second_letter() {
+        let state =
+            TreeState::read("A  clean\0AM changed\0 D gone\0?? new dir/\0!! node_modules/\0D  elsewhere\0");
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(state.modified, paths(&["changed", "gone"]));
+        assert_eq!(state.untracked, paths(&["new dir"]));
+        assert_eq!(state.ignored, paths(&["node_modules"]));
+    }
 
     #[test]
     fn relative_submodule_urls_stay_on_the_server() {

@@ -6,7 +6,7 @@
 use super::Host;
 use super::outcome;
 use crate::config::Deployment;
-use crate::entry::{Entry, Header, Payload, Request, Source};
+use crate::entry::{ADOPT, Entry, Header, Payload, REDEPLOY, Request, Source};
 use crate::intake::event::Event;
 use crate::names::CommitId;
 use crate::record::store::{Recorded, RunState, RunTrigger, VerdictCode};
@@ -48,6 +48,11 @@ impl Order {
     /// Whether it says only that the checks of its commit have changed: it can lead to a run of that commit or to nothing.
     pub fn is_wake_up(&self) -> bool {
         self.weight() == Weight::WakeUp
+    }
+
+    /// Whether it deploys what is live once more. It says nothing of the branch, and takes no other commit's place.
+    pub fn is_of_live(&self) -> bool {
+        self.request.adopt.is_some() || self.header.event == REDEPLOY
     }
 
     fn weight(&self) -> Weight {
@@ -104,10 +109,13 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
         delivery.repository = Some(deployment.repository.as_str());
         delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
         let sentence = match order.header.source {
-            Source::Reconcile => "queued: the branch's head is not what is live, and no push said so",
-            _ => "queued by an operator",
+            Source::Operator => "queued by an operator".to_owned(),
+            _ if order.request.head.is_some() => {
+                "queued: the branch's head is not what is live, and no push said so".to_owned()
+            }
+            _ => format!("queued by {}", order.header.remote_address),
         };
-        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, sentence);
+        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, &sentence);
         if store.record_delivery(&delivery, &[verdict]).await? == Recorded::New {
             store.mark_dispatched(order.header.id.as_str(), crate::clock::now_ms()).await?;
         }
@@ -125,6 +133,10 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
 pub fn choose(mut orders: Vec<Order>) -> Option<(Order, Vec<Order>)> {
     let weights: Vec<Weight> = orders.iter().map(Order::weight).collect();
     let (chosen, considered) = choice(&weights)?;
+    if orders[chosen].request.adopt.is_some() {
+        // It deploys what is live: no push is superseded by that. Those that came before it follow it.
+        return Some((orders.swap_remove(chosen), Vec::new()));
+    }
     // The rest go back by being dropped.
     orders.truncate(considered);
     let chosen = orders.remove(chosen);
@@ -188,8 +200,8 @@ fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, RunTri
             return Ok((entry.header, Request::default(), commit, RunTrigger::Delivery));
         }
         (Source::Operator | Source::Reconcile, "rollback") => RunTrigger::Rollback,
-        (Source::Operator, "deploy" | "approve" | "release") => RunTrigger::Operator,
-        (Source::Reconcile, "deploy") => RunTrigger::Reconcile,
+        (Source::Operator, "deploy" | ADOPT | "approve" | "release") => RunTrigger::Operator,
+        (Source::Reconcile, "deploy" | REDEPLOY) => RunTrigger::Reconcile,
         (source, event) => {
             return Err(anyhow!("an entry of {source:?} with the event {event:?} is not for a deployment"));
         }

@@ -1,14 +1,15 @@
 //! How a run, or an entry that got none, ends: what is written down and what GitHub is told, in one transaction.
 
 use super::Host;
+use super::gap::Gap;
 use super::gates::Held;
 use super::order::Order;
 use super::run::Failure;
 use crate::config::Deployment;
 use crate::names::CommitId;
 use crate::names::DeliveryId;
-use crate::record::report::{self, Telling};
-use crate::record::store::{NewStatus, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
+use crate::record::report::{self, DeploymentState, Telling};
+use crate::record::store::{NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
 use crate::record::verdict;
 
 /// How a run ended.
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub verdict: Option<VerdictCode>,
     /// What else there is to say.
     pub summary: Option<String>,
+    /// How long it did not answer while it was switched, if that was measured; a part of the summary.
+    pub gap: Option<Gap>,
     /// The release that is live because of it.
     pub live: Option<String>,
 }
@@ -31,7 +34,7 @@ pub struct Outcome {
 impl Outcome {
     /// An end for which nobody is to blame.
     pub fn new(state: RunState, cause: impl Into<String>) -> Self {
-        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, live: None }
+        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, gap: None, live: None }
     }
 
     /// The end of a run that failed or was stopped.
@@ -56,6 +59,13 @@ impl Outcome {
         Self { verdict: Some(VerdictCode::Refused), ..Self::new(RunState::Failed, sentence) }
     }
 
+    /// Says how long the deployment did not answer.
+    pub fn add(&mut self, gap: Option<Gap>) {
+        self.gap = gap;
+        let said = self.summary.take().into_iter().chain(gap.map(|gap| gap.to_string()));
+        self.summary = said.reduce(|summary, gap| format!("{summary}; {gap}"));
+    }
+
     fn verdict(&self) -> Option<(VerdictCode, String)> {
         let sentence = |text: &str| if self.cause.is_empty() { text.to_owned() } else { self.cause.clone() };
         match (self.verdict, self.state) {
@@ -72,7 +82,10 @@ impl Outcome {
 
     fn status(&self) -> Option<(report::Status, String)> {
         match self.state {
-            RunState::Succeeded => Some((report::Status::Success, "deployed".into())),
+            RunState::Succeeded => {
+                let gap = self.gap.map(|gap| format!(", {gap}")).unwrap_or_default();
+                Some((report::Status::Success, format!("deployed{gap}")))
+            }
             RunState::Failed if self.ours => Some((report::Status::Error, self.cause.clone())),
             RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
             RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),
@@ -86,7 +99,22 @@ impl Outcome {
     }
 }
 
-/// Writes a run's end down: state, verdict, commit status.
+impl Outcome {
+    /// What GitHub's page of deployments is to show; nothing where the run had nothing to do.
+    fn deployment(&self) -> Option<(DeploymentState, &str)> {
+        match self.state {
+            RunState::Succeeded => Some((DeploymentState::Success, "deployed")),
+            RunState::Failed if self.ours => Some((DeploymentState::Error, &self.cause)),
+            RunState::Failed => Some((DeploymentState::Failure, &self.cause)),
+            RunState::Cancelled => Some((DeploymentState::Error, "cancelled by an operator")),
+            RunState::Undone => Some((DeploymentState::Error, &self.cause)),
+            RunState::Waiting => Some((DeploymentState::Queued, &self.cause)),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a run's end down: state, verdict, commit status, deployment.
 pub async fn end_run(
     host: &Host,
     deployment: &Deployment,
@@ -105,11 +133,8 @@ pub async fn end_run(
         None => Vec::new(),
     };
     let commit = record.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
-    let telling: Option<Telling> =
-        outcome.status().zip(commit).and_then(|((status, description), commit)| {
-            report::telling(host, deployment, &commit, status, &description, Some(run))
-        });
-    let statuses: Vec<NewStatus<'_>> = telling.iter().map(Telling::row).collect();
+    let told = commit.map(|commit| tellings(host, deployment, &commit, run, outcome)).unwrap_or_default();
+    let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
     let end = RunEnd {
         run_id: run,
         state: outcome.state,
@@ -117,11 +142,28 @@ pub async fn end_run(
         summary: outcome.summary.as_deref(),
         ended_at_ms: crate::clock::now_ms(),
         verdicts: &verdicts,
-        statuses: &statuses,
+        tellings: &tellings,
     };
     host.store.end_run(&end).await?;
     host.told.notify_one();
     Ok(())
+}
+
+/// What GitHub is told of a run's end.
+fn tellings(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    run: &str,
+    outcome: &Outcome,
+) -> Vec<Telling> {
+    let status = outcome.status().and_then(|(status, description)| {
+        report::telling(host, deployment, commit, status, &description, Some(run))
+    });
+    let state = outcome.deployment().and_then(|(state, description)| {
+        report::deployment_telling(host, deployment, commit, state, description, run)
+    });
+    status.into_iter().chain(state).collect()
 }
 
 /// Of which deliveries a run's end is the outcome: its own, and those that have waited for its commit to be let through.
@@ -209,6 +251,16 @@ pub async fn resolved(
         waiting_superseded(host, deployment, commit).await?;
     }
     report::tell(host, deployment, commit, report::Status::Pending, "deploying", Some(run)).await
+}
+
+/// A run has its plan and begins to act.
+pub async fn planned(
+    host: &Host,
+    deployment: &Deployment,
+    run: &str,
+    commit: &CommitId,
+) -> Result<(), StoreError> {
+    report::tell_deployment(host, deployment, commit, DeploymentState::InProgress, "deploying", run).await
 }
 
 /// A push whose commit, or a later one, is live: a verdict and no run.

@@ -4,7 +4,10 @@
 //! back exactly what was planned, whatever the configuration says by then. No secret is in it: environment
 //! files are named, not read.
 
+use super::hand_over::{self, Program};
+use super::placement::Placement;
 use super::processes::{Manager, Wish};
+use super::sites::SitesStep;
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::names::CommitId;
 use serde::{Deserialize, Serialize};
@@ -88,11 +91,29 @@ pub enum Action {
     Processes {
         /// Who, and what.
         manager: Manager,
-        /// Which of the three.
+        /// What is asked of it.
         wish: Wish,
     },
+    /// Bring files to where they are served, or back.
+    Place(Placement),
+    /// Test, certify, install or put back the host's nginx sites.
+    Sites(Box<SitesStep>),
+    /// Have a new deployer say whether it would start.
+    Examine(Program),
+    /// Give this deployer's place to a new one, and make `current` name its release.
+    HandOver(hand_over::Wish),
     /// Remove releases that are no longer kept.
     Prune,
+    /// Exchange files and directories of a work tree for links to them in `shared/`.
+    Share {
+        /// Relative to the deployment's path.
+        paths: Vec<PathBuf>,
+    },
+    /// Take that back.
+    Unshare {
+        /// Likewise.
+        paths: Vec<PathBuf>,
+    },
 }
 
 /// A program to run.
@@ -120,7 +141,17 @@ impl Action {
             Self::Command(command) => command.line.shown(),
             Self::Health(check) => check.shown(),
             Self::Processes { manager, wish } => manager.shown(*wish),
+            Self::Place(placement) => placement.shown(),
+            Self::Sites(step) => step.shown(),
+            Self::Examine(program) => program.shown(),
+            Self::HandOver(wish) => wish.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
+            Self::Share { paths } => {
+                format!("move {} files and directories to shared/, behind links", paths.len())
+            }
+            Self::Unshare { paths } => {
+                format!("move {} files and directories back from shared/", paths.len())
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What a deploy would do now. The mirror is brought up to date (it is a cache), and nothing else is touched.
 
+use super::mirror::Commit;
 use super::plan::{Command, Step};
-use super::recipes::{self, Purpose};
+use super::recipes::{self, Purpose, Target};
 use super::{Host, gates, run, situation};
-use crate::config::Deployment;
+use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -25,9 +26,25 @@ pub struct Preview {
     /// Against what is live; None where nothing is, or the mirror does not have it.
     pub changed_paths: Option<Vec<String>>,
     /// In order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Planned>,
     /// Run if it fails.
     pub on_failure: Vec<Command>,
+}
+
+/// A step of it, as the run that carries it out will record it.
+#[derive(Debug, Serialize)]
+pub struct Planned {
+    /// The step.
+    #[serde(flatten)]
+    pub step: Step,
+    /// What is done, in one line.
+    pub command: String,
+}
+
+impl From<Step> for Planned {
+    fn from(step: Step) -> Self {
+        Self { command: step.action.shown(), step }
+    }
 }
 
 /// What a deploy of the branch's head, or of one commit, would do now.
@@ -40,6 +57,17 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .context("cannot fetch")?;
     let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
+    of(host, deployment, head, (layout, live)).await
+}
+
+/// What a deploy of a commit would do where the path is laid out like this, and this is live.
+pub async fn of(
+    host: &Host,
+    deployment: &Deployment,
+    head: Commit,
+    (layout, live): (Layout, Option<Target>),
+) -> Result<Preview> {
+    let mirror = host.mirror(deployment);
     let changed_paths = match &live {
         Some(live) => mirror.changed_paths(&live.commit, &head.id).await,
         None => None,
@@ -58,7 +86,7 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
     let answers = host.store.answers(deployment.slug.as_str()).await?;
     let asked = gates::ask(host, deployment, &head.id, &answers, false).await?;
     let held = Some(asked.decision.sentence().to_owned()).filter(|sentence| !sentence.is_empty());
-    let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).collect();
+    let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).map(Planned::from).collect();
     let message = head.message.lines().next().unwrap_or_default().to_owned();
     Ok(Preview {
         live: live_commit,

@@ -1,10 +1,13 @@
 //! Process managers: who keeps the programs of a release running. One small interface, an adapter for each manager.
 //!
 //! An adapter is data (it is part of a plan, and survives a crash in it) that knows how to bring the manager to run a release,
-//! to stop, and to prove that what runs is that release. Each of the three may be repeated at any time: what is so
+//! to stop, and to prove that what runs is that release. Each may be repeated at any time: what is so
 //! already is left so. Programs are called through a [`Workbench`].
 
+pub mod pm2;
 pub mod systemd;
+pub mod table;
+pub mod uwsgi;
 
 use super::workbench::Workbench;
 use anyhow::Result;
@@ -16,12 +19,18 @@ use serde::{Deserialize, Serialize};
 pub enum Manager {
     /// systemd units.
     Systemd(systemd::Units),
+    /// A vassal of uWSGI's emperor.
+    Uwsgi(uwsgi::Vassal),
+    /// PM2 applications.
+    Pm2(pm2::Applications),
 }
 
 /// What a process manager is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wish {
+    /// See whether it could run the release, and change nothing.
+    Check,
     /// Run the release: start what does not run, reload or restart what does.
     Run,
     /// Prove that it runs, and is the release.
@@ -35,6 +44,8 @@ impl Manager {
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
         match self {
             Self::Systemd(units) => units.grant(wish, workbench).await,
+            Self::Uwsgi(vassal) => vassal.grant(wish, workbench).await,
+            Self::Pm2(applications) => applications.grant(wish, workbench).await,
         }
     }
 
@@ -42,6 +53,8 @@ impl Manager {
     pub fn shown(&self, wish: Wish) -> String {
         match self {
             Self::Systemd(units) => units.shown(wish),
+            Self::Uwsgi(vassal) => vassal.shown(wish),
+            Self::Pm2(applications) => applications.shown(wish),
         }
     }
 }

@@ -2,14 +2,22 @@
 //!
 //! To add one: a variant of [`Recipe`], a file here with `fn parts(&Facts, &Settings, &Target) -> Vec<Part>`, and a line in [`plan`].
 
+pub mod deployer;
+pub mod go_static;
 pub mod inputs;
+pub mod nginx_sites;
 pub mod parts;
+pub mod pnpm_pm2;
+#[cfg(test)]
+mod sample;
 pub mod steps;
 pub mod systemd;
+pub mod uv_uwsgi;
 
-use super::plan::Plan;
+use super::plan::{Action, Plan};
+use super::sites::selection;
 use super::tree::Tree;
-use crate::config::{Deployment, Layout, Privileges, Recipe};
+use crate::config::{Config, Deployment, Layout, Privileges, Recipe};
 use crate::names::CommitId;
 use parts::ORDER;
 use std::collections::BTreeMap;
@@ -22,8 +30,16 @@ pub struct Facts<'a> {
     pub deployment: &'a Deployment,
     /// How its path is laid out.
     pub layout: Layout,
+    /// Where the deployer's own configuration lies.
+    pub configuration: &'a Path,
+    /// Where the deployer itself was started.
+    pub working_directory: &'a Path,
     /// How what needs root is done.
     pub privileges: Privileges,
+    /// What the host has.
+    pub host: &'a Config,
+    /// Whether an operator wants it done whatever speaks against it.
+    pub forced: bool,
     /// The files of the commit that is deployed; empty where the recipe does not ask for them.
     pub tree: &'a Tree,
     /// Digests of what is written in the deployment's shared and environment files, by path; likewise.
@@ -72,11 +88,34 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
         Recipe::Systemd(recipe) => {
             parts::plan(facts, ORDER, &|release| systemd::parts(facts, recipe, release))
         }
-        Recipe::NginxSites(_) => return Err(UnknownRecipe("nginx-sites")),
-        Recipe::PnpmPm2(_) => return Err(UnknownRecipe("pnpm-pm2")),
-        Recipe::Deployer(_) => return Err(UnknownRecipe("deployer")),
+        Recipe::UvUwsgi(recipe) => {
+            parts::plan(facts, ORDER, &|release| uv_uwsgi::parts(facts, recipe, release))
+        }
+        Recipe::GoStatic(recipe) => {
+            parts::plan(facts, ORDER, &|release| go_static::parts(facts, recipe, release))
+        }
+        Recipe::NginxSites(recipe) => {
+            parts::plan(facts, ORDER, &|release| nginx_sites::parts(facts, recipe, release))
+        }
+        Recipe::PnpmPm2(recipe) => {
+            parts::plan(facts, pnpm_pm2::order(recipe), &|release| pnpm_pm2::parts(facts, recipe, release))
+        }
+        Recipe::Deployer(recipe) => {
+            parts::plan(facts, ORDER, &|release| deployer::parts(facts, recipe, release))
+        }
     };
     Ok(Plan { inputs: inputs::digest(facts), ..plan })
+}
+
+/// The name of the step in which this deployer gives its place to a new one.
+pub const HAND_OVER: &str = "hand-over";
+
+/// What makes the new release the live one, and whether that includes the operator's health checks.
+fn switch(facts: &Facts<'_>) -> (&'static str, Action) {
+    match &facts.deployment.recipe {
+        Recipe::Deployer(recipe) => (HAND_OVER, deployer::switch(facts, recipe)),
+        _ => ("activate", Action::Activate { release: facts.target.release.clone() }),
+    }
 }
 
 /// Whether a recipe asks for the files of the commit.
@@ -90,11 +129,24 @@ fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
     match recipe {
         // A command of the operator's may read whatever it likes, the commit's id included.
         Recipe::Steps(_) | Recipe::Systemd(_) => None,
-        Recipe::NginxSites(_) | Recipe::PnpmPm2(_) | Recipe::Deployer(_) => None,
+        Recipe::UvUwsgi(_) => Some(uv_uwsgi::depends_on),
+        Recipe::GoStatic(_) => Some(go_static::depends_on),
+        Recipe::NginxSites(_) => Some(|_, path| selection::matters(path)),
+        Recipe::PnpmPm2(_) => Some(|facts, path| match &facts.deployment.recipe {
+            Recipe::PnpmPm2(recipe) => pnpm_pm2::depends_on(facts, recipe, path),
+            _ => true,
+        }),
+        Recipe::Deployer(_) => None,
     }
 }
 
 impl Facts<'_> {
+    /// Where a tool keeps what it has downloaded: on the releases' file system, so that it can link instead of copying, and each
+    /// deployment its own, so that none can put something into another one's.
+    pub fn cache(&self, tool: &str) -> String {
+        self.deployment.path.join(".cache").join(tool).to_string_lossy().into_owned()
+    }
+
     /// What a command needs to know, with `release` as the one that is, or is to be, live and `before` as the one it follows.
     pub fn environment(&self, release: &Target, before: Option<&Target>) -> BTreeMap<String, String> {
         let deployment = self.deployment;

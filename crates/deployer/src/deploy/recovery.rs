@@ -1,14 +1,17 @@
 //! What a crash left behind: every run that the record says is running, although nobody runs it, is finished or taken back.
 //!
 //! Called by whoever holds the deployment's lock, before anything else is done to it: the lock is the proof that nobody runs
-//! it. A step that started and did not end is unknown, and taken back like one that ended. A run of which every step up
+//! it. A run that was left open for a hand-over is no crash's: the successor completes it, anybody else takes it back.
+//! A step that started and did not end is unknown, and taken back like one that ended. A run of which every step up
 //! to the checks succeeded is finished instead: its release is live and healthy, only the record did not hear of it.
 
 use super::Host;
 use super::execute::RUN_MARK;
+use super::hand_over::{self, Pending};
 use super::outcome::{self, Outcome};
 use super::plan::{Plan, Step};
-use super::run::Run;
+use super::recipes;
+use super::run::{Failure, Run};
 use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::record::run_log::RunLogWriter;
@@ -20,7 +23,20 @@ use tokio_util::sync::CancellationToken;
 
 /// Finishes or takes back what is found. An error is the record's: nothing else may be done to the deployment then.
 pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
+    let state_directory = &host.config.state_directory;
+    let pending =
+        hand_over::pending(state_directory)?.filter(|found| found.deployment == deployment.slug.as_str());
     for found in host.store.unfinished_runs(Some(deployment.slug.as_str())).await? {
+        if let Some(pending) = pending.as_ref().filter(|pending| pending.run == found.id) {
+            if host.oneself.is(&pending.program) && pending.refused.is_none() {
+                complete(host, deployment, &found).await?;
+                continue;
+            }
+            if let Some(cause) = &pending.refused {
+                refuse(host, deployment, &found, cause).await?;
+                continue;
+            }
+        }
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The leash ends a run's processes with the daemon; this is for the case that the leash was killed as well.
         let id = found.id.clone();
@@ -32,56 +48,136 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
         recover_run(host, deployment, &found).await?;
         crate::crash_point!("recovery-ended");
     }
+    if pending.is_some() {
+        Pending::forget(state_directory)?;
+    }
     Ok(())
 }
 
-async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -> Result<()> {
-    let plan: Option<Plan> = found.plan.as_deref().and_then(|text| serde_json::from_str(text).ok());
+/// This is the program that the run handed over to: what follows is done, and the run has succeeded.
+async fn complete(host: &Host, deployment: &Deployment, found: &store::Run) -> Result<()> {
     let recorded = host.store.steps(&found.id).await?;
+    let (hand_over, others): (Vec<_>, Vec<_>) =
+        recorded.iter().cloned().partition(|step| step.name == recipes::HAND_OVER);
+    close(host, found, &hand_over, StepState::Succeeded, None).await?;
+    close(host, found, &others, StepState::Unknown, Some("the deployer died")).await?;
+    let mut warnings = Vec::new();
+    if let Some(plan) = plan_of(found) {
+        let begun = Begun::of(found, &recorded);
+        let (_, rest): (Vec<_>, Vec<_>) =
+            plan.steps.iter().enumerate().partition(|(index, _)| begun.state_of(*index).is_some());
+        let rest: Vec<&Step> = rest.into_iter().map(|(_, step)| step).collect();
+        let mut run = run_of(host, deployment, found, &recorded);
+        run.note(run.next_step, format!("process {} has taken over", std::process::id()));
+        warnings = run.carry_on(&plan, &rest).await;
+    }
+    let mut outcome = Outcome::new(RunState::Succeeded, "");
+    outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+    tracing::info!(deployment = %deployment.slug, run = found.id, "the hand-over is complete");
+    end(host, deployment, found, &outcome).await
+}
+
+/// The new program did not take over: the run has failed, and is taken back.
+async fn refuse(host: &Host, deployment: &Deployment, found: &store::Run, cause: &str) -> Result<()> {
+    let recorded = host.store.steps(&found.id).await?;
+    close(host, found, &recorded, StepState::Failed, Some(cause)).await?;
+    let mut failure = Failure::new(cause);
+    if let Some(plan) = plan_of(found) {
+        let begun = Begun::of(found, &recorded);
+        let started = begun.started(&plan);
+        let mut run = run_of(host, deployment, found, &recorded);
+        failure = run.take_back(&plan, &started, failure).await;
+    }
+    tracing::warn!(deployment = %deployment.slug, run = found.id, cause, "the old deployer serves on");
+    let mut outcome = Outcome::of_failure(failure);
+    outcome.summary = Some("the deployer that was running before serves on".into());
+    end(host, deployment, found, &outcome).await
+}
+
+async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -> Result<()> {
+    let recorded = host.store.steps(&found.id).await?;
+    close(host, found, &recorded, StepState::Unknown, Some("the deployer died")).await?;
+    let undone = |cause: &str| Outcome::new(RunState::Undone, cause);
+    let Some(plan) = plan_of(found) else {
+        return end(host, deployment, found, &undone("the deployer died before anything was changed")).await;
+    };
+    let begun = Begun::of(found, &recorded);
+    let must_hold: Vec<usize> =
+        (0..plan.steps.len()).filter(|index| plan.steps[*index].phase < Phase::Clean).collect();
+    let went_back = recorded.iter().any(|step| step.direction == Direction::Undo);
+    let complete =
+        !went_back && must_hold.iter().all(|index| begun.state_of(*index) == Some(StepState::Succeeded));
+    if complete {
+        return end(host, deployment, found, &Outcome::new(RunState::Succeeded, "")).await;
+    }
+    let started = begun.started(&plan);
+    let mut run = run_of(host, deployment, found, &recorded);
+    crate::crash_point!("recovery-steps-closed");
+    let unfinished = run.undo(&plan, &started).await;
+    crate::crash_point!("recovery-taken-back");
+    let outcome = if unfinished.is_empty() {
+        undone("the deployer died during this run; it was taken back")
+    } else {
+        let unfinished = unfinished.join("; ");
+        undone(&format!("the deployer died during this run; taking it back failed: {unfinished}"))
+    };
+    end(host, deployment, found, &outcome).await
+}
+
+fn plan_of(found: &store::Run) -> Option<Plan> {
+    found.plan.as_deref().and_then(|text| serde_json::from_str(text).ok())
+}
+
+/// Which steps of a plan had been begun.
+struct Begun<'a> {
+    forward: Vec<&'a store::Step>,
+    /// Step 1 is the fetch, where there is one; the plan's steps follow it, if nothing has been taken back yet.
+    first: u32,
+}
+
+impl<'a> Begun<'a> {
+    fn of(found: &store::Run, recorded: &'a [store::Step]) -> Self {
+        let forward = recorded.iter().filter(|step| step.direction == Direction::Do).collect();
+        Self { forward, first: u32::from(found.trigger != RunTrigger::Rollback) }
+    }
+
+    fn state_of(&self, index: usize) -> Option<StepState> {
+        let number = self.first + 1 + u32::try_from(index).unwrap_or(u32::MAX / 2);
+        self.forward.iter().find(|step| step.number == number).map(|step| step.state)
+    }
+
+    fn started<'p>(&self, plan: &'p Plan) -> Vec<&'p Step> {
+        let steps = plan.steps.iter().enumerate();
+        steps.filter(|(index, _)| self.state_of(*index).is_some()).map(|(_, step)| step).collect()
+    }
+}
+
+/// Steps that began and did not end have ended so.
+async fn close(
+    host: &Host,
+    found: &store::Run,
+    recorded: &[store::Step],
+    state: StepState,
+    cause: Option<&str>,
+) -> Result<()> {
     for step in recorded.iter().filter(|step| step.state == StepState::Started) {
         let end = StepEnd {
             run_id: &found.id,
             number: step.number,
             direction: step.direction,
-            state: StepState::Unknown,
+            state,
             detail: None,
-            cause: Some("the deployer died"),
+            cause,
             ended_at_ms: clock::now_ms(),
         };
         host.store.step_ended(&end).await?;
     }
-    let Some(plan) = plan else {
-        return end(
-            host,
-            deployment,
-            found,
-            RunState::Undone,
-            "the deployer died before anything was changed",
-        )
-        .await;
-    };
-    // Step 1 is the fetch; the plan's steps follow it, if nothing has been taken back yet.
-    let forward: Vec<&store::Step> = recorded.iter().filter(|step| step.direction == Direction::Do).collect();
-    let first = u32::from(found.trigger != RunTrigger::Rollback);
-    let state_of = |index: usize| {
-        let number = first + 1 + u32::try_from(index).unwrap_or(u32::MAX / 2);
-        forward.iter().find(|step| step.number == number).map(|step| step.state)
-    };
-    let must_hold: Vec<usize> =
-        (0..plan.steps.len()).filter(|index| plan.steps[*index].phase < Phase::Clean).collect();
-    let went_back = recorded.iter().any(|step| step.direction == Direction::Undo);
-    let complete = !went_back && must_hold.iter().all(|index| state_of(*index) == Some(StepState::Succeeded));
-    if complete {
-        return end(host, deployment, found, RunState::Succeeded, "").await;
-    }
-    let started: Vec<&Step> = plan
-        .steps
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| state_of(*index).is_some())
-        .map(|(_, step)| step)
-        .collect();
-    let mut run = Run {
+    Ok(())
+}
+
+/// The run, to be gone on with.
+fn run_of(host: &Host, deployment: &Deployment, found: &store::Run, recorded: &[store::Step]) -> Run {
+    Run {
         host: host.clone(),
         deployment: deployment.clone(),
         id: found.id.clone(),
@@ -90,30 +186,12 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
         cancel: CancellationToken::new(),
         ends_at: Instant::now() + deployment.timeout,
         next_step: recorded.iter().map(|step| step.number).max().unwrap_or(0) + 1,
-    };
-    crate::crash_point!("recovery-steps-closed");
-    let unfinished = run.undo(&plan, &started).await;
-    crate::crash_point!("recovery-taken-back");
-    if unfinished.is_empty() {
-        end(host, deployment, found, RunState::Undone, "the deployer died during this run; it was taken back")
-            .await
-    } else {
-        let cause =
-            format!("the deployer died during this run; taking it back failed: {}", unfinished.join("; "));
-        end(host, deployment, found, RunState::Undone, &cause).await
     }
 }
 
-async fn end(
-    host: &Host,
-    deployment: &Deployment,
-    found: &store::Run,
-    state: RunState,
-    cause: &str,
-) -> Result<()> {
-    let outcome = Outcome::new(state, cause);
+async fn end(host: &Host, deployment: &Deployment, found: &store::Run, outcome: &Outcome) -> Result<()> {
     if let Some(release) = &found.release {
-        match state {
+        match outcome.state {
             RunState::Succeeded => {
                 host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?;
             }
@@ -128,5 +206,5 @@ async fn end(
         }
     }
     crate::crash_point!("recovery-release-known");
-    Ok(outcome::end_run(host, deployment, &found.id, &outcome).await?)
+    Ok(outcome::end_run(host, deployment, &found.id, outcome).await?)
 }

@@ -8,11 +8,24 @@ use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
-use std::io::ErrorKind;
+use rustix::fs::{Mode, OFlags};
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 /// The link that names the live release.
 pub const CURRENT: &str = "current";
+
+/// What is written in a small file that somebody else may have made: a fifo is not waited for, and nothing endless is read.
+pub fn read_small(path: &Path) -> Option<String> {
+    const BYTES_MAX: u64 = 64 * 1024;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let found = file.metadata().ok()?;
+    let mut text = String::new();
+    (found.is_file() && found.len() <= BYTES_MAX).then_some(())?;
+    file.take(BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
 
 /// The layout of a deployment of which nothing is recorded yet: as configured, or as its path is found.
 pub fn layout_found(deployment: &Deployment) -> Layout {
@@ -20,6 +33,13 @@ pub fn layout_found(deployment: &Deployment) -> Layout {
     // A build can plant a `.git` beside its release; it cannot make `releases/` not be there.
     let in_place = there(".git") && !there("releases") && !there(CURRENT);
     deployment.layout.unwrap_or(if in_place { Layout::InPlace } else { Layout::Releases })
+}
+
+/// Whether a path looks as if it were deployed in place, and nobody had chosen that: for a warning, where there is no record
+/// to be asked.
+pub fn looks_in_place(deployment: &Deployment) -> bool {
+    let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
+    deployment.layout.is_none() && there(".git") && !there(CURRENT)
 }
 
 /// The directory of a release.
@@ -232,6 +252,7 @@ pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
     Ok(())
 }
 
-fn sync_directory(path: &Path) -> Result<()> {
+/// Makes what was created, renamed or removed in a directory survive a power cut.
+pub fn sync_directory(path: &Path) -> Result<()> {
     fs::File::open(path)?.sync_all().with_context(|| format!("cannot sync {}", path.display()))
 }

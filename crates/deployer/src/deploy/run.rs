@@ -4,12 +4,14 @@
 //! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
+use super::gap::{Gap, Watch};
+use super::hand_over::{self, Pending, Request};
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Command, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, health, release};
+use super::{Host, adopt, health, release};
 use crate::clock;
-use crate::config::{Deployment, Phase};
+use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{
@@ -17,10 +19,12 @@ use crate::record::store::{
 };
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supervise::Stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +39,9 @@ const FETCH_ATTEMPTS_MAX: u32 = 4;
 
 /// Before the second attempt of anything; doubled for each further one.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long what a step has printed may wait before a follower can see it: what a person takes for at once.
+const OUTPUT_DELAY: Duration = Duration::from_millis(200);
 
 /// A run in progress.
 pub struct Run {
@@ -123,6 +130,14 @@ where
     }
 }
 
+/// How far a plan was carried out.
+pub enum Progress {
+    /// To its end; with what could not be tidied up.
+    Done(Vec<String>),
+    /// Up to the hand-over. No other run is in progress, and none starts as long as the permits are held.
+    HandsOver(Box<Request>, OwnedSemaphorePermit),
+}
+
 /// How a step is recorded.
 struct Recording {
     number: u32,
@@ -168,13 +183,31 @@ impl Run {
         result
     }
 
-    /// Carries a plan out. On failure everything that was started has been taken back when this returns.
-    pub async fn carry_out(&mut self, plan: &Plan) -> Result<Vec<String>, Failure> {
+    /// Carries a plan out. On failure everything that was started has been taken back when this returns. Gives also for how
+    /// long what is `watched` did not answer during the switch, or on the way back.
+    pub async fn carry_out(
+        &mut self,
+        plan: &Plan,
+        watched: &[HealthCheck],
+    ) -> (Result<Progress, Failure>, Option<Gap>) {
+        let mut watch = Watch::new(watched);
+        let result = self.steps(plan, &mut watch).await;
+        (result, watch.end().await)
+    }
+
+    async fn steps(&mut self, plan: &Plan, watch: &mut Watch<'_>) -> Result<Progress, Failure> {
         let mut started: Vec<&Step> = Vec::new();
         let mut warnings = Vec::new();
         for step in &plan.steps {
             started.push(step);
+            watch.enter(step.phase).await;
             crate::crash_point!("before-step");
+            if let (Action::HandOver(wish), Some(_)) = (&step.action, &self.host.oneself.requests) {
+                match self.make_room(step, wish).await {
+                    Ok((request, permits)) => return Ok(Progress::HandsOver(Box::new(request), permits)),
+                    Err(failure) => return Err(self.take_back(plan, &started, failure).await),
+                }
+            }
             match self.step(step, plan).await {
                 Ok(()) => {}
                 // The release is live and healthy by then: what could not be tidied up is said, not undone.
@@ -187,7 +220,56 @@ impl Run {
             }
             crate::crash_point!("after-step");
         }
-        Ok(warnings)
+        Ok(Progress::Done(warnings))
+    }
+
+    /// Waits until no other run is in progress: a hand-over interrupts nobody. The step stays open.
+    async fn make_room(
+        &mut self,
+        step: &Step,
+        wish: &hand_over::Wish,
+    ) -> Result<(Request, OwnedSemaphorePermit), Failure> {
+        let ends_at = self.ends_at.min(Instant::now() + step.timeout);
+        let recording = self.start_step(step, Direction::Do).await?;
+        let others = u32::try_from(self.host.config.runs.parallel_max).unwrap_or(u32::MAX) - 1;
+        if self.host.slots.available_permits() < others as usize {
+            self.note(recording.number, "waiting for the runs of other deployments to end");
+        }
+        let result = tokio::select! {
+            () = self.cancel.cancelled() => Err(Failure::cancelled()),
+            () = tokio::time::sleep_until(ends_at) => {
+                Err(Failure::new("the runs of other deployments did not end in time"))
+            }
+            permits = Arc::clone(&self.host.slots).acquire_many_owned(others) => {
+                Ok(permits.expect("the semaphore is never closed"))
+            }
+        };
+        let schema = self.host.store.applied_versions().await.map_err(record_gone);
+        let result = result.and_then(|permits| Ok((permits, schema?)));
+        let result = result.map_err(|failure| named(step, failure));
+        if result.is_err() {
+            self.end_step(&recording, &result).await?;
+        }
+        let (permits, schema) = result?;
+        let pending = Pending {
+            deployment: self.deployment.slug.to_string(),
+            run: self.id.clone(),
+            program: wish.program.clone(),
+            schema,
+            refused: None,
+        };
+        Ok((Request { pending, wish: wish.clone(), step: recording.number, ends_at }, permits))
+    }
+
+    /// Carries out what follows a hand-over, as the one who was handed over to. Nobody could take it back: what fails is said.
+    pub async fn carry_on(&mut self, plan: &Plan, rest: &[&Step]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for step in rest {
+            if let Err(failure) = self.step(step, plan).await {
+                warnings.push(failure.cause);
+            }
+        }
+        warnings
     }
 
     async fn step(&mut self, step: &Step, plan: &Plan) -> Result<(), Failure> {
@@ -239,7 +321,7 @@ impl Run {
     }
 
     /// Takes back what was started, in reverse, and tells the operator's `on_failure` commands.
-    async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
+    pub async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
         self.note(self.next_step, format!("failed: {}", failure.cause));
         let unfinished = self.undo(plan, started).await;
         crate::crash_point!("taken-back");
@@ -382,15 +464,23 @@ impl Run {
             cancel,
             hear: &hear,
         };
-        let done = match action {
-            Action::Command(command) => workbench.run(command).await,
-            Action::Health(check) => health::check(check, &workbench).await,
-            // These end what they started when their time is over.
-            Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
-            built_in => {
-                let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
-                done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
+        let work = async {
+            match action {
+                Action::Command(command) => workbench.run(command).await,
+                Action::Health(check) => health::check(check, &workbench).await,
+                // These end what they started when their time is over.
+                Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
+                Action::Sites(step) => step.carry_out(&workbench).await,
+                Action::Examine(program) => program.examine(&self.host.oneself, &workbench).await,
+                built_in => {
+                    let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
+                    done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
+                }
             }
+        };
+        let done = tokio::select! {
+            done = work => done,
+            never = self.show_what_is_printed() => match never {},
         };
         done.map_err(|error| match cancel.is_cancelled() {
             true => Failure::cancelled(),
@@ -405,10 +495,34 @@ impl Run {
             Action::UpdateTree { commit } => self.update_tree(commit, cancel).await,
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
-            Action::Prune => self.prune(number).await,
-            Action::Fetch | Action::Command(_) | Action::Health(_) | Action::Processes { .. } => {
-                Err(anyhow!("not a built-in action"))
+            Action::Place(placement) => {
+                let (placement, root) = (placement.clone(), deployment.path.clone());
+                tokio::task::spawn_blocking(move || placement.carry_out(&root)).await?
             }
+            Action::Prune => self.prune(number).await,
+            Action::Share { paths } => paths.iter().try_for_each(|path| adopt::share(&deployment.path, path)),
+            Action::Unshare { paths } => {
+                paths.iter().try_for_each(|path| adopt::unshare(&deployment.path, path))
+            }
+            // A daemon never comes here: it leaves the run open for its successor.
+            Action::HandOver(wish) => {
+                self.note(number, "no daemon is running: the next one that is started is the new one");
+                release::activate(deployment, &wish.release)
+            }
+            Action::Fetch
+            | Action::Command(_)
+            | Action::Health(_)
+            | Action::Processes { .. }
+            | Action::Examine(_)
+            | Action::Sites(_) => Err(anyhow!("not a built-in action")),
+        }
+    }
+
+    /// Lets followers see what a step has printed while it goes on.
+    async fn show_what_is_printed(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(OUTPUT_DELAY).await;
+            self.log.lock().expect("no holder panics").flush();
         }
     }
 

@@ -30,6 +30,14 @@ pub async fn layout(host: &Host, deployment: &Deployment) -> Result<Layout, Stor
     })
 }
 
+/// What whoever deploys in place should know.
+pub fn in_place_warning(deployment: &Deployment) -> String {
+    let slug = &deployment.slug;
+    format!(
+        "{slug} is deployed in place: a build changes what is live; `durhack-deployer adopt {slug}` makes releases of it"
+    )
+}
+
 /// What is live: what `current` names, or the work tree in place, as the record knows it.
 pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;
@@ -102,7 +110,11 @@ pub fn facts<'a>(
     Facts {
         deployment,
         layout,
+        configuration: &host.config.directory,
+        working_directory: &host.oneself.working_directory,
         privileges: host.config.privileges,
+        host: &host.config,
+        forced: false,
         tree: &known.tree,
         kept: &known.kept,
         instance: host.config.instance.as_deref().unwrap_or_default(),
@@ -125,6 +137,27 @@ pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<
     Ok(made.and_then(|made| made.inputs).map(|made| made == *inputs))
 }
 
+/// The live commit, where the configuration would make another release of it now: somebody has changed it, and started the deployer
+/// again. Recipes that do not say on what their releases depend are never asked about.
+pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<CommitId>> {
+    if !recipes::reads_files(&deployment.recipe) {
+        return Ok(None);
+    }
+    let layout = layout(host, deployment).await?;
+    let Some(live) = live(host, deployment, layout).await? else { return Ok(None) };
+    let mirror = host.mirror(deployment);
+    // A mirror that does not have it (any more) will after the next push.
+    if mirror.commit(&live.commit).await.is_err() {
+        return Ok(None);
+    }
+    let known = known(&mirror, deployment, &live.commit).await?;
+    let commit = live.commit.clone();
+    let target = new_target(deployment, layout, &commit);
+    let facts = facts(host, deployment, &known, (layout, Some(live)), ("reconcile", target, Purpose::Deploy));
+    let Ok(plan) = recipes::plan(&facts) else { return Ok(None) };
+    Ok((same_inputs(host, &facts, &plan).await? == Some(false)).then_some(commit))
+}
+
 /// Why a push of this head would change nothing, if so: it is live, it says so itself, none of its paths is ours, or
 /// none of what the release depends on is different (`same_inputs`).
 pub async fn nothing_to_do(
@@ -136,6 +169,10 @@ pub async fn nothing_to_do(
 ) -> Option<(VerdictCode, String)> {
     if let Some(sentence) = already_live(head, live, same_inputs) {
         return Some((VerdictCode::AlreadyLive, sentence));
+    }
+    // The same commit again: then it is the configuration that has changed, whatever the commit says.
+    if live.is_some_and(|live| live.commit == head.id) {
+        return None;
     }
     if let Some(mark) = SKIP_MARKS.iter().find(|mark| head.message.contains(**mark)) {
         return Some((VerdictCode::Skipped, format!("{mark} in the message of {}", head.id.short())));

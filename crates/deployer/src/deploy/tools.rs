@@ -1,8 +1,16 @@
 //! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
 
+pub mod certbot;
 pub mod gh;
 pub mod git;
+pub mod go;
+pub mod nginx;
+pub mod node_packages;
+pub mod pm2;
+pub mod pnpm;
 pub mod systemctl;
+pub mod uv;
+pub mod uwsgi;
 
 use crate::config::{CommandLine, Privileges};
 use std::collections::BTreeMap;

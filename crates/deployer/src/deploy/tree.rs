@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 /// Names of files whose text a recipe may ask for, wherever they lie.
-const KNOWN_NAMES: [&str; 12] = [
+const KNOWN_NAMES: [&str; 13] = [
+    ".gitignore",
     "package.json",
     "pnpm-workspace.yaml",
     "pnpm-lock.yaml",

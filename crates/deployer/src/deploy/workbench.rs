@@ -3,7 +3,7 @@
 //! What a program prints goes to the run's log as it comes; a failure is one line, taken from what it printed. Built-in actions that
 //! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
 
-use super::execute::{Executor, STEP_OUTPUT_BYTES_MAX, complaint_of};
+use super::execute::{Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
 use crate::config::CommandLine;
 use crate::record::run_log::rendering;
@@ -17,9 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Of a failed program's output, the lines among which the cause is looked for.
 const CAUSE_LINES_MAX: usize = 60;
-
-/// What a program may answer to one who reads it: `pm2 jlist` of some hundred applications.
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// See the module.
 #[derive(Clone, Copy)]
@@ -68,33 +65,45 @@ impl Workbench<'_> {
         if timely < length { Err(anyhow!("the step's time is over")) } else { Ok(()) }
     }
 
+    /// A variable as programs here see it, but for what environment files say.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let own = self.environment.get(name).cloned();
+        own.or_else(|| Some(self.executor.variable(name)?.to_string_lossy().into_owned()))
+    }
+
     /// Calls a program of ours in the release and gives what it printed on standard output. The call is in the log. An end other than exit
     /// code 0 is an error.
     pub async fn call(&self, line: &CommandLine) -> Result<String> {
-        self.note(format!("$ {}", line.shown()));
         let command = Command {
             line: line.clone(),
             directory: self.directory.to_owned(),
             environment: BTreeMap::new(),
             env_files: Vec::new(),
         };
+        self.ask(&command, Manner::Answer).await
+    }
+
+    /// Likewise, a command with a place and an environment of its own.
+    pub async fn ask(&self, command: &Command, manner: Manner) -> Result<String> {
+        let line = &command.line;
+        self.note(format!("$ {}", line.shown()));
         let mut answer = String::new();
         let keep = |line: &supervise::Line| {
-            if line.stream == Stream::Out && answer.len() + line.text.len() < ANSWER_BYTES_MAX {
+            if line.stream == Stream::Out {
                 answer.push_str(&line.text);
                 answer.push('\n');
             }
             // An answer is for us to read; what goes wrong is for people.
             line.stream == Stream::Err
         };
-        let complaint = self.complaint(&command, keep).await?;
+        let complaint = self.complaint(command, manner, keep).await?;
         let program = line.argv().first().cloned().unwrap_or_default();
         complaint.map_or(Ok(answer), |complaint| Err(anyhow!("{program} {complaint}")))
     }
 
     /// Runs a step's own command; every line goes to the run's log.
     pub async fn run(&self, command: &Command) -> Result<()> {
-        let complaint = self.complaint(command, |_| true).await?;
+        let complaint = self.complaint(command, Manner::Step, |_| true).await?;
         complaint.map_or(Ok(()), |complaint| Err(anyhow!(complaint)))
     }
 
@@ -102,6 +111,7 @@ impl Workbench<'_> {
     async fn complaint(
         &self,
         command: &Command,
+        manner: Manner,
         mut keep: impl FnMut(&supervise::Line) -> bool + Send,
     ) -> Result<Option<String>> {
         let mut tail: VecDeque<supervise::Line> = VecDeque::new();
@@ -116,7 +126,7 @@ impl Workbench<'_> {
             tail.push_back(line);
         };
         let limit = self.left();
-        let outcome = self.executor.run(command, self.environment, limit, sink, self.cancel).await?;
+        let outcome = self.executor.run(command, manner, self.environment, limit, sink, self.cancel).await?;
         if outcome.leftovers_killed > 0 {
             let number = outcome.leftovers_killed;
             self.note(format!("{number} processes that the step left behind were ended"));
@@ -149,5 +159,11 @@ fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
         .or_else(|| tail.iter().find(speaks))
         .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
         .or_else(|| tail.iter().rev().find(says_something))?;
-    Some(rendering::plain(&found.text).trim().to_owned())
+    let text = rendering::plain(&found.text).trim().to_owned();
+    // "An unexpected error occurred:" and then what.
+    let next = tail.iter().skip_while(|line| !std::ptr::eq(*line, found)).nth(1);
+    Some(match next.filter(|_| text.ends_with(':')) {
+        Some(next) => format!("{text} {}", rendering::plain(&next.text).trim()),
+        None => text,
+    })
 }

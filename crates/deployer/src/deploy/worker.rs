@@ -8,13 +8,14 @@ mod held;
 use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
-use super::plan::Plan;
+use super::plan::{Plan, Step};
 use super::recipes::{self, Facts, Purpose, Target};
 use super::recovery::recover;
-use super::run::{self, Failure, Run};
-use super::{Host, lock, release, situation};
+use super::run::{self, Failure, Progress, Run};
+use super::{Host, adopt, hand_over, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
+use crate::entry::{Adopt, REDEPLOY, Request, Source, request_entry};
 use crate::names::CommitId;
 use crate::record::run_log::RunLogWriter;
 use crate::record::store::{
@@ -22,9 +23,10 @@ use crate::record::store::{
 };
 use anyhow::{Result, anyhow};
 use spool::Spool;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,10 @@ const CANCEL_POLL: Duration = Duration::from_millis(200);
 
 /// Before the next attempt after trouble that is not a run's: a database that is away, a directory that cannot be read.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before the live commit is looked at again that the gates hold back although the configuration has changed: its checks cost two
+/// requests each time.
+const COMPARE_PAUSE: Duration = Duration::from_secs(300);
 
 /// A push that arrives so long after reconcile has begun with its commit is still the one that reconcile was ahead of; later it is
 /// somebody's wish to try it again. GitHub's deliveries are late by seconds, and by minutes when it is in trouble.
@@ -55,13 +61,10 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
     pub async fn serve(self, wake: Arc<Notify>) {
+        let mut compare_at = Some(Instant::now());
         let mut is_first = true;
         while !self.stop.is_cancelled() {
-            let rested = match self.drain().await {
-                Ok(()) => self.look_at_held(&mut is_first).await,
-                Err(error) => Err(error),
-            };
-            let error = match rested {
+            let error = match self.round(&mut compare_at, &mut is_first).await {
                 Ok(rest) => {
                     tokio::select! {
                         () = self.stop.cancelled() => return,
@@ -87,6 +90,34 @@ impl Worker {
                 () = tokio::time::sleep(TROUBLE_PAUSE) => {}
             }
         }
+    }
+
+    /// Everything that there is to do now. Gives how long there will be nothing that no entry tells of.
+    async fn round(&self, compare_at: &mut Option<Instant>, is_first: &mut bool) -> Result<Duration> {
+        self.drain().await?;
+        if compare_at.is_some_and(|at| at <= Instant::now()) {
+            *compare_at = self.compare().await?;
+            self.drain().await?;
+        }
+        self.look_at_held(is_first).await
+    }
+
+    /// At the start: a configuration that was changed meanwhile has effect without a push. Gives when to ask again, where the live
+    /// commit may not be deployed now.
+    async fn compare(&self) -> Result<Option<Instant>> {
+        let Some(commit) = situation::outdated(&self.host, &self.deployment).await? else { return Ok(None) };
+        let slug = &self.deployment.slug;
+        if let Some(sentence) = self.holds_back(&commit).await? {
+            tracing::warn!(deployment = %slug, %commit, sentence, "the configuration has changed: the live commit is not deployed again yet");
+            return Ok(Some(Instant::now() + COMPARE_PAUSE));
+        }
+        tracing::info!(deployment = %slug, %commit, "the configuration has changed: the live commit is deployed again");
+        let request = Request { commit: Some(commit), ..Request::default() };
+        let who = "the configuration, which has changed".to_owned();
+        let (header, bytes) = request_entry(REDEPLOY, Source::Reconcile, who, &request);
+        let spool = self.spool.clone();
+        tokio::task::spawn_blocking(move || spool.append(header.id.as_str(), &[&bytes]).map(drop)).await??;
+        Ok(None)
     }
 
     /// Puts in order what a crash left of a deployment that is disabled, and does nothing else.
@@ -167,6 +198,10 @@ impl Worker {
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
+        if outcome.state == RunState::Running {
+            // Whoever serves next settles it, and finds the entry where it is.
+            return Ok(RunState::Undone);
+        }
         crate::crash_point!("run-done");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
@@ -313,6 +348,17 @@ impl Worker {
         run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
         let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
         let live = situation::live(&self.host, &self.deployment, layout).await?;
+        let adopt = order.request.adopt.as_ref();
+        let layout = match (adopt, layout) {
+            (Some(_), Layout::Releases) => {
+                return Ok(Outcome::new(RunState::Skipped, "it is deployed as releases already"));
+            }
+            (Some(_), Layout::InPlace) => Layout::Releases,
+            (None, layout) => layout,
+        };
+        if layout == Layout::InPlace && self.deployment.layout.is_none() {
+            run.note(1, situation::in_place_warning(&self.deployment));
+        }
         let (head, target) = match order.trigger {
             RunTrigger::Rollback => {
                 (None, self.rollback_target(order, &run.id, layout, live.as_ref()).await?)
@@ -336,12 +382,17 @@ impl Worker {
         let id = run.id.clone();
         let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
         let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
-        let facts =
-            situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose));
-        let plan = match recipes::plan(&facts) {
+        let facts = Facts {
+            forced: order.request.force,
+            ..situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
+        };
+        let mut plan = match recipes::plan(&facts) {
             Ok(plan) => plan,
             Err(error) => return held.ok_or_else(|| Failure::from(anyhow!(error))),
         };
+        if let Some(adopt) = adopt {
+            plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);
+        }
         if let Some(head) = head
             && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
         {
@@ -352,16 +403,70 @@ impl Worker {
             run.note(run.next_step, &held.cause);
             return Ok(held);
         }
-        let commit = facts.target.commit.clone();
-        self.patiently("what waited", || outcome::waiting_superseded(&self.host, &self.deployment, &commit))
+        if !order.is_of_live() {
+            let commit = &facts.target.commit;
+            self.patiently("what waited", || {
+                outcome::waiting_superseded(&self.host, &self.deployment, commit)
+            })
             .await?;
+        }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");
-        let warnings = run.carry_out(&plan).await?;
-        let mut outcome = Outcome::new(RunState::Succeeded, "");
-        outcome.live = Some(facts.target.release.clone());
-        outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+        let commit = &facts.target.commit;
+        self.patiently("beginning", || outcome::planned(&self.host, &self.deployment, &run.id, commit))
+            .await?;
+        // Where nothing was live, nothing can have been missing.
+        let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
+        let (result, gap) = run.carry_out(&plan, watched).await;
+        let mut outcome = match result {
+            Ok(Progress::HandsOver(request, others)) => return Ok(self.leave(*request, others).await),
+            Ok(Progress::Done(warnings)) => {
+                let live = Some(facts.target.release.clone());
+                let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
+                Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
+            }
+            Err(failure) => self.failed(run, order.trigger, failure).await,
+        };
+        outcome.add(gap);
         Ok(outcome)
+    }
+
+    /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
+    /// has been told to stop nobody else starts a run.
+    async fn leave(&self, request: hand_over::Request, others: OwnedSemaphorePermit) -> Outcome {
+        if let Some(requests) = &self.host.oneself.requests {
+            // Where nobody listens, the daemon is about to stop.
+            let _ = requests.send(request).await;
+        }
+        self.stop.cancelled().await;
+        drop(others);
+        Outcome::new(RunState::Running, "")
+    }
+
+    /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what
+    /// this run makes beside it does not pass for an earlier release.
+    async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: &Adopt) -> Result<Step, Failure> {
+        let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
+            return Err(Failure::new("something else has become live meanwhile: ask again"));
+        };
+        let survey = adopt::survey(&self.host, &self.deployment, live).await?;
+        survey.check(adopt.modified_too).map_err(|error| Failure::new(format!("{error:#}")))?;
+        if survey.kept != adopt.kept {
+            let hint = "if the configuration was changed, restart the daemon; then ask again";
+            return Err(Failure::new(format!("what is to be kept is not what was agreed upon: {hint}")));
+        }
+        let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
+        if store.live_release(slug).await?.is_none() {
+            let name = format!("{}-in-place", facts.target.release);
+            let path = self.deployment.path.to_string_lossy();
+            let (commit_id, run_id) = (live.commit.as_str(), facts.run);
+            let created_at_ms = clock::now_ms();
+            let tree =
+                NewRelease { deployment: slug, name: &name, path: &path, commit_id, run_id, created_at_ms };
+            store.create_release(&tree).await?;
+            store.set_live(slug, &name, created_at_ms).await?;
+        }
+        Ok(survey.step(&self.deployment))
     }
 
     /// The plan is in the record before its first step starts; with it the release, where one is made in place.
@@ -447,7 +552,9 @@ impl Worker {
         live: Option<&Target>,
     ) -> Result<Target, Failure> {
         let slug = self.deployment.slug.as_str();
-        let releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
+        let mut releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
+        // A work tree that was adopted is no release that a link could name.
+        releases.retain(|found| layout == Layout::InPlace || self.deployment.path != Path::new(&found.path));
         let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
         let found = found.map_err(Failure::new)?;
         let target = situation::target_of(found)

@@ -4,14 +4,15 @@
 //! repository and gives a token for that repository alone, whatever else the installation may reach. Such a token lasts an
 //! hour. The installation is looked up each time: it changes where an App is removed and installed again.
 
-use super::{Problem, client, plainly};
+use super::api::{Api, Request};
+use super::error::{ApiError, ErrorKind};
 use crate::clock;
 use crate::config::{self, GitHubApp};
 use crate::secret::Secret;
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -30,16 +31,15 @@ const CLOCK_DRIFT_SECONDS: i64 = 60;
 const RESERVE_MS: i64 = 5 * 60 * 1000;
 
 /// After a refusal GitHub is not asked for that repository's token again within this: nobody installs an App faster.
-const PROBLEM_PAUSE: Duration = Duration::from_secs(20);
+const REFUSAL_PAUSE: Duration = Duration::from_secs(20);
 
 /// Nor for longer than this, whatever it says itself: its limits are by the hour.
-const PROBLEM_PAUSE_MAX: Duration = Duration::from_secs(3600);
+const REFUSAL_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// See the module.
 pub struct App {
     settings: GitHubApp,
-    api_url: String,
-    client: reqwest::Client,
+    api: Api,
     /// By repository, of which the configuration names a few. Whoever asks first gets the token for all who ask meanwhile.
     tokens: Mutex<HashMap<String, Slot>>,
 }
@@ -50,7 +50,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Answer>>>;
 enum Answer {
     Token(Token),
     /// And before when it need not be asked again.
-    Problem(Problem, Instant),
+    No(ApiError, Instant),
 }
 
 struct Token {
@@ -62,12 +62,11 @@ struct Token {
 impl App {
     /// The App that the configuration names.
     pub fn new(settings: GitHubApp, github: &config::GitHub) -> Result<Self> {
-        let (api_url, client) = (github.api_url.clone(), client()?);
-        Ok(Self { settings, api_url, client, tokens: Mutex::default() })
+        Ok(Self { settings, api: Api::new(github)?, tokens: Mutex::default() })
     }
 
     /// A token for one repository (`owner/name`).
-    pub async fn token(&self, repository: &str) -> Result<Secret, Problem> {
+    pub async fn token(&self, repository: &str) -> Result<Secret, ApiError> {
         let slot = self.slot(repository);
         let mut answer = slot.lock().await;
         match answer.as_ref() {
@@ -75,7 +74,7 @@ impl App {
             Some(Answer::Token(token)) if token.expires_at_ms - RESERVE_MS > clock::now_ms() => {
                 return Ok(token.secret.clone());
             }
-            Some(Answer::Problem(problem, until)) if Instant::now() < *until => return Err(problem.clone()),
+            Some(Answer::No(error, until)) if Instant::now() < *until => return Err(error.clone()),
             _ => {}
         }
         match self.new_token(repository).await {
@@ -84,10 +83,10 @@ impl App {
                 *answer = Some(Answer::Token(token));
                 Ok(secret)
             }
-            Err(problem) => {
-                let pause = problem.after.unwrap_or_default().clamp(PROBLEM_PAUSE, PROBLEM_PAUSE_MAX);
-                *answer = Some(Answer::Problem(problem.clone(), Instant::now() + pause));
-                Err(problem)
+            Err(error) => {
+                let pause = error.after.unwrap_or_default().clamp(REFUSAL_PAUSE, REFUSAL_PAUSE_MAX);
+                *answer = Some(Answer::No(error.clone(), Instant::now() + pause));
+                Err(error)
             }
         }
     }
@@ -106,7 +105,7 @@ impl App {
         Arc::clone(tokens.entry(repository.to_ascii_lowercase()).or_default())
     }
 
-    async fn new_token(&self, repository: &str) -> Result<Token, Problem> {
+    async fn new_token(&self, repository: &str) -> Result<Token, ApiError> {
         #[derive(Deserialize)]
         struct Installation {
             id: u64,
@@ -116,33 +115,26 @@ impl App {
             token: String,
             expires_at: jiff::Timestamp,
         }
-        let url = format!("{}/repos/{repository}/installation", self.api_url);
-        let installation: Installation =
-            self.ask(self.client.get(url), StatusCode::OK).await.map_err(|problem| {
-                let reason =
-                    format!("the GitHub App has no installation for {repository}: {}", problem.reason);
-                Problem { reason, ..problem }
-            })?;
-        let url = format!("{}/app/installations/{}/access_tokens", self.api_url, installation.id);
+        let path = format!("/repos/{repository}/installation");
+        let found = self.ask(&Request::new(Method::GET, &path)).await;
+        let installation: Installation = found.map_err(|error| match error.kind {
+            ErrorKind::NotFound => {
+                let reason = format!("the GitHub App has no installation for {repository}: {}", error.reason);
+                ApiError { reason, ..error }
+            }
+            _ => error,
+        })?;
+        let path = format!("/app/installations/{}/access_tokens", installation.id);
         let name = repository.split_once('/').map_or(repository, |(_, name)| name);
-        let request = self.client.post(url).json(&json!({ "repositories": [name] }));
-        let answer: AccessToken = self.ask(request, StatusCode::CREATED).await?;
+        let body = json!({ "repositories": [name] }).to_string();
+        let answer: AccessToken = self.ask(&Request::new(Method::POST, &path).body(Some(&body))).await?;
         tracing::info!(repository, until = %answer.expires_at, "GitHub gave the App a token");
         Ok(Token { secret: Secret::new(answer.token), expires_at_ms: answer.expires_at.as_millisecond() })
     }
 
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-        expected: StatusCode,
-    ) -> Result<T, Problem> {
+    async fn ask<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, ApiError> {
         let statement = self.statement(clock::now_ms() / 1000);
-        let sent = request.bearer_auth(statement.expose()).send().await;
-        let response = sent.map_err(|error| Problem::now(plainly(&error)))?;
-        match response.status() == expected {
-            true => response.json().await.map_err(|error| Problem::now(plainly(&error))),
-            false => Err(Problem::of(response).await),
-        }
+        self.api.send(request, Some(&statement)).await?.json()
     }
 
     /// Who we are, signed: a JWT (RFC 7519).

@@ -2,14 +2,10 @@
 //!
 //! Reference: `checks/list-for-ref` and `repos/get-combined-status-for-ref`. Both are asked for the newest of each name.
 
-use super::{GitHub, Problem, plainly};
+use super::error::ApiError;
+use super::{GitHub, PAGE_ENTRIES, Subject};
 use crate::names::{CommitId, RepositoryName, Slug};
-use reqwest::StatusCode;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
-/// Entries of a page: the most that GitHub gives.
-const PAGE_ENTRIES: usize = 100;
 
 /// Pages of each list: a thousand checks on one commit are more than GitHub itself shows.
 const PAGES_MAX: usize = 10;
@@ -64,13 +60,14 @@ impl GitHub {
         deployment: &Slug,
         repository: &RepositoryName,
         commit: &CommitId,
-    ) -> Result<Vec<Check>, Problem> {
+    ) -> Result<Vec<Check>, ApiError> {
         let base = format!("/repos/{repository}/commits/{commit}");
+        let subject = Subject { deployment: Some(deployment.as_str()), repository };
         let mut checks = Vec::new();
         for page in 1..=PAGES_MAX {
             let path = format!("{base}/check-runs?filter=latest&per_page={PAGE_ENTRIES}&page={page}");
-            let runs: CheckRuns = self.answer_to(deployment, repository, &path).await?;
-            let is_last = runs.check_runs.len() < PAGE_ENTRIES;
+            let runs: CheckRuns = self.get(subject, &path).await?;
+            let is_last = runs.check_runs.len() < PAGE_ENTRIES as usize;
             checks.extend(runs.check_runs.into_iter().map(Check::of_run));
             if is_last {
                 break;
@@ -78,34 +75,14 @@ impl GitHub {
         }
         for page in 1..=PAGES_MAX {
             let path = format!("{base}/status?per_page={PAGE_ENTRIES}&page={page}");
-            let combined: CombinedStatus = self.answer_to(deployment, repository, &path).await?;
-            let is_last = combined.statuses.len() < PAGE_ENTRIES;
+            let combined: CombinedStatus = self.get(subject, &path).await?;
+            let is_last = combined.statuses.len() < PAGE_ENTRIES as usize;
             checks.extend(combined.statuses.into_iter().map(Check::of_status));
             if is_last {
                 break;
             }
         }
         Ok(checks)
-    }
-
-    async fn answer_to<T: DeserializeOwned>(
-        &self,
-        deployment: &Slug,
-        repository: &RepositoryName,
-        path: &str,
-    ) -> Result<T, Problem> {
-        let (deployment, repository) = (deployment.as_str(), repository.as_str());
-        let token = self.credentials.token(deployment, repository).await?;
-        let Some(token) = token else { return Err(Problem::now("there is no credential".into())) };
-        let request = self.client.get(format!("{}{path}", self.api_url)).bearer_auth(token.expose());
-        let response = request.send().await.map_err(|error| Problem::now(plainly(&error)))?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            self.credentials.rejected(deployment, repository, &token).await;
-        }
-        if !response.status().is_success() {
-            return Err(Problem::of(response).await);
-        }
-        response.json().await.map_err(|error| Problem::now(plainly(&error)))
     }
 }
 

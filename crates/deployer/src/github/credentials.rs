@@ -6,14 +6,15 @@
 //!
 //! Absent on purpose: writing a credential anywhere.
 
-use super::Problem;
+use super::Subject;
 use super::app::App;
+use super::error::{ApiError, ErrorKind};
 use crate::config::Config;
 use crate::deploy::execute::Executor;
 use crate::deploy::tools::gh;
+use crate::names::RepositoryName;
 use crate::secret::Secret;
 use anyhow::Result;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,9 +33,16 @@ const GH_PAUSE: Duration = Duration::from_secs(60);
 pub struct Credentials(Arc<Inner>);
 
 struct Inner {
-    /// By slug.
-    of_deployments: HashMap<String, Secret>,
+    /// In the configuration's order.
+    of_deployments: Vec<Own>,
     for_all: ForAll,
+}
+
+/// A deployment's own token.
+struct Own {
+    slug: String,
+    repository: RepositoryName,
+    token: Secret,
 }
 
 enum ForAll {
@@ -74,10 +82,10 @@ impl Credentials {
             }),
             (None, None) => ForAll::None,
         };
-        let own = config
-            .deployments
-            .values()
-            .filter_map(|deployment| Some((deployment.slug.to_string(), deployment.github_token.clone()?)));
+        let own = config.deployments.values().filter_map(|deployment| {
+            let (slug, repository) = (deployment.slug.to_string(), deployment.repository.clone());
+            Some(Own { slug, repository, token: deployment.github_token.clone()? })
+        });
         Ok(Self(Arc::new(Inner { of_deployments: own.collect(), for_all })))
     }
 
@@ -88,7 +96,7 @@ impl Credentials {
 
     /// Whether a deployment has a credential, as far as is known without asking anybody.
     pub fn has(&self, deployment: &str) -> bool {
-        self.0.of_deployments.contains_key(deployment)
+        self.0.of_deployments.iter().any(|own| own.slug == deployment)
             || match &self.0.for_all {
                 ForAll::None => false,
                 ForAll::Token(_) | ForAll::App(_) => true,
@@ -96,26 +104,47 @@ impl Credentials {
             }
     }
 
-    /// The token for a deployment's repository (`owner/name`); None where nothing is configured.
-    pub async fn token(&self, deployment: &str, repository: &str) -> Result<Option<Secret>, Problem> {
-        if let Some(own) = self.0.of_deployments.get(deployment) {
-            return Ok(Some(own.clone()));
+    /// The deployments that have a token of their own.
+    pub fn owners(&self) -> impl Iterator<Item = &str> {
+        self.0.of_deployments.iter().map(|own| own.slug.as_str())
+    }
+
+    /// The deployment whose own token is used; None: what is there for all.
+    pub fn owner(&self, subject: Subject<'_>) -> Option<&str> {
+        self.own(subject).map(|own| own.slug.as_str())
+    }
+
+    /// What is about no deployment of a repository but about itself is asked with the token of one of them only where nothing is
+    /// configured for all.
+    fn own(&self, Subject { deployment, repository }: Subject<'_>) -> Option<&Own> {
+        let mut own = self.0.of_deployments.iter();
+        match (deployment, &self.0.for_all) {
+            (Some(deployment), _) => own.find(|own| own.slug == deployment),
+            (None, ForAll::None | ForAll::Gh(_)) => own.find(|own| own.repository == *repository),
+            (None, ForAll::Token(_) | ForAll::App(_)) => None,
+        }
+    }
+
+    /// The token for what is asked; None where nothing is configured.
+    pub async fn token(&self, subject: Subject<'_>) -> Result<Option<Secret>, ApiError> {
+        if let Some(own) = self.own(subject) {
+            return Ok(Some(own.token.clone()));
         }
         match &self.0.for_all {
             ForAll::None => Ok(None),
             ForAll::Token(token) => Ok(Some(token.clone())),
-            ForAll::App(app) => app.token(repository).await.map(Some),
+            ForAll::App(app) => app.token(subject.repository.as_str()).await.map(Some),
             ForAll::Gh(gh) => gh.token().await.map(Some),
         }
     }
 
     /// GitHub did not accept the token. Whether there may be another one now.
-    pub async fn rejected(&self, deployment: &str, repository: &str, token: &Secret) -> bool {
+    pub async fn rejected(&self, subject: Subject<'_>, token: &Secret) -> bool {
         match &self.0.for_all {
-            _ if self.0.of_deployments.contains_key(deployment) => false,
+            _ if self.own(subject).is_some() => false,
             ForAll::None | ForAll::Token(_) => false,
             ForAll::App(app) => {
-                app.rejected(repository, token).await;
+                app.rejected(subject.repository.as_str(), token).await;
                 true
             }
             ForAll::Gh(gh) => {
@@ -127,7 +156,7 @@ impl Credentials {
 }
 
 impl Gh {
-    async fn token(&self) -> Result<Secret, Problem> {
+    async fn token(&self) -> Result<Secret, ApiError> {
         let mut answer = self.answer.lock().await;
         if let Some(known) = answer.as_ref() {
             match &known.token {
@@ -170,7 +199,8 @@ impl Gh {
         None
     }
 
-    fn nobody(&self) -> Problem {
-        Problem::now(format!("`gh` is not logged in to {}", self.host))
+    fn nobody(&self) -> ApiError {
+        let reason = format!("`gh` is not logged in to {}", self.host);
+        ApiError { kind: ErrorKind::Unauthorised, reason, after: None }
     }
 }

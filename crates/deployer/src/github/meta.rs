@@ -6,13 +6,13 @@
 //!
 //! The request carries no credential: one an hour needs none, and a token that has expired must not matter here.
 
-use super::{Problem, client, plainly};
-use crate::config::Config;
+use super::api::{Api, Request};
+use super::error::ApiError;
+use crate::config::{self, Config};
 use anyhow::{Context, Result};
 use base64::Engine;
 use ipnet::IpNet;
-use reqwest::StatusCode;
-use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -137,7 +137,7 @@ fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
 
 /// Keeps [`Meta`] up to date.
 pub struct Keeper {
-    api_url: String,
+    settings: config::GitHub,
     ssh_host: String,
     state_directory: PathBuf,
     known: watch::Sender<Option<Arc<Meta>>>,
@@ -161,8 +161,8 @@ impl Keeper {
             tracing::warn!(error = format!("{error:#}"), "GitHub's host keys cannot be kept");
         }
         let (known, _) = watch::channel(found.map(Arc::new));
-        let (api_url, state_directory) = (config.github.api_url.clone(), config.state_directory.clone());
-        Self { api_url, ssh_host, state_directory, known }
+        let (settings, state_directory) = (config.github.clone(), config.state_directory.clone());
+        Self { settings, ssh_host, state_directory, known }
     }
 
     /// For whoever needs to know.
@@ -172,8 +172,8 @@ impl Keeper {
 
     /// Asks at once, and then again and again, until told to stop.
     pub async fn serve(self, stop: CancellationToken) {
-        let client = match client() {
-            Ok(client) => client,
+        let api = match Api::new(&self.settings) {
+            Ok(api) => api,
             Err(error) => {
                 return tracing::error!(
                     error = format!("{error:#}"),
@@ -185,14 +185,14 @@ impl Keeper {
         loop {
             let asked = tokio::select! {
                 () = stop.cancelled() => return,
-                asked = self.refresh(&client) => asked,
+                asked = self.refresh(&api) => asked,
             };
             let pause = match asked {
                 Ok(()) => {
                     failures = 0;
                     REFRESH_INTERVAL
                 }
-                Err(Problem { reason, after }) => {
+                Err(ApiError { reason, after, .. }) => {
                     let pause = retry_pause(failures, after);
                     failures += 1;
                     let known = self.known.borrow().is_some();
@@ -212,24 +212,18 @@ impl Keeper {
         }
     }
 
-    async fn refresh(&self, client: &reqwest::Client) -> Result<(), Problem> {
+    async fn refresh(&self, api: &Api) -> Result<(), ApiError> {
         let before = self.known.borrow().clone();
-        let etag = before.as_ref().and_then(|meta| meta.etag.clone());
-        let mut request = client.get(format!("{}/meta", self.api_url));
-        if let Some(etag) = &etag {
-            request = request.header(IF_NONE_MATCH, etag);
+        let etag = before.as_ref().and_then(|meta| meta.etag.as_deref());
+        let request = Request::new(Method::GET, "/meta").unless(etag).answer_bytes_max(ANSWER_BYTES_MAX);
+        let answer = api.send(&request, None).await?;
+        if answer.is_unchanged() {
+            return Ok(());
         }
-        let response = request.send().await.map_err(|error| Problem::now(plainly(&error)))?;
-        match response.status() {
-            StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(()),
-            StatusCode::OK => {}
-            _ => return Err(Problem::of(response).await),
-        }
-        let etag = etag_of(response.headers());
-        let text = limited(response).await?;
-        let mut meta = Meta::parse(&text).map_err(|error| Problem::now(format!("GET /meta: {error}")))?;
-        meta.etag = etag;
-        if let (true, Some(before)) = (meta.ssh_keys.is_empty(), before) {
+        let parsed = Meta::parse(&answer.body);
+        let mut meta = parsed.map_err(|error| ApiError::unreadable(format!("GET /meta: {error}")))?;
+        meta.etag = answer.etag().filter(|etag| is_etag(etag)).map(str::to_owned);
+        if let (true, Some(before)) = (meta.ssh_keys.is_empty(), &before) {
             meta.ssh_keys.clone_from(&before.ssh_keys);
         }
         tracing::info!(
@@ -240,28 +234,14 @@ impl Keeper {
         let kept = meta
             .keep_known_hosts(&self.state_directory, &self.ssh_host)
             .and_then(|()| meta.keep(&self.state_directory));
-        // Known now, kept or not.
-        self.known.send_replace(Some(Arc::new(meta)));
-        kept.map_err(|error| Problem::now(format!("{error:#}")))
-    }
-}
-
-fn etag_of(headers: &HeaderMap) -> Option<String> {
-    let etag = headers.get(ETAG)?.to_str().ok()?;
-    is_etag(etag).then(|| etag.to_owned())
-}
-
-async fn limited(mut response: reqwest::Response) -> Result<Vec<u8>, Problem> {
-    let mut text = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| Problem::now(plainly(&error)))? {
-        text.extend_from_slice(&piece);
-        if text.len() > ANSWER_BYTES_MAX {
-            return Err(Problem::now(format!(
-                "GET /meta: the answer has more than {ANSWER_BYTES_MAX} bytes"
-            )));
+        if let Err(error) = kept {
+            tracing::warn!(error = format!("{error:#}"), "GitHub's networks are known, but cannot be kept");
+            // So that the next answer is a whole one, and is kept.
+            meta.etag = None;
         }
+        self.known.send_replace(Some(Arc::new(meta)));
+        Ok(())
     }
-    Ok(text)
 }
 
 /// Doubled with each failure; longer where GitHub says so itself.

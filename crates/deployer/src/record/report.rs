@@ -1,38 +1,22 @@
-//! Telling GitHub: commit statuses, out of the outbox, until GitHub has them.
+//! What GitHub is told: commit statuses, and deployments where `github.deployments` says so. The [`sender`] tells it.
 //!
-//! A status is a row, written in the transaction of what it tells of; this sends the rows. It is in nobody's way: no deploy
-//! waits for it, and no failure here changes anything but the row's next attempt. Per commit and context only the newest
-//! row is worth sending; the store sees to that.
+//! A telling is a row of the outbox, written in the transaction of what it tells of. Nobody waits for its being sent. Per
+//! commit and context (per run, for deployments) only the newest row is worth sending; the store sees to that.
+//!
+//! A deployment at GitHub stands for a run that got as far as a plan, or to a gate: what was superseded or had nothing to do has
+//! none. Which of them is active, or still queued, follows from the order of the runs, so no row says so ([`super::store::Store::deployment_told`]).
 
-use super::store::{NewStatus, PendingStatus, Store, StoreError};
+pub mod sender;
+
+use super::store::{NewTelling, StoreError, TellingKind};
 use crate::clock;
 use crate::config::Deployment;
 use crate::deploy::Host;
-use crate::github::{GitHub, StatusError};
 use crate::names::CommitId;
 use serde_json::json;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 /// GitHub's limit, in characters.
 const DESCRIPTION_CHARS_MAX: usize = 140;
-
-/// Rows looked at in one go.
-const BATCH: u32 = 20;
-
-/// How often the outbox is looked at while nothing wakes us.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Before the second attempt; doubled for each further one.
-const FIRST_RETRY: Duration = Duration::from_secs(2);
-
-/// Between two attempts, at most.
-const RETRY_MAX: Duration = Duration::from_secs(600);
-
-/// A status that cannot be delivered for this long never will be: the commit is unknown, or GitHub has forgotten us.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// GitHub's commit status states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +43,38 @@ impl Status {
     }
 }
 
-/// A status to be told.
+/// GitHub's deployment states, as far as a run has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentState {
+    /// It waits for a gate.
+    Queued,
+    /// Under way.
+    InProgress,
+    /// Live.
+    Success,
+    /// What was pushed is at fault.
+    Failure,
+    /// The deployer, or somebody's decision, is.
+    Error,
+}
+
+impl DeploymentState {
+    /// As GitHub writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Something to be told.
 #[derive(Debug)]
 pub struct Telling {
+    kind: TellingKind,
     repository: String,
     commit: String,
     context: String,
@@ -73,8 +86,9 @@ pub struct Telling {
 
 impl Telling {
     /// As the outbox takes it.
-    pub fn row(&self) -> NewStatus<'_> {
-        NewStatus {
+    pub fn row(&self) -> NewTelling<'_> {
+        NewTelling {
+            kind: self.kind,
             repository: &self.repository,
             commit_id: &self.commit,
             context: &self.context,
@@ -95,14 +109,26 @@ pub async fn tell(
     description: &str,
     run: Option<&str>,
 ) -> Result<(), StoreError> {
-    match telling(host, deployment, commit, status, description, run) {
-        Some(telling) => {
-            host.store.enqueue_status(&telling.row()).await?;
-            host.told.notify_one();
-            Ok(())
-        }
-        None => Ok(()),
-    }
+    enqueue(host, telling(host, deployment, commit, status, description, run)).await
+}
+
+/// Puts the state of a run's deployment into the outbox.
+pub async fn tell_deployment(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    state: DeploymentState,
+    description: &str,
+    run: &str,
+) -> Result<(), StoreError> {
+    enqueue(host, deployment_telling(host, deployment, commit, state, description, run)).await
+}
+
+async fn enqueue(host: &Host, telling: Option<Telling>) -> Result<(), StoreError> {
+    let Some(telling) = telling else { return Ok(()) };
+    host.store.enqueue_telling(&telling.row()).await?;
+    host.told.notify_one();
+    Ok(())
 }
 
 /// A status for the outbox; `None` where nothing is to be told, since there is no credential.
@@ -126,11 +152,47 @@ pub fn telling(
         "target_url": target_url,
     });
     Some(Telling {
+        kind: TellingKind::Status,
         repository: deployment.repository.to_string(),
         commit: commit.to_string(),
         context,
         deployment: deployment.slug.to_string(),
         run: run.map(str::to_owned),
+        body: body.to_string(),
+        created_at_ms: clock::now_ms(),
+    })
+}
+
+/// The state of a run's deployment, for the outbox; `None` where GitHub is not told of deployments.
+pub fn deployment_telling(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    state: DeploymentState,
+    description: &str,
+    run: &str,
+) -> Option<Telling> {
+    if !host.config.github.deployments || !host.credentials.has(deployment.slug.as_str()) {
+        return None;
+    }
+    let mut body = json!({
+        "state": state.as_str(),
+        "environment": deployment.environment_name,
+        "description": shortened(description),
+        "log_url": host.run_url(run),
+        // GitHub's own rule knows neither production environments nor which run is the newer one.
+        "auto_inactive": false,
+    });
+    if let Some(url) = &deployment.url {
+        body["environment_url"] = json!(url);
+    }
+    Some(Telling {
+        kind: TellingKind::Deployment,
+        repository: deployment.repository.to_string(),
+        commit: commit.to_string(),
+        context: run.to_owned(),
+        deployment: deployment.slug.to_string(),
+        run: Some(run.to_owned()),
         body: body.to_string(),
         created_at_ms: clock::now_ms(),
     })
@@ -153,67 +215,6 @@ fn shortened(description: &str) -> String {
     let mut cut: String = line.chars().take(DESCRIPTION_CHARS_MAX - 1).collect();
     cut.push('…');
     cut
-}
-
-/// Sends what is due until told to stop, then once more what is due at that moment.
-pub async fn serve(store: Store, github: GitHub, told: Arc<Notify>, stop: CancellationToken) {
-    loop {
-        let stopping = stop.is_cancelled();
-        if let Err(error) = send_due(&store, &github).await {
-            tracing::debug!(%error, "the outbox cannot be read now");
-        }
-        if stopping {
-            return;
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = told.notified() => {}
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
-        }
-    }
-}
-
-async fn send_due(store: &Store, github: &GitHub) -> Result<(), StoreError> {
-    for row in store.due_outbox(clock::now_ms(), BATCH).await? {
-        match github.create_status(&row.deployment, &row.repository, &row.commit_id, &row.body).await {
-            Ok(()) => store.outbox_sent(row.id, clock::now_ms()).await?,
-            Err(StatusError::Refused(reason)) => {
-                tracing::warn!(
-                    repository = row.repository,
-                    commit = row.commit_id,
-                    reason,
-                    "GitHub refuses this status"
-                );
-                store.outbox_refused(row.id, &reason, clock::now_ms()).await?;
-            }
-            Err(StatusError::Later { reason, after }) => later(store, &row, &reason, after).await?,
-        }
-    }
-    Ok(())
-}
-
-async fn later(
-    store: &Store,
-    row: &PendingStatus,
-    reason: &str,
-    after: Option<Duration>,
-) -> Result<(), StoreError> {
-    let now = clock::now_ms();
-    let age = Duration::from_millis(u64::try_from(now - row.created_at_ms).unwrap_or(0));
-    if age > GIVE_UP_AFTER {
-        return store.outbox_refused(row.id, &format!("given up after {age:?}: {reason}"), now).await;
-    }
-    let exponent = row.attempts.min(16);
-    let delay = after.unwrap_or_else(|| (FIRST_RETRY * 2u32.pow(exponent)).min(RETRY_MAX));
-    tracing::info!(
-        repository = row.repository,
-        commit = row.commit_id,
-        reason,
-        delay_ms = delay.as_millis(),
-        "status not sent yet"
-    );
-    let next = now + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
-    store.outbox_failed(row, reason, next).await
 }
 
 #[cfg(test)]

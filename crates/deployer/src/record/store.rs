@@ -24,6 +24,7 @@ mod releases;
 mod runs;
 mod steps;
 mod text;
+mod told_deployments;
 mod verdicts;
 
 #[cfg(test)]
@@ -34,12 +35,13 @@ pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
 pub use error::StoreError;
 pub use held::WaitingDelivery;
 pub use migrations::{IMPORTED_SENTENCE, MigrationStatus};
-pub use outbox::{NewStatus, PendingStatus};
+pub use outbox::{NewTelling, OutboxTrouble, PendingTelling, TellingKind};
 pub use overview::DeploymentOverview;
 pub use prune::Pruned;
 pub use releases::{NewRelease, Release, ReleaseState};
 pub use runs::{NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, new_run_id};
 pub use steps::{Direction, Step, StepEnd, StepStart, StepState};
+pub use told_deployments::{NewToldDeployment, ToldDeployment};
 pub use verdicts::{Verdict, VerdictCode};
 
 use pools::{Pools, reading, writing};

@@ -74,6 +74,68 @@ fn a_token_fetches_a_private_repository_and_is_seen_nowhere() {
 }
 
 #[test]
+fn a_token_that_github_has_had_enough_of_keeps_no_other_waiting() {
+    World::run(|world| {
+        let (limited, free) = (world.repository("acme/site"), world.repository("acme/wiki"));
+        let token = world.root().join("token");
+        private_file(&token, "github_pat_another-one");
+        world.github.add_token("github_pat_another-one");
+        let own = world.deployment("wiki", &free).with("github_token_file", text(&token.to_string_lossy()));
+        world.configure(&[world.deployment("site", &limited), own]);
+        world.github.set_quota(0, 3600);
+        world.start();
+        let untold = limited.commit(&[("index.html", "one")], "first");
+        world.deploy("site", &limited, &untold);
+        wait::until("the limit to be met", || (world.github.asked_while_limited() > 0).then_some(()));
+        for content in ["one", "two"] {
+            let commit = free.commit(&[("index.html", content)], content);
+            world.deploy("wiki", &free, &commit);
+            assert_eq!(world.reported(&free, &commit).state, "success");
+        }
+        assert!(world.github.statuses("acme/site", &untold).is_empty());
+        assert_eq!(world.github.asked_while_limited(), 1);
+    });
+}
+
+#[test]
+fn hooks_are_made_by_the_app_by_whoever_asks_or_by_a_deployments_token_where_there_is_no_other() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let (key, public) = app_key(world);
+        world.github.install_app(4711, &public, "acme/site");
+        world.github.remove_token(TOKEN);
+        world.settings.remove("github.token");
+        world.settings.set("github.app_id", "4711");
+        world.settings.set("github.app_key_file", text(&key.to_string_lossy()));
+        world.configure(&[world.deployment("site", &repository)]);
+        let hook = |world: &World| {
+            let output = world.cli(&["webhook", "create"]);
+            assert!(output.status.success(), "{}", describe(&output));
+            assert_eq!(world.github.hooks("acme/site").len(), 1);
+            let output = world.cli(&["webhook", "delete", "site", "--force"]);
+            assert!(output.status.success(), "{}", describe(&output));
+        };
+        hook(world);
+        assert_eq!(world.github.app_tokens().len(), 2, "one for each command");
+
+        world.github.add_token("github_pat_of-the-operator");
+        world.environment.push(("GITHUB_TOKEN".into(), "github_pat_of-the-operator".into()));
+        hook(world);
+        assert_eq!(world.github.app_tokens().len(), 2, "the App was not asked");
+        world.environment.pop();
+
+        let token = world.root().join("token");
+        private_file(&token, "github_pat_of-the-deployment");
+        world.settings.remove("github.app_id");
+        world.settings.remove("github.app_key_file");
+        world.github.add_token("github_pat_of-the-deployment");
+        let own = world.deployment("site", &repository);
+        world.configure(&[own.with("github_token_file", text(&token.to_string_lossy()))]);
+        hook(world);
+    });
+}
+
+#[test]
 fn a_token_is_not_sent_to_another_host() {
     World::run(|world| {
         let repository = world.repository("acme/site");

@@ -10,17 +10,26 @@
 
 mod support;
 
+mod adopt;
 mod credentials;
 mod daemon;
 mod examples;
 mod failures;
+mod faults;
+mod gap;
 mod gates;
+mod hooks;
+mod init;
 mod intake;
 mod networks;
+mod operator;
 mod pages;
+mod plan;
 mod postgres;
 mod queue;
+mod recipes;
 mod reconcile;
 mod security;
 #[cfg(feature = "crash-points")]
 mod sweep;
+mod telling;

@@ -3,7 +3,7 @@
 //! A key that cannot be written with its default (it has none, or another key excludes it) is commented out with
 //! `#` and no space, in front of an example. One deployment for each recipe, so that each key stands where it may.
 
-use super::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, ROOT, STEPS, SYSTEMD};
+use super::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, ROOT, STEPS, SYSTEMD, UV_UWSGI};
 use super::{Default, Key, Kind, Section};
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ struct Deployment {
     path: &'static str,
 }
 
-const DEPLOYMENTS: [Deployment; 5] = [
+const DEPLOYMENTS: [Deployment; 7] = [
     Deployment {
         slug: "website",
         recipe: STEPS,
@@ -51,6 +51,20 @@ const DEPLOYMENTS: [Deployment; 5] = [
         meaning: "A pnpm workspace under PM2.",
         repository: "ducompsoc/durhack",
         path: "/var/www/api.durhack.com",
+    },
+    Deployment {
+        slug: "tickets",
+        recipe: UV_UWSGI,
+        meaning: "A Python project of uv's, run by a vassal of uWSGI's emperor.",
+        repository: "example/tickets",
+        path: "/srv/tickets",
+    },
+    Deployment {
+        slug: "jury",
+        recipe: GO_STATIC,
+        meaning: "A client that is built to files, a Go server, or both.",
+        repository: "ducompsoc/durhack-jury",
+        path: "/var/www/jury.durhack.com",
     },
     Deployment {
         slug: "deployer",
@@ -85,9 +99,14 @@ fn deployment(page: &mut String, deployment: &Deployment, section: &Section) {
     heading(page, meaning, &format!("[deployments.{slug}]"));
     let is_own =
         |key: &&Key| if *recipe == STEPS { key.belongs_to(STEPS) } else { key.recipes.contains(recipe) };
-    let required = [("repository", *repository), ("branch", "main"), ("path", *path), ("recipe", *recipe)];
+    let mut required =
+        vec![("repository", *repository), ("branch", "main"), ("path", *path), ("recipe", *recipe)];
+    if *recipe == UV_UWSGI {
+        // Another recipe has the key too, and does not require it.
+        required.push(("uwsgi_config_path", "/etc/uwsgi-emperor/vassals/tickets.ini"));
+    }
     let own: Vec<&Key> = section.keys.iter().filter(is_own).collect();
-    for (name, value) in required {
+    for (name, value) in &required {
         if let Some(key) = section.key(name) {
             comment(page, key.meaning);
             line(page, &format!("{name} = {value:?}"));

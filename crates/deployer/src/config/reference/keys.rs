@@ -20,6 +20,10 @@ pub const PNPM_PM2: &str = "pnpm-pm2";
 /// See [`STEPS`].
 pub const SYSTEMD: &str = "systemd";
 /// See [`STEPS`].
+pub const UV_UWSGI: &str = "uv-uwsgi";
+/// See [`STEPS`].
+pub const GO_STATIC: &str = "go-static";
+/// See [`STEPS`].
 pub const DEPLOYER: &str = "deployer";
 
 /// The top of the configuration.
@@ -116,6 +120,20 @@ pub static ROOT: Section = Section {
             "Comparing what is live with the branches' heads, so that a push of which nothing was heard is deployed too.",
         ),
         Key::new("runs", Table(&RUNS), Derived("see its keys"), "", "What holds for all runs."),
+        Key::new(
+            "nginx",
+            Table(&NGINX),
+            Derived("see its keys"),
+            "",
+            "The host's nginx, for recipe `nginx-sites`.",
+        ),
+        Key::new(
+            "certificates",
+            Table(&CERTIFICATES),
+            Derived("see its keys"),
+            "",
+            "How certbot is called, for recipe `nginx-sites`.",
+        ),
         Key::new(
             "repositories",
             Named("\"OWNER/NAME\"", &REPOSITORY),
@@ -233,6 +251,13 @@ static GITHUB: Section = Section {
             "The token itself. `GITHUB_TOKEN` or `GH_TOKEN` in the environment, then `token_file`, then the credential win over this key.",
         ),
         Key::new(
+            "deployments",
+            Boolean,
+            Value("false"),
+            "true",
+            "Whether runs are told as GitHub deployments too, beside commit statuses. The token, or App, needs the right to write deployments.",
+        ),
+        Key::new(
             "app_id",
             Integer { min: 1, max: i64::MAX },
             Derived("none"),
@@ -324,6 +349,96 @@ static RUNS: Section = Section {
     ],
 };
 
+static NGINX: Section = Section {
+    meaning: "The host's nginx, for recipe `nginx-sites`. A host with Debian's, Ubuntu's or nginx.org's package needs none of this.",
+    keys: &[
+        Key::new("program", Path, Value(r#""/usr/sbin/nginx""#), r#""/usr/sbin/nginx""#, "The program."),
+        Key::new(
+            "directory",
+            Path,
+            Value(r#""/etc/nginx""#),
+            r#""/etc/nginx""#,
+            "Sites go to `conf.d` below it, snippets to `snippets`. The deployer must be able to write to these two.",
+        ),
+        Key::new(
+            "configuration",
+            Path,
+            Derived("`nginx.conf` in `directory`"),
+            r#""/etc/nginx/nginx.conf""#,
+            "The file that nginx reads first.",
+        ),
+        Key::new(
+            "prefix",
+            Path,
+            Derived("the one that nginx was built with"),
+            r#""/opt/nginx""#,
+            "Given to nginx as `-p`.",
+        ),
+        Key::new(
+            "log_directory",
+            Path,
+            Value(r#""/var/log/nginx""#),
+            r#""/var/log/nginx""#,
+            "The only place where a site may have logs written.",
+        ),
+        Key::new(
+            "reload",
+            Choice(&["systemctl", "signal"]),
+            Value(r#""systemctl""#),
+            r#""signal""#,
+            "How nginx is told to read its configuration again: `systemctl reload nginx`, or `nginx -s reload`.",
+        ),
+    ],
+};
+
+static CERTIFICATES: Section = Section {
+    meaning: "How certbot is called, for recipe `nginx-sites`. Renewing what nobody deploys is left to certbot's own timer.",
+    keys: &[
+        Key::new(
+            "directory",
+            Path,
+            Value(r#""/etc/letsencrypt""#),
+            r#""/etc/letsencrypt""#,
+            "certbot's directory; another one than this default is given to it as `--config-dir`.",
+        ),
+        Key::new(
+            "webroot",
+            Path,
+            Derived("none: certbot's plugin for nginx answers the CA"),
+            r#""/var/www/acme""#,
+            "The CA's questions are answered by files below it, which every site must serve at `/.well-known/acme-challenge/`.",
+        ),
+        Key::new(
+            "email",
+            Text,
+            Derived("none"),
+            r#""webmaster@example.org""#,
+            "For a new account at the CA. Deploying sites with certificates agrees to the CA's terms.",
+        ),
+        Key::new(
+            "acme_server",
+            Text,
+            Derived("certbot's own choice"),
+            r#""https://acme-staging-v02.api.letsencrypt.org/directory""#,
+            "The CA's directory.",
+        ),
+        Key::new(
+            "renew_before",
+            Duration,
+            Value(r#""30d""#),
+            r#""30d""#,
+            "A certificate that is valid for less than this is renewed when its site is deployed.",
+        ),
+        Key::new(
+            "self_test",
+            Boolean,
+            Value("true"),
+            "false",
+            "Before the CA is asked, find out whether each name resolves and, with `webroot`, whether port 80 answers from there.",
+        ),
+    ],
+};
+
 static REPOSITORY: Section = Section {
     meaning: "Secrets of a repository's own: only these sign for it, so that who administers another repository cannot.",
     keys: &[
@@ -366,7 +481,7 @@ static DEPLOYMENT: Section = Section {
         Key::new("path", Path, Required, r#""/var/www/api.durhack.com""#,
             "Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside."),
         Key::new("enabled", Boolean, Value("true"), "false", "A disabled deployment records a verdict and does nothing."),
-        Key::new("recipe", Choice(&[STEPS, SYSTEMD, NGINX_SITES, PNPM_PM2, DEPLOYER]),
+        Key::new("recipe", Choice(&[STEPS, SYSTEMD, NGINX_SITES, PNPM_PM2, UV_UWSGI, GO_STATIC, DEPLOYER]),
             Derived("the preset of a repository of DurHack's, else `\"steps\"`"), r#""steps""#,
             "How this kind of package is deployed."),
         Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
@@ -406,27 +521,79 @@ static DEPLOYMENT: Section = Section {
         Key::new("env_files", PATHS, Value("[]"), r#"["shared/server/.env"]"#, "Several of them; a later one wins."),
         Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
             "Environment of every step. Nothing secret: that belongs in `env_files`."),
+        Key::new("environment_name", Text, Derived("the slug"), r#""production""#,
+            "With `github.deployments`: the environment under which GitHub shows the deployment."),
+        Key::new("url", Text, Derived("none"), r#""https://api.durhack.com""#,
+            "Where people see what is deployed; with `github.deployments` GitHub links there."),
         Key::new("instance_name", Text, Derived("none; the presets of DurHack's applications require it"), r#""durhack-staging""#,
-            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, STEPS]),
+            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, GO_STATIC, STEPS]),
         Key::new("sites", Tables(&SITE), Required, "",
             "Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none.")
             .of(&[NGINX_SITES]),
+        Key::new("unbracketed", TEXTS, Value(r#"["*"]"#), r#"["catch-all.nginxconf", "status-codes.nginxconf"]"#,
+            "Which of the files without `[site]` in their names this host gets: paths below `production/`, or `*` for all.")
+            .of(&[NGINX_SITES]),
+        Key::new("build", TEXTS, Value(r#"["cargo", "build", "--release", "--locked"]"#), r#"["tar", "-xf", "/srv/builds/durhack-deployer.tar"]"#,
+            "What makes the deployer's new program in the release, or unpacks it there.").of(&[DEPLOYER]),
+        Key::new("binary", Path, Value(r#""target/release/durhack-deployer""#), r#""bin/durhack-deployer""#,
+            "Where the new program lies then; relative to the release, and inside it.").of(&[DEPLOYER]),
         Key::new("systemd_unit_name", Text, Value(r#""durhack-deployer.service""#), r#""durhack-deployer.service""#,
-            "The unit that runs the deployer.").of(&[DEPLOYER]),
+            "The unit that runs the deployer. It is named where somebody should look into its journal; nothing restarts it.").of(&[DEPLOYER]),
         Key::new("uwsgi_config_path", Path, Derived("none"), r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
-            "The vassal file of the Python deployer; nothing of ours needs it.").of(&[DEPLOYER]),
+            "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which nothing of ours needs.")
+            .of(&[UV_UWSGI, DEPLOYER]),
+        Key::new("uwsgi_config", Path, Derived("none: the vassal's file must exist"), r#""uwsgi.ini""#,
+            "A file of the repository. Where `uwsgi_config_path` does not exist, it is made a link to it; and removed again where the first release fails.")
+            .of(&[UV_UWSGI]),
+        Key::new("migrate", TEXTS,
+            Derived("what the repository shows: `[\"alembic\", \"upgrade\", \"head\"]` for `alembic.ini` and `[\"scripts/migrate.sh\"]` for that file (uv-uwsgi); `[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations (pnpm-pm2); else none"),
+            r#"["alembic", "upgrade", "head"]"#,
+            "What brings the database to the release's schema: program and arguments. With uv-uwsgi it runs in the release, whose virtual environment's programs come first; with pnpm-pm2 by `pnpm exec` in the first of `packages`. `[]`: nothing does.")
+            .of(&[UV_UWSGI, PNPM_PM2]),
+        Key::new("python", Text, Derived("what the project asks for, of the system's"), r#""/usr/bin/python3.11""#,
+            "The Python of the virtual environment, as `uv --python` takes it. It must be the version that uWSGI's plugin was built for.")
+            .of(&[UV_UWSGI]),
+        Key::new("client", Path, Derived("`client`, where it has a `package.json`"), r#""web""#,
+            "The directory of the client. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("client_build", TEXTS, Derived("the script `build`, by pnpm or npm as the lock file says"),
+            r#"["npm", "run", "build", "--", "--outDir", "{output}"]"#,
+            "What builds the client: program and arguments, run in its directory. `{output}` is replaced by where it is to write; in place that is beside what is being served.")
+            .of(&[GO_STATIC]),
+        Key::new("client_output", Path, Derived("`build` in the client's directory"), r#""client/dist""#,
+            "Where the build leaves what is served. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("server", Path, Derived("`server`, where there is Go code in it"), r#""cmd/server""#,
+            "The directory of the server's main package. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("server_binary", Path, Derived("`bin/server` in the server's directory"), r#""server/jury""#,
+            "Where the server's binary comes to lie. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("restart", TEXTS, Derived("none"), r#"["supervisorctl", "restart", "jury"]"#,
+            "What makes the new server run where no unit does: program and arguments, run in the release after the switch, and again when it is taken back.")
+            .of(&[GO_STATIC]),
+        Key::new("publish", PATHS, Derived("the preset's, else none"), r#"["client/build"]"#,
+            "Paths of the release that are reached at the same place below `path` too, by a link into `current`: for an nginx whose `root` does not name `current`.")
+            .of(&[GO_STATIC]),
         Key::new("health", Tables(&HEALTH), Value("[]"), "",
             "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each."),
         Key::new("steps", Tables(&STEP), Value("[]"), "",
             "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.")
             .of(&[STEPS, SYSTEMD]),
         Key::new("units", TEXTS, Required, r#"["website.service"]"#,
-            "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started.")
-            .of(&[SYSTEMD]),
+            "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started. Required by `systemd`.")
+            .of(&[SYSTEMD, GO_STATIC]),
         Key::new("reload", Boolean, Value("false"), "true", "Reload the units instead of restarting them, where they can be reloaded.")
             .of(&[SYSTEMD]),
         Key::new("user_units", Boolean, Value("false"), "true", "The units are those of the deployer's own user (`systemctl --user`).")
-            .of(&[SYSTEMD]),
+            .of(&[SYSTEMD, GO_STATIC]),
+        Key::new("packages", TEXTS, Derived("the preset's, else all of the workspace"), r#"["server"]"#,
+            "Directories of the workspace's packages that are deployed, each with the packages that it depends on. The others are neither installed nor built, and a change of them alone deploys nothing.")
+            .of(&[PNPM_PM2]),
+        Key::new("migrate_before", Choice(&["build", "switch"]), Derived("the preset's, else `\"switch\"`"), r#""build""#,
+            "Whether the database is migrated before the scripts run, because they ask it, or after they have succeeded.")
+            .of(&[PNPM_PM2]),
+        Key::new("scripts", TEXTS, Value(r#"["generate", "build"]"#), r#"["build"]"#,
+            "Scripts of the packages that make the release, in this order; a package without one is passed over.")
+            .of(&[PNPM_PM2]),
+        Key::new("ecosystem", Path, Derived("`ecosystem.config.js`, `.cjs` or `.mjs`, the first there is"), r#""ecosystem.config.cjs""#,
+            "The file that names the applications, relative to the release.").of(&[PNPM_PM2]),
         Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
     ],
 };

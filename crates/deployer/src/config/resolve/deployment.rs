@@ -1,17 +1,18 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{Facts, gates, preset, secrets, steps};
+use super::{Facts, applications, gates, pnpm, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
-use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD};
+use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, inner_path, integer,
     list, name, path_in, shell_line, text,
 };
 use crate::config::{
-    Deployment, HealthCheck, Layout, NginxSites, PnpmPm2, Probe, Queue, Recipe, SelfDeploy, SiteRule, Systemd,
+    CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
+    Systemd,
 };
 use crate::names::{RepositoryName, Slug, UnitName};
 use indexmap::IndexMap;
@@ -63,8 +64,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
     let (shared_files, shared_dirs) = shared(table, preset);
     Some(Deployment {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
-        layout: table
-            .value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)])),
+        layout: layout(table, recipe),
         queue: table
             .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
             .unwrap_or(Queue::Latest),
@@ -81,8 +81,10 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         hooks: steps::hooks(table, &base),
         environment: steps::environment(table),
         health: table.tables("health").iter().filter_map(health_check).collect(),
+        environment_name: environment_name(table, slug.as_ref().map_or("", |slug| slug.as_str())),
+        url: table.value("url", |node| checked_text(node, |text| http_url(text).map(|_| text.to_owned()))),
         instance_name: instance_name(table, preset),
-        recipe: recipe_of(table, recipe, &base),
+        recipe: recipe_of(table, recipe, preset, &base),
         ssh_key_file: ssh_key_file(table, &clone_url, facts),
         github_token: secrets::deployment_token(table, facts),
         clone_url,
@@ -95,11 +97,13 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
 
 /// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
 fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
-    const RECIPES: [(&str, &str); 5] = [
+    const RECIPES: [(&str, &str); 7] = [
         (STEPS, STEPS),
         (SYSTEMD, SYSTEMD),
         (NGINX_SITES, NGINX_SITES),
         (PNPM_PM2, PNPM_PM2),
+        (UV_UWSGI, UV_UWSGI),
+        (GO_STATIC, GO_STATIC),
         (DEPLOYER, DEPLOYER),
     ];
     let recipe = if table.is_written("recipe") {
@@ -122,13 +126,24 @@ fn origin_of(preset: &Preset) -> String {
     format!("preset of {}", preset.repository)
 }
 
-fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, path: &Path) -> Recipe {
+fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Preset>, path: &Path) -> Recipe {
     match recipe {
         Some(NGINX_SITES) => {
-            Recipe::NginxSites(NginxSites { rules: table.tables("sites").iter().map(site_rule).collect() })
+            let unbracketed = table.value("unbracketed", list(filled_text)).unwrap_or_default();
+            Recipe::NginxSites(NginxSites {
+                rules: table.tables("sites").iter().map(site_rule).collect(),
+                unbracketed,
+            })
         }
-        Some(PNPM_PM2) => Recipe::PnpmPm2(PnpmPm2 {}),
+        Some(PNPM_PM2) => {
+            let origin = preset.map(origin_of).unwrap_or_default();
+            Recipe::PnpmPm2(pnpm::pnpm_pm2(table, preset, &origin))
+        }
+        Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),
+        Some(GO_STATIC) => Recipe::GoStatic(applications::go_static(table, preset)),
         Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
+            build: table.value("build", argv).unwrap_or_else(own_build),
+            binary: table.value("binary", inner_path).unwrap_or_else(|| OWN_BINARY.into()),
             systemd_unit_name: table.value("systemd_unit_name", name).unwrap_or_else(own_unit),
             uwsgi_config_path: table.value("uwsgi_config_path", absolute_path),
         }),
@@ -143,11 +158,19 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, path: &Path) -> Reci
     }
 }
 
+/// Where cargo leaves our program.
+const OWN_BINARY: &str = "target/release/durhack-deployer";
+
+fn own_build() -> CommandLine {
+    CommandLine::Argv(["cargo", "build", "--release", "--locked"].map(str::to_owned).into())
+}
+
 fn own_unit() -> UnitName {
     UnitName::parse("durhack-deployer.service").expect("it is the name of a unit")
 }
 
-fn units(table: &TableReader<'_>) -> Vec<UnitName> {
+/// At least one, where the key is written.
+pub fn units(table: &TableReader<'_>) -> Vec<UnitName> {
     let units = table.value("units", list(name)).unwrap_or_default();
     if units.is_empty() && table.is_written("units") {
         table.error_at_value(
@@ -166,11 +189,41 @@ fn site_rule(table: &TableReader<'_>) -> SiteRule {
     }
 }
 
+/// As written. A deployer replaces itself only by a release beside the one it runs from: there is nothing in place to go back to.
+fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
+    let written =
+        table.value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)]));
+    if recipe != Some(DEPLOYER) {
+        return written;
+    }
+    if written == Some(Layout::InPlace) {
+        let message =
+            "the deployer cannot deploy itself in place: the program that runs would be overwritten";
+        table.error_at_value("layout", message, "write \"releases\", or leave `layout` out");
+    }
+    Some(Layout::Releases)
+}
+
 fn instance_name(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<String> {
     if preset.is_some_and(|preset| preset.requires_instance_name) && !table.is_written("instance_name") {
         table.missing("instance_name");
     }
     table.value("instance_name", filled_text)
+}
+
+/// What GitHub calls an environment: at most 255 characters, its own limit.
+fn environment_name(table: &TableReader<'_>, slug: &str) -> String {
+    if !table.is_written("environment_name") {
+        table.show_derived("environment_name", slug, "default");
+        return slug.to_owned();
+    }
+    let name = table.value("environment_name", |node| {
+        checked_text(node, |text| match text.chars().count() <= 255 && !text.contains(char::is_control) {
+            true => Ok(text.to_owned()),
+            false => Err("GitHub takes names of one line and at most 255 characters".to_owned()),
+        })
+    });
+    name.unwrap_or_default()
 }
 
 fn clone_url_of(table: &TableReader<'_>, repository: Option<&RepositoryName>) -> String {

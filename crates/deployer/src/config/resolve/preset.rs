@@ -3,7 +3,7 @@
 //! The original knew these six by their names; its configurations name nothing else. The files are those that
 //! must outlive a deploy of each package because they are not in its repository.
 
-use crate::config::reference::keys::{DEPLOYER, NGINX_SITES, PNPM_PM2, STEPS};
+use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2};
 use crate::names::RepositoryName;
 
 /// See the module.
@@ -17,6 +17,10 @@ pub struct Preset {
     pub shared_files: &'static [&'static str],
     /// Directories that do.
     pub shared_dirs: &'static [&'static str],
+    /// Packages of the workspace that are deployed; empty: all.
+    pub packages: &'static [&'static str],
+    /// Whether the build asks the migrated database.
+    pub migrates_before_build: bool,
     /// Whether the original required `instance_name`.
     pub requires_instance_name: bool,
     /// What an operator should know.
@@ -34,6 +38,8 @@ static PRESETS: [Preset; 6] = [
         recipe: NGINX_SITES,
         shared_files: &[],
         shared_dirs: &["local-live"],
+        packages: &[],
+        migrates_before_build: false,
         requires_instance_name: false,
         note: None,
     },
@@ -42,6 +48,9 @@ static PRESETS: [Preset; 6] = [
         recipe: PNPM_PM2,
         shared_files: &["server/.env", "server/config/local.ts", "server/config/local-production.ts"],
         shared_dirs: &[],
+        packages: &["server"],
+        // `prisma generate --sql` asks the database, and `prebuild` calls it.
+        migrates_before_build: true,
         requires_instance_name: true,
         note: None,
     },
@@ -50,6 +59,9 @@ static PRESETS: [Preset; 6] = [
         recipe: PNPM_PM2,
         shared_files: &["server/.env", "server/config/local.ts", "server/config/local-production.ts"],
         shared_dirs: &["server/keys"],
+        packages: &["server", "client"],
+        // As in durhack.
+        migrates_before_build: true,
         requires_instance_name: true,
         note: None,
     },
@@ -59,24 +71,28 @@ static PRESETS: [Preset; 6] = [
         shared_files: &[".env", "server/.env", "server/config/local.ts", "server/config/local-production.ts"],
         // The whole directory: the server replaces `cache.json`, and would replace a link in its place.
         shared_dirs: &["server/keys", "server/state"],
+        packages: &["server", "client"],
+        migrates_before_build: false,
         requires_instance_name: true,
         note: None,
     },
     Preset {
         repository: "ducompsoc/durhack-jury",
-        recipe: STEPS,
+        recipe: GO_STATIC,
         shared_files: &["server/.env", "client/.env"],
         shared_dirs: &[],
+        packages: &[],
+        migrates_before_build: false,
         requires_instance_name: true,
-        note: Some(
-            "there is no recipe of its own for this repository yet: it is deployed with recipe \"steps\", and builds only what `steps` says",
-        ),
+        note: None,
     },
     Preset {
         repository: "ducompsoc/durhack-deployer",
         recipe: DEPLOYER,
         shared_files: &[".env", "config/local.toml"],
         shared_dirs: &["queues", "var"],
+        packages: &[],
+        migrates_before_build: false,
         requires_instance_name: false,
         note: None,
     },

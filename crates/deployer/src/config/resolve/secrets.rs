@@ -4,14 +4,19 @@
 //! exists is used. Nothing in here says what a secret is, only where it stood and why it will not do.
 
 use super::Facts;
-use crate::config::Config;
 use crate::config::diagnostics::{Problem, Severity};
 use crate::config::raw::{Node, Value, holds_password};
 use crate::config::reader::{HIDDEN, Parsed, Reading, TableReader, Wrong};
 use crate::config::values::{filled_text, list, path_in};
+use crate::config::{Config, SecretFiles};
+use crate::names::RepositoryName;
 use crate::secret::Secret;
 use crate::secret::signing_key::SigningKey;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The token for GitHub's API in the environment; the first that is set counts.
+pub const GITHUB_TOKEN_VARIABLES: [&str; 2] = ["GITHUB_TOKEN", "GH_TOKEN"];
 
 /// The webhook secret in the environment.
 pub const WEBHOOK_SECRET_VARIABLE: &str = "DEPLOYER_WEBHOOK_SECRET";
@@ -59,7 +64,8 @@ fn webhook_secret(text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
     Ok(Secret::new(text.to_owned()))
 }
 
-fn is_known(text: &str) -> bool {
+/// Whether it is one that everybody knows.
+pub fn is_known(text: &str) -> bool {
     KNOWN_SECRETS.iter().any(|known| known.eq_ignore_ascii_case(text.trim()))
 }
 
@@ -73,6 +79,9 @@ fn token(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
 
 type Check = fn(&str, &Facts<'_>) -> Result<Secret, Refusal>;
 
+/// Makes what a file that is not there yet will hold.
+type Absent<'a> = Option<&'a dyn Fn() -> Secret>;
+
 /// A secret in the configuration itself.
 fn written<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
@@ -82,11 +91,16 @@ fn written<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<S
 }
 
 /// A secret in a file that the configuration names.
-fn of_file<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+fn of_file<'a>(
+    check: Check,
+    facts: &'a Facts<'a>,
+    absent: Absent<'a>,
+) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
         let path = path_in(facts.environment.working_directory())(node)?;
         let file = match (facts.read_secret_file)(&path) {
             Ok(Some(file)) => file,
+            Ok(None) if let Some(make) = absent => return Ok(make()),
             Ok(None) => return Wrong::value(node, format!("there is no file {}", path.display())),
             Err(error) => {
                 return Wrong::with_help(node, error, "the file must hold the secret and nothing else");
@@ -110,7 +124,7 @@ fn without_newline(text: &str) -> &str {
 }
 
 /// One secret, and the places it may come from, in this order.
-struct Places {
+struct Places<'a> {
     variables: &'static [&'static str],
     file_key: &'static str,
     credential: &'static str,
@@ -118,17 +132,24 @@ struct Places {
     /// Whether what stands in the configuration itself may be used.
     key_counts: bool,
     check: Check,
+    /// For the file.
+    absent: Absent<'a>,
 }
 
 /// From the first of the places that has one.
-fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
+fn first(
+    table: &TableReader<'_>,
+    places: &Places<'_>,
+    facts: &Facts<'_>,
+    reading: &Reading,
+) -> Option<Secret> {
     for variable in places.variables {
         if let Some(text) = facts.environment.get(variable) {
             return outside(table, places, text, &format!("environment {variable}"), facts, reading);
         }
     }
     if table.is_written(places.file_key) {
-        return table.value(places.file_key, of_file(places.check, facts));
+        return table.value(places.file_key, of_file(places.check, facts, places.absent));
     }
     if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
         // The directory is the unit's alone, whatever the file's mode.
@@ -154,7 +175,7 @@ fn first(table: &TableReader<'_>, places: &Places, facts: &Facts<'_>, reading: &
 
 fn outside(
     table: &TableReader<'_>,
-    places: &Places,
+    places: &Places<'_>,
     text: &str,
     origin: &str,
     facts: &Facts<'_>,
@@ -176,7 +197,7 @@ pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
     warn_if_readable(root, "webhook_secrets", facts);
     let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
     let of_files =
-        root.value("webhook_secret_files", list(of_file(webhook_secret, facts))).unwrap_or_default();
+        root.value("webhook_secret_files", list(of_file(webhook_secret, facts, None))).unwrap_or_default();
     // The original's default.toml holds one that everybody knows; where a layer adds a real one, that is what counts.
     let is_placeholder = root
         .node("webhook_secret_token")
@@ -190,26 +211,61 @@ pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
         key: "webhook_secret_token",
         key_counts: !is_placeholder || real_ones.is_empty() || facts.is_development(),
         check: webhook_secret,
+        absent: facts.absent_webhook_secret,
     };
     first(root, &places, facts, reading).into_iter().chain(real_ones).collect()
+}
+
+/// The files of those, and which of them holds the first.
+pub fn files(root: &TableReader<'_>, facts: &Facts<'_>) -> SecretFiles {
+    let current = match facts.environment.get(WEBHOOK_SECRET_VARIABLE) {
+        Some(_) => None,
+        None => path(root, "webhook_secret_token_file", facts),
+    };
+    SecretFiles { current, further: paths(root, "webhook_secret_files", facts) }
+}
+
+/// The files of each repository that has secrets of its own.
+pub fn files_of_repositories(
+    root: &TableReader<'_>,
+    facts: &Facts<'_>,
+) -> BTreeMap<RepositoryName, SecretFiles> {
+    let tables = root.named("repositories").into_iter();
+    let tables = tables.filter_map(|(name, table)| Some((RepositoryName::parse(name).ok()?, table.ok()?)));
+    let files = |table: &TableReader<'_>| SecretFiles {
+        current: path(table, "webhook_secret_file", facts),
+        further: paths(table, "webhook_secret_files", facts),
+    };
+    tables.map(|(name, table)| (name, files(&table))).collect()
+}
+
+/// A path as it was written. What is wrong with it is said where its file is read.
+fn path(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Option<PathBuf> {
+    path_in(facts.environment.working_directory())(table.node(key)?).ok()
+}
+
+fn paths(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Vec<PathBuf> {
+    let paths = table.node(key).map(list(path_in(facts.environment.working_directory())));
+    paths.and_then(Result::ok).unwrap_or_default()
 }
 
 /// The token for GitHub's API.
 pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
     let places = Places {
-        variables: &["GITHUB_TOKEN", "GH_TOKEN"],
+        variables: &GITHUB_TOKEN_VARIABLES,
         file_key: "token_file",
         credential: "github-token",
         key: "token",
         key_counts: true,
         check: token,
+        absent: None,
     };
     first(table, &places, facts, reading)
 }
 
 /// A deployment's own token.
 pub fn deployment_token(table: &TableReader<'_>, facts: &Facts<'_>) -> Option<Secret> {
-    table.value("github_token_file", of_file(token, facts))
+    table.value("github_token_file", of_file(token, facts, None))
 }
 
 /// The private key of the GitHub App.
@@ -221,6 +277,7 @@ pub fn github_app_key(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
         key: "app_key_file",
         key_counts: false,
         check: app_key,
+        absent: None,
     };
     let text = first(table, &places, facts, reading)?;
     SigningKey::from_pem(text.expose()).ok()
@@ -243,7 +300,7 @@ pub fn private_key_file<'a>(facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Pa
         if path.to_string_lossy().contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '$' | '%')) {
             return Wrong::value(node, "ssh gives a meaning to \", \\, $ and % in the name of a key file");
         }
-        of_file(private_key, facts)(node).map(|_| path)
+        of_file(private_key, facts, None)(node).map(|_| path)
     }
 }
 
@@ -259,10 +316,11 @@ pub fn of_repository(table: &TableReader<'_>, facts: &Facts<'_>) -> Vec<Secret> 
     warn_if_readable(table, "webhook_secret_token", facts);
     warn_if_readable(table, "webhook_secret_tokens", facts);
     let mut secrets = Vec::new();
-    secrets.extend(table.value("webhook_secret_file", of_file(webhook_secret, facts)));
+    let absent = facts.absent_webhook_secret;
+    secrets.extend(table.value("webhook_secret_file", of_file(webhook_secret, facts, absent)));
     secrets.extend(table.value("webhook_secret_token", written(webhook_secret, facts)));
     secrets.extend(
-        table.value("webhook_secret_files", list(of_file(webhook_secret, facts))).into_iter().flatten(),
+        table.value("webhook_secret_files", list(of_file(webhook_secret, facts, None))).into_iter().flatten(),
     );
     secrets.extend(
         table.value("webhook_secret_tokens", list(written(webhook_secret, facts))).into_iter().flatten(),

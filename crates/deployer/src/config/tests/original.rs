@@ -53,13 +53,16 @@ fn the_event_host_of_the_original() {
     let slugs = slugs(config);
     assert_eq!(slugs, ["deployer", "nginx", "guilds", "live", "jury"]);
     assert!(deployment(config, "jury").enabled, "local.toml wins");
-    assert!(matches!(&deployment(config, "jury").recipe, Recipe::Steps(steps) if steps.steps.is_empty()));
+    let Recipe::GoStatic(jury) = &deployment(config, "jury").recipe else { panic!() };
+    assert_eq!(jury.publish, [PathBuf::from("client/build")], "where its site file looks");
     let Recipe::NginxSites(nginx) = &deployment(config, "nginx").recipe else { panic!() };
     assert_eq!(nginx.rules.iter().map(|rule| rule.include).collect::<Vec<_>>(), [true, false, true, true]);
     assert!(deployment(config, "live").shared_dirs.contains(&PathBuf::from("server/state")));
     let problems = brief_of(&loaded.problems);
     assert!(
-        !problems.contains("error") && problems.contains("[jury] there is no recipe of its own"),
+        !problems.contains("error")
+            && problems
+                .contains("[jury] the server of ducompsoc/durhack-jury is built, but nothing restarts it"),
         "{problems}"
     );
 }
@@ -77,7 +80,7 @@ fn the_example_is_a_configuration_and_all_its_values_are_defaults() {
     let host = Host::signed(&example_toml()).variable("DEPLOYER_ENV", "production");
     let loaded = host.loaded();
     assert_eq!(brief_of(&loaded.problems), "");
-    assert_eq!(loaded.config.deployments.len(), 5);
+    assert_eq!(loaded.config.deployments.len(), 7);
     let bare = Host::signed("").variable("DEPLOYER_ENV", "production").loaded();
     for shown in bare.merged.show().iter().filter(|shown| !shown.value.to_string().contains("/tmp")) {
         let of_example = loaded.merged.show().iter().find(|other| other.key == shown.key).unwrap();

@@ -71,6 +71,13 @@ pub fn host_and_port(node: &Node) -> Parsed<String> {
     })
 }
 
+/// The same check for a text that stands in no file.
+pub fn checked_clone_url(text: &str) -> Result<String, String> {
+    let node = Node { value: Value::Text(text.to_owned()), position: None };
+    let messages = |wrongs: Vec<Wrong>| wrongs.into_iter().map(|wrong| wrong.message).collect::<Vec<_>>();
+    clone_url(&node).map_err(|wrongs| messages(wrongs).join("; "))
+}
+
 /// Where git may fetch from. Everything that git would take for an option or hand to a shell is refused.
 pub fn clone_url(node: &Node) -> Parsed<String> {
     let help = "write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path";

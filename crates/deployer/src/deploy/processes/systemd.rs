@@ -31,7 +31,14 @@ pub struct Units {
 impl Units {
     /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
-        for command in self.commands(wish) {
+        for (unit, command) in self.names.iter().zip(self.commands(wish)) {
+            let Err(error) = workbench.call(&command).await else { continue };
+            // A release that was started again and again has used up the starts that systemd allows in a while, also for the one
+            // that is gone back to: start the count anew.
+            let forget = systemctl::verb(self.privileges, self.user, "reset-failed", unit);
+            if wish != Wish::Run || workbench.call(&forget).await.is_err() {
+                return Err(error);
+            }
             workbench.call(&command).await?;
         }
         if wish == Wish::Prove {
@@ -53,7 +60,7 @@ impl Units {
             (Wish::Run, true) => "reload-or-restart",
             (Wish::Run, false) => "restart",
             (Wish::Stop, _) => "stop",
-            (Wish::Prove, _) => return Vec::new(),
+            (Wish::Check | Wish::Prove, _) => return Vec::new(),
         };
         self.names.iter().map(|unit| systemctl::verb(self.privileges, self.user, verb, unit)).collect()
     }

@@ -6,9 +6,10 @@
 //! again, for it, so that what runs is what is linked; in place, the old commit is brought back and built again first. A part
 //! can say that it is taken back otherwise, or not at all.
 
-use super::{Facts, Purpose, Target};
-use crate::config::{Layout, Moment, Phase, StepCommand};
+use super::{Facts, Purpose, Target, switch};
+use crate::config::{CommandLine, Layout, Moment, Phase, StepCommand};
 use crate::deploy::plan::{Action, Command, Plan, Step, Undo};
+use std::path::Path;
 use std::time::Duration;
 
 /// One thing that a recipe does for a release.
@@ -39,6 +40,9 @@ pub enum Back {
     By(Action),
 }
 
+/// Further attempts of an installation: registries fail now and then, and what a lock file has wrong fails quickly.
+pub const INSTALL_RETRIES: u32 = 2;
+
 /// The order in which most recipes want their phases.
 pub const ORDER: [Phase; 7] = Phase::ALL;
 
@@ -55,6 +59,31 @@ impl Part {
     /// The same part, taken back in this way.
     pub fn taken_back(self, back: Back) -> Self {
         Self { back, ..self }
+    }
+
+    /// The same part, attempted again after a failure.
+    pub fn retried(self, retries: u32) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// A program that a recipe calls, with the deployment's environment files. What the operator says of a variable wins.
+    pub fn of_program<const NUMBER: usize>(
+        facts: &Facts<'_>,
+        phase: Phase,
+        name: &str,
+        line: CommandLine,
+        directory: &Path,
+        environment: [(&str, String); NUMBER],
+    ) -> Self {
+        let deployment = facts.deployment;
+        let ours = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let command = Command {
+            line,
+            directory: directory.to_owned(),
+            environment: ours.filter(|(name, _)| !deployment.environment.contains_key(name)).collect(),
+            env_files: deployment.env_files.clone(),
+        };
+        Self::new(phase, name, Action::Command(command))
     }
 
     /// A command of the operator's.
@@ -152,9 +181,11 @@ fn built_in(facts: &Facts<'_>, way_back: &WayBack<'_>, phase: Phase) -> Vec<Step
             vec![step("update-tree", action, way_back.in_place())]
         }
         Phase::Switch if releases => {
-            let action = Action::Activate { release: target.release.clone() };
-            vec![step("activate", action, way_back.by_link())]
+            let (name, action) = switch(facts);
+            vec![step(name, action, way_back.by_link())]
         }
+        // Asked before the new program is let go on alone: afterwards there is nobody who could take it back.
+        Phase::Verify if matches!(switch(facts).1, Action::HandOver(_)) => Vec::new(),
         Phase::Verify => {
             let checks = facts.deployment.health.iter();
             checks.map(|check| step("health", Action::Health(check.clone()), Vec::new())).collect()
@@ -178,6 +209,10 @@ impl WayBack<'_> {
     fn by_link(&self) -> Vec<Undo> {
         let always = |action| Undo { action, if_started: None };
         match &self.facts.live {
+            // A work tree that is being adopted: what follows no link is started again where it stands.
+            Some(live) if live.directory == self.facts.deployment.path => {
+                std::iter::once(always(Action::Deactivate)).chain(self.again(Phase::Switch, None)).collect()
+            }
             Some(live) => std::iter::once(always(Action::Activate { release: live.release.clone() }))
                 .chain(self.again(Phase::Switch, None))
                 .collect(),

@@ -166,6 +166,29 @@ pub fn assume_checked_out(mirror: &Path, tree: &Path, index: &Path, commit: &Com
     with_index(argv, index)
 }
 
+/// How a directory differs from what `index` says, as `status --porcelain=v1 -z` prints it: untracked and ignored too, whole
+/// directories as one. Only its second letter means something: the first compares with a branch that is not of interest.
+pub fn state_of_tree(mirror: &Path, tree: &Path, index: &Path) -> Invocation {
+    let mut argv =
+        vec![OsString::from("git"), "--git-dir".into(), mirror.into(), "--work-tree".into(), tree.into()];
+    argv.extend(settings());
+    // What is ignored on this machine only is ignored by its patterns; nothing else of the tree's own settings is read.
+    let mut excludes = OsString::from("core.excludesFile=");
+    excludes.push(tree.join(".git/info/exclude"));
+    argv.extend(words(["-c", "core.bare=false", "-c"]));
+    argv.push(excludes);
+    argv.extend(words([
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--no-renames",
+        "--untracked-files=normal",
+        "--ignored=traditional",
+        "--ignore-submodules=all",
+    ]));
+    with_index(argv, index)
+}
+
 /// All files of a commit with mode, kind, id, size and path, each ended by NUL.
 pub fn listing(mirror: &Path, commit: &CommitId) -> Invocation {
     let mut argv = in_mirror(mirror);

@@ -13,6 +13,7 @@ use crate::deploy::order::Order;
 use crate::deploy::outcome::{self, Outcome};
 use crate::deploy::run::{Failure, Run};
 use crate::entry::reconcile_entry;
+use crate::names::CommitId;
 use crate::record::store::RunTrigger;
 use anyhow::{Context, Result};
 use spool::Appended;
@@ -29,9 +30,11 @@ impl Worker {
         let (host, deployment) = (&self.host, &self.deployment);
         let slug = deployment.slug.as_str();
         let answers = self.patiently("answers", || host.store.answers(slug)).await?;
+        // What is adopted serves already, and an operator was asked.
+        let is_forced = order.request.force || order.request.adopt.is_some();
         let asked = tokio::select! {
             () = run.cancel.cancelled() => return Err(Failure::cancelled()),
-            asked = gates::ask(host, deployment, &head.id, &answers, order.request.force) => asked?,
+            asked = gates::ask(host, deployment, &head.id, &answers, is_forced) => asked?,
         };
         let mut outcome = match &asked.decision {
             Decision::Open => return Ok(None),
@@ -49,6 +52,20 @@ impl Worker {
         outcome.summary =
             Some(live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short())));
         Ok(Some(outcome))
+    }
+
+    /// What keeps the live commit from being deployed once more, if anything does.
+    pub(super) async fn holds_back(&self, live: &CommitId) -> Result<Option<String>> {
+        let (host, deployment) = (&self.host, &self.deployment);
+        let answers = host.store.answers(deployment.slug.as_str()).await?;
+        match gates::ask(host, deployment, live, &answers, false).await {
+            Ok(asked) => Ok(match asked.decision {
+                Decision::Open => None,
+                Decision::Waiting(sentence) | Decision::Refused(sentence) => Some(sentence),
+            }),
+            Err(error) if is_database_away(&error) => Err(error),
+            Err(error) => Ok(Some(format!("{error:#}"))),
+        }
     }
 
     /// Whether an order is about a commit that was held back and still is, for the same reason: it gets a verdict and no run. An

@@ -69,8 +69,9 @@ fn a_run<'a>(id: &'a str, deployment: &'a str, entry: &'a str) -> NewRun<'a> {
     }
 }
 
-fn a_status<'a>(context: &'a str, body: &'a str, created_at_ms: i64) -> NewStatus<'a> {
-    NewStatus {
+fn a_status<'a>(context: &'a str, body: &'a str, created_at_ms: i64) -> NewTelling<'a> {
+    NewTelling {
+        kind: TellingKind::Status,
         repository: "ducompsoc/durhack",
         commit_id: "c1",
         context,

@@ -30,7 +30,9 @@ impl Store {
         let replaced: i64 = reading!(self, |pool| {
             sqlx::query_scalar(
                 "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND created_at_ms > $2 AND plan IS NOT NULL
-                     AND trigger_kind IN ('operator', 'rollback')",
+                     AND trigger_kind IN ('operator', 'rollback')
+                     AND NOT EXISTS (SELECT 1 FROM deliveries
+                         WHERE deliveries.id = runs.delivery_id AND deliveries.event = 'adopt')",
             )
             .bind(deployment)
             .bind(run.created_at_ms)

@@ -8,15 +8,17 @@ use super::pools::{Pools, reading, within};
 use super::{Store, StoreError, VerdictCode};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::Serialize;
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| known(sqlx::migrate!("./migrations/sqlite")));
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| known(sqlx::migrate!("./migrations/postgres")));
 
 /// How long a migration may take, with waiting for another process that is migrating. Long enough for
 /// an index over years of deliveries; short enough to end.
@@ -34,6 +36,31 @@ pub struct MigrationStatus {
     pub description: String,
     /// Whether the database has it.
     pub applied: bool,
+    /// Whether it can be taken back.
+    pub reversible: bool,
+}
+
+/// What is compiled in.
+#[cfg(not(feature = "crash-points"))]
+fn known(migrator: Migrator) -> Migrator {
+    migrator
+}
+
+/// What is compiled in, and in tests what lies beside the program: so one program can stand for two versions of itself.
+#[cfg(feature = "crash-points")]
+#[expect(clippy::needless_pass_by_value, reason = "as without the feature")]
+fn known(migrator: Migrator) -> Migrator {
+    use sqlx::SqlSafeStr as _;
+    use sqlx::migrate::{Migration, MigrationType};
+    let program = fs_err::read_link("/proc/self/exe").unwrap_or_default();
+    let further = program.with_file_name("further-migrations");
+    let read = |name: &str| fs_err::read_to_string(further.join(name)).ok();
+    let [up, down] = [("up.sql", MigrationType::ReversibleUp), ("down.sql", MigrationType::ReversibleDown)]
+        .map(|(name, kind)| {
+            let text = read(name).map(|text| sqlx::AssertSqlSafe(text).into_sql_str());
+            text.map(|text| Migration::new(9000, "of a test".into(), kind, text, false))
+        });
+    Migrator::with_migrations(migrator.iter().cloned().chain(up).chain(down).collect())
 }
 
 impl Store {
@@ -80,17 +107,53 @@ impl Store {
         .await
     }
 
+    /// Applies what the database does not have yet, takes exactly that back, and leaves everything as it was: whether [`migrate`] and
+    /// [`migrate_down`] would succeed. Others wait meanwhile.
+    ///
+    /// [`migrate`]: Store::migrate
+    /// [`migrate_down`]: Store::migrate_down
+    pub async fn rehearse_migration(&self) -> Result<(), StoreError> {
+        let before = self.applied_versions().await?.last().copied().unwrap_or(0);
+        self.create_file()?;
+        within(MIGRATION_DEADLINE, async {
+            match &self.pools {
+                Pools::Sqlite { writer, .. } => {
+                    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                    SQLITE.run(&mut *transaction).await?;
+                    SQLITE.undo(&mut *transaction, before).await?;
+                    transaction.rollback().await?;
+                }
+                Pools::Postgres(pool) => {
+                    let mut connection = pool.acquire().await?;
+                    connection.close_on_drop();
+                    let mut transaction = connection.begin().await?;
+                    POSTGRES.run(&mut *transaction).await?;
+                    POSTGRES.undo(&mut *transaction, before).await?;
+                    transaction.rollback().await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// The migrations that this program knows, in their order, and whether the database has them. Creates nothing.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
         let applied: HashSet<i64> = self.applied_versions().await?.into_iter().collect();
-        Ok(self
-            .migrator()
+        let migrator = self.migrator();
+        let backwards: HashSet<i64> = migrator
+            .iter()
+            .filter(|migration| migration.migration_type.is_down_migration())
+            .map(|migration| migration.version)
+            .collect();
+        Ok(migrator
             .iter()
             .filter(|migration| migration.migration_type.is_up_migration())
             .map(|migration| MigrationStatus {
                 version: migration.version,
                 description: migration.description.to_string(),
                 applied: applied.contains(&migration.version),
+                reversible: backwards.contains(&migration.version),
             })
             .collect())
     }
@@ -127,7 +190,7 @@ impl Store {
     }
 
     /// The versions that the database has, in their order; none where there is no database file yet.
-    async fn applied_versions(&self) -> Result<Vec<i64>, StoreError> {
+    pub async fn applied_versions(&self) -> Result<Vec<i64>, StoreError> {
         if self.pools.file().is_some_and(|file| !file.exists()) {
             return Ok(Vec::new());
         }

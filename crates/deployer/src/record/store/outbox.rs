@@ -1,20 +1,32 @@
 //! The outbox: what GitHub is to be told, kept until it has it.
 //!
-//! What is told under one key (repository, commit, context) replaces what was told before, so only the
+//! What is told under one key (kind, repository, commit, context) replaces what was told before, so only the
 //! newest is worth telling: one that is still waiting is marked superseded as soon as a newer is pushed. Thus
 //! at most one per key waits, and what GitHub sees never goes backwards, as long as one process at a time
 //! delivers. Several processes on one PostgreSQL each tell of their own deployments, under contexts of their own.
 
 use super::pools::{found, reading, transaction, writing};
-use super::text::{embedded_json, storable};
+use super::text::{embedded_json, storable, words};
 use super::{Store, StoreError};
 use serde::Serialize;
 
-/// A commit status that GitHub does not have yet.
+words! {
+    /// What kind of thing GitHub is told.
+    TellingKind, "kind of telling" {
+        /// A commit status; its context is the status's.
+        Status = "status",
+        /// A state of the deployment that stands for a run; its context is the run.
+        Deployment = "deployment",
+    }
+}
+
+/// Something that GitHub does not have yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct PendingStatus {
+pub struct PendingTelling {
     /// Its number; later ones are greater.
     pub id: i64,
+    /// What kind of thing it is.
+    pub kind: TellingKind,
     /// `owner/name`.
     pub repository: String,
     /// On which commit.
@@ -39,13 +51,28 @@ pub struct PendingStatus {
     pub last_error: Option<String>,
 }
 
+/// What has not reached GitHub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutboxTrouble {
+    /// How much GitHub does not have yet.
+    pub unsent: u64,
+    /// Of that, what has waited for longest.
+    pub oldest_unsent: Option<PendingTelling>,
+    /// What it would not take, the newest first, at most [`REFUSED_SHOWN_MAX`].
+    pub refused: Vec<PendingTelling>,
+}
+
+/// Refusals shown at once: one is usually like the next.
+const REFUSED_SHOWN_MAX: i64 = 10;
+
 fn embedded<S: serde::Serializer>(body: &str, serializer: S) -> Result<S::Ok, S::Error> {
     embedded_json(&Some(body.to_owned()), serializer)
 }
 
-/// A commit status to tell; the fields are those of [`PendingStatus`].
+/// Something to tell; the fields are those of [`PendingTelling`].
 #[derive(Debug, Clone, Copy)]
-pub struct NewStatus<'a> {
+pub struct NewTelling<'a> {
+    pub kind: TellingKind,
     pub repository: &'a str,
     pub commit_id: &'a str,
     pub context: &'a str,
@@ -55,57 +82,60 @@ pub struct NewStatus<'a> {
     pub created_at_ms: i64,
 }
 
-/// Puts one status into the outbox, within a transaction, in place of those of its key that still wait.
-macro_rules! push_status {
-    ($transaction:ident, $status:expr) => {{
-        let status: &$crate::record::store::NewStatus<'_> = $status;
+/// Puts one telling into the outbox, within a transaction, in place of those of its key that still wait.
+macro_rules! push_telling {
+    ($transaction:ident, $telling:expr) => {{
+        let telling: &$crate::record::store::NewTelling<'_> = $telling;
         // Pushed twice because the first commit's outcome was not known: it is there already.
         sqlx::query(
             "INSERT INTO outbox (kind, repository, commit_id, context, deployment, run_id, body, created_at_ms,
                  attempts, next_at_ms)
-             SELECT 'status', $1, $2, $3, $4, $5, $6, $7, 0, $7
-             WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE kind = 'status' AND repository = $1
+             SELECT $8, $1, $2, $3, $4, $5, $6, $7, 0, $7
+             WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE kind = $8 AND repository = $1
                  AND commit_id = $2 AND context = $3 AND body = $6 AND created_at_ms = $7)",
         )
-        .bind(status.repository)
-        .bind(status.commit_id)
-        .bind(status.context)
-        .bind(status.deployment)
-        .bind(status.run_id)
-        .bind($crate::record::store::text::storable(status.body))
-        .bind(status.created_at_ms)
+        .bind(telling.repository)
+        .bind(telling.commit_id)
+        .bind(telling.context)
+        .bind(telling.deployment)
+        .bind(telling.run_id)
+        .bind($crate::record::store::text::storable(telling.body))
+        .bind(telling.created_at_ms)
+        .bind(telling.kind)
         .execute(&mut *$transaction)
         .await?;
         sqlx::query(
             "UPDATE outbox SET superseded_at_ms = $4
-             WHERE kind = 'status' AND repository = $1 AND commit_id = $2 AND context = $3
+             WHERE kind = $5 AND repository = $1 AND commit_id = $2 AND context = $3
                  AND done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
                  AND id < (SELECT MAX(id) FROM outbox
-                     WHERE kind = 'status' AND repository = $1 AND commit_id = $2 AND context = $3)",
+                     WHERE kind = $5 AND repository = $1 AND commit_id = $2 AND context = $3)",
         )
-        .bind(status.repository)
-        .bind(status.commit_id)
-        .bind(status.context)
-        .bind(status.created_at_ms)
+        .bind(telling.repository)
+        .bind(telling.commit_id)
+        .bind(telling.context)
+        .bind(telling.created_at_ms)
+        .bind(telling.kind)
         .execute(&mut *$transaction)
         .await?;
     }};
 }
-pub(super) use push_status;
+pub(super) use push_telling;
 
 impl Store {
-    /// Puts a status into the outbox, in place of those of its key that still wait.
-    pub async fn enqueue_status(&self, status: &NewStatus<'_>) -> Result<(), StoreError> {
-        transaction!(self, |transaction| push_status!(transaction, status))
+    /// Puts something into the outbox, in place of what still waits under its key.
+    pub async fn enqueue_telling(&self, telling: &NewTelling<'_>) -> Result<(), StoreError> {
+        transaction!(self, |transaction| push_telling!(transaction, telling))
     }
 
-    /// The statuses that are due, the oldest first; never two of one key.
-    pub async fn due_outbox(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingStatus>, StoreError> {
+    /// What is due, what has waited for longest since it was last tried first (so that one that always fails is in no
+    /// other's way); never two of one key.
+    pub async fn due_outbox(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingTelling>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(
-                "SELECT * FROM outbox WHERE kind = 'status' AND next_at_ms <= $1
+                "SELECT * FROM outbox WHERE next_at_ms <= $1
                      AND done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
-                 ORDER BY id LIMIT $2",
+                 ORDER BY next_at_ms, id LIMIT $2",
             )
             .bind(now_ms)
             .bind(i64::from(limit))
@@ -129,7 +159,7 @@ impl Store {
     /// Telling it failed, and is to be tried again at `next_at_ms`.
     pub async fn outbox_failed(
         &self,
-        status: &PendingStatus,
+        telling: &PendingTelling,
         error: &str,
         next_at_ms: i64,
     ) -> Result<(), StoreError> {
@@ -137,13 +167,13 @@ impl Store {
             let updated = sqlx::query(
                 "UPDATE outbox SET attempts = $2, last_error = $3, next_at_ms = $4 WHERE id = $1",
             )
-            .bind(status.id)
-            .bind(i64::from(status.attempts) + 1)
+            .bind(telling.id)
+            .bind(i64::from(telling.attempts) + 1)
             .bind(storable(error))
             .bind(next_at_ms)
             .execute(pool)
             .await?;
-            found(updated.rows_affected(), "outbox row", status.id.to_string())?;
+            found(updated.rows_affected(), "outbox row", telling.id.to_string())?;
         })
     }
 
@@ -160,9 +190,9 @@ impl Store {
         })
     }
 
-    /// How many statuses GitHub does not have yet.
-    pub async fn outbox_pending_count(&self) -> Result<u64, StoreError> {
-        let count: i64 = reading!(self, |pool| {
+    /// What GitHub does not have yet, and what it would not take since then (Unix milliseconds).
+    pub async fn outbox_trouble(&self, refused_since_ms: i64) -> Result<OutboxTrouble, StoreError> {
+        let unsent: i64 = reading!(self, |pool| {
             sqlx::query_scalar(
                 "SELECT COUNT(*) FROM outbox
                  WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL",
@@ -170,6 +200,22 @@ impl Store {
             .fetch_one(pool)
             .await?
         })?;
-        Ok(count.unsigned_abs())
+        let oldest_unsent = reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM outbox
+                 WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
+                 ORDER BY id LIMIT 1",
+            )
+            .fetch_optional(pool)
+            .await?
+        })?;
+        let refused = reading!(self, |pool| {
+            sqlx::query_as("SELECT * FROM outbox WHERE refused_at_ms >= $1 ORDER BY id DESC LIMIT $2")
+                .bind(refused_since_ms)
+                .bind(REFUSED_SHOWN_MAX)
+                .fetch_all(pool)
+                .await?
+        })?;
+        Ok(OutboxTrouble { unsent: unsent.unsigned_abs(), oldest_unsent, refused })
     }
 }

@@ -13,8 +13,8 @@ pub struct Pruned {
     pub deliveries: u64,
     /// Releases that were removed from the disk before.
     pub releases: u64,
-    /// Statuses that GitHub has, refused, or need not have.
-    pub statuses: u64,
+    /// What GitHub has, refused, or need not have.
+    pub tellings: u64,
 }
 
 /// Kept however old: unfinished runs, those whose release serves or could serve again, each deployment's newest (which `status`
@@ -41,25 +41,32 @@ const VERDICTS_WITHOUT_DELIVERY: &str = "DELETE FROM verdicts WHERE decided_at_m
 
 const REMOVED_RELEASES: &str = "DELETE FROM releases WHERE state = 'removed' AND created_at_ms < $1";
 
-const SETTLED_STATUSES: &str = "DELETE FROM outbox WHERE created_at_ms < $1
+/// Kept however old: what GitHub takes to be live now.
+const TOLD_DEPLOYMENTS: &str = "DELETE FROM told_deployments WHERE told_at_ms < $1 AND state <> 'success'";
+
+const SETTLED_TELLINGS: &str = "DELETE FROM outbox WHERE created_at_ms < $1
     AND (done_at_ms IS NOT NULL OR refused_at_ms IS NOT NULL OR superseded_at_ms IS NOT NULL)";
 
 impl Store {
     /// Forgets what is older than `before_ms` (Unix milliseconds) and that nothing kept refers to.
     pub async fn prune(&self, before_ms: i64) -> Result<Pruned, StoreError> {
         transaction!(self, |transaction| {
-            let mut deleted = [0; 5];
+            let mut deleted = [0; 6];
             // Runs before the deliveries that they refer to.
-            for (statement, count) in
-                [OLD_RUNS, OLD_DELIVERIES, VERDICTS_WITHOUT_DELIVERY, REMOVED_RELEASES, SETTLED_STATUSES]
-                    .into_iter()
-                    .zip(&mut deleted)
-            {
+            let statements = [
+                OLD_RUNS,
+                OLD_DELIVERIES,
+                VERDICTS_WITHOUT_DELIVERY,
+                REMOVED_RELEASES,
+                SETTLED_TELLINGS,
+                TOLD_DEPLOYMENTS,
+            ];
+            for (statement, count) in statements.into_iter().zip(&mut deleted) {
                 *count =
                     sqlx::query(statement).bind(before_ms).execute(&mut *transaction).await?.rows_affected();
             }
-            let [runs, deliveries, _, releases, statuses] = deleted;
-            Pruned { runs, deliveries, releases, statuses }
+            let [runs, deliveries, _, releases, tellings, _] = deleted;
+            Pruned { runs, deliveries, releases, tellings }
         })
     }
 }

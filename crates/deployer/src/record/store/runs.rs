@@ -1,10 +1,10 @@
 //! Runs: one execution of a plan each, from the wish to its end.
 
-use super::outbox::push_status;
+use super::outbox::push_telling;
 use super::pools::{found, reading, transaction, writing};
 use super::text::{embedded_json, storable, words};
 use super::verdicts::upsert_verdict;
-use super::{NewStatus, StepState, Store, StoreError, Verdict};
+use super::{NewTelling, StepState, Store, StoreError, Verdict};
 use serde::Serialize;
 
 words! {
@@ -138,7 +138,7 @@ pub struct RunEnd<'a> {
     /// What became of the deliveries that it carried out or superseded.
     pub verdicts: &'a [Verdict],
     /// What GitHub is to be told.
-    pub statuses: &'a [NewStatus<'a>],
+    pub tellings: &'a [NewTelling<'a>],
 }
 
 /// Whether [`Store::end_run`] ended the run.
@@ -315,8 +315,8 @@ impl Store {
                 for verdict in end.verdicts {
                     upsert_verdict!(&mut *transaction, verdict);
                 }
-                for status in end.statuses {
-                    push_status!(transaction, status);
+                for telling in end.tellings {
+                    push_telling!(transaction, telling);
                 }
                 RunEnded::Now
             }
@@ -414,15 +414,16 @@ impl Store {
     }
 
     /// The newest ended run that was about the branch's head: what was last tried of it. Not a rollback, nor the deploy of a
-    /// commit that an operator named, as these say nothing of the branch; nor one for which the branch was not there.
+    /// commit that an operator named, nor that of what is live once more, as these say nothing of the branch; nor one for which the
+    /// branch was not there.
     pub async fn last_tried(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM runs WHERE deployment = $1 AND commit_id IS NOT NULL
                      AND ended_at_ms IS NOT NULL AND state <> 'superseded' AND trigger_kind <> 'rollback'
-                     AND NOT (trigger_kind = 'operator' AND EXISTS (SELECT 1 FROM deliveries
-                         WHERE deliveries.id = runs.delivery_id AND deliveries.event = 'deploy'
-                             AND deliveries.commit_id IS NOT NULL))
+                     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = runs.delivery_id
+                         AND (deliveries.event IN ('redeploy', 'adopt') OR (deliveries.event = 'deploy'
+                             AND deliveries.commit_id IS NOT NULL AND runs.trigger_kind = 'operator')))
                      AND NOT EXISTS (SELECT 1 FROM verdicts
                          WHERE verdicts.run_id = runs.id AND verdicts.code = 'branch-deleted')
                  ORDER BY created_at_ms DESC, id DESC LIMIT 1",

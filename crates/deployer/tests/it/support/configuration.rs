@@ -55,12 +55,21 @@ impl Deployment {
         self
     }
 
+    /// One more step, as TOML: for what [`Deployment::step`] cannot write.
+    pub fn step_of(mut self, table: &str) -> Self {
+        self.steps.push(table.to_owned());
+        self
+    }
+
     fn table(&self) -> String {
         let mut table = format!("\n[deployments.{}]\n", self.slug);
         for (key, value) in &self.keys {
             writeln!(table, "{key} = {value}").expect("a String takes everything");
         }
-        writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        // Not every recipe has steps.
+        if !self.steps.is_empty() {
+            writeln!(table, "steps = [{}]", self.steps.join(", ")).expect("a String takes everything");
+        }
         table
     }
 }

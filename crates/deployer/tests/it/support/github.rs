@@ -1,61 +1,49 @@
-//! A GitHub that keeps state: it knows repositories and commits, stores what is reported to it, refuses what
-//! the real one refuses, and fails in the ways in which the real one fails when a test tells it to.
+//! A GitHub that keeps state: it knows repositories, commits, statuses, deployments, hooks and what they delivered; it refuses
+//! what the real one refuses, delivers as the real one delivers, and fails as the real one fails when a test tells it to.
 //!
-//! Answers follow GitHub's REST description (`repos/create-commit-status`, `repos/list-commit-statuses-for-ref`,
-//! `meta/get`). Deliberately absent: everything the deployer does not ask for.
+//! Every request and every answer has to fit GitHub's own description ([`openapi`]); what does not is a violation, on which the
+//! test's world fails. Each concept has a file with a `route`, listed in [`ROUTES`]: that is where one more goes (and its
+//! operations into `xtask/src/openapi.rs`). Deliberately absent: everything the deployer does not ask for.
 
-mod accounts;
-mod checks;
-mod git_server;
+pub mod accounts;
+pub mod checks;
+pub mod deployments;
+pub mod exchange;
+pub mod git_server;
+pub mod hooks;
+pub mod meta;
+pub mod openapi;
+pub mod outages;
+pub mod statuses;
 
+pub use deployments::Deployment;
+pub use hooks::Hook;
+pub use outages::Weather;
+pub use statuses::Status;
+
+use super::push::Delivery;
 use accounts::Accounts;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use checks::Checks;
-use serde_json::{Value, json};
+use exchange::{Answer, Request, is_number, not_found, problem, user, validation_failed};
+use meta::Meta;
+use openapi::Description;
+use outages::Quota;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 use tokio::runtime::Runtime;
 
-/// The only token it accepts.
+/// The token that it accepts from the beginning.
 pub const TOKEN: &str = "github_pat_a-token-that-the-fake-github-accepts";
 
-/// GitHub's limit for one commit and context.
-const STATUSES_MAX: usize = 1000;
-
-/// GitHub's limit of a description, in characters.
-const DESCRIPTION_CHARACTERS_MAX: usize = 140;
-
-/// How it behaves at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
-    /// As documented.
-    Fine,
-    /// Every answer is 500.
-    Fails,
-    /// Requests are read and never answered.
-    Hangs,
-    /// The connection ends in the middle of the answer.
-    Cuts,
-    /// 403, nothing remaining, the limit is reset in a second.
-    PrimaryLimit,
-    /// 429 with `Retry-After: 1`.
-    SecondaryLimit,
-}
-
-/// A stored commit status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    pub state: String,
-    pub context: String,
-    pub description: String,
-    pub target_url: String,
-}
+/// Who answers; the first that knows the path.
+const ROUTES: [fn(&mut Known, &Request) -> Option<Answer>; 6] =
+    [meta::route, accounts::route, statuses::route, checks::route, deployments::route, hooks::route];
 
 /// A handle; all clones are the same GitHub. It ends with the last of them.
 #[derive(Debug, Clone)]
@@ -67,23 +55,49 @@ pub struct GitHub {
 
 /// Everything it knows.
 #[derive(Debug)]
-struct Known {
+pub struct Known {
     url: String,
     weather: Weather,
+    /// Of [`TOKEN`]; all others have plenty.
+    quota: Option<Quota>,
+    /// Requests that came although GitHub had said that there are too many.
+    asked_while_limited: u32,
+    /// Paths that contain this are answered 500, whatever the weather.
+    failing: Option<String>,
     /// Commits by repository.
     repositories: HashMap<String, HashSet<String>>,
     /// By repository and commit, oldest first.
     statuses: HashMap<(String, String), Vec<Value>>,
-    /// `METHOD /path` of every request, in order.
-    requests: Vec<String>,
-    /// Ranges from which webhooks come, for `/meta`.
-    hooks: Vec<String>,
-    /// Of `/meta`; raised by every change.
-    meta_version: u64,
+    /// How many statuses one commit and context may have.
+    statuses_max: usize,
+    deployments: Vec<Deployment>,
+    hooks: Vec<Hook>,
+    /// Deliveries to be made once the request is answered.
+    jobs: Vec<Job>,
+    /// By repository.
+    last_push: HashMap<String, Delivery>,
+    /// Where the beginning of a hook's URL leads: `host:port`.
+    reachable: Vec<(String, String)>,
+    /// Whether the token may manage hooks.
+    token_manages_hooks: bool,
     /// Who may ask.
     accounts: Accounts,
     /// What CI says.
     checks: Checks,
+    meta: Meta,
+    last_id: u64,
+    /// `METHOD /path` of every request, in order.
+    requests: Vec<String>,
+    /// What did not fit GitHub's description.
+    violations: Vec<String>,
+}
+
+/// A delivery to be made.
+#[derive(Debug)]
+pub struct Job {
+    hook: u64,
+    delivery: Delivery,
+    redelivery: bool,
 }
 
 impl GitHub {
@@ -109,6 +123,31 @@ impl GitHub {
         self.known().weather = weather;
     }
 
+    /// Answers 500 to everything whose path contains this.
+    pub fn fail_on(&self, part_of_path: &str) {
+        self.known().failing = Some(part_of_path.to_owned());
+    }
+
+    /// So many requests more with [`TOKEN`], until the limit is reset in some seconds.
+    pub fn set_quota(&self, remaining: u32, seconds: i64) {
+        self.known().quota = Some(Quota { remaining, resets_at: unix_seconds() + seconds });
+    }
+
+    /// How many requests came although GitHub had said that there are too many.
+    pub fn asked_while_limited(&self) -> u32 {
+        self.known().asked_while_limited
+    }
+
+    /// Fewer than GitHub's thousand, so that a test need not send so many.
+    pub fn set_statuses_max(&self, statuses_max: usize) {
+        self.known().statuses_max = statuses_max;
+    }
+
+    /// Whether the token may manage hooks.
+    pub fn let_token_manage_hooks(&self, allowed: bool) {
+        self.known().token_manages_hooks = allowed;
+    }
+
     pub fn add_repository(&self, name: &str) {
         self.known().repositories.entry(name.to_owned()).or_default();
     }
@@ -132,13 +171,6 @@ impl GitHub {
         self.known().checks.set_context(commit, context, state);
     }
 
-    /// Replaces the ranges in `/meta`, which gets another `ETag`.
-    pub fn set_hooks(&self, networks: &[&str]) {
-        let mut known = self.known();
-        known.hooks = networks.iter().map(|&network| network.to_owned()).collect();
-        known.meta_version += 1;
-    }
-
     /// What was reported for a commit, oldest first.
     pub fn statuses(&self, repository: &str, commit: &str) -> Vec<Status> {
         let key = (repository.to_owned(), commit.to_owned());
@@ -147,9 +179,43 @@ impl GitHub {
         stored.iter().map(Status::of).collect()
     }
 
+    /// All deployments, oldest first.
+    pub fn deployments(&self) -> Vec<Deployment> {
+        self.known().deployments.clone()
+    }
+
+    /// A repository's hooks, oldest first.
+    pub fn hooks(&self, repository: &str) -> Vec<Hook> {
+        let known = self.known();
+        known.hooks.iter().filter(|hook| hook.repository == repository).cloned().collect()
+    }
+
+    /// From now on deliveries to URLs that begin so reach this `host:port`; None: nobody.
+    pub fn reach(&self, origin: &str, address: Option<&str>) {
+        let mut known = self.known();
+        known.reachable.retain(|(known, _)| known != origin);
+        known.reachable.extend(address.map(|address| (origin.to_owned(), address.to_owned())));
+    }
+
+    /// A push happens: every active hook of the repository delivers it.
+    pub fn push(&self, repository: &str, delivery: &Delivery) {
+        let jobs: Vec<Job> = {
+            let mut known = self.known();
+            known.last_push.insert(repository.to_owned(), delivery.clone());
+            let ours = known.hooks.iter().filter(|hook| hook.repository == repository);
+            ours.map(|hook| Job { hook: hook.id, delivery: delivery.clone(), redelivery: false }).collect()
+        };
+        jobs.iter().for_each(|job| hooks::carry_out(&self.known, job));
+    }
+
     /// `METHOD /path` of every request so far.
     pub fn requests(&self) -> Vec<String> {
         self.known().requests.clone()
+    }
+
+    /// What did not fit GitHub's description so far.
+    pub fn violations(&self) -> Vec<String> {
+        self.known().violations.clone()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -157,51 +223,44 @@ impl GitHub {
     }
 }
 
-impl Status {
-    fn of(stored: &Value) -> Self {
-        let text = |key: &str| stored[key].as_str().unwrap_or_default().to_owned();
-        Self {
-            state: text("state"),
-            context: text("context"),
-            description: text("description"),
-            target_url: text("target_url"),
-        }
-    }
-}
-
 /// Answers every request; the weather comes first.
 async fn answer(
-    State(known): State<Arc<Mutex<Known>>>,
+    State(shared): State<Arc<Mutex<Known>>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let request = Request { method: method.to_string(), path: uri.path().to_owned(), query, headers, body };
     let weather = {
-        let mut known = known.lock().expect("no request panics while it holds the lock");
-        known.requests.push(format!("{method} {}", uri.path()));
+        let mut known = lock(&shared);
+        known.requests.push(format!("{method} {}", request.path));
         known.weather
     };
-    match weather {
-        Weather::Fine => {
-            let mut known = known.lock().expect("no request panics while it holds the lock");
-            known.answer(&method, uri.path(), &headers, &body)
-        }
-        Weather::Fails => problem(StatusCode::INTERNAL_SERVER_ERROR, "Server Error"),
-        Weather::Hangs => std::future::pending().await,
-        Weather::Cuts => ([("content-length", "1000")], Body::new(CutOff::default())).into_response(),
-        Weather::PrimaryLimit => {
-            let headers =
-                [("x-ratelimit-limit", "5000".to_owned()), ("x-ratelimit-remaining", "0".to_owned())];
-            let reset = [("x-ratelimit-reset", (unix_seconds() + 1).to_string())];
-            (headers, reset, problem(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."))
-                .into_response()
-        }
-        Weather::SecondaryLimit => {
-            let message = "You have exceeded a secondary rate limit.";
-            ([("retry-after", "1")], problem(StatusCode::TOO_MANY_REQUESTS, message)).into_response()
-        }
+    if lock(&shared).failing.as_ref().is_some_and(|part| request.path.contains(part)) {
+        return problem(500, "Server Error").into_response();
     }
+    if let Some(nonsense) = lock(&shared).meta.nonsense.clone().filter(|_| request.path == "/meta") {
+        return nonsense.into_response();
+    }
+    if let Some(failure) = outages::answer(weather, unix_seconds()).await {
+        return failure;
+    }
+    let (answer, jobs) = {
+        let mut known = lock(&shared);
+        let answer = known.checked_answer(&request);
+        (answer, std::mem::take(&mut known.jobs))
+    };
+    if !jobs.is_empty() {
+        tokio::task::spawn_blocking(move || jobs.iter().for_each(|job| hooks::carry_out(&shared, job)));
+    }
+    let is_lost = weather == Weather::CutsAfterwards && request.method != "GET";
+    if is_lost { outages::cut() } else { answer.into_response() }
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().expect("no request panics while it holds the lock")
 }
 
 impl Known {
@@ -209,178 +268,81 @@ impl Known {
         Self {
             url,
             weather: Weather::Fine,
+            quota: None,
+            asked_while_limited: 0,
+            failing: None,
             repositories: HashMap::new(),
             statuses: HashMap::new(),
-            requests: Vec::new(),
-            hooks: vec!["192.30.252.0/22".into(), "140.82.112.0/20".into(), "2a0a:a440::/29".into()],
-            meta_version: 1,
+            statuses_max: statuses::STATUSES_MAX,
+            deployments: Vec::new(),
+            hooks: Vec::new(),
+            jobs: Vec::new(),
+            last_push: HashMap::new(),
+            reachable: Vec::new(),
+            token_manages_hooks: true,
             accounts: Accounts::default(),
             checks: Checks::default(),
+            meta: Meta::default(),
+            last_id: 1_000_000_000,
+            requests: Vec::new(),
+            violations: Vec::new(),
         }
     }
 
-    fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        if let Some(answer) = self.accounts.answer(method, &segments, headers, body) {
-            return answer;
-        }
-        match (method.as_str(), segments.as_slice()) {
-            ("GET", ["meta"]) => self.meta(headers),
-            (_, ["repos", ..]) if !self.accounts.accept(headers) => {
-                problem(StatusCode::UNAUTHORIZED, "Bad credentials")
-            }
-            ("POST", ["repos", owner, name, "statuses", commit]) => {
-                self.create_status(&format!("{owner}/{name}"), commit, body)
-            }
-            ("GET", ["repos", owner, name, "commits", commit, "statuses"]) => {
-                self.list_statuses(&format!("{owner}/{name}"), commit)
-            }
-            ("GET", ["repos", owner, name, "commits", commit, what @ ("check-runs" | "status")]) => {
-                self.checks_of(&format!("{owner}/{name}"), commit, what)
-            }
-            _ => problem(StatusCode::NOT_FOUND, "Not Found"),
-        }
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
     }
 
-    fn checks_of(&self, repository: &str, commit: &str, what: &str) -> Response {
-        let Some(commits) = self.repositories.get(repository) else {
-            return problem(StatusCode::NOT_FOUND, "Not Found");
+    /// The answer, when both it and the request have been held against the description.
+    fn checked_answer(&mut self, request: &Request) -> Answer {
+        let description = Description::get();
+        let (operation, wrong) =
+            description.check_request(&request.method, &request.path, &request.query, &request.body);
+        let what = format!("{} {}", request.method, request.path);
+        self.violations.extend(wrong.into_iter().map(|wrong| format!("{what}: {wrong}")));
+        let answer = self.answer(request);
+        if let Some(operation) = operation {
+            let wrong = description.check_answer(operation, answer.status, &answer.body);
+            let wrong = wrong.into_iter().map(|wrong| format!("{what}: answer {}: {wrong}", answer.status));
+            self.violations.extend(wrong);
+        }
+        answer
+    }
+
+    fn answer(&mut self, request: &Request) -> Answer {
+        let before = self.quota;
+        let is_limited = accounts::bearer(&request.headers).as_deref() == Some(TOKEN);
+        let counted = if is_limited { &mut self.quota } else { &mut None };
+        let Some(quota) = outages::take(counted, unix_seconds()) else {
+            self.asked_while_limited += 1;
+            return outages::primary_limit(before.map_or(0, |quota| quota.resets_at));
         };
-        if !commits.contains(commit) {
-            let message = format!("No commit found for SHA: {commit}");
-            return problem(StatusCode::UNPROCESSABLE_ENTITY, &message);
-        }
-        let url = format!("{}/repos/{repository}", self.url);
-        let reported = self.statuses.get(&(repository.to_owned(), commit.to_owned()));
-        axum::Json(match what {
-            "check-runs" => self.checks.check_runs(&url, commit),
-            _ => self.checks.combined_status(&url, commit, reported.map_or(&[], Vec::as_slice)),
-        })
-        .into_response()
-    }
-
-    fn meta(&self, headers: &HeaderMap) -> Response {
-        let etag = format!("W/\"{:016x}\"", self.meta_version);
-        let tags = [("etag", etag.clone()), ("cache-control", "public, max-age=60, s-maxage=60".into())];
-        if headers.get("if-none-match").is_some_and(|value| value.as_bytes() == etag.as_bytes()) {
-            return (StatusCode::NOT_MODIFIED, tags).into_response();
-        }
-        let body = json!({ "verifiable_password_authentication": false, "hooks": self.hooks, "ssh_keys": self.accounts.ssh_keys });
-        (tags, axum::Json(body)).into_response()
-    }
-
-    fn create_status(&mut self, repository: &str, commit: &str, body: &[u8]) -> Response {
-        let Some(commits) = self.repositories.get(repository) else {
-            return problem(StatusCode::NOT_FOUND, "Not Found");
+        let answer = match self.accounts.admit(request) {
+            Ok(()) => ROUTES.iter().find_map(|route| route(self, request)).unwrap_or_else(not_found),
+            Err(message) => problem(401, message),
         };
-        if !commits.contains(commit) {
-            let message = format!("No commit found for SHA: {commit}");
-            return problem(StatusCode::UNPROCESSABLE_ENTITY, &message);
-        }
-        let Ok(asked) = serde_json::from_slice::<Value>(body) else {
-            return problem(StatusCode::BAD_REQUEST, "Problems parsing JSON");
-        };
-        if let Err(message) = check_status(&asked) {
-            return problem(StatusCode::UNPROCESSABLE_ENTITY, message);
-        }
-        let context = asked["context"].as_str().unwrap_or("default").to_owned();
-        let stored = self.statuses.entry((repository.to_owned(), commit.to_owned())).or_default();
-        if stored.iter().filter(|status| status["context"] == context).count() >= STATUSES_MAX {
-            let message =
-                "Validation Failed: This SHA and context has reached the maximum number of statuses.";
-            return problem(StatusCode::UNPROCESSABLE_ENTITY, message);
-        }
-        let id = stored.len() as u64 + 1;
-        let status = json!({
-            "url": format!("{}/repos/{repository}/statuses/{commit}", self.url),
-            "avatar_url": null,
-            "id": id,
-            "node_id": format!("SC_{id}"),
-            "state": asked["state"],
-            "description": asked["description"],
-            "target_url": asked["target_url"],
-            "context": context,
-            "created_at": "2026-11-23T12:00:00Z",
-            "updated_at": "2026-11-23T12:00:00Z",
-            "creator": { "login": "durhack-deployer", "id": 1, "type": "Bot" },
-        });
-        stored.push(status.clone());
-        (StatusCode::CREATED, axum::Json(status)).into_response()
-    }
-
-    fn list_statuses(&self, repository: &str, commit: &str) -> Response {
-        if !self.repositories.contains_key(repository) {
-            return problem(StatusCode::NOT_FOUND, "Not Found");
-        }
-        let stored = self.statuses.get(&(repository.to_owned(), commit.to_owned()));
-        let newest_first: Vec<&Value> = stored.into_iter().flatten().rev().collect();
-        axum::Json(newest_first).into_response()
+        answer
+            .header("x-ratelimit-limit", outages::QUOTA_OF_AN_HOUR.to_string())
+            .header("x-ratelimit-remaining", quota.remaining.to_string())
+            .header("x-ratelimit-reset", quota.resets_at.to_string())
     }
 }
 
-/// What GitHub's validation says of a status, less what needs state.
-fn check_status(asked: &Value) -> Result<(), &'static str> {
-    let state = asked["state"].as_str().unwrap_or_default();
-    if !["error", "failure", "pending", "success"].contains(&state) {
-        return Err("Validation Failed: state is not included in the list");
-    }
-    let description = asked["description"].as_str().unwrap_or_default();
-    if description.chars().count() > DESCRIPTION_CHARACTERS_MAX {
-        return Err("Validation Failed: description is too long (maximum is 140 characters)");
-    }
-    match asked["target_url"].as_str() {
-        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
-            Err("Validation Failed: target_url must use http(s) scheme")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// GitHub's form of an error.
-fn problem(status: StatusCode, message: &str) -> Response {
-    let body = json!({
-        "message": message,
-        "documentation_url": "https://docs.github.com/rest",
-        "status": status.as_u16().to_string(),
-    });
-    (status, axum::Json(body)).into_response()
+fn now() -> String {
+    durhack_deployer::clock::now().to_string()
 }
 
 fn unix_seconds() -> i64 {
     durhack_deployer::clock::now_ms() / 1000
 }
 
-/// A body that ends the connection after its first bytes.
-#[derive(Default)]
-struct CutOff {
-    polls: u32,
-}
-
-impl hyper::body::Body for CutOff {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>> {
-        self.polls += 1;
-        match self.polls {
-            1 => Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b"{\"url\":"))))),
-            // An error at once would also discard what has not been written yet.
-            2 => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            _ => Poll::Ready(Some(Err(std::io::Error::other("the cable was cut")))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::statuses::STATUSES_MAX;
     use super::*;
     use crate::support::http::{Answer, Request};
+    use serde_json::json;
 
     fn post(github: &GitHub, path: &str, token: &str, body: &Value) -> Answer {
         Request::new("POST", path)
@@ -412,6 +374,8 @@ mod tests {
         assert_eq!(stored.len(), 1);
         assert_eq!((stored[0].state.as_str(), stored[0].target_url.as_str()), ("success", "https://x"));
         assert_eq!(github.requests().len(), 7);
+        let violations = github.violations();
+        assert_eq!(violations.len(), 2, "a state and a path that are none: {violations:?}");
         for _ in 1..STATUSES_MAX {
             assert_eq!(post(&github, path, TOKEN, &good).status, 201);
         }
@@ -435,12 +399,48 @@ mod tests {
             assert_eq!(answer.status, status);
             assert!(header.is_none_or(|header| answer.header(header).is_some()), "{answer:?}");
         }
-        github.set_weather(Weather::Cuts);
-        let cut = post(&github, path, TOKEN, &body);
-        let promised: usize =
-            cut.header("content-length").and_then(|text| text.parse().ok()).expect("a length");
-        assert!(cut.body.len() < promised);
-        assert!(github.statuses("o/r", "abc").is_empty());
+        for (weather, done) in [(Weather::Cuts, 0), (Weather::CutsAfterwards, 1)] {
+            github.set_weather(weather);
+            let cut = post(&github, path, TOKEN, &body);
+            let promised: usize =
+                cut.header("content-length").and_then(|text| text.parse().ok()).expect("a length");
+            assert!(cut.body.len() < promised);
+            assert_eq!(github.statuses("o/r", "abc").len(), done, "{weather:?}");
+        }
+        github.set_weather(Weather::Fine);
+        github.set_quota(1, 3600);
+        let last = post(&github, path, TOKEN, &body);
+        assert_eq!((last.status, last.header("x-ratelimit-remaining")), (201, Some("0")));
+        assert_eq!(post(&github, path, TOKEN, &body).status, 403);
+        assert_eq!(github.asked_while_limited(), 1);
+    }
+
+    #[test]
+    fn lists_have_pages() {
+        let github = GitHub::start();
+        github.add_repository("o/r");
+        let hook = |number: u32| {
+            json!({ "name": "web", "events": ["push"],
+                "config": { "url": format!("https://x/{number}"), "content_type": "json" } })
+        };
+        for number in 0..3 {
+            assert_eq!(post(&github, "/repos/o/r/hooks", TOKEN, &hook(number)).status, 201);
+        }
+        let twice = post(&github, "/repos/o/r/hooks", TOKEN, &hook(0));
+        assert_eq!(twice.json()["errors"][0]["message"], "Hook already exists on this repository");
+        let mut path = "/repos/o/r/hooks?per_page=2".to_owned();
+        let mut lengths = Vec::new();
+        loop {
+            let answer = Request::new("GET", &path)
+                .header("Authorization", format!("Bearer {TOKEN}"))
+                .send(github.url().trim_start_matches("http://"));
+            lengths.push(answer.json().as_array().map_or(0, Vec::len));
+            let Some(link) = answer.header("link") else { break };
+            let url = link.trim_start_matches('<').split('>').next().unwrap_or_default();
+            path = url.trim_start_matches(github.url()).to_owned();
+        }
+        assert_eq!(lengths, [2, 1]);
+        assert_eq!(github.violations(), Vec::<String>::new());
     }
 
     #[test]

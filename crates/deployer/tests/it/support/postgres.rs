@@ -8,10 +8,15 @@
     reason = "tests start servers, ask whether they run in CI, and end where anything fails"
 )]
 
-use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Below those that the kernel gives to whoever asks for any (`ip_local_port_range` begins at 32768): while a server is
+/// stopped, a connection or a listener of another test cannot take its port.
+const PORTS: Range<u32> = 12_000..32_000;
 
 /// A running, or stopped, server. Dropping it ends it and removes its data.
 pub struct Postgres {
@@ -34,13 +39,9 @@ impl Postgres {
         let directory = tempfile::tempdir().expect("the test-bed works");
         let mut server = Self { directory, programs, port: 0 };
         server.initialise();
-        // Somebody else may take a free port between our looking and the server's binding it.
+        // Another server may have it.
         for _ in 0..5 {
-            server.port = TcpListener::bind("127.0.0.1:0")
-                .expect("the test-bed works")
-                .local_addr()
-                .expect("the test-bed works")
-                .port();
+            server.port = next_port();
             if server.try_start() {
                 return Some(server);
             }
@@ -157,6 +158,15 @@ impl Drop for Postgres {
         // It may be stopped already.
         self.control(&["-m", "immediate", "-w", "stop"]);
     }
+}
+
+/// A port of this process's own, as far as processes have different numbers.
+fn next_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ports = PORTS.end - PORTS.start;
+    // Ten servers in one process come before the first of the next.
+    let place = (std::process::id() % ports * 10 + NEXT.fetch_add(1, Ordering::Relaxed)) % ports;
+    u16::try_from(PORTS.start + place).expect("ports are below 65536")
 }
 
 /// The directory of PostgreSQL's programs: Debian's, the newest version, or else one in PATH.

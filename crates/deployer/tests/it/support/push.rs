@@ -58,6 +58,17 @@ impl Delivery {
     /// What GitHub sends first of all.
     pub fn ping(repository: &str) -> Self {
         let mut payload = octokit::example("ping", |payload| payload.get("repository").is_some());
+        // The example is older than GitHub's own schema.
+        payload["hook"]["deliveries_url"] = json!("https://api.github.com/repos/o/r/hooks/1/deliveries");
+        for (field, value) in [
+            ("is_template", json!(false)),
+            ("web_commit_signoff_required", json!(false)),
+            ("topics", json!([])),
+            ("visibility", json!("public")),
+            ("custom_properties", json!({})),
+        ] {
+            payload["repository"][field] = value;
+        }
         rename(&mut payload, repository);
         Self::of("ping", &payload)
     }

@@ -26,6 +26,8 @@ impl Repository {
             fs_err::create_dir_all(directory).expect("the world is writable");
         }
         github.add_repository(name);
+        // The world's files may be given to another user; git then wants to be told that it is meant.
+        fs_err::write(home.join("gitconfig"), "[safe]\n\tdirectory = *\n").expect("the world is writable");
         let repository = Self { name: name.to_owned(), bare, work_tree, home, github };
         succeed(
             command("git", &repository.home)
@@ -55,7 +57,7 @@ impl Repository {
         succeed(
             command("git", &self.home)
                 .current_dir(&self.work_tree)
-                .args(["-c", "safe.directory=*"])
+                .env("GIT_CONFIG_GLOBAL", self.home.join("gitconfig"))
                 .args(arguments),
         )
     }

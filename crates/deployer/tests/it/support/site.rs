@@ -20,7 +20,12 @@ pub struct Site {
 impl Site {
     /// Serves `current` on a free port.
     pub fn serve(current: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        Self::serve_at(current, "127.0.0.1:0")
+    }
+
+    /// The same at an address that was given up before.
+    pub fn serve_at(current: PathBuf, address: &str) -> Self {
+        let listener = TcpListener::bind(address).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address").to_string();
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);

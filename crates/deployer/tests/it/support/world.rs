@@ -45,6 +45,10 @@ pub struct World {
     /// Searched for programs before the machine's `PATH`.
     pub shims: Option<PathBuf>,
     pub github: GitHub,
+    /// The product, as the daemon and as the CLI.
+    pub binary: PathBuf,
+    /// Its configuration.
+    pub configuration: PathBuf,
     daemon: Option<Child>,
     address: String,
     unprivileged: bool,
@@ -83,6 +87,8 @@ impl World {
         // A test that commits and then pushes means its own push; `reconcile.rs` switches it on.
         settings.set("reconcile.enabled", "false");
         Self {
+            binary: env!("CARGO_BIN_EXE_durhack-deployer").into(),
+            configuration: root.path().join("config"),
             root,
             settings,
             environment: vec![("DEPLOYER_INSTANCE".into(), INSTANCE.into())],
@@ -287,7 +293,6 @@ impl World {
 
     /// The product's binary with the world's configuration and environment.
     pub fn product(&self, arguments: &[&str]) -> Command {
-        let binary = env!("CARGO_BIN_EXE_durhack-deployer");
         let home = self.root().join("home");
         let mut command = if self.unprivileged {
             let identity =
@@ -296,7 +301,7 @@ impl World {
             command.args(identity).arg(self.root().join("durhack-deployer"));
             command
         } else {
-            command(binary, &home)
+            command(&self.binary, &home)
         };
         if let Some(shims) = &self.shims {
             let inherited = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
@@ -304,7 +309,7 @@ impl World {
             command.env("PATH", format!("{}:{inherited}", shims.display()));
         }
         command.current_dir(self.root()).env("RUST_BACKTRACE", "1").envs(self.environment.iter().cloned());
-        command.arg("--config").arg(self.root().join("config")).args(arguments);
+        command.arg("--config").arg(&self.configuration).args(arguments);
         command
     }
 
@@ -442,6 +447,8 @@ impl World {
         let log = self.log();
         let panics: Vec<&str> = log.lines().filter(|line| line.contains("panicked at")).collect();
         assert!(panics.is_empty(), "the daemon panicked: {panics:?}");
+        let violations = self.github.violations();
+        assert!(violations.is_empty(), "not what GitHub describes: {violations:#?}");
     }
 
     /// What a person would look at first.

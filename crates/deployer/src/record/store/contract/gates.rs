@@ -30,7 +30,7 @@ async fn a_run_ends(store: &Store, new: &NewRun<'_>, commit: &str, state: RunSta
         summary: None,
         ended_at_ms: new.created_at_ms + 1,
         verdicts: &[verdict],
-        statuses: &[],
+        tellings: &[],
     };
     store.end_run(&end).await.unwrap();
 }

@@ -26,6 +26,7 @@ async fn tell(store: &Store) {
     the_steps_of_a_run(store).await;
     the_first_run_fails_and_the_second_goes_live(store).await;
     what_github_is_told(store).await;
+    what_github_shows_as_deployed(store).await;
     a_rollback(store).await;
     at_a_glance(store).await;
     small_things(store).await;
@@ -191,7 +192,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
         summary: None,
         ended_at_ms: 2_800,
         verdicts: std::slice::from_ref(&failed),
-        statuses: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
+        tellings: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
     };
     assert_eq!(store.end_run(&end).await.unwrap(), RunEnded::Now);
     let again = RunEnd { state: RunState::Succeeded, verdicts: &[], ..end };
@@ -201,7 +202,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
     let run = store.run(FIRST).await.unwrap().unwrap();
     assert_eq!((run.state, run.cause.as_deref()), (RunState::Undone, Some("pnpm install: exit 1")));
     assert_eq!(store.verdicts("d1").await.unwrap()[0], failed);
-    assert_eq!(store.outbox_pending_count().await.unwrap(), 1);
+    assert_eq!(store.outbox_trouble(0).await.unwrap().unsent, 1);
     assert_eq!(store.last_tried("api").await.unwrap().map(|run| run.id).as_deref(), Some(FIRST));
     assert_eq!(store.last_tried("web").await.unwrap(), None);
     assert_eq!(store.failures_before_plan("api", "c1").await.unwrap(), 0, "it did not fail, and had a plan");
@@ -232,12 +233,12 @@ async fn what_github_is_told(store: &Store) {
     let settle = store.due_outbox(i64::MAX, 10).await.unwrap();
     store.outbox_sent(settle[0].id, 2_900).await.unwrap();
 
-    store.enqueue_status(&a_status("a", "1", 3_000)).await.unwrap();
-    store.enqueue_status(&a_status("b", "2", 3_000)).await.unwrap();
-    store.enqueue_status(&a_status("a", "3", 3_001)).await.unwrap();
+    store.enqueue_telling(&a_status("a", "1", 3_000)).await.unwrap();
+    store.enqueue_telling(&a_status("b", "2", 3_000)).await.unwrap();
+    store.enqueue_telling(&a_status("a", "3", 3_001)).await.unwrap();
     assert_eq!(bodies(2_999).await, Vec::<String>::new());
     assert_eq!(bodies(3_001).await, ["2", "3"], "of each key the newest");
-    store.enqueue_status(&a_status("a", "3", 3_001)).await.unwrap();
+    store.enqueue_telling(&a_status("a", "3", 3_001)).await.unwrap();
     assert_eq!(bodies(3_001).await, ["2", "3"], "pushed twice it is there once");
     assert_eq!(store.due_outbox(3_001, 1).await.unwrap().len(), 1);
 
@@ -246,14 +247,71 @@ async fn what_github_is_told(store: &Store) {
         store.outbox_failed(&due[0], "502", 4_000).await.unwrap();
     }
     assert_eq!(bodies(3_999).await, ["3"]);
-    let retried = &store.due_outbox(4_000, 10).await.unwrap()[0];
+    let retried = &store.due_outbox(4_000, 10).await.unwrap()[1];
+    assert_eq!(bodies(4_000).await, ["3", "2"], "the one that failed comes after the others");
     assert_eq!((retried.attempts, retried.last_error.as_deref()), (1, Some("502")));
     store.outbox_refused(due[0].id, "no such commit", 4_001).await.unwrap();
     store.outbox_sent(due[1].id, 4_001).await.unwrap();
-    assert_eq!(store.outbox_pending_count().await.unwrap(), 0);
+    let trouble = store.outbox_trouble(0).await.unwrap();
+    assert_eq!((trouble.unsent, &trouble.oldest_unsent, trouble.refused.len()), (0, &None, 1));
+    assert_eq!(trouble.refused[0].last_error.as_deref(), Some("no such commit"));
+    assert_eq!(store.outbox_trouble(4_002).await.unwrap().refused.len(), 0, "refused before that");
     assert_not_recorded(store.outbox_sent(999, 1).await);
     assert_not_recorded(store.outbox_refused(999, "", 1).await);
-    assert_not_recorded(store.outbox_failed(&PendingStatus { id: 999, ..due[0].clone() }, "", 1).await);
+    assert_not_recorded(store.outbox_failed(&PendingTelling { id: 999, ..due[0].clone() }, "", 1).await);
+}
+
+async fn what_github_shows_as_deployed(store: &Store) {
+    let row = async |run: &str, state: &str, at_ms: i64| {
+        let body = format!(r#"{{"state":"{state}"}}"#);
+        let telling = NewTelling {
+            kind: TellingKind::Deployment,
+            context: run,
+            run_id: Some(run),
+            deployment: "shown",
+            ..a_status("", &body, at_ms)
+        };
+        store.enqueue_telling(&telling).await.unwrap();
+        let due = store.due_outbox(i64::MAX, 10).await.unwrap();
+        due.into_iter().find(|row| row.context == run).unwrap()
+    };
+    let tell = async |run: &str, state: &str, at_ms: i64| {
+        let row = row(run, state, at_ms).await;
+        store.deployment_told(&row, run, state, at_ms).await.unwrap();
+    };
+    let waiting = async || {
+        let due = store.due_outbox(i64::MAX, 10).await.unwrap();
+        due.into_iter().map(|row| (row.context, row.body)).collect::<Vec<_>>()
+    };
+    assert_eq!(store.told_deployment("r1").await.unwrap(), None);
+    for (run, github_id) in [("r1", 11), ("r2", 12), ("r3", 13), ("r1", 99)] {
+        let made = NewToldDeployment {
+            run_id: run,
+            deployment: "shown",
+            repository: "ducompsoc/durhack",
+            commit_id: "c1",
+            github_id,
+            told_at_ms: 3_000,
+        };
+        store.create_told_deployment(&made).await.unwrap();
+    }
+    assert_eq!(store.told_deployment("r1").await.unwrap().unwrap().github_id, 11, "the first stays");
+
+    tell("r1", "success", 3_001).await;
+    assert_eq!(waiting().await, []);
+    tell("r3", "success", 3_002).await;
+    let inactive = r#"{"state":"inactive"}"#.to_owned();
+    assert_eq!(waiting().await, [("r1".to_owned(), inactive.clone())]);
+    // Told late: a newer one is live already.
+    tell("r2", "success", 3_003).await;
+    assert_eq!(waiting().await, [("r1".to_owned(), inactive.clone()), ("r2".to_owned(), inactive)]);
+    for run in ["r1", "r2"] {
+        tell(run, "inactive", 3_004).await;
+    }
+    assert_eq!(waiting().await, []);
+    let unknown = row("r4", "success", 3_005).await;
+    assert_not_recorded(store.deployment_told(&unknown, "r4", "success", 3_005).await);
+    store.outbox_sent(unknown.id, 3_006).await.unwrap();
 }
 
 async fn a_rollback(store: &Store) {
@@ -264,7 +322,7 @@ async fn a_rollback(store: &Store) {
         summary: Some("went live"),
         ended_at_ms: 3_000,
         verdicts: &[],
-        statuses: &[],
+        tellings: &[],
     };
     store.end_run(&end(SECOND)).await.unwrap();
     let new = NewRun { trigger: RunTrigger::Rollback, created_at_ms: 5_000, ..a_run(ROLLBACK, "api", "009") };
@@ -307,7 +365,9 @@ async fn small_things(store: &Store) {
 async fn forgetting(store: &Store) {
     assert_eq!(store.prune(1_000).await.unwrap(), Pruned::default(), "nothing is old enough");
     // d2 is not dispatched; d1 is what FIRST carried out, whose release serves again.
-    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { statuses: 4, ..Pruned::default() });
+    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { tellings: 13, ..Pruned::default() });
+    assert!(store.told_deployment("r3").await.unwrap().is_some(), "GitHub takes it to be live");
+    assert_eq!(store.told_deployment("r1").await.unwrap(), None);
     assert!(store.delivery("d1").await.unwrap().is_some());
 
     // FIRST and SECOND made releases that are gone; web's only run is its newest; the rollback is api's, and of the others the
@@ -322,7 +382,7 @@ async fn forgetting(store: &Store) {
         .unwrap();
     store.mark_dispatched("d3", 1).await.unwrap();
     let pruned = store.prune(6_000).await.unwrap();
-    assert_eq!(pruned, Pruned { runs: 1, deliveries: 2, releases: 2, statuses: 0 });
+    assert_eq!(pruned, Pruned { runs: 1, deliveries: 2, releases: 2, tellings: 0 });
     assert!(store.steps(FIRST).await.unwrap().is_empty(), "steps go with their run");
     assert!(store.verdicts("d1").await.unwrap().is_empty(), "verdicts go with their delivery");
     assert!(store.verdicts("never recorded").await.unwrap().is_empty());

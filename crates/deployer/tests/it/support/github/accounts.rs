@@ -1,11 +1,9 @@
 //! Who may ask the fake GitHub: tokens, and a GitHub App, whose statements are verified as the real one does.
-//!
-//! Also what `/meta` says of ssh, and, where a test wants it, an answer of `/meta` that is nonsense.
+//! `apps/get-repo-installation`, `apps/create-installation-access-token`.
 
-use super::{GitHub, TOKEN, problem, unix_seconds};
+use super::{Answer, GitHub, Known, Request, TOKEN, not_found, now, problem, unix_seconds, user};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -14,15 +12,18 @@ use std::collections::HashSet;
 /// GitHub refuses statements that are good for longer.
 const STATEMENT_SECONDS_MAX: i64 = 600;
 
+/// What it says to who does not come with one.
+const NO_STATEMENT: &str = "A JSON web token could not be decoded";
+
+/// The number of the only installation.
+const INSTALLATION: &str = "77";
+
 /// See the module.
 #[derive(Debug)]
 pub struct Accounts {
     /// Beside those of the App.
     tokens: HashSet<String>,
     app: Option<App>,
-    /// For `/meta`.
-    pub ssh_keys: Vec<String>,
-    meta_answer: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +41,7 @@ struct App {
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self { tokens: [TOKEN.to_owned()].into(), app: None, ssh_keys: Vec::new(), meta_answer: None }
+        Self { tokens: [TOKEN.to_owned()].into(), app: None }
     }
 }
 
@@ -83,43 +84,31 @@ impl GitHub {
     pub fn app_tokens(&self) -> Vec<(String, String)> {
         self.known().accounts.app.as_ref().map_or_else(Vec::new, |app| app.issued.clone())
     }
+}
 
-    /// The host keys in `/meta`, `TYPE BASE64`.
-    pub fn set_ssh_keys(&self, keys: &[&str]) {
-        self.known().accounts.ssh_keys = keys.iter().map(|&key| key.to_owned()).collect();
-        self.known().meta_version += 1;
-    }
-
-    /// From now on `/meta` answers with these bytes, and 200; None: with the truth again.
-    pub fn set_meta_answer(&self, answer: Option<&[u8]>) {
-        self.known().accounts.meta_answer = answer.map(<[u8]>::to_vec);
+pub fn route(known: &mut Known, request: &Request) -> Option<Answer> {
+    match (request.method.as_str(), request.segments().as_slice()) {
+        ("GET", ["repos", owner, name, "installation"]) => {
+            Some(known.accounts.installation(&known.url, &format!("{owner}/{name}")))
+        }
+        ("POST", ["app", "installations", INSTALLATION, "access_tokens"]) => {
+            Some(known.accounts.access_token(&request.body))
+        }
+        _ => None,
     }
 }
 
 impl Accounts {
-    /// What belongs here; None: it is another's to answer.
-    pub fn answer(
-        &mut self,
-        method: &Method,
-        segments: &[&str],
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Option<Response> {
-        match (method.as_str(), segments) {
-            ("GET", ["meta"]) => self.meta_answer.clone().map(IntoResponse::into_response),
-            ("GET", ["repos", owner, name, "installation"]) => {
-                Some(self.installation(&format!("{owner}/{name}"), headers))
+    /// Whether whoever asks this may ask it: everybody for `/meta`, the App for its tokens, and for all else one with a token.
+    pub fn admit(&self, request: &Request) -> Result<(), &'static str> {
+        match request.segments().as_slice() {
+            ["meta"] => Ok(()),
+            ["repos", _, _, "installation"] | ["app", ..] => {
+                self.app.as_ref().map_or(Err(NO_STATEMENT), |app| app.verify(&request.headers))
             }
-            ("POST", ["app", "installations", "77", "access_tokens"]) => {
-                Some(self.access_token(headers, body))
-            }
-            _ => None,
+            _ if bearer(&request.headers).is_some_and(|token| self.is_good(&token)) => Ok(()),
+            _ => Err("Bad credentials"),
         }
-    }
-
-    /// Whether a request carries a good token.
-    pub fn accept(&self, headers: &HeaderMap) -> bool {
-        bearer(headers).is_some_and(|token| self.is_good(&token))
     }
 
     /// Whether this is a token with which one may ask and fetch.
@@ -129,58 +118,78 @@ impl Accounts {
         self.tokens.contains(token) || self.app.as_ref().is_some_and(of_app)
     }
 
-    fn installation(&self, repository: &str, headers: &HeaderMap) -> Response {
-        let Some(app) = &self.app else { return problem(StatusCode::NOT_FOUND, "Not Found") };
-        if let Err(message) = app.verify(headers) {
-            return problem(StatusCode::UNAUTHORIZED, message);
+    fn installation(&self, base: &str, repository: &str) -> Answer {
+        let Some(app) = &self.app else { return not_found() };
+        if !app.repositories.iter().any(|known| known == repository) {
+            return not_found();
         }
-        match app.repositories.iter().any(|known| known == repository) {
-            true => axum::Json(json!({ "id": 77, "app_id": 1 })).into_response(),
-            false => problem(StatusCode::NOT_FOUND, "Not Found"),
-        }
+        let url = format!("{base}/app/installations/{INSTALLATION}");
+        let id = |text: &str| text.parse::<u64>().expect("a number of ours");
+        let installation = json!({
+            "id": id(INSTALLATION),
+            "account": user("acme"),
+            "repository_selection": "selected",
+            "access_tokens_url": format!("{url}/access_tokens"),
+            "repositories_url": format!("{base}/installation/repositories"),
+            "html_url": format!("https://github.com/settings/installations/{INSTALLATION}"),
+            "app_id": id(&app.id),
+            "app_slug": "durhack-deployer",
+            "target_id": 1,
+            "target_type": "Organization",
+            "permissions": app.permissions(),
+            "events": [],
+            "created_at": now(),
+            "updated_at": now(),
+            "single_file_name": null,
+            "suspended_by": null,
+            "suspended_at": null,
+        });
+        Answer::new(200, installation)
     }
 
-    fn access_token(&mut self, headers: &HeaderMap, body: &[u8]) -> Response {
-        let Some(app) = &mut self.app else { return problem(StatusCode::NOT_FOUND, "Not Found") };
-        if let Err(message) = app.verify(headers) {
-            return problem(StatusCode::UNAUTHORIZED, message);
-        }
+    fn access_token(&mut self, body: &[u8]) -> Answer {
+        let Some(app) = &mut self.app else { return not_found() };
         let asked: Value = serde_json::from_slice(body).unwrap_or_default();
         let names: Vec<&str> =
             asked["repositories"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let of_name = |known: &&String| known.rsplit('/').next().is_some_and(|name| names == [name]);
         let Some(repository) = app.repositories.iter().find(of_name).cloned() else {
-            return problem(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "There is at least one repository that does not exist",
-            );
+            return problem(422, "There is at least one repository that does not exist");
         };
         let token = format!("ghs_installation-token-number-{}", app.issued.len() + 1);
         app.issued.push((token.clone(), repository));
         let expires_at = jiff::Timestamp::from_second(unix_seconds() + app.lifetime_seconds)
             .expect("a time of these days");
-        let answer = json!({ "token": token, "expires_at": expires_at.to_string(), "permissions": {} });
-        (StatusCode::CREATED, axum::Json(answer)).into_response()
+        let answer = json!({
+            "token": token,
+            "expires_at": expires_at.to_string(),
+            "permissions": app.permissions(),
+            "repository_selection": "selected",
+        });
+        Answer::new(201, answer)
     }
 }
 
 impl App {
+    fn permissions(&self) -> Value {
+        json!({ "contents": "read", "statuses": "write", "metadata": "read" })
+    }
+
     /// As GitHub documents it: RS256 by the App's key, issued by its id, not in the future, for ten minutes at most.
     fn verify(&self, headers: &HeaderMap) -> Result<(), &'static str> {
-        let statement = bearer(headers).ok_or("A JSON web token could not be decoded")?;
-        let (signed, signature) =
-            statement.rsplit_once('.').ok_or("A JSON web token could not be decoded")?;
-        let (header, claims) = signed.split_once('.').ok_or("A JSON web token could not be decoded")?;
+        let statement = bearer(headers).ok_or(NO_STATEMENT)?;
+        let (signed, signature) = statement.rsplit_once('.').ok_or(NO_STATEMENT)?;
+        let (header, claims) = signed.split_once('.').ok_or(NO_STATEMENT)?;
         let decoded = |part: &str| -> Option<Value> {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
         };
         let (Some(header), Some(claims)) = (decoded(header), decoded(claims)) else {
-            return Err("A JSON web token could not be decoded");
+            return Err(NO_STATEMENT);
         };
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.public_key);
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
         if header["alg"] != "RS256" || key.verify(signed.as_bytes(), &signature).is_err() {
-            return Err("A JSON web token could not be decoded");
+            return Err(NO_STATEMENT);
         }
         let (issued, expires) =
             (claims["iat"].as_i64().unwrap_or(i64::MAX), claims["exp"].as_i64().unwrap_or(0));

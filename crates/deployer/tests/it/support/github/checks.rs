@@ -1,6 +1,7 @@
 //! What CI says of commits: check runs (`checks/list-for-ref`) and the statuses of others than the deployer
 //! (`repos/get-combined-status-for-ref`, which gives the newest of each context).
 
+use super::{Answer, Known, Request, not_found, now, problem, user};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -9,6 +10,31 @@ use std::collections::BTreeMap;
 pub struct Checks {
     runs: BTreeMap<(String, String), (String, Option<String>)>,
     contexts: BTreeMap<(String, String), String>,
+}
+
+pub fn route(known: &mut Known, request: &Request) -> Option<Answer> {
+    match (request.method.as_str(), request.segments().as_slice()) {
+        ("GET", ["repos", owner, name, "commits", commit, what @ ("check-runs" | "status")]) => {
+            Some(answer(known, &format!("{owner}/{name}"), commit, what))
+        }
+        _ => None,
+    }
+}
+
+fn answer(known: &Known, repository: &str, commit: &str, what: &str) -> Answer {
+    let Some(commits) = known.repositories.get(repository) else { return not_found() };
+    if !commits.contains(commit) {
+        return problem(422, &format!("No commit found for SHA: {commit}"));
+    }
+    let url = format!("{}/repos/{repository}", known.url);
+    let reported = known.statuses.get(&(repository.to_owned(), commit.to_owned()));
+    Answer::new(
+        200,
+        match what {
+            "check-runs" => known.checks.check_runs(&url, commit),
+            _ => known.checks.combined_status(&url, repository, commit, reported.map_or(&[], Vec::as_slice)),
+        },
+    )
 }
 
 impl Checks {
@@ -57,18 +83,87 @@ impl Checks {
     }
 
     /// The answer to `GET commits/{commit}/status`, where the deployer itself has reported these.
-    pub fn combined_status(&self, url: &str, commit: &str, reported: &[Value]) -> Value {
+    pub fn combined_status(&self, url: &str, repository: &str, commit: &str, reported: &[Value]) -> Value {
         let mut newest: BTreeMap<&str, Value> = BTreeMap::new();
         for status in reported {
             newest.insert(status["context"].as_str().unwrap_or_default(), status.clone());
         }
-        for ((_, context), state) in self.contexts.iter().filter(|((of, _), _)| of == commit) {
-            newest.insert(context, json!({ "context": context, "state": state }));
+        for (((_, context), state), id) in self.contexts.iter().filter(|((of, _), _)| of == commit).zip(1..) {
+            let status = json!({
+                "url": format!("{url}/statuses/{commit}"),
+                "avatar_url": null,
+                "id": id,
+                "node_id": format!("SC_ci_{id}"),
+                "state": state,
+                "description": null,
+                "target_url": null,
+                "context": context,
+                "created_at": now(),
+                "updated_at": now(),
+            });
+            newest.insert(context, status);
         }
         let statuses: Vec<Value> = newest.into_values().collect();
         let is_all = |wanted: &str| statuses.iter().all(|status| status["state"] == wanted);
         let state = if !statuses.is_empty() && is_all("success") { "success" } else { "pending" };
-        json!({ "state": state, "statuses": statuses, "sha": commit, "total_count": statuses.len(),
-            "url": format!("{url}/commits/{commit}/status") })
+        json!({
+            "state": state,
+            "statuses": statuses,
+            "sha": commit,
+            "total_count": statuses.len(),
+            "repository": minimal_repository(url, repository),
+            "commit_url": format!("{url}/commits/{commit}"),
+            "url": format!("{url}/commits/{commit}/status"),
+        })
     }
+}
+
+/// What GitHub says of a repository beside something else.
+fn minimal_repository(url: &str, full_name: &str) -> Value {
+    const PARTS: [&str; 37] = [
+        "archive",
+        "assignees",
+        "blobs",
+        "branches",
+        "collaborators",
+        "comments",
+        "commits",
+        "compare",
+        "contents",
+        "contributors",
+        "deployments",
+        "downloads",
+        "events",
+        "forks",
+        "git_commits",
+        "git_refs",
+        "git_tags",
+        "hooks",
+        "issue_comment",
+        "issue_events",
+        "issues",
+        "keys",
+        "labels",
+        "languages",
+        "merges",
+        "milestones",
+        "notifications",
+        "pulls",
+        "releases",
+        "stargazers",
+        "statuses",
+        "subscribers",
+        "subscription",
+        "tags",
+        "teams",
+        "trees",
+        "html",
+    ];
+    let (owner, name) = full_name.split_once('/').unwrap_or_default();
+    let mut repository = json!({ "id": 1, "node_id": "R_1", "name": name, "full_name": full_name, "owner": user(owner),
+        "private": false, "fork": false, "description": null, "url": url });
+    for part in PARTS {
+        repository[format!("{part}_url")] = json!(format!("{url}/{part}"));
+    }
+    repository
 }

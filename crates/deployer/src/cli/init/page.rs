@@ -1,0 +1,247 @@
+//! A deployment, as TOML with a comment on each choice and what is left to do. Pure.
+//!
+//! What comes from the repository is either of a checked type, or of plain letters, or stands in a comment from which control
+//! characters are gone: nothing in it can end a text, a comment or a line.
+
+use super::kind::{Kind, Step, Unit};
+use super::toml_text;
+use crate::names::{BranchName, RepositoryName, Slug};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// As much of a repository's own text as a comment quotes.
+const QUOTED_CHARS_MAX: usize = 100;
+
+/// What is known of a deployment to be.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// Its name.
+    pub slug: &'a Slug,
+    /// `owner/name`.
+    pub repository: &'a RepositoryName,
+    /// Whether that is its real name.
+    pub is_named: bool,
+    /// Where git fetches from, if not where the name says.
+    pub clone_url: Option<&'a str>,
+    /// Whose head is deployed.
+    pub branch: &'a BranchName,
+    /// Where it is deployed to.
+    pub path: &'a Path,
+    /// nginx sites in it.
+    pub sites: &'a [String],
+    /// Files and directories that are probably a server's own.
+    pub kept: &'a (Vec<String>, Vec<String>),
+}
+
+impl Page<'_> {
+    /// The whole table.
+    pub fn text(&self, kind: &Kind) -> String {
+        let mut text = format!("[deployments.{}]\n", self.slug);
+        if !self.is_named {
+            comment(&mut text, "TODO: its name on GitHub; a push must name it.");
+        }
+        key(&mut text, "repository", &toml_text(self.repository.as_str()));
+        if let Some(url) = self.clone_url {
+            key(&mut text, "clone_url", &toml_text(url));
+        }
+        key(&mut text, "branch", &toml_text(self.branch.as_str()));
+        comment(&mut text, "Releases come to lie below it, and the link `current` to the live one.");
+        key(&mut text, "path", &toml_text(&self.path.to_string_lossy()));
+        self.recipe(&mut text, kind);
+        self.kept(&mut text, kind);
+        self.remains(&mut text, kind);
+        text
+    }
+
+    fn recipe(&self, text: &mut String, kind: &Kind) {
+        text.push('\n');
+        match kind {
+            Kind::Preset(preset) => {
+                comment(
+                    text,
+                    &format!(
+                        "No `recipe`: {} is known, and deployed by its preset ({}). `config show` says all of it.",
+                        preset.repository, preset.recipe
+                    ),
+                );
+                if preset.requires_instance_name {
+                    comment(text, "How its processes are called.");
+                    key(text, "instance_name", &toml_text(self.slug.as_str()));
+                }
+                if preset.recipe == "nginx-sites" {
+                    self.sites(text);
+                }
+            }
+            Kind::NginxSites(_) => {
+                comment(text, "It has production/[...].nginxconf: sites of nginx, with certificates.");
+                key(text, "recipe", "\"nginx-sites\"");
+                self.sites(text);
+            }
+            Kind::PnpmPm2 { ecosystem, named } => {
+                comment(text, &format!("It has pnpm-lock.yaml and {ecosystem}: a pnpm workspace under PM2."));
+                key(text, "recipe", "\"pnpm-pm2\"");
+                if *named {
+                    comment(text, "The ecosystem file asks for INSTANCE_NAME: how its processes are called.");
+                    key(text, "instance_name", &toml_text(self.slug.as_str()));
+                }
+            }
+            Kind::UvUwsgi => {
+                comment(text, "It has uv.lock and speaks of uWSGI: a Python project under uWSGI's emperor.");
+                key(text, "recipe", "\"uv-uwsgi\"");
+                comment(text, "TODO: the vassal's file; the emperor reloads it when it is touched.");
+                key(text, "uwsgi_config_path", &toml_text(&format!("/etc/uwsgi/vassals/{}.ini", self.slug)));
+            }
+            Kind::GoStatic => {
+                comment(text, "It has a Go server and a client built by Vite.");
+                key(text, "recipe", "\"go-static\"");
+                comment(text, "TODO: what keeps the server running.");
+                key(text, "# units", &format!("[\"{}.service\"]", self.slug));
+            }
+            Kind::Systemd { by, steps, units } => self.systemd(text, by, steps, units),
+            Kind::Steps { by, steps } => {
+                comment(text, &format!("By {by}: these commands make a release, in its own directory."));
+                comment(
+                    text,
+                    "Does a program run in it? Then write `recipe = \"systemd\"` and `units = [...]`.",
+                );
+                key(text, "recipe", "\"steps\"");
+                self::steps(text, steps);
+            }
+            Kind::Static => {
+                comment(
+                    text,
+                    "Nothing was found that would have to be installed or built: the release is the repository's content.",
+                );
+                key(text, "recipe", "\"steps\"");
+            }
+        }
+    }
+
+    fn sites(&self, text: &mut String) {
+        comment(text, "Which of its sites this host serves: take out the others. `*` stands for all.");
+        let names: Vec<String> = self.sites.iter().map(|name| toml_text(name)).collect();
+        key(text, "sites", &format!("[{{ rule = \"include\", select = [{}] }}]", names.join(", ")));
+    }
+
+    fn systemd(&self, text: &mut String, by: &str, steps: &[Step], units: &[Unit]) {
+        comment(text, &format!("By {by}: these commands make a release, and these units run it."));
+        key(text, "recipe", "\"systemd\"");
+        comment(
+            text,
+            &format!(
+                "TODO: write these units, with WorkingDirectory={}/current",
+                quoted(&self.path.to_string_lossy())
+            ),
+        );
+        for unit in units {
+            comment(text, &format!("  {}: {}", unit.name, quoted(&unit.command)));
+        }
+        let names: Vec<String> = units.iter().map(|unit| toml_text(unit.name.as_str())).collect();
+        key(text, "units", &format!("[{}]", names.join(", ")));
+        self::steps(text, steps);
+    }
+
+    fn kept(&self, text: &mut String, kind: &Kind) {
+        let (files, directories) = self.kept;
+        if matches!(kind, Kind::Preset(_)) || (files.is_empty() && directories.is_empty()) {
+            return;
+        }
+        text.push('\n');
+        comment(
+            text,
+            "Not in the repository, and a release seems to need them (by .env.example and .gitignore). They lie in",
+        );
+        comment(
+            text,
+            &format!(
+                "{}/shared/ and are linked into each release: put them there.",
+                quoted(&self.path.to_string_lossy())
+            ),
+        );
+        for (name, paths) in [("shared_files", files), ("shared_dirs", directories)] {
+            if !paths.is_empty() {
+                let paths: Vec<String> = paths.iter().map(|path| toml_text(path)).collect();
+                key(text, name, &format!("[{}]", paths.join(", ")));
+            }
+        }
+    }
+
+    fn remains(&self, text: &mut String, kind: &Kind) {
+        text.push('\n');
+        if !matches!(kind, Kind::NginxSites(_)) {
+            comment(
+                text,
+                "TODO: how to see that a release is alive. Without a check only a failing command fails a run.",
+            );
+            key(text, "# health", "[{ http = \"http://127.0.0.1:3000/\" }]");
+        }
+        comment(
+            text,
+            "Then, on GitHub: a webhook to <origin>/github-webhook, content type JSON, event push, and the secret that",
+        );
+        comment(text, "`webhook_secret_file` or its like names here.");
+    }
+}
+
+fn steps(text: &mut String, steps: &[Step]) {
+    if steps.is_empty() {
+        return;
+    }
+    text.push_str("steps = [\n");
+    for step in steps {
+        let run: Vec<String> = step.run.iter().map(|word| toml_text(word)).collect();
+        let phase = step.phase.as_str();
+        let _ = writeln!(text, "  # {}\n  {{ phase = \"{phase}\", run = [{}] }},", step.why, run.join(", "));
+    }
+    text.push_str("]\n");
+}
+
+fn key(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name} = {value}");
+}
+
+fn comment(text: &mut String, line: &str) {
+    let _ = writeln!(text, "# {line}");
+}
+
+/// A text of others', for a comment.
+fn quoted(text: &str) -> String {
+    let visible = |c: char| {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}') { ' ' } else { c }
+    };
+    text.chars().map(visible).take(QUOTED_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::UnitName;
+
+    #[test]
+    fn what_a_repository_says_stays_in_its_comment() {
+        let unit = Unit {
+            name: UnitName::parse("app-web.service").unwrap(),
+            command: "x\n[deployments.evil]\u{85}\u{2028}\u{1b}[2J".into(),
+        };
+        let kind = Kind::Systemd { by: "Procfile".into(), steps: Vec::new(), units: vec![unit] };
+        let (slug, repository) = (Slug::parse("app").unwrap(), RepositoryName::parse("a/b").unwrap());
+        let page = Page {
+            slug: &slug,
+            repository: &repository,
+            is_named: true,
+            clone_url: None,
+            branch: &BranchName::parse("a\"b").unwrap(),
+            path: Path::new("/srv/a\nb\u{7f}\"c"),
+            sites: &[],
+            kept: &(Vec::new(), Vec::new()),
+        };
+        let text = page.text(&kind);
+        let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let deployments = table["deployments"].as_table().unwrap();
+        assert_eq!(deployments.keys().collect::<Vec<_>>(), ["app"]);
+        assert_eq!(deployments["app"]["path"].as_str(), Some("/srv/a\nb\u{7f}\"c"));
+        assert_eq!(deployments["app"]["branch"].as_str(), Some("a\"b"));
+        let odd = |c: char| c.is_control() && c != '\n';
+        assert!(!text.contains(odd), "{text:?}");
+    }
+}

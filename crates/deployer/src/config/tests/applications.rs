@@ -1,0 +1,77 @@
+//! The recipes for whole applications: what their keys become.
+
+use super::{Host, brief, brief_of, deployment};
+use crate::config::{CommandLine, Deployment, GoStatic, Recipe, UvUwsgi};
+use std::path::PathBuf;
+
+fn one(keys: &str) -> Deployment {
+    let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
+    let loaded = Host::signed(&format!("{head}{keys}")).loaded();
+    assert!(loaded.problems.is_empty(), "{}", brief_of(&loaded.problems));
+    deployment(&loaded.config, "x").clone()
+}
+
+#[test]
+fn uv_uwsgi() {
+    let settings = |keys: &str| match one(&format!("recipe = \"uv-uwsgi\"\n{keys}")).recipe {
+        Recipe::UvUwsgi(settings) => settings,
+        other => panic!("{other:?}"),
+    };
+    let bare = UvUwsgi {
+        uwsgi_config_path: "/etc/vassals/x.ini".into(),
+        uwsgi_config: None,
+        migrate: None,
+        python: None,
+    };
+    let path = "uwsgi_config_path = \"/etc/vassals/x.ini\"\n";
+    assert_eq!(settings(path), bare);
+    assert_eq!(
+        settings(&format!("{path}uwsgi_config = \"uwsgi.ini\"\nmigrate = []\npython = \"3.11\"")),
+        UvUwsgi {
+            uwsgi_config: Some("uwsgi.ini".into()),
+            migrate: Some(Vec::new()),
+            python: Some("3.11".into()),
+            ..bare
+        }
+    );
+}
+
+#[test]
+fn uv_uwsgi_needs_to_know_its_vassal() {
+    let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\nrecipe = \"uv-uwsgi\"\n";
+    let problems = brief(Host::signed(head).load());
+    assert!(problems.contains("uwsgi_config_path") && problems.starts_with("error"), "{problems}");
+    let problems = brief(Host::signed(&format!("{head}uwsgi_config_path = \"x.ini\"")).load());
+    assert!(problems.contains("this path must be absolute"), "{problems}");
+    let problems =
+        brief(Host::signed(&format!("{head}uwsgi_config_path = \"/x.ini\"\nclient = \"c\"")).load());
+    assert!(problems.contains("`client` belongs to recipe \"go-static\""), "{problems}");
+}
+
+#[test]
+fn go_static() {
+    let settings = |keys: &str| match one(&format!("recipe = \"go-static\"\n{keys}")).recipe {
+        Recipe::GoStatic(settings) => settings,
+        other => panic!("{other:?}"),
+    };
+    let bare = GoStatic {
+        client: None,
+        client_build: None,
+        client_output: "client/build".into(),
+        server: None,
+        server_binary: "server/bin/server".into(),
+        units: Vec::new(),
+        user: false,
+        restart: None,
+        publish: Vec::new(),
+    };
+    assert_eq!(settings(""), bare);
+    let moved = settings("client = \"web\"\nserver = \"cmd/api\"");
+    assert_eq!(moved.client_output, PathBuf::from("web/build"));
+    assert_eq!(moved.server_binary, PathBuf::from("cmd/api/bin/server"));
+    let more =
+        settings("units = [\"a.service\"]\nuser_units = true\nrestart = [\"x\", \"y\"]\npublish = [\"p\"]");
+    assert_eq!((more.units[0].as_str(), more.user), ("a.service", true));
+    assert_eq!(more.restart, Some(CommandLine::Argv(vec!["x".into(), "y".into()])));
+    assert_eq!(more.publish, [PathBuf::from("p")]);
+}

@@ -1,0 +1,361 @@
+//! A work tree that is deployed in place becomes releases, without a moment in which it does not serve.
+//!
+//! Theory of operation: `releases/`, `shared/` and `current` come to lie beside the old tree's files, inside the same path, and
+//! the old tree stays where it is: what runs in it, or serves from it, goes on until its operator has it look at `current`.
+//! What must outlive deploys goes to `shared/` by [`share`]: one rename that exchanges it for a link, so its path always
+//! leads to it, a program that has it open keeps it, and owner, mode, times and every byte are the same. The first release is
+//! made of the live commit by an ordinary run, of which that exchange is the first step; if the run fails, it is taken back like
+//! any other. Which layout holds is never switched: it follows from what the record says is live. Last of all, when asked
+//! to, [`finish`] moves what is left of the old tree aside, and deletes nothing.
+//!
+//! What git says of the tree is asked with the mirror's settings, not the tree's own: those are not ours to trust.
+
+use super::mirror::TreeState;
+use super::plan::{Action, Step, Undo};
+use super::recipes::Target;
+use super::{Host, release};
+use crate::clock;
+use crate::config::{Deployment, Phase};
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// What the deployer itself keeps in a path; a repository that has one of these cannot lie in the same directory.
+const OWN_NAMES: [&str; 4] = ["releases", SHARED, release::CURRENT, ".current.new"];
+
+/// What outlives releases.
+const SHARED: &str = "shared";
+
+/// Where the old tree goes at last; followed by a time.
+const ASIDE: &str = "before-adopt-";
+
+/// Files and directories that may be kept, at most: more are the output of a build that nobody has told git to ignore.
+const KEPT_MAX: usize = 1000;
+
+/// Files that are compared, at most: those that people copy by hand are settings and keys.
+const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Of a process's arguments, as much as is shown.
+const ARGUMENTS_SHOWN_CHARS_MAX: usize = 60;
+
+/// What was found in a work tree.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Files of the commit that were changed or removed.
+    pub modified: Vec<PathBuf>,
+    /// What goes to `shared/`: what is configured to, and what git neither tracks nor ignores.
+    pub kept: Vec<PathBuf>,
+    /// Of those, what no release will see as long as the configuration does not name it.
+    pub not_configured: Vec<PathBuf>,
+    /// What git ignores, and nothing keeps: it stays in the old tree.
+    pub left: Vec<PathBuf>,
+    /// Why it cannot be done; empty: it can.
+    pub obstacles: Vec<String>,
+}
+
+/// Looks at the work tree of a deployment of which this is live.
+pub async fn survey(host: &Host, deployment: &Deployment, live: &Target) -> Result<Survey> {
+    let mirror = host.mirror(deployment);
+    let trees = host.config.state_directory.join("trees");
+    fs::create_dir_all(&trees)?;
+    let index = trees.join(format!("{}-adopt.index", deployment.slug));
+    let state = mirror.state_of_tree(&deployment.path, &index, &live.commit).await?;
+    let tree = mirror.tree(&live.commit).await?;
+    let mut survey = sort(deployment, state);
+    for name in OWN_NAMES {
+        if tree.has(name) || tree.has_directory(name) {
+            survey
+                .obstacles
+                .push(format!("the repository itself has {name:?}, where the deployer would put its own"));
+        }
+    }
+    if deployment.path.join(release::CURRENT).symlink_metadata().is_ok_and(|found| !found.is_symlink()) {
+        survey.obstacles.push("`current` is there and is not a link: move it away".into());
+    }
+    survey.obstacles.extend(survey.kept.iter().filter_map(|path| obstacle(&deployment.path, path)));
+    Ok(survey)
+}
+
+/// Sorts what git says into what is kept and what is left.
+fn sort(deployment: &Deployment, state: TreeState) -> Survey {
+    let own = |path: &PathBuf| {
+        let first = path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
+        first.is_some_and(|first| OWN_NAMES.contains(&first.as_str()) || first.starts_with(ASIDE))
+    };
+    let named: Vec<&PathBuf> = deployment.shared_files.iter().chain(&deployment.shared_dirs).collect();
+    let there = |path: &&&PathBuf| deployment.path.join(path).symlink_metadata().is_ok();
+    let mut kept: Vec<PathBuf> = named.iter().filter(there).map(|path| (*path).clone()).collect();
+    kept.extend(state.untracked.into_iter().filter(|path| !own(path)));
+    kept.sort();
+    // What lies in something that is kept is kept with it.
+    kept.dedup_by(|inner, outer| inner.starts_with(&*outer));
+    let not_configured = kept.iter().filter(|path| !named.iter().any(|named| path.starts_with(named)));
+    let not_configured: Vec<PathBuf> = not_configured.cloned().collect();
+    let is_kept = |path: &PathBuf| kept.iter().any(|kept| path.starts_with(kept));
+    let left = state.ignored.into_iter().filter(|path| !own(path) && !is_kept(path)).collect();
+    let mut obstacles = Vec::new();
+    if kept.len() > KEPT_MAX {
+        obstacles.push(format!(
+            "{} files and directories are neither tracked nor ignored by git, more than {KEPT_MAX}: ignore what a build makes",
+            kept.len()
+        ));
+    }
+    Survey { modified: state.modified, kept, not_configured, left, obstacles }
+}
+
+/// Why something cannot be exchanged for a link, if so.
+fn obstacle(root: &Path, path: &Path) -> Option<String> {
+    let (place, kept) = (root.join(path), root.join(SHARED).join(path));
+    let Ok(found) = place.symlink_metadata() else {
+        return Some(format!("{} has a name that is not UTF-8, or is gone: rename it", place.display()));
+    };
+    if links_to(&place, &kept) || links_to(&kept, &kept) || is_copy(&place, &kept) {
+        return None;
+    }
+    if kept.symlink_metadata().is_ok() {
+        return Some(format!(
+            "{} and {} are both there, and differ: keep one",
+            place.display(),
+            kept.display()
+        ));
+    }
+    let plain = found.is_file() || found.is_dir() || found.is_symlink();
+    (!plain).then(|| format!("{} is neither a file nor a directory", place.display()))
+}
+
+impl Survey {
+    /// The first step of the run that adopts.
+    pub fn step(&self, deployment: &Deployment) -> Step {
+        let paths = || self.kept.clone();
+        Step {
+            phase: Phase::Fetch,
+            name: "keep".into(),
+            action: Action::Share { paths: paths() },
+            undo: vec![Undo { action: Action::Unshare { paths: paths() }, if_started: None }],
+            timeout: deployment.step_timeout,
+            retries: 0,
+        }
+    }
+
+    /// Refuses where it cannot be done, or would leave behind what somebody changed and did not say so.
+    pub fn check(&self, modified_too: bool) -> Result<()> {
+        if !self.obstacles.is_empty() {
+            bail!("{}", self.obstacles.join("; "));
+        }
+        if !modified_too && !self.modified.is_empty() {
+            let shown: Vec<String> =
+                self.modified.iter().map(|path| path.display().to_string()).take(10).collect();
+            bail!(
+                "{} files that git tracks were changed by hand, and no release would have the changes: {}",
+                self.modified.len(),
+                shown.join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Exchanges a file or directory of the tree at `root` for a link to it in `shared/`. What is so already is left so.
+pub fn share(root: &Path, path: &Path) -> Result<()> {
+    let (place, kept) = (root.join(path), root.join(SHARED).join(path));
+    if links_to(&place, &kept) || is_copy(&place, &kept) {
+        return Ok(());
+    }
+    make_directories_like(root, path)?;
+    if let Ok(target) = fs::read_link(&place) {
+        // A link is not moved: it may be relative to where it lies.
+        let target = place.parent().unwrap_or(root).join(target);
+        return if links_to(&kept, &target) { Ok(()) } else { Ok(symlink(target, &kept)?) };
+    }
+    if !links_to(&kept, &kept) {
+        symlink(&kept, &kept)?;
+    }
+    exchange(&place, &kept)
+}
+
+/// Takes [`share`] back, also where it was only begun.
+pub fn unshare(root: &Path, path: &Path) -> Result<()> {
+    let (place, kept) = (root.join(path), root.join(SHARED).join(path));
+    if links_to(&place, &kept) && !links_to(&kept, &kept) && kept.symlink_metadata().is_ok() {
+        exchange(&place, &kept)?;
+    }
+    if links_to(&kept, &kept) {
+        fs::remove_file(&kept)?;
+    }
+    Ok(())
+}
+
+fn exchange(one: &Path, other: &Path) -> Result<()> {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).with_context(|| {
+        format!("cannot exchange {} for a link (it must be possible to rename it)", one.display())
+    })?;
+    for path in [one, other] {
+        release::sync_directory(path.parent().unwrap_or(Path::new("/")))?;
+    }
+    Ok(())
+}
+
+/// The directories in which `shared/<path>` will lie, each as open to others as the one that it stands for.
+fn make_directories_like(root: &Path, path: &Path) -> Result<()> {
+    let parents = path.parent().into_iter().flat_map(Path::ancestors).collect::<Vec<_>>();
+    for inner in parents.into_iter().rev() {
+        if !inner.components().all(|component| matches!(component, Component::Normal(_))) {
+            bail!("{} is not a plain relative path", path.display());
+        }
+        let (model, copy) = (root.join(inner), root.join(SHARED).join(inner));
+        if inner != Path::new("") && !model.symlink_metadata()?.is_dir() {
+            bail!("{} is a link: what lies behind it is not ours to move", model.display());
+        }
+        match copy.symlink_metadata() {
+            Ok(found) if found.is_dir() => continue,
+            Ok(_) => bail!("{} is in the way: it is not a directory", copy.display()),
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir(&copy)?,
+            Err(error) => return Err(error.into()),
+        }
+        let found = fs::metadata(&model)?;
+        // Only root may give things away; whoever else deploys owns them already.
+        let _ = std::os::unix::fs::chown(&copy, Some(found.uid()), Some(found.gid()));
+        fs::set_permissions(&copy, found.permissions())?;
+    }
+    Ok(())
+}
+
+fn links_to(place: &Path, target: &Path) -> bool {
+    fs::read_link(place).is_ok_and(|found| found == target)
+}
+
+/// Whether somebody has brought a file to `shared/` already.
+fn is_copy(place: &Path, kept: &Path) -> bool {
+    let bytes = |path: &Path| {
+        path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|found| found.len())
+    };
+    let comparable =
+        bytes(place).is_some_and(|bytes| bytes <= COMPARED_BYTES_MAX) && bytes(place) == bytes(kept);
+    comparable && fs::read(place).ok() == fs::read(kept).ok()
+}
+
+/// What is left of the old tree, `.git` last: as long as that is there, it has not been moved aside whole.
+pub fn old_tree(deployment: &Deployment) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&deployment.path)? {
+        let name = PathBuf::from(entry?.file_name());
+        let text = name.to_string_lossy();
+        if !OWN_NAMES.contains(&text.as_ref()) && !text.starts_with(ASIDE) {
+            found.push(name.clone());
+        }
+    }
+    found.sort_by_key(|name| (name.as_os_str() == ".git", name.clone()));
+    Ok(found)
+}
+
+/// Where the old tree goes: to where a part of it went before, or to a new directory.
+pub fn aside(deployment: &Deployment) -> Result<PathBuf> {
+    for entry in fs::read_dir(&deployment.path)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            return Ok(entry.path());
+        }
+    }
+    Ok(deployment.path.join(format!("{ASIDE}{}", clock::compact_utc(clock::now()))))
+}
+
+/// Moves what is left of the old tree aside. Interrupted, it goes on where it ended.
+pub fn finish(deployment: &Deployment, aside: &Path) -> Result<()> {
+    if !aside.is_dir() {
+        fs::create_dir(aside)?;
+    }
+    for name in old_tree(deployment)? {
+        let (from, to) = (deployment.path.join(&name), aside.join(&name));
+        renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE)
+            .with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
+    }
+    release::sync_directory(&deployment.path)
+}
+
+/// Processes that stand in the old tree, or run a program of it: as far as we may see, `PID: arguments`. We, and the shell that
+/// asked, are none of them.
+pub fn processes_in_old_tree(deployment: &Deployment) -> Vec<String> {
+    let old = |path: PathBuf| {
+        let Ok(inner) = path.strip_prefix(&deployment.path) else { return false };
+        let first = inner.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
+        first.is_none_or(|first| !OWN_NAMES.contains(&first.as_str()) && !first.starts_with(ASIDE))
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let own = [std::process::id(), std::os::unix::process::parent_id()];
+    let others = |entry: &fs::DirEntry| {
+        entry.file_name().to_string_lossy().parse::<u32>().is_ok_and(|process| !own.contains(&process))
+    };
+    let processes = processes.filter(others);
+    let inside = processes.filter(|process| {
+        ["cwd", "exe"].iter().any(|link| std::fs::read_link(process.path().join(link)).is_ok_and(old))
+    });
+    let shown = |process: fs::DirEntry| {
+        let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+        let arguments: String = arguments.chars().take(ARGUMENTS_SHOWN_CHARS_MAX).collect();
+        format!("{}: {}", process.file_name().to_string_lossy(), arguments.trim_end())
+    };
+    inside.map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_is_the_same_file_and_comes_back_from_any_state() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir_all(root.join("server/keys")).unwrap();
+        fs::write(root.join("server/.env"), "secret").unwrap();
+        symlink("server/.env", root.join("relative")).unwrap();
+        let number = |path: &str| fs::metadata(root.join(path)).unwrap().ino();
+        let before = (number("server/.env"), number("server/keys"));
+        let paths = ["server/.env", "server/keys", "relative"].map(Path::new);
+        for _ in 0..2 {
+            paths.iter().for_each(|path| share(root, path).unwrap());
+            assert_eq!((number("server/.env"), number("server/keys")), before);
+            assert_eq!((number("shared/server/.env"), number("shared/server/keys")), before);
+            assert!(root.join("server/keys").is_symlink() && !root.join("shared/server/keys").is_symlink());
+            assert_eq!(fs::read_to_string(root.join("shared/relative")).unwrap(), "secret");
+        }
+        for _ in 0..2 {
+            paths.iter().for_each(|path| unshare(root, path).unwrap());
+            assert_eq!((number("server/.env"), number("server/keys")), before);
+            assert!(!root.join("server/keys").is_symlink() && !root.join("shared/server/keys").exists());
+        }
+        // Begun, and interrupted before the exchange.
+        symlink(root.join("shared/server/.env"), root.join("shared/server/.env")).unwrap();
+        unshare(root, paths[0]).unwrap();
+        assert!(root.join("shared/server/.env").symlink_metadata().is_err());
+        symlink(root.join("shared/server/.env"), root.join("shared/server/.env")).unwrap();
+        share(root, paths[0]).unwrap();
+        assert_eq!(fs::read_to_string(root.join("shared/server/.env")).unwrap(), "secret");
+    }
+
+    #[test]
+    fn nothing_behind_a_link_is_moved_and_nothing_that_lies_there_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (directory.path().join("root"), directory.path().join("elsewhere"));
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(&elsewhere).unwrap();
+        fs::write(elsewhere.join(".env"), "not ours").unwrap();
+        symlink(&elsewhere, root.join("server")).unwrap();
+        assert!(share(&root, Path::new("server/.env")).is_err());
+        assert!(share(&root, Path::new("../elsewhere/.env")).is_err());
+        assert!(!elsewhere.join(".env").is_symlink());
+
+        fs::create_dir_all(root.join("shared")).unwrap();
+        fs::write(root.join("a"), "one").unwrap();
+        fs::write(root.join("shared/a"), "another").unwrap();
+        assert!(share(&root, Path::new("a")).is_err());
+        assert_eq!(fs::read_to_string(root.join("shared/a")).unwrap(), "another");
+        fs::write(root.join("shared/a"), "one").unwrap();
+        share(&root, Path::new("a")).unwrap();
+        assert!(!root.join("a").is_symlink(), "a copy of the same content is left alone");
+    }
+}

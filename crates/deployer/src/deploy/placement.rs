@@ -1,0 +1,332 @@
+//! Files that are served at a path that does not follow `current`: brought there without a moment in which nothing is there, and back.
+//!
+//! In a layout of releases, [`Placement::Publish`] makes such a path a link into `current`, once. In place there is no `current`: what is
+//! built comes to lie beside what is served, and [`Placement::Exchange`] swaps the two names in one system call (renameat2(2)
+//! with RENAME_EXCHANGE). Which of the two is which is then only known by their inodes: so a note with the new one's is
+//! written before. It names the run, so that a note of an earlier one takes nothing back.
+//!
+//! No link that a repository may have planted on the way to a path is followed.
+
+use super::release::{directory_below, read_small};
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What is done; paths are relative to the deployment's, but for `Require`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// There must be something here.
+    Require {
+        /// Absolute.
+        path: PathBuf,
+        /// What is to be done where there is nothing.
+        hint: String,
+    },
+    /// Remove what an earlier run left beside what is served.
+    Clear {
+        /// What is served.
+        path: PathBuf,
+    },
+    /// Swap what was built beside it with what is served.
+    Exchange {
+        /// What is served.
+        path: PathBuf,
+        /// Whose build it is.
+        run: String,
+    },
+    /// Swap it back, if this run's exchange took place.
+    ExchangeBack {
+        /// What is served.
+        path: PathBuf,
+        /// Whose build it is.
+        run: String,
+    },
+    /// Make the path a link to the same path of the live release.
+    Publish {
+        /// What is served.
+        path: PathBuf,
+    },
+    /// Remove that link.
+    Unpublish {
+        /// What was served.
+        path: PathBuf,
+    },
+}
+
+/// Where a build that is to be exchanged with `path` has to lie.
+pub fn beside(path: &Path) -> PathBuf {
+    named_beside(path, "next")
+}
+
+fn named_beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{what}"))
+}
+
+impl Placement {
+    /// One line for people.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Require { path, .. } => format!("require {}", path.display()),
+            Self::Clear { path } => format!("remove {}", beside(path).display()),
+            Self::Exchange { path, .. } => {
+                format!("exchange {} with {}", beside(path).display(), path.display())
+            }
+            Self::ExchangeBack { path, .. } => {
+                format!("exchange {} with {} back", beside(path).display(), path.display())
+            }
+            Self::Publish { path } => format!("link {} -> {}", path.display(), into_current(path).display()),
+            Self::Unpublish { path } => format!("remove the link {}", path.display()),
+        }
+    }
+
+    /// Does it, below a deployment's path.
+    pub fn carry_out(&self, root: &Path) -> Result<()> {
+        match self {
+            Self::Require { path, hint } => require(path, hint),
+            Self::Clear { path } => remove(&inside(root, &beside(path))?),
+            Self::Exchange { path, run } => exchange(root, path, run),
+            Self::ExchangeBack { path, run } => exchange_back(root, path, run),
+            Self::Publish { path } => publish(root, path),
+            Self::Unpublish { path } => unpublish(root, path),
+        }
+    }
+}
+
+/// The path below `root`, with no link on the way to it.
+fn inside(root: &Path, path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().with_context(|| format!("{} has no name", path.display()))?;
+    Ok(directory_below(root, path.parent().unwrap_or(Path::new("")))?.join(name))
+}
+
+fn require(path: &Path, hint: &str) -> Result<()> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("there is nothing at {}\nhint: {hint}", path.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn exchange(root: &Path, path: &Path, run: &str) -> Result<()> {
+    let (served, built) = (inside(root, path)?, inside(root, &beside(path))?);
+    let new = fs::symlink_metadata(&built).context("there is nothing to exchange")?;
+    write_note(&named_beside(&served, "exchange"), &note_text(run, new.ino()))?;
+    swap(&built, &served)
+}
+
+fn exchange_back(root: &Path, path: &Path, run: &str) -> Result<()> {
+    let (served, built) = (inside(root, path)?, inside(root, &beside(path))?);
+    let note = read_small(&named_beside(&served, "exchange")).unwrap_or_default();
+    match served.symlink_metadata() {
+        Ok(found) if note == note_text(run, found.ino()) => swap(&served, &built),
+        // Not exchanged, or back already.
+        _ => Ok(()),
+    }
+}
+
+/// Writes it durably, and into no file that a link of a build's names.
+fn write_note(note: &Path, text: &str) -> Result<()> {
+    remove(note)?;
+    let mut file = fs::File::options().write(true).create_new(true).open(note)?;
+    file.write_all(text.as_bytes())?;
+    Ok(file.sync_all()?)
+}
+
+fn note_text(run: &str, inode: u64) -> String {
+    format!("{run} {inode}\n")
+}
+
+/// Gives `from` the name `to`, and what had that name the name `from`.
+fn swap(from: &Path, to: &Path) -> Result<()> {
+    let flags = match to.symlink_metadata() {
+        Ok(_) => RenameFlags::EXCHANGE,
+        Err(_) => RenameFlags::NOREPLACE,
+    };
+    renameat_with(CWD, from, CWD, to, flags)
+        .with_context(|| format!("cannot exchange {} with {}", from.display(), to.display()))?;
+    let directory = to.parent().expect("it lies in a directory");
+    Ok(fs::File::open(directory)?.sync_all()?)
+}
+
+/// Where a published path leads: out of its own directory to `current`.
+fn into_current(path: &Path) -> PathBuf {
+    let up: PathBuf = path.iter().skip(1).map(|_| "..").collect();
+    up.join("current").join(path)
+}
+
+fn publish(root: &Path, path: &Path) -> Result<()> {
+    let (link, target) = (inside(root, path)?, into_current(path));
+    match link.symlink_metadata() {
+        Ok(_) if fs::read_link(&link).is_ok_and(|found| found == target) => Ok(()),
+        Ok(_) => {
+            bail!("{} is in the way of a link to the live release\nhint: mv {0} {0}.old", link.display())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(fs::os::unix::fs::symlink(&target, &link)?),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", link.display())),
+    }
+}
+
+fn unpublish(root: &Path, path: &Path) -> Result<()> {
+    let link = inside(root, path)?;
+    match fs::read_link(&link) {
+        Ok(target) if target == into_current(path) => Ok(fs::remove_file(&link)?),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Site(tempfile::TempDir);
+
+    impl Site {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("client")).unwrap();
+            Self(root)
+        }
+
+        fn write(&self, path: &Path, content: &str) {
+            let directory = self.0.path().join(path);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("index.html"), content).unwrap();
+        }
+
+        fn served(&self) -> String {
+            fs::read_to_string(self.0.path().join("client/build/index.html")).unwrap_or_default()
+        }
+
+        fn act(&self, placement: &Placement) -> Result<()> {
+            placement.carry_out(self.0.path())
+        }
+    }
+
+    fn both(run: &str) -> (Placement, Placement) {
+        let (path, run) = (PathBuf::from("client/build"), run.to_owned());
+        let back = Placement::ExchangeBack { path: path.clone(), run: run.clone() };
+        (Placement::Exchange { path, run }, back)
+    }
+
+    #[test]
+    fn an_exchange_is_taken_back_once_and_only_by_its_own_run() {
+        let site = Site::new();
+        let live = Path::new("client/build");
+        site.write(live, "old");
+        site.write(&beside(live), "new");
+        let ((exchange, back), (_, back_of_other)) = (both("1"), both("2"));
+        site.act(&back).unwrap();
+        assert_eq!(site.served(), "old", "nothing had been exchanged");
+        site.act(&exchange).unwrap();
+        assert_eq!(site.served(), "new");
+        site.act(&back_of_other).unwrap();
+        assert_eq!(site.served(), "new", "an earlier run's exchange stays");
+        for _ in 0..2 {
+            site.act(&back).unwrap();
+            assert_eq!(site.served(), "old", "however often");
+        }
+    }
+
+    #[test]
+    fn a_first_exchange_takes_the_name_and_gives_it_back() {
+        let site = Site::new();
+        site.write(&beside(Path::new("client/build")), "new");
+        let (exchange, back) = both("1");
+        site.act(&exchange).unwrap();
+        assert_eq!(site.served(), "new");
+        site.act(&back).unwrap();
+        site.act(&back).unwrap();
+        assert_eq!(site.served(), "");
+    }
+
+    #[test]
+    fn what_was_not_built_is_not_exchanged() {
+        let site = Site::new();
+        site.write(Path::new("client/build"), "old");
+        let (exchange, _) = both("1");
+        assert!(site.act(&exchange).unwrap_err().to_string().starts_with("there is nothing to exchange"));
+        let require =
+            Placement::Require { path: site.0.path().join("client/build"), hint: "build it".into() };
+        site.act(&require).unwrap();
+        let require = Placement::Require { path: site.0.path().join("gone"), hint: "build it".into() };
+        assert!(site.act(&require).unwrap_err().to_string().ends_with("gone\nhint: build it"));
+        assert_eq!(site.served(), "old");
+    }
+
+    #[test]
+    fn a_published_path_is_a_link_into_current_and_nothing_else_is_touched() {
+        let site = Site::new();
+        let root = site.0.path();
+        site.write(Path::new("releases/1/client/build"), "one");
+        fs::os::unix::fs::symlink("releases/1", root.join("current")).unwrap();
+        let path = PathBuf::from("client/build");
+        let (publish, unpublish) =
+            (Placement::Publish { path: path.clone() }, Placement::Unpublish { path: path.clone() });
+        site.act(&publish).unwrap();
+        site.act(&publish).unwrap();
+        assert_eq!(site.served(), "one");
+        assert_eq!(publish.shown(), "link client/build -> ../current/client/build");
+        site.act(&unpublish).unwrap();
+        site.act(&unpublish).unwrap();
+        assert!(root.join(&path).symlink_metadata().is_err());
+        site.write(&path, "somebody's");
+        assert!(site.act(&publish).unwrap_err().to_string().contains("in the way"));
+        site.act(&unpublish).unwrap();
+        assert_eq!(site.served(), "somebody's");
+    }
+
+    #[test]
+    fn links_on_the_way_are_not_followed() {
+        let site = Site::new();
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir(outside.path().join(".build.next")).unwrap();
+        fs::remove_dir(site.0.path().join("client")).unwrap();
+        fs::os::unix::fs::symlink(outside.path(), site.0.path().join("client")).unwrap();
+        assert!(site.act(&Placement::Clear { path: "client/build".into() }).is_err());
+        assert!(site.act(&both("1").0).is_err());
+        assert!(outside.path().join(".build.next").exists());
+    }
+
+    #[test]
+    fn a_note_goes_into_no_file_that_a_build_has_linked() {
+        let site = Site::new();
+        site.write(&beside(Path::new("client/build")), "new");
+        let precious = site.0.path().join("precious");
+        fs::write(&precious, "mine").unwrap();
+        fs::os::unix::fs::symlink(&precious, site.0.path().join("client/.build.exchange")).unwrap();
+        site.act(&both("1").0).unwrap();
+        assert_eq!(
+            (fs::read_to_string(&precious).unwrap().as_str(), site.served().as_str()),
+            ("mine", "new")
+        );
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_goes() {
+        let site = Site::new();
+        site.write(&beside(Path::new("client/build")), "left");
+        let clear = Placement::Clear { path: "client/build".into() };
+        site.act(&clear).unwrap();
+        site.act(&clear).unwrap();
+        assert!(!site.0.path().join("client/.build.next").exists());
+    }
+}

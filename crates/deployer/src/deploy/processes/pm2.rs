@@ -1,0 +1,324 @@
+//! PM2, as a process manager: what a release's ecosystem file names is what runs.
+//!
+//! # How a running application is moved to another release
+//!
+//! Found by trying, with PM2 7: `reload`, `startOrReload` and `restart` of a file with another `cwd` or `script` leave both as they were
+//! when the application was first started. Only what is *behind* a path can change. So every application is registered through the link
+//! `<path>/current`; each new process then stands, by `/proc/PID/cwd`, in what is live at its start, and so does one that PM2 starts after
+//! a crash or a boot. (Setting `pm_cwd` and `pm_exec_path` in the environment of a reload moves an application too, by an oversight of
+//! PM2's; nothing here needs that.)
+//!
+//! - **Cluster mode**: a reload starts the new worker, waits until it listens (or says `ready`, with `wait_ready`), and only then asks the
+//!   old one to end (SIGINT, then KILL after `kill_timeout`). Without a gap, provided the application finishes its requests on SIGINT.
+//! - **Fork mode**: two processes cannot have one port. It is ended and started, and between the two nobody answers: as long as it
+//!   needs to end and to start.
+//! - **A definition that a reload cannot change** (script, directory, mode, number of instances, ...): deleted and started. A gap, once.
+//! - **On a schedule** (`cron_restart` and `autorestart: false`): registered, never started or ended by us; see [`scheduled`].
+//!
+//! What a deployment's processes are is known by a mark in their environment. Others are not touched.
+//!
+//! Deliberately absent: memory. Each wish asks PM2 what there is, and may be repeated, also after a crash in its middle.
+
+pub mod changes;
+pub mod definition;
+pub mod ecosystem;
+pub mod home;
+pub mod proof;
+pub mod scheduled;
+
+use super::Wish;
+use crate::config::{CommandLine, Privileges, parse_env_file};
+use crate::deploy::execute::Manner;
+use crate::deploy::tools::pm2::{self, Process, marks};
+use crate::deploy::workbench::Workbench;
+use crate::names::Slug;
+use anyhow::{Context, Result, anyhow, bail};
+use changes::{Changes, Owner, changes, of};
+use definition::{Definition, Origin};
+use home::Home;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Rounds of comparing and changing: a second one for what a first was refused because an earlier reload was not over, and a last.
+const ROUNDS_MAX: usize = 3;
+
+/// The variable that names the release's commit.
+const COMMIT: &str = "DEPLOYER_COMMIT";
+
+/// Between two looks at what is about to end.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Applications under PM2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applications {
+    /// Whose they are.
+    pub deployment: Slug,
+    /// The deployment's path.
+    pub path: PathBuf,
+    /// The release that they are to run.
+    pub release: PathBuf,
+    /// Its name.
+    pub release_name: String,
+    /// How it is reached once it is live: `<path>/current`, or the work tree.
+    pub through: PathBuf,
+    /// The file that names them, relative to the release; None: the first that there is.
+    pub ecosystem: Option<PathBuf>,
+    /// For their environment.
+    pub env_files: Vec<PathBuf>,
+    /// Who may start PM2's unit.
+    pub privileges: Privileges,
+}
+
+/// Applications, and where they are dealt with.
+pub struct Scene<'a> {
+    /// What is wanted.
+    pub of: &'a Applications,
+    /// PM2's.
+    pub home: Home,
+    /// Calls programs. Not with the run's id: by that the run's own processes are found and ended after a crash.
+    pub workbench: Workbench<'a>,
+    /// What the applications see below what their file says.
+    pub lasting: BTreeMap<String, String>,
+    /// The same, of the release.
+    pub of_release: BTreeMap<String, String>,
+}
+
+impl Applications {
+    /// See [`super::Manager::grant`].
+    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
+        let lasting = lasting(workbench.environment);
+        let of_release = self.of_release(workbench.environment);
+        let environment = lasting.clone().into_iter().chain(of_release.clone()).collect();
+        let workbench = Workbench { environment: &environment, ..*workbench };
+        let home = Home::of(&workbench)?;
+        let of_files = self.of_files()?;
+        let secrets: Vec<String> = of_files.iter().map(|(_, value)| value.clone()).collect();
+        let lasting = lasting.into_iter().chain(of_files).collect();
+        let scene = Scene { of: self, home, workbench, lasting, of_release };
+        let granted = match wish {
+            Wish::Check => scene.check().await,
+            Wish::Run => scene.run().await,
+            Wish::Prove => scene.prove().await,
+            Wish::Stop => scene.stop().await,
+        };
+        // It may quote what the file threw, or what an application wrote before it died; and the world is told.
+        granted.map_err(|error| anyhow!(workbench.executor.redacted(&format!("{error:#}"), &secrets)))
+    }
+
+    /// See [`super::Manager::shown`].
+    pub fn shown(&self, wish: Wish) -> String {
+        let file = self.ecosystem.as_deref().unwrap_or(Path::new("ecosystem.config.*")).display();
+        match wish {
+            Wish::Check => format!("see whether PM2 could run what {file} names"),
+            Wish::Run => format!("pm2 reload {file}"),
+            Wish::Prove => "see that PM2 runs the release, and that it stays up".into(),
+            Wish::Stop => format!("pm2 delete what belongs to {}", self.deployment),
+        }
+    }
+
+    /// What tells an application's release.
+    fn of_release(&self, of_run: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let commit = of_run.get_key_value(COMMIT).map(|(name, commit)| (name.clone(), commit.clone()));
+        commit.into_iter().chain([(marks::RELEASE.to_owned(), self.release_name.clone())]).collect()
+    }
+
+    /// What the environment files say.
+    fn of_files(&self) -> Result<Vec<(String, String)>> {
+        let mut variables = Vec::new();
+        for file in &self.env_files {
+            let entries = parse_env_file(&fs_err::read_to_string(file)?);
+            variables.extend(entries.with_context(|| format!("in {}", file.display()))?);
+        }
+        Ok(variables)
+    }
+
+    fn owner(&self) -> Owner<'_> {
+        Owner { deployment: &self.deployment, path: &self.path }
+    }
+}
+
+/// The part of a run's environment that is not about the run.
+fn lasting(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let of_run = |name: &str| name.starts_with("DEPLOYER_");
+    environment
+        .iter()
+        .filter(|(name, _)| !of_run(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+impl Scene<'_> {
+    /// Everything that can be known to fail before anything is changed.
+    async fn check(&self) -> Result<()> {
+        let wanted = self.wanted().await?;
+        for definition in &wanted {
+            let script = definition.script().map(|script| match script.strip_prefix(&self.of.through) {
+                Ok(inside) => self.of.release.join(inside),
+                Err(_) => script,
+            });
+            if let Some(script) = script.filter(|script| !script.exists()) {
+                bail!("the script of {} is not there: {}", definition.name, script.display());
+            }
+        }
+        if self.home.is_served() {
+            self.check_names(&wanted, &self.processes().await?)?;
+        }
+        Ok(())
+    }
+
+    async fn run(&self) -> Result<()> {
+        let wanted = self.wanted().await?;
+        let lock = self.home.lock(&self.workbench).await?;
+        self.home.serve(self.of.privileges, &self.workbench).await?;
+        drop(lock);
+        self.wait_for_scheduled(&wanted).await?;
+        let _lock = self.home.lock(&self.workbench).await?;
+        for round in 0..ROUNDS_MAX {
+            let processes = self.settled_processes().await?;
+            self.check_names(&wanted, &processes)?;
+            let is_current = |definition: &Definition, process: &Process| match round {
+                0 => self.stands_in_release(definition, process),
+                _ => process.variable(marks::RELEASE) == Some(&self.of.release_name),
+            };
+            let changes = changes(self.of.owner(), &wanted, &processes, &is_current);
+            if changes.is_empty() {
+                return self.home.save(&self.workbench).await;
+            }
+            self.apply(&changes).await?;
+        }
+        let processes = self.settled_processes().await?;
+        let is_current = |_: &Definition, process: &Process| {
+            process.variable(marks::RELEASE) == Some(&self.of.release_name)
+        };
+        let left = changes(self.of.owner(), &wanted, &processes, &is_current);
+        if !left.is_empty() {
+            let names: Vec<&str> =
+                left.run.iter().chain(&left.register).map(|left| left.name.as_str()).collect();
+            bail!(
+                "PM2 did not bring {} to this release\nhint: the lines above say what it complained of",
+                names.join(", ")
+            );
+        }
+        self.home.save(&self.workbench).await
+    }
+
+    /// Where none was live before: what we have started goes.
+    async fn stop(&self) -> Result<()> {
+        if !self.home.is_served() {
+            return Ok(());
+        }
+        let _lock = self.home.lock(&self.workbench).await?;
+        let processes = self.settled_processes().await?;
+        let own = processes.iter().filter(|process| self.of.owner().has_started(process));
+        let ids: Vec<u64> = own.filter_map(|process| process.id).collect();
+        self.delete(&ids).await?;
+        self.home.save(&self.workbench).await
+    }
+
+    async fn apply(&self, changes: &Changes<'_>) -> Result<()> {
+        self.delete(&changes.delete).await?;
+        if !changes.run.is_empty() {
+            let file = self.write(
+                "run.json",
+                changes.run.iter().map(|definition| definition.application(self.origin(&[]))),
+            )?;
+            let reloaded = self.pm2(pm2::reload(&file)).await;
+            fs_err::remove_file(&file)?;
+            reloaded?;
+        }
+        if !changes.register.is_empty() {
+            self.register(&changes.register).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, ids: &[u64]) -> Result<()> {
+        // A name that looks like an id would be taken for one.
+        let processes = if ids.is_empty() { Vec::new() } else { self.processes().await? };
+        if let Some(odd) =
+            processes.iter().find(|process| ids.iter().any(|id| process.name == id.to_string()))
+        {
+            bail!(
+                "an application is called {:?}, and PM2 cannot tell that from an id\nhint: name it otherwise",
+                odd.name
+            );
+        }
+        if !ids.is_empty() {
+            self.pm2(pm2::delete(ids)).await?;
+        }
+        Ok(())
+    }
+
+    /// A file of applications, for PM2. To be removed: it may hold what the ecosystem file took from its environment.
+    fn write(&self, name: &str, applications: impl Iterator<Item = serde_json::Value>) -> Result<PathBuf> {
+        let applications: Vec<_> = applications.collect();
+        self.home.write(name, &json!({ "apps": applications }).to_string())
+    }
+
+    async fn pm2(&self, line: CommandLine) -> Result<String> {
+        let command = self.home.command(line);
+        self.workbench.ask(&command, Manner::Answer).await
+    }
+
+    async fn wanted(&self) -> Result<Vec<Definition>> {
+        let file = ecosystem::find(&self.of.release, self.of.ecosystem.as_deref())?;
+        let answer = self.home.answer(&self.of.deployment);
+        // The file knows where it lies as node says it: without links.
+        let places = [self.of.release.clone(), fs_err::canonicalize(&self.of.release)?];
+        ecosystem::read(&file, &answer, self.origin(&places), &self.of.env_files, &self.workbench).await
+    }
+
+    fn origin<'o>(&'o self, places: &'o [PathBuf]) -> Origin<'o> {
+        let Applications { deployment, through, .. } = self.of;
+        let (environment, of_release) = (&self.lasting, &self.of_release);
+        Origin { deployment, release: places, through, environment, of_release }
+    }
+
+    async fn processes(&self) -> Result<Vec<Process>> {
+        let printed = self.workbench.ask(&self.home.command(pm2::list()), Manner::Answer).await?;
+        pm2::processes(&printed).map_err(|error| anyhow!(error))
+    }
+
+    /// What there is once none of ours is being replaced any more: until then PM2 refuses to reload it.
+    async fn settled_processes(&self) -> Result<Vec<Process>> {
+        loop {
+            let processes = self.processes().await?;
+            let is_outgoing = |process: &Process| process.id.is_none() && self.of.owner().owns(process);
+            if !processes.iter().any(is_outgoing) {
+                return Ok(processes);
+            }
+            self.workbench.pause(PAUSE).await?;
+        }
+    }
+
+    fn check_names(&self, wanted: &[Definition], processes: &[Process]) -> Result<()> {
+        self.of.owner().check_names(wanted, processes).map_err(|error| anyhow!(error))
+    }
+
+    /// Whether a process was started in this very release, and runs. In place that cannot be seen.
+    fn stands_in_release(&self, definition: &Definition, process: &Process) -> bool {
+        self.of.release != self.of.through
+            && process.is_online()
+            && process.variable(marks::RELEASE) == Some(&self.of.release_name)
+            && proof::place(process.pid).is_ok_and(|place| self.is_right_place(definition, &place))
+    }
+
+    /// Whether a process of an application may stand there.
+    fn is_right_place(&self, definition: &Definition, place: &Path) -> bool {
+        let release = fs_err::canonicalize(&self.of.release).unwrap_or_else(|_| self.of.release.clone());
+        // A directory outside the release is the same for every release.
+        !definition.directory.starts_with(&self.of.through) || place.starts_with(release)
+    }
+
+    /// The processes of what is not started by a clock.
+    fn lasting_processes<'p>(
+        wanted: &'p [Definition],
+        processes: &'p [Process],
+    ) -> impl Iterator<Item = (&'p Definition, Vec<&'p Process>)> {
+        let lasting = wanted.iter().filter(|definition| !definition.scheduled);
+        lasting.map(|definition| (definition, of(definition, processes).collect()))
+    }
+}

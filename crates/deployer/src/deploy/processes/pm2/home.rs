@@ -1,0 +1,242 @@
+//! PM2's home (`PM2_HOME`, else `~/.pm2`), what of ours lies in it, and the daemon that serves it.
+//!
+//! The daemon must outlive us, and with it every application: so it is never left where we are ended. PM2 gives it a session of
+//! its own. In a systemd service that is not enough, as systemd ends the service's whole control group: there it is
+//! started by systemd, as the unit that `pm2 startup` has made, or else as a transient one.
+//!
+//! All deployments and instances of a user share one daemon, and what it saves. One lock, beside its files, orders them.
+
+use crate::config::{CommandLine, Privileges};
+use crate::deploy::execute::Manner;
+use crate::deploy::lock::{self, Lock};
+use crate::deploy::plan::Command;
+use crate::deploy::tools::{pm2, systemctl};
+use crate::deploy::workbench::Workbench;
+use crate::names::{Slug, UnitName};
+use anyhow::{Context, Result, bail};
+use fs_err::os::unix::fs::OpenOptionsExt;
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Between two attempts to take the lock, or to find the daemon there.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// How long a daemon may take until it listens: it starts what was saved, too.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Home {
+    directory: PathBuf,
+}
+
+impl Home {
+    /// Where PM2 has it, by what programs here see.
+    pub fn of(workbench: &Workbench<'_>) -> Result<Self> {
+        let directory = match (workbench.variable("PM2_HOME"), workbench.variable("HOME")) {
+            (Some(home), _) if !home.is_empty() => PathBuf::from(home),
+            (_, Some(home)) => Path::new(&home).join(".pm2"),
+            _ => bail!("neither PM2_HOME nor HOME is set\nhint: `environment = {{ PM2_HOME = \"...\" }}`"),
+        };
+        if !directory.is_absolute() {
+            bail!("PM2_HOME is {}, which is not absolute", directory.display());
+        }
+        let home = Self { directory };
+        let private = home.private("");
+        fs_err::create_dir_all(&private)?;
+        fs_err::set_permissions(&private, Permissions::from_mode(0o700))?;
+        Ok(home)
+    }
+
+    /// PM2's own directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A place of ours in it, which only we can read.
+    pub fn private(&self, name: &str) -> PathBuf {
+        self.directory.join("deployer").join(name)
+    }
+
+    /// Writes a file of ours that may hold secrets.
+    pub fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
+        let path = self.private(name);
+        let mut options = fs_err::OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        options.open(&path)?.write_all(content.as_bytes())?;
+        Ok(path)
+    }
+
+    /// Where what one deployment's ecosystem file exports is said.
+    pub fn answer(&self, deployment: &Slug) -> PathBuf {
+        self.private(&format!("{deployment}.exported.json"))
+    }
+
+    /// Waits until nobody else changes what this daemon runs.
+    pub async fn lock(&self, workbench: &Workbench<'_>) -> Result<Lock> {
+        let mut told = false;
+        loop {
+            if let Some(lock) = lock::try_acquire(&self.private(""), "pm2")? {
+                return Ok(lock);
+            }
+            if !told {
+                workbench.note("another deployment is at PM2: waiting for it");
+                told = true;
+            }
+            workbench.pause(RETRY).await.context("another deployment was at PM2 all the time")?;
+        }
+    }
+
+    /// Writes down what runs, for the next boot. The lock must be held. What is written may hold secrets.
+    pub async fn save(&self, workbench: &Workbench<'_>) -> Result<()> {
+        workbench.ask(&self.command(pm2::save()), Manner::Answer).await?;
+        for name in ["dump.pm2", "dump.pm2.bak"] {
+            let path = self.directory.join(name);
+            if path.exists() {
+                fs_err::set_permissions(&path, Permissions::from_mode(0o600))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is saved.
+    pub fn saved(&self) -> Result<String> {
+        Ok(fs_err::read_to_string(self.directory.join("dump.pm2"))?)
+    }
+
+    /// A call of PM2. Not in the release: the daemon would stand there when the release is removed.
+    pub fn command(&self, line: CommandLine) -> Command {
+        Command {
+            line,
+            directory: self.directory.clone(),
+            environment: BTreeMap::new(),
+            env_files: Vec::new(),
+        }
+    }
+
+    /// Whether the daemon runs, found out without starting it.
+    pub fn is_served(&self) -> bool {
+        UnixStream::connect(self.directory.join("rpc.sock")).is_ok()
+    }
+
+    /// Sees to it that the daemon runs, and not where it would be ended with us. The lock must be held.
+    pub async fn serve(&self, privileges: Privileges, workbench: &Workbench<'_>) -> Result<()> {
+        if self.is_served() {
+            if let Some(unit) = self.ends_with_us() {
+                workbench.note(format!(
+                    "WARNING: the PM2 daemon stands in our own service {unit}: when that is stopped, every application is. hint: `pm2 save && pm2 kill`, and deploy again"
+                ));
+            }
+            return Ok(());
+        }
+        // What was saved is not forgotten because the daemon was gone.
+        let line = if self.directory.join("dump.pm2").is_file() { pm2::resurrect() } else { pm2::ping() };
+        let Some(service) = own_service() else {
+            workbench.ask(&self.command(line), Manner::ManagerStart).await?;
+            return self.wait(workbench).await;
+        };
+        workbench.note(format!("we are in {service}: systemd is to start the PM2 daemon, outside it"));
+        let by_unit = self.start_unit(privileges, workbench).await;
+        if by_unit.is_ok() && self.wait(workbench).await.is_ok() {
+            return Ok(());
+        }
+        let transient = self.command(self.transient(&line, workbench));
+        let started = workbench.ask(&transient, Manner::Answer).await.map(drop);
+        let started = match started {
+            Ok(()) => self.wait(workbench).await,
+            failed => failed,
+        };
+        let hint = "`pm2 startup` makes a unit for PM2, `loginctl enable-linger` lets the user have services";
+        started.with_context(|| {
+            format!("the PM2 daemon does not run, and cannot be started outside {service}\nhint: {hint}")
+        })
+    }
+
+    /// The unit that `pm2 startup` makes.
+    async fn start_unit(&self, privileges: Privileges, workbench: &Workbench<'_>) -> Result<()> {
+        let user = workbench.variable("USER").or_else(|| workbench.variable("LOGNAME")).unwrap_or_default();
+        let unit = UnitName::parse(&format!("pm2-{user}.service"))?;
+        workbench
+            .ask(&self.command(systemctl::verb(privileges, false, "start", &unit)), Manner::Answer)
+            .await?;
+        Ok(())
+    }
+
+    /// A unit that is there as long as the daemon is.
+    fn transient(&self, line: &CommandLine, workbench: &Workbench<'_>) -> CommandLine {
+        let mut words = vec!["systemd-run".to_owned()];
+        if !rustix::process::getuid().is_root() {
+            // The user's manager is not looked for where there is no login.
+            let runtime = format!("XDG_RUNTIME_DIR=/run/user/{}", rustix::process::getuid().as_raw());
+            words = vec!["env".into(), runtime, "systemd-run".into(), "--user".into()];
+        }
+        words.extend(["--quiet", "--collect", "--service-type=forking"].map(str::to_owned));
+        words.push(format!("--property=PIDFile={}", self.directory.join("pm2.pid").display()));
+        let path = workbench.variable("PATH").unwrap_or_default();
+        let home = workbench.variable("HOME").unwrap_or_default();
+        words.extend([format!("--setenv=PATH={path}"), format!("--setenv=HOME={home}")]);
+        words.push(format!("--setenv=PM2_HOME={}", self.directory.display()));
+        words.push("--".into());
+        words.extend(line.argv());
+        CommandLine::Argv(words)
+    }
+
+    async fn wait(&self, workbench: &Workbench<'_>) -> Result<()> {
+        let ends_at = (tokio::time::Instant::now() + START_MAX).min(workbench.ends_at);
+        while !self.is_served() {
+            if tokio::time::Instant::now() >= ends_at {
+                bail!("the PM2 daemon does not listen on {}", self.directory.join("rpc.sock").display());
+            }
+            workbench.pause(RETRY).await?;
+        }
+        Ok(())
+    }
+
+    /// The service that we share with the daemon, if any.
+    fn ends_with_us(&self) -> Option<String> {
+        let pid = fs_err::read_to_string(self.directory.join("pm2.pid")).ok()?;
+        let daemon = fs_err::read_to_string(format!("/proc/{}/cgroup", pid.trim())).ok()?;
+        own_service().filter(|service| service_of(&daemon).as_ref() == Some(service))
+    }
+}
+
+fn own_service() -> Option<String> {
+    service_of(&fs_err::read_to_string("/proc/self/cgroup").ok()?)
+}
+
+/// The systemd service that a process belongs to, by its `/proc/PID/cgroup`; none for one of a session or a container's.
+fn service_of(cgroups: &str) -> Option<String> {
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::").filter(|path| *path != "/"));
+    let named = || cgroups.lines().find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path));
+    let unit = path
+        .or_else(named)?
+        .split('/')
+        .rfind(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
+    unit.ends_with(".service").then(|| unit.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_of_a_process() {
+        for (cgroups, expected) in [
+            ("0::/system.slice/durhack-deployer.service\n", Some("durhack-deployer.service")),
+            ("0::/system.slice/pm2-durhack.service\n", Some("pm2-durhack.service")),
+            ("0::/user.slice/user-0.slice/session-3.scope\n", None),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-r1.scope\n", None),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n", Some("x.service")),
+            ("12:pids:/\n1:name=systemd:/system.slice/x.service/sub\n0::/\n", Some("x.service")),
+            ("0::/\n", None),
+            ("", None),
+        ] {
+            assert_eq!(service_of(cgroups).as_deref(), expected, "{cgroups:?}");
+        }
+    }
+}

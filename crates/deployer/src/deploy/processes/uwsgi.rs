@@ -1,0 +1,305 @@
+//! A vassal of uWSGI's emperor, as a process manager.
+//!
+//! The emperor is not spoken to: it looks at its vassals' files every few seconds and reloads a vassal whose file has become younger.
+//! How (2.0.21, found by experiment, with directories and patterns alike): it compares whole seconds, only ever
+//! forwards, and follows links unless it was started with `--emperor-nofollow`, when it sees the link's own time. So the file
+//! and the link to it both get a time that is a second later than either had; the link's own, which outlives releases, remembers
+//! the last one where the file lies in a release.
+//!
+//! A reload keeps the master's process (it executes itself again), so it is the workers that must all be others than
+//! before. They are found by the vassal's file in their master's arguments, or by its pid file. A program that cannot be loaded may
+//! only show some moments later, so the proof looks for a while. What a worker answers is for health checks to ask.
+
+use super::Wish;
+use super::table::{self, Process};
+use crate::clock;
+use crate::deploy::release::read_small;
+use crate::deploy::tools::uwsgi::{pid_file, runs_vassal};
+use crate::deploy::workbench::Workbench;
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a reload may take: the emperor's look around (3 s), the mercy that old workers get for their last requests (60 s), and
+/// the start of the new ones.
+const RELOAD_WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// How long a vassal may take to end: the same mercy.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(75);
+
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a worker must run to count as running.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// How often the proof begins again because no worker stayed: the emperor may reload a second time where it saw the link
+/// `current` change before the file was touched.
+const SETTLE_ROUNDS_MAX: u32 = 3;
+
+/// Masters that may be seen one after another before the vassal counts as one that does not stay up.
+const MASTERS_MAX: usize = 4;
+
+/// A vassal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vassal {
+    /// Its file, as the emperor sees it.
+    pub config: PathBuf,
+    /// What that is made a link to where it does not exist.
+    pub source: Option<PathBuf>,
+    /// Where releases lie, of which a worker must stand in none but the right one. None in place.
+    pub releases: Option<PathBuf>,
+}
+
+/// The processes of a vassal.
+#[derive(Debug, Default)]
+struct Running {
+    masters: Vec<Process>,
+    workers: Vec<Process>,
+}
+
+impl Vassal {
+    /// See [`super::Manager::grant`].
+    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
+        match wish {
+            // What is missing is found by the recipe's own first steps.
+            Wish::Check => Ok(()),
+            Wish::Run => self.reload(workbench).await,
+            Wish::Prove => self.prove(workbench).await,
+            Wish::Stop => self.stop(workbench).await,
+        }
+    }
+
+    /// See [`super::Manager::shown`].
+    pub fn shown(&self, wish: Wish) -> String {
+        let config = self.config.display();
+        match wish {
+            Wish::Check => format!("nothing about {config}"),
+            Wish::Run => format!("touch {config} and wait for new workers"),
+            Wish::Prove => format!("look whether the workers of {config} stay"),
+            Wish::Stop => format!("end the vassal {config}"),
+        }
+    }
+
+    async fn reload(&self, workbench: &Workbench<'_>) -> Result<()> {
+        let before = self.running()?;
+        if self.link()? {
+            workbench.note(format!("{} is a link to the repository's file now", self.config.display()));
+        } else {
+            self.touch(workbench).await?;
+        }
+        let before = before.workers.iter().map(Process::identity).collect();
+        self.wait_for_others(&before, workbench).await
+    }
+
+    /// Whether the file had to be made.
+    fn link(&self) -> Result<bool> {
+        let config = self.config.display();
+        match self.config.symlink_metadata() {
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot look at {config}")),
+        }
+        let Some(source) = &self.source else { bail!("{config} does not exist") };
+        fs::os::unix::fs::symlink(source, &self.config)
+            .context("cannot make the vassal's file\nhint: its directory must be writable for us")?;
+        Ok(true)
+    }
+
+    /// Makes the file, and the link to it if it is one, younger than the emperor can have seen them.
+    async fn touch(&self, workbench: &Workbench<'_>) -> Result<()> {
+        let own = fs::symlink_metadata(&self.config)?;
+        let followed =
+            fs::metadata(&self.config).context("the vassal's file is a link that leads nowhere")?;
+        let seen = own.mtime().max(followed.mtime());
+        let seconds = clock::now().as_second().max(seen.saturating_add(1));
+        let mut refusals = Vec::new();
+        for (file, flags) in [(&followed, AtFlags::empty()), (&own, AtFlags::SYMLINK_NOFOLLOW)] {
+            match self.set_time(seconds, flags, workbench).await {
+                Ok(()) => {}
+                Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) => refusals.push(file.uid()),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot touch {}", self.config.display()));
+                }
+            }
+        }
+        match refusals[..] {
+            [] => Ok(()),
+            // Which of the two the emperor looks at is not known here. The wait for new workers shows it.
+            [owner] if own.is_symlink() => {
+                let config = self.config.display();
+                workbench.note(format!("of {config}, only one of link and file could be touched: the other belongs to user {owner}"));
+                Ok(())
+            }
+            [owner, ..] => bail!(
+                "{} cannot be touched: it belongs to user {owner}\nhint: chown --no-dereference {} {}",
+                self.config.display(),
+                rustix::process::geteuid().as_raw(),
+                self.config.display()
+            ),
+        }
+    }
+
+    /// Sets a time. Who may only write the file may set it to now; that is waited for where it has to be.
+    async fn set_time(&self, seconds: i64, flags: AtFlags, workbench: &Workbench<'_>) -> Result<(), Errno> {
+        let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let at = |time| Timestamps { last_access: omitted, last_modification: time };
+        let exactly = at(Timespec { tv_sec: seconds, tv_nsec: 0 });
+        match utimensat(CWD, &self.config, &exactly, flags) {
+            Err(Errno::PERM) => {}
+            result => return result,
+        }
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let now = Timestamps { last_access: now, last_modification: now };
+        utimensat(CWD, &self.config, &now, flags)?;
+        let missing = u64::try_from(seconds - clock::now().as_second()).unwrap_or_default();
+        if missing == 0 {
+            return Ok(());
+        }
+        let wait = Duration::from_secs(missing).min(RELOAD_WAIT_MAX);
+        workbench.pause(wait).await.map_err(|_| Errno::TIMEDOUT)?;
+        utimensat(CWD, &self.config, &now, flags)
+    }
+
+    /// Waits until there are workers, and none of these.
+    async fn wait_for_others(&self, before: &BTreeSet<(i32, u64)>, workbench: &Workbench<'_>) -> Result<()> {
+        let config = self.config.display();
+        let limit = RELOAD_WAIT_MAX.min(workbench.left().saturating_sub(2 * LOOK_INTERVAL));
+        let started = Instant::now();
+        let mut masters = BTreeSet::new();
+        loop {
+            let running = self.running()?;
+            let old = running.old(before, self, workbench.directory);
+            if old.is_empty() && !running.workers.is_empty() {
+                running.note(self, workbench);
+                return Ok(());
+            }
+            masters.extend(running.masters.iter().map(Process::identity));
+            if masters.len() > MASTERS_MAX {
+                bail!(
+                    "the vassal {config} does not stay up: uWSGI has started it again and again\nhint: its log says why"
+                );
+            }
+            if started.elapsed() >= limit {
+                let found = match (running.masters.len(), old.len()) {
+                    (0, _) => format!("no process of the vassal {config} is there"),
+                    (_, 0) => format!("the vassal {config} has no workers"),
+                    (_, old) => format!("{old} old workers of {config} are still there"),
+                };
+                bail!(
+                    "{found} after {limit:.0?}\nhint: is the emperor running, does it watch {}, and has the vassal `master = true`? uWSGI's log says more",
+                    self.config.parent().unwrap_or(Path::new("/")).display()
+                );
+            }
+            workbench.pause(LOOK_INTERVAL).await?;
+        }
+    }
+
+    async fn prove(&self, workbench: &Workbench<'_>) -> Result<()> {
+        for _ in 0..SETTLE_ROUNDS_MAX {
+            let first = self.running()?;
+            workbench.pause(SETTLE).await?;
+            let second = self.running()?;
+            let stayed = |process: &&Process| {
+                first.workers.iter().any(|earlier| earlier.identity() == process.identity())
+            };
+            let old = second.old(&BTreeSet::new(), self, workbench.directory);
+            if old.is_empty() && second.workers.iter().filter(stayed).count() > 0 {
+                second.note(self, workbench);
+                return Ok(());
+            }
+        }
+        let config = self.config.display();
+        bail!("the workers of the vassal {config} do not stay\nhint: its log says why")
+    }
+
+    /// Ends the vassal. Its file goes if we made it; else the emperor will try, and fail, as it did before.
+    async fn stop(&self, workbench: &Workbench<'_>) -> Result<()> {
+        let config = self.config.display();
+        let is_ours = self.source.is_some() && fs::read_link(&self.config).ok() == self.source;
+        if is_ours {
+            fs::remove_file(&self.config)?;
+            let started = Instant::now();
+            while !self.running()?.masters.is_empty() {
+                if started.elapsed() >= STOP_WAIT_MAX {
+                    bail!("the vassal {config} is still running {STOP_WAIT_MAX:.0?} after its file has gone");
+                }
+                workbench.pause(LOOK_INTERVAL).await?;
+            }
+            return Ok(());
+        }
+        for master in self.masters_by_arguments(&table::all()?) {
+            let ended = rustix::process::Pid::from_raw(master.pid)
+                .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::INT));
+            if let Some(Err(error)) = ended {
+                workbench.note(format!("the vassal {config} goes on running: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> Result<Running> {
+        let processes = table::all()?;
+        let mut masters = self.masters_by_arguments(&processes);
+        if masters.is_empty() {
+            let text = read_small(&self.config).unwrap_or_default();
+            let number =
+                pid_file(&self.config, &text).and_then(|file| read_small(&file)?.trim().parse::<i32>().ok());
+            masters.extend(processes.iter().find(|process| Some(process.pid) == number).cloned());
+        }
+        let is_worker = |process: &&Process| masters.iter().any(|master| master.pid == process.parent);
+        let workers = processes.iter().filter(is_worker).cloned().collect();
+        Ok(Running { masters, workers })
+    }
+
+    /// Those that run the file, and whose parent does not.
+    fn masters_by_arguments(&self, processes: &[Process]) -> Vec<Process> {
+        let emperor_of = |process: &Process| {
+            let emperor = processes.iter().find(|other| other.pid == process.parent)?;
+            emperor.directory()
+        };
+        // A process knows the directory it stands in without the links that may lead there.
+        let parent = self.config.parent().and_then(|parent| fs::canonicalize(parent).ok());
+        let real = parent.unwrap_or_default().join(self.config.file_name().unwrap_or_default());
+        let runs_in = |process: &Process, directory: Option<&Path>| {
+            [&self.config, &real].iter().any(|config| runs_vassal(&process.arguments, directory, config))
+        };
+        let runs = |process: &Process| runs_in(process, None);
+        let all: Vec<&Process> = processes.iter().filter(|process| runs(process)).collect();
+        let is_worker = |process: &Process| all.iter().any(|other| other.pid == process.parent);
+        let masters = all.iter().filter(|process| !is_worker(process));
+        let ours = masters.filter(|process| runs_in(process, emperor_of(process).as_deref()));
+        ours.map(|process| (*process).clone()).collect()
+    }
+}
+
+impl Running {
+    /// The workers that were there before, or stand in another release than this.
+    fn old(&self, before: &BTreeSet<(i32, u64)>, vassal: &Vassal, release: &Path) -> Vec<&Process> {
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let (release, releases) = (real(release), vassal.releases.as_deref().map(real));
+        let elsewhere = |process: &Process| {
+            let (Some(releases), Some(found)) = (&releases, process.directory()) else { return false };
+            found.starts_with(releases) && !found.starts_with(&release)
+        };
+        let is_old = |process: &&Process| before.contains(&process.identity()) || elsewhere(process);
+        self.workers.iter().filter(is_old).collect()
+    }
+
+    fn note(&self, vassal: &Vassal, workbench: &Workbench<'_>) {
+        let config = vassal.config.display();
+        let pids: Vec<String> = self.workers.iter().map(|worker| worker.pid.to_string()).collect();
+        workbench.note(format!("workers of {config}: {}", pids.join(", ")));
+        if vassal.releases.is_some() && self.workers.iter().all(|worker| worker.directory().is_none()) {
+            workbench.note("they are another user's: where they stand cannot be seen, only that they were started after the reload");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `pnpm-pm2`: a pnpm workspace, installed, generated, built and migrated in the order it needs, under PM2.
+//!
+//! `NODE_ENV` is empty while a release is made, whatever the deployment's environment says: with `production` pnpm leaves out the development
+//! dependencies, and those build and migrate. The applications have it as it is written.
+
+pub mod workspace;
+
+use super::parts::{Back, MIGRATION_FIRST, ORDER, Part};
+use super::{Facts, Target};
+use crate::config::{CommandLine, Layout, Phase, PnpmPm2};
+use crate::deploy::plan::{Action, Command};
+use crate::deploy::processes::{Manager, Wish, pm2::Applications};
+use crate::deploy::tools::pnpm::{self, Selection};
+use crate::names::PackageDirectory;
+use std::collections::BTreeMap;
+
+/// What brings a database to the schema of a package with Prisma migrations.
+const PRISMA: [&str; 3] = ["prisma", "migrate", "deploy"];
+
+/// The order in which the phases come.
+pub fn order(recipe: &PnpmPm2) -> [Phase; 7] {
+    if recipe.migrates_before_build { MIGRATION_FIRST } else { ORDER }
+}
+
+/// For a release.
+pub fn parts(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Vec<Part> {
+    let selection = selection(facts, recipe);
+    let at = release.directory.as_path();
+    let command =
+        |phase, name: &str, line| Part::new(phase, name, Action::Command(command(facts, release, line)));
+    let mut parts = vec![command(Phase::Install, "install", pnpm::install(at, selection))];
+    for (package, line) in migrations(facts, recipe) {
+        let line = pnpm::exec(at, package.as_ref(), &line);
+        parts.push(command(Phase::Migrate, "migrate", line).taken_back(Back::Nothing));
+    }
+    for script in &recipe.scripts {
+        parts.push(command(Phase::Build, script.as_str(), pnpm::run(at, selection, script)));
+    }
+    let manager = Manager::Pm2(applications(facts, recipe, release));
+    let wish = |wish| Action::Processes { manager: manager.clone(), wish };
+    // Before anything is switched, or, where it can be, migrated.
+    parts.push(Part::new(Phase::Build, "check", wish(Wish::Check)).taken_back(Back::Nothing));
+    let stop = Back::Again(Some(wish(Wish::Stop)));
+    parts.push(Part::new(Phase::Switch, "applications", wish(Wish::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)).taken_back(Back::Nothing));
+    parts
+}
+
+fn selection<'a>(facts: &Facts<'_>, recipe: &'a PnpmPm2) -> Selection<'a> {
+    match (recipe.packages.is_empty(), facts.tree.has("pnpm-workspace.yaml")) {
+        (false, _) => Selection::Closure(&recipe.packages),
+        (true, true) => Selection::Workspace,
+        (true, false) => Selection::Single,
+    }
+}
+
+/// Where which command migrates; None: in the root.
+fn migrations(facts: &Facts<'_>, recipe: &PnpmPm2) -> Vec<(Option<PackageDirectory>, Vec<String>)> {
+    if let Some(line) = &recipe.migrate {
+        let first = recipe.packages.first().cloned();
+        return if line.is_empty() { Vec::new() } else { vec![(first, line.clone())] };
+    }
+    let prisma = || PRISMA.map(str::to_owned).to_vec();
+    let packages = workspace::with_prisma_migrations(facts.tree, &recipe.packages);
+    packages.into_iter().map(|package| (package, prisma())).collect()
+}
+
+fn command(facts: &Facts<'_>, release: &Target, line: CommandLine) -> Command {
+    // Nobody is there to be asked.
+    let environment =
+        [("CI", "true"), ("NODE_ENV", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Command {
+        line,
+        directory: release.directory.clone(),
+        environment: BTreeMap::from(environment),
+        env_files: facts.deployment.env_files.clone(),
+    }
+}
+
+fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applications {
+    let deployment = facts.deployment;
+    Applications {
+        deployment: deployment.slug.clone(),
+        path: deployment.path.clone(),
+        release: release.directory.clone(),
+        release_name: release.release.clone(),
+        through: match facts.layout {
+            Layout::Releases => deployment.path.join("current"),
+            Layout::InPlace => release.directory.clone(),
+        },
+        ecosystem: recipe.ecosystem.clone(),
+        env_files: deployment.env_files.clone(),
+        privileges: facts.privileges,
+    }
+}
+
+/// Whether a release depends on a file of the repository.
+pub fn depends_on(facts: &Facts<'_>, recipe: &PnpmPm2, path: &str) -> bool {
+    !is_for_people(path) && workspace::concerns(facts.tree, &recipe.packages, path)
+}
+
+/// Files at the root that only people read, and what editors and GitHub read.
+fn is_for_people(path: &str) -> bool {
+    const DIRECTORIES: [&str; 4] = [".github", ".vscode", ".idea", ".zed"];
+    const NAMES: [&str; 6] = ["readme", "license", "licence", "changelog", "contributing", "code_of_conduct"];
+    match path.split_once('/') {
+        Some((directory, _)) => DIRECTORIES.contains(&directory),
+        None => {
+            let name = path.to_ascii_lowercase();
+            let stem = name.split('.').next().unwrap_or_default();
+            name == ".editorconfig" || NAMES.contains(&stem)
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! nginx sites out of a repository: select, stage, certify, install, reload, or put back.
+//!
+//! Theory of operation: what a commit wants of this host is chosen when the plan is made ([`selection`]). [`Work::Stage`] reads those files,
+//! judges what they say ([`vetting`], on what [`configuration`] reads), and has nginx test a copy of its whole configuration with them
+//! in it ([`stage`]). [`Work::Certify`] obtains what certificates they need ([`certificates`]). [`Work::Install`] does the first
+//! again (the host may have changed), makes a durable backup ([`backup`]), writes plain files ([`install`]), has nginx
+//! test what is then live, and only then reloads, and proves it ([`reload`]). [`Work::Restore`] puts back what the backup
+//! has, as often as it is asked to. What is ours is in the [`manifest`]; nothing else is touched. One at a time does any
+//! of this on a host.
+
+pub mod backup;
+pub mod blame;
+pub mod certificates;
+pub mod configuration;
+pub mod durable;
+pub mod files;
+pub mod install;
+pub mod manifest;
+pub mod reload;
+pub mod selection;
+pub mod stage;
+pub mod vetting;
+
+use super::lock::{self, Lock};
+use super::workbench::Workbench;
+use crate::config::{Certificates, Nginx, Privileges};
+use anyhow::{Result, bail};
+use selection::Selection;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use vetting::Bounds;
+
+/// What is done about a host's sites. Data of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SitesStep {
+    /// Which part of it.
+    pub work: Work,
+    /// What the commit has for this host.
+    pub selection: Selection,
+    /// The release's directory.
+    pub release: PathBuf,
+    /// The deployment's path. Links into it that are found among nginx's files are those of the Python deployer, and so ours.
+    pub checkout: PathBuf,
+    /// Where the deployment's manifest, backups and stage lie.
+    pub state: PathBuf,
+    /// Where the lock lies that all deployments share.
+    pub locks: PathBuf,
+    /// The host's nginx.
+    pub nginx: Nginx,
+    /// How certificates are obtained.
+    pub certificates: Certificates,
+    /// How what needs root is done.
+    pub privileges: Privileges,
+    /// The run: its backup has this name.
+    pub run: String,
+    /// Whether an operator wants the CA asked, however often it has refused.
+    pub forced: bool,
+}
+
+/// The parts of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// Judge the files and have nginx test them, aside.
+    Stage,
+    /// Obtain the certificates that are missing.
+    Certify,
+    /// Put the files in their places, and have nginx serve them.
+    Install,
+    /// Put back what the run's `Install` replaced.
+    Restore,
+}
+
+impl SitesStep {
+    /// Does it.
+    pub async fn carry_out(&self, workbench: &Workbench<'_>) -> Result<()> {
+        let _lock = self.lock(workbench).await?;
+        match self.work {
+            Work::Stage => {
+                self.selection.notes.iter().for_each(|note| workbench.note(format!("not for nginx: {note}")));
+                let files = files::read(self)?;
+                certificates::check_references(self, &files)?;
+                stage::test(self, &files, workbench).await
+            }
+            Work::Certify => certificates::obtain_all(self, &files::read(self)?, workbench).await,
+            Work::Install => install::install(self, workbench).await,
+            Work::Restore => install::restore(self, workbench).await,
+        }
+    }
+
+    /// One line for people.
+    pub fn shown(&self) -> String {
+        let number = self.selection.files.len();
+        match self.work {
+            Work::Stage => format!("test {number} files with nginx, aside from what is live"),
+            Work::Certify => "obtain the certificates that are missing".into(),
+            Work::Install => {
+                format!("install {number} files in {}, and reload nginx", self.nginx.directory.display())
+            }
+            Work::Restore => format!("put back what was in {}", self.nginx.directory.display()),
+        }
+    }
+
+    /// Where a repository's files may lead nginx.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            directory: self.nginx.directory.clone(),
+            certificates: self.certificates.directory.clone(),
+            logs: self.nginx.log_directory.clone(),
+        }
+    }
+
+    /// All deployments of sites, and certbot, change the same nginx.
+    async fn lock(&self, workbench: &Workbench<'_>) -> Result<Lock> {
+        tokio::select! {
+            () = workbench.cancel.cancelled() => bail!("cancelled"),
+            () = tokio::time::sleep_until(workbench.ends_at) => bail!("another deployment was busy with nginx all the time"),
+            lock = lock::acquire(&self.locks, "nginx") => lock,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The deployments that GitHub has: which of its numbers stands for which run, and what it was told of it last.
+//!
+//! Needed because a state is told of a number, which only GitHub knows at first; and because GitHub shows as active whatever was
+//! told to be a success until it is told that it is inactive.
+
+use super::outbox::push_telling;
+use super::pools::{found, reading, transaction, writing};
+use super::text::storable;
+use super::{NewTelling, PendingTelling, Store, StoreError, TellingKind};
+use serde::Serialize;
+
+/// What a deployment is told to be once another has taken its place.
+const INACTIVE: &str = r#"{"state":"inactive"}"#;
+
+/// A deployment at GitHub that stands for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct ToldDeployment {
+    /// The run.
+    pub run_id: String,
+    /// Of which deployment of ours.
+    pub deployment: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// Which commit.
+    pub commit_id: String,
+    /// GitHub's number.
+    pub github_id: i64,
+    /// In GitHub's words; empty before any was told.
+    pub state: String,
+    /// Unix milliseconds.
+    pub told_at_ms: i64,
+}
+
+/// A deployment that GitHub has made; the fields are those of [`ToldDeployment`].
+#[derive(Debug, Clone, Copy)]
+pub struct NewToldDeployment<'a> {
+    pub run_id: &'a str,
+    pub deployment: &'a str,
+    pub repository: &'a str,
+    pub commit_id: &'a str,
+    pub github_id: i64,
+    pub told_at_ms: i64,
+}
+
+impl Store {
+    /// GitHub's deployment for a run.
+    pub async fn told_deployment(&self, run_id: &str) -> Result<Option<ToldDeployment>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as("SELECT * FROM told_deployments WHERE run_id = $1")
+                .bind(run_id)
+                .fetch_optional(pool)
+                .await?
+        })
+    }
+
+    /// GitHub has made a deployment for a run.
+    pub async fn create_told_deployment(&self, made: &NewToldDeployment<'_>) -> Result<(), StoreError> {
+        writing!(self, |pool| {
+            sqlx::query(
+                "INSERT INTO told_deployments (run_id, deployment, repository, commit_id, github_id, state,
+                     told_at_ms)
+                 VALUES ($1, $2, $3, $4, $5, '', $6) ON CONFLICT (run_id) DO NOTHING",
+            )
+            .bind(made.run_id)
+            .bind(made.deployment)
+            .bind(made.repository)
+            .bind(made.commit_id)
+            .bind(made.github_id)
+            .bind(made.told_at_ms)
+            .execute(pool)
+            .await?;
+        })
+    }
+
+    /// GitHub has a deployment's state. Of all that are a success now, only that of the newest run stays: the others
+    /// are to be told inactive (also the one just told, if it was told late). So are those that were queued: a commit that has waited
+    /// gets another run, or gives way to one.
+    pub async fn deployment_told(
+        &self,
+        row: &PendingTelling,
+        run_id: &str,
+        state: &str,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        transaction!(self, |transaction| {
+            let updated =
+                sqlx::query("UPDATE told_deployments SET state = $2, told_at_ms = $3 WHERE run_id = $1")
+                    .bind(run_id)
+                    .bind(storable(state))
+                    .bind(at_ms)
+                    .execute(&mut *transaction)
+                    .await?;
+            found(updated.rows_affected(), "deployment at GitHub", run_id)?;
+            sqlx::query("UPDATE outbox SET done_at_ms = $2, last_error = NULL WHERE id = $1")
+                .bind(row.id)
+                .bind(at_ms)
+                .execute(&mut *transaction)
+                .await?;
+            // Run ids are in the order of their making.
+            let replaced: Vec<ToldDeployment> = sqlx::query_as(
+                "SELECT * FROM told_deployments WHERE deployment = $1 AND (
+                     (state = 'success' AND run_id <
+                         (SELECT MAX(run_id) FROM told_deployments WHERE deployment = $1 AND state = 'success'))
+                     OR (state = 'queued' AND run_id <
+                         (SELECT MAX(run_id) FROM told_deployments WHERE deployment = $1 AND state <> '')))",
+            )
+            .bind(&row.deployment)
+            .fetch_all(&mut *transaction)
+            .await?;
+            for old in &replaced {
+                let telling = NewTelling {
+                    kind: TellingKind::Deployment,
+                    repository: &old.repository,
+                    commit_id: &old.commit_id,
+                    context: &old.run_id,
+                    deployment: &old.deployment,
+                    run_id: Some(&old.run_id),
+                    body: INACTIVE,
+                    created_at_ms: at_ms,
+                };
+                push_telling!(transaction, &telling);
+            }
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! Recipes, end to end: real tools, real servers, and visitors who are asked what they saw.
+
+mod deployer;
+mod go_static;
+mod nginx_sites;
+mod pnpm_pm2;
+mod systemd;
+mod uv_uwsgi;

@@ -1,0 +1,198 @@
+//! Certificates, with certbot and a CA of the test's own (pebble).
+
+use super::{cause, fails, reconfigure, sites, with_nginx};
+use crate::support::nginx::{Nginx, free_port};
+use crate::support::process::{command, describe, output, succeed};
+use crate::support::record::Run;
+use crate::support::wait;
+use crate::support::world::World;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+/// A CA and a DNS server that says of every name that it is this machine. Ended when it is dropped.
+struct Ca {
+    directory: PathBuf,
+    port: u16,
+    servers: Vec<Child>,
+}
+
+impl Ca {
+    /// Everything but the servers, and the world's settings for it.
+    fn prepare(world: &mut World, nginx: &Nginx) -> Self {
+        let directory = world.root().join("ca");
+        fs_err::create_dir_all(&directory).expect("writable");
+        fs_err::create_dir_all(world.root().join("webroot")).expect("writable");
+        let ca = Self { directory, port: free_port(), servers: Vec::new() };
+        let mut certificate = command("openssl", &ca.directory);
+        certificate
+            .current_dir(&ca.directory)
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+        certificate.args(["-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=localhost"]);
+        succeed(certificate.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]));
+        let configuration = serde_json::json!({ "pebble": {
+            "listenAddress": format!("127.0.0.1:{}", ca.port), "managementListenAddress": format!("127.0.0.1:{}", free_port()),
+            "certificate": "certificate.pem", "privateKey": "key.pem", "httpPort": nginx.port, "tlsPort": free_port(),
+            "ocspResponderURL": "", "externalAccountBindingRequired": false, "domainBlocklist": ["blocked.test"],
+            "retryAfter": { "authz": 1, "order": 1 },
+        }});
+        fs_err::write(ca.directory.join("pebble.json"), configuration.to_string()).expect("writable");
+        let quoted = |path: PathBuf| format!("{:?}", path.to_string_lossy());
+        world.settings.set("certificates.webroot", quoted(world.root().join("webroot")));
+        world.settings.set("certificates.acme_server", format!("\"https://localhost:{}/dir\"", ca.port));
+        world.settings.set("certificates.self_test", "false");
+        world.settings.set("runs.environment_passed", "[\"REQUESTS_CA_BUNDLE\"]");
+        let bundle = ca.directory.join("certificate.pem").to_string_lossy().into_owned();
+        world.environment.push(("REQUESTS_CA_BUNDLE".into(), bundle));
+        ca
+    }
+
+    fn start(&mut self) {
+        let dns = format!("127.0.0.1:{}", free_port());
+        let management = format!("127.0.0.1:{}", free_port());
+        let mut names = command("pebble-challtestsrv", &self.directory);
+        names.args([
+            "-defaultIPv4",
+            "127.0.0.1",
+            "-defaultIPv6",
+            "",
+            "-dns01",
+            &dns,
+            "-http01",
+            "",
+            "-https01",
+            "",
+        ]);
+        names.args(["-tlsalpn01", "", "-management", &management]);
+        let mut authority = command("pebble", &self.directory);
+        authority
+            .args(["-config", "pebble.json", "-dnsserver", &dns])
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", "0");
+        for server in [&mut names, &mut authority] {
+            server.current_dir(&self.directory).stdout(Stdio::null()).stderr(Stdio::null());
+            self.servers.push(server.spawn().expect("pebble is installed"));
+        }
+        wait::until("pebble to listen", || TcpStream::connect(("127.0.0.1", self.port)).ok());
+    }
+}
+
+impl Drop for Ca {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+/// A site with a certificate, and its second server, which also answers the CA.
+fn tls_site(world: &World, nginx: &Nginx, tls: u16, site: &str, names: &str, answer: &str) -> String {
+    let live = world.root().join("letsencrypt/live").join(site);
+    let (port, live) = (nginx.port, live.display());
+    format!(
+        "server {{\n  listen 127.0.0.1:{tls} ssl;\n  server_name {names};\n  ssl_certificate {live}/fullchain.pem;\n  ssl_certificate_key {live}/privkey.pem;\n  location / {{ return 200 {answer}; }}\n}}\n\
+         server {{\n  listen 127.0.0.1:{port};\n  server_name {site} *.{site} _;\n  include snippets/acme;\n  location / {{ return 301 https://$host$request_uri; }}\n}}\n"
+    )
+}
+
+/// The names in the certificate that a visitor is shown, with its serial number in front.
+fn certificate_shown(directory: &Path, tls: u16, name: &str) -> String {
+    let line = format!(
+        "openssl s_client -connect 127.0.0.1:{tls} -servername {name} </dev/null 2>/dev/null | openssl x509 -noout -serial -ext subjectAltName"
+    );
+    succeed(command("sh", directory).args(["-c", &line]))
+}
+
+/// How often certbot was called in a run.
+fn certbot_calls(world: &World, run: &Run) -> usize {
+    let log = output(&mut world.product(&["logs", &run.id]));
+    describe(&log).matches("$ certbot certonly").count()
+}
+
+// B.1: a failed certificate, and then a retry that was green and did nothing. B.29: certificates asked for at every change; one failure
+// stopped all others.
+#[test]
+fn certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed() {
+    World::run(|world| {
+        let mut nginx = Nginx::prepare(world);
+        let mut ca = Ca::prepare(world, &nginx);
+        let repository = world.repository("acme/nginx");
+        let deployment = sites(world, &repository, "nginx");
+        world.configure(std::slice::from_ref(&deployment));
+        world.start();
+        nginx.start();
+        let tls = free_port();
+        let site = |names: &str, answer: &str| tls_site(world, &nginx, tls, "a.test", names, answer);
+        let acme =
+            format!("location /.well-known/acme-challenge/ {{ root {}/webroot; }}\n", world.root().display());
+        let first = repository.commit(
+            &[("production/[a.test].nginxconf", &site("a.test", "one")), ("snippets/acme", &acme)],
+            "while the CA is away",
+        );
+        let run = fails(world, &repository, &first);
+        assert!(cause(&run).contains("no certificate for a.test") && nginx.files().is_empty(), "{run:?}");
+        ca.start();
+        // Its patience is protected from us, until an operator knows better.
+        assert!(!world.cli(&["deploy", "nginx"]).status.success());
+        let again = world.settled("nginx", 2).pop().unwrap();
+        assert!(cause(&again).contains("not asked again before"), "{again:?}");
+        let forced = world.cli(&["deploy", "nginx", "--force"]);
+        assert!(forced.status.success(), "{}", describe(&forced));
+        let shown = certificate_shown(world.root(), tls, "a.test");
+        assert!(shown.contains("DNS:a.test") && !shown.contains("www"), "{shown}");
+
+        // Another text with the same names asks nobody; other names do.
+        let second =
+            repository.commit(&[("production/[a.test].nginxconf", &site("a.test", "two"))], "same names");
+        let run = world.deploy("nginx", &repository, &second);
+        assert_eq!((certbot_calls(world, &run), certificate_shown(world.root(), tls, "a.test")), (0, shown));
+        let third = repository
+            .commit(&[("production/[a.test].nginxconf", &site("a.test www.a.test", "three"))], "more names");
+        let run = world.deploy("nginx", &repository, &third);
+        let shown = certificate_shown(world.root(), tls, "www.a.test");
+        assert!(certbot_calls(world, &run) == 1 && shown.contains("DNS:www.a.test"), "{shown}");
+
+        // One that is refused stops the run, and not the others' certificates.
+        let (blocked, other) = (
+            tls_site(world, &nginx, tls, "blocked.test", "blocked.test", "x"),
+            tls_site(world, &nginx, tls, "z.test", "z.test", "z"),
+        );
+        let fourth = repository.commit(
+            &[("production/[blocked.test].nginxconf", &blocked), ("production/[z.test].nginxconf", &other)],
+            "one is refused",
+        );
+        let files = nginx.files();
+        let run = fails(world, &repository, &fourth);
+        assert!(cause(&run).contains("blocked.test") && !cause(&run).contains("z.test:"), "{run:?}");
+        assert_eq!(nginx.files(), files);
+        assert!(world.root().join("letsencrypt/live/z.test/fullchain.pem").exists());
+        fs_err::remove_file(repository.work_tree().join("production/[blocked.test].nginxconf")).unwrap();
+        let fifth = repository.commit(&[], "without it");
+        let run = world.deploy("nginx", &repository, &fifth);
+        assert_eq!(certbot_calls(world, &run), 0);
+
+        // Near its end: renewed, and nginx reads it although no file is different.
+        let before = certificate_shown(world.root(), tls, "a.test");
+        world.settings.set("certificates.renew_before", "\"520w\"");
+        reconfigure(world, &deployment);
+        let sixth = repository.commit(&[("html/x", "x")], "nothing for nginx");
+        world.deploy("nginx", &repository, &sixth);
+        wait::until("the renewed certificate", || {
+            (certificate_shown(world.root(), tls, "a.test") != before).then_some(())
+        });
+    });
+}
+
+#[test]
+fn the_ca_is_not_asked_for_a_name_that_leads_nowhere() {
+    with_nginx(|world, nginx, repository, _| {
+        let site = tls_site(world, nginx, free_port(), "nothing.invalid", "nothing.invalid", "x");
+        let commit = repository
+            .commit(&[("production/[nothing.invalid].conf", &site), ("snippets/acme", "")], "first");
+        let run = fails(world, repository, &commit);
+        assert!(cause(&run).contains("nothing.invalid: nothing.invalid"), "{run:?}");
+        assert_eq!((certbot_calls(world, &run), nginx.files().len()), (0, 0));
+        assert!(!world.state().join("nginx/nginx/certificates").exists(), "nobody has refused anything");
+    });
+}

@@ -1,0 +1,218 @@
+//! `systemd`: real units, in a machine with a real systemd.
+//!
+//! The site is a few lines of Python, run by a unit from `<path>/current`, that read their page when they start: so what is answered says
+//! which release runs, not which is linked.
+
+use crate::support::machine::{Machine, Sources};
+use crate::support::wait;
+
+const SERVER: &str = r#"
+import os, signal, socket, sys
+page = open("page").read()
+def reload(*_):
+    global page
+    os.chdir("/srv/site/current")
+    page = open("page").read()
+signal.signal(signal.SIGHUP, reload)
+if os.path.exists("crash"):
+    sys.exit("this release does not stay up")
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", 8080))
+server.listen(64)
+while True:
+    connection, _ = server.accept()
+    connection.recv(65536)
+    status = "500 Broken" if os.path.exists("sick") else "200 OK"
+    body = page.encode()
+    connection.sendall(("HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body))).encode() + body)
+    connection.close()
+"#;
+
+const UNIT: &str = "[Service]
+ExecStart=/usr/bin/python3 server.py
+ExecReload=/bin/kill -HUP $MAINPID
+WorkingDirectory=/srv/site/current
+Restart=always
+RestartSec=100ms
+";
+
+/// A machine with the deployment `site`, and these keys more.
+struct Site<'m> {
+    machine: &'m Machine,
+    sources: Sources<'m>,
+}
+
+impl<'m> Site<'m> {
+    fn set_up(machine: &'m Machine, keys: &str) -> Self {
+        let sources = Sources::new(machine, "site");
+        machine.unit("site.service", UNIT);
+        let url = sources.url();
+        machine.write(
+            "/etc/durhack-deployer/default.toml",
+            &format!(
+                r#"
+webhook_secret_token = "a-secret-of-more-than-thirty-two-bytes-for-tests"
+state_directory = "/var/lib/durhack-deployer"
+listen.port = 3400
+[deployments.site]
+repository = "acme/site"
+branch = "main"
+clone_url = "{url}"
+path = "/srv/site"
+enabled = true
+recipe = "systemd"
+units = ["site.service"]
+steps = [{{ phase = "build", name = "check", shell = "test ! -e unbuildable" }}]
+health = [{{ http = "http://127.0.0.1:8080/", attempts = 20, interval = "200ms" }}]
+{keys}
+"#
+            ),
+        );
+        let site = Self { machine, sources };
+        site.sources.commit(&[("server.py", SERVER), ("page", "one")]);
+        site
+    }
+
+    /// Deploys the head; whether it succeeded, and what was printed.
+    fn deploy(&self) -> (bool, String) {
+        self.cli(&["deploy", "site"])
+    }
+
+    fn cli(&self, words: &[&str]) -> (bool, String) {
+        let output = self.machine.try_run(&[&["/usr/local/bin/durhack-deployer"], words].concat());
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    #[track_caller]
+    fn shows(&self, page: &str) {
+        assert_eq!(
+            self.machine.get("http://127.0.0.1:8080/").as_deref(),
+            Some(page),
+            "{}",
+            self.machine.picture()
+        );
+    }
+
+    fn main_process(&self) -> String {
+        self.machine.property("site.service", "MainPID")
+    }
+}
+
+#[track_caller]
+fn succeeds((succeeded, printed): (bool, String)) {
+    assert!(succeeded, "{printed}");
+}
+
+#[track_caller]
+fn fails((succeeded, printed): (bool, String), because: &str) {
+    assert!(!succeeded && printed.contains(because), "{printed}");
+}
+
+#[test]
+fn a_unit_runs_what_is_live_and_the_old_release_again_where_the_new_one_fails() {
+    let machine = Machine::boot();
+    let site = Site::set_up(&machine, "");
+    succeeds(site.deploy());
+    site.shows("one");
+    assert_eq!(machine.property("site.service", "ActiveState"), "active");
+
+    site.sources.commit(&[("page", "two")]);
+    let before = site.main_process();
+    succeeds(site.deploy());
+    site.shows("two");
+    assert_ne!(site.main_process(), before, "it was restarted");
+
+    // A build that fails touches nothing that runs.
+    let before = site.main_process();
+    site.sources.commit(&[("unbuildable", ""), ("page", "three")]);
+    fails(site.deploy(), "build");
+    site.shows("two");
+    assert_eq!(site.main_process(), before);
+
+    // One that is started again and again does not count as running. By then systemd refuses to start the unit once more, whatever it runs.
+    machine.run(&["rm", "/srv/git/site/unbuildable"]);
+    site.sources.commit(&[("crash", "")]);
+    fails(site.deploy(), "site.service");
+    wait::until("the old release to answer", || machine.get("http://127.0.0.1:8080/"));
+    site.shows("two");
+    assert_eq!(machine.property("site.service", "SubState"), "running");
+
+    // One that runs, and does not do its work.
+    machine.run(&["rm", "/srv/git/site/crash"]);
+    site.sources.commit(&[("sick", "")]);
+    fails(site.deploy(), "health");
+    site.shows("two");
+
+    machine.run(&["rm", "/srv/git/site/sick"]);
+    site.sources.commit(&[("page", "four")]);
+    succeeds(site.deploy());
+    site.shows("four");
+    succeeds(site.cli(&["rollback", "site"]));
+    site.shows("two");
+}
+
+#[test]
+fn the_first_release_of_a_unit_that_fails_leaves_it_stopped() {
+    let machine = Machine::boot();
+    let site = Site::set_up(&machine, "");
+    site.sources.commit(&[("crash", "")]);
+    fails(site.deploy(), "site.service");
+    let state = machine.property("site.service", "ActiveState");
+    assert!(["inactive", "failed"].contains(&state.as_str()), "it is {state}");
+    assert_eq!(site.main_process(), "0");
+    assert!(!machine.path("/srv/site/current").exists());
+    machine.run(&["rm", "/srv/git/site/crash"]);
+    site.sources.commit(&[]);
+    succeeds(site.deploy());
+    site.shows("one");
+}
+
+#[test]
+fn a_unit_that_can_is_reloaded_and_goes_on_running() {
+    let machine = Machine::boot();
+    let site = Site::set_up(&machine, "reload = true");
+    succeeds(site.deploy());
+    let before = site.main_process();
+    site.sources.commit(&[("page", "two")]);
+    succeeds(site.deploy());
+    site.shows("two");
+    assert_eq!(site.main_process(), before, "it was only reloaded");
+    site.sources.commit(&[("sick", ""), ("page", "three")]);
+    fails(site.deploy(), "health");
+    site.shows("two");
+    assert_eq!(site.main_process(), before);
+}
+
+#[test]
+fn a_daemon_killed_during_the_switch_leaves_one_release_running_and_goes_on() {
+    let machine = Machine::boot();
+    let site = Site::set_up(
+        &machine,
+        "hooks = { after_switch = \"if [ -e wait ]; then touch /run/there; sleep 1000; fi\" }",
+    );
+    machine.unit(
+        "durhack-deployer.service",
+        "[Service]\nType=notify\nExecStart=/usr/local/bin/durhack-deployer serve\nRestart=on-failure\nRestartSec=100ms\nKillMode=mixed\n",
+    );
+    succeeds(site.deploy());
+    machine.run(&["systemctl", "start", "durhack-deployer"]);
+    site.sources.commit(&[("wait", ""), ("page", "two")]);
+    succeeds(site.cli(&["deploy", "site", "--no-wait"]));
+    let there = machine.path("/run/there");
+    wait::until("the run to be behind its switch", || there.exists().then_some(()));
+    site.shows("two");
+    // Before the one that is started again tries the same.
+    machine.run(&["rm", "/srv/git/site/wait"]);
+    site.sources.commit(&[("page", "three")]);
+    machine.run(&["systemctl", "kill", "--kill-whom=main", "--signal=KILL", "durhack-deployer"]);
+    wait::until("the head to be live", || {
+        (machine.get("http://127.0.0.1:8080/").as_deref() == Some("three")).then_some(())
+    });
+    wait::until("no run to be in progress", || {
+        let (_, printed) = site.cli(&["runs", "--json"]);
+        (!printed.contains("\"running\"") && printed.contains("\"undone\"")).then_some(())
+    });
+    site.shows("three");
+}

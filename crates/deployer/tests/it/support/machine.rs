@@ -1,0 +1,213 @@
+//! A machine with a real systemd, for one test: a container on a throw-away copy of a root file system, with a network of its own.
+//!
+//! `cargo xtask test` makes the root file system (`xtask/src/prepare.rs` says of which packages); what a test changes lies in memory and
+//! is gone with the machine. Needs root, systemd-nspawn and `ip`; without one of them the test fails. The machine ends with the test, also
+//! where that panics or is killed. At most two run at once (`.config/nextest.toml`): each costs its boot, and a service manager.
+//!
+//! In it: units, timers, users, sudo, journald. Not enforced in it: memory and task limits, `IPAddressDeny=`.
+
+use super::process::{command, output, succeed};
+use super::wait;
+use rustix::process::{Pid, Signal};
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Where `cargo xtask test` puts the root file system.
+const ROOT: &str = "../../target/testbed/machine/root";
+
+/// Hierarchies in which a container needs a place of its own, or two of them collide. On a host with only the unified one,
+/// there is none of these.
+const HIERARCHIES: [&str; 2] = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
+
+/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the root. Where the test dies, the container does.
+const BOOT: &str = r#"
+for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+    [ -d "$hierarchy" ] || continue
+    mkdir "$hierarchy/$1" && echo $$ > "$hierarchy/$1/cgroup.procs" || exit 1
+done
+ip netns add "$1" && ip netns exec "$1" ip link set lo up || exit 1
+exec setpriv --pdeathsig KILL systemd-nspawn --quiet --directory="$2" --volatile=overlay --machine="$1" \
+    --register=no --keep-unit --network-namespace-path="/run/netns/$1" --console=pipe --notify-ready=yes --boot
+"#;
+
+/// See the module.
+pub struct Machine {
+    name: String,
+    /// What the container prints while it boots.
+    console: tempfile::NamedTempFile,
+    supervisor: Child,
+    /// Its first process, as the host numbers it.
+    leader: u32,
+}
+
+impl Machine {
+    /// Boots one, with the product's binary in `/usr/local/bin`.
+    #[track_caller]
+    pub fn boot() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOT);
+        assert!(
+            root.join("sbin/init").exists(),
+            "no {}: run `cargo xtask test --prepare-only`",
+            root.display()
+        );
+        let name = format!("deployer-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let console = tempfile::NamedTempFile::new().expect("a file in /tmp");
+        let [out, error] = [(), ()].map(|()| console.reopen().expect("it is ours"));
+        let mut boot = command("setsid", Path::new("/"));
+        boot.args(["sh", "-c", BOOT, "boot", &name]).arg(&root).stdout(out).stderr(error);
+        let supervisor = boot.spawn().expect("setsid is installed");
+        let mut machine = Self { name, console, supervisor, leader: 0 };
+        machine.leader = wait::until("the machine to have a first process", || {
+            machine.is_alive();
+            let children = format!("/proc/{0}/task/{0}/children", machine.supervisor.id());
+            let children = fs_err::read_to_string(children).unwrap_or_default();
+            // The container's own preparations are done by children too, which end.
+            let is_first = |pid: &&str| {
+                fs_err::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "systemd")
+            };
+            children.split_whitespace().find(is_first).and_then(|pid| pid.parse().ok())
+        });
+        wait::until("the machine to have booted", || {
+            machine.is_alive();
+            machine.try_run(&["systemctl", "is-system-running"]).status.success().then_some(())
+        });
+        machine.install(Path::new(env!("CARGO_BIN_EXE_durhack-deployer")), "/usr/local/bin/durhack-deployer");
+        machine
+    }
+
+    #[track_caller]
+    fn is_alive(&mut self) {
+        if let Some(status) = self.supervisor.try_wait().expect("it is our child") {
+            let console = fs_err::read_to_string(self.console.path()).unwrap_or_default();
+            panic!("the machine ended: {status}\n{console}");
+        }
+    }
+
+    /// A file of the machine, as the host sees it.
+    pub fn path(&self, path: &str) -> PathBuf {
+        Path::new("/proc").join(self.leader.to_string()).join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// Copies a program into it.
+    #[track_caller]
+    pub fn install(&self, file: &Path, path: &str) {
+        succeed(command("install", Path::new("/")).arg("-D").arg(file).arg(self.path(path)));
+    }
+
+    /// Writes a file in it, and makes its directory.
+    #[track_caller]
+    pub fn write(&self, path: &str, content: &str) {
+        let file = self.path(path);
+        fs_err::create_dir_all(file.parent().expect("a file lies in a directory")).expect("it is writable");
+        fs_err::write(&file, content).expect("it is writable");
+        let mode = if content.starts_with("#!") { 0o755 } else { 0o644 };
+        fs_err::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+
+    /// Writes a unit, and tells systemd.
+    #[track_caller]
+    pub fn unit(&self, name: &str, content: &str) {
+        self.write(&format!("/etc/systemd/system/{name}"), content);
+        self.run(&["systemctl", "daemon-reload"]);
+    }
+
+    /// Runs a command in it, as root, to its end, whatever that is.
+    pub fn try_run(&self, words: &[&str]) -> Output {
+        let mut nsenter = command("nsenter", Path::new("/root"));
+        output(nsenter.args(["-t", &self.leader.to_string(), "-a", "--"]).args(words))
+    }
+
+    /// Runs a command in it, which must succeed, and gives what it printed.
+    #[track_caller]
+    pub fn run(&self, words: &[&str]) -> String {
+        let output = self.try_run(words);
+        let [out, error] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert!(output.status.success(), "{words:?}: {}\n{out}\n{error}\n{}", output.status, self.picture());
+        out.trim_end().to_owned()
+    }
+
+    /// A property of a unit.
+    #[track_caller]
+    pub fn property(&self, unit: &str, property: &str) -> String {
+        self.run(&["systemctl", "show", "--value", "--property", property, unit])
+    }
+
+    /// What a GET in the machine answers; None where nobody does.
+    pub fn get(&self, url: &str) -> Option<String> {
+        let script = "fetch(process.argv[1]).then(async a => process.stdout.write(await a.text())).catch(() => process.exit(1))";
+        let output = self.try_run(&["node", "--eval", script, url]);
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What a person would look at first.
+    pub fn picture(&self) -> String {
+        let mut picture = String::new();
+        for words in [&["journalctl", "--no-pager", "-n", "120"][..], &["ps", "-ef"]] {
+            let printed = self.try_run(words).stdout;
+            writeln!(picture, "=== {words:?}\n{}", String::from_utf8_lossy(&printed))
+                .expect("a String takes everything");
+        }
+        picture
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.leader != 0 {
+            eprintln!("{}", self.picture());
+        }
+        // What it holds is thrown away: there is nothing to be shut down in order.
+        if let Some(leader) = i32::try_from(self.leader).ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process(leader, Signal::KILL);
+        } else {
+            let _ = self.supervisor.kill();
+        }
+        let _ = self.supervisor.wait();
+        for hierarchy in HIERARCHIES {
+            let place = Path::new(hierarchy).join(&self.name);
+            output(
+                command("find", Path::new("/"))
+                    .arg(&place)
+                    .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]),
+            );
+        }
+        output(command("ip", Path::new("/")).args(["netns", "delete", &self.name]));
+    }
+}
+
+/// A repository in the machine: `/srv/git/NAME`, which is both where commits are made and where they are fetched from.
+pub struct Sources<'m> {
+    machine: &'m Machine,
+    directory: String,
+}
+
+impl<'m> Sources<'m> {
+    #[track_caller]
+    pub fn new(machine: &'m Machine, name: &str) -> Self {
+        let directory = format!("/srv/git/{name}");
+        machine.run(&["git", "init", "-q", "-b", "main", &directory]);
+        Self { machine, directory }
+    }
+
+    /// What to configure as `clone_url`.
+    pub fn url(&self) -> String {
+        format!("file://{}", self.directory)
+    }
+
+    /// Writes the files, commits, and gives the commit's id.
+    #[track_caller]
+    pub fn commit(&self, files: &[(&str, &str)]) -> String {
+        for (name, content) in files {
+            self.machine.write(&format!("{}/{name}", self.directory), content);
+        }
+        let git =
+            |words: &[&str]| self.machine.run(&[&["git", "-C", self.directory.as_str()], words].concat());
+        git(&["add", "--all"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "a commit"]);
+        git(&["rev-parse", "HEAD"])
+    }
+}
