@@ -41,8 +41,8 @@ fn wait_until_live(world: &World, commit: &str) {
 #[track_caller]
 fn told(world: &World, commit: &str, state: &str, description: &str) {
     wait::until(&format!("{state}: {description}"), || {
-        let all = world.github.statuses("acme/site", commit).into_iter();
-        let last = all.filter(|status| status.context.ends_with("/site")).next_back()?;
+        let mut all = world.github.statuses("acme/site", commit).into_iter();
+        let last = all.rfind(|status| status.context.ends_with("/site"))?;
         (last.state == state && last.description == description).then_some(())
     });
 }

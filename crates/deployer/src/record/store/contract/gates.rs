@@ -72,6 +72,19 @@ async fn tell(store: &Store) {
     a_run_ends(store, &deployed, "c7", RunState::Succeeded, VerdictCode::Deployed).await;
     assert_eq!(store.last_tried("api").await.unwrap().unwrap().id, "r6");
 
+    // What deploys the live commit once more says nothing of the branch, and takes nobody's place.
+    a_run_ends(store, &new("r8", 70), "c8", RunState::Waiting, VerdictCode::Waiting).await;
+    for (id, event, trigger, at_ms) in
+        [("r9", "redeploy", RunTrigger::Reconcile, 80), ("ra", "adopt", RunTrigger::Operator, 90)]
+    {
+        let asked = NewDelivery { event, ..a_delivery(id, id) };
+        store.record_delivery(&asked, &[a_verdict(id, "api", VerdictCode::Queued)]).await.unwrap();
+        let again = NewRun { trigger, ..new(id, at_ms) };
+        a_run_ends(store, &again, "c7", RunState::Succeeded, VerdictCode::Deployed).await;
+        store.save_plan(id, "{}").await.unwrap();
+        assert_eq!(held().await.as_deref(), Some("r8"), "{event}");
+    }
+
     let commit = CommitId::parse(&"a".repeat(40)).unwrap();
     assert_eq!(store.answers("api").await.unwrap(), Answers::default());
     for answer in [
