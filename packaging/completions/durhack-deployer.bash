@@ -22,6 +22,9 @@ _durhack__deployer() {
             durhack__deployer,adopt)
                 cmd="durhack__deployer__subcmd__adopt"
                 ;;
+            durhack__deployer,approve)
+                cmd="durhack__deployer__subcmd__approve"
+                ;;
             durhack__deployer,cancel)
                 cmd="durhack__deployer__subcmd__cancel"
                 ;;
@@ -66,6 +69,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer,queue)
                 cmd="durhack__deployer__subcmd__queue"
+                ;;
+            durhack__deployer,release)
+                cmd="durhack__deployer__subcmd__release"
                 ;;
             durhack__deployer,rollback)
                 cmd="durhack__deployer__subcmd__rollback"
@@ -127,6 +133,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help,adopt)
                 cmd="durhack__deployer__subcmd__help__subcmd__adopt"
                 ;;
+            durhack__deployer__subcmd__help,approve)
+                cmd="durhack__deployer__subcmd__help__subcmd__approve"
+                ;;
             durhack__deployer__subcmd__help,cancel)
                 cmd="durhack__deployer__subcmd__help__subcmd__cancel"
                 ;;
@@ -171,6 +180,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help,queue)
                 cmd="durhack__deployer__subcmd__help__subcmd__queue"
+                ;;
+            durhack__deployer__subcmd__help,release)
+                cmd="durhack__deployer__subcmd__help__subcmd__release"
                 ;;
             durhack__deployer__subcmd__help,rollback)
                 cmd="durhack__deployer__subcmd__help__subcmd__rollback"
@@ -401,7 +413,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -446,6 +458,28 @@ _durhack__deployer() {
             ;;
         durhack__subcmd__deployer__subcmd__adopt)
             opts="-h -V --dry-run --yes --force --finish --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__approve)
+            opts="-h -V --no-wait --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -805,7 +839,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo init serve listen work deploy rollback adopt cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
+            opts="demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -833,6 +867,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__adopt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__approve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1199,6 +1247,20 @@ _durhack__deployer() {
         durhack__subcmd__deployer__subcmd__help__subcmd__queue__subcmd__retry)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__release)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1947,6 +2009,32 @@ _durhack__deployer() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__release)
+            opts="-h -V --until --no-wait --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

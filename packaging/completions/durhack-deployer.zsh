@@ -93,7 +93,7 @@ _arguments "${_arguments_options[@]}" : \
 '--commit=[This commit instead of the branch'\''s head (whole id)]:ID:_default' \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
-'--force[Also where the commit is live already]' \
+'--force[Also where the commit is live already, or would wait for checks, an approval or the end of a freeze]' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -123,6 +123,32 @@ _arguments "${_arguments_options[@]}" : \
 '--yes[Do not ask before it is done]' \
 '--force[Also where files that git tracks were changed by hand, or (with --finish) programs still run in the old tree]' \
 '--finish[Afterwards\: move what is left of the old tree aside]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
+(approve)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--no-wait[Do not wait for the end (needs a running daemon)]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+'::commit -- The commit that is approved, or its beginning\: refused if another one waits by now:_default' \
+&& ret=0
+;;
+(release)
+_arguments "${_arguments_options[@]}" : \
+'--until=[Not only for the commit that waits, but for all until then\: \`2026-12-23 18\:00\` (in \`freeze_timezone\`); one that has passed ends it]:TIME:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--no-wait[Do not wait for the end (needs a running daemon)]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -885,6 +911,14 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(approve)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(release)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (cancel)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -1121,6 +1155,8 @@ _durhack-deployer_commands() {
 'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
 'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
 'adopt:Turn a work tree that is deployed in place into releases, while it serves' \
+'approve:Approve the commit that waits, and wait for the end of its run' \
+'release:Let the commit that waits through a freeze, or lift the freeze for a while' \
 'cancel:Stop a run, and wait until nothing of it is left' \
 'status:What is live, what is running, what waits' \
 'runs:The latest runs' \
@@ -1150,6 +1186,11 @@ _durhack-deployer__subcmd____generate_commands() {
 _durhack-deployer__subcmd__adopt_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer adopt commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__approve_commands] )) ||
+_durhack-deployer__subcmd__approve_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer approve commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__cancel_commands] )) ||
 _durhack-deployer__subcmd__cancel_commands() {
@@ -1259,6 +1300,8 @@ _durhack-deployer__subcmd__help_commands() {
 'deploy:Deploy a branch'\''s head, or one commit, and wait for the end' \
 'rollback:Go back to the release before the live one, or to a named one, and wait for the end' \
 'adopt:Turn a work tree that is deployed in place into releases, while it serves' \
+'approve:Approve the commit that waits, and wait for the end of its run' \
+'release:Let the commit that waits through a freeze, or lift the freeze for a while' \
 'cancel:Stop a run, and wait until nothing of it is left' \
 'status:What is live, what is running, what waits' \
 'runs:The latest runs' \
@@ -1288,6 +1331,11 @@ _durhack-deployer__subcmd__help__subcmd____generate_commands() {
 _durhack-deployer__subcmd__help__subcmd__adopt_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help adopt commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__approve_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__approve_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help approve commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__cancel_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__cancel_commands() {
@@ -1432,6 +1480,11 @@ _durhack-deployer__subcmd__help__subcmd__queue__subcmd__list_commands() {
 _durhack-deployer__subcmd__help__subcmd__queue__subcmd__retry_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help queue retry commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__release_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__release_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help release commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__rollback_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__rollback_commands() {
@@ -1687,6 +1740,11 @@ _durhack-deployer__subcmd__queue__subcmd__list_commands() {
 _durhack-deployer__subcmd__queue__subcmd__retry_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer queue retry commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__release_commands] )) ||
+_durhack-deployer__subcmd__release_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer release commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__rollback_commands] )) ||
 _durhack-deployer__subcmd__rollback_commands() {

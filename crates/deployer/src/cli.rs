@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod deploy;
 pub mod follow;
+pub mod gates;
 pub mod generate;
 pub mod init;
 pub mod inspect;
@@ -84,6 +85,10 @@ pub enum Command {
     Rollback(RollbackArguments),
     /// Turn a work tree that is deployed in place into releases, while it serves
     Adopt(AdoptArguments),
+    /// Approve the commit that waits, and wait for the end of its run
+    Approve(ApproveArguments),
+    /// Let the commit that waits through a freeze, or lift the freeze for a while
+    Release(ReleaseArguments),
     /// Stop a run, and wait until nothing of it is left
     Cancel(CancelArguments),
     /// What is live, what is running, what waits
@@ -176,7 +181,7 @@ pub struct DeployArguments {
     /// This commit instead of the branch's head (whole id)
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
-    /// Also where the commit is live already
+    /// Also where the commit is live already, or would wait for checks, an approval or the end of a freeze
     #[arg(long)]
     pub force: bool,
     /// Do not wait for the end (needs a running daemon)
@@ -192,6 +197,32 @@ pub struct RollbackArguments {
     /// Release name, or the beginning of its commit id
     #[arg(long, value_name = "RELEASE")]
     pub to: Option<String>,
+    /// Do not wait for the end (needs a running daemon)
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `approve`
+#[derive(Debug, Args)]
+pub struct ApproveArguments {
+    /// The deployment
+    pub slug: String,
+    /// The commit that is approved, or its beginning: refused if another one waits by now
+    pub commit: Option<String>,
+    /// Do not wait for the end (needs a running daemon)
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `release`
+#[derive(Debug, Args)]
+pub struct ReleaseArguments {
+    /// The deployment
+    pub slug: String,
+    /// Not only for the commit that waits, but for all until then: `2026-12-23 18:00` (in `freeze_timezone`); one that has passed
+    /// ends it
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
     /// Do not wait for the end (needs a running daemon)
     #[arg(long)]
     pub no_wait: bool,
@@ -426,6 +457,8 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
         Command::Work(arguments) => serve(directory, &environment, Role::Work, &arguments).await,
         Command::Deploy(arguments) => deploy::deploy(&session().await?, &arguments).await,
         Command::Rollback(arguments) => deploy::rollback(&session().await?, &arguments).await,
+        Command::Approve(arguments) => gates::approve(&session().await?, &arguments).await,
+        Command::Release(arguments) => gates::release(&session().await?, &arguments).await,
         Command::Adopt(arguments) => adopt::run(&session().await?, &arguments).await,
         Command::Cancel(arguments) => deploy::cancel(&session().await?, &arguments).await,
         Command::Status(arguments) => inspect::status(&session().await?, arguments.json).await,

@@ -11,6 +11,7 @@
 pub mod applications;
 pub mod diagnostics;
 pub mod environment;
+pub mod gates;
 pub mod load;
 pub mod raw;
 pub mod reader;
@@ -25,6 +26,7 @@ mod tests;
 pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
+pub use gates::Gates;
 pub use load::{Loaded, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
@@ -267,6 +269,8 @@ pub struct Deployment {
     pub layout: Option<Layout>,
     /// Which of several waiting pushes are deployed.
     pub queue: Queue,
+    /// What a commit must pass before it is deployed.
+    pub gates: Gates,
     /// Only pushes that change one of these paths are deployed; empty: all. Globs as in GitHub Actions.
     pub paths: Vec<String>,
     /// Changes to these paths alone deploy nothing.

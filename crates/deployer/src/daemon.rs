@@ -378,9 +378,10 @@ pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let store = Store::open(config.database_url.expose())?;
     let executor = executor(&config, environment);
     let credentials = Credentials::new(&config, &executor)?;
+    let github = GitHub::new(&config.github, credentials.clone())?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
     let oneself = Arc::new(Oneself::of_process(environment));
-    Ok(Host { config, store, executor, credentials, slots, oneself, told: Arc::new(Notify::new()) })
+    Ok(Host { config, store, executor, credentials, github, slots, oneself, told: Arc::new(Notify::new()) })
 }
 
 /// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
@@ -475,7 +476,7 @@ impl Work {
             work.tasks.start("a worker", self::work(worker, schema.clone(), wake));
         }
         if host.credentials.any() {
-            let github = GitHub::new(&host.config.github, host.credentials.clone())?;
+            let github = host.github.clone();
             let (store, told, told_all) = (host.store.clone(), Arc::clone(&host.told), work.told_all.clone());
             let schema = Schema { stop: told_all.clone(), ..schema.clone() };
             work.telling.spawn(async move {

@@ -9,6 +9,7 @@ pub mod access;
 pub mod adopt;
 pub mod execute;
 pub mod gap;
+pub mod gates;
 pub mod hand_over;
 pub mod health;
 pub mod lock;
@@ -31,6 +32,7 @@ pub mod workbench;
 pub mod worker;
 
 use crate::config::{Config, Deployment};
+use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::record::store::Store;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,8 @@ pub struct Host {
     pub executor: execute::Executor,
     /// Who we are to GitHub.
     pub credentials: Credentials,
+    /// GitHub's API.
+    pub github: GitHub,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
     /// The process that this is.

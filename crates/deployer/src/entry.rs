@@ -36,7 +36,7 @@ pub struct Header {
     pub version: u32,
     /// GitHub's delivery GUID, or one of ours.
     pub id: DeliveryId,
-    /// `X-GitHub-Event`, or `deploy`, `rollback`; empty where the header was missing.
+    /// `X-GitHub-Event`, or `deploy`, `rollback`, `approve`, `release`; empty where the header was missing.
     pub event: String,
     /// RFC 3339, UTC.
     pub received_at: jiff::Timestamp,
@@ -95,19 +95,25 @@ pub struct Request {
     /// Deploy this commit instead of the branch's head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
-    /// Reconcile's: what the branch's head was when it looked. What is deployed is what it is by then.
+    /// What the branch's head was when reconcile looked, or when an operator approved it. What is deployed is what it is by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<CommitId>,
     /// Go back to this release; None in a rollback: the one before the live one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// Deploy although the commit is live already.
+    /// Deploy although the commit is live already, or waits for something.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
     /// Make releases of the work tree in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
 }
+
+/// The event of an entry that deploys the live commit again, since the configuration has changed.
+pub const REDEPLOY: &str = "redeploy";
+
+/// The event of an entry that makes releases of a work tree in place.
+pub const ADOPT: &str = "adopt";
 
 /// How a work tree in place is to become releases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 
 mod api;
 pub mod app;
+pub mod checks;
 pub mod credentials;
 pub mod deployments;
 pub mod error;

@@ -12,7 +12,7 @@ use crate::deploy::preview::{self, Preview};
 use crate::deploy::recipes::Target;
 use crate::deploy::recovery::recover;
 use crate::deploy::{release, situation};
-use crate::entry::{Adopt, Request};
+use crate::entry::{ADOPT, Adopt, Request};
 use crate::record::run_log::rendering::plain;
 use anyhow::{Context, Result, anyhow};
 use std::io::{BufRead, IsTerminal, Write};
@@ -120,7 +120,7 @@ async fn begin(
     drop(lock);
     let adopt = Some(Adopt { modified_too: arguments.force, kept: survey.kept });
     let request = Request { commit: Some(live.commit), force: true, adopt, ..Request::default() };
-    ask(session, deployment, "deploy", &request, false).await?;
+    ask(session, deployment, ADOPT, &request, false).await?;
     say_what_remains(deployment)
 }
 

@@ -80,6 +80,10 @@ pub async fn ask(
     };
     match run.state {
         RunState::Succeeded | RunState::Skipped => Ok(()),
+        RunState::Waiting => Err(Failed::because(anyhow!("{} is not deployed yet", deployment.slug)).hint(format!(
+            "it is deployed when nothing is left to wait for; `durhack-deployer approve {0}` approves it, `durhack-deployer release {0}` lets it through a freeze, and `durhack-deployer deploy {0} --force` waits for nothing",
+            deployment.slug
+        ))),
         _ => Err(Failed::silent()),
     }
 }
@@ -222,6 +226,9 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
     if let Some(reason) = &preview.nothing_to_do {
         println!("nothing would be done: {reason}");
         return Ok(());
+    }
+    if let Some(held) = &preview.held {
+        println!("not at once: {}", plain(held));
     }
     if let Some(changed) = &preview.changed_paths {
         println!("{} changed paths", changed.len());

@@ -53,6 +53,9 @@ pub fn show_end(run: &Run) {
             anstream::println!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment);
         }
         RunState::Skipped => anstream::println!("{} has nothing to do: {cause}", run.deployment),
+        RunState::Waiting => {
+            anstream::println!("{YELLOW}{} is not deployed{YELLOW:#}: {commit} is {cause}", run.deployment);
+        }
         state => {
             anstream::println!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str());
         }

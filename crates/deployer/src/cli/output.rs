@@ -92,8 +92,8 @@ pub const BOLD: Style = Style::new().bold();
 pub fn style_of(state: &str) -> Style {
     match state {
         "succeeded" | "deployed" | "already-live" | "live" => GREEN,
-        "failed" | "malformed" => RED,
-        "running" | "queued" | "started" | "undone" | "unknown" => YELLOW,
+        "failed" | "malformed" | "refused" => RED,
+        "running" | "queued" | "waiting" | "started" | "undone" | "unknown" => YELLOW,
         _ => DIM,
     }
 }

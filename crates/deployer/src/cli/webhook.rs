@@ -20,7 +20,7 @@ use crate::daemon;
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::error::ApiError;
-use crate::github::hooks::{EVENTS, Hook};
+use crate::github::hooks::{self, Hook};
 use crate::names::{RepositoryName, Slug};
 use crate::secret::Secret;
 use anyhow::anyhow;
@@ -168,6 +168,44 @@ impl Webhooks {
         Ok(report)
     }
 
+    /// What a hook of this repository has to deliver.
+    fn events(&self, repository: &RepositoryName) -> Vec<&'static str> {
+        let mut deployments = self.config().deployments.values();
+        hooks::events(
+            deployments.any(|deployment| {
+                deployment.repository == *repository && !deployment.gates.checks.is_empty()
+            }),
+        )
+    }
+
+    /// What of that a hook does not deliver.
+    fn events_missing(&self, repository: &RepositoryName, hook: &Hook) -> Option<String> {
+        let mut wanted = self.events(repository);
+        wanted.retain(|event| !hook.events.iter().any(|known| known == event || known == "*"));
+        let why = if wanted.contains(&"push") { "" } else { ", for which `require_checks` waits" };
+        (!wanted.is_empty()).then(|| format!("it does not deliver {} events{why}", wanted.join(", ")))
+    }
+
+    /// What keeps a hook from doing what it is for.
+    fn faults(&self, repository: &RepositoryName, hook: &Hook) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !hook.active {
+            faults.push("it is switched off".to_owned());
+        }
+        faults.extend(self.events_missing(repository, hook));
+        if hook.config.insecure_ssl != json!("0") && hook.config.insecure_ssl != json!(0) {
+            faults.push("GitHub does not check this server's certificate".to_owned());
+        }
+        if !hook.config.url.starts_with("https://") {
+            faults.push("payloads are sent unencrypted".to_owned());
+        }
+        if hook.last_response.code.is_some_and(|code| !(200..300).contains(&code)) {
+            let message = hook.last_response.message.as_deref().unwrap_or_default();
+            faults.push(format!("its last delivery failed: {message}"));
+        }
+        faults
+    }
+
     fn missing(&self, number: Option<i64>) -> String {
         match number {
             Some(number) => {
@@ -178,33 +216,9 @@ impl Webhooks {
     }
 }
 
-/// What keeps a hook from doing what it is for.
-fn faults(hook: &Hook) -> Vec<String> {
-    let mut faults = Vec::new();
-    if !hook.active {
-        faults.push("it is switched off".to_owned());
-    }
-    for event in EVENTS {
-        if !hook.events.iter().any(|known| known == event || known == "*") {
-            faults.push(format!("it does not deliver {event} events"));
-        }
-    }
-    if hook.config.insecure_ssl != json!("0") && hook.config.insecure_ssl != json!(0) {
-        faults.push("GitHub does not check this server's certificate".to_owned());
-    }
-    if !hook.config.url.starts_with("https://") {
-        faults.push("payloads are sent unencrypted".to_owned());
-    }
-    if hook.last_response.code.is_some_and(|code| !(200..300).contains(&code)) {
-        let message = hook.last_response.message.as_deref().unwrap_or_default();
-        faults.push(format!("its last delivery failed: {message}"));
-    }
-    faults
-}
-
 async fn list(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed> {
     let mut report = Report::new(which.json);
-    let mut rows = Vec::new();
+    let (mut rows, mut notes) = (Vec::new(), Vec::new());
     for repository in webhooks.repositories(which.repository.as_deref())? {
         let hooks = match webhooks.github.hooks(&repository).await {
             Ok(hooks) => hooks,
@@ -224,18 +238,22 @@ async fn list(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed>
                 hook.last_response.code.map_or("-".to_owned(), |code| code.to_string()),
                 hook.config.url.clone(),
             ]);
-            report.entry(json!({ "repository": repository, "ours": ours, "hook": hook }));
+            let missing = webhooks.events_missing(&repository, hook).filter(|_| ours);
+            notes
+                .extend(missing.as_ref().map(|missing| format!("{repository}: hook {}: {missing}", hook.id)));
+            report.entry(json!({ "repository": repository, "ours": ours, "hook": hook, "faults": Vec::from_iter(missing) }));
         }
     }
     if !which.json && !rows.is_empty() {
         table(&["REPOSITORY", "HOOK", "OURS", "ACTIVE", "EVENTS", "ANSWERED", "URL"], &rows, None);
     }
+    notes.iter().for_each(|note| report.say(note));
     report.end()
 }
 
 async fn show(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed> {
     let report = webhooks.each_hook(which, async |repository, hook, report| {
-        let faults = faults(&hook);
+        let faults = webhooks.faults(repository, &hook);
         report.say(&format!(
             "{repository}: hook {}\n  url      {}\n  events   {}\n  content  {}\n  active   {}\n  made     {}, changed {}\n  answered {}",
             hook.id,

@@ -6,6 +6,7 @@
 
 mod applications;
 mod deployment;
+mod gates;
 mod pnpm;
 pub mod preset;
 pub mod secrets;
@@ -105,6 +106,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         secrets::require_webhook_secrets(root, &config, reading);
     }
     secrets::warn_of_unused_repositories(root, &config);
+    gates::warn_of_checks_without_credential(root, &config);
     config
 }
 

@@ -6,8 +6,10 @@
 
 use super::access::Access;
 use super::execute::{Answer, Executor};
+use super::gates::Signature;
 use super::lock;
 use super::tools::Invocation;
+use super::tools::git::signatures::{self, SignatureKind};
 use super::tools::git::{self, complaints};
 use super::tree::{self, Tree};
 use crate::names::{BranchName, CommitId, RepositoryName};
@@ -209,6 +211,26 @@ impl Mirror {
             texts.push((path, text));
         }
         Ok(tree.with_texts(texts))
+    }
+
+    /// Who has signed a commit that is here; an error where that cannot be found out.
+    pub async fn signature(&self, commit: &CommitId, allowed_signers: &Path) -> Result<Signature> {
+        let kind = signatures::kind(&self.ask(&signatures::stored(&self.directory, commit)).await?);
+        if kind != SignatureKind::Ssh {
+            return Ok(Signature::Other(kind));
+        }
+        // ssh-keygen would say of a file that is not there only that nobody is allowed.
+        fs::metadata(allowed_signers).context("`require_signature` names a file that cannot be read")?;
+        restore_settings(&self.directory)?;
+        let invocation = signatures::verify(&self.directory, commit, allowed_signers);
+        let answer = self.executor.ask(&invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
+        match answer.end {
+            End::Exited(0) => Ok(Signature::Allowed),
+            End::Exited(_) => Ok(Signature::NotAllowed(answer.complaint)),
+            end => {
+                Err(anyhow!("git verify-commit {}", super::execute::complaint_of(&end).unwrap_or_default()))
+            }
+        }
     }
 
     /// Writes a commit's files into `tree`; `index` remembers what is there. See [`git::check_out`].

@@ -6,7 +6,7 @@
 use super::Host;
 use super::outcome;
 use crate::config::Deployment;
-use crate::entry::{Entry, Header, Payload, Request, Source};
+use crate::entry::{ADOPT, Entry, Header, Payload, REDEPLOY, Request, Source};
 use crate::intake::event::Event;
 use crate::names::CommitId;
 use crate::record::store::{Recorded, RunState, RunTrigger, VerdictCode};
@@ -29,6 +29,40 @@ pub struct Order {
     pub commit: Option<CommitId>,
     /// Why there will be a run.
     pub trigger: RunTrigger,
+}
+
+/// How much an order says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// That the checks of a commit have changed.
+    WakeUp,
+    /// What reconcile found.
+    Found,
+    /// A push.
+    Push,
+    /// What an operator asks for.
+    Wish,
+}
+
+impl Order {
+    /// Whether it says only that the checks of its commit have changed: it can lead to a run of that commit or to nothing.
+    pub fn is_wake_up(&self) -> bool {
+        self.weight() == Weight::WakeUp
+    }
+
+    /// Whether it deploys what is live once more. It says nothing of the branch, and takes no other commit's place.
+    pub fn is_of_live(&self) -> bool {
+        self.request.adopt.is_some() || self.header.event == REDEPLOY
+    }
+
+    fn weight(&self) -> Weight {
+        match self.header.source {
+            Source::Operator => Weight::Wish,
+            Source::Reconcile => Weight::Found,
+            Source::Github if self.header.event == "push" => Weight::Push,
+            Source::Github => Weight::WakeUp,
+        }
+    }
 }
 
 /// Takes what waits, oldest first; only the first where they are to be done one by one.
@@ -89,17 +123,16 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
     let verdicts = store.verdicts(order.header.id.as_str()).await?;
     let ours = verdicts.iter().find(|verdict| verdict.deployment == deployment.slug.as_str());
     // A failure without a final run is one of the spool's (the entry was set aside): an operator wants it tried again.
-    let settled =
-        |code: VerdictCode| code.is_final() && !matches!(code, VerdictCode::Failed | VerdictCode::Cancelled);
+    let settled = |code: VerdictCode| code.is_final() && !code.may_be_retried();
     Ok(ours.is_some_and(|verdict| settled(verdict.code)))
 }
 
 /// Which order is carried out, and which are superseded by it. The newest, as a rule; but what an operator asked for is done
 /// whatever arrives meanwhile: it supersedes only what came before it, and what came after it waits its turn. A push goes before
-/// what reconcile found, which is the same thing without a sender.
+/// what reconcile found, which is the same thing without a sender; and both before a wake-up, which says less.
 pub fn choose(mut orders: Vec<Order>) -> Option<(Order, Vec<Order>)> {
-    let sources: Vec<Source> = orders.iter().map(|order| order.header.source).collect();
-    let (chosen, considered) = choice(&sources)?;
+    let weights: Vec<Weight> = orders.iter().map(Order::weight).collect();
+    let (chosen, considered) = choice(&weights)?;
     if orders[chosen].request.adopt.is_some() {
         // It deploys what is live: no push is superseded by that. Those that came before it follow it.
         return Some((orders.swap_remove(chosen), Vec::new()));
@@ -110,12 +143,12 @@ pub fn choose(mut orders: Vec<Order>) -> Option<(Order, Vec<Order>)> {
     Some((chosen, orders))
 }
 
-/// Which of orders from these sources is carried out, and how many are settled by that.
-fn choice(sources: &[Source]) -> Option<(usize, usize)> {
-    let asked_for = sources.iter().position(|source| *source == Source::Operator);
-    let last = asked_for.or(sources.len().checked_sub(1))?;
-    let pushed = sources[..last].iter().rposition(|source| *source == Source::Github);
-    let chosen = if sources[last] == Source::Reconcile { pushed.unwrap_or(last) } else { last };
+/// Which of orders of these weights is carried out, and how many are settled by that.
+fn choice(weights: &[Weight]) -> Option<(usize, usize)> {
+    let asked_for = weights.iter().position(|weight| *weight == Weight::Wish);
+    let last = asked_for.or(weights.len().checked_sub(1))?;
+    // Of the weightiest, the last.
+    let chosen = (0..=last).max_by_key(|at| weights[*at])?;
     Some((chosen, last + 1))
 }
 
@@ -156,13 +189,19 @@ fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, RunTri
     let entry = Entry::parse(bytes)?;
     let Payload::Json(payload) = entry.payload else { return Err(anyhow!("the payload is not JSON")) };
     let trigger = match (entry.header.source, entry.header.event.as_str()) {
-        (Source::Github, "push") => {
-            let Event::Push(push) = Event::parse("push", payload)? else { return Err(anyhow!("not a push")) };
-            return Ok((entry.header, Request::default(), push.after, RunTrigger::Delivery));
+        (Source::Github, event) => {
+            let commit = match Event::parse(event, payload)? {
+                Event::Push(push) => push.after,
+                Event::Checked(checked) => Some(checked.commit),
+                Event::Ping | Event::Other(_) => {
+                    return Err(anyhow!("an event {event:?} is not for a deployment"));
+                }
+            };
+            return Ok((entry.header, Request::default(), commit, RunTrigger::Delivery));
         }
         (Source::Operator | Source::Reconcile, "rollback") => RunTrigger::Rollback,
-        (Source::Operator, "deploy") => RunTrigger::Operator,
-        (Source::Reconcile, "deploy") => RunTrigger::Reconcile,
+        (Source::Operator, "deploy" | ADOPT | "approve" | "release") => RunTrigger::Operator,
+        (Source::Reconcile, "deploy" | REDEPLOY) => RunTrigger::Reconcile,
         (source, event) => {
             return Err(anyhow!("an entry of {source:?} with the event {event:?} is not for a deployment"));
         }
@@ -175,21 +214,25 @@ fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, RunTri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Source::{Github, Operator, Reconcile};
+    use Weight::{Found, Push, WakeUp, Wish};
 
     #[test]
     fn which_order_is_carried_out() {
-        for (sources, expected) in [
+        for (weights, expected) in [
             (&[][..], None),
-            (&[Github, Github][..], Some((1, 2))),
-            (&[Reconcile][..], Some((0, 1))),
-            (&[Github, Reconcile][..], Some((0, 2))),
-            (&[Github, Github, Reconcile, Reconcile][..], Some((1, 4))),
-            (&[Reconcile, Github][..], Some((1, 2))),
-            (&[Github, Operator, Github][..], Some((1, 2))),
-            (&[Reconcile, Operator, Reconcile][..], Some((1, 2))),
+            (&[Push, Push][..], Some((1, 2))),
+            (&[Found][..], Some((0, 1))),
+            (&[Push, Found][..], Some((0, 2))),
+            (&[Push, Push, Found, Found][..], Some((1, 4))),
+            (&[Found, Push][..], Some((1, 2))),
+            (&[Push, Wish, Push][..], Some((1, 2))),
+            (&[Found, Wish, Found][..], Some((1, 2))),
+            (&[WakeUp, WakeUp][..], Some((1, 2))),
+            (&[Push, WakeUp][..], Some((0, 2))),
+            (&[Found, WakeUp][..], Some((0, 2))),
+            (&[WakeUp, Wish][..], Some((1, 2))),
         ] {
-            assert_eq!(choice(sources), expected, "{sources:?}");
+            assert_eq!(choice(weights), expected, "{weights:?}");
         }
     }
 }

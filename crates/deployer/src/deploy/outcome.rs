@@ -2,13 +2,14 @@
 
 use super::Host;
 use super::gap::Gap;
+use super::gates::Held;
 use super::order::Order;
 use super::run::Failure;
 use crate::config::Deployment;
 use crate::names::CommitId;
 use crate::names::DeliveryId;
 use crate::record::report::{self, DeploymentState, Telling};
-use crate::record::store::{NewTelling, Run, RunEnd, RunState, StoreError, Verdict, VerdictCode};
+use crate::record::store::{NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
 use crate::record::verdict;
 
 /// How a run ended.
@@ -48,6 +49,16 @@ impl Outcome {
         Self { ours: failure.ours, ..Self::new(state, failure.cause) }
     }
 
+    /// The end of a run whose commit has to wait.
+    pub fn waiting(sentence: &str) -> Self {
+        Self::new(RunState::Waiting, sentence)
+    }
+
+    /// The end of a run whose commit may not be deployed.
+    pub fn refused(sentence: &str) -> Self {
+        Self { verdict: Some(VerdictCode::Refused), ..Self::new(RunState::Failed, sentence) }
+    }
+
     /// Says how long the deployment did not answer.
     pub fn add(&mut self, gap: Option<Gap>) {
         self.gap = gap;
@@ -62,6 +73,7 @@ impl Outcome {
             (None, RunState::Succeeded) => Some((VerdictCode::Deployed, sentence("deployed"))),
             (None, RunState::Failed) => Some((VerdictCode::Failed, sentence("failed"))),
             (None, RunState::Cancelled) => Some((VerdictCode::Cancelled, sentence("cancelled"))),
+            (None, RunState::Waiting) => Some((VerdictCode::Waiting, sentence("waiting"))),
             (None, RunState::Skipped) => Some((VerdictCode::Skipped, sentence("skipped"))),
             // It will be tried again: the delivery is still queued.
             (None, _) => None,
@@ -77,6 +89,7 @@ impl Outcome {
             RunState::Failed if self.ours => Some((report::Status::Error, self.cause.clone())),
             RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
             RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),
+            RunState::Waiting => Some((report::Status::Pending, self.cause.clone())),
             RunState::Skipped if self.verdict == Some(VerdictCode::BranchDeleted) => {
                 Some((report::Status::Error, self.cause.clone()))
             }
@@ -95,6 +108,7 @@ impl Outcome {
             RunState::Failed => Some((DeploymentState::Failure, &self.cause)),
             RunState::Cancelled => Some((DeploymentState::Error, "cancelled by an operator")),
             RunState::Undone => Some((DeploymentState::Error, &self.cause)),
+            RunState::Waiting => Some((DeploymentState::Queued, &self.cause)),
             _ => None,
         }
     }
@@ -108,16 +122,16 @@ pub async fn end_run(
     outcome: &Outcome,
 ) -> Result<(), StoreError> {
     let Some(record) = host.store.run(run).await? else { return Ok(()) };
-    let delivery = record.delivery_id.as_deref().and_then(|id| DeliveryId::parse(id).ok());
-    let verdicts: Vec<Verdict> = outcome
-        .verdict()
-        .zip(delivery)
-        .map(|((code, sentence), delivery)| Verdict {
-            run_id: Some(run.to_owned()),
-            ..verdict(&delivery, Some(&deployment.slug), code, &sentence)
-        })
-        .into_iter()
-        .collect();
+    let verdicts = match outcome.verdict() {
+        Some((code, sentence)) => {
+            let of_delivery = |delivery: &DeliveryId| Verdict {
+                run_id: Some(run.to_owned()),
+                ..verdict(delivery, Some(&deployment.slug), code, &sentence)
+            };
+            settled_deliveries(host, &record).await?.iter().map(of_delivery).collect()
+        }
+        None => Vec::new(),
+    };
     let commit = record.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
     let told = commit.map(|commit| tellings(host, deployment, &commit, run, outcome)).unwrap_or_default();
     let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
@@ -152,6 +166,70 @@ fn tellings(
     status.into_iter().chain(state).collect()
 }
 
+/// Of which deliveries a run's end is the outcome: its own, and those that have waited for its commit to be let through.
+async fn settled_deliveries(host: &Host, run: &Run) -> Result<Vec<DeliveryId>, StoreError> {
+    let waiting = host.store.waiting_deliveries(&run.deployment).await?;
+    let of_commit = waiting.into_iter().filter(|waiting| run.commit_id.as_ref() == Some(&waiting.commit_id));
+    let ids = of_commit.map(|waiting| waiting.delivery_id).filter(|id| run.delivery_id.as_ref() != Some(id));
+    Ok(run.delivery_id.clone().into_iter().chain(ids).filter_map(|id| DeliveryId::parse(&id).ok()).collect())
+}
+
+/// Another commit takes the place of whatever has waited to be let through.
+pub async fn waiting_superseded(
+    host: &Host,
+    deployment: &Deployment,
+    by: &CommitId,
+) -> Result<(), StoreError> {
+    let mut told: Option<CommitId> = None;
+    for waiting in host.store.waiting_deliveries(deployment.slug.as_str()).await? {
+        let (Ok(delivery), Ok(commit)) =
+            (DeliveryId::parse(&waiting.delivery_id), CommitId::parse(&waiting.commit_id))
+        else {
+            continue;
+        };
+        if commit == *by {
+            continue;
+        }
+        let sentence = format!("superseded by {} while it waited", by.short());
+        // First what GitHub is told: after a crash this delivery is found again.
+        if told.as_ref() != Some(&commit) {
+            report::tell(host, deployment, &commit, report::Status::Error, &sentence, None).await?;
+            told = Some(commit);
+        }
+        let verdict = verdict(&delivery, Some(&deployment.slug), VerdictCode::Superseded, &sentence);
+        host.store.set_verdict(&verdict).await?;
+    }
+    Ok(())
+}
+
+/// An order whose commit is still held back, as it was when it was last tried: no further run.
+pub async fn still_held(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    held: &Held,
+) -> Result<(), StoreError> {
+    let verdict = verdict(&order.header.id, Some(&deployment.slug), held.verdict, &held.sentence);
+    host.store.set_verdict(&Verdict { run_id: Some(held.run.clone()), ..verdict }).await?;
+    let status = match held.verdict {
+        VerdictCode::Waiting => report::Status::Pending,
+        _ => report::Status::Failure,
+    };
+    match order.is_wake_up() {
+        true => Ok(()),
+        // It was told that this push is queued.
+        false => report::tell(host, deployment, &held.commit, status, &held.sentence, Some(&held.run)).await,
+    }
+}
+
+/// An event of checks for which nothing waits any more.
+pub async fn not_waited_for(host: &Host, deployment: &Deployment, order: &Order) -> Result<(), StoreError> {
+    let sentence = format!("{} does not wait for this commit any more", deployment.slug);
+    host.store
+        .set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::NotWaitedFor, &sentence))
+        .await
+}
+
 /// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
 pub async fn resolved(
     host: &Host,
@@ -163,11 +241,15 @@ pub async fn resolved(
 ) -> Result<(), StoreError> {
     if let Some(named) = &order.commit
         && named != commit
+        && !order.is_wake_up()
     {
         let sentence = format!("superseded by {}, the head of {} by now", commit.short(), deployment.branch);
         report::tell(host, deployment, named, report::Status::Error, &sentence, Some(run)).await?;
     }
     host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
+    if order.request.commit.is_none() && order.trigger != RunTrigger::Rollback {
+        waiting_superseded(host, deployment, commit).await?;
+    }
     report::tell(host, deployment, commit, report::Status::Pending, "deploying", Some(run)).await
 }
 
@@ -245,7 +327,8 @@ pub async fn superseded(
         .set_verdict(&verdict(&older.header.id, Some(&deployment.slug), VerdictCode::Superseded, &sentence))
         .await?;
     match &older.commit {
-        Some(commit) if older.commit != newer.commit => {
+        // A wake-up is no push: what waits has its own status.
+        Some(commit) if older.commit != newer.commit && !older.is_wake_up() => {
             report::tell(host, deployment, commit, report::Status::Error, &sentence, None).await
         }
         _ => Ok(()),

@@ -3,7 +3,7 @@
 use super::mirror::Commit;
 use super::plan::{Command, Step};
 use super::recipes::{self, Purpose, Target};
-use super::{Host, run, situation};
+use super::{Host, gates, run, situation};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use anyhow::{Context, Result};
@@ -21,6 +21,8 @@ pub struct Preview {
     pub message: String,
     /// Why a push of it would do nothing, if so.
     pub nothing_to_do: Option<String>,
+    /// For what a push of it would have to wait, or why it would be refused.
+    pub held: Option<String>,
     /// Against what is live; None where nothing is, or the mirror does not have it.
     pub changed_paths: Option<Vec<String>>,
     /// In order.
@@ -81,6 +83,9 @@ pub async fn of(
         situation::nothing_to_do(deployment, &mirror, &head, facts.live.as_ref(), same_inputs)
             .await
             .map(|(_, sentence)| sentence);
+    let answers = host.store.answers(deployment.slug.as_str()).await?;
+    let asked = gates::ask(host, deployment, &head.id, &answers, false).await?;
+    let held = Some(asked.decision.sentence().to_owned()).filter(|sentence| !sentence.is_empty());
     let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).map(Planned::from).collect();
     let message = head.message.lines().next().unwrap_or_default().to_owned();
     Ok(Preview {
@@ -88,6 +93,7 @@ pub async fn of(
         commit: head.id,
         message,
         nothing_to_do,
+        held,
         changed_paths,
         steps,
         on_failure: plan.on_failure,

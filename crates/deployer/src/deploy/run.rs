@@ -82,7 +82,8 @@ impl Failure {
         Self { cause: cause.into(), cancelled: false, ours: false, branch_gone: false }
     }
 
-    fn cancelled() -> Self {
+    /// Somebody stopped it.
+    pub fn cancelled() -> Self {
         Self { cancelled: true, ..Self::new("cancelled") }
     }
 

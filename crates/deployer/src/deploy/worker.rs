@@ -3,6 +3,8 @@
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
 //! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
 
+mod held;
+
 use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
@@ -13,7 +15,7 @@ use super::run::{self, Failure, Progress, Run};
 use super::{Host, adopt, hand_over, lock, release, situation};
 use crate::clock;
 use crate::config::{Deployment, Layout, Queue};
-use crate::entry::{Adopt, Request, Source, request_entry};
+use crate::entry::{Adopt, REDEPLOY, Request, Source, request_entry};
 use crate::names::CommitId;
 use crate::record::run_log::RunLogWriter;
 use crate::record::store::{
@@ -33,6 +35,10 @@ const CANCEL_POLL: Duration = Duration::from_millis(200);
 
 /// Before the next attempt after trouble that is not a run's: a database that is away, a directory that cannot be read.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Before the live commit is looked at again that the gates hold back although the configuration has changed: its checks cost two
+/// requests each time.
+const COMPARE_PAUSE: Duration = Duration::from_secs(300);
 
 /// A push that arrives so long after reconcile has begun with its commit is still the one that reconcile was ahead of; later it is
 /// somebody's wish to try it again. GitHub's deliveries are late by seconds, and by minutes when it is in trouble.
@@ -55,23 +61,19 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
     pub async fn serve(self, wake: Arc<Notify>) {
-        let mut compared = false;
+        let mut compare_at = Some(Instant::now());
+        let mut is_first = true;
         while !self.stop.is_cancelled() {
-            let mut worked = self.drain().await;
-            if worked.is_ok() && !compared {
-                worked = self.compare().await;
-                compared = worked.is_ok();
-                if compared {
+            let error = match self.round(&mut compare_at, &mut is_first).await {
+                Ok(rest) => {
+                    tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        () = wake.notified() => {}
+                        () = tokio::time::sleep(rest) => {}
+                    }
                     continue;
                 }
-            }
-            let Err(error) = worked else {
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    () = wake.notified() => {}
-                    () = tokio::time::sleep(spool::SCAN_INTERVAL) => {}
-                }
-                continue;
+                Err(error) => error,
             };
             let slug = &self.deployment.slug;
             match is_database_away(&error) {
@@ -90,16 +92,32 @@ impl Worker {
         }
     }
 
-    /// Once, at the start: a configuration that was changed meanwhile has effect without a push.
-    async fn compare(&self) -> Result<()> {
-        let Some(commit) = situation::outdated(&self.host, &self.deployment).await? else { return Ok(()) };
-        tracing::info!(deployment = %self.deployment.slug, %commit, "the configuration has changed: the live commit is deployed again");
+    /// Everything that there is to do now. Gives how long there will be nothing that no entry tells of.
+    async fn round(&self, compare_at: &mut Option<Instant>, is_first: &mut bool) -> Result<Duration> {
+        self.drain().await?;
+        if compare_at.is_some_and(|at| at <= Instant::now()) {
+            *compare_at = self.compare().await?;
+            self.drain().await?;
+        }
+        self.look_at_held(is_first).await
+    }
+
+    /// At the start: a configuration that was changed meanwhile has effect without a push. Gives when to ask again, where the live
+    /// commit may not be deployed now.
+    async fn compare(&self) -> Result<Option<Instant>> {
+        let Some(commit) = situation::outdated(&self.host, &self.deployment).await? else { return Ok(None) };
+        let slug = &self.deployment.slug;
+        if let Some(sentence) = self.holds_back(&commit).await? {
+            tracing::warn!(deployment = %slug, %commit, sentence, "the configuration has changed: the live commit is not deployed again yet");
+            return Ok(Some(Instant::now() + COMPARE_PAUSE));
+        }
+        tracing::info!(deployment = %slug, %commit, "the configuration has changed: the live commit is deployed again");
         let request = Request { commit: Some(commit), ..Request::default() };
         let who = "the configuration, which has changed".to_owned();
-        let (header, bytes) = request_entry("deploy", Source::Reconcile, who, &request);
+        let (header, bytes) = request_entry(REDEPLOY, Source::Reconcile, who, &request);
         let spool = self.spool.clone();
         tokio::task::spawn_blocking(move || spool.append(header.id.as_str(), &[&bytes]).map(drop)).await??;
-        Ok(())
+        Ok(None)
     }
 
     /// Puts in order what a crash left of a deployment that is disabled, and does nothing else.
@@ -149,7 +167,10 @@ impl Worker {
                 outcome::superseded(&self.host, &self.deployment, older, order).await?;
             }
         }
-        if self.is_settled_already(order).await? || self.is_live_already(order).await? {
+        if self.is_settled_already(order).await?
+            || self.is_held_still(order).await?
+            || self.is_live_already(order).await?
+        {
             return Ok(RunState::Skipped);
         }
         let _slot = tokio::select! {
@@ -228,7 +249,7 @@ impl Worker {
         let settled = match order.trigger {
             // What had ended when reconcile looked, it knew of.
             RunTrigger::Reconcile => run.ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms >= received_at_ms),
-            RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile => {
+            RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile && !order.is_wake_up() => {
                 let late_ms = received_at_ms - run.created_at_ms;
                 let delivery = self.host.store.delivery(order.header.id.as_str()).await?;
                 let is_redelivery = delivery.is_some_and(|delivery| delivery.redeliveries > 0);
@@ -357,6 +378,10 @@ impl Worker {
                 (Some(head), target)
             }
         };
+        let held = match &head {
+            Some(head) => self.held_back(order, run, head).await?,
+            None => None,
+        };
         let id = run.id.clone();
         let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
         let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
@@ -364,7 +389,10 @@ impl Worker {
             forced: order.request.force,
             ..situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
         };
-        let mut plan = recipes::plan(&facts).map_err(|error| Failure::from(anyhow!(error)))?;
+        let mut plan = match recipes::plan(&facts) {
+            Ok(plan) => plan,
+            Err(error) => return held.ok_or_else(|| Failure::from(anyhow!(error))),
+        };
         if let Some(adopt) = adopt {
             plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);
         }
@@ -372,6 +400,18 @@ impl Worker {
             && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
         {
             return Ok(outcome);
+        }
+        // What would change nothing need not wait for anything.
+        if let Some(held) = held {
+            run.note(run.next_step, &held.cause);
+            return Ok(held);
+        }
+        if !order.is_of_live() {
+            let commit = &facts.target.commit;
+            self.patiently("what waited", || {
+                outcome::waiting_superseded(&self.host, &self.deployment, commit)
+            })
+            .await?;
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::crash_point!("planned");

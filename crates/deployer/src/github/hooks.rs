@@ -12,7 +12,16 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// What the deployer acts upon. GitHub sends `ping` unasked.
-pub const EVENTS: [&str; 1] = ["push"];
+const EVENTS: [&str; 1] = ["push"];
+
+/// What it acts upon too where a deployment waits for checks.
+const EVENTS_OF_CHECKS: [&str; 4] = ["check_run", "check_suite", "status", "workflow_run"];
+
+/// What a hook has to deliver.
+pub fn events(of_checks_too: bool) -> Vec<&'static str> {
+    let of_checks: &[&str] = if of_checks_too { &EVENTS_OF_CHECKS } else { &[] };
+    [&EVENTS, of_checks].concat()
+}
 
 /// A hook of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,11 +122,12 @@ impl GitHub {
         repository: &RepositoryName,
         url: &str,
         secret: &Secret,
+        events: &[&str],
     ) -> Result<Hook, ApiError> {
         let body = json!({
             "name": "web",
             "active": true,
-            "events": EVENTS,
+            "events": events,
             "config": { "url": url, "content_type": "json", "insecure_ssl": "0", "secret": secret.expose() },
         });
         self.write(repository.into(), Method::POST, &format!("/repos/{repository}/hooks"), &body).await

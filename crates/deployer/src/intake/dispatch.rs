@@ -6,10 +6,11 @@
 //!
 //! While the database is away, deliveries wait here, in order.
 
-use super::event::{Event, Push, Target};
+use super::event::{Checked, Event, Push, Target};
 use crate::clock;
 use crate::config::Deployment;
 use crate::deploy::Host;
+use crate::deploy::gates::Held;
 use crate::deploy::worker::is_database_away;
 use crate::entry::{Entry, Payload};
 use crate::names::{CommitId, DeliveryId, Slug};
@@ -43,6 +44,7 @@ pub struct Dispatch {
 /// What one delivery says, as far as it could be read.
 enum Meaning {
     Push(Push),
+    Checked(Checked),
     /// Nothing that a deployment could be concerned by.
     Nothing(VerdictCode, String),
 }
@@ -139,6 +141,12 @@ impl Dispatch {
         let mut delivery = delivery_of(&entry.header, claim.name().as_str());
         let verdicts = match &meaning {
             Meaning::Nothing(code, sentence) => vec![verdict(id, None, *code, sentence)],
+            Meaning::Checked(checked) => {
+                delivery.repository = Some(checked.repository.as_str());
+                delivery.commit_id = Some(checked.commit.as_str());
+                let verdicts = self.verdicts_of_checked(id, &entry.header.event, checked).await?;
+                self.without_replay(&delivery, verdicts).await?
+            }
             Meaning::Push(push) => {
                 delivery.repository = Some(push.repository.as_str());
                 delivery.git_ref = Some(&push.git_ref);
@@ -153,8 +161,8 @@ impl Dispatch {
         let again = matches!(&recorded, Recorded::Known { entry, dispatched: true } if entry != claim.name().as_str());
         for verdict in &verdicts {
             tracing::info!(delivery = %id, deployment = verdict.deployment, code = verdict.code.as_str(), again, "{}", verdict.sentence);
-            if let (VerdictCode::Queued, Meaning::Push(push)) = (verdict.code, &meaning) {
-                self.queue(id, claim, push, verdict, again).await?;
+            if verdict.code == VerdictCode::Queued {
+                self.queue(id, claim, &meaning, verdict, again).await?;
             }
         }
         crate::crash_point!("copied");
@@ -199,7 +207,7 @@ impl Dispatch {
         &self,
         id: &DeliveryId,
         claim: &Claim,
-        push: &Push,
+        meaning: &Meaning,
         queued: &Verdict,
         again: bool,
     ) -> Result<()> {
@@ -210,8 +218,8 @@ impl Dispatch {
             recorded.iter().find(|known| known.deployment == queued.deployment).map(|known| known.code);
         match code {
             // A redelivery is a retry of what failed, and only of that.
-            Some(VerdictCode::Failed | VerdictCode::Cancelled) if again => {
-                let sentence = "queued again: it was delivered again after a failure";
+            Some(code) if again && code.may_be_retried() => {
+                let sentence = "queued again: it was delivered again after it led to nothing";
                 store
                     .set_verdict(&verdict(id, Some(&deployment.slug), VerdictCode::Queued, sentence))
                     .await?;
@@ -221,7 +229,9 @@ impl Dispatch {
             _ if again => return Ok(()),
             _ => {}
         }
-        self.tell_queued(deployment, push.after.as_ref()).await?;
+        if let Meaning::Push(push) = meaning {
+            self.tell_queued(deployment, push.after.as_ref()).await?;
+        }
         let (spool, bytes, entry_id) = (spool.clone(), claim.contents().to_vec(), id.clone());
         // New or there already: both are what is wanted.
         let _: Appended = tokio::task::spawn_blocking(move || spool.append(entry_id.as_str(), &[&bytes]))
@@ -240,6 +250,53 @@ impl Dispatch {
         Ok(())
     }
 
+    /// Which deployments an event of checks concerns: those that require checks, and hold its commit back or are about to decide
+    /// on it. Whoever waits in the spool asks GitHub itself later and needs no waking.
+    async fn verdicts_of_checked(
+        &self,
+        id: &DeliveryId,
+        event: &str,
+        checked: &Checked,
+    ) -> Result<Vec<Verdict>> {
+        let deployments = self.host.config.deployments.values();
+        let requiring = deployments.filter(|deployment| {
+            deployment.repository.as_str().eq_ignore_ascii_case(checked.repository.as_str())
+                && deployment.enabled
+                && !deployment.gates.checks.is_empty()
+        });
+        let short = checked.commit.short();
+        let mut verdicts = Vec::new();
+        for deployment in requiring {
+            let (code, sentence) = match self.may_wait_for(deployment, checked).await? {
+                true => (VerdictCode::Queued, format!("queued: the checks of {short} are looked at again")),
+                false => (
+                    VerdictCode::NotWaitedFor,
+                    format!("{} does not wait for checks of {short}", deployment.slug),
+                ),
+            };
+            verdicts.push(verdict(id, Some(&deployment.slug), code, &sentence));
+        }
+        if verdicts.is_empty() {
+            let sentence = format!(
+                "{event} events are not handled: no deployment of {} requires checks",
+                checked.repository
+            );
+            verdicts.push(verdict(id, None, VerdictCode::EventNotHandled, &sentence));
+        }
+        Ok(verdicts)
+    }
+
+    async fn may_wait_for(&self, deployment: &Deployment, checked: &Checked) -> Result<bool> {
+        // In this order: a run that ends in between is found by the second question.
+        let running = self.host.store.unfinished_runs(Some(deployment.slug.as_str())).await?;
+        let is_deciding = running.iter().any(|run| {
+            run.commit_id.as_deref().is_none_or(|commit| commit == checked.commit.as_str())
+                && run.plan.is_none()
+        });
+        let held = Held::of(&self.host, deployment).await?;
+        Ok(is_deciding || held.is_some_and(|held| held.commit == checked.commit))
+    }
+
     fn target(&self, verdict: &Verdict) -> Option<(&Deployment, &Spool)> {
         let (slug, spool) = self.spools.iter().find(|(known, _)| known.as_str() == verdict.deployment)?;
         Some((self.host.config.deployments.get(slug)?, spool))
@@ -253,6 +310,7 @@ fn meaning(entry: &Entry<'_>) -> Meaning {
     };
     match Event::parse(&entry.header.event, payload) {
         Ok(Event::Push(push)) => Meaning::Push(push),
+        Ok(Event::Checked(checked)) => Meaning::Checked(checked),
         Ok(Event::Ping) => Meaning::Nothing(VerdictCode::Ping, "GitHub says hello".into()),
         Ok(Event::Other(event)) if event.is_empty() => {
             Meaning::Nothing(VerdictCode::EventNotHandled, "there was no X-GitHub-Event header".into())

@@ -13,8 +13,19 @@ pub enum Event {
     Ping,
     /// Something was pushed.
     Push(Push),
+    /// Something was said about the checks of a commit.
+    Checked(Checked),
     /// Any other event type, by name.
     Other(String),
+}
+
+/// Something about the checks of a commit; what, GitHub is asked itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Where.
+    pub repository: RepositoryName,
+    /// Of which commit.
+    pub commit: CommitId,
 }
 
 /// A push, as far as it matters here.
@@ -74,9 +85,44 @@ impl Event {
         match event_type {
             "ping" => Ok(Self::Ping),
             "push" => push(payload).map(Self::Push),
+            "check_run" | "check_suite" | "status" | "workflow_run" => {
+                checked(event_type, payload).map(Self::Checked)
+            }
             other => Ok(Self::Other(other.to_owned())),
         }
     }
+}
+
+#[derive(Deserialize)]
+struct CheckedPayload {
+    /// A `status` has it here; the others in what they are about.
+    sha: Option<String>,
+    check_run: Option<About>,
+    check_suite: Option<About>,
+    workflow_run: Option<About>,
+    repository: Repository,
+}
+
+#[derive(Deserialize)]
+struct About {
+    head_sha: String,
+}
+
+fn checked(event: &str, payload: &str) -> Result<Checked, Malformed> {
+    let wrong =
+        |what: &str, error: &dyn std::fmt::Display| Malformed(format!("{event} payload{what}: {error}"));
+    let payload: CheckedPayload = serde_json::from_str(payload).map_err(|error| wrong("", &error))?;
+    let repository = RepositoryName::parse(&payload.repository.full_name)
+        .map_err(|error| wrong(", repository.full_name", &error))?;
+    let about = match event {
+        "check_run" => payload.check_run,
+        "check_suite" => payload.check_suite,
+        _ => payload.workflow_run,
+    };
+    let commit = if event == "status" { payload.sha } else { about.map(|about| about.head_sha) };
+    let commit = commit.ok_or_else(|| wrong("", &"it names no commit"))?;
+    let commit = CommitId::parse(&commit).map_err(|error| wrong(", its commit", &error))?;
+    Ok(Checked { repository, commit })
 }
 
 fn push(payload: &str) -> Result<Push, Malformed> {
@@ -146,6 +192,29 @@ mod tests {
         for other in ["refs/tags/v1", "refs/heads/--upload-pack=x", "main", "refs/heads/"] {
             let Ok(Event::Push(push)) = Event::parse("push", &payload(other, SHA, "a/b")) else { panic!() };
             assert_eq!(push.target, Target::Other, "{other}");
+        }
+    }
+
+    #[test]
+    fn events_of_checks_name_a_commit() {
+        let repository = serde_json::json!({ "full_name": "a/b" });
+        let parsed = |event: &str, payload: serde_json::Value| Event::parse(event, &payload.to_string());
+        let expected = Checked {
+            repository: RepositoryName::parse("a/b").unwrap(),
+            commit: CommitId::parse(SHA).unwrap(),
+        };
+        for event in ["check_run", "check_suite", "workflow_run"] {
+            let about = serde_json::json!({ "head_sha": SHA, "check_suite": { "head_sha": ZERO } });
+            let payload = serde_json::json!({ event: about, "sha": ZERO, "repository": repository });
+            assert_eq!(parsed(event, payload), Ok(Event::Checked(expected.clone())), "{event}");
+            let nothing = serde_json::json!({ "sha": SHA, "repository": repository });
+            assert!(parsed(event, nothing).is_err(), "{event}");
+        }
+        let status = serde_json::json!({ "sha": SHA, "repository": repository });
+        assert_eq!(parsed("status", status), Ok(Event::Checked(expected)));
+        for bad in ["main", "--all", ""] {
+            let status = serde_json::json!({ "sha": bad, "repository": repository });
+            assert!(parsed("status", status).is_err(), "{bad}");
         }
     }
 

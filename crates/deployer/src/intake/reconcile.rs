@@ -17,12 +17,13 @@ pub mod clock_watch;
 use crate::clock;
 use crate::config::Deployment;
 use crate::deploy::Host;
+use crate::deploy::gates::{self, Decision, Held, News};
 use crate::deploy::mirror::FetchError;
 use crate::entry::reconcile_entry;
 use crate::names::{BranchName, CommitId, DeliveryId};
 use crate::record::comparison::Comparison;
 use crate::record::store::{Run, RunState};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use spool::Spool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -164,7 +165,28 @@ impl Reconcile {
         };
         let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
         let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
-        Ok(Known { live, waiting: !waiting.is_empty(), running, tried, failures_before_plan, overruled })
+        let refused = match &tried {
+            Some(run) if is_without_plan(run) => store.was_refused(&run.id).await?,
+            _ => false,
+        };
+        let held = self.held(deployment, head).await?;
+        let waiting = !waiting.is_empty();
+        Ok(Known { live, waiting, running, tried, refused, held, failures_before_plan, overruled })
+    }
+
+    /// Whether the head is held back by a gate, and what has changed about that.
+    async fn held(
+        &self,
+        deployment: &Deployment,
+        head: &CommitId,
+    ) -> Result<Option<(Held, Option<Decision>)>> {
+        let held = Held::of(&self.host, deployment).await?.filter(|held| held.commit == *head);
+        let Some(held) = held else { return Ok(None) };
+        match gates::news(&self.host, deployment, &held).await? {
+            News::None => Ok(Some((held, None))),
+            News::Changed(decision) => Ok(Some((held, Some(decision)))),
+            News::Unknown => bail!("GitHub cannot be asked for the checks of {}", head.short()),
+        }
     }
 
     async fn enqueue(
@@ -176,7 +198,10 @@ impl Reconcile {
         seen_at: jiff::Timestamp,
     ) -> Result<()> {
         let last = known.tried.as_ref().map_or("", |run| run.id.as_str());
-        let id = DeliveryId::of_reconcile(&format!("{} {head} {last}", deployment.slug));
+        let id = match &known.held {
+            Some((held, Some(decision))) => held.next_id(&deployment.slug, decision),
+            _ => DeliveryId::of_reconcile(&format!("{} {head} {last}", deployment.slug)),
+        };
         tracing::info!(deployment = %deployment.slug, delivery = %id, commit = %head, "the branch's head is not live: queued");
         let bytes = reconcile_entry(id.clone(), seen_at, head.clone());
         let spool = spool.clone();
@@ -208,6 +233,10 @@ struct Known {
     waiting: bool,
     running: Vec<Run>,
     tried: Option<Run>,
+    /// Whether a gate refused what was tried.
+    refused: bool,
+    /// The head, where a gate holds it back, and what has changed about that.
+    held: Option<(Held, Option<Decision>)>,
     failures_before_plan: u32,
     /// Whether an operator's wish took the head's place.
     overruled: bool,
@@ -237,9 +266,14 @@ fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> 
     if known.overruled {
         return Standing::Fine(format!("{short} was superseded by what an operator asked for"));
     }
+    match &known.held {
+        Some((_, Some(_))) => return Standing::Behind,
+        Some((held, None)) => return Standing::Fine(format!("{short}: {}", held.sentence)),
+        None => {}
+    }
     match &known.tried {
         Some(run) if is_head(&run.commit_id) => {
-            let due = is_without_plan(run) && {
+            let due = is_without_plan(run) && !known.refused && {
                 let pause = pause(interval, known.failures_before_plan);
                 now_ms - run.ended_at_ms.unwrap_or(0) >= i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
             };
@@ -276,7 +310,7 @@ fn random_fraction() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::store::RunTrigger;
+    use crate::record::store::{RunTrigger, VerdictCode};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -337,11 +371,55 @@ mod tests {
         ] {
             let label = format!("{live:?} {waiting} {running:?} {tried:?} {failures_before_plan}");
             let live = live.map(|digit: &str| digit.repeat(40));
-            let known = Known { live, waiting, running, tried, failures_before_plan, overruled: false };
+            let known = Known {
+                live,
+                waiting,
+                running,
+                tried,
+                refused: false,
+                held: None,
+                failures_before_plan,
+                overruled: false,
+            };
             let head = CommitId::parse(&"b".repeat(40)).unwrap();
             assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
             let overruled = Known { overruled: true, ..known };
             assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_is_held_back_is_new_when_there_is_news_of_it() {
+        let head = CommitId::parse(&"b".repeat(40)).unwrap();
+        let held = Held {
+            commit: head.clone(),
+            sentence: "waiting for ci".into(),
+            verdict: VerdictCode::Waiting,
+            run: "r".into(),
+            at_ms: 0,
+        };
+        let open = Some(Decision::Open);
+        for (held, refused, is_new) in [
+            (Some((held.clone(), None)), false, false),
+            (Some((held.clone(), open.clone())), false, true),
+            (Some((held.clone(), None)), true, false),
+            (Some((held, open)), true, true),
+            // Refused, and then an operator put something else live.
+            (None, true, false),
+        ] {
+            let state = if refused { RunState::Failed } else { RunState::Waiting };
+            let label = format!("{held:?} {refused}");
+            let known = Known {
+                live: None,
+                waiting: false,
+                running: vec![],
+                tried: Some(run(Some("b"), state, None, 0)),
+                refused,
+                held,
+                failures_before_plan: 1,
+                overruled: false,
+            };
+            assert_eq!(standing(&head, &known, 10 * 60_000, MINUTE) == Standing::Behind, is_new, "{label}");
         }
     }
 

@@ -3,8 +3,8 @@
 //! A telling is a row of the outbox, written in the transaction of what it tells of. Nobody waits for its being sent. Per
 //! commit and context (per run, for deployments) only the newest row is worth sending; the store sees to that.
 //!
-//! A deployment at GitHub stands for a run that got as far as a plan: what was superseded or had nothing to do has none. Which of
-//! them is active follows from the order of the runs, so no row says so ([`super::store::Store::deployment_told`]).
+//! A deployment at GitHub stands for a run that got as far as a plan, or to a gate: what was superseded or had nothing to do has
+//! none. Which of them is active, or still queued, follows from the order of the runs, so no row says so ([`super::store::Store::deployment_told`]).
 
 pub mod sender;
 
@@ -46,6 +46,8 @@ impl Status {
 /// GitHub's deployment states, as far as a run has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeploymentState {
+    /// It waits for a gate.
+    Queued,
     /// Under way.
     InProgress,
     /// Live.
@@ -60,6 +62,7 @@ impl DeploymentState {
     /// As GitHub writes it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::InProgress => "in_progress",
             Self::Success => "success",
             Self::Failure => "failure",

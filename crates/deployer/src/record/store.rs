@@ -11,8 +11,10 @@
 //! The record remembers and does not decide: no method here says what should be deployed. It deals in text
 //! that was checked before (see [`crate::names`]) and does not check it again.
 
+mod answers;
 mod deliveries;
 mod error;
+mod held;
 mod migrations;
 mod outbox;
 mod overview;
@@ -28,8 +30,10 @@ mod verdicts;
 #[cfg(test)]
 mod contract;
 
+pub use answers::{Answer, Answers};
 pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
 pub use error::StoreError;
+pub use held::WaitingDelivery;
 pub use migrations::{IMPORTED_SENTENCE, MigrationStatus};
 pub use outbox::{NewTelling, OutboxTrouble, PendingTelling, TellingKind};
 pub use overview::DeploymentOverview;

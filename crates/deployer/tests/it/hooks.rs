@@ -115,6 +115,27 @@ fn from_its_making_to_its_end() {
             assert_eq!((hook.url.as_str(), hook.secret == secret), (URL, true));
             assert_eq!((hook.content_type.as_str(), hook.events), ("json", vec!["push".to_owned()]));
         }
+        // Made before anybody asked for checks.
+        world.configure(&[
+            deployments[0].clone().with("require_checks", "[\"ci\"]"),
+            deployments[1].clone(),
+            deployments[2].clone(),
+        ]);
+        for command in ["create", "list", "show"] {
+            let out = succeed(world, &[command, "acme/site"]).out;
+            assert!(
+                out.contains("does not deliver check_run, check_suite, status, workflow_run events"),
+                "{command}: {out}"
+            );
+            let other = succeed(world, &[command, "acme/api"]).out;
+            assert!(!other.contains("does not deliver"), "{command}: {other}");
+        }
+        succeed(world, &["delete", "acme/site", "--force"]);
+        let anew = succeed(world, &["create", "acme/site"]).out;
+        assert!(!anew.contains("does not deliver"), "{anew}");
+        let events = hook_of(world, &site).events;
+        assert_eq!(events, ["push", "check_run", "check_suite", "status", "workflow_run"]);
+        world.configure(&deployments);
         let again = succeed(world, &["create"]);
         assert!(again.out.contains("is there already"), "{}", again.out);
         said.push(again);

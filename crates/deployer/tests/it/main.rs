@@ -17,6 +17,7 @@ mod examples;
 mod failures;
 mod faults;
 mod gap;
+mod gates;
 mod hooks;
 mod init;
 mod intake;

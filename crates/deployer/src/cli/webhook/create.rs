@@ -3,9 +3,9 @@
 //! The secret is the configured one. If its file is named and not there, it is made. If none is configured at all, one is
 //! made, and no hook: GitHub would sign with what nobody accepts. The operator configures it and asks again.
 
+use super::Webhooks;
 use super::arguments::CreateArguments;
 use super::report::Report;
-use super::{Webhooks, faults};
 use crate::cli::output::Failed;
 use crate::cli::simulate::secret_of;
 use crate::config::is_known_secret;
@@ -36,7 +36,7 @@ pub async fn create(webhooks: &Webhooks, arguments: &CreateArguments) -> Result<
             report.say(&format!("a new secret is in {}", file.display()));
         }
         match one(webhooks, &repository, secret).await {
-            Ok((hook, made)) => show(&repository, &hook, made, &mut report),
+            Ok((hook, made)) => show(webhooks, &repository, &hook, made, &mut report),
             Err(error) => report.api_error(&repository, &error),
         }
         if arguments.show_secret {
@@ -56,7 +56,7 @@ async fn one(
     if let Some(hook) = webhooks.hook(repository, None).await? {
         return Ok((hook, false));
     }
-    match webhooks.github.create_hook(repository, &webhooks.url, secret).await {
+    match webhooks.github.create_hook(repository, &webhooks.url, secret, &webhooks.events(repository)).await {
         Ok(hook) => Ok((hook, true)),
         // Made meanwhile, or by a request whose answer was lost.
         Err(error) if matches!(error.kind, ErrorKind::Refused | ErrorKind::Unreachable) => {
@@ -69,7 +69,7 @@ async fn one(
     }
 }
 
-fn show(repository: &RepositoryName, hook: &Hook, made: bool, report: &mut Report) {
+fn show(webhooks: &Webhooks, repository: &RepositoryName, hook: &Hook, made: bool, report: &mut Report) {
     let word = if made { "made" } else { "is there already" };
     report.say(&format!(
         "{repository}: hook {} {word}: {} as {} to {}",
@@ -78,7 +78,7 @@ fn show(repository: &RepositoryName, hook: &Hook, made: bool, report: &mut Repor
         hook.config.content_type,
         hook.config.url
     ));
-    let faults = faults(hook);
+    let faults = webhooks.faults(repository, hook);
     for fault in &faults {
         report.say(&format!("  fault    {fault}"));
     }

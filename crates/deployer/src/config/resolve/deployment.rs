@@ -1,7 +1,7 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{Facts, applications, pnpm, preset, secrets, steps};
+use super::{Facts, applications, gates, pnpm, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::reader::TableReader;
 use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
@@ -68,6 +68,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         queue: table
             .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
             .unwrap_or(Queue::Latest),
+        gates: gates::gates(table),
         paths: table.value("paths", list(glob)).unwrap_or_default(),
         paths_ignore: table.value("paths_ignore", list(glob)).unwrap_or_default(),
         shared_files,

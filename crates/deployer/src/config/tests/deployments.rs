@@ -57,6 +57,41 @@ fn what_is_written_holds() {
 }
 
 #[test]
+fn what_commits_must_pass() {
+    let gates = one("").gates;
+    assert!(gates.are_none() && gates.freeze.zone == jiff::tz::TimeZone::UTC);
+    let gates =
+        one("require_signature = \"/etc/signers\"\napproval = true\nfreeze_timezone = \"Europe/London\"\n\
+         freeze = [\"Fri 16:00-Mon 08:00\", \"2026-12-20 00:00-2027-01-04 09:00\"]")
+        .gates;
+    assert_eq!(gates.allowed_signers, Some(PathBuf::from("/etc/signers")));
+    assert!(gates.approval && gates.freeze.windows.len() == 2);
+    assert_eq!(gates.freeze.zone.iana_name(), Some("Europe/London"));
+    for (more, expected) in [
+        ("freeze = [\"Friday\"]", "a window is written"),
+        ("freeze_timezone = \"Durham\"", "knows no time zone"),
+        ("require_signature = \"signers\"", "must be absolute"),
+        ("require_checks = [\"\"]", "must not be empty"),
+        ("approval = \"yes\"", "true or false"),
+    ] {
+        let said = wrong(more);
+        assert!(said.contains(expected), "{more}: {said}");
+    }
+}
+
+#[test]
+fn checks_need_somebody_who_asks_for_them() {
+    let said = |top: &str| {
+        let loaded = Host::signed(&format!("{top}{HEAD}require_checks = [\"test\"]")).loaded();
+        assert_eq!(deployment(&loaded.config, "x").gates.checks, ["test"]);
+        brief_of(&loaded.problems)
+    };
+    assert!(said("").contains("the login of `gh`"));
+    assert!(said("[github]\nuse_gh = false\n").contains("there is no credential"));
+    assert_eq!(said("[github]\ntoken = \"github_pat_x\"\n"), "");
+}
+
+#[test]
 fn steps_and_hooks_in_all_their_forms() {
     let deployment = one(r#"
 steps = [

@@ -11,6 +11,7 @@
 
 pub mod complaints;
 pub mod login;
+pub mod signatures;
 
 use super::Invocation;
 use crate::names::{BranchName, CommitId};

@@ -2,6 +2,7 @@
 //! does when the database is gone, full, damaged, or used by two at once.
 
 mod concurrency;
+mod gates;
 mod migrating;
 mod outages;
 #[path = "../../../tests/it/support/postgres.rs"]

@@ -22,6 +22,8 @@ words! {
         Cancelled = "cancelled",
         /// A newer one was carried out in its place.
         Superseded = "superseded",
+        /// Its commit may not be deployed yet; nothing was changed. Another run follows when it may.
+        Waiting = "waiting",
         /// There was nothing to do.
         Skipped = "skipped",
         /// A step failed, and everything is as it was before.
@@ -412,14 +414,16 @@ impl Store {
     }
 
     /// The newest ended run that was about the branch's head: what was last tried of it. Not a rollback, nor the deploy of a
-    /// commit that an operator named, as these say nothing of the branch; nor one for which the branch was not there.
+    /// commit that an operator named, nor that of what is live once more, as these say nothing of the branch; nor one for which the
+    /// branch was not there.
     pub async fn last_tried(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM runs WHERE deployment = $1 AND commit_id IS NOT NULL
                      AND ended_at_ms IS NOT NULL AND state <> 'superseded' AND trigger_kind <> 'rollback'
-                     AND NOT (trigger_kind = 'operator' AND EXISTS (SELECT 1 FROM deliveries
-                         WHERE deliveries.id = runs.delivery_id AND deliveries.commit_id IS NOT NULL))
+                     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = runs.delivery_id
+                         AND (deliveries.event IN ('redeploy', 'adopt') OR (deliveries.event = 'deploy'
+                             AND deliveries.commit_id IS NOT NULL AND runs.trigger_kind = 'operator')))
                      AND NOT EXISTS (SELECT 1 FROM verdicts
                          WHERE verdicts.run_id = runs.id AND verdicts.code = 'branch-deleted')
                  ORDER BY created_at_ms DESC, id DESC LIMIT 1",

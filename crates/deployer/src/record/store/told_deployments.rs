@@ -73,7 +73,8 @@ impl Store {
     }
 
     /// GitHub has a deployment's state. Of all that are a success now, only that of the newest run stays: the others
-    /// are to be told inactive (also the one just told, if it was told late).
+    /// are to be told inactive (also the one just told, if it was told late). So are those that were queued: a commit that has waited
+    /// gets another run, or gives way to one.
     pub async fn deployment_told(
         &self,
         row: &PendingTelling,
@@ -97,8 +98,11 @@ impl Store {
                 .await?;
             // Run ids are in the order of their making.
             let replaced: Vec<ToldDeployment> = sqlx::query_as(
-                "SELECT * FROM told_deployments WHERE deployment = $1 AND state = 'success' AND run_id <
-                     (SELECT MAX(run_id) FROM told_deployments WHERE deployment = $1 AND state = 'success')",
+                "SELECT * FROM told_deployments WHERE deployment = $1 AND (
+                     (state = 'success' AND run_id <
+                         (SELECT MAX(run_id) FROM told_deployments WHERE deployment = $1 AND state = 'success'))
+                     OR (state = 'queued' AND run_id <
+                         (SELECT MAX(run_id) FROM told_deployments WHERE deployment = $1 AND state <> '')))",
             )
             .bind(&row.deployment)
             .fetch_all(&mut *transaction)

@@ -18,6 +18,12 @@ words! {
         Deployed = "deployed",
         /// Its deploy failed.
         Failed = "failed",
+        /// Its commit may not be deployed: a signature is missing, or a check did not succeed.
+        Refused = "refused",
+        /// Its commit may not be deployed yet.
+        Waiting = "waiting",
+        /// It speaks of checks of a commit that no deployment waits for.
+        NotWaitedFor = "not-waited-for",
         /// Its deploy was cancelled.
         Cancelled = "cancelled",
         /// Nothing of what it changes concerns the deployment.
@@ -44,9 +50,14 @@ words! {
 }
 
 impl VerdictCode {
-    /// Whether it can only change by a redelivery.
+    /// Whether nothing more is done for the delivery itself.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued)
+    }
+
+    /// Whether the same delivery, coming again, is a reason to try again.
+    pub fn may_be_retried(self) -> bool {
+        matches!(self, Self::Failed | Self::Cancelled | Self::Refused | Self::Waiting)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::plan::deploy_as_planned;
 use crate::support::configuration::Deployment;
 use crate::support::nginx::{Nginx, free_port};
 use crate::support::process::{command, succeed};
+use crate::support::push::Delivery;
 use crate::support::record::Run;
 use crate::support::repository::Repository;
 use crate::support::wait;
@@ -60,6 +61,47 @@ fn reconfigure(world: &mut World, deployment: &Deployment) {
     world.configure(std::slice::from_ref(deployment));
     assert!(world.stop().success());
     world.start();
+}
+
+#[test]
+fn a_changed_configuration_passes_the_gates_and_what_waits_goes_on_waiting() {
+    with_nginx(|world, nginx, repository, deployment| {
+        let page = |nginx: &Nginx, says: &str| nginx.site("a.test", says);
+        let first = repository.commit(&[("production/[a.test].nginxconf", &page(nginx, "one"))], "first");
+        world.deploy("nginx", repository, &first);
+        let runs_of = |world: &World, commit: &str| {
+            world.runs("nginx").into_iter().filter(|run| run.commit == commit).collect::<Vec<_>>()
+        };
+
+        // Gates are no part of what is live: that there are some now deploys nothing.
+        let gated = deployment.with("require_checks", "[\"ci\"]");
+        reconfigure(world, &gated);
+        let second = repository.commit(&[("production/[a.test].nginxconf", &page(nginx, "two"))], "second");
+        let push = world.push(repository, &second);
+        world.wait_for_verdict(&push, "waiting");
+        assert_eq!(runs_of(world, &first).len(), 1);
+
+        // The live commit has not passed them: it is not deployed again.
+        let changed = gated.with("environment", "{ CHANGED = \"yes\" }");
+        reconfigure(world, &changed);
+        wait::until("the live commit to be held back", || {
+            world.log().contains("the live commit is not deployed again yet").then_some(())
+        });
+        assert_eq!(runs_of(world, &first).len(), 1);
+        world.github.set_check(&first, "ci", "success");
+        reconfigure(world, &changed);
+        let again = wait::until("the live commit to be deployed again", || {
+            runs_of(world, &first).into_iter().nth(1).filter(|run| run.state == "succeeded")
+        });
+        assert_eq!((again.commit.as_str(), nginx.page("a.test", "/").as_str()), (first.as_str(), "one"));
+
+        // The newer one waits all the while.
+        world.wait_for_verdict(&push, "waiting");
+        world.github.set_check(&second, "ci", "success");
+        world.accept(&Delivery::checked("check_run", "acme/nginx", &second));
+        wait::until("the newer one to be live", || (nginx.page("a.test", "/") == "two").then_some(()));
+        world.wait_for_verdict(&push, "deployed");
+    });
 }
 
 #[test]

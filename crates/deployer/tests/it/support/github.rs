@@ -6,6 +6,7 @@
 //! operations into `xtask/src/openapi.rs`). Deliberately absent: everything the deployer does not ask for.
 
 pub mod accounts;
+pub mod checks;
 pub mod deployments;
 pub mod exchange;
 pub mod git_server;
@@ -27,6 +28,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
+use checks::Checks;
 use exchange::{Answer, Request, is_number, not_found, problem, user, validation_failed};
 use meta::Meta;
 use openapi::Description;
@@ -40,8 +42,8 @@ use tokio::runtime::Runtime;
 pub const TOKEN: &str = "github_pat_a-token-that-the-fake-github-accepts";
 
 /// Who answers; the first that knows the path.
-const ROUTES: [fn(&mut Known, &Request) -> Option<Answer>; 5] =
-    [meta::route, accounts::route, statuses::route, deployments::route, hooks::route];
+const ROUTES: [fn(&mut Known, &Request) -> Option<Answer>; 6] =
+    [meta::route, accounts::route, statuses::route, checks::route, deployments::route, hooks::route];
 
 /// A handle; all clones are the same GitHub. It ends with the last of them.
 #[derive(Debug, Clone)]
@@ -80,6 +82,8 @@ pub struct Known {
     token_manages_hooks: bool,
     /// Who may ask.
     accounts: Accounts,
+    /// What CI says.
+    checks: Checks,
     meta: Meta,
     last_id: u64,
     /// `METHOD /path` of every request, in order.
@@ -155,6 +159,16 @@ impl GitHub {
     /// GitHub may not know a commit yet that a push event names.
     pub fn forget_commit(&self, repository: &str, commit: &str) {
         self.known().repositories.entry(repository.to_owned()).or_default().remove(commit);
+    }
+
+    /// CI says something of a commit, as a check run: a status (`in_progress`) or a conclusion (`success`).
+    pub fn set_check(&self, commit: &str, name: &str, word: &str) {
+        self.known().checks.set_run(commit, name, word);
+    }
+
+    /// The same as a commit status.
+    pub fn set_context(&self, commit: &str, context: &str, state: &str) {
+        self.known().checks.set_context(commit, context, state);
     }
 
     /// What was reported for a commit, oldest first.
@@ -267,6 +281,7 @@ impl Known {
             reachable: Vec::new(),
             token_manages_hooks: true,
             accounts: Accounts::default(),
+            checks: Checks::default(),
             meta: Meta::default(),
             last_id: 1_000_000_000,
             requests: Vec::new(),

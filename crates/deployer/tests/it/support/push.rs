@@ -42,6 +42,19 @@ impl Delivery {
         Self::push(repository, reference, before, NO_COMMIT)
     }
 
+    /// What GitHub sends about the checks of a commit: `check_run`, `check_suite`, `status` or `workflow_run`.
+    pub fn checked(event: &str, repository: &str, commit: &str) -> Self {
+        let mut payload = octokit::example(event, |payload| payload.get("repository").is_some());
+        rename(&mut payload, repository);
+        match event {
+            "status" => payload["sha"] = json!(commit),
+            about => payload[about]["head_sha"] = json!(commit),
+        }
+        // No two of GitHub's are the same.
+        payload["delivered"] = json!(guid());
+        Self::of(event, &payload)
+    }
+
     /// What GitHub sends first of all.
     pub fn ping(repository: &str) -> Self {
         let mut payload = octokit::example("ping", |payload| payload.get("repository").is_some());

@@ -304,11 +304,26 @@ async fn what_github_shows_as_deployed(store: &Store) {
     assert_eq!(waiting().await, [("r1".to_owned(), inactive.clone())]);
     // Told late: a newer one is live already.
     tell("r2", "success", 3_003).await;
-    assert_eq!(waiting().await, [("r1".to_owned(), inactive.clone()), ("r2".to_owned(), inactive)]);
+    assert_eq!(waiting().await, [("r1".to_owned(), inactive.clone()), ("r2".to_owned(), inactive.clone())]);
     for run in ["r1", "r2"] {
         tell(run, "inactive", 3_004).await;
     }
     assert_eq!(waiting().await, []);
+    // What was queued is so no longer once a newer run was told of.
+    for (run, github_id) in [("r5", 15), ("r6", 16)] {
+        let made = NewToldDeployment {
+            run_id: run,
+            deployment: "shown",
+            repository: "ducompsoc/durhack",
+            commit_id: "c1",
+            github_id,
+            told_at_ms: 3_000,
+        };
+        store.create_told_deployment(&made).await.unwrap();
+        tell(run, "queued", 3_004).await;
+    }
+    assert_eq!(waiting().await, [("r5".to_owned(), inactive.clone())]);
+    tell("r5", "inactive", 3_004).await;
     let unknown = row("r4", "success", 3_005).await;
     assert_not_recorded(store.deployment_told(&unknown, "r4", "success", 3_005).await);
     store.outbox_sent(unknown.id, 3_006).await.unwrap();
@@ -365,7 +380,7 @@ async fn small_things(store: &Store) {
 async fn forgetting(store: &Store) {
     assert_eq!(store.prune(1_000).await.unwrap(), Pruned::default(), "nothing is old enough");
     // d2 is not dispatched; d1 is what FIRST carried out, whose release serves again.
-    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { tellings: 13, ..Pruned::default() });
+    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { tellings: 16, ..Pruned::default() });
     assert!(store.told_deployment("r3").await.unwrap().is_some(), "GitHub takes it to be live");
     assert_eq!(store.told_deployment("r1").await.unwrap(), None);
     assert!(store.delivery("d1").await.unwrap().is_some());
