@@ -267,7 +267,7 @@ fn a_failed_adoption_is_taken_back_and_the_tree_is_deployed_in_place_as_before()
 #[test]
 fn what_would_be_lost_is_refused_and_a_run_is_not_disturbed() {
     World::run(|world| {
-        let (repository, deployment, first) = installation(world);
+        let (repository, deployment, _) = installation(world);
         let path = world.path_of("site");
         let gate = Gate::new(&world.root().join("gate"));
         world.configure(&[deployment.step("build", "wait", &gate.shell())]);
