@@ -82,6 +82,7 @@ fn follow(world: &mut World, batch: u64, seeds: Range<u64>) -> Vec<u64> {
     world.configure(&deployments);
     reach_repositories(world, true);
     world.start();
+    let timing = std::time::Instant::now();
     let outages = schedule::outages(batch, usize::try_from(BATCH).expect("it is small"));
     for (round, (outage, after)) in outages.iter().enumerate() {
         let mut is_over = true;
@@ -98,11 +99,13 @@ fn follow(world: &mut World, batch: u64, seeds: Range<u64>) -> Vec<u64> {
             begin(world, *outage);
         }
         end(world, *outage);
+        eprintln!("TIMING round {round} {outage:?} {:?}", timing.elapsed());
     }
     deliver_late(world, batch, &mut sites);
     // Who is judged before everything is quiet is found guilty of what it has not done yet.
     let quiet = catch_unwind(AssertUnwindSafe(|| wait_until_quiet(world, &sites)));
     let runs = runs(world);
+    eprintln!("TIMING quiet {:?} {}", timing.elapsed(), runs.len());
     let mut guilty = Vec::new();
     for site in &sites {
         let wrong = judgement::judge(world, site, &runs);
@@ -183,7 +186,7 @@ fn deliver_late(world: &World, batch: u64, sites: &mut [Site]) {
     late.iter().for_each(|delivery| site::send(world, delivery));
 }
 
-/// Waits until every head is live, and then until nothing waits, runs or is untold, and every branch was compared since.
+/// Waits until every head is live, every commit told, and, when every branch was compared once more, nothing waits or runs.
 fn wait_until_quiet(world: &World, sites: &[Site]) {
     for site in sites {
         for branch in 0..site.schedule.branches {
@@ -192,29 +195,31 @@ fn wait_until_quiet(world: &World, sites: &[Site]) {
             }
         }
     }
-    let mut before = (0, now_ms());
+    // These questions are cheap, and the next one is not: a process each time.
+    let is_pending = |site: &Site| judgement::pending(world, site).next().is_some();
+    wait::until("every commit to be told", || (!sites.iter().any(is_pending)).then_some(()));
+    eprintln!("TIMING told");
     wait::until("nothing to be left to do", || {
-        let status = status(world);
-        let deployments: Vec<DeploymentStatus> =
-            serde_json::from_value(status["deployments"].clone()).expect("a list of deployments");
-        let runs = runs(world);
-        let is_at_rest = status["deliveries_waiting"] == 0
-            && status["statuses_unsent"] == 0
-            && runs.iter().all(Run::is_final)
-            && deployments.iter().all(|deployment| deployment.queued == 0);
-        if !is_at_rest || runs.len() != before.0 {
-            before = (runs.len(), now_ms());
-            return None;
-        }
-        // The first comparison after this moment may have begun before it: what it has found would be a run or wait by now.
-        let compared = |deployment: &DeploymentStatus| {
-            deployment
-                .compared
-                .as_ref()
-                .is_some_and(|found| found.at_ms > before.1 && !found.finding.contains("queued"))
-        };
-        deployments.iter().all(compared).then_some(())
+        let before = runs_at_rest(world)?;
+        let since = now_ms();
+        wait::until("every branch to be compared", || {
+            sites.iter().all(|site| site.was_compared(world, since)).then_some(())
+        });
+        (runs_at_rest(world)? == before).then_some(())
     });
+}
+
+/// How many runs there were, if nothing waits, runs or is untold.
+fn runs_at_rest(world: &World) -> Option<usize> {
+    let status = status(world);
+    let deployments: Vec<DeploymentStatus> =
+        serde_json::from_value(status["deployments"].clone()).expect("a list of deployments");
+    let runs = runs(world);
+    let is_at_rest = status["deliveries_waiting"] == 0
+        && status["statuses_unsent"] == 0
+        && runs.iter().all(Run::is_final)
+        && deployments.iter().all(|deployment| deployment.queued == 0);
+    is_at_rest.then_some(runs.len())
 }
 
 #[track_caller]

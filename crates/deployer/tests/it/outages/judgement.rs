@@ -101,6 +101,15 @@ fn told(world: &World, site: &Site, branch: usize, runs: &[&Run]) -> Vec<String>
     wrong
 }
 
+/// The commits of which GitHub shows that something is to come.
+pub fn pending(world: &World, site: &Site) -> impl Iterator<Item = usize> {
+    let is_pending = move |(branch, number): &(usize, usize)| {
+        site.states(world, *branch, *number).last().is_some_and(|(state, _)| state == "pending")
+    };
+    let of_branch = move |branch| (0..site.commits.len()).map(move |number| (branch, number));
+    (0..site.schedule.branches).flat_map(of_branch).filter(is_pending).map(|(_, number)| number)
+}
+
 #[test]
 fn what_is_older_is_found() {
     for (went_live, heads, is_right) in [

@@ -4,11 +4,14 @@ use super::schedule::{Fate, Schedule, Step};
 use crate::support::configuration::{Deployment, text};
 use crate::support::process::{command, succeed};
 use crate::support::push::{Delivery, NO_COMMIT};
+use crate::support::record::Comparison;
 use crate::support::repository::Repository;
 use crate::support::world::World;
 use durhack_deployer::clock::now_ms;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Branches by their numbers in a schedule.
@@ -67,6 +70,12 @@ impl Site {
     /// Its deployments. What goes live is written down outside of the releases.
     pub fn deployments(&self, world: &World) -> Vec<Deployment> {
         let clone_url = format!("file://{}/{}.git", reachable(world).display(), self.repository.name);
+        // GitHub lets each token write 500 times an hour only, which all of a batch together would.
+        let token = format!("github_pat_of_{}", self.schedule.seed);
+        world.github.add_token(&token);
+        let token_file = world.root().join(&token);
+        let file = fs_err::OpenOptions::new().write(true).create(true).mode(0o600).open(&token_file);
+        file.and_then(|mut file| file.write_all(token.as_bytes())).expect("the world is writable");
         let deployment = |branch: usize| {
             let slug = self.slug(branch);
             let line = format!("echo $DEPLOYER_COMMIT >> {}", went_live_file(world, &slug).display());
@@ -74,6 +83,7 @@ impl Site {
                 .deployment(&slug, &self.repository)
                 .with("branch", text(BRANCHES[branch]))
                 .with("clone_url", text(&clone_url))
+                .with("github_token_file", text(&token_file.to_string_lossy()))
                 .step("build", "build", "test ! -e broken")
                 .step("verify", "write down", &line)
         };
@@ -106,6 +116,17 @@ impl Site {
         self.head(branch).filter(|head| !self.schedule.commits[*head].broken)
     }
 
+    /// Whether its branches were compared after a moment (Unix milliseconds), and nothing was found to do.
+    pub fn was_compared(&self, world: &World, since_ms: i64) -> bool {
+        let compared = |branch| {
+            let file = world.state().join("compared").join(format!("{}.json", self.slug(branch)));
+            let found: Option<Comparison> = serde_json::from_slice(&fs_err::read(file).ok()?).ok();
+            found.filter(|found| found.at_ms > since_ms && !found.finding.contains("queued"))
+        };
+        (0..self.schedule.branches).all(|branch| compared(branch).is_some())
+    }
+
+    /// What GitHub was told of a commit's deployment from a branch, oldest first: state and description.
     pub fn states(&self, world: &World, branch: usize, commit: usize) -> Vec<(String, String)> {
         let statuses = world.github.statuses(&self.repository.name, &self.commits[commit]);
         let ours = statuses
