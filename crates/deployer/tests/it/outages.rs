@@ -82,37 +82,24 @@ fn follow(world: &mut World, batch: u64, seeds: Range<u64>) -> Vec<u64> {
     world.configure(&deployments);
     reach_repositories(world, true);
     world.start();
-    let timing = std::time::Instant::now();
     let outages = schedule::outages(batch, usize::try_from(BATCH).expect("it is small"));
+    // Who is judged before everything is quiet would be found guilty of what was not done yet.
     for (round, (outage, after)) in outages.iter().enumerate() {
-        let mut is_over = true;
-        for site in &mut sites {
-            // As many have had their turn in this batch, also where only one of it is run.
-            let turn = usize::try_from(site.schedule.seed % BATCH).expect("it is small");
-            if is_over && turn >= *after {
-                begin(world, *outage);
-                is_over = false;
-            }
-            take_turn(world, site, round, if is_over { Outage::None } else { *outage });
+        if let Some((seed, wrong)) = play(world, &mut sites, round, *outage, *after) {
+            let site = sites.iter().find(|site| site.schedule.seed == seed).expect("it is one of them");
+            accuse(site, &outages, &[wrong]);
+            return vec![seed];
         }
-        if is_over {
-            begin(world, *outage);
-        }
-        end(world, *outage);
-        eprintln!("TIMING round {round} {outage:?} {:?}", timing.elapsed());
     }
     deliver_late(world, batch, &mut sites);
-    // Who is judged before everything is quiet is found guilty of what it has not done yet.
     let quiet = catch_unwind(AssertUnwindSafe(|| wait_until_quiet(world, &sites)));
     let runs = runs(world);
-    eprintln!("TIMING quiet {:?} {}", timing.elapsed(), runs.len());
     let mut guilty = Vec::new();
     for site in &sites {
         let wrong = judgement::judge(world, site, &runs);
         if !wrong.is_empty() {
             guilty.push(site.schedule.seed);
-            eprintln!("=== OUTAGE_SEED={} FAILED\n{}", site.schedule.seed, site.schedule);
-            eprintln!("  the world: {outages:?}\n  {}", wrong.join("\n  "));
+            accuse(site, &outages, &wrong);
         }
     }
     assert!(
@@ -123,25 +110,52 @@ fn follow(world: &mut World, batch: u64, seeds: Range<u64>) -> Vec<u64> {
     guilty
 }
 
-/// A repository's part in a round.
-fn take_turn(world: &World, site: &mut Site, round: usize, outage: Outage) {
-    match site.step(round) {
-        Step::Moves { branch, head, fate, .. } => site.move_branch(world, branch, head, fate),
-        Step::Waits { branch } => {
-            let is_hopeless = matches!(outage, Outage::Dead | Outage::Down | Outage::Git);
-            if let Some(head) = site.good_head(branch).filter(|_| !is_hopeless) {
-                wait_for(world, site, branch, head);
+fn accuse(site: &Site, outages: &[(Outage, usize)], wrong: &[String]) {
+    eprintln!("=== OUTAGE_SEED={} FAILED\n{}", site.schedule.seed, site.schedule);
+    eprintln!("  the world, and after whose turn: {outages:?}\n  {}", wrong.join("\n  "));
+}
+
+/// One round: everybody's turn, and what happens to the world after so many of them. Whose wait was in vain, and for what.
+fn play(
+    world: &mut World,
+    sites: &mut [Site],
+    round: usize,
+    outage: Outage,
+    after: usize,
+) -> Option<(u64, String)> {
+    let mut has_begun = false;
+    for site in sites {
+        // As many have had their turn in this batch, also where only one of it is run.
+        let turn = usize::try_from(site.schedule.seed % BATCH).expect("it is small");
+        if !has_begun && turn >= after {
+            begin(world, outage);
+            has_begun = true;
+        }
+        match site.step(round) {
+            Step::Moves { branch, head, fate, .. } => site.move_branch(world, branch, head, fate),
+            Step::Waits { branch } => {
+                let is_hopeless = has_begun && matches!(outage, Outage::Dead | Outage::Down | Outage::Git);
+                let wait = AssertUnwindSafe(|| wait_for_head(world, site, branch));
+                if !is_hopeless && catch_unwind(wait).is_err() {
+                    let wrong = format!("round {round}: the head of {} does not go live", site.slug(branch));
+                    return Some((site.schedule.seed, wrong));
+                }
             }
         }
     }
+    if !has_begun {
+        begin(world, outage);
+    }
+    end(world, outage);
+    None
 }
 
-/// Waits for a head to be live. Where that is in vain the judgement will say so.
-fn wait_for(world: &World, site: &Site, branch: usize, head: usize) {
-    let what =
-        format!("OUTAGE_SEED={}: commit {head} to be live in {}", site.schedule.seed, site.slug(branch));
-    let live = || (site.live(world, branch) == Some(head)).then_some(());
-    let _ = catch_unwind(AssertUnwindSafe(|| wait::until(&what, live)));
+/// Waits until a branch's head is live, if it has one that can be.
+fn wait_for_head(world: &World, site: &Site, branch: usize) {
+    if let Some(head) = site.good_head(branch) {
+        let what = format!("OUTAGE_SEED={}: commit {head} live in {}", site.schedule.seed, site.slug(branch));
+        wait::until(&what, || (site.live(world, branch) == Some(head)).then_some(()));
+    }
 }
 
 fn begin(world: &mut World, outage: Outage) {
@@ -190,15 +204,12 @@ fn deliver_late(world: &World, batch: u64, sites: &mut [Site]) {
 fn wait_until_quiet(world: &World, sites: &[Site]) {
     for site in sites {
         for branch in 0..site.schedule.branches {
-            if let Some(head) = site.good_head(branch) {
-                wait_for(world, site, branch, head);
-            }
+            wait_for_head(world, site, branch);
         }
     }
     // These questions are cheap, and the next one is not: a process each time.
     let is_pending = |site: &Site| judgement::pending(world, site).next().is_some();
     wait::until("every commit to be told", || (!sites.iter().any(is_pending)).then_some(()));
-    eprintln!("TIMING told");
     wait::until("nothing to be left to do", || {
         let before = runs_at_rest(world)?;
         let since = now_ms();
