@@ -151,7 +151,7 @@ impl Site {
             Fate::Arrives => send(world, &delivery),
             Fate::Doubled => [&delivery, &delivery].into_iter().for_each(|delivery| send(world, delivery)),
             Fate::Replayed => {
-                [&delivery, &delivery.replayed()].into_iter().for_each(|delivery| send(world, delivery))
+                [&delivery, &delivery.replayed()].into_iter().for_each(|delivery| send(world, delivery));
             }
         }
         self.next_but_one.drain(..).for_each(|delivery| send(world, &delivery));
