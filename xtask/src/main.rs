@@ -1,4 +1,4 @@
-//! What a developer of durhack-deployer runs: test, sweep, check, generate, bench.
+//! What a developer of durhack-deployer runs: test, sweep, outages, check, generate, bench.
 //!
 //! Each task is one file. Deliberately absent: anything an operator needs; that is in the product's own CLI.
 
@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod generate;
 mod openapi;
+mod outages;
 mod prepare;
 mod process;
 mod sweep;
@@ -52,6 +53,18 @@ daemon that lives must finish or take back what it finds, and deploy a further p
 Prints each death before it is died, and `THE SWEEP FAILED: SCENARIO at POINT` for the one that was
 not survived; any is exit code 1. `cargo xtask test` takes a sample of the same.")]
     Sweep(sweep::Arguments),
+    /// Lose pushes, the daemon, the API and the repositories, by seeded schedules, and look whether all is made good
+    #[command(after_help = "Examples:
+  cargo xtask outages                   a thousand schedules
+  cargo xtask outages --schedules 10000 ten thousand
+  cargo xtask outages --schedules 1 --seed 17    that one again
+
+A schedule is what happens to one repository: pushes, force pushes, a branch deleted and made again, deliveries that are
+dropped, doubled, reordered or late. Forty of them share a daemon that is killed, and a GitHub that fails.
+
+Prints where it is before each forty. A schedule that failed is printed with its seed and what was wrong; any is exit code 1.
+`cargo xtask test` runs the first eighty.")]
+    Outages(outages::Arguments),
     /// Formatting, lints, generated files, dependencies
     #[command(after_help = "Examples:
   cargo xtask check
@@ -76,6 +89,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
         Task::Sweep(arguments) => sweep::run(&arguments),
+        Task::Outages(arguments) => outages::run(&arguments),
         Task::Check => check::run(),
         Task::Generate => generate::run(),
         Task::Bench(arguments) => bench::run(&arguments),

@@ -23,6 +23,7 @@ mod init;
 mod intake;
 mod networks;
 mod operator;
+mod outages;
 mod pages;
 mod plan;
 mod postgres;

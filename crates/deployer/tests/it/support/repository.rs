@@ -46,6 +46,11 @@ impl Repository {
         format!("file://{}", self.bare.display())
     }
 
+    /// What is upstream, for what a push of ours cannot do.
+    pub fn bare(&self) -> &Path {
+        &self.bare
+    }
+
     /// For what [`Repository::commit`] cannot write: links, modes.
     pub fn work_tree(&self) -> &Path {
         &self.work_tree
@@ -102,6 +107,13 @@ impl Repository {
     #[track_caller]
     pub fn delete_branch(&self, branch: &str) {
         self.push(&format!(":refs/heads/{branch}"));
+    }
+
+    /// Makes, moves or (by [`NO_COMMIT`]) deletes a reference upstream, to a commit that is there.
+    #[track_caller]
+    pub fn set_reference(&self, reference: &str, commit: &str) {
+        let mut update = command("git", &self.home);
+        succeed(update.current_dir(&self.bare).args(["update-ref", reference, commit]));
     }
 
     /// What GitHub sends after `commit` was pushed to `main`.
