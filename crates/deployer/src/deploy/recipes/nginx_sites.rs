@@ -53,9 +53,14 @@ mod tests {
     fn a_plan_names_every_program_that_is_called() {
         let files = ["production/[a.org].conf", "snippets/x"];
         insta::assert_snapshot!(sample::steps(KEYS, Layout::Releases, &files), @r"
-        fetch export: export 222222222222
+        fetch export: export 2222222 to releases/2
         build stage: test 2 files of production/ and snippets/ aside: /usr/sbin/nginx -T
         build certificates: certbot certonly where one of 1 sites needs a certificate
+        switch activate: link current -> releases/2
+          back: link current -> releases/1
+        switch install: install what differs of 2 files in /etc/nginx: /usr/sbin/nginx -T, /usr/sbin/nginx -t, systemctl reload nginx
+          back: put back what was replaced in /etc/nginx: /usr/sbin/nginx -t, systemctl reload nginx
+        clean prune: remove releases that are no longer kept
         ");
     }
 
