@@ -212,7 +212,7 @@ mod tests {
           back: systemctl --no-ask-password restart -- jury.service
         switch publish: link client/build -> ../current/client/build
         switch units: systemctl --no-ask-password restart -- jury.service
-        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts -- jury.service
+        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID -- jury.service
         clean prune: remove releases that are no longer kept
         ");
     }
@@ -234,7 +234,7 @@ mod tests {
         switch exchange: exchange server/bin/.server.next with server/bin/server
           back: exchange server/bin/.server.next with server/bin/server back
         switch units: systemctl --no-ask-password restart -- jury.service
-        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts -- jury.service
+        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID -- jury.service
         ");
     }
 
@@ -283,12 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn it_depends_on_the_two_directories_and_what_builds_read_above_them() {
+    fn it_depends_on_all_that_is_not_only_for_people() {
         sample::with_facts(KEYS, Layout::Releases, &BOTH, |facts| {
-            for path in ["client/index.html", "server/main.go", "go.work", ".npmrc"] {
+            for path in
+                ["client/index.html", "server/main.go", "go.work", ".npmrc", "internal/store.go", "Makefile"]
+            {
                 assert!(depends_on(facts, path), "{path}");
             }
-            for path in ["README.md", "clients/x", "docs/server/x", ".github/workflows/ci.yml"] {
+            for path in ["README.md", "LICENSE", ".github/workflows/ci.yml"] {
                 assert!(!depends_on(facts, path), "{path}");
             }
         });
