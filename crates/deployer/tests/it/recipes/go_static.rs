@@ -231,7 +231,9 @@ fn from_nothing_through_all_that_can_happen() {
             Path::new("../current/client/build")
         );
 
-        let prose = stage.repository.commit(&[("README.md", "Read me."), (".github/workflows/ci.yml", "more")], "prose");
+        let prose = stage
+            .repository
+            .commit(&[("README.md", "Read me."), (".github/workflows/ci.yml", "more")], "prose");
         world.push(&stage.repository, &prose);
         assert_eq!(world.ended_run("jury", &prose).state, "skipped", "neither directory has changed");
 
