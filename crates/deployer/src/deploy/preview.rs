@@ -77,7 +77,7 @@ pub async fn of(
     let known = situation::known(&mirror, deployment, &head.id).await?;
     let facts =
         situation::facts(host, deployment, &known, (layout, live), ("preview", target, Purpose::Deploy));
-    let plan = recipes::plan(&facts)?;
+    let plan = recipes::plan(&facts);
     let same_inputs = situation::same_inputs(host, &facts, &plan).await?;
     let nothing_to_do =
         situation::nothing_to_do(deployment, &mirror, &head, facts.live.as_ref(), same_inputs)

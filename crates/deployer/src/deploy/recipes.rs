@@ -15,7 +15,6 @@ pub mod systemd;
 pub mod uv_uwsgi;
 
 use super::plan::{Action, Plan};
-use super::sites::selection;
 use super::tree::Tree;
 use crate::config::{Config, Deployment, Layout, Privileges, Recipe};
 use crate::names::CommitId;
@@ -76,13 +75,8 @@ pub enum Purpose {
     Rollback,
 }
 
-/// A recipe that this program knows by name but cannot carry out.
-#[derive(Debug, thiserror::Error)]
-#[error("the recipe `{0}` is not part of this version; write `recipe = \"steps\"` and the commands")]
-pub struct UnknownRecipe(&'static str);
-
 /// The plan of a deployment's recipe.
-pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
+pub fn plan(facts: &Facts<'_>) -> Plan {
     let plan = match &facts.deployment.recipe {
         Recipe::Steps(recipe) => parts::plan(facts, ORDER, &|release| steps::parts(facts, recipe, release)),
         Recipe::Systemd(recipe) => {
@@ -104,7 +98,7 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, UnknownRecipe> {
             parts::plan(facts, ORDER, &|release| deployer::parts(facts, recipe, release))
         }
     };
-    Ok(Plan { inputs: inputs::digest(facts), ..plan })
+    Plan { inputs: inputs::digest(facts), ..plan }
 }
 
 /// The name of the step in which this deployer gives its place to a new one.
@@ -118,26 +112,10 @@ fn switch(facts: &Facts<'_>) -> (&'static str, Action) {
     }
 }
 
-/// Whether a recipe asks for the files of the commit.
+/// Whether a recipe asks for the files of the commit, and can say on which of them a release depends. A command of the operator's may
+/// read whatever it likes, the commit's id included.
 pub fn reads_files(recipe: &Recipe) -> bool {
-    depends_on(recipe).is_some()
-}
-
-/// Which files of the repository a release depends on: those for which the answer is yes. None: it cannot be known, and the
-/// recipe looks at none of them.
-fn depends_on(recipe: &Recipe) -> Option<fn(&Facts<'_>, &str) -> bool> {
-    match recipe {
-        // A command of the operator's may read whatever it likes, the commit's id included.
-        Recipe::Steps(_) | Recipe::Systemd(_) => None,
-        Recipe::UvUwsgi(_) => Some(uv_uwsgi::depends_on),
-        Recipe::GoStatic(_) => Some(go_static::depends_on),
-        Recipe::NginxSites(_) => Some(|_, path| selection::matters(path)),
-        Recipe::PnpmPm2(_) => Some(|facts, path| match &facts.deployment.recipe {
-            Recipe::PnpmPm2(recipe) => pnpm_pm2::depends_on(facts, recipe, path),
-            _ => true,
-        }),
-        Recipe::Deployer(_) => None,
-    }
+    !matches!(recipe, Recipe::Steps(_) | Recipe::Systemd(_) | Recipe::Deployer(_))
 }
 
 impl Facts<'_> {

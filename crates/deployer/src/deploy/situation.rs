@@ -2,7 +2,7 @@
 
 use super::mirror::{Commit, Mirror};
 use super::plan::Plan;
-use super::recipes::{self, Facts, Purpose, Target};
+use super::recipes::{self, Facts, Purpose, Target, inputs};
 use super::tree::Tree;
 use super::{Host, release};
 use crate::config::{Deployment, Layout};
@@ -142,7 +142,7 @@ pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<
     let Some(inputs) = &plan.inputs else { return Ok(None) };
     let maker = host.store.run(&release.run_id).await?;
     let made: Option<Plan> = maker.and_then(|run| serde_json::from_str(&run.plan?).ok());
-    Ok(made.and_then(|made| made.inputs).map(|made| made == *inputs))
+    Ok(made.and_then(|made| inputs::same(&made.inputs?, inputs)))
 }
 
 /// The live commit, where the configuration would make another release of it now: somebody has changed it, and started the deployer
@@ -162,7 +162,7 @@ pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<Com
     let commit = live.commit.clone();
     let target = new_target(deployment, layout, &commit);
     let facts = facts(host, deployment, &known, (layout, Some(live)), ("reconcile", target, Purpose::Deploy));
-    let Ok(plan) = recipes::plan(&facts) else { return Ok(None) };
+    let plan = recipes::plan(&facts);
     Ok((same_inputs(host, &facts, &plan).await? == Some(false)).then_some(commit))
 }
 

@@ -21,7 +21,7 @@ use crate::record::run_log::RunLogWriter;
 use crate::record::store::{
     self, NewRelease, NewRun, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode,
 };
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use spool::Spool;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -389,10 +389,7 @@ impl Worker {
             forced: order.request.force,
             ..situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
         };
-        let mut plan = match recipes::plan(&facts) {
-            Ok(plan) => plan,
-            Err(error) => return held.ok_or_else(|| Failure::from(anyhow!(error))),
-        };
+        let mut plan = recipes::plan(&facts);
         if let Some(adopt) = adopt {
             plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);
         }

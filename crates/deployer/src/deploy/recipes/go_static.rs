@@ -6,7 +6,6 @@
 //! Deliberately absent: the files of the release before. A browser that holds an old page and asks for one of its hashed files after
 //! the switch gets what the web server answers for a file that is not there (`docs/recipes/go-static.md`).
 
-use super::inputs::is_for_people;
 use super::parts::{Back, INSTALL_RETRIES, Part};
 use super::{Facts, Target};
 use crate::config::{CommandLine, GoStatic, Layout, Phase};
@@ -34,11 +33,6 @@ pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
     }
     parts.extend(processes(facts, recipe, release));
     parts
-}
-
-/// Everything but what only people read: a Go module, a workspace or a command of the operator's may reach beyond the two directories.
-pub fn depends_on(_: &Facts<'_>, path: &str) -> bool {
-    !is_for_people(path)
 }
 
 /// The client's directory, if there is a client.
@@ -271,7 +265,7 @@ mod tests {
     fn vendored_modules_are_used() {
         let flags = |files: &[&str]| {
             sample::with_facts("recipe = \"go-static\"", Layout::Releases, files, |facts| {
-                let plan = super::super::plan(facts).unwrap();
+                let plan = super::super::plan(facts);
                 let build = plan.steps.iter().find(|step| step.phase == Phase::Build).unwrap();
                 let Action::Command(command) = &build.action else { panic!("{build:?}") };
                 command.environment["GOFLAGS"].clone()
@@ -280,19 +274,5 @@ mod tests {
         assert_eq!(flags(&["server/main.go"]), "-mod=readonly");
         assert_eq!(flags(&["server/main.go", "server/vendor/modules.txt"]), "-mod=vendor");
         assert_eq!(flags(&["server/main.go", "vendor/modules.txt"]), "-mod=vendor");
-    }
-
-    #[test]
-    fn it_depends_on_all_that_is_not_only_for_people() {
-        sample::with_facts(KEYS, Layout::Releases, &BOTH, |facts| {
-            for path in
-                ["client/index.html", "server/main.go", "go.work", ".npmrc", "internal/store.go", "Makefile"]
-            {
-                assert!(depends_on(facts, path), "{path}");
-            }
-            for path in ["README.md", "LICENSE", ".github/workflows/ci.yml"] {
-                assert!(!depends_on(facts, path), "{path}");
-            }
-        });
     }
 }

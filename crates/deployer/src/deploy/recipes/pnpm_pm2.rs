@@ -5,7 +5,6 @@
 
 pub mod workspace;
 
-use super::inputs::is_for_people;
 use super::parts::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
 use super::{Facts, Target};
 use crate::config::{CommandLine, Phase, PnpmPm2};
@@ -98,11 +97,6 @@ fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applic
     }
 }
 
-/// Whether a release depends on a file of the repository.
-pub fn depends_on(facts: &Facts<'_>, recipe: &PnpmPm2, path: &str) -> bool {
-    !is_for_people(path) && workspace::concerns(facts.tree, &recipe.packages, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample::with_facts;
@@ -121,7 +115,7 @@ mod tests {
     #[test]
     fn an_installation_is_attempted_again() {
         with_facts("recipe = \"pnpm-pm2\"", Layout::Releases, &[], |facts| {
-            let plan = super::super::plan(facts).unwrap();
+            let plan = super::super::plan(facts);
             let retried = |step: &crate::deploy::plan::Step| step.retries > 0;
             let retried: Vec<&str> =
                 plan.steps.iter().filter(|step| retried(step)).map(|step| step.name.as_str()).collect();

@@ -34,7 +34,7 @@ fn target(digit: char, layout: Layout) -> Target {
 pub fn steps(keys: &str, layout: Layout, files: &[&str]) -> String {
     with_facts(keys, layout, files, |facts| {
         let mut shown = String::new();
-        for step in plan(facts).unwrap().steps {
+        for step in plan(facts).steps {
             writeln!(shown, "{} {}: {}", step.phase.as_str(), step.name, in_words(&step.action)).unwrap();
             for undo in step.undo {
                 writeln!(shown, "  back: {}", in_words(&undo.action)).unwrap();

@@ -6,7 +6,6 @@
 //!
 //! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
 
-use super::inputs::is_for_people;
 use super::parts::{Back, INSTALL_RETRIES, Part};
 use super::{Facts, Target};
 use crate::config::{Layout, Phase, UvUwsgi};
@@ -40,11 +39,6 @@ pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part>
     parts.push(Part::new(Phase::Switch, "uwsgi", wish(Wish::Run)).taken_back(stop));
     parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
     parts
-}
-
-/// Everything but what only people read: a Python project may import, or open, any file.
-pub fn depends_on(_: &Facts<'_>, path: &str) -> bool {
-    !is_for_people(path)
 }
 
 /// What migrates: what the operator says, or what the repository has.
@@ -164,32 +158,12 @@ mod tests {
     fn what_the_operator_says_of_a_variable_wins() {
         let keys = format!("{KEYS}environment = {{ UV_CACHE_DIR = \"/var/cache/uv\" }}\nenv_file = \".env\"");
         sample::with_facts(&keys, Layout::Releases, &[], |facts| {
-            let plan = super::super::plan(facts).unwrap();
+            let plan = super::super::plan(facts);
             let install = plan.steps.iter().find(|step| step.name == "uv-sync").unwrap();
             let Action::Command(command) = &install.action else { panic!("{install:?}") };
             assert!(!command.environment.contains_key("UV_CACHE_DIR"), "{command:?}");
             assert_eq!(command.environment["UV_PROJECT_ENVIRONMENT"], ".venv");
             assert_eq!(command.env_files, [std::path::PathBuf::from("/srv/app/.env")]);
-        });
-    }
-
-    #[test]
-    fn only_prose_is_of_no_consequence() {
-        sample::with_facts(KEYS, Layout::Releases, &[], |facts| {
-            for path in ["README.md", "LICENSE", "CHANGELOG.rst", ".github/workflows/ci.yml"] {
-                assert!(!depends_on(facts, path), "{path}");
-            }
-            for path in [
-                "app.py",
-                "src/README.md",
-                "uv.lock",
-                "readme_page.py",
-                "licenses/x",
-                ".githubs",
-                "security.py",
-            ] {
-                assert!(depends_on(facts, path), "{path}");
-            }
         });
     }
 }

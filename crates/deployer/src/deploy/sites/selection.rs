@@ -5,7 +5,6 @@
 //! brackets are for every host, unless `unbracketed` names those that are for this one.
 
 use crate::config::{NginxSites, SiteRule};
-use crate::deploy::recipes::inputs::is_for_people;
 use crate::deploy::tree::{File, Tree};
 use crate::names::SiteName;
 use serde::{Deserialize, Serialize};
@@ -57,12 +56,6 @@ pub fn select(tree: &Tree, settings: &NginxSites) -> Selection {
         selection.refused.push(format!("{} files are too many: at most {FILES_MAX}", selection.files.len()));
     }
     selection
-}
-
-/// Whether a release of this recipe looks different with another content of this file. All but what is there for people and for
-/// development: a site may serve anything below `current`.
-pub fn matters(path: &str) -> bool {
-    !is_for_people(path) && !path.starts_with("development/")
 }
 
 enum Judgement {
@@ -231,22 +224,6 @@ mod tests {
         ] {
             let refused = selected(&[(mode, path)], all(), &["*"]);
             assert!(refused.files.is_empty() && refused.refused[0].contains(why), "{path}: {refused:?}");
-        }
-    }
-
-    #[test]
-    fn documentation_is_nothing_a_release_depends_on() {
-        for (path, expected) in [
-            ("production/[a].conf", true),
-            ("production/README.md", true),
-            ("snippets/x", true),
-            ("html/index.html", true),
-            ("README.md", false),
-            (".github/workflows/x.yml", false),
-            ("development/x.conf", false),
-            ("LICENSE", false),
-        ] {
-            assert_eq!(matters(path), expected, "{path}");
         }
     }
 }

@@ -12,14 +12,26 @@ use std::collections::BTreeSet;
 const DEPENDENCIES: [&str; 4] =
     ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
 
-/// Whether a file belongs to one of these packages, to one that they depend on, or to none at all.
-pub fn concerns(tree: &Tree, selected: &[PackageDirectory], path: &str) -> bool {
-    if selected.is_empty() {
-        return true;
+/// Packages that are deployed, with all that they depend on.
+pub struct Selected<'a> {
+    tree: &'a Tree,
+    /// Their directories; None: the whole workspace.
+    directories: Option<BTreeSet<String>>,
+}
+
+impl<'a> Selected<'a> {
+    /// These; all of the workspace where none is named.
+    pub fn new(tree: &'a Tree, selected: &[PackageDirectory]) -> Self {
+        Self { tree, directories: (!selected.is_empty()).then(|| closure(tree, selected)) }
     }
-    let Some(directory) = package_of(tree, path) else { return true };
-    selected.iter().any(|package| package.as_str() == directory)
-        || closure(tree, selected).contains(directory)
+
+    /// Whether a file belongs to one of them, or to no package at all.
+    pub fn concerns(&self, path: &str) -> bool {
+        let (Some(directories), Some(package)) = (&self.directories, package_of(self.tree, path)) else {
+            return true;
+        };
+        directories.contains(package)
+    }
 }
 
 /// The packages of these that hold migrations of Prisma's; all of the workspace where none is selected. None: the root.
@@ -142,7 +154,8 @@ mod tests {
             (&["client"], "server/a.ts", false),
             (&[], "client/a.ts", true),
         ] {
-            assert_eq!(concerns(&tree, &directories(selected), path), expected, "{selected:?} {path}");
+            let selected = Selected::new(&tree, &directories(selected));
+            assert_eq!(selected.concerns(path), expected, "{:?} {path}", selected.directories);
         }
     }
 
