@@ -12,6 +12,7 @@
 
 use super::mirror::TreeState;
 use super::plan::{Action, Step, Undo};
+use super::processes::table::{self, Process};
 use super::recipes::Target;
 use super::{Host, release};
 use crate::clock;
@@ -284,22 +285,15 @@ pub fn processes_in_old_tree(deployment: &Deployment) -> Vec<String> {
         let first = inner.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
         first.is_none_or(|first| !OWN_NAMES.contains(&first.as_str()) && !first.starts_with(ASIDE))
     };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let own = [std::process::id(), std::os::unix::process::parent_id()];
-    let others = |entry: &fs::DirEntry| {
-        entry.file_name().to_string_lossy().parse::<u32>().is_ok_and(|process| !own.contains(&process))
+    let is_own = |process: &Process| own.contains(&process.pid.unsigned_abs());
+    let stands = |process: &Process| [process.directory(), process.program()].into_iter().flatten().any(old);
+    let shown = |process: &Process| {
+        let arguments: String = process.arguments.join(" ").chars().take(ARGUMENTS_SHOWN_CHARS_MAX).collect();
+        format!("{}: {arguments}", process.pid)
     };
-    let processes = processes.filter(others);
-    let inside = processes.filter(|process| {
-        ["cwd", "exe"].iter().any(|link| std::fs::read_link(process.path().join(link)).is_ok_and(old))
-    });
-    let shown = |process: fs::DirEntry| {
-        let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
-        let arguments: String = arguments.chars().take(ARGUMENTS_SHOWN_CHARS_MAX).collect();
-        format!("{}: {}", process.file_name().to_string_lossy(), arguments.trim_end())
-    };
-    inside.map(shown).collect()
+    let processes = table::all().unwrap_or_default();
+    processes.iter().filter(|process| !is_own(process) && stands(process)).map(shown).collect()
 }
 
 #[cfg(test)]

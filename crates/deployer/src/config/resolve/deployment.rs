@@ -110,9 +110,6 @@ fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static s
         table.value("recipe", choice(&RECIPES))?
     } else if let Some(preset) = preset {
         table.show_derived("recipe", preset.recipe, &origin_of(preset));
-        if let Some(note) = preset.note {
-            table.report_at_key("repository", Severity::Note, note, "name a `recipe` to be rid of this note");
-        }
         preset.recipe
     } else {
         table.show_derived("recipe", STEPS, "default");

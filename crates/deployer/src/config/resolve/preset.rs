@@ -23,8 +23,6 @@ pub struct Preset {
     pub migrates_before_build: bool,
     /// Whether the original required `instance_name`.
     pub requires_instance_name: bool,
-    /// What an operator should know.
-    pub note: Option<&'static str>,
 }
 
 /// The repository's preset, if it has one. GitHub does not distinguish case in names.
@@ -41,7 +39,6 @@ static PRESETS: [Preset; 6] = [
         packages: &[],
         migrates_before_build: false,
         requires_instance_name: false,
-        note: None,
     },
     Preset {
         repository: "ducompsoc/durhack",
@@ -52,7 +49,6 @@ static PRESETS: [Preset; 6] = [
         // `prisma generate --sql` asks the database, and `prebuild` calls it.
         migrates_before_build: true,
         requires_instance_name: true,
-        note: None,
     },
     Preset {
         repository: "ducompsoc/durhack-guilds",
@@ -63,7 +59,6 @@ static PRESETS: [Preset; 6] = [
         // As in durhack.
         migrates_before_build: true,
         requires_instance_name: true,
-        note: None,
     },
     Preset {
         repository: "ducompsoc/durhack-live",
@@ -74,7 +69,6 @@ static PRESETS: [Preset; 6] = [
         packages: &["server", "client"],
         migrates_before_build: false,
         requires_instance_name: true,
-        note: None,
     },
     Preset {
         repository: "ducompsoc/durhack-jury",
@@ -84,7 +78,6 @@ static PRESETS: [Preset; 6] = [
         packages: &[],
         migrates_before_build: false,
         requires_instance_name: true,
-        note: None,
     },
     Preset {
         repository: "ducompsoc/durhack-deployer",
@@ -94,7 +87,6 @@ static PRESETS: [Preset; 6] = [
         packages: &[],
         migrates_before_build: false,
         requires_instance_name: false,
-        note: None,
     },
 ];
 

@@ -3,7 +3,7 @@
 //! A restart that `systemctl` calls a success may be a program that dies a moment later and is started again and again: so
 //! the proof looks twice.
 
-use super::Wish;
+use super::{Wish, table};
 use crate::config::{CommandLine, Privileges};
 use crate::deploy::tools::systemctl::{self, UnitState};
 use crate::deploy::workbench::Workbench;
@@ -99,8 +99,9 @@ fn stands_in_release(unit: &UnitState, workbench: &Workbench<'_>) -> Result<()> 
     let Some(releases) = workbench.directory.parent().filter(|parent| parent.ends_with("releases")) else {
         return Ok(());
     };
-    for what in ["cwd", "exe"] {
-        let Ok(found) = fs_err::read_link(format!("/proc/{}/{what}", unit.main_pid)) else { continue };
+    let main = i32::try_from(unit.main_pid).ok().and_then(table::read);
+    let places = main.iter().flat_map(|main| [main.directory(), main.program()]).flatten();
+    for found in places {
         if found.starts_with(releases) && !found.starts_with(workbench.directory) {
             bail!(
                 "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",

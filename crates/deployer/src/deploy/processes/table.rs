@@ -30,6 +30,11 @@ impl Process {
     pub fn directory(&self) -> Option<PathBuf> {
         fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }
+
+    /// The file that it runs; likewise.
+    pub fn program(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/exe", self.pid)).ok()
+    }
 }
 
 /// All that can be seen now.

@@ -7,6 +7,7 @@
 use super::SitesStep;
 use super::blame::complaint;
 use super::configuration::{self, Directive};
+use crate::deploy::processes::table::{self, Process};
 use crate::deploy::tools::nginx;
 use crate::deploy::workbench::Workbench;
 use anyhow::{Context, Result, bail};
@@ -38,7 +39,7 @@ pub async fn reload(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
     let log_end =
         settings.error_log.as_deref().map_or(0, |path| fs::metadata(path).map_or(0, |found| found.len()));
     workbench.call(&nginx::reload(&step.nginx, step.privileges)).await?;
-    let Some(before) = before else {
+    let Some(before) = before.map(|before| before.iter().map(Process::identity).collect()) else {
         workbench.note("nginx's workers cannot be seen from here: that it has reloaded is not proven");
         return Ok(());
     };
@@ -95,25 +96,17 @@ impl Settings {
 }
 
 /// Whether there are new workers, and no old one takes connections any more.
-fn has_taken_over(master: i32, before: &BTreeSet<i32>) -> bool {
-    let Some(now) = workers(master) else { return false };
+fn has_taken_over(master: i32, before: &BTreeSet<(i32, u64)>) -> bool {
+    let now = workers(master).unwrap_or_default();
+    let is_old = |worker: &&Process| before.contains(&worker.identity());
     // What nginx calls its processes is the only sign of it.
-    let ends = |pid: &i32| {
-        let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        title.contains("shutting down")
-    };
-    !now.is_subset(before) && now.intersection(before).all(ends)
+    let ends = |worker: &Process| worker.arguments.iter().any(|words| words.contains("shutting down"));
+    now.iter().any(|worker| !is_old(&worker)) && now.iter().filter(is_old).all(ends)
 }
 
 /// The children of nginx's master; None where the kernel does not show them to us.
-fn workers(master: i32) -> Option<BTreeSet<i32>> {
-    parent_of(master)?;
-    let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    Some(pids.filter(|pid| parent_of(*pid) == Some(master)).collect())
-}
-
-fn parent_of(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; the state and the parent follow the last one.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+fn workers(master: i32) -> Option<Vec<Process>> {
+    table::read(master)?;
+    let processes = table::all().ok()?;
+    Some(processes.into_iter().filter(|process| process.parent == master).collect())
 }
