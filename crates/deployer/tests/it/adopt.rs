@@ -3,18 +3,16 @@
 
 use crate::support::configuration::Deployment;
 use crate::support::gate::Gate;
-use crate::support::http::Request;
 use crate::support::node_app::NodeApp;
 use crate::support::pm2::Pm2;
 use crate::support::process::{command, describe, output, succeed};
 use crate::support::repository::Repository;
 use crate::support::site::Site;
+use crate::support::visitors::Visitors;
 use crate::support::world::World;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What lies in the old tree beside what git tracks: path, content, mode, and whether it has to be kept.
 const UNTRACKED: [(&str, &str, u32, bool); 6] = [
@@ -67,38 +65,15 @@ fn identities(root: &Path, kept_only: bool) -> Vec<(Vec<u8>, u32, u32, i64, u64)
     wanted.map(|(name, ..)| identity(&root.join(name))).collect()
 }
 
-/// Asks for these pages again and again, and counts what was not answered with 200.
-struct Visitor {
-    ended: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<(usize, Vec<String>)>,
+/// Visitors of the site, who must find each of these pages at any time.
+fn visitors(site: &Site, pages: &[&'static str]) -> Visitors {
+    Visitors::come(site.url().trim_start_matches("http://"), pages)
 }
 
-impl Visitor {
-    fn of(site: &Site, pages: &'static [&'static str]) -> Self {
-        let ended = Arc::new(AtomicBool::new(false));
-        let (seen, address) = (Arc::clone(&ended), site.url().trim_start_matches("http://").to_owned());
-        let thread = std::thread::spawn(move || {
-            let (mut asked, mut failures) = (0, Vec::new());
-            while !seen.load(Ordering::Relaxed) {
-                for page in pages {
-                    let answer = Request::new("GET", page).send(&address);
-                    asked += 1;
-                    if answer.status != 200 {
-                        failures.push(format!("{page}: {}", answer.status));
-                    }
-                }
-            }
-            (asked, failures)
-        });
-        Self { ended, thread }
-    }
-
-    #[track_caller]
-    fn was_never_turned_away(self) {
-        self.ended.store(true, Ordering::Relaxed);
-        let (asked, failures) = self.thread.join().expect("every request is answered");
-        assert!(asked > 100 && failures.is_empty(), "{} of {asked}: {failures:?}", failures.len());
-    }
+#[track_caller]
+fn were_never_turned_away(visitors: Visitors) {
+    let seen = visitors.leave();
+    assert!(seen.requests > 100 && seen.failures == 0, "{seen}: {:?}", seen.described);
 }
 
 #[track_caller]
@@ -115,7 +90,7 @@ fn a_work_tree_becomes_releases_while_it_serves() {
         world.configure(&[deployment]);
         world.start();
         let site = Site::serve(path.clone());
-        let visitor = Visitor::of(&site, &["/index.html", "/dist/app.js", "/uploads/deep/picture", "/.env"]);
+        let visitor = visitors(&site, &["/index.html", "/dist/app.js", "/uploads/deep/picture", "/.env"]);
         let before = identities(&path, false);
 
         let plan = said(&world.cli(&["adopt", "site", "--dry-run"]));
@@ -146,7 +121,7 @@ fn a_work_tree_becomes_releases_while_it_serves() {
         assert_eq!(world.status_of("site").live.expect("it is live").commit, first);
         let nowhere = world.cli(&["rollback", "site", "--to", "in-place"]);
         assert!(!nowhere.status.success(), "the tree is no release");
-        visitor.was_never_turned_away();
+        were_never_turned_away(visitor);
     });
 }
 
@@ -169,7 +144,7 @@ fn what_is_left_of_the_old_tree_is_moved_aside_when_nothing_runs_in_it() {
         assert!(String::from_utf8_lossy(&busy.stderr).contains("sleep 600"), "{}", describe(&busy));
 
         let site = Site::serve(path.join("current"));
-        let visitor = Visitor::of(&site, &["/index.html", "/.env", "/uploads/deep/picture"]);
+        let visitor = visitors(&site, &["/index.html", "/.env", "/uploads/deep/picture"]);
         said(&world.cli(&["adopt", "site", "--finish", "--yes"]));
         let mut names: Vec<PathBuf> = fs_err::read_dir(&path)
             .expect("it is there")
@@ -189,7 +164,7 @@ fn what_is_left_of_the_old_tree_is_moved_aside_when_nothing_runs_in_it() {
         world.start();
         world.deploy("site", &repository, &second);
         assert_eq!(world.live("site", "index.html").as_deref(), Some("two"));
-        visitor.was_never_turned_away();
+        were_never_turned_away(visitor);
     });
 }
 

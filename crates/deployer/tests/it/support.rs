@@ -4,7 +4,6 @@ pub mod configuration;
 pub mod gate;
 pub mod github;
 pub mod http;
-pub mod load;
 pub mod machine;
 pub mod nginx;
 pub mod node_app;

@@ -298,8 +298,8 @@ fn from_nothing_through_all_that_can_happen() {
 
 /// Redeploys while visitors ask for client and server, and tells what they saw.
 fn redeploy(world: &World, stage: &Stage, times: usize, layout: &str) {
-    let client = Visitors::come(&stage.nginx.address, "/");
-    let server = Visitors::come(&stage.server, "/");
+    let client = Visitors::come(&stage.nginx.address, &["/"]);
+    let server = Visitors::come(&stage.server, &["/"]);
     for number in 0..times {
         let says = format!("redeploy {number}");
         let commit = stage.commit(&says, &[]);
@@ -412,7 +412,7 @@ fn killed_in_the_middle_of_the_switch() {
         assert!(world.stop().success());
         world.environment.push(("DEPLOYER_CRASH_AT".into(), "link-moved:1".into()));
         world.start();
-        let visitors = Visitors::come(&stage.nginx.address, "/");
+        let visitors = Visitors::come(&stage.nginx.address, &["/"]);
         let two = stage.commit("two", &[]);
         world.push(&stage.repository, &two);
         wait::until("the daemon to die", || world.has_died().then_some(()));

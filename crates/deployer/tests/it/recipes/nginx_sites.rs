@@ -8,11 +8,12 @@ mod load;
 
 use crate::plan::deploy_as_planned;
 use crate::support::configuration::Deployment;
-use crate::support::nginx::{Nginx, free_port};
+use crate::support::nginx::Nginx;
 use crate::support::process::{command, succeed};
 use crate::support::push::Delivery;
 use crate::support::record::Run;
 use crate::support::repository::Repository;
+use crate::support::servers::free_port;
 use crate::support::wait;
 use crate::support::world::World;
 use std::os::unix::fs::symlink;

@@ -321,7 +321,7 @@ fn an_emperor_with_a_pattern_sees_each_release_by_a_plain_file() {
 #[test]
 fn twenty_redeploys_lose_no_request() {
     with_file(Emperor::Directory, true, |world, stage| {
-        let visitors = Visitors::come(&stage.nginx.address, "/");
+        let visitors = Visitors::come(&stage.nginx.address, &["/"]);
         for number in 0..REDEPLOYS {
             let says = format!("redeploy {number}");
             let commit = stage.commit(&says, &[]);
@@ -397,7 +397,7 @@ fn killed_between_link_and_reload() {
         assert!(world.stop().success());
         world.environment.push(("DEPLOYER_CRASH_AT".into(), "link-moved:1".into()));
         world.start();
-        let visitors = Visitors::come(&stage.nginx.address, "/");
+        let visitors = Visitors::come(&stage.nginx.address, &["/"]);
         let three = stage.commit("three", &[]);
         world.push(&stage.repository, &three);
         wait::until("the daemon to die", || world.has_died().then_some(()));
@@ -424,7 +424,7 @@ fn in_place_the_work_tree_is_what_runs() {
         let one = stage.commit("one", &[]);
         world.deploy("tickets", &stage.repository, &one);
         assert_eq!(stage.page(), "one");
-        let visitors = Visitors::come(&stage.nginx.address, "/");
+        let visitors = Visitors::come(&stage.nginx.address, &["/"]);
         let with = [("pyproject.toml", PROJECT_WITH_DEPENDENCY), ("uv.lock", LOCK_WITH_DEPENDENCY)];
         let two = stage.commit("two", &with);
         world.deploy("tickets", &stage.repository, &two);

@@ -2,11 +2,12 @@
 
 use super::configuration::text;
 use super::process::{command, output, succeed};
+use super::servers::free_port;
 use super::wait;
 use super::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -147,10 +148,4 @@ impl Drop for Nginx {
             let _ = server.wait();
         }
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -3,9 +3,9 @@
 use super::configuration::{Deployment, text};
 use super::http::Request;
 use super::repository::Repository;
+use super::servers::free_port;
 use super::world::World;
 use serde_json::Value;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 /// One of them.
@@ -100,12 +100,6 @@ impl NodeApp {
         fs_err::create_dir_all(path.parent().expect("below shared")).expect("the world is writable");
         fs_err::write(path, content).expect("the world is writable");
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -3,6 +3,7 @@
 //! `cargo xtask test` has installed pm2 and pnpm below `target/testbed/npm`.
 
 use super::process::{command, describe, output};
+use super::servers::testbed;
 use super::wait;
 use super::world::World;
 use serde_json::Value;
@@ -106,5 +107,5 @@ impl Drop for Pm2 {
 
 /// Where npm has put programs.
 pub fn programs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed/npm/node_modules/.bin")
+    testbed("npm/node_modules/.bin")
 }

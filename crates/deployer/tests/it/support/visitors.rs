@@ -1,4 +1,4 @@
-//! Visitors who ask for the same page again and again, and remember whatever went wrong.
+//! Visitors who ask for the same pages again and again, and remember whatever went wrong.
 
 use super::http::Request;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,8 +40,8 @@ pub struct Seen {
 }
 
 impl Visitors {
-    /// Begins.
-    pub fn come(address: &str, path: &str) -> Self {
+    /// Begins. Each asks for these paths in turn.
+    pub fn come(address: &str, paths: &[&'static str]) -> Self {
         let started = Instant::now();
         let seen = Seen {
             requests: 0,
@@ -55,10 +55,10 @@ impl Visitors {
         let (ended, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(seen)));
         let visitor = |_| {
             let (ended, seen) = (Arc::clone(&ended), Arc::clone(&seen));
-            let (address, path) = (address.to_owned(), path.to_owned());
+            let (address, paths) = (address.to_owned(), paths.to_vec());
             std::thread::spawn(move || {
-                while !ended.load(Ordering::Relaxed) {
-                    visit(&address, &path, &seen);
+                for path in paths.iter().cycle().take_while(|_| !ended.load(Ordering::Relaxed)) {
+                    visit(&address, path, &seen);
                     std::thread::sleep(PAUSE);
                 }
             })
@@ -111,7 +111,7 @@ fn visit(address: &str, path: &str, seen: &Mutex<Seen>) {
                     }
                     None => "no answer".to_owned(),
                 };
-                seen.described.push(described);
+                seen.described.push(format!("{path}: {described}"));
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Certificates, with certbot and a CA of the test's own (pebble).
 
 use super::{cause, fails, reconfigure, sites, with_nginx};
-use crate::support::nginx::{Nginx, free_port};
+use crate::support::nginx::Nginx;
 use crate::support::process::{command, describe, output, succeed};
 use crate::support::record::Run;
+use crate::support::servers::free_port;
 use crate::support::wait;
 use crate::support::world::World;
 use std::net::TcpStream;

@@ -2,13 +2,12 @@
 
 use crate::support::configuration::text;
 use crate::support::http::Request;
-use crate::support::node_app::{NodeApp, free_port};
+use crate::support::node_app::NodeApp;
 use crate::support::pm2::Pm2;
 use crate::support::process::{command, succeed};
-use crate::support::servers::AUTHORITIES;
+use crate::support::servers::{AUTHORITIES, free_port, testbed};
 use crate::support::wait;
 use crate::support::world::World;
-use std::path::Path;
 
 #[test]
 fn two_packages_with_a_directory_each_and_state_that_outlives_releases() {
@@ -53,7 +52,7 @@ fn migrations_of_prisma_are_found_and_applied() {
         let pm2 = Pm2::of(world);
         let app = NodeApp::of(world, "pnpm-prisma", "prisma");
         let database = app.aside("database.sqlite");
-        let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed/pnpm-store");
+        let store = testbed("pnpm-store");
         // Prisma's engines cannot be downloaded everywhere; the adapter needs none, but Prisma wants to see them.
         let environment = format!(
             "{{ PORT = \"{}\", DATABASE_URL = \"file:{database}\", PRISMA_QUERY_ENGINE_LIBRARY = \"/bin/true\", PRISMA_SCHEMA_ENGINE_BINARY = \"/bin/true\", NODE_EXTRA_CA_CERTS = \"{AUTHORITIES}\", npm_config_store_dir = {} }}",

@@ -199,7 +199,7 @@ fn b37_b38_two_deployments_of_one_commit_have_a_status_and_applications_each() {
         let staging = NodeApp {
             repository: world.repository("acme/unused"),
             slug: "staging",
-            port: crate::support::node_app::free_port(),
+            port: crate::support::servers::free_port(),
             aside: app.aside.clone(),
         };
         staging.keep(world, "server/.env", "of staging");

@@ -1,9 +1,9 @@
 //! What becomes of processes: gaps, schedules, daemons, strangers.
 
 use super::{fails, with_app};
-use crate::support::load::Load;
 use crate::support::node_app::NodeApp;
 use crate::support::pm2::Pm2;
+use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
 use rustix::process::{Pid, Signal};
@@ -33,17 +33,14 @@ fn a_cluster_application_is_redeployed_without_one_failed_request() {
         let first = app.commit(&[("ecosystem.config.cjs", ecosystem)]);
         world.start();
         world.deploy("full", &app.repository, &first);
-        let load = Load::start(&app.address(), 2);
+        let visitors = Visitors::come(&app.address(), &["/"]);
         for number in 1..=REDEPLOYS {
             let commit = version(number);
             world.deploy("full", &app.repository, &commit);
             assert_eq!(app.live_version(), number.to_string());
         }
-        let seen = load.stop();
-        eprintln!(
-            "cluster mode, {REDEPLOYS} deploys: {} requests, {} failed, longest gap {:?}",
-            seen.requests, seen.failures, seen.longest_gap
-        );
+        let seen = visitors.leave();
+        eprintln!("cluster mode, {REDEPLOYS} deploys: {seen}");
         assert_eq!(seen.failures, 0, "{:?}", seen.described);
         assert!(seen.requests > 100 * REDEPLOYS, "{}", seen.requests);
         assert_eq!(pm2.pids("api").len(), 2);
@@ -58,17 +55,14 @@ fn a_fork_application_is_redeployed_with_a_short_gap() {
         let first = app.commit(&[("ecosystem.config.js", fork), ("server/src/version.txt", "0")]);
         world.start();
         world.deploy("app", &app.repository, &first);
-        let load = Load::start(&app.address(), 1);
+        let visitors = Visitors::come(&app.address(), &["/"]);
         for number in 1..=FORK_REDEPLOYS {
             let commit = app.version(&number.to_string());
             world.deploy("app", &app.repository, &commit);
             assert_eq!(app.live_version(), number.to_string());
         }
-        let seen = load.stop();
-        eprintln!(
-            "fork mode, {FORK_REDEPLOYS} deploys: {} requests, {} failed, longest gap {:?}",
-            seen.requests, seen.failures, seen.longest_gap
-        );
+        let seen = visitors.leave();
+        eprintln!("fork mode, {FORK_REDEPLOYS} deploys: {seen}");
         // One restart for each deploy, and no more.
         let process = &pm2.of_name("app-server")[0];
         assert_eq!(process["pm2_env"]["restart_time"], FORK_REDEPLOYS);
