@@ -4,19 +4,21 @@
 //! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
+mod directories;
+mod making_room;
+mod taking_back;
+
 use super::gap::{Gap, Watch};
-use super::hand_over::{self, Pending, Request};
+use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
-use super::plan::{Action, Command, Plan, Step};
+use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
 use super::{Host, adopt, health, release};
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter};
-use crate::record::store::{
-    Direction, NewRelease, Release, ReleaseState, StepEnd, StepStart, StepState, StoreError,
-};
+use crate::record::store::{Direction, StepEnd, StepStart, StepState, StoreError};
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,9 +29,6 @@ use supervise::Stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// How long a step of taking back waits for the database before it goes on unrecorded.
-const UNDO_RECORD_WAIT: Duration = Duration::from_secs(2);
 
 /// Between two attempts to reach the database.
 const RECORD_RETRY: Duration = Duration::from_millis(250);
@@ -145,6 +144,14 @@ struct Recording {
     wait: Duration,
 }
 
+/// What ends a step's attempts from outside.
+#[derive(Clone, Copy)]
+struct Bounds<'a> {
+    /// None: only the step's own deadline.
+    ends_at: Option<Instant>,
+    cancel: &'a CancellationToken,
+}
+
 impl Run {
     /// The first step of every run that makes something new: the branch's head, or one commit, comes to this machine.
     pub async fn fetch(&mut self, commit: Option<&CommitId>) -> Result<Commit, Failure> {
@@ -157,7 +164,7 @@ impl Run {
             match self.mirror.fetch(&self.deployment.branch, commit, left, &self.cancel).await {
                 Err(FetchError::Network(reason)) if attempt < FETCH_ATTEMPTS_MAX => {
                     self.note(recording.number, format!("attempt {attempt} failed: {reason}"));
-                    if !self.pause(attempt).await {
+                    if !pause(attempt, &self.cancel).await {
                         break Err(FetchError::Cancelled);
                     }
                     attempt += 1;
@@ -223,89 +230,46 @@ impl Run {
         Ok(Progress::Done(warnings))
     }
 
-    /// Waits until no other run is in progress: a hand-over interrupts nobody. The step stays open.
-    async fn make_room(
-        &mut self,
-        step: &Step,
-        wish: &hand_over::Wish,
-    ) -> Result<(Request, OwnedSemaphorePermit), Failure> {
-        let ends_at = self.ends_at.min(Instant::now() + step.timeout);
-        let recording = self.start_step(step, Direction::Do).await?;
-        let others = u32::try_from(self.host.config.runs.parallel_max).unwrap_or(u32::MAX) - 1;
-        if self.host.slots.available_permits() < others as usize {
-            self.note(recording.number, "waiting for the runs of other deployments to end");
-        }
-        let result = tokio::select! {
-            () = self.cancel.cancelled() => Err(Failure::cancelled()),
-            () = tokio::time::sleep_until(ends_at) => {
-                Err(Failure::new("the runs of other deployments did not end in time"))
-            }
-            permits = Arc::clone(&self.host.slots).acquire_many_owned(others) => {
-                Ok(permits.expect("the semaphore is never closed"))
-            }
-        };
-        let schema = self.host.store.applied_versions().await.map_err(record_gone);
-        let result = result.and_then(|permits| Ok((permits, schema?)));
-        let result = result.map_err(|failure| named(step, failure));
-        if result.is_err() {
-            self.end_step(&recording, &result).await?;
-        }
-        let (permits, schema) = result?;
-        let pending = Pending {
-            deployment: self.deployment.slug.to_string(),
-            run: self.id.clone(),
-            program: wish.program.clone(),
-            schema,
-            refused: None,
-        };
-        Ok((Request { pending, wish: wish.clone(), step: recording.number, ends_at }, permits))
-    }
-
-    /// Carries out what follows a hand-over, as the one who was handed over to. Nobody could take it back: what fails is said.
-    pub async fn carry_on(&mut self, plan: &Plan, rest: &[&Step]) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for step in rest {
-            if let Err(failure) = self.step(step, plan).await {
-                warnings.push(failure.cause);
-            }
-        }
-        warnings
-    }
-
     async fn step(&mut self, step: &Step, plan: &Plan) -> Result<(), Failure> {
         let recording = self.start_step(step, Direction::Do).await?;
-        let mut attempt = 0;
-        let result = loop {
-            let left = self.ends_at.saturating_duration_since(Instant::now());
-            let limit = step.timeout.min(left);
-            let result =
-                self.act(&step.action, &plan.environment, recording.number, limit, &self.cancel).await;
-            match result {
-                Err(failure)
-                    if attempt < step.retries && !failure.cancelled && Instant::now() < self.ends_at =>
-                {
-                    attempt += 1;
-                    self.note(
-                        recording.number,
-                        format!("{}; attempt {} follows", failure.cause, attempt + 1),
-                    );
-                    if !self.pause(attempt).await {
-                        break Err(Failure::cancelled());
-                    }
-                }
-                Err(failure) if Instant::now() >= self.ends_at && !failure.cancelled => {
-                    let limit = self.deployment.timeout;
-                    break Err(Failure::new(format!(
-                        "the run took longer than {limit:?}: {}",
-                        failure.cause
-                    )));
-                }
-                result => break result,
+        let bounds = Bounds { ends_at: Some(self.ends_at), cancel: &self.cancel };
+        let result = match self.attempts(step, &plan.environment, recording.number, bounds).await {
+            Err(failure) if Instant::now() >= self.ends_at && !failure.cancelled => {
+                let limit = self.deployment.timeout;
+                Err(Failure::new(format!("the run took longer than {limit:?}: {}", failure.cause)))
             }
+            result => result,
         };
         let result = result.map_err(|failure| named(step, self.with_full_disk(failure)));
         self.end_step(&recording, &result).await?;
         result
+    }
+
+    /// Does what a step says, as often as it may be attempted.
+    async fn attempts(
+        &self,
+        step: &Step,
+        environment: &BTreeMap<String, String>,
+        number: u32,
+        bounds: Bounds<'_>,
+    ) -> Result<(), Failure> {
+        let left = || bounds.ends_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let mut attempt = 0;
+        loop {
+            let limit = left().map_or(step.timeout, |left| left.min(step.timeout));
+            let result = self.act(&step.action, environment, number, limit, bounds.cancel).await;
+            let is_over = attempt >= step.retries || left().is_some_and(|left| left.is_zero());
+            match result {
+                Err(failure) if !is_over && !failure.cancelled => {
+                    attempt += 1;
+                    self.note(number, format!("{}; attempt {} follows", failure.cause, attempt + 1));
+                    if !pause(attempt, bounds.cancel).await {
+                        return Err(Failure::cancelled());
+                    }
+                }
+                result => return result,
+            }
+        }
     }
 
     /// A full disk is the cause of whatever a program says about it.
@@ -318,114 +282,6 @@ impl Run {
             }
             _ => failure,
         }
-    }
-
-    /// Takes back what was started, in reverse, and tells the operator's `on_failure` commands.
-    pub async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
-        self.note(self.next_step, format!("failed: {}", failure.cause));
-        let unfinished = self.undo(plan, started).await;
-        crate::crash_point!("taken-back");
-        if !unfinished.is_empty() {
-            failure.cause =
-                format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
-            failure.ours = true;
-        }
-        let environment = plan.environment.clone();
-        let told = [("DEPLOYER_CAUSE".to_owned(), failure.cause.clone())];
-        for command in &plan.on_failure {
-            let command = Command {
-                environment: command.environment.clone().into_iter().chain(told.clone()).collect(),
-                ..command.clone()
-            };
-            let number = self.next_step;
-            let action = Action::Command(command);
-            let step =
-                Step { name: "on-failure".into(), action, ..bare_step(&self.deployment, Phase::Clean) };
-            if let Err(problem) = self.undo_step(&step, &environment).await {
-                self.note(number, format!("on_failure: {}", problem.cause));
-            }
-        }
-        failure
-    }
-
-    /// Runs the undo of each started step, the last one first. Returns what could not be taken back; then nobody can say that
-    /// what was live still is, and the record does not, until a run has succeeded again.
-    pub async fn undo(&mut self, plan: &Plan, started: &[&Step]) -> Vec<String> {
-        let mut unfinished = Vec::new();
-        let phases: Vec<Phase> = started.iter().map(|step| step.phase).collect();
-        for step in started.iter().rev() {
-            for undo in &step.undo {
-                if undo.if_started.is_some_and(|phase| !phases.contains(&phase)) {
-                    continue;
-                }
-                let bare = bare_step(&self.deployment, step.phase);
-                let undo_step = Step {
-                    action: undo.action.clone(),
-                    name: step.name.clone(),
-                    timeout: undo.timeout.unwrap_or(bare.timeout),
-                    retries: undo.retries,
-                    ..bare
-                };
-                if let Err(failure) = self.undo_step(&undo_step, &plan.environment_before).await {
-                    unfinished.push(failure.cause);
-                    // What follows would be done to the new files as if they were the old ones.
-                    if matches!(undo.action, Action::Activate { .. } | Action::UpdateTree { .. }) {
-                        break;
-                    }
-                }
-            }
-        }
-        if !unfinished.is_empty() {
-            self.doubt_what_is_live().await;
-        }
-        unfinished
-    }
-
-    async fn doubt_what_is_live(&self) {
-        let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
-        let doubt = || async {
-            let Some(live) = store.live_release(slug).await? else { return Ok(()) };
-            store.set_release_state(slug, &live.name, ReleaseState::Good, None).await
-        };
-        if let Err(error) = recorded(UNDO_RECORD_WAIT, "what is live", doubt).await {
-            tracing::error!(run = self.id, %error, "cannot record that nobody knows what is live");
-        }
-    }
-
-    /// One step of taking back: neither cancelled nor bound by the run's deadline, and not dependent on the record.
-    async fn undo_step(
-        &mut self,
-        step: &Step,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<(), Failure> {
-        let recording = match self.start_step_within(step, Direction::Undo, UNDO_RECORD_WAIT).await {
-            Ok(recording) => recording,
-            Err(failure) => {
-                tracing::error!(run = self.id, cause = failure.cause, "taking back without a record");
-                Recording { number: self.next_step, direction: Direction::Undo, wait: Duration::ZERO }
-            }
-        };
-        let never = CancellationToken::new();
-        let mut attempt = 0;
-        let result = loop {
-            let result = self.act(&step.action, environment, recording.number, step.timeout, &never).await;
-            match result {
-                Err(failure) if attempt < step.retries => {
-                    attempt += 1;
-                    self.note(
-                        recording.number,
-                        format!("{}; attempt {} follows", failure.cause, attempt + 1),
-                    );
-                    tokio::time::sleep(delay_before(attempt)).await;
-                }
-                result => break result,
-            }
-        };
-        let result = result.map_err(|failure| named(step, failure));
-        if let Err(failure) = self.end_step(&recording, &result).await {
-            tracing::error!(run = self.id, cause = failure.cause, "taken back without a record");
-        }
-        result
     }
 
     async fn start_step(&mut self, step: &Step, direction: Direction) -> Result<Recording, Failure> {
@@ -582,91 +438,6 @@ impl Run {
         merged
     }
 
-    async fn export(
-        &self,
-        name: &str,
-        commit: &CommitId,
-        number: u32,
-        cancel: &CancellationToken,
-    ) -> Result<()> {
-        let deployment = &self.deployment;
-        let path = release::directory(deployment, name);
-        let path_text = path.to_string_lossy();
-        let new = NewRelease {
-            deployment: deployment.slug.as_str(),
-            name,
-            path: &path_text,
-            commit_id: commit.as_str(),
-            run_id: &self.id,
-            created_at_ms: clock::now_ms(),
-        };
-        recorded(self.host.config.runs.record_wait, "release", || self.host.store.create_release(&new))
-            .await?;
-        crate::crash_point!("release-recorded");
-        release::create(deployment, name)?;
-        crate::crash_point!("release-created");
-        let index = self.index(name)?;
-        self.mirror.check_out(&path, &index, commit).await?;
-        if deployment.submodules {
-            self.mirror.check_out_submodules(&path, &index, commit, cancel).await?;
-        }
-        let _ = fs_err::remove_file(&index);
-        for note in release::link_shared(deployment, &path)? {
-            self.note(number, note);
-        }
-        Ok(())
-    }
-
-    async fn update_tree(&self, commit: &CommitId, cancel: &CancellationToken) -> Result<()> {
-        let path = &self.deployment.path;
-        let index = self.index("tree")?;
-        if !index.exists()
-            && let Some(found) = release::commit_of_work_tree(path)
-            && self.mirror.commit(&found).await.is_ok()
-        {
-            self.mirror.assume_checked_out(path, &index, &found).await?;
-        }
-        fs_err::create_dir_all(path)?;
-        self.mirror.check_out(path, &index, commit).await?;
-        crate::crash_point!("tree-updated");
-        if self.deployment.submodules {
-            self.mirror.check_out_submodules(path, &index, commit, cancel).await?;
-        }
-        Ok(())
-    }
-
-    /// Where git remembers what it wrote to a tree.
-    fn index(&self, name: &str) -> Result<PathBuf> {
-        let directory = self.host.config.state_directory.join("trees");
-        fs_err::create_dir_all(&directory)?;
-        Ok(directory.join(format!("{}-{name}.index", self.deployment.slug)))
-    }
-
-    /// Removes what `keep_releases` does not keep: never the live one, the one before it, or the last failed one.
-    async fn prune(&self, number: u32) -> Result<()> {
-        let store = &self.host.store;
-        let releases = store.releases(self.deployment.slug.as_str()).await?;
-        let live = release::current(&self.deployment)?;
-        for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
-            let (deployment, gone) = (self.deployment.clone(), name.clone());
-            tokio::task::spawn_blocking(move || release::remove(&deployment, &gone)).await??;
-            crate::crash_point!("release-removed");
-            store
-                .set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None)
-                .await?;
-            self.note(number, format!("removed release {name}"));
-        }
-        Ok(())
-    }
-
-    /// Waits before another attempt; false where the run is stopped meanwhile.
-    async fn pause(&self, attempt: u32) -> bool {
-        tokio::select! {
-            () = self.cancel.cancelled() => false,
-            () = tokio::time::sleep(delay_before(attempt)) => true,
-        }
-    }
-
     /// A line of our own in the run's log.
     pub fn note(&self, number: u32, text: impl AsRef<str>) {
         let mut log = self.log.lock().expect("no holder panics");
@@ -675,9 +446,13 @@ impl Run {
     }
 }
 
-/// Before the attempt that follows this many.
-fn delay_before(attempts: u32) -> Duration {
-    FIRST_RETRY_DELAY * 2u32.saturating_pow(attempts.saturating_sub(1)).min(32)
+/// Waits before another attempt, longer each time; false where the run is stopped meanwhile.
+async fn pause(attempts: u32, cancel: &CancellationToken) -> bool {
+    let delay = FIRST_RETRY_DELAY * 2u32.saturating_pow(attempts.saturating_sub(1)).min(32);
+    tokio::select! {
+        () = cancel.cancelled() => false,
+        () = tokio::time::sleep(delay) => true,
+    }
 }
 
 /// The step that every run begins with.
@@ -715,70 +490,8 @@ fn named(step: &Step, failure: Failure) -> Failure {
     Failure { cause: format!("{what}: {}", failure.cause), ..failure }
 }
 
-/// Which releases may go; see [`Run::prune`]. Newest first in, names out.
-fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String> {
-    let is_success = |release: &&Release| matches!(release.state, ReleaseState::Good | ReleaseState::Live);
-    let mut kept: Vec<&str> = live.into_iter().collect();
-    // By when they served last, not by age: after a rollback the one before the live one may be the oldest of all.
-    let mut successes: Vec<&Release> = releases.iter().filter(is_success).collect();
-    successes.sort_by_key(|release| std::cmp::Reverse(release.live_at_ms));
-    let others =
-        successes.into_iter().map(|release| release.name.as_str()).filter(|name| Some(*name) != live);
-    // At least the live one and the one before it.
-    kept.extend(others.take(keep.saturating_sub(1).max(1)));
-    let failures = releases.iter().filter(|release| release.state == ReleaseState::Failed);
-    kept.extend(failures.max_by_key(|release| release.created_at_ms).map(|release| release.name.as_str()));
-    releases
-        .iter()
-        .filter(|release| release.state != ReleaseState::Removed && release.state != ReleaseState::Building)
-        .filter(|release| !kept.contains(&release.name.as_str()))
-        .map(|release| release.name.clone())
-        .collect()
-}
-
 /// Refuses to start where the disk is nearly full.
 pub fn check_space(host: &Host, deployment: &Deployment) -> Result<()> {
     let paths: [&Path; 2] = [&deployment.path, &host.config.state_directory];
     release::check_space(&paths, host.config.runs.disk_free_bytes_min)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn release(name: &str, state: ReleaseState, created_at_ms: i64, live_at_ms: Option<i64>) -> Release {
-        let text = || name.to_owned();
-        let (deployment, path, commit_id, run_id) = (text(), text(), text(), text());
-        Release {
-            deployment,
-            name: text(),
-            path,
-            commit_id,
-            run_id,
-            state,
-            created_at_ms,
-            live_at_ms,
-            bytes: None,
-        }
-    }
-
-    #[test]
-    fn what_was_live_last_and_the_last_failure_are_kept() {
-        use ReleaseState::{Building, Failed, Good, Live, Removed};
-        let releases = [
-            release("new", Building, 7, None),
-            release("failed-last", Failed, 6, None),
-            release("half", Building, 5, None),
-            release("young", Good, 4, Some(4)),
-            release("failed-first", Failed, 3, None),
-            release("gone", Removed, 2, Some(2)),
-            // The oldest, and live until now: somebody had gone back to it.
-            release("old", Live, 1, Some(6)),
-        ];
-        for (keep, expected) in
-            [(1, &["young", "failed-first"][..]), (2, &["young", "failed-first"]), (3, &["failed-first"])]
-        {
-            assert_eq!(prunable(&releases, Some("new"), keep), expected, "keep {keep}");
-        }
-    }
 }
