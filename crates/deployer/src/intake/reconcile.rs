@@ -201,7 +201,16 @@ impl Reconcile {
         let last = known.tried.as_ref().map_or("", |run| run.id.as_str());
         let id = match &known.held {
             Some((held, Some(decision))) => held.next_id(&deployment.slug, decision),
-            _ => DeliveryId::of_reconcile(&format!("{} {head} {last}", deployment.slug)),
+            _ => {
+                // The same find twice is one entry, but for one that came to an end without a try of this head: the branch was away
+                // just then, or moved on and came back.
+                let find = format!("{} {head} {last}", deployment.slug);
+                let id = DeliveryId::of_reconcile(&find);
+                match self.host.store.delivery(id.as_str()).await? {
+                    None => id,
+                    Some(_) => DeliveryId::of_reconcile(&format!("{find} {seen_at}")),
+                }
+            }
         };
         tracing::info!(deployment = %deployment.slug, delivery = %id, commit = %head, "the branch's head is not live: queued");
         let bytes = reconcile_entry(id.clone(), seen_at, head.clone());

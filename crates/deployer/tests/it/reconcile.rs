@@ -213,6 +213,30 @@ fn a_branch_that_was_gone_when_its_push_came_is_deployed_when_the_same_commit_is
 }
 
 #[test]
+fn a_branch_that_was_gone_when_a_comparison_had_found_it_is_deployed_when_the_same_commit_is_back() {
+    World::run(|world| {
+        let (site, busy) = (world.repository("acme/site"), world.repository("acme/busy"));
+        let gate = Gate::new(&world.root().join("gate"));
+        compare_each_second(world);
+        world.settings.set("runs.parallel", "1");
+        let blocking = world.deployment("busy", &busy).step("build", "wait", &gate.shell());
+        world.configure(&[blocking, world.deployment("site", &site)]);
+        let blocks = busy.commit(&[("index.html", "one")], "blocks");
+        world.start();
+        gate.wait_for(&blocks);
+        let commit = site.commit(&[("index.html", "one")], "first");
+        compared(world, "site", |found| found.finding.contains("is queued"));
+        site.delete_branch("main");
+        gate.open();
+        wait::until("the run to find no branch", || {
+            world.runs("site").iter().any(|run| run.state == "skipped").then_some(())
+        });
+        site.set_reference("refs/heads/main", &commit);
+        wait_until_live(world, "site", &commit);
+    });
+}
+
+#[test]
 fn a_push_and_a_comparison_of_the_same_commit_are_one_run() {
     World::run(|world| {
         let repository = world.repository("acme/site");

@@ -52,7 +52,7 @@ impl Delivery {
             about => payload[about]["head_sha"] = json!(commit),
         }
         // No two of GitHub's are the same.
-        payload["delivered"] = json!(guid());
+        payload["sender"]["node_id"] = json!(guid());
         Self::of(event, &payload)
     }
 
