@@ -40,7 +40,7 @@ migrate = []
 health = [{ http = "http://127.0.0.1:8080/", attempts = 20, interval = "200ms" }]
 "#;
 
-/// A machine with pnpm and PM2, and a deployer that has this configuration of its host.
+/// A machine with pnpm and PM2, and a deployer (not started) that has this configuration of its host.
 fn with_service(global: &str, test: impl FnOnce(&Service<'_>)) {
     let machine = Machine::boot();
     machine.install_directory(&testbed("npm/node_modules"), "/opt/node_modules");
@@ -51,7 +51,6 @@ fn with_service(global: &str, test: impl FnOnce(&Service<'_>)) {
     let service = Service::install(&machine, global, KEYS);
     service.sources.commit(&FILES);
     commit(&service, "one");
-    service.start();
     test(&service);
 }
 
@@ -100,6 +99,7 @@ fn the_unit_that_pm2_makes_is_started_and_holds_what_is_deployed() {
         machine.write("/etc/sudoers.d/deployer", &rule);
         machine.run(&["pm2", "startup", "systemd", "-u", USER, "--hp", HOME]);
         machine.run(&["systemctl", "daemon-reload"]);
+        service.start();
         service.deploys();
         assert_eq!(answer(service).as_deref(), Some("one"));
         let (daemon, _, unit) = standing(service);
@@ -128,6 +128,7 @@ fn the_unit_that_pm2_makes_is_started_and_holds_what_is_deployed() {
 fn without_a_unit_the_users_own_service_manager_holds_it() {
     with_service("privileges = \"sudo\"", |service| {
         let machine = service.machine;
+        service.start();
         // Nothing outside the deployer's service can be asked to start it, so nothing starts it there.
         service.fails(&["cannot be started outside durhack-deployer.service", "enable-linger"]);
         assert!(!machine.path(&format!("{HOME}/.pm2/pm2.pid")).exists());
