@@ -5,6 +5,7 @@
 
 use super::execute::{Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
+use super::tools::sudo;
 use crate::config::CommandLine;
 use crate::record::run_log::rendering;
 use anyhow::{Result, anyhow, bail};
@@ -98,7 +99,21 @@ impl Workbench<'_> {
         };
         let complaint = self.complaint(command, manner, keep).await?;
         let program = line.argv().first().cloned().unwrap_or_default();
-        complaint.map_or(Ok(answer), |complaint| Err(anyhow!("{program} {complaint}")))
+        complaint.map_or(Ok(answer), |complaint| {
+            Err(anyhow!("{program} {complaint}{}", self.missing_rule(line, &complaint)))
+        })
+    }
+
+    /// A hint that says what sudoers lacks, where that is why a call failed; otherwise nothing.
+    fn missing_rule(&self, line: &CommandLine, complaint: &str) -> String {
+        let Some((program, arguments)) = sudo::called(line).filter(|_| sudo::has_refused(complaint)) else {
+            return String::new();
+        };
+        let user = self.variable("USER").or_else(|| self.variable("LOGNAME"));
+        let user = user.unwrap_or_else(|| format!("#{}", rustix::process::getuid().as_raw()));
+        // It may lie where only root looks.
+        let program = self.executor.find(&program).unwrap_or_else(|| program.into());
+        format!("\nhint: sudoers lacks the rule `{}`", sudo::rule(&user, &program, &arguments))
     }
 
     /// Runs a step's own command; every line goes to the run's log.

@@ -54,6 +54,11 @@ fn with_service(global: &str, test: impl FnOnce(&Service<'_>)) {
     test(&service);
 }
 
+/// What lets the deployer start PM2's unit, and nothing else.
+fn start_rule() -> String {
+    format!("{USER} ALL=(root) NOPASSWD: /usr/bin/systemctl --no-ask-password start -- {UNIT}")
+}
+
 #[track_caller]
 fn commit(service: &Service<'_>, version: &str) {
     service.sources.commit(&[("version", version)]);
@@ -93,10 +98,9 @@ fn outlives_the_deployer_and_is_reloaded(service: &Service<'_>) {
 
 #[test]
 fn the_unit_that_pm2_makes_is_started_and_holds_what_is_deployed() {
-    let rule = format!("{USER} ALL=(root) NOPASSWD: /usr/bin/systemctl --no-ask-password start -- {UNIT}\n");
     with_service("privileges = \"sudo\"", |service| {
         let machine = service.machine;
-        machine.write("/etc/sudoers.d/deployer", &rule);
+        machine.write("/etc/sudoers.d/deployer", &format!("{}\n", start_rule()));
         machine.run(&["pm2", "startup", "systemd", "-u", USER, "--hp", HOME]);
         machine.run(&["systemctl", "daemon-reload"]);
         service.start();
@@ -130,7 +134,8 @@ fn without_a_unit_the_users_own_service_manager_holds_it() {
         let machine = service.machine;
         service.start();
         // Nothing outside the deployer's service can be asked to start it, so nothing starts it there.
-        service.fails(&["cannot be started outside durhack-deployer.service", "enable-linger"]);
+        let rule = format!("lacks the rule `{}`", start_rule());
+        service.fails(&["cannot be started outside durhack-deployer.service", "enable-linger", &rule]);
         assert!(!machine.path(&format!("{HOME}/.pm2/pm2.pid")).exists());
         machine.run(&["loginctl", "enable-linger", USER]);
         service.deploys();
