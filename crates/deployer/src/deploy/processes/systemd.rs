@@ -40,8 +40,7 @@ impl Units {
                 return Err(error);
             }
             if let Err(refused) = workbench.call(&forget).await {
-                workbench.note(format!("{refused:#}"));
-                return Err(error);
+                bail!("{error:#}; and its count of failures is not forgotten: {refused:#}");
             }
             workbench.call(&command).await?;
         }
