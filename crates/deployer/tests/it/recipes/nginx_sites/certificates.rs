@@ -20,8 +20,8 @@ struct Ca {
 }
 
 impl Ca {
-    /// Everything but the servers, and the world's settings for it.
-    fn prepare(world: &mut World, nginx: &Nginx) -> Self {
+    /// Everything but the servers, and the world's settings for it. It asks for what it has challenged at `asks`.
+    fn prepare(world: &mut World, asks: u16) -> Self {
         let directory = world.root().join("ca");
         fs_err::create_dir_all(&directory).expect("writable");
         let ca = Self { directory, port: free_port(), servers: Vec::new() };
@@ -33,7 +33,7 @@ impl Ca {
         succeed(certificate.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]));
         let configuration = serde_json::json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{}", ca.port), "managementListenAddress": format!("127.0.0.1:{}", free_port()),
-            "certificate": "certificate.pem", "privateKey": "key.pem", "httpPort": nginx.port, "tlsPort": free_port(),
+            "certificate": "certificate.pem", "privateKey": "key.pem", "httpPort": asks, "tlsPort": free_port(),
             "ocspResponderURL": "", "externalAccountBindingRequired": false, "domainBlocklist": ["blocked.test"],
             "retryAfter": { "authz": 1, "order": 1 },
         }});
@@ -132,7 +132,7 @@ fn certbot_calls(world: &World, run: &Run) -> usize {
 fn certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed() {
     World::run(|world| {
         let mut nginx = Nginx::prepare(world);
-        let mut ca = Ca::prepare(world, &nginx);
+        let mut ca = Ca::prepare(world, nginx.port);
         Ca::answered_from_webroot(world);
         let repository = world.repository("acme/nginx");
         let deployment = sites(world, &repository, "nginx");
@@ -206,7 +206,7 @@ fn certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed
 fn certbots_plugin_for_nginx_obtains_certificates_and_leaves_nginx_as_it_was() {
     World::run(|world| {
         let mut nginx = Nginx::prepare(world);
-        let mut ca = Ca::prepare(world, &nginx);
+        let mut ca = Ca::prepare(world, nginx.port);
         Ca::answered_by_nginx(world, &nginx);
         let repository = world.repository("acme/nginx");
         world.configure(&[sites(world, &repository, "nginx")]);
@@ -230,6 +230,31 @@ fn certbots_plugin_for_nginx_obtains_certificates_and_leaves_nginx_as_it_was() {
             let log = describe(&output(&mut world.product(&["logs", &run.id])));
             assert!(log.contains(" --nginx ") && !log.contains("by hand"), "{log}");
         }
+    });
+}
+
+#[test]
+fn what_the_ca_complains_of_is_the_cause() {
+    World::run(|world| {
+        let mut nginx = Nginx::prepare(world);
+        // Where nobody listens.
+        let asks = free_port();
+        let mut ca = Ca::prepare(world, asks);
+        Ca::answered_by_nginx(world, &nginx);
+        let repository = world.repository("acme/nginx");
+        world.configure(&[sites(world, &repository, "nginx")]);
+        world.start();
+        nginx.start();
+        ca.start();
+        let site = tls_site(world, &nginx, free_port(), "a.test", "a.test", "x");
+        let commit =
+            repository.commit(&[("production/[a.test].nginxconf", &site), ("snippets/acme", "")], "first");
+        let run = fails(world, &repository, &commit);
+        let said = format!("no certificate for a.test: certbot: a.test: Get \"http://a.test:{asks}/");
+        assert!(cause(&run).contains(&said) && cause(&run).contains("connection refused"), "{run:?}");
+        let log = describe(&output(&mut world.product(&["logs", &run.id])));
+        assert!(log.contains("The Certificate Authority reported these problems"), "{log}");
+        assert_eq!(nginx.files().len(), 0);
     });
 }
 
