@@ -33,8 +33,8 @@ fn rule(command: &str) -> String {
     format!("{USER} ALL=(root) NOPASSWD: {command}")
 }
 
-fn rules<const NUMBER: usize>(commands: [&str; NUMBER]) -> BTreeSet<String> {
-    commands.map(rule).into()
+fn rules<const NUMBER: usize>(commands: [impl AsRef<str>; NUMBER]) -> BTreeSet<String> {
+    commands.map(|command| rule(command.as_ref())).into()
 }
 
 #[track_caller]
@@ -58,11 +58,8 @@ health = [{ http = "http://127.0.0.1:8080/", attempts = 20, interval = "200ms" }
     service.start();
     service.fails(&["a password is required", &rule(&systemctl("restart"))]);
     // Nothing was live before, so the unit was to be stopped again; and before that, to be forgiven.
-    assert_eq!(
-        lacking(&service),
-        rules(["restart", "reset-failed", "stop"].map(|verb| systemctl(verb)).each_ref().map(String::as_str))
-    );
-    allow(&service, &rules([systemctl("restart").as_str()]));
+    assert_eq!(lacking(&service), rules(["restart", "reset-failed", "stop"].map(&systemctl)));
+    allow(&service, &rules([systemctl("restart")]));
     service.deploys();
     answers("one");
 
