@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program that shows that its package is there, and the package.
-const PACKAGES: [(&str, &str); 25] = [
+/// A program, or a file by its whole path, that shows that its package is there, and the package.
+const PACKAGES: [(&str, &str); 26] = [
     ("git", "git"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -25,6 +25,7 @@ const PACKAGES: [(&str, &str); 25] = [
     ("npm", "npm"),
     ("cc", "gcc"),
     ("certbot", "certbot"),
+    ("/usr/lib/python3/dist-packages/certbot_nginx/__init__.py", "python3-certbot-nginx"),
     ("pebble", "pebble"),
     ("uwsgi_python311", "uwsgi-plugin-python3"),
     ("uwsgi", "uwsgi-core"),

@@ -87,16 +87,14 @@ impl Executor {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether a program of this name is on the search path.
-    pub fn finds(&self, program: &str) -> bool {
+    /// Where a program of this name is on the search path.
+    pub fn find(&self, program: &str) -> Option<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
-        let is_program = |path: PathBuf| {
+        let is_program = |path: &PathBuf| {
             path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
         };
         let path = self.inner.environment.get(OsStr::new("PATH"));
-        path.is_some_and(|path| {
-            std::env::split_paths(path).any(|directory| is_program(directory.join(program)))
-        })
+        std::env::split_paths(path?).map(|directory| directory.join(program)).find(is_program)
     }
 
     /// Runs one of our tools and keeps what it prints. An end other than exit code 0 is for the caller to judge.

@@ -8,6 +8,7 @@ pub mod nginx;
 pub mod node_packages;
 pub mod pm2;
 pub mod pnpm;
+pub mod sudo;
 pub mod systemctl;
 pub mod uv;
 pub mod uwsgi;
@@ -36,8 +37,7 @@ impl Invocation {
 fn privileged(privileges: Privileges, words: Vec<String>) -> CommandLine {
     let way: &[&str] = match privileges {
         Privileges::Direct => &[],
-        // Where a password would be asked for, it fails at once instead of waiting for somebody.
-        Privileges::Sudo => &["sudo", "-n"],
+        Privileges::Sudo => &sudo::WAY,
     };
     CommandLine::Argv(way.iter().map(|word| (*word).to_owned()).chain(words).collect())
 }

@@ -5,11 +5,13 @@
 
 use super::execute::{Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
+use super::tools::sudo;
 use crate::config::CommandLine;
 use crate::record::run_log::rendering;
 use anyhow::{Result, anyhow, bail};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 use supervise::{End, Stream};
 use tokio::time::Instant;
@@ -17,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Of a failed program's output, the lines among which the cause is looked for.
 const CAUSE_LINES_MAX: usize = 60;
+
+/// Of what a program says on one stream, the lines that are kept: the cause is among the first.
+const SAID_LINES_MAX: usize = 1_000;
 
 /// See the module.
 #[derive(Clone, Copy)]
@@ -42,6 +47,24 @@ pub enum Heard<'a> {
     Line(&'a supervise::Line),
     /// Our own words.
     Note(&'a str),
+}
+
+/// What a program has written, line by line.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// To standard output.
+    pub out: Vec<String>,
+    /// To standard error.
+    pub err: Vec<String>,
+}
+
+impl Said {
+    fn add(&mut self, line: &supervise::Line) {
+        let lines = if line.stream == Stream::Out { &mut self.out } else { &mut self.err };
+        if lines.len() < SAID_LINES_MAX {
+            lines.push(line.text.clone());
+        }
+    }
 }
 
 impl Workbench<'_> {
@@ -74,13 +97,7 @@ impl Workbench<'_> {
     /// Calls a program of ours in the release and gives what it printed on standard output. The call is in the log. An end other than exit
     /// code 0 is an error.
     pub async fn call(&self, line: &CommandLine) -> Result<String> {
-        let command = Command {
-            line: line.clone(),
-            directory: self.directory.to_owned(),
-            environment: BTreeMap::new(),
-            env_files: Vec::new(),
-        };
-        self.ask(&command, Manner::Answer).await
+        self.ask(&self.command(line), Manner::Answer).await
     }
 
     /// Likewise, a command with a place and an environment of its own.
@@ -98,7 +115,52 @@ impl Workbench<'_> {
         };
         let complaint = self.complaint(command, manner, keep).await?;
         let program = line.argv().first().cloned().unwrap_or_default();
-        complaint.map_or(Ok(answer), |complaint| Err(anyhow!("{program} {complaint}")))
+        complaint.map_or(Ok(answer), |complaint| {
+            Err(anyhow!("{program} {complaint}{}", self.missing_rule(line, &complaint)))
+        })
+    }
+
+    /// A hint that says what sudoers lacks, where that is why a call failed; otherwise nothing.
+    fn missing_rule(&self, line: &CommandLine, complaint: &str) -> String {
+        let Some((program, arguments)) = sudo::called(line).filter(|_| sudo::has_refused(complaint)) else {
+            return String::new();
+        };
+        let user = self.variable("USER").or_else(|| self.variable("LOGNAME"));
+        let user = user.unwrap_or_else(|| format!("#{}", rustix::process::getuid().as_raw()));
+        // It may lie where only root looks.
+        let program = self.executor.find(&program).unwrap_or_else(|| program.into());
+        format!("\nhint: sudoers lacks the rule `{}`", sudo::rule(&user, &program, &arguments))
+    }
+
+    /// Runs a program of ours that says to people, on either stream, what it does and why it fails: every line goes to the run's log. Gives
+    /// what it wrote, and the error if it failed.
+    pub async fn hear_out(&self, line: &CommandLine) -> (Said, Result<()>) {
+        self.note(format!("$ {}", line.shown()));
+        let said = Mutex::new(Said::default());
+        let hear = |heard: Heard<'_>| {
+            if let Heard::Line(line) = heard {
+                said.lock().expect("no holder panics").add(line);
+            }
+            (self.hear)(heard);
+        };
+        let command = self.command(line);
+        let result = Workbench { hear: &hear, ..*self }.run(&command).await;
+        let program = line.argv().first().cloned().unwrap_or_default();
+        let result = result.map_err(|error| {
+            let hint = self.missing_rule(line, &error.to_string());
+            anyhow!("{program} {error}{hint}")
+        });
+        (said.into_inner().expect("no holder panics"), result)
+    }
+
+    /// A command in the release.
+    fn command(&self, line: &CommandLine) -> Command {
+        Command {
+            line: line.clone(),
+            directory: self.directory.to_owned(),
+            environment: BTreeMap::new(),
+            env_files: Vec::new(),
+        }
     }
 
     /// Runs a step's own command; every line goes to the run's log.

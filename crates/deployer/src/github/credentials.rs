@@ -74,7 +74,7 @@ impl Credentials {
         let for_all = match (&github.app, &github.token) {
             (Some(app), _) => ForAll::App(App::new(app.clone(), github)?),
             (None, Some(token)) => ForAll::Token(token.clone()),
-            (None, None) if github.use_gh && executor.finds(gh::PROGRAM) => ForAll::Gh(Gh {
+            (None, None) if github.use_gh && executor.find(gh::PROGRAM).is_some() => ForAll::Gh(Gh {
                 executor: executor.clone(),
                 host: github.host(),
                 answer: tokio::sync::Mutex::default(),

@@ -4,5 +4,6 @@ mod deployer;
 mod go_static;
 mod nginx_sites;
 mod pnpm_pm2;
+mod sudo;
 mod systemd;
 mod uv_uwsgi;

@@ -15,6 +15,7 @@ pub mod push;
 pub mod record;
 pub mod repository;
 pub mod servers;
+pub mod service;
 pub mod site;
 pub mod ssh;
 pub mod visitors;

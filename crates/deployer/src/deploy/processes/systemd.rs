@@ -36,8 +36,11 @@ impl Units {
             // A release that was started again and again has used up the starts that systemd allows in a while, also for the one
             // that is gone back to: start the count anew.
             let forget = systemctl::verb(self.privileges, self.user, "reset-failed", unit);
-            if wish != Wish::Run || workbench.call(&forget).await.is_err() {
+            if wish != Wish::Run {
                 return Err(error);
+            }
+            if let Err(refused) = workbench.call(&forget).await {
+                bail!("{error:#}; and its count of failures is not forgotten: {refused:#}");
             }
             workbench.call(&command).await?;
         }

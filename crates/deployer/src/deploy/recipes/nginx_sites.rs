@@ -5,7 +5,7 @@
 //! site serves out of the repository (`html/`) follows the link `current`.
 
 use super::parts::{Back, Part};
-use super::{Facts, Purpose, Target};
+use super::{Facts, Target};
 use crate::config::{NginxSites, Phase};
 use crate::deploy::plan::Action;
 use crate::deploy::sites::{SitesStep, Work, selection};
@@ -32,13 +32,10 @@ pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Pa
             forced: facts.forced,
         }))
     };
-    // A rollback to a release that lies there builds nothing; it needs these all the same, before the link is another.
-    let ready = if facts.purpose == Purpose::Rollback { Phase::Switch } else { Phase::Build };
-    let part = |phase, name: &str, work, back| Part::new(phase, name, step(work)).taken_back(back);
     vec![
-        part(ready, "stage", Work::Stage, Back::Nothing).early(),
-        part(ready, "certificates", Work::Certify, Back::Nothing).early(),
-        part(Phase::Switch, "install", Work::Install, Back::By(step(Work::Restore))),
+        Part::beforehand(facts, "stage", step(Work::Stage)),
+        Part::beforehand(facts, "certificates", step(Work::Certify)),
+        Part::new(Phase::Switch, "install", step(Work::Install)).taken_back(Back::By(step(Work::Restore))),
     ]
 }
 

@@ -66,9 +66,12 @@ impl Part {
         }
     }
 
-    /// The same part, before what is built in of its phase: in the switch, before anything that is live changes.
-    pub fn early(self) -> Self {
-        Self { early: true, ..self }
+    /// What must be so before anything that is live changes, and need not be taken back: with the build, or, in a rollback that builds
+    /// nothing, as the first of the switch.
+    pub fn beforehand(facts: &Facts<'_>, name: &str, action: Action) -> Self {
+        let early = is_ready_made(facts);
+        let phase = if early { Phase::Switch } else { Phase::Build };
+        Self { early, ..Self::new(phase, name, action).taken_back(Back::Nothing) }
     }
 
     /// The same part, taken back in this way.
@@ -146,13 +149,15 @@ pub fn plan(facts: &Facts<'_>, order: [Phase; 7], parts: &dyn Fn(&Target) -> Vec
 
 /// A rollback to a release that lies there needs no install and no build, and never migrates.
 fn is_needed(facts: &Facts<'_>, phase: Phase) -> bool {
-    let back = facts.purpose == Purpose::Rollback;
-    let ready_made = back && facts.layout == Layout::Releases;
     match phase {
-        Phase::Fetch | Phase::Install | Phase::Build => !ready_made,
-        Phase::Migrate | Phase::Clean => !back,
+        Phase::Fetch | Phase::Install | Phase::Build => !is_ready_made(facts),
+        Phase::Migrate | Phase::Clean => facts.purpose != Purpose::Rollback,
         Phase::Switch | Phase::Verify => true,
     }
+}
+
+fn is_ready_made(facts: &Facts<'_>) -> bool {
+    facts.purpose == Purpose::Rollback && facts.layout == Layout::Releases
 }
 
 /// Hooks before, the recipe's early parts, what is built in, its other parts, hooks after.

@@ -39,8 +39,9 @@ pub fn parts(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Vec<Part>
     }
     let manager = Manager::Pm2(applications(facts, recipe, release));
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
-    // Before anything is switched, or, where it can be, migrated.
-    parts.push(Part::new(Phase::Build, "check", wish(Wish::Check)).taken_back(Back::Nothing));
+    // With the build: before anything is switched, and, where it can be, migrated. A rollback needs it no less: it waits here for PM2,
+    // and not while the link names one release and the other runs.
+    parts.push(Part::beforehand(facts, "check", wish(Wish::Check)));
     let stop = Back::Again(Some(wish(Wish::Stop)));
     parts.push(Part::new(Phase::Switch, "applications", wish(Wish::Run)).taken_back(stop));
     parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)).taken_back(Back::Nothing));
@@ -99,6 +100,7 @@ fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applic
 
 #[cfg(test)]
 mod tests {
+    use super::super::Purpose;
     use super::super::sample::with_facts;
     use super::*;
     use crate::config::{Layout, Recipe};
@@ -121,6 +123,28 @@ mod tests {
                 plan.steps.iter().filter(|step| retried(step)).map(|step| step.name.as_str()).collect();
             assert_eq!(retried, ["install"]);
         });
+    }
+
+    #[test]
+    fn pm2_is_asked_and_waited_for_before_the_link_moves() {
+        let steps = |purpose, layout| {
+            with_facts("recipe = \"pnpm-pm2\"\nmigrate = []", layout, &[], |facts| {
+                let steps = super::super::plan(&Facts { purpose, ..facts.clone() }).steps;
+                steps
+                    .into_iter()
+                    .map(|step| format!("{} {}", step.phase.as_str(), step.name))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let whole = ["fetch export", "install install", "build generate", "build build", "build check"];
+        let switch = ["switch activate", "switch applications", "verify running"];
+        let deployed = steps(Purpose::Deploy, Layout::Releases);
+        assert_eq!(deployed, [&whole[..], &switch, &["clean prune"]].concat());
+        let back = steps(Purpose::Rollback, Layout::Releases);
+        assert_eq!(back, [&["switch check"][..], &switch].concat());
+        // In place a rollback builds.
+        let in_place = steps(Purpose::Rollback, Layout::InPlace);
+        assert_eq!(in_place, [&["fetch update-tree"][..], &whole[1..], &switch[1..]].concat());
     }
 
     #[test]

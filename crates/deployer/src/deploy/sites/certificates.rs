@@ -17,7 +17,7 @@ use crate::clock;
 use crate::deploy::tools::certbot;
 use crate::deploy::workbench::Workbench;
 use crate::names::{DomainName, SiteName};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -77,11 +77,12 @@ async fn obtain(
         }
     }
     let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew);
-    if let Err(error) = workbench.call(&command).await {
+    let (said, called) = workbench.hear_out(&command).await;
+    if let Err(error) = called {
         if !workbench.cancel.is_cancelled() {
             failures.add(&step.state, &need.site, &need.names, clock::now_ms())?;
         }
-        return Err(error);
+        return Err(certbot::complaint(&said.out, &said.err).map_or(error, |said| anyhow!("certbot: {said}")));
     }
     backoff::forget(&step.state, &need.site)?;
     // nginx has read the old one, and the site's file may be the same. Noted first: what is remembered is not asked for again.

@@ -6,6 +6,12 @@ use crate::config::{Certificates, CommandLine, Privileges};
 use crate::names::{DomainName, SiteName};
 use std::path::Path;
 
+/// How certbot begins, whatever comes.
+const GREETING: &str = "Saving debug log to";
+
+/// How it ends when it has failed, whatever the reason.
+const GOODBYE: &str = "Ask for help or search for solutions";
+
 /// Obtains a site's certificate for these names, or one with these instead of others. `renew`: also where the one that is there would do
 /// by certbot's own judgement.
 pub fn obtain(
@@ -44,6 +50,21 @@ pub fn in_short(privileges: Privileges) -> String {
     privileged(privileges, ["certbot", "certonly"].map(str::to_owned).to_vec()).shown()
 }
 
+/// Why it failed, in a line, by what it wrote to standard output and standard error: what the CA says of each name, or else its own last
+/// word. None where it has not come to its end: then others know better why.
+pub fn complaint(out: &[String], err: &[String]) -> Option<String> {
+    let end = err.iter().position(|line| line.starts_with(GOODBYE))?;
+    let named =
+        |name: &'static str| out.iter().filter_map(move |line| line.trim().strip_prefix(name)).map(str::trim);
+    let refused: Vec<String> =
+        named("Domain:").zip(named("Detail:")).map(|(name, why)| format!("{name}: {why}")).collect();
+    if !refused.is_empty() {
+        return Some(refused.join("; "));
+    }
+    let last = err[..end].iter().rfind(|line| !line.trim().is_empty() && !line.starts_with(GREETING));
+    last.map(|line| line.trim().to_owned())
+}
+
 /// Said only where they are not certbot's own.
 fn directories(directory: &Path) -> Vec<String> {
     const USUAL: &str = "/etc/letsencrypt";
@@ -66,6 +87,26 @@ fn text(path: &Path) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_failure_is_what_the_ca_says_or_what_certbot_does() {
+        const CHALLENGES: &str = "Requesting a certificate for a.test and b.test\n\nCertbot failed to authenticate some domains (authenticator: nginx). The Certificate Authority reported these problems:\n  Domain: a.test\n  Type:   dns\n  Detail: no such name\n\n  Domain: b.test\n  Type:   connection\n  Detail: Get \"http://b.test/\": refused\n\nHint: The Certificate Authority failed\n";
+        const AMONG: &str = "Saving debug log to /x\nSome challenges have failed.\nAsk for help or search for solutions at https://x. See the logfile\n";
+        const PLUGIN: &str = "Saving debug log to /x\nThe requested nginx plugin does not appear to be installed\nAsk for help or search for solutions at https://x.\n";
+        const TRACE: &str = "Saving debug log to /x\nAn unexpected error occurred:\nAttributeError: can't set attribute\nAsk for help or search for solutions at\n";
+        for (out, err, expected) in [
+            (CHALLENGES, AMONG, Some("a.test: no such name; b.test: Get \"http://b.test/\": refused")),
+            ("Requesting a certificate\n", AMONG, Some("Some challenges have failed.")),
+            ("", PLUGIN, Some("The requested nginx plugin does not appear to be installed")),
+            ("", TRACE, Some("AttributeError: can't set attribute")),
+            ("", "Saving debug log to /x\nAsk for help or search for solutions\n", None),
+            ("", "Saving debug log to /x\nExiting due to user request.\n", None),
+            ("", "sudo: a password is required\n", None),
+        ] {
+            let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(complaint(&lines(out), &lines(err)).as_deref(), expected, "{err}");
+        }
+    }
 
     #[test]
     fn certificates_are_asked_for_by_argv() {

@@ -3,6 +3,7 @@
 mod applications;
 mod faults;
 mod processes;
+mod under_systemd;
 
 use crate::plan::deploy_as_planned;
 use crate::support::node_app::NodeApp;

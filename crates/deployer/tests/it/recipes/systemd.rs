@@ -6,7 +6,8 @@
 use crate::support::machine::{Machine, Sources};
 use crate::support::wait;
 
-const SERVER: &str = r#"
+/// Its program.
+pub const SERVER: &str = r#"
 import os, signal, socket, sys
 page = open("page").read()
 def reload(*_):
@@ -29,7 +30,8 @@ while True:
     connection.close()
 "#;
 
-const UNIT: &str = "[Service]
+/// Its unit.
+pub const UNIT: &str = "[Service]
 ExecStart=/usr/bin/python3 server.py
 ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory=/srv/site/current

@@ -98,6 +98,16 @@ impl Machine {
         succeed(command("install", Path::new("/")).arg("-D").arg(file).arg(self.path(path)));
     }
 
+    /// Copies a directory with all that is in it, links as links.
+    #[track_caller]
+    pub fn install_directory(&self, directory: &Path, path: &str) {
+        let target = self.path(path);
+        fs_err::create_dir_all(target.parent().expect("a directory lies in one")).expect("it is writable");
+        succeed(
+            command("cp", Path::new("/")).args(["-a", "--no-preserve=ownership"]).args([directory, &target]),
+        );
+    }
+
     /// Writes a file in it, and makes its directory.
     #[track_caller]
     pub fn write(&self, path: &str, content: &str) {
@@ -183,14 +193,29 @@ impl Drop for Machine {
 pub struct Sources<'m> {
     machine: &'m Machine,
     directory: String,
+    /// Whose it is: git reads no repository of somebody else's.
+    user: &'static str,
 }
 
 impl<'m> Sources<'m> {
     #[track_caller]
     pub fn new(machine: &'m Machine, name: &str) -> Self {
+        Self::of_user(machine, name, "root")
+    }
+
+    #[track_caller]
+    pub fn of_user(machine: &'m Machine, name: &str, user: &'static str) -> Self {
         let directory = format!("/srv/git/{name}");
-        machine.run(&["git", "init", "-q", "-b", "main", &directory]);
-        Self { machine, directory }
+        machine.run(&["install", "-d", "-o", user, &directory]);
+        let sources = Self { machine, directory, user };
+        sources.git(&["init", "-q", "-b", "main"]);
+        sources
+    }
+
+    #[track_caller]
+    fn git(&self, words: &[&str]) -> String {
+        let git = ["runuser", "-u", self.user, "--", "git", "-C", self.directory.as_str()];
+        self.machine.run(&[&git, words].concat())
     }
 
     /// What to configure as `clone_url`.
@@ -204,10 +229,8 @@ impl<'m> Sources<'m> {
         for (name, content) in files {
             self.machine.write(&format!("{}/{name}", self.directory), content);
         }
-        let git =
-            |words: &[&str]| self.machine.run(&[&["git", "-C", self.directory.as_str()], words].concat());
-        git(&["add", "--all"]);
-        git(&["commit", "-q", "--allow-empty", "-m", "a commit"]);
-        git(&["rev-parse", "HEAD"])
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", "a commit"]);
+        self.git(&["rev-parse", "HEAD"])
     }
 }

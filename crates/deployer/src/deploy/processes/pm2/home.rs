@@ -148,33 +148,29 @@ impl Home {
             return self.wait(workbench).await;
         };
         workbench.note(format!("we are in {service}: systemd is to start the PM2 daemon, outside it"));
-        let by_unit = self.start_unit(privileges, workbench).await;
-        if by_unit.is_ok() && self.wait(workbench).await.is_ok() {
-            return Ok(());
-        }
-        let transient = self.command(self.transient(&line, workbench));
-        let started = workbench.ask(&transient, Manner::Answer).await.map(drop);
-        let started = match started {
-            Ok(()) => self.wait(workbench).await,
-            failed => failed,
-        };
-        let hint = "`pm2 startup` makes a unit for PM2, `loginctl enable-linger` lets the user have services";
-        started.with_context(|| {
-            format!("the PM2 daemon does not run, and cannot be started outside {service}\nhint: {hint}")
-        })
+        let Err(by_unit) = self.start_by_unit(privileges, workbench).await else { return Ok(()) };
+        let Err(by_transient) = self.start_by_transient(&line, workbench).await else { return Ok(()) };
+        bail!(
+            "the PM2 daemon does not run, and cannot be started outside {service}: {by_transient:#}; {by_unit:#}\n\
+             hint: `pm2 startup` makes a unit for PM2, `loginctl enable-linger` lets the user have services"
+        )
     }
 
-    /// The unit that `pm2 startup` makes.
-    async fn start_unit(&self, privileges: Privileges, workbench: &Workbench<'_>) -> Result<()> {
+    /// As the unit that `pm2 startup` makes.
+    async fn start_by_unit(&self, privileges: Privileges, workbench: &Workbench<'_>) -> Result<()> {
         let user = workbench.variable("USER").or_else(|| workbench.variable("LOGNAME")).unwrap_or_default();
         let unit = UnitName::parse(&format!("pm2-{user}.service"))?;
-        workbench
-            .ask(&self.command(systemctl::verb(privileges, false, "start", &unit)), Manner::Answer)
-            .await?;
-        Ok(())
+        let start = self.command(systemctl::verb(privileges, false, "start", &unit));
+        workbench.ask(&start, Manner::Answer).await?;
+        self.wait(workbench).await
     }
 
-    /// A unit that is there as long as the daemon is.
+    /// As a unit that is there as long as the daemon is.
+    async fn start_by_transient(&self, line: &CommandLine, workbench: &Workbench<'_>) -> Result<()> {
+        workbench.ask(&self.command(self.transient(line, workbench)), Manner::Answer).await?;
+        self.wait(workbench).await
+    }
+
     fn transient(&self, line: &CommandLine, workbench: &Workbench<'_>) -> CommandLine {
         let mut words = vec!["systemd-run".to_owned()];
         if !rustix::process::getuid().is_root() {

@@ -1,6 +1,7 @@
 //! Certificates, with certbot and a CA of the test's own (pebble).
 
 use super::{cause, fails, reconfigure, sites, with_nginx};
+use crate::support::configuration::text;
 use crate::support::nginx::Nginx;
 use crate::support::process::{command, describe, output, succeed};
 use crate::support::record::Run;
@@ -19,11 +20,10 @@ struct Ca {
 }
 
 impl Ca {
-    /// Everything but the servers, and the world's settings for it.
-    fn prepare(world: &mut World, nginx: &Nginx) -> Self {
+    /// Everything but the servers, and the world's settings for it. It asks for what it has challenged at `asks`.
+    fn prepare(world: &mut World, asks: u16) -> Self {
         let directory = world.root().join("ca");
         fs_err::create_dir_all(&directory).expect("writable");
-        fs_err::create_dir_all(world.root().join("webroot")).expect("writable");
         let ca = Self { directory, port: free_port(), servers: Vec::new() };
         let mut certificate = command("openssl", &ca.directory);
         certificate
@@ -33,19 +33,34 @@ impl Ca {
         succeed(certificate.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]));
         let configuration = serde_json::json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{}", ca.port), "managementListenAddress": format!("127.0.0.1:{}", free_port()),
-            "certificate": "certificate.pem", "privateKey": "key.pem", "httpPort": nginx.port, "tlsPort": free_port(),
+            "certificate": "certificate.pem", "privateKey": "key.pem", "httpPort": asks, "tlsPort": free_port(),
             "ocspResponderURL": "", "externalAccountBindingRequired": false, "domainBlocklist": ["blocked.test"],
             "retryAfter": { "authz": 1, "order": 1 },
         }});
         fs_err::write(ca.directory.join("pebble.json"), configuration.to_string()).expect("writable");
-        let quoted = |path: PathBuf| format!("{:?}", path.to_string_lossy());
-        world.settings.set("certificates.webroot", quoted(world.root().join("webroot")));
         world.settings.set("certificates.acme_server", format!("\"https://localhost:{}/dir\"", ca.port));
         world.settings.set("certificates.self_test", "false");
         world.settings.set("runs.environment_passed", "[\"REQUESTS_CA_BUNDLE\"]");
         let bundle = ca.directory.join("certificate.pem").to_string_lossy().into_owned();
         world.environment.push(("REQUESTS_CA_BUNDLE".into(), bundle));
         ca
+    }
+
+    /// The CA is answered from a directory that nginx serves.
+    fn answered_from_webroot(world: &mut World) {
+        let webroot = world.root().join("webroot");
+        fs_err::create_dir_all(&webroot).expect("writable");
+        world.settings.set("certificates.webroot", text(&webroot.to_string_lossy()));
+    }
+
+    /// The CA is answered by nginx, which certbot configures for that. What differs from a host is told to certbot as an administrator
+    /// would: where nginx's files lie, and its port.
+    fn answered_by_nginx(world: &World, nginx: &Nginx) {
+        let own = world.root().join("home/.config/letsencrypt");
+        fs_err::create_dir_all(&own).expect("writable");
+        let (root, port) = (nginx.path(""), nginx.port);
+        let text = format!("nginx-server-root = {}\nhttp-01-port = {port}\n", root.display());
+        fs_err::write(own.join("cli.ini"), text).expect("writable");
     }
 
     fn start(&mut self) {
@@ -117,7 +132,8 @@ fn certbot_calls(world: &World, run: &Run) -> usize {
 fn certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed() {
     World::run(|world| {
         let mut nginx = Nginx::prepare(world);
-        let mut ca = Ca::prepare(world, &nginx);
+        let mut ca = Ca::prepare(world, nginx.port);
+        Ca::answered_from_webroot(world);
         let repository = world.repository("acme/nginx");
         let deployment = sites(world, &repository, "nginx");
         world.configure(std::slice::from_ref(&deployment));
@@ -182,6 +198,63 @@ fn certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed
         wait::until("the renewed certificate", || {
             (certificate_shown(world.root(), tls, "a.test") != before).then_some(())
         });
+    });
+}
+
+// What certbot writes into nginx's files while the CA asks, the deployer's among them, is gone when it ends.
+#[test]
+fn certbots_plugin_for_nginx_obtains_certificates_and_leaves_nginx_as_it_was() {
+    World::run(|world| {
+        let mut nginx = Nginx::prepare(world);
+        let mut ca = Ca::prepare(world, nginx.port);
+        Ca::answered_by_nginx(world, &nginx);
+        let repository = world.repository("acme/nginx");
+        world.configure(&[sites(world, &repository, "nginx")]);
+        world.start();
+        nginx.start();
+        ca.start();
+        let before = fs_err::read_to_string(nginx.path("nginx.conf")).unwrap();
+        let tls = free_port();
+        // A name that nginx does not know yet; then one more of a site that it serves.
+        for (names, name) in [("a.test", "a.test"), ("a.test www.a.test", "www.a.test")] {
+            let site = tls_site(world, &nginx, tls, "a.test", names, "x");
+            let commit =
+                repository.commit(&[("production/[a.test].nginxconf", &site), ("snippets/acme", "")], names);
+            let run = world.deploy("nginx", &repository, &commit);
+            assert_eq!(certbot_calls(world, &run), 1);
+            let shown = certificate_shown(world.root(), tls, name);
+            assert!(shown.contains(&format!("DNS:{name}")), "{shown}");
+            assert_eq!(fs_err::read_to_string(nginx.path("nginx.conf")).unwrap(), before);
+            let files: Vec<_> = nginx.files().into_values().collect();
+            assert_eq!(files, [site, String::new()]);
+            let log = describe(&output(&mut world.product(&["logs", &run.id])));
+            assert!(log.contains(" --nginx ") && !log.contains("by hand"), "{log}");
+        }
+    });
+}
+
+#[test]
+fn what_the_ca_complains_of_is_the_cause() {
+    World::run(|world| {
+        let mut nginx = Nginx::prepare(world);
+        // Where nobody listens.
+        let asks = free_port();
+        let mut ca = Ca::prepare(world, asks);
+        Ca::answered_by_nginx(world, &nginx);
+        let repository = world.repository("acme/nginx");
+        world.configure(&[sites(world, &repository, "nginx")]);
+        world.start();
+        nginx.start();
+        ca.start();
+        let site = tls_site(world, &nginx, free_port(), "a.test", "a.test", "x");
+        let commit =
+            repository.commit(&[("production/[a.test].nginxconf", &site), ("snippets/acme", "")], "first");
+        let run = fails(world, &repository, &commit);
+        let said = format!("no certificate for a.test: certbot: a.test: Get \"http://a.test:{asks}/");
+        assert!(cause(&run).contains(&said) && cause(&run).contains("connection refused"), "{run:?}");
+        let log = describe(&output(&mut world.product(&["logs", &run.id])));
+        assert!(log.contains("The Certificate Authority reported these problems"), "{log}");
+        assert_eq!(nginx.files().len(), 0);
     });
 }
 

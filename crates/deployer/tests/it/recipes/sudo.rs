@@ -1,0 +1,123 @@
+//! `privileges = "sudo"` with a real sudo: a user without rights, and rules for single calls with exact arguments.
+//!
+//! The rules are not written here: they are what a refused run says is lacking. So the test fails where a call and its rule differ, and
+//! where a refusal does not say what to do.
+
+use super::systemd::{SERVER, UNIT};
+use crate::support::machine::Machine;
+use crate::support::service::{Service, USER};
+use std::collections::BTreeSet;
+
+const GLOBAL: &str = "privileges = \"sudo\"";
+
+/// The rules that the last run has said are lacking.
+fn lacking(service: &Service<'_>) -> BTreeSet<String> {
+    let log = service.log();
+    let rules = log.split("sudoers lacks the rule `").skip(1);
+    rules.map(|rest| rest.split('`').next().expect("a part").to_owned()).collect()
+}
+
+/// Lets the user make these calls.
+#[track_caller]
+fn allow(service: &Service<'_>, rules: &BTreeSet<String>) {
+    assert!(!rules.is_empty(), "{}", service.log());
+    let file = "/etc/sudoers.d/deployer";
+    let path = service.machine.path(file);
+    let before = fs_err::read_to_string(&path).unwrap_or_default();
+    let after = rules.iter().fold(before, |text, rule| text + rule + "\n");
+    service.machine.write(file, &after);
+    service.machine.run(&["visudo", "--check", "--file", file]);
+}
+
+fn rule(command: &str) -> String {
+    format!("{USER} ALL=(root) NOPASSWD: {command}")
+}
+
+fn rules<const NUMBER: usize>(commands: [impl AsRef<str>; NUMBER]) -> BTreeSet<String> {
+    commands.map(|command| rule(command.as_ref())).into()
+}
+
+#[track_caller]
+fn answers(service: &Service<'_>, url: &str, page: &str) {
+    assert_eq!(service.machine.get(url).as_deref(), Some(page), "{}", service.machine.picture());
+}
+
+#[test]
+fn a_unit_is_restarted_by_rules_for_just_that() {
+    let machine = Machine::boot();
+    let keys = r#"
+recipe = "systemd"
+units = ["site.service"]
+health = [{ http = "http://127.0.0.1:8080/", attempts = 20, interval = "200ms" }]
+"#;
+    let service = Service::install(&machine, GLOBAL, keys);
+    let answers = |page: &str| answers(&service, "http://127.0.0.1:8080/", page);
+    let systemctl = |verb: &str| format!("/usr/bin/systemctl --no-ask-password {verb} -- site.service");
+    machine.unit("site.service", UNIT);
+    service.sources.commit(&[("server.py", SERVER), ("page", "one")]);
+    service.start();
+    service.fails(&["a password is required", &rule(&systemctl("restart"))]);
+    // Nothing was live before, so the unit was to be stopped again; and before that, to be forgiven.
+    assert_eq!(lacking(&service), rules(["restart", "reset-failed", "stop"].map(&systemctl)));
+    allow(&service, &rules([systemctl("restart")]));
+    service.deploys();
+    answers("one");
+
+    // One that dies too often is forgiven by a call of its own; without it the old release cannot be started either.
+    service.sources.commit(&[("crash", "")]);
+    service.fails(&["taking it back failed too", &rule(&systemctl("reset-failed"))]);
+    allow(&service, &lacking(&service));
+    machine.run(&["rm", "/srv/git/site/crash"]);
+    service.sources.commit(&[("page", "two")]);
+    service.deploys();
+    answers("two");
+    service.sources.commit(&[("crash", "")]);
+    service.fails(&["site.service"]);
+    answers("two");
+
+    // Nothing else is allowed by that.
+    for more in [&["restart", "--", "ssh.service"][..], &["restart", "--", "site.service", "ssh.service"]] {
+        let (succeeded, printed) =
+            service.as_user(&[&["sudo", "-n", "systemctl", "--no-ask-password"], more].concat());
+        assert!(!succeeded && printed.contains("a password is required"), "{printed}");
+    }
+}
+
+#[test]
+fn nginx_is_tested_and_reloaded_by_two_rules() {
+    let machine = Machine::boot();
+    let keys = "recipe = \"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]\n";
+    let service = Service::install(&machine, GLOBAL, keys);
+    // As the documentation has it.
+    let entry = format!("u:{USER}:rwx,d:u:{USER}:rwx");
+    machine.run(&["setfacl", "-m", &entry, "/etc/nginx/conf.d", "/etc/nginx/snippets"]);
+    let site = |page: &str| {
+        let text = format!("server {{ listen 127.0.0.1:8080; server_name a.test; return 200 {page}; }}\n");
+        service.sources.commit(&[("production/[a.test].conf", &text)]);
+    };
+    let answers = |page: &str| answers(&service, "http://127.0.0.1:8080/", page);
+    let installed = machine.path("/etc/nginx/conf.d/[a.test].conf");
+    site("one");
+    service.start();
+
+    // Each refusal leaves nginx, and its files, as they were.
+    let master = machine.run(&["cat", "/run/nginx.pid"]);
+    for command in ["/usr/sbin/nginx -t", "/usr/bin/systemctl reload nginx"] {
+        service.fails(&["a password is required", &rule(command)]);
+        assert!(!installed.exists());
+        assert_eq!(lacking(&service), rules([command]));
+        allow(&service, &lacking(&service));
+    }
+    service.deploys();
+    answers("one");
+    site("two");
+    service.deploys();
+    answers("two");
+    site("refused; no_such_directive");
+    service.fails(&["production/[a.test].conf:1", "no_such_directive"]);
+    answers("two");
+    let (succeeded, printed) = service.cli(&["rollback", "site"]);
+    assert!(succeeded, "{printed}");
+    answers("one");
+    assert_eq!(machine.run(&["cat", "/run/nginx.pid"]), master, "it was only reloaded");
+}
