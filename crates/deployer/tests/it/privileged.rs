@@ -226,6 +226,54 @@ print(connection.getresponse().read().decode())
     assert_eq!(machine.run(&["systemctl", "list-units", "--failed", "--quiet", "--no-legend"]), "");
 }
 
+// Whoever may write sites says to nginx's master which files to open, as root.
+#[test]
+fn a_hostile_site_file_is_not_roots_pen() {
+    let machine = machine();
+    let hostile = "/etc/nginx/conf.d/hostile.conf";
+    let written = || machine.path("/etc/cron.d/hostile").exists();
+    machine.write(hostile, "server { listen 81; access_log /etc/cron.d/hostile; }\n");
+    let output = as_deployer(&machine, &[PRIVILEGED, "ask", "nginx-reload"]);
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("Read-only file system"),
+        "{}",
+        said(&output)
+    );
+    assert!(!written());
+
+    // It may be another one again between test and reload. Without our drop-in, nginx's own unit does what it says ...
+    let reload = || machine.run(&["sh", "-c", "systemctl reload nginx; true"]);
+    reload();
+    wait::until("nginx to do harm", || written().then_some(()));
+    machine.run(&["rm", hostile, "/etc/cron.d/hostile"]);
+    // ... and with it, refuses.
+    let drop_in =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/nginx.service.d/durhack-deployer.conf");
+    machine.unit(
+        "nginx.service.d/durhack-deployer.conf",
+        &fs_err::read_to_string(drop_in).expect("it is there"),
+    );
+    machine.run(&["systemctl", "restart", "nginx"]);
+    machine.write(hostile, "server { listen 81; access_log /etc/cron.d/hostile; }\n");
+    reload();
+    wait::until("nginx to complain", || {
+        let log = fs_err::read_to_string(machine.path("/var/log/nginx/error.log")).unwrap_or_default();
+        log.contains("open() \"/etc/cron.d/hostile\" failed (30: Read-only file system)").then_some(())
+    });
+    assert!(!written());
+
+    // Nor does it quote secrets. Without the helper's sandbox, nginx does.
+    for secret in ["/root/secret", "/etc/durhack-deployer/credentials/webhook-secret"] {
+        machine.write(secret, "canary;\n");
+        machine.write(hostile, &format!("include {secret};\n"));
+        assert!(said(&machine.try_run(&["nginx", "-t"])).contains("unknown directive \"canary\""));
+        let said = said(&as_deployer(&machine, &[PRIVILEGED, "ask", "nginx-test"]));
+        assert!(said.contains("open() \"") && !said.contains("canary"), "{said}");
+    }
+    machine.run(&["rm", hostile]);
+    asks(&machine, &["nginx-reload"]);
+}
+
 #[test]
 fn sudo_lets_nobody_do_more_than_our_rules_say() {
     let machine = machine();
