@@ -76,7 +76,7 @@ async fn obtain(
             self_test::test(name, step.certificates.webroot.as_deref()).await?;
         }
     }
-    let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew);
+    let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew)?;
     let (said, called) = workbench.hear_out(&command).await;
     if let Err(error) = called {
         if !workbench.cancel.is_cancelled() {
