@@ -289,6 +289,8 @@ fn clean_environment(config: &Config, environment: &Environment) -> BTreeMap<OsS
 pub fn complaint_of(end: &End) -> Option<String> {
     match end {
         End::Exited(0) => None,
+        // A shell's word for a child that a signal killed.
+        End::Exited(153) => Some(format!("exited with 153{}", signal_name(25))),
         End::Exited(code) => Some(format!("exited with {code}")),
         End::Signalled(signal) => Some(format!("was killed by signal {signal}{}", signal_name(*signal))),
         End::OutOfMemory => Some("ran out of memory (killed by the kernel)".into()),
