@@ -1,4 +1,5 @@
-//! What `plan` prints is what a run does: step by step, for every recipe.
+//! What `plan` prints is what a run does: step by step, for every recipe; and no action of our own calls a program that its step does
+//! not name.
 //!
 //! Those that need real tools ask it in the middle of their own stories, by [`deploy_as_planned`].
 
@@ -7,6 +8,7 @@ use crate::support::process::describe;
 use crate::support::repository::Repository;
 use crate::support::world::World;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 /// How a deployment is configured.
@@ -62,9 +64,28 @@ fn carried_out(world: &World, slug: &str, repository: &Repository, commit: &str)
     let text = |text: &str| normal(text, &release, &run.id);
     let steps = world.run_page(&run.id).steps;
     assert!(steps.iter().all(|step| step.direction == "do" && step.state == "succeeded"), "{steps:?}");
+    for call in called(world, &run.id) {
+        let mut said = steps.iter().filter_map(|step| step.command.as_ref());
+        assert!(said.any(|command| command.contains(&call)), "no step says that it calls {call}: {steps:?}");
+    }
     let command =
         |step: &crate::support::record::Step| step.command.clone().expect("each step says what it does");
     steps.iter().map(|step| [text(&step.phase), text(&step.name), text(&command(step))]).collect()
+}
+
+/// The programs that built-in actions called, each with its first argument, as the run's log has them.
+#[track_caller]
+fn called(world: &World, run: &str) -> BTreeSet<String> {
+    let log = world.cli(&["logs", run]);
+    assert!(log.status.success(), "{}", describe(&log));
+    let log = String::from_utf8_lossy(&log.stdout).into_owned();
+    let calls = log.lines().filter_map(|line| line.trim_start_matches("> ").strip_prefix("$ "));
+    let named = |call: &str| {
+        let mut words = call.split_whitespace();
+        let program = words.next()?.rsplit('/').next()?;
+        Some(format!("{program} {}", words.next().unwrap_or_default()).trim_end().to_owned())
+    };
+    calls.filter_map(named).collect()
 }
 
 /// What differs between two runs of one plan is the release's name and the run's.
