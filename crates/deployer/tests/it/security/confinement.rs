@@ -4,6 +4,7 @@ use crate::support::configuration::{Deployment, text};
 use crate::support::repository::Repository;
 use crate::support::world::World;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// What stands in everything that a build must not read.
 const CANARY: &str = "c4n4ry-of-somebody-else";
@@ -181,6 +182,36 @@ fn a_build_has_a_home_and_temporary_files_of_its_own_and_its_deployments_directo
         let seen = fs_err::read_to_string(extra.join("out/live")).expect("the switch wrote it");
         assert!(!seen.contains("/steps/"), "what is made live has the user's own home: {seen}");
         assert!(world.state().join("steps/site/home/kept").exists());
+    });
+}
+
+/// In place, taking back belongs to the step that changed the tree: what is built again then is a build, what is started again is not.
+#[test]
+fn on_the_way_back_in_place_a_build_is_confined_and_a_restart_is_not() {
+    World::run(|world| {
+        world.confine();
+        let repository = world.repository("acme/site");
+        let outside = world.root().join("outside");
+        fs_err::create_dir(&outside).expect("the world is writable");
+        let (built, restarts) = (outside.join("built"), outside.join("restarts"));
+        let deployment = world
+            .deployment("site", &repository)
+            .with("layout", "\"in-place\"")
+            .with("health", "[{ shell = \"test ! -e ill\", attempts = 1 }]")
+            .step("build", "make", &format!("echo built >> made; touch '{}' || true", built.display()))
+            .step("switch", "restart", &format!("echo restarted >> '{}'", restarts.display()));
+        world.configure(&[deployment]);
+        world.start();
+        let commit = repository.commit(&[("index.html", "one")], "first");
+        world.deploy("site", &repository, &commit);
+        let ill = repository.commit(&[("index.html", "two"), ("ill", "")], "an ill one");
+        world.push(&repository, &ill);
+        let run = world.ended_run("site", &ill);
+        assert_eq!(run.state, "failed", "{run:?}");
+        let lines = |path: &Path| fs_err::read_to_string(path).unwrap_or_default().lines().count();
+        assert_eq!(lines(&restarts), 3, "the first, the ill one, and the first again");
+        assert_eq!(lines(&world.path_of("site").join("made")), 3, "likewise");
+        assert!(!built.exists(), "a build was not confined");
     });
 }
 
