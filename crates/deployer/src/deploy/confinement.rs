@@ -75,7 +75,7 @@ pub struct Confined {
 /// - what needs privileges (`systemctl`, `sudo`, `nginx`, `certbot`): no set-user-id program gains anything inside;
 /// - the hand-over, which starts the deployer itself.
 ///
-/// The last three are actions of their own, not [`Action::Command`], and mostly belong to the switch anyway.
+/// The last two are actions of their own, not [`Action::Command`], whatever their phase.
 pub fn confines(phase: Phase, action: &Action) -> bool {
     matches!(action, Action::Command(_)) && phase < Phase::Switch
 }
