@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use supervise::ResourceLimits;
 
 /// The environment's name where nothing says another. Only in it may a secret be short or known.
 pub const DEVELOPMENT: &str = "development";
@@ -75,6 +76,10 @@ pub struct Config {
     pub nginx: Nginx,
     /// How certificates are obtained.
     pub certificates: Certificates,
+    /// What steps may touch and use up, whatever they deploy.
+    pub confinement: Confinement,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
     /// By slug, in the order of the configuration. Only those without an error.
     pub deployments: IndexMap<Slug, Deployment>,
 }
@@ -248,6 +253,17 @@ pub struct Certificates {
     pub self_test: bool,
 }
 
+/// What steps may touch and use up, whatever they deploy.
+#[derive(Debug, Clone)]
+pub struct Confinement {
+    /// Beside what every step may read. Absolute.
+    pub readable: Vec<PathBuf>,
+    /// Beside what every step may write. Absolute.
+    pub writable: Vec<PathBuf>,
+    /// Of each step that makes a release.
+    pub limits: ResourceLimits,
+}
+
 /// One configured target.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -297,6 +313,12 @@ pub struct Deployment {
     pub environment: BTreeMap<String, String>,
     /// Files of `KEY=value` lines, read when a step starts; their values count as secrets in the log.
     pub env_files: Vec<PathBuf>,
+    /// Whether the steps that make a release are kept to this deployment's own files.
+    pub confine: bool,
+    /// What they may read beside that. Absolute.
+    pub readable: Vec<PathBuf>,
+    /// What they may write beside that. Absolute.
+    pub writable: Vec<PathBuf>,
     /// What must hold for a release to stay live.
     pub health: Vec<HealthCheck>,
     /// The environment of GitHub's page of deployments.

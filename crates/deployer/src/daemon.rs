@@ -269,6 +269,7 @@ impl Daemon {
         let workbench = Workbench {
             executor: &self.host.executor,
             environment: &self.host.oneself.environment,
+            confined: None,
             directory: &request.wish.program.release,
             ends_at: request.ends_at,
             cancel: &CancellationToken::new(),

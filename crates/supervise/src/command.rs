@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Redactor;
+use crate::{Confinement, Enforcement, Redactor, ResourceLimits};
 
 /// A command and the leash it gets.
 #[derive(Debug, Clone)]
@@ -28,6 +28,11 @@ pub struct Command {
     /// Between TERM and KILL, where it is stopped.
     pub grace: Duration,
     pub limits: OutputLimits,
+    /// Where it may read and write. `None`: where the caller may. Not for a command that starts something which is to outlive it.
+    pub confinement: Option<Confinement>,
+    /// What it may use up. With it, it is also the first that the kernel kills for want of memory, and leaves no core dumps; so `None` for
+    /// a command that starts something which is to outlive it.
+    pub resources: Option<ResourceLimits>,
     /// What must not appear in the output.
     pub redact: Redactor,
     /// The program that calls [`crate::leash_main`] when its first argument is [`crate::LEASH_ARGUMENT`].
@@ -87,6 +92,8 @@ pub struct Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub end: End,
+    /// How far the kernel enforced [`Command::confinement`]; `None` where there was none, or the leash was lost too early to tell.
+    pub enforcement: Option<Enforcement>,
     /// How much it wrote, kept or not.
     pub output_bytes: u64,
     /// How much of that was dropped because of [`OutputLimits::total_bytes_max`].
@@ -109,6 +116,14 @@ pub enum End {
     Signalled(i32),
     /// Killed by the kernel for want of memory.
     OutOfMemory,
+    /// Stopped, because it used more than [`ResourceLimits::memory_bytes_max`].
+    TooMuchMemory {
+        bytes_max: u64,
+    },
+    /// Stopped, because it had more than [`ResourceLimits::tasks_max`].
+    TooManyTasks {
+        max: u32,
+    },
     /// Stopped, because it took longer than [`Command::deadline`].
     DeadlineExceeded,
     /// Stopped, because the caller said so.

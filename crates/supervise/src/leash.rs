@@ -10,27 +10,30 @@
 //! which to ask for a password.
 //! TERM, INT, HUP and QUIT that are sent to it are swallowed: a service manager that ends the whole control
 //! group must not end the leash before its charges. Deliberately absent: any knowledge of deadlines, output,
-//! or why it should stop. The daemon knows that.
+//! or why it is told to stop. The daemon knows that.
 
 mod bring_down;
 mod children;
+mod confine;
+mod usage;
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior, setsid};
 use rustix::stdio::stdin;
 
 pub(crate) use bring_down::BEYOND_GRACE_MAX;
 
-use crate::Leftovers;
+use crate::confinement::Restrictions;
 use crate::process_table;
-use crate::protocol::{Ended, Report, Status};
+use crate::protocol::{Ended, EndedBy, Report, Status};
+use crate::{Enforcement, Leftovers, ResourceLimits};
 use children::{Children, Notices};
 
 /// Exit code of a leash that was not called as [`crate::run`] calls it.
@@ -50,11 +53,15 @@ pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         );
         return ExitCode::from(USAGE);
     };
+    // First, for who cannot be dumped owns nothing of its own below `/proc`.
+    if let Some(limits) = &assignment.restrictions.resources {
+        usage::limit_self(limits);
+    }
     // What it runs is its own user: it may neither read its control socket nor its memory. Best effort: an old kernel.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     match start(&assignment) {
-        Ok(children) => {
-            report(&Report::Started);
+        Ok((children, enforcement)) => {
+            report(&Report::Started(enforcement));
             let ended = see_to_its_end(children, &assignment);
             report(&Report::Ended(ended));
             ExitCode::SUCCESS
@@ -66,11 +73,12 @@ pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// `<grace in ms> <kill|spare> -- <program> <arguments...>`
+/// `<grace in ms> <kill|spare> <restrictions...> -- <program> <arguments...>`
 #[derive(Debug, PartialEq)]
 pub(crate) struct Assignment {
     pub grace: Duration,
     pub leftovers: Leftovers,
+    pub restrictions: Restrictions,
     pub program: OsString,
     pub arguments: Vec<OsString>,
 }
@@ -80,6 +88,10 @@ impl Assignment {
         Self {
             grace: command.grace,
             leftovers: command.leftovers,
+            restrictions: Restrictions {
+                confinement: command.confinement.clone(),
+                resources: command.resources,
+            },
             program: command.program.clone(),
             arguments: command.args.clone(),
         }
@@ -90,8 +102,10 @@ impl Assignment {
             Leftovers::Kill => "kill",
             Leftovers::Spare => "spare",
         };
-        [self.grace.as_millis().to_string().into(), leftovers.into(), "--".into(), self.program]
+        [self.grace.as_millis().to_string().into(), leftovers.into()]
             .into_iter()
+            .chain(self.restrictions.into_arguments())
+            .chain(["--".into(), self.program])
             .chain(self.arguments)
     }
 
@@ -102,20 +116,26 @@ impl Assignment {
             "spare" => Leftovers::Spare,
             _ => return None,
         };
-        if arguments.next()? != "--" {
-            return None;
-        }
-        Some(Self { grace, leftovers, program: arguments.next()?, arguments: arguments.collect() })
+        let restrictions = Restrictions::parse(&mut arguments)?;
+        Some(Self {
+            grace,
+            leftovers,
+            restrictions,
+            program: arguments.next()?,
+            arguments: arguments.collect(),
+        })
     }
 }
 
 /// Everything that could fail fails before the command runs: what could not be stopped is not started.
-fn start(assignment: &Assignment) -> io::Result<Children> {
+fn start(assignment: &Assignment) -> io::Result<(Children, Option<Enforcement>)> {
     // Refused only to the leader of a process group, who is out of the terminal's reach already.
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
     process_table::living_below(getpid())?;
     let notices = Notices::new()?;
+    let confinement = assignment.restrictions.confinement.as_ref();
+    let enforcement = confinement.map(confine::restrict_self).transpose()?;
 
     #[expect(clippy::disallowed_methods, reason = "the one place where a step's command is started")]
     let command = Command::new(&assignment.program)
@@ -125,37 +145,51 @@ fn start(assignment: &Assignment) -> io::Result<Children> {
         .spawn()?;
     let pid =
         i32::try_from(command.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32");
-    Ok(Children::new(notices, pid))
+    Ok((Children::new(notices, pid), enforcement))
 }
 
 fn see_to_its_end(mut children: Children, assignment: &Assignment) -> Ended {
-    let ordered = wait_for_end_or_order(&mut children);
-    let (leftovers, survivors) = match (ordered, assignment.leftovers) {
-        (true, _) => (0, bring_down::everything(&mut children, assignment.grace)),
-        (false, Leftovers::Kill) => bring_down::leftovers(&mut children, assignment.grace),
-        (false, Leftovers::Spare) => (0, 0),
+    let limits = assignment.restrictions.resources.filter(usage::is_watched);
+    let by = wait_for_end(&mut children, limits.as_ref());
+    let (leftovers, survivors) = match (by, assignment.leftovers) {
+        (EndedBy::Itself, Leftovers::Kill) => bring_down::leftovers(&mut children, assignment.grace),
+        (EndedBy::Itself, Leftovers::Spare) => (0, 0),
+        (EndedBy::Order, _) => (0, bring_down::everything(&mut children, assignment.grace)),
+        // Who asks a fork bomb to end, and waits for it, feeds it.
+        (EndedBy::Memory | EndedBy::Tasks, _) => (0, bring_down::at_once(&mut children)),
     };
     let status = children.status().unwrap_or(STATUS_UNKNOWN);
-    Ended { status, ordered, leftovers, survivors }
+    Ended { status, by, leftovers, survivors }
 }
 
-/// Sleeps until the command has ended (`false`) or must be stopped (`true`).
-fn wait_for_end_or_order(children: &mut Children) -> bool {
+/// Sleeps until the command has ended, or must be stopped.
+fn wait_for_end(children: &mut Children, limits: Option<&ResourceLimits>) -> EndedBy {
+    let interval = limits.map(|_| Timespec { tv_sec: 0, tv_nsec: usage::INTERVAL.subsec_nanos().into() });
+    let mut looked_at = Instant::now();
     loop {
         children.reap();
         if children.status().is_some() {
-            return false;
+            return EndedBy::Itself;
         }
         let mut descriptors = [
             PollFd::new(children.changes(), PollFlags::IN),
             PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
         ];
         // An error is EINTR: one of the signals that are swallowed.
-        let order = poll(&mut descriptors, None).is_ok() && !descriptors[1].revents().is_empty();
+        let order = poll(&mut descriptors, interval.as_ref()).is_ok() && !descriptors[1].revents().is_empty();
         // Whatever arrives is an order: the byte, the end of the stream, and also an error on the socket, for
         // a leash that can no longer be told to stop has to stop now.
         if order {
-            return true;
+            return EndedBy::Order;
+        }
+        // Not at every orphan that ends: there may be thousands.
+        if let Some(limits) = limits
+            && looked_at.elapsed() >= usage::INTERVAL
+        {
+            if let Some(excess) = usage::excess(limits) {
+                return excess;
+            }
+            looked_at = Instant::now();
         }
     }
 }
@@ -176,12 +210,25 @@ fn report(report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Confinement;
 
     #[test]
     fn an_assignment_is_read_as_it_was_written() {
         let assignment = || Assignment {
             grace: Duration::from_millis(1500),
             leftovers: Leftovers::Spare,
+            restrictions: Restrictions {
+                confinement: Some(Confinement {
+                    readable: vec!["/usr".into(), "--".into()],
+                    writable: vec!["/tmp/a b".into()],
+                    hidden: vec!["read".into()],
+                }),
+                resources: Some(ResourceLimits {
+                    memory_bytes_max: Some(1 << 40),
+                    tasks_max: Some(7),
+                    file_bytes_max: None,
+                }),
+            },
             program: "--".into(),
             arguments: vec!["--".into(), String::new().into(), "a b".into()],
         };
@@ -190,9 +237,17 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for arguments in
-            [&[][..], &["x"], &["1", "kill"], &["1", "kill", "--"], &["1", "maybe", "--", "true"]]
-        {
+        for arguments in [
+            &[][..],
+            &["x"],
+            &["1", "kill"],
+            &["1", "kill", "--"],
+            &["1", "maybe", "--", "true"],
+            &["1", "kill", "read", "/usr", "--", "true"],
+            &["1", "kill", "confine", "read"],
+            &["1", "kill", "limit", "tasks", "many", "--", "true"],
+            &["1", "kill", "limit", "fun", "7", "--", "true"],
+        ] {
             assert_eq!(Assignment::parse(arguments.iter().map(OsString::from)), None, "{arguments:?}");
         }
     }

@@ -35,6 +35,10 @@
 //! [`End::LeashLost`]. If both are killed, there is [`kill_marked`] when the daemon comes back: it finds the
 //! processes by a variable in their environment.
 //!
+//! Before it starts the command the leash gives up what the command is not to have ([`Confinement`], by Landlock): reading and writing
+//! outside of the given paths, and signals to anybody outside. While the command runs it looks at what that uses up
+//! ([`ResourceLimits`]), and brings it down for that as well.
+//!
 //! Output is redacted first, so that neither the limits nor the ends of lines can go through a secret; then
 //! cut to its limits, then split. What is too much is read and dropped: a command is never blocked by us, and
 //! a flood takes no memory. Both streams go through one loop, so lines come in the order in which they were
@@ -42,7 +46,7 @@
 //!
 //! # What it expects
 //!
-//! Linux 5.3 with `/proc`. The calling program hands over in the first lines of its `main`, before it starts
+//! Linux 5.3 with `/proc`; for confinement 5.13 with Landlock, for all of it 6.12. The calling program hands over in the first lines of its `main`, before it starts
 //! any thread:
 //!
 //! ```no_run
@@ -62,8 +66,8 @@
 //! # What is deliberately absent
 //!
 //! No shell: a command is a program and its arguments. No retries: who calls knows whether a step may be
-//! repeated. No limits on memory, processor or files: that is for the service manager's control groups. No
-//! other user: the leash and the command run as the caller does. No terminal: a pipe keeps the two streams
+//! repeated. No limit on the processor: there is a deadline. No control groups: they need somebody who hands them down, and
+//! the leash counts memory and processes itself. No other user: the leash and the command run as the caller does. No terminal: a pipe keeps the two streams
 //! apart, and a program that finds no terminal does not ask questions. No closing of descriptors that the
 //! *daemon* was given without close-on-exec: Rust and systemd libraries set it, and to close a strange
 //! descriptor is not possible without `unsafe`.
@@ -71,6 +75,7 @@
 mod adopted;
 mod belt;
 mod command;
+mod confinement;
 mod environment;
 mod leash;
 mod memory_kills;
@@ -85,6 +90,7 @@ mod successor;
 pub use adopted::{become_subreaper, reap_adopted};
 pub use belt::kill_marked;
 pub use command::{Command, End, Leftovers, Line, Mark, Outcome, OutputLimits, Stream};
+pub use confinement::{Confinement, Enforcement, ResourceLimits};
 pub use environment::Environment;
 pub use leash::leash_main;
 pub use protocol::LEASH_ARGUMENT;

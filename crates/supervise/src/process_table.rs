@@ -18,6 +18,9 @@ pub(crate) struct Process {
     pub parent: i32,
     pub group: i32,
     pub session: i32,
+    pub threads: u32,
+    /// Pages of memory that it holds, with those that it shares.
+    pub resident_pages: u64,
     /// Clock ticks between boot and its start: with the pid, its identity.
     started_ticks: u64,
     state: u8,
@@ -123,6 +126,8 @@ fn parse(pid: Pid, stat: &[u8]) -> Option<Process> {
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
+        resident_pages: fields.get(21)?.parse().ok()?,
         started_ticks: fields.get(19)?.parse().ok()?,
     })
 }

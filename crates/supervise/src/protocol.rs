@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::Enforcement;
+
 /// The argument by which the product's `main` recognises that it is to be a leash.
 pub const LEASH_ARGUMENT: &str = "__leash";
 
@@ -18,12 +20,37 @@ pub(crate) enum Status {
     Signalled(i32),
 }
 
+/// Who ended the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// It did itself, or somebody who has nothing to do with us.
+    Itself,
+    /// The leash, which had been told to.
+    Order,
+    /// The leash, because it used more memory than it may.
+    Memory,
+    /// The leash, because there were more processes and threads than it may have.
+    Tasks,
+}
+
+impl EndedBy {
+    const ALL: [Self; 4] = [Self::Itself, Self::Order, Self::Memory, Self::Tasks];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Itself => "itself",
+            Self::Order => "order",
+            Self::Memory => "memory",
+            Self::Tasks => "tasks",
+        }
+    }
+}
+
 /// The last word of a leash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub status: Status,
-    /// The leash had been told to stop it before it ended.
-    pub ordered: bool,
+    pub by: EndedBy,
     /// Processes that were still there a moment after the command had ended by itself.
     pub leftovers: u32,
     /// Processes that could not be killed.
@@ -33,8 +60,8 @@ pub(crate) struct Ended {
 /// One line from the leash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The command runs.
-    Started,
+    /// The command runs; so far is its confinement enforced, if one was asked for.
+    Started(Option<Enforcement>),
     /// It could not be started: the number of the system's error (0 where it has none) and its text.
     Failed {
         errno: i32,
@@ -46,15 +73,19 @@ pub(crate) enum Report {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started => write!(formatter, "started"),
+            Self::Started(None) => write!(formatter, "started"),
+            Self::Started(Some(Enforcement::Full)) => write!(formatter, "started full"),
+            Self::Started(Some(Enforcement::Partial(interface))) => {
+                write!(formatter, "started partial-{interface}")
+            }
+            Self::Started(Some(Enforcement::None)) => write!(formatter, "started none"),
             Self::Failed { errno, text } => write!(formatter, "failed {errno} {}", text.replace('\n', " ")),
-            Self::Ended(Ended { status, ordered, leftovers, survivors }) => {
+            Self::Ended(Ended { status, by, leftovers, survivors }) => {
                 let (how, number) = match status {
                     Status::Exited(code) => ("exited", code),
                     Status::Signalled(signal) => ("signalled", signal),
                 };
-                let why = if *ordered { "ordered" } else { "unasked" };
-                write!(formatter, "{how} {number} {why} {leftovers} {survivors}")
+                write!(formatter, "{how} {number} {} {leftovers} {survivors}", by.word())
             }
         }
     }
@@ -65,18 +96,23 @@ impl Report {
     pub fn parse(line: &str) -> Option<Self> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
-            "started" => Some(Self::Started),
+            "started" => Some(Self::Started(match rest {
+                "" => None,
+                "full" => Some(Enforcement::Full),
+                "none" => Some(Enforcement::None),
+                partial => Some(Enforcement::Partial(partial.strip_prefix("partial-")?.parse().ok()?)),
+            })),
             "failed" => {
                 let (errno, text) = rest.split_once(' ')?;
                 Some(Self::Failed { errno: errno.parse().ok()?, text: text.to_owned() })
             }
             "exited" | "signalled" => {
                 let fields: Vec<&str> = rest.split(' ').collect();
-                let [number, why, leftovers, survivors] = fields[..] else { return None };
+                let [number, by, leftovers, survivors] = fields[..] else { return None };
                 let number = number.parse().ok()?;
                 Some(Self::Ended(Ended {
                     status: if word == "exited" { Status::Exited(number) } else { Status::Signalled(number) },
-                    ordered: why == "ordered",
+                    by: EndedBy::ALL.into_iter().find(|known| known.word() == by)?,
                     leftovers: leftovers.parse().ok()?,
                     survivors: survivors.parse().ok()?,
                 }))
@@ -93,10 +129,23 @@ mod tests {
     #[test]
     fn every_report_is_read_as_it_was_written() {
         for report in [
-            Report::Started,
+            Report::Started(None),
+            Report::Started(Some(Enforcement::Full)),
+            Report::Started(Some(Enforcement::Partial(2))),
+            Report::Started(Some(Enforcement::None)),
             Report::Failed { errno: 2, text: "No such file (os error 2)".into() },
-            Report::Ended(Ended { status: Status::Exited(137), ordered: false, leftovers: 3, survivors: 0 }),
-            Report::Ended(Ended { status: Status::Signalled(15), ordered: true, leftovers: 0, survivors: 1 }),
+            Report::Ended(Ended {
+                status: Status::Exited(137),
+                by: EndedBy::Itself,
+                leftovers: 3,
+                survivors: 0,
+            }),
+            Report::Ended(Ended {
+                status: Status::Signalled(15),
+                by: EndedBy::Memory,
+                leftovers: 0,
+                survivors: 1,
+            }),
         ] {
             assert_eq!(Report::parse(&report.to_string()), Some(report));
         }
@@ -109,7 +158,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_a_report() {
-        for line in ["", "exited", "exited x ordered 0 0", "exited 0 ordered 0", "failed 2", "hello world"] {
+        for line in [
+            "",
+            "exited",
+            "exited x order 0 0",
+            "exited 0 order 0",
+            "exited 0 nobody 0 0",
+            "started half",
+            "failed 2",
+            "hello world",
+        ] {
             assert_eq!(Report::parse(line), None, "{line:?}");
         }
     }

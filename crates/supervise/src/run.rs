@@ -20,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::leash::{Assignment, BEYOND_GRACE_MAX};
 use crate::output::Output;
-use crate::protocol::{Ended, LEASH_ARGUMENT, Report, Status};
-use crate::{Command, End, Line, Outcome, StartError, adopted, belt, memory_kills};
+use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
+use crate::{
+    Command, End, Enforcement, Line, Outcome, ResourceLimits, StartError, adopted, belt, memory_kills,
+};
 use conversation::Conversation;
 use pipes::Pipes;
 
@@ -63,7 +65,7 @@ pub async fn run(
     supervision.drain(&mut output).await;
     output.finish();
     let (output_bytes, output_dropped_bytes) = (output.total_bytes, output.dropped_bytes);
-    let (started, stopped) = (supervision.started, supervision.stopped);
+    let (started, stopped, enforcement) = (supervision.started, supervision.stopped, supervision.enforcement);
     let leash_ended_itself = supervision.reap().await.is_some_and(|status| status.code().is_some());
 
     let ended = match last_word {
@@ -78,7 +80,8 @@ pub async fn run(
     };
     let memory_kills_on_host = memory_kills::count().saturating_sub(memory_kills_before);
     Ok(Outcome {
-        end: end(ended, stopped, memory_kills_on_host),
+        end: end(ended, stopped, memory_kills_on_host, &command.resources.unwrap_or_default()),
+        enforcement,
         output_bytes,
         output_dropped_bytes,
         leftovers_killed: ended.map_or(0, |ended| ended.leftovers),
@@ -89,9 +92,15 @@ pub async fn run(
 
 /// What the outcome is called. `stopped` is why the leash was told to stop, if it was; `ended` says whether it
 /// heard that before the command had ended by itself.
-fn end(ended: Option<Ended>, stopped: Option<End>, memory_kills: u64) -> End {
+fn end(ended: Option<Ended>, stopped: Option<End>, memory_kills: u64, limits: &ResourceLimits) -> End {
     match ended {
-        None | Some(Ended { ordered: true, .. }) => stopped.unwrap_or(End::LeashLost),
+        None | Some(Ended { by: EndedBy::Order, .. }) => stopped.unwrap_or(End::LeashLost),
+        Some(Ended { by: EndedBy::Memory, .. }) => {
+            End::TooMuchMemory { bytes_max: limits.memory_bytes_max.unwrap_or_default() }
+        }
+        Some(Ended { by: EndedBy::Tasks, .. }) => {
+            End::TooManyTasks { max: limits.tasks_max.unwrap_or_default() }
+        }
         Some(Ended {
             status: Status::Signalled(SIGNAL_KILL) | Status::Exited(EXIT_CODE_OF_KILLED), ..
         }) if memory_kills > 0 => End::OutOfMemory,
@@ -116,6 +125,8 @@ struct Supervision {
     deadline: Instant,
     /// The leash has said that the command runs.
     started: bool,
+    /// How far the kernel confines it, if that was asked for.
+    enforcement: Option<Enforcement>,
     /// Why the leash was told to stop, if it was.
     stopped: Option<End>,
 }
@@ -148,7 +159,7 @@ impl Supervision {
         let pipes = Pipes::new(leash.stdout.take(), leash.stderr.take());
         let now = Instant::now();
         let deadline = now.checked_add(command.deadline).unwrap_or(now + FAR_AWAY);
-        Ok(Self { leash, conversation, pipes, deadline, started: false, stopped: None })
+        Ok(Self { leash, conversation, pipes, deadline, started: false, enforcement: None, stopped: None })
     }
 
     async fn watch<Sink: FnMut(Line)>(
@@ -161,8 +172,8 @@ impl Supervision {
         loop {
             let stop = tokio::select! {
                 report = self.conversation.hear() => match report {
-                    Some(Report::Started) => {
-                        self.started = true;
+                    Some(Report::Started(enforcement)) => {
+                        (self.started, self.enforcement) = (true, enforcement);
                         continue;
                     }
                     Some(Report::Ended(ended)) => return LastWord::Ended(ended),
@@ -223,7 +234,12 @@ mod tests {
 
     #[test]
     fn every_end_has_its_name() {
-        let ended = |status, ordered| Some(Ended { status, ordered, leftovers: 0, survivors: 0 });
+        let ended = |status, ordered| {
+            let by = if ordered { EndedBy::Order } else { EndedBy::Itself };
+            Some(Ended { status, by, leftovers: 0, survivors: 0 })
+        };
+        let excess = |by| Some(Ended { status: Status::Signalled(9), by, leftovers: 0, survivors: 0 });
+        let limits = ResourceLimits { memory_bytes_max: Some(5), tasks_max: Some(7), file_bytes_max: None };
         let late = Some(End::DeadlineExceeded);
         for (ended, stopped, memory_kills, expected) in [
             (ended(Status::Exited(0), false), None, 0, End::Exited(0)),
@@ -237,10 +253,13 @@ mod tests {
             (ended(Status::Exited(3), false), late, 0, End::Exited(3)),
             (ended(Status::Signalled(9), true), late, 1, End::DeadlineExceeded),
             (ended(Status::Exited(0), true), Some(End::Cancelled), 0, End::Cancelled),
+            (excess(EndedBy::Memory), None, 1, End::TooMuchMemory { bytes_max: 5 }),
+            (excess(EndedBy::Tasks), None, 1, End::TooManyTasks { max: 7 }),
             (None, None, 0, End::LeashLost),
             (None, late, 0, End::DeadlineExceeded),
         ] {
-            assert_eq!(end(ended, stopped, memory_kills), expected, "{ended:?} {stopped:?} {memory_kills}");
+            let found = end(ended, stopped, memory_kills, &limits);
+            assert_eq!(found, expected, "{ended:?} {stopped:?} {memory_kills}");
         }
     }
 }

@@ -23,13 +23,17 @@ use super::values::addresses::{base_url, is_loopback, network, source_networks};
 use super::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
-use super::{Config, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs, SourceNetworks};
+use super::{
+    Config, Confinement, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs, SourceNetworks,
+};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
 use secrets::SecretFile;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use supervise::ResourceLimits;
 
 /// What the resolution knows beside the tree.
 pub struct Facts<'a> {
@@ -68,7 +72,14 @@ pub struct Resolution {
 /// See the module.
 pub fn resolve(tree: &Table, facts: &Facts<'_>) -> Resolution {
     let reading = Reading::default();
-    let mut config = read(&TableReader::root(&reading, &ROOT, tree), facts, &reading);
+    let secret_files = RefCell::new(Vec::new());
+    let remember = |path: &Path| {
+        secret_files.borrow_mut().push(path.to_owned());
+        (facts.read_secret_file)(path)
+    };
+    let facts = Facts { read_secret_file: &remember, ..*facts };
+    let mut config = read(&TableReader::root(&reading, &ROOT, tree), &facts, &reading);
+    config.secret_files = secret_files.take();
     let (mut problems, shown) = reading.into_parts();
     problems.sort();
     config.deployments.retain(|slug, _| !problems.leaves_out(slug.as_str()));
@@ -99,6 +110,8 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         privileges,
         nginx: sites::nginx(&root.table("nginx"), privileges),
         certificates: sites::certificates(&root.table("certificates"), privileges),
+        confinement: confinement(&root.table("confinement")),
+        secret_files: Vec::new(),
         deployments: deployment::deployments(root, &state_directory, facts),
         state_directory,
         intake,
@@ -335,6 +348,18 @@ fn runs(table: &TableReader<'_>) -> Runs {
         environment_passed: table
             .value("environment_passed", list(|node| checked_text(node, passed_variable)))
             .unwrap_or_default(),
+    }
+}
+
+fn confinement(table: &TableReader<'_>) -> Confinement {
+    Confinement {
+        readable: table.value("readable", list(absolute_path)).unwrap_or_default(),
+        writable: table.value("writable", list(absolute_path)).unwrap_or_default(),
+        limits: ResourceLimits {
+            memory_bytes_max: table.value("step_memory_max", size),
+            tasks_max: table.value("step_tasks_max", integer(16, 1 << 22)),
+            file_bytes_max: table.value("step_file_max", size),
+        },
     }
 }
 

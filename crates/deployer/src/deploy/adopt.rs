@@ -136,7 +136,7 @@ impl Survey {
             phase: Phase::Fetch,
             name: "keep".into(),
             action: Action::Share { paths: paths() },
-            undo: vec![Undo::always(Action::Unshare { paths: paths() })],
+            undo: vec![Undo::always(Phase::Switch, Action::Unshare { paths: paths() })],
             timeout: deployment.step_timeout,
             retries: 0,
         }

@@ -3,6 +3,7 @@
 //! Adds to it what every program of ours gets: the clean environment with `PATH` and the configured search paths, the leash, the
 //! output limits, and (for a deployment's commands) its environment files, whose values are redacted.
 
+use super::confinement::{self, Confined};
 use super::plan::Command;
 use super::tools::Invocation;
 use crate::config::{Config, Environment, parse_env_file};
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use supervise::{End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, Stream};
 use tokio_util::sync::CancellationToken;
@@ -42,10 +43,10 @@ const ANSWER: OutputLimits =
     OutputLimits { total_bytes_max: 8 * 1024 * 1024, line_bytes_max: 8 * 1024 * 1024 };
 
 /// What a program of a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// A command whose output people read, and of which nothing is left when it has ended.
-    Step,
+#[derive(Debug, Clone, Copy)]
+pub enum Manner<'a> {
+    /// A command whose output people read, and of which nothing is left when it has ended; confined in this way, if at all.
+    Step(Option<&'a Confined>),
     /// One whose output we read.
     Answer,
     /// One that asks for a process manager, which outlives it.
@@ -63,6 +64,8 @@ struct Inner {
     environment: BTreeMap<OsString, OsString>,
     redactor: Redactor,
     secrets: Vec<String>,
+    /// How far steps are confined is said once.
+    confinement_told: Once,
 }
 
 /// What a tool of ours answered.
@@ -83,7 +86,8 @@ impl Executor {
     pub fn new(leash: PathBuf, config: &Config, environment: &Environment) -> Self {
         let secrets = config.secret_values();
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
-        let inner = Inner { leash, environment: clean_environment(config, environment), redactor, secrets };
+        let environment = clean_environment(config, environment);
+        let inner = Inner { leash, environment, redactor, secrets, confinement_told: Once::new() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -189,7 +193,7 @@ impl Executor {
     pub async fn run(
         &self,
         command: &Command,
-        manner: Manner,
+        manner: Manner<'_>,
         environment: &BTreeMap<String, String>,
         deadline: Duration,
         sink: impl FnMut(Line) + Send,
@@ -210,12 +214,23 @@ impl Executor {
             false => Redactor::new(secrets.iter().map(String::as_str)),
         };
         let argv: Vec<OsString> = command.line.argv().into_iter().map(OsString::from).collect();
-        let limits = if manner == Manner::Answer { ANSWER } else { STEP_OUTPUT };
+        let limits = if matches!(manner, Manner::Answer) { ANSWER } else { STEP_OUTPUT };
         let mut command = self.command(&argv, &command.directory, variables, deadline, limits, redactor)?;
-        if manner == Manner::ManagerStart {
-            (command.leftovers, command.mark) = (Leftovers::Spare, None);
+        match manner {
+            Manner::ManagerStart => (command.leftovers, command.mark) = (Leftovers::Spare, None),
+            Manner::Step(Some(confined)) => {
+                (command.confinement, command.resources) = (confined.paths.clone(), Some(confined.resources));
+            }
+            Manner::Step(None) | Manner::Answer => {}
         }
-        Ok(supervise::run(command, sink, cancel.clone()).await?)
+        let outcome = supervise::run(command, sink, cancel.clone()).await?;
+        if let Some(enforcement) = outcome.enforcement {
+            self.inner.confinement_told.call_once(|| match confinement::shortcoming(enforcement) {
+                None => tracing::info!("steps are confined"),
+                Some(shortcoming) => tracing::warn!("{shortcoming}"),
+            });
+        }
+        Ok(outcome)
     }
 
     fn command(
@@ -239,6 +254,8 @@ impl Executor {
             deadline,
             grace: GRACE,
             limits,
+            confinement: None,
+            resources: None,
             redact,
             leash: self.inner.leash.clone(),
             now_ms: crate::clock::now_ms,
@@ -270,9 +287,18 @@ fn clean_environment(config: &Config, environment: &Environment) -> BTreeMap<OsS
 pub fn complaint_of(end: &End) -> Option<String> {
     match end {
         End::Exited(0) => None,
+        // A shell's word for a child that a signal killed.
+        End::Exited(153) => Some(format!("exited with 153{}", signal_name(25))),
         End::Exited(code) => Some(format!("exited with {code}")),
         End::Signalled(signal) => Some(format!("was killed by signal {signal}{}", signal_name(*signal))),
         End::OutOfMemory => Some("ran out of memory (killed by the kernel)".into()),
+        End::TooMuchMemory { bytes_max } => Some(format!(
+            "used more than {} MiB of memory (`confinement.step_memory_max`) and was stopped",
+            bytes_max >> 20
+        )),
+        End::TooManyTasks { max } => Some(format!(
+            "had more than {max} processes and threads (`confinement.step_tasks_max`) and was stopped"
+        )),
         End::DeadlineExceeded => Some("took too long and was stopped".into()),
         End::Cancelled => Some("was cancelled".into()),
         End::LeashLost => Some("was ended from outside (somebody killed its leash)".into()),
@@ -288,6 +314,7 @@ fn signal_name(signal: i32) -> &'static str {
         11 => " (SEGV)",
         13 => " (PIPE)",
         15 => " (TERM)",
+        25 => " (XFSZ: a file was larger than `confinement.step_file_max`)",
         _ => "",
     }
 }

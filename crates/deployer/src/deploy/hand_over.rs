@@ -222,6 +222,7 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
     let workbench = Workbench {
         executor: &host.executor,
         environment: &host.oneself.environment,
+        confined: None,
         directory: &program.working_directory,
         ends_at: Instant::now() + SCHEMA_DEADLINE,
         cancel: &never,

@@ -56,6 +56,9 @@ pub struct Undo {
     pub action: Action,
     /// Only if a step of this phase had been started.
     pub if_started: Option<Phase>,
+    /// To which phase the action belongs: the step that it takes back may be another's. None: an older deployer's plan does not say.
+    #[serde(default)]
+    pub phase: Option<Phase>,
     /// Its deadline; None: the deployment's `step_timeout`.
     #[serde(default)]
     pub timeout: Option<Duration>,
@@ -66,8 +69,8 @@ pub struct Undo {
 
 impl Undo {
     /// Done in any case, once.
-    pub fn always(action: Action) -> Self {
-        Self { action, if_started: None, timeout: None, retries: 0 }
+    pub fn always(phase: Phase, action: Action) -> Self {
+        Self { action, if_started: None, phase: Some(phase), timeout: None, retries: 0 }
     }
 
     /// The same, only if a step of this phase had been started.

@@ -13,7 +13,7 @@ use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, adopt, health, release};
+use super::{Host, adopt, confinement, health, release};
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
@@ -233,13 +233,14 @@ impl Run {
     async fn step(&mut self, step: &Step, plan: &Plan) -> Result<(), Failure> {
         let recording = self.start_step(step, Direction::Do).await?;
         let bounds = Bounds { ends_at: Some(self.ends_at), cancel: &self.cancel };
-        let result = match self.attempts(step, &plan.environment, recording.number, bounds).await {
-            Err(failure) if Instant::now() >= self.ends_at && !failure.cancelled => {
-                let limit = self.deployment.timeout;
-                Err(Failure::new(format!("the run took longer than {limit:?}: {}", failure.cause)))
-            }
-            result => result,
-        };
+        let result =
+            match self.attempts(step, Some(step.phase), &plan.environment, recording.number, bounds).await {
+                Err(failure) if Instant::now() >= self.ends_at && !failure.cancelled => {
+                    let limit = self.deployment.timeout;
+                    Err(Failure::new(format!("the run took longer than {limit:?}: {}", failure.cause)))
+                }
+                result => result,
+            };
         let result = result.map_err(|failure| named(step, self.with_full_disk(failure)));
         self.end_step(&recording, &result).await?;
         result
@@ -249,6 +250,7 @@ impl Run {
     async fn attempts(
         &self,
         step: &Step,
+        phase: Option<Phase>,
         environment: &BTreeMap<String, String>,
         number: u32,
         bounds: Bounds<'_>,
@@ -257,7 +259,7 @@ impl Run {
         let mut attempt = 0;
         loop {
             let limit = left().map_or(step.timeout, |left| left.min(step.timeout));
-            let result = self.act(&step.action, environment, number, limit, bounds.cancel).await;
+            let result = self.act(&step.action, phase, environment, number, limit, bounds.cancel).await;
             let is_over = attempt >= step.retries || left().is_some_and(|left| left.is_zero());
             match result {
                 Err(failure) if !is_over && !failure.cancelled => {
@@ -333,10 +335,11 @@ impl Run {
         recorded(recording.wait, "step ended", || self.host.store.step_ended(&end)).await.map_err(record_gone)
     }
 
-    /// Does it.
+    /// Does it, as part of this phase.
     async fn act(
         &self,
         action: &Action,
+        phase: Option<Phase>,
         environment: &BTreeMap<String, String>,
         number: u32,
         limit: Duration,
@@ -345,12 +348,17 @@ impl Run {
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        let environment = self.environment(environment);
+        let mut environment = self.environment(environment);
+        let confined = match phase.is_some_and(|phase| confinement::confines(phase, action)) {
+            true => Some(confinement::prepare(&self.host, &self.deployment, &mut environment)?),
+            false => None,
+        };
         let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
         let hear = |heard: Heard<'_>| self.hear(number, heard);
         let workbench = Workbench {
             executor: &self.host.executor,
             environment: &environment,
+            confined: confined.as_ref(),
             directory: &directory,
             ends_at: Instant::now() + limit,
             cancel,

@@ -3,6 +3,7 @@
 //! What a program prints goes to the run's log as it comes; a failure is one line, taken from what it printed. Built-in actions that
 //! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
 
+use super::confinement::{self, Confined};
 use super::execute::{Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
 use super::tools::sudo;
@@ -30,6 +31,8 @@ pub struct Workbench<'a> {
     pub executor: &'a Executor,
     /// The run's, below a command's own.
     pub environment: &'a BTreeMap<String, String>,
+    /// How its own commands are confined; what it asks of process managers and the like never is.
+    pub confined: Option<&'a Confined>,
     /// The release.
     pub directory: &'a Path,
     /// When the step must be done.
@@ -101,7 +104,7 @@ impl Workbench<'_> {
     }
 
     /// Likewise, a command with a place and an environment of its own.
-    pub async fn ask(&self, command: &Command, manner: Manner) -> Result<String> {
+    pub async fn ask(&self, command: &Command, manner: Manner<'_>) -> Result<String> {
         let line = &command.line;
         self.note(format!("$ {}", line.shown()));
         let mut answer = String::new();
@@ -163,9 +166,9 @@ impl Workbench<'_> {
         }
     }
 
-    /// Runs a step's own command; every line goes to the run's log.
+    /// Runs a step's own command, confined where steps of its kind are; every line goes to the run's log.
     pub async fn run(&self, command: &Command) -> Result<()> {
-        let complaint = self.complaint(command, Manner::Step, |_| true).await?;
+        let complaint = self.complaint(command, Manner::Step(self.confined), |_| true).await?;
         complaint.map_or(Ok(()), |complaint| Err(anyhow!(complaint)))
     }
 
@@ -173,7 +176,7 @@ impl Workbench<'_> {
     async fn complaint(
         &self,
         command: &Command,
-        manner: Manner,
+        manner: Manner<'_>,
         mut keep: impl FnMut(&supervise::Line) -> bool + Send,
     ) -> Result<Option<String>> {
         let mut tail: VecDeque<supervise::Line> = VecDeque::new();
@@ -189,6 +192,9 @@ impl Workbench<'_> {
         };
         let limit = self.left();
         let outcome = self.executor.run(command, manner, self.environment, limit, sink, self.cancel).await?;
+        if let Some(shortcoming) = outcome.enforcement.and_then(confinement::shortcoming) {
+            self.note(shortcoming);
+        }
         if outcome.leftovers_killed > 0 {
             let number = outcome.leftovers_killed;
             self.note(format!("{number} processes that the step left behind were ended"));

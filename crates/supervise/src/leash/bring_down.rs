@@ -41,6 +41,11 @@ pub(super) fn everything(children: &mut Children, grace: Duration) -> u32 {
     if children.wait_until_none(grace) { 0 } else { kill(children) }
 }
 
+/// Ends them without asking; returns how many processes could not be ended.
+pub(super) fn at_once(children: &mut Children) -> u32 {
+    kill(children)
+}
+
 /// Ends what the command left behind; returns how many there were and how many could not be ended.
 pub(super) fn leftovers(children: &mut Children, grace: Duration) -> (u32, u32) {
     if children.wait_until_none(SETTLE_MAX) {

@@ -35,6 +35,8 @@ pub fn command(program: &str, args: impl IntoIterator<Item = impl Into<OsString>
         deadline: LONG,
         grace: Duration::from_millis(200),
         limits: OutputLimits { total_bytes_max: 16 << 20, line_bytes_max: 64 << 10 },
+        confinement: None,
+        resources: None,
         redact: Redactor::default(),
         leash: PathBuf::from(PROGRAM),
         now_ms: || 42,

@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         deadline: Duration::from_secs(300),
         grace: Duration::from_millis(100),
         limits: OutputLimits { total_bytes_max: 8 << 20, line_bytes_max: 64 << 10 },
+        confinement: None,
+        resources: None,
         redact: Redactor::new([secret.as_str()]),
         leash: "/proc/self/exe".into(),
         now_ms: || 0,

@@ -135,6 +135,13 @@ pub static ROOT: Section = Section {
             "How certbot is called, for recipe `nginx-sites`.",
         ),
         Key::new(
+            "confinement",
+            Table(&CONFINEMENT),
+            Derived("see its keys"),
+            "",
+            "What the steps that make releases may touch and use up.",
+        ),
+        Key::new(
             "repositories",
             Named("\"OWNER/NAME\"", &REPOSITORY),
             Derived("none"),
@@ -446,6 +453,47 @@ static CERTIFICATES: Section = Section {
     ],
 };
 
+static CONFINEMENT: Section = Section {
+    meaning: "What the commands that make a release (phases fetch, install, build and migrate) may touch and use up, whatever they deploy. docs/security.md says what they may without any of this.",
+    keys: &[
+        Key::new(
+            "readable",
+            PATHS,
+            Value("[]"),
+            r#"["/srv/toolchains"]"#,
+            "Files and directories that they may read and execute besides. What is the deployer's own or another deployment's inside of one stays hidden.",
+        ),
+        Key::new(
+            "writable",
+            PATHS,
+            Value("[]"),
+            r#"["/var/cache/builds"]"#,
+            "Files and directories in which they may do everything besides; all that lies in one, whosever it is.",
+        ),
+        Key::new(
+            "step_memory_max",
+            Size,
+            Derived("none: the kernel, and the unit's MemoryMax, end what is too much"),
+            r#""2GiB""#,
+            "Resident memory of one step with all its processes; what they share counts for each of them. One that uses more is ended.",
+        ),
+        Key::new(
+            "step_tasks_max",
+            Integer { min: 16, max: 1 << 22 },
+            Value("4096"),
+            "4096",
+            "Processes and threads of one step. One that has more is ended.",
+        ),
+        Key::new(
+            "step_file_max",
+            Size,
+            Value(r#""16GiB""#),
+            r#""16GiB""#,
+            "The largest file that a step may write.",
+        ),
+    ],
+};
+
 static REPOSITORY: Section = Section {
     meaning: "Secrets of a repository's own: only these sign for it, so that who administers another repository cannot.",
     keys: &[
@@ -528,6 +576,10 @@ static DEPLOYMENT: Section = Section {
         Key::new("env_files", PATHS, Value("[]"), r#"["shared/server/.env"]"#, "Several of them; a later one wins."),
         Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
             "Environment of every step. Nothing secret: that belongs in `env_files`."),
+        Key::new("confine", Boolean, Value("true"), "false",
+            "Whether the commands that make the release (phases fetch, install, build and migrate) are kept to the system's files, this deployment's `path`, and a home and a TMPDIR of its own. `sudo` does nothing inside."),
+        Key::new("readable", PATHS, Value("[]"), r#"["/srv/fonts"]"#, "What they may read and execute besides, as in `[confinement]`."),
+        Key::new("writable", PATHS, Value("[]"), r#"["/var/cache/website"]"#, "Where they may do everything besides, likewise."),
         Key::new("environment_name", Text, Derived("the slug"), r#""production""#,
             "With `github.deployments`: the environment under which GitHub shows the deployment."),
         Key::new("url", Text, Derived("none"), r#""https://api.durhack.com""#,

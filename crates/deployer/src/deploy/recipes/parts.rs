@@ -223,7 +223,7 @@ struct WayBack<'a> {
 impl WayBack<'_> {
     /// The link, then whatever makes the running program follow it. Where nothing was live, what runs is stopped first.
     fn by_link(&self) -> Vec<Undo> {
-        let always = Undo::always;
+        let always = |action| Undo::always(Phase::Switch, action);
         match &self.facts.live {
             // A work tree that is being adopted: what follows no link is started again where it stands.
             Some(live) if live.directory == self.facts.deployment.path => {
@@ -240,7 +240,7 @@ impl WayBack<'_> {
     fn in_place(&self) -> Vec<Undo> {
         let switched = Some(Phase::Switch);
         let Some(live) = &self.facts.live else { return self.stop(switched).collect() };
-        let tree = Undo::always(Action::UpdateTree { commit: live.commit.clone() });
+        let tree = Undo::always(Phase::Fetch, Action::UpdateTree { commit: live.commit.clone() });
         // What was not begun is as it was.
         std::iter::once(tree)
             .chain(self.again(Phase::Install, Some(Phase::Install)))
@@ -256,6 +256,7 @@ impl WayBack<'_> {
         parts.map(move |part| Undo {
             action: part.action.clone(),
             if_started,
+            phase: Some(phase),
             timeout: part.timeout,
             retries: part.retries,
         })
@@ -265,7 +266,7 @@ impl WayBack<'_> {
     fn stop(&self, if_started: Option<Phase>) -> impl Iterator<Item = Undo> {
         self.forward.iter().rev().filter_map(move |part| match &part.back {
             Back::Again(Some(action)) if part.phase == Phase::Switch => {
-                Some(Undo::always(action.clone()).if_started(if_started))
+                Some(Undo::always(Phase::Switch, action.clone()).if_started(if_started))
             }
             _ => None,
         })
@@ -274,7 +275,7 @@ impl WayBack<'_> {
 
 fn own_step(facts: &Facts<'_>, part: &Part) -> Step {
     let undo = match &part.back {
-        Back::By(action) => vec![Undo { timeout: part.timeout, ..Undo::always(action.clone()) }],
+        Back::By(action) => vec![Undo { timeout: part.timeout, ..Undo::always(part.phase, action.clone()) }],
         Back::Nothing | Back::Again(_) => Vec::new(),
     };
     let step = step(facts, part.phase, &part.name, part.action.clone(), undo);

@@ -36,7 +36,7 @@ impl Run {
             let action = Action::Command(command);
             let step =
                 Step { name: "on-failure".into(), action, ..bare_step(&self.deployment, Phase::Clean) };
-            if let Err(problem) = self.undo_step(&step, &environment).await {
+            if let Err(problem) = self.undo_step(&step, Some(step.phase), &environment).await {
                 self.note(number, format!("on_failure: {}", problem.cause));
             }
         }
@@ -61,7 +61,7 @@ impl Run {
                     retries: undo.retries,
                     ..bare
                 };
-                if let Err(failure) = self.undo_step(&undo_step, &plan.environment_before).await {
+                if let Err(failure) = self.undo_step(&undo_step, undo.phase, &plan.environment_before).await {
                     unfinished.push(failure.cause);
                     // What follows would be done to the new files as if they were the old ones.
                     if matches!(undo.action, Action::Activate { .. } | Action::UpdateTree { .. }) {
@@ -87,10 +87,12 @@ impl Run {
         }
     }
 
-    /// One step of taking back: neither cancelled nor bound by the run's deadline, and not dependent on the record.
+    /// One step of taking back: neither cancelled nor bound by the run's deadline, and not dependent on the record. `phase` is that of
+    /// what is done; the step has that of what is taken back.
     async fn undo_step(
         &mut self,
         step: &Step,
+        phase: Option<Phase>,
         environment: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
         let recording = match self.start_step_within(step, Direction::Undo, UNDO_RECORD_WAIT).await {
@@ -102,7 +104,7 @@ impl Run {
         };
         let never = CancellationToken::new();
         let bounds = Bounds { ends_at: None, cancel: &never };
-        let result = self.attempts(step, environment, recording.number, bounds).await;
+        let result = self.attempts(step, phase, environment, recording.number, bounds).await;
         let result = result.map_err(|failure| named(step, failure));
         if let Err(failure) = self.end_step(&recording, &result).await {
             tracing::error!(run = self.id, cause = failure.cause, "taken back without a record");

@@ -56,7 +56,9 @@ impl<'w> Deployers<'w> {
             .with("recipe", "\"deployer\"")
             .with("build", "[\"sh\", \"build.sh\"]")
             .with("binary", "\"deployer\"")
-            .with("environment", format!("{{ PRODUCT = {} }}", text(&product)));
+            .with("environment", format!("{{ PRODUCT = {} }}", text(&product)))
+            // The build takes it from where nothing else of it may read.
+            .with("readable", format!("[{}]", text(&product)));
         for (key, value) in keys {
             deployment = deployment.with(key, *value);
         }

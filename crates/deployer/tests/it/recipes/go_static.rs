@@ -64,6 +64,7 @@ struct Stage {
 impl Stage {
     /// `live` is what `server/` lies in, below the deployment's path; `kept` is what the two `.env` lie in.
     fn set(world: &mut World, live: &str, kept: &str) -> Self {
+        world.confine();
         let repository = world.repository("acme/jury");
         let root = world.root().to_owned();
         let path = world.path_of("jury");
@@ -103,6 +104,7 @@ impl Stage {
             .with("recipe", "\"go-static\"")
             .with("restart", self.restart.clone())
             .with("environment", environment)
+            .with("writable", format!("[{}, {}]", cache("npm-cache"), cache("go-build-cache")))
             .with("health", format!("[{}]", health.join(", ")))
     }
 

@@ -14,6 +14,7 @@ use crate::support::world::World;
 /// Runs a test with one application, served by a daemon that is not started yet.
 fn with_app(test: impl FnOnce(&mut World, &Pm2, &NodeApp)) {
     World::run(|world| {
+        world.confine();
         let pm2 = Pm2::of(world);
         let app = NodeApp::of(world, "pnpm-app", "app");
         world.configure(&[app.deployment(world)]);

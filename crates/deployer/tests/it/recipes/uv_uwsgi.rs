@@ -58,6 +58,7 @@ struct Stage {
 
 impl Stage {
     fn set(world: &mut World, emperor: Emperor) -> Self {
+        world.confine();
         let repository = world.repository("acme/tickets");
         let root = world.root().to_owned();
         let (vassals, socket) = (root.join("vassals"), root.join("tickets.sock"));
@@ -102,6 +103,7 @@ impl Stage {
             .with("recipe", "\"uv-uwsgi\"")
             .with("uwsgi_config_path", text(&self.vassal().to_string_lossy()))
             .with("python", "\"/usr/bin/python3\"")
+            .with("writable", format!("[{cache}]"))
             .with("environment", format!("{{ UV_CACHE_DIR = {cache}, SSL_CERT_FILE = \"{AUTHORITIES}\" }}"))
             .with(
                 "health",

@@ -50,6 +50,8 @@ impl NodeApp {
             .with("instance_name", text(self.slug))
             .with("shared_files", r#"["server/.env"]"#)
             .with("environment", environment)
+            // Where its steps tell what they did.
+            .with("writable", format!("[{}]", text(&self.aside.to_string_lossy())))
             .with("health", health)
     }
 

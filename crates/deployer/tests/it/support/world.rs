@@ -86,6 +86,8 @@ impl World {
         settings.set("github.token", text(github::TOKEN));
         // A test that commits and then pushes means its own push; `reconcile.rs` switches it on.
         settings.set("reconcile.enabled", "false");
+        // Steps of tests leave signs of what they saw wherever the test looks; `confine` is for those that are about that.
+        settings.set("confinement.writable", format!("[{}]", text(&root.path().to_string_lossy())));
         Self {
             binary: env!("CARGO_BIN_EXE_durhack-deployer").into(),
             configuration: root.path().join("config"),
@@ -149,6 +151,11 @@ impl World {
         let binary = self.root().join("durhack-deployer");
         fs_err::copy(env!("CARGO_BIN_EXE_durhack-deployer"), binary).expect("the world is writable");
         self.unprivileged = true;
+    }
+
+    /// From now on steps that make a release may write to nothing that they may not write to in an installation.
+    pub fn confine(&mut self) {
+        self.settings.remove("confinement.writable");
     }
 
     /// Mounts a small file system in memory, which is there as long as the world is.

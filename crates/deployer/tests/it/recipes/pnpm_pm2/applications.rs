@@ -62,7 +62,8 @@ fn migrations_of_prisma_are_found_and_applied() {
         let deployment = world
             .deployment("prisma", &app.repository)
             .with("recipe", text("pnpm-pm2"))
-            .with("environment", environment);
+            .with("environment", environment)
+            .with("writable", format!("[{}]", text(&store.to_string_lossy())));
         world.configure(&[deployment]);
         let columns = || {
             let script = "import sqlite3, sys; print([row[1] for row in sqlite3.connect(sys.argv[1]).execute('pragma table_info(Visitor)')])";

@@ -1,0 +1,208 @@
+//! What a step may touch, and which steps that holds for.
+//!
+//! Whoever can push runs code here, as the user that holds all our secrets. What makes a release needs none of them: it reads the system
+//! and writes to its own deployment, a home and a directory for temporary files. So that is what it gets (`supervise` has the
+//! kernel enforce it), and a home of its deployment's own: a cache that all share would be a way from one to the other.
+//!
+//! Deliberately absent: a wall against the network, and against sockets in the file system. Registries and databases are reached
+//! there, and so is a process manager of the same user (`docs/security.md` says what that means).
+
+use super::Host;
+use super::plan::Action;
+use crate::config::load::SYSTEM_DIRECTORY;
+use crate::config::{Config, Deployment, Phase};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use supervise::{Confinement, Enforcement, ResourceLimits};
+
+/// What of the system a build reads: programs, libraries, settings, and what the kernel says. `/home`, `/root`, `/var`, `/srv`, `/tmp`
+/// and most of `/run` are other people's.
+const SYSTEM: [&str; 16] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/nix",
+    "/snap",
+    "/etc",
+    "/proc",
+    "/sys",
+    // What `/etc/resolv.conf` may be a link to.
+    "/run/systemd/resolve",
+    "/run/NetworkManager",
+    "/run/resolvconf",
+];
+
+/// Devices without anything in them, terminals, and memory that processes share.
+const DEVICES: [&str; 9] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/pts",
+    "/dev/shm",
+];
+
+/// The host's own secrets, for a deployer that runs as root.
+const SECRETS_OF_THE_HOST: [&str; 3] = ["/etc/shadow", "/etc/gshadow", "/etc/ssl/private"];
+
+/// The directory below the state directory that holds what steps may write.
+const DIRECTORY: &str = "steps";
+
+/// How a deployment's step is to be started.
+#[derive(Debug)]
+pub struct Confined {
+    /// None: the operator does not want it.
+    pub paths: Option<Confinement>,
+    /// In any case.
+    pub resources: ResourceLimits,
+}
+
+/// Whether what this does is confined. The one place that says so.
+///
+/// What makes a release is: the commands of a recipe and of the operator up to the migration, and taking those back. Not confined is
+/// - whatever comes from the switch on. It may start a program that is to go on running (`pm2 reload`, a service), and one that
+///   was started confined is so for ever, as is everything that PM2's daemon starts if that is the first to be started this way;
+/// - what needs privileges (`systemctl`, `sudo`, `nginx`, `certbot`): no set-user-id program gains anything inside;
+/// - the hand-over, which starts the deployer itself.
+///
+/// The last two are actions of their own, not [`Action::Command`], whatever their phase.
+pub fn confines(phase: Phase, action: &Action) -> bool {
+    matches!(action, Action::Command(_)) && phase < Phase::Switch
+}
+
+/// Makes ready what a deployment's confined step stands on, and adds what it must know to its environment; what the operator says there
+/// wins. Only one run of a deployment is in progress, and only one step of it.
+pub fn prepare(
+    host: &Host,
+    deployment: &Deployment,
+    environment: &mut BTreeMap<String, String>,
+) -> Result<Confined> {
+    let config = &host.config;
+    let resources = config.confinement.limits;
+    if !deployment.confine {
+        return Ok(Confined { paths: None, resources });
+    }
+    let own = config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
+    let (home, temporary) = (own.join("home"), own.join("tmp"));
+    // What a step left there is nobody's. What cannot be removed is in nobody's way.
+    let _ = fs_err::remove_dir_all(&temporary);
+    for (variable, directory) in [("HOME", &home), ("TMPDIR", &temporary)] {
+        fs_err::create_dir_all(directory).context("where steps may write")?;
+        environment.entry(variable.to_owned()).or_insert_with(|| directory.to_string_lossy().into_owned());
+    }
+    let hidden = hidden(config, deployment);
+    let mut readable: Vec<PathBuf> = SYSTEM.map(PathBuf::from).into();
+    let of_deployer = host.executor.variable("PATH").unwrap_or_default();
+    let search_paths = [of_deployer, OsStr::new(environment.get("PATH").map_or("", String::as_str))];
+    let user_home = host.executor.variable("HOME").map(Path::new);
+    readable.extend(search_paths.iter().flat_map(|path| programs(path, user_home, &hidden)));
+    readable.extend(config.confinement.readable.iter().chain(&deployment.readable).cloned());
+    let mut writable: Vec<PathBuf> = DEVICES.map(PathBuf::from).into();
+    writable.extend([deployment.path.clone(), home, temporary]);
+    writable.extend(config.confinement.writable.iter().chain(&deployment.writable).cloned());
+    Ok(Confined { paths: Some(Confinement { readable, writable, hidden }), resources })
+}
+
+/// What is never to be read, wherever it lies. Most of it lies where nothing may be read anyway.
+fn hidden(config: &Config, deployment: &Deployment) -> Vec<PathBuf> {
+    let others = config.deployments.values().filter(|other| other.slug != deployment.slug);
+    let of_others = others.flat_map(|other| other.env_files.iter().chain([&other.path]));
+    let database = config.database_url.expose().strip_prefix("sqlite:").map(PathBuf::from);
+    let own = [PathBuf::from(SYSTEM_DIRECTORY), config.directory.clone(), config.state_directory.clone()];
+    own.into_iter()
+        .chain(SECRETS_OF_THE_HOST.map(PathBuf::from))
+        .chain([config.certificates.directory.clone()])
+        .chain(config.secret_files.iter().cloned())
+        .chain(database)
+        .chain(of_others.cloned())
+        .collect()
+}
+
+/// Where the search path leads: each of its directories and, for one called `bin`, the directory around it, where programs have
+/// their libraries. But not a whole home, and not what holds something hidden.
+fn programs(path: &OsStr, home: Option<&Path>, hidden: &[PathBuf]) -> Vec<PathBuf> {
+    let is_whole = |around: &Path| {
+        around.parent().is_none()
+            || home.is_some_and(|home| home.starts_with(around))
+            || hidden.iter().any(|path| path.starts_with(around))
+    };
+    let mut found = Vec::new();
+    for directory in std::env::split_paths(path).filter(|directory| directory.is_absolute()) {
+        let is_bin =
+            directory.file_name().is_some_and(|name| ["bin", "sbin", ".bin"].iter().any(|bin| name == *bin));
+        let around = directory.parent().filter(|around| is_bin && !is_whole(around)).map(Path::to_owned);
+        found.extend([directory].into_iter().chain(around));
+    }
+    found
+}
+
+/// What is to be said of a step that is not confined as it should be.
+pub fn shortcoming(enforcement: Enforcement) -> Option<String> {
+    match enforcement {
+        Enforcement::Full => None,
+        Enforcement::Partial(interface) => Some(format!(
+            "steps are confined only in part: the kernel's Landlock has interface {interface}, all of it needs 6 (Linux 6.12)"
+        )),
+        Enforcement::None => Some(
+            "nothing confines steps: the kernel has no Landlock, or it is switched off (Linux 5.13, `lsm=landlock,...`)".into(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CommandLine;
+    use crate::deploy::plan::Command;
+
+    #[test]
+    fn what_makes_a_release_is_confined_and_what_makes_it_live_is_not() {
+        let command = Action::Command(Command {
+            line: CommandLine::Shell("pm2 reload x".into()),
+            directory: "/".into(),
+            environment: BTreeMap::new(),
+            env_files: Vec::new(),
+        });
+        let confined: Vec<Phase> =
+            Phase::ALL.into_iter().filter(|phase| confines(*phase, &command)).collect();
+        assert_eq!(confined, [Phase::Fetch, Phase::Install, Phase::Build, Phase::Migrate]);
+        assert!(!Phase::ALL.into_iter().any(|phase| confines(phase, &Action::Prune)));
+    }
+
+    #[test]
+    fn the_search_path_opens_programs_and_no_home() {
+        let hidden = ["/srv/deployer/state".into(), "/opt/secret/key".into()];
+        let home = Some(Path::new("/home/deploy"));
+        let found = |path: &str| programs(OsStr::new(path), home, &hidden);
+        for (path, expected) in [
+            ("/usr/bin", &["/usr/bin", "/usr"][..]),
+            ("/opt/node/bin:relative/bin:", &["/opt/node/bin", "/opt/node"]),
+            ("/home/deploy/.nvm/v20/bin", &["/home/deploy/.nvm/v20/bin", "/home/deploy/.nvm/v20"]),
+            ("/home/deploy/bin", &["/home/deploy/bin"]),
+            ("/home/bin", &["/home/bin"]),
+            ("/bin", &["/bin"]),
+            ("/srv/deployer/bin", &["/srv/deployer/bin"]),
+            ("/opt/secret/bin", &["/opt/secret/bin"]),
+            ("/opt/tools", &["/opt/tools"]),
+        ] {
+            assert_eq!(found(path), expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_not_enforced_is_told() {
+        assert_eq!(shortcoming(Enforcement::Full), None);
+        assert!(shortcoming(Enforcement::Partial(2)).is_some_and(|text| text.contains("interface 2")));
+        assert!(shortcoming(Enforcement::None).is_some_and(|text| text.contains("nothing confines")));
+    }
+}
