@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod config;
 pub mod demo;
 pub mod deploy;
+pub mod doctor;
 pub mod follow;
 pub mod gates;
 pub mod generate;
@@ -42,6 +43,7 @@ Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
   durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
+  durhack-deployer doctor                     is the host right? and how is it mended?
   durhack-deployer serve                      receive pushes and deploy them
   durhack-deployer webhook create             let GitHub send pushes here
   durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
@@ -111,6 +113,8 @@ pub enum Command {
     Simulate(SimulateArguments),
     /// Make, look at, try out, and remove the hooks at GitHub that deliver here
     Webhook(webhook::arguments::WebhookArguments),
+    /// Look at everything the service needs, and say how to mend what is wrong; nothing is changed
+    Doctor(JsonArguments),
     /// Look at the configuration
     Config(ConfigArguments),
     /// Bring the database's schema up or down
@@ -473,6 +477,7 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
             simulate::push(&session().await?, &slug, url, json).await
         }
         Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
+        Command::Doctor(arguments) => doctor::run(directory, &environment, arguments.json).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
         Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
         Command::Completions { shell } => generate::completions(shell),
