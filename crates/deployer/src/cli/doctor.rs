@@ -122,7 +122,8 @@ struct Line {
 /// `doctor`
 pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
     let examined = Arc::new(Examined::new(directory, environment)?);
-    let lines = examine(&examined, CHECKS, !as_json && std::io::stderr().is_terminal()).await;
+    let shows_progress = !as_json && std::io::stderr().is_terminal();
+    let lines = examine(&examined, CHECKS, CHECK_TIME_MAX, shows_progress).await;
     let count = |level: Level| lines.iter().filter(|line| line.finding.level == level).count();
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     if as_json {
@@ -139,12 +140,17 @@ pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: b
 }
 
 /// All of them at once; whoever does not answer is not waited for.
-async fn examine(examined: &Arc<Examined>, checks: &'static [Check], shows_progress: bool) -> Vec<Line> {
+async fn examine(
+    examined: &Arc<Examined>,
+    checks: &'static [Check],
+    time_max: Duration,
+    shows_progress: bool,
+) -> Vec<Line> {
     let (answers, mut answered) = mpsc::channel(checks.len());
     for (number, check) in checks.iter().enumerate() {
         let (of_thread, examined, handle) = (answers.clone(), Arc::clone(examined), Handle::current());
         let look = move || {
-            let answer = catch_unwind(AssertUnwindSafe(|| check.look(&examined, &handle)));
+            let answer = catch_unwind(AssertUnwindSafe(|| check.look(&examined, time_max, &handle)));
             let answer = answer.unwrap_or_else(|_| Err(anyhow!("the check has crashed: report it, please")));
             // Nobody waits any more where this comes too late.
             let _ = of_thread.try_send((number, answer));
@@ -155,7 +161,7 @@ async fn examine(examined: &Arc<Examined>, checks: &'static [Check], shows_progr
         }
     }
     let mut found: Vec<Option<Answer>> = checks.iter().map(|_| None).collect();
-    let ends_at = Instant::now() + CHECK_TIME_MAX + HANG_MARGIN;
+    let ends_at = Instant::now() + time_max + HANG_MARGIN;
     while found.iter().any(Option::is_none) {
         if shows_progress {
             progress(checks, &found);
@@ -166,27 +172,27 @@ async fn examine(examined: &Arc<Examined>, checks: &'static [Check], shows_progr
     if shows_progress {
         anstream::eprint!("\r\x1b[2K");
     }
-    checks.iter().zip(found).flat_map(|(check, answer)| lines_of(check, answer)).collect()
+    checks.iter().zip(found).flat_map(|(check, answer)| lines_of(check, answer, time_max)).collect()
 }
 
 impl Check {
-    fn look(&self, examined: &Examined, handle: &Handle) -> Answer {
+    fn look(&self, examined: &Examined, time_max: Duration, handle: &Handle) -> Answer {
         match self.run {
             Run::Now(run) => run(examined),
             Run::Asking(run) => {
-                let asked = handle.block_on(async { timeout(CHECK_TIME_MAX, run(examined)).await });
-                asked.unwrap_or_else(|_| Err(no_answer()))
+                let asked = handle.block_on(async { timeout(time_max, run(examined)).await });
+                asked.unwrap_or_else(|_| Err(no_answer(time_max)))
             }
         }
     }
 }
 
-fn no_answer() -> anyhow::Error {
-    anyhow!("no answer within {} s", CHECK_TIME_MAX.as_secs())
+fn no_answer(time_max: Duration) -> anyhow::Error {
+    anyhow!("no answer within {} s", time_max.as_secs())
 }
 
-fn lines_of(check: &Check, answer: Option<Answer>) -> Vec<Line> {
-    let findings = match answer.unwrap_or_else(|| Err(no_answer())) {
+fn lines_of(check: &Check, answer: Option<Answer>, time_max: Duration) -> Vec<Line> {
+    let findings = match answer.unwrap_or_else(|| Err(no_answer(time_max))) {
         Ok(findings) => findings,
         Err(error) => vec![Finding::not_checked(format!("{error:#}"))],
     };
@@ -230,16 +236,22 @@ mod tests {
     use std::collections::HashSet;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_check_that_fails_or_panics_keeps_none_of_the_others() {
+    async fn a_check_that_fails_panics_or_hangs_keeps_none_of_the_others() {
         const BROKEN: &[Check] = &[
             now("a", "panics", |_| panic!("on purpose")),
             now("a", "fails", |_| Err(anyhow!("no such table"))),
             asking("a", "panics while asking", |_| Box::pin(async { panic!("on purpose") })),
+            now("a", "hangs", |_| {
+                loop {
+                    std::thread::park();
+                }
+            }),
+            asking("a", "hangs while asking", |_| Box::pin(std::future::pending())),
             now("a", "works", |_| Ok(vec![Finding::ok("fine")])),
         ];
         let nothing = Environment::new([("A", "b")], "/no/such/directory");
         let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing).unwrap());
-        let lines = examine(&examined, BROKEN, false).await;
+        let lines = examine(&examined, BROKEN, Duration::ZERO, false).await;
         let found: Vec<(Level, &str)> =
             lines.iter().map(|line| (line.finding.level, line.finding.what.as_str())).collect();
         let crashed = "the check has crashed: report it, please";
@@ -249,6 +261,8 @@ mod tests {
                 (Level::NotChecked, crashed),
                 (Level::NotChecked, "no such table"),
                 (Level::NotChecked, crashed),
+                (Level::NotChecked, "no answer within 0 s"),
+                (Level::NotChecked, "no answer within 0 s"),
                 (Level::Ok, "fine"),
             ]
         );
@@ -258,7 +272,7 @@ mod tests {
     async fn without_a_configuration_what_does_not_need_it_is_looked_at() {
         let nothing = Environment::new([("A", "b")], "/no/such/directory");
         let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing).unwrap());
-        let lines = examine(&examined, CHECKS, false).await;
+        let lines = examine(&examined, CHECKS, CHECK_TIME_MAX, false).await;
         let looked: HashSet<&str> = lines.iter().map(|line| line.check).collect();
         assert_eq!(looked.len(), CHECKS.len(), "each says something, under a name of its own");
         let level =

@@ -24,15 +24,13 @@ pub fn state(examined: &Examined) -> Answer {
         )]);
     };
     let mut findings = Vec::new();
-    if found.mode() & 0o077 != 0 {
-        findings.push(Finding::error(
-            format!(
-                "{} has payloads and private code, and its mode {:03o} lets others in",
-                directory.display(),
-                found.mode() & 0o777
-            ),
-            format!("`chmod 700 {}`", directory.display()),
-        ));
+    let mend = format!("`chmod 700 {}`", directory.display());
+    let mode = format!("{} has mode {:03o}", directory.display(), found.mode() & 0o777);
+    // What lies in it is private by itself; but names tell something, and who may write may put something in its place.
+    if found.mode() & 0o022 != 0 {
+        findings.push(Finding::error(format!("{mode}: others may put files in it"), mend));
+    } else if found.mode() & 0o055 != 0 {
+        findings.push(Finding::warning(format!("{mode}: others may look into it"), mend));
     }
     let mut foreign = Vec::new();
     let mut seen = 0;

@@ -39,19 +39,25 @@ pub struct Grant {
     pub as_root: bool,
     /// Without being asked for a password, which the service could not give.
     pub without_password: bool,
+    /// `SETENV:`: with whatever variables the caller likes, `LD_PRELOAD` among them.
+    pub with_variables: bool,
 }
 
 /// What all lines together say of one user, in order. Lines that cannot be read are left out: sudo refuses such files as a whole.
 pub fn parse(lines: &[Line], user: &Account) -> Vec<Grant> {
     let aliases = Aliases::of(lines);
     let mut grants = Vec::new();
+    let mut asks_nobody = false;
     for line in lines {
         let tokens = tokens(&line.text);
-        if is_setting(&line.text) || alias_kind(&tokens).is_some() {
-            continue;
+        if is_setting(&line.text) {
+            asks_nobody |= line.text.contains("!authenticate");
+        } else if alias_kind(&tokens).is_none() {
+            grants.extend(grants_of(&tokens, line, user, &aliases).unwrap_or_default());
         }
-        grants.extend(grants_of(&tokens, line, user, &aliases).unwrap_or_default());
     }
+    // Whomever that setting is for: it may be the service.
+    grants.iter_mut().for_each(|grant| grant.without_password |= asks_nobody);
     grants
 }
 
@@ -176,7 +182,7 @@ fn grants_of(tokens: &[Token], line: &Line, user: &Account, aliases: &Aliases) -
 /// `(runas) TAG: command, TAG: command`; what stands before one command holds for those after it.
 fn commands(tokens: &[Token], line: &Line, aliases: &Aliases) -> Vec<Grant> {
     let mut grants = Vec::new();
-    let (mut as_root, mut without_password) = (true, false);
+    let (mut as_root, mut without_password, mut with_variables) = (true, false, false);
     for mut rest in tokens.split(|token| *token == Token::Comma) {
         loop {
             match rest {
@@ -191,6 +197,8 @@ fn commands(tokens: &[Token], line: &Line, aliases: &Aliases) -> Vec<Grant> {
                     match tag.as_str() {
                         "NOPASSWD" => without_password = true,
                         "PASSWD" => without_password = false,
+                        "SETENV" => with_variables = true,
+                        "NOSETENV" => with_variables = false,
                         _ => {}
                     }
                     rest = following;
@@ -204,6 +212,7 @@ fn commands(tokens: &[Token], line: &Line, aliases: &Aliases) -> Vec<Grant> {
             negated: false,
             as_root,
             without_password,
+            with_variables,
         };
         expand(rest, &template, aliases, &mut HashSet::new(), &mut grants);
     }

@@ -40,7 +40,10 @@ pub fn judge(grants: &[Grant]) -> Vec<(&Grant, Width)> {
 }
 
 fn width(grant: &Grant) -> Width {
-    let width = width_of_command(&grant.command);
+    let width = match grant.with_variables {
+        true => Width::Open("SETENV lets LD_PRELOAD through"),
+        false => width_of_command(&grant.command),
+    };
     match width {
         Width::Open(why) if !grant.as_root => Width::Doubtful(why),
         Width::Open(why) if !grant.without_password => Width::Doubtful(why),

@@ -32,7 +32,7 @@ impl Token {
     }
 }
 
-const TAGS: [&str; 14] = [
+const TAGS: [&str; 16] = [
     "EXEC",
     "NOEXEC",
     "FOLLOW",
@@ -46,6 +46,8 @@ const TAGS: [&str; 14] = [
     "INTERCEPT",
     "NOINTERCEPT",
     "NOPASSWD",
+    "SETENV",
+    "NOSETENV",
     "PASSWD",
 ];
 

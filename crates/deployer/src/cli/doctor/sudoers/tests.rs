@@ -93,7 +93,9 @@ fn what_each_line_lets_the_service_do() {
         ("durhack-deployer ALL=(root) NOPASSWD: ^/usr/bin/systemctl$ ^reload nginx$", "n"),
         // Tags, options, digests.
         ("durhack-deployer ALL=(root) CWD=/ NOEXEC:NOPASSWD: /usr/bin/certbot", "O"),
-        ("durhack-deployer ALL=(root) TIMEOUT=5m NOPASSWD : SETENV:/usr/sbin/nginx -t", "n"),
+        ("durhack-deployer ALL=(root) TIMEOUT=5m NOPASSWD : SETENV:/usr/sbin/nginx -t", "O"),
+        ("durhack-deployer ALL=SETENV:NOSETENV:NOPASSWD:NOLOG_OUTPUT: /usr/sbin/nginx -t", "n"),
+        ("Defaults:durhack-deployer !authenticate\ndurhack-deployer ALL=ALL", "O"),
         ("durhack-deployer ALL=NOPASSWD: sha256:abc= /usr/bin/certbot", "O"),
         ("durhack-deployer ALL=NOPASSWD: sha224:0123, sha256:4567 /usr/sbin/nginx -t", "n"),
         // What is taken away again, and lists of exceptions, which protect nothing.
