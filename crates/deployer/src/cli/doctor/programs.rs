@@ -4,7 +4,7 @@ use super::examined::Examined;
 use super::finding::{Answer, Finding};
 use super::privileges::of_version;
 use super::versions;
-use crate::config::{CommandLine, Config, Deployment, Privileges, Recipe};
+use crate::config::{CommandLine, Config, Deployment, Recipe};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -47,9 +47,6 @@ fn needed(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
         }
     };
     add("git", "every deployment");
-    if config.privileges == Privileges::Sudo {
-        add("sudo", "`privileges`");
-    }
     for deployment in config.deployments.values().filter(|deployment| deployment.enabled) {
         of_deployment(deployment).iter().for_each(|program| add(program, deployment.slug.as_str()));
     }
