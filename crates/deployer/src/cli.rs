@@ -23,6 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use output::Failed;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What a command ends with; documented in the help, below.
 pub mod exit {
@@ -423,6 +424,9 @@ pub enum MigrateCommand {
     },
 }
 
+/// How long the end of a command waits for what still blocks in the kernel.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The whole program, behind the leash.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -436,7 +440,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(Box::pin(dispatch(cli, environment))),
+        Ok(runtime) => {
+            let result = runtime.block_on(Box::pin(dispatch(cli, environment)));
+            // A question to DNS that nobody waits for any more may hang for long.
+            runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
+            result
+        }
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {

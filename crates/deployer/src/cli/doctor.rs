@@ -48,6 +48,9 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(20);
 /// What a check that has given up by itself may take to say so; after that it hangs where nobody can end it.
 const HANG_MARGIN: Duration = Duration::from_secs(1);
 
+/// What a database may take to be left.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// One look.
 struct Check {
     group: &'static str,
@@ -104,6 +107,7 @@ const CHECKS: &[Check] = &[
     asking("github", "clock", |examined| Box::pin(github::clock(examined))),
     asking("github", "networks", |examined| Box::pin(github::networks(examined))),
     asking("work", "record", |examined| Box::pin(work::record(examined))),
+    now("work", "worker", work::worker),
     now("work", "queues", work::queues),
     asking("work", "runs", |examined| Box::pin(work::runs(examined))),
     asking("work", "outbox", |examined| Box::pin(work::outbox(examined))),
@@ -124,6 +128,8 @@ pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: b
     let examined = Arc::new(Examined::new(directory, environment)?);
     let shows_progress = !as_json && std::io::stderr().is_terminal();
     let lines = examine(&examined, CHECKS, CHECK_TIME_MAX, shows_progress).await;
+    // One that hangs has been reported as such.
+    let _ = timeout(CLOSE_TIME_MAX, examined.close()).await;
     let count = |level: Level| lines.iter().filter(|line| line.finding.level == level).count();
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     if as_json {

@@ -144,6 +144,7 @@ fn a_host_as_it_should_be_is_green_as_the_service_and_as_root_and_nothing_is_cha
                 "credentials",
                 "hooks",
                 "daemon",
+                "worker",
                 "record",
                 "queues",
                 "runs",
@@ -184,6 +185,7 @@ fn files_that_others_read_or_own_and_places_that_cannot_be_written_are_named() {
         succeed(command("chown", world.root()).arg("root").arg(&path));
         set_mode(&world.configuration.join("default.toml"), 0o622);
         set_mode(&world.state(), 0o755);
+        let before = files_under(&world.state());
         // A small file system, on which little is free.
         world.mount_small(&path, 4 << 20);
         set_mode(&path, 0o755);
@@ -197,7 +199,9 @@ fn files_that_others_read_or_own_and_places_that_cannot_be_written_are_named() {
             report.assert("programs", "error", "no-such-tool", "executable_search_paths");
             report.assert("disks", "error", "srv/site", "keep_releases");
             report.assert("daemon", "warning", "no daemon", "durhack-deployer serve");
+            report.assert("worker", "warning", "nobody deploys", "durhack-deployer serve");
         }
+        assert_eq!(files_under(&world.state()), before, "it only looks");
     });
 }
 
@@ -322,7 +326,8 @@ fn nginx_that_refuses_and_certificates_that_end_are_named() {
     World::run(|world| {
         let repository = world.repository("acme/nginx");
         let mut nginx = Nginx::prepare(world);
-        let deployment = world.deployment("nginx", &repository).with("recipe", "\"nginx-sites\"").with("sites", "[]");
+        let deployment =
+            world.deployment("nginx", &repository).with("recipe", "\"nginx-sites\"").with("sites", "[]");
         world.configure(&[deployment]);
         world.start();
         nginx.start();

@@ -1,6 +1,7 @@
 //! What is examined: the configuration as far as it can be used, whom the service runs as, and how programs are called.
 
 use super::accounts::Account;
+use super::network;
 use crate::config::{self, CommandLine, Config, Deployment, Diagnostics, Environment, Loaded};
 use crate::daemon;
 use crate::deploy::execute::{Answer, Executor};
@@ -11,6 +12,7 @@ use crate::record::store::Store;
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,8 +41,10 @@ struct Usable {
     executor: Executor,
     credentials: Credentials,
     github: GitHub,
+    store: Store,
     /// The `PATH` that steps get.
     path: OsString,
+    is_path_of_daemon: bool,
 }
 
 impl Examined {
@@ -87,8 +91,8 @@ impl Examined {
     }
 
     /// The record, which is not there before the first start.
-    pub fn store(&self) -> Result<Store> {
-        let store = Store::open(self.config()?.database_url.expose())?;
+    pub fn store(&self) -> Result<&Store> {
+        let store = &self.usable()?.store;
         match store.file() {
             Some(file) if !file.exists() => {
                 Err(anyhow!("there is no record yet at {}: the first start makes it", file.display()))
@@ -97,9 +101,21 @@ impl Examined {
         }
     }
 
+    /// Leaves the record as it was found: SQLite's last reader takes the files away that it has made beside it.
+    pub async fn close(&self) {
+        if let Ok(store) = self.store() {
+            store.close().await;
+        }
+    }
+
     /// Whether we can see what the service sees.
     pub fn is_service(&self) -> bool {
         self.us.uid == self.service.uid
+    }
+
+    /// Whether [`Self::find`] looks where the running daemon does; else where this shell does.
+    pub fn looks_as_daemon(&self) -> Result<bool> {
+        Ok(self.usable()?.is_path_of_daemon)
     }
 
     /// Where steps find a program.
@@ -161,9 +177,22 @@ impl Usable {
         let executor = daemon::executor(&loaded.config, environment);
         let credentials = Credentials::new(&loaded.config, &executor)?;
         let github = GitHub::new(&loaded.config.github, credentials.clone())?;
-        let path = executor.variable("PATH").unwrap_or(OsStr::new("/usr/bin:/bin")).to_owned();
-        Ok(Self { loaded, executor, credentials, github, path })
+        let store = Store::open(loaded.config.database_url.expose())?;
+        let of_daemon = path_of_daemon(&loaded.config);
+        let is_path_of_daemon = of_daemon.is_some();
+        let ours = || executor.variable("PATH").unwrap_or(OsStr::new("/usr/bin:/bin")).to_owned();
+        let path = of_daemon.unwrap_or_else(ours);
+        Ok(Self { loaded, executor, credentials, github, store, path, is_path_of_daemon })
     }
+}
+
+/// The `PATH` that the running daemon was started with, and the configured paths behind it; None where only root could see that.
+fn path_of_daemon(config: &Config) -> Option<OsString> {
+    let pid = network::holder(&config.state_directory.join("locks/daemon/work.lock")).ok()??;
+    let environment = fs_err::read(format!("/proc/{pid}/environ")).ok()?;
+    let path = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"PATH="))?;
+    let searched = config.executable_search_paths.iter().cloned();
+    std::env::join_paths(std::env::split_paths(OsStr::from_bytes(path)).chain(searched)).ok()
 }
 
 /// Root sees the secrets where the units get them from.

@@ -138,7 +138,7 @@ pub async fn door(examined: &Examined) -> Answer {
 fn not_running() -> Finding {
     Finding::warning(
         "no daemon listens: webhooks reach nobody",
-        "`systemctl start durhack-deployer`, or `durhack-deployer serve`",
+        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
     )
 }
 
@@ -164,7 +164,9 @@ async fn answers_as_we_do(address: &str) -> bool {
 /// The process that holds a lock, looked up without touching the lock: none where nobody does.
 pub fn holder(lock: &Path) -> Result<Option<u32>> {
     let Ok(found) = lock.metadata() else { return Ok(None) };
-    Ok(holder_in(&fs_err::read_to_string("/proc/locks")?, found.ino()))
+    // Its holder has written itself into it, which tells it from a file of the same number on another file system.
+    let written = fs_err::read_to_string(lock)?.trim().parse().ok();
+    Ok(holder_in(&fs_err::read_to_string("/proc/locks")?, found.ino()).filter(|pid| Some(*pid) == written))
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 17572 fe:00:10195282 0 EOF`

@@ -1,5 +1,6 @@
 //! What the service may do as root: too little for its deployments, or too much for everybody's good.
 
+use super::accounts::Account;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::sudoers::judgement::{Width, judge};
@@ -25,23 +26,32 @@ pub fn way(examined: &Examined) -> Answer {
             "make a user for it (docs/operating.md), and give it the state directory and the deployments' paths",
         ));
     }
-    findings.extend(match (config.privileges, wishes.as_slice()) {
-        (_, []) => None,
-        (Privileges::Direct, [wish, ..]) if !is_root => Some(Finding::warning(
-            format!("`privileges` is \"direct\", and {user} is not root: it may not be able to {wish}"),
-            "write `privileges = \"sudo\"`, and rules with exact arguments into /etc/sudoers.d (docs/operating.md)",
-        )),
-        (Privileges::Sudo, _) if !has_sudo => Some(Finding::error(
-            "`privileges` is \"sudo\", and there is no program sudo",
-            "`apt-get install sudo`, or write `privileges = \"direct\"`",
-        )),
-        (Privileges::Direct | Privileges::Sudo, _) => None,
-    });
+    if let Some(wish) = wishes.first() {
+        findings.extend(obstacle(config.privileges, wish, &examined.service, has_sudo));
+    }
     let what = match wishes.as_slice() {
         [] => "no deployment needs root".to_owned(),
         wishes => format!("{user} has a way to {}", wishes.join(", to ")),
     };
     Ok(or_ok(findings, what))
+}
+
+/// What is in the way of doing something as root.
+fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: bool) -> Option<Finding> {
+    match privileges {
+        Privileges::Direct if !service.is_root() => Some(Finding::warning(
+            format!(
+                "`privileges` is \"direct\", and {} is not root: it may not be able to {wish}",
+                service.name
+            ),
+            "write `privileges = \"sudo\"`, and rules with exact arguments into /etc/sudoers.d (docs/operating.md)",
+        )),
+        Privileges::Sudo if !has_sudo => Some(Finding::error(
+            format!("`privileges` is \"sudo\", and there is no program sudo to {wish}"),
+            "`apt-get install sudo`, or write `privileges = \"direct\"`",
+        )),
+        _ => None,
+    }
 }
 
 /// What deployments need root for. An nginx that is told by a signal obeys its own user.

@@ -15,11 +15,12 @@ const VERSION_CHARS_MAX: usize = 60;
 /// One finding for each program.
 pub async fn all(examined: &Examined) -> Answer {
     let mut findings = Vec::new();
+    let whose = if examined.looks_as_daemon()? { "the daemon's" } else { "this shell's" };
     for (program, users) in needed(examined.config()?) {
         let users = users.into_iter().collect::<Vec<_>>().join(", ");
         findings.push(match examined.find(&program)? {
             None => Finding::error(
-                format!("{program} is not found, and {users} needs it"),
+                format!("{program} is not on {whose} PATH, and {users} needs it"),
                 format!("install {program}, or add its directory to `executable_search_paths`"),
             ),
             Some(path) => {

@@ -4,6 +4,7 @@
 
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
+use super::network;
 use crate::clock::{boot_id, duration, now_ms, readable_utc};
 use crate::config::Recipe;
 use crate::deploy::Host;
@@ -28,6 +29,18 @@ const SHOWN_MAX: usize = 5;
 
 fn milliseconds(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether anybody deploys what is received.
+pub fn worker(examined: &Examined) -> Answer {
+    let lock = examined.config()?.state_directory.join("locks/daemon/work.lock");
+    Ok(vec![match network::holder(&lock)? {
+        Some(pid) => Finding::ok(format!("process {pid} deploys what is received")),
+        None => Finding::warning(
+            "nobody deploys: what is received waits",
+            "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
+        ),
+    }])
 }
 
 /// Entries that wait too long, and those that were set aside.
