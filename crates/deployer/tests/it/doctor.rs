@@ -370,6 +370,8 @@ fn rules_of_sudo_that_are_root_for_whoever_can_push_are_named() {
     World::run(|world| {
         host(world, |world, deployment| {
             world.settings.set("privileges", "\"sudo\"");
+            let shims = text(&world.root().join("shims").to_string_lossy());
+            world.settings.set("executable_search_paths", format!("[{shims}]"));
             deployment
         });
         world.start();
@@ -391,9 +393,7 @@ fn rules_of_sudo_that_are_root_for_whoever_can_push_are_named() {
 
         let doctor = as_root(world);
         let mut inside = command("unshare", world.root());
-        let path =
-            format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", shims.display());
-        inside.envs(doctor.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path);
+        inside.envs(doctor.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let script = r#"touch "$1/target" && mount -t tmpfs tmpfs /mnt && cp -a /etc/. /mnt/ && cp "$1/sudoers" /mnt/sudoers && mount --bind /mnt /etc && shift && exec "$@""#;
         inside.args(["--mount", "sh", "-ec", script, "sh"]).arg(&rules);
         inside.arg(doctor.get_program()).args(doctor.get_args());
