@@ -48,8 +48,8 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(20);
 /// What a check that has given up by itself may take to say so; after that it hangs where nobody can end it.
 const HANG_MARGIN: Duration = Duration::from_secs(1);
 
-/// What a database may take to be left.
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
+/// What a database may take to be left: SQLite's last reader makes durable what it takes away, and disks may be busy.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// One look.
 struct Check {

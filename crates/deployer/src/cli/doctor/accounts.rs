@@ -4,6 +4,8 @@
 use rustix::process::geteuid;
 use std::path::PathBuf;
 
+const PASSWD: &str = "/etc/passwd";
+
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -27,14 +29,28 @@ impl Account {
 
     /// The user of this number.
     pub fn of(uid: u32) -> Self {
-        let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
-        parse(uid, &read("/etc/passwd"), &read("/etc/group"))
+        parse(uid, &read(PASSWD), &read("/etc/group"))
+    }
+
+    /// The user of this name, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        uid_of(name, &read(PASSWD)).map(Self::of)
     }
 
     /// Whether it may do everything.
     pub fn is_root(&self) -> bool {
         self.uid == 0
     }
+}
+
+/// Nothing where it cannot be read: then nobody has a name.
+fn read(path: &str) -> String {
+    fs_err::read_to_string(path).unwrap_or_default()
+}
+
+fn uid_of(name: &str, passwd: &str) -> Option<u32> {
+    let mut lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find(|fields| fields.first() == Some(&name))?.get(2)?.parse().ok()
 }
 
 fn parse(uid: u32, passwd: &str, group: &str) -> Account {
@@ -75,6 +91,7 @@ mod tests {
             (web.home, web.groups),
             (Some("/var/lib/web".into()), vec!["web".into(), "ssl-cert".into()])
         );
+        assert_eq!([uid_of("web", passwd), uid_of("we", passwd)], [Some(998), None]);
         let unknown = parse(4711, passwd, group);
         assert_eq!((unknown.name.as_str(), unknown.gid, unknown.groups.len()), ("4711", 4711, 0));
     }

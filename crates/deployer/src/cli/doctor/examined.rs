@@ -24,6 +24,9 @@ const PROGRAM_TIME_MAX: Duration = Duration::from_secs(10);
 /// Where units of ours get their secrets from, below the configuration. Root can look into it; the units get copies.
 const CREDENTIALS_DIRECTORY: &str = "credentials";
 
+/// The user that a packaged service runs as.
+const SERVICE_USER: &str = "durhack-deployer";
+
 /// See the module.
 pub struct Examined {
     /// What is wrong with the configuration.
@@ -60,7 +63,9 @@ impl Examined {
             Err(problems) => (None, problems),
         };
         let owner = loaded.as_ref().and_then(|loaded| loaded.config.state_directory.metadata().ok());
-        let service = owner.map_or_else(|| us.clone(), |owner| Account::of(owner.uid()));
+        // Before the first start, or where nothing says where the state lies: the user that packages make.
+        let usual = || Account::named(SERVICE_USER).unwrap_or_else(|| us.clone());
+        let service = owner.map_or_else(usual, |owner| Account::of(owner.uid()));
         let usable = loaded.map(|loaded| Usable::new(loaded, &environment)).transpose()?;
         Ok(Self { problems, us, service, usable })
     }

@@ -219,7 +219,7 @@ pub async fn hooks(examined: &Examined) -> Answer {
             ),
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Forbidden) => {
                 findings.push(Finding::not_checked(format!(
-                    "{repository}: the credential may not see hooks, which a deploy does not need; `GITHUB_TOKEN=... durhack-deployer doctor` looks with another"
+                    "{repository}: the credential may not see hooks, which a deploy does not need; `GITHUB_TOKEN=... durhack-deployer webhook show` looks with another"
                 )));
             }
             Err(error) => findings.push(Finding::not_checked(format!("{repository}: {error}"))),

@@ -26,6 +26,12 @@ pub async fn configuration(examined: &Examined) -> Answer {
         return Ok(vec![Finding::not_checked("no deployment has nginx sites")]);
     }
     let config = &examined.config()?.nginx;
+    if !config.configuration.exists() {
+        return Ok(vec![Finding::error(
+            format!("there is no {}", config.configuration.display()),
+            "`apt-get install nginx`, or say in [nginx] where its configuration lies",
+        )]);
+    }
     let text = fs_err::read_to_string(&config.configuration)?;
     let directives = parse(&text).with_context(|| config.configuration.display().to_string())?;
     let base = config.configuration.parent().unwrap_or(&config.directory);
@@ -46,7 +52,7 @@ pub async fn configuration(examined: &Examined) -> Answer {
             ));
         }
     }
-    findings.push(test(examined).await?);
+    findings.push(test(examined).await.unwrap_or_else(|error| Finding::not_checked(format!("{error:#}"))));
     Ok(findings)
 }
 

@@ -20,7 +20,7 @@ pub async fn all(examined: &Examined) -> Answer {
         let users = users.into_iter().collect::<Vec<_>>().join(", ");
         findings.push(match examined.find(&program)? {
             None => Finding::error(
-                format!("{program} is not on {whose} PATH, and {users} needs it"),
+                format!("{program} is not found on {whose} PATH, and {users} needs it"),
                 format!("install {program}, or add its directory to `executable_search_paths`"),
             ),
             Some(path) => {
@@ -39,22 +39,22 @@ pub async fn git(examined: &Examined) -> Answer {
     of_version(examined, "git", printed, versions::of_git(printed)).await
 }
 
-/// Programs by name, and who needs each. What has a slash lies in a release.
+/// Programs by name or absolute path, and who needs each. A relative path leads into a release.
 fn needed(config: &Config) -> BTreeMap<String, BTreeSet<String>> {
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut add = |program: &str, user: &str| {
-        if !program.contains('/') {
+        if !program.contains('/') || program.starts_with('/') {
             needed.entry(program.to_owned()).or_default().insert(user.to_owned());
         }
     };
     add("git", "every deployment");
     for deployment in config.deployments.values().filter(|deployment| deployment.enabled) {
-        of_deployment(deployment).iter().for_each(|program| add(program, deployment.slug.as_str()));
+        of_deployment(deployment, config).iter().for_each(|program| add(program, deployment.slug.as_str()));
     }
     needed
 }
 
-fn of_deployment(deployment: &Deployment) -> Vec<&str> {
+fn of_deployment<'a>(deployment: &'a Deployment, config: &'a Config) -> Vec<&'a str> {
     let mut programs = Vec::new();
     if !deployment.clone_url.contains("://") && deployment.clone_url.contains(':')
         || deployment.clone_url.starts_with("ssh://")
@@ -67,7 +67,10 @@ fn of_deployment(deployment: &Deployment) -> Vec<&str> {
             programs.push("systemctl");
             programs.extend(systemd.steps.steps.iter().filter_map(|step| first_word(&step.run)));
         }
-        Recipe::NginxSites(_) => programs.extend(["nginx", "certbot"]),
+        Recipe::NginxSites(_) => {
+            programs.push("certbot");
+            programs.extend(config.nginx.program.to_str());
+        }
         Recipe::PnpmPm2(_) => programs.extend(["node", "pnpm", "pm2"]),
         Recipe::UvUwsgi(_) => programs.extend(["uv", "uwsgi"]),
         Recipe::GoStatic(go) => {
@@ -100,7 +103,7 @@ async fn version(examined: &Examined, program: &str, path: &Path) -> String {
     if matches!(program, "pm2" | "pnpm") {
         return version_of_package(path).unwrap_or_default();
     }
-    let option = match program {
+    let option = match program.rsplit('/').next().unwrap_or_default() {
         "go" => "version",
         "nginx" => "-v",
         "ssh" | "sudo" => "-V",
