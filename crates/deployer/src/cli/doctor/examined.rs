@@ -106,7 +106,8 @@ impl Examined {
         }
     }
 
-    /// Leaves the record as it was found: SQLite's last reader takes the files away that it has made beside it.
+    /// Lets go of the record. SQLite's last reader takes the files away that it has made beside it; where two are last at once they
+    /// stay, as the database's owner's, until somebody opens it again.
     pub async fn close(&self) {
         if let Ok(store) = self.store() {
             store.close().await;
