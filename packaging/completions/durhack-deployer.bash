@@ -43,6 +43,9 @@ _durhack__deployer() {
             durhack__deployer,deploy)
                 cmd="durhack__deployer__subcmd__deploy"
                 ;;
+            durhack__deployer,doctor)
+                cmd="durhack__deployer__subcmd__doctor"
+                ;;
             durhack__deployer,explain)
                 cmd="durhack__deployer__subcmd__explain"
                 ;;
@@ -153,6 +156,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help,deploy)
                 cmd="durhack__deployer__subcmd__help__subcmd__deploy"
+                ;;
+            durhack__deployer__subcmd__help,doctor)
+                cmd="durhack__deployer__subcmd__help__subcmd__doctor"
                 ;;
             durhack__deployer__subcmd__help,explain)
                 cmd="durhack__deployer__subcmd__help__subcmd__explain"
@@ -413,7 +419,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -816,6 +822,28 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__doctor)
+            opts="-h -V --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__explain)
             opts="-h -V --json --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -839,7 +867,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook config migrate completions man __generate help"
+            opts="demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1021,6 +1049,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__deploy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -635,6 +635,17 @@ esac
     ;;
 esac
 ;;
+(doctor)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
 (config)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
@@ -1055,6 +1066,10 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(doctor)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (config)
 _arguments "${_arguments_options[@]}" : \
 ":: :_durhack-deployer__subcmd__help__subcmd__config_commands" \
@@ -1168,6 +1183,7 @@ _durhack-deployer_commands() {
 'queue:What waits in the spools, and what was set aside' \
 'simulate:Send the running daemon what GitHub would send' \
 'webhook:Make, look at, try out, and remove the hooks at GitHub that deliver here' \
+'doctor:Look at everything the service needs, and say how to mend what is wrong; nothing is changed' \
 'config:Look at the configuration' \
 'migrate:Bring the database'\''s schema up or down' \
 'completions:Print the completion script of a shell' \
@@ -1284,6 +1300,11 @@ _durhack-deployer__subcmd__deploy_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer deploy commands' commands "$@"
 }
+(( $+functions[_durhack-deployer__subcmd__doctor_commands] )) ||
+_durhack-deployer__subcmd__doctor_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer doctor commands' commands "$@"
+}
 (( $+functions[_durhack-deployer__subcmd__explain_commands] )) ||
 _durhack-deployer__subcmd__explain_commands() {
     local commands; commands=()
@@ -1313,6 +1334,7 @@ _durhack-deployer__subcmd__help_commands() {
 'queue:What waits in the spools, and what was set aside' \
 'simulate:Send the running daemon what GitHub would send' \
 'webhook:Make, look at, try out, and remove the hooks at GitHub that deliver here' \
+'doctor:Look at everything the service needs, and say how to mend what is wrong; nothing is changed' \
 'config:Look at the configuration' \
 'migrate:Bring the database'\''s schema up or down' \
 'completions:Print the completion script of a shell' \
@@ -1391,6 +1413,11 @@ _durhack-deployer__subcmd__help__subcmd__demo_commands() {
 _durhack-deployer__subcmd__help__subcmd__deploy_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help deploy commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__doctor_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__doctor_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help doctor commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__explain_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__explain_commands() {

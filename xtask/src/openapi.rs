@@ -23,6 +23,8 @@ const WEBHOOKS: &str = "target/testbed/npm/node_modules/@octokit/webhooks-schema
 const OPERATIONS: &[(&str, &str)] = &[
     ("get", "/meta"),
     ("get", "/app"),
+    ("get", "/rate_limit"),
+    ("get", "/repos/{owner}/{repo}"),
     ("get", "/repos/{owner}/{repo}/installation"),
     ("post", "/app/installations/{installation_id}/access_tokens"),
     ("post", "/repos/{owner}/{repo}/statuses/{sha}"),

@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod config;
 pub mod demo;
 pub mod deploy;
+pub mod doctor;
 pub mod follow;
 pub mod gates;
 pub mod generate;
@@ -22,6 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use output::Failed;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What a command ends with; documented in the help, below.
 pub mod exit {
@@ -42,6 +44,7 @@ Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
   durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
+  durhack-deployer doctor                     is the host right? and how is it mended?
   durhack-deployer serve                      receive pushes and deploy them
   durhack-deployer webhook create             let GitHub send pushes here
   durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
@@ -111,6 +114,8 @@ pub enum Command {
     Simulate(SimulateArguments),
     /// Make, look at, try out, and remove the hooks at GitHub that deliver here
     Webhook(webhook::arguments::WebhookArguments),
+    /// Look at everything the service needs, and say how to mend what is wrong; nothing is changed
+    Doctor(JsonArguments),
     /// Look at the configuration
     Config(ConfigArguments),
     /// Bring the database's schema up or down
@@ -419,6 +424,9 @@ pub enum MigrateCommand {
     },
 }
 
+/// How long the end of a command waits for what still blocks in the kernel.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The whole program, behind the leash.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -432,7 +440,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(Box::pin(dispatch(cli, environment))),
+        Ok(runtime) => {
+            let result = runtime.block_on(Box::pin(dispatch(cli, environment)));
+            // A question to DNS that nobody waits for any more may hang for long.
+            runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
+            result
+        }
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {
@@ -473,6 +486,7 @@ async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
             simulate::push(&session().await?, &slug, url, json).await
         }
         Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
+        Command::Doctor(arguments) => doctor::run(directory, &environment, arguments.json).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
         Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
         Command::Completions { shell } => generate::completions(shell),

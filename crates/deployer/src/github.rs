@@ -2,7 +2,7 @@
 //!
 //! One request goes through [`GitHub::send`], which knows whose token it needs ([`credentials`]); [`api`] carries it out within
 //! that identity's [`limits`], and [`error`] says what an answer other than success means. [`statuses`], [`deployments`] and
-//! [`hooks`] say what is asked for. [`meta`] is what GitHub says of itself, and is asked for by nobody in particular.
+//! [`hooks`] say what is asked for, [`rights`] what a credential may. [`meta`] is what GitHub says of itself, and is asked for by nobody in particular.
 
 mod api;
 pub mod app;
@@ -13,6 +13,7 @@ pub mod error;
 pub mod hooks;
 mod limits;
 pub mod meta;
+pub mod rights;
 pub mod statuses;
 
 use crate::config;

@@ -170,35 +170,17 @@ impl Webhooks {
 
     /// What a hook of this repository has to deliver.
     fn events(&self, repository: &RepositoryName) -> Vec<&'static str> {
-        let mut deployments = self.config().deployments.values();
-        hooks::events(
-            deployments.any(|deployment| {
-                deployment.repository == *repository && !deployment.gates.checks.is_empty()
-            }),
-        )
+        events(self.config(), repository)
     }
 
     /// What of that a hook does not deliver.
     fn events_missing(&self, repository: &RepositoryName, hook: &Hook) -> Option<String> {
-        let mut wanted = self.events(repository);
-        wanted.retain(|event| !hook.events.iter().any(|known| known == event || known == "*"));
-        let why = if wanted.contains(&"push") { "" } else { ", for which `require_checks` waits" };
-        (!wanted.is_empty()).then(|| format!("it does not deliver {} events{why}", wanted.join(", ")))
+        events_missing(self.config(), repository, hook)
     }
 
     /// What keeps a hook from doing what it is for.
     fn faults(&self, repository: &RepositoryName, hook: &Hook) -> Vec<String> {
-        let mut faults = Vec::new();
-        if !hook.active {
-            faults.push("it is switched off".to_owned());
-        }
-        faults.extend(self.events_missing(repository, hook));
-        if hook.config.insecure_ssl != json!("0") && hook.config.insecure_ssl != json!(0) {
-            faults.push("GitHub does not check this server's certificate".to_owned());
-        }
-        if !hook.config.url.starts_with("https://") {
-            faults.push("payloads are sent unencrypted".to_owned());
-        }
+        let mut faults = faults(self.config(), repository, hook);
         if hook.last_response.code.is_some_and(|code| !(200..300).contains(&code)) {
             let message = hook.last_response.message.as_deref().unwrap_or_default();
             faults.push(format!("its last delivery failed: {message}"));
@@ -214,6 +196,39 @@ impl Webhooks {
             None => format!("no hook delivers to {}; `durhack-deployer webhook create` makes one", self.url),
         }
     }
+}
+
+
+/// What a hook of this repository has to deliver.
+fn events(config: &Config, repository: &RepositoryName) -> Vec<&'static str> {
+    let mut deployments = config.deployments.values();
+    hooks::events(
+        deployments
+            .any(|deployment| deployment.repository == *repository && !deployment.gates.checks.is_empty()),
+    )
+}
+
+fn events_missing(config: &Config, repository: &RepositoryName, hook: &Hook) -> Option<String> {
+    let mut wanted = events(config, repository);
+    wanted.retain(|event| !hook.events.iter().any(|known| known == event || known == "*"));
+    let why = if wanted.contains(&"push") { "" } else { ", for which `require_checks` waits" };
+    (!wanted.is_empty()).then(|| format!("it does not deliver {} events{why}", wanted.join(", ")))
+}
+
+/// What is wrong with a hook, however its deliveries go.
+pub(super) fn faults(config: &Config, repository: &RepositoryName, hook: &Hook) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !hook.active {
+        faults.push("it is switched off".to_owned());
+    }
+    faults.extend(events_missing(config, repository, hook));
+    if hook.config.insecure_ssl != json!("0") && hook.config.insecure_ssl != json!(0) {
+        faults.push("GitHub does not check this server's certificate".to_owned());
+    }
+    if !hook.config.url.starts_with("https://") {
+        faults.push("payloads are sent unencrypted".to_owned());
+    }
+    faults
 }
 
 async fn list(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed> {

@@ -167,7 +167,11 @@ impl Answer {
     }
 
     pub(super) fn etag(&self) -> Option<&str> {
-        self.headers.get(ETAG)?.to_str().ok()
+        self.header(ETAG.as_str())
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {

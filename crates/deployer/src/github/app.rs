@@ -6,6 +6,7 @@
 
 use super::api::{Api, Request};
 use super::error::{ApiError, ErrorKind};
+use super::rights::Installation;
 use crate::clock;
 use crate::config::{self, GitHubApp};
 use crate::secret::Secret;
@@ -107,29 +108,30 @@ impl App {
 
     async fn new_token(&self, repository: &str) -> Result<Token, ApiError> {
         #[derive(Deserialize)]
-        struct Installation {
-            id: u64,
-        }
-        #[derive(Deserialize)]
         struct AccessToken {
             token: String,
             expires_at: jiff::Timestamp,
         }
-        let path = format!("/repos/{repository}/installation");
-        let found = self.ask(&Request::new(Method::GET, &path)).await;
-        let installation: Installation = found.map_err(|error| match error.kind {
-            ErrorKind::NotFound => {
-                let reason = format!("the GitHub App has no installation for {repository}: {}", error.reason);
-                ApiError { reason, ..error }
-            }
-            _ => error,
-        })?;
+        let installation = self.installation(repository).await?;
         let path = format!("/app/installations/{}/access_tokens", installation.id);
         let name = repository.split_once('/').map_or(repository, |(_, name)| name);
         let body = json!({ "repositories": [name] }).to_string();
         let answer: AccessToken = self.ask(&Request::new(Method::POST, &path).body(Some(&body))).await?;
         tracing::info!(repository, until = %answer.expires_at, "GitHub gave the App a token");
         Ok(Token { secret: Secret::new(answer.token), expires_at_ms: answer.expires_at.as_millisecond() })
+    }
+
+    /// The App in the account that has this repository (`owner/name`).
+    pub async fn installation(&self, repository: &str) -> Result<Installation, ApiError> {
+        let path = format!("/repos/{repository}/installation");
+        let found = self.ask(&Request::new(Method::GET, &path)).await;
+        found.map_err(|error| match error.kind {
+            ErrorKind::NotFound => {
+                let reason = format!("the GitHub App has no installation for {repository}: {}", error.reason);
+                ApiError { reason, ..error }
+            }
+            _ => error,
+        })
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, ApiError> {

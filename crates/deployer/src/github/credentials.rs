@@ -9,6 +9,7 @@
 use super::Subject;
 use super::app::App;
 use super::error::{ApiError, ErrorKind};
+use super::rights::Installation;
 use crate::config::Config;
 use crate::deploy::execute::Executor;
 use crate::deploy::tools::gh;
@@ -50,6 +51,19 @@ enum ForAll {
     Token(Secret),
     App(App),
     Gh(Gh),
+}
+
+/// What is there for all deployments without a token of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    None,
+    /// A token.
+    Token,
+    /// The GitHub App.
+    App,
+    /// The account that `gh` is logged in to.
+    Gh,
 }
 
 /// The program `gh`.
@@ -102,6 +116,24 @@ impl Credentials {
                 ForAll::Token(_) | ForAll::App(_) => true,
                 ForAll::Gh(gh) => !gh.logged_out.load(Ordering::Relaxed),
             }
+    }
+
+    /// What is there for all.
+    pub fn kind_for_all(&self) -> Kind {
+        match &self.0.for_all {
+            ForAll::None => Kind::None,
+            ForAll::Token(_) => Kind::Token,
+            ForAll::App(_) => Kind::App,
+            ForAll::Gh(_) => Kind::Gh,
+        }
+    }
+
+    /// The App's installation for a repository; None where there is no App.
+    pub async fn installation(&self, repository: &RepositoryName) -> Option<Result<Installation, ApiError>> {
+        match &self.0.for_all {
+            ForAll::App(app) => Some(app.installation(repository.as_str()).await),
+            ForAll::None | ForAll::Token(_) | ForAll::Gh(_) => None,
+        }
     }
 
     /// The deployments that have a token of their own.

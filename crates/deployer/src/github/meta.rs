@@ -95,6 +95,17 @@ impl Meta {
         }
     }
 
+    /// Whether GitHub has other networks by now.
+    pub async fn is_outdated(&self, settings: &config::GitHub) -> Result<bool, ApiError> {
+        let asked = Request::new(Method::GET, "/meta").unless(self.etag.as_deref());
+        let api = Api::new(settings).map_err(|error| ApiError::unreadable(format!("{error:#}")))?;
+        let answer = api.send(&asked.answer_bytes_max(ANSWER_BYTES_MAX), None).await?;
+        if answer.is_unchanged() {
+            return Ok(false);
+        }
+        Ok(Self::parse(&answer.body).is_ok_and(|new| new.hooks != self.hooks))
+    }
+
     /// Writes it there, whole or not at all.
     fn keep(&self, state_directory: &Path) -> Result<()> {
         let text = serde_json::to_vec(self).context("a list of texts serialises")?;

@@ -61,6 +61,11 @@ impl Store {
         Ok(Self { pools: Pools::open(url)? })
     }
 
+    /// The file of a SQLite database; none for PostgreSQL.
+    pub fn file(&self) -> Option<std::path::PathBuf> {
+        self.pools.file()
+    }
+
     /// Closes all connections and waits for it; a SQLite database is checkpointed by that.
     pub async fn close(&self) {
         self.pools.close().await;

@@ -8,7 +8,7 @@
 mod backoff;
 mod obtained;
 mod self_test;
-mod x509;
+pub mod x509;
 
 use super::configuration::{self, Directive};
 use super::files::{self, SiteFile};

@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod meta;
 pub mod openapi;
 pub mod outages;
+pub mod rights;
 pub mod statuses;
 
 pub use deployments::Deployment;
@@ -33,6 +34,7 @@ use exchange::{Answer, Request, is_number, not_found, problem, user, validation_
 use meta::Meta;
 use openapi::Description;
 use outages::Quota;
+use rights::Rights;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -42,8 +44,15 @@ use tokio::runtime::Runtime;
 pub const TOKEN: &str = "github_pat_a-token-that-the-fake-github-accepts";
 
 /// Who answers; the first that knows the path.
-const ROUTES: [fn(&mut Known, &Request) -> Option<Answer>; 6] =
-    [meta::route, accounts::route, statuses::route, checks::route, deployments::route, hooks::route];
+const ROUTES: [fn(&mut Known, &Request) -> Option<Answer>; 7] = [
+    meta::route,
+    accounts::route,
+    rights::route,
+    statuses::route,
+    checks::route,
+    deployments::route,
+    hooks::route,
+];
 
 /// A handle; all clones are the same GitHub. It ends with the last of them.
 #[derive(Debug, Clone)]
@@ -80,6 +89,8 @@ pub struct Known {
     reachable: Vec<(String, String)>,
     /// Whether the token may manage hooks.
     token_manages_hooks: bool,
+    /// What [`TOKEN`] may, and what is said of it.
+    rights: Rights,
     /// Who may ask.
     accounts: Accounts,
     /// What CI says.
@@ -280,6 +291,7 @@ impl Known {
             last_push: HashMap::new(),
             reachable: Vec::new(),
             token_manages_hooks: true,
+            rights: Rights::default(),
             accounts: Accounts::default(),
             checks: Checks::default(),
             meta: Meta::default(),
@@ -322,6 +334,7 @@ impl Known {
             Ok(()) => ROUTES.iter().find_map(|route| route(self, request)).unwrap_or_else(not_found),
             Err(message) => problem(401, message),
         };
+        let answer = if is_limited { self.rights.told(answer) } else { answer };
         answer
             .header("x-ratelimit-limit", outages::QUOTA_OF_AN_HOUR.to_string())
             .header("x-ratelimit-remaining", quota.remaining.to_string())

@@ -1,0 +1,36 @@
+//! The configuration, as `config check` judges it.
+
+use super::examined::Examined;
+use super::finding::{Answer, Finding, or_ok};
+use crate::config::{Problem, Severity};
+
+/// Everything that is wrong with it.
+pub fn problems(examined: &Examined) -> Answer {
+    let found = examined.problems.problems().iter().filter(|problem| problem.severity != Severity::Note);
+    let mut findings: Vec<Finding> = found.map(of_problem).collect();
+    if let (Err(_), false) = (examined.loaded(), examined.us.is_root()) {
+        findings.push(Finding::not_checked(format!(
+            "secrets that only root can read, and systemd hands over, are not seen by {}: run it as root, too",
+            examined.us.name
+        )));
+    }
+    let what = match examined.loaded() {
+        Ok(loaded) => {
+            let (deployments, layers) = (loaded.config.deployments.len(), loaded.layers.len());
+            format!("{deployments} deployments, {layers} layers in {}", loaded.directory.display())
+        }
+        Err(_) => String::new(),
+    };
+    Ok(or_ok(findings, what))
+}
+
+fn of_problem(problem: &Problem) -> Finding {
+    let place = problem.position.as_ref().map(|position| format!("{}: ", position.file_and_line()));
+    let what = format!("{}{}", place.unwrap_or_default(), problem.message);
+    let mend = problem.help.clone();
+    let mend = mend.unwrap_or_else(|| "`durhack-deployer config check` shows the place".to_owned());
+    match problem.severity {
+        Severity::Error => Finding::error(what, mend),
+        Severity::Warning | Severity::Note => Finding::warning(what, mend),
+    }
+}

@@ -1,0 +1,242 @@
+//! Files and directories: whose they are, who may read them, and whether the service may write where it has to.
+
+use super::acl;
+use super::examined::Examined;
+use super::finding::{Answer, Finding, or_ok};
+use crate::config::Recipe;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Entries of the state directory that are looked at: what root has left behind shows among the first.
+const ENTRIES_MAX: usize = 5_000;
+
+/// How deep: `mirrors/OWNER/NAME.git`, `spool/SLUG/claimed`.
+const DEPTH_MAX: usize = 3;
+
+/// The state directory: private, and all of it the service's.
+pub fn state(examined: &Examined) -> Answer {
+    let directory = &examined.config()?.state_directory;
+    let Ok(found) = directory.metadata() else {
+        return Ok(vec![Finding::warning(
+            format!("there is no {} yet", directory.display()),
+            "the first `durhack-deployer serve` makes it, where it may; `config show` says which it is",
+        )]);
+    };
+    let mut findings = Vec::new();
+    let mend = format!("`chmod 700 {}`", directory.display());
+    let mode = format!("{} has mode {:03o}", directory.display(), found.mode() & 0o777);
+    // What lies in it is private by itself; but names tell something, and who may write may put something in its place.
+    if found.mode() & 0o022 != 0 {
+        findings.push(Finding::error(format!("{mode}: others may put files in it"), mend));
+    } else if found.mode() & 0o055 != 0 {
+        findings.push(Finding::warning(format!("{mode}: others may look into it"), mend));
+    }
+    let mut foreign = Vec::new();
+    let mut seen = 0;
+    collect_foreign(directory, examined.service.uid, 0, &mut seen, &mut foreign);
+    if let Some(first) = foreign.first() {
+        let name = &examined.service.name;
+        findings.push(Finding::error(
+            format!(
+                "{} of the files of the state do not belong to {name}, who cannot use them: {}",
+                foreign.len(),
+                first.display()
+            ),
+            format!("`chown -R {name}: {}`, and run commands as {name}", directory.display()),
+        ));
+    }
+    let what = format!("{}: private, of {}, {seen} files", directory.display(), examined.service.name);
+    Ok(or_ok(findings, what))
+}
+
+fn collect_foreign(directory: &Path, uid: u32, depth: usize, seen: &mut usize, foreign: &mut Vec<PathBuf>) {
+    for entry in fs_err::read_dir(directory).into_iter().flatten().flatten() {
+        *seen += 1;
+        if *seen > ENTRIES_MAX {
+            return;
+        }
+        let path = entry.path();
+        let Ok(found) = path.symlink_metadata() else { continue };
+        if found.uid() != uid {
+            foreign.push(path);
+        } else if found.is_dir() && depth < DEPTH_MAX {
+            collect_foreign(&path, uid, depth + 1, seen, foreign);
+        }
+    }
+}
+
+/// The configuration: written by nobody but root and the service's user, as it names what is run.
+pub fn configuration(examined: &Examined) -> Answer {
+    let loaded = examined.loaded()?;
+    let mut findings = Vec::new();
+    for path in std::iter::once(&loaded.directory).chain(&loaded.layers) {
+        let path = loaded.environment.working_directory().join(path);
+        let found = path.metadata()?;
+        if found.mode() & 0o022 != 0 {
+            findings.push(Finding::error(
+                format!("others may write {}: they decide what is run", path.display()),
+                format!("`chmod go-w {}`", path.display()),
+            ));
+        }
+        if ![0, examined.service.uid, examined.us.uid].contains(&found.uid()) {
+            findings.push(Finding::warning(
+                format!("{} belongs to user {}, who decides what is run", path.display(), found.uid()),
+                format!("`chown root: {}`", path.display()),
+            ));
+        }
+    }
+    Ok(or_ok(findings, format!("{} layers, written by nobody else", loaded.layers.len())))
+}
+
+/// Every file that holds a secret.
+pub fn secrets(examined: &Examined) -> Answer {
+    let files = secret_files(examined)?;
+    let mut findings = Vec::new();
+    let mut seen = 0;
+    for path in &files {
+        let found = match path.metadata() {
+            Ok(found) => found,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                findings.push(Finding::not_checked(format!("{}: {error}", path.display())));
+                continue;
+            }
+        };
+        seen += 1;
+        if found.mode() & 0o077 != 0 {
+            findings.push(Finding::error(
+                format!(
+                    "{} holds a secret, and its mode {:03o} lets others in",
+                    path.display(),
+                    found.mode() & 0o777
+                ),
+                format!("`chmod 600 {}`", path.display()),
+            ));
+        }
+        if ![0, examined.service.uid].contains(&found.uid()) {
+            findings.push(Finding::warning(
+                format!("{} holds a secret and belongs to user {}", path.display(), found.uid()),
+                format!("`chown {}: {}`", examined.service.name, path.display()),
+            ));
+        }
+    }
+    Ok(or_ok(findings, format!("{seen} files with secrets, readable by nobody else")))
+}
+
+/// Those that the configuration names, and what systemd hands over.
+fn secret_files(examined: &Examined) -> anyhow::Result<BTreeSet<PathBuf>> {
+    const KEYS: [&str; 9] = [
+        "token_file",
+        "app_key_file",
+        "github_token_file",
+        "ssh_key_file",
+        "webhook_secret_file",
+        "webhook_secret_token_file",
+        "webhook_secret_files",
+        "env_file",
+        "env_files",
+    ];
+    let loaded = examined.loaded()?;
+    let base = loaded.environment.working_directory();
+    let mut files = BTreeSet::new();
+    for shown in loaded.merged.show() {
+        let key = shown.key.rsplit('.').next().unwrap_or_default();
+        let key = key.split('[').next().unwrap_or_default();
+        if KEYS.contains(&key) {
+            let one = shown.value.as_str().into_iter();
+            let several = shown.value.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+            files.extend(one.chain(several).map(|path| base.join(path)));
+        }
+    }
+    for deployment in examined.config()?.deployments.values() {
+        files.extend(deployment.env_files.iter().filter(|path| path.is_absolute()).cloned());
+    }
+    if let Some(directory) = loaded.environment.get("CREDENTIALS_DIRECTORY") {
+        files.extend(fs_err::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()));
+    }
+    Ok(files)
+}
+
+/// Where each deployment's releases lie: the service must be able to write there.
+pub async fn paths(examined: &Examined) -> Answer {
+    let mut findings = Vec::new();
+    let mut number = 0;
+    for deployment in examined.deployments()? {
+        number += 1;
+        let existing = deployment.path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let is_directory = existing.is_dir();
+        let mend =
+            format!("`install -d -o {0} -g {0} {1}`", examined.service.name, deployment.path.display());
+        match examined.service_may_write(existing).await {
+            Ok(true) if is_directory => {}
+            Ok(_) if existing == deployment.path => findings.push(Finding::error(
+                format!(
+                    "{}: {} may not write {}",
+                    deployment.slug,
+                    examined.service.name,
+                    existing.display()
+                ),
+                format!("`chown {}: {}`", examined.service.name, existing.display()),
+            )),
+            Ok(_) => findings.push(Finding::error(
+                format!(
+                    "{}: there is no {}, and {} may not make it in {}",
+                    deployment.slug,
+                    deployment.path.display(),
+                    examined.service.name,
+                    existing.display()
+                ),
+                mend,
+            )),
+            Err(error) => findings.push(Finding::not_checked(format!("{}: {error:#}", deployment.slug))),
+        }
+    }
+    Ok(or_ok(findings, format!("{} may write where its {number} deployments lie", examined.service.name)))
+}
+
+/// nginx's directories for sites: written by the service, and what others put there readable and writable by it, too.
+pub async fn site_directories(examined: &Examined) -> Answer {
+    let config = examined.config()?;
+    if !examined.deployments()?.any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))) {
+        return Ok(vec![Finding::not_checked("no deployment has nginx sites")]);
+    }
+    let (name, uid) = (&examined.service.name, examined.service.uid);
+    let mut findings = Vec::new();
+    for directory in ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name)) {
+        let Ok(found) = directory.metadata() else {
+            findings.push(Finding::error(
+                format!("there is no {}", directory.display()),
+                format!(
+                    "`install -d {0} && setfacl -m user:{name}:rwx -m default:user:{name}:rw {0}`",
+                    directory.display()
+                ),
+            ));
+            continue;
+        };
+        if !examined.service_may_write(&directory).await? {
+            findings.push(Finding::error(
+                format!("{name} may not write {}", directory.display()),
+                format!("`setfacl -m user:{name}:rwx -m default:user:{name}:rw {}`", directory.display()),
+            ));
+        } else if found.uid() != uid && !examined.service.is_root() && !has_default(&directory, uid) {
+            findings.push(Finding::warning(
+                format!(
+                    "what others put into {} is not writable by {name}: it has no default ACL for it",
+                    directory.display()
+                ),
+                format!("`setfacl -m default:user:{name}:rw {}`", directory.display()),
+            ));
+        }
+    }
+    Ok(or_ok(
+        findings,
+        format!("{name} may write conf.d and snippets in {}", config.nginx.directory.display()),
+    ))
+}
+
+fn has_default(directory: &Path, uid: u32) -> bool {
+    let mut attribute = [0; 4096];
+    let length = rustix::fs::getxattr(directory, acl::DEFAULT, &mut attribute);
+    length.ok().and_then(|length| acl::lets_write(&attribute[..length], uid)).unwrap_or(false)
+}

@@ -1,0 +1,178 @@
+//! The machine: room on its disks, memory, the kernel, and whether its clock is kept right.
+
+use super::examined::Examined;
+use super::finding::{Answer, Finding, or_ok};
+use crate::config::Recipe;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Less than this share of a file system is worth a look, whatever `disk_free_min` says.
+const FREE_PERCENT_MIN: u64 = 5;
+
+/// Files that must be able to be made: some `node_modules`.
+const FREE_INODES_MIN: u64 = 10_000;
+
+/// A build of a web application takes about this; with less, the kernel ends it or its neighbours.
+const MEMORY_AVAILABLE_KIB_MIN: u64 = 512 * 1024;
+
+/// Bytes and inodes of every file system that is written to.
+pub fn disks(examined: &Examined) -> Answer {
+    let config = examined.config()?;
+    let mut places = vec![config.state_directory.as_path(), Path::new("/tmp")];
+    places.extend(config.deployments.values().map(|deployment| deployment.path.as_path()));
+    if config.deployments.values().any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))) {
+        places.push(&config.nginx.directory);
+    }
+    let mut file_systems = BTreeMap::new();
+    for place in places {
+        let existing = place.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+        if let Ok(found) = existing.metadata() {
+            file_systems.entry(found.dev()).or_insert(existing);
+        }
+    }
+    let mut findings = Vec::new();
+    for place in file_systems.values() {
+        let found = rustix::fs::statvfs(*place)?;
+        let room = Room {
+            bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            inodes: found.f_files,
+            free_inodes: found.f_favail,
+        };
+        findings.extend(judge_room(place, &room, config.runs.disk_free_bytes_min));
+    }
+    Ok(or_ok(findings, format!("room on {} file systems", file_systems.len())))
+}
+
+struct Room {
+    bytes: u64,
+    free_bytes: u64,
+    /// 0 where the file system does not count them.
+    inodes: u64,
+    free_inodes: u64,
+}
+
+fn judge_room(place: &Path, room: &Room, bytes_min: u64) -> Option<Finding> {
+    let mend = format!(
+        "`du -xh --max-depth=2 {} | sort -h | tail`; fewer `keep_releases` take less",
+        place.display()
+    );
+    let mebibytes = room.free_bytes >> 20;
+    if room.free_bytes < bytes_min {
+        return Some(Finding::error(
+            format!(
+                "{mebibytes} MiB free at {}, and `runs.disk_free_min` wants {} MiB: no run starts",
+                place.display(),
+                bytes_min >> 20
+            ),
+            mend,
+        ));
+    }
+    if room.inodes > 0 && room.free_inodes < FREE_INODES_MIN {
+        let what =
+            format!("{} inodes free at {}: soon no file can be made", room.free_inodes, place.display());
+        return Some(Finding::error(
+            what,
+            format!("`du -x --inodes --max-depth=2 {} | sort -n | tail`", place.display()),
+        ));
+    }
+    let is_low = room.free_bytes < room.bytes / 100 * FREE_PERCENT_MIN || room.free_bytes / 2 < bytes_min;
+    is_low.then(|| Finding::warning(format!("{mebibytes} MiB free at {}", place.display()), mend))
+}
+
+/// Whether a build will find memory.
+pub fn memory(_: &Examined) -> Answer {
+    let text = fs_err::read_to_string("/proc/meminfo")?;
+    let kibibytes = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    let available = kibibytes("MemAvailable").unwrap_or(0);
+    let swap = kibibytes("SwapFree").unwrap_or(0);
+    let what = format!("{} MiB available, {} MiB of swap free", available >> 10, swap >> 10);
+    Ok(vec![match available + swap < MEMORY_AVAILABLE_KIB_MIN {
+        true => Finding::warning(
+            format!("{what}: a build may be ended by the kernel, or end its neighbours"),
+            "`fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile`",
+        ),
+        false => Finding::ok(what),
+    }])
+}
+
+/// What the kernel has to confine builds with. Only reported.
+pub fn landlock(_: &Examined) -> Answer {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let modules = fs_err::read_to_string("/sys/kernel/security/lsm");
+    Ok(vec![match (modules, landlock_abi(&release)) {
+        (_, None) => Finding::not_checked(format!("Linux {release} has no Landlock")),
+        (Ok(modules), Some(abi)) if modules.trim().split(',').any(|module| module == "landlock") => {
+            Finding::ok(format!("Linux {release}: Landlock is on, ABI {abi} by the kernel's version"))
+        }
+        (Ok(_), Some(_)) => Finding::warning(
+            format!("Linux {release} has Landlock, and it is switched off: builds are not confined"),
+            "add `landlock` to `lsm=` of the kernel's command line",
+        ),
+        (Err(_), Some(abi)) => Finding::not_checked(format!(
+            "Linux {release} knows Landlock's ABI {abi}; whether it is on is not to be seen here"
+        )),
+    }])
+}
+
+/// By the version in which each came.
+fn landlock_abi(release: &str) -> Option<u32> {
+    const SINCE: [((u64, u64), u32); 7] =
+        [((6, 15), 7), ((6, 12), 6), ((6, 10), 5), ((6, 7), 4), ((6, 2), 3), ((5, 19), 2), ((5, 13), 1)];
+    let ((major, minor, _), _) = super::versions::number(release)?;
+    SINCE.iter().find(|(since, _)| (major, minor) >= *since).map(|(_, abi)| *abi)
+}
+
+/// Whether something keeps the clock right. [`super::github::clock`] says whether it is.
+pub async fn synchronisation(examined: &Examined) -> Answer {
+    if examined.find("timedatectl")?.is_none() {
+        return Ok(vec![Finding::not_checked("there is no timedatectl")]);
+    }
+    let answer = examined.ask(&["timedatectl", "show", "--property=NTPSynchronized", "--value"]).await?;
+    Ok(vec![match answer.output.trim() {
+        "yes" => Finding::ok("the clock is synchronised"),
+        "no" => Finding::warning("nothing keeps the clock right", "`timedatectl set-ntp true`"),
+        _ => Finding::not_checked(format!("timedatectl does not say: {}", answer.complaint)),
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn room_is_judged_by_bytes_inodes_and_share() {
+        const GIB: u64 = 1 << 30;
+        let room = |bytes, free_bytes, inodes, free_inodes| Room { bytes, free_bytes, inodes, free_inodes };
+        for (room, expected) in [
+            (room(100 * GIB, 50 * GIB, 1000, 100_000), None),
+            (room(100 * GIB, 50 * GIB, 0, 0), None),
+            (room(100 * GIB, 50 * GIB, 100_000, 9_999), Some(Level::Error)),
+            (room(100 * GIB, GIB / 2, 0, 0), Some(Level::Error)),
+            (room(100 * GIB, 4 * GIB, 0, 0), Some(Level::Warning)),
+            (room(4 * GIB, GIB + GIB / 2, 0, 0), Some(Level::Warning)),
+        ] {
+            assert_eq!(judge_room(Path::new("/"), &room, GIB).map(|finding| finding.level), expected);
+        }
+    }
+
+    #[test]
+    fn the_abi_is_known_by_the_kernels_version() {
+        for (release, expected) in [
+            ("5.10.0-28-amd64", None),
+            ("5.13.0", Some(1)),
+            ("6.1.0-18-amd64", Some(2)),
+            ("6.12.9", Some(6)),
+            ("6.18.44-fc", Some(7)),
+            ("7.0.0", Some(7)),
+            ("unknown", None),
+        ] {
+            assert_eq!(landlock_abi(release), expected, "{release}");
+        }
+    }
+}

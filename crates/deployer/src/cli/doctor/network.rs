@@ -1,0 +1,199 @@
+//! How one gets here: names that lead to this machine, and who answers at the door.
+
+use super::examined::Examined;
+use super::finding::{Answer, Finding, or_ok};
+use super::nginx::site_names;
+use crate::daemon::ADDRESS_FILE;
+use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+/// Of one question to DNS.
+const DNS_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Sites whose names are looked up: more take longer than a check may.
+const SITES_MAX: usize = 50;
+
+/// From the question to the end of the answer at our own door.
+const DOOR_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Whether `origin` leads here.
+pub async fn origin(examined: &Examined) -> Answer {
+    let origin = &examined.config()?.origin;
+    let host = origin.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+    let host = host.with_context(|| format!("`origin` has no host: {origin}"))?;
+    let finding = leads_here(host.trim_matches(['[', ']']), &own_addresses()?).await;
+    Ok(vec![finding.unwrap_or_else(|| Finding::ok(format!("{host} leads here")))])
+}
+
+/// Whether the names of the sites do.
+pub async fn sites(examined: &Examined) -> Answer {
+    let names = site_names(examined)?;
+    if names.is_empty() {
+        return Ok(vec![Finding::not_checked("nginx has no sites with public names")]);
+    }
+    let own = own_addresses()?;
+    let mut findings = Vec::new();
+    for name in names.iter().take(SITES_MAX) {
+        findings.extend(leads_here(name.as_str(), &own).await);
+    }
+    if names.len() > SITES_MAX {
+        findings.push(Finding::not_checked(format!("{} further names", names.len() - SITES_MAX)));
+    }
+    Ok(or_ok(findings, format!("{} names lead here", names.len())))
+}
+
+async fn leads_here(host: &str, own: &BTreeSet<IpAddr>) -> Option<Finding> {
+    let addresses: BTreeSet<IpAddr> = match timeout(DNS_TIME_MAX, lookup_host((host, 0))).await {
+        Err(_) => return Some(Finding::not_checked(format!("DNS does not answer for {host}"))),
+        Ok(Err(error)) => {
+            return Some(Finding::error(
+                format!("{host} resolves to nothing: {error}"),
+                format!("give {host} an A or AAAA record that leads to this machine"),
+            ));
+        }
+        Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+    };
+    if addresses.iter().any(|address| own.contains(address)) {
+        return None;
+    }
+    let shown = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Some(Finding::warning(
+        format!("{host} leads to {shown}, which is no address of this machine"),
+        "right where a router or proxy stands in front; else change its A and AAAA records",
+    ))
+}
+
+/// As the kernel lists them.
+fn own_addresses() -> Result<BTreeSet<IpAddr>> {
+    let mut own = of_fib_trie(&fs_err::read_to_string("/proc/net/fib_trie")?);
+    // Not there where IPv6 is switched off.
+    own.extend(of_if_inet6(&fs_err::read_to_string("/proc/net/if_inet6").unwrap_or_default()));
+    Ok(own)
+}
+
+/// `|-- 192.0.2.2` and, below it, `/32 host LOCAL`.
+fn of_fib_trie(text: &str) -> BTreeSet<IpAddr> {
+    let mut own = BTreeSet::new();
+    let mut last: Option<Ipv4Addr> = None;
+    for line in text.lines() {
+        if let Some(address) = line.trim_start().strip_prefix("|-- ") {
+            last = address.trim().parse().ok();
+        } else if line.trim_end().ends_with("/32 host LOCAL") {
+            own.extend(last.map(IpAddr::V4));
+        }
+    }
+    own
+}
+
+/// `fe80...0001 02 40 20 80 eth0`
+fn of_if_inet6(text: &str) -> BTreeSet<IpAddr> {
+    let numbers =
+        text.lines().filter_map(|line| u128::from_str_radix(line.split_whitespace().next()?, 16).ok());
+    numbers.map(|number| IpAddr::V6(Ipv6Addr::from(number))).collect()
+}
+
+/// Whether the daemon answers where it should listen, and who does if it is another program.
+pub async fn door(examined: &Examined) -> Answer {
+    let config = examined.config()?;
+    let holder = holder(&config.state_directory.join("locks/daemon/listen.lock"))?;
+    let written = fs_err::read_to_string(config.state_directory.join(ADDRESS_FILE)).ok();
+    let address = match (config.intake.port, written.filter(|_| holder.is_some())) {
+        (_, Some(written)) => written.trim().to_owned(),
+        (0, None) => return Ok(vec![not_running()]),
+        (port, None) => format!("{}:{port}", unspecified_as_loopback(&config.intake.host)),
+    };
+    let connected = timeout(DOOR_TIME_MAX, TcpStream::connect(&address)).await;
+    if !matches!(connected, Ok(Ok(_))) {
+        return Ok(vec![match holder {
+            None => not_running(),
+            Some(pid) => Finding::error(
+                format!("the daemon (process {pid}) lives, and nobody answers at {address}"),
+                "restart it: nothing that was accepted is lost",
+            ),
+        }]);
+    }
+    drop(connected);
+    Ok(vec![match (answers_as_we_do(&address).await, holder) {
+        (true, _) => Finding::ok(format!("the daemon answers at http://{address}/")),
+        (false, Some(pid)) => Finding::error(
+            format!("the daemon (process {pid}) does not answer at http://{address}/ as it should"),
+            "look into its log, and restart it: nothing that was accepted is lost",
+        ),
+        (false, None) => Finding::error(
+            format!("another program holds {address}: the daemon could not listen there"),
+            format!(
+                "`ss -ltnp 'sport = :{}'` says which; stop it, or set another `listen.port`",
+                config.intake.port
+            ),
+        ),
+    }])
+}
+
+fn not_running() -> Finding {
+    Finding::warning(
+        "no daemon listens: webhooks reach nobody",
+        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
+    )
+}
+
+/// Whom one asks where all addresses are listened on.
+fn unspecified_as_loopback(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) if address.is_unspecified() => "127.0.0.1".to_owned(),
+        Ok(IpAddr::V6(address)) if address.is_unspecified() => "[::1]".to_owned(),
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => host.to_owned(),
+    }
+}
+
+async fn answers_as_we_do(address: &str) -> bool {
+    let ask = async {
+        let client = reqwest::Client::builder().no_proxy().timeout(DOOR_TIME_MAX).build().ok()?;
+        let answer = client.get(format!("http://{address}/")).send().await.ok()?;
+        answer.json::<serde_json::Value>().await.ok()
+    };
+    ask.await.is_some_and(|answer| answer["service"] == "durhack-deployer")
+}
+
+/// The process that holds a lock, looked up without touching the lock: none where nobody does.
+pub fn holder(lock: &Path) -> Result<Option<u32>> {
+    let Ok(found) = lock.metadata() else { return Ok(None) };
+    // Its holder has written itself into it, which tells it from a file of the same number on another file system.
+    let written = fs_err::read_to_string(lock)?.trim().parse().ok();
+    Ok(holder_in(&fs_err::read_to_string("/proc/locks")?, found.ino()).filter(|pid| Some(*pid) == written))
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 17572 fe:00:10195282 0 EOF`
+fn holder_in(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let &[_, "FLOCK", _, _, pid, file, ..] = words.as_slice() else { return None };
+        let same = file.rsplit(':').next()?.parse() == Ok(inode);
+        if same { pid.parse().ok() } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_tables_are_read() {
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 127.0.0.1\n        /32 host LOCAL\n           |-- 192.0.2.2\n              /32 host LOCAL\n           |-- 192.0.2.255\n              /32 link BROADCAST\n";
+        let own: Vec<String> = of_fib_trie(trie).iter().map(ToString::to_string).collect();
+        assert_eq!(own, ["127.0.0.1", "192.0.2.2"]);
+        let own = of_if_inet6("00000000000000000000000000000001 01 80 10 80       lo\nnonsense\n");
+        assert_eq!(own.iter().map(ToString::to_string).collect::<Vec<_>>(), ["::1"]);
+        let locks = "1: FLOCK  ADVISORY  WRITE 17572 fe:00:10195282 0 EOF\n2: POSIX  ADVISORY  READ 1 fe:00:7 128 128\n1: -> FLOCK ADVISORY WRITE 9 fe:00:3 0 EOF\n";
+        assert_eq!(
+            [holder_in(locks, 10_195_282), holder_in(locks, 7), holder_in(locks, 3)],
+            [Some(17_572), None, None]
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! nginx and the certificates of its sites.
+
+use super::examined::Examined;
+use super::finding::{Answer, Finding, or_ok};
+use crate::clock::{now_ms, readable_utc};
+use crate::config::{Privileges, Recipe};
+use crate::deploy::sites::certificates::x509;
+use crate::deploy::sites::configuration::{Directive, each, parse};
+use crate::deploy::tools::nginx;
+use crate::names::DomainName;
+use anyhow::{Context, Result};
+use globset::Glob;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use supervise::End;
+
+/// Site files that are read: a host with more has another way to look after them.
+const SITE_FILES_MAX: usize = 500;
+
+/// A certificate that ends within this keeps nobody out yet, and will before the next working day is over.
+const NEAR_END_MS: i64 = 3 * 24 * 3600 * 1000;
+
+/// Whether nginx reads what is deployed, and accepts all it reads.
+pub async fn configuration(examined: &Examined) -> Answer {
+    if !has_sites(examined)? {
+        return Ok(vec![Finding::not_checked("no deployment has nginx sites")]);
+    }
+    let config = &examined.config()?.nginx;
+    if !config.configuration.exists() {
+        return Ok(vec![Finding::error(
+            format!("there is no {}", config.configuration.display()),
+            "`apt-get install nginx`, or say in [nginx] where its configuration lies",
+        )]);
+    }
+    let text = fs_err::read_to_string(&config.configuration)?;
+    let directives = parse(&text).with_context(|| config.configuration.display().to_string())?;
+    let base = config.configuration.parent().unwrap_or(&config.directory);
+    let patterns =
+        arguments(&directives, "include").into_iter().map(|pattern| base.join(pattern)).collect::<Vec<_>>();
+    let mut findings = Vec::new();
+    for (ending, level) in
+        [("nginxconf", Finding::error as fn(_, _) -> _), ("conf", Finding::warning as fn(_, _) -> _)]
+    {
+        let site = config.directory.join("conf.d").join(format!("example.{ending}"));
+        if !patterns.iter().any(|pattern| fits(pattern, &site)) {
+            findings.push(level(
+                format!("{} does not include conf.d/*.{ending}", config.configuration.display()),
+                format!(
+                    "put `include {}/conf.d/*.{ending};` into its http block",
+                    config.directory.display()
+                ),
+            ));
+        }
+    }
+    findings.push(test(examined).await.unwrap_or_else(|error| Finding::not_checked(format!("{error:#}"))));
+    Ok(findings)
+}
+
+fn fits(pattern: &Path, path: &Path) -> bool {
+    Glob::new(&pattern.to_string_lossy()).is_ok_and(|glob| glob.compile_matcher().is_match(path))
+}
+
+/// `nginx -t`, as deploys do it.
+async fn test(examined: &Examined) -> Result<Finding> {
+    let config = examined.config()?;
+    let privileges = if examined.us.is_root() { Privileges::Direct } else { config.privileges };
+    let command = nginx::test(&config.nginx, privileges);
+    let answer = examined.ask_tool(&command).await?;
+    if answer.end == End::Exited(0) {
+        return Ok(Finding::ok(format!("`{}` accepts what is live", command.shown())));
+    }
+    let said = answer.said.lines().find(|line| line.contains("[emerg]")).unwrap_or(&answer.complaint);
+    let is_ours = !examined.us.is_root()
+        && (said.contains("ermission denied") || said.contains("password is required"));
+    Ok(match is_ours {
+        true => {
+            Finding::not_checked(format!("{} may not test nginx's configuration: {said}", examined.us.name))
+        }
+        false => Finding::error(
+            format!("nginx refuses its configuration, and so would every deploy of sites: {said}"),
+            format!("mend that file, until `{}` succeeds", command.shown()),
+        ),
+    })
+}
+
+fn has_sites(examined: &Examined) -> Result<bool> {
+    Ok(examined.deployments()?.any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))))
+}
+
+/// Certificates near their end: certbot's, and those that site files name.
+pub fn certificates(examined: &Examined) -> Answer {
+    let config = examined.config()?;
+    let mut files = BTreeSet::new();
+    for lineage in
+        fs_err::read_dir(config.certificates.directory.join("live")).into_iter().flatten().flatten()
+    {
+        if lineage.path().is_dir() {
+            files.insert(lineage.path().join("fullchain.pem"));
+        }
+    }
+    files.extend(named_in_sites(examined)?.into_iter().map(PathBuf::from));
+    let mut findings = Vec::new();
+    let mut number = 0;
+    for file in files {
+        match fs_err::read_to_string(&file) {
+            Ok(text) => {
+                number += 1;
+                let renew_before =
+                    i64::try_from(config.certificates.renew_before.as_millis()).unwrap_or(i64::MAX);
+                findings.extend(judged(&file, &text, now_ms(), renew_before));
+            }
+            // certbot writes a README beside its lineages, and a site may name what nobody has obtained yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => findings.push(Finding::not_checked(format!("as {}: {error}", examined.us.name))),
+        }
+    }
+    if number == 0 && findings.is_empty() {
+        let directory = config.certificates.directory.join("live");
+        let why =
+            format!("there are none in {}, or {} may not see them", directory.display(), examined.us.name);
+        return Ok(vec![Finding::not_checked(why)]);
+    }
+    Ok(or_ok(findings, format!("{number} certificates, none near its end")))
+}
+
+fn judged(file: &Path, text: &str, now_ms: i64, renew_before_ms: i64) -> Option<Finding> {
+    let shown = file.display();
+    let Some(certificate) = x509::read(text) else {
+        return Some(Finding::error(
+            format!("{shown} is no certificate"),
+            "obtain it again: `certbot certificates` lists what certbot has",
+        ));
+    };
+    let left = certificate.not_after_ms.saturating_sub(now_ms);
+    let name = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let renew = format!(
+        "`certbot renew --cert-name {name}`; `systemctl list-timers certbot.timer` says whether it is tried by itself"
+    );
+    let ends = readable_utc(certificate.not_after_ms);
+    if left <= 0 {
+        Some(Finding::error(format!("{shown} ended at {ends} UTC: browsers refuse its site"), renew))
+    } else if left < NEAR_END_MS {
+        Some(Finding::error(format!("{shown} ends at {ends} UTC, within three days"), renew))
+    } else if left < renew_before_ms {
+        Some(Finding::warning(format!("{shown} ends at {ends} UTC, and was not renewed"), renew))
+    } else {
+        None
+    }
+}
+
+/// The certificate files that the sites in nginx's directory name.
+fn named_in_sites(examined: &Examined) -> Result<Vec<String>> {
+    let mut named = Vec::new();
+    for directives in site_files(examined)? {
+        named.extend(
+            arguments(&directives, "ssl_certificate").into_iter().filter(|path| path.starts_with('/')),
+        );
+    }
+    Ok(named)
+}
+
+/// The public names of the sites in nginx's directory.
+pub fn site_names(examined: &Examined) -> Result<BTreeSet<DomainName>> {
+    let mut names = BTreeSet::new();
+    for directives in site_files(examined)? {
+        each(&directives, &mut |directive| {
+            if directive.name() == "server_name" {
+                let words = directive.arguments().iter();
+                names
+                    .extend(words.filter_map(|word| DomainName::parse(&word.text.to_ascii_lowercase()).ok()));
+            }
+        });
+    }
+    Ok(names)
+}
+
+/// What can be read of `conf.d`.
+fn site_files(examined: &Examined) -> Result<Vec<Vec<Directive>>> {
+    let directory = examined.config()?.nginx.directory.join("conf.d");
+    let entries = fs_err::read_dir(directory).into_iter().flatten().flatten().take(SITE_FILES_MAX);
+    let texts = entries.filter_map(|entry| fs_err::read_to_string(entry.path()).ok());
+    Ok(texts.filter_map(|text| parse(&text).ok()).collect())
+}
+
+/// The first argument of every directive of this name.
+fn arguments(directives: &[Directive], name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    each(directives, &mut |directive| {
+        if directive.name() == name {
+            found.extend(directive.argument().map(str::to_owned));
+        }
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_worse_the_nearer_its_end() {
+        const DAY: i64 = 24 * 3600 * 1000;
+        let pem = include_str!("../../deploy/sites/certificates/sample.pem");
+        let end = x509::read(pem).unwrap().not_after_ms;
+        let file = Path::new("/etc/letsencrypt/live/example.org/fullchain.pem");
+        let level = |days: i64| judged(file, pem, end - days * DAY, 30 * DAY).map(|finding| finding.level);
+        use super::super::finding::Level;
+        assert_eq!(
+            [level(31), level(29), level(2), level(0)],
+            [None, Some(Level::Warning), Some(Level::Error), Some(Level::Error)]
+        );
+        let finding = judged(file, "no", 0, 0).unwrap();
+        assert_eq!(finding.level, Level::Error);
+    }
+
+    #[test]
+    fn includes_are_patterns() {
+        assert!(fits(Path::new("/etc/nginx/conf.d/*.conf"), Path::new("/etc/nginx/conf.d/example.conf")));
+        assert!(!fits(
+            Path::new("/etc/nginx/conf.d/*.conf"),
+            Path::new("/etc/nginx/conf.d/example.nginxconf")
+        ));
+        assert!(!fits(Path::new("/etc/nginx/mime.types"), Path::new("/etc/nginx/conf.d/example.conf")));
+    }
+}

@@ -1,0 +1,246 @@
+//! What is under way and what got stuck: queues, runs, the record, what GitHub is still to be told, and PM2's memory.
+//!
+//! Spools are read as directories here, not opened: opening one makes what is missing.
+
+use super::examined::Examined;
+use super::finding::{Answer, Finding, or_ok};
+use super::network;
+use crate::clock::{boot_id, duration, now_ms, readable_utc};
+use crate::config::Recipe;
+use crate::deploy::Host;
+use crate::record::run_log::rendering::plain;
+use crate::record::store::{Run, RunState, StoreError};
+use anyhow::Result;
+use spool::EntryName;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What waits longer than a long run before it is stuck.
+const WAITING_MAX: Duration = Duration::from_secs(3600);
+
+/// GitHub's outages last hours; what is unsent for longer has another reason.
+const UNSENT_MAX: Duration = Duration::from_secs(2 * 3600);
+
+/// A refusal is worth a look for so long.
+const REFUSED_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Entries named one by one.
+const SHOWN_MAX: usize = 5;
+
+fn milliseconds(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether anybody deploys what is received.
+pub fn worker(examined: &Examined) -> Answer {
+    let lock = examined.config()?.state_directory.join("locks/daemon/work.lock");
+    Ok(vec![match network::holder(&lock)? {
+        Some(pid) => Finding::ok(format!("process {pid} deploys what is received")),
+        None => Finding::warning(
+            "nobody deploys: what is received waits",
+            "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
+        ),
+    }])
+}
+
+/// Entries that wait too long, and those that were set aside.
+pub fn queues(examined: &Examined) -> Answer {
+    let state = &examined.config()?.state_directory;
+    let Ok(spools) = fs_err::read_dir(state.join("spool")) else {
+        return Ok(vec![Finding::not_checked(format!(
+            "there are none yet in {}, or they are not ours to see",
+            state.display()
+        ))]);
+    };
+    let mut findings = Vec::new();
+    let mut waiting = 0;
+    for spool in spools.flatten() {
+        let name = spool.file_name().to_string_lossy().into_owned();
+        let directory = Host::spool_directory(state, &name);
+        let ready = entries(&directory)?;
+        waiting += ready.len();
+        findings.extend(oldest_too_old(&name, &ready));
+        let bad = entries(&directory.join("bad"))?;
+        findings.extend(bad.iter().take(SHOWN_MAX).map(|entry| set_aside(&name, &directory, entry)));
+        if bad.len() > SHOWN_MAX {
+            findings.push(Finding::warning(
+                format!("{name}: {} further entries were set aside", bad.len() - SHOWN_MAX),
+                "`durhack-deployer queue` shows them",
+            ));
+        }
+    }
+    Ok(or_ok(findings, format!("{waiting} entries wait, none was set aside")))
+}
+
+fn entries(directory: &Path) -> Result<Vec<EntryName>> {
+    let listing = match fs_err::read_dir(directory) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut names: Vec<EntryName> =
+        listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn oldest_too_old(spool: &str, ready: &[EntryName]) -> Option<Finding> {
+    let arrived_ms = i64::try_from(ready.first()?.nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let waited = now_ms().saturating_sub(arrived_ms);
+    (waited > milliseconds(WAITING_MAX)).then(|| {
+        Finding::warning(
+            format!("{spool}: {} entries wait, the oldest for {}", ready.len(), duration(waited)),
+            "`durhack-deployer status` says what is in the way; without a daemon nothing is worked off",
+        )
+    })
+}
+
+fn set_aside(spool: &str, directory: &Path, entry: &EntryName) -> Finding {
+    let reason = directory.join("bad").join(format!("{}.reason", entry.as_str()));
+    let reason = fs_err::read_to_string(reason).unwrap_or_default();
+    let reason: String =
+        plain(reason.lines().next().unwrap_or("no reason was written down")).chars().take(200).collect();
+    Finding::warning(
+        format!("{spool}: {} was set aside: {reason}", entry.as_str()),
+        format!("`durhack-deployer queue retry {0}`, or `durhack-deployer queue drop {0}`", entry.as_str()),
+    )
+}
+
+/// Runs that are not ended by anybody.
+pub async fn runs(examined: &Examined) -> Answer {
+    let unfinished = examined.store()?.unfinished_runs(None).await?;
+    let config = examined.config()?;
+    let mut findings = Vec::new();
+    let running: Vec<&Run> = unfinished.iter().filter(|run| run.state == RunState::Running).collect();
+    for run in &running {
+        let timeout =
+            config.deployments.values().find(|deployment| deployment.slug.as_str() == run.deployment);
+        let timeout = timeout.map_or(Duration::ZERO, |deployment| deployment.timeout);
+        findings.extend(stuck(run, timeout, is_alive(run), now_ms()));
+    }
+    Ok(or_ok(findings, format!("{} in progress, none stuck", running.len())))
+}
+
+fn is_alive(run: &Run) -> bool {
+    run.boot_id == boot_id() && PathBuf::from(format!("/proc/{}", run.pid)).exists()
+}
+
+/// A run may take its time once to do and once to take back.
+fn stuck(run: &Run, timeout: Duration, is_alive: bool, now_ms: i64) -> Option<Finding> {
+    let what = format!("{}: run {}", run.deployment, run.id);
+    if !is_alive {
+        return Some(Finding::error(
+            format!("{what} is recorded as running, and its process {} is gone", run.pid),
+            "start the daemon: it finishes the run or takes it back",
+        ));
+    }
+    let took = now_ms - run.started_at_ms.unwrap_or(run.created_at_ms);
+    (took > milliseconds(timeout.saturating_mul(2))).then(|| {
+        Finding::warning(
+            format!("{what} runs for {}, longer than its timeout allows", duration(took)),
+            format!("`durhack-deployer cancel {}`; if it stays, restart the daemon", run.deployment),
+        )
+    })
+}
+
+/// Whether the record can be reached, and has this program's schema.
+pub async fn record(examined: &Examined) -> Answer {
+    let store = examined.store()?;
+    Ok(vec![match store.migration_status().await {
+        Ok(status) => {
+            let missing = status.iter().filter(|migration| !migration.applied).count();
+            match missing {
+                0 => Finding::ok(format!("the record answers, schema {}", status.len())),
+                missing => Finding::warning(
+                    format!("the record lacks {missing} migrations of this program"),
+                    "`durhack-deployer migrate up`, or restart the daemon, which does it",
+                ),
+            }
+        }
+        Err(error) => of_store_error(&error),
+    }])
+}
+
+fn of_store_error(error: &StoreError) -> Finding {
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        causes.push(source.to_string());
+        cause = source.source();
+    }
+    let what = format!("{error}: {}", causes.join(": "));
+    let mend = match error {
+        StoreError::Unavailable(_) => {
+            "start the database, and look at `database_url`; meanwhile pushes wait, none is lost"
+        }
+        StoreError::Corrupt(_) => "put the last backup in its place (docs/operating.md, \"Backup\")",
+        StoreError::NotMigrated(_) => "`durhack-deployer migrate up`",
+        StoreError::ForeignSchema(_) => "run the version of durhack-deployer that made it, or a newer one",
+        StoreError::NotRecorded { .. } | StoreError::InvalidUrl(_) | StoreError::Defect(_) => {
+            "report it with this message"
+        }
+    };
+    Finding::error(what, mend)
+}
+
+/// What GitHub does not have yet, or would not take.
+pub async fn outbox(examined: &Examined) -> Answer {
+    let trouble = examined.store()?.outbox_trouble(now_ms() - milliseconds(REFUSED_SHOWN_FOR)).await?;
+    let mut findings = Vec::new();
+    if let Some(oldest) = &trouble.oldest_unsent
+        && now_ms() - oldest.created_at_ms > milliseconds(UNSENT_MAX)
+    {
+        let why = oldest.last_error.as_deref().unwrap_or("it was not tried");
+        findings.push(Finding::warning(
+            format!(
+                "{} things are not told to GitHub, the oldest since {} UTC: {}",
+                trouble.unsent,
+                readable_utc(oldest.created_at_ms),
+                plain(why)
+            ),
+            "mend the credential (above), and see that the daemon runs; they are sent by themselves then",
+        ));
+    }
+    if let Some(refused) = trouble.refused.first() {
+        let why = refused.last_error.as_deref().unwrap_or_default();
+        findings.push(Finding::warning(
+            format!("GitHub has not taken what it was told of {}: {}", refused.deployment, plain(why)),
+            "give the credential the rights that are missing; the next run is told again",
+        ));
+    }
+    Ok(or_ok(findings, format!("{} things to tell GitHub, none for long", trouble.unsent)))
+}
+
+/// Whether PM2's applications come back after a boot.
+pub fn pm2(examined: &Examined) -> Answer {
+    let mut homes: Vec<PathBuf> = Vec::new();
+    for deployment in examined.deployments()? {
+        if matches!(deployment.recipe, Recipe::PnpmPm2(_)) {
+            let own = deployment.environment.get("PM2_HOME").map(PathBuf::from);
+            let home = own.or_else(|| Some(examined.service.home.as_ref()?.join(".pm2")));
+            homes.extend(home.filter(|home| !homes.contains(home)));
+        }
+    }
+    if homes.is_empty() {
+        return Ok(vec![Finding::not_checked("no deployment is run by PM2")]);
+    }
+    let mut findings = Vec::new();
+    for home in &homes {
+        let has = |name: &str| home.join(name).exists();
+        if !home.is_dir() || !has("dump.pm2") {
+            findings.push(Finding::warning(
+                format!("nothing is saved in {}: after a boot PM2 starts nothing", home.display()),
+                format!(
+                    "deploy once, which saves; `pm2 startup -u {}` makes the unit that starts PM2",
+                    examined.service.name
+                ),
+            ));
+        } else if !has("rpc.sock") {
+            findings.push(Finding::warning(
+                format!("no PM2 runs for {}", home.display()),
+                format!("`sudo -u {} pm2 resurrect`", examined.service.name),
+            ));
+        }
+    }
+    Ok(or_ok(findings, format!("PM2 runs, and knows what to start after a boot ({} homes)", homes.len())))
+}
