@@ -293,9 +293,7 @@ pub async fn already_live(
         Some(commit) if live == Some(commit) => {
             report::tell(host, deployment, commit, report::Status::Success, sentence, None).await
         }
-        Some(commit) => {
-            gave_way(host, deployment, commit, &format!("superseded: {sentence}"), None).await
-        }
+        Some(commit) => gave_way(host, deployment, commit, &format!("superseded: {sentence}"), None).await,
         None => Ok(()),
     }
 }
