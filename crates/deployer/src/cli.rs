@@ -386,13 +386,24 @@ pub struct ConfigArguments {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Say what is wrong, with file, line and column
-    Check(JsonArguments),
+    Check(CheckArguments),
     /// Show what is in force, and where each value comes from; secrets are hidden
     Show(JsonArguments),
     /// Print the JSON Schema, for editors
     Schema,
     /// Print the reference of all keys
     Reference,
+}
+
+/// `config check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// As this one loads it: with the secrets that it needs, and no others [default: all that this user may read]
+    #[arg(long = "for", value_name = "COMMAND")]
+    pub role: Option<Role>,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `migrate`
