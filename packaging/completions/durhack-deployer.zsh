@@ -655,14 +655,12 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (check)
 _arguments "${_arguments_options[@]}" : \
-'--for=[As this one loads it\: with the secrets that it needs, and no others \[default\: all that this user may read\]]:COMMAND:((serve\:"Both, in one process"
-listen\:"The intake only"
-work\:"Everything behind it"))' \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--no-secrets[Leave secrets aside, which whoever asks may not be able to read]' \
 '--json[For machines]' \
-'-h[Print help (see more with '\''--help'\'')]' \
-'--help[Print help (see more with '\''--help'\'')]' \
+'-h[Print help]' \
+'--help[Print help]' \
 '-V[Print version]' \
 '--version[Print version]' \
 && ret=0

@@ -398,9 +398,9 @@ pub enum ConfigCommand {
 /// `config check`
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// As this one loads it: with the secrets that it needs, and no others [default: all that this user may read]
-    #[arg(long = "for", value_name = "COMMAND")]
-    pub role: Option<Role>,
+    /// Leave secrets aside, which whoever asks may not be able to read
+    #[arg(long)]
+    pub no_secrets: bool,
     /// For machines
     #[arg(long)]
     pub json: bool,

@@ -71,7 +71,7 @@ const CONSUMER_RETRY: Duration = Duration::from_millis(500);
 const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which part of the deployer this process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Both, in one process.
     Serve,

@@ -3,7 +3,6 @@
 use super::output::{self, Failed, GREEN, table};
 use super::{CheckArguments, ConfigCommand, MigrateCommand, session};
 use crate::config::{self, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
-use crate::daemon::Role;
 use crate::deploy::{hand_over, release, situation};
 use crate::record::store::Store;
 use anyhow::anyhow;
@@ -36,7 +35,7 @@ fn check(
     arguments: &CheckArguments,
 ) -> Result<(), Failed> {
     let as_json = arguments.json;
-    let purpose = arguments.role.map_or(Purpose::Check, Role::purpose);
+    let purpose = if arguments.no_secrets { Purpose::Ask } else { Purpose::Check };
     let (problems, summary) = match config::load(directory, environment, purpose) {
         Ok(loaded) => {
             let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
