@@ -43,8 +43,9 @@ use std::time::Duration;
 use succession::{Candidate, Farewell, Inheritance, Link};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OnceCell, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 
 pub use door::ADDRESS_FILE;
 
@@ -175,13 +176,14 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
 }
 
 /// Signs of life, as long as the answer is kept.
-fn watch(
-    service_manager: Option<&Arc<ServiceManager>>,
-    crashed: &CancellationToken,
-) -> Option<AbortOnDropHandle<()>> {
-    let service_manager = service_manager?;
-    let signs = watchdog::serve(Arc::clone(service_manager), service_manager.watchdog?, crashed.clone());
-    Some(AbortOnDropHandle::new(tokio::spawn(signs)))
+fn watch(service_manager: Option<&Arc<ServiceManager>>, crashed: &CancellationToken) -> JoinSet<()> {
+    let mut signs = JoinSet::new();
+    if let Some((service_manager, interval)) =
+        service_manager.and_then(|service_manager| Some((service_manager, service_manager.watchdog?)))
+    {
+        signs.spawn(watchdog::serve(Arc::clone(service_manager), interval, crashed.clone()));
+    }
+    signs
 }
 
 /// The parts of a running daemon.

@@ -173,7 +173,7 @@ fn first(
         Ok(Some((text, origin))) => return outside(table, places, &text, &origin, facts, reading),
         Ok(None) => {}
         Err(problem) => {
-            reading.report(Problem { key: Some(table.path(places.key)), ..problem });
+            reading.report(Problem { key: Some(table.path(places.key)), ..*problem });
             // A note: nothing is known of it, and that is no reason to take another.
             return None;
         }
@@ -186,12 +186,12 @@ fn first(
 }
 
 /// A credential's text and where it came from. A blank one, as a unit has in place of one that is not there, is none.
-fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>, Problem> {
+fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>, Box<Problem>> {
     if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
         // The directory is the unit's alone, whatever the file's mode.
         let origin = format!("credential {name}");
         let file = (facts.read_secret_file)(&Path::new(directory).join(name));
-        let file = file.map_err(|error| Problem::error(format!("{origin}: {}", error.message)))?;
+        let file = file.map_err(|error| Box::new(Problem::error(format!("{origin}: {}", error.message))))?;
         if let Some(file) = file.filter(|file| !file.text.trim().is_empty()) {
             return Ok(Some((without_newline(&file.text).to_owned(), origin)));
         }
@@ -201,7 +201,7 @@ fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>,
         Ok(None) => Ok(None),
         Ok(Some(file)) if file.mode & 0o077 != 0 => {
             let message = format!("others than its owner have access to {}", path.display());
-            Err(Problem::error(message).help(format!("run `chmod 600 {}`", path.display())))
+            Err(Box::new(Problem::error(message).help(format!("run `chmod 600 {}`", path.display()))))
         }
         Ok(Some(file)) => {
             Ok(Some((without_newline(&file.text).to_owned(), format!("file {}", path.display()))))
@@ -210,9 +210,9 @@ fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>,
         Err(error) if error.is_forbidden => {
             let help = "run this as root to have it checked too";
             let message = format!("whether there is a {name} for the services cannot be seen by this user");
-            Err(Problem { severity: Severity::Note, ..Problem::error(message) }.help(help))
+            Err(Box::new(Problem { severity: Severity::Note, ..Problem::error(message) }.help(help)))
         }
-        Err(error) => Err(Problem::error(error.message)),
+        Err(error) => Err(Box::new(Problem::error(error.message))),
     }
 }
 
