@@ -9,11 +9,13 @@
 //! that does not become ready, starts its work again. The door stays open all the while: the listening socket is never closed.
 
 mod door;
+mod reload;
 mod service_manager;
 pub mod succession;
+mod watchdog;
 
 use crate::clock;
-use crate::config::{Config, Environment, SourceNetworks};
+use crate::config::{Config, Environment, Purpose, SourceNetworks};
 use crate::deploy::execute::Executor;
 use crate::deploy::hand_over::{self, Oneself, Pending, Request};
 use crate::deploy::tools::git::login;
@@ -32,16 +34,17 @@ use crate::record::report::sender::Sender;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::Store;
 use anyhow::{Context, Result, bail};
-use door::Door;
+use door::{Door, Given, Listening};
 use indexmap::IndexMap;
 use service_manager::ServiceManager;
 use spool::{ConsumerLock, Spool};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use succession::{Candidate, Farewell, Inheritance, Link};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OnceCell, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +59,12 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 /// How long a start waits for the locks: a command looks at them in passing, and of a daemon that has just died a program
 /// that it was about to start holds them from its fork to its exec.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Directory and name of the lock of whoever receives: where it may write.
+const LISTEN_LOCK: (&str, &str) = ("intake", "listen");
+
+/// Of whoever deploys. A deployment may be called `work` too: the daemon's lock lies apart from the deployments'.
+const WORK_LOCK: (&str, &str) = ("locks/daemon", "work");
 
 /// Between two attempts to become the consumer of a spool that a command works on.
 const CONSUMER_RETRY: Duration = Duration::from_millis(500);
@@ -83,35 +92,71 @@ impl Role {
             Self::Work => "work",
         }
     }
+
+    /// Which secrets it has.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Serve => Purpose::Serve,
+            Self::Listen => Purpose::Listen,
+            Self::Work => Purpose::Deploy,
+        }
+    }
 }
 
-/// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end. With `take_over`, this is that
-/// other deployer, and its standard input the socket to the one before it.
-pub async fn run(config: Config, environment: &Environment, role: Role, take_over: bool) -> Result<Farewell> {
+/// How a daemon is started.
+pub struct Start<'a> {
+    /// Where its configuration is looked for; None: in the usual places.
+    pub directory: Option<&'a Path>,
+    /// Its environment.
+    pub environment: &'a Environment,
+    /// What it does.
+    pub role: Role,
+    /// It is to succeed the deployer at the other end of its standard input.
+    pub take_over: bool,
+    /// The socket that whoever started it has opened for it.
+    pub passed: Option<std::net::TcpListener>,
+}
+
+/// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end.
+pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
+    let (environment, take_over) = (start.environment, start.take_over);
     hide_from_own_children();
     prepare_state_directory(&config.state_directory)?;
     let (requests, mut wishes) = mpsc::channel(1);
     let mut host = host(Arc::new(config), environment)?;
     host.oneself = Arc::new(Oneself { requests: Some(requests), ..(*host.oneself).clone() });
-    let service_manager = ServiceManager::of(&host.oneself);
+    let service_manager = ServiceManager::of(&host.oneself, take_over).map(Arc::new);
     let mut signals = Signals::new()?;
+    let mut hangups = signal(SignalKind::hangup())?;
     let (mut daemon, mut link) = match take_over {
-        false => (Daemon::prepare(host, role, None).await?, None),
-        true => Daemon::take_over(host, role).await?,
+        false => (Daemon::prepare(host, start).await?, None),
+        true => Daemon::take_over(host, start).await?,
     };
+    let _signs_of_life = watch(service_manager.as_ref(), &daemon.crashed);
     daemon.start_work()?;
     daemon.open_door()?;
     if let Some(service_manager) = &service_manager {
-        service_manager.ready();
+        service_manager.ready(&daemon.status());
     }
     let crashed = loop {
         let request = tokio::select! {
             () = signals.next() => break false,
             () = daemon.crashed.cancelled() => break true,
             () = lost(link.as_mut()) => break false,
+            Some(()) = hangups.recv() => {
+                daemon.reload_and_tell(service_manager.as_deref()).await;
+                continue;
+            }
+            () = daemon.runs_ended() => {
+                daemon.begin_anew().await?;
+                if let Some(service_manager) = &service_manager {
+                    service_manager.status(&daemon.status());
+                }
+                continue;
+            }
             Some(request) = wishes.recv() => request,
         };
-        match daemon.hand_over(&request, link.as_ref(), service_manager.as_ref(), &mut signals).await {
+        match daemon.hand_over(&request, link.as_ref(), service_manager.as_deref(), &mut signals).await {
             Ok(Some(farewell)) => return Ok(farewell),
             Ok(None) => break false,
             Err(error) => daemon.serve_on(request, &error).await?,
@@ -131,10 +176,26 @@ pub async fn run(config: Config, environment: &Environment, role: Role, take_ove
     Ok(Farewell::Leave)
 }
 
+/// Signs of life, as long as the answer is kept.
+fn watch(service_manager: Option<&Arc<ServiceManager>>, crashed: &CancellationToken) -> JoinSet<()> {
+    let mut signs = JoinSet::new();
+    if let Some((service_manager, interval)) =
+        service_manager.and_then(|service_manager| Some((service_manager, service_manager.watchdog?)))
+    {
+        signs.spawn(watchdog::serve(Arc::clone(service_manager), interval, crashed.clone()));
+    }
+    signs
+}
+
 /// The parts of a running daemon.
 struct Daemon {
     host: Host,
+    /// What holds instead as soon as the runs in progress have ended.
+    next: Option<Host>,
     role: Role,
+    /// Where the configuration is looked for.
+    directory: Option<PathBuf>,
+    environment: Environment,
     /// A task that should never end has panicked.
     crashed: CancellationToken,
     locks: Vec<lock::Lock>,
@@ -146,23 +207,38 @@ struct Daemon {
 
 impl Daemon {
     /// What must succeed at once: nobody else does our work, and nobody else listens where we do.
-    async fn prepare(host: Host, role: Role, inherited: Option<std::net::TcpListener>) -> Result<Self> {
+    async fn prepare(host: Host, start: Start<'_>) -> Result<Self> {
+        let given = start.passed.map(|listener| Given { listener, listening: Listening::Passed });
+        Self::prepare_on(host, start.role, start.directory, start.environment, given).await
+    }
+
+    async fn prepare_on(
+        host: Host,
+        role: Role,
+        directory: Option<&Path>,
+        environment: &Environment,
+        given: Option<Given>,
+    ) -> Result<Self> {
         let locks = take_locks(&host.config.state_directory, role).await?;
         let crashed = CancellationToken::new();
         let background = Tasks::new(&crashed);
         let github_meta = keep_github_meta(&host.config, role, &background);
         let door = match role {
             Role::Work => None,
-            Role::Serve | Role::Listen => Some(Door::new(&host, github_meta, inherited).await?),
+            Role::Serve | Role::Listen => Some(Door::new(&host, github_meta, given).await?),
         };
-        Ok(Self { host, role, crashed, locks, work: None, door, background })
+        let (directory, environment) = (directory.map(Path::to_owned), environment.clone());
+        let (next, work) = (None, None);
+        Ok(Self { host, next, role, directory, environment, crashed, locks, work, door, background })
     }
 
     /// Becomes ready beside a deployer that still serves, and waits to be put in charge.
-    async fn take_over(host: Host, role: Role) -> Result<(Self, Option<Link>)> {
+    async fn take_over(host: Host, start: Start<'_>) -> Result<(Self, Option<Link>)> {
         let mut inheritance = Inheritance::receive()?;
         let ready = async {
-            let mut daemon = Self::prepare(host, role, inheritance.listener()).await?;
+            let given = inheritance.listener().map(|listener| Given { listener, listening: Listening::Own });
+            let Start { role, directory, environment, .. } = start;
+            let mut daemon = Self::prepare_on(host, role, directory, environment, given).await?;
             bring_schema_up(&daemon.host).await.context("the database cannot be used")?;
             daemon.open_door()?;
             Ok(daemon)
@@ -196,6 +272,27 @@ impl Daemon {
     async fn close_door(&mut self) {
         if let Some(door) = &mut self.door {
             door.close().await;
+        }
+    }
+
+    async fn reload_and_tell(&mut self, service_manager: Option<&ServiceManager>) {
+        tracing::info!("reading the configuration anew");
+        if let Some(service_manager) = service_manager {
+            service_manager.reloading();
+        }
+        let status = match self.reload().await {
+            Ok(()) => {
+                tracing::info!("the configuration was read anew");
+                self.status()
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the configuration stays as it was");
+                format!("{}; NOT RELOADED: {error}", self.status())
+            }
+        };
+        if let Some(service_manager) = service_manager {
+            service_manager.ready(&status);
         }
     }
 
@@ -293,17 +390,18 @@ impl Daemon {
         }
         self.open_door()?;
         self.locks = take_locks(&state_directory, self.role).await?;
+        self.take_next();
         self.start_work()
     }
 
     /// The intake first, then what is in progress, then what is still to be told.
     async fn stop(mut self, signals: &mut Signals) {
         self.background.stop.cancel();
-        let open_requests = self.door.take().and_then(Door::leave);
+        let open_requests = self.door.take().map(Door::leave).unwrap_or_default();
         if let Some(work) = self.work.take() {
             work.end(&self.host, signals.next()).await;
         }
-        if let Some(requests) = open_requests {
+        for requests in open_requests {
             requests.tracker.wait().await;
         }
     }
@@ -401,7 +499,7 @@ pub fn open_spool(config: &Config, name: &str) -> Result<Spool> {
 /// Makes the state directory, readable by nobody else: it holds private payloads and code.
 pub fn prepare_state_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    for directory in ["spool", "logs", "locks", "cancel", "compared"] {
+    for directory in ["spool", "intake", "logs", "locks", "cancel", "compared"] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(
             || format!("cannot make the state directory {} (`state_directory` sets another)", path.display()),
         )?;
@@ -410,15 +508,14 @@ pub fn prepare_state_directory(path: &Path) -> Result<()> {
 }
 
 async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
-    let names: &[&str] = match role {
-        Role::Serve => &["listen", "work"],
-        Role::Listen => &["listen"],
-        Role::Work => &["work"],
+    let needed: &[(&str, &str)] = match role {
+        Role::Serve => &[LISTEN_LOCK, WORK_LOCK],
+        Role::Listen => &[LISTEN_LOCK],
+        Role::Work => &[WORK_LOCK],
     };
     let mut locks = Vec::new();
-    for name in names {
-        // A deployment may be called `work`; the daemon's own locks lie apart from the deployments'.
-        let directory = state_directory.join("locks/daemon");
+    for (directory, name) in needed {
+        let directory = state_directory.join(directory);
         match tokio::time::timeout(LOCK_PATIENCE, lock::acquire(&directory, name)).await {
             Ok(lock) => locks.push(lock?),
             Err(_) => bail!(
@@ -432,7 +529,8 @@ async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock
 
 /// Whether a daemon of this instance does the deployments.
 pub fn is_working(state_directory: &Path) -> Result<bool> {
-    Ok(lock::try_acquire(&state_directory.join("locks/daemon"), "work")?.is_none())
+    let (directory, name) = WORK_LOCK;
+    Ok(lock::try_acquire(&state_directory.join(directory), name)?.is_none())
 }
 
 /// Everything behind the intake.
@@ -578,16 +676,24 @@ async fn work(worker: Worker, schema: Schema, wake: Arc<Notify>) {
     }
 }
 
-/// Keeps what GitHub says of itself up to date, if this process needs it: for who may call, or for whom ssh may talk to.
+/// Keeps what GitHub says of itself up to date, if the deployer needs it: for who may call, or for whom ssh may talk to. Whoever only
+/// listens asks nobody: that needs no way out of this machine.
 fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
-    let for_intake = role != Role::Work && config.intake.source_networks == SourceNetworks::GitHub;
+    let for_intake = config.intake.source_networks == SourceNetworks::GitHub;
     let host = config.github.host();
     let by_ssh = |url: &str| login::is_ssh(url) && login::is_on(url, &host);
     let for_ssh = config.deployments.values().any(|deployment| by_ssh(&deployment.clone_url));
     let keeper = meta::Keeper::open(config);
     let known = keeper.known();
-    if for_intake || (role != Role::Listen && for_ssh) {
-        tasks.start("the refresh of GitHub's networks", keeper.serve(tasks.stop.clone()));
+    match role {
+        Role::Listen if for_intake => {
+            tasks.start("the look at GitHub's networks", keeper.follow(tasks.stop.clone()));
+        }
+        Role::Serve | Role::Work if for_intake || for_ssh => {
+            keeper.keep_known_hosts();
+            tasks.start("the refresh of GitHub's networks", keeper.serve(tasks.stop.clone()));
+        }
+        _ => {}
     }
     known
 }

@@ -59,13 +59,6 @@ impl Environment {
         &self.working_directory
     }
 
-    /// With this variable, where it is not there yet.
-    #[must_use]
-    pub fn or(mut self, name: &str, value: &str) -> Self {
-        self.add_missing(vec![(name.to_owned(), value.to_owned())]);
-        self
-    }
-
     /// Adds those variables that are not there yet.
     pub(super) fn add_missing(&mut self, variables: Vec<(String, String)>) {
         // Inside one file the last line wins, as in a shell.

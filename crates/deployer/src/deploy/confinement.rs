@@ -118,8 +118,12 @@ fn hidden(config: &Config, deployment: &Deployment) -> Vec<PathBuf> {
     let others = config.deployments.values().filter(|other| other.slug != deployment.slug);
     let of_others = others.flat_map(|other| other.env_files.iter().chain([&other.path]));
     let database = config.database_url.expose().strip_prefix("sqlite:").map(PathBuf::from);
+    // A worker does not read what signs webhooks, and so knows only where it would lie.
+    let signing = config.intake.repository_secret_files.values().chain([&config.intake.secret_files]);
+    let signing = signing.flat_map(|files| files.current.iter().chain(&files.further));
     let own = [PathBuf::from(SYSTEM_DIRECTORY), config.directory.clone(), config.state_directory.clone()];
     own.into_iter()
+        .chain(signing.cloned())
         .chain(SECRETS_OF_THE_HOST.map(PathBuf::from))
         .chain([config.certificates.directory.clone()])
         .chain(config.secret_files.iter().cloned())

@@ -33,6 +33,7 @@ mod queue;
 mod recipes;
 mod reconcile;
 mod security;
+mod service;
 #[cfg(feature = "crash-points")]
 mod sweep;
 mod telling;

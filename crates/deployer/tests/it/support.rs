@@ -14,6 +14,7 @@ pub mod process;
 pub mod push;
 pub mod record;
 pub mod repository;
+pub mod sender;
 pub mod servers;
 pub mod service;
 pub mod site;

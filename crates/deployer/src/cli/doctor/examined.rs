@@ -2,7 +2,7 @@
 
 use super::accounts::Account;
 use super::network;
-use crate::config::{self, CommandLine, Config, Deployment, Diagnostics, Environment, Loaded};
+use crate::config::{self, CommandLine, Config, Deployment, Diagnostics, Environment, Loaded, Purpose};
 use crate::daemon;
 use crate::deploy::execute::{Answer, Executor};
 use crate::deploy::tools::Invocation;
@@ -20,9 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a program may take that is asked something. They answer within a second; node on a busy machine takes some.
 const PROGRAM_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Where units of ours get their secrets from, below the configuration. Root can look into it; the units get copies.
-const CREDENTIALS_DIRECTORY: &str = "credentials";
 
 /// The user that a packaged service runs as.
 const SERVICE_USER: &str = "durhack-deployer";
@@ -54,8 +51,7 @@ impl Examined {
     /// Reads the configuration and the tables of users. Asks nobody, changes nothing.
     pub fn new(directory: Option<&Path>, environment: &Environment) -> Result<Self> {
         let us = Account::ours();
-        let environment = with_credentials(directory, environment);
-        let (loaded, problems) = match config::load(directory, &environment) {
+        let (loaded, problems) = match config::load(directory, environment, Purpose::Check) {
             Ok(loaded) => {
                 let problems = loaded.problems.clone();
                 (Some(loaded), problems)
@@ -66,7 +62,7 @@ impl Examined {
         // Before the first start, or where nothing says where the state lies: the user that packages make.
         let usual = || Account::named(SERVICE_USER).unwrap_or_else(|| us.clone());
         let service = owner.map_or_else(usual, |owner| Account::of(owner.uid()));
-        let usable = loaded.map(|loaded| Usable::new(loaded, &environment)).transpose()?;
+        let usable = loaded.map(|loaded| Usable::new(loaded, environment)).transpose()?;
         Ok(Self { problems, us, service, usable })
     }
 
@@ -199,15 +195,4 @@ fn path_of_daemon(config: &Config) -> Option<OsString> {
     let path = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"PATH="))?;
     let searched = config.executable_search_paths.iter().cloned();
     std::env::join_paths(std::env::split_paths(OsStr::from_bytes(path)).chain(searched)).ok()
-}
-
-/// Root sees the secrets where the units get them from.
-fn with_credentials(directory: Option<&Path>, environment: &Environment) -> Environment {
-    let system = Path::new(config::load::SYSTEM_DIRECTORY);
-    let credentials = directory.unwrap_or(system).join(CREDENTIALS_DIRECTORY);
-    let credentials = environment.working_directory().join(credentials);
-    match environment.is_root() && credentials.is_dir() {
-        true => environment.clone().or("CREDENTIALS_DIRECTORY", &credentials.to_string_lossy()),
-        false => environment.clone(),
-    }
 }

@@ -13,6 +13,9 @@ use supervise::End;
 
 const SUDOERS: &str = "/etc/sudoers";
 
+/// Where the helper is asked.
+const HELPER_SOCKET: &str = "/run/durhack-deployer-privileged.sock";
+
 /// Whether `privileges` fits the user and the deployments.
 pub fn way(examined: &Examined) -> Answer {
     let config = examined.config()?;
@@ -44,13 +47,17 @@ fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: boo
                 "`privileges` is \"direct\", and {} is not root: it may not be able to {wish}",
                 service.name
             ),
-            "write `privileges = \"sudo\"`, and rules with exact arguments into /etc/sudoers.d (docs/operating.md)",
+            "write `privileges = \"helper\"`, which `durhack-deployer setup` installs (docs/security.md)",
         )),
         Privileges::Sudo if !has_sudo => Some(Finding::error(
             format!("`privileges` is \"sudo\", and there is no program sudo to {wish}"),
             "`apt-get install sudo`, or write `privileges = \"direct\"`",
         )),
-        _ => None,
+        Privileges::Helper if !Path::new(HELPER_SOCKET).exists() => Some(Finding::error(
+            format!("`privileges` is \"helper\", and nobody listens on {HELPER_SOCKET} to {wish}"),
+            "systemctl enable --now durhack-deployer-privileged.socket",
+        )),
+        Privileges::Direct | Privileges::Sudo | Privileges::Helper => None,
     }
 }
 
