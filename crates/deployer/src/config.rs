@@ -198,6 +198,8 @@ pub enum Privileges {
     Direct,
     /// By `sudo -n`, which asks nobody.
     Sudo,
+    /// By asking the socket of `crates/privileged`.
+    Helper,
 }
 
 /// The host's nginx.

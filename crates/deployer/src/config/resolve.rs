@@ -83,6 +83,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         root.show_derived("origin", origin.as_str(), "default");
         origin
     });
+    let privileges = privileges(root, facts);
     let config = Config {
         instance: facts.instance.map(str::to_owned),
         environment: facts.environment_name.to_owned(),
@@ -95,9 +96,9 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         github: github(root, facts, reading),
         reconcile: reconcile(&root.table("reconcile")),
         runs: runs(&root.table("runs")),
-        privileges: privileges(root, facts),
-        nginx: sites::nginx(&root.table("nginx")),
-        certificates: sites::certificates(&root.table("certificates")),
+        privileges,
+        nginx: sites::nginx(&root.table("nginx"), privileges),
+        certificates: sites::certificates(&root.table("certificates"), privileges),
         deployments: deployment::deployments(root, &state_directory, facts),
         state_directory,
         intake,
@@ -111,7 +112,8 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
 }
 
 fn privileges(root: &TableReader<'_>, facts: &Facts<'_>) -> Privileges {
-    const WAYS: [(&str, Privileges); 2] = [("direct", Privileges::Direct), ("sudo", Privileges::Sudo)];
+    const WAYS: [(&str, Privileges); 3] =
+        [("direct", Privileges::Direct), ("sudo", Privileges::Sudo), ("helper", Privileges::Helper)];
     let written = root.value("privileges", choice(&WAYS));
     written.unwrap_or_else(|| {
         let (word, way) = if facts.environment.is_root() { WAYS[0] } else { WAYS[1] };

@@ -5,6 +5,7 @@ mod deployments;
 mod errors;
 mod layers;
 mod original;
+mod privileges;
 mod secrets;
 
 use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Severity, load};

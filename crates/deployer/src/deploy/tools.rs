@@ -35,12 +35,21 @@ impl Invocation {
     }
 }
 
-/// A command that needs root.
-fn privileged(privileges: Privileges, words: Vec<String>) -> CommandLine {
-    let way: &[&str] = match privileges {
-        Privileges::Direct => &[],
-        // Where a password would be asked for, it fails at once instead of waiting for somebody.
-        Privileges::Sudo => &["sudo", "-n"],
-    };
+/// Where packages put `crates/privileged`: what sudo may run as root, and what asks the helper.
+const HELPER: &str = "/usr/libexec/durhack-deployer/durhack-deployer-privileged";
+
+/// Where a password would be asked for, it fails at once instead of waiting for somebody.
+const SUDO: [&str; 2] = ["sudo", "-n"];
+
+/// A command that needs root, as root would type it, and as a verb of the helper's with its arguments.
+fn privileged(privileges: Privileges, words: Vec<String>, asked: Vec<String>) -> CommandLine {
+    match privileges {
+        Privileges::Direct => CommandLine::Argv(words),
+        Privileges::Sudo => preceded_by(&SUDO, words),
+        Privileges::Helper => preceded_by(&[HELPER, "ask"], asked),
+    }
+}
+
+fn preceded_by(way: &[&str], words: Vec<String>) -> CommandLine {
     CommandLine::Argv(way.iter().map(|word| (*word).to_owned()).chain(words).collect())
 }

@@ -55,10 +55,10 @@ pub static ROOT: Section = Section {
         ),
         Key::new(
             "privileges",
-            Choice(&["direct", "sudo"]),
+            Choice(&["direct", "sudo", "helper"]),
             Derived("`\"direct\"` for root, else `\"sudo\"`"),
-            r#""sudo""#,
-            "How what needs root is done (restarting units, testing and reloading nginx, certificates): as the user that the deployer runs as, or by `sudo -n`.",
+            r#""helper""#,
+            "How what needs root is done (restarting units, testing and reloading nginx, certificates): as the user that the deployer runs as; by `sudo -n`, for which `packaging/sudo/durhack-deployer` has the rules; or by asking `durhack-deployer-privileged.socket`, which does what `/etc/durhack-deployer/privileged.toml` allows and needs no sudo. See `docs/security.md`.",
         ),
         Key::new(
             "webhook_secret_token",
@@ -399,21 +399,21 @@ static CERTIFICATES: Section = Section {
             Path,
             Value(r#""/etc/letsencrypt""#),
             r#""/etc/letsencrypt""#,
-            "certbot's directory; another one than this default is given to it as `--config-dir`.",
+            "certbot's directory; with `privileges = \"direct\"`, another one than this default is given to it as `--config-dir`.",
         ),
         Key::new(
             "webroot",
             Path,
             Derived("none: certbot's plugin for nginx answers the CA"),
             r#""/var/www/acme""#,
-            "The CA's questions are answered by files below it, which every site must serve at `/.well-known/acme-challenge/`.",
+            "The CA's questions are answered by files below it, which every site must serve at `/.well-known/acme-challenge/`. Unless `privileges` is `\"direct\"`, `privileged.toml` must name it too.",
         ),
         Key::new(
             "email",
             Text,
             Derived("none"),
             r#""webmaster@example.org""#,
-            "For a new account at the CA. Deploying sites with certificates agrees to the CA's terms.",
+            "For a new account at the CA. Deploying sites with certificates agrees to the CA's terms. Unless `privileges` is `\"direct\"`, write it in `privileged.toml` instead, and `acme_server` too.",
         ),
         Key::new(
             "acme_server",

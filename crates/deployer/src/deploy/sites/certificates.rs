@@ -76,7 +76,7 @@ async fn obtain(
             self_test::test(name, step.certificates.webroot.as_deref()).await?;
         }
     }
-    let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew);
+    let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew)?;
     if let Err(error) = workbench.call(&command).await {
         if !workbench.cancel.is_cancelled() {
             failures.add(&step.state, &need.site, &need.names, clock::now_ms())?;

@@ -8,7 +8,7 @@ use std::path::Path;
 pub fn test(nginx: &Nginx, privileges: Privileges) -> CommandLine {
     let mut words = program(nginx, &["-t"]);
     words.extend(configuration(nginx));
-    privileged(privileges, words)
+    privileged(privileges, words, vec!["nginx-test".into()])
 }
 
 /// Tests a staged configuration, as ourselves, and has nginx say which files it has read.
@@ -33,7 +33,7 @@ pub fn reload(nginx: &Nginx, privileges: Privileges) -> CommandLine {
             words
         }
     };
-    privileged(privileges, words)
+    privileged(privileges, words, vec!["nginx-reload".into()])
 }
 
 fn program(nginx: &Nginx, options: &[&str]) -> Vec<String> {
@@ -56,6 +56,7 @@ fn configuration(nginx: &Nginx) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HELPER;
     use super::*;
 
     #[test]
@@ -70,6 +71,8 @@ mod tests {
         };
         assert_eq!(test(&usual, Privileges::Sudo).shown(), "sudo -n /usr/sbin/nginx -t");
         assert_eq!(reload(&usual, Privileges::Sudo).shown(), "sudo -n systemctl reload nginx");
+        assert_eq!(test(&usual, Privileges::Helper).shown(), format!("{HELPER} ask nginx-test"));
+        assert_eq!(reload(&usual, Privileges::Helper).shown(), format!("{HELPER} ask nginx-reload"));
         assert_eq!(
             test_staged(&usual, Path::new("/s/nginx.conf")).shown(),
             "/usr/sbin/nginx -T -c /s/nginx.conf"

@@ -36,7 +36,14 @@ pub fn verb(privileges: Privileges, user: bool, verb: &str, unit: &UnitName) -> 
     let mut words = systemctl(user);
     words.extend([verb.to_owned(), "--".into(), unit.to_string()]);
     // Our own manager obeys us.
-    if user { CommandLine::Argv(words) } else { privileged(privileges, words) }
+    if user {
+        return CommandLine::Argv(words);
+    }
+    let asked = match verb {
+        "reload-or-restart" => "unit-reload".to_owned(),
+        verb => format!("unit-{verb}"),
+    };
+    privileged(privileges, words, vec![asked, unit.to_string()])
 }
 
 /// Has systemd read its units again.
@@ -156,6 +163,7 @@ fn systemctl(user: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HELPER;
     use super::*;
 
     #[test]
@@ -165,9 +173,13 @@ mod tests {
             (Privileges::Direct, false, "systemctl --no-ask-password restart -- website.service"),
             (Privileges::Sudo, false, "sudo -n systemctl --no-ask-password restart -- website.service"),
             (Privileges::Sudo, true, "systemctl --user --no-ask-password restart -- website.service"),
+            (Privileges::Helper, false, &format!("{HELPER} ask unit-restart website.service")),
+            (Privileges::Helper, true, "systemctl --user --no-ask-password restart -- website.service"),
         ] {
             assert_eq!(verb(privileges, user, "restart", &unit).shown(), expected);
         }
+        let reload = verb(Privileges::Helper, false, "reload-or-restart", &unit).shown();
+        assert_eq!(reload, format!("{HELPER} ask unit-reload website.service"));
     }
 
     #[test]
