@@ -41,7 +41,9 @@ pub async fn run(
 ) -> Result<(), Failed> {
     let wishes = Wishes::of(arguments, directory).map_err(Failed::because)?;
     if !environment.is_root() {
-        return Err(Failed::because(anyhow!("only root can set up a host")).hint("sudo durhack-deployer setup"));
+        return Err(
+            Failed::because(anyhow!("only root can set up a host")).hint("sudo durhack-deployer setup")
+        );
     }
     let missing = places::missing_parts();
     if let (Some(first), false) = (missing.first(), arguments.uninstall) {
@@ -130,7 +132,9 @@ async fn say_what_is_next(
     let layer = wishes.configuration.join("default.toml");
     if known.paths.is_empty() {
         println!("  durhack-deployer init OWNER/NAME --write {}", layer.display());
-        println!("  durhack-deployer setup              allows what the deployment needs, and makes it known");
+        println!(
+            "  durhack-deployer setup              allows what the deployment needs, and makes it known"
+        );
     }
     println!("  durhack-deployer webhook create     lets GitHub send pushes here");
     println!("  durhack-deployer doctor             is everything well?");

@@ -146,7 +146,9 @@ async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()
     }
     let before = fs::read_to_string(path).ok();
     let place = |text: Option<&str>| match text {
-        Some(text) => write(&File { path: path.to_owned(), text: text.into(), owner: Owner::Root, mode: 0o644 }),
+        Some(text) => {
+            write(&File { path: path.to_owned(), text: text.into(), owner: Owner::Root, mode: 0o644 })
+        }
         None => remove(path),
     };
     place(text)?;
@@ -157,6 +159,7 @@ async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()
         return Err(error.context("nginx does not accept the deployer's site, which was taken away again"));
     }
     // One that does not run reads it when it starts.
-    ask(executor, &call(&["systemctl", "--no-ask-password", "try-reload-or-restart", "nginx.service"])).await?;
+    ask(executor, &call(&["systemctl", "--no-ask-password", "try-reload-or-restart", "nginx.service"]))
+        .await?;
     remove(pending)
 }

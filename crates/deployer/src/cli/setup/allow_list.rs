@@ -52,7 +52,10 @@ mod tests {
     fn what_root_wrote_stays_and_what_is_needed_is_added_once() {
         let (first, new) = complete(None, Some(&configuration())).unwrap();
         assert_eq!(new, ["site.service", "example.org"]);
-        assert!(first.contains("user = \"durhack-deployer\"") && first.contains("\"site.service\""), "{first}");
+        assert!(
+            first.contains("user = \"durhack-deployer\"") && first.contains("\"site.service\""),
+            "{first}"
+        );
         let (again, new) = complete(Some(&first), Some(&configuration())).unwrap();
         assert_eq!((again.as_str(), new.as_slice()), (first.as_str(), &[][..]));
         let by_hand = "user = \"other\"\nunits = [\"mine.service\"]\n[certbot]\nemail = \"a@b.org\"\n";

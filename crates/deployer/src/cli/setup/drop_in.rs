@@ -1,5 +1,5 @@
-//! What the worker's unit gets on this host beside what the package gives it: the directories of deployments, and, with sudo, the
-//! rights that sudo itself needs. Pure.
+//! What units do otherwise on this host than the package says. The worker may write the directories of deployments, and, with sudo, has
+//! the rights that sudo itself needs; behind nginx, the port is this machine's alone. Pure.
 
 use super::found::Configuration;
 use super::places;
@@ -7,7 +7,15 @@ use crate::config::Privileges;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The drop-in's text; None: the unit will do as it is.
+/// Of the intake's socket, behind nginx: nobody else has to reach it.
+pub const SOCKET: &str = "\
+# Written by `durhack-deployer setup --origin`.
+[Socket]
+ListenStream=
+ListenStream=127.0.0.1:3400
+";
+
+/// The text for the worker; None: the unit will do as it is.
 pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<String> {
     let paths: Vec<&PathBuf> =
         known.into_iter().flat_map(|known| &known.paths).filter(|path| !is_writable_anyway(path)).collect();

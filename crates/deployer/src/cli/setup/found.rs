@@ -3,11 +3,11 @@
 use super::places::{self, Owner};
 use super::wishes::Wishes;
 use crate::config::{self, Environment, Privileges};
+use crate::config::{CommandLine, Recipe};
 use crate::deploy::execute::{Executor, complaint_of};
+use crate::deploy::tools::Invocation;
 use crate::deploy::tools::acl::{self, Access};
 use crate::deploy::tools::systemctl::{self, Installation};
-use crate::deploy::tools::Invocation;
-use crate::config::{CommandLine, Recipe};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +91,8 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
             found.places.insert(path, place);
         }
     }
-    let written = [places::ALLOW_LIST, places::SUDOERS, places::WORKER_DROP_IN].map(PathBuf::from);
+    let written = [places::ALLOW_LIST, places::SUDOERS, places::WORKER_DROP_IN, places::SOCKET_DROP_IN];
+    let written = written.map(PathBuf::from);
     for path in written.into_iter().chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
         match fs::read_to_string(&path) {
             Ok(text) => drop(found.texts.insert(path, text)),
@@ -186,10 +187,8 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     if !directory.join("default.toml").exists() {
         return Ok(None);
     }
-    let environment = environment.with_defaults([
-        ("CREDENTIALS_DIRECTORY", places::CREDENTIALS),
-        ("DEPLOYER_ENV", "production"),
-    ]);
+    let environment = environment
+        .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")]);
     // Before the first secret is made, everything else is right already.
     let absent = crate::secret::Secret::generate;
     let loaded = config::load_making_secrets(Some(directory), &environment, &absent).map_err(|problems| {
@@ -245,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_its_whole_name() {
-        let users = "root:x:0:0::/root:/bin/sh\ndurhack:x:5:5::/:/bin/sh\ndurhack-deployer:x:997:996::/:/bin/sh\n";
+        let users =
+            "root:x:0:0::/root:/bin/sh\ndurhack:x:5:5::/:/bin/sh\ndurhack-deployer:x:997:996::/:/bin/sh\n";
         assert_eq!(account_in(users, "durhack-deployer"), Some((997, 996)));
         assert_eq!(account_in(users, "durhack-"), None);
         assert_eq!(account_in("broken\n", "broken"), None);

@@ -32,6 +32,9 @@ pub const SUDOERS: &str = "/etc/sudoers.d/durhack-deployer";
 /// What its units may write beside what they have of themselves.
 pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.service.d/setup.conf";
 
+/// Where the intake's socket listens, behind nginx.
+pub const SOCKET_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf";
+
 /// Where deployments lie unless they say otherwise.
 pub const APPLICATIONS: &str = "/var/www";
 

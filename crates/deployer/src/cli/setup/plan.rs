@@ -35,7 +35,7 @@ pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
     plan.allow_list(found)?;
     plan.sudoers(found, privileges);
     plan.access(found);
-    plan.units(found, privileges);
+    plan.units(found, wishes, privileges);
     plan.site(found, wishes);
     plan.remark_on_configuration(found, wishes, privileges);
     Ok(plan)
@@ -155,7 +155,7 @@ impl Plan {
             if !new_files {
                 grant(&format!("write new files in {shown}"), acl::grant_new(places::USER, path));
             }
-            if !existing_files || !directory {
+            if !existing_files {
                 grant(&format!("write the files in {shown}"), acl::grant_existing(places::USER, path));
             }
             if !directory {
@@ -164,42 +164,28 @@ impl Plan {
         }
     }
 
-    fn units(&mut self, found: &Found, privileges: Privileges) {
-        let path = PathBuf::from(places::WORKER_DROP_IN);
-        let (before, wanted) = (found.texts.get(&path), drop_in::worker(found.configuration.as_ref(), privileges));
-        let drop_in_changes = before != wanted.as_ref();
-        match (wanted, before) {
-            (Some(text), before) if before != Some(&text) => {
-                let what = format!("write what the worker's unit may do on this host: {}", path.display());
-                self.write(what, path, text, Owner::Root, 0o644);
-            }
-            (None, Some(_)) => self.add(format!("remove {}", path.display()), Deed::Remove(path)),
-            _ => {}
-        }
-        let is_outdated = found.units.values().any(|unit| unit.is_outdated);
-        if drop_in_changes || is_outdated {
+    fn units(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
+        let worker = drop_in::worker(found.configuration.as_ref(), privileges);
+        let worker_changes = self.drop_in(found, places::WORKER_DROP_IN, worker);
+        // Without a word about nginx this time, what an earlier one said holds.
+        let behind_nginx = wishes.origin.is_some() && found.nginx.is_some();
+        let socket_changes =
+            behind_nginx && self.drop_in(found, places::SOCKET_DROP_IN, Some(drop_in::SOCKET.into()));
+        if worker_changes || socket_changes || found.units.values().any(|unit| unit.is_outdated) {
             self.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
         }
-        let mut wanted = vec![places::INTAKE_SOCKET, places::INTAKE, places::WORKER];
+        let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active);
+        if socket_changes && is_up(places::INTAKE_SOCKET) {
+            self.add("open the port anew, for nginx alone", Deed::Call(systemctl::stop(&[places::INTAKE])));
+            let what = format!("restart {}", places::INTAKE_SOCKET);
+            self.add(what, Deed::Call(systemctl::restart(&[places::INTAKE_SOCKET, places::INTAKE])));
+        }
         if privileges == Privileges::Helper {
-            wanted.insert(0, places::PRIVILEGED_SOCKET);
+            self.start(found, places::PRIVILEGED_SOCKET, false);
         }
-        for unit in wanted {
-            let now = found.units.get(unit);
-            let is_up = now.is_some_and(|now| now.is_active && now.is_enabled);
-            let needs_restart = unit.ends_with(".service")
-                && now.is_some_and(|now| {
-                    let changed_at = found.configuration.as_ref().map_or(0, |known| known.changed_at_us);
-                    drop_in_changes && unit == places::WORKER
-                        || now.started_at_us.is_some_and(|started_at| changed_at > started_at)
-                });
-            if !is_up {
-                self.add(format!("start {unit}, now and at every boot"), Deed::Call(systemctl::enable(&[unit])));
-            } else if needs_restart {
-                let what = format!("restart {unit}, which has not read the configuration since it was changed");
-                self.add(what, Deed::Call(systemctl::restart(&[unit])));
-            }
-        }
+        self.start(found, places::INTAKE_SOCKET, false);
+        self.start(found, places::INTAKE, false);
+        self.start(found, places::WORKER, worker_changes);
         let socket = found.units.get(places::PRIVILEGED_SOCKET);
         if privileges != Privileges::Helper && socket.is_some_and(|unit| unit.is_active || unit.is_enabled) {
             let what = format!("stop {}: the helper is not used", places::PRIVILEGED_SOCKET);
@@ -207,17 +193,48 @@ impl Plan {
         }
     }
 
+    /// Whether the drop-in changes.
+    fn drop_in(&mut self, found: &Found, path: &str, wanted: Option<String>) -> bool {
+        let path = PathBuf::from(path);
+        let before = found.texts.get(&path);
+        match (wanted, before) {
+            (wanted, before) if wanted.as_ref() == before => return false,
+            (Some(text), _) => {
+                let what = format!("write what a unit does otherwise on this host: {}", path.display());
+                self.write(what, path, text, Owner::Root, 0o644);
+            }
+            (None, _) => self.add(format!("remove {}", path.display()), Deed::Remove(path)),
+        }
+        true
+    }
+
+    fn start(&mut self, found: &Found, unit: &str, is_new: bool) {
+        let now = found.units.get(unit);
+        let changed_at = found.configuration.as_ref().map_or(0, |known| known.changed_at_us);
+        let has_not_read = now.and_then(|now| now.started_at_us).is_some_and(|at| changed_at > at);
+        if !now.is_some_and(|now| now.is_active && now.is_enabled) {
+            self.add(format!("start {unit}, now and at every boot"), Deed::Call(systemctl::enable(&[unit])));
+        } else if has_not_read || is_new {
+            let what = format!("restart {unit}, for which something has changed since it was started");
+            self.add(what, Deed::Call(systemctl::restart(&[unit])));
+        }
+    }
+
     fn site(&mut self, found: &Found, wishes: &Wishes) {
         let Some(origin) = &wishes.origin else { return };
         let Some(nginx) = &found.nginx else {
-            self.remarks.push(format!("there is no nginx here: have your proxy send {} to 127.0.0.1:3400", origin.text()));
+            self.remarks.push(format!(
+                "there is no nginx here: have your proxy send {} to 127.0.0.1:3400",
+                origin.text()
+            ));
             return;
         };
         let text = site::text(origin, nginx.has_certificate);
         let before = found.texts.get(&nginx.site);
         let shown = nginx.site.display();
         match before {
-            Some(before) if *before == text && !found.places.contains_key(Path::new(places::SITE_PENDING)) => {}
+            Some(before)
+                if *before == text && !found.places.contains_key(Path::new(places::SITE_PENDING)) => {}
             Some(before) if !before.starts_with(site::MARK) || before.contains("managed by Certbot") => {
                 self.remarks.push(format!("{shown} was changed by somebody else, and is left alone"));
             }
@@ -239,12 +256,16 @@ impl Plan {
         let Some(known) = &found.configuration else { return };
         if known.privileges != privileges {
             let word = configuration::privileges_word(privileges);
-            self.remarks.push(format!("the configuration does not say so yet: write `privileges = \"{word}\"`"));
+            self.remarks
+                .push(format!("the configuration does not say so yet: write `privileges = \"{word}\"`"));
         }
         if let Some(origin) = wishes.origin.as_ref().map(super::wishes::Origin::text)
             && origin != known.origin
         {
-            self.remarks.push(format!("the configuration says origin {}: write `origin = \"{origin}\"`", known.origin));
+            self.remarks.push(format!(
+                "the configuration says origin {}: write `origin = \"{origin}\"`",
+                known.origin
+            ));
         }
     }
 }
@@ -351,7 +372,24 @@ pub mod tests {
     #[test]
     fn a_fresh_host_gets_everything_and_then_nothing() {
         let first = plan(&fresh(), &wishes()).unwrap();
-        insta::assert_snapshot!(lines(&first).join("\n"));
+        insta::assert_snapshot!(lines(&first).join("\n"), @r"
+        make the user and group durhack-deployer, without password and shell
+        make /var/lib/durhack-deployer (durhack-deployer, mode 700)
+        make /etc/durhack-deployer (root:durhack-deployer, mode 750)
+        make /etc/durhack-deployer/credentials (root, mode 700)
+        make a webhook secret in /etc/durhack-deployer/credentials/webhook-secret
+        write a first configuration, /etc/durhack-deployer/default.toml
+        write what the privileged helper may do: /etc/durhack-deployer/privileged.toml
+        let the deployer write new files in /etc/nginx/conf.d
+        let the deployer make and remove files in /etc/nginx/conf.d
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf
+        have systemd read its units again
+        start durhack-deployer-privileged.socket, now and at every boot
+        start durhack-deployer-intake.socket, now and at every boot
+        start durhack-deployer-intake.service, now and at every boot
+        start durhack-deployer-worker.service, now and at every boot
+        write nginx's site for https://deploy.example.org, test it, reload: /etc/nginx/sites-enabled/durhack-deployer.conf
+        ");
         let settled = settle(fresh(), &wishes());
         assert_eq!(lines(&plan(&settled, &wishes()).unwrap()), Vec::<&str>::new());
     }
@@ -359,14 +397,14 @@ pub mod tests {
     #[test]
     fn what_was_interrupted_is_completed_and_nothing_done_twice() {
         let whole = plan(&fresh(), &wishes()).unwrap().actions;
-        for done in 0..whole.len() {
-            let found = whole[..done].iter().fold(fresh(), after);
+        // systemd reads its units once more after each change to them.
+        let once: Vec<&Action> =
+            whole.iter().filter(|action| action.deed != Deed::Call(systemctl::reload_units())).collect();
+        for done in 0..once.len() {
+            let found = once[..done].iter().fold(fresh(), |found, action| after(found, action));
             let rest = plan(&found, &wishes()).unwrap().actions;
             assert!(!rest.is_empty(), "after {done}");
-            assert!(
-                whole[..done].iter().all(|action| !rest.contains(action)),
-                "after {done}: {rest:?}"
-            );
+            assert!(once[..done].iter().all(|action| !rest.contains(action)), "after {done}: {rest:?}");
             let settled = settle(found, &wishes());
             assert!(plan(&settled, &wishes()).unwrap().actions.is_empty(), "after {done}");
         }
@@ -377,7 +415,15 @@ pub mod tests {
         let sudo = Wishes { privileges: Some(PrivilegesArgument::Sudo), ..wishes() };
         let helped = settle(fresh(), &wishes());
         let changed = plan(&helped, &sudo).unwrap();
-        insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"));
+        insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"), @r#"
+        write sudo's rules, checked by visudo: /etc/sudoers.d/durhack-deployer
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-worker.service.d/setup.conf
+        have systemd read its units again
+        restart durhack-deployer-worker.service, for which something has changed since it was started
+        stop durhack-deployer-privileged.socket: the helper is not used
+        there is no certificate for deploy.example.org yet: `certbot certonly --webroot -w /var/www/html -d deploy.example.org`, then setup again
+        the configuration does not say so yet: write `privileges = "sudo"`
+        "#);
         let with_sudo = settle(helped, &sudo);
         assert!(plan(&with_sudo, &sudo).unwrap().actions.is_empty());
         let back = plan(&with_sudo, &wishes()).unwrap();
@@ -394,7 +440,11 @@ pub mod tests {
             found.units.get_mut(unit).unwrap().started_at_us = Some(1_500);
         }
         let plan = plan(&found, &wishes()).unwrap();
-        insta::assert_snapshot!(lines(&plan).join("\n"));
+        insta::assert_snapshot!(lines(&plan).join("\n"), @r"
+        allow the privileged helper other.service, in /etc/durhack-deployer/privileged.toml
+        restart durhack-deployer-intake.service, for which something has changed since it was started
+        restart durhack-deployer-worker.service, for which something has changed since it was started
+        ");
     }
 
     #[test]

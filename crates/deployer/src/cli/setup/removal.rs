@@ -35,12 +35,13 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
             add(what, Deed::Call(acl::revoke(places::USER, path)));
         }
     }
-    for path in [places::SUDOERS, places::WORKER_DROP_IN].map(PathBuf::from) {
-        if found.texts.contains_key(&path) {
-            add(format!("remove {}", path.display()), Deed::Remove(path));
-        }
+    let written = [places::SUDOERS, places::WORKER_DROP_IN, places::SOCKET_DROP_IN];
+    let there: Vec<&str> =
+        written.into_iter().filter(|path| found.texts.contains_key(Path::new(path))).collect();
+    for path in &there {
+        add(format!("remove {path}"), Deed::Remove(path.into()));
     }
-    if found.texts.contains_key(Path::new(places::WORKER_DROP_IN)) {
+    if there.iter().any(|path| path.starts_with("/etc/systemd")) {
         add("have systemd read its units again".into(), Deed::Call(systemctl::reload_units()));
     }
     if purge {

@@ -69,7 +69,10 @@ mod tests {
 
     #[test]
     fn an_origin_is_a_host_name_and_nothing_else() {
-        assert_eq!(Origin::parse("https://Deploy.example.org/").unwrap().text(), "https://deploy.example.org");
+        assert_eq!(
+            Origin::parse("https://Deploy.example.org/").unwrap().text(),
+            "https://deploy.example.org"
+        );
         for bad in [
             "deploy.example.org",
             "ftp://a",
