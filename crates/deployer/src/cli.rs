@@ -16,11 +16,12 @@ pub mod setup;
 pub mod simulate;
 pub mod webhook;
 
-use crate::config::Environment;
+use crate::config::{Environment, Purpose, passed_socket};
 use crate::daemon::succession::Farewell;
-use crate::daemon::{self, Role};
+use crate::daemon::{self, Role, Start};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use output::Failed;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -461,6 +462,14 @@ pub fn main() -> ExitCode {
     output::end_quietly_on_closed_output();
     let environment = Environment::of_process();
     output::start_logging(&cli, &environment);
+    let passed = match &cli.command {
+        Command::Serve(_) | Command::Listen => passed_socket::take(&environment),
+        _ => Ok(None),
+    };
+    let passed = match passed {
+        Ok(passed) => passed,
+        Err(error) => return end(&Failed::because(error)),
+    };
     // A daemon needs few threads: its work is waiting. The blocking ones write spool entries.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -468,46 +477,52 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(Box::pin(dispatch(cli, environment))),
+        Ok(runtime) => runtime.block_on(Box::pin(dispatch(cli, environment, passed))),
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {
         Ok(()) => ExitCode::from(exit::OK),
-        Err(failed) => {
-            failed.print();
-            ExitCode::from(failed.code)
-        }
+        Err(failed) => end(&failed),
     }
 }
 
-async fn dispatch(cli: Cli, environment: Environment) -> Result<(), Failed> {
+fn end(failed: &Failed) -> ExitCode {
+    failed.print();
+    ExitCode::from(failed.code)
+}
+
+async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {
     let directory = cli.config.as_deref();
-    let session = || session::Session::open(directory, &environment);
+    let session = |purpose| session::Session::open(directory, &environment, purpose);
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
         Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
         Command::Setup(arguments) => setup::run(directory, &environment, &arguments).await,
-        Command::Serve(arguments) => serve(directory, &environment, Role::Serve, &arguments).await,
-        Command::Listen => {
-            serve(directory, &environment, Role::Listen, &DaemonArguments { take_over: false }).await
+        Command::Serve(arguments) => {
+            serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }
-        Command::Work(arguments) => serve(directory, &environment, Role::Work, &arguments).await,
-        Command::Deploy(arguments) => deploy::deploy(&session().await?, &arguments).await,
-        Command::Rollback(arguments) => deploy::rollback(&session().await?, &arguments).await,
-        Command::Approve(arguments) => gates::approve(&session().await?, &arguments).await,
-        Command::Release(arguments) => gates::release(&session().await?, &arguments).await,
-        Command::Adopt(arguments) => adopt::run(&session().await?, &arguments).await,
-        Command::Cancel(arguments) => deploy::cancel(&session().await?, &arguments).await,
-        Command::Status(arguments) => inspect::status(&session().await?, arguments.json).await,
-        Command::Runs(arguments) => inspect::runs(&session().await?, &arguments).await,
-        Command::Run(arguments) => inspect::run(&session().await?, &arguments).await,
-        Command::Logs(arguments) => inspect::logs(&session().await?, &arguments).await,
-        Command::Deliveries(arguments) => inspect::deliveries(&session().await?, &arguments).await,
-        Command::Explain(arguments) => inspect::explain(&session().await?, &arguments).await,
-        Command::Plan(arguments) => deploy::plan(&session().await?, &arguments).await,
-        Command::Queue(arguments) => queue::run(&session().await?, &arguments),
+        Command::Listen => serve(directory, &environment, Role::Listen, false, passed).await,
+        Command::Work(arguments) => {
+            serve(directory, &environment, Role::Work, arguments.take_over, None).await
+        }
+        Command::Deploy(arguments) => deploy::deploy(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Rollback(arguments) => deploy::rollback(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Approve(arguments) => gates::approve(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Release(arguments) => gates::release(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Adopt(arguments) => adopt::run(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Cancel(arguments) => deploy::cancel(&session(Purpose::Ask).await?, &arguments).await,
+        Command::Status(arguments) => inspect::status(&session(Purpose::Ask).await?, arguments.json).await,
+        Command::Runs(arguments) => inspect::runs(&session(Purpose::Ask).await?, &arguments).await,
+        Command::Run(arguments) => inspect::run(&session(Purpose::Ask).await?, &arguments).await,
+        Command::Logs(arguments) => inspect::logs(&session(Purpose::Ask).await?, &arguments).await,
+        Command::Deliveries(arguments) => {
+            inspect::deliveries(&session(Purpose::Ask).await?, &arguments).await
+        }
+        Command::Explain(arguments) => inspect::explain(&session(Purpose::Ask).await?, &arguments).await,
+        Command::Plan(arguments) => deploy::plan(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Queue(arguments) => queue::run(&session(Purpose::Ask).await?, &arguments),
         Command::Simulate(SimulateArguments { command: SimulateCommand::Push { slug, url, json } }) => {
-            simulate::push(&session().await?, &slug, url, json).await
+            simulate::push(&session(Purpose::Serve).await?, &slug, url, json).await
         }
         Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
@@ -522,10 +537,12 @@ async fn serve(
     directory: Option<&std::path::Path>,
     environment: &Environment,
     role: Role,
-    arguments: &DaemonArguments,
+    take_over: bool,
+    passed: Option<TcpListener>,
 ) -> Result<(), Failed> {
-    let loaded = session::load(directory, environment)?;
-    match daemon::run(loaded.config, environment, role, arguments.take_over).await? {
+    let loaded = session::load(directory, environment, role.purpose())?;
+    let start = Start { directory, environment, role, take_over, passed };
+    match daemon::run(loaded.config, start).await? {
         Farewell::Leave => Ok(()),
         Farewell::StandIn(successor, socket) => {
             let error = supervise::become_stand_in(successor, socket);

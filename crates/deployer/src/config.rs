@@ -13,6 +13,7 @@ pub mod diagnostics;
 pub mod environment;
 pub mod gates;
 pub mod load;
+pub mod passed_socket;
 pub mod raw;
 pub mod reader;
 pub mod reference;
@@ -27,7 +28,7 @@ pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFileError, Environment, parse_env_file};
 pub use gates::Gates;
-pub use load::{Loaded, load, load_making_secrets};
+pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 

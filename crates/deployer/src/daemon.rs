@@ -13,7 +13,7 @@ mod service_manager;
 pub mod succession;
 
 use crate::clock;
-use crate::config::{Config, Environment, SourceNetworks};
+use crate::config::{Config, Environment, Purpose, SourceNetworks};
 use crate::deploy::execute::Executor;
 use crate::deploy::hand_over::{self, Oneself, Pending, Request};
 use crate::deploy::tools::git::login;
@@ -56,6 +56,12 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 /// that it was about to start holds them from its fork to its exec.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Directory and name of the lock of whoever receives: where it may write.
+const LISTEN_LOCK: (&str, &str) = ("intake", "listen");
+
+/// Of whoever deploys. A deployment may be called `work` too: the daemon's lock lies apart from the deployments'.
+const WORK_LOCK: (&str, &str) = ("locks/daemon", "work");
+
 /// Between two attempts to become the consumer of a spool that a command works on.
 const CONSUMER_RETRY: Duration = Duration::from_millis(500);
 
@@ -82,11 +88,34 @@ impl Role {
             Self::Work => "work",
         }
     }
+
+    /// Which secrets it has.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Serve => Purpose::Serve,
+            Self::Listen => Purpose::Listen,
+            Self::Work => Purpose::Deploy,
+        }
+    }
 }
 
-/// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end. With `take_over`, this is that
-/// other deployer, and its standard input the socket to the one before it.
-pub async fn run(config: Config, environment: &Environment, role: Role, take_over: bool) -> Result<Farewell> {
+/// How a daemon is started.
+pub struct Start<'a> {
+    /// Where its configuration is looked for; None: in the usual places.
+    pub directory: Option<&'a Path>,
+    /// Its environment.
+    pub environment: &'a Environment,
+    /// What it does.
+    pub role: Role,
+    /// It is to succeed the deployer at the other end of its standard input.
+    pub take_over: bool,
+    /// The socket that whoever started it has opened for it.
+    pub passed: Option<std::net::TcpListener>,
+}
+
+/// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end.
+pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
+    let Start { environment, role, take_over, passed, .. } = start;
     hide_from_own_children();
     prepare_state_directory(&config.state_directory)?;
     let (requests, mut wishes) = mpsc::channel(1);
@@ -95,7 +124,7 @@ pub async fn run(config: Config, environment: &Environment, role: Role, take_ove
     let service_manager = ServiceManager::of(&host.oneself);
     let mut signals = Signals::new()?;
     let (mut daemon, mut link) = match take_over {
-        false => (Daemon::prepare(host, role, None).await?, None),
+        false => (Daemon::prepare(host, role, passed).await?, None),
         true => Daemon::take_over(host, role).await?,
     };
     daemon.start_work()?;
@@ -399,7 +428,7 @@ pub fn open_spool(config: &Config, name: &str) -> Result<Spool> {
 /// Makes the state directory, readable by nobody else: it holds private payloads and code.
 pub fn prepare_state_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    for directory in ["spool", "logs", "locks", "cancel", "compared"] {
+    for directory in ["spool", "intake", "logs", "locks", "cancel", "compared"] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(
             || format!("cannot make the state directory {} (`state_directory` sets another)", path.display()),
         )?;
@@ -408,15 +437,14 @@ pub fn prepare_state_directory(path: &Path) -> Result<()> {
 }
 
 async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
-    let names: &[&str] = match role {
-        Role::Serve => &["listen", "work"],
-        Role::Listen => &["listen"],
-        Role::Work => &["work"],
+    let needed: &[(&str, &str)] = match role {
+        Role::Serve => &[LISTEN_LOCK, WORK_LOCK],
+        Role::Listen => &[LISTEN_LOCK],
+        Role::Work => &[WORK_LOCK],
     };
     let mut locks = Vec::new();
-    for name in names {
-        // A deployment may be called `work`; the daemon's own locks lie apart from the deployments'.
-        let directory = state_directory.join("locks/daemon");
+    for (directory, name) in needed {
+        let directory = state_directory.join(directory);
         match tokio::time::timeout(LOCK_PATIENCE, lock::acquire(&directory, name)).await {
             Ok(lock) => locks.push(lock?),
             Err(_) => bail!(
@@ -430,7 +458,8 @@ async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock
 
 /// Whether a daemon of this instance does the deployments.
 pub fn is_working(state_directory: &Path) -> Result<bool> {
-    Ok(lock::try_acquire(&state_directory.join("locks/daemon"), "work")?.is_none())
+    let (directory, name) = WORK_LOCK;
+    Ok(lock::try_acquire(&state_directory.join(directory), name)?.is_none())
 }
 
 /// Everything behind the intake.
@@ -573,16 +602,24 @@ async fn work(worker: Worker, schema: Schema, wake: Arc<Notify>) {
     }
 }
 
-/// Keeps what GitHub says of itself up to date, if this process needs it: for who may call, or for whom ssh may talk to.
+/// Keeps what GitHub says of itself up to date, if the deployer needs it: for who may call, or for whom ssh may talk to. Whoever only
+/// listens asks nobody: that needs no way out of this machine.
 fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
-    let for_intake = role != Role::Work && config.intake.source_networks == SourceNetworks::GitHub;
+    let for_intake = config.intake.source_networks == SourceNetworks::GitHub;
     let host = config.github.host();
     let by_ssh = |url: &str| login::is_ssh(url) && login::is_on(url, &host);
     let for_ssh = config.deployments.values().any(|deployment| by_ssh(&deployment.clone_url));
     let keeper = meta::Keeper::open(config);
     let known = keeper.known();
-    if for_intake || (role != Role::Listen && for_ssh) {
-        tasks.start("the refresh of GitHub's networks", keeper.serve(tasks.stop.clone()));
+    match role {
+        Role::Listen if for_intake => {
+            tasks.start("the look at GitHub's networks", keeper.follow(tasks.stop.clone()));
+        }
+        Role::Serve | Role::Work if for_intake || for_ssh => {
+            keeper.keep_known_hosts();
+            tasks.start("the refresh of GitHub's networks", keeper.serve(tasks.stop.clone()));
+        }
+        _ => {}
     }
     known
 }

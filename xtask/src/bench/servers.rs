@@ -153,7 +153,7 @@ pub fn deploying(directory: &Path, configuration: &Configuration<'_>) -> Result<
 
 /// Where a daemon listens, as soon as it does.
 fn listening(state: &Path) -> Result<String> {
-    let file = state.join("listen.address");
+    let file = state.join("intake/listen.address");
     wait("the product to listen", || {
         Ok(std::fs::read_to_string(&file)
             .ok()

@@ -2,7 +2,7 @@
 
 use super::output::{self, Failed, GREEN, table};
 use super::{ConfigCommand, MigrateCommand, session};
-use crate::config::{self, Deployment, Diagnostics, Environment, Severity, reference};
+use crate::config::{self, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
 use crate::deploy::{hand_over, release, situation};
 use crate::record::store::Store;
 use anyhow::anyhow;
@@ -30,7 +30,7 @@ pub fn run(
 }
 
 fn check(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
-    let (problems, summary) = match config::load(directory, environment) {
+    let (problems, summary) = match config::load(directory, environment, Purpose::Check) {
         Ok(loaded) => {
             let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
             for deployment in loaded.config.deployments.values().filter(in_place) {
@@ -61,7 +61,7 @@ fn has_errors(problems: &Diagnostics) -> bool {
 }
 
 fn show(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
-    let loaded = session::load(directory, environment)?;
+    let loaded = session::load(directory, environment, Purpose::Check)?;
     if as_json {
         output::json(&loaded.merged.to_json());
     } else {
@@ -76,7 +76,7 @@ pub async fn migrate(
     environment: &Environment,
     command: &MigrateCommand,
 ) -> Result<(), Failed> {
-    let loaded = session::load(directory, environment)?;
+    let loaded = session::load(directory, environment, Purpose::Ask)?;
     crate::daemon::prepare_state_directory(&loaded.config.state_directory)?;
     let store = Store::open(loaded.config.database_url.expose())?;
     match command {

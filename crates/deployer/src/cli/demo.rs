@@ -106,12 +106,13 @@ async fn prepare(
     tracker.spawn(serve_site(listener, root.join("srv/current/public"), stop.clone(), tracker.clone()));
     fs::create_dir_all(root.join("config"))?;
     fs::write(root.join("config/default.toml"), configuration(root, &site))?;
-    let loaded = config::load(Some(&root.join("config")), &quiet(environment, root)).map_err(|problems| {
-        anyhow::anyhow!(
-            "the demonstration's own configuration is wrong: {}",
-            problems.render(config::Rendering::Plain)
-        )
-    })?;
+    let loaded = config::load(Some(&root.join("config")), &quiet(environment, root), config::Purpose::Serve)
+        .map_err(|problems| {
+            anyhow::anyhow!(
+                "the demonstration's own configuration is wrong: {}",
+                problems.render(config::Rendering::Plain)
+            )
+        })?;
     daemon::prepare_state_directory(&loaded.config.state_directory)?;
     let host = daemon::host(Arc::new(loaded.config), environment)?;
     let stage_host = host.clone();

@@ -8,7 +8,7 @@ pub mod page;
 
 use super::InitArguments;
 use super::output::Failed;
-use crate::config::{self, Environment, resolve::preset};
+use crate::config::{self, Environment, Purpose, resolve::preset};
 use crate::daemon;
 use crate::deploy::access::Access;
 use crate::deploy::mirror::{FetchError, Mirror};
@@ -170,7 +170,7 @@ async fn look(
     wished: Option<BranchName>,
 ) -> Result<(BranchName, Tree), Failed> {
     let scratch = tempfile::tempdir().context("cannot make a directory")?;
-    let host = match config::load(directory, environment) {
+    let host = match config::load(directory, environment, Purpose::Deploy) {
         Ok(loaded) => daemon::host(Arc::new(loaded.config), environment)?,
         Err(_) => daemon::host(Arc::new(bare_configuration(scratch.path())?), environment)?,
     };
@@ -201,13 +201,11 @@ fn bare_configuration(root: &Path) -> Result<config::Config> {
     let directory = root.join("config");
     fs::create_dir_all(&directory)?;
     let state = toml_text(&root.join("state").to_string_lossy());
-    let text = format!(
-        "state_directory = {state}\nwebhook_secret_token = \"of nothing that is ever served\"\norigin = \"http://127.0.0.1\"\n"
-    );
+    let text = format!("state_directory = {state}\norigin = \"http://127.0.0.1\"\n");
     fs::write(directory.join("default.toml"), text)?;
     daemon::prepare_state_directory(&root.join("state"))?;
     let nothing = Environment::new(Vec::<(String, String)>::new(), root);
-    let loaded = config::load(Some(&directory), &nothing)
+    let loaded = config::load(Some(&directory), &nothing, Purpose::Deploy)
         .map_err(|problems| anyhow!("{}", problems.render(config::Rendering::Plain)))?;
     Ok(loaded.config)
 }

@@ -1,7 +1,7 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
 use super::output::Failed;
-use crate::config::{self, Config, Deployment, Diagnostics, Environment, Loaded, Rendering};
+use crate::config::{self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering};
 use crate::daemon;
 use crate::deploy::Host;
 use crate::names::Slug;
@@ -18,8 +18,8 @@ pub struct Session {
 }
 
 /// Reads the configuration. What is wrong with single deployments is said, and they are left out.
-pub fn load(directory: Option<&Path>, environment: &Environment) -> Result<Loaded, Failed> {
-    let loaded = config::load(directory, environment).map_err(|problems| {
+pub fn load(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Loaded, Failed> {
+    let loaded = config::load(directory, environment, purpose).map_err(|problems| {
         print(&problems);
         Failed::because(anyhow::anyhow!("the configuration cannot be used"))
             .hint("`durhack-deployer config check` says the same; `config reference` lists every key")
@@ -36,8 +36,12 @@ pub fn print(problems: &Diagnostics) {
 
 impl Session {
     /// Opens both; the record's schema is brought up where it is behind.
-    pub async fn open(directory: Option<&Path>, environment: &Environment) -> Result<Self, Failed> {
-        let loaded = load(directory, environment)?;
+    pub async fn open(
+        directory: Option<&Path>,
+        environment: &Environment,
+        purpose: Purpose,
+    ) -> Result<Self, Failed> {
+        let loaded = load(directory, environment, purpose)?;
         daemon::prepare_state_directory(&loaded.config.state_directory).map_err(Failed::unavailable)?;
         let host = daemon::host(Arc::new(loaded.config), environment)?;
         host.store.migrate(crate::clock::now_ms()).await?;

@@ -15,7 +15,7 @@ mod rotate;
 
 use super::output::{Failed, table};
 use super::session;
-use crate::config::{self, Config, Environment, Loaded};
+use crate::config::{self, Config, Environment, Loaded, Purpose};
 use crate::daemon;
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
@@ -35,7 +35,9 @@ pub async fn run(
     environment: &Environment,
     arguments: &WebhookArguments,
 ) -> Result<(), Failed> {
-    let open = |url: Option<&str>| Webhooks::new(session::load(directory, environment)?, environment, url);
+    let open = |url: Option<&str>| {
+        Webhooks::new(session::load(directory, environment, Purpose::Serve)?, environment, url)
+    };
     match &arguments.command {
         WebhookCommand::Create(arguments) => {
             let loaded = load_making_secrets(directory, environment)?;

@@ -5,7 +5,7 @@
 use super::diagnostics::{Diagnostics, Problem};
 use super::environment::{Environment, parse_env_file};
 use super::raw::{self, Table};
-use super::resolve::secrets::SecretFile;
+use super::resolve::secrets::{SecretFile, Unreadable};
 use super::resolve::{Facts, Resolution, resolve};
 use super::show::Merged;
 use super::{Config, DEVELOPMENT};
@@ -20,6 +20,34 @@ pub const SYSTEM_DIRECTORY: &str = "/etc/durhack-deployer";
 
 /// Larger files are not configurations: a wrong path must not fill the memory.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// For what a configuration is loaded: which of its secrets are read. The others need not be there, nor be readable by whoever asks: so
+/// each half of a divided deployer has its own only, and `status` needs none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To receive and to deploy: all of them.
+    Serve,
+    /// To receive: those that sign webhooks.
+    Listen,
+    /// To deploy: those that open GitHub and repositories.
+    Deploy,
+    /// To ask the record: none.
+    Ask,
+    /// To look at the configuration itself: all that may be read, and a note of what may not.
+    Check,
+}
+
+impl Purpose {
+    /// Whether what signs webhooks is read.
+    pub fn needs_webhook_secrets(self) -> bool {
+        matches!(self, Self::Serve | Self::Listen | Self::Check)
+    }
+
+    /// Whether tokens and keys are read.
+    pub fn needs_keys(self) -> bool {
+        matches!(self, Self::Serve | Self::Deploy | Self::Check)
+    }
+}
 
 /// A configuration that can be used, and all that is worth saying about it.
 #[derive(Debug)]
@@ -41,8 +69,12 @@ pub struct Loaded {
 /// Loads the configuration from this directory, or else from `./config`, or else from [`SYSTEM_DIRECTORY`].
 ///
 /// On error nothing may start; the error holds everything that was found.
-pub fn load(directory: Option<&Path>, environment: &Environment) -> Result<Loaded, Diagnostics> {
-    load_with(directory, environment, None)
+pub fn load(
+    directory: Option<&Path>,
+    environment: &Environment,
+    purpose: Purpose,
+) -> Result<Loaded, Diagnostics> {
+    load_with(directory, environment, purpose, None)
 }
 
 /// The same for the command that makes webhook secrets: where a file of one is not there yet, the secret is what `absent`
@@ -52,12 +84,13 @@ pub fn load_making_secrets(
     environment: &Environment,
     absent: &dyn Fn() -> Secret,
 ) -> Result<Loaded, Diagnostics> {
-    load_with(directory, environment, Some(absent))
+    load_with(directory, environment, Purpose::Serve, Some(absent))
 }
 
 fn load_with(
     directory: Option<&Path>,
     environment: &Environment,
+    purpose: Purpose,
     absent_webhook_secret: Option<&dyn Fn() -> Secret>,
 ) -> Result<Loaded, Diagnostics> {
     let mut environment = environment.clone();
@@ -74,6 +107,7 @@ fn load_with(
         environment_name,
         instance: instance.as_deref(),
         configuration_directory: &absolute_directory,
+        purpose,
         read_secret_file: &read_secret_file,
         absent_webhook_secret,
     };
@@ -216,11 +250,14 @@ fn read_text(path: &Path) -> std::io::Result<(String, Metadata)> {
     }
 }
 
-fn read_secret_file(path: &Path) -> Result<Option<SecretFile>, String> {
+fn read_secret_file(path: &Path) -> Result<Option<SecretFile>, Unreadable> {
     match read_text(path) {
         Ok((text, metadata)) => Ok(Some(SecretFile { text, mode: metadata.permissions().mode() })),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("the file {} cannot be read: {error}", path.display())),
+        Err(error) => Err(Unreadable {
+            is_forbidden: error.kind() == ErrorKind::PermissionDenied,
+            message: format!("the file {} cannot be read: {error}", path.display()),
+        }),
     }
 }
 

@@ -67,10 +67,10 @@ impl Reading {
         self.shown.borrow_mut().push(shown);
     }
 
-    /// Whether there is an error about a key whose path begins so.
-    pub fn has_error_about(&self, key_prefix: &str) -> bool {
+    /// Whether it has been said why a key whose path begins so has no value: an error, or a note that it cannot be seen.
+    pub fn has_said_why_not(&self, key_prefix: &str) -> bool {
         self.problems.borrow().problems().iter().any(|problem| {
-            problem.severity == Severity::Error
+            matches!(problem.severity, Severity::Error | Severity::Note)
                 && problem.key.as_ref().is_some_and(|key| key.starts_with(key_prefix))
         })
     }

@@ -15,6 +15,7 @@ pub mod steps;
 
 use super::diagnostics::{Diagnostics, Problem, Severity};
 use super::environment::{Environment, is_variable_name};
+use super::load::Purpose;
 use super::raw::Table;
 use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
@@ -26,7 +27,7 @@ use super::values::{
 use super::{Config, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs, SourceNetworks};
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
-use secrets::SecretFile;
+use secrets::{SecretFile, Unreadable};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -41,8 +42,10 @@ pub struct Facts<'a> {
     pub instance: Option<&'a str>,
     /// Absolute.
     pub configuration_directory: &'a Path,
+    /// Which secrets are read.
+    pub purpose: Purpose,
     /// Reads a file that holds a secret; None where there is none; on error why it could not.
-    pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, String>,
+    pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, Unreadable>,
     /// For the command that makes webhook secrets: what a file of one that is not there yet will hold. None: such a file, and
     /// having no secret at all, is an error.
     pub absent_webhook_secret: Option<&'a dyn Fn() -> Secret>,
@@ -103,11 +106,13 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         state_directory,
         intake,
     };
-    if facts.absent_webhook_secret.is_none() {
+    if facts.purpose.needs_webhook_secrets() && facts.absent_webhook_secret.is_none() {
         secrets::require_webhook_secrets(root, &config, reading);
     }
     secrets::warn_of_unused_repositories(root, &config);
-    gates::warn_of_checks_without_credential(root, &config);
+    if facts.purpose.needs_keys() {
+        gates::warn_of_checks_without_credential(root, &config);
+    }
     config
 }
 
@@ -306,9 +311,12 @@ fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHu
 /// Both or neither: a key says nothing of whose it is.
 fn github_app(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<GitHubApp> {
     let id = table.value("app_id", integer::<u64>(1, i64::MAX));
+    if !facts.purpose.needs_keys() {
+        return None;
+    }
     let key = secrets::github_app_key(table, facts, reading);
     match (table.is_written("app_id"), table.is_written("app_key_file")) {
-        (true, false) if key.is_none() && !reading.has_error_about("github.app_key_file") => {
+        (true, false) if key.is_none() && !reading.has_said_why_not("github.app_key_file") => {
             table.missing("app_key_file");
         }
         (false, true) => table.missing("app_id"),

@@ -8,7 +8,7 @@ mod original;
 mod privileges;
 mod secrets;
 
-use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Severity, load};
+use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Purpose, Severity, load};
 use crate::names::Slug;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,11 @@ impl Host {
     }
 
     fn load(&self) -> Result<Loaded, Diagnostics> {
-        load(None, &Environment::new(self.variables.clone(), self.directory.path()))
+        self.load_for(Purpose::Serve)
+    }
+
+    fn load_for(&self, purpose: Purpose) -> Result<Loaded, Diagnostics> {
+        load(None, &Environment::new(self.variables.clone(), self.directory.path()), purpose)
     }
 
     /// What is said about a configuration that can be used.

@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// The file in the state directory that says where the intake listens.
-pub const ADDRESS_FILE: &str = "listen.address";
+/// The file in the state directory that says where the intake listens. It lies in the one directory, beside the spool, that a `listen` by
+/// itself may write to.
+pub const ADDRESS_FILE: &str = "intake/listen.address";
 
 /// See the module.
 pub struct Door {

@@ -133,7 +133,14 @@ pub async fn end_run(
         None => Vec::new(),
     };
     let commit = record.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
-    let told = commit.map(|commit| tellings(host, deployment, &commit, run, outcome)).unwrap_or_default();
+    let mut told: Vec<Telling> = Vec::new();
+    if let Some(commit) = &commit {
+        told.extend(tellings(host, deployment, commit, run, outcome));
+        if outcome.state == RunState::Undone && !is_awaited(host, &record).await? {
+            let error = report::Status::Error;
+            told.extend(report::telling(host, deployment, commit, error, &outcome.cause, Some(run)));
+        }
+    }
     let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
     let end = RunEnd {
         run_id: run,
@@ -147,6 +154,15 @@ pub async fn end_run(
     host.store.end_run(&end).await?;
     host.told.notify_one();
     Ok(())
+}
+
+/// Whether the order of an interrupted run names the run's commit, so that whatever becomes of the order tells of it. The branch's
+/// head may be another one when the order is tried again: then nobody else would.
+async fn is_awaited(host: &Host, run: &Run) -> Result<bool, StoreError> {
+    let Some(delivery) = &run.delivery_id else { return Ok(false) };
+    let delivery = host.store.delivery(delivery).await?;
+    let names_it = |event: &str| matches!(event, "push" | "deploy");
+    Ok(delivery.is_some_and(|delivery| names_it(&delivery.event) && delivery.commit_id == run.commit_id))
 }
 
 /// What GitHub is told of a run's end.
@@ -193,7 +209,7 @@ pub async fn waiting_superseded(
         let sentence = format!("superseded by {} while it waited", by.short());
         // First what GitHub is told: after a crash this delivery is found again.
         if told.as_ref() != Some(&commit) {
-            report::tell(host, deployment, &commit, report::Status::Error, &sentence, None).await?;
+            gave_way(host, deployment, &commit, &sentence, None).await?;
             told = Some(commit);
         }
         let verdict = verdict(&delivery, Some(&deployment.slug), VerdictCode::Superseded, &sentence);
@@ -244,7 +260,7 @@ pub async fn resolved(
         && !order.is_wake_up()
     {
         let sentence = format!("superseded by {}, the head of {} by now", commit.short(), deployment.branch);
-        report::tell(host, deployment, named, report::Status::Error, &sentence, Some(run)).await?;
+        gave_way(host, deployment, named, &sentence, Some(run)).await?;
     }
     host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
     if order.request.commit.is_none() && order.trigger != RunTrigger::Rollback {
@@ -277,10 +293,7 @@ pub async fn already_live(
         Some(commit) if live == Some(commit) => {
             report::tell(host, deployment, commit, report::Status::Success, sentence, None).await
         }
-        Some(commit) => {
-            let sentence = format!("superseded: {sentence}");
-            report::tell(host, deployment, commit, report::Status::Error, &sentence, None).await
-        }
+        Some(commit) => gave_way(host, deployment, commit, &format!("superseded: {sentence}"), None).await,
         None => Ok(()),
     }
 }
@@ -292,7 +305,7 @@ pub async fn settled_by(
     order: &Order,
     run: &Run,
 ) -> Result<(), StoreError> {
-    let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
+    let outcome = outcome_of(run);
     let (code, sentence) = match run.state {
         RunState::Succeeded => {
             (VerdictCode::AlreadyLive, format!("run {} has deployed it meanwhile", run.id))
@@ -329,10 +342,33 @@ pub async fn superseded(
     match &older.commit {
         // A wake-up is no push: what waits has its own status.
         Some(commit) if older.commit != newer.commit && !older.is_wake_up() => {
-            report::tell(host, deployment, commit, report::Status::Error, &sentence, None).await
+            gave_way(host, deployment, commit, &sentence, None).await
         }
         _ => Ok(()),
     }
+}
+
+/// A commit of which an order was told, and for which nothing is done now. What its last run came to, if it had one, is still true of
+/// it: a late or repeated push takes no success back.
+async fn gave_way(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    sentence: &str,
+    run: Option<&str>,
+) -> Result<(), StoreError> {
+    let last = host.store.last_outcome(deployment.slug.as_str(), commit.as_str()).await?;
+    if let Some(last) = &last
+        && let Some((status, description)) = outcome_of(last).status()
+    {
+        return report::tell(host, deployment, commit, status, &description, Some(&last.id)).await;
+    }
+    report::tell(host, deployment, commit, report::Status::Error, sentence, run).await
+}
+
+/// How a run of the record ended.
+fn outcome_of(run: &Run) -> Outcome {
+    Outcome::new(run.state, run.cause.clone().unwrap_or_default())
 }
 
 /// An entry that is given up without a run of its own.

@@ -37,6 +37,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// Between two attempts, at most: four an hour are well within the limit.
 const RETRY_MAX: Duration = Duration::from_secs(900);
 
+/// Between two looks at what another process keeps: of a first start GitHub waits no longer than that.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(2);
+
 /// GitHub's own answer has some 200 KiB, most of it the addresses of its build machines.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -155,11 +158,6 @@ impl Keeper {
             None
         });
         let ssh_host = config.github.host();
-        if let Some(Err(error)) =
-            found.as_ref().map(|meta| meta.keep_known_hosts(&config.state_directory, &ssh_host))
-        {
-            tracing::warn!(error = format!("{error:#}"), "GitHub's host keys cannot be kept");
-        }
         let (known, _) = watch::channel(found.map(Arc::new));
         let (settings, state_directory) = (config.github.clone(), config.state_directory.clone());
         Self { settings, ssh_host, state_directory, known }
@@ -168,6 +166,37 @@ impl Keeper {
     /// For whoever needs to know.
     pub fn known(&self) -> Known {
         self.known.subscribe()
+    }
+
+    /// Writes the host keys that are known from where ssh reads them.
+    pub fn keep_known_hosts(&self) {
+        let known = self.known.borrow().clone();
+        let kept = known.map_or(Ok(()), |meta| meta.keep_known_hosts(&self.state_directory, &self.ssh_host));
+        if let Err(error) = kept {
+            tracing::warn!(error = format!("{error:#}"), "GitHub's host keys cannot be kept");
+        }
+    }
+
+    /// Asks nobody, and looks whether another process has kept a newer answer, until told to stop.
+    pub async fn follow(self, stop: CancellationToken) {
+        let file = self.state_directory.join(META_FILE);
+        let mut seen = None;
+        loop {
+            let written = fs_err::metadata(&file).and_then(|found| found.modified()).ok();
+            if written != seen {
+                seen = written;
+                match Meta::load(&self.state_directory) {
+                    Ok(Some(meta)) => drop(self.known.send_replace(Some(Arc::new(meta)))),
+                    // Whoever writes it puts it right; until then what is known holds.
+                    Ok(None) => {}
+                    Err(reason) => tracing::warn!(reason, "GitHub's networks were not taken over"),
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
+            }
+        }
     }
 
     /// Asks at once, and then again and again, until told to stop.

@@ -7,6 +7,7 @@ use crate::support::process::describe;
 use crate::support::repository::Repository;
 use crate::support::world::World;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 /// How a deployment is configured.
@@ -58,6 +59,8 @@ fn planned(world: &World, slug: &str) -> Steps {
 #[track_caller]
 fn carried_out(world: &World, slug: &str, repository: &Repository, commit: &str) -> Steps {
     let run = world.deploy(slug, repository, commit);
+    let called = called(world, &run.id);
+    eprintln!("called: {called:?}");
     let release = run.release.expect("it made one");
     let text = |text: &str| normal(text, &release, &run.id);
     let steps = world.run_page(&run.id).steps;
@@ -65,6 +68,21 @@ fn carried_out(world: &World, slug: &str, repository: &Repository, commit: &str)
     let command =
         |step: &crate::support::record::Step| step.command.clone().expect("each step says what it does");
     steps.iter().map(|step| [text(&step.phase), text(&step.name), text(&command(step))]).collect()
+}
+
+/// The programs that built-in actions called, each with its first argument, as the run's log has them.
+#[track_caller]
+fn called(world: &World, run: &str) -> BTreeSet<String> {
+    let log = world.cli(&["logs", run]);
+    assert!(log.status.success(), "{}", describe(&log));
+    let log = String::from_utf8_lossy(&log.stdout).into_owned();
+    let calls = log.lines().filter_map(|line| line.trim_start_matches("> ").strip_prefix("$ "));
+    let named = |call: &str| {
+        let mut words = call.split_whitespace();
+        let program = words.next()?.rsplit('/').next()?;
+        Some(format!("{program} {}", words.next().unwrap_or_default()).trim_end().to_owned())
+    };
+    calls.filter_map(named).collect()
 }
 
 /// What differs between two runs of one plan is the release's name and the run's.

@@ -95,6 +95,53 @@ fn pushes_during_a_deploy_are_one_further_run() {
 }
 
 #[test]
+fn a_late_push_takes_no_success_back() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        let first = repository.commit(&[("index.html", "1")], "first");
+        world.deploy("site", &repository, &first);
+        let second = repository.commit(&[("index.html", "2")], "second");
+        world.deploy("site", &repository, &second);
+        world.reported(&repository, &second);
+
+        let told_before = world.github.statuses("acme/site", &first).len();
+        let late = world.push(&repository, &first);
+        world.wait_for_verdict(&late, "already-live");
+        let told = wait::until("what GitHub is told of the late push", || {
+            let told = world.github.statuses("acme/site", &first);
+            let is_final = told.last().is_some_and(|status| status.state != "pending");
+            (told.len() > told_before && is_final).then(|| told.last().expect("it is final").clone())
+        });
+        assert_eq!(told.state, "success", "{told:?}");
+    });
+}
+
+#[test]
+fn a_commit_whose_run_was_interrupted_and_is_not_tried_again_is_told_of() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let gate = Gate::new(&world.root().join("gate"));
+        world.configure(&[world.deployment("site", &repository).step("build", "wait", &gate.shell())]);
+        let named = repository.commit(&[("index.html", "1")], "the push names it");
+        let head = repository.commit(&[("index.html", "2")], "the run takes it");
+        world.start();
+        world.push(&repository, &named);
+        gate.wait_for(&head);
+        world.kill();
+        let newer = repository.commit(&[("index.html", "3")], "the next run takes it");
+        gate.open();
+        world.start();
+        world.ended_run("site", &newer);
+
+        let told = world.reported(&repository, &head);
+        assert_eq!(told.state, "error", "{told:?}");
+        assert_eq!(world.reported(&repository, &newer).state, "success");
+    });
+}
+
+#[test]
 fn a_deployment_may_ask_for_every_push() {
     World::run(|world| {
         let repository = world.repository("acme/site");

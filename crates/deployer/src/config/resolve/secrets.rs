@@ -1,14 +1,17 @@
 //! Where secrets come from, and which are refused.
 //!
 //! From the environment, a file, a systemd credential or the configuration itself; the first of these that
-//! exists is used. Nothing in here says what a secret is, only where it stood and why it will not do.
+//! exists is used. Where systemd hands out none, they are looked for where it gets them from: so root's commands find what the
+//! services are given. A secret that the purpose does not need is not looked for.
+//!
+//! Nothing in here says what a secret is, only where it stood and why it will not do.
 
 use super::Facts;
 use crate::config::diagnostics::{Problem, Severity};
 use crate::config::raw::{Node, Value, holds_password};
 use crate::config::reader::{HIDDEN, Parsed, Reading, TableReader, Wrong};
 use crate::config::values::{filled_text, list, path_in};
-use crate::config::{Config, SecretFiles};
+use crate::config::{Config, Purpose, SecretFiles};
 use crate::names::RepositoryName;
 use crate::secret::Secret;
 use crate::secret::signing_key::SigningKey;
@@ -44,6 +47,17 @@ pub struct SecretFile {
     /// Its permission bits.
     pub mode: u32,
 }
+
+/// Why a file of a secret could not be read.
+pub struct Unreadable {
+    /// It is somebody else's.
+    pub is_forbidden: bool,
+    /// In words.
+    pub message: String,
+}
+
+/// Where, in the configuration's directory, the units' credentials come from. Only root can look into it.
+const CREDENTIALS_DIRECTORY: &str = "credentials";
 
 /// What is wrong with a secret's text: message and help.
 type Refusal = (&'static str, &'static str);
@@ -103,7 +117,11 @@ fn of_file<'a>(
             Ok(None) if let Some(make) = absent => return Ok(make()),
             Ok(None) => return Wrong::value(node, format!("there is no file {}", path.display())),
             Err(error) => {
-                return Wrong::with_help(node, error, "the file must hold the secret and nothing else");
+                return Wrong::with_help(
+                    node,
+                    error.message,
+                    "the file must hold the secret and nothing else",
+                );
             }
         };
         if file.mode & 0o077 != 0 {
@@ -151,19 +169,13 @@ fn first(
     if table.is_written(places.file_key) {
         return table.value(places.file_key, of_file(places.check, facts, places.absent));
     }
-    if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
-        // The directory is the unit's alone, whatever the file's mode.
-        let origin = format!("credential {}", places.credential);
-        match (facts.read_secret_file)(&Path::new(directory).join(places.credential)) {
-            Ok(Some(file)) => {
-                return outside(table, places, without_newline(&file.text), &origin, facts, reading);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                let key = Some(table.path(places.key));
-                reading.report(Problem { key, ..Problem::error(format!("{origin}: {error}")) });
-                return None;
-            }
+    match credential(places.credential, facts) {
+        Ok(Some((text, origin))) => return outside(table, places, &text, &origin, facts, reading),
+        Ok(None) => {}
+        Err(problem) => {
+            reading.report(Problem { key: Some(table.path(places.key)), ..problem });
+            // A note: nothing is known of it, and that is no reason to take another.
+            return None;
         }
     }
     if places.key_counts && table.is_written(places.key) {
@@ -171,6 +183,33 @@ fn first(
         return table.value(places.key, written(places.check, facts));
     }
     None
+}
+
+/// A credential's text and where it came from. A blank one, as a unit has in place of one that is not there, is none.
+fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>, Problem> {
+    if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
+        // The directory is the unit's alone, whatever the file's mode.
+        let origin = format!("credential {name}");
+        let file = (facts.read_secret_file)(&Path::new(directory).join(name));
+        let file = file.map_err(|error| Problem::error(format!("{origin}: {}", error.message)))?;
+        if let Some(file) = file.filter(|file| !file.text.trim().is_empty()) {
+            return Ok(Some((without_newline(&file.text).to_owned(), origin)));
+        }
+    }
+    let path = facts.configuration_directory.join(CREDENTIALS_DIRECTORY).join(name);
+    match (facts.read_secret_file)(&path) {
+        Ok(None) => Ok(None),
+        Ok(Some(file)) => {
+            Ok(Some((without_newline(&file.text).to_owned(), format!("file {}", path.display()))))
+        }
+        Err(error) if error.is_forbidden && facts.purpose != Purpose::Check => Ok(None),
+        Err(error) if error.is_forbidden => {
+            let help = "run this as root to have it checked too";
+            let message = format!("whether there is a {name} for the services cannot be seen by this user");
+            Err(Problem { severity: Severity::Note, ..Problem::error(message) }.help(help))
+        }
+        Err(error) => Err(Problem::error(error.message)),
+    }
 }
 
 fn outside(
@@ -194,6 +233,9 @@ fn outside(
 
 /// Those that sign for every repository without secrets of its own.
 pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Vec<Secret> {
+    if !facts.purpose.needs_webhook_secrets() {
+        return Vec::new();
+    }
     warn_if_readable(root, "webhook_secrets", facts);
     let further = root.value("webhook_secrets", list(written(webhook_secret, facts))).unwrap_or_default();
     let of_files =
@@ -251,6 +293,9 @@ fn paths(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Vec<PathBuf> 
 
 /// The token for GitHub's API.
 pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
+    if !facts.purpose.needs_keys() {
+        return None;
+    }
     let places = Places {
         variables: &GITHUB_TOKEN_VARIABLES,
         file_key: "token_file",
@@ -265,6 +310,9 @@ pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Readin
 
 /// A deployment's own token.
 pub fn deployment_token(table: &TableReader<'_>, facts: &Facts<'_>) -> Option<Secret> {
+    if !facts.purpose.needs_keys() {
+        return None;
+    }
     table.value("github_token_file", of_file(token, facts, None))
 }
 
@@ -300,7 +348,10 @@ pub fn private_key_file<'a>(facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Pa
         if path.to_string_lossy().contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '$' | '%')) {
             return Wrong::value(node, "ssh gives a meaning to \", \\, $ and % in the name of a key file");
         }
-        of_file(private_key, facts, None)(node).map(|_| path)
+        match facts.purpose.needs_keys() {
+            true => of_file(private_key, facts, None)(node).map(|_| path),
+            false => Ok(path),
+        }
     }
 }
 
@@ -313,6 +364,9 @@ fn private_key(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
 
 /// A repository's own.
 pub fn of_repository(table: &TableReader<'_>, facts: &Facts<'_>) -> Vec<Secret> {
+    if !facts.purpose.needs_webhook_secrets() {
+        return Vec::new();
+    }
     warn_if_readable(table, "webhook_secret_token", facts);
     warn_if_readable(table, "webhook_secret_tokens", facts);
     let mut secrets = Vec::new();
@@ -356,10 +410,10 @@ pub fn warn_if_readable(table: &TableReader<'_>, name: &str, facts: &Facts<'_>) 
 pub fn require_webhook_secrets(root: &TableReader<'_>, config: &Config, reading: &Reading) {
     let intake = &config.intake;
     // Where one is there and will not do, that has been said.
-    if !intake.secrets.is_empty() || reading.has_error_about("webhook_secret") {
+    if !intake.secrets.is_empty() || reading.has_said_why_not("webhook_secret") {
         return;
     }
-    if intake.repository_secrets.is_empty() && !reading.has_error_about("repositories") {
+    if intake.repository_secrets.is_empty() && !reading.has_said_why_not("repositories") {
         let help = format!(
             "put one into a file (`openssl rand -hex 32 > FILE; chmod 600 FILE`) and write `webhook_secret_token_file = \"FILE\"`, or set {WEBHOOK_SECRET_VARIABLE}"
         );

@@ -1,7 +1,7 @@
 //! Each mistake, with its line and column and what to write instead.
 
 use super::{GOOD_SECRET, Host, brief};
-use crate::config::{Environment, Rendering, load};
+use crate::config::{Environment, Purpose, Rendering, load};
 use proptest::prelude::*;
 
 fn problems(default: &str) -> String {
@@ -253,7 +253,7 @@ proptest! {
 fn a_directory_in_place_of_a_file_is_an_error() {
     let host = Host::signed("");
     fs_err::create_dir(host.path("config/local.toml")).unwrap();
-    let result = load(None, &Environment::new([("A", "")], host.directory.path()));
+    let result = load(None, &Environment::new([("A", "")], host.directory.path()), Purpose::Serve);
     assert!(brief(result).contains("local.toml cannot be read"));
 }
 

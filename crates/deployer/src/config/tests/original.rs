@@ -2,7 +2,7 @@
 
 use super::{Host, brief, brief_of, deployment, slugs};
 use crate::config::reference::{Kind, each_key, example_toml};
-use crate::config::{Environment, Loaded, Proxies, Recipe, SourceNetworks, load};
+use crate::config::{Environment, Loaded, Proxies, Purpose, Recipe, SourceNetworks, load};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn original(host: &str, instance: &str) -> Loaded {
         ("DEPLOYER_WEBHOOK_SECRET", super::GOOD_SECRET),
         ("DATABASE_URL", "postgresql+psycopg://durhack@localhost/deployer"),
     ];
-    let loaded = load(Some(&root.join(host)), &Environment::new(variables, "/srv/deployer"));
+    let loaded = load(Some(&root.join(host)), &Environment::new(variables, "/srv/deployer"), Purpose::Serve);
     loaded.unwrap_or_else(|problems| panic!("{problems}"))
 }
 

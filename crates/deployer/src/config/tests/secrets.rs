@@ -1,7 +1,7 @@
 //! Where secrets come from, which are refused, and that none is ever shown.
 
 use super::{GOOD_SECRET, Host, brief, brief_of, slugs};
-use crate::config::{Rendering, load};
+use crate::config::{Purpose, Rendering, load};
 
 fn production(default: &str) -> Host {
     Host::new(default).variable("DEPLOYER_ENV", "production")
@@ -225,5 +225,50 @@ fn a_directory_may_be_given() {
     let host =
         Host::new("").file("elsewhere/default.toml", &format!("webhook_secret_token = \"{GOOD_SECRET}\""));
     let environment = crate::config::Environment::new([("DEPLOYER_ENV", "production")], "/");
-    assert!(load(Some(&host.path("elsewhere")), &environment).is_ok());
+    assert!(load(Some(&host.path("elsewhere")), &environment, Purpose::Serve).is_ok());
+}
+
+#[test]
+fn what_a_purpose_does_not_need_may_be_missing_unreadable_or_nonsense() {
+    let text = "webhook_secret_token_file = \"hook-1\"\nwebhook_secret_files = [\"hook-2\"]\n\
+                [github]\ntoken_file = \"key-1\"\n[repositories.\"a/b\"]\nwebhook_secret_file = \"hook-3\"\n\
+                [deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\nenabled = true\n\
+                clone_url = \"git@github.com:a/b\"\nrecipe = \"steps\"\nssh_key_file = \"key-2\"\ngithub_token_file = \"key-3\"\n";
+    let host = production(text).file("key-1", "two words").file("hook-2", GOOD_SECRET).mode("hook-2", 0o644);
+    let said = |purpose| brief(host.load_for(purpose));
+    assert_eq!(said(Purpose::Ask), "");
+    let named = |purpose| {
+        let said = said(purpose);
+        ["hook-1", "hook-2", "hook-3", "key-1", "key-2", "key-3"].map(|name| said.contains(name))
+    };
+    assert_eq!(named(Purpose::Listen), [true, true, true, false, false, false], "{}", said(Purpose::Listen));
+    assert_eq!(named(Purpose::Deploy), [false, false, false, true, true, true], "{}", said(Purpose::Deploy));
+    for purpose in [Purpose::Serve, Purpose::Check] {
+        assert_eq!(named(purpose), [true; 6], "{}", said(purpose));
+    }
+}
+
+#[test]
+fn a_deployer_that_only_deploys_needs_no_webhook_secret() {
+    let text = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\nenabled = true\nrecipe = \"steps\"\n";
+    let host = production(text);
+    assert!(host.load_for(Purpose::Listen).unwrap_err().to_string().contains("there is no webhook secret"));
+    let loaded = host.load_for(Purpose::Deploy).unwrap();
+    assert_eq!((loaded.config.deployments.len(), brief_of(&loaded.problems).as_str()), (1, ""));
+}
+
+#[test]
+fn roots_commands_find_what_the_services_are_given_and_a_blank_credential_is_none() {
+    let host = production("[github]\n")
+        .file("config/credentials/webhook-secret", &format!("{GOOD_SECRET}\n"))
+        .file("config/credentials/github-token", "a-token\n");
+    let token = |host: &Host| host.loaded().config.github.token.map(|token| token.expose().to_owned());
+    assert_eq!(secrets(&host), [GOOD_SECRET]);
+    assert_eq!(token(&host).as_deref(), Some("a-token"));
+    let given = host.file("given/webhook-secret", "given-given-given-given").file("given/github-token", "\n");
+    let directory = given.path("given").display().to_string();
+    let given = given.variable("CREDENTIALS_DIRECTORY", &directory);
+    assert_eq!(secrets(&given), ["given-given-given-given"]);
+    fs_err::remove_dir_all(given.path("config/credentials")).unwrap();
+    assert_eq!(token(&given), None);
 }

@@ -17,7 +17,7 @@ fn host(keys: &str) -> Config {
     );
     fs_err::write(directory.path().join("config/default.toml"), text).unwrap();
     let variables = [("DEPLOYER_WEBHOOK_SECRET", "a-secret-that-is-long-enough")];
-    let loaded = load(None, &Environment::new(variables, directory.path()));
+    let loaded = load(None, &Environment::new(variables, directory.path()), crate::config::Purpose::Serve);
     loaded.unwrap_or_else(|problems| panic!("{problems}")).config
 }
 

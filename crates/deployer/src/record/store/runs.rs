@@ -434,6 +434,21 @@ impl Store {
         })
     }
 
+    /// The newest run of this commit that came to something: it had a plan, and succeeded, failed or was cancelled.
+    pub async fn last_outcome(&self, deployment: &str, commit_id: &str) -> Result<Option<Run>, StoreError> {
+        reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2
+                     AND plan IS NOT NULL AND state IN ('succeeded', 'failed', 'cancelled')
+                 ORDER BY created_at_ms DESC, id DESC LIMIT 1",
+            )
+            .bind(deployment)
+            .bind(commit_id)
+            .fetch_optional(pool)
+            .await?
+        })
+    }
+
     /// Whether an order for this commit gave way, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
     /// against.
     pub async fn was_overruled(

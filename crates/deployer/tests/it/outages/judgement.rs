@@ -90,8 +90,8 @@ fn told(world: &World, site: &Site, branch: usize, runs: &[&Run]) -> Vec<String>
             None => !ended("succeeded") && !ended("failed"),
             Some(("success", _)) => ended("succeeded") && !is_broken,
             Some(("failure", _)) => ended("failed") && is_broken,
-            // It gave way to another, or could not be fetched when it was asked for.
-            Some(("error", _)) => !is_head,
+            // It gave way to another, or could not be fetched when it was asked for. What was deployed stays so.
+            Some(("error", _)) => !is_head && !ended("succeeded"),
             Some(_) => false,
         };
         if !is_right {

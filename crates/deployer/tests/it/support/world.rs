@@ -176,7 +176,7 @@ impl World {
     /// Starts a daemon by this command and waits until it listens. Gives how it ended if it did so before.
     #[track_caller]
     pub fn launch(&mut self, mut serve: Command) -> Option<ExitStatus> {
-        let listening = self.state().join("listen.address");
+        let listening = self.state().join("intake/listen.address");
         // The one of an earlier daemon would name its port.
         let _ = fs_err::remove_file(&listening);
         let log = fs_err::File::options().create(true).append(true).open(self.log_file()).expect("writable");

@@ -57,8 +57,13 @@ async fn tell(store: &Store) {
     let rollback = NewRun { trigger: RunTrigger::Rollback, ..new("r5", 40) };
     a_run_ends(store, &rollback, "c1", RunState::Succeeded, VerdictCode::Deployed).await;
     assert_eq!(held().await.as_deref(), Some("r4"));
+    let outcome = async |commit| store.last_outcome("api", commit).await.unwrap().map(|run| run.id);
+    assert_eq!(outcome("c1").await, None, "it had no plan");
     store.save_plan("r5", "{}").await.unwrap();
     assert_eq!(held().await, None);
+    assert_eq!(outcome("c1").await.as_deref(), Some("r5"));
+    store.save_plan("r4", "{}").await.unwrap();
+    assert_eq!(outcome("c4").await, None, "it waits");
 
     // An approval names the head, and is a try of it.
     let approval = NewDelivery { event: "approve", ..a_delivery("r6", "6") };
