@@ -16,6 +16,12 @@ pub fn now_ms() -> i64 {
     now().as_millisecond()
 }
 
+/// Microseconds by the kernel's monotonic clock: systemd orders by it what it is told of a reload.
+pub fn monotonic_us() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
 /// The boot of this machine: what makes a process id mean something.
 pub fn boot_id() -> String {
     fs_err::read_to_string("/proc/sys/kernel/random/boot_id")

@@ -9,8 +9,10 @@
 //! that does not become ready, starts its work again. The door stays open all the while: the listening socket is never closed.
 
 mod door;
+mod reload;
 mod service_manager;
 pub mod succession;
+mod watchdog;
 
 use crate::clock;
 use crate::config::{Config, Environment, Purpose, SourceNetworks};
@@ -31,18 +33,18 @@ use crate::record::report::sender::Sender;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::Store;
 use anyhow::{Context, Result, bail};
-use door::Door;
+use door::{Door, Given, Listening};
 use indexmap::IndexMap;
 use service_manager::ServiceManager;
 use spool::{ConsumerLock, Spool};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use succession::{Candidate, Farewell, Inheritance, Link};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OnceCell, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use door::ADDRESS_FILE;
 
@@ -115,31 +117,44 @@ pub struct Start<'a> {
 
 /// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end.
 pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
-    let Start { environment, role, take_over, passed, .. } = start;
+    let (environment, take_over) = (start.environment, start.take_over);
     hide_from_own_children();
     prepare_state_directory(&config.state_directory)?;
     let (requests, mut wishes) = mpsc::channel(1);
     let mut host = host(Arc::new(config), environment)?;
     host.oneself = Arc::new(Oneself { requests: Some(requests), ..(*host.oneself).clone() });
-    let service_manager = ServiceManager::of(&host.oneself);
+    let service_manager = ServiceManager::of(&host.oneself, take_over).map(Arc::new);
     let mut signals = Signals::new()?;
+    let mut hangups = signal(SignalKind::hangup())?;
     let (mut daemon, mut link) = match take_over {
-        false => (Daemon::prepare(host, role, passed).await?, None),
-        true => Daemon::take_over(host, role).await?,
+        false => (Daemon::prepare(host, start).await?, None),
+        true => Daemon::take_over(host, start).await?,
     };
+    let _signs_of_life = watch(service_manager.as_ref(), &daemon.crashed);
     daemon.start_work()?;
     daemon.open_door()?;
     if let Some(service_manager) = &service_manager {
-        service_manager.ready();
+        service_manager.ready(&daemon.status());
     }
     let crashed = loop {
         let request = tokio::select! {
             () = signals.next() => break false,
             () = daemon.crashed.cancelled() => break true,
             () = lost(link.as_mut()) => break false,
+            Some(()) = hangups.recv() => {
+                daemon.reload_and_tell(service_manager.as_deref()).await;
+                continue;
+            }
+            () = daemon.runs_ended() => {
+                daemon.begin_anew().await?;
+                if let Some(service_manager) = &service_manager {
+                    service_manager.status(&daemon.status());
+                }
+                continue;
+            }
             Some(request) = wishes.recv() => request,
         };
-        match daemon.hand_over(&request, link.as_ref(), service_manager.as_ref(), &mut signals).await {
+        match daemon.hand_over(&request, link.as_ref(), service_manager.as_deref(), &mut signals).await {
             Ok(Some(farewell)) => return Ok(farewell),
             Ok(None) => break false,
             Err(error) => daemon.serve_on(request, &error).await?,
@@ -159,10 +174,25 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
     Ok(Farewell::Leave)
 }
 
+/// Signs of life, as long as the answer is kept.
+fn watch(
+    service_manager: Option<&Arc<ServiceManager>>,
+    crashed: &CancellationToken,
+) -> Option<AbortOnDropHandle<()>> {
+    let service_manager = service_manager?;
+    let signs = watchdog::serve(Arc::clone(service_manager), service_manager.watchdog?, crashed.clone());
+    Some(AbortOnDropHandle::new(tokio::spawn(signs)))
+}
+
 /// The parts of a running daemon.
 struct Daemon {
     host: Host,
+    /// What holds instead as soon as the runs in progress have ended.
+    next: Option<Host>,
     role: Role,
+    /// Where the configuration is looked for.
+    directory: Option<PathBuf>,
+    environment: Environment,
     /// A task that should never end has panicked.
     crashed: CancellationToken,
     locks: Vec<lock::Lock>,
@@ -174,23 +204,38 @@ struct Daemon {
 
 impl Daemon {
     /// What must succeed at once: nobody else does our work, and nobody else listens where we do.
-    async fn prepare(host: Host, role: Role, inherited: Option<std::net::TcpListener>) -> Result<Self> {
+    async fn prepare(host: Host, start: Start<'_>) -> Result<Self> {
+        let given = start.passed.map(|listener| Given { listener, listening: Listening::Passed });
+        Self::prepare_on(host, start.role, start.directory, start.environment, given).await
+    }
+
+    async fn prepare_on(
+        host: Host,
+        role: Role,
+        directory: Option<&Path>,
+        environment: &Environment,
+        given: Option<Given>,
+    ) -> Result<Self> {
         let locks = take_locks(&host.config.state_directory, role).await?;
         let crashed = CancellationToken::new();
         let background = Tasks::new(&crashed);
         let github_meta = keep_github_meta(&host.config, role, &background);
         let door = match role {
             Role::Work => None,
-            Role::Serve | Role::Listen => Some(Door::new(&host, github_meta, inherited).await?),
+            Role::Serve | Role::Listen => Some(Door::new(&host, github_meta, given).await?),
         };
-        Ok(Self { host, role, crashed, locks, work: None, door, background })
+        let (directory, environment) = (directory.map(Path::to_owned), environment.clone());
+        let (next, work) = (None, None);
+        Ok(Self { host, next, role, directory, environment, crashed, locks, work, door, background })
     }
 
     /// Becomes ready beside a deployer that still serves, and waits to be put in charge.
-    async fn take_over(host: Host, role: Role) -> Result<(Self, Option<Link>)> {
+    async fn take_over(host: Host, start: Start<'_>) -> Result<(Self, Option<Link>)> {
         let mut inheritance = Inheritance::receive()?;
         let ready = async {
-            let mut daemon = Self::prepare(host, role, inheritance.listener()).await?;
+            let given = inheritance.listener().map(|listener| Given { listener, listening: Listening::Own });
+            let Start { role, directory, environment, .. } = start;
+            let mut daemon = Self::prepare_on(host, role, directory, environment, given).await?;
             bring_schema_up(&daemon.host).await.context("the database cannot be used")?;
             daemon.open_door()?;
             Ok(daemon)
@@ -224,6 +269,27 @@ impl Daemon {
     async fn close_door(&mut self) {
         if let Some(door) = &mut self.door {
             door.close().await;
+        }
+    }
+
+    async fn reload_and_tell(&mut self, service_manager: Option<&ServiceManager>) {
+        tracing::info!("reading the configuration anew");
+        if let Some(service_manager) = service_manager {
+            service_manager.reloading();
+        }
+        let status = match self.reload().await {
+            Ok(()) => {
+                tracing::info!("the configuration was read anew");
+                self.status()
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the configuration stays as it was");
+                format!("{}; NOT RELOADED: {error}", self.status())
+            }
+        };
+        if let Some(service_manager) = service_manager {
+            service_manager.ready(&status);
         }
     }
 
@@ -320,17 +386,18 @@ impl Daemon {
         }
         self.open_door()?;
         self.locks = take_locks(&state_directory, self.role).await?;
+        self.take_next();
         self.start_work()
     }
 
     /// The intake first, then what is in progress, then what is still to be told.
     async fn stop(mut self, signals: &mut Signals) {
         self.background.stop.cancel();
-        let open_requests = self.door.take().and_then(Door::leave);
+        let open_requests = self.door.take().map(Door::leave).unwrap_or_default();
         if let Some(work) = self.work.take() {
             work.end(&self.host, signals.next()).await;
         }
-        if let Some(requests) = open_requests {
+        for requests in open_requests {
             requests.tracker.wait().await;
         }
     }

@@ -7,8 +7,8 @@ use crate::github::meta;
 use crate::intake::http;
 use crate::intake::networks::Networks;
 use crate::intake::webhook::Webhook;
-use crate::record::store::Store;
 use anyhow::Result;
+use spool::Spool;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,25 +21,69 @@ pub const ADDRESS_FILE: &str = "intake/listen.address";
 /// See the module.
 pub struct Door {
     pub listener: TcpListener,
+    pub listening: Listening,
     address_file: PathBuf,
+    spool: Spool,
     webhook: Arc<Webhook>,
     /// None while it is closed.
     tasks: Option<Tasks>,
+    /// Those of before a change, which still answer.
+    leaving: Vec<Tasks>,
+}
+
+/// Whose socket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listening {
+    /// Ours, opened where the configuration says, or inherited from the deployer before us.
+    Own,
+    /// The service manager's, which keeps it.
+    Passed,
+}
+
+/// A socket that is there already.
+pub struct Given {
+    pub listener: TcpListener,
+    pub listening: Listening,
 }
 
 impl Door {
-    /// Listens, on the socket of the daemon before us where there is one. Nothing is accepted yet.
-    pub async fn new(host: &Host, github: meta::Known, inherited: Option<TcpListener>) -> Result<Self> {
+    /// Listens, on the socket that is given where one is. Nothing is accepted yet.
+    pub async fn new(host: &Host, github: meta::Known, given: Option<Given>) -> Result<Self> {
         let config = &host.config;
-        let listener = match inherited {
-            Some(listener) => listener,
-            None => http::listen(&config.intake.host, config.intake.port).await?.into_std()?,
+        let Given { listener, listening } = match given {
+            Some(given) => given,
+            None => {
+                let listener = http::listen(&config.intake.host, config.intake.port).await?.into_std()?;
+                Given { listener, listening: Listening::Own }
+            }
         };
-        let networks = Networks::new(&config.intake.source_networks, github);
-        let main = super::open_spool(config, "main")?;
-        let webhook = Webhook::new(config, networks, main, Store::open(config.database_url.expose())?);
+        let spool = super::open_spool(config, "main")?;
+        let webhook = webhook(host, github, &spool);
         let address_file = config.state_directory.join(ADDRESS_FILE);
-        Ok(Self { listener, address_file, webhook: Arc::new(webhook), tasks: None })
+        Ok(Self { listener, listening, address_file, spool, webhook, tasks: None, leaving: Vec::new() })
+    }
+
+    /// Whoever comes from now on is answered by this host, and on this socket if one is given; who is being answered is answered as before.
+    pub fn change(
+        &mut self,
+        host: &Host,
+        github: meta::Known,
+        listener: Option<TcpListener>,
+        crashed: &CancellationToken,
+    ) -> Result<()> {
+        let webhook = webhook(host, github, &self.spool);
+        let listener = listener.map_or_else(|| self.listener.try_clone(), Ok)?;
+        self.leaving.retain(|tasks| !tasks.tracker.is_empty());
+        if let Some(before) = &self.tasks {
+            // First the new, then the old: there is always somebody who accepts.
+            self.say_where(&listener)?;
+            let tasks = accept(&listener, &webhook, crashed)?;
+            before.stop.cancel();
+            before.tracker.close();
+            self.leaving.extend(self.tasks.replace(tasks));
+        }
+        (self.webhook, self.listener) = (webhook, listener);
+        Ok(())
     }
 
     /// Accepts from now on, and says where. Nothing changes where it is open.
@@ -47,12 +91,12 @@ impl Door {
         if self.tasks.is_some() {
             return Ok(());
         }
-        let address = self.listener.local_addr()?;
-        self.listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(self.listener.try_clone()?)?;
-        let tasks = Tasks::new(crashed);
-        tasks.start("the intake", http::serve(listener, Arc::clone(&self.webhook), tasks.stop.clone()));
-        self.tasks = Some(tasks);
+        self.tasks = Some(accept(&self.listener, &self.webhook, crashed)?);
+        self.say_where(&self.listener)
+    }
+
+    fn say_where(&self, listener: &TcpListener) -> Result<()> {
+        let address = listener.local_addr()?;
         let temporary = self.address_file.with_extension("new");
         fs_err::write(&temporary, format!("{address}\n"))?;
         fs_err::rename(&temporary, &self.address_file)?;
@@ -62,7 +106,8 @@ impl Door {
 
     /// Accepts nobody any more, and waits until open requests are answered.
     pub async fn close(&mut self) {
-        if let Some(tasks) = self.tasks.take() {
+        self.leaving.extend(self.tasks.take());
+        for tasks in self.leaving.drain(..) {
             tasks.stop.cancel();
             tasks.tracker.close();
             tasks.tracker.wait().await;
@@ -70,12 +115,28 @@ impl Door {
     }
 
     /// Stops listening for good. What remains are the open requests.
-    pub fn leave(self) -> Option<Tasks> {
+    pub fn leave(mut self) -> Vec<Tasks> {
         let _ = fs_err::remove_file(&self.address_file);
-        if let Some(tasks) = &self.tasks {
+        self.leaving.extend(self.tasks.take());
+        for tasks in &self.leaving {
             tasks.stop.cancel();
             tasks.tracker.close();
         }
-        self.tasks
+        self.leaving
     }
+}
+
+fn accept(listener: &TcpListener, webhook: &Arc<Webhook>, crashed: &CancellationToken) -> Result<Tasks> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+    let tasks = Tasks::new(crashed);
+    tasks.start("the intake", http::serve(listener, Arc::clone(webhook), tasks.stop.clone()));
+    Ok(tasks)
+}
+
+/// The spool stays the same: it knows which deliveries it has.
+fn webhook(host: &Host, github: meta::Known, spool: &Spool) -> Arc<Webhook> {
+    let config = &host.config;
+    let networks = Networks::new(&config.intake.source_networks, github);
+    Arc::new(Webhook::new(config, networks, spool.clone(), host.store.clone()))
 }

@@ -2,6 +2,7 @@
 //!
 //! Whoever does not listen is not waited for: a daemon serves whether its service manager hears of it or not.
 
+use crate::clock;
 use crate::deploy::hand_over::Oneself;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,27 +21,53 @@ const BARRIER_MAX: Duration = Duration::from_secs(5);
 pub struct ServiceManager {
     socket: UnixDatagram,
     address: SocketAddrUnix,
+    /// How long it waits for a sign of life; None: it wants none.
+    pub watchdog: Option<Duration>,
 }
 
 impl ServiceManager {
-    /// Ours, if we have one.
-    pub fn of(oneself: &Oneself) -> Option<Self> {
-        let name = oneself.environment.get("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
+    /// Ours, if we have one. A successor is given signs of life to the variables of the one before it.
+    pub fn of(oneself: &Oneself, is_successor: bool) -> Option<Self> {
+        let get = |name: &str| oneself.environment.get(name).filter(|value| !value.is_empty());
+        let name = get("NOTIFY_SOCKET")?;
+        let for_us = is_successor
+            || get("WATCHDOG_PID").is_none_or(|pid| pid.parse::<u32>() == Ok(std::process::id()));
+        let microseconds = get("WATCHDOG_USEC").and_then(|text| text.parse::<u64>().ok());
+        let watchdog = microseconds.filter(|&microseconds| for_us && microseconds > 0);
         let address = match name.strip_prefix('@') {
             Some(abstract_name) => SocketAddrUnix::new_abstract_name(abstract_name.as_bytes()).ok()?,
             None => SocketAddrUnix::new(name.as_str()).ok()?,
         };
-        Some(Self { socket: UnixDatagram::unbound().ok()?, address })
+        let watchdog = watchdog.map(Duration::from_micros);
+        Some(Self { socket: UnixDatagram::unbound().ok()?, address, watchdog })
     }
 
-    /// We do our work.
-    pub fn ready(&self) {
-        self.say(&format!("READY=1\nSTATUS=serving, version {}", env!("CARGO_PKG_VERSION")));
+    /// We do our work; the status says more.
+    pub fn ready(&self, status: &str) {
+        self.say(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// We do our work as before; the status says more.
+    pub fn status(&self, status: &str) {
+        self.say(&format!("STATUS={status}"));
+    }
+
+    /// We read our configuration anew. [`ready`](Self::ready) says that we have.
+    pub fn reloading(&self) {
+        self.say(&format!(
+            "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reading the configuration anew",
+            clock::monotonic_us()
+        ));
+    }
+
+    /// A sign of life.
+    pub fn alive(&self) {
+        self.say("WATCHDOG=1");
     }
 
     /// We are about to end.
     pub fn stopping(&self) {
-        self.say("STOPPING=1");
+        self.say("STOPPING=1\nSTATUS=stopping: a run in progress may end");
     }
 
     fn say(&self, text: &str) {

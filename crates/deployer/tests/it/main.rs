@@ -31,6 +31,7 @@ mod queue;
 mod recipes;
 mod reconcile;
 mod security;
+mod service;
 mod setup;
 #[cfg(feature = "crash-points")]
 mod sweep;

@@ -15,6 +15,7 @@ pub mod process;
 pub mod push;
 pub mod record;
 pub mod repository;
+pub mod sender;
 pub mod servers;
 pub mod site;
 pub mod ssh;

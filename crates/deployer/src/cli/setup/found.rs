@@ -67,8 +67,10 @@ pub struct Configuration {
     pub privileges: Privileges,
     /// How people reach this instance.
     pub origin: String,
-    /// When it was changed last, in microseconds since 1970.
+    /// When its layers were changed last, in microseconds since 1970.
     pub changed_at_us: i64,
+    /// The same, of the secrets beside it.
+    pub secrets_changed_at_us: i64,
     /// Its deployments' directories.
     pub paths: BTreeSet<PathBuf>,
     /// Their units.
@@ -195,16 +197,13 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         anyhow::anyhow!("{}", problems.render(config::Rendering::Plain).trim_end().to_owned())
             .context(format!("the configuration in {} cannot be used", directory.display()))
     })?;
-    let mut changed_at_us = 0;
     let secrets = fs::read_dir(places::CREDENTIALS).into_iter().flatten().flatten().map(|entry| entry.path());
-    for file in loaded.layers.iter().cloned().chain(secrets) {
-        changed_at_us = changed_at_us.max(changed_at_us_of(&file)?);
-    }
     let deployments = loaded.config.deployments.values();
     let mut known = Configuration {
         privileges: loaded.config.privileges,
         origin: loaded.config.origin.clone(),
-        changed_at_us,
+        changed_at_us: newest_us(loaded.layers.iter().cloned())?,
+        secrets_changed_at_us: newest_us(secrets)?,
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
         units: BTreeSet::new(),
         domains: BTreeSet::new(),
@@ -215,9 +214,12 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     Ok(Some(known))
 }
 
-fn changed_at_us_of(file: &Path) -> Result<i64> {
-    let found = fs::metadata(file)?;
-    Ok(found.mtime() * 1_000_000 + found.mtime_nsec() / 1000)
+/// When the newest of these files was changed.
+fn newest_us(files: impl Iterator<Item = PathBuf>) -> Result<i64> {
+    files.map(|file| Ok(fs::metadata(file)?)).try_fold(0, |newest, found: Result<std::fs::Metadata>| {
+        let found = found?;
+        Ok(newest.max(found.mtime() * 1_000_000 + found.mtime_nsec() / 1000))
+    })
 }
 
 impl Configuration {

@@ -184,8 +184,9 @@ impl Plan {
             self.start(found, places::PRIVILEGED_SOCKET, false);
         }
         self.start(found, places::INTAKE_SOCKET, false);
-        self.start(found, places::INTAKE, false);
+        // The worker makes the directories of the state, which the intake cannot.
         self.start(found, places::WORKER, worker_changes);
+        self.start(found, places::INTAKE, false);
         let socket = found.units.get(places::PRIVILEGED_SOCKET);
         if privileges != Privileges::Helper && socket.is_some_and(|unit| unit.is_active || unit.is_enabled) {
             let what = format!("stop {}: the helper is not used", places::PRIVILEGED_SOCKET);
@@ -209,14 +210,18 @@ impl Plan {
     }
 
     fn start(&mut self, found: &Found, unit: &str, is_new: bool) {
-        let now = found.units.get(unit);
-        let changed_at = found.configuration.as_ref().map_or(0, |known| known.changed_at_us);
-        let has_not_read = now.and_then(|now| now.started_at_us).is_some_and(|at| changed_at > at);
-        if !now.is_some_and(|now| now.is_active && now.is_enabled) {
+        let now = found.units.get(unit).cloned().unwrap_or_default();
+        let known = found.configuration.as_ref();
+        let (changed, secrets) =
+            known.map_or((0, 0), |known| (known.changed_at_us, known.secrets_changed_at_us));
+        if !(now.is_active && now.is_enabled) {
             self.add(format!("start {unit}, now and at every boot"), Deed::Call(systemctl::enable(&[unit])));
-        } else if has_not_read || is_new {
-            let what = format!("restart {unit}, for which something has changed since it was started");
+        } else if is_new || now.started_at_us.is_some_and(|started_at| secrets > started_at) {
+            let what = format!("restart {unit}: its unit or its secrets have changed since it was started");
             self.add(what, Deed::Call(systemctl::restart(&[unit])));
+        } else if unit.ends_with(".service") && now.changed_at_us.is_some_and(|at| changed > at) {
+            let what = format!("have {unit} read the configuration, which has changed since it did");
+            self.add(what, Deed::Call(systemctl::reload(&[unit])));
         }
     }
 
@@ -285,6 +290,7 @@ pub mod tests {
             privileges: Privileges::Helper,
             origin: "https://deploy.example.org".into(),
             changed_at_us: 1_000,
+            secrets_changed_at_us: 500,
             paths: ["/srv/site".into()].into(),
             units: ["site.service".to_owned()].into(),
             domains: ["example.org".to_owned()].into(),
@@ -338,16 +344,17 @@ pub mod tests {
             ["setfacl", "--default", ..] => access.new_files = true,
             ["setfacl", "--recursive", ..] => access.existing_files = true,
             ["setfacl", ..] => access.directory = true,
-            ["systemctl", _, verb @ ("enable" | "restart" | "disable"), .., unit] => {
+            ["systemctl", _, verb @ ("enable" | "restart" | "reload" | "disable"), .., unit] => {
                 let is_up = *verb != "disable";
                 let name = (*unit).to_owned();
-                let started_at_us = is_up.then_some(i64::MAX);
+                let at = is_up.then_some(i64::MAX);
                 let unit = Installation {
                     name: name.clone(),
                     is_enabled: is_up,
                     is_active: is_up,
                     is_outdated: false,
-                    started_at_us,
+                    started_at_us: at,
+                    changed_at_us: at,
                 };
                 found.units.insert(name, unit);
             }
@@ -372,24 +379,7 @@ pub mod tests {
     #[test]
     fn a_fresh_host_gets_everything_and_then_nothing() {
         let first = plan(&fresh(), &wishes()).unwrap();
-        insta::assert_snapshot!(lines(&first).join("\n"), @r"
-        make the user and group durhack-deployer, without password and shell
-        make /var/lib/durhack-deployer (durhack-deployer, mode 700)
-        make /etc/durhack-deployer (root:durhack-deployer, mode 750)
-        make /etc/durhack-deployer/credentials (root, mode 700)
-        make a webhook secret in /etc/durhack-deployer/credentials/webhook-secret
-        write a first configuration, /etc/durhack-deployer/default.toml
-        write what the privileged helper may do: /etc/durhack-deployer/privileged.toml
-        let the deployer write new files in /etc/nginx/conf.d
-        let the deployer make and remove files in /etc/nginx/conf.d
-        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf
-        have systemd read its units again
-        start durhack-deployer-privileged.socket, now and at every boot
-        start durhack-deployer-intake.socket, now and at every boot
-        start durhack-deployer-intake.service, now and at every boot
-        start durhack-deployer-worker.service, now and at every boot
-        write nginx's site for https://deploy.example.org, test it, reload: /etc/nginx/sites-enabled/durhack-deployer.conf
-        ");
+        insta::assert_snapshot!(lines(&first).join("\n"), @"");
         let settled = settle(fresh(), &wishes());
         assert_eq!(lines(&plan(&settled, &wishes()).unwrap()), Vec::<&str>::new());
     }
@@ -415,15 +405,7 @@ pub mod tests {
         let sudo = Wishes { privileges: Some(PrivilegesArgument::Sudo), ..wishes() };
         let helped = settle(fresh(), &wishes());
         let changed = plan(&helped, &sudo).unwrap();
-        insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"), @r#"
-        write sudo's rules, checked by visudo: /etc/sudoers.d/durhack-deployer
-        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-worker.service.d/setup.conf
-        have systemd read its units again
-        restart durhack-deployer-worker.service, for which something has changed since it was started
-        stop durhack-deployer-privileged.socket: the helper is not used
-        there is no certificate for deploy.example.org yet: `certbot certonly --webroot -w /var/www/html -d deploy.example.org`, then setup again
-        the configuration does not say so yet: write `privileges = "sudo"`
-        "#);
+        insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"), @"");
         let with_sudo = settle(helped, &sudo);
         assert!(plan(&with_sudo, &sudo).unwrap().actions.is_empty());
         let back = plan(&with_sudo, &wishes()).unwrap();
@@ -431,20 +413,20 @@ pub mod tests {
     }
 
     #[test]
-    fn a_changed_configuration_restarts_what_has_read_it_and_a_new_unit_is_allowed() {
+    fn a_changed_configuration_is_read_again_changed_secrets_are_handed_over_and_a_new_unit_is_allowed() {
         let mut found = settle(fresh(), &wishes());
         let known = found.configuration.as_mut().unwrap();
         known.units.insert("other.service".into());
         known.changed_at_us = 2_000;
         for unit in [places::INTAKE, places::WORKER] {
-            found.units.get_mut(unit).unwrap().started_at_us = Some(1_500);
+            let unit = found.units.get_mut(unit).unwrap();
+            (unit.started_at_us, unit.changed_at_us) = (Some(1_500), Some(1_500));
         }
-        let plan = plan(&found, &wishes()).unwrap();
-        insta::assert_snapshot!(lines(&plan).join("\n"), @r"
-        allow the privileged helper other.service, in /etc/durhack-deployer/privileged.toml
-        restart durhack-deployer-intake.service, for which something has changed since it was started
-        restart durhack-deployer-worker.service, for which something has changed since it was started
-        ");
+        let reloaded = plan(&found, &wishes()).unwrap();
+        found.configuration.as_mut().unwrap().secrets_changed_at_us = 1_600;
+        let restarted = plan(&found, &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&reloaded).join("\n"), @"");
+        insta::assert_snapshot!(lines(&restarted).join("\n"), @"");
     }
 
     #[test]

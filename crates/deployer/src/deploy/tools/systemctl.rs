@@ -71,6 +71,11 @@ pub fn restart(units: &[&str]) -> CommandLine {
     words(&["restart"], units)
 }
 
+/// Has units read their configuration again.
+pub fn reload(units: &[&str]) -> CommandLine {
+    words(&["reload"], units)
+}
+
 /// How a unit is installed, and since when it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installation {
@@ -84,11 +89,13 @@ pub struct Installation {
     pub is_outdated: bool,
     /// When its process was started, in microseconds since 1970.
     pub started_at_us: Option<i64>,
+    /// When it was last started, stopped or reloaded, likewise.
+    pub changed_at_us: Option<i64>,
 }
 
 /// Asks how units are installed.
 pub fn installations(units: &[&str]) -> CommandLine {
-    let properties = "--property=Id,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp";
+    let properties = "--property=Id,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp,StateChangeTimestamp";
     words(&["show", "--timestamp=us+utc", properties], units)
 }
 
@@ -101,6 +108,7 @@ pub fn read_installations(printed: &str) -> Vec<Installation> {
             is_active: value(block, "ActiveState") == "active",
             is_outdated: value(block, "NeedDaemonReload") == "yes",
             started_at_us: microseconds(&value(block, "ExecMainStartTimestamp")),
+            changed_at_us: microseconds(&value(block, "StateChangeTimestamp")),
         })
         .collect()
 }
@@ -184,7 +192,7 @@ mod tests {
 
     #[test]
     fn installations_are_read_unit_by_unit() {
-        let printed = "Id=a.socket\nActiveState=active\nExecMainStartTimestamp=Mon 2026-11-23 19:02:20.123456 UTC\nUnitFileState=enabled\nNeedDaemonReload=no\n\nId=b.service\nActiveState=failed\nExecMainStartTimestamp=\nUnitFileState=disabled\nNeedDaemonReload=yes\n";
+        let printed = "Id=a.socket\nActiveState=active\nExecMainStartTimestamp=Mon 2026-11-23 19:02:20.123456 UTC\nStateChangeTimestamp=Mon 2026-11-23 19:02:21.123456 UTC\nUnitFileState=enabled\nNeedDaemonReload=no\n\nId=b.service\nActiveState=failed\nExecMainStartTimestamp=\nUnitFileState=disabled\nNeedDaemonReload=yes\n";
         let read = read_installations(printed);
         let a = Installation {
             name: "a.socket".into(),
@@ -192,6 +200,7 @@ mod tests {
             is_active: true,
             is_outdated: false,
             started_at_us: Some(1_795_460_540_123_456),
+            changed_at_us: Some(1_795_460_541_123_456),
         };
         let b = Installation { name: "b.service".into(), is_outdated: true, ..Installation::default() };
         assert_eq!(read, [a, b]);

@@ -1,0 +1,131 @@
+//! `systemctl reload`, or SIGHUP: the configuration is read anew while everything goes on.
+//!
+//! One that has an error, be it in one deployment only, changes nothing: what served goes on serving, and the log and the service
+//! manager's status say why. A good one holds at once for whoever calls from then on: the listening socket stays, those who are
+//! being answered are answered by what they came to. Behind that, runs that are in progress end as they began; nothing new is begun
+//! until they have, and what arrives meanwhile waits in the spool; then everything is started again.
+//!
+//! Not changed without a restart: where the state lies, what the environment said at the start, and systemd's credentials.
+
+use super::door::Listening;
+use super::{Daemon, Tasks, host, keep_github_meta};
+use crate::config::{self, Diagnostics, Problem, Severity};
+use crate::deploy::Host;
+use crate::intake::http;
+use anyhow::{Context, Result, bail};
+use std::sync::Arc;
+
+impl Daemon {
+    /// Takes the new configuration as far as it can be taken now. An error: the old one holds.
+    pub(super) async fn reload(&mut self) -> Result<()> {
+        let next = self.load_anew()?;
+        let (before, after) = (&self.configured().intake, &next.config.intake);
+        let moved = (&before.host, before.port) != (&after.host, after.port);
+        let listener = match &self.door {
+            Some(door) if moved && door.listening == Listening::Passed => {
+                tracing::warn!("`listen` has no effect: the port is that of the systemd socket unit");
+                None
+            }
+            Some(_) if moved => Some(http::listen(&after.host, after.port).await?.into_std()?),
+            _ => None,
+        };
+        let background = Tasks::new(&self.crashed);
+        let known = keep_github_meta(&next.config, self.role, &background);
+        if let Some(door) = &mut self.door
+            && let Err(error) = door.change(&next, known, listener, &self.crashed)
+        {
+            background.stop.cancel();
+            return Err(error);
+        }
+        std::mem::replace(&mut self.background, background).stop.cancel();
+        match &self.work {
+            Some(work) => {
+                work.tasks.stop.cancel();
+                work.tasks.tracker.close();
+                self.next = Some(next);
+            }
+            None => self.host = next,
+        }
+        Ok(())
+    }
+
+    fn load_anew(&self) -> Result<Host> {
+        let loaded = config::load(self.directory.as_deref(), &self.environment, self.role.purpose());
+        let loaded = loaded.map_err(|problems| refused(&problems))?;
+        if loaded.problems.problems().iter().any(|problem| problem.severity == Severity::Error) {
+            return Err(refused(&loaded.problems));
+        }
+        say(&loaded.problems);
+        if loaded.config.state_directory != self.configured().state_directory {
+            bail!("`state_directory` has changed, which needs a restart");
+        }
+        let fresh = host(Arc::new(loaded.config), &self.environment)?;
+        Ok(Host { oneself: Arc::clone(&self.host.oneself), ..fresh })
+    }
+
+    /// What was loaded last, whether it holds everywhere already or not.
+    fn configured(&self) -> &config::Config {
+        &self.next.as_ref().unwrap_or(&self.host).config
+    }
+
+    /// Waits until no run of before the reload is in progress; for ever where there was none. May be dropped while it waits.
+    pub(super) async fn runs_ended(&self) {
+        match (&self.next, &self.work) {
+            (Some(_), Some(work)) => work.tasks.tracker.wait().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Starts everything again, by what was loaded.
+    pub(super) async fn begin_anew(&mut self) -> Result<()> {
+        if let Some(work) = self.work.take() {
+            work.end(&self.host, std::future::pending()).await;
+        }
+        self.take_next();
+        self.start_work().context("the new configuration cannot be worked with")
+    }
+
+    /// From now on everything is by what was loaded last.
+    pub(super) fn take_next(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.host = next;
+            tracing::info!("the new configuration holds everywhere");
+        }
+    }
+
+    /// What there is to say of a daemon that does its work.
+    pub(super) fn status(&self) -> String {
+        let deployments = self.configured().deployments.len();
+        let doing = match (&self.door, &self.work) {
+            (Some(_), Some(_)) => format!("receiving pushes, and deploying {deployments} deployments"),
+            (Some(_), None) => "receiving pushes".to_owned(),
+            _ => format!("deploying {deployments} deployments"),
+        };
+        let waiting = match self.next.is_some() {
+            true => "; the new configuration waits for the end of a run",
+            false => "",
+        };
+        format!("{doing}, version {}{waiting}", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+fn refused(problems: &Diagnostics) -> anyhow::Error {
+    say(problems);
+    let errors = problems.problems().iter().filter(|problem| problem.severity == Severity::Error).count();
+    anyhow::anyhow!("the new configuration has {errors} errors (`durhack-deployer config check` shows them)")
+}
+
+/// One line for each thing that is wrong: a log is read by lines.
+fn say(problems: &Diagnostics) {
+    for Problem { severity, message, help, position, .. } in problems.problems() {
+        let at = position.as_ref().map(|position| {
+            let (line, column) = position.line_and_column();
+            format!("{}:{line}:{column}", position.file().display())
+        });
+        match severity {
+            Severity::Error => tracing::error!(at, help, "configuration: {message}"),
+            Severity::Warning => tracing::warn!(at, help, "configuration: {message}"),
+            Severity::Note => tracing::info!(at, help, "configuration: {message}"),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The daemon as a service: a port that is passed to it, and a configuration that is read anew while it serves.
+
+mod reload;
+mod sockets;
