@@ -48,7 +48,7 @@ const NPM_PACKAGES: [&str; 4] =
 const PIP_PACKAGES: [&str; 1] = ["uv==0.13.9"];
 
 /// What is in the machines that tests boot; a change makes their root file system anew.
-const MACHINE_PACKAGES: [&str; 15] = [
+const MACHINE_PACKAGES: [&str; 18] = [
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -64,6 +64,9 @@ const MACHINE_PACKAGES: [&str; 15] = [
     "python3-minimal",
     "nodejs",
     "openssh-server",
+    "certbot",
+    "python3-certbot-nginx",
+    "pebble",
 ];
 
 /// What `policy-rc.d` must exit with so that packages start nothing.

@@ -27,6 +27,7 @@ mod outages;
 mod pages;
 mod plan;
 mod postgres;
+mod privileged;
 mod queue;
 mod recipes;
 mod reconcile;

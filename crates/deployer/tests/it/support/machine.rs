@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Where the program of `crates/privileged` is looked for.
+pub const PRIVILEGED: &str = "/usr/libexec/durhack-deployer/durhack-deployer-privileged";
+
 /// Where `cargo xtask test` puts the root file system.
 const ROOT: &str = "../../target/testbed/machine/root";
 
@@ -98,6 +101,27 @@ impl Machine {
         succeed(command("install", Path::new("/")).arg("-D").arg(file).arg(self.path(path)));
     }
 
+    /// Installs what does for the deployer what needs root, as packages do: its program, its units, and a list of what is allowed. Makes
+    /// the user `durhack-deployer`, and starts the socket.
+    #[track_caller]
+    pub fn install_privileged(&self, list: &str) {
+        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
+        self.run(&[
+            "useradd",
+            "--system",
+            "--create-home",
+            "--home-dir",
+            "/var/lib/durhack-deployer",
+            "durhack-deployer",
+        ]);
+        self.install(&privileged(), PRIVILEGED);
+        for unit in ["durhack-deployer-privileged.socket", "durhack-deployer-privileged@.service"] {
+            self.unit(unit, &fs_err::read_to_string(packaging.join(unit)).expect("it is in the repository"));
+        }
+        self.write("/etc/durhack-deployer/privileged.toml", list);
+        self.run(&["systemctl", "start", "durhack-deployer-privileged.socket"]);
+    }
+
     /// Writes a file in it, and makes its directory.
     #[track_caller]
     pub fn write(&self, path: &str, content: &str) {
@@ -177,6 +201,20 @@ impl Drop for Machine {
         }
         output(command("ip", Path::new("/")).args(["netns", "delete", &self.name]));
     }
+}
+
+/// The program of `crates/privileged`. It belongs to another package, so cargo has not built it for these tests.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "cargo needs the developer's own environment")]
+fn privileged() -> PathBuf {
+    let product = Path::new(env!("CARGO_BIN_EXE_durhack-deployer"));
+    let target = product.ancestors().nth(2).expect("it lies in target/debug");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--quiet", "--locked", "--package", "durhack-privileged", "--target-dir"])
+        .arg(target);
+    succeed(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
+    target.join("debug/durhack-deployer-privileged")
 }
 
 /// A repository in the machine: `/srv/git/NAME`, which is both where commits are made and where they are fetched from.

@@ -1,0 +1,379 @@
+//! What needs root, and those who may not have it: the helper under a real systemd, and sudo with the rules that we ship, in a machine with a
+//! real nginx, certbot and CA. `crates/privileged/tests` has what needs no machine.
+
+#[path = "../../../privileged/tests/corpus.rs"]
+mod corpus;
+
+use crate::support::machine::{Machine, PRIVILEGED, Sources};
+use crate::support::wait;
+use std::process::Output;
+
+const LIST: &str = r#"
+user = "durhack-deployer"
+units = ["website.service"]
+domains = ["a.test", "www.a.test"]
+[certbot]
+server = "https://localhost:14000/dir"
+"#;
+
+const SITE: &str = "server { listen 80; server_name a.test www.a.test; location / { return 200 site; } }\n";
+
+/// Writes each request of a file to the socket, eight at once, and prints the answers: both as JSON lists, requests in hexadecimal digits.
+const SENDER: &str = r#"
+import concurrent.futures, json, socket
+def ask(request):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect("/run/durhack-deployer-privileged.sock")
+    try:
+        connection.sendall(bytes.fromhex(request))
+        connection.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    answer = b""
+    try:
+        while piece := connection.recv(65536):
+            answer += piece
+    except OSError as error:
+        answer += str(error).encode()
+    return answer.decode()
+with concurrent.futures.ThreadPoolExecutor(8) as eight:
+    print(json.dumps(list(eight.map(ask, json.load(open("/srv/requests"))))))
+"#;
+
+/// Calls sudo with each argument list of a file, and prints exit codes and what was said.
+const SUDOER: &str = r#"
+import json, subprocess
+answers = []
+for words in json.load(open("/srv/requests")):
+    call = subprocess.run(["sudo", "-n", "--"] + words, stdin=subprocess.DEVNULL, capture_output=True)
+    answers.append([call.returncode, (call.stdout + call.stderr).decode(errors="replace")])
+print(json.dumps(answers))
+"#;
+
+/// A CA that says of every name that it is this machine.
+const AUTHORITY: &str = r#"{"pebble":{"listenAddress":"127.0.0.1:14000","managementListenAddress":"127.0.0.1:15000",
+"certificate":"/srv/ca/certificate.pem","privateKey":"/srv/ca/key.pem","httpPort":80,"tlsPort":443,
+"ocspResponderURL":"","externalAccountBindingRequired":false}}"#;
+
+/// A machine with nginx, a site, a unit, and the helper.
+fn machine() -> Machine {
+    let machine = Machine::boot();
+    machine.install_privileged(LIST);
+    machine.unit("website.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.write("/etc/nginx/conf.d/site.conf", SITE);
+    machine.run(&["systemctl", "start", "website", "nginx"]);
+    machine
+}
+
+/// Starts a CA, and has the machine trust it.
+fn start_authority(machine: &Machine) {
+    machine.write("/srv/ca/pebble.json", AUTHORITY);
+    let certificate = "cd /srv/ca && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out certificate.pem \
+                       -subj /CN=localhost -addext subjectAltName=DNS:localhost && cat certificate.pem >> /etc/ssl/certs/ca-certificates.crt";
+    machine.run(&["sh", "-c", certificate]);
+    machine.unit(
+        "resolver.service",
+        "[Service]\nExecStart=pebble-challtestsrv -defaultIPv4 127.0.0.1 -defaultIPv6 \"\" -http01 \"\" -https01 \"\" -tlsalpn01 \"\" \
+         -dns01 127.0.0.1:8053 -management 127.0.0.1:8055\n",
+    );
+    machine.unit(
+        "authority.service",
+        "[Service]\nEnvironment=PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0\n\
+         ExecStart=pebble -config /srv/ca/pebble.json -dnsserver 127.0.0.1:8053\n",
+    );
+    machine.run(&["systemctl", "start", "resolver", "authority"]);
+    let asked = "import socket; socket.create_connection(('127.0.0.1', 14000))";
+    wait::until("pebble to listen", || {
+        machine.try_run(&["python3", "-c", asked]).status.success().then_some(())
+    });
+}
+
+/// As the deployer's user.
+fn as_deployer(machine: &Machine, words: &[&str]) -> Output {
+    machine.try_run(
+        &[&["setpriv", "--reuid=durhack-deployer", "--regid=durhack-deployer", "--init-groups"], words]
+            .concat(),
+    )
+}
+
+/// Asks the helper for something that it must do.
+#[track_caller]
+fn asks(machine: &Machine, words: &[&str]) {
+    let output = as_deployer(machine, &[&[PRIVILEGED, "ask"], words].concat());
+    assert!(output.status.success(), "{words:?}: {}\n{}", said(&output), machine.picture());
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+/// Runs one of the scripts above as the deployer's user, on this.
+#[track_caller]
+fn answers<T: serde::de::DeserializeOwned>(
+    machine: &Machine,
+    script: &str,
+    requests: &impl serde::Serialize,
+) -> T {
+    machine.write("/srv/requests", &serde_json::to_string(requests).expect("lists of text"));
+    let output = as_deployer(machine, &["python3", "-c", script]);
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+}
+
+/// What would be different if anything had been done.
+fn traces(machine: &Machine) -> Vec<String> {
+    let units = ["website.service", "nginx.service", "ssh.service"];
+    let mut traces: Vec<String> = units.iter().map(|unit| machine.property(unit, "MainPID")).collect();
+    traces.extend(units.iter().map(|unit| machine.property(unit, "InvocationID")));
+    traces.push(machine.run(&["pgrep", "-P", &machine.property("nginx.service", "MainPID")]));
+    traces.push(machine.run(&[
+        "sh",
+        "-c",
+        "ls -d /canary /var/log/letsencrypt/* /etc/letsencrypt/* 2>&1 || true",
+    ]));
+    traces.push(machine.run(&["sh", "-c", "ls -A /etc/cron.d /root /etc/nginx/conf.d"]));
+    traces
+}
+
+fn journal(machine: &Machine) -> String {
+    machine.run(&["journalctl", "--no-pager", "--output=cat", "-t", "durhack-deployer-privileged"])
+}
+
+fn certificate(machine: &Machine) -> String {
+    let file = "/etc/letsencrypt/live/a.test/fullchain.pem";
+    machine.run(&["openssl", "x509", "-noout", "-serial", "-ext", "subjectAltName", "-in", file])
+}
+
+#[test]
+fn the_helper_refuses_two_hundred_hostile_requests_and_leaves_a_line_of_each() {
+    let machine = machine();
+    let before = traces(&machine);
+    let hexadecimal: Vec<String> = corpus::requests().iter().map(hex::encode).collect();
+    let answers: Vec<String> = answers(&machine, SENDER, &hexadecimal);
+    assert_eq!((answers.len() >= 200, answers.len()), (true, hexadecimal.len()));
+    for (request, answer) in corpus::requests().iter().zip(&answers) {
+        let shown = String::from_utf8_lossy(&request[..request.len().min(80)]);
+        assert!(answer.starts_with("{\"refused\":\""), "{shown:?}: {answer:?}\n{}", machine.picture());
+    }
+    assert_eq!(traces(&machine), before, "{}", machine.picture());
+    let journal = journal(&machine);
+    assert_eq!(journal.matches(": refused: ").count(), answers.len(), "{journal}");
+    // Others do not get as far as that.
+    let nobody =
+        machine.try_run(&["setpriv", "--reuid=65534", "--clear-groups", PRIVILEGED, "ask", "nginx-test"]);
+    assert_eq!(nobody.status.code(), Some(69), "{}", said(&nobody));
+    let root = machine.try_run(&[PRIVILEGED, "ask", "nginx-test"]);
+    assert!(
+        root.status.code() == Some(77) && said(&root).contains("only user \"durhack-deployer\""),
+        "{}",
+        said(&root)
+    );
+    // And it still does what it may.
+    asks(&machine, &["nginx-test"]);
+    assert_eq!(machine.run(&["systemctl", "list-units", "--failed", "--quiet", "--no-legend"]), "");
+}
+
+#[test]
+fn the_helper_does_what_is_allowed() {
+    let machine = machine();
+    let main = || machine.property("website.service", "MainPID");
+    let first = main();
+    asks(&machine, &["unit-restart", "website.service"]);
+    assert_ne!(main(), first);
+    asks(&machine, &["unit-stop", "website"]);
+    assert_eq!(machine.property("website.service", "ActiveState"), "inactive");
+    asks(&machine, &["unit-start", "website"]);
+    asks(&machine, &["unit-reload", "website"]);
+    asks(&machine, &["unit-reset-failed", "website"]);
+    assert_eq!(machine.property("website.service", "ActiveState"), "active");
+
+    machine.write("/etc/nginx/conf.d/site.conf", &SITE.replace("200 site", "200 changed"));
+    asks(&machine, &["nginx-reload"]);
+    let page = r#"
+import http.client
+connection = http.client.HTTPConnection("127.0.0.1")
+connection.request("GET", "/", headers={"Host": "a.test"})
+print(connection.getresponse().read().decode())
+"#;
+    wait::until("nginx to have reloaded", || {
+        (machine.run(&["python3", "-c", page]) == "changed").then_some(())
+    });
+    machine.write("/etc/nginx/conf.d/site.conf", "server { nonsense; }\n");
+    let output = as_deployer(&machine, &[PRIVILEGED, "ask", "nginx-reload"]);
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("unknown directive"),
+        "{}",
+        said(&output)
+    );
+    machine.write("/etc/nginx/conf.d/site.conf", SITE);
+
+    // By certbot's plugin for nginx, then by files: both in the unit's sandbox.
+    start_authority(&machine);
+    asks(&machine, &["certificate", "a.test", "www.a.test"]);
+    let first = certificate(&machine);
+    assert!(first.contains("DNS:a.test") && first.contains("DNS:www.a.test"), "{first}");
+    machine.run(&["mkdir", "-p", "/var/www/acme"]);
+    machine.write("/etc/durhack-deployer/privileged.toml", &format!("{LIST}webroot = \"/var/www/acme\"\n"));
+    machine.write(
+        "/etc/nginx/conf.d/site.conf",
+        &SITE.replace("location", "root /var/www/acme; location /.well-known {} location"),
+    );
+    asks(&machine, &["nginx-reload"]);
+    asks(&machine, &["certificate-renew", "a.test", "www.a.test"]);
+    assert_ne!(certificate(&machine), first);
+    let journal = journal(&machine);
+    assert!(journal.contains("asks: [\"certificate-renew\", \"a.test\", \"www.a.test\"]"), "{journal}");
+    assert_eq!(machine.run(&["systemctl", "list-units", "--failed", "--quiet", "--no-legend"]), "");
+}
+
+// Whoever may write sites says to nginx's master which files to open, as root.
+#[test]
+fn a_hostile_site_file_is_not_roots_pen() {
+    let machine = machine();
+    let hostile = "/etc/nginx/conf.d/hostile.conf";
+    let written = || machine.path("/etc/cron.d/hostile").exists();
+    machine.write(hostile, "server { listen 81; access_log /etc/cron.d/hostile; }\n");
+    let output = as_deployer(&machine, &[PRIVILEGED, "ask", "nginx-reload"]);
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("Read-only file system"),
+        "{}",
+        said(&output)
+    );
+    assert!(!written());
+
+    // It may be another one again between test and reload. Without our drop-in, nginx's own unit does what it says ...
+    let reload = || machine.run(&["sh", "-c", "systemctl reload nginx; true"]);
+    reload();
+    wait::until("nginx to do harm", || written().then_some(()));
+    machine.run(&["rm", hostile, "/etc/cron.d/hostile"]);
+    // ... and with it, refuses.
+    let drop_in =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd/nginx.service.d/durhack-deployer.conf");
+    machine.unit(
+        "nginx.service.d/durhack-deployer.conf",
+        &fs_err::read_to_string(drop_in).expect("it is there"),
+    );
+    machine.run(&["systemctl", "restart", "nginx"]);
+    machine.write(hostile, "server { listen 81; access_log /etc/cron.d/hostile; }\n");
+    reload();
+    wait::until("nginx to complain", || {
+        let log = fs_err::read_to_string(machine.path("/var/log/nginx/error.log")).unwrap_or_default();
+        log.contains("open() \"/etc/cron.d/hostile\" failed (30: Read-only file system)").then_some(())
+    });
+    assert!(!written());
+
+    // Nor does it quote secrets. Without the helper's sandbox, nginx does.
+    for secret in ["/root/secret", "/etc/durhack-deployer/credentials/webhook-secret"] {
+        machine.write(secret, "canary;\n");
+        machine.write(hostile, &format!("include {secret};\n"));
+        assert!(said(&machine.try_run(&["nginx", "-t"])).contains("unknown directive \"canary\""));
+        let said = said(&as_deployer(&machine, &[PRIVILEGED, "ask", "nginx-test"]));
+        assert!(said.contains("open() \"") && !said.contains("canary"), "{said}");
+    }
+    machine.run(&["rm", hostile]);
+    asks(&machine, &["nginx-reload"]);
+}
+
+#[test]
+fn sudo_lets_nobody_do_more_than_our_rules_say() {
+    let machine = machine();
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/sudo/durhack-deployer");
+    machine.write(
+        "/etc/sudoers.d/durhack-deployer",
+        &fs_err::read_to_string(rules).expect("it is in the repository"),
+    );
+    machine.run(&["chmod", "0440", "/etc/sudoers.d/durhack-deployer"]);
+    let checked = machine.run(&["visudo", "--check", "--strict"]);
+    assert!(checked.contains("/etc/sudoers.d/durhack-deployer: parsed OK"), "{checked}");
+    let listed = said(&as_deployer(&machine, &["sudo", "-n", "-l"]));
+    let rules: Vec<&str> =
+        listed.lines().filter_map(|line| line.trim().strip_prefix("(root) NOPASSWD: ")).collect();
+    let certificates = format!("{PRIVILEGED} ^certificate(-renew)?( [a-z0-9][a-z0-9.-]{{1,252}})+$");
+    assert_eq!(rules, ["/usr/sbin/nginx -t", "/usr/bin/systemctl reload nginx", &certificates], "{listed}");
+
+    let mut calls: Vec<Vec<String>> = Vec::new();
+    for words in corpus::words() {
+        // No program can be given such an argument.
+        if !words.iter().any(|word| word.contains('\0')) {
+            calls.push([vec![PRIVILEGED.to_owned()], words].concat());
+        }
+    }
+    let published = "certbot certonly --standalone -n --server http://127.0.0.1:1/dir -d example.net --config-dir /tmp/x --work-dir /tmp/x \
+                     --logs-dir /tmp/x --agree-tos --register-unsafely-without-email --pre-hook";
+    for line in [
+        "certbot certonly -n --nginx --cert-name a.test -d a.test",
+        "/usr/bin/certbot renew --deploy-hook id",
+        "/usr/sbin/nginx -t -c /tmp/evil.conf",
+        "/usr/sbin/nginx -s stop",
+        "/usr/sbin/nginx",
+        "systemctl reload nginx ssh",
+        "systemctl reload nginx --root=/tmp",
+        "systemctl reload ssh",
+        "systemctl restart nginx",
+        "systemctl edit nginx",
+        "/usr/libexec/durhack-deployer/../../bin/sh",
+        "sh -c id",
+        "-u nobody id",
+        "env certbot",
+    ] {
+        calls.push(line.split(' ').map(str::to_owned).collect());
+    }
+    calls.push(published.split(' ').map(str::to_owned).chain(["touch /canary".into()]).collect());
+    assert!(calls.len() >= 200, "{}", calls.len());
+    let before = traces(&machine);
+    let answers: Vec<(i32, String)> = answers(&machine, SUDOER, &calls);
+    assert_eq!(answers.len(), calls.len());
+    for (words, (code, said)) in calls.iter().zip(&answers) {
+        assert!(*code != 0 && !said.trim().is_empty(), "{words:?}: {code} {said}");
+        let reason = ["refused: ", "not allowed", "a password is required"];
+        assert!(reason.iter().any(|reason| said.contains(reason)), "{words:?}: {said}");
+    }
+    assert_eq!(traces(&machine), before, "{}", machine.picture());
+
+    start_authority(&machine);
+    for words in [
+        &["/usr/sbin/nginx", "-t"][..],
+        &["systemctl", "reload", "nginx"],
+        &[PRIVILEGED, "certificate", "a.test", "www.a.test"],
+    ] {
+        let output = as_deployer(&machine, &[&["sudo", "-n"], words].concat());
+        assert!(output.status.success(), "{words:?}: {}\n{}", said(&output), machine.picture());
+    }
+    assert!(certificate(&machine).contains("DNS:www.a.test"));
+}
+
+#[test]
+fn a_deployer_without_rights_restarts_its_unit_by_the_helper() {
+    let machine = machine();
+    let sources = Sources::new(&machine, "website");
+    sources.commit(&[("page", "one")]);
+    let configuration = format!(
+        "webhook_secret_token = \"a-secret-of-more-than-thirty-two-bytes-for-tests\"\nstate_directory = \"/var/lib/durhack-deployer\"\n\
+         privileges = \"helper\"\n[deployments.website]\nrepository = \"acme/website\"\nbranch = \"main\"\nclone_url = \"{}\"\n\
+         path = \"/srv/website\"\nenabled = true\nrecipe = \"systemd\"\nunits = [\"website.service\"]\n",
+        sources.url()
+    );
+    machine.write("/etc/durhack-deployer/default.toml", &configuration);
+    machine.run(&["mkdir", "/srv/website"]);
+    machine.run(&["chown", "-R", "durhack-deployer", "/srv/git", "/srv/website"]);
+    let before = machine.property("website.service", "MainPID");
+    let deploy = || {
+        let output = as_deployer(
+            &machine,
+            &["env", "HOME=/var/lib/durhack-deployer", "durhack-deployer", "deploy", "website"],
+        );
+        (output.status.success(), said(&output))
+    };
+    let (succeeded, printed) = deploy();
+    assert!(succeeded, "{printed}\n{}", machine.picture());
+    assert_ne!(machine.property("website.service", "MainPID"), before);
+
+    // What root has not allowed fails, and the run says what root would have to write.
+    machine.write("/etc/durhack-deployer/privileged.toml", "user = \"durhack-deployer\"\n");
+    machine.run(&["chown", "-R", "root", "/srv/git"]);
+    sources.commit(&[("page", "two")]);
+    machine.run(&["chown", "-R", "durhack-deployer", "/srv/git"]);
+    let (succeeded, printed) = deploy();
+    let told = "\"website.service\" is not in `units` of /etc/durhack-deployer/privileged.toml";
+    assert!(!succeeded && printed.contains(told), "{printed}");
+}
