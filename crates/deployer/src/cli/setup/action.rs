@@ -7,13 +7,15 @@ use super::found::{account, ask, ids};
 use super::places::{self, Directory, Owner};
 use crate::config::CommandLine;
 use crate::deploy::execute::Executor;
-use crate::deploy::tools::visudo;
+use crate::deploy::tools::{nginx, systemctl, visudo};
 use crate::private_file;
 use crate::secret::Secret;
 use anyhow::{Context, Result};
 use fs_err as fs;
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, open};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// See the module.
@@ -83,10 +85,7 @@ impl Action {
     }
 }
 
-fn owner_ids(owner: Owner) -> Result<(u32, u32)> {
-    ids(owner, account(places::USER)?).with_context(|| format!("there is no user {}", places::USER))
-}
-
+/// By descriptor, and not through a link: what is given away is what was made, whoever else may write beside it.
 fn make(directory: &Directory) -> Result<()> {
     let path = &directory.path;
     if let Some(parent) = path.parent() {
@@ -98,23 +97,30 @@ fn make(directory: &Directory) -> Result<()> {
         }
         _ => {}
     }
-    let (user, group) = owner_ids(directory.owner)?;
-    chown(path, Some(user), Some(group)).with_context(|| format!("cannot give {} away", path.display()))?;
-    Ok(fs::set_permissions(path, PermissionsExt::from_mode(directory.mode))?)
+    let made = open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let made = made.with_context(|| format!("{} is not a directory", path.display()))?;
+    give(&made, directory.owner, directory.mode)
+        .with_context(|| format!("cannot put right whose {} is", path.display()))
 }
 
 fn write(file: &File) -> Result<()> {
-    let (user, group) = owner_ids(file.owner)?;
     let directory = file.path.parent().context("a file lies in a directory")?;
     fs::create_dir_all(directory)?;
-    // A name that neither sudo nor systemd nor nginx reads, should we be killed here.
-    let mut new = tempfile::Builder::new().prefix(".setup.").suffix("~").tempfile_in(directory)?;
+    // A name that neither sudo nor systemd nor nginx's conf.d reads, should we be killed here.
+    let new = tempfile::Builder::new().prefix(".setup.").suffix("~").tempfile_in(directory);
+    let mut new = new.with_context(|| format!("cannot write in {}", directory.display()))?;
     new.write_all(file.text.as_bytes())?;
-    chown(new.path(), Some(user), Some(group))?;
-    fs::set_permissions(new.path(), PermissionsExt::from_mode(file.mode))?;
+    give(new.as_file(), file.owner, file.mode)?;
     new.as_file().sync_all()?;
     new.persist(&file.path).with_context(|| format!("cannot write {}", file.path.display()))?;
     Ok(std::fs::File::open(directory).and_then(|directory| directory.sync_all())?)
+}
+
+fn give(made: impl AsFd, owner: Owner, mode: u32) -> Result<()> {
+    let ids = ids(owner, account(places::USER)?);
+    let (user, group) = ids.with_context(|| format!("there is no user {}", places::USER))?;
+    fchown(&made, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
+    Ok(fchmod(&made, Mode::from_raw_mode(mode))?)
 }
 
 async fn write_sudoers(text: &str, executor: &Executor) -> Result<()> {
@@ -152,14 +158,12 @@ async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()
         None => remove(path),
     };
     place(text)?;
-    let call = |words: &[&str]| CommandLine::Argv(words.iter().map(|word| (*word).to_owned()).collect());
-    if let Err(error) = ask(executor, &call(&["nginx", "-t"])).await {
+    if let Err(error) = ask(executor, &nginx::test_host()).await {
         place(before.as_deref())?;
         remove(pending)?;
-        return Err(error.context("nginx does not accept the deployer's site, which was taken away again"));
+        return Err(error.context("nginx does not accept it so; everything is as it was"));
     }
     // One that does not run reads it when it starts.
-    ask(executor, &call(&["systemctl", "--no-ask-password", "try-reload-or-restart", "nginx.service"]))
-        .await?;
+    ask(executor, &systemctl::reload_if_running("nginx.service")).await?;
     remove(pending)
 }

@@ -26,6 +26,9 @@ pub struct Found {
     pub account: Option<(u32, u32)>,
     /// What lies where something should; nothing where nothing does.
     pub places: BTreeMap<PathBuf, Place>,
+    /// Deployments' directories that are not there, below directories in which only root makes any: elsewhere, somebody could have root
+    /// make a directory in a place that a link leads to.
+    pub roots: BTreeSet<PathBuf>,
     /// The text of those files that setup writes; nothing where there is none.
     pub texts: BTreeMap<PathBuf, String>,
     /// By name.
@@ -45,7 +48,7 @@ pub struct Place {
     pub group: u32,
     /// Permission bits.
     pub mode: u32,
-    /// A directory, and not only a link to one.
+    /// A directory, or a link to one: an administrator may have put the state on another disk.
     pub is_directory: bool,
 }
 
@@ -82,10 +85,15 @@ pub struct Configuration {
 /// Looks at everything.
 pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executor) -> Result<Found> {
     let account = account(places::USER)?;
-    let configuration = configuration(wishes, environment)?;
+    let configuration = match configuration(wishes, environment) {
+        // What is taken back does not depend on it.
+        Err(_) if wishes.uninstall => None,
+        read => read?,
+    };
     let mut found = Found { account, configuration, ..Found::default() };
     found.nginx = nginx(wishes, executor).await?;
     let applications = found.configuration.iter().flat_map(|known| known.paths.iter().cloned());
+    found.roots = applications.clone().filter(|path| is_roots(path)).collect();
     let directories = places::directories().into_iter().map(|directory| directory.path);
     let files = [places::FIRST_LAYER, places::WEBHOOK_SECRET, places::SITE_PENDING].map(PathBuf::from);
     for path in directories.chain(applications).chain(files) {
@@ -132,8 +140,20 @@ fn account_in(users: &str, name: &str) -> Option<(u32, u32)> {
     Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
+/// Whether it is not there, and all that is there of the way to it is root's.
+fn is_roots(path: &Path) -> bool {
+    let is_absent = |found: &std::io::Result<std::fs::Metadata>| {
+        found.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    let is_roots = |found: std::io::Result<std::fs::Metadata>| {
+        found.is_ok_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0)
+    };
+    let way = path.ancestors().map(fs::symlink_metadata).skip_while(is_absent);
+    is_absent(&fs::symlink_metadata(path)) && way.into_iter().all(is_roots)
+}
+
 fn place(path: &Path) -> Result<Option<Place>> {
-    match fs::symlink_metadata(path) {
+    match fs::metadata(path) {
         Ok(found) => Ok(Some(Place {
             user: found.uid(),
             group: found.gid(),
@@ -251,5 +271,13 @@ mod tests {
         assert_eq!(account_in(users, "durhack-deployer"), Some((997, 996)));
         assert_eq!(account_in(users, "durhack-"), None);
         assert_eq!(account_in("broken\n", "broken"), None);
+    }
+
+    #[test]
+    fn root_makes_directories_only_where_nobody_else_can() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(!is_roots(&scratch.path().join("a/b")), "/tmp is everybody's");
+        assert!(!is_roots(Path::new("/etc")), "it is there");
+        assert!(is_roots(Path::new("/etc/no-such-directory/site")));
     }
 }

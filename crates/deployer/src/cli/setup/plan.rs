@@ -74,7 +74,11 @@ impl Plan {
                     path.display(), places::USER, place.user, places::USER, path.display()
                 )),
                 Some(_) => {}
-                None => self.directory(found, places::application(path), "make the deployment's directory"),
+                None if found.roots.contains(path) => {
+                    self.directory(found, places::application(path), "make the deployment's directory");
+                }
+                // The deployer makes it itself, where it may.
+                None => {}
             }
         }
     }
@@ -299,14 +303,18 @@ pub mod tests {
 
     fn wishes() -> Wishes {
         let origin = Some(Origin::parse("https://deploy.example.org").unwrap());
-        Wishes { configuration: places::CONFIGURATION.into(), origin, privileges: None }
+        Wishes { configuration: places::CONFIGURATION.into(), origin, privileges: None, uninstall: false }
     }
 
     /// A fresh host with nginx and the package.
     fn fresh() -> Found {
         let access = vec![("/etc/nginx/conf.d".into(), Access { existing_files: true, ..Access::default() })];
         let site = "/etc/nginx/sites-enabled/durhack-deployer.conf".into();
-        Found { nginx: Some(Nginx { site, has_certificate: false, access }), ..Found::default() }
+        Found {
+            roots: ["/srv/site".into()].into(),
+            nginx: Some(Nginx { site, has_certificate: false, access }),
+            ..Found::default()
+        }
     }
 
     /// What is found after an action has been carried out.
@@ -379,7 +387,24 @@ pub mod tests {
     #[test]
     fn a_fresh_host_gets_everything_and_then_nothing() {
         let first = plan(&fresh(), &wishes()).unwrap();
-        insta::assert_snapshot!(lines(&first).join("\n"), @"");
+        insta::assert_snapshot!(lines(&first).join("\n"), @r"
+        make the user and group durhack-deployer, without password and shell
+        make /var/lib/durhack-deployer (durhack-deployer, mode 700)
+        make /etc/durhack-deployer (root:durhack-deployer, mode 750)
+        make /etc/durhack-deployer/credentials (root, mode 700)
+        make a webhook secret in /etc/durhack-deployer/credentials/webhook-secret
+        write a first configuration, /etc/durhack-deployer/default.toml
+        write what the privileged helper may do: /etc/durhack-deployer/privileged.toml
+        let the deployer write new files in /etc/nginx/conf.d
+        let the deployer make and remove files in /etc/nginx/conf.d
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf
+        have systemd read its units again
+        start durhack-deployer-privileged.socket, now and at every boot
+        start durhack-deployer-intake.socket, now and at every boot
+        start durhack-deployer-worker.service, now and at every boot
+        start durhack-deployer-intake.service, now and at every boot
+        write nginx's site for https://deploy.example.org, test it, reload: /etc/nginx/sites-enabled/durhack-deployer.conf
+        ");
         let settled = settle(fresh(), &wishes());
         assert_eq!(lines(&plan(&settled, &wishes()).unwrap()), Vec::<&str>::new());
     }
@@ -405,7 +430,15 @@ pub mod tests {
         let sudo = Wishes { privileges: Some(PrivilegesArgument::Sudo), ..wishes() };
         let helped = settle(fresh(), &wishes());
         let changed = plan(&helped, &sudo).unwrap();
-        insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"), @"");
+        insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"), @r#"
+        write sudo's rules, checked by visudo: /etc/sudoers.d/durhack-deployer
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-worker.service.d/setup.conf
+        have systemd read its units again
+        restart durhack-deployer-worker.service: its unit or its secrets have changed since it was started
+        stop durhack-deployer-privileged.socket: the helper is not used
+        there is no certificate for deploy.example.org yet: `certbot certonly --webroot -w /var/www/html -d deploy.example.org`, then setup again
+        the configuration does not say so yet: write `privileges = "sudo"`
+        "#);
         let with_sudo = settle(helped, &sudo);
         assert!(plan(&with_sudo, &sudo).unwrap().actions.is_empty());
         let back = plan(&with_sudo, &wishes()).unwrap();
@@ -425,7 +458,11 @@ pub mod tests {
         let reloaded = plan(&found, &wishes()).unwrap();
         found.configuration.as_mut().unwrap().secrets_changed_at_us = 1_600;
         let restarted = plan(&found, &wishes()).unwrap();
-        insta::assert_snapshot!(lines(&reloaded).join("\n"), @"");
+        insta::assert_snapshot!(lines(&reloaded).join("\n"), @r"
+        allow the privileged helper other.service, in /etc/durhack-deployer/privileged.toml
+        have durhack-deployer-worker.service read the configuration, which has changed since it did
+        have durhack-deployer-intake.service read the configuration, which has changed since it did
+        ");
         insta::assert_snapshot!(lines(&restarted).join("\n"), @"");
     }
 

@@ -14,6 +14,8 @@ pub struct Wishes {
     pub origin: Option<Origin>,
     /// How what needs root is to be done. None: as the configuration says, or else by the helper.
     pub privileges: Option<PrivilegesArgument>,
+    /// To take everything back.
+    pub uninstall: bool,
 }
 
 /// `https://deploy.example.org`
@@ -32,6 +34,7 @@ impl Wishes {
             configuration: configuration.unwrap_or(Path::new(places::CONFIGURATION)).to_owned(),
             origin: arguments.origin.as_deref().map(Origin::parse).transpose()?,
             privileges: arguments.privileges,
+            uninstall: arguments.uninstall,
         })
     }
 }

@@ -76,6 +76,11 @@ pub fn reload(units: &[&str]) -> CommandLine {
     words(&["reload"], units)
 }
 
+/// The same for one that need not run; one that cannot be reloaded is restarted.
+pub fn reload_if_running(unit: &str) -> CommandLine {
+    words(&["try-reload-or-restart"], &[unit])
+}
+
 /// How a unit is installed, and since when it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installation {
