@@ -567,7 +567,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__config__subcmd__check)
-            opts="-h -V --json --config --log --help --version"
+            opts="-h -V --no-secrets --json --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

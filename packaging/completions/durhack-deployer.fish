@@ -313,6 +313,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l no-secrets -d 'Leave secrets aside, which whoever asks may not be able to read'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'

@@ -657,6 +657,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--no-secrets[Leave secrets aside, which whoever asks may not be able to read]' \
 '--json[For machines]' \
 '-h[Print help]' \
 '--help[Print help]' \

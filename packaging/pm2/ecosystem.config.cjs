@@ -14,7 +14,7 @@ module.exports = {
       exec_mode: "fork",
       instances: 1,
       env: { DEPLOYER_ENV: "production" },
-      // A run in progress may end: longer than `runs.drain_timeout` (3 minutes), after which it is taken back.
+      // A run in progress may end: longer than `runs.drain_timeout` (2 minutes, if nothing else is configured), after which it is taken back.
       kill_timeout: 200_000,
       // The signal is for the deployer alone, which ends its steps itself.
       treekill: false,

@@ -89,7 +89,7 @@ Prints a Markdown report and writes target/bench/result.json. A missed target is
   cargo xtask deb                       of the locked release binaries, in target/deb
   cargo xtask deb --debug               of the debug binaries: quick, for trying out
 
-Prints the package's path and size, and the programs' sizes. Installs cargo-deb below target/testbed if it is missing.")]
+Prints the package's path and size, the programs' sizes, and how long the program takes to start. Installs cargo-deb below target/testbed if it is missing.")]
     Deb(deb::Arguments),
 }
 

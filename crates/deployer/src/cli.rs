@@ -422,13 +422,24 @@ pub struct ConfigArguments {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Say what is wrong, with file, line and column
-    Check(JsonArguments),
+    Check(CheckArguments),
     /// Show what is in force, and where each value comes from; secrets are hidden
     Show(JsonArguments),
     /// Print the JSON Schema, for editors
     Schema,
     /// Print the reference of all keys
     Reference,
+}
+
+/// `config check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Leave secrets aside, which whoever asks may not be able to read
+    #[arg(long)]
+    pub no_secrets: bool,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `migrate`

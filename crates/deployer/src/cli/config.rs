@@ -1,7 +1,7 @@
 //! `config` and `migrate`.
 
 use super::output::{self, Failed, GREEN, table};
-use super::{ConfigCommand, MigrateCommand, session};
+use super::{CheckArguments, ConfigCommand, MigrateCommand, session};
 use crate::config::{self, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
 use crate::deploy::{hand_over, release, situation};
 use crate::record::store::Store;
@@ -16,7 +16,7 @@ pub fn run(
     command: &ConfigCommand,
 ) -> Result<(), Failed> {
     match command {
-        ConfigCommand::Check(arguments) => check(directory, environment, arguments.json),
+        ConfigCommand::Check(arguments) => check(directory, environment, arguments),
         ConfigCommand::Show(arguments) => show(directory, environment, arguments.json),
         ConfigCommand::Schema => {
             output::json(&reference::json_schema());
@@ -29,8 +29,14 @@ pub fn run(
     }
 }
 
-fn check(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
-    let (problems, summary) = match config::load(directory, environment, Purpose::Check) {
+fn check(
+    directory: Option<&Path>,
+    environment: &Environment,
+    arguments: &CheckArguments,
+) -> Result<(), Failed> {
+    let as_json = arguments.json;
+    let purpose = if arguments.no_secrets { Purpose::Ask } else { Purpose::Check };
+    let (problems, summary) = match config::load(directory, environment, purpose) {
         Ok(loaded) => {
             let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
             for deployment in loaded.config.deployments.values().filter(in_place) {

@@ -117,15 +117,15 @@ fn refused(problems: &Diagnostics) -> anyhow::Error {
 
 /// One line for each thing that is wrong: a log is read by lines.
 fn say(problems: &Diagnostics) {
-    for Problem { severity, message, help, position, .. } in problems.problems() {
+    for Problem { severity, message, help, key, position, .. } in problems.problems() {
         let at = position.as_ref().map(|position| {
             let (line, column) = position.line_and_column();
             format!("{}:{line}:{column}", position.file().display())
         });
         match severity {
-            Severity::Error => tracing::error!(at, help, "configuration: {message}"),
-            Severity::Warning => tracing::warn!(at, help, "configuration: {message}"),
-            Severity::Note => tracing::info!(at, help, "configuration: {message}"),
+            Severity::Error => tracing::error!(key, at, help, "configuration: {message}"),
+            Severity::Warning => tracing::warn!(key, at, help, "configuration: {message}"),
+            Severity::Note => tracing::info!(key, at, help, "configuration: {message}"),
         }
     }
 }

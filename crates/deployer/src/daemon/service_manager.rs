@@ -26,7 +26,7 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Ours, if we have one. A successor is given signs of life to the variables of the one before it.
+    /// Ours, if we have one. A successor has the variables of the one before it, with that one's number, and is the main process by now.
     pub fn of(oneself: &Oneself, is_successor: bool) -> Option<Self> {
         let get = |name: &str| oneself.environment.get(name).filter(|value| !value.is_empty());
         let name = get("NOTIFY_SOCKET")?;

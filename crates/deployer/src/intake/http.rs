@@ -19,6 +19,10 @@ use tokio_util::task::TaskTracker;
 /// How long open requests may take once the service stops: longer than any healthy one, shorter than systemd's patience.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a connection that was accepted just before the service stops may take until its request has come: longer than a round trip
+/// to GitHub. hyper would close it at once, and its caller was promised to be heard.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
+
 /// After a failed accept (out of file descriptors, most likely): long enough for some to come back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,7 +77,10 @@ async fn connection(
 ) {
     let _ = stream.set_nodelay(true);
     let header_timeout = webhook.settings().header_timeout;
+    let asked = CancellationToken::new();
+    let has_asked = asked.clone();
     let service = service_fn(move |request| {
+        has_asked.cancel();
         let webhook = Arc::clone(&webhook);
         async move { Ok::<_, std::convert::Infallible>(webhook.answer(peer, request).await) }
     });
@@ -84,7 +91,7 @@ async fn connection(
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = shutdown.cancelled() => {
+        () = told_to_end(&shutdown, &asked) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -93,4 +100,10 @@ async fn connection(
         tracing::debug!(%peer, %error, "connection ended");
     }
     drop(permit);
+}
+
+/// Waits until a connection is to end after what it is doing: at the end of the service, but not before its first request.
+async fn told_to_end(shutdown: &CancellationToken, asked: &CancellationToken) {
+    shutdown.cancelled().await;
+    let _ = tokio::time::timeout(FIRST_REQUEST_GRACE, asked.cancelled()).await;
 }

@@ -2,3 +2,4 @@
 
 mod reload;
 mod sockets;
+mod units;

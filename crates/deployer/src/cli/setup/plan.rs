@@ -463,7 +463,11 @@ pub mod tests {
         have durhack-deployer-worker.service read the configuration, which has changed since it did
         have durhack-deployer-intake.service read the configuration, which has changed since it did
         ");
-        insta::assert_snapshot!(lines(&restarted).join("\n"), @"");
+        insta::assert_snapshot!(lines(&restarted).join("\n"), @r"
+        allow the privileged helper other.service, in /etc/durhack-deployer/privileged.toml
+        restart durhack-deployer-worker.service: its unit or its secrets have changed since it was started
+        restart durhack-deployer-intake.service: its unit or its secrets have changed since it was started
+        ");
     }
 
     #[test]

@@ -70,7 +70,9 @@ pub static ROOT: Section = Section {
         Key::new(
             "webhook_secret_token_file",
             Path,
-            Derived("the systemd credential `webhook-secret`, where there is one"),
+            Derived(
+                "the systemd credential `webhook-secret`, else `credentials/webhook-secret` beside this file, where there is one",
+            ),
             r#""/etc/durhack-deployer/webhook-secret""#,
             "A file that holds the secret and nothing else. Only its owner may have access to it.",
         ),
@@ -239,7 +241,9 @@ static GITHUB: Section = Section {
         Key::new(
             "token_file",
             Path,
-            Derived("the systemd credential `github-token`, where there is one"),
+            Derived(
+                "the systemd credential `github-token`, else `credentials/github-token` beside this file, where there is one",
+            ),
             r#""/etc/durhack-deployer/github-token""#,
             "A file that holds the token and nothing else. Only its owner may have access to it.",
         ),
@@ -267,7 +271,9 @@ static GITHUB: Section = Section {
         Key::new(
             "app_key_file",
             Path,
-            Derived("the systemd credential `github-app-key`, where there is one"),
+            Derived(
+                "the systemd credential `github-app-key`, else `credentials/github-app-key` beside this file, where there is one",
+            ),
             r#""/etc/durhack-deployer/github-app.pem""#,
             "The App's private key as GitHub made it (PEM). Only its owner may have access to it.",
         ),

@@ -199,6 +199,10 @@ fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>,
     let path = facts.configuration_directory.join(CREDENTIALS_DIRECTORY).join(name);
     match (facts.read_secret_file)(&path) {
         Ok(None) => Ok(None),
+        Ok(Some(file)) if file.mode & 0o077 != 0 => {
+            let message = format!("others than its owner have access to {}", path.display());
+            Err(Problem::error(message).help(format!("run `chmod 600 {}`", path.display())))
+        }
         Ok(Some(file)) => {
             Ok(Some((without_newline(&file.text).to_owned(), format!("file {}", path.display()))))
         }

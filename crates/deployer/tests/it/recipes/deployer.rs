@@ -10,7 +10,6 @@ use crate::support::configuration::text;
 use crate::support::gate::Gate;
 use crate::support::machine::{Machine, Sources};
 use crate::support::process::{describe, living_in, succeed};
-use crate::support::push::Delivery;
 use crate::support::record::Run;
 use crate::support::repository::Repository;
 use crate::support::sender::Sender;
@@ -18,9 +17,6 @@ use crate::support::wait;
 use crate::support::world::{SECRET, World};
 use rustix::process::{Pid, Signal};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 /// Puts the product into the release.
 const GOOD: &str = r#"ln "$PRODUCT" deployer 2>/dev/null || cp "$PRODUCT" deployer"#;

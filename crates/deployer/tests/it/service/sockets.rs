@@ -1,10 +1,13 @@
 //! A listening socket that whoever starts the daemon holds: restarts refuse nobody.
 
+use crate::support::http::{Answer, connect};
 use crate::support::process::{command, describe, output};
 use crate::support::push::Delivery;
 use crate::support::sender::Sender;
 use crate::support::wait;
 use crate::support::world::{SECRET, World};
+use rustix::process::Signal;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -109,5 +112,24 @@ fn what_is_no_listening_port_is_refused_in_words() {
         let refused = output(&mut with_file);
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success() && said.contains("ListenStream="), "{}", describe(&refused));
+    });
+}
+
+#[test]
+fn who_was_accepted_just_before_a_stop_is_heard() {
+    World::run(|world| {
+        world.configure(&[]);
+        world.start();
+        let mut connection = connect(world.address());
+        // Answered after it, so the other one has been accepted too.
+        world.accept(&Delivery::ping("acme/site"));
+        world.signal(Signal::TERM);
+        wait::until("it to stop", || world.log().contains("stopping").then_some(()));
+        let ping = Delivery::ping("acme/site");
+        connection.write_all(&ping.signed(SECRET).bytes()).expect("it is open");
+        assert_eq!(Answer::read(&mut connection).map(|answer| answer.status), Some(202));
+        assert!(world.wait_for_exit().success());
+        world.start();
+        world.wait_for_verdict(&ping.guid, "ping");
     });
 }

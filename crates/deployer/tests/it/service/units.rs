@@ -1,0 +1,338 @@
+//! The two services as they are packaged, in a machine with a real systemd.
+
+use crate::support::machine::{Machine, Sources};
+use crate::support::process::{command, succeed};
+use crate::support::push::push_payload;
+use crate::support::wait;
+use crate::support::world::SECRET;
+use serde_json::{Value, json};
+use std::path::Path;
+
+const INTAKE: &str = "durhack-deployer-intake";
+const WORKER: &str = "durhack-deployer-worker";
+const STATE: &str = "/var/lib/durhack-deployer";
+const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd");
+
+/// A hundred signed pushes a second, each over a connection of its own and with a GUID of its own, until /run/pushes.stop is there. Then
+/// what became of them is in /run/pushes.result.
+const PUSHES: &str = r#"
+const { createHmac, randomUUID } = require("crypto"), fs = require("fs"), http = require("http");
+const { secret, payload } = JSON.parse(fs.readFileSync("/srv/pushes.json"));
+const guids = [], answers = {}, errors = [];
+let open = 0;
+function push() {
+    const guid = randomUUID(), body = JSON.stringify({ ...payload, delivered: guid });
+    const headers = {
+        "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body), "Connection": "close",
+        "X-GitHub-Event": "push", "X-GitHub-Delivery": guid,
+        "X-Hub-Signature-256": "sha256=" + createHmac("sha256", secret).update(body).digest("hex"),
+    };
+    open++;
+    const request = http.request({ host: "127.0.0.1", port: 3400, path: "/github-webhook", method: "POST", agent: false, headers });
+    request.on("response", answer => {
+        answers[answer.statusCode] = (answers[answer.statusCode] ?? 0) + 1;
+        guids.push(guid);
+        answer.resume().on("end", () => open--);
+    });
+    request.on("error", error => { errors.push(`${guid}: ${error.message}`); open--; });
+    request.end(body);
+}
+const timer = setInterval(() => {
+    if (!fs.existsSync("/run/pushes.stop")) return push();
+    if (open > 0) return;
+    clearInterval(timer);
+    fs.writeFileSync("/run/pushes.new", JSON.stringify({ guids, answers, errors }));
+    fs.renameSync("/run/pushes.new", "/run/pushes.result");
+}, 10);
+"#;
+
+/// Writes down what a step of a deployment can do and should not.
+const BUILD: &str = r#"cp page site.html
+for target in /etc/written /usr/written /var/lib/written /etc/durhack-deployer/written; do
+    if touch "$target" 2>/dev/null; then echo "$target" >> written; fi
+done
+find /run/credentials /etc/durhack-deployer -name webhook-secret >> written 2>/dev/null
+grep NoNewPrivs /proc/self/status | grep -q 1 || echo privileges >> written
+exit 0"#;
+
+/// A machine with both services, as `setup` leaves a host, and the deployment `site`.
+struct Host<'m> {
+    machine: &'m Machine,
+    sources: Sources<'m>,
+    commit: String,
+}
+
+impl<'m> Host<'m> {
+    fn set_up(machine: &'m Machine) -> Self {
+        machine.run(&[
+            "useradd",
+            "--system",
+            "--user-group",
+            "--home-dir",
+            STATE,
+            "--shell",
+            "/bin/sh",
+            "durhack-deployer",
+        ]);
+        machine.install(Path::new(env!("CARGO_BIN_EXE_durhack-deployer")), "/usr/bin/durhack-deployer");
+        machine.run(&["install", "-d", "-o", "durhack-deployer", "-g", "durhack-deployer", "/var/www"]);
+        machine.write("/etc/durhack-deployer/credentials/webhook-secret", &format!("{SECRET}\n"));
+        machine.run(&["chmod", "-R", "go=", "/etc/durhack-deployer/credentials"]);
+        for unit in [format!("{INTAKE}.socket"), format!("{INTAKE}.service"), format!("{WORKER}.service")] {
+            let text = fs_err::read_to_string(Path::new(UNITS).join(&unit)).expect("it is packaged");
+            machine.write(&format!("/usr/lib/systemd/system/{unit}"), &text);
+        }
+        let sources = Sources::new(machine, "site");
+        let commit = sources.commit(&[("page", "one"), ("build.sh", BUILD)]);
+        machine.run(&["chown", "-R", "durhack-deployer:", "/srv/git"]);
+        let host = Self { machine, sources, commit };
+        host.configure("");
+        machine.run(&["systemctl", "daemon-reload"]);
+        host
+    }
+
+    fn configure(&self, further: &str) {
+        let url = self.sources.url();
+        let text = format!(
+            r#"
+source_networks = "any"
+listen.port = 3400
+reconcile.enabled = false
+{further}
+[deployments.site]
+repository = "acme/site"
+branch = "main"
+clone_url = "{url}"
+path = "/var/www/site"
+enabled = true
+recipe = "steps"
+steps = [{{ phase = "build", name = "build", shell = "sh build.sh" }}]
+"#
+        );
+        self.machine.write("/etc/durhack-deployer/default.toml", &text);
+        self.machine.run(&["chown", "-R", "root:durhack-deployer", "/etc/durhack-deployer/default.toml"]);
+        self.machine.run(&["chmod", "640", "/etc/durhack-deployer/default.toml"]);
+    }
+
+    fn start(&self) {
+        // The service is started by its first caller.
+        self.machine.run(&["systemctl", "enable", "--now", &format!("{INTAKE}.socket")]);
+        self.machine.run(&["systemctl", "enable", "--now", WORKER]);
+    }
+
+    /// A command of the product's, as an operator gives it.
+    fn operator(&self, words: &[&str]) -> String {
+        let as_user =
+            ["runuser", "-u", "durhack-deployer", "--", "env", "DEPLOYER_ENV=production", "durhack-deployer"];
+        self.machine.run(&[&as_user, words].concat())
+    }
+
+    fn start_pushing(&self) {
+        let payload = push_payload("acme/site", "refs/heads/main", &"0".repeat(40), &self.commit);
+        self.machine.write("/srv/pushes.json", &json!({ "secret": SECRET, "payload": payload }).to_string());
+        self.machine.write("/srv/pushes.js", PUSHES);
+        self.machine.run(&["systemd-run", "--quiet", "--unit=pushes", "node", "/srv/pushes.js"]);
+    }
+
+    /// The GUIDs of all that were sent; every one was accepted.
+    fn stop_pushing(&self) -> Vec<String> {
+        self.machine.write("/run/pushes.stop", "");
+        let file = self.machine.path("/run/pushes.result");
+        let text = wait::until("every push to be answered", || fs_err::read_to_string(&file).ok());
+        let result: Value = serde_json::from_str(&text).expect("it is JSON");
+        let guids: Vec<String> = serde_json::from_value(result["guids"].clone()).expect("a list");
+        assert_eq!(result["errors"], json!([]), "of {}: {}", guids.len(), self.machine.picture());
+        assert_eq!(result["answers"], json!({ "202": guids.len() }));
+        guids
+    }
+
+    fn status_text(&self, unit: &str) -> String {
+        self.machine.property(unit, "StatusText")
+    }
+
+    /// Whether a process in the service's own view of the host may do this.
+    fn may(&self, unit: &str, shell: &str) -> bool {
+        let pid = self.machine.property(unit, "MainPID");
+        self.machine.try_run(&["nsenter", "-t", &pid, "-m", "--", "sh", "-c", shell]).status.success()
+    }
+}
+
+#[test]
+fn restarts_and_reloads_of_both_services_lose_and_refuse_nothing_under_systemd() {
+    let machine = Machine::boot();
+    let host = Host::set_up(&machine);
+    host.start();
+    host.start_pushing();
+    let live = machine.path("/var/www/site/current/site.html");
+    wait::until("the first push to be live", || live.exists().then_some(()));
+    for _ in 0..3 {
+        for verb in ["restart", "reload"] {
+            for unit in [INTAKE, WORKER] {
+                machine.run(&["systemctl", verb, unit]);
+                // After a reload the service says itself when it is done.
+                wait::until("the service to be active", || {
+                    (machine.property(unit, "ActiveState") == "active").then_some(())
+                });
+            }
+        }
+    }
+    let guids = host.stop_pushing();
+    println!(
+        "{} pushes at 100 a second, 3 restarts and 3 reloads of each service: all answered 202",
+        guids.len()
+    );
+    assert!(guids.len() > 300, "{}", guids.len());
+    let limit = (guids.len() * 2).to_string();
+    wait::until("every push to have its verdict", || {
+        let all: Vec<Value> =
+            serde_json::from_str(&host.operator(&["deliveries", "--json", "-n", &limit])).ok()?;
+        let is_settled = |entry: &Value| {
+            let verdicts = entry["verdicts"].as_array().expect("a list");
+            !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict["code"] != "queued")
+        };
+        let settled: std::collections::HashSet<&str> = all
+            .iter()
+            .filter(|entry| is_settled(entry))
+            .filter_map(|entry| entry["delivery"]["id"].as_str())
+            .collect();
+        guids.iter().all(|guid| settled.contains(guid.as_str())).then_some(())
+    });
+    assert_eq!(fs_err::read_to_string(&live).expect("it is live"), "one");
+    let written = machine.path("/var/www/site/current/written");
+    assert_eq!(
+        fs_err::read_to_string(written).unwrap_or_default(),
+        "",
+        "what a step could do that it should not"
+    );
+    // A page, whose record the intake may only read.
+    let page = machine.get(&format!("http://127.0.0.1:3400/deliveries/{}", guids[0]));
+    assert!(page.as_deref().is_some_and(|page| page.contains("What became of it")), "{page:?}");
+    let bad = fs_err::read_dir(machine.path(&format!("{STATE}/spool/main/bad"))).expect("it is a spool");
+    assert_eq!(bad.count(), 0, "nothing was set aside");
+}
+
+#[test]
+fn each_service_may_do_its_own_work_and_no_more_under_systemd() {
+    let machine = Machine::boot();
+    let host = Host::set_up(&machine);
+    host.start();
+    machine.run(&["systemctl", "start", INTAKE]);
+    machine.run(&["install", "-d", "-o", "durhack-deployer", &format!("{STATE}/.ssh")]);
+    machine.write(&format!("{STATE}/.ssh/key"), "a key");
+    machine.run(&["systemctl", "restart", INTAKE]);
+
+    let write = |path: &str| format!("touch {path}/written && rm {path}/written");
+    let state = |path: &str| format!("{STATE}/{path}");
+    for (path, intake, worker) in [
+        (state("spool/main"), true, true),
+        (state("intake"), true, true),
+        (state("logs"), false, true),
+        (state("locks/daemon"), false, true),
+        (STATE.to_owned(), false, true),
+        ("/var/www".to_owned(), false, true),
+        ("/etc/durhack-deployer".to_owned(), false, false),
+        ("/usr/bin".to_owned(), false, false),
+    ] {
+        assert_eq!(host.may(INTAKE, &write(&path)), intake, "intake: {path}");
+        assert_eq!(host.may(WORKER, &write(&path)), worker, "worker: {path}");
+    }
+    let network = |pid: &str| machine.run(&["readlink", &format!("/proc/{pid}/ns/net")]);
+    assert_ne!(network(&machine.property(INTAKE, "MainPID")), network("1"), "it has a network of its own");
+    assert_eq!(network(&machine.property(WORKER, "MainPID")), network("1"));
+    let key = format!("test -e {STATE}/.ssh/key");
+    assert_eq!((host.may(INTAKE, &key), host.may(WORKER, &key)), (false, true));
+    for (unit, has, has_not) in
+        [(INTAKE, "webhook-secret", "github-token"), (WORKER, "github-token", "webhook-secret")]
+    {
+        let credentials = format!("/run/credentials/{unit}.service");
+        assert!(host.may(unit, &format!("test -e {credentials}/{has}")), "{unit} {has}");
+        assert!(!host.may(unit, &format!("test -e {credentials}/{has_not}")), "{unit} {has_not}");
+    }
+}
+
+#[test]
+fn a_daemon_that_gives_no_sign_of_life_is_started_again_under_systemd() {
+    let machine = Machine::boot();
+    let host = Host::set_up(&machine);
+    for unit in [INTAKE, WORKER] {
+        machine
+            .unit(&format!("{unit}.service.d/test.conf"), "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n");
+    }
+    host.start();
+    machine.run(&["systemctl", "start", INTAKE]);
+    for unit in [INTAKE, WORKER] {
+        let before = machine.property(unit, "MainPID");
+        machine.run(&["systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit]);
+        wait::until("it to be started again", || {
+            let is_active = machine.property(unit, "ActiveState") == "active";
+            (is_active && machine.property(unit, "MainPID") != before).then_some(())
+        });
+        assert_eq!(machine.property(unit, "NRestarts"), "1", "{unit}");
+        assert!(
+            machine.run(&["journalctl", "--no-pager", "-u", unit]).contains("Watchdog timeout"),
+            "{unit}"
+        );
+    }
+    // Nothing but that: one that lives is left alone, also while it does nothing.
+    let before = machine.property(INTAKE, "MainPID");
+    host.start_pushing();
+    let live = machine.path("/var/www/site/current/site.html");
+    wait::until("the push to be live", || live.exists().then_some(()));
+    assert!(!host.stop_pushing().is_empty());
+    assert_eq!(machine.property(INTAKE, "MainPID"), before);
+}
+
+#[test]
+fn a_bad_configuration_fails_the_reload_and_changes_nothing_under_systemd() {
+    let machine = Machine::boot();
+    let host = Host::set_up(&machine);
+    host.start();
+    machine.run(&["systemctl", "start", INTAKE]);
+    host.configure("limits.body_max = \"much\"");
+    for unit in [INTAKE, WORKER] {
+        let before = machine.property(unit, "MainPID");
+        assert!(!machine.try_run(&["systemctl", "reload", unit]).status.success(), "{unit}");
+        assert!(machine.run(&["journalctl", "--no-pager", "-u", unit]).contains("body_max"), "{unit}");
+        assert_eq!(machine.property(unit, "ActiveState"), "active");
+        // Whoever sends the signal by hand is told in the status.
+        machine.run(&["systemctl", "kill", "--kill-whom=main", "--signal=HUP", unit]);
+        wait::until("the status to say so", || host.status_text(unit).contains("NOT RELOADED").then_some(()));
+        host.configure("limits.body_max = \"1MiB\"");
+        machine.run(&["systemctl", "reload", unit]);
+        wait::until("the status to be good again", || {
+            (!host.status_text(unit).contains("RELOADED")).then_some(())
+        });
+        assert_eq!(machine.property(unit, "MainPID"), before, "{unit} was never restarted");
+        host.configure("limits.body_max = \"much\"");
+    }
+}
+
+#[test]
+fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
+    let root = Path::new("/");
+    for (unit, tenths_max) in [(INTAKE, 10), (WORKER, 15)] {
+        let file = format!("{UNITS}/{unit}.service");
+        let threshold = format!("--threshold={tenths_max}");
+        let said = succeed(command("systemd-analyze", root).args([
+            "security",
+            "--offline=true",
+            "--no-pager",
+            &threshold,
+            &file,
+        ]));
+        println!("{}", said.lines().last().unwrap_or_default());
+    }
+    // What it does not understand it only mentions; that the programs are not installed here it mentions too.
+    let units =
+        fs_err::read_dir(UNITS).expect("they are packaged").map(|entry| entry.expect("readable").path());
+    let ours = units.filter(|path| {
+        path.to_string_lossy().contains("intake") || path.to_string_lossy().contains("worker")
+    });
+    let verified = crate::support::process::output(command("systemd-analyze", root).arg("verify").args(ours));
+    let said = String::from_utf8_lossy(&verified.stderr);
+    let complaints: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.contains("is not executable") && !line.contains("Command 'man"))
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
