@@ -46,7 +46,8 @@ const OPERATIONS: &[(&str, &str)] = &[
 ];
 
 /// Every event whose payloads the tests make.
-const EVENTS: &[(&str, &str)] = &[("push", "push$event"), ("ping", "ping$event")];
+const EVENTS: &[(&str, &str)] =
+    &[("push", "push$event"), ("ping", "ping$event"), ("check_suite", "check_suite$completed")];
 
 /// Fetches the description where it is missing or of another version, and writes what is kept of it.
 pub fn prepare() -> Result<()> {

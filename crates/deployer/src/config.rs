@@ -171,6 +171,8 @@ pub struct Reconcile {
     pub enabled: bool,
     /// Between two comparisons of a repository.
     pub interval: Duration,
+    /// Whether GitHub is asked to repeat what it could not deliver.
+    pub deliveries: bool,
 }
 
 /// What holds for all runs.
@@ -529,6 +531,11 @@ pub enum Probe {
 }
 
 impl Config {
+    /// Where hooks deliver to.
+    pub fn webhook_url(&self) -> String {
+        format!("{}/github-webhook", self.origin)
+    }
+
     /// Every secret, for the redaction of what programs print.
     pub fn secret_values(&self) -> Vec<String> {
         let intake = self.intake.secrets.iter().chain(self.intake.repository_secrets.values().flatten());

@@ -27,6 +27,7 @@ use crate::github::credentials::Credentials;
 use crate::github::meta;
 use crate::intake::dispatch::Dispatch;
 use crate::intake::reconcile::clock_watch::ClockWatch;
+use crate::intake::reconcile::deliveries::Deliveries;
 use crate::intake::reconcile::{self, Reconcile};
 use crate::names::Slug;
 use crate::record::report::sender::Sender;
@@ -628,6 +629,9 @@ impl Work {
 
 /// One task for each repository: they sleep nearly always, and a server that does not answer keeps none of the others waiting.
 fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, schema: &Schema, tasks: &Tasks) {
+    if host.config.reconcile.deliveries && host.credentials.any() {
+        tasks.start("deliveries", Deliveries::new(host.clone()).serve(tasks.stop.clone()));
+    }
     if !host.config.reconcile.enabled {
         return;
     }

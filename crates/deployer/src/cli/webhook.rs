@@ -99,7 +99,7 @@ impl Webhooks {
                     .map_err(|wrong| Failed::because(anyhow!("{url:?}: {wrong}")))?;
                 url.to_owned()
             }
-            None => format!("{}/github-webhook", config.origin),
+            None => config.webhook_url(),
         };
         Ok(Self { loaded, github, url })
     }
@@ -138,7 +138,7 @@ impl Webhooks {
     }
 
     fn is_ours(&self, hook: &Hook) -> bool {
-        hook.config.url.trim_end_matches('/') == self.url.trim_end_matches('/')
+        hook.delivers_to(&self.url)
     }
 
     /// Whether it delivers to this instance, under whatever path.

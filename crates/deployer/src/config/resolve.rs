@@ -329,6 +329,7 @@ fn reconcile(table: &TableReader<'_>) -> Reconcile {
     Reconcile {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
         interval: table.value("interval", duration).unwrap_or_default(),
+        deliveries: table.value("deliveries", boolean).unwrap_or_default(),
     }
 }
 

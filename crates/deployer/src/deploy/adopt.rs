@@ -14,9 +14,9 @@ use super::mirror::TreeState;
 use super::plan::{Action, Step, Undo};
 use super::processes::table::{self, Process};
 use super::recipes::Target;
-use super::{Host, release};
+use super::{Host, placement, release};
 use crate::clock;
-use crate::config::{Deployment, Phase};
+use crate::config::{Deployment, Phase, Recipe};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
@@ -245,7 +245,8 @@ pub fn old_tree(deployment: &Deployment) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(&deployment.path)? {
         let name = PathBuf::from(entry?.file_name());
         let text = name.to_string_lossy();
-        if !OWN_NAMES.contains(&text.as_ref()) && !text.starts_with(ASIDE) {
+        let is_ours = OWN_NAMES.contains(&text.as_ref()) || text.starts_with(ASIDE);
+        if !is_ours && !placement::is_published_only(published(deployment), &deployment.path, &name) {
             found.push(name.clone());
         }
     }
@@ -264,17 +265,29 @@ pub fn aside(deployment: &Deployment) -> Result<PathBuf> {
     Ok(deployment.path.join(format!("{ASIDE}{}", clock::compact_utc(clock::now()))))
 }
 
-/// Moves what is left of the old tree aside. Interrupted, it goes on where it ended.
+/// Moves what is left of the old tree aside; of a directory with a published path, a directory with just that stays. Interrupted, it
+/// goes on where it ended.
 pub fn finish(deployment: &Deployment, aside: &Path) -> Result<()> {
     if !aside.is_dir() {
         fs::create_dir(aside)?;
     }
     for name in old_tree(deployment)? {
         let (from, to) = (deployment.path.join(&name), aside.join(&name));
-        renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE)
+        let flags = match placement::keep_published(published(deployment), &name, &to)? {
+            true => RenameFlags::EXCHANGE,
+            false => RenameFlags::NOREPLACE,
+        };
+        renameat_with(CWD, &from, CWD, &to, flags)
             .with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
     }
     release::sync_directory(&deployment.path)
+}
+
+fn published(deployment: &Deployment) -> &[PathBuf] {
+    match &deployment.recipe {
+        Recipe::GoStatic(recipe) => &recipe.publish,
+        _ => &[],
+    }
 }
 
 /// Processes that stand in the old tree, or run a program of it: as far as we may see, `PID: arguments`. We, and the shell that

@@ -90,9 +90,7 @@ impl Outcome {
             RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
             RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),
             RunState::Waiting => Some((report::Status::Pending, self.cause.clone())),
-            RunState::Skipped if self.verdict == Some(VerdictCode::BranchDeleted) => {
-                Some((report::Status::Error, self.cause.clone()))
-            }
+            RunState::Skipped if self.verdict == Some(VerdictCode::BranchDeleted) => None,
             RunState::Skipped => Some((report::Status::Success, self.cause.clone())),
             _ => None,
         }
@@ -136,9 +134,10 @@ pub async fn end_run(
     let mut told: Vec<Telling> = Vec::new();
     if let Some(commit) = &commit {
         told.extend(tellings(host, deployment, commit, run, outcome));
-        if outcome.state == RunState::Undone && !is_awaited(host, &record).await? {
-            let error = report::Status::Error;
-            told.extend(report::telling(host, deployment, commit, error, &outcome.cause, Some(run)));
+        let gives_way = outcome.verdict == Some(VerdictCode::BranchDeleted)
+            || outcome.state == RunState::Undone && !is_awaited(host, &record).await?;
+        if gives_way {
+            told.extend(parting(host, deployment, commit, &outcome.cause, Some(run)).await?);
         }
     }
     let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
@@ -305,7 +304,7 @@ pub async fn settled_by(
     order: &Order,
     run: &Run,
 ) -> Result<(), StoreError> {
-    let outcome = outcome_of(run);
+    let outcome = outcome_of(host, run).await?;
     let (code, sentence) = match run.state {
         RunState::Succeeded => {
             (VerdictCode::AlreadyLive, format!("run {} has deployed it meanwhile", run.id))
@@ -348,8 +347,7 @@ pub async fn superseded(
     }
 }
 
-/// A commit of which an order was told, and for which nothing is done now. What its last run came to, if it had one, is still true of
-/// it: a late or repeated push takes no success back.
+/// Tells of a commit to which nothing is done now.
 async fn gave_way(
     host: &Host,
     deployment: &Deployment,
@@ -357,18 +355,34 @@ async fn gave_way(
     sentence: &str,
     run: Option<&str>,
 ) -> Result<(), StoreError> {
-    let last = host.store.last_outcome(deployment.slug.as_str(), commit.as_str()).await?;
-    if let Some(last) = &last
-        && let Some((status, description)) = outcome_of(last).status()
-    {
-        return report::tell(host, deployment, commit, status, &description, Some(&last.id)).await;
-    }
-    report::tell(host, deployment, commit, report::Status::Error, sentence, run).await
+    report::enqueue(host, parting(host, deployment, commit, sentence, run).await?.as_ref()).await
 }
 
-/// How a run of the record ended.
-fn outcome_of(run: &Run) -> Outcome {
-    Outcome::new(run.state, run.cause.clone().unwrap_or_default())
+/// The last words on a commit to which nothing is done now. What its last run came to, if it had one, is still true of it: a late or
+/// repeated push takes no success back.
+async fn parting(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    sentence: &str,
+    run: Option<&str>,
+) -> Result<Option<Telling>, StoreError> {
+    let last = host.store.last_outcome(deployment.slug.as_str(), commit.as_str()).await?;
+    let known = match &last {
+        Some(last) => outcome_of(host, last).await?.status().zip(Some(last.id.as_str())),
+        None => None,
+    };
+    let error = (report::Status::Error, sentence.to_owned());
+    let ((status, description), run) = known.map_or((error, run), |(said, run)| (said, Some(run)));
+    Ok(report::telling(host, deployment, commit, status, &description, run))
+}
+
+/// How a run of the record ended. One that failed before it had a plan, and was not refused, says nothing of its commit.
+async fn outcome_of(host: &Host, run: &Run) -> Result<Outcome, StoreError> {
+    let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
+    let ours =
+        run.state == RunState::Failed && run.plan.is_none() && !host.store.was_refused(&run.id).await?;
+    Ok(Outcome { ours, ..outcome })
 }
 
 /// An entry that is given up without a run of its own.

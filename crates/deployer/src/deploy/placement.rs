@@ -1,6 +1,7 @@
 //! Files that are served at a path that does not follow `current`: brought there without a moment in which nothing is there, and back.
 //!
-//! In a layout of releases, [`Placement::Publish`] makes such a path a link into `current`, once. In place there is no `current`: what is
+//! In a layout of releases, [`Placement::Publish`] makes such a path a link into `current`, once; where a work tree is adopted,
+//! [`Placement::Replace`] exchanges what it has there for that link. In place there is no `current`: what is
 //! built comes to lie beside what is served, and [`Placement::Exchange`] swaps the two names in one system call (renameat2(2)
 //! with RENAME_EXCHANGE). Which of the two is which is then only known by their inodes: so a note with the new one's is
 //! written before. It names the run, so that a note of an earlier one takes nothing back.
@@ -56,11 +57,26 @@ pub enum Placement {
         /// What was served.
         path: PathBuf,
     },
+    /// Exchange what is served for that link; it lies beside from then on.
+    Replace {
+        /// What is served.
+        path: PathBuf,
+    },
+    /// Exchange the link for what lies beside, if there is something.
+    Restore {
+        /// What is served.
+        path: PathBuf,
+    },
 }
 
 /// Where a build that is to be exchanged with `path` has to lie.
 pub fn beside(path: &Path) -> PathBuf {
     named_beside(path, "next")
+}
+
+/// Where what was served before the first release lies.
+fn before(path: &Path) -> PathBuf {
+    named_beside(path, "before")
 }
 
 fn named_beside(path: &Path, what: &str) -> PathBuf {
@@ -82,6 +98,12 @@ impl Placement {
             }
             Self::Publish { path } => format!("link {} -> {}", path.display(), into_current(path).display()),
             Self::Unpublish { path } => format!("remove the link {}", path.display()),
+            Self::Replace { path } => {
+                format!("exchange {} for a link -> {}", path.display(), into_current(path).display())
+            }
+            Self::Restore { path } => {
+                format!("exchange the link {} for {}", path.display(), before(path).display())
+            }
         }
     }
 
@@ -94,6 +116,8 @@ impl Placement {
             Self::ExchangeBack { path, run } => exchange_back(root, path, run),
             Self::Publish { path } => publish(root, path),
             Self::Unpublish { path } => unpublish(root, path),
+            Self::Replace { path } => replace(root, path),
+            Self::Restore { path } => restore(root, path),
         }
     }
 }
@@ -176,7 +200,7 @@ fn into_current(path: &Path) -> PathBuf {
 fn publish(root: &Path, path: &Path) -> Result<()> {
     let (link, target) = (inside(root, path)?, into_current(path));
     match link.symlink_metadata() {
-        Ok(_) if fs::read_link(&link).is_ok_and(|found| found == target) => Ok(()),
+        Ok(_) if is_link_to(&link, &target) => Ok(()),
         Ok(_) => {
             bail!("{} is in the way of a link to the live release\nhint: mv {0} {0}.old", link.display())
         }
@@ -187,10 +211,68 @@ fn publish(root: &Path, path: &Path) -> Result<()> {
 
 fn unpublish(root: &Path, path: &Path) -> Result<()> {
     let link = inside(root, path)?;
-    match fs::read_link(&link) {
-        Ok(target) if target == into_current(path) => Ok(fs::remove_file(&link)?),
-        _ => Ok(()),
+    match is_link_to(&link, &into_current(path)) {
+        true => Ok(fs::remove_file(&link)?),
+        false => Ok(()),
     }
+}
+
+fn replace(root: &Path, path: &Path) -> Result<()> {
+    let (served, aside, target) = (inside(root, path)?, inside(root, &before(path))?, into_current(path));
+    if is_link_to(&served, &target) || served.symlink_metadata().is_err() {
+        return publish(root, path);
+    }
+    if is_link_to(&aside, &target) {
+        fs::remove_file(&aside)?;
+    }
+    // What lies there already is somebody's, and stays: then there is no link.
+    fs::os::unix::fs::symlink(&target, &aside)?;
+    swap(&aside, &served)
+}
+
+fn restore(root: &Path, path: &Path) -> Result<()> {
+    let (served, aside, target) = (inside(root, path)?, inside(root, &before(path))?, into_current(path));
+    let is_replaced = is_link_to(&served, &target) && aside.symlink_metadata().is_ok();
+    if is_replaced && !is_link_to(&aside, &target) {
+        swap(&aside, &served)?;
+    }
+    match is_link_to(&aside, &target) {
+        true => Ok(fs::remove_file(&aside)?),
+        false => Ok(()),
+    }
+}
+
+fn is_link_to(path: &Path, target: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|found| found == target)
+}
+
+/// Makes what remains of a directory of the work tree when the tree is moved aside: the links of the published paths below `name`,
+/// in a directory `made`. False: there are none.
+pub fn keep_published(published: &[PathBuf], name: &Path, made: &Path) -> Result<bool> {
+    let mut any = false;
+    for path in published {
+        let Ok(inner) = path.strip_prefix(name) else { continue };
+        let link = made.join(inner);
+        fs::create_dir_all(link.parent().unwrap_or(made))?;
+        match fs::os::unix::fs::symlink(into_current(path), &link) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => any = true,
+        }
+    }
+    Ok(any)
+}
+
+/// Whether there is nothing at `name` but what [`keep_published`] makes.
+pub fn is_published_only(published: &[PathBuf], root: &Path, name: &Path) -> bool {
+    if published.iter().any(|path| path == name) {
+        return is_link_to(&root.join(name), &into_current(name));
+    }
+    let is_on_the_way = published.iter().any(|path| path.starts_with(name));
+    let Ok(inner) = fs::read_dir(root.join(name)) else { return false };
+    is_on_the_way
+        && inner.into_iter().all(|entry| {
+            entry.is_ok_and(|entry| is_published_only(published, root, &name.join(entry.file_name())))
+        })
 }
 
 #[cfg(test)]
@@ -292,6 +374,56 @@ mod tests {
         assert!(site.act(&publish).unwrap_err().to_string().contains("in the way"));
         site.act(&unpublish).unwrap();
         assert_eq!(site.served(), "somebody's");
+    }
+
+    #[test]
+    fn what_a_work_tree_serves_is_replaced_and_comes_back_from_any_state() {
+        let site = Site::new();
+        let root = site.0.path();
+        let path = PathBuf::from("client/build");
+        site.write(Path::new("releases/1/client/build"), "one");
+        fs::os::unix::fs::symlink("releases/1", root.join("current")).unwrap();
+        site.write(&path, "in place");
+        let replace = Placement::Replace { path: path.clone() };
+        let restore = Placement::Restore { path: path.clone() };
+        site.act(&restore).unwrap();
+        assert_eq!(site.served(), "in place", "nothing had been replaced");
+        // A crash may come before the exchange.
+        fs::os::unix::fs::symlink("../current/client/build", root.join("client/.build.before")).unwrap();
+        for _ in 0..2 {
+            site.act(&replace).unwrap();
+            assert_eq!(site.served(), "one");
+        }
+        for _ in 0..2 {
+            site.act(&restore).unwrap();
+            assert_eq!(site.served(), "in place");
+            assert!(root.join("client/.build.before").symlink_metadata().is_err());
+        }
+        site.act(&replace).unwrap();
+        fs::remove_file(root.join("client/build")).unwrap();
+        site.write(&path, "again");
+        assert!(site.act(&replace).is_err(), "what was served first is not lost");
+        assert_eq!(site.served(), "again");
+    }
+
+    #[test]
+    fn of_a_tree_that_is_moved_aside_the_published_links_stay() {
+        let site = Site::new();
+        let root = site.0.path();
+        let published = [PathBuf::from("client/build")];
+        let (client, kept) = (Path::new("client"), root.join("kept"));
+        site.write(Path::new("client/build"), "a directory");
+        assert!(!is_published_only(&published, root, client));
+        for _ in 0..2 {
+            assert!(keep_published(&published, client, &kept).unwrap());
+        }
+        assert!(!keep_published(&published, Path::new("server"), &root.join("server")).unwrap());
+        assert!(!root.join("server").exists());
+        fs::remove_dir_all(root.join("client")).unwrap();
+        fs::rename(&kept, root.join("client")).unwrap();
+        assert!(is_published_only(&published, root, client));
+        fs::write(root.join("client/more"), "of the tree").unwrap();
+        assert!(!is_published_only(&published, root, client));
     }
 
     #[test]

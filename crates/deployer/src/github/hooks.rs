@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// What the deployer acts upon. GitHub sends `ping` unasked.
 const EVENTS: [&str; 1] = ["push"];
@@ -41,6 +42,13 @@ pub struct Hook {
     pub created_at: String,
     /// RFC 3339.
     pub updated_at: String,
+}
+
+impl Hook {
+    /// Whether it delivers there.
+    pub fn delivers_to(&self, url: &str) -> bool {
+        self.config.url.trim_end_matches('/') == url.trim_end_matches('/')
+    }
 }
 
 /// Where a hook delivers to, and how.
@@ -96,6 +104,16 @@ impl Delivery {
     pub fn succeeded(&self) -> bool {
         (200..300).contains(&self.status_code)
     }
+}
+
+/// Of each delivery none of whose attempts succeeded, the newest attempt; the oldest delivery first, as they happened.
+pub fn undelivered(attempts: &[Delivery]) -> Vec<Delivery> {
+    let mut settled: HashSet<&str> =
+        attempts.iter().filter(|attempt| attempt.succeeded()).map(|attempt| attempt.guid.as_str()).collect();
+    let mut chosen: Vec<Delivery> =
+        attempts.iter().filter(|attempt| settled.insert(&attempt.guid)).cloned().collect();
+    chosen.reverse();
+    chosen
 }
 
 /// What was, or would have been, sent.

@@ -13,6 +13,7 @@
 //! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the record.
 
 pub mod clock_watch;
+pub mod deliveries;
 
 use crate::clock;
 use crate::config::Deployment;

@@ -109,7 +109,8 @@ pub async fn tell(
     description: &str,
     run: Option<&str>,
 ) -> Result<(), StoreError> {
-    enqueue(host, telling(host, deployment, commit, status, description, run)).await
+    let told = telling(host, deployment, commit, status, description, run);
+    enqueue(host, told.as_ref()).await
 }
 
 /// Puts the state of a run's deployment into the outbox.
@@ -121,10 +122,12 @@ pub async fn tell_deployment(
     description: &str,
     run: &str,
 ) -> Result<(), StoreError> {
-    enqueue(host, deployment_telling(host, deployment, commit, state, description, run)).await
+    let told = deployment_telling(host, deployment, commit, state, description, run);
+    enqueue(host, told.as_ref()).await
 }
 
-async fn enqueue(host: &Host, telling: Option<Telling>) -> Result<(), StoreError> {
+/// Puts what there is to tell into the outbox.
+pub async fn enqueue(host: &Host, telling: Option<&Telling>) -> Result<(), StoreError> {
     let Some(telling) = telling else { return Ok(()) };
     host.store.enqueue_telling(&telling.row()).await?;
     host.told.notify_one();

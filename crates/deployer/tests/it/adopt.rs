@@ -126,6 +126,54 @@ fn a_work_tree_becomes_releases_while_it_serves() {
 }
 
 #[test]
+fn a_client_is_served_at_the_same_path_before_meanwhile_and_after() {
+    World::run(|world| {
+        let repository = world.repository("acme/jury");
+        let package = r#"{"scripts": {"build": "mkdir build && cp index.html build/"}}"#;
+        let ignored = "client/build\nclient/node_modules\nclient/package-lock.json\n";
+        let files =
+            |page| [("client/index.html", page), ("client/package.json", package), (".gitignore", ignored)];
+        repository.commit(&files("one"), "first");
+        let path = world.path_of("jury");
+        succeed(command("git", world.root()).args(["clone", "-q", &repository.clone_url()]).arg(&path));
+        let page = path.join("client/build/index.html");
+        fs_err::create_dir(path.join("client/build")).expect("the world is writable");
+        fs_err::write(&page, "built before").expect("the world is writable");
+        let served = || fs_err::read_to_string(&page).expect("it is served");
+        let sick = world.root().join("sick");
+        let health =
+            format!("[{{ command = [\"test\", \"!\", \"-e\", {:?}], attempts = 1 }}]", sick.display());
+        let deployment = world.deployment("jury", &repository).with("recipe", "\"go-static\"");
+        let deployment = deployment.with("publish", "[\"client/build\"]").with("health", health);
+        world.configure(&[deployment]);
+        world.start();
+        let site = Site::serve(path.clone());
+        let visitor = visitors(&site, &["/client/build/index.html"]);
+
+        fs_err::write(&sick, "").expect("the world is writable");
+        let refused = world.cli(&["adopt", "jury", "--yes"]);
+        assert!(!refused.status.success(), "{}", describe(&refused));
+        assert_eq!(served(), "built before");
+        assert!(!path.join("client/build").is_symlink(), "it is what it was");
+
+        fs_err::remove_file(&sick).expect("the world is writable");
+        said(&world.cli(&["adopt", "jury", "--yes"]));
+        assert_eq!(served(), "one");
+        let second = repository.commit(&files("two"), "second");
+        world.deploy("jury", &repository, &second);
+        assert_eq!(served(), "two");
+        said(&world.cli(&["adopt", "jury", "--finish", "--yes"]));
+        assert_eq!(served(), "two");
+        assert!(!path.join("client/package.json").exists(), "the old tree is moved aside");
+        assert!(
+            said(&world.cli(&["adopt", "jury", "--finish", "--yes"])).contains("nothing"),
+            "once is enough"
+        );
+        were_never_turned_away(visitor);
+    });
+}
+
+#[test]
 fn what_is_left_of_the_old_tree_is_moved_aside_when_nothing_runs_in_it() {
     World::run(|world| {
         let (repository, deployment, _) = installation(world);

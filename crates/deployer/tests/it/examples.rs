@@ -1,10 +1,11 @@
 //! Everything that GitHub is known to send, and the same with its bytes damaged.
 
+use crate::support::http::Request;
 use crate::support::octokit;
-use crate::support::push::Delivery;
+use crate::support::push::{Delivery, NO_COMMIT, guid, signature};
 use crate::support::wait;
-use crate::support::world::World;
-use serde_json::Value;
+use crate::support::world::{SECRET, World};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// GitHub's published examples; fewer means that the package was cut or read wrongly.
@@ -116,4 +117,46 @@ impl Random {
         let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
         usize::try_from(high).expect("31 bits fit") % limit
     }
+}
+
+/// The fields of Gitea's and Forgejo's payload, and the headers, are those of their documentation and sources.
+#[test]
+fn a_push_of_gitea_is_one() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        let commit = repository.commit(&[("index.html", "from gitea")], "first");
+        let user = json!({ "id": 1, "login": "ada", "full_name": "", "email": "ada@example.org", "username": "ada" });
+        let body = json!({
+            "ref": "refs/heads/main",
+            "before": NO_COMMIT,
+            "after": commit,
+            "compare_url": "",
+            "commits": [],
+            "total_commits": 1,
+            "head_commit": null,
+            "repository": { "id": 140, "owner": user, "name": "site", "full_name": "acme/site", "private": false },
+            "pusher": user,
+            "sender": user,
+        });
+        let (body, guid) = (body.to_string(), guid());
+        let signed = signature(SECRET, body.as_bytes());
+        let mut request = Request::new("POST", "/github-webhook").header("Content-Type", "application/json");
+        for (name, value) in [
+            ("X-Gitea-Event", "push"),
+            ("X-Gitea-Event-Type", "push"),
+            ("X-Gitea-Signature", signed.trim_start_matches("sha256=")),
+            ("X-Hub-Signature-256", &signed),
+            ("X-Gitea-Delivery", &guid),
+            ("X-GitHub-Delivery", &guid),
+            ("X-GitHub-Event", "push"),
+            ("X-GitHub-Event-Type", "push"),
+        ] {
+            request = request.header(name, value);
+        }
+        assert_eq!(request.body(body.as_bytes()).send(world.address()).status, 202);
+        world.wait_for_verdict(&guid, "deployed");
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("from gitea"));
+    });
 }

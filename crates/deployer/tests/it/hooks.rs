@@ -224,6 +224,34 @@ fn what_was_not_delivered_is_delivered_again() {
 }
 
 #[test]
+fn what_was_not_delivered_and_is_no_push_is_asked_for_by_the_daemon() {
+    World::run(|world| {
+        secret_file(world);
+        let site = world.repository("acme/site");
+        let deployment = world.deployment("site", &site).with("require_checks", "[\"ci\"]");
+        world.settings.set("reconcile.deliveries", "true");
+        world.settings.set("reconcile.interval", "\"1s\"");
+        world.configure(&[deployment]);
+        succeed(world, &["create"]);
+        let commit = site.commit(&[("index.html", "one")], "one");
+        world.github.add_commit("acme/site", &commit);
+        let (push, checked) =
+            (push(world, &site, &commit), Delivery::checked("check_suite", "acme/site", &commit));
+        world.github.push("acme/site", &checked);
+        world.start();
+        world.github.reach("https://deploy.test", Some(world.address()));
+        let verdicts = wait::until("the event to come", || {
+            Some(world.verdicts(&checked.guid)).filter(|verdicts| !verdicts.is_empty())
+        });
+        assert_ne!(verdicts[0].code, "malformed");
+        let failed = succeed(world, &["deliveries", "--failed", "--json"]).json();
+        let guids: Vec<&Value> = failed.iter().map(|entry| &entry["delivery"]["guid"]).collect();
+        assert!(guids.contains(&&Value::from(push.as_str())), "the push is not asked for: {guids:?}");
+        assert!(!guids.contains(&&Value::from(checked.guid.as_str())), "{guids:?}");
+    });
+}
+
+#[test]
 fn without_any_secret_one_is_made_and_nothing_else() {
     World::run(|world| {
         let site = world.repository("acme/site");

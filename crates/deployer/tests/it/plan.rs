@@ -1,4 +1,5 @@
-//! What `plan` prints is what a run does: step by step, for every recipe.
+//! What `plan` prints is what a run does: step by step, for every recipe; and no action of our own calls a program that its step does
+//! not name.
 //!
 //! Those that need real tools ask it in the middle of their own stories, by [`deploy_as_planned`].
 
@@ -59,12 +60,14 @@ fn planned(world: &World, slug: &str) -> Steps {
 #[track_caller]
 fn carried_out(world: &World, slug: &str, repository: &Repository, commit: &str) -> Steps {
     let run = world.deploy(slug, repository, commit);
-    let called = called(world, &run.id);
-    eprintln!("called: {called:?}");
     let release = run.release.expect("it made one");
     let text = |text: &str| normal(text, &release, &run.id);
     let steps = world.run_page(&run.id).steps;
     assert!(steps.iter().all(|step| step.direction == "do" && step.state == "succeeded"), "{steps:?}");
+    for call in called(world, &run.id) {
+        let mut said = steps.iter().filter_map(|step| step.command.as_ref());
+        assert!(said.any(|command| command.contains(&call)), "no step says that it calls {call}: {steps:?}");
+    }
     let command =
         |step: &crate::support::record::Step| step.command.clone().expect("each step says what it does");
     steps.iter().map(|step| [text(&step.phase), text(&step.name), text(&command(step))]).collect()

@@ -96,6 +96,17 @@ fn as_deployer(machine: &Machine, words: &[&str]) -> Output {
     )
 }
 
+/// Has the deployer deploy, as its user.
+fn deploy(machine: &Machine, slug: &str) -> Output {
+    as_deployer(machine, &["env", "HOME=/var/lib/durhack-deployer", "durhack-deployer", "deploy", slug])
+}
+
+#[track_caller]
+fn deploys(machine: &Machine, slug: &str) {
+    let output = deploy(machine, slug);
+    assert!(output.status.success(), "{}\n{}", said(&output), machine.picture());
+}
+
 /// Asks the helper for something that it must do.
 #[track_caller]
 fn asks(machine: &Machine, words: &[&str]) {
@@ -224,6 +235,57 @@ print(connection.getresponse().read().decode())
     let journal = journal(&machine);
     assert!(journal.contains("asks: [\"certificate-renew\", \"a.test\", \"www.a.test\"]"), "{journal}");
     assert_eq!(machine.run(&["systemctl", "list-units", "--failed", "--quiet", "--no-legend"]), "");
+}
+
+#[test]
+fn a_deployer_without_rights_has_its_sites_certified_and_served_by_the_helper() {
+    let machine = machine();
+    start_authority(&machine);
+    machine.run(&["rm", "/etc/nginx/conf.d/site.conf"]);
+    let sources = Sources::new(&machine, "sites");
+    let site = |answer: &str| {
+        format!(
+            "server {{ listen 443 ssl; server_name a.test www.a.test; ssl_certificate /etc/letsencrypt/live/a.test/fullchain.pem;\n\
+             ssl_certificate_key /etc/letsencrypt/live/a.test/privkey.pem; location / {{ return 200 {answer}; }} }}\n\
+             server {{ listen 80; server_name a.test www.a.test; return 301 https://$host$request_uri; }}\n"
+        )
+    };
+    sources.commit(&[("production/[a.test].conf", &site("one"))]);
+    let configuration = format!(
+        "webhook_secret_token = \"a-secret-of-more-than-thirty-two-bytes-for-tests\"\nstate_directory = \"/var/lib/durhack-deployer\"\n\
+         privileges = \"helper\"\n[certificates]\nself_test = false\n[deployments.sites]\nrepository = \"acme/sites\"\nbranch = \"main\"\n\
+         clone_url = \"{}\"\npath = \"/srv/sites\"\nenabled = true\nrecipe = \"nginx-sites\"\n\
+         sites = [{{ rule = \"include\", select = [\"*\"] }}]\n",
+        sources.url()
+    );
+    machine.write("/etc/durhack-deployer/default.toml", &configuration);
+    machine.run(&["mkdir", "/srv/sites"]);
+    let directories = ["/etc/nginx/conf.d", "/etc/nginx/snippets"];
+    machine.run(
+        &[&["setfacl", "-m", "u:durhack-deployer:rwx,d:u:durhack-deployer:rwx"], &directories[..]].concat(),
+    );
+    let page = r#"
+import http.client, ssl
+connection = http.client.HTTPSConnection("127.0.0.1", context=ssl._create_unverified_context())
+connection.request("GET", "/", headers={"Host": "a.test"})
+print(connection.getresponse().read().decode())
+"#;
+    for answer in ["one", "two"] {
+        machine.run(&["chown", "-R", "root", "/srv/git"]);
+        sources.commit(&[("production/[a.test].conf", &site(answer))]);
+        machine.run(&["chown", "-R", "durhack-deployer", "/srv/git", "/srv/sites"]);
+        deploys(&machine, "sites");
+        assert_eq!(machine.run(&["python3", "-c", page]), answer);
+    }
+    assert!(certificate(&machine).contains("DNS:www.a.test"));
+    let journal = journal(&machine);
+    // Its certificate can be seen by root alone: what certbot has decided is remembered.
+    assert_eq!(
+        journal.matches("asks: [\"certificate\", \"a.test\", \"www.a.test\"]").count(),
+        1,
+        "{journal}"
+    );
+    assert_eq!(journal.matches("asks: [\"nginx-reload\"]").count(), 2, "{journal}");
 }
 
 // Whoever may write sites says to nginx's master which files to open, as root.
@@ -357,15 +419,7 @@ fn a_deployer_without_rights_restarts_its_unit_by_the_helper() {
     machine.run(&["mkdir", "/srv/website"]);
     machine.run(&["chown", "-R", "durhack-deployer", "/srv/git", "/srv/website"]);
     let before = machine.property("website.service", "MainPID");
-    let deploy = || {
-        let output = as_deployer(
-            &machine,
-            &["env", "HOME=/var/lib/durhack-deployer", "durhack-deployer", "deploy", "website"],
-        );
-        (output.status.success(), said(&output))
-    };
-    let (succeeded, printed) = deploy();
-    assert!(succeeded, "{printed}\n{}", machine.picture());
+    deploys(&machine, "website");
     assert_ne!(machine.property("website.service", "MainPID"), before);
 
     // What root has not allowed fails, and the run says what root would have to write.
@@ -373,7 +427,7 @@ fn a_deployer_without_rights_restarts_its_unit_by_the_helper() {
     machine.run(&["chown", "-R", "root", "/srv/git"]);
     sources.commit(&[("page", "two")]);
     machine.run(&["chown", "-R", "durhack-deployer", "/srv/git"]);
-    let (succeeded, printed) = deploy();
+    let output = deploy(&machine, "website");
     let told = "\"website.service\" is not in `units` of /etc/durhack-deployer/privileged.toml";
-    assert!(!succeeded && printed.contains(told), "{printed}");
+    assert!(!output.status.success() && said(&output).contains(told), "{}", said(&output));
 }

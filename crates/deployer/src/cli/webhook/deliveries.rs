@@ -7,7 +7,7 @@ use super::arguments::{DeliveriesArguments, RedeliverArguments, WhichArguments};
 use super::{Webhooks, table};
 use crate::cli::output::Failed;
 use crate::github::error::ApiError;
-use crate::github::hooks::{Delivery, Hook};
+use crate::github::hooks::{Delivery, Hook, undelivered};
 use crate::names::{DeliveryId, RepositoryName};
 use serde_json::json;
 use std::collections::HashSet;
@@ -96,16 +96,6 @@ async fn all(
     hook: &Hook,
 ) -> Result<Vec<Delivery>, ApiError> {
     webhooks.github.hook_deliveries(repository, hook.id, |_| false).await
-}
-
-/// Of each delivery none of whose attempts succeeded, the newest attempt; the oldest delivery first, as they happened.
-fn undelivered(attempts: &[Delivery]) -> Vec<Delivery> {
-    let mut settled: HashSet<&str> =
-        attempts.iter().filter(|attempt| attempt.succeeded()).map(|attempt| attempt.guid.as_str()).collect();
-    let mut chosen: Vec<Delivery> =
-        attempts.iter().filter(|attempt| settled.insert(&attempt.guid)).cloned().collect();
-    chosen.reverse();
-    chosen
 }
 
 /// The newest attempt of each of these deliveries.

@@ -304,6 +304,13 @@ static RECONCILE: Section = Section {
             r#""5m""#,
             "Between two comparisons of a repository, give or take a tenth. After errors it is longer, up to 30 minutes.",
         ),
+        Key::new(
+            "deliveries",
+            Boolean,
+            Value("false"),
+            "true",
+            "Every ten intervals, ask GitHub to deliver again what it could not, other than pushes (a branch's head is compared anyway). The credential needs the right to manage webhooks.",
+        ),
     ],
 };
 

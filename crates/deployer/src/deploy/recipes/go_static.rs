@@ -29,7 +29,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
         parts.extend(server_parts(facts, recipe, &server, release));
     }
     if facts.layout == Layout::Releases {
-        parts.extend(recipe.publish.iter().map(|path| published(path)));
+        parts.extend(recipe.publish.iter().map(|path| published(facts, path)));
     }
     parts.extend(processes(facts, recipe, release));
     parts
@@ -155,11 +155,21 @@ impl<'a> Output<'a> {
     }
 }
 
-fn published(path: &Path) -> Part {
-    let path = path.to_owned();
-    let unpublish = Action::Place(Placement::Unpublish { path: path.clone() });
-    Part::new(Phase::Switch, "publish", Action::Place(Placement::Publish { path }))
-        .taken_back(Back::Again(Some(unpublish)))
+/// Where a work tree is adopted, it serves what it has built at this very path.
+fn published(facts: &Facts<'_>, path: &Path) -> Part {
+    let path = || path.to_owned();
+    let adopts = facts.live.as_ref().is_some_and(|live| live.directory == facts.deployment.path);
+    let (placement, back) = match adopts {
+        true => (
+            Placement::Replace { path: path() },
+            Back::By(Action::Place(Placement::Restore { path: path() })),
+        ),
+        false => (
+            Placement::Publish { path: path() },
+            Back::Again(Some(Action::Place(Placement::Unpublish { path: path() }))),
+        ),
+    };
+    Part::new(Phase::Switch, "publish", Action::Place(placement)).taken_back(back)
 }
 
 /// What makes the new server run.

@@ -46,6 +46,7 @@ impl Delivery {
     pub fn checked(event: &str, repository: &str, commit: &str) -> Self {
         let mut payload = octokit::example(event, |payload| payload.get("repository").is_some());
         rename(&mut payload, repository);
+        bring_up_to_date(&mut payload);
         match event {
             "status" => payload["sha"] = json!(commit),
             about => payload[about]["head_sha"] = json!(commit),
@@ -60,15 +61,7 @@ impl Delivery {
         let mut payload = octokit::example("ping", |payload| payload.get("repository").is_some());
         // The example is older than GitHub's own schema.
         payload["hook"]["deliveries_url"] = json!("https://api.github.com/repos/o/r/hooks/1/deliveries");
-        for (field, value) in [
-            ("is_template", json!(false)),
-            ("web_commit_signoff_required", json!(false)),
-            ("topics", json!([])),
-            ("visibility", json!("public")),
-            ("custom_properties", json!({})),
-        ] {
-            payload["repository"][field] = value;
-        }
+        bring_up_to_date(&mut payload);
         rename(&mut payload, repository);
         Self::of("ping", &payload)
     }
@@ -104,6 +97,19 @@ impl Delivery {
     /// The whole request, signed.
     pub fn signed(&self, secret: &str) -> Request {
         self.unsigned().header("X-Hub-Signature-256", signature(secret, &self.body)).body(&self.body)
+    }
+}
+
+/// What GitHub's own schema wants of a repository, and examples that are older than it do not have.
+fn bring_up_to_date(payload: &mut Value) {
+    for (field, value) in [
+        ("is_template", json!(false)),
+        ("web_commit_signoff_required", json!(false)),
+        ("topics", json!([])),
+        ("visibility", json!("public")),
+        ("custom_properties", json!({})),
+    ] {
+        payload["repository"][field] = value;
     }
 }
 
