@@ -75,6 +75,7 @@ impl Host {
         machine.install(package, PACKAGE);
         machine.unit("site.service", UNIT);
         machine.write("/etc/nginx/conf.d/site.conf", SITE);
+        machine.run(&["systemctl", "reload", "nginx"]);
         machine.write("/etc/hosts", "127.0.0.1 localhost deploy.test\n");
         machine.run(&["git", "init", "-q", "-b", "main", "/srv/git/site"]);
         let host = Self { machine, commands: Cell::new(0) };

@@ -152,6 +152,7 @@ impl Plan {
     }
 
     fn access(&mut self, found: &Found) {
+        let actions = self.actions.len();
         for (path, access) in found.nginx.iter().flat_map(|nginx| &nginx.access) {
             let Access { directory, new_files, existing_files } = *access;
             let shown = path.display();
@@ -165,6 +166,12 @@ impl Plan {
             if !directory {
                 grant(&format!("make and remove files in {shown}"), acl::grant_directory(places::USER, path));
             }
+        }
+        if self.actions.len() > actions {
+            let drop_in = "/usr/share/doc/durhack-deployer/examples/nginx.service.d/durhack-deployer.conf";
+            self.remarks.push(format!(
+                "who writes nginx's sites has nginx's root write files: confine nginx's unit by {drop_in}, put below /etc/systemd/system"
+            ));
         }
     }
 
