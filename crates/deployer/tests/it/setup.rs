@@ -129,6 +129,15 @@ impl Host {
         self.commands.set(self.commands.get() + 1);
     }
 
+    /// Writes another way into the configuration.
+    fn set_privileges(&self, before: &str, after: &str) {
+        let layer = self.machine.path("/etc/durhack-deployer/default.toml");
+        let text = fs_err::read_to_string(&layer).expect("setup wrote it");
+        let of = |way: &str| format!("privileges = \"{way}\"");
+        assert!(text.contains(&of(before)), "{text}");
+        fs_err::write(&layer, text.replace(&of(before), &of(after))).expect("it is writable");
+    }
+
     #[track_caller]
     fn shows(&self, page: &str) {
         wait::until(&format!("the page {page:?} behind nginx"), || {
@@ -215,6 +224,20 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     assert!(again.contains("nothing to do"), "{again}");
     assert_eq!(host.picture(), before);
 
+    // By sudo instead: the rules are what a deploy needs, and no more; and back.
+    host.set_privileges("helper", "sudo");
+    machine.run(&["durhack-deployer", "setup", "--yes"]);
+    let rules = machine.run(&["sudo", "-l", "-U", "durhack-deployer"]);
+    assert!(rules.contains("restart -- site.service") && !rules.contains("bin/certbot"), "{rules}");
+    assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "inactive");
+    host.commit(&[("page", "two")]);
+    host.push();
+    host.shows("two");
+    host.set_privileges("sudo", "helper");
+    machine.run(&["durhack-deployer", "setup", "--yes"]);
+    assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
+    assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "active");
+
     // Half of it is undone by somebody: the rest of setup is what it takes.
     machine.run(&["systemctl", "disable", "--now", "durhack-deployer-worker.service"]);
     machine.run(&["setfacl", "-b", "/etc/nginx/conf.d"]);
@@ -231,7 +254,7 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     assert!(!machine.path("/etc/nginx/sites-enabled/durhack-deployer.conf").exists());
     assert!(!machine.run(&["getfacl", "-pR", "/etc/nginx"]).contains("user:durhack-deployer"));
     assert_eq!(machine.run(&["cat", secret]).len(), 64, "state and configuration stay");
-    host.shows("one");
+    host.shows("two");
 }
 
 #[test]

@@ -33,13 +33,26 @@ pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<S
     Some(text)
 }
 
-/// sudo becomes root, and what it starts writes where root may. The price of `privileges = "sudo"`: the worker loses its walls.
+/// sudo becomes root, and what it starts writes where root may. The price of `privileges = "sudo"`: the worker loses its walls, as
+/// systemd takes each of these to mean NoNewPrivileges=yes too.
 const SUDO: &str = "\
 NoNewPrivileges=no
 RestrictSUIDSGID=no
 CapabilityBoundingSet=~
 AmbientCapabilities=
 SystemCallFilter=
+SystemCallArchitectures=
+RestrictAddressFamilies=
+RestrictNamespaces=no
+RestrictRealtime=no
+LockPersonality=no
+PrivateDevices=no
+DevicePolicy=auto
+ProtectClock=no
+ProtectHostname=no
+ProtectKernelLogs=no
+ProtectKernelModules=no
+ProtectKernelTunables=no
 ProtectSystem=no
 ";
 
