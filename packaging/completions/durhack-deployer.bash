@@ -88,6 +88,9 @@ _durhack__deployer() {
             durhack__deployer,serve)
                 cmd="durhack__deployer__subcmd__serve"
                 ;;
+            durhack__deployer,setup)
+                cmd="durhack__deployer__subcmd__setup"
+                ;;
             durhack__deployer,simulate)
                 cmd="durhack__deployer__subcmd__simulate"
                 ;;
@@ -201,6 +204,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help,serve)
                 cmd="durhack__deployer__subcmd__help__subcmd__serve"
+                ;;
+            durhack__deployer__subcmd__help,setup)
+                cmd="durhack__deployer__subcmd__help__subcmd__setup"
                 ;;
             durhack__deployer__subcmd__help,simulate)
                 cmd="durhack__deployer__subcmd__help__subcmd__simulate"
@@ -419,7 +425,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo init setup serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -867,7 +873,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo init serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
+            opts="demo init setup serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1357,6 +1363,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__setup)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2177,6 +2197,36 @@ _durhack__deployer() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__setup)
+            opts="-h -V --dry-run --yes --origin --privileges --uninstall --purge --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --privileges)
+                    COMPREPLY=($(compgen -W "helper sudo" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

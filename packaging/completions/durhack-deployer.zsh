@@ -56,6 +56,23 @@ _arguments "${_arguments_options[@]}" : \
 ':repository -- `owner/name` on GitHub, a URL, or the directory of a repository on this machine:_default' \
 && ret=0
 ;;
+(setup)
+_arguments "${_arguments_options[@]}" : \
+'(--uninstall)--origin=[How GitHub reaches this host, as in https\://deploy.example.org\: gives nginx a site for it]:URL:_default' \
+'(--uninstall)--privileges=[How what needs root is done \[default\: as the configuration says, else helper\]]:WAY:((helper\:"By a helper that does what a list of root'\''s allows"
+sudo\:"By sudo, with fixed rules; the worker is then confined less"))' \
+'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--dry-run[Say what would be done, and do nothing]' \
+'--yes[Do not ask before it is done]' \
+'--uninstall[Take back what setup has done; state, configuration and applications stay]' \
+'--purge[State, configuration, secrets and the user go too; applications stay]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
@@ -899,6 +916,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(setup)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -1165,6 +1186,7 @@ _durhack-deployer_commands() {
     local commands; commands=(
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
 'init:Look at a repository, and write a commented deployment for it' \
+'setup:Make this host receive pushes and deploy them, as a hardened service; or take that back' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
@@ -1316,6 +1338,7 @@ _durhack-deployer__subcmd__help_commands() {
     local commands; commands=(
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
 'init:Look at a repository, and write a commented deployment for it' \
+'setup:Make this host receive pushes and deploy them, as a hardened service; or take that back' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
@@ -1533,6 +1556,11 @@ _durhack-deployer__subcmd__help__subcmd__runs_commands() {
 _durhack-deployer__subcmd__help__subcmd__serve_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help serve commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__setup_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__setup_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help setup commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__simulate_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__simulate_commands() {
@@ -1793,6 +1821,11 @@ _durhack-deployer__subcmd__runs_commands() {
 _durhack-deployer__subcmd__serve_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer serve commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__setup_commands] )) ||
+_durhack-deployer__subcmd__setup_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer setup commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__simulate_commands] )) ||
 _durhack-deployer__subcmd__simulate_commands() {

@@ -1,9 +1,10 @@
-//! What a developer of durhack-deployer runs: test, sweep, outages, check, generate, bench.
+//! What a developer of durhack-deployer runs: test, sweep, outages, check, generate, bench, deb.
 //!
 //! Each task is one file. Deliberately absent: anything an operator needs; that is in the product's own CLI.
 
 mod bench;
 mod check;
+mod deb;
 mod generate;
 mod openapi;
 mod outages;
@@ -83,6 +84,13 @@ program would generate, and runs cargo deny where it is installed. All are run; 
 
 Prints a Markdown report and writes target/bench/result.json. A missed target is reported, not an error.")]
     Bench(bench::Arguments),
+    /// Build the package for Debian and Ubuntu
+    #[command(after_help = "Examples:
+  cargo xtask deb                       of the locked release binaries, in target/deb
+  cargo xtask deb --debug               of the debug binaries: quick, for trying out
+
+Prints the package's path and size, the programs' sizes, and how long the program takes to start. Installs cargo-deb below target/testbed if it is missing.")]
+    Deb(deb::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -93,6 +101,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(),
         Task::Generate => generate::run(),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Deb(arguments) => deb::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

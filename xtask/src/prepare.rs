@@ -83,6 +83,7 @@ pub fn run_all() -> Result<()> {
     let mut pip = command("pip3");
     pip.args(["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
     packages_below("pip", pip, &PIP_PACKAGES)?;
+    crate::deb::packer()?;
     machine_root()
 }
 

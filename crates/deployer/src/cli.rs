@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod output;
 pub mod queue;
 pub mod session;
+pub mod setup;
 pub mod simulate;
 pub mod webhook;
 
@@ -43,6 +44,7 @@ pub mod exit {
 const AFTER_HELP: &str = "\
 Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
+  durhack-deployer setup                      make this host ready, as root
   durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer doctor                     is the host right? and how is it mended?
@@ -77,6 +79,8 @@ pub enum Command {
     Demo(DemoArguments),
     /// Look at a repository, and write a commented deployment for it
     Init(InitArguments),
+    /// Make this host receive pushes and deploy them, as a hardened service; or take that back
+    Setup(SetupArguments),
     /// Receive pushes and deploy them, in one process
     Serve(DaemonArguments),
     /// Receive pushes only; `work` deploys them
@@ -142,6 +146,38 @@ pub struct DaemonArguments {
     /// Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)
     #[arg(long, hide = true)]
     pub take_over: bool,
+}
+
+/// `setup`
+#[derive(Debug, Args)]
+pub struct SetupArguments {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before it is done
+    #[arg(long)]
+    pub yes: bool,
+    /// How GitHub reaches this host, as in https://deploy.example.org: gives nginx a site for it
+    #[arg(long, value_name = "URL", conflicts_with = "uninstall")]
+    pub origin: Option<String>,
+    /// How what needs root is done [default: as the configuration says, else helper]
+    #[arg(long, value_name = "WAY", conflicts_with = "uninstall")]
+    pub privileges: Option<PrivilegesArgument>,
+    /// Take back what setup has done; state, configuration and applications stay
+    #[arg(long)]
+    pub uninstall: bool,
+    /// State, configuration, secrets and the user go too; applications stay
+    #[arg(long, requires = "uninstall")]
+    pub purge: bool,
+}
+
+/// How what needs root is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PrivilegesArgument {
+    /// By a helper that does what a list of root's allows
+    Helper,
+    /// By sudo, with fixed rules; the worker is then confined less
+    Sudo,
 }
 
 /// `--json`
@@ -485,6 +521,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
         Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
+        Command::Setup(arguments) => setup::run(directory, &environment, &arguments).await,
         Command::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }

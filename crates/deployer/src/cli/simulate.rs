@@ -9,6 +9,7 @@ use crate::names::{CommitId, DeliveryId, RepositoryName};
 use crate::secret::Secret;
 use anyhow::{Context, anyhow};
 use serde_json::json;
+use std::net::{IpAddr, Ipv4Addr};
 use tokio_util::sync::CancellationToken;
 
 /// The answer to a webhook.
@@ -27,13 +28,17 @@ pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: b
     let config = session.config();
     let mirror = session.host.mirror(deployment);
     let never = CancellationToken::new();
-    let head = mirror.fetch(&deployment.branch, None, deployment.step_timeout, &never).await;
-    let head = head.map_err(|error| anyhow!(error).context("cannot ask for the branch's head"))?;
+    // Asked, not fetched: whoever may read the secret may be another user than the one whose mirror it is.
+    let heads = mirror.heads(&[&deployment.branch], deployment.step_timeout, &never).await;
+    let heads = heads.map_err(|error| anyhow!(error).context("cannot ask for the branch's head"))?;
+    let head = heads.get(&deployment.branch).ok_or_else(|| {
+        Failed::not_found(format!("{} has no branch {}", deployment.repository, deployment.branch))
+    })?;
     let url = match url {
         Some(url) => url,
         None => format!("{}/github-webhook", daemon_url(config)?),
     };
-    let answer = send(config, deployment, &head.id, &url).await?;
+    let answer = send(config, deployment, head, &url).await?;
     if as_json {
         output::json(&json!({ "delivery": answer.delivery, "status": answer.status, "body": answer.body }));
     } else {
@@ -106,8 +111,15 @@ pub async fn deliver(
         .header("x-github-event", outgoing.event)
         .header("x-github-delivery", outgoing.delivery.as_str())
         .header("x-hub-signature-256", sign(secret, outgoing.body.as_bytes()));
-    if let Proxies::Hops(hops @ 1..) = config.intake.proxies {
-        request = request.header("x-forwarded-for", vec![admitted_address(config); hops].join(", "));
+    let entries = match &config.intake.proxies {
+        Proxies::Hops(hops) => *hops,
+        // We are such a proxy, if any on this machine is.
+        Proxies::Trusted(networks) => {
+            usize::from(networks.iter().any(|network| network.contains(&IpAddr::from(Ipv4Addr::LOCALHOST))))
+        }
+    };
+    if entries > 0 {
+        request = request.header("x-forwarded-for", vec![admitted_address(config); entries].join(", "));
     }
     let sent = request.body(outgoing.body.to_owned()).send().await;
     let response = sent.with_context(|| format!("cannot reach {url}"))?;

@@ -59,6 +59,14 @@ impl Environment {
         &self.working_directory
     }
 
+    /// The same, with these variables where they are not set.
+    #[must_use]
+    pub fn with_defaults<const N: usize>(&self, defaults: [(&str, &str); N]) -> Self {
+        let mut environment = self.clone();
+        environment.add_missing(defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
+        environment
+    }
+
     /// Adds those variables that are not there yet.
     pub(super) fn add_missing(&mut self, variables: Vec<(String, String)>) {
         // Inside one file the last line wins, as in a shell.

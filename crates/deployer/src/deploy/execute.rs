@@ -86,8 +86,18 @@ impl Executor {
     pub fn new(leash: PathBuf, config: &Config, environment: &Environment) -> Self {
         let secrets = config.secret_values();
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
-        let environment = clean_environment(config, environment);
+        let passed = config.runs.environment_passed.as_slice();
+        let environment = clean_environment(environment, passed, &config.executable_search_paths);
         let inner = Inner { leash, environment, redactor, secrets, confinement_told: Once::new() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Where nothing is configured yet: for an administrator's tools, which lie in these directories too.
+    pub fn unconfigured(leash: PathBuf, environment: &Environment, search_paths: &[PathBuf]) -> Self {
+        let environment = clean_environment(environment, &[], search_paths);
+        let redactor = Redactor::new(std::iter::empty());
+        let inner =
+            Inner { leash, environment, redactor, secrets: Vec::new(), confinement_told: Once::new() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -264,19 +274,23 @@ impl Executor {
 }
 
 /// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.
-fn clean_environment(config: &Config, environment: &Environment) -> BTreeMap<OsString, OsString> {
+fn clean_environment(
+    environment: &Environment,
+    passed: &[String],
+    search_paths: &[PathBuf],
+) -> BTreeMap<OsString, OsString> {
     let mut clean = supervise::Environment::allowed_of(
         environment.variables().map(|(name, value)| (name.into(), value.into())),
     )
     .into_map();
-    for name in &config.runs.environment_passed {
+    for name in passed {
         if let Some(value) = environment.get(name) {
             clean.insert(name.into(), value.into());
         }
     }
     let inherited = clean.get(OsStr::new("PATH")).cloned();
     let inherited = inherited.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    let paths = std::env::split_paths(&inherited).chain(config.executable_search_paths.iter().cloned());
+    let paths = std::env::split_paths(&inherited).chain(search_paths.iter().cloned());
     if let Ok(path) = std::env::join_paths(paths) {
         clean.insert("PATH".into(), path);
     }

@@ -1,5 +1,7 @@
 //! How programs are called: builders of argument lists. Pure; nothing runs here, [`super::execute`] does that.
 
+pub mod accounts;
+pub mod acl;
 pub mod certbot;
 pub mod gh;
 pub mod git;
@@ -12,6 +14,7 @@ pub mod sudo;
 pub mod systemctl;
 pub mod uv;
 pub mod uwsgi;
+pub mod visudo;
 
 use crate::config::{CommandLine, Privileges};
 use std::collections::BTreeMap;

@@ -34,6 +34,7 @@ mod recipes;
 mod reconcile;
 mod security;
 mod service;
+mod setup;
 #[cfg(feature = "crash-points")]
 mod sweep;
 mod telling;

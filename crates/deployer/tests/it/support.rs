@@ -8,6 +8,7 @@ pub mod machine;
 pub mod nginx;
 pub mod node_app;
 pub mod octokit;
+pub mod package;
 pub mod pm2;
 pub mod postgres;
 pub mod process;

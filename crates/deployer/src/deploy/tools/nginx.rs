@@ -11,6 +11,11 @@ pub fn test(nginx: &Nginx, privileges: Privileges) -> CommandLine {
     privileged(privileges, words, vec!["nginx-test".into()])
 }
 
+/// The same for the host's own nginx, by root, before anything is configured.
+pub fn test_host() -> CommandLine {
+    CommandLine::Argv(["nginx", "-t"].map(str::to_owned).to_vec())
+}
+
 /// Tests a staged configuration, as ourselves, and has nginx say which files it has read.
 pub fn test_staged(nginx: &Nginx, staged: &Path) -> CommandLine {
     let mut words = program(nginx, &["-T"]);

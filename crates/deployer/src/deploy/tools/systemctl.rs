@@ -46,6 +46,78 @@ pub fn verb(privileges: Privileges, user: bool, verb: &str, unit: &UnitName) -> 
     privileged(privileges, words, vec![asked, unit.to_string()])
 }
 
+/// Has systemd read its units again.
+pub fn reload_units() -> CommandLine {
+    words(&["daemon-reload"], &[])
+}
+
+/// Has units started now and at every boot.
+pub fn enable(units: &[&str]) -> CommandLine {
+    words(&["enable", "--now"], units)
+}
+
+/// Has units stopped now, and not started again.
+pub fn disable(units: &[&str]) -> CommandLine {
+    words(&["disable", "--now"], units)
+}
+
+/// Stops units, also those that a pattern names.
+pub fn stop(units: &[&str]) -> CommandLine {
+    words(&["stop"], units)
+}
+
+/// Ends units and starts them again.
+pub fn restart(units: &[&str]) -> CommandLine {
+    words(&["restart"], units)
+}
+
+/// Has units read their configuration again.
+pub fn reload(units: &[&str]) -> CommandLine {
+    words(&["reload"], units)
+}
+
+/// The same for one that need not run; one that cannot be reloaded is restarted.
+pub fn reload_if_running(unit: &str) -> CommandLine {
+    words(&["try-reload-or-restart"], &[unit])
+}
+
+/// How a unit is installed, and since when it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Installation {
+    /// Its name.
+    pub name: String,
+    /// Started at boot.
+    pub is_enabled: bool,
+    /// Running, or listening.
+    pub is_active: bool,
+    /// Its files are newer than what systemd has read of them.
+    pub is_outdated: bool,
+    /// When its process was started, in microseconds since 1970.
+    pub started_at_us: Option<i64>,
+    /// When it was last started, stopped or reloaded, likewise.
+    pub changed_at_us: Option<i64>,
+}
+
+/// Asks how units are installed.
+pub fn installations(units: &[&str]) -> CommandLine {
+    let properties = "--property=Id,UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp,StateChangeTimestamp";
+    words(&["show", "--timestamp=us+utc", properties], units)
+}
+
+/// Reads what [`installations`] printed.
+pub fn read_installations(printed: &str) -> Vec<Installation> {
+    blocks(printed)
+        .map(|block| Installation {
+            name: value(block, "Id"),
+            is_enabled: value(block, "UnitFileState") == "enabled",
+            is_active: value(block, "ActiveState") == "active",
+            is_outdated: value(block, "NeedDaemonReload") == "yes",
+            started_at_us: microseconds(&value(block, "ExecMainStartTimestamp")),
+            changed_at_us: microseconds(&value(block, "StateChangeTimestamp")),
+        })
+        .collect()
+}
+
 /// Asks for the states of units; anybody may.
 pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     let mut words = systemctl(user);
@@ -60,22 +132,37 @@ pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
 
 /// Reads what [`show`] printed: `Name=value` lines, an empty line between units.
 pub fn states(printed: &str) -> Vec<UnitState> {
-    let blocks = printed.split("\n\n").filter(|block| !block.trim().is_empty());
-    blocks
-        .map(|block| {
-            let value = |name: &str| {
-                let of = |line: &str| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
-                block.lines().find_map(of).unwrap_or_default()
-            };
-            UnitState {
-                name: value("Id"),
-                active: value("ActiveState"),
-                sub: value("SubState"),
-                restarts: value("NRestarts").parse().unwrap_or_default(),
-                main_pid: value("MainPID").parse().unwrap_or_default(),
-            }
+    blocks(printed)
+        .map(|block| UnitState {
+            name: value(block, "Id"),
+            active: value(block, "ActiveState"),
+            sub: value(block, "SubState"),
+            restarts: value(block, "NRestarts").parse().unwrap_or_default(),
+            main_pid: value(block, "MainPID").parse().unwrap_or_default(),
         })
         .collect()
+}
+
+/// `Mon 2026-11-23 19:02:20.123456 UTC`; nothing where it was never started.
+fn microseconds(text: &str) -> Option<i64> {
+    let time = jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S%.f UTC", text).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
+}
+
+fn blocks(printed: &str) -> impl Iterator<Item = &str> {
+    printed.split("\n\n").filter(|block| !block.trim().is_empty())
+}
+
+fn value(block: &str, name: &str) -> String {
+    let of = |line: &str| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+    block.lines().find_map(of).unwrap_or_default()
+}
+
+/// For the system's manager, by root.
+fn words(verb: &[&str], units: &[&str]) -> CommandLine {
+    let mut words = systemctl(false);
+    words.extend(verb.iter().chain(units).map(|word| (*word).to_owned()));
+    CommandLine::Argv(words)
 }
 
 fn systemctl(user: bool) -> Vec<String> {
@@ -106,6 +193,22 @@ mod tests {
         }
         let reload = verb(Privileges::Helper, false, "reload-or-restart", &unit).shown();
         assert_eq!(reload, format!("{HELPER} ask unit-reload website.service"));
+    }
+
+    #[test]
+    fn installations_are_read_unit_by_unit() {
+        let printed = "Id=a.socket\nActiveState=active\nExecMainStartTimestamp=Mon 2026-11-23 19:02:20.123456 UTC\nStateChangeTimestamp=Mon 2026-11-23 19:02:21.123456 UTC\nUnitFileState=enabled\nNeedDaemonReload=no\n\nId=b.service\nActiveState=failed\nExecMainStartTimestamp=\nUnitFileState=disabled\nNeedDaemonReload=yes\n";
+        let read = read_installations(printed);
+        let a = Installation {
+            name: "a.socket".into(),
+            is_enabled: true,
+            is_active: true,
+            is_outdated: false,
+            started_at_us: Some(1_795_460_540_123_456),
+            changed_at_us: Some(1_795_460_541_123_456),
+        };
+        let b = Installation { name: "b.service".into(), is_outdated: true, ..Installation::default() };
+        assert_eq!(read, [a, b]);
     }
 
     #[test]

@@ -1,0 +1,143 @@
+//! `setup`: a host on which the package lies becomes one that receives pushes and deploys them, and back.
+//!
+//! It looks ([`found`]), makes a plan of it ([`plan`], [`removal`]: pure), shows it, asks, and carries it out ([`action`]), one thing after
+//! the other. There is no state of its own: what was interrupted is found half done, and completed, by the next one. What an operator
+//! has written is never changed; where it stands against what was asked for, that is said.
+//!
+//! Deliberately absent: installing programs (the package does), obtaining certificates for the deployer's own site (certbot does), and
+//! anything over the network.
+
+pub mod action;
+pub mod allow_list;
+pub mod configuration;
+pub mod drop_in;
+pub mod found;
+pub mod places;
+pub mod plan;
+pub mod removal;
+pub mod site;
+pub mod sudoers;
+pub mod wishes;
+
+use super::SetupArguments;
+use super::output::{BOLD, DIM, Failed, GREEN, YELLOW};
+use crate::config::Environment;
+use crate::deploy::execute::Executor;
+use anyhow::{Context, anyhow};
+use found::Found;
+use plan::Plan;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use wishes::Wishes;
+
+/// Where an administrator's tools lie, should `PATH` not say so.
+const SEARCH_PATHS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// `setup`
+pub async fn run(
+    directory: Option<&Path>,
+    environment: &Environment,
+    arguments: &SetupArguments,
+) -> Result<(), Failed> {
+    let wishes = Wishes::of(arguments, directory).map_err(Failed::because)?;
+    if !environment.is_root() {
+        return Err(
+            Failed::because(anyhow!("only root can set up a host")).hint("sudo durhack-deployer setup")
+        );
+    }
+    let missing = places::missing_parts();
+    if let (Some(first), false) = (missing.first(), arguments.uninstall) {
+        return Err(Failed::because(anyhow!("there is no {}", first.display()))
+            .hint("setup needs what the package brings: `dpkg -i durhack-deployer_*.deb`"));
+    }
+    let executor =
+        Executor::unconfigured("/proc/self/exe".into(), environment, &SEARCH_PATHS.map(PathBuf::from));
+    let found = found::look(&wishes, environment, &executor).await?;
+    let plan = match arguments.uninstall {
+        true => removal::plan(&found, arguments.purge),
+        false => plan::plan(&found, &wishes)?,
+    };
+    show(&plan);
+    if arguments.dry_run {
+        println!("\nnothing was done (--dry-run)");
+        return Ok(());
+    }
+    if !plan.actions.is_empty() {
+        agreed(arguments)?;
+        carry_out(&plan, &executor).await?;
+    }
+    if !arguments.uninstall {
+        say_what_is_next(&wishes, environment, &executor).await?;
+    }
+    Ok(())
+}
+
+fn show(plan: &Plan) {
+    match plan.actions.as_slice() {
+        [] => anstream::println!("{GREEN}nothing to do{GREEN:#}: everything is as it should be"),
+        actions => {
+            anstream::println!("{BOLD}To be done:{BOLD:#}");
+            for (number, action) in actions.iter().enumerate() {
+                println!("{:>3}. {}", number + 1, action.what);
+            }
+        }
+    }
+    for remark in &plan.remarks {
+        anstream::println!("{YELLOW}  -{YELLOW:#} {remark}");
+    }
+}
+
+fn agreed(arguments: &SetupArguments) -> Result<(), Failed> {
+    if arguments.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failed::because(anyhow!("nobody is there to be asked"))
+            .hint("`--yes` does it without asking; `--dry-run` only says what would be done"));
+    }
+    print!("\nDo it? [y/N] ");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    match answer.trim().eq_ignore_ascii_case("y") {
+        true => Ok(()),
+        false => Err(Failed::because(anyhow!("nothing was done"))),
+    }
+}
+
+async fn carry_out(plan: &Plan, executor: &Executor) -> Result<(), Failed> {
+    println!();
+    for (number, action) in plan.actions.iter().enumerate() {
+        println!("[{}/{}] {}", number + 1, plan.actions.len(), action.what);
+        action.carry_out(executor).await.map_err(|error| {
+            Failed::because(error.context(format!("cannot {}", action.what)))
+                .hint("what was done before it stays; mend the cause, and run the same command again: it does the rest")
+        })?;
+    }
+    anstream::println!("{GREEN}done{GREEN:#}");
+    Ok(())
+}
+
+/// Asked again: what is true now, not what was planned.
+async fn say_what_is_next(
+    wishes: &Wishes,
+    environment: &Environment,
+    executor: &Executor,
+) -> Result<(), Failed> {
+    let found: Found = found::look(wishes, environment, executor).await?;
+    let Some(known) = found.configuration else { return Ok(()) };
+    println!("\nwebhook  {}/github-webhook", known.origin);
+    println!("secret   {} (root can read it)", places::WEBHOOK_SECRET);
+    anstream::println!("\n{BOLD}Next{BOLD:#}");
+    let layer = wishes.configuration.join("default.toml");
+    if known.paths.is_empty() {
+        println!("  durhack-deployer init OWNER/NAME --write {}", layer.display());
+        println!(
+            "  durhack-deployer setup              allows what the deployment needs, and makes it known"
+        );
+    }
+    println!("  durhack-deployer webhook create     lets GitHub send pushes here");
+    println!("  durhack-deployer doctor             is everything well?");
+    anstream::println!("{DIM}  durhack-deployer simulate push SLUG tries it without GitHub{DIM:#}");
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! One thing that setup does: what it is for people, and what it is for the machine.
+//!
+//! Each may be done again after it was done by half: files appear whole, and a program that was interrupted is simply called again,
+//! because the next look at the host finds that something is missing.
+
+use super::found::{account, ask, ids};
+use super::places::{self, Directory, Owner};
+use crate::config::CommandLine;
+use crate::deploy::execute::Executor;
+use crate::deploy::tools::{nginx, systemctl, visudo};
+use crate::private_file;
+use crate::secret::Secret;
+use anyhow::{Context, Result};
+use fs_err as fs;
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, open};
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// One line for people.
+    pub what: String,
+    /// What is done.
+    pub deed: Deed,
+}
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// A program is called.
+    Call(CommandLine),
+    /// A directory is made, or its owner and mode are put right.
+    Make(Directory),
+    /// A file is written whole, in place of the one that may be there.
+    Write(File),
+    /// The same, for a file that sudo obeys: only after visudo has found it good.
+    WriteSudoers(String),
+    /// The webhook secret is made, where there is none.
+    MakeSecret,
+    /// The deployer's own site is written, and nginx told; what nginx refuses goes away again. None: the site goes.
+    Site(PathBuf, Option<String>),
+    /// A file goes.
+    Remove(PathBuf),
+    /// A directory goes, and everything in it.
+    RemoveAll(PathBuf),
+}
+
+/// A file as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Its content.
+    pub text: String,
+    /// Whose.
+    pub owner: Owner,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+impl Action {
+    /// Of a line and a deed.
+    pub fn new(what: impl Into<String>, deed: Deed) -> Self {
+        Self { what: what.into(), deed }
+    }
+
+    /// Does it.
+    pub async fn carry_out(&self, executor: &Executor) -> Result<()> {
+        match &self.deed {
+            Deed::Call(call) => ask(executor, call).await.map(drop),
+            Deed::Make(directory) => make(directory),
+            Deed::Write(file) => write(file),
+            Deed::WriteSudoers(text) => write_sudoers(text, executor).await,
+            Deed::MakeSecret => make_secret(),
+            Deed::Site(path, text) => site(path, text.as_deref(), executor).await,
+            Deed::Remove(path) => remove(path),
+            Deed::RemoveAll(path) => match fs::remove_dir_all(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// By descriptor, and not through a link: what is given away is what was made, whoever else may write beside it.
+fn make(directory: &Directory) -> Result<()> {
+    let path = &directory.path;
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot make {}", path.display()));
+        }
+        _ => {}
+    }
+    let made = open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let made = made.with_context(|| format!("{} is not a directory", path.display()))?;
+    give(&made, directory.owner, directory.mode)
+        .with_context(|| format!("cannot put right whose {} is", path.display()))
+}
+
+fn write(file: &File) -> Result<()> {
+    let directory = file.path.parent().context("a file lies in a directory")?;
+    fs::create_dir_all(directory)?;
+    // A name that neither sudo nor systemd nor nginx's conf.d reads, should we be killed here.
+    let new = tempfile::Builder::new().prefix(".setup.").suffix("~").tempfile_in(directory);
+    let mut new = new.with_context(|| format!("cannot write in {}", directory.display()))?;
+    new.write_all(file.text.as_bytes())?;
+    give(new.as_file(), file.owner, file.mode)?;
+    new.as_file().sync_all()?;
+    new.persist(&file.path).with_context(|| format!("cannot write {}", file.path.display()))?;
+    Ok(std::fs::File::open(directory).and_then(|directory| directory.sync_all())?)
+}
+
+fn give(made: impl AsFd, owner: Owner, mode: u32) -> Result<()> {
+    let ids = ids(owner, account(places::USER)?);
+    let (user, group) = ids.with_context(|| format!("there is no user {}", places::USER))?;
+    fchown(&made, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
+    Ok(fchmod(&made, Mode::from_raw_mode(mode))?)
+}
+
+async fn write_sudoers(text: &str, executor: &Executor) -> Result<()> {
+    let mut trial = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+    trial.write_all(text.as_bytes()).context("cannot write a temporary file")?;
+    ask(executor, &visudo::check(trial.path())).await.context("sudo would not understand its rules")?;
+    let path = places::SUDOERS.into();
+    write(&File { path, text: text.to_owned(), owner: Owner::Root, mode: 0o440 })
+}
+
+fn make_secret() -> Result<()> {
+    let path = Path::new(places::WEBHOOK_SECRET);
+    let directory = Path::new(places::CREDENTIALS);
+    private_file::create(path, &format!("{}\n", Secret::generate().expose()), directory).map(drop)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The note goes first and comes last: who is killed in between begins here again.
+async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()> {
+    let pending = Path::new(places::SITE_PENDING);
+    if pending.parent().is_some_and(Path::is_dir) {
+        fs::write(pending, "nginx has not been told of the site yet\n")?;
+    }
+    let before = fs::read_to_string(path).ok();
+    let place = |text: Option<&str>| match text {
+        Some(text) => {
+            write(&File { path: path.to_owned(), text: text.into(), owner: Owner::Root, mode: 0o644 })
+        }
+        None => remove(path),
+    };
+    place(text)?;
+    if let Err(error) = ask(executor, &nginx::test_host()).await {
+        place(before.as_deref())?;
+        remove(pending)?;
+        return Err(error.context("nginx does not accept it so; everything is as it was"));
+    }
+    // One that does not run reads it when it starts.
+    ask(executor, &systemctl::reload_if_running("nginx.service")).await?;
+    remove(pending)
+}

@@ -1,0 +1,68 @@
+//! What units do otherwise on this host than the package says. The worker may write the directories of deployments, and, with sudo, has
+//! the rights that sudo itself needs; behind nginx, the port is this machine's alone. Pure.
+
+use super::found::Configuration;
+use super::places;
+use crate::config::Privileges;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Of the intake's socket, behind nginx: nobody else has to reach it.
+pub const SOCKET: &str = "\
+# Written by `durhack-deployer setup --origin`.
+[Socket]
+ListenStream=
+ListenStream=127.0.0.1:3400
+";
+
+/// The text for the worker; None: the unit will do as it is.
+pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<String> {
+    let paths: Vec<&PathBuf> =
+        known.into_iter().flat_map(|known| &known.paths).filter(|path| !is_writable_anyway(path)).collect();
+    let sudo = privileges == Privileges::Sudo;
+    if paths.is_empty() && !sudo {
+        return None;
+    }
+    let mut text = String::from("# Written by `durhack-deployer setup`, of the configuration.\n[Service]\n");
+    for path in paths {
+        let _ = writeln!(text, "ReadWritePaths=-{}", escaped(path));
+    }
+    if sudo {
+        text.push_str(SUDO);
+    }
+    Some(text)
+}
+
+/// sudo becomes root, and what it starts writes where root may. The price of `privileges = "sudo"`: the worker loses its walls, as
+/// systemd takes each of these to mean NoNewPrivileges=yes too.
+const SUDO: &str = "\
+NoNewPrivileges=no
+RestrictSUIDSGID=no
+CapabilityBoundingSet=~
+AmbientCapabilities=
+SystemCallFilter=
+SystemCallArchitectures=
+RestrictAddressFamilies=
+RestrictNamespaces=no
+RestrictRealtime=no
+LockPersonality=no
+PrivateDevices=no
+DevicePolicy=auto
+ProtectClock=no
+ProtectHostname=no
+ProtectKernelLogs=no
+ProtectKernelModules=no
+ProtectKernelTunables=no
+ProtectSystem=no
+";
+
+fn is_writable_anyway(path: &Path) -> bool {
+    path.starts_with(places::APPLICATIONS) || path.starts_with(places::STATE)
+}
+
+/// As a unit's path: quoted, with what systemd would expand doubled.
+fn escaped(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    // `-` stands inside the quotes: an absent directory is no reason not to start.
+    if text.contains([' ', '\'', '"']) { format!("\"{text}\"") } else { text }
+}

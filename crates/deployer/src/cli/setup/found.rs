@@ -1,0 +1,283 @@
+//! What is on the host now: read only, so that a plan can be made of it, and made again.
+
+use super::places::{self, Owner};
+use super::wishes::Wishes;
+use crate::config::{self, Environment, Privileges};
+use crate::config::{CommandLine, Recipe};
+use crate::deploy::execute::{Executor, complaint_of};
+use crate::deploy::tools::Invocation;
+use crate::deploy::tools::acl::{self, Access};
+use crate::deploy::tools::systemctl::{self, Installation};
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What one program may take: stopping a worker waits for the run in progress, then takes it back.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// User and group id of the deployer's user.
+    pub account: Option<(u32, u32)>,
+    /// What lies where something should; nothing where nothing does.
+    pub places: BTreeMap<PathBuf, Place>,
+    /// Deployments' directories that are not there, below directories in which only root makes any: elsewhere, somebody could have root
+    /// make a directory in a place that a link leads to.
+    pub roots: BTreeSet<PathBuf>,
+    /// The text of those files that setup writes; nothing where there is none.
+    pub texts: BTreeMap<PathBuf, String>,
+    /// By name.
+    pub units: BTreeMap<String, Installation>,
+    /// None: there is no nginx.
+    pub nginx: Option<Nginx>,
+    /// None: there is none yet.
+    pub configuration: Option<Configuration>,
+}
+
+/// Something in the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Whose.
+    pub user: u32,
+    /// Whose group.
+    pub group: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// A directory, or a link to one: an administrator may have put the state on another disk.
+    pub is_directory: bool,
+}
+
+/// The host's nginx.
+#[derive(Debug, Clone, Default)]
+pub struct Nginx {
+    /// Where the deployer's own site is written.
+    pub site: PathBuf,
+    /// Whether there is a certificate for the host of the wished origin.
+    pub has_certificate: bool,
+    /// What the deployer may do in its directories.
+    pub access: Vec<(PathBuf, Access)>,
+}
+
+/// What the configuration says of the host.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// How what needs root is done.
+    pub privileges: Privileges,
+    /// How people reach this instance.
+    pub origin: String,
+    /// When its layers were changed last, in microseconds since 1970.
+    pub changed_at_us: i64,
+    /// The same, of the secrets beside it.
+    pub secrets_changed_at_us: i64,
+    /// Its deployments' directories.
+    pub paths: BTreeSet<PathBuf>,
+    /// Their units.
+    pub units: BTreeSet<String>,
+    /// Names of their sites.
+    pub domains: BTreeSet<String>,
+}
+
+/// Looks at everything.
+pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executor) -> Result<Found> {
+    let account = account(places::USER)?;
+    let configuration = match configuration(wishes, environment) {
+        // What is taken back does not depend on it.
+        Err(_) if wishes.uninstall => None,
+        read => read?,
+    };
+    let mut found = Found { account, configuration, ..Found::default() };
+    found.nginx = nginx(wishes, executor).await?;
+    let applications = found.configuration.iter().flat_map(|known| known.paths.iter().cloned());
+    found.roots = applications.clone().filter(|path| is_roots(path)).collect();
+    let directories = places::directories().into_iter().map(|directory| directory.path);
+    let files = [places::FIRST_LAYER, places::WEBHOOK_SECRET, places::SITE_PENDING].map(PathBuf::from);
+    for path in directories.chain(applications).chain(files) {
+        if let Some(place) = place(&path)? {
+            found.places.insert(path, place);
+        }
+    }
+    let written = [places::ALLOW_LIST, places::SUDOERS, places::WORKER_DROP_IN, places::SOCKET_DROP_IN];
+    let written = written.map(PathBuf::from);
+    for path in written.into_iter().chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
+        match fs::read_to_string(&path) {
+            Ok(text) => drop(found.texts.insert(path, text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET];
+    let printed = ask(executor, &systemctl::installations(&units)).await?;
+    let units = systemctl::read_installations(&printed).into_iter();
+    found.units = units.map(|unit| (unit.name.clone(), unit)).collect();
+    Ok(found)
+}
+
+/// Calls a program that must succeed, and gives what it printed.
+pub async fn ask(executor: &Executor, call: &CommandLine) -> Result<String> {
+    let argv = call.argv().into_iter().map(Into::into).collect();
+    let invocation = Invocation { argv, environment: BTreeMap::new() };
+    let answer = executor.ask(&invocation, CALL_TIMEOUT, &CancellationToken::new()).await;
+    let answer = answer.with_context(|| format!("cannot run `{}`", call.shown()))?;
+    match complaint_of(&answer.end) {
+        None => Ok(answer.output),
+        Some(end) => bail!("`{}` {end}: {}", call.shown(), answer.complaint),
+    }
+}
+
+/// A user's ids. Of the system's own file: it is no user of a directory service.
+pub fn account(name: &str) -> Result<Option<(u32, u32)>> {
+    Ok(account_in(&fs::read_to_string("/etc/passwd")?, name))
+}
+
+fn account_in(users: &str, name: &str) -> Option<(u32, u32)> {
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.first() == Some(&name))?;
+    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+}
+
+/// Whether it is not there, and all that is there of the way to it is root's.
+fn is_roots(path: &Path) -> bool {
+    let is_absent = |found: &std::io::Result<std::fs::Metadata>| {
+        found.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    let is_roots = |found: std::io::Result<std::fs::Metadata>| {
+        found.is_ok_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0)
+    };
+    let way = path.ancestors().map(fs::symlink_metadata).skip_while(is_absent);
+    is_absent(&fs::symlink_metadata(path)) && way.into_iter().all(is_roots)
+}
+
+fn place(path: &Path) -> Result<Option<Place>> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(Place {
+            user: found.uid(),
+            group: found.gid(),
+            mode: found.mode() & 0o7777,
+            is_directory: found.is_dir(),
+        })),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Found {
+    /// The ids that an owner stands for; None as long as the user is not there.
+    pub fn ids(&self, owner: Owner) -> Option<(u32, u32)> {
+        ids(owner, self.account)
+    }
+}
+
+/// The ids that an owner stands for.
+pub fn ids(owner: Owner, account: Option<(u32, u32)>) -> Option<(u32, u32)> {
+    match owner {
+        Owner::Root => Some((0, 0)),
+        Owner::RootForDeployer => account.map(|(_, group)| (0, group)),
+        Owner::Deployer => account,
+    }
+}
+
+async fn nginx(wishes: &Wishes, executor: &Executor) -> Result<Option<Nginx>> {
+    let directory = Path::new(places::NGINX);
+    if executor.find("nginx").is_none() || !directory.is_dir() {
+        return Ok(None);
+    }
+    let enabled = directory.join("sites-enabled");
+    // Debian's nginx.conf includes sites-enabled/*; that of nginx.org only conf.d/*.conf.
+    let sites = if enabled.is_dir() { enabled } else { directory.join("conf.d") };
+    let mut access = Vec::new();
+    for name in places::NGINX_SITES {
+        let path = directory.join(name);
+        if path.is_dir() {
+            let printed = ask(executor, &acl::show(&path)).await?;
+            access.push((path, acl::access(places::USER, &printed)));
+        }
+    }
+    let host = wishes.origin.as_ref().map(|origin| origin.host.as_str());
+    let certificate = |host| Path::new("/etc/letsencrypt/live").join(host).join("fullchain.pem");
+    let has_certificate = host.is_some_and(|host| certificate(host).exists());
+    Ok(Some(Nginx { site: sites.join("durhack-deployer.conf"), has_certificate, access }))
+}
+
+/// The configuration as the units have it: with their credentials, in their environment.
+fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Configuration>> {
+    let directory = wishes.configuration.as_path();
+    if !directory.join("default.toml").exists() {
+        return Ok(None);
+    }
+    let environment = environment
+        .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")]);
+    // Before the first secret is made, everything else is right already.
+    let absent = crate::secret::Secret::generate;
+    let loaded = config::load_making_secrets(Some(directory), &environment, &absent).map_err(|problems| {
+        anyhow::anyhow!("{}", problems.render(config::Rendering::Plain).trim_end().to_owned())
+            .context(format!("the configuration in {} cannot be used", directory.display()))
+    })?;
+    let secrets = fs::read_dir(places::CREDENTIALS).into_iter().flatten().flatten().map(|entry| entry.path());
+    let deployments = loaded.config.deployments.values();
+    let mut known = Configuration {
+        privileges: loaded.config.privileges,
+        origin: loaded.config.origin.clone(),
+        changed_at_us: newest_us(loaded.layers.iter().cloned())?,
+        secrets_changed_at_us: newest_us(secrets)?,
+        paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
+        units: BTreeSet::new(),
+        domains: BTreeSet::new(),
+    };
+    for deployment in deployments {
+        known.note(&deployment.recipe);
+    }
+    Ok(Some(known))
+}
+
+/// When the newest of these files was changed.
+fn newest_us(files: impl Iterator<Item = PathBuf>) -> Result<i64> {
+    files.map(|file| Ok(fs::metadata(file)?)).try_fold(0, |newest, found: Result<std::fs::Metadata>| {
+        let found = found?;
+        Ok(newest.max(found.mtime() * 1_000_000 + found.mtime_nsec() / 1000))
+    })
+}
+
+impl Configuration {
+    /// What of a recipe needs root.
+    fn note(&mut self, recipe: &Recipe) {
+        let units = match recipe {
+            Recipe::Systemd(recipe) if !recipe.user => recipe.units.as_slice(),
+            Recipe::GoStatic(recipe) if !recipe.user => recipe.units.as_slice(),
+            Recipe::NginxSites(recipe) => {
+                let included = recipe.rules.iter().filter(|rule| rule.include);
+                let names = included.flat_map(|rule| &rule.select).filter(|name| name.contains('.'));
+                self.domains.extend(names.cloned());
+                &[]
+            }
+            _ => &[],
+        };
+        self.units.extend(units.iter().map(ToString::to_string));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_its_whole_name() {
+        let users =
+            "root:x:0:0::/root:/bin/sh\ndurhack:x:5:5::/:/bin/sh\ndurhack-deployer:x:997:996::/:/bin/sh\n";
+        assert_eq!(account_in(users, "durhack-deployer"), Some((997, 996)));
+        assert_eq!(account_in(users, "durhack-"), None);
+        assert_eq!(account_in("broken\n", "broken"), None);
+    }
+
+    #[test]
+    fn root_makes_directories_only_where_nobody_else_can() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(!is_roots(&scratch.path().join("a/b")), "/tmp is everybody's");
+        assert!(!is_roots(Path::new("/etc")), "it is there");
+        assert!(is_roots(Path::new("/etc/no-such-directory/site")));
+    }
+}

@@ -1,0 +1,110 @@
+//! Where things lie on a host that `setup` has put in order, and whose they are. The package and the units have the same names.
+
+use std::path::{Path, PathBuf};
+
+/// The user, and the group, that everything but the privileged helper runs as.
+pub const USER: &str = "durhack-deployer";
+
+/// Its home: spools, record, mirrors, logs.
+pub const STATE: &str = "/var/lib/durhack-deployer";
+
+/// The configuration's layers.
+pub const CONFIGURATION: &str = "/etc/durhack-deployer";
+
+/// The first layer.
+pub const FIRST_LAYER: &str = "/etc/durhack-deployer/default.toml";
+
+/// Secrets that systemd hands to the units that need them; root's alone.
+pub const CREDENTIALS: &str = "/etc/durhack-deployer/credentials";
+
+/// What GitHub signs with.
+pub const WEBHOOK_SECRET: &str = "/etc/durhack-deployer/credentials/webhook-secret";
+
+/// What the privileged helper may be asked for.
+pub const ALLOW_LIST: &str = "/etc/durhack-deployer/privileged.toml";
+
+/// Says that nginx has not been told of the deployer's own site yet.
+pub const SITE_PENDING: &str = "/etc/durhack-deployer/.site-pending";
+
+/// What sudo allows, where the helper is not used.
+pub const SUDOERS: &str = "/etc/sudoers.d/durhack-deployer";
+
+/// What its units may write beside what they have of themselves.
+pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.service.d/setup.conf";
+
+/// Where the intake's socket listens, behind nginx.
+pub const SOCKET_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf";
+
+/// Where deployments lie unless they say otherwise.
+pub const APPLICATIONS: &str = "/var/www";
+
+/// The directory of nginx's configuration.
+pub const NGINX: &str = "/etc/nginx";
+
+/// Below it: what the recipe `nginx-sites` writes to.
+pub const NGINX_SITES: [&str; 2] = ["conf.d", "snippets"];
+
+/// The file in `sysusers.d` that describes the user.
+pub const SYSUSERS: &str = "durhack-deployer.conf";
+
+/// The units, in the order in which they are started.
+pub const INTAKE_SOCKET: &str = "durhack-deployer-intake.socket";
+pub const INTAKE: &str = "durhack-deployer-intake.service";
+pub const WORKER: &str = "durhack-deployer-worker.service";
+pub const PRIVILEGED_SOCKET: &str = "durhack-deployer-privileged.socket";
+
+/// Requests that the helper is answering.
+pub const PRIVILEGED_INSTANCES: &str = "durhack-deployer-privileged@*.service";
+
+/// What the package brings and nothing works without.
+const PARTS: [&str; 7] = [
+    "/usr/bin/durhack-deployer",
+    "/usr/libexec/durhack-deployer/durhack-deployer-privileged",
+    "/usr/lib/sysusers.d/durhack-deployer.conf",
+    "/usr/lib/systemd/system/durhack-deployer-intake.socket",
+    "/usr/lib/systemd/system/durhack-deployer-intake.service",
+    "/usr/lib/systemd/system/durhack-deployer-worker.service",
+    "/usr/lib/systemd/system/durhack-deployer-privileged.socket",
+];
+
+/// The parts of the package that are not there.
+pub fn missing_parts() -> Vec<PathBuf> {
+    PARTS.iter().map(PathBuf::from).filter(|path| !path.exists()).collect()
+}
+
+/// Whose a file or directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// root's, and of root's group.
+    Root,
+    /// root's, and the deployer may read it by its group.
+    RootForDeployer,
+    /// The deployer's.
+    Deployer,
+}
+
+/// A directory as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Whose.
+    pub owner: Owner,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// The directories of every host.
+pub fn directories() -> Vec<Directory> {
+    let of = |path: &str, owner, mode| Directory { path: path.into(), owner, mode };
+    vec![
+        of(STATE, Owner::Deployer, 0o700),
+        of(CONFIGURATION, Owner::RootForDeployer, 0o750),
+        of(CREDENTIALS, Owner::Root, 0o700),
+    ]
+}
+
+/// The directory of a deployment. Others may read it: nginx does.
+pub fn application(path: &Path) -> Directory {
+    Directory { path: path.to_owned(), owner: Owner::Deployer, mode: 0o755 }
+}

@@ -1,0 +1,493 @@
+//! What is found, what is wished: what is to be done. Pure.
+//!
+//! An action is in the plan only where something is not as it should be; so the plan of a host that is in order is empty, and that of a
+//! host on which an earlier setup was interrupted is the rest of it. The order is that in which each finds what it needs.
+
+use super::action::{Action, Deed, File};
+use super::found::Found;
+use super::places::{self, Directory, Owner};
+use super::wishes::Wishes;
+use super::{allow_list, configuration, drop_in, site, sudoers};
+use crate::cli::PrivilegesArgument;
+use crate::config::Privileges;
+use crate::deploy::tools::acl::Access;
+use crate::deploy::tools::{accounts, acl, systemctl};
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// What is to be done, and what an operator should know beside it.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// In this order.
+    pub actions: Vec<Action>,
+    /// What setup leaves to people.
+    pub remarks: Vec<String>,
+}
+
+/// See the module.
+pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
+    let privileges = privileges(found, wishes);
+    let mut plan = Plan::default();
+    plan.account(found);
+    plan.directories(found);
+    plan.secret(found);
+    plan.first_layer(found, wishes, privileges);
+    plan.allow_list(found)?;
+    plan.sudoers(found, privileges);
+    plan.access(found);
+    plan.units(found, wishes, privileges);
+    plan.site(found, wishes);
+    plan.remark_on_configuration(found, wishes, privileges);
+    Ok(plan)
+}
+
+/// How what needs root will be done.
+pub fn privileges(found: &Found, wishes: &Wishes) -> Privileges {
+    match (wishes.privileges, &found.configuration) {
+        (Some(PrivilegesArgument::Helper), _) | (None, None) => Privileges::Helper,
+        (Some(PrivilegesArgument::Sudo), _) => Privileges::Sudo,
+        (None, Some(known)) => known.privileges,
+    }
+}
+
+impl Plan {
+    fn add(&mut self, what: impl Into<String>, deed: Deed) {
+        self.actions.push(Action::new(what, deed));
+    }
+
+    fn account(&mut self, found: &Found) {
+        if found.account.is_none() {
+            let what = format!("make the user and group {}, without password and shell", places::USER);
+            self.add(what, Deed::Call(accounts::make(places::SYSUSERS)));
+        }
+    }
+
+    fn directories(&mut self, found: &Found) {
+        for directory in places::directories() {
+            self.directory(found, directory, "make");
+        }
+        for path in found.configuration.iter().flat_map(|known| &known.paths) {
+            match found.places.get(path) {
+                // Whose it is and what lies in it is somebody's decision; it may be a work tree that is deployed in place.
+                Some(place) if found.account.is_some_and(|(user, _)| place.user != user) => self.remarks.push(format!(
+                    "{} is not {}'s (it is user {}'s): it cannot be deployed to before it is: chown -R {}: {}",
+                    path.display(), places::USER, place.user, places::USER, path.display()
+                )),
+                Some(_) => {}
+                None if found.roots.contains(path) => {
+                    self.directory(found, places::application(path), "make the deployment's directory");
+                }
+                // The deployer makes it itself, where it may.
+                None => {}
+            }
+        }
+    }
+
+    fn directory(&mut self, found: &Found, directory: Directory, verb: &str) {
+        let is_right = match (found.places.get(&directory.path), found.ids(directory.owner)) {
+            (Some(place), Some(ids)) => {
+                place.is_directory && (place.user, place.group) == ids && place.mode == directory.mode
+            }
+            _ => false,
+        };
+        if !is_right {
+            let verb = if found.places.contains_key(&directory.path) { "put right" } else { verb };
+            let owner = match directory.owner {
+                Owner::Root => "root",
+                Owner::RootForDeployer => "root:durhack-deployer",
+                Owner::Deployer => "durhack-deployer",
+            };
+            let what = format!("{verb} {} ({owner}, mode {:03o})", directory.path.display(), directory.mode);
+            self.add(what, Deed::Make(directory));
+        }
+    }
+
+    fn secret(&mut self, found: &Found) {
+        if !found.places.contains_key(Path::new(places::WEBHOOK_SECRET)) {
+            self.add(format!("make a webhook secret in {}", places::WEBHOOK_SECRET), Deed::MakeSecret);
+        }
+    }
+
+    fn first_layer(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
+        let path = wishes.configuration.join("default.toml");
+        if found.configuration.is_none() {
+            let text = configuration::first_layer(wishes.origin.as_ref(), privileges);
+            let what = format!("write a first configuration, {}", path.display());
+            self.write(what, path, text, Owner::RootForDeployer, 0o640);
+        }
+    }
+
+    fn write(&mut self, what: String, path: PathBuf, text: String, owner: Owner, mode: u32) {
+        self.add(what, Deed::Write(File { path, text, owner, mode }));
+    }
+
+    /// Also with sudo: certificates are then obtained by the same program, for the names in the same list.
+    fn allow_list(&mut self, found: &Found) -> Result<()> {
+        let path = PathBuf::from(places::ALLOW_LIST);
+        let before = found.texts.get(&path).map(String::as_str);
+        let (text, new) = allow_list::complete(before, found.configuration.as_ref())?;
+        let what = match (before, new.as_slice()) {
+            (Some(_), []) => return Ok(()),
+            (None, []) => format!("write what the privileged helper may do: {}", path.display()),
+            (_, new) => format!("allow the privileged helper {}, in {}", new.join(", "), path.display()),
+        };
+        self.write(what, path, text, Owner::Root, 0o644);
+        Ok(())
+    }
+
+    fn sudoers(&mut self, found: &Found, privileges: Privileges) {
+        let path = PathBuf::from(places::SUDOERS);
+        let before = found.texts.get(&path);
+        if privileges != Privileges::Sudo {
+            if before.is_some() {
+                self.add(format!("remove {}: the helper is used", path.display()), Deed::Remove(path));
+            }
+            return;
+        }
+        let text = sudoers::rules(found.configuration.as_ref());
+        if before != Some(&text) {
+            let what = format!("write sudo's rules, checked by visudo: {}", path.display());
+            self.add(what, Deed::WriteSudoers(text));
+        }
+    }
+
+    fn access(&mut self, found: &Found) {
+        let actions = self.actions.len();
+        for (path, access) in found.nginx.iter().flat_map(|nginx| &nginx.access) {
+            let Access { directory, new_files, existing_files } = *access;
+            let shown = path.display();
+            let mut grant = |what: &str, call| self.add(format!("let the deployer {what}"), Deed::Call(call));
+            if !new_files {
+                grant(&format!("write new files in {shown}"), acl::grant_new(places::USER, path));
+            }
+            if !existing_files {
+                grant(&format!("write the files in {shown}"), acl::grant_existing(places::USER, path));
+            }
+            if !directory {
+                grant(&format!("make and remove files in {shown}"), acl::grant_directory(places::USER, path));
+            }
+        }
+        if self.actions.len() > actions {
+            let drop_in = "/usr/share/doc/durhack-deployer/examples/nginx.service.d/durhack-deployer.conf";
+            self.remarks.push(format!(
+                "who writes nginx's sites has nginx's root write files: confine nginx's unit by {drop_in}, put below /etc/systemd/system"
+            ));
+        }
+    }
+
+    fn units(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
+        let worker = drop_in::worker(found.configuration.as_ref(), privileges);
+        let worker_changes = self.drop_in(found, places::WORKER_DROP_IN, worker);
+        // Without a word about nginx this time, what an earlier one said holds.
+        let behind_nginx = wishes.origin.is_some() && found.nginx.is_some();
+        let socket_changes =
+            behind_nginx && self.drop_in(found, places::SOCKET_DROP_IN, Some(drop_in::SOCKET.into()));
+        if worker_changes || socket_changes || found.units.values().any(|unit| unit.is_outdated) {
+            self.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
+        }
+        let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active);
+        if socket_changes && is_up(places::INTAKE_SOCKET) {
+            self.add("open the port anew, for nginx alone", Deed::Call(systemctl::stop(&[places::INTAKE])));
+            let what = format!("restart {}", places::INTAKE_SOCKET);
+            self.add(what, Deed::Call(systemctl::restart(&[places::INTAKE_SOCKET, places::INTAKE])));
+        }
+        if privileges == Privileges::Helper {
+            self.start(found, places::PRIVILEGED_SOCKET, false);
+        }
+        self.start(found, places::INTAKE_SOCKET, false);
+        // The worker makes the directories of the state, which the intake cannot.
+        self.start(found, places::WORKER, worker_changes);
+        self.start(found, places::INTAKE, false);
+        let socket = found.units.get(places::PRIVILEGED_SOCKET);
+        if privileges != Privileges::Helper && socket.is_some_and(|unit| unit.is_active || unit.is_enabled) {
+            let what = format!("stop {}: the helper is not used", places::PRIVILEGED_SOCKET);
+            self.add(what, Deed::Call(systemctl::disable(&[places::PRIVILEGED_SOCKET])));
+        }
+    }
+
+    /// Whether the drop-in changes.
+    fn drop_in(&mut self, found: &Found, path: &str, wanted: Option<String>) -> bool {
+        let path = PathBuf::from(path);
+        let before = found.texts.get(&path);
+        match (wanted, before) {
+            (wanted, before) if wanted.as_ref() == before => return false,
+            (Some(text), _) => {
+                let what = format!("write what a unit does otherwise on this host: {}", path.display());
+                self.write(what, path, text, Owner::Root, 0o644);
+            }
+            (None, _) => self.add(format!("remove {}", path.display()), Deed::Remove(path)),
+        }
+        true
+    }
+
+    fn start(&mut self, found: &Found, unit: &str, is_new: bool) {
+        let now = found.units.get(unit).cloned().unwrap_or_default();
+        let known = found.configuration.as_ref();
+        let (changed, secrets) =
+            known.map_or((0, 0), |known| (known.changed_at_us, known.secrets_changed_at_us));
+        if !(now.is_active && now.is_enabled) {
+            self.add(format!("start {unit}, now and at every boot"), Deed::Call(systemctl::enable(&[unit])));
+        } else if is_new || now.started_at_us.is_some_and(|started_at| secrets > started_at) {
+            let what = format!("restart {unit}: its unit or its secrets have changed since it was started");
+            self.add(what, Deed::Call(systemctl::restart(&[unit])));
+        } else if unit.ends_with(".service") && now.changed_at_us.is_some_and(|at| changed > at) {
+            let what = format!("have {unit} read the configuration, which has changed since it did");
+            self.add(what, Deed::Call(systemctl::reload(&[unit])));
+        }
+    }
+
+    fn site(&mut self, found: &Found, wishes: &Wishes) {
+        let Some(origin) = &wishes.origin else { return };
+        let Some(nginx) = &found.nginx else {
+            self.remarks.push(format!(
+                "there is no nginx here: have your proxy send {} to 127.0.0.1:3400",
+                origin.text()
+            ));
+            return;
+        };
+        let text = site::text(origin, nginx.has_certificate);
+        let before = found.texts.get(&nginx.site);
+        let shown = nginx.site.display();
+        match before {
+            Some(before)
+                if *before == text && !found.places.contains_key(Path::new(places::SITE_PENDING)) => {}
+            Some(before) if !before.starts_with(site::MARK) || before.contains("managed by Certbot") => {
+                self.remarks.push(format!("{shown} was changed by somebody else, and is left alone"));
+            }
+            _ => {
+                let what = format!("write nginx's site for {}, test it, reload: {shown}", origin.text());
+                self.add(what, Deed::Site(nginx.site.clone(), Some(text)));
+            }
+        }
+        if origin.scheme == "https" && !nginx.has_certificate {
+            self.remarks.push(format!(
+                "there is no certificate for {0} yet: `certbot certonly --webroot -w /var/www/html -d {0}`, then setup again",
+                origin.host
+            ));
+        }
+    }
+
+    /// What stands in a configuration is the operator's: it is compared, and never changed.
+    fn remark_on_configuration(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
+        let Some(known) = &found.configuration else { return };
+        if known.privileges != privileges {
+            let word = configuration::privileges_word(privileges);
+            self.remarks
+                .push(format!("the configuration does not say so yet: write `privileges = \"{word}\"`"));
+        }
+        if let Some(origin) = wishes.origin.as_ref().map(super::wishes::Origin::text)
+            && origin != known.origin
+        {
+            self.remarks.push(format!(
+                "the configuration says origin {}: write `origin = \"{origin}\"`",
+                known.origin
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::cli::setup::found::{Configuration, Nginx, Place};
+    use crate::cli::setup::wishes::Origin;
+    use crate::deploy::tools::systemctl::Installation;
+
+    const ACCOUNT: (u32, u32) = (997, 996);
+
+    /// Of one deployment.
+    pub fn configuration() -> Configuration {
+        Configuration {
+            privileges: Privileges::Helper,
+            origin: "https://deploy.example.org".into(),
+            changed_at_us: 1_000,
+            secrets_changed_at_us: 500,
+            paths: ["/srv/site".into()].into(),
+            units: ["site.service".to_owned()].into(),
+            domains: ["example.org".to_owned()].into(),
+        }
+    }
+
+    fn wishes() -> Wishes {
+        let origin = Some(Origin::parse("https://deploy.example.org").unwrap());
+        Wishes { configuration: places::CONFIGURATION.into(), origin, privileges: None, uninstall: false }
+    }
+
+    /// A fresh host with nginx and the package.
+    fn fresh() -> Found {
+        let access = vec![("/etc/nginx/conf.d".into(), Access { existing_files: true, ..Access::default() })];
+        let site = "/etc/nginx/sites-enabled/durhack-deployer.conf".into();
+        Found {
+            roots: ["/srv/site".into()].into(),
+            nginx: Some(Nginx { site, has_certificate: false, access }),
+            ..Found::default()
+        }
+    }
+
+    /// What is found after an action has been carried out.
+    fn after(mut found: Found, action: &Action) -> Found {
+        let ids = |owner| super::super::found::ids(owner, Some(ACCOUNT)).unwrap();
+        let place = |owner, mode, is_directory| {
+            let (user, group) = ids(owner);
+            Place { user, group, mode, is_directory }
+        };
+        match &action.deed {
+            Deed::Make(directory) => {
+                found.places.insert(directory.path.clone(), place(directory.owner, directory.mode, true));
+            }
+            Deed::MakeSecret => {
+                found.places.insert(places::WEBHOOK_SECRET.into(), place(Owner::Root, 0o600, false));
+            }
+            Deed::Write(file) if file.path == Path::new(places::FIRST_LAYER) => {
+                found.configuration = Some(configuration());
+            }
+            Deed::Write(file) => drop(found.texts.insert(file.path.clone(), file.text.clone())),
+            Deed::WriteSudoers(text) => drop(found.texts.insert(places::SUDOERS.into(), text.clone())),
+            Deed::Site(path, text) => drop(found.texts.insert(path.clone(), text.clone().unwrap())),
+            Deed::Remove(path) => drop(found.texts.remove(path)),
+            Deed::RemoveAll(path) => drop(found.places.remove(path)),
+            Deed::Call(call) => called(&mut found, &call.argv()),
+        }
+        found
+    }
+
+    fn called(found: &mut Found, argv: &[String]) {
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        let access = &mut found.nginx.as_mut().unwrap().access[0].1;
+        match words.as_slice() {
+            ["systemd-sysusers", _] => found.account = Some(ACCOUNT),
+            ["setfacl", "--default", ..] => access.new_files = true,
+            ["setfacl", "--recursive", ..] => access.existing_files = true,
+            ["setfacl", ..] => access.directory = true,
+            ["systemctl", _, verb @ ("enable" | "restart" | "reload" | "disable"), .., unit] => {
+                let is_up = *verb != "disable";
+                let name = (*unit).to_owned();
+                let at = is_up.then_some(i64::MAX);
+                let unit = Installation {
+                    name: name.clone(),
+                    is_enabled: is_up,
+                    is_active: is_up,
+                    is_outdated: false,
+                    started_at_us: at,
+                    changed_at_us: at,
+                };
+                found.units.insert(name, unit);
+            }
+            _ => found.units.values_mut().for_each(|unit| unit.is_outdated = false),
+        }
+    }
+
+    fn settle(mut found: Found, wishes: &Wishes) -> Found {
+        // The second plan knows what the first configuration says.
+        for _ in 0..2 {
+            for action in plan(&found, wishes).unwrap().actions {
+                found = after(found, &action);
+            }
+        }
+        found
+    }
+
+    fn lines(plan: &Plan) -> Vec<&str> {
+        plan.actions.iter().map(|action| action.what.as_str()).collect()
+    }
+
+    #[test]
+    fn a_fresh_host_gets_everything_and_then_nothing() {
+        let first = plan(&fresh(), &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&first).join("\n"), @r"
+        make the user and group durhack-deployer, without password and shell
+        make /var/lib/durhack-deployer (durhack-deployer, mode 700)
+        make /etc/durhack-deployer (root:durhack-deployer, mode 750)
+        make /etc/durhack-deployer/credentials (root, mode 700)
+        make a webhook secret in /etc/durhack-deployer/credentials/webhook-secret
+        write a first configuration, /etc/durhack-deployer/default.toml
+        write what the privileged helper may do: /etc/durhack-deployer/privileged.toml
+        let the deployer write new files in /etc/nginx/conf.d
+        let the deployer make and remove files in /etc/nginx/conf.d
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf
+        have systemd read its units again
+        start durhack-deployer-privileged.socket, now and at every boot
+        start durhack-deployer-intake.socket, now and at every boot
+        start durhack-deployer-worker.service, now and at every boot
+        start durhack-deployer-intake.service, now and at every boot
+        write nginx's site for https://deploy.example.org, test it, reload: /etc/nginx/sites-enabled/durhack-deployer.conf
+        ");
+        let settled = settle(fresh(), &wishes());
+        assert_eq!(lines(&plan(&settled, &wishes()).unwrap()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_was_interrupted_is_completed_and_nothing_done_twice() {
+        let whole = plan(&fresh(), &wishes()).unwrap().actions;
+        // systemd reads its units once more after each change to them.
+        let once: Vec<&Action> =
+            whole.iter().filter(|action| action.deed != Deed::Call(systemctl::reload_units())).collect();
+        for done in 0..once.len() {
+            let found = once[..done].iter().fold(fresh(), |found, action| after(found, action));
+            let rest = plan(&found, &wishes()).unwrap().actions;
+            assert!(!rest.is_empty(), "after {done}");
+            assert!(once[..done].iter().all(|action| !rest.contains(action)), "after {done}: {rest:?}");
+            let settled = settle(found, &wishes());
+            assert!(plan(&settled, &wishes()).unwrap().actions.is_empty(), "after {done}");
+        }
+    }
+
+    #[test]
+    fn sudo_instead_of_the_helper_and_back() {
+        let sudo = Wishes { privileges: Some(PrivilegesArgument::Sudo), ..wishes() };
+        let helped = settle(fresh(), &wishes());
+        let changed = plan(&helped, &sudo).unwrap();
+        insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"), @r#"
+        write sudo's rules, checked by visudo: /etc/sudoers.d/durhack-deployer
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-worker.service.d/setup.conf
+        have systemd read its units again
+        restart durhack-deployer-worker.service: its unit or its secrets have changed since it was started
+        stop durhack-deployer-privileged.socket: the helper is not used
+        there is no certificate for deploy.example.org yet: `certbot certonly --webroot -w /var/www/html -d deploy.example.org`, then setup again
+        the configuration does not say so yet: write `privileges = "sudo"`
+        "#);
+        let with_sudo = settle(helped, &sudo);
+        assert!(plan(&with_sudo, &sudo).unwrap().actions.is_empty());
+        let back = plan(&with_sudo, &wishes()).unwrap();
+        assert!(lines(&back).iter().any(|line| line.starts_with("remove /etc/sudoers.d")), "{back:?}");
+    }
+
+    #[test]
+    fn a_changed_configuration_is_read_again_changed_secrets_are_handed_over_and_a_new_unit_is_allowed() {
+        let mut found = settle(fresh(), &wishes());
+        let known = found.configuration.as_mut().unwrap();
+        known.units.insert("other.service".into());
+        known.changed_at_us = 2_000;
+        for unit in [places::INTAKE, places::WORKER] {
+            let unit = found.units.get_mut(unit).unwrap();
+            (unit.started_at_us, unit.changed_at_us) = (Some(1_500), Some(1_500));
+        }
+        let reloaded = plan(&found, &wishes()).unwrap();
+        found.configuration.as_mut().unwrap().secrets_changed_at_us = 1_600;
+        let restarted = plan(&found, &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&reloaded).join("\n"), @r"
+        allow the privileged helper other.service, in /etc/durhack-deployer/privileged.toml
+        have durhack-deployer-worker.service read the configuration, which has changed since it did
+        have durhack-deployer-intake.service read the configuration, which has changed since it did
+        ");
+        insta::assert_snapshot!(lines(&restarted).join("\n"), @r"
+        allow the privileged helper other.service, in /etc/durhack-deployer/privileged.toml
+        restart durhack-deployer-worker.service: its unit or its secrets have changed since it was started
+        restart durhack-deployer-intake.service: its unit or its secrets have changed since it was started
+        ");
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_left_alone_and_said() {
+        let mut found = settle(fresh(), &wishes());
+        let foreign = Place { user: 1000, group: 1000, mode: 0o755, is_directory: true };
+        found.places.insert("/srv/site".into(), foreign);
+        let site = found.nginx.as_ref().unwrap().site.clone();
+        found.texts.insert(site, "server {}".into());
+        let plan = plan(&found, &wishes()).unwrap();
+        assert_eq!(lines(&plan), Vec::<&str>::new());
+        for said in ["/srv/site is not durhack-deployer's", "changed by somebody else"] {
+            assert!(plan.remarks.iter().any(|remark| remark.contains(said)), "{said}: {:?}", plan.remarks);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `--uninstall`: what setup made is taken back. Pure.
+//!
+//! What is live goes on serving: the directories of deployments are never removed, and neither are their units and sites.
+
+use super::action::{Action, Deed};
+use super::found::Found;
+use super::places;
+use super::plan::Plan;
+use super::site;
+use crate::deploy::tools::{accounts, acl, systemctl};
+use std::path::{Path, PathBuf};
+
+/// What is to be done, and what is left.
+pub fn plan(found: &Found, purge: bool) -> Plan {
+    let mut plan = Plan::default();
+    let mut add = |what: String, deed| plan.actions.push(Action::new(what, deed));
+    // What lets work in goes first; the worker ends its run, or takes it back.
+    let units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET];
+    let is_up = |unit: &&str| found.units.get(*unit).is_some_and(|unit| unit.is_active || unit.is_enabled);
+    for unit in units.iter().filter(|unit| is_up(unit)) {
+        add(format!("stop {unit}, and start it no more"), Deed::Call(systemctl::disable(&[unit])));
+    }
+    if is_up(&places::PRIVILEGED_SOCKET) {
+        let what = "wait for the last request to the privileged helper".to_owned();
+        add(what, Deed::Call(systemctl::stop(&[places::PRIVILEGED_INSTANCES])));
+    }
+    if let Some(nginx) = &found.nginx {
+        if found.texts.get(&nginx.site).is_some_and(|text| text.starts_with(site::MARK)) {
+            let what = format!("remove nginx's site for the deployer, reload: {}", nginx.site.display());
+            add(what, Deed::Site(nginx.site.clone(), None));
+        }
+        let granted = nginx.access.iter().filter(|(_, access)| access.directory || access.new_files);
+        for (path, _) in granted.filter(|_| found.account.is_some()) {
+            let what = format!("let the deployer write in {} no more", path.display());
+            add(what, Deed::Call(acl::revoke(places::USER, path)));
+        }
+    }
+    let written = [places::SUDOERS, places::WORKER_DROP_IN, places::SOCKET_DROP_IN];
+    let there: Vec<&str> =
+        written.into_iter().filter(|path| found.texts.contains_key(Path::new(path))).collect();
+    for path in &there {
+        add(format!("remove {path}"), Deed::Remove(path.into()));
+    }
+    if there.iter().any(|path| path.starts_with("/etc/systemd")) {
+        add("have systemd read its units again".into(), Deed::Call(systemctl::reload_units()));
+    }
+    if purge {
+        purge_rest(found, &mut plan);
+    } else {
+        plan.remarks = left(found);
+    }
+    for path in found.configuration.iter().flat_map(|known| &known.paths) {
+        plan.remarks.push(format!("left: {}, with what is live there", path.display()));
+    }
+    plan
+}
+
+fn purge_rest(found: &Found, plan: &mut Plan) {
+    for path in [places::STATE, places::CONFIGURATION].map(PathBuf::from) {
+        if found.places.contains_key(&path) {
+            let what = format!("remove {} and everything in it", path.display());
+            plan.actions.push(Action::new(what, Deed::RemoveAll(path)));
+        }
+    }
+    if found.account.is_some() {
+        let what = format!("remove the user and group {}", places::USER);
+        plan.actions.push(Action::new(what, Deed::Call(accounts::remove(places::USER))));
+    }
+}
+
+fn left(found: &Found) -> Vec<String> {
+    let what = [
+        (places::STATE, "the record, and what waits"),
+        (places::CONFIGURATION, "the configuration, and its secrets"),
+    ];
+    let there = what.iter().filter(|(path, _)| found.places.contains_key(Path::new(path)));
+    let mut left: Vec<String> = there.map(|(path, what)| format!("left: {path}: {what}")).collect();
+    if found.account.is_some() {
+        left.push(format!("left: the user and group {}", places::USER));
+    }
+    if !left.is_empty() {
+        left.push("`--uninstall --purge` removes these too".into());
+    }
+    left
+}

@@ -1,0 +1,314 @@
+//! From nothing to a service, and back: the package, installed by dpkg in a machine with a real systemd and a real nginx; `setup`; a push
+//! that goes live behind nginx; upgrades with a run in progress; removal.
+
+use crate::support::machine::Machine;
+use crate::support::package::Package;
+use crate::support::wait;
+use std::cell::Cell;
+use std::time::Instant;
+
+/// Answers with its page, which it reads when it starts.
+const SERVER: &str = r#"
+import socket
+page = open("page").read().encode()
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", 8080))
+server.listen(64)
+while True:
+    connection, _ = server.accept()
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(page) + page)
+    connection.close()
+"#;
+
+const UNIT: &str = "[Service]
+ExecStart=/usr/bin/python3 server.py
+WorkingDirectory=/var/www/site/current
+Restart=always
+RestartSec=100ms
+";
+
+/// The application's site, which its administrator has written.
+const SITE: &str = "server {
+    listen 127.0.0.1:8000;
+    location / { proxy_pass http://127.0.0.1:8080; }
+}
+";
+
+/// What an operator writes for it. That webhooks come from GitHub's networks only is left as it is, but that GitHub cannot be asked for them
+/// here. git as root believes a repository of the user who called sudo.
+const DEPLOYMENT: &str = r#"
+source_networks = ["140.82.112.0/20"]
+runs = { environment_passed = ["SUDO_UID"], drain_timeout = "1s" }
+[deployments.site]
+repository = "acme/site"
+clone_url = "file:///srv/git/site"
+branch = "main"
+path = "/var/www/site"
+recipe = "systemd"
+units = ["site.service"]
+steps = [{ phase = "build", name = "wait", shell = "touch /var/www/site/building; while test -e wait -a ! -e /var/www/site/go; do sleep 0.1; done" }]
+health = [{ http = "http://127.0.0.1:8080/", attempts = 50, interval = "200ms" }]
+"#;
+
+const PACKAGE: &str = "/root/durhack-deployer.deb";
+const UNITS: [&str; 4] = [
+    "durhack-deployer-intake.socket",
+    "durhack-deployer-intake.service",
+    "durhack-deployer-worker.service",
+    "durhack-deployer-privileged.socket",
+];
+
+/// A machine on which nothing of ours is yet, but an application's unit, site and repository are.
+struct Host {
+    machine: Machine,
+    /// What an operator has typed.
+    commands: Cell<u32>,
+}
+
+impl Host {
+    fn new(package: &std::path::Path) -> Self {
+        let machine = Machine::boot();
+        // The tests of other things put it there.
+        machine.run(&["rm", "-f", "/usr/local/bin/durhack-deployer"]);
+        machine.install(package, PACKAGE);
+        machine.unit("site.service", UNIT);
+        machine.write("/etc/nginx/conf.d/site.conf", SITE);
+        machine.run(&["systemctl", "reload", "nginx"]);
+        machine.write("/etc/hosts", "127.0.0.1 localhost deploy.test\n");
+        machine.run(&["git", "init", "-q", "-b", "main", "/srv/git/site"]);
+        let host = Self { machine, commands: Cell::new(0) };
+        host.commit(&[("server.py", SERVER), ("page", "one")]);
+        host
+    }
+
+    /// Something that an operator types.
+    #[track_caller]
+    fn types(&self, words: &[&str]) -> String {
+        self.commands.set(self.commands.get() + 1);
+        let printed = self.machine.run(words);
+        println!("# {}\n{printed}\n", words.join(" "));
+        printed
+    }
+
+    #[track_caller]
+    fn commit(&self, files: &[(&str, &str)]) -> String {
+        for (name, content) in files {
+            self.machine.write(&format!("/srv/git/site/{name}"), content);
+        }
+        let git = ["git", "-c", "safe.directory=*", "-C", "/srv/git/site"];
+        self.machine.run(&[&git[..], &["add", "--all"]].concat());
+        self.machine.run(&[&git[..], &["commit", "-q", "-m", "a commit"]].concat());
+        // As a file: URL, git fetches only what is one's own.
+        if self.machine.try_run(&["id", "durhack-deployer"]).status.success() {
+            self.own_repository();
+        }
+        self.machine.run(&[&git[..], &["rev-parse", "HEAD"]].concat())
+    }
+
+    fn own_repository(&self) {
+        self.machine.run(&["chown", "-R", "durhack-deployer:", "/srv/git/site"]);
+    }
+
+    /// `simulate push`, by root.
+    #[track_caller]
+    fn push(&self) -> String {
+        let user = self.machine.run(&["id", "-u", "durhack-deployer"]);
+        self.types(&["env", &format!("SUDO_UID={user}"), "durhack-deployer", "simulate", "push", "site"])
+    }
+
+    /// Writes the deployment, as one would with an editor.
+    fn configure(&self) {
+        self.own_repository();
+        let layer = self.machine.path("/etc/durhack-deployer/default.toml");
+        let before = fs_err::read_to_string(&layer).expect("setup wrote it");
+        let before = before.replace("source_networks = \"github\"\n", "");
+        // Keys at the top come before tables.
+        fs_err::write(&layer, before + DEPLOYMENT).expect("it is writable");
+        self.commands.set(self.commands.get() + 1);
+    }
+
+    /// Writes another way into the configuration.
+    fn set_privileges(&self, before: &str, after: &str) {
+        let layer = self.machine.path("/etc/durhack-deployer/default.toml");
+        let text = fs_err::read_to_string(&layer).expect("setup wrote it");
+        let of = |way: &str| format!("privileges = \"{way}\"");
+        assert!(text.contains(&of(before)), "{text}");
+        fs_err::write(&layer, text.replace(&of(before), &of(after))).expect("it is writable");
+    }
+
+    #[track_caller]
+    fn shows(&self, page: &str) {
+        wait::until(&format!("the page {page:?} behind nginx"), || {
+            self.machine.get("http://127.0.0.1:8000/").filter(|shown| shown == page)
+        });
+    }
+
+    /// The runs as the deployer's user sees them: state and commit, the newest first.
+    #[track_caller]
+    fn runs(&self) -> Vec<(String, String)> {
+        let words = ["runuser", "-u", "durhack-deployer", "--", "durhack-deployer", "runs", "--json"];
+        let runs: serde_json::Value = serde_json::from_str(&self.machine.run(&words)).expect("JSON");
+        let text = |run: &serde_json::Value, key: &str| run[key].as_str().unwrap_or_default().to_owned();
+        let runs = runs.as_array().expect("a list").iter();
+        runs.map(|run| (text(run, "state"), text(run, "commit"))).collect()
+    }
+
+    /// Everything that `setup` could change: files with owner, mode and time, access lists, what is enabled.
+    fn picture(&self) -> String {
+        let find = "find /etc /var/lib/durhack-deployer /var/www -newermt @0 ! -name '*.sqlite*' ! -path '*/compared*' -printf '%p %u:%g %m %s %T@\\n' 2>/dev/null | sort; getfacl -pR /etc/nginx; systemctl list-unit-files --no-legend; cat /etc/passwd";
+        self.machine.run(&["sh", "-c", find])
+    }
+}
+
+#[test]
+fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
+    let host = Host::new(&Package::new().file());
+    let machine = &host.machine;
+    let started = Instant::now();
+    host.types(&["dpkg", "-i", PACKAGE]);
+    let before = host.picture();
+    let planned = machine.run(&["durhack-deployer", "setup", "--dry-run", "--origin", "http://deploy.test"]);
+    assert!(planned.contains("make a webhook secret") && planned.contains("nothing was done"), "{planned}");
+    assert_eq!(host.picture(), before, "--dry-run changed something");
+    let refused = machine.try_run(&["durhack-deployer", "setup"]);
+    assert!(!refused.status.success(), "nobody is there to be asked");
+    assert_eq!(host.picture(), before);
+
+    host.types(&["durhack-deployer", "setup", "--yes", "--origin", "http://deploy.test"]);
+    host.configure();
+    host.types(&["durhack-deployer", "setup", "--yes"]);
+    host.push();
+    host.shows("one");
+    println!(
+        "from nothing to a page behind nginx: {} commands, {:?}",
+        host.commands.get(),
+        started.elapsed()
+    );
+    assert!(host.commands.get() <= 5);
+
+    // What lies where, and whose it is.
+    let secret = "/etc/durhack-deployer/credentials/webhook-secret";
+    for (path, expected) in [
+        ("/var/lib/durhack-deployer", "durhack-deployer:durhack-deployer 700"),
+        ("/etc/durhack-deployer", "root:durhack-deployer 750"),
+        ("/etc/durhack-deployer/default.toml", "root:durhack-deployer 640"),
+        ("/etc/durhack-deployer/privileged.toml", "root:root 644"),
+        ("/etc/durhack-deployer/credentials", "root:root 700"),
+        (secret, "root:root 600"),
+        ("/var/www/site", "durhack-deployer:durhack-deployer 755"),
+    ] {
+        assert_eq!(machine.run(&["stat", "-c", "%U:%G %a", path]), expected, "{path}");
+    }
+    assert_eq!(machine.run(&["cat", secret]).len(), 64);
+    let shadow = machine.run(&["getent", "shadow", "durhack-deployer"]);
+    assert!(shadow.starts_with("durhack-deployer:!"), "no password: {shadow}");
+    let listed = machine.run(&["cat", "/etc/durhack-deployer/privileged.toml"]);
+    assert!(listed.contains("\"site.service\""), "{listed}");
+    // The user writes among nginx's sites; and sudo allows it nothing.
+    machine.run(&["runuser", "-u", "durhack-deployer", "--", "sh", "-c", "echo >> /etc/nginx/conf.d/site.conf && touch /etc/nginx/conf.d/new.conf && rm /etc/nginx/conf.d/new.conf"]);
+    assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
+
+    // The intake is reached through nginx, which says who called, whatever the caller says: from GitHub this is not.
+    assert!(machine.get("http://deploy.test/").is_some_and(|answer| answer.contains("deployer")));
+    let user = machine.run(&["id", "-u", "durhack-deployer"]);
+    let through = ["simulate", "push", "site", "--url", "http://deploy.test/github-webhook"];
+    let as_sudo = format!("SUDO_UID={user}");
+    let by_root = [&["env", &as_sudo, "durhack-deployer"][..], &through].concat();
+    let answer = String::from_utf8_lossy(&machine.try_run(&by_root).stdout).into_owned();
+    assert!(answer.starts_with("403"), "{answer}");
+
+    let before = host.picture();
+    let again = machine.run(&["durhack-deployer", "setup", "--yes", "--origin", "http://deploy.test"]);
+    assert!(again.contains("nothing to do"), "{again}");
+    assert_eq!(host.picture(), before);
+
+    // By sudo instead: the rules are what a deploy needs, and no more; and back.
+    host.set_privileges("helper", "sudo");
+    machine.run(&["durhack-deployer", "setup", "--yes"]);
+    let rules = machine.run(&["sudo", "-l", "-U", "durhack-deployer"]);
+    assert!(rules.contains("restart -- site.service") && !rules.contains("bin/certbot"), "{rules}");
+    assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "inactive");
+    host.commit(&[("page", "two")]);
+    host.push();
+    host.shows("two");
+    host.set_privileges("sudo", "helper");
+    machine.run(&["durhack-deployer", "setup", "--yes"]);
+    assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
+    assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "active");
+
+    // Half of it is undone by somebody: the rest of setup is what it takes.
+    machine.run(&["systemctl", "disable", "--now", "durhack-deployer-worker.service"]);
+    machine.run(&["setfacl", "-b", "/etc/nginx/conf.d"]);
+    machine.run(&["chmod", "755", "/var/lib/durhack-deployer"]);
+    let mended = machine.run(&["durhack-deployer", "setup", "--yes"]);
+    assert_eq!(mended.lines().filter(|line| line.starts_with('[')).count(), 4, "{mended}");
+    assert!(machine.run(&["durhack-deployer", "setup", "--dry-run"]).contains("nothing to do"));
+
+    let left = machine.run(&["durhack-deployer", "setup", "--uninstall", "--yes"]);
+    assert!(left.contains("left: /var/www/site"), "{left}");
+    for unit in UNITS {
+        assert_eq!(machine.property(unit, "ActiveState"), "inactive", "{unit}");
+    }
+    assert!(!machine.path("/etc/nginx/sites-enabled/durhack-deployer.conf").exists());
+    assert!(!machine.run(&["getfacl", "-pR", "/etc/nginx"]).contains("user:durhack-deployer"));
+    assert_eq!(machine.run(&["cat", secret]).len(), 64, "state and configuration stay");
+    host.shows("two");
+}
+
+#[test]
+fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() {
+    let package = Package::new();
+    let host = Host::new(&package.of_version("0.0.9"));
+    let machine = &host.machine;
+    machine.install(&package.file(), "/root/new.deb");
+    host.types(&["dpkg", "-i", PACKAGE]);
+    host.types(&["durhack-deployer", "setup", "--yes"]);
+    host.configure();
+    host.types(&["durhack-deployer", "setup", "--yes"]);
+    host.push();
+    host.shows("one");
+
+    for (file, page) in [("/root/new.deb", "two"), (PACKAGE, "three")] {
+        machine.run(&["rm", "-f", "/var/www/site/go", "/var/www/site/building"]);
+        let commit = host.commit(&[("page", page), ("wait", "")]);
+        host.push();
+        wait::until("the build to be under way", || {
+            machine.path("/var/www/site/building").exists().then_some(())
+        });
+        let before = ["durhack-deployer-worker.service", "durhack-deployer-intake.service"]
+            .map(|unit| machine.property(unit, "MainPID"));
+        host.types(&["dpkg", "-i", file]);
+        let after = ["durhack-deployer-worker.service", "durhack-deployer-intake.service"]
+            .map(|unit| machine.property(unit, "MainPID"));
+        assert!(
+            before.iter().zip(&after).all(|(before, after)| before != after && after != "0"),
+            "{after:?}"
+        );
+        machine.write("/var/www/site/go", "");
+        host.shows(page);
+        wait::until("the run to succeed", || {
+            host.runs().first().filter(|(state, of)| state == "succeeded" && *of == commit).map(|_| ())
+        });
+    }
+    let commits = host.runs().into_iter().filter(|(state, _)| state == "succeeded").count();
+    assert_eq!(commits, 3, "{:?}", host.runs());
+
+    host.types(&["dpkg", "-r", "durhack-deployer"]);
+    // pgrep says so by its exit code.
+    let left = machine.try_run(&["pgrep", "-a", "-u", "durhack-deployer"]).stdout;
+    assert!(left.is_empty(), "{}", String::from_utf8_lossy(&left));
+    let units = ["systemctl", "list-units", "--all", "--no-legend", "durhack-deployer*"];
+    assert_eq!(machine.run(&units), "");
+    let files = ["systemctl", "list-unit-files", "--no-legend", "durhack-deployer*"];
+    assert!(!machine.try_run(&files).status.success() || machine.run(&files).is_empty());
+    assert!(machine.path("/var/lib/durhack-deployer/record.sqlite").exists(), "state stays");
+    host.shows("three");
+
+    host.types(&["dpkg", "-P", "durhack-deployer"]);
+    assert!(!machine.path("/var/lib/durhack-deployer").exists());
+    assert!(!machine.path("/etc/durhack-deployer").exists());
+    assert!(!machine.try_run(&["id", "durhack-deployer"]).status.success());
+    host.shows("three");
+}
