@@ -175,7 +175,7 @@ impl Run {
         let result = result.map_err(|error| match error {
             FetchError::Cancelled => Failure::cancelled(),
             FetchError::NoBranch(_) => Failure { branch_gone: true, ..Failure::new(error.to_string()) },
-            error => Failure::new(format!("fetch failed: {error}")),
+            error => Failure::ours(format!("fetch failed: {error}")),
         });
         if let Ok(found) = &result {
             let shown = format!(
