@@ -10,51 +10,42 @@
 
 mod door;
 mod reload;
+mod schema;
 mod service_manager;
 pub mod succession;
+mod tasks;
 mod watchdog;
+mod work;
 
 use crate::clock;
 use crate::config::{Config, Environment, Purpose, SourceNetworks};
 use crate::deploy::execute::Executor;
-use crate::deploy::hand_over::{self, Oneself, Pending, Request};
+use crate::deploy::hand_over::{Oneself, Pending, Request};
 use crate::deploy::tools::git::login;
 use crate::deploy::workbench::{Heard, Workbench};
-use crate::deploy::worker::Worker;
 use crate::deploy::{Host, health, lock, recipes, release};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::meta;
-use crate::intake::dispatch::Dispatch;
-use crate::intake::reconcile::clock_watch::ClockWatch;
-use crate::intake::reconcile::deliveries::Deliveries;
-use crate::intake::reconcile::{self, Reconcile};
-use crate::names::Slug;
-use crate::record::report::sender::Sender;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::Store;
 use anyhow::{Context, Result, bail};
 use door::{Door, Given, Listening};
-use indexmap::IndexMap;
+use schema::bring_schema_up;
 use service_manager::ServiceManager;
 use spool::{ConsumerLock, Spool};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use succession::{Candidate, Farewell, Inheritance, Link};
+use tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, OnceCell, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use work::Work;
 
 pub use door::ADDRESS_FILE;
-
-/// How often what is older than `runs.keep` is looked for.
-const RETENTION_INTERVAL: Duration = Duration::from_secs(6 * 3600);
-
-/// How long the report may take with its last words.
-const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a start waits for the locks: a command looks at them in passing, and of a daemon that has just died a program
 /// that it was about to start holds them from its fork to its exec.
@@ -65,12 +56,6 @@ const LISTEN_LOCK: (&str, &str) = ("intake", "listen");
 
 /// Of whoever deploys. A deployment may be called `work` too: the daemon's lock lies apart from the deployments'.
 const WORK_LOCK: (&str, &str) = ("locks/daemon", "work");
-
-/// Between two attempts to become the consumer of a spool that a command works on.
-const CONSUMER_RETRY: Duration = Duration::from_millis(500);
-
-/// Between two attempts to bring the database's schema up while it is away.
-const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which part of the deployer this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -438,33 +423,6 @@ impl Signals {
     }
 }
 
-/// Tasks, and how they are told to end.
-struct Tasks {
-    tracker: TaskTracker,
-    /// Take no further work.
-    stop: CancellationToken,
-    crashed: CancellationToken,
-}
-
-impl Tasks {
-    fn new(crashed: &CancellationToken) -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), crashed: crashed.clone() }
-    }
-
-    /// Starts one of the parts. A daemon of which a part is dead would accept and do nothing: it ends instead, and whoever
-    /// supervises it starts it again. An entry that does this time and again is set aside by its count of attempts.
-    fn start(&self, what: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-        let crashed = self.crashed.clone();
-        let inner = self.tracker.spawn(part);
-        self.tracker.spawn(async move {
-            if inner.await.is_err() {
-                tracing::error!(what, "has crashed");
-                crashed.cancel();
-            }
-        });
-    }
-}
-
 /// Steps run as our own user, where nothing else is configured: they may not look into our memory, environment and files.
 fn hide_from_own_children() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -533,149 +491,6 @@ pub fn is_working(state_directory: &Path) -> Result<bool> {
     Ok(lock::try_acquire(&state_directory.join(directory), name)?.is_none())
 }
 
-/// Everything behind the intake.
-struct Work {
-    tasks: Tasks,
-    /// Take back what is in progress.
-    abort: CancellationToken,
-    /// The report, which ends last.
-    telling: TaskTracker,
-    /// Nothing more will be put into the outbox.
-    told_all: CancellationToken,
-    /// What lives as long.
-    watches: Vec<spool::Watch>,
-    consumers: Vec<ConsumerLock>,
-}
-
-impl Work {
-    fn start(host: &Host, crashed: &CancellationToken) -> Result<Self> {
-        let mut work = Self {
-            tasks: Tasks::new(crashed),
-            abort: CancellationToken::new(),
-            telling: TaskTracker::new(),
-            told_all: CancellationToken::new(),
-            watches: Vec::new(),
-            consumers: Vec::new(),
-        };
-        let main = open_spool(&host.config, "main")?;
-        work.consumers.push(consume(&main)?);
-        let wake_dispatch = work.watched(&main);
-        let schema = Schema { host: host.clone(), is_up: Arc::default(), stop: work.tasks.stop.clone() };
-        let mut spools: IndexMap<Slug, Spool> = IndexMap::new();
-        for (slug, deployment) in &host.config.deployments {
-            let spool = open_spool(&host.config, slug.as_str())?;
-            let wake = work.watched(&spool);
-            let worker = Worker {
-                host: host.clone(),
-                deployment: deployment.clone(),
-                spool: spool.clone(),
-                stop: work.tasks.stop.clone(),
-                abort: work.abort.clone(),
-            };
-            spools.insert(slug.clone(), spool);
-            work.tasks.start("a worker", self::work(worker, schema.clone(), wake));
-        }
-        if host.credentials.any() {
-            let github = host.github.clone();
-            let (store, told, told_all) = (host.store.clone(), Arc::clone(&host.told), work.told_all.clone());
-            let schema = Schema { stop: told_all.clone(), ..schema.clone() };
-            work.telling.spawn(async move {
-                if schema.up().await {
-                    Sender::new(store, github).serve(told, told_all).await;
-                }
-            });
-        }
-        work.tasks.start("retention", retention(host.clone(), work.tasks.stop.clone()));
-        start_reconcile(host, &spools, &schema, &work.tasks);
-        let (host, stop) = (host.clone(), work.tasks.stop.clone());
-        work.tasks.start("dispatch", async move {
-            if schema.up().await {
-                Dispatch { host, main, spools }.serve(wake_dispatch, stop).await;
-            }
-        });
-        Ok(work)
-    }
-
-    /// Wakes whoever waits on it when something appears in the spool. Without inotify only the scan remains.
-    fn watched(&mut self, spool: &Spool) -> Arc<Notify> {
-        let wake = Arc::new(Notify::new());
-        let notify = Arc::clone(&wake);
-        match spool.watch(move || notify.notify_one()) {
-            Ok(watch) => self.watches.push(watch),
-            Err(error) => tracing::warn!(%error, "cannot watch a spool: it is scanned every 30 s instead"),
-        }
-        wake
-    }
-
-    /// Waits for everything that was started: first for its own end, then, when that takes too long or `hurry` says so, for its
-    /// being taken back; then for what is still to be told.
-    async fn end(self, host: &Host, hurry: impl Future<Output = ()>) {
-        self.tasks.stop.cancel();
-        self.tasks.tracker.close();
-        tokio::select! {
-            () = self.tasks.tracker.wait() => {}
-            () = tokio::time::sleep(host.config.runs.drain_timeout) => {
-                tracing::warn!("the run in progress takes too long: it is taken back");
-            }
-            () = hurry => tracing::warn!("told to stop again: the run in progress is taken back"),
-        }
-        self.abort.cancel();
-        self.tasks.tracker.wait().await;
-        // Only now is everything said that is to be told.
-        self.told_all.cancel();
-        self.telling.close();
-        if tokio::time::timeout(LAST_WORDS_LIMIT, self.telling.wait()).await.is_err() {
-            tracing::warn!("GitHub does not answer: the last statuses are told at the next start");
-        }
-    }
-}
-
-/// One task for each repository: they sleep nearly always, and a server that does not answer keeps none of the others waiting.
-fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, schema: &Schema, tasks: &Tasks) {
-    if host.config.reconcile.deliveries && host.credentials.any() {
-        tasks.start("deliveries", Deliveries::new(host.clone()).serve(tasks.stop.clone()));
-    }
-    if !host.config.reconcile.enabled {
-        return;
-    }
-    let (clock, jumps) = ClockWatch::new();
-    tasks.start("the watch over the clock", clock.serve(tasks.stop.clone()));
-    let slots = Arc::new(Semaphore::new(reconcile::PARALLEL_MAX));
-    for deployments in reconcile::by_source(host.config.deployments.values()) {
-        let spools = deployments.iter().map(|deployment| spools[&deployment.slug].clone()).collect();
-        let source = Reconcile::new(host.clone(), deployments, spools, Arc::clone(&slots));
-        let (stop, jumps) = (tasks.stop.clone(), jumps.clone());
-        let schema = schema.clone();
-        tasks.start("reconcile", async move {
-            if schema.up().await {
-                source.serve(jumps, stop).await;
-            }
-        });
-    }
-}
-
-/// A worker's life: the schema is there, nobody else consumes the spool, what a crash left is put in order; then it works, if the
-/// deployment is enabled.
-async fn work(worker: Worker, schema: Schema, wake: Arc<Notify>) {
-    if !schema.up().await {
-        return;
-    }
-    let _consumer = loop {
-        match consume(&worker.spool) {
-            Ok(lock) => break lock,
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting"),
-        }
-        tokio::select! {
-            () = worker.stop.cancelled() => return,
-            () = tokio::time::sleep(CONSUMER_RETRY) => {}
-        }
-    };
-    match worker.deployment.enabled {
-        true => worker.serve(wake).await,
-        false => worker.recover_only().await,
-    }
-}
-
 /// Keeps what GitHub says of itself up to date, if the deployer needs it: for who may call, or for whom ssh may talk to. Whoever only
 /// listens asks nobody: that needs no way out of this machine.
 fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
@@ -705,67 +520,4 @@ pub fn consume(spool: &Spool) -> Result<ConsumerLock> {
     let lock = lock.with_context(|| format!("another process works on {}", spool.path().display()))?;
     lock.recover().with_context(what)?;
     Ok(lock)
-}
-
-/// The record's schema, which everything that works waits for.
-#[derive(Clone)]
-struct Schema {
-    host: Host,
-    is_up: Arc<OnceCell<()>>,
-    stop: CancellationToken,
-}
-
-impl Schema {
-    /// Waits until it is up, for as long as the database does not let us. False: told to stop before that.
-    async fn up(&self) -> bool {
-        let mut said = false;
-        loop {
-            match self.is_up.get_or_try_init(|| bring_schema_up(&self.host)).await {
-                Ok(()) => return true,
-                Err(error) if !said => {
-                    let error = format!("{error:#}");
-                    tracing::error!(
-                        error,
-                        "the database cannot be used yet: deliveries are accepted and wait"
-                    );
-                    said = true;
-                }
-                Err(_) => {}
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(MIGRATE_PAUSE) => {}
-            }
-        }
-    }
-}
-
-async fn bring_schema_up(host: &Host) -> Result<()> {
-    hand_over::take_schema_back(host).await?;
-    // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
-    let (runtime, store) = (tokio::runtime::Handle::current(), host.store.clone());
-    Ok(tokio::task::spawn_blocking(move || runtime.block_on(store.migrate(clock::now_ms()))).await??)
-}
-
-async fn retention(host: Host, stop: CancellationToken) {
-    loop {
-        let before_ms =
-            clock::now_ms() - i64::try_from(host.config.runs.keep.as_millis()).unwrap_or(i64::MAX / 2);
-        match host.store.prune(before_ms).await {
-            Ok(pruned) => tracing::debug!(?pruned, "removed old records"),
-            Err(error) => tracing::warn!(%error, "cannot remove old records"),
-        }
-        if let Err(error) = run_log::prune(&host.logs(), before_ms) {
-            tracing::warn!(%error, "cannot remove old run logs");
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(RETENTION_INTERVAL) => {}
-        }
-        for deployment in host.config.deployments.values() {
-            if let Err(error) = host.mirror(deployment).repack(&stop).await {
-                tracing::warn!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot repack the mirror");
-            }
-        }
-    }
 }

@@ -49,7 +49,7 @@
 //! Work that kills the process every time would be repeated for ever, were it not for the attempts, which are
 //! counted before it starts. [`Backoff`] says how long to wait, and when to [`bury`](Claim::bury).
 //!
-//! **The watch is a hint, the scan is the truth.** See [`Spool::watch`] and [`SCAN_INTERVAL`].
+//! **The watch is a hint, the scan is the truth.** See [`Watcher`] and [`SCAN_INTERVAL`].
 //!
 //! # Deliberately absent
 //!
@@ -84,4 +84,4 @@ pub use directories::OpenError;
 pub use error::OperationError;
 pub use name::{EntryName, ID_BYTES_MAX, InvalidName};
 pub use spool::{Backlog, Spool};
-pub use watch::{SCAN_INTERVAL, Watch, WatchError};
+pub use watch::{SCAN_INTERVAL, WatchError, Watcher};

@@ -1,7 +1,7 @@
 //! Where deliveries come in: one listening socket, for as long as the daemon is there, and the tasks that accept from it, which may be ended and
 //! started again. Whoever knocks while they are ended waits in the kernel's backlog.
 
-use super::Tasks;
+use super::tasks::Tasks;
 use crate::deploy::Host;
 use crate::github::meta;
 use crate::intake::http;

@@ -8,7 +8,8 @@
 //! Not changed without a restart: where the state lies, what the environment said at the start, and systemd's credentials.
 
 use super::door::Listening;
-use super::{Daemon, Tasks, host, keep_github_meta};
+use super::tasks::Tasks;
+use super::{Daemon, host, keep_github_meta};
 use crate::config::{self, Diagnostics, Problem, Severity};
 use crate::deploy::Host;
 use crate::intake::http;
@@ -40,8 +41,7 @@ impl Daemon {
         std::mem::replace(&mut self.background, background).stop.cancel();
         match &self.work {
             Some(work) => {
-                work.tasks.stop.cancel();
-                work.tasks.tracker.close();
+                work.take_no_more();
                 self.next = Some(next);
             }
             None => self.host = next,
@@ -71,7 +71,7 @@ impl Daemon {
     /// Waits until no run of before the reload is in progress; for ever where there was none. May be dropped while it waits.
     pub(super) async fn runs_ended(&self) {
         match (&self.next, &self.work) {
-            (Some(_), Some(work)) => work.tasks.tracker.wait().await,
+            (Some(_), Some(work)) => work.rest().await,
             _ => std::future::pending().await,
         }
     }

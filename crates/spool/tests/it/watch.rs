@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use spool::Watcher;
 use tempfile::tempdir;
 
 use crate::support::{append, open};
@@ -16,11 +17,11 @@ fn wakes_for_appends_and_for_what_operators_do() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
     let (sender, wakes) = sync_channel(1000);
-    let watch = spool
-        .watch(move || {
-            let _ = sender.try_send(());
-        })
-        .unwrap();
+    let mut watcher = Watcher::new().unwrap();
+    let wake = move || {
+        let _ = sender.try_send(());
+    };
+    watcher.watch(&spool, wake).unwrap();
     let name = append(&spool, "a");
     wakes.recv_timeout(PATIENCE).expect("an append wakes");
     while wakes.try_recv().is_ok() {}
@@ -30,7 +31,7 @@ fn wakes_for_appends_and_for_what_operators_do() {
     fs::rename(directory.path().join("bad").join(name.as_str()), directory.path().join(name.as_str()))
         .unwrap();
     wakes.recv_timeout(PATIENCE).expect("a move in wakes");
-    drop(watch);
+    drop(watcher);
     // The watch owned the sender: its end is the end of all wakes.
     while wakes.recv_timeout(PATIENCE).is_ok() {}
     assert_eq!(wakes.recv_timeout(PATIENCE), Err(std::sync::mpsc::RecvTimeoutError::Disconnected));
@@ -41,11 +42,11 @@ fn a_scan_does_not_wake_itself() {
     let directory = tempdir().unwrap();
     let spool = open(directory.path());
     let (sender, wakes) = sync_channel(100_000);
-    let _watch = spool
-        .watch(move || {
-            let _ = sender.try_send(());
-        })
-        .unwrap();
+    let mut watcher = Watcher::new().unwrap();
+    let wake = move || {
+        let _ = sender.try_send(());
+    };
+    watcher.watch(&spool, wake).unwrap();
     for _ in 0..100 {
         spool.ready().unwrap();
     }
@@ -60,7 +61,7 @@ fn a_spool_that_cannot_be_watched_can_be_scanned() {
     let directory = tempdir().unwrap();
     let spool = open(&directory.path().join("spool"));
     fs::rename(directory.path().join("spool"), directory.path().join("moved")).unwrap();
-    assert!(spool.watch(|| ()).is_err());
+    assert!(Watcher::new().unwrap().watch(&spool, || ()).is_err());
     append(&spool, "a");
     assert_eq!(spool.ready().unwrap().len(), 1);
 }

@@ -1,0 +1,62 @@
+//! The record's schema: brought up as soon as the database lets us, while everything that works waits for it.
+
+use crate::clock;
+use crate::deploy::{Host, hand_over};
+use anyhow::Result;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+/// Between two attempts while the database is away.
+const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The record's schema, which everything that works waits for.
+#[derive(Clone)]
+pub struct Schema {
+    host: Host,
+    is_up: Arc<OnceCell<()>>,
+    stop: CancellationToken,
+}
+
+impl Schema {
+    /// Of this record, waited for until told to stop.
+    pub fn new(host: Host, stop: CancellationToken) -> Self {
+        Self { host, is_up: Arc::default(), stop }
+    }
+
+    /// The same, waited for until told so otherwise.
+    pub fn until(&self, stop: CancellationToken) -> Self {
+        Self { stop, ..self.clone() }
+    }
+
+    /// Waits until it is up, for as long as the database does not let us. False: told to stop before that.
+    pub async fn up(&self) -> bool {
+        let mut said = false;
+        loop {
+            match self.is_up.get_or_try_init(|| bring_schema_up(&self.host)).await {
+                Ok(()) => return true,
+                Err(error) if !said => {
+                    let error = format!("{error:#}");
+                    tracing::error!(
+                        error,
+                        "the database cannot be used yet: deliveries are accepted and wait"
+                    );
+                    said = true;
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(MIGRATE_PAUSE) => {}
+            }
+        }
+    }
+}
+
+pub async fn bring_schema_up(host: &Host) -> Result<()> {
+    hand_over::take_schema_back(host).await?;
+    // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
+    let (runtime, store) = (tokio::runtime::Handle::current(), host.store.clone());
+    Ok(tokio::task::spawn_blocking(move || runtime.block_on(store.migrate(clock::now_ms()))).await??)
+}
