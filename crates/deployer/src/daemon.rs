@@ -57,6 +57,20 @@ const LISTEN_LOCK: (&str, &str) = ("intake", "listen");
 /// Of whoever deploys. A deployment may be called `work` too: the daemon's lock lies apart from the deployments'.
 const WORK_LOCK: (&str, &str) = ("locks/daemon", "work");
 
+/// The file that whoever receives has locked, and has written its process into.
+pub fn listen_lock(state_directory: &Path) -> PathBuf {
+    lock_file(state_directory, LISTEN_LOCK)
+}
+
+/// The same of whoever deploys.
+pub fn work_lock(state_directory: &Path) -> PathBuf {
+    lock_file(state_directory, WORK_LOCK)
+}
+
+fn lock_file(state_directory: &Path, (directory, name): (&str, &str)) -> PathBuf {
+    state_directory.join(directory).join(format!("{name}.lock"))
+}
+
 /// Which part of the deployer this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

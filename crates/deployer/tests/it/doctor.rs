@@ -328,7 +328,7 @@ fn what_got_stuck_is_named() {
         let report = doctor(world);
         report.assert("runs", "error", "is gone", "start the daemon");
         report.assert("queues", "warning", "it is no entry", &format!("queue drop {old}-{other}"));
-        report.assert("queues", "warning", "1 entries wait", "status");
+        report.assert("queues", "warning", "waiting entries: 1", "status");
         report.assert("daemon", "warning", "no daemon", "");
         fs_err::remove_file(world.spool("main").join(format!("{old}-{guid}.json"))).expect("it is there");
     });

@@ -3,6 +3,8 @@
 
 use crate::support::machine::Machine;
 use crate::support::package::Package;
+use crate::support::push::{NO_COMMIT, push_payload};
+use crate::support::pushes::{Pushes, wait_for_verdicts};
 use crate::support::wait;
 use std::cell::Cell;
 use std::time::Instant;
@@ -145,11 +147,18 @@ impl Host {
         });
     }
 
+    /// A command of the product's, by the deployer's user.
+    #[track_caller]
+    fn operator(&self, words: &[&str]) -> String {
+        let by_user = ["runuser", "-u", "durhack-deployer", "--", "durhack-deployer"];
+        self.machine.run(&[&by_user, words].concat())
+    }
+
     /// The runs as the deployer's user sees them: state and commit, the newest first.
     #[track_caller]
     fn runs(&self) -> Vec<(String, String)> {
-        let words = ["runuser", "-u", "durhack-deployer", "--", "durhack-deployer", "runs", "--json"];
-        let runs: serde_json::Value = serde_json::from_str(&self.machine.run(&words)).expect("JSON");
+        let runs: serde_json::Value =
+            serde_json::from_str(&self.operator(&["runs", "--json"])).expect("JSON");
         let text = |run: &serde_json::Value, key: &str| run[key].as_str().unwrap_or_default().to_owned();
         let runs = runs.as_array().expect("a list").iter();
         runs.map(|run| (text(run, "state"), text(run, "commit"))).collect()
@@ -187,6 +196,7 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
         started.elapsed()
     );
     assert!(host.commands.get() <= 5);
+    println!("{}", machine.run(&["durhack-deployer", "doctor"]));
 
     // What lies where, and whose it is.
     let secret = "/etc/durhack-deployer/credentials/webhook-secret";
@@ -270,6 +280,9 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
     host.push();
     host.shows("one");
 
+    let secret = machine.run(&["cat", "/etc/durhack-deployer/credentials/webhook-secret"]);
+    let elsewhere = push_payload("acme/site", "refs/heads/other", NO_COMMIT, &"1".repeat(40));
+    let pushes = Pushes::start(machine, &secret, "140.82.112.1", &elsewhere);
     for (file, page) in [("/root/new.deb", "two"), (PACKAGE, "three")] {
         machine.run(&["rm", "-f", "/var/www/site/go", "/var/www/site/building"]);
         let commit = host.commit(&[("page", page), ("wait", "")]);
@@ -292,6 +305,10 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
             host.runs().first().filter(|(state, of)| state == "succeeded" && *of == commit).map(|_| ())
         });
     }
+    let guids = pushes.stop();
+    println!("{} pushes at 100 a second, upgraded and back: all answered 202", guids.len());
+    assert!(guids.len() > 100, "{}", guids.len());
+    wait_for_verdicts(&guids, |limit| host.operator(&["deliveries", "--json", "-n", limit]));
     let commits = host.runs().into_iter().filter(|(state, _)| state == "succeeded").count();
     assert_eq!(commits, 3, "{:?}", host.runs());
 

@@ -13,6 +13,7 @@ pub mod pm2;
 pub mod postgres;
 pub mod process;
 pub mod push;
+pub mod pushes;
 pub mod record;
 pub mod repository;
 pub mod sender;

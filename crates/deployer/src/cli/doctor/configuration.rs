@@ -17,7 +17,7 @@ pub fn problems(examined: &Examined) -> Answer {
     let what = match examined.loaded() {
         Ok(loaded) => {
             let (deployments, layers) = (loaded.config.deployments.len(), loaded.layers.len());
-            format!("{deployments} deployments, {layers} layers in {}", loaded.directory.display())
+            format!("deployments: {deployments}; layers: {layers}, in {}", loaded.directory.display())
         }
         Err(_) => String::new(),
     };

@@ -190,7 +190,7 @@ impl Usable {
 
 /// The `PATH` that the running daemon was started with, and the configured paths behind it; None where only root could see that.
 fn path_of_daemon(config: &Config) -> Option<OsString> {
-    let pid = network::holder(&config.state_directory.join("locks/daemon/work.lock")).ok()??;
+    let pid = network::holder(&daemon::work_lock(&config.state_directory)).ok()??;
     let environment = fs_err::read(format!("/proc/{pid}/environ")).ok()?;
     let path = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"PATH="))?;
     let searched = config.executable_search_paths.iter().cloned();

@@ -86,7 +86,7 @@ pub fn configuration(examined: &Examined) -> Answer {
             ));
         }
     }
-    Ok(or_ok(findings, format!("{} layers, written by nobody else", loaded.layers.len())))
+    Ok(or_ok(findings, format!("layers that nobody else writes: {}", loaded.layers.len())))
 }
 
 /// Every file that holds a secret.
@@ -121,7 +121,7 @@ pub fn secrets(examined: &Examined) -> Answer {
             ));
         }
     }
-    Ok(or_ok(findings, format!("{seen} files with secrets, readable by nobody else")))
+    Ok(or_ok(findings, format!("files with secrets that nobody else reads: {seen}")))
 }
 
 /// Those that the configuration names, and what systemd hands over.
@@ -192,7 +192,7 @@ pub async fn paths(examined: &Examined) -> Answer {
             Err(error) => findings.push(Finding::not_checked(format!("{}: {error:#}", deployment.slug))),
         }
     }
-    Ok(or_ok(findings, format!("{} may write where its {number} deployments lie", examined.service.name)))
+    Ok(or_ok(findings, format!("{} may write where its deployments lie: {number}", examined.service.name)))
 }
 
 /// nginx's directories for sites: written by the service, and what others put there readable and writable by it, too.

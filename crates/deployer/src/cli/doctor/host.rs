@@ -42,7 +42,7 @@ pub fn disks(examined: &Examined) -> Answer {
         };
         findings.extend(judge_room(place, &room, config.runs.disk_free_bytes_min));
     }
-    Ok(or_ok(findings, format!("room on {} file systems", file_systems.len())))
+    Ok(or_ok(findings, format!("file systems with room: {}", file_systems.len())))
 }
 
 struct Room {

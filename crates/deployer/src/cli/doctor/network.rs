@@ -3,7 +3,7 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::nginx::site_names;
-use crate::daemon::ADDRESS_FILE;
+use crate::daemon::{ADDRESS_FILE, listen_lock};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -101,7 +101,7 @@ fn of_if_inet6(text: &str) -> BTreeSet<IpAddr> {
 /// Whether the daemon answers where it should listen, and who does if it is another program.
 pub async fn door(examined: &Examined) -> Answer {
     let config = examined.config()?;
-    let holder = holder(&config.state_directory.join("locks/daemon/listen.lock"))?;
+    let holder = holder(&listen_lock(&config.state_directory))?;
     let written = fs_err::read_to_string(config.state_directory.join(ADDRESS_FILE)).ok();
     let address = match (config.intake.port, written.filter(|_| holder.is_some())) {
         (_, Some(written)) => written.trim().to_owned(),

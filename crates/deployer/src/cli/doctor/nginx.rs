@@ -120,7 +120,7 @@ pub fn certificates(examined: &Examined) -> Answer {
             format!("there are none in {}, or {} may not see them", directory.display(), examined.us.name);
         return Ok(vec![Finding::not_checked(why)]);
     }
-    Ok(or_ok(findings, format!("{number} certificates, none near its end")))
+    Ok(or_ok(findings, format!("certificates: {number}, none near its end")))
 }
 
 fn judged(file: &Path, text: &str, now_ms: i64, renew_before_ms: i64) -> Option<Finding> {

@@ -97,7 +97,7 @@ pub async fn sudo_rules(examined: &Examined) -> Answer {
         Err(error) => return Err(error).context("sudo's rules cannot be read"),
     };
     let judged = judge(&grants);
-    let what = format!("{} rules for {} in {source}, none too wide", judged.len(), user.name);
+    let what = format!("rules for {} in {source}: {}, none too wide", user.name, judged.len());
     Ok(or_ok(
         judged.into_iter().filter_map(|(grant, width)| too_wide(grant, &width, &user.name)).collect(),
         what,

@@ -5,8 +5,9 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::network;
-use crate::clock::{boot_id, duration, now_ms, readable_utc};
+use crate::clock::{duration, now_ms, readable_utc};
 use crate::config::Recipe;
+use crate::daemon::work_lock;
 use crate::deploy::Host;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, StoreError};
@@ -33,8 +34,7 @@ fn milliseconds(length: Duration) -> i64 {
 
 /// Whether anybody deploys what is received.
 pub fn worker(examined: &Examined) -> Answer {
-    let lock = examined.config()?.state_directory.join("locks/daemon/work.lock");
-    Ok(vec![match network::holder(&lock)? {
+    Ok(vec![match network::holder(&work_lock(&examined.config()?.state_directory))? {
         Some(pid) => Finding::ok(format!("process {pid} deploys what is received")),
         None => Finding::warning(
             "nobody deploys: what is received waits",
@@ -69,7 +69,7 @@ pub fn queues(examined: &Examined) -> Answer {
             ));
         }
     }
-    Ok(or_ok(findings, format!("{waiting} entries wait, none was set aside")))
+    Ok(or_ok(findings, format!("waiting entries: {waiting}; none was set aside")))
 }
 
 fn entries(directory: &Path) -> Result<Vec<EntryName>> {
@@ -89,7 +89,7 @@ fn oldest_too_old(spool: &str, ready: &[EntryName]) -> Option<Finding> {
     let waited = now_ms().saturating_sub(arrived_ms);
     (waited > milliseconds(WAITING_MAX)).then(|| {
         Finding::warning(
-            format!("{spool}: {} entries wait, the oldest for {}", ready.len(), duration(waited)),
+            format!("{spool}: waiting entries: {}, the oldest for {}", ready.len(), duration(waited)),
             "`durhack-deployer status` says what is in the way; without a daemon nothing is worked off",
         )
     })
@@ -116,13 +116,11 @@ pub async fn runs(examined: &Examined) -> Answer {
         let timeout =
             config.deployments.values().find(|deployment| deployment.slug.as_str() == run.deployment);
         let timeout = timeout.map_or(Duration::ZERO, |deployment| deployment.timeout);
-        findings.extend(stuck(run, timeout, is_alive(run), now_ms()));
+        // Whoever runs a deployment holds its lock.
+        let lock = config.state_directory.join("locks").join(format!("{}.lock", run.deployment));
+        findings.extend(stuck(run, timeout, network::holder(&lock)?.is_some(), now_ms()));
     }
     Ok(or_ok(findings, format!("{} in progress, none stuck", running.len())))
-}
-
-fn is_alive(run: &Run) -> bool {
-    run.boot_id == boot_id() && PathBuf::from(format!("/proc/{}", run.pid)).exists()
 }
 
 /// A run may take its time once to do and once to take back.
@@ -208,7 +206,7 @@ pub async fn outbox(examined: &Examined) -> Answer {
             "give the credential the rights that are missing; the next run is told again",
         ));
     }
-    Ok(or_ok(findings, format!("{} things to tell GitHub, none for long", trouble.unsent)))
+    Ok(or_ok(findings, format!("to be told to GitHub: {}, none for long", trouble.unsent)))
 }
 
 /// Whether PM2's applications come back after a boot.

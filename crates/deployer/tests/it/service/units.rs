@@ -3,48 +3,15 @@
 use crate::support::machine::{Machine, Sources};
 use crate::support::process::{command, succeed};
 use crate::support::push::push_payload;
+use crate::support::pushes::{Pushes, wait_for_verdicts};
 use crate::support::wait;
 use crate::support::world::SECRET;
-use serde_json::{Value, json};
 use std::path::Path;
 
 const INTAKE: &str = "durhack-deployer-intake";
 const WORKER: &str = "durhack-deployer-worker";
 const STATE: &str = "/var/lib/durhack-deployer";
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd");
-
-/// A hundred signed pushes a second, each over a connection of its own and with a GUID of its own, until /run/pushes.stop is there. Then
-/// what became of them is in /run/pushes.result.
-const PUSHES: &str = r#"
-const { createHmac, randomUUID } = require("crypto"), fs = require("fs"), http = require("http");
-const { secret, payload } = JSON.parse(fs.readFileSync("/srv/pushes.json"));
-const guids = [], answers = {}, errors = [];
-let open = 0;
-function push() {
-    const guid = randomUUID(), body = JSON.stringify({ ...payload, delivered: guid });
-    const headers = {
-        "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body), "Connection": "close",
-        "X-GitHub-Event": "push", "X-GitHub-Delivery": guid,
-        "X-Hub-Signature-256": "sha256=" + createHmac("sha256", secret).update(body).digest("hex"),
-    };
-    open++;
-    const request = http.request({ host: "127.0.0.1", port: 3400, path: "/github-webhook", method: "POST", agent: false, headers });
-    request.on("response", answer => {
-        answers[answer.statusCode] = (answers[answer.statusCode] ?? 0) + 1;
-        guids.push(guid);
-        answer.resume().on("end", () => open--);
-    });
-    request.on("error", error => { errors.push(`${guid}: ${error.message}`); open--; });
-    request.end(body);
-}
-const timer = setInterval(() => {
-    if (!fs.existsSync("/run/pushes.stop")) return push();
-    if (open > 0) return;
-    clearInterval(timer);
-    fs.writeFileSync("/run/pushes.new", JSON.stringify({ guids, answers, errors }));
-    fs.renameSync("/run/pushes.new", "/run/pushes.result");
-}, 10);
-"#;
 
 /// Writes down what a step of a deployment can do and should not.
 const BUILD: &str = r#"cp page site.html
@@ -127,23 +94,10 @@ steps = [{{ phase = "build", name = "build", shell = "sh build.sh" }}]
         self.machine.run(&[&as_user, words].concat())
     }
 
-    fn start_pushing(&self) {
+    /// Pushes of the commit that is there.
+    fn pushes(&self) -> Pushes<'m> {
         let payload = push_payload("acme/site", "refs/heads/main", &"0".repeat(40), &self.commit);
-        self.machine.write("/srv/pushes.json", &json!({ "secret": SECRET, "payload": payload }).to_string());
-        self.machine.write("/srv/pushes.js", PUSHES);
-        self.machine.run(&["systemd-run", "--quiet", "--unit=pushes", "node", "/srv/pushes.js"]);
-    }
-
-    /// The GUIDs of all that were sent; every one was accepted.
-    fn stop_pushing(&self) -> Vec<String> {
-        self.machine.write("/run/pushes.stop", "");
-        let file = self.machine.path("/run/pushes.result");
-        let text = wait::until("every push to be answered", || fs_err::read_to_string(&file).ok());
-        let result: Value = serde_json::from_str(&text).expect("it is JSON");
-        let guids: Vec<String> = serde_json::from_value(result["guids"].clone()).expect("a list");
-        assert_eq!(result["errors"], json!([]), "of {}: {}", guids.len(), self.machine.picture());
-        assert_eq!(result["answers"], json!({ "202": guids.len() }));
-        guids
+        Pushes::start(self.machine, SECRET, "127.0.0.1", &payload)
     }
 
     fn status_text(&self, unit: &str) -> String {
@@ -162,7 +116,7 @@ fn restarts_and_reloads_of_both_services_lose_and_refuse_nothing_under_systemd()
     let machine = Machine::boot();
     let host = Host::set_up(&machine);
     host.start();
-    host.start_pushing();
+    let pushes = host.pushes();
     let live = machine.path("/var/www/site/current/site.html");
     wait::until("the first push to be live", || live.exists().then_some(()));
     for _ in 0..3 {
@@ -176,27 +130,13 @@ fn restarts_and_reloads_of_both_services_lose_and_refuse_nothing_under_systemd()
             }
         }
     }
-    let guids = host.stop_pushing();
+    let guids = pushes.stop();
     println!(
         "{} pushes at 100 a second, 3 restarts and 3 reloads of each service: all answered 202",
         guids.len()
     );
     assert!(guids.len() > 300, "{}", guids.len());
-    let limit = (guids.len() * 2).to_string();
-    wait::until("every push to have its verdict", || {
-        let all: Vec<Value> =
-            serde_json::from_str(&host.operator(&["deliveries", "--json", "-n", &limit])).ok()?;
-        let is_settled = |entry: &Value| {
-            let verdicts = entry["verdicts"].as_array().expect("a list");
-            !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict["code"] != "queued")
-        };
-        let settled: std::collections::HashSet<&str> = all
-            .iter()
-            .filter(|entry| is_settled(entry))
-            .filter_map(|entry| entry["delivery"]["id"].as_str())
-            .collect();
-        guids.iter().all(|guid| settled.contains(guid.as_str())).then_some(())
-    });
+    wait_for_verdicts(&guids, |limit| host.operator(&["deliveries", "--json", "-n", limit]));
     assert_eq!(fs_err::read_to_string(&live).expect("it is live"), "one");
     let written = machine.path("/var/www/site/current/written");
     assert_eq!(
@@ -275,10 +215,10 @@ fn a_daemon_that_gives_no_sign_of_life_is_started_again_under_systemd() {
     }
     // Nothing but that: one that lives is left alone, also while it does nothing.
     let before = machine.property(INTAKE, "MainPID");
-    host.start_pushing();
+    let pushes = host.pushes();
     let live = machine.path("/var/www/site/current/site.html");
     wait::until("the push to be live", || live.exists().then_some(()));
-    assert!(!host.stop_pushing().is_empty());
+    assert!(!pushes.stop().is_empty());
     assert_eq!(machine.property(INTAKE, "MainPID"), before);
 }
 
