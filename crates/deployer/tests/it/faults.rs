@@ -14,7 +14,11 @@
 //! | 12 no coalescing | `queue::pushes_during_a_deploy_are_one_further_run`, `daemon::a_stop_lets_a_run_end` |
 //! | 13 pending for ever after a kill | `daemon::a_daemon_killed_in_a_step_leaves_no_process_and_no_running_run` |
 //! | 14 one of two deployments wins | `queue::two_deployments_of_one_branch_each_have_their_run_and_verdict` |
+//! | 19 nothing looks for what was missed | `reconcile` |
 //! | 21 no time limits | `failures::a_step_hangs`, `failures::a_run_takes_too_long` |
+//! | 22 to 31 nginx sites | `recipes::nginx_sites`, by number |
+//! | 32 to 39 PM2 applications | `recipes::pnpm_pm2::faults` and `::processes`, by number |
+//! | 40 to 42 the tool itself | `recipes::deployer`, by number |
 
 use crate::support::configuration::{Deployment, text};
 use crate::support::process::describe;

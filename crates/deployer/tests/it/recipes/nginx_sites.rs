@@ -159,7 +159,7 @@ fn a_site_is_served_changed_disabled_enabled_and_taken_down() {
 
 // B.24: no test before the reload, nothing put back, success all the same. B.1: the retry was a green no-op.
 #[test]
-fn what_nginx_refuses_changes_nothing_and_the_next_good_push_is_deployed() {
+fn b24_what_nginx_refuses_changes_nothing_and_the_next_good_push_is_deployed() {
     with_nginx(|world, nginx, repository, _| {
         let good = repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "one"))], "good");
         world.deploy("nginx", repository, &good);
@@ -229,7 +229,7 @@ fn a_site_that_is_not_healthy_is_taken_back_with_everything_else() {
 
 // B.25: a reload for pushes in which there is nothing for nginx.
 #[test]
-fn a_push_without_anything_for_nginx_does_not_reload_it() {
+fn b25_a_push_without_anything_for_nginx_does_not_reload_it() {
     with_nginx(|world, nginx, repository, _| {
         let html = world.path_of("nginx").join("current/html");
         let site = format!(
@@ -256,7 +256,7 @@ fn a_push_without_anything_for_nginx_does_not_reload_it() {
 
 // B.22: of three new snippets, of which one was linked already, some were left out. B.26: links into the checkout are live before any check.
 #[test]
-fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files() {
+fn b22_b26_snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files() {
     with_nginx(|world, nginx, repository, deployment| {
         let (old, healthy) = (world.path_of("nginx"), world.root().join("healthy"));
         let check = format!("[{{ command = [\"test\", \"-e\", {healthy:?}], attempts = 1 }}]");
@@ -331,7 +331,7 @@ fn snippets_are_files_all_of_them_and_links_of_the_python_deployer_become_files(
 
 // B.23: an assertion in the middle of the work, after certificates had been obtained.
 #[test]
-fn files_and_links_of_others_are_never_touched() {
+fn b23_files_and_links_of_others_are_never_touched() {
     with_nginx(|world, nginx, repository, _| {
         nginx.write("conf.d/[a.test].conf", "# somebody's\n");
         nginx.write("conf.d/theirs.conf", "# theirs\n");
@@ -359,7 +359,7 @@ fn files_and_links_of_others_are_never_touched() {
 
 // B.27: files without brackets went to every host. B.28: a change of the rules had no effect, and a site that left stayed.
 #[test]
-fn a_change_of_the_rules_alone_has_effect() {
+fn b27_b28_a_change_of_the_rules_alone_has_effect() {
     with_nginx(|world, nginx, repository, deployment| {
         let first = repository.commit(
             &[
@@ -396,7 +396,7 @@ fn a_change_of_the_rules_alone_has_effect() {
 
 // B.30: nested directories had nowhere to go, and names that are not ASCII were passed over in silence.
 #[test]
-fn nested_directories_and_names_that_are_not_ascii() {
+fn b30_nested_directories_and_names_that_are_not_ascii() {
     with_nginx(|world, nginx, repository, _| {
         nginx.write("conf.d/nested.conf", "include conf.d/team/*.conf;\n");
         let first = repository.commit(
@@ -423,7 +423,7 @@ fn nested_directories_and_names_that_are_not_ascii() {
 
 // B.31: where the live configuration is broken, nothing could be had any more.
 #[test]
-fn a_configuration_that_somebody_else_has_broken_is_blamed_on_them() {
+fn b31_a_configuration_that_somebody_else_has_broken_is_blamed_on_them() {
     with_nginx(|world, nginx, repository, _| {
         let first = repository.commit(&[("production/[a.test].conf", &nginx.site("a.test", "one"))], "first");
         world.deploy("nginx", repository, &first);

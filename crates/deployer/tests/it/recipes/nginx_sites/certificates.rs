@@ -129,7 +129,7 @@ fn certbot_calls(world: &World, run: &Run) -> usize {
 // B.1: a failed certificate, and then a retry that was green and did nothing. B.29: certificates asked for at every change; one failure
 // stopped all others.
 #[test]
-fn certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed() {
+fn b01_b29_certificates_are_obtained_before_a_site_is_live_and_only_when_they_are_needed() {
     World::run(|world| {
         let mut nginx = Nginx::prepare(world);
         let mut ca = Ca::prepare(world, nginx.port);
