@@ -474,7 +474,7 @@ static CONFINEMENT: Section = Section {
             PATHS,
             Value("[]"),
             r#"["/var/cache/builds"]"#,
-            "Files and directories in which they may do everything besides; all that lies in one, whosever it is.",
+            "Files and directories in which they may do everything besides; all that lies in one, whosever it is. They have to be there when a step starts: it cannot make them.",
         ),
         Key::new(
             "step_memory_max",

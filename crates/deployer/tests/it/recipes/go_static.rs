@@ -5,7 +5,7 @@ use crate::support::configuration::{Deployment, text};
 use crate::support::http::{Answer, Request};
 use crate::support::process::command;
 use crate::support::repository::Repository;
-use crate::support::servers::{AUTHORITIES, Nginx, Server, free_port, testbed};
+use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, free_port};
 use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
@@ -91,7 +91,7 @@ impl Stage {
     }
 
     fn deployment(&self, world: &World) -> Deployment {
-        let cache = |name: &str| text(&testbed(name).to_string_lossy());
+        let cache = |name: &str| text(&cache(name).to_string_lossy());
         let environment = format!(
             "{{ npm_config_cache = {}, GOCACHE = {}, NODE_EXTRA_CA_CERTS = \"{AUTHORITIES}\" }}",
             cache("npm-cache"),

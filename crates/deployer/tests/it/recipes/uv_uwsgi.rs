@@ -6,7 +6,7 @@ use crate::support::http::Request;
 use crate::support::postgres::Postgres;
 use crate::support::process::command;
 use crate::support::repository::Repository;
-use crate::support::servers::{AUTHORITIES, Nginx, Server, testbed};
+use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, testbed};
 use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
@@ -97,7 +97,7 @@ impl Stage {
     }
 
     fn deployment(&self, world: &World) -> Deployment {
-        let cache = text(&testbed("uv-cache").to_string_lossy());
+        let cache = text(&cache("uv-cache").to_string_lossy());
         world
             .deployment("tickets", &self.repository)
             .with("recipe", "\"uv-uwsgi\"")

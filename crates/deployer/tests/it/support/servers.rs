@@ -14,6 +14,13 @@ pub fn testbed(path: &str) -> PathBuf {
     root.canonicalize().expect("it was just made").join(path)
 }
 
+/// A directory there in which tests keep what they download. It is there: a confined step cannot make it.
+pub fn cache(name: &str) -> PathBuf {
+    let directory = testbed(name);
+    fs_err::create_dir_all(&directory).expect("target/ is ours");
+    directory
+}
+
 /// The machine's certificate authorities: uv and npm trust their own lists, which a machine behind a proxy is not in.
 pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
