@@ -140,6 +140,21 @@ impl Host {
         fs_err::write(&layer, text.replace(&of(before), &of(after))).expect("it is writable");
     }
 
+    /// Waits until nothing waits or runs: whoever stops the deployer in a run has it taken back.
+    #[track_caller]
+    fn rests(&self) {
+        wait::until("the deployer to be at rest", || {
+            let status: serde_json::Value =
+                serde_json::from_str(&self.operator(&["status", "--json"])).ok()?;
+            let waits = |value: &serde_json::Value| value != &serde_json::json!(0);
+            let queued =
+                status["deployments"].as_array()?.iter().any(|deployment| waits(&deployment["queued"]));
+            let is_over = |(state, _): &(String, String)| !matches!(state.as_str(), "queued" | "running");
+            let rests = !waits(&status["deliveries_waiting"]) && !queued && self.runs().iter().all(is_over);
+            rests.then_some(())
+        });
+    }
+
     #[track_caller]
     fn shows(&self, page: &str) {
         wait::until(&format!("the page {page:?} behind nginx"), || {
@@ -229,6 +244,7 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     let answer = String::from_utf8_lossy(&machine.try_run(&by_root).stdout).into_owned();
     assert!(answer.starts_with("403"), "{answer}");
 
+    host.rests();
     let before = host.picture();
     let again = machine.run(&["durhack-deployer", "setup", "--yes", "--origin", "http://deploy.test"]);
     assert!(again.contains("nothing to do"), "{again}");
@@ -243,6 +259,7 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     host.commit(&[("page", "two")]);
     host.push();
     host.shows("two");
+    host.rests();
     host.set_privileges("sudo", "helper");
     machine.run(&["durhack-deployer", "setup", "--yes"]);
     assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
