@@ -140,6 +140,8 @@ impl Worker {
     pub async fn drain(&self) -> Result<()> {
         let locks = self.host.locks();
         let _lock = tokio::select! {
+            // First: a run that has left for a hand-over is another's to put in order.
+            biased;
             () = self.stop.cancelled() => return Ok(()),
             lock = lock::acquire(&locks, self.deployment.slug.as_str()) => lock?,
         };
