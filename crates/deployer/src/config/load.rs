@@ -12,7 +12,7 @@ use super::{Config, DEVELOPMENT};
 use crate::secret::Secret;
 use std::fs::Metadata;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where a service's configuration lies.
@@ -94,7 +94,7 @@ fn load_with(
     absent_webhook_secret: Option<&dyn Fn() -> Secret>,
 ) -> Result<Loaded, Diagnostics> {
     let mut environment = environment.clone();
-    let directory = find_directory(directory, environment.working_directory())?;
+    let directory = find_directory(directory, environment.working_directory(), environment.is_root())?;
     let absolute_directory = environment.working_directory().join(&directory);
     read_env_files(&mut environment, &absolute_directory)?;
     let instance = name_of_file_part(&environment, ["DEPLOYER_INSTANCE", "PYTHON_APP_INSTANCE"])?;
@@ -123,7 +123,16 @@ fn refuse(problem: Problem) -> Diagnostics {
     Diagnostics::from_iter([problem])
 }
 
-fn find_directory(given: Option<&Path>, working_directory: &Path) -> Result<PathBuf, Diagnostics> {
+/// What lies in the directory where somebody happens to be may be anybody's: root believes only what is root's.
+fn is_believed(path: &Path, is_root: bool) -> bool {
+    !is_root || path.metadata().is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0)
+}
+
+fn find_directory(
+    given: Option<&Path>,
+    working_directory: &Path,
+    is_root: bool,
+) -> Result<PathBuf, Diagnostics> {
     if let Some(given) = given {
         return match working_directory.join(given).is_dir() {
             true => Ok(given.to_owned()),
@@ -134,11 +143,15 @@ fn find_directory(given: Option<&Path>, working_directory: &Path) -> Result<Path
         };
     }
     let candidates = [Path::new("config"), Path::new(SYSTEM_DIRECTORY)];
-    candidates.iter().find(|path| working_directory.join(path).is_dir()).map(|path| path.to_path_buf()).ok_or_else(|| {
+    let is_there = |path: &&&Path| {
+        let directory = working_directory.join(path);
+        directory.is_dir() && is_believed(&directory, is_root)
+    };
+    candidates.iter().find(is_there).map(|path| path.to_path_buf()).ok_or_else(|| {
         let here = working_directory.join("config");
         refuse(
             Problem::error(format!("there is no configuration directory: neither {} nor {SYSTEM_DIRECTORY}", here.display()))
-                .help("make one and put a default.toml into it; config/example.toml of the sources explains every key"),
+                .help("make one and put a default.toml into it; config/example.toml of the sources explains every key. Root believes only a directory that is root's"),
         )
     })
 }
@@ -146,6 +159,7 @@ fn find_directory(given: Option<&Path>, working_directory: &Path) -> Result<Path
 /// `.env` in the working directory, then the one beside the configuration directory.
 fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(), Diagnostics> {
     let mut files = vec![environment.working_directory().join(".env")];
+    files.retain(|file| is_believed(file, environment.is_root()));
     files.extend(directory.parent().map(|parent| parent.join(".env")));
     files.dedup();
     for file in files {

@@ -302,6 +302,18 @@ fn a_hostile_site_file_is_not_roots_pen() {
         said(&output)
     );
     assert!(!written());
+    // Nor does it write units, or give files away.
+    machine.run(&["mkdir", "-p", "/run/systemd/system", "/etc/letsencrypt/archive"]);
+    machine.write(hostile, "server { listen 81; access_log /run/systemd/system/hostile.service; }\n");
+    let output = as_deployer(&machine, &[PRIVILEGED, "ask", "nginx-test"]);
+    assert!(said(&output).contains("Read-only file system"), "{}", said(&output));
+    assert!(!machine.path("/run/systemd/system/hostile.service").exists());
+    machine.write(hostile, "client_body_temp_path /etc/letsencrypt/archive;\n");
+    let output = as_deployer(&machine, &[PRIVILEGED, "ask", "nginx-test"]);
+    assert!(!output.status.success(), "{}", said(&output));
+    assert_eq!(machine.run(&["stat", "-c", "%U", "/etc/letsencrypt/archive"]), "root");
+
+    machine.write(hostile, "server { listen 81; access_log /etc/cron.d/hostile; }\n");
 
     // It may be another one again between test and reload. Without our drop-in, nginx's own unit does what it says ...
     let reload = || machine.run(&["sh", "-c", "systemctl reload nginx; true"]);
@@ -323,6 +335,14 @@ fn a_hostile_site_file_is_not_roots_pen() {
         log.contains("open() \"/etc/cron.d/hostile\" failed (30: Read-only file system)").then_some(())
     });
     assert!(!written());
+    machine.run(&["mkdir", "-p", "/run/systemd/system"]);
+    machine.write(hostile, "server { listen 81; access_log /run/systemd/system/hostile.service; }\n");
+    reload();
+    wait::until("nginx to complain of that too", || {
+        let log = fs_err::read_to_string(machine.path("/var/log/nginx/error.log")).unwrap_or_default();
+        log.contains("open() \"/run/systemd/system/hostile.service\" failed (30:").then_some(())
+    });
+    assert!(!machine.path("/run/systemd/system/hostile.service").exists());
 
     // Nor does it quote secrets. Without the helper's sandbox, nginx does.
     for secret in ["/root/secret", "/etc/durhack-deployer/credentials/webhook-secret"] {

@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a program may take that is asked something. They answer within a second; node on a busy machine takes some.
 const PROGRAM_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Where root looks for programs.
+const ROOTS_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The user that a packaged service runs as.
 const SERVICE_USER: &str = "durhack-deployer";
 
@@ -132,8 +135,13 @@ impl Examined {
     /// Calls a program, as whoever we are.
     pub async fn ask(&self, words: &[&str]) -> Result<Answer> {
         let usable = self.usable()?;
+        // Whose programs lie on the service's path, the service's user decides: root looks at them, and calls root's.
+        let path = match self.us.is_root() && !self.is_service() {
+            true => OsString::from(ROOTS_PATH),
+            false => usable.path.clone(),
+        };
         let environment = BTreeMap::from([
-            (OsString::from("PATH"), usable.path.clone()),
+            (OsString::from("PATH"), path),
             // What is read from what programs print is English.
             ("LC_ALL".into(), "C.UTF-8".into()),
         ]);
@@ -145,6 +153,21 @@ impl Examined {
     pub async fn ask_tool(&self, command: &CommandLine) -> Result<Answer> {
         let words = command.argv();
         self.ask(&words.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    /// Whether we may call this program: root calls none that somebody else could have written.
+    pub fn may_call(&self, program: &Path) -> bool {
+        let is_roots = |path: &Path| {
+            path.metadata().is_ok_and(|found| found.uid() == 0 && found.permissions().mode() & 0o022 == 0)
+        };
+        let is_sticky = |path: &Path| {
+            path.metadata().is_ok_and(|found| found.uid() == 0 && found.permissions().mode() & 0o1000 != 0)
+        };
+        let Ok(program) = program.canonicalize() else { return false };
+        let mut way = program.ancestors();
+        !self.us.is_root()
+            || self.is_service()
+            || way.next().is_some_and(is_roots) && way.all(|path| is_roots(path) || is_sticky(path))
     }
 
     /// Whether the service may make and remove files in this directory; the kernel is asked, as the service's user.

@@ -65,6 +65,10 @@ async fn test(examined: &Examined) -> Result<Finding> {
     let config = examined.config()?;
     let privileges = if examined.us.is_root() { Privileges::Direct } else { config.privileges };
     let command = nginx::test(&config.nginx, privileges);
+    if !examined.may_call(&config.nginx.program) {
+        let what = format!("{} is not root's: it is not called as root", config.nginx.program.display());
+        return Ok(Finding::not_checked(what));
+    }
     let answer = examined.ask_tool(&command).await?;
     if answer.end == End::Exited(0) {
         return Ok(Finding::ok(format!("`{}` accepts what is live", command.shown())));

@@ -136,10 +136,16 @@ fn file_of(place: &str) -> &str {
 
 /// Whether sudo itself has a known hole.
 pub async fn sudo_version(examined: &Examined) -> Answer {
-    if examined.find("sudo")?.is_none() {
+    let Some(sudo) = examined.find("sudo")? else {
         return Ok(vec![Finding::ok("sudo is not installed")]);
+    };
+    if !examined.may_call(&sudo) {
+        return Ok(vec![Finding::not_checked(format!(
+            "{} is not root's: it is not called as root",
+            sudo.display()
+        ))]);
     }
-    let answer = examined.ask(&["sudo", "-V"]).await?;
+    let answer = examined.ask(&[&sudo.to_string_lossy(), "-V"]).await?;
     let printed = answer.output.lines().next().unwrap_or_default().to_owned();
     of_version(examined, "sudo", &printed, versions::of_sudo(&printed)).await
 }

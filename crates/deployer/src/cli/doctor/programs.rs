@@ -111,6 +111,9 @@ async fn version(examined: &Examined, program: &str, path: &Path) -> String {
         // Whatever an operator's own program does with an option, it is not for us to find out.
         _ => return String::new(),
     };
+    if !examined.may_call(path) {
+        return String::new();
+    }
     let Ok(answer) = examined.ask(&[&path.to_string_lossy(), option]).await else { return String::new() };
     let printed = if answer.output.trim().is_empty() { &answer.said } else { &answer.output };
     let line = printed.lines().next().unwrap_or_default().trim();

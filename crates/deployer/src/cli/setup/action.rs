@@ -144,13 +144,24 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// The text of a file that is neither a link nor anything that lets one wait.
+pub fn read_plain(path: &Path) -> std::io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => std::io::read_to_string(file),
+        false => Err(std::io::Error::other(format!("{} is not a plain file", path.display()))),
+    }
+}
+
 /// The note goes first and comes last: who is killed in between begins here again.
 async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()> {
     let pending = Path::new(places::SITE_PENDING);
     if pending.parent().is_some_and(Path::is_dir) {
         fs::write(pending, "nginx has not been told of the site yet\n")?;
     }
-    let before = fs::read_to_string(path).ok();
+    // Only what setup itself has written is put back: the deployer's user may have put something else here.
+    let before = read_plain(path).ok().filter(|text| text.starts_with(super::site::MARK));
     let place = |text: Option<&str>| match text {
         Some(text) => {
             write(&File { path: path.to_owned(), text: text.into(), owner: Owner::Root, mode: 0o644 })

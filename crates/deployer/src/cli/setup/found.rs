@@ -104,7 +104,7 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
     let written = [places::ALLOW_LIST, places::SUDOERS, places::WORKER_DROP_IN, places::SOCKET_DROP_IN];
     let written = written.map(PathBuf::from);
     for path in written.into_iter().chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
-        match fs::read_to_string(&path) {
+        match super::action::read_plain(&path) {
             Ok(text) => drop(found.texts.insert(path, text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),

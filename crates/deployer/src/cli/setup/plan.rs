@@ -160,7 +160,8 @@ impl Plan {
             if !new_files {
                 grant(&format!("write new files in {shown}"), acl::grant_new(places::USER, path));
             }
-            if !existing_files {
+            // Once the deployer may move files in it, nothing that walks through it by name is safe for root.
+            if !existing_files && !directory {
                 grant(&format!("write the files in {shown}"), acl::grant_existing(places::USER, path));
             }
             if !directory {

@@ -72,8 +72,15 @@ impl Deliveries {
         for hook in github.hooks(repository).await?.into_iter().filter(|hook| hook.delivers_to(&url)) {
             let attempts = github.hook_deliveries(repository, hook.id, |_| false).await?;
             for missed in self.worth_asking_for(&attempts) {
-                github.redeliver(repository, hook.id, missed.id).await?;
-                tracing::info!(%repository, delivery = missed.guid, event = missed.event, "GitHub could not deliver this, and tries again");
+                match github.redeliver(repository, hook.id, missed.id).await {
+                    Ok(()) => {
+                        tracing::info!(%repository, delivery = missed.guid, event = missed.event, "GitHub could not deliver this, and tries again");
+                    }
+                    Err(error) if error.kind.passes() => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%repository, delivery = missed.guid, reason = error.reason, "GitHub does not deliver this again");
+                    }
+                }
                 self.asked_for.insert(missed.guid);
             }
         }
