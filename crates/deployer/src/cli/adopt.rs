@@ -3,7 +3,7 @@
 
 use super::AdoptArguments;
 use super::deploy::{ask, show_steps};
-use super::output::{BOLD, DIM, Failed, YELLOW};
+use super::output::{BOLD, DIM, Failed, YELLOW, agreed};
 use super::session::Session;
 use crate::config::{Deployment, Layout};
 use crate::deploy::adopt::{self, Survey};
@@ -15,7 +15,6 @@ use crate::deploy::{release, situation};
 use crate::entry::{ADOPT, Adopt, Request};
 use crate::record::run_log::rendering::plain;
 use anyhow::{Context, Result, anyhow};
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -115,7 +114,7 @@ async fn begin(
         println!("\nnothing was done (--dry-run)");
         return Ok(());
     }
-    agreed(arguments, "Adopt it?")?;
+    agreed(arguments.yes, "Adopt it?")?;
     // The run takes it.
     drop(lock);
     let adopt = Some(Adopt { modified_too: arguments.force, kept: survey.kept });
@@ -183,24 +182,6 @@ fn shared_keys(deployment: &Deployment, missing: &[PathBuf]) -> String {
     format!("{files}\n  {}", line("shared_dirs", &deployment.shared_dirs, directories))
 }
 
-fn agreed(arguments: &AdoptArguments, question: &str) -> Result<(), Failed> {
-    if arguments.yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failed::because(anyhow!("nobody is there to be asked"))
-            .hint("`--yes` does it without asking; `--dry-run` only says what would be done"));
-    }
-    print!("\n{question} [y/N] ");
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
-    match answer.trim().eq_ignore_ascii_case("y") {
-        true => Ok(()),
-        false => Err(Failed::because(anyhow!("nothing was done"))),
-    }
-}
-
 /// What an operator has to do after the run.
 fn say_what_remains(deployment: &Deployment) -> Result<(), Failed> {
     let path = deployment.path.display();
@@ -246,7 +227,7 @@ async fn finish(
         println!("\nnothing was done (--dry-run)");
         return Ok(());
     }
-    agreed(arguments, "Does nothing name these any more? Move them?")?;
+    agreed(arguments.yes, "Does nothing name these any more? Move them?")?;
     adopt::finish(deployment, &aside)?;
     println!("\nthe old tree of {slug} lies in {}; remove it when you are sure", aside.display());
     Ok(())

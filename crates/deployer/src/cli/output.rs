@@ -4,7 +4,8 @@ use super::{Cli, Command, exit};
 use crate::config::Environment;
 use crate::record::run_log::rendering::plain;
 use anstyle::{AnsiColor, Style};
-use std::io::IsTerminal;
+use anyhow::{Context, anyhow};
+use std::io::{BufRead, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 /// Why a command did not succeed, and with which exit code it ends.
@@ -160,5 +161,24 @@ pub fn start_logging(cli: &Cli, environment: &Environment) {
         builder.init();
     } else {
         builder.with_ansi(false).init();
+    }
+}
+
+/// Asks a person before something is done; `--yes` has agreed already.
+pub fn agreed(yes: bool, question: &str) -> Result<(), Failed> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failed::because(anyhow!("nobody is there to be asked"))
+            .hint("`--yes` does it without asking; `--dry-run` only says what would be done"));
+    }
+    print!("\n{question} [y/N] ");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    match answer.trim().eq_ignore_ascii_case("y") {
+        true => Ok(()),
+        false => Err(Failed::because(anyhow!("nothing was done"))),
     }
 }

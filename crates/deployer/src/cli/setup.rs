@@ -20,13 +20,12 @@ pub mod sudoers;
 pub mod wishes;
 
 use super::SetupArguments;
-use super::output::{BOLD, DIM, Failed, GREEN, YELLOW};
+use super::output::{BOLD, DIM, Failed, GREEN, YELLOW, agreed};
 use crate::config::Environment;
 use crate::deploy::execute::Executor;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use found::Found;
 use plan::Plan;
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use wishes::Wishes;
 
@@ -63,7 +62,7 @@ pub async fn run(
         return Ok(());
     }
     if !plan.actions.is_empty() {
-        agreed(arguments)?;
+        agreed(arguments.yes, "Do it?")?;
         carry_out(&plan, &executor).await?;
     }
     if !arguments.uninstall {
@@ -84,24 +83,6 @@ fn show(plan: &Plan) {
     }
     for remark in &plan.remarks {
         anstream::println!("{YELLOW}  -{YELLOW:#} {remark}");
-    }
-}
-
-fn agreed(arguments: &SetupArguments) -> Result<(), Failed> {
-    if arguments.yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failed::because(anyhow!("nobody is there to be asked"))
-            .hint("`--yes` does it without asking; `--dry-run` only says what would be done"));
-    }
-    print!("\nDo it? [y/N] ");
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
-    match answer.trim().eq_ignore_ascii_case("y") {
-        true => Ok(()),
-        false => Err(Failed::because(anyhow!("nothing was done"))),
     }
 }
 
