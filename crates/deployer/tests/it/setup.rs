@@ -1,5 +1,8 @@
 //! From nothing to a service, and back: the package, installed by dpkg in a machine with a real systemd and a real nginx; `setup`; a push
-//! that goes live behind nginx; upgrades with a run in progress; removal.
+//! that goes live behind nginx, over https, too; upgrades with a run in progress; removal.
+
+mod https;
+mod removal;
 
 use crate::support::machine::Machine;
 use crate::support::package::Package;
@@ -131,13 +134,13 @@ impl Host {
         self.commands.set(self.commands.get() + 1);
     }
 
-    /// Writes another way into the configuration.
-    fn set_privileges(&self, before: &str, after: &str) {
+    /// Replaces something in the configuration, as one would with an editor.
+    #[track_caller]
+    fn edit(&self, before: &str, after: &str) {
         let layer = self.machine.path("/etc/durhack-deployer/default.toml");
         let text = fs_err::read_to_string(&layer).expect("setup wrote it");
-        let of = |way: &str| format!("privileges = \"{way}\"");
-        assert!(text.contains(&of(before)), "{text}");
-        fs_err::write(&layer, text.replace(&of(before), &of(after))).expect("it is writable");
+        assert!(text.contains(before), "{text}");
+        fs_err::write(&layer, text.replace(before, after)).expect("it is writable");
     }
 
     /// Waits until nothing waits or runs: whoever stops the deployer in a run has it taken back.
@@ -250,8 +253,12 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     assert!(again.contains("nothing to do"), "{again}");
     assert_eq!(host.picture(), before);
 
+    https::gets_a_certificate_and_is_reached_by_github_alone(&host);
+
     // By sudo instead: the rules are what a deploy needs, and no more; and back.
-    host.set_privileges("helper", "sudo");
+    let asked = machine.run(&["durhack-deployer", "setup", "--yes", "--privileges", "sudo"]);
+    assert!(asked.contains("does not say so yet: write `privileges = \"sudo\"`"), "{asked}");
+    host.edit("privileges = \"helper\"", "privileges = \"sudo\"");
     machine.run(&["durhack-deployer", "setup", "--yes"]);
     let rules = machine.run(&["sudo", "-l", "-U", "durhack-deployer"]);
     assert!(rules.contains("restart -- site.service") && !rules.contains("bin/certbot"), "{rules}");
@@ -260,7 +267,7 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     host.push();
     host.shows("two");
     host.rests();
-    host.set_privileges("sudo", "helper");
+    host.edit("privileges = \"sudo\"", "privileges = \"helper\"");
     machine.run(&["durhack-deployer", "setup", "--yes"]);
     assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
     assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "active");
@@ -273,15 +280,9 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     assert_eq!(mended.lines().filter(|line| line.starts_with('[')).count(), 4, "{mended}");
     assert!(machine.run(&["durhack-deployer", "setup", "--dry-run"]).contains("nothing to do"));
 
-    let left = machine.run(&["durhack-deployer", "setup", "--uninstall", "--yes"]);
-    assert!(left.contains("left: /var/www/site"), "{left}");
-    for unit in UNITS {
-        assert_eq!(machine.property(unit, "ActiveState"), "inactive", "{unit}");
-    }
-    assert!(!machine.path("/etc/nginx/sites-enabled/durhack-deployer.conf").exists());
-    assert!(!machine.run(&["getfacl", "-pR", "/etc/nginx"]).contains("user:durhack-deployer"));
-    assert_eq!(machine.run(&["cat", secret]).len(), 64, "state and configuration stay");
-    host.shows("two");
+    removal::is_done_only_when_it_was_meant(&host);
+    removal::keeps_state_configuration_and_what_is_live(&host, "two");
+    removal::purges_the_rest(&host, "two");
 }
 
 #[test]
