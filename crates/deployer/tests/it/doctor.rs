@@ -28,8 +28,8 @@ pub struct Report {
 pub struct Finding {
     group: String,
     check: String,
-    pub level: String,
-    pub what: String,
+    level: String,
+    what: String,
     pub mend: Option<String>,
 }
 
@@ -68,9 +68,17 @@ impl Report {
     }
 
     /// All that is wrong beside what the machine of the test is to blame for.
-    pub fn wrong(&self) -> Vec<&Finding> {
-        let of_machine = |finding: &&Finding| finding.group == "host" || finding.check == "git's version";
-        self.findings.iter().filter(|finding| finding.is_wrong() && !of_machine(finding)).collect()
+    fn wrong(&self) -> Vec<&Finding> {
+        self.wrong_beside(&[])
+    }
+
+    /// The same, without what these checks say.
+    pub fn wrong_beside(&self, checks: &[&str]) -> Vec<&Finding> {
+        let of_machine = |finding: &Finding| finding.group == "host" || finding.check == "git's version";
+        let counts = |finding: &&Finding| {
+            finding.is_wrong() && !of_machine(finding) && !checks.contains(&finding.check.as_str())
+        };
+        self.findings.iter().filter(counts).collect()
     }
 
     /// All that a check says.

@@ -1,6 +1,7 @@
 //! From nothing to a service, and back: the package, installed by dpkg in a machine with a real systemd and a real nginx; `setup`; a push
 //! that goes live behind nginx, over https, too; upgrades with a run in progress; removal.
 
+mod doctor;
 mod https;
 mod removal;
 
@@ -267,10 +268,13 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     host.push();
     host.shows("two");
     host.rests();
+    doctor::names_rules_that_are_too_wide(&host);
     host.edit("privileges = \"sudo\"", "privileges = \"helper\"");
     machine.run(&["durhack-deployer", "setup", "--yes"]);
     assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
     assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "active");
+
+    doctor::says_what_mends_it(&host);
 
     // Half of it is undone by somebody: the rest of setup is what it takes.
     machine.run(&["systemctl", "disable", "--now", "durhack-deployer-worker.service"]);

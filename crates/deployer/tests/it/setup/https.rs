@@ -51,6 +51,13 @@ pub fn gets_a_certificate_and_is_reached_by_github_alone(host: &Host) {
     for said in ["certbot certonly --webroot", "write `origin = \"https://deploy.test\"`", "nothing to do"] {
         assert!(without.contains(said), "{without}");
     }
+    // One that nginx refuses: the site stays as it was.
+    machine.write("/etc/letsencrypt/live/deploy.test/fullchain.pem", "no certificate");
+    let refused = machine.try_run(&setup);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("everything is as it was"), "{why}");
+    assert!(machine.get("http://deploy.test/").is_some_and(|answer| answer.contains("durhack-deployer")));
+
     machine.run(&["sh", "-c", CERTIFICATE]);
     host.edit("http://deploy.test", "https://deploy.test");
     let with = machine.run(&setup);

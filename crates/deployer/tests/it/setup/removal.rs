@@ -65,6 +65,21 @@ pub fn keeps_state_configuration_and_what_is_live(host: &Host, page: &str) {
 /// All goes but the package and what is live; and all can be had anew.
 pub fn purges_the_rest(host: &Host, page: &str) {
     let machine = &host.machine;
+    // As PM2 does: a program of a deployment that runs as the user.
+    machine.run(&[
+        "systemd-run",
+        "--quiet",
+        "--unit=deployed",
+        "--uid=durhack-deployer",
+        "sleep",
+        "infinity",
+    ]);
+    let refused = setup(host, &["--uninstall", "--purge", "--yes"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("currently used by process"), "{why}");
+    assert!(machine.path("/var/lib/durhack-deployer/record.sqlite").exists(), "nothing of it is gone");
+    assert!(machine.path("/etc/durhack-deployer/default.toml").exists());
+    machine.run(&["systemctl", "stop", "deployed.service"]);
     let (agreed, done) = answered(host, "--uninstall --purge", "y");
     assert!(agreed && done.contains("remove the user and group durhack-deployer"), "{done}");
     for gone in ["/var/lib/durhack-deployer", "/etc/durhack-deployer"] {
