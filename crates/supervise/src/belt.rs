@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, getuid, pidfd_open};
 
-use crate::process_table::{Process, Sent, all};
+use crate::process_table::{Process, Sent, all, living_below};
 
 /// After this, what is still there cannot be killed, or is started anew as fast as it is killed.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
@@ -28,24 +28,33 @@ const END_MAX: Duration = Duration::from_millis(200);
 /// `/proc` cannot be read, or after ten seconds some were still there.
 pub fn kill_marked(variable: &str, value: &str) -> io::Result<usize> {
     let entry = format!("{variable}={value}").into_bytes();
-    kill_until_none(|process| process.has_in_environment(&entry))
+    kill_until_none(|| all_where(|process| process.has_in_environment(&entry)))
 }
 
 /// Kills what is left of the session that a leash opened. The leash must not have been reaped yet, or its
 /// number could be somebody else's.
 pub(crate) fn kill_session(leash: Pid) -> io::Result<usize> {
-    kill_until_none(|process| process.session == leash.as_raw_pid())
+    kill_until_none(|| all_where(|process| process.session == leash.as_raw_pid()))
 }
 
-fn kill_until_none(matches: impl Fn(&Process) -> bool) -> io::Result<usize> {
+/// Kills what is below the calling process, a subreaper, however deep.
+pub(crate) fn kill_below_self() -> io::Result<usize> {
+    kill_until_none(|| living_below(getpid()))
+}
+
+fn all_where(matches: impl Fn(&Process) -> bool) -> io::Result<Vec<Process>> {
+    let mut found = all()?;
+    found.retain(|process| process.is_alive() && matches(process));
+    Ok(found)
+}
+
+fn kill_until_none(find: impl Fn() -> io::Result<Vec<Process>>) -> io::Result<usize> {
     let started = Instant::now();
     let mut killed = HashSet::new();
     let user = getuid().as_raw();
     loop {
-        let mut found = all()?;
-        found.retain(|process| {
-            process.is_alive() && process.pid != getpid() && process.user() == Some(user) && matches(process)
-        });
+        let mut found = find()?;
+        found.retain(|process| process.pid != getpid() && process.user() == Some(user));
         if found.is_empty() {
             return Ok(killed.len());
         }

@@ -38,6 +38,9 @@ pub struct Command {
     /// The program that calls [`crate::leash_main`] when its first argument is [`crate::LEASH_ARGUMENT`].
     /// `/proc/self/exe` is the calling program itself, even after its file was replaced by an update.
     pub leash: PathBuf,
+    /// The socket of a keeper ([`crate::keeper_main`]), which then starts the leash, out of its own program and as its own user. Only
+    /// with a `mark`: what a keeper's leash has left is found by it. `None`: the caller does.
+    pub keeper: Option<PathBuf>,
     /// The time, in Unix milliseconds, for the time stamps of lines.
     pub now_ms: fn() -> i64,
 }

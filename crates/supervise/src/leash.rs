@@ -40,7 +40,7 @@ use children::{Children, Notices};
 const USAGE: u8 = 64;
 
 /// What is reported of a command that survived even KILL, and so has no status yet.
-const STATUS_UNKNOWN: Status = Status::Signalled(9);
+pub(crate) const STATUS_UNKNOWN: Status = Status::Signalled(9);
 
 /// Be the leash. `arguments` is what follows [`crate::LEASH_ARGUMENT`]; [`crate::run`] writes it.
 ///

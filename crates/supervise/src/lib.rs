@@ -61,13 +61,16 @@
 //! }
 //! ```
 //!
+//! A command of another user is started by a process of that user's, the keeper: see [`keeper_main`].
+//!
 //! One process is started without a leash, because it is to outlive the caller: see [`Successor`].
 //!
 //! # What is deliberately absent
 //!
 //! No shell: a command is a program and its arguments. No retries: who calls knows whether a step may be
 //! repeated. No limit on the processor: there is a deadline. No control groups: they need somebody who hands them down, and
-//! the leash counts memory and processes itself. No other user: the leash and the command run as the caller does. No terminal: a pipe keeps the two streams
+//! the leash counts memory and processes itself. No change of user: the leash and the command run as the caller does, or as the keeper
+//! that the caller names. No terminal: a pipe keeps the two streams
 //! apart, and a program that finds no terminal does not ask questions. No closing of descriptors that the
 //! *daemon* was given without close-on-exec: Rust and systemd libraries set it, and to close a strange
 //! descriptor is not possible without `unsafe`.
@@ -77,6 +80,7 @@ mod belt;
 mod command;
 mod confinement;
 mod environment;
+mod keeper;
 mod leash;
 mod memory_kills;
 mod output;
@@ -92,6 +96,7 @@ pub use belt::kill_marked;
 pub use command::{Command, End, Leftovers, Line, Mark, Outcome, OutputLimits, Stream};
 pub use confinement::{Confinement, Enforcement, ResourceLimits};
 pub use environment::Environment;
+pub use keeper::{KEEPER_ARGUMENT, keeper_main, kill_marked_by};
 pub use leash::leash_main;
 pub use protocol::LEASH_ARGUMENT;
 pub use redactor::{REDACTED, Redactor, SECRET_BYTES_MIN};

@@ -5,26 +5,22 @@
 //! the control socket closes and the leash brings the command down.
 
 mod conversation;
+mod holder;
 mod pipes;
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::Pid;
-use tokio::process::Child;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::leash::{Assignment, BEYOND_GRACE_MAX};
+use crate::leash::BEYOND_GRACE_MAX;
 use crate::output::Output;
-use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
-use crate::{
-    Command, End, Enforcement, Line, Outcome, ResourceLimits, StartError, adopted, belt, memory_kills,
-};
-use conversation::Conversation;
+use crate::protocol::{Ended, EndedBy, Report, Status};
+use crate::{Command, End, Enforcement, Line, Outcome, ResourceLimits, StartError, memory_kills};
+pub(crate) use conversation::Conversation;
+use holder::{Holder, LeashEnd};
 use pipes::Pipes;
 
 /// How long output is still read after the leash's last word. Only processes that were spared can keep the
@@ -54,29 +50,35 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<Outcome, StartError> {
     let memory_kills_before = memory_kills::count();
-    let mut supervision = Supervision::start(&command)?;
+    let mut supervision = Supervision::start(&command).await?;
     let mut output = Output::new(&command.redact, command.limits, command.now_ms, &mut sink);
     let last_word = supervision.watch(&command, &mut output, &cancel).await;
 
     let mut survivors = 0;
     if matches!(last_word, LastWord::None) {
-        survivors = supervision.kill_without_leash(&command).await;
+        survivors = supervision.holder.kill_all(command.mark.as_ref()).await;
     }
     supervision.drain(&mut output).await;
     output.finish();
     let (output_bytes, output_dropped_bytes) = (output.total_bytes, output.dropped_bytes);
     let (started, stopped, enforcement) = (supervision.started, supervision.stopped, supervision.enforcement);
-    let leash_ended_itself = supervision.reap().await.is_some_and(|status| status.code().is_some());
+    let leash_end = supervision.holder.end(LEASH_DELAY_MAX).await;
 
     let ended = match last_word {
         LastWord::NotStarted(error) => return Err(error),
         LastWord::Ended(ended) => Some(ended),
-        // Had it been killed, the command might have run: that is an outcome.
-        LastWord::None if leash_ended_itself && !started => {
-            let reason = "it ended before it had started anything".to_owned();
-            return Err(StartError::Leash { leash: command.leash, reason });
-        }
-        LastWord::None => None,
+        LastWord::None => match leash_end {
+            LeashEnd::NotStarted(reason) => {
+                let program = command.program.to_string_lossy().into_owned();
+                return Err(StartError::Other { program, reason });
+            }
+            LeashEnd::ByItself if !started => {
+                let reason = "it ended before it had started anything".to_owned();
+                return Err(StartError::Leash { leash: command.leash, reason });
+            }
+            // Had it been killed before it said so, the command might have run: that is an outcome.
+            LeashEnd::ByItself | LeashEnd::Lost => None,
+        },
     };
     let memory_kills_on_host = memory_kills::count().saturating_sub(memory_kills_before);
     Ok(Outcome {
@@ -117,9 +119,16 @@ enum LastWord {
     None,
 }
 
+/// The whole environment of a command and of its leash.
+pub(crate) fn variables(command: &Command) -> impl Iterator<Item = (OsString, OsString)> {
+    let mark =
+        command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
+    command.environment.clone().into_iter().chain(mark)
+}
+
 /// The leash of one command and all that connects us to it.
 struct Supervision {
-    leash: Child,
+    holder: Holder,
     conversation: Conversation,
     pipes: Pipes,
     deadline: Instant,
@@ -132,34 +141,19 @@ struct Supervision {
 }
 
 impl Supervision {
-    fn start(command: &Command) -> Result<Self, StartError> {
+    async fn start(command: &Command) -> Result<Self, StartError> {
         // Or its absence would look like that of the leash.
         if !command.directory.is_dir() {
             return Err(StartError::DirectoryMissing(command.directory.clone()));
         }
         let refuse = |error| StartError::of_leash(&command.program, &command.leash, &error);
         let (ours, theirs) = UnixStream::pair().map_err(refuse)?;
-        let conversation = Conversation::new(ours).map_err(refuse)?;
-        let mark =
-            command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
-        #[expect(clippy::disallowed_methods, reason = "the one place where a leash is started")]
-        let mut leash = adopted::spawn_own(
-            tokio::process::Command::new(&command.leash)
-                .arg(LEASH_ARGUMENT)
-                .args(Assignment::of(command).into_arguments())
-                .env_clear()
-                .envs(&command.environment)
-                .envs(mark)
-                .current_dir(&command.directory)
-                .stdin(OwnedFd::from(theirs))
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped()),
-        )
-        .map_err(refuse)?;
-        let pipes = Pipes::new(leash.stdout.take(), leash.stderr.take());
+        let conversation = Conversation::of(ours).map_err(refuse)?;
+        let (pipes, out, error) = Pipes::new().map_err(refuse)?;
+        let holder = Holder::start(command, [theirs.into(), out, error]).await?;
         let now = Instant::now();
         let deadline = now.checked_add(command.deadline).unwrap_or(now + FAR_AWAY);
-        Ok(Self { leash, conversation, pipes, deadline, started: false, enforcement: None, stopped: None })
+        Ok(Self { holder, conversation, pipes, deadline, started: false, enforcement: None, stopped: None })
     }
 
     async fn watch<Sink: FnMut(Line)>(
@@ -207,24 +201,6 @@ impl Supervision {
         };
         // Too late is no error: the rest is of processes that are not ours any more.
         let _ = timeout(DRAIN_MAX, rest).await;
-    }
-
-    /// Does the leash's work, as well as it can be done from outside; returns how many survived, at least.
-    async fn kill_without_leash(&mut self, command: &Command) -> u32 {
-        // It may also just hang. Then it must not come back to life later.
-        let _ = self.leash.start_kill();
-        let leash = self.leash.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let mark = command.mark.clone();
-        let killing = tokio::task::spawn_blocking(move || {
-            let session = leash.map_or(Ok(0), belt::kill_session);
-            let marked = mark.map_or(Ok(0), |mark| belt::kill_marked(&mark.variable, &mark.value));
-            u32::from(session.is_err()) + u32::from(marked.is_err())
-        });
-        killing.await.unwrap_or(1)
-    }
-
-    async fn reap(self) -> Option<ExitStatus> {
-        adopted::reap_own(self.leash, LEASH_DELAY_MAX).await
     }
 }
 

@@ -31,6 +31,8 @@ pub enum StartError {
          in place?", .leash.display()
     )]
     Leash { leash: PathBuf, reason: String },
+    #[error("nobody starts commands for another user at {} ({reason}). Is its service there, and may it be called?", .socket.display())]
+    Keeper { socket: PathBuf, reason: String },
     #[error("`{program}` could not be started: {reason}")]
     Other { program: String, reason: String },
 }

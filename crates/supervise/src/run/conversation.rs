@@ -1,4 +1,4 @@
-//! The daemon's end of the control socket.
+//! The daemon's end of a socket from which reports come: a leash's control socket, or a keeper's.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -11,15 +11,19 @@ use crate::protocol::{Report, STOP};
 const REPORT_BYTES_MAX: usize = 64 * 1024;
 
 /// See the module. Dropping it is the order to stop.
-pub(super) struct Conversation {
+pub(crate) struct Conversation {
     socket: tokio::net::UnixStream,
     received: Vec<u8>,
 }
 
 impl Conversation {
-    pub fn new(socket: UnixStream) -> io::Result<Self> {
+    pub fn new(socket: tokio::net::UnixStream) -> Self {
+        Self { socket, received: Vec::new() }
+    }
+
+    pub fn of(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: tokio::net::UnixStream::from_std(socket)?, received: Vec::new() })
+        Ok(Self::new(tokio::net::UnixStream::from_std(socket)?))
     }
 
     /// The next report; `None` where no sensible one will come. May be dropped while it waits without losing

@@ -1,9 +1,12 @@
 //! Standard output and standard error of the command, read as they come.
 
 use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{ChildStderr, ChildStdout};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 
 use crate::Stream;
 
@@ -12,19 +15,21 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// See the module.
 pub(super) struct Pipes {
-    out: Pipe<ChildStdout>,
-    err: Pipe<ChildStderr>,
+    out: Pipe,
+    err: Pipe,
 }
 
-struct Pipe<Source> {
+struct Pipe {
     /// `None` once it has ended.
-    source: Option<Source>,
+    source: Option<Receiver>,
     buffer: Vec<u8>,
 }
 
 impl Pipes {
-    pub fn new(out: Option<ChildStdout>, err: Option<ChildStderr>) -> Self {
-        Self { out: Pipe::new(out), err: Pipe::new(err) }
+    /// With the ends that are written to: standard output, standard error.
+    pub fn new() -> io::Result<(Self, OwnedFd, OwnedFd)> {
+        let ((out, written), (err, written_too)) = (Pipe::new()?, Pipe::new()?);
+        Ok((Self { out, err }, written, written_too))
     }
 
     /// What was written next to one of them; `None` when both have ended. May be dropped while it waits
@@ -48,9 +53,11 @@ impl Pipes {
     }
 }
 
-impl<Source: AsyncRead + Unpin> Pipe<Source> {
-    fn new(source: Option<Source>) -> Self {
-        Self { source, buffer: vec![0; READ_BYTES] }
+impl Pipe {
+    fn new() -> io::Result<(Self, OwnedFd)> {
+        let (read, written) = pipe_with(PipeFlags::CLOEXEC)?;
+        let source = Some(Receiver::from_owned_fd(read)?);
+        Ok((Self { source, buffer: vec![0; READ_BYTES] }, written))
     }
 
     /// How many bytes have come; 0 at the end. Waits for ever where the end was already seen.

@@ -3,6 +3,7 @@
 
 mod confined;
 mod ends;
+mod kept;
 mod killed;
 mod leftovers;
 mod memory;

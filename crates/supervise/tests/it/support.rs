@@ -39,6 +39,7 @@ pub fn command(program: &str, args: impl IntoIterator<Item = impl Into<OsString>
         resources: None,
         redact: Redactor::default(),
         leash: PathBuf::from(PROGRAM),
+        keeper: None,
         now_ms: || 42,
     }
 }

@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     if first == supervise::LEASH_ARGUMENT {
         return supervise::leash_main(arguments);
     }
+    if first == supervise::KEEPER_ARGUMENT {
+        return supervise::keeper_main();
+    }
     let secret = arguments.next().and_then(|secret| secret.into_string().ok()).expect("a secret as text");
     let mark = arguments.next().and_then(|mark| mark.into_string().ok()).expect("a mark as text");
     supervise(Command {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         resources: None,
         redact: Redactor::new([secret.as_str()]),
         leash: "/proc/self/exe".into(),
+        keeper: None,
         now_ms: || 0,
     })
 }

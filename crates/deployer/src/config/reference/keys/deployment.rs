@@ -1,0 +1,186 @@
+//! One deployment, and the checks that a release of it must pass.
+
+use super::commands::{HOOKS, STEP};
+use super::sites::SITE;
+use super::{DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PNPM_PM2, STEPS, SYSTEMD, TEXTS, UV_UWSGI};
+use crate::config::reference::Default::{Derived, Required, Value};
+use crate::config::reference::Kind::{
+    Boolean, Choice, Duration, Integer, List, Path, Table, Tables, Text, Variables,
+};
+use crate::config::reference::{Key, Section};
+
+/// `[deployments.SLUG]`.
+pub static DEPLOYMENT: Section = Section {
+    meaning: "One deployment: a branch of a repository, and how and where it is deployed.",
+    keys: &[
+        Key::new("repository", Text, Required, r#""ducompsoc/durhack""#, "`owner/name` on GitHub; what a push must name."),
+        Key::new("branch", Text, Required, r#""main""#, "The branch whose head is deployed."),
+        Key::new("path", Path, Required, r#""/var/www/api.durhack.com""#,
+            "Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside."),
+        Key::new("enabled", Boolean, Value("true"), "false", "A disabled deployment records a verdict and does nothing."),
+        Key::new("recipe", Choice(&[STEPS, SYSTEMD, NGINX_SITES, PNPM_PM2, UV_UWSGI, GO_STATIC, DEPLOYER]),
+            Derived("the preset of a repository of DurHack's, else `\"steps\"`"), r#""steps""#,
+            "How this kind of package is deployed."),
+        Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
+            "Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path. Without a password."),
+        Key::new("ssh_key_file", Path, Derived("what ssh finds: an agent, the user's own keys"), r#""/etc/durhack-deployer/durhack.deploy-key""#,
+            "The private key (without a passphrase) with which an ssh `clone_url` is fetched: GitHub calls its other half a deploy key."),
+        Key::new("github_token_file", Path, Derived("what `[github]` says"), r#""/etc/durhack-deployer/durhack.token""#,
+            "A token of this deployment's own, for its statuses and for fetching over https."),
+        Key::new("layout", Choice(&["releases", "in-place"]),
+            Derived("`\"in-place\"` where `path` is a git work tree already (not with `nginx-sites` and `deployer`), else `\"releases\"`"), r#""releases""#,
+            "`releases`: a directory for each release, and the link `current`. `in-place`: the work tree at `path` is changed. `nginx-sites` and `deployer` know `releases` only."),
+        Key::new("queue", Choice(&["latest", "all"]), Value(r#""latest""#), r#""all""#,
+            "Which of several waiting pushes are deployed: the newest, or each in turn."),
+        Key::new("paths", TEXTS, Value("[]"), r#"["server/**", "common/**"]"#,
+            "Only pushes that change one of these paths are deployed; empty: all."),
+        Key::new("paths_ignore", TEXTS, Value("[]"), r#"["**/*.md"]"#, "Changes to these paths alone deploy nothing."),
+        Key::new("require_checks", TEXTS, Value("[]"), r#"["test", "ci/lint"]"#,
+            "A commit is deployed when these have succeeded on it: names of check runs (a job of a workflow is one) and contexts of commit statuses. Neutral and skipped ones count as succeeded, as they do for GitHub. Needs a credential, and checks: read and statuses: read on GitHub."),
+        Key::new("require_signature", Path, Derived("none: signatures are not looked at"), r#""/etc/durhack-deployer/allowed-signers""#,
+            "A file of ssh keys (`ssh-keygen(1)`, ALLOWED SIGNERS). A branch's head that none of them has signed is refused, whoever asks for it; so are OpenPGP signatures, also GitHub's own on merges made there. What the deployer runs as must not be able to write to it."),
+        Key::new("approval", Boolean, Value("false"), "true",
+            "Whether each commit waits for `durhack-deployer approve`."),
+        Key::new("freeze", TEXTS, Value("[]"), r#"["Fri 16:00-Mon 08:00", "2026-12-20 00:00-2027-01-04 09:00"]"#,
+            "When nothing is deployed: each week, or once. The first moment belongs to it, the last does not. What is pushed meanwhile is deployed when it ends, or at `durhack-deployer release`. Rollbacks pass."),
+        Key::new("freeze_timezone", Text, Value(r#""UTC""#), r#""Europe/London""#,
+            "The time zone of `freeze`, by its name in the IANA database."),
+        Key::new("shared_files", PATHS, Derived("the preset's, else none"), r#"["server/.env"]"#,
+            "Files that outlive releases: kept under `shared/` and linked into each release. Relative to it."),
+        Key::new("shared_dirs", PATHS, Derived("the preset's, else none"), r#"["server/keys"]"#, "Directories, likewise."),
+        Key::new("keep_releases", Integer { min: 1, max: 1000 }, Value("5"), "5",
+            "Successful releases to keep, the live one included."),
+        Key::new("submodules", Boolean, Value("false"), "true", "Whether submodules are fetched."),
+        Key::new("timeout", Duration, Value(r#""30m""#), r#""1h 30m""#, "Deadline of a whole run."),
+        Key::new("step_timeout", Duration, Value(r#""10m""#), r#""20m""#, "Deadline of a step that names none."),
+        Key::new("env_file", Path, Derived("none"), r#""shared/server/.env""#,
+            "A file of `KEY=value` lines for the environment of every step, read when the step starts. Its values are hidden in logs. Relative to `path`."),
+        Key::new("env_files", PATHS, Value("[]"), r#"["shared/server/.env"]"#, "Several of them; a later one wins."),
+        Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
+            "Environment of every step. Nothing secret: that belongs in `env_files`."),
+        Key::new("confine", Boolean, Value("true"), "false",
+            "Whether the commands that make the release (phases fetch, install, build and migrate) are kept to the system's files, this deployment's `path`, and a home and a TMPDIR of its own. `sudo` does nothing inside."),
+        Key::new("readable", PATHS, Value("[]"), r#"["/srv/fonts"]"#, "What they may read and execute besides, as in `[confinement]`."),
+        Key::new("writable", PATHS, Value("[]"), r#"["/var/cache/website"]"#, "Where they may do everything besides, likewise."),
+        Key::new("environment_name", Text, Derived("the slug"), r#""production""#,
+            "With `github.deployments`: the environment under which GitHub shows the deployment."),
+        Key::new("url", Text, Derived("none"), r#""https://api.durhack.com""#,
+            "Where people see what is deployed; with `github.deployments` GitHub links there."),
+        Key::new("instance_name", Text, Derived("none; the presets of DurHack's applications require it"), r#""durhack-staging""#,
+            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, GO_STATIC, STEPS]),
+        Key::new("sites", Tables(&SITE), Required, "",
+            "Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none.")
+            .of(&[NGINX_SITES]),
+        Key::new("unbracketed", TEXTS, Value(r#"["*"]"#), r#"["catch-all.nginxconf", "status-codes.nginxconf"]"#,
+            "Which of the files without `[site]` in their names this host gets: paths below `production/`, or `*` for all.")
+            .of(&[NGINX_SITES]),
+        Key::new("build", TEXTS, Value(r#"["cargo", "build", "--release", "--locked"]"#), r#"["tar", "-xf", "/srv/builds/durhack-deployer.tar"]"#,
+            "What makes the deployer's new program in the release, or unpacks it there.").of(&[DEPLOYER]),
+        Key::new("binary", Path, Value(r#""target/release/durhack-deployer""#), r#""bin/durhack-deployer""#,
+            "Where the new program lies then; relative to the release, and inside it.").of(&[DEPLOYER]),
+        Key::new("systemd_unit_name", Text, Value(r#""durhack-deployer.service""#), r#""durhack-deployer.service""#,
+            "The unit that runs the deployer. It is named where somebody should look into its journal; nothing restarts it.").of(&[DEPLOYER]),
+        Key::new("uwsgi_config_path", Path, Derived("none"), r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
+            "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which nothing of ours needs.")
+            .of(&[UV_UWSGI, DEPLOYER]),
+        Key::new("uwsgi_config", Path, Derived("none: the vassal's file must exist"), r#""uwsgi.ini""#,
+            "A file of the repository. Where `uwsgi_config_path` does not exist, it is made a link to it; and removed again where the first release fails.")
+            .of(&[UV_UWSGI]),
+        Key::new("migrate", TEXTS,
+            Derived("what the repository shows: `[\"alembic\", \"upgrade\", \"head\"]` for `alembic.ini` and `[\"scripts/migrate.sh\"]` for that file (uv-uwsgi); `[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations (pnpm-pm2); else none"),
+            r#"["alembic", "upgrade", "head"]"#,
+            "What brings the database to the release's schema: program and arguments. With uv-uwsgi it runs in the release, whose virtual environment's programs come first; with pnpm-pm2 by `pnpm exec` in the first of `packages`. `[]`: nothing does.")
+            .of(&[UV_UWSGI, PNPM_PM2]),
+        Key::new("python", Text, Derived("what the project asks for, of the system's"), r#""/usr/bin/python3.11""#,
+            "The Python of the virtual environment, as `uv --python` takes it. It must be the version that uWSGI's plugin was built for.")
+            .of(&[UV_UWSGI]),
+        Key::new("client", Path, Derived("`client`, where it has a `package.json`"), r#""web""#,
+            "The directory of the client. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("client_build", TEXTS, Derived("the script `build`, by pnpm or npm as the lock file says"),
+            r#"["npm", "run", "build", "--", "--outDir", "{output}"]"#,
+            "What builds the client: program and arguments, run in its directory. `{output}` is replaced by where it is to write; in place that is beside what is being served.")
+            .of(&[GO_STATIC]),
+        Key::new("client_output", Path, Derived("`build` in the client's directory"), r#""client/dist""#,
+            "Where the build leaves what is served. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("server", Path, Derived("`server`, where there is Go code in it"), r#""cmd/server""#,
+            "The directory of the server's main package. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("server_binary", Path, Derived("`bin/server` in the server's directory"), r#""server/jury""#,
+            "Where the server's binary comes to lie. Relative to the repository.").of(&[GO_STATIC]),
+        Key::new("restart", TEXTS, Derived("none"), r#"["supervisorctl", "restart", "jury"]"#,
+            "What makes the new server run where no unit does: program and arguments, run in the release after the switch, and again when it is taken back.")
+            .of(&[GO_STATIC]),
+        Key::new("publish", PATHS, Derived("the preset's, else none"), r#"["client/build"]"#,
+            "Paths of the release that are reached at the same place below `path` too, by a link into `current`: for an nginx whose `root` does not name `current`.")
+            .of(&[GO_STATIC]),
+        Key::new("health", Tables(&HEALTH), Value("[]"), "",
+            "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each."),
+        Key::new("steps", Tables(&STEP), Value("[]"), "",
+            "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.")
+            .of(&[STEPS, SYSTEMD]),
+        Key::new("units", TEXTS, Required, r#"["website.service"]"#,
+            "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started. Required by `systemd`.")
+            .of(&[SYSTEMD, GO_STATIC]),
+        Key::new("reload", Boolean, Value("false"), "true", "Reload the units instead of restarting them, where they can be reloaded.")
+            .of(&[SYSTEMD]),
+        Key::new("user_units", Boolean, Value("false"), "true", "The units are those of the deployer's own user (`systemctl --user`).")
+            .of(&[SYSTEMD, GO_STATIC]),
+        Key::new("packages", TEXTS, Derived("the preset's, else all of the workspace"), r#"["server"]"#,
+            "Directories of the workspace's packages that are deployed, each with the packages that it depends on. The others are neither installed nor built, and a change of them alone deploys nothing.")
+            .of(&[PNPM_PM2]),
+        Key::new("migrate_before", Choice(&["build", "switch"]), Derived("the preset's, else `\"switch\"`"), r#""build""#,
+            "Whether the database is migrated before the scripts run, because they ask it, or after they have succeeded.")
+            .of(&[PNPM_PM2]),
+        Key::new("scripts", TEXTS, Value(r#"["generate", "build"]"#), r#"["build"]"#,
+            "Scripts of the packages that make the release, in this order; a package without one is passed over.")
+            .of(&[PNPM_PM2]),
+        Key::new("ecosystem", Path, Derived("`ecosystem.config.js`, `.cjs` or `.mjs`, the first there is"), r#""ecosystem.config.cjs""#,
+            "The file that names the applications, relative to the release.").of(&[PNPM_PM2]),
+        Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
+    ],
+};
+
+/// `[[deployments.SLUG.health]]`.
+pub static HEALTH: Section = Section {
+    meaning: "One check. It is made after the switch, until it succeeds or `attempts` are used up; then the run is undone.",
+    keys: &[
+        Key::new(
+            "http",
+            Text,
+            Derived("none"),
+            r#""http://localhost:3001/health""#,
+            "GET this URL; no redirect is followed.",
+        ),
+        Key::new(
+            "tcp",
+            Text,
+            Derived("none"),
+            r#""localhost:3001""#,
+            "A connection to this `host:port` must be accepted.",
+        ),
+        Key::new(
+            "command",
+            TEXTS,
+            Derived("none"),
+            r#"["pm2", "pid", "durhack-server"]"#,
+            "This program must exit with 0.",
+        ),
+        Key::new(
+            "shell",
+            Text,
+            Derived("none"),
+            r#""test -s current/index.html""#,
+            "This line for `/bin/sh -c` must exit with 0.",
+        ),
+        Key::new(
+            "status",
+            List(&Integer { min: 100, max: 599 }),
+            Value("[]"),
+            "[200, 204]",
+            "With `http`: any of these statuses; empty: 200 to 299.",
+        ),
+        Key::new("body", Text, Derived("none"), r#""OK""#, "With `http`: the body must contain this."),
+        Key::new("attempts", Integer { min: 1, max: 1000 }, Value("10"), "10", "How often, at most."),
+        Key::new("interval", Duration, Value(r#""1s""#), r#""2s""#, "Between two attempts."),
+        Key::new("timeout", Duration, Value(r#""5s""#), r#""10s""#, "Of one attempt."),
+    ],
+};

@@ -1,0 +1,172 @@
+//! Commands of another user: a process of that user's own, the keeper, starts their leashes.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!   daemon (user A) -- request, with the ends of control socket and pipes --> keeper (user B)
+//!     |                                                                         | starts
+//!     |  <------------- control socket, standard output and error ---------> leash (B) --> command (B)
+//! ```
+//!
+//! Nobody becomes another user here, so nothing here needs root: a service manager starts the keeper as its user when somebody
+//! connects to its socket, and who may connect is said by that socket's owner and mode. From there on a command is like any other:
+//! the leash has the same arguments, the same environment and the same descriptors, and answers to the same daemon. The keeper
+//! only tells how the leash has ended, and kills by a mark ([`crate::kill_marked`]), which is for the same user only.
+//!
+//! The keeper gets the listening socket as its standard input, and ends when nobody has wanted anything of it for a while. It also ends
+//! when a leash was killed: then nobody knows what that has left behind, so it kills everything that it has started, and a service manager
+//! what may be left of a service even then. That includes other commands of that user; whose leash is killed is under attack by his own.
+//!
+//! Deliberately absent: any check of what is asked for. Whoever may connect may do everything that the user may.
+
+mod request;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpable_behavior};
+use rustix::stdio::stdin;
+
+use crate::belt;
+use crate::leash::STATUS_UNKNOWN;
+use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
+pub(crate) use request::Request;
+use request::{Descriptors, Start};
+
+/// The argument by which the product's `main` recognises that it is to be a keeper.
+pub const KEEPER_ARGUMENT: &str = "__keeper";
+
+/// So long it waits for another request: from one step of a run to the next.
+const IDLE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Exit code of a keeper that was not given a listening socket.
+const USAGE: u8 = 64;
+
+/// Be the keeper, on the listening socket that is the standard input. Returns when nothing has been asked for a while.
+pub fn keeper_main() -> ExitCode {
+    // What it starts is its own user, who may not look into it. Best effort: an old kernel.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // What a killed leash has left comes to us.
+    let _ = set_child_subreaper(Some(getpid()));
+    let served = stdin().as_fd().try_clone_to_owned().and_then(|socket| serve(&UnixListener::from(socket)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!(
+                "this is an internal command: a service manager runs it, with a listening socket as its standard input ({error})"
+            );
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn serve(listener: &UnixListener) -> io::Result<()> {
+    let working = Arc::new(AtomicUsize::new(0));
+    loop {
+        match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&IDLE)) {
+            Ok(0) if working.load(Ordering::SeqCst) == 0 => return Ok(()),
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (connection, _) = listener.accept()?;
+        let working = Arc::clone(&working);
+        working.fetch_add(1, Ordering::SeqCst);
+        thread::Builder::new().spawn(move || {
+            attend(connection);
+            working.fetch_sub(1, Ordering::SeqCst);
+        })?;
+    }
+}
+
+/// One request, from its first byte to the answer.
+fn attend(mut connection: UnixStream) {
+    let report = match Request::receive(&connection) {
+        Ok(Request::Start(start, descriptors)) => keep(&start, descriptors),
+        Ok(Request::KillMarked { variable, value }) => {
+            belt::kill_marked(&variable, &value).map(|killed| Ended {
+                status: Status::Exited(0),
+                by: EndedBy::Itself,
+                leftovers: u32::try_from(killed).unwrap_or(u32::MAX),
+                survivors: 0,
+            })
+        }
+        Err(error) => Err(error),
+    };
+    let report = report.map_or_else(
+        |error| {
+            eprintln!("{error}");
+            Report::Failed { errno: error.raw_os_error().unwrap_or(0), text: error.to_string() }
+        },
+        Report::Ended,
+    );
+    let is_lost = matches!(report, Report::Ended(Ended { status: Status::Signalled(_), .. }));
+    if is_lost {
+        eprintln!("a leash was killed: this ends, and all that it has started");
+        let _ = belt::kill_below_self();
+    }
+    // Who does not hear it any more does not need it.
+    let _ = connection.write_all(format!("{report}\n").as_bytes());
+    if is_lost {
+        std::process::exit(1);
+    }
+}
+
+/// Starts a leash and waits for its end.
+fn keep(start: &Start, descriptors: Descriptors) -> io::Result<Ended> {
+    let directory = Path::new(&start.directory);
+    let may_enter = directory.join(".").metadata().map(drop);
+    may_enter.map_err(|error| io::Error::other(format!("{}: {error}", directory.display())))?;
+    let status = spawn(start, descriptors)?.wait()?;
+    let status = status.code().map(Status::Exited).or(status.signal().map(Status::Signalled));
+    Ok(Ended { status: status.unwrap_or(STATUS_UNKNOWN), by: EndedBy::Itself, leftovers: 0, survivors: 0 })
+}
+
+fn spawn(start: &Start, [control, out, error]: Descriptors) -> io::Result<Child> {
+    let variables = start.variables.iter().map(|(name, value)| (name, value));
+    #[expect(clippy::disallowed_methods, reason = "where a leash is started for another user")]
+    Command::new("/proc/self/exe")
+        .arg(LEASH_ARGUMENT)
+        .args(&start.arguments)
+        .env_clear()
+        .envs(variables)
+        .current_dir(&start.directory)
+        .stdin(control)
+        .stdout(out)
+        .stderr(error)
+        .spawn()
+}
+
+/// What is asked of a keeper by who wants a command run.
+pub(crate) fn start_request(
+    command: &crate::Command,
+    arguments: Vec<OsString>,
+    descriptors: [OwnedFd; 3],
+) -> Request {
+    let variables = crate::run::variables(command).collect();
+    Request::Start(Start { directory: command.directory.clone().into(), arguments, variables }, descriptors)
+}
+
+/// [`crate::kill_marked`] among the processes of a keeper's user; `keeper` is its socket.
+///
+/// # Errors
+/// Nobody serves there, or what [`crate::kill_marked`] says.
+pub async fn kill_marked_by(keeper: &Path, variable: &str, value: &str) -> io::Result<usize> {
+    let request = Request::KillMarked { variable: variable.to_owned(), value: value.to_owned() };
+    match request.send(keeper).await?.hear().await {
+        Some(Report::Ended(ended)) => Ok(ended.leftovers as usize),
+        Some(Report::Failed { text, .. }) => Err(io::Error::other(text)),
+        // It has ended, and with it all that was its.
+        _ => Ok(0),
+    }
+}

@@ -1,0 +1,217 @@
+//! What a keeper is asked, and how that crosses the socket: a length of four bytes, with the descriptors; then words, each
+//! followed by a zero byte. No path, argument or variable of a process can have one in it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::time::timeout;
+
+use crate::run::Conversation;
+
+/// The system gives a process no more than 2 MiB of arguments and environment, if nobody has raised that.
+const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// For sending a request, and for the service manager to start the keeper before that.
+const SEND_MAX: Duration = Duration::from_secs(30);
+
+/// A keeper's part of it: who connects sends at once.
+const RECEIVE_MAX: Duration = Duration::from_secs(10);
+
+const START: &[u8] = b"start";
+const KILL_MARKED: &[u8] = b"kill-marked";
+
+/// Control socket, standard output, standard error.
+pub(super) type Descriptors = [OwnedFd; 3];
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Start a leash, and tell when it has ended.
+    Start(Start, Descriptors),
+    /// Kill whom [`crate::kill_marked`] kills.
+    KillMarked { variable: String, value: String },
+}
+
+/// A leash to be started.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Start {
+    pub directory: OsString,
+    pub arguments: Vec<OsString>,
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+impl Request {
+    /// Sends it to the keeper of this socket; what comes back are reports.
+    pub async fn send(self, keeper: &Path) -> io::Result<Conversation> {
+        let sent = timeout(SEND_MAX, self.send_at_leisure(keeper)).await;
+        sent.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "nobody took the request")))
+    }
+
+    async fn send_at_leisure(self, keeper: &Path) -> io::Result<Conversation> {
+        let mut socket = tokio::net::UnixStream::connect(keeper).await?;
+        let (words, descriptors) = self.into_words();
+        let bytes: Vec<u8> =
+            words.iter().flat_map(|word| word.as_bytes().iter().chain(&[0])).copied().collect();
+        let length = u32::try_from(bytes.len()).ok().filter(|length| *length as usize <= REQUEST_BYTES_MAX);
+        let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::ArgumentListTooLong))?.to_be_bytes();
+        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        let send = || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !borrowed.is_empty() {
+                ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
+            }
+            Ok(sendmsg(&socket, &[IoSlice::new(&length)], &mut ancillary, SendFlags::NOSIGNAL)?)
+        };
+        // So few bytes are sent whole or not at all.
+        socket.async_io(Interest::WRITABLE, send).await?;
+        socket.write_all(&bytes).await?;
+        Ok(Conversation::new(socket))
+    }
+
+    /// The keeper's end of it.
+    pub fn receive(connection: &UnixStream) -> io::Result<Self> {
+        connection.set_read_timeout(Some(RECEIVE_MAX))?;
+        let mut length = [0; 4];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = recvmsg(
+            connection,
+            &mut [IoSliceMut::new(&mut length)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
+        let mut descriptors: Vec<OwnedFd> = Vec::new();
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(sent) = message {
+                descriptors.extend(sent);
+            }
+        }
+        let length = u32::from_be_bytes(length) as usize;
+        if received.bytes != 4 || length > REQUEST_BYTES_MAX {
+            return Err(nonsense());
+        }
+        let mut bytes = vec![0; length];
+        let mut source = connection;
+        source.read_exact(&mut bytes)?;
+        Self::parse(&bytes, descriptors).ok_or_else(nonsense)
+    }
+
+    fn into_words(self) -> (Vec<OsString>, Vec<OwnedFd>) {
+        match self {
+            Self::Start(start, descriptors) => (start.into_words(), descriptors.into()),
+            Self::KillMarked { variable, value } => {
+                (vec![OsStr::from_bytes(KILL_MARKED).into(), variable.into(), value.into()], Vec::new())
+            }
+        }
+    }
+
+    fn parse(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let mut words = bytes.strip_suffix(&[0])?.split(|byte| *byte == 0);
+        let text = |word: Option<&[u8]>| Some(str::from_utf8(word?).ok()?.to_owned());
+        match words.next()? {
+            START => Some(Self::Start(Start::parse(words)?, descriptors.try_into().ok()?)),
+            KILL_MARKED => {
+                let (variable, value) = (text(words.next())?, text(words.next())?);
+                (words.next().is_none() && !variable.is_empty())
+                    .then_some(Self::KillMarked { variable, value })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Start {
+    fn into_words(self) -> Vec<OsString> {
+        let mut words = vec![
+            OsStr::from_bytes(START).to_owned(),
+            self.directory,
+            self.arguments.len().to_string().into(),
+        ];
+        words.extend(self.arguments);
+        words.extend(self.variables.into_iter().map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
+        }));
+        words
+    }
+
+    fn parse<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let owned = |word: &[u8]| OsString::from_vec(word.to_vec());
+        let directory = owned(words.next()?);
+        let count: usize = str::from_utf8(words.next()?).ok()?.parse().ok()?;
+        let arguments: Vec<OsString> = words.by_ref().take(count).map(owned).collect();
+        let variable = |word: &[u8]| {
+            // The first may begin with it: a shell's own variables do.
+            let name = word.iter().skip(1).position(|byte| *byte == b'=')? + 1;
+            Some((owned(&word[..name]), owned(&word[name + 1..])))
+        };
+        let variables = words.map(variable).collect::<Option<_>>()?;
+        (arguments.len() == count).then_some(Self { directory, arguments, variables })
+    }
+}
+
+fn nonsense() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "this is not a request of ours")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(words: &[&str]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.bytes().chain([0])).collect()
+    }
+
+    fn descriptors(count: usize) -> Vec<OwnedFd> {
+        (0..count).map(|_| std::fs::File::open("/dev/null").unwrap().into()).collect()
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_was_written() {
+        let start = || Start {
+            directory: "/srv/a b".into(),
+            arguments: ["", "start", "a=b", "\n"].map(OsString::from).into(),
+            variables: vec![("A".into(), "=1=".into()), ("=x".into(), "".into())],
+        };
+        let words = start().into_words();
+        let written: Vec<u8> =
+            words.iter().flat_map(|word| word.as_bytes().iter().chain(&[0])).copied().collect();
+        match Request::parse(&written, descriptors(3)) {
+            Some(Request::Start(read, _)) => assert_eq!(read, start()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for (words, count) in [
+            (&[][..], 0),
+            (&[""], 0),
+            (&["begin", "/", "0"], 3),
+            (&["start", "/", "0"], 2),
+            (&["start", "/", "1"], 3),
+            (&["start", "/", "-1"], 3),
+            (&["start", "/", "0", "NAME"], 3),
+            (&["start", "/"], 3),
+            (&["kill-marked", "A"], 0),
+            (&["kill-marked", "", "x"], 0),
+            (&["kill-marked", "A", "x", "y"], 0),
+        ] {
+            assert!(Request::parse(&bytes(words), descriptors(count)).is_none(), "{words:?}");
+        }
+        assert!(Request::parse(b"kill-marked\0A\0x", Vec::new()).is_none(), "no zero byte at its end");
+    }
+}

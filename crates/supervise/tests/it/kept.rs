@@ -1,0 +1,174 @@
+//! Commands of another user: started by a keeper of that user's, on the same leash.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Signal, kill_process};
+use supervise::{Command, Confinement, End, Enforcement, ResourceLimits, StartError, kill_marked_by};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{
+    MARK, PROGRAM, finish, finish_after_line, lines_when_cancelled_at_the_first, living_with, mark, pid, sh,
+    texts,
+};
+
+/// Debian's `nobody`.
+const USER: u32 = 65534;
+
+/// A keeper of another user's, as a service manager starts one; killed at the end.
+struct Keeper {
+    directory: tempfile::TempDir,
+    process: Child,
+}
+
+impl Keeper {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // Its program too must be where that user finds it.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let program = directory.path().join("program");
+        fs::copy(PROGRAM, &program).unwrap();
+        let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "stands in for a service manager")]
+        let process = std::process::Command::new("setpriv")
+            .args([&format!("--reuid={USER}"), "--clear-groups", "--no-new-privs", "--"])
+            .arg(program)
+            .arg(supervise::KEEPER_ARGUMENT)
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { directory, process }
+    }
+
+    fn keep(&self, command: Command) -> Command {
+        Command { keeper: Some(self.directory.path().join("socket")), ..command }
+    }
+
+    /// A command that this user may do something in a directory of his own.
+    fn home(&self) -> std::path::PathBuf {
+        let home = self.directory.path().join("home");
+        fs::create_dir_all(&home).unwrap();
+        std::os::unix::fs::chown(&home, Some(USER), None).unwrap();
+        home
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_another_users_and_else_like_any_other() {
+    let keeper = Keeper::start();
+    let mut command =
+        keeper.keep(sh("id -u; pwd; echo \"$GIVEN\"; env | grep -c .; echo mistake >&2; exit 7"));
+    command.environment.insert("GIVEN".into(), "a=b c".into());
+    command.directory = keeper.home();
+    let expected = ["65534".to_owned(), command.directory.display().to_string(), "a=b c".to_owned()];
+    let (outcome, lines) = finish(command).await;
+    assert_eq!(outcome.end, End::Exited(7));
+    assert_eq!(texts(&lines)[..3], expected);
+    // PATH, PWD, the mark and the one given; nothing of the keeper's.
+    assert!(texts(&lines).contains(&"4") && texts(&lines).contains(&"mistake"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn it_is_confined_and_counted_as_any_other() {
+    let keeper = Keeper::start();
+    let home = keeper.home();
+    let readable = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/sys"].map(Into::into);
+    let confined = |script: &str| {
+        let confinement = Confinement {
+            readable: readable.to_vec(),
+            writable: vec![home.clone(), "/dev/null".into()],
+            hidden: Vec::new(),
+        };
+        let limits = ResourceLimits { tasks_max: Some(32), ..ResourceLimits::default() };
+        Command { confinement: Some(confinement), resources: Some(limits), ..keeper.keep(sh(script)) }
+    };
+    let script =
+        format!("cd {} && echo mine > file && cat file; touch /tmp/planted-by-a-test; :", home.display());
+    let (outcome, lines) = finish(confined(&script)).await;
+    assert_eq!((outcome.end, outcome.enforcement), (End::Exited(0), Some(Enforcement::Full)), "{lines:?}");
+    assert!(lines.iter().any(|line| line.text.contains("Permission denied")), "{lines:?}");
+    let (outcome, _) = finish(confined("for each in $(seq 50); do sleep 1000 & done; wait")).await;
+    assert_eq!(outcome.end, End::TooManyTasks { max: 32 });
+}
+
+#[tokio::test]
+async fn what_it_leaves_behind_ends_with_it_and_it_ends_when_it_is_told_to() {
+    let keeper = Keeper::start();
+    let (outcome, _) =
+        finish(keeper.keep(sh("setsid sleep 1000 & (trap '' TERM; sleep 1000) & exit 0"))).await;
+    assert_eq!(outcome.end, End::Exited(0));
+    assert!(outcome.leftovers_killed >= 2, "{outcome:?}");
+    let stubborn = "trap '' TERM; echo begun; while :; do sleep 1000; done";
+    assert_eq!(lines_when_cancelled_at_the_first(keeper.keep(sh(stubborn))).await, ["begun"]);
+}
+
+#[tokio::test]
+async fn when_its_leash_is_killed_the_keeper_does_the_rest() {
+    let keeper = Keeper::start();
+    let tree = "setsid sh -c 'echo '$PPID'; sleep 1000' & trap '' TERM; while :; do sleep 1000; done";
+    let outcome = finish_after_line(keeper.keep(sh(tree)), async |line, _| {
+        kill_process(pid(&line), Signal::KILL).unwrap();
+    });
+    assert_eq!(outcome.await.end, End::LeashLost);
+}
+
+#[tokio::test]
+async fn what_a_mark_is_on_is_killed_by_its_own_user() {
+    let keeper = Keeper::start();
+    let command = keeper.keep(sh("echo $PPID; sleep 1000"));
+    let (socket, value) = (command.keeper.clone().unwrap(), mark(&command));
+    let outcome = finish_after_line(command, async |_, _| {
+        assert_eq!(supervise::kill_marked(MARK, &value).unwrap(), 0, "it is not ours");
+        assert!(kill_marked_by(&socket, MARK, &value).await.unwrap() >= 2);
+    });
+    // Whichever of the two was the first.
+    assert!(matches!(outcome.await.end, End::LeashLost | End::Signalled(9)));
+    assert_eq!(living_with(&value), 0);
+}
+
+#[tokio::test]
+async fn who_cannot_be_asked_and_what_cannot_be_started_is_said() {
+    let keeper = Keeper::start();
+    let refused = |command: Command| async {
+        supervise::run(command, |_| {}, CancellationToken::new()).await.map(drop).unwrap_err()
+    };
+    let closed = keeper.directory.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let error = refused(Command { directory: closed, ..keeper.keep(sh("true")) }).await;
+    assert!(error.to_string().contains("closed: Permission denied"), "{error}");
+    let error = refused(keeper.keep(crate::support::command("no-such-program", [""; 0]))).await;
+    assert!(matches!(error, StartError::ProgramNotFound { .. }), "{error}");
+    let nobody = Some(Path::new("/nowhere/socket").to_owned());
+    let error = refused(Command { keeper: nobody, ..sh("true") }).await;
+    assert!(error.to_string().contains("/nowhere/socket (No such file"), "{error}");
+}
+
+#[tokio::test]
+async fn nonsense_is_answered_and_forgotten() {
+    use std::io::{Read, Write};
+    let keeper = Keeper::start();
+    let socket = keeper.directory.path().join("socket");
+    for nonsense in [&b"\0\0\0\x04kill"[..], b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0"] {
+        let mut stranger = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stranger.write_all(nonsense).unwrap();
+        stranger.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        // What it did not read, it throws away, and the answer with it.
+        if stranger.read_to_end(&mut answer).is_ok() {
+            assert!(answer.starts_with(b"failed 0 "), "{nonsense:?}: {answer:?}");
+        }
+    }
+    assert_eq!(finish(keeper.keep(sh("true"))).await.0.end, End::Exited(0));
+}
