@@ -32,7 +32,7 @@ pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 
-use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName};
+use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName};
 use crate::secret::Secret;
 use crate::secret::signing_key::SigningKey;
 use indexmap::IndexMap;
@@ -314,6 +314,8 @@ pub struct Deployment {
     pub environment: BTreeMap<String, String>,
     /// Files of `KEY=value` lines, read when a step starts; their values count as secrets in the log.
     pub env_files: Vec<PathBuf>,
+    /// As whom the steps that make a release run. `None`: as the deployer.
+    pub user: Option<UserName>,
     /// Whether the steps that make a release are kept to this deployment's own files.
     pub confine: bool,
     /// What they may read beside that. Absolute.

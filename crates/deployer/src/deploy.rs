@@ -27,8 +27,10 @@ pub mod release;
 pub mod run;
 pub mod sites;
 pub mod situation;
+pub mod step_user;
 pub mod tools;
 pub mod tree;
+pub mod trees;
 pub mod workbench;
 pub mod worker;
 

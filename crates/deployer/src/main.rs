@@ -10,6 +10,10 @@ fn main() -> ExitCode {
         return supervise::leash_main(arguments);
     }
     let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == supervise::KEEPER_ARGUMENT) {
+        return supervise::keeper_main();
+    }
+    let mut arguments = std::env::args_os();
     if arguments.nth(1).is_some_and(|first| first == supervise::STAND_IN_ARGUMENT) {
         return supervise::stand_in_main(arguments);
     }

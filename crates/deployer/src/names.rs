@@ -275,6 +275,25 @@ name! {
     }
 }
 
+name! {
+    /// A user of the host, as Debian's `adduser` allows one: `^[a-z_][a-z0-9_-]{0,31}$`. It names files and units, and never root.
+    UserName, "a user's name", |text| {
+        if text.is_empty() || text.len() > 32 {
+            return Err("it must have 1 to 32 characters");
+        }
+        if !text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_') {
+            return Err("it must begin with a lower-case letter or _");
+        }
+        if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-')) {
+            return Err("only lower-case letters, digits, _ and - are allowed");
+        }
+        if text == "root" {
+            return Err("no push is worth root");
+        }
+        Ok(())
+    }
+}
+
 impl CommitId {
     /// The first seven digits, for people.
     pub fn short(&self) -> &str {
@@ -325,6 +344,27 @@ mod tests {
         assert!(Slug::parse("durhack-api").is_ok());
         for bad in ["", "-x", "A", "a/b", "a.b", "..", "a b", "main", &"a".repeat(64)] {
             assert!(Slug::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["web", "_www", "durhack-staging_2"] {
+            assert!(UserName::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            "root",
+            "-x",
+            "0",
+            "1000",
+            "Web",
+            "a b",
+            "a/b",
+            "..",
+            "a.b",
+            "a:b",
+            "a\n",
+            "é",
+            &"a".repeat(33),
+        ] {
+            assert!(UserName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(RepositoryName::parse("ducompsoc/durhack.x_y-z").is_ok());
         for bad in ["", "a", "a/b/c", "../x", "a/..", "-a/b", "a/-b", "a /b", "a/b\0", "a/é"] {

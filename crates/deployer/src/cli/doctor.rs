@@ -20,6 +20,7 @@ mod nginx;
 mod privileges;
 mod programs;
 mod rights;
+mod step_users;
 mod sudoers;
 mod versions;
 mod work;
@@ -90,6 +91,7 @@ const CHECKS: &[Check] = &[
     asking("files", "site directories", |examined| Box::pin(files::site_directories(examined))),
     asking("privileges", "privileges", |examined| Box::pin(async { privileges::way(examined) })),
     asking("privileges", "sudo's rules", |examined| Box::pin(privileges::sudo_rules(examined))),
+    now("privileges", "own users", step_users::all),
     asking("privileges", "sudo's version", |examined| Box::pin(privileges::sudo_version(examined))),
     asking("programs", "programs", |examined| Box::pin(programs::all(examined))),
     asking("programs", "git's version", |examined| Box::pin(programs::git(examined))),

@@ -1,14 +1,15 @@
 //! What a step may touch, and which steps that holds for.
 //!
 //! Whoever can push runs code here, as the user that holds all our secrets. What makes a release needs none of them: it reads the system
-//! and writes to its own deployment, a home and a directory for temporary files. So that is what it gets (`supervise` has the
-//! kernel enforce it), and a home of its deployment's own: a cache that all share would be a way from one to the other.
+//! and its own deployment, and writes to the release, what releases share, a home and a directory for temporary files. So that is what it
+//! gets (`supervise` has the kernel enforce it), and a home of its deployment's own: a cache that all share would be a way from one to the
+//! other. With a user of its deployment's own it also runs as that (`step_user`).
 //!
 //! Deliberately absent: a wall against the network, and against sockets in the file system. Registries and databases are reached
 //! there, and so is a process manager of the same user (`docs/security.md` says what that means).
 
-use super::Host;
 use super::plan::Action;
+use super::{Host, step_user, trees};
 use crate::config::load::SYSTEM_DIRECTORY;
 use crate::config::{Config, Deployment, Phase};
 use anyhow::{Context, Result};
@@ -65,6 +66,8 @@ pub struct Confined {
     pub paths: Option<Confinement>,
     /// In any case.
     pub resources: ResourceLimits,
+    /// Who starts it as the deployment's own user.
+    pub keeper: Option<PathBuf>,
 }
 
 /// Whether what this does is confined. The one place that says so.
@@ -80,25 +83,32 @@ pub fn confines(phase: Phase, action: &Action) -> bool {
     matches!(action, Action::Command(_)) && phase < Phase::Switch
 }
 
-/// Makes ready what a deployment's confined step stands on, and adds what it must know to its environment; what the operator says there
+/// Makes ready what a deployment's confined step in this directory stands on, and adds what it must know to its environment; what the operator says there
 /// wins. Only one run of a deployment is in progress, and only one step of it.
-pub fn prepare(
+pub async fn prepare(
     host: &Host,
     deployment: &Deployment,
+    directory: &Path,
     environment: &mut BTreeMap<String, String>,
 ) -> Result<Confined> {
     let config = &host.config;
-    let resources = config.confinement.limits;
-    if !deployment.confine {
-        return Ok(Confined { paths: None, resources });
-    }
-    let own = config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
-    let (home, temporary) = (own.join("home"), own.join("tmp"));
-    // What a step left there is nobody's. What cannot be removed is in nobody's way.
-    let _ = fs_err::remove_dir_all(&temporary);
+    let (resources, keeper) = (config.confinement.limits, deployment.user.as_ref().map(step_user::socket));
+    let [home, temporary] = match &deployment.user {
+        Some(user) => {
+            for variable in ["USER", "LOGNAME"] {
+                environment.entry(variable.to_owned()).or_insert_with(|| user.to_string());
+            }
+            // Its unit makes both, the latter anew each time.
+            [step_user::home(user), "/tmp".into()]
+        }
+        None if deployment.confine => own_places(host, deployment).await?,
+        None => return Ok(Confined { paths: None, resources, keeper }),
+    };
     for (variable, directory) in [("HOME", &home), ("TMPDIR", &temporary)] {
-        fs_err::create_dir_all(directory).context("where steps may write")?;
         environment.entry(variable.to_owned()).or_insert_with(|| directory.to_string_lossy().into_owned());
+    }
+    if !deployment.confine {
+        return Ok(Confined { paths: None, resources, keeper });
     }
     let hidden = hidden(config, deployment);
     let mut readable: Vec<PathBuf> = SYSTEM.map(PathBuf::from).into();
@@ -107,10 +117,34 @@ pub fn prepare(
     let user_home = host.executor.variable("HOME").map(Path::new);
     readable.extend(search_paths.iter().flat_map(|path| programs(path, user_home, &hidden)));
     readable.extend(config.confinement.readable.iter().chain(&deployment.readable).cloned());
+    readable.push(deployment.path.clone());
     let mut writable: Vec<PathBuf> = DEVICES.map(PathBuf::from).into();
-    writable.extend([deployment.path.clone(), home, temporary]);
+    writable.extend([home, temporary]);
+    writable.extend(made_in(&deployment.path, directory));
     writable.extend(config.confinement.writable.iter().chain(&deployment.writable).cloned());
-    Ok(Confined { paths: Some(Confinement { readable, writable, hidden }), resources })
+    Ok(Confined { paths: Some(Confinement { readable, writable, hidden }), resources, keeper })
+}
+
+/// What of a deployment's path a step in this directory may change: the release that it makes, and what releases share. Neither the one
+/// that is live, nor the link to it. In place, all of it.
+fn made_in(path: &Path, directory: &Path) -> Vec<PathBuf> {
+    let releases = path.join("releases");
+    match directory.strip_prefix(&releases).ok().and_then(|inner| inner.iter().next()) {
+        Some(release) => vec![releases.join(release), path.join("shared")],
+        None => vec![path.to_owned()],
+    }
+}
+
+/// A home, and an empty directory for temporary files.
+async fn own_places(host: &Host, deployment: &Deployment) -> Result<[PathBuf; 2]> {
+    let own = host.config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
+    let (home, temporary) = (own.join("home"), own.join("tmp"));
+    // What a step left there is nobody's. What cannot be removed is in nobody's way.
+    let _ = trees::remove(&host.executor, None, &temporary).await;
+    for directory in [&home, &temporary] {
+        fs_err::create_dir_all(directory).context("where steps may write")?;
+    }
+    Ok([home, temporary])
 }
 
 /// What is never to be read, wherever it lies. Most of it lies where nothing may be read anyway.
@@ -181,6 +215,20 @@ mod tests {
             Phase::ALL.into_iter().filter(|phase| confines(*phase, &command)).collect();
         assert_eq!(confined, [Phase::Fetch, Phase::Install, Phase::Build, Phase::Migrate]);
         assert!(!Phase::ALL.into_iter().any(|phase| confines(phase, &Action::Prune)));
+    }
+
+    #[test]
+    fn a_step_changes_the_release_that_it_makes_and_what_is_shared() {
+        let path = Path::new("/srv/site");
+        for (directory, expected) in [
+            ("/srv/site/releases/b", &["/srv/site/releases/b", "/srv/site/shared"][..]),
+            ("/srv/site/releases/b/server/src", &["/srv/site/releases/b", "/srv/site/shared"]),
+            ("/srv/site", &["/srv/site"]),
+            ("/srv/site/server", &["/srv/site"]),
+        ] {
+            let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
+            assert_eq!(made_in(path, Path::new(directory)), expected, "{directory}");
+        }
     }
 
     #[test]

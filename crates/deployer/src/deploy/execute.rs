@@ -5,8 +5,10 @@
 
 use super::confinement::{self, Confined};
 use super::plan::Command;
+use super::step_user;
 use super::tools::Invocation;
 use crate::config::{Config, Environment, parse_env_file};
+use crate::names::UserName;
 use crate::secret::Secret;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -139,31 +141,21 @@ impl Executor {
         }
         let command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
-        let (mut output, mut complaint, mut said) = (String::new(), String::new(), String::new());
-        let outcome = supervise::run(
-            command,
-            |line: Line| {
-                if line.stream == Stream::Err && said.len() + line.text.len() < SAID_BYTES_MAX {
-                    said.push_str(&line.text);
-                    said.push('\n');
-                }
-                match line.stream {
-                    Stream::Out => {
-                        output.push_str(&line.text);
-                        output.push('\n');
-                    }
-                    Stream::Err if line.text.trim().is_empty() || line.text.starts_with("hint:") => {}
-                    // A full disk is the cause of whatever else is said; the first `fatal:` says more than what follows it.
-                    Stream::Err if complaint.contains("No space left") => {}
-                    Stream::Err
-                        if complaint.starts_with("fatal:") && !line.text.contains("No space left") => {}
-                    Stream::Err => complaint = line.text,
-                }
-            },
-            cancel.clone(),
-        )
-        .await?;
-        Ok(Answer { output, complaint, said, end: outcome.end })
+        answer(command, cancel).await
+    }
+
+    /// Runs one of our tools as the user of a deployment's own.
+    pub async fn ask_as(
+        &self,
+        user: &UserName,
+        invocation: &Invocation,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Answer> {
+        let (environment, redactor) = (self.inner.environment.clone(), self.inner.redactor.clone());
+        let command =
+            self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
+        answer(supervise::Command { keeper: Some(step_user::socket(user)), ..command }, cancel).await
     }
 
     /// Runs a program of ours whose lines are of interest as they come.
@@ -230,6 +222,7 @@ impl Executor {
             Manner::ManagerStart => (command.leftovers, command.mark) = (Leftovers::Spare, None),
             Manner::Step(Some(confined)) => {
                 (command.confinement, command.resources) = (confined.paths.clone(), Some(confined.resources));
+                command.keeper = confined.keeper.clone();
             }
             Manner::Step(None) | Manner::Answer => {}
         }
@@ -268,9 +261,38 @@ impl Executor {
             resources: None,
             redact,
             leash: self.inner.leash.clone(),
+            keeper: None,
             now_ms: crate::clock::now_ms,
         })
     }
+}
+
+/// Runs a tool and keeps what it prints.
+async fn answer(command: supervise::Command, cancel: &CancellationToken) -> Result<Answer> {
+    let (mut output, mut complaint, mut said) = (String::new(), String::new(), String::new());
+    let outcome = supervise::run(
+        command,
+        |line: Line| {
+            if line.stream == Stream::Err && said.len() + line.text.len() < SAID_BYTES_MAX {
+                said.push_str(&line.text);
+                said.push('\n');
+            }
+            match line.stream {
+                Stream::Out => {
+                    output.push_str(&line.text);
+                    output.push('\n');
+                }
+                Stream::Err if line.text.trim().is_empty() || line.text.starts_with("hint:") => {}
+                // A full disk is the cause of whatever else is said; the first `fatal:` says more than what follows it.
+                Stream::Err if complaint.contains("No space left") => {}
+                Stream::Err if complaint.starts_with("fatal:") && !line.text.contains("No space left") => {}
+                Stream::Err => complaint = line.text,
+            }
+        },
+        cancel.clone(),
+    )
+    .await?;
+    Ok(Answer { output, complaint, said, end: outcome.end })
 }
 
 /// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.

@@ -107,18 +107,19 @@ impl Placement {
         }
     }
 
-    /// Does it, below a deployment's path.
-    pub fn carry_out(&self, root: &Path) -> Result<()> {
+    /// Does it, below a deployment's path. Gives what is left for the caller to remove.
+    pub fn carry_out(&self, root: &Path) -> Result<Option<PathBuf>> {
         match self {
+            Self::Clear { path } => return Ok(Some(inside(root, &beside(path))?)),
             Self::Require { path, hint } => require(path, hint),
-            Self::Clear { path } => remove(&inside(root, &beside(path))?),
             Self::Exchange { path, run } => exchange(root, path, run),
             Self::ExchangeBack { path, run } => exchange_back(root, path, run),
             Self::Publish { path } => publish(root, path),
             Self::Unpublish { path } => unpublish(root, path),
             Self::Replace { path } => replace(root, path),
             Self::Restore { path } => restore(root, path),
-        }
+        }?;
+        Ok(None)
     }
 }
 
@@ -135,18 +136,6 @@ fn require(path: &Path, hint: &str) -> Result<()> {
             bail!("there is nothing at {}\nhint: {hint}", path.display())
         }
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    let removed = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
     }
 }
 
@@ -169,7 +158,10 @@ fn exchange_back(root: &Path, path: &Path, run: &str) -> Result<()> {
 
 /// Writes it durably, and into no file that a link of a build's names.
 fn write_note(note: &Path, text: &str) -> Result<()> {
-    remove(note)?;
+    match fs::remove_file(note) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     let mut file = fs::File::options().write(true).create_new(true).open(note)?;
     file.write_all(text.as_bytes())?;
     Ok(file.sync_all()?)
@@ -299,7 +291,7 @@ mod tests {
         }
 
         fn act(&self, placement: &Placement) -> Result<()> {
-            placement.carry_out(self.0.path())
+            placement.carry_out(self.0.path()).map(drop)
         }
     }
 
@@ -455,10 +447,11 @@ mod tests {
     #[test]
     fn what_an_earlier_run_left_goes() {
         let site = Site::new();
-        site.write(&beside(Path::new("client/build")), "left");
         let clear = Placement::Clear { path: "client/build".into() };
-        site.act(&clear).unwrap();
-        site.act(&clear).unwrap();
-        assert!(!site.0.path().join("client/.build.next").exists());
+        let left = clear.carry_out(site.0.path()).unwrap();
+        assert_eq!(left, Some(site.0.path().join("client/.build.next")));
+        fs::os::unix::fs::symlink("/etc", site.0.path().join("link")).unwrap();
+        let outside = Placement::Clear { path: "link/build".into() };
+        assert!(outside.carry_out(site.0.path()).is_err(), "no link is followed on the way");
     }
 }

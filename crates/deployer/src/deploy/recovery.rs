@@ -12,6 +12,7 @@ use super::outcome::{self, Outcome};
 use super::plan::{Plan, Step};
 use super::recipes;
 use super::run::{Failure, Run};
+use super::step_user;
 use crate::clock;
 use crate::config::{Deployment, Phase};
 use crate::record::run_log::RunLogWriter;
@@ -39,17 +40,30 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
         }
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The leash ends a run's processes with the daemon; this is for the case that the leash was killed as well.
-        let id = found.id.clone();
-        let killed = tokio::task::spawn_blocking(move || supervise::kill_marked(RUN_MARK, &id)).await??;
-        if killed > 0 {
-            tracing::warn!(run = found.id, killed, "ended processes that had outlived their run");
-        }
+        end_processes(deployment, &found.id).await?;
         crate::crash_point!("recovery-begun");
         recover_run(host, deployment, &found).await?;
         crate::crash_point!("recovery-ended");
     }
     if pending.is_some() {
         Pending::forget(state_directory)?;
+    }
+    Ok(())
+}
+
+/// Ends what is left of a run's steps.
+async fn end_processes(deployment: &Deployment, run: &str) -> Result<()> {
+    let id = run.to_owned();
+    let mut killed = tokio::task::spawn_blocking(move || supervise::kill_marked(RUN_MARK, &id)).await??;
+    if let Some(user) = &deployment.user {
+        match supervise::kill_marked_by(&step_user::socket(user), RUN_MARK, run).await {
+            Ok(more) => killed += more,
+            // Then none of its steps could be started either.
+            Err(error) => tracing::warn!(run, %user, %error, "cannot look for processes of this user"),
+        }
+    }
+    if killed > 0 {
+        tracing::warn!(run, killed, "ended processes that had outlived their run");
     }
     Ok(())
 }

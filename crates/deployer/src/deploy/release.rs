@@ -3,6 +3,8 @@
 //! `current` is replaced by rename(2): there is no moment without it. Only what the record says we made is ever removed. Whatever
 //! a repository contains is treated as hostile while its directory is filled: no link of it is followed.
 
+use super::execute::Executor;
+use super::trees;
 use crate::clock;
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
@@ -70,12 +72,16 @@ pub fn create(deployment: &Deployment, release: &str) -> Result<PathBuf> {
 }
 
 /// Links the shared files and directories into a release. Returns what the operator should know.
-pub fn link_shared(deployment: &Deployment, release: &Path) -> Result<Vec<String>> {
+pub async fn link_shared(
+    executor: &Executor,
+    deployment: &Deployment,
+    release: &Path,
+) -> Result<Vec<String>> {
     let shared = deployment.path.join("shared");
     let mut notes = Vec::new();
     for path in &deployment.shared_dirs {
         fs::create_dir_all(shared.join(path))?;
-        replace_by_link(release, &shared, path)?;
+        replace_by_link(executor, release, &shared, path).await?;
     }
     for path in &deployment.shared_files {
         let source = shared.join(path);
@@ -83,7 +89,7 @@ pub fn link_shared(deployment: &Deployment, release: &Path) -> Result<Vec<String
             fs::create_dir_all(parent)?;
         }
         if source.exists() {
-            replace_by_link(release, &shared, path)?;
+            replace_by_link(executor, release, &shared, path).await?;
         } else {
             notes.push(format!(
                 "shared file {} does not exist yet; create it if the release needs it",
@@ -95,19 +101,14 @@ pub fn link_shared(deployment: &Deployment, release: &Path) -> Result<Vec<String
 }
 
 /// Puts a relative link to `shared/<path>` in the place of `<release>/<path>`.
-fn replace_by_link(release: &Path, shared: &Path, path: &Path) -> Result<()> {
+async fn replace_by_link(executor: &Executor, release: &Path, shared: &Path, path: &Path) -> Result<()> {
     let name = path.file_name().with_context(|| format!("shared path {} has no name", path.display()))?;
     let parent = match path.parent() {
         Some(parent) => directory_below(release, parent)?,
         None => release.to_owned(),
     };
     let place = parent.join(name);
-    match place.symlink_metadata() {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(&place)?,
-        Ok(_) => fs::remove_file(&place)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot look at {}", place.display())),
-    }
+    trees::remove(executor, None, &place).await?;
     // From <path>/releases/<name>/<parent...>/ back to <path>.
     let up = 2 + path.components().count() - 1;
     let mut target: PathBuf = std::iter::repeat_n("..", up).collect();
@@ -182,36 +183,12 @@ pub fn deactivate(deployment: &Deployment) -> Result<()> {
 }
 
 /// Removes a release's directory, if it is one: a plain name directly below `releases/`, and not the live one.
-pub fn remove(deployment: &Deployment, release: &str) -> Result<()> {
+pub async fn remove(executor: &Executor, deployment: &Deployment, release: &str) -> Result<()> {
     let plain = Path::new(release).components().eq([Component::Normal(release.as_ref())]);
     if !plain || current(deployment)?.as_deref() == Some(release) {
         bail!("{release:?} is not a release that may be removed");
     }
-    let directory = directory(deployment, release);
-    match fs::remove_dir_all(&directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            make_writable(&directory)?;
-            Ok(fs::remove_dir_all(&directory)?)
-        }
-        result => Ok(result?),
-    }
-}
-
-/// Gives us back the right to empty our own directories: some package managers make theirs read-only.
-fn make_writable(directory: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut pending = vec![directory.to_owned()];
-    while let Some(directory) = pending.pop() {
-        fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(&directory)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                pending.push(entry.path());
-            }
-        }
-    }
-    Ok(())
+    trees::remove(executor, deployment.user.as_ref(), &directory(deployment, release)).await
 }
 
 /// The commit that a work tree made by somebody's git stands on, read from its files: its configuration is not ours to run.

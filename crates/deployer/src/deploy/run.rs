@@ -13,7 +13,7 @@ use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, adopt, confinement, health, release};
+use super::{Host, adopt, confinement, health, release, trees};
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
@@ -349,9 +349,12 @@ impl Run {
             return Err(Failure::cancelled());
         }
         let mut environment = self.environment(environment);
-        let confined = match phase.is_some_and(|phase| confinement::confines(phase, action)) {
-            true => Some(confinement::prepare(&self.host, &self.deployment, &mut environment)?),
-            false => None,
+        let confined = match action {
+            Action::Command(command) if phase.is_some_and(|phase| confinement::confines(phase, action)) => {
+                let (host, deployment) = (&self.host, &self.deployment);
+                Some(confinement::prepare(host, deployment, &command.directory, &mut environment).await?)
+            }
+            _ => None,
         };
         let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
         let hear = |heard: Heard<'_>| self.hear(number, heard);
@@ -395,10 +398,10 @@ impl Run {
             Action::UpdateTree { commit } => self.update_tree(commit, cancel).await,
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
-            Action::Place(placement) => {
-                let (placement, root) = (placement.clone(), deployment.path.clone());
-                tokio::task::spawn_blocking(move || placement.carry_out(&root)).await?
-            }
+            Action::Place(placement) => match placement.carry_out(&deployment.path)? {
+                Some(rest) => trees::remove(&self.host.executor, deployment.user.as_ref(), &rest).await,
+                None => Ok(()),
+            },
             Action::Prune => self.prune(number).await,
             Action::Share { paths } => paths.iter().try_for_each(|path| adopt::share(&deployment.path, path)),
             Action::Unshare { paths } => {

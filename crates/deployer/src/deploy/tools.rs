@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod acl;
 pub mod certbot;
+pub mod files;
 pub mod gh;
 pub mod git;
 pub mod go;
@@ -30,6 +31,11 @@ pub struct Invocation {
 }
 
 impl Invocation {
+    /// Of a command line; nothing is added to the environment.
+    pub fn of(line: &CommandLine) -> Self {
+        Self { argv: line.argv().into_iter().map(Into::into).collect(), environment: BTreeMap::new() }
+    }
+
     /// As one would type it, for people.
     pub fn shown(&self) -> String {
         self.argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -520,7 +520,7 @@ impl Worker {
         if run::check_space(&self.host, &self.deployment).is_err()
             && situation::layout(&self.host, &self.deployment).await? == Layout::Releases
         {
-            release::remove(&self.deployment, &release)?;
+            release::remove(&self.host.executor, &self.deployment, &release).await?;
             self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;
             run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
         }

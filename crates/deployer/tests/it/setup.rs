@@ -5,6 +5,8 @@ mod doctor;
 mod https;
 mod removal;
 
+mod own_user;
+
 use crate::support::machine::Machine;
 use crate::support::package::Package;
 use crate::support::push::{NO_COMMIT, push_payload};
@@ -54,7 +56,8 @@ branch = "main"
 path = "/var/www/site"
 recipe = "systemd"
 units = ["site.service"]
-steps = [{ phase = "build", name = "wait", shell = "touch /var/www/site/building; while test -e wait -a ! -e /var/www/site/go; do sleep 0.1; done" }]
+shared_dirs = ["signs"]
+steps = [{ phase = "build", name = "wait", shell = "touch /var/www/site/shared/signs/building; while test -e wait -a ! -e /var/www/site/go; do sleep 0.1; done" }]
 health = [{ http = "http://127.0.0.1:8080/", attempts = 50, interval = "200ms" }]
 "#;
 
@@ -126,12 +129,16 @@ impl Host {
 
     /// Writes the deployment, as one would with an editor.
     fn configure(&self) {
+        self.configure_with(DEPLOYMENT);
+    }
+
+    fn configure_with(&self, deployments: &str) {
         self.own_repository();
         let layer = self.machine.path("/etc/durhack-deployer/default.toml");
         let before = fs_err::read_to_string(&layer).expect("setup wrote it");
         let before = before.replace("source_networks = \"github\"\n", "");
         // Keys at the top come before tables.
-        fs_err::write(&layer, before + DEPLOYMENT).expect("it is writable");
+        fs_err::write(&layer, before + deployments).expect("it is writable");
         self.commands.set(self.commands.get() + 1);
     }
 
@@ -324,11 +331,11 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
     let elsewhere = push_payload("acme/site", "refs/heads/other", NO_COMMIT, &"1".repeat(40));
     let pushes = Pushes::start(machine, &secret, "140.82.112.1", &elsewhere);
     for (file, page) in [("/root/new.deb", "two"), (PACKAGE, "three")] {
-        machine.run(&["rm", "-f", "/var/www/site/go", "/var/www/site/building"]);
+        machine.run(&["rm", "-f", "/var/www/site/go", "/var/www/site/shared/signs/building"]);
         let commit = host.commit(&[("page", page), ("wait", "")]);
         host.push();
         wait::until("the build to be under way", || {
-            machine.path("/var/www/site/building").exists().then_some(())
+            machine.path("/var/www/site/shared/signs/building").exists().then_some(())
         });
         let before = ["durhack-deployer-worker.service", "durhack-deployer-intake.service"]
             .map(|unit| machine.property(unit, "MainPID"));

@@ -86,6 +86,9 @@ fn of_deployment<'a>(deployment: &'a Deployment, config: &'a Config) -> Vec<&'a 
         }
         Recipe::Deployer(itself) => programs.extend(first_word(&itself.build)),
     }
+    if deployment.user.is_some() {
+        programs.push("setfacl");
+    }
     programs.extend(deployment.hooks.around.iter().filter_map(|hook| first_word(&hook.command.run)));
     programs
 }

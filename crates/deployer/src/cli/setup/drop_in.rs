@@ -17,20 +17,27 @@ ListenStream=127.0.0.1:3400
 
 /// The text for the worker; None: the unit will do as it is.
 pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<String> {
-    let paths: Vec<&PathBuf> =
-        known.into_iter().flat_map(|known| &known.paths).filter(|path| !is_writable_anyway(path)).collect();
-    let sudo = privileges == Privileges::Sudo;
-    if paths.is_empty() && !sudo {
-        return None;
+    let paths = writable(known.into_iter().flat_map(|known| &known.paths));
+    let walls = if privileges == Privileges::Sudo { SUDO } else { "" };
+    text(&(paths + walls))
+}
+
+/// The same for what makes releases as deployments' own users.
+pub fn steps(known: Option<&Configuration>) -> Option<String> {
+    text(&writable(known.into_iter().flat_map(|known| &known.users_paths)))
+}
+
+fn writable<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
+    let mut lines = String::new();
+    for path in paths.filter(|path| !is_writable_anyway(path)) {
+        let _ = writeln!(lines, "ReadWritePaths=-{}", escaped(path));
     }
-    let mut text = String::from("# Written by `durhack-deployer setup`, of the configuration.\n[Service]\n");
-    for path in paths {
-        let _ = writeln!(text, "ReadWritePaths=-{}", escaped(path));
-    }
-    if sudo {
-        text.push_str(SUDO);
-    }
-    Some(text)
+    lines
+}
+
+fn text(lines: &str) -> Option<String> {
+    const HEAD: &str = "# Written by `durhack-deployer setup`, of the configuration.\n[Service]\n";
+    (!lines.is_empty()).then(|| format!("{HEAD}{lines}"))
 }
 
 /// sudo becomes root, and what it starts writes where root may. The price of `privileges = "sudo"`: the worker loses its walls, as

@@ -5,9 +5,11 @@ use super::wishes::Wishes;
 use crate::config::{self, Environment, Privileges};
 use crate::config::{CommandLine, Recipe};
 use crate::deploy::execute::{Executor, complaint_of};
+use crate::deploy::step_user;
 use crate::deploy::tools::Invocation;
 use crate::deploy::tools::acl::{self, Access};
 use crate::deploy::tools::systemctl::{self, Installation};
+use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,8 @@ pub struct Found {
     pub texts: BTreeMap<PathBuf, String>,
     /// By name.
     pub units: BTreeMap<String, Installation>,
+    /// Of the users that deployments name, or that sockets are enabled for: user id, where there is such a user.
+    pub step_users: BTreeMap<UserName, Option<u32>>,
     /// None: there is no nginx.
     pub nginx: Option<Nginx>,
     /// None: there is none yet.
@@ -76,6 +80,10 @@ pub struct Configuration {
     pub secrets_changed_at_us: i64,
     /// Its deployments' directories.
     pub paths: BTreeSet<PathBuf>,
+    /// Those of them where a user of the deployment's own makes the releases.
+    pub users_paths: BTreeSet<PathBuf>,
+    /// These users.
+    pub users: BTreeSet<UserName>,
     /// Their units.
     pub units: BTreeSet<String>,
     /// Names of their sites.
@@ -101,7 +109,13 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
             found.places.insert(path, place);
         }
     }
-    let written = [places::ALLOW_LIST, places::SUDOERS, places::WORKER_DROP_IN, places::SOCKET_DROP_IN];
+    let written = [
+        places::ALLOW_LIST,
+        places::SUDOERS,
+        places::WORKER_DROP_IN,
+        places::STEPS_DROP_IN,
+        places::SOCKET_DROP_IN,
+    ];
     let written = written.map(PathBuf::from);
     for path in written.into_iter().chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
         match super::action::read_plain(&path) {
@@ -110,18 +124,32 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
             Err(error) => return Err(error.into()),
         }
     }
-    let units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET];
+    let named = found.configuration.iter().flat_map(|known| known.users.iter().cloned());
+    for user in named.chain(enabled_step_users(Path::new(places::ENABLED_SOCKETS))) {
+        let id = self::account(user.as_str())?.map(|(id, _)| id);
+        found.step_users.insert(user, id);
+    }
+    let mut units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET]
+        .map(str::to_owned)
+        .to_vec();
+    units.extend(found.step_users.keys().map(step_user::unit));
+    let units: Vec<&str> = units.iter().map(String::as_str).collect();
     let printed = ask(executor, &systemctl::installations(&units)).await?;
     let units = systemctl::read_installations(&printed).into_iter();
     found.units = units.map(|unit| (unit.name.clone(), unit)).collect();
     Ok(found)
 }
 
+/// Whose steps systemd starts when they are asked for.
+fn enabled_step_users(sockets: &Path) -> Vec<UserName> {
+    let entries = fs::read_dir(sockets).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| step_user::of_unit(&name)).collect()
+}
+
 /// Calls a program that must succeed, and gives what it printed.
 pub async fn ask(executor: &Executor, call: &CommandLine) -> Result<String> {
-    let argv = call.argv().into_iter().map(Into::into).collect();
-    let invocation = Invocation { argv, environment: BTreeMap::new() };
-    let answer = executor.ask(&invocation, CALL_TIMEOUT, &CancellationToken::new()).await;
+    let answer = executor.ask(&Invocation::of(call), CALL_TIMEOUT, &CancellationToken::new()).await;
     let answer = answer.with_context(|| format!("cannot run `{}`", call.shown()))?;
     match complaint_of(&answer.end) {
         None => Ok(answer.output),
@@ -225,6 +253,12 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         changed_at_us: newest_us(loaded.layers.iter().cloned())?,
         secrets_changed_at_us: newest_us(secrets)?,
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
+        users_paths: deployments
+            .clone()
+            .filter(|deployment| deployment.user.is_some())
+            .map(|deployment| deployment.path.clone())
+            .collect(),
+        users: deployments.clone().filter_map(|deployment| deployment.user.clone()).collect(),
         units: BTreeSet::new(),
         domains: BTreeSet::new(),
     };

@@ -32,6 +32,12 @@ pub const SUDOERS: &str = "/etc/sudoers.d/durhack-deployer";
 /// What its units may write beside what they have of themselves.
 pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.service.d/setup.conf";
 
+/// The same, of the units that make releases as deployments' own users.
+pub const STEPS_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf";
+
+/// Where systemd keeps which sockets are enabled.
+pub const ENABLED_SOCKETS: &str = "/etc/systemd/system/sockets.target.wants";
+
 /// Where the intake's socket listens, behind nginx.
 pub const SOCKET_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf";
 
@@ -56,8 +62,11 @@ pub const PRIVILEGED_SOCKET: &str = "durhack-deployer-privileged.socket";
 /// Requests that the helper is answering.
 pub const PRIVILEGED_INSTANCES: &str = "durhack-deployer-privileged@*.service";
 
+/// Steps that run as deployments' own users.
+pub const STEPS_INSTANCES: &str = "durhack-deployer-steps@*.service";
+
 /// What the package brings and nothing works without.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "/usr/bin/durhack-deployer",
     "/usr/libexec/durhack-deployer/durhack-deployer-privileged",
     "/usr/lib/sysusers.d/durhack-deployer.conf",
@@ -65,6 +74,7 @@ const PARTS: [&str; 7] = [
     "/usr/lib/systemd/system/durhack-deployer-intake.service",
     "/usr/lib/systemd/system/durhack-deployer-worker.service",
     "/usr/lib/systemd/system/durhack-deployer-privileged.socket",
+    "/usr/lib/systemd/system/durhack-deployer-steps@.socket",
 ];
 
 /// The parts of the package that are not there.

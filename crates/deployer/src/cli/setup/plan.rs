@@ -10,6 +10,7 @@ use super::wishes::Wishes;
 use super::{allow_list, configuration, drop_in, site, sudoers};
 use crate::cli::PrivilegesArgument;
 use crate::config::Privileges;
+use crate::deploy::step_user;
 use crate::deploy::tools::acl::Access;
 use crate::deploy::tools::{accounts, acl, systemctl};
 use anyhow::Result;
@@ -29,6 +30,7 @@ pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
     let privileges = privileges(found, wishes);
     let mut plan = Plan::default();
     plan.account(found);
+    plan.step_users(found);
     plan.directories(found);
     plan.secret(found);
     plan.first_layer(found, wishes, privileges);
@@ -59,6 +61,37 @@ impl Plan {
         if found.account.is_none() {
             let what = format!("make the user and group {}, without password and shell", places::USER);
             self.add(what, Deed::Call(accounts::make(places::SYSUSERS)));
+        }
+    }
+
+    /// Users of deployments' own.
+    fn step_users(&mut self, found: &Found) {
+        for user in found.configuration.iter().flat_map(|known| &known.users) {
+            match found.step_users.get(user) {
+                Some(Some(0)) => self.remarks.push(format!(
+                    "the user {user} is root by another name: no step will run as that; name another one"
+                )),
+                Some(Some(_)) => {}
+                _ => {
+                    let what = format!("make the user and group {user}, without password and shell");
+                    let home = step_user::home(user);
+                    self.add(what, Deed::Call(accounts::make_user(user.as_str(), &home)));
+                }
+            }
+        }
+    }
+
+    /// What starts their steps, and only theirs.
+    fn step_sockets(&mut self, found: &Found) {
+        let named = found.configuration.as_ref().map(|known| known.users.clone()).unwrap_or_default();
+        for (user, id) in &found.step_users {
+            let unit = step_user::unit(user);
+            if named.contains(user) && *id != Some(0) {
+                self.start(found, &unit, false);
+            } else if found.units.get(&unit).is_some_and(|unit| unit.is_active || unit.is_enabled) {
+                let what = format!("stop {unit}: no deployment names this user");
+                self.add(what, Deed::Call(systemctl::disable(&[&unit])));
+            }
         }
     }
 
@@ -183,7 +216,13 @@ impl Plan {
         let behind_nginx = wishes.origin.is_some() && found.nginx.is_some();
         let socket_changes =
             behind_nginx && self.drop_in(found, places::SOCKET_DROP_IN, Some(drop_in::SOCKET.into()));
-        if worker_changes || socket_changes || found.units.values().any(|unit| unit.is_outdated) {
+        let steps = drop_in::steps(found.configuration.as_ref());
+        let steps_change = self.drop_in(found, places::STEPS_DROP_IN, steps);
+        if worker_changes
+            || steps_change
+            || socket_changes
+            || found.units.values().any(|unit| unit.is_outdated)
+        {
             self.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
         }
         let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active);
@@ -195,6 +234,7 @@ impl Plan {
         if privileges == Privileges::Helper {
             self.start(found, places::PRIVILEGED_SOCKET, false);
         }
+        self.step_sockets(found);
         self.start(found, places::INTAKE_SOCKET, false);
         // The worker makes the directories of the state, which the intake cannot.
         self.start(found, places::WORKER, worker_changes);
@@ -293,6 +333,8 @@ pub mod tests {
     use crate::cli::setup::found::{Configuration, Nginx, Place};
     use crate::cli::setup::wishes::Origin;
     use crate::deploy::tools::systemctl::Installation;
+    use crate::names::UserName;
+    use std::collections::BTreeSet;
 
     const ACCOUNT: (u32, u32) = (997, 996);
 
@@ -304,6 +346,8 @@ pub mod tests {
             changed_at_us: 1_000,
             secrets_changed_at_us: 500,
             paths: ["/srv/site".into()].into(),
+            users_paths: BTreeSet::new(),
+            users: BTreeSet::new(),
             units: ["site.service".to_owned()].into(),
             domains: ["example.org".to_owned()].into(),
         }
@@ -357,6 +401,9 @@ pub mod tests {
         let access = &mut found.nginx.as_mut().unwrap().access[0].1;
         match words.as_slice() {
             ["systemd-sysusers", _] => found.account = Some(ACCOUNT),
+            ["useradd", .., user] => {
+                found.step_users.insert(UserName::parse(user).unwrap(), Some(998));
+            }
             ["setfacl", "--default", ..] => access.new_files = true,
             ["setfacl", "--recursive", ..] => access.existing_files = true,
             ["setfacl", ..] => access.directory = true,
@@ -476,6 +523,33 @@ pub mod tests {
         restart durhack-deployer-worker.service: its unit or its secrets have changed since it was started
         restart durhack-deployer-intake.service: its unit or its secrets have changed since it was started
         ");
+    }
+
+    #[test]
+    fn users_of_deployments_are_made_and_may_be_called_as_long_as_they_are_named() {
+        let web = UserName::parse("web").unwrap();
+        let mut found = settle(fresh(), &wishes());
+        let known = found.configuration.as_mut().unwrap();
+        (known.users, known.users_paths) = ([web.clone()].into(), ["/srv/site".into()].into());
+        found.step_users.insert(web.clone(), None);
+        let named = plan(&found, &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&named).join("\n"), @r"
+        make the user and group web, without password and shell
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
+        have systemd read its units again
+        start durhack-deployer-steps@web.socket, now and at every boot
+        ");
+        let mut found = settle(found, &wishes());
+        assert_eq!(lines(&plan(&found, &wishes()).unwrap()), Vec::<&str>::new());
+        let known = found.configuration.as_mut().unwrap();
+        (known.users, known.users_paths) = (BTreeSet::new(), BTreeSet::new());
+        let forgotten = plan(&found, &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&forgotten).join("\n"), @r"");
+        found.configuration.as_mut().unwrap().users = [web.clone()].into();
+        found.step_users.insert(web, Some(0));
+        let plan = plan(&found, &wishes()).unwrap();
+        assert!(plan.remarks.iter().any(|remark| remark.contains("root by another name")), "{plan:?}");
+        assert!(lines(&plan).iter().any(|line| line.starts_with("stop durhack-deployer-steps@web.socket")));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::found::Found;
 use super::places;
 use super::plan::Plan;
 use super::site;
+use crate::deploy::step_user;
 use crate::deploy::tools::{accounts, acl, systemctl};
 use std::path::{Path, PathBuf};
 
@@ -15,14 +16,21 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
     let mut plan = Plan::default();
     let mut add = |what: String, deed| plan.actions.push(Action::new(what, deed));
     // What lets work in goes first; the worker ends its run, or takes it back.
-    let units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET];
-    let is_up = |unit: &&str| found.units.get(*unit).is_some_and(|unit| unit.is_active || unit.is_enabled);
+    let mut units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET]
+        .map(str::to_owned)
+        .to_vec();
+    units.extend(found.step_users.keys().map(step_user::unit));
+    let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active || unit.is_enabled);
     for unit in units.iter().filter(|unit| is_up(unit)) {
         add(format!("stop {unit}, and start it no more"), Deed::Call(systemctl::disable(&[unit])));
     }
-    if is_up(&places::PRIVILEGED_SOCKET) {
+    if is_up(places::PRIVILEGED_SOCKET) {
         let what = "wait for the last request to the privileged helper".to_owned();
         add(what, Deed::Call(systemctl::stop(&[places::PRIVILEGED_INSTANCES])));
+    }
+    if found.step_users.keys().any(|user| is_up(&step_user::unit(user))) {
+        let what = "end what is left of steps of deployments' own users".to_owned();
+        add(what, Deed::Call(systemctl::stop(&[places::STEPS_INSTANCES])));
     }
     if let Some(nginx) = &found.nginx {
         if found.texts.get(&nginx.site).is_some_and(|text| text.starts_with(site::MARK)) {
@@ -35,7 +43,7 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
             add(what, Deed::Call(acl::revoke(places::USER, path)));
         }
     }
-    let written = [places::SUDOERS, places::WORKER_DROP_IN, places::SOCKET_DROP_IN];
+    let written = [places::SUDOERS, places::WORKER_DROP_IN, places::STEPS_DROP_IN, places::SOCKET_DROP_IN];
     let there: Vec<&str> =
         written.into_iter().filter(|path| found.texts.contains_key(Path::new(path))).collect();
     for path in &there {
@@ -48,6 +56,9 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
         purge_rest(found, &mut plan);
     } else {
         plan.remarks = left(found);
+    }
+    for user in found.step_users.iter().filter_map(|(user, id)| id.map(|_| user)) {
+        plan.remarks.push(format!("left: the user {user}, and {}", step_user::home(user).display()));
     }
     for path in found.configuration.iter().flat_map(|known| &known.paths) {
         plan.remarks.push(format!("left: {}, with what is live there", path.display()));

@@ -14,7 +14,7 @@ use crate::config::{
     CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
     Systemd,
 };
-use crate::names::{RepositoryName, Slug, UnitName};
+use crate::names::{RepositoryName, Slug, UnitName, UserName};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +65,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
     Some(Deployment {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
         layout: layout(table, recipe),
+        user: user(table),
         queue: table
             .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
             .unwrap_or(Queue::Latest),
@@ -158,6 +159,9 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
     }
 }
 
+/// As whom `setup` has the deployer run.
+const OWN_USER: &str = "durhack-deployer";
+
 /// Where cargo leaves our program.
 const OWN_BINARY: &str = "target/release/durhack-deployer";
 
@@ -195,6 +199,9 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
     let written =
         table.value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)]));
     let message = match recipe {
+        _ if table.is_written("user") => {
+            "what is deployed in place is the deployer's: a user of its own has releases"
+        }
         Some(DEPLOYER) => {
             "the deployer cannot deploy itself in place: the program that runs would be overwritten"
         }
@@ -207,6 +214,19 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
         table.error_at_value("layout", message, "write \"releases\", or leave `layout` out");
     }
     Some(Layout::Releases)
+}
+
+/// The deployer's own is the one that such a user is to be kept from.
+fn user(table: &TableReader<'_>) -> Option<UserName> {
+    let user: UserName = table.value("user", name)?;
+    if user.as_str() == OWN_USER {
+        table.error_at_value(
+            "user",
+            "this is the deployer's own user",
+            "leave `user` out, or name another one",
+        );
+    }
+    Some(user)
 }
 
 fn instance_name(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<String> {

@@ -1,6 +1,6 @@
 //! The directories that a run makes, changes and removes.
 
-use super::super::release;
+use super::super::{release, step_user};
 use super::{Run, recorded};
 use crate::clock;
 use crate::names::CommitId;
@@ -33,6 +33,10 @@ impl Run {
             .await?;
         crate::crash_point!("release-recorded");
         release::create(deployment, name)?;
+        let executor = &self.host.executor;
+        if let Some(user) = &deployment.user {
+            step_user::share(executor, user, &path).await?;
+        }
         crate::crash_point!("release-created");
         let index = self.index(name)?;
         self.mirror.check_out(&path, &index, commit).await?;
@@ -40,8 +44,11 @@ impl Run {
             self.mirror.check_out_submodules(&path, &index, commit, cancel).await?;
         }
         let _ = fs_err::remove_file(&index);
-        for note in release::link_shared(deployment, &path)? {
+        for note in release::link_shared(executor, deployment, &path).await? {
             self.note(number, note);
+        }
+        if let Some(user) = &deployment.user {
+            step_user::share_shared(executor, user, deployment).await?;
         }
         Ok(())
     }
@@ -78,8 +85,7 @@ impl Run {
         let releases = store.releases(self.deployment.slug.as_str()).await?;
         let live = release::current(&self.deployment)?;
         for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
-            let (deployment, gone) = (self.deployment.clone(), name.clone());
-            tokio::task::spawn_blocking(move || release::remove(&deployment, &gone)).await??;
+            release::remove(&self.host.executor, &self.deployment, &name).await?;
             crate::crash_point!("release-removed");
             store
                 .set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None)

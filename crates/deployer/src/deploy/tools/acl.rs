@@ -29,6 +29,17 @@ pub fn grant_directory(user: &str, directory: &Path) -> CommandLine {
     setfacl(&["--modify", &format!("user:{user}:rwx")], directory)
 }
 
+/// Directories in which a user and the deployer, who owns them, both write, whoever of them makes what.
+pub fn share(user: &str, deployer: u32, directories: &[impl AsRef<Path>]) -> CommandLine {
+    let entries = format!("user:{user}:rwx,default:user:{user}:rwx,default:user:{deployer}:rwx");
+    on(&["--modify", &entries], directories)
+}
+
+/// Files that a user may read.
+pub fn let_read(user: &str, files: &[impl AsRef<Path>]) -> CommandLine {
+    on(&["--modify", &format!("user:{user}:r")], files)
+}
+
 /// Takes all of that back.
 pub fn revoke(user: &str, directory: &Path) -> CommandLine {
     let entries = format!("user:{user},default:user:{user}");
@@ -63,8 +74,12 @@ fn is_allowed(line: &str, wanted: &str) -> bool {
 }
 
 fn setfacl(options: &[&str], directory: &Path) -> CommandLine {
+    on(options, &[directory])
+}
+
+fn on(options: &[&str], paths: &[impl AsRef<Path>]) -> CommandLine {
     let words = ["setfacl"].iter().chain(options).chain(&["--"]).map(|word| (*word).to_owned());
-    CommandLine::Argv(words.chain([text(directory)]).collect())
+    CommandLine::Argv(words.chain(paths.iter().map(|path| text(path.as_ref()))).collect())
 }
 
 fn text(path: &Path) -> String {
@@ -96,6 +111,11 @@ mod tests {
                 grant_existing("me", directory),
                 "setfacl --recursive --physical --modify user:me:rwX -- /etc/nginx/conf.d",
             ),
+            (
+                share("me", 7, &[directory, Path::new("/a")]),
+                "setfacl --modify user:me:rwx,default:user:me:rwx,default:user:7:rwx -- /etc/nginx/conf.d /a",
+            ),
+            (let_read("me", &[directory]), "setfacl --modify user:me:r -- /etc/nginx/conf.d"),
             (grant_directory("me", directory), "setfacl --modify user:me:rwx -- /etc/nginx/conf.d"),
             (
                 revoke("me", directory),

@@ -3,6 +3,7 @@
 use crate::support::configuration::{Deployment, text};
 use crate::support::repository::Repository;
 use crate::support::world::World;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -102,6 +103,9 @@ fn a_build_writes_to_nothing_but_its_own() {
         let outside = [
             world.path_of("other"),
             world.path_of("other").join("shared"),
+            world.path_of("site"),
+            world.path_of("site").join("releases"),
+            world.path_of("site").join("current"),
             world.configuration.clone(),
             world.state(),
             world.spool("site"),
@@ -122,6 +126,8 @@ fn a_build_writes_to_nothing_but_its_own() {
                 format!("echo x >> '{}/config'", mirror.display()),
                 format!("rm -rf '{}/HEAD'; ! test -e '{}/HEAD'", mirror.display(), mirror.display()),
                 format!("mv '{}' away", world.path_of("other").display()),
+                format!("ln -sfn /etc '{}/current'", world.path_of("site").display()),
+                format!("echo x > '{}/current/index.html'", world.path_of("site").display()),
                 format!("kill -9 {}", world.daemon_id()),
                 format!("echo x > /proc/{}/mem", world.daemon_id()),
                 "mknod disk b 254 0".into(),
@@ -155,13 +161,14 @@ fn a_build_has_a_home_and_temporary_files_of_its_own_and_its_deployments_directo
         let lent = |directory: &str| format!("[{}]", text(&extra.join(directory).to_string_lossy()));
         let script = format!(
             "set -e; touch \"$HOME/kept\"; test ! -e \"$TMPDIR/left\"; touch \"$TMPDIR/left\"; mktemp; \
-             echo shared > \"$DEPLOYER_PATH/shared-by-the-build\"; echo x > /dev/null; head -c 4 /dev/urandom > random; \
+             echo shared > \"$DEPLOYER_PATH/shared/all/by-the-build\"; echo x > /dev/null; head -c 4 /dev/urandom > random; \
              cat '{0}/in/word' > word; echo out > '{0}/out/word'; ! echo x > '{0}/in/new'",
             extra.display()
         );
         let look = format!("env | grep -E '^(HOME|TMPDIR)=' > '{}/out/live'; true", extra.display());
         let deployment = world
             .deployment("site", &repository)
+            .with("shared_dirs", "[\"all\"]")
             .with("readable", lent("in"))
             .with("writable", lent("out"))
             .step(
@@ -177,7 +184,7 @@ fn a_build_has_a_home_and_temporary_files_of_its_own_and_its_deployments_directo
         let commit = repository.commit(&[("index.html", "one")], "first");
         world.deploy("site", &repository, &commit);
         assert_eq!(world.live("site", "word").as_deref(), Some("lent"));
-        assert!(world.path_of("site").join("shared-by-the-build").exists());
+        assert!(world.path_of("site").join("shared/all/by-the-build").exists());
         assert!(extra.join("out/word").exists() && extra.join("in/switched").exists());
         let seen = fs_err::read_to_string(extra.join("out/live")).expect("the switch wrote it");
         assert!(!seen.contains("/steps/"), "what is made live has the user's own home: {seen}");
@@ -230,6 +237,36 @@ fn who_does_not_want_it_is_not_confined() {
         let commit = repository.commit(&[("index.html", "one")], "first");
         world.deploy("site", &repository, &commit);
         assert!(sign.exists() && world.root().join("home/mine").exists());
+    });
+}
+
+/// More levels than there may be descriptors, of which the worker's unit gives it 1024 as well.
+#[test]
+fn a_tree_of_two_thousand_levels_is_removed_like_any_other() {
+    World::run(|world| {
+        let limit = Rlimit { current: Some(1024), ..getrlimit(Resource::Nofile) };
+        setrlimit(Resource::Nofile, limit).expect("a limit may be lowered");
+        world.confine();
+        let repository = world.repository("acme/site");
+        // In the first release, and in what a step of the second leaves in TMPDIR.
+        let nest = r#"
+            open my $file, "place"; my $place = <$file>;
+            exit if $place eq "nowhere";
+            chdir $ENV{TMPDIR} if $place eq "temporary";
+            for (1 .. 2000) { mkdir "d" and chdir "d" or die }"#;
+        let deployment = world
+            .deployment("site", &repository)
+            .with("keep_releases", "1")
+            .step("build", "nest", &format!("perl -e '{nest}'"))
+            .step("build", "look", "test -z \"$(ls \"$TMPDIR\")\"");
+        world.configure(&[deployment]);
+        world.start();
+        for place in ["release", "temporary", "nowhere"] {
+            let commit = repository.commit(&[("index.html", place), ("place", place)], "another");
+            world.deploy("site", &repository, &commit);
+        }
+        let left = fs_err::read_dir(world.path_of("site").join("releases")).expect("it is there").count();
+        assert_eq!(left, 2, "the live one and the one before");
     });
 }
 

@@ -1,0 +1,20 @@
+//! `rm` and `chmod`, as we call them: on trees that builds have made.
+
+use super::Invocation;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Removes a tree. What somebody has mounted in it stays, and is an error.
+pub fn remove(path: &Path) -> Invocation {
+    on(path, &["rm", "--recursive", "--force", "--one-file-system", "--"])
+}
+
+/// Gives the caller, who owns it, back the right to change a tree. It follows no link in it.
+pub fn make_writable(path: &Path) -> Invocation {
+    on(path, &["chmod", "--recursive", "--quiet", "u+rwX", "--"])
+}
+
+fn on(path: &Path, words: &[&str]) -> Invocation {
+    let words = words.iter().map(OsString::from);
+    Invocation { argv: words.chain([path.into()]).collect(), environment: std::collections::BTreeMap::new() }
+}
