@@ -11,6 +11,7 @@ pub mod generate;
 pub mod init;
 pub mod inspect;
 pub mod output;
+pub mod owner;
 pub mod queue;
 pub mod session;
 pub mod setup;

@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: mending. What is wrong may be meant, and a program that runs as root on somebody's host asks first.
 
-mod accounts;
+pub mod accounts;
 mod acl;
 mod configuration;
 mod examined;

@@ -1,6 +1,7 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
 use super::output::Failed;
+use super::owner;
 use crate::config::{self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering};
 use crate::daemon;
 use crate::deploy::Host;
@@ -19,13 +20,17 @@ pub struct Session {
 
 /// Reads the configuration. What is wrong with single deployments is said, and they are left out.
 pub fn load(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Loaded, Failed> {
-    let loaded = config::load(directory, environment, purpose).map_err(|problems| {
+    let loaded = read(directory, environment, purpose)?;
+    print(&loaded.problems);
+    Ok(loaded)
+}
+
+fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Loaded, Failed> {
+    config::load(directory, environment, purpose).map_err(|problems| {
         print(&problems);
         Failed::because(anyhow::anyhow!("the configuration cannot be used"))
             .hint("`durhack-deployer config check` says the same; `config reference` lists every key")
-    })?;
-    print(&loaded.problems);
-    Ok(loaded)
+    })
 }
 
 /// Says what is wrong with a configuration.
@@ -41,7 +46,12 @@ impl Session {
         environment: &Environment,
         purpose: Purpose,
     ) -> Result<Self, Failed> {
-        let loaded = load(directory, environment, purpose)?;
+        let loaded = read(directory, environment, purpose)?;
+        // What signs webhooks may be for root alone to read.
+        if purpose != Purpose::Serve {
+            owner::become_owner_of(&loaded.config.state_directory)?;
+        }
+        print(&loaded.problems);
         daemon::prepare_state_directory(&loaded.config.state_directory).map_err(Failed::unavailable)?;
         let host = daemon::host(Arc::new(loaded.config), environment)?;
         host.store.migrate(crate::clock::now_ms()).await?;

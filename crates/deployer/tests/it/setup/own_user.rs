@@ -100,6 +100,22 @@ fn a_release_is_made_by_its_own_user_who_reaches_nothing_else() {
     host.push();
     host.shows("one");
     host.rests();
+    // Root asks as the deployer's user, and leaves nothing of its own in the state.
+    let (by_root, by_user) = (host.types(&["durhack-deployer", "runs"]), host.operator(&["runs"]));
+    assert!(by_root == by_user && by_root.contains("succeeded"), "{by_root}");
+    machine.run(&["durhack-deployer", "status"]);
+    assert_eq!(machine.run(&["find", "/var/lib/durhack-deployer", "!", "-user", "durhack-deployer"]), "");
+    let by_stranger = machine.try_run(&[
+        "runuser",
+        "-u",
+        "www-data",
+        "--",
+        "durhack-deployer",
+        "--config",
+        "/etc/durhack-deployer",
+        "status",
+    ]);
+    assert!(!by_stranger.status.success());
     println!("{}", host.operator(&["logs", "site"]));
     assert_eq!(live(&host, "who"), "web");
     assert_eq!(live(&host, "home"), "/var/lib/durhack-deployer-steps/web web");
