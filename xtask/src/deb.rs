@@ -1,16 +1,21 @@
 //! `cargo xtask deb`: the package for Debian and Ubuntu, of the locked release binaries. What is in it stands in
 //! `[package.metadata.deb]` of `crates/deployer/Cargo.toml`; what is done when it is installed and removed, in `packaging/debian/`.
 
+use crate::linkage;
 use crate::process::{capture, cargo, command, root, run as run_command};
 use anyhow::{Context, Result};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What packs. A new version may pack differently: raise it on purpose.
 const CARGO_DEB: &str = "3.8.0";
 
-/// So many starts of the program are timed.
+/// So many starts of each program are timed.
 const STARTS: usize = 21;
+
+/// The programs in it.
+const PROGRAMS: [&str; 2] = ["durhack-deployer", "durhack-deployer-privileged"];
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -22,7 +27,7 @@ pub struct Arguments {
     version: Option<String>,
 }
 
-/// Builds, packs, and says where and how big, and how quick to start.
+/// Builds, looks at what was built, packs, and says where and how big, and how quick to start.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let packer = packer()?;
     let mut build =
@@ -31,6 +36,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         build.arg("--release");
     }
     run_command(&mut build)?;
+    let profile = if arguments.debug { "debug" } else { "release" };
+    let programs = PROGRAMS.map(|program| root().join("target").join(profile).join(program));
+    let needs = programs.iter().map(|program| linkage::check(program)).collect::<Result<Vec<_>>>()?;
+    let package = pack(&packer, arguments)?;
+    println!("{}: {}", package.display(), megabytes(&package)?);
+    for (program, needs) in programs.iter().zip(needs) {
+        println!("  {}: {}, {needs}", program.display(), megabytes(program)?);
+    }
+    print_starts(&programs[0])
+}
+
+/// The package's path.
+fn pack(packer: &Path, arguments: &Arguments) -> Result<PathBuf> {
     let directory = root().join("target/deb");
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let mut pack = command(packer);
@@ -41,29 +59,33 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(version) = &arguments.version {
         pack.args(["--deb-version", version]);
     }
-    let package = PathBuf::from(capture(&mut pack)?.lines().last().context("cargo-deb names what it wrote")?);
-    let bytes = std::fs::metadata(&package).with_context(|| format!("no {}", package.display()))?.len();
-    let profile = if arguments.debug { "debug" } else { "release" };
-    println!("{}: {}", package.display(), megabytes(bytes));
-    for program in ["durhack-deployer", "durhack-deployer-privileged"] {
-        let binary = root().join("target").join(profile).join(program);
-        println!("  {program}: {}", megabytes(std::fs::metadata(&binary)?.len()));
-    }
-    let program = root().join("target").join(profile).join("durhack-deployer");
-    println!("  durhack-deployer --version: {:.1} ms, the median of {STARTS} starts", start_ms(&program)?);
-    Ok(())
+    Ok(PathBuf::from(capture(&mut pack)?.lines().last().context("cargo-deb names what it wrote")?))
 }
 
-/// From starting the program to its end, when it only says its version.
-fn start_ms(program: &Path) -> Result<f64> {
-    let mut times = Vec::new();
+/// Beside a program that everybody has, and one that does nothing, taking turns: what else the machine does hurts all of them.
+fn print_starts(program: &Path) -> Result<()> {
+    let calls: [&[&OsStr]; 3] = [
+        &[program.as_os_str(), "--version".as_ref()],
+        &["git".as_ref(), "--version".as_ref()],
+        &["/bin/true".as_ref()],
+    ];
+    let mut times = [const { Vec::new() }; 3];
     for _ in 0..STARTS {
-        let started = Instant::now();
-        capture(command(program).arg("--version"))?;
-        times.push(started.elapsed().as_secs_f64() * 1e3);
+        for (call, times) in calls.iter().zip(&mut times) {
+            let started = Instant::now();
+            capture(command(call[0]).args(&call[1..]))?;
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[STARTS / 2])
+    let [ours, git, nothing] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[STARTS / 2]
+    });
+    println!("  from start to end, the medians of {STARTS}, taking turns:");
+    println!(
+        "    durhack-deployer --version {ours:.1} ms, git --version {git:.1} ms, /bin/true {nothing:.1} ms"
+    );
+    Ok(())
 }
 
 /// cargo-deb, installed into the testbed if it is not there yet.
@@ -81,6 +103,7 @@ pub fn packer() -> Result<PathBuf> {
     Ok(program)
 }
 
-fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+fn megabytes(file: &Path) -> Result<String> {
+    let bytes = std::fs::metadata(file).with_context(|| format!("no {}", file.display()))?.len();
+    Ok(format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000))
 }

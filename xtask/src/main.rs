@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod deb;
 mod generate;
+mod linkage;
 mod openapi;
 mod outages;
 mod prepare;
@@ -89,7 +90,9 @@ Prints a Markdown report and writes target/bench/result.json. A missed target is
   cargo xtask deb                       of the locked release binaries, in target/deb
   cargo xtask deb --debug               of the debug binaries: quick, for trying out
 
-Prints the package's path and size, the programs' sizes, and how long the program takes to start. Installs cargo-deb below target/testbed if it is missing.")]
+Prints the package's path and size, the programs' sizes and what libraries they need, and how long the program takes from start to end
+beside git and /bin/true. Fails where a program needs more than the package's `depends` says. Installs cargo-deb below target/testbed if it
+is missing.")]
     Deb(deb::Arguments),
 }
 

@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Writes a file that only its owner can read.
-fn private_file(path: &Path, content: &str) {
+pub fn private_file(path: &Path, content: &str) {
     fs_err::write(path, content).expect("writable");
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
 }
@@ -153,7 +153,7 @@ fn a_token_is_not_sent_to_another_host() {
 }
 
 /// A new App's private key in PEM as GitHub gives it, and its public half.
-fn app_key(world: &World) -> (PathBuf, Vec<u8>) {
+pub fn app_key(world: &World) -> (PathBuf, Vec<u8>) {
     let path = world.root().join("app.pem");
     succeed(command("openssl", world.root()).args(["genrsa", "-traditional", "-out"]).arg(&path).arg("2048"));
     fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
@@ -228,7 +228,7 @@ fn an_app_that_is_not_installed_says_so() {
 
 /// A program that answers `gh auth token --hostname 127.0.0.1` with what is in a file, as the real one answers with what is in
 /// its settings, and counts how often it was asked.
-fn gh(world: &mut World, logged_in_as: Option<&str>) -> PathBuf {
+pub fn gh(world: &mut World, logged_in_as: Option<&str>) -> PathBuf {
     let directory = world.root().join("shims");
     fs_err::create_dir_all(&directory).expect("writable");
     let token = world.root().join("gh-token");

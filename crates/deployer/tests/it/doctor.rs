@@ -1,57 +1,58 @@
 //! `doctor`: a host as it should be is green; each fault that a test makes is named, with what mends it, and the exit code says so.
 
+mod github;
+mod machine;
+mod work;
+
 use crate::support::configuration::{Deployment, text};
-use crate::support::gate::Gate;
-use crate::support::github::{TOKEN, Weather};
-use crate::support::http::Request;
 use crate::support::nginx::Nginx;
 use crate::support::process::{command, describe, output, succeed};
 use crate::support::repository::Repository;
-use crate::support::servers::free_port;
-use crate::support::wait;
-use crate::support::world::{SECRET, World, files_under};
+use crate::support::world::{World, files_under};
+use github::create_hook;
 use serde::Deserialize;
-use serde_json::json;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What `doctor --json` printed.
 #[derive(Debug, Deserialize)]
-struct Report {
+pub struct Report {
     ok: bool,
     errors: usize,
     findings: Vec<Finding>,
 }
 
+/// One of its lines.
 #[derive(Debug, Deserialize)]
-struct Finding {
+pub struct Finding {
     group: String,
     check: String,
     level: String,
     what: String,
-    mend: Option<String>,
+    pub mend: Option<String>,
 }
 
 impl Report {
     #[track_caller]
-    fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         let report: Self = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}\n{}", describe(output)));
         let expected = if report.errors > 0 { 1 } else { 0 };
         assert_eq!(output.status.code(), Some(expected), "{report:#?}");
         assert_eq!(report.ok, report.errors == 0);
         for finding in &report.findings {
-            let is_wrong = matches!(finding.level.as_str(), "warning" | "error");
-            assert!(finding.mend.is_some() == is_wrong, "what is wrong says how it is mended: {finding:?}");
+            assert!(
+                finding.mend.is_some() == finding.is_wrong(),
+                "what is wrong says how it is mended: {finding:?}"
+            );
         }
         report
     }
 
     /// A check says this, at this level, and how it is mended.
     #[track_caller]
-    fn assert(&self, check: &str, level: &str, what: &str, mend: &str) {
+    pub fn assert(&self, check: &str, level: &str, what: &str, mend: &str) {
         let fits = |finding: &&Finding| {
             let mended = finding.mend.as_deref().unwrap_or_default();
             finding.check == check
@@ -68,9 +69,34 @@ impl Report {
 
     /// All that is wrong beside what the machine of the test is to blame for.
     fn wrong(&self) -> Vec<&Finding> {
-        let of_machine = |finding: &&Finding| finding.group == "host" || finding.check == "git's version";
-        let is_wrong = |finding: &&Finding| matches!(finding.level.as_str(), "warning" | "error");
-        self.findings.iter().filter(is_wrong).filter(|finding| !of_machine(finding)).collect()
+        self.wrong_beside(&[])
+    }
+
+    /// The same, without what these checks say.
+    pub fn wrong_beside(&self, checks: &[&str]) -> Vec<&Finding> {
+        let of_machine = |finding: &Finding| finding.group == "host" || finding.check == "git's version";
+        let counts = |finding: &&Finding| {
+            finding.is_wrong() && !of_machine(finding) && !checks.contains(&finding.check.as_str())
+        };
+        self.findings.iter().filter(counts).collect()
+    }
+
+    /// All that a check says.
+    fn of_check(&self, check: &str) -> Vec<&Finding> {
+        self.findings.iter().filter(|finding| finding.check == check).collect()
+    }
+
+    /// A check finds nothing wrong: one line, which says what is right.
+    #[track_caller]
+    fn assert_well(&self, check: &str, what: &str) {
+        let found = self.of_check(check);
+        assert!(found.len() == 1 && found[0].level == "ok" && found[0].what.contains(what), "{found:#?}");
+    }
+}
+
+impl Finding {
+    fn is_wrong(&self) -> bool {
+        matches!(self.level.as_str(), "warning" | "error")
     }
 }
 
@@ -116,22 +142,6 @@ fn state_files(world: &World) -> Vec<PathBuf> {
         !path.to_string_lossy().ends_with("-wal") && !path.to_string_lossy().ends_with("-shm")
     });
     files
-}
-
-#[track_caller]
-fn create_hook(world: &World) {
-    world.github.reach("https://localhost", Some(world.address()));
-    // `webhook create` would not: a name that leads to this machine is one that GitHub cannot reach.
-    let hook = json!({ "name": "web", "active": true, "events": ["push"], "config": {
-        "url": "https://localhost/github-webhook", "content_type": "json", "insecure_ssl": "0", "secret": SECRET } });
-    let answer = Request::new("POST", "/repos/acme/site/hooks")
-        .header("Authorization", format!("Bearer {TOKEN}"))
-        .body(hook.to_string().as_bytes())
-        .send(world.github.url().trim_start_matches("http://"));
-    assert_eq!(answer.status, 201, "{answer:?}");
-    wait::until("the ping to be answered", || {
-        world.github.hooks("acme/site").iter().any(|hook| !hook.deliveries.is_empty()).then_some(())
-    });
 }
 
 #[test]
@@ -233,104 +243,39 @@ fn a_secret_that_everybody_reads_keeps_the_service_from_starting_and_is_named() 
 }
 
 #[test]
-fn what_is_wrong_at_github_is_named() {
+fn files_of_strangers_and_what_is_not_there_yet_are_named() {
     World::run(|world| {
+        let variables = world.root().join("site.env");
+        fs_err::write(&variables, "PASSWORD=secret\n").expect("writable");
+        set_mode(&variables, 0o600);
         host(world, |world, deployment| {
-            world.settings.set("github.deployments", "true");
-            deployment
+            let there = world.root().join("foreign/site");
+            let deployment = deployment.with("env_file", text(&variables.to_string_lossy()));
+            deployment.with("path", text(&there.to_string_lossy()))
         });
         world.start();
-        doctor(world).assert("hooks", "error", "no hook delivers", "webhook create");
-        create_hook(world);
-
-        // The hook exists, and its delivery reaches nobody.
-        world.github.reach("https://localhost", None);
-        assert!(world.cli(&["webhook", "ping"]).status.success());
-        wait::until("a delivery to fail", || {
-            (world.github.hooks("acme/site")[0].deliveries.len() > 1).then_some(())
-        });
-        world.github.set_scopes("repo:status, admin:org");
-        world.github.set_account(true, true);
-        let soon = durhack_deployer::clock::now() + jiff::SignedDuration::from_hours(24);
-        world.github.set_expiration(&soon.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-        world.github.set_date("Mon, 23 Nov 2020 18:50:00 GMT");
-        world.github.set_quota(100, 3600);
-        let report = doctor(world);
-        report.assert("hooks", "error", "the last delivery failed", "webhook redeliver");
-        report.assert("credentials", "error", "may not write deployments", "fine-grained");
-        report.assert("credentials", "warning", "admin:org", "fine-grained");
-        report.assert("credentials", "warning", "administers acme/site", "GITHUB_TOKEN");
-        report.assert("credentials", "warning", "it ends at", "settings/tokens");
-        report.assert("credentials", "warning", "requests of this hour", "GitHub App");
-        report.assert("clock", "error", "ahead of GitHub's", "timedatectl set-ntp true");
-
-        world.github.set_account(false, false);
-        world.github.let_token_manage_hooks(false);
-        let report = doctor(world);
-        report.assert("credentials", "error", "may not write to acme/site", "role Write");
-        report.assert("hooks", "not-checked", "may not see hooks", "");
-
-        world.github.remove_token(TOKEN);
-        let report = doctor(world);
-        report.assert("credentials", "error", "has ended, or was revoked", "settings/tokens");
-
-        world.github.set_weather(Weather::Fails);
-        doctor(world).assert("credentials", "error", "GitHub does not answer", "githubstatus");
-    });
-}
-
-#[test]
-fn what_nobody_answers_for_is_named() {
-    World::run(|world| {
-        // Another program listens where the daemon should; the database and GitHub are away.
-        let other = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-        let port = other.local_addr().expect("it is bound").port();
-        let nobody = format!("127.0.0.1:{}", free_port());
-        host(world, |world, deployment| {
-            world.settings.set("origin", "\"https://deploy.invalid\"");
-            world.settings.set("listen.port", port.to_string());
-            world.settings.set("github.api_url", text(&format!("http://{nobody}")));
-            world.settings.set("database_url", text(&format!("postgres://durhack@{nobody}/record")));
-            world.settings.set("source_networks", "\"github\"");
-            deployment
-        });
+        world.stop();
+        doctor(world).assert_well("secrets", "nobody else reads");
+        // Somebody who is neither root nor the service's user.
+        let layer = world.configuration.join("default.toml");
+        let foreign = world.root().join("foreign");
+        fs_err::create_dir(&foreign).expect("writable");
+        set_mode(&layer, 0o644);
+        set_mode(&world.state(), 0o777);
+        succeed(command("chown", world.root()).arg("1234").args([&variables, &layer, &foreign]));
         let report = Report::of(&output(&mut as_root(world)));
-        report.assert("daemon", "error", "another program holds", "ss -ltnp");
-        report.assert("record", "error", "the database is not available", "start the database");
-        report.assert("credentials", "error", "GitHub does not answer", "githubstatus");
-        report.assert("origin", "error", "deploy.invalid resolves to nothing", "A or AAAA record");
-        report.assert("networks", "error", "answered 503", "source_networks");
-        drop(other);
-    });
-}
+        report.assert("secrets", "warning", "belongs to user 1234", "chown nobody:");
+        report.assert("configuration files", "warning", "belongs to user 1234", "chown root:");
+        report.assert("state", "error", "others may put files in it", "chmod 700");
+        report.assert("deployments' paths", "error", "nobody may not make it", "install -d -o nobody");
 
-#[test]
-fn what_got_stuck_is_named() {
-    World::run(|world| {
-        let repository = host(world, |_, deployment| deployment);
-        let gate = Gate::new(&world.root().join("srv"));
-        let deployment = world.deployment("site", &repository).step("build", "compile", &gate.shell());
-        configure(world, &[deployment]);
-        world.start();
-        let commit = repository.commit(&[("index.html", "one")], "first");
-        let guid = world.push(&repository, &commit);
-        gate.wait_for(&commit);
-        doctor(world).assert("runs", "ok", "1 in progress", "");
-        world.kill();
-
-        let old = "00000000000000000001";
-        let other = "01a2087b-a47d-7212-a449-6c1ef1f198c0";
-        let bad = world.spool("main").join("bad");
-        for (directory, name) in [(&bad, other), (&world.spool("main"), guid.as_str())] {
-            fs_err::write(directory.join(format!("{old}-{name}.json")), "{}").expect("writable");
-        }
-        fs_err::write(bad.join(format!("{old}-{other}.json.reason")), "it is no entry\n").expect("writable");
-        let report = doctor(world);
-        report.assert("runs", "error", "is gone", "start the daemon");
-        report.assert("queues", "warning", "it is no entry", &format!("queue drop {old}-{other}"));
-        report.assert("queues", "warning", "waiting entries: 1", "status");
-        report.assert("daemon", "warning", "no daemon", "");
-        fs_err::remove_file(world.spool("main").join(format!("{old}-{guid}.json"))).expect("it is there");
+        set_mode(&world.state(), 0o700);
+        fs_err::rename(world.state(), world.root().join("elsewhere")).expect("writable");
+        let report = Report::of(&output(&mut as_root(world)));
+        report.assert("state", "warning", "yet", "the first `durhack-deployer serve` makes it");
+        report.assert("record", "not-checked", "there is no record yet", "");
+        assert!(!world.state().exists(), "it only looks");
+        fs_err::rename(world.root().join("elsewhere"), world.state()).expect("writable");
     });
 }
 
@@ -339,32 +284,21 @@ fn nginx_that_refuses_and_certificates_that_end_are_named() {
     World::run(|world| {
         let repository = world.repository("acme/nginx");
         let mut nginx = Nginx::prepare(world);
+        // DNS is not asked for this one.
+        world.settings.set("origin", "\"https://localhost\"");
         let deployment =
             world.deployment("nginx", &repository).with("recipe", "\"nginx-sites\"").with("sites", "[]");
         world.configure(&[deployment]);
         world.start();
         nginx.start();
         let report = doctor(world);
-        report.assert("configuration of nginx", "ok", "accepts what is live", "");
-        report.assert("site directories", "ok", "", "");
+        report.assert_well("configuration of nginx", "accepts what is live");
+        report.assert_well("site directories", "nobody may write conf.d and snippets");
 
         let lineage = world.root().join("letsencrypt/live/example.org");
         fs_err::create_dir_all(&lineage).expect("writable");
         let certificate = lineage.join("fullchain.pem");
-        let key = ["-keyout", "/dev/null", "-out", &certificate.to_string_lossy()].map(str::to_owned);
-        let mut openssl = command("openssl", world.root());
-        openssl.args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=example.org",
-        ]);
-        succeed(openssl.args(key));
+        self_signed(world, &certificate, 2);
         nginx.write("conf.d/[broken].conf", "server { listen 80; no_such_directive; }\n");
         succeed(command("chown", world.root()).arg("root").arg(nginx.path("snippets")));
         let report = doctor(world);
@@ -374,46 +308,43 @@ fn nginx_that_refuses_and_certificates_that_end_are_named() {
         let text = fs_err::read_to_string(nginx.path("nginx.conf")).expect("readable");
         nginx.write("nginx.conf", &text.replace("include conf.d/*.nginxconf;", ""));
         doctor(world).assert("configuration of nginx", "error", "does not include", "conf.d/*.nginxconf");
+
+        // It may write there by a list, in which new files are not.
+        let snippets = nginx.path("snippets");
+        succeed(command("setfacl", world.root()).args(["-m", "user:nobody:rwx"]).arg(&snippets));
+        doctor(world).assert(
+            "site directories",
+            "warning",
+            "no default ACL",
+            "setfacl -m default:user:nobody:rw",
+        );
+        let list = "default:user:nobody:rw";
+        succeed(command("setfacl", world.root()).args(["-m", list]).arg(&snippets));
+        doctor(world).assert_well("site directories", "nobody may write conf.d and snippets");
+        fs_err::remove_dir_all(&snippets).expect("writable");
+        fs_err::write(&certificate, "no certificate").expect("writable");
+        fs_err::remove_file(nginx.path("nginx.conf")).expect("writable");
+        let report = doctor(world);
+        report.assert("site directories", "error", "there is no", "install -d");
+        report.assert("certificates", "error", "is no certificate", "certbot certificates");
+        report.assert("configuration of nginx", "error", "there is no", "[nginx]");
+        self_signed(world, &certificate, 20);
+        doctor(world).assert(
+            "certificates",
+            "warning",
+            "was not renewed",
+            "certbot renew --cert-name example.org",
+        );
+        self_signed(world, &certificate, 90);
+        doctor(world).assert_well("certificates", "none near its end");
     });
 }
 
-/// In a namespace of its own, so that the machine's rules stay as they are.
-#[test]
-fn rules_of_sudo_that_are_root_for_whoever_can_push_are_named() {
-    World::run(|world| {
-        host(world, |world, deployment| {
-            world.settings.set("privileges", "\"sudo\"");
-            world.settings.set("executable_search_paths", "[\"/etc/of-a-test\"]");
-            deployment
-        });
-        world.start();
-        let rules = world.root().join("etc");
-        fs_err::create_dir_all(rules.join("sudoers.d")).expect("writable");
-        let included = rules.join("sudoers.d");
-        fs_err::write(
-            rules.join("sudoers"),
-            format!("root ALL=(ALL:ALL) ALL\n@includedir {}\n", included.display()),
-        )
-        .expect("writable");
-        let original = "nobody ALL=(ALL) NOPASSWD: /usr/bin/certbot\nnobody ALL=(ALL) NOPASSWD: /usr/bin/systemctl reload nginx\n";
-        fs_err::write(included.join("deployer"), original).expect("writable");
-        // A sudo of a test: what it says of its version is all that it does. Root calls none that is not root's.
-        let shims = rules.join("of-a-test");
-        fs_err::create_dir(&shims).expect("writable");
-        fs_err::write(shims.join("sudo"), "#!/bin/sh\necho 'Sudo version 1.9.16p2'\n").expect("writable");
-        set_mode(&shims.join("sudo"), 0o755);
-
-        let doctor = as_root(world);
-        let mut inside = command("unshare", world.root());
-        inside.envs(doctor.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let script = r#"touch "$1/target" && mount -t tmpfs tmpfs /mnt && cp -a /etc/. /mnt/ && cp "$1/sudoers" /mnt/sudoers && cp -r "$1/of-a-test" /mnt && mount --bind /mnt /etc && shift && exec "$@""#;
-        inside.args(["--mount", "sh", "-ec", script, "sh"]).arg(&rules);
-        inside.arg(doctor.get_program()).args(doctor.get_args());
-        inside.current_dir(world.root());
-        let report = Report::of(&output(&mut inside));
-        report.assert("sudo's rules", "error", "nobody may run `/usr/bin/certbot` as root", "visudo -f");
-        let of_rules = report.findings.iter().filter(|finding| finding.check == "sudo's rules");
-        assert_eq!(of_rules.count(), 1, "an exact rule is none: {report:#?}");
-        report.assert("sudo's version", "error", "CVE-2025-32463", "install a newer sudo");
-    });
+/// A certificate that ends in so many days.
+#[track_caller]
+fn self_signed(world: &World, file: &Path, days: u32) {
+    let mut openssl = command("openssl", world.root());
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=example.org"]);
+    openssl.args(["-days", &days.to_string(), "-keyout", "/dev/null", "-out"]);
+    succeed(openssl.arg(file));
 }

@@ -1,5 +1,9 @@
 //! From nothing to a service, and back: the package, installed by dpkg in a machine with a real systemd and a real nginx; `setup`; a push
-//! that goes live behind nginx; upgrades with a run in progress; removal.
+//! that goes live behind nginx, over https, too; upgrades with a run in progress; removal.
+
+mod doctor;
+mod https;
+mod removal;
 
 mod own_user;
 
@@ -138,13 +142,13 @@ impl Host {
         self.commands.set(self.commands.get() + 1);
     }
 
-    /// Writes another way into the configuration.
-    fn set_privileges(&self, before: &str, after: &str) {
+    /// Replaces something in the configuration, as one would with an editor.
+    #[track_caller]
+    fn edit(&self, before: &str, after: &str) {
         let layer = self.machine.path("/etc/durhack-deployer/default.toml");
         let text = fs_err::read_to_string(&layer).expect("setup wrote it");
-        let of = |way: &str| format!("privileges = \"{way}\"");
-        assert!(text.contains(&of(before)), "{text}");
-        fs_err::write(&layer, text.replace(&of(before), &of(after))).expect("it is writable");
+        assert!(text.contains(before), "{text}");
+        fs_err::write(&layer, text.replace(before, after)).expect("it is writable");
     }
 
     /// Waits until nothing waits or runs: whoever stops the deployer in a run has it taken back.
@@ -220,7 +224,21 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     assert!(host.commands.get() <= 5);
     println!("{}", machine.run(&["durhack-deployer", "doctor"]));
 
-    // What lies where, and whose it is.
+    lies_in_its_place(&host);
+    is_reached_through_nginx(&host);
+    https::gets_a_certificate_and_is_reached_by_github_alone(&host);
+    asks_sudo_instead_and_not_any_more(&host);
+    doctor::says_what_mends_it(&host);
+    is_completed_where_half_is_undone(&host);
+    removal::is_done_only_when_it_was_meant(&host);
+    removal::keeps_state_configuration_and_what_is_live(&host, "two");
+    removal::purges_the_rest(&host, "two");
+}
+
+/// What lies where, and whose it is.
+#[track_caller]
+fn lies_in_its_place(host: &Host) {
+    let machine = &host.machine;
     let secret = "/etc/durhack-deployer/credentials/webhook-secret";
     for (path, expected) in [
         ("/var/lib/durhack-deployer", "durhack-deployer:durhack-deployer 700"),
@@ -241,8 +259,12 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     // The user writes among nginx's sites; and sudo allows it nothing.
     machine.run(&["runuser", "-u", "durhack-deployer", "--", "sh", "-c", "echo >> /etc/nginx/conf.d/site.conf && touch /etc/nginx/conf.d/new.conf && rm /etc/nginx/conf.d/new.conf"]);
     assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
+}
 
-    // The intake is reached through nginx, which says who called, whatever the caller says: from GitHub this is not.
+/// The intake is reached through nginx, which says who called, whatever the caller says: from GitHub this is not.
+#[track_caller]
+fn is_reached_through_nginx(host: &Host) {
+    let machine = &host.machine;
     assert!(machine.get("http://deploy.test/").is_some_and(|answer| answer.contains("deployer")));
     let user = machine.run(&["id", "-u", "durhack-deployer"]);
     let through = ["simulate", "push", "site", "--url", "http://deploy.test/github-webhook"];
@@ -256,9 +278,15 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     let again = machine.run(&["durhack-deployer", "setup", "--yes", "--origin", "http://deploy.test"]);
     assert!(again.contains("nothing to do"), "{again}");
     assert_eq!(host.picture(), before);
+}
 
-    // By sudo instead: the rules are what a deploy needs, and no more; and back.
-    host.set_privileges("helper", "sudo");
+/// By sudo: the rules are what a deploy needs, and no more. And by the helper again.
+#[track_caller]
+fn asks_sudo_instead_and_not_any_more(host: &Host) {
+    let machine = &host.machine;
+    let asked = machine.run(&["durhack-deployer", "setup", "--yes", "--privileges", "sudo"]);
+    assert!(asked.contains("does not say so yet: write `privileges = \"sudo\"`"), "{asked}");
+    host.edit("privileges = \"helper\"", "privileges = \"sudo\"");
     machine.run(&["durhack-deployer", "setup", "--yes"]);
     let rules = machine.run(&["sudo", "-l", "-U", "durhack-deployer"]);
     assert!(rules.contains("restart -- site.service") && !rules.contains("bin/certbot"), "{rules}");
@@ -267,28 +295,23 @@ fn from_nothing_to_a_release_behind_nginx_in_five_commands_and_back() {
     host.push();
     host.shows("two");
     host.rests();
-    host.set_privileges("sudo", "helper");
+    doctor::names_rules_that_are_too_wide(host);
+    host.edit("privileges = \"sudo\"", "privileges = \"helper\"");
     machine.run(&["durhack-deployer", "setup", "--yes"]);
     assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
     assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "active");
+}
 
-    // Half of it is undone by somebody: the rest of setup is what it takes.
+/// Half of it is undone by somebody: the rest of setup is what it takes.
+#[track_caller]
+fn is_completed_where_half_is_undone(host: &Host) {
+    let machine = &host.machine;
     machine.run(&["systemctl", "disable", "--now", "durhack-deployer-worker.service"]);
     machine.run(&["setfacl", "-b", "/etc/nginx/conf.d"]);
     machine.run(&["chmod", "755", "/var/lib/durhack-deployer"]);
     let mended = machine.run(&["durhack-deployer", "setup", "--yes"]);
     assert_eq!(mended.lines().filter(|line| line.starts_with('[')).count(), 4, "{mended}");
     assert!(machine.run(&["durhack-deployer", "setup", "--dry-run"]).contains("nothing to do"));
-
-    let left = machine.run(&["durhack-deployer", "setup", "--uninstall", "--yes"]);
-    assert!(left.contains("left: /var/www/site"), "{left}");
-    for unit in UNITS {
-        assert_eq!(machine.property(unit, "ActiveState"), "inactive", "{unit}");
-    }
-    assert!(!machine.path("/etc/nginx/sites-enabled/durhack-deployer.conf").exists());
-    assert!(!machine.run(&["getfacl", "-pR", "/etc/nginx"]).contains("user:durhack-deployer"));
-    assert_eq!(machine.run(&["cat", secret]).len(), 64, "state and configuration stay");
-    host.shows("two");
 }
 
 #[test]

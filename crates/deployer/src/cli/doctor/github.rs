@@ -1,7 +1,7 @@
 //! GitHub: each credential, the hooks that deliver here, and its clock beside ours. Nothing is written there.
 
 use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::finding::{Answer, Finding, Level, or_ok};
 use super::rights::{self, Needs};
 use crate::cli::webhook::faults;
 use crate::clock::now_ms;
@@ -108,7 +108,7 @@ async fn of_identity(github: &GitHub, identity: &Identity<'_>) -> Vec<Finding> {
     let Some(first) = identity.repositories.first() else { return Vec::new() };
     let token = match github.token(identity.subject(first)).await {
         Ok(token) => token,
-        Err(error) => return vec![refused(&error)],
+        Err(error) => return without_token(github, identity, first, &error).await,
     };
     let mut findings = rights::of_token(&token, now_ms());
     if let Some(scopes) = &token.scopes {
@@ -138,10 +138,27 @@ async fn of_identity(github: &GitHub, identity: &Identity<'_>) -> Vec<Finding> {
     or_ok(findings, format!("GitHub knows it, and it reads {number} repositories{quota}{unseen}"))
 }
 
+/// An App that is suspended gets no token, and its installation says why.
+async fn without_token(
+    github: &GitHub,
+    identity: &Identity<'_>,
+    repository: &RepositoryName,
+    error: &ApiError,
+) -> Vec<Finding> {
+    let mut findings = match identity.kind {
+        Kind::App => of_installation(github, repository, identity.needs).await,
+        Kind::None | Kind::Token | Kind::Gh => Vec::new(),
+    };
+    if findings.iter().all(|finding| finding.level != Level::Error) {
+        findings.push(refused(error, identity.kind));
+    }
+    findings
+}
+
 async fn of_installation(github: &GitHub, repository: &RepositoryName, needs: Needs) -> Vec<Finding> {
     match github.installation(repository).await {
         Some(Ok(installation)) => rights::of_installation(&installation, needs),
-        Some(Err(error)) => vec![refused(&error)],
+        Some(Err(error)) => vec![refused(&error, Kind::App)],
         None => Vec::new(),
     }
 }
@@ -167,12 +184,16 @@ async fn of_repository(
             format!("it may not read {repository}, or there is no such repository"),
             "give the credential this repository, or correct `repository`",
         )],
-        Err(error) => vec![refused(&error)],
+        Err(error) => vec![refused(&error, identity.kind)],
     }
 }
 
-fn refused(error: &ApiError) -> Finding {
+fn refused(error: &ApiError, kind: Kind) -> Finding {
     match error.kind {
+        ErrorKind::Unauthorised if kind == Kind::App => Finding::error(
+            format!("GitHub does not accept its key: it is another App's, or was revoked ({})", error.reason),
+            "write the App's own `app_id`, and in `app_key_file` a private key that the App's settings still list",
+        ),
         ErrorKind::Unauthorised => Finding::error(
             format!("GitHub does not accept it: it has ended, or was revoked ({})", error.reason),
             "make another at https://github.com/settings/tokens, and put it in this one's place (`gh auth login`, for gh)",
@@ -350,7 +371,6 @@ pub async fn networks(examined: &Examined) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
     use super::*;
 
     #[test]

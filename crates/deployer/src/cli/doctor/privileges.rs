@@ -55,7 +55,7 @@ fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: boo
         )),
         Privileges::Helper if !Path::new(HELPER_SOCKET).exists() => Some(Finding::error(
             format!("`privileges` is \"helper\", and nobody listens on {HELPER_SOCKET} to {wish}"),
-            "systemctl enable --now durhack-deployer-privileged.socket",
+            "`systemctl enable --now durhack-deployer-privileged.socket`",
         )),
         Privileges::Direct | Privileges::Sudo | Privileges::Helper => None,
     }

@@ -13,6 +13,7 @@ use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, StoreError};
 use anyhow::Result;
 use spool::EntryName;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -233,7 +234,7 @@ pub fn pm2(examined: &Examined) -> Answer {
                     examined.service.name
                 ),
             ));
-        } else if !has("rpc.sock") {
+        } else if !listens(&home.join("rpc.sock")) {
             findings.push(Finding::warning(
                 format!("no PM2 runs for {}", home.display()),
                 format!("`sudo -u {} pm2 resurrect`", examined.service.name),
@@ -241,4 +242,10 @@ pub fn pm2(examined: &Examined) -> Answer {
         }
     }
     Ok(or_ok(findings, format!("PM2 runs, and knows what to start after a boot ({} homes)", homes.len())))
+}
+
+/// Whether somebody is behind this socket: its file outlives a PM2 that was killed, and the boot before. Nothing is asked, and so nothing
+/// started.
+fn listens(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
 }

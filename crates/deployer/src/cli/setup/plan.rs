@@ -544,7 +544,11 @@ pub mod tests {
         let known = found.configuration.as_mut().unwrap();
         (known.users, known.users_paths) = (BTreeSet::new(), BTreeSet::new());
         let forgotten = plan(&found, &wishes()).unwrap();
-        insta::assert_snapshot!(lines(&forgotten).join("\n"), @r"");
+        insta::assert_snapshot!(lines(&forgotten).join("\n"), @r"
+        remove /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
+        have systemd read its units again
+        stop durhack-deployer-steps@web.socket: no deployment names this user
+        ");
         found.configuration.as_mut().unwrap().users = [web.clone()].into();
         found.step_users.insert(web, Some(0));
         let plan = plan(&found, &wishes()).unwrap();

@@ -66,16 +66,17 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
     plan
 }
 
+/// The user first: where one of its programs still runs it cannot go, and then nothing of what that needs has gone either.
 fn purge_rest(found: &Found, plan: &mut Plan) {
+    if found.account.is_some() {
+        let what = format!("remove the user and group {}", places::USER);
+        plan.actions.push(Action::new(what, Deed::Call(accounts::remove(places::USER))));
+    }
     for path in [places::STATE, places::CONFIGURATION].map(PathBuf::from) {
         if found.places.contains_key(&path) {
             let what = format!("remove {} and everything in it", path.display());
             plan.actions.push(Action::new(what, Deed::RemoveAll(path)));
         }
-    }
-    if found.account.is_some() {
-        let what = format!("remove the user and group {}", places::USER);
-        plan.actions.push(Action::new(what, Deed::Call(accounts::remove(places::USER))));
     }
 }
 

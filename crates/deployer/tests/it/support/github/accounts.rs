@@ -37,6 +37,8 @@ struct App {
     revoked: HashSet<String>,
     /// Of the tokens to come.
     lifetime_seconds: i64,
+    permissions: Value,
+    is_suspended: bool,
 }
 
 impl Default for Accounts {
@@ -65,6 +67,8 @@ impl GitHub {
             issued: Vec::new(),
             revoked: HashSet::new(),
             lifetime_seconds: 3600,
+            permissions: json!({ "contents": "read", "statuses": "write", "metadata": "read" }),
+            is_suspended: false,
         });
     }
 
@@ -78,6 +82,16 @@ impl GitHub {
     /// How long the App's next tokens are good for.
     pub fn set_app_token_lifetime(&self, seconds: i64) {
         self.known().accounts.app.as_mut().expect("an App is installed").lifetime_seconds = seconds;
+    }
+
+    /// What the App may in its installation.
+    pub fn set_app_permissions(&self, permissions: Value) {
+        self.known().accounts.app.as_mut().expect("an App is installed").permissions = permissions;
+    }
+
+    /// The account's owner suspends the installation, which gets no tokens any more.
+    pub fn suspend_app(&self) {
+        self.known().accounts.app.as_mut().expect("an App is installed").is_suspended = true;
     }
 
     /// The App's tokens so far, and for which repository each is.
@@ -136,19 +150,22 @@ impl Accounts {
             "app_slug": "durhack-deployer",
             "target_id": 1,
             "target_type": "Organization",
-            "permissions": app.permissions(),
+            "permissions": app.permissions,
             "events": [],
             "created_at": now(),
             "updated_at": now(),
             "single_file_name": null,
-            "suspended_by": null,
-            "suspended_at": null,
+            "suspended_by": app.is_suspended.then(|| user("acme")),
+            "suspended_at": app.is_suspended.then(now),
         });
         Answer::new(200, installation)
     }
 
     fn access_token(&mut self, body: &[u8]) -> Answer {
         let Some(app) = &mut self.app else { return not_found() };
+        if app.is_suspended {
+            return problem(403, "This installation has been suspended");
+        }
         let asked: Value = serde_json::from_slice(body).unwrap_or_default();
         let names: Vec<&str> =
             asked["repositories"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -163,7 +180,7 @@ impl Accounts {
         let answer = json!({
             "token": token,
             "expires_at": expires_at.to_string(),
-            "permissions": app.permissions(),
+            "permissions": app.permissions,
             "repository_selection": "selected",
         });
         Answer::new(201, answer)
@@ -171,10 +188,6 @@ impl Accounts {
 }
 
 impl App {
-    fn permissions(&self) -> Value {
-        json!({ "contents": "read", "statuses": "write", "metadata": "read" })
-    }
-
     /// As GitHub documents it: RS256 by the App's key, issued by its id, not in the future, for ten minutes at most.
     fn verify(&self, headers: &HeaderMap) -> Result<(), &'static str> {
         let statement = bearer(headers).ok_or(NO_STATEMENT)?;

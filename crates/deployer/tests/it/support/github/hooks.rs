@@ -1,7 +1,7 @@
 //! Webhooks that deliver: `repos/*-webhook*`. A delivery goes to the daemon of the test, signed with the hook's secret, as
 //! GitHub's would; what was answered is kept, as GitHub keeps it.
 
-use super::{Answer, Job, Known, Request, is_number, not_found, now, problem, validation_failed};
+use super::{Answer, GitHub, Job, Known, Request, is_number, not_found, now, problem, validation_failed};
 use crate::support::push::{Delivery, signature};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -56,6 +56,13 @@ impl Hook {
             config["secret"] = json!("********");
         }
         config
+    }
+}
+
+impl GitHub {
+    /// Somebody ticks or unticks "Active" of every hook.
+    pub fn switch_hooks(&self, active: bool) {
+        self.known().hooks.iter_mut().for_each(|hook| hook.active = active);
     }
 }
 

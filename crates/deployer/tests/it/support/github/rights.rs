@@ -14,11 +14,23 @@ pub struct Rights {
     date: Option<String>,
     push: bool,
     admin: bool,
+    /// Of every repository.
+    archived: bool,
+    /// The name of every repository, where it is not the one that it is asked for by.
+    full_name: Option<String>,
 }
 
 impl Default for Rights {
     fn default() -> Self {
-        Self { scopes: None, expiration: None, date: None, push: true, admin: false }
+        Self {
+            scopes: None,
+            expiration: None,
+            date: None,
+            push: true,
+            admin: false,
+            archived: false,
+            full_name: None,
+        }
     }
 }
 
@@ -58,6 +70,15 @@ impl GitHub {
     pub fn set_account(&self, push: bool, admin: bool) {
         let mut known = self.known();
         (known.rights.push, known.rights.admin) = (push, admin);
+    }
+}
+
+impl GitHub {
+    /// Every repository is archived, and has this name now: GitHub leads on who asks by the old one.
+    pub fn set_repositories(&self, archived: bool, full_name: Option<&str>) {
+        let mut known = self.known();
+        known.rights.archived = archived;
+        known.rights.full_name = full_name.map(str::to_owned);
     }
 }
 
@@ -147,7 +168,6 @@ fn repository(known: &Known, owner: &str, name: &str) -> Value {
         "has_wiki",
         "has_pages",
         "has_discussions",
-        "archived",
         "disabled",
     ] {
         repository.insert(no.to_owned(), json!(false));
@@ -158,9 +178,10 @@ fn repository(known: &Known, owner: &str, name: &str) -> Value {
     for time in ["pushed_at", "created_at", "updated_at"] {
         repository.insert(time.to_owned(), json!(now()));
     }
-    let Rights { push, admin, .. } = known.rights;
+    let Rights { push, admin, archived, .. } = known.rights;
+    let full_name = known.rights.full_name.clone().unwrap_or_else(|| format!("{owner}/{name}"));
     let rest = json!({
-        "url": url, "id": 1, "node_id": "R_1", "name": name, "full_name": format!("{owner}/{name}"),
+        "url": url, "id": 1, "node_id": "R_1", "name": name, "full_name": full_name, "archived": archived,
         "owner": user(owner), "default_branch": "main",
         "permissions": { "admin": admin, "maintain": admin, "push": push, "triage": push, "pull": true },
     });
