@@ -3,9 +3,11 @@
 use crate::support::configuration::text;
 use crate::support::gate::Gate;
 use crate::support::postgres::Postgres;
+use crate::support::process::{command, succeed};
 use crate::support::record::{Comparison, Run};
 use crate::support::wait;
 use crate::support::world::World;
+use rustix::process::{Resource, getrlimit};
 
 /// Compares at start and every second.
 fn compare_each_second(world: &mut World) {
@@ -436,5 +438,52 @@ fn while_the_database_is_away_nothing_is_queued_and_then_it_is() {
         postgres.start_again();
         wait_until_live(world, "site", &second);
         assert_eq!(runs_of(world, "site", &second).len(), 1);
+    });
+}
+
+/// Root is not held to such a limit, so the daemon is nobody's.
+#[test]
+fn a_machine_without_processes_is_not_the_commits_fault() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let gate = Gate::new(&world.root().join("gate"));
+        compare_each_second(world);
+        world.drop_privileges();
+        let line = format!("if [ -e wait ]; then {}; fi", gate.shell());
+        let site = world.deployment("site", &repository).step("install", "wait", &line);
+        world.configure(&[site.step("build", "build", "true")]);
+        let first = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        wait_until_live(world, "site", &first);
+
+        // By its own user: root in a container may not have the right to.
+        let limit = |max: &str| {
+            let daemon = world.daemon_id().to_string();
+            let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+            let words = ["prlimit", "--pid", &daemon, &format!("--nproc={max}:")];
+            succeed(command("setpriv", world.root()).args(nobody).args(words));
+        };
+        let second = repository.commit(&[("index.html", "two"), ("wait", "")], "second");
+        let guid = world.push(&repository, &second);
+        gate.wait_for(&second);
+        limit("1");
+        gate.open();
+        let run = world.ended_run("site", &second);
+        let cause = run.cause.as_deref().unwrap_or_default();
+        assert!(
+            cause.starts_with("build: `/bin/sh` could not be started") && cause.contains("TasksMax="),
+            "{run:?}"
+        );
+        world.wait_for_verdict(&guid, "error");
+        assert_eq!(world.reported(&repository, &second).state, "error");
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
+
+        let before = getrlimit(Resource::Nproc).current;
+        limit(&before.map_or("unlimited".into(), |max| max.to_string()));
+        wait_until_live(world, "site", &second);
+        let runs: Vec<(String, String)> =
+            runs_of(world, "site", &second).into_iter().map(|run| (run.state, run.trigger)).collect();
+        assert_eq!(runs.last(), Some(&("succeeded".into(), "reconcile".into())), "{runs:?}");
+        assert!(runs.iter().rev().skip(1).all(|(state, _)| state == "failed"), "{runs:?}");
     });
 }
