@@ -1,6 +1,7 @@
 //! From nothing to a service, and back: the package, installed by dpkg in a machine with a real systemd and a real nginx; `setup`; a push
 //! that goes live behind nginx; upgrades with a run in progress; removal.
 
+use crate::recipes::systemd::SERVER;
 use crate::support::machine::Machine;
 use crate::support::package::Package;
 use crate::support::push::{NO_COMMIT, push_payload};
@@ -8,21 +9,6 @@ use crate::support::pushes::{Pushes, wait_for_verdicts};
 use crate::support::wait;
 use std::cell::Cell;
 use std::time::Instant;
-
-/// Answers with its page, which it reads when it starts.
-const SERVER: &str = r#"
-import socket
-page = open("page").read().encode()
-server = socket.socket()
-server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-server.bind(("127.0.0.1", 8080))
-server.listen(64)
-while True:
-    connection, _ = server.accept()
-    connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(page) + page)
-    connection.close()
-"#;
 
 const UNIT: &str = "[Service]
 ExecStart=/usr/bin/python3 server.py
