@@ -21,8 +21,8 @@ fn compared(world: &World, slug: &str, wanted: impl Fn(&Comparison) -> bool) -> 
     let last = || world.status_of(slug).compared;
     let before = last().map_or(0, |comparison| comparison.at_ms);
     // The first one after now may have begun before.
-    let next = wait::until("a comparison", || last().filter(|found| found.at_ms > before)).at_ms;
-    wait::until("a comparison of the wanted outcome", || {
+    let next = wait::until_told("a comparison", || last().filter(|found| found.at_ms > before)).at_ms;
+    wait::until_told("a comparison of the wanted outcome", || {
         last().filter(|found| found.at_ms > next && wanted(found))
     })
 }
@@ -34,7 +34,7 @@ fn runs_of(world: &World, slug: &str, commit: &str) -> Vec<Run> {
 
 #[track_caller]
 fn wait_until_live(world: &World, slug: &str, commit: &str) {
-    wait::until(&format!("{commit} to be live"), || {
+    wait::until_told(&format!("{commit} to be live"), || {
         world.status_of(slug).live.filter(|live| live.commit == commit)
     });
 }
@@ -230,7 +230,7 @@ fn a_branch_that_was_gone_when_a_comparison_had_found_it_is_deployed_when_the_sa
         compared(world, "site", |found| found.finding.contains("is queued"));
         site.delete_branch("main");
         gate.open();
-        wait::until("the run to find no branch", || {
+        wait::until_told("the run to find no branch", || {
             world.runs("site").iter().any(|run| run.state == "skipped").then_some(())
         });
         site.set_reference("refs/heads/main", &commit);
@@ -353,7 +353,7 @@ fn all_deployments_of_a_repository_are_compared_by_one_question() {
         world.configure(&deployments);
         world.start();
         for slug in &slugs {
-            wait::until("all to be compared", || world.status_of(slug).compared);
+            wait::until_told("all to be compared", || world.status_of(slug).compared);
         }
         let asked = |requests: Vec<(String, u16)>| {
             requests
@@ -403,7 +403,7 @@ fn a_repository_that_is_gone_is_said_and_hinders_nobody() {
         fs_err::rename(&bare, &aside).expect("writable");
         world.configure(&[world.deployment("gone", &gone), world.deployment("other", &other)]);
         world.start();
-        let found = wait::until("the error to be shown", || {
+        let found = wait::until_told("the error to be shown", || {
             world.status_of("gone").compared.filter(|found| found.is_error)
         });
         assert!(found.finding.contains("git ls-remote"), "{found:?}");

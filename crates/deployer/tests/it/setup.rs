@@ -129,7 +129,7 @@ impl Host {
     /// Waits until nothing waits or runs: whoever stops the deployer in a run has it taken back.
     #[track_caller]
     fn rests(&self) {
-        wait::until("the deployer to be at rest", || {
+        wait::until_told("the deployer to be at rest", || {
             let status: serde_json::Value =
                 serde_json::from_str(&self.operator(&["status", "--json"])).ok()?;
             let waits = |value: &serde_json::Value| value != &serde_json::json!(0);
@@ -143,7 +143,7 @@ impl Host {
 
     #[track_caller]
     fn shows(&self, page: &str) {
-        wait::until(&format!("the page {page:?} behind nginx"), || {
+        wait::until_told(&format!("the page {page:?} behind nginx"), || {
             self.machine.get("http://127.0.0.1:8000/").filter(|shown| shown == page)
         });
     }
@@ -304,7 +304,7 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
         );
         machine.write("/var/www/site/go", "");
         host.shows(page);
-        wait::until("the run to succeed", || {
+        wait::until_told("the run to succeed", || {
             host.runs().first().filter(|(state, of)| state == "succeeded" && *of == commit).map(|_| ())
         });
     }

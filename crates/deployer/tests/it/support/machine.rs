@@ -91,7 +91,7 @@ impl Machine {
             };
             children.split_whitespace().find(is_first).and_then(|pid| pid.parse().ok())
         });
-        wait::until("the machine to have booted", || {
+        wait::until_told("the machine to have booted", || {
             machine.is_alive();
             machine.try_run(&["systemctl", "is-system-running"]).status.success().then_some(())
         });
