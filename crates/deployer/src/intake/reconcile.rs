@@ -160,8 +160,10 @@ impl Reconcile {
     async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<Known> {
         let (slug, store) = (deployment.slug.as_str(), &self.host.store);
         let spool = spool.clone();
-        let waiting =
-            tokio::task::spawn_blocking(move || spool.ready()).await?.context("cannot read the spool")?;
+        // In this order: what is taken meanwhile is seen in one of them.
+        let entries = move || Ok::<_, spool::OperationError>((spool.ready()?, spool.claimed()?));
+        let (waiting, taken) =
+            tokio::task::spawn_blocking(entries).await?.context("cannot read the spool")?;
         let running = store.unfinished_runs(Some(slug)).await?;
         let live = store.live_release(slug).await?.map(|release| release.commit_id);
         let tried = store.last_tried(slug).await?;
@@ -172,8 +174,8 @@ impl Reconcile {
         let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
         let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
         let held = self.held(deployment, head).await?;
-        let waiting = !waiting.is_empty();
-        Ok(Known { live, waiting, running, tried, unjudged, held, overruled })
+        let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
+        Ok(Known { live, waiting, taken, running, tried, unjudged, held, overruled })
     }
 
     /// Whether the head is held back by a gate, and what has changed about that.
@@ -242,6 +244,8 @@ struct Known {
     live: Option<String>,
     /// Whether something waits in its spool: it will lead to the head as it is then.
     waiting: bool,
+    /// Whether something has been taken from it that is not done with.
+    taken: bool,
     running: Vec<Run>,
     tried: Option<Run>,
     /// How often this head was tried in vain, where what was tried last says nothing of it.
@@ -265,7 +269,9 @@ enum Standing {
 fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> Standing {
     let is_head = |commit: &Option<String>| commit.as_deref() == Some(head.as_str());
     // A run that does not know its commit yet is about to ask for the head itself.
-    let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id));
+    let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id))
+        // The worker is deciding what to do with it; that may be to let an operator's wish have its place.
+        || known.taken && known.running.is_empty();
     let short = head.short();
     if is_head(&known.live) {
         return Standing::Fine(format!("{short} is live"));
@@ -382,10 +388,19 @@ mod tests {
         ] {
             let label = format!("{live:?} {waiting} {running:?} {tried:?} {unjudged:?}");
             let live = live.map(|digit: &str| digit.repeat(40));
-            let known = Known { live, waiting, running, tried, unjudged, held: None, overruled: false };
+            let is_new_beside_a_run = is_new && !running.is_empty();
+            let taken = false;
+            let known =
+                Known { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
             let head = CommitId::parse(&"b".repeat(40)).unwrap();
             assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
-            let overruled = Known { overruled: true, ..known };
+            let taken = Known { taken: true, ..known };
+            assert_eq!(
+                standing(&head, &taken, now_ms, MINUTE) == Standing::Behind,
+                is_new_beside_a_run,
+                "{label}"
+            );
+            let overruled = Known { overruled: true, ..taken };
             assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
         }
     }
@@ -414,6 +429,7 @@ mod tests {
             let known = Known {
                 live: None,
                 waiting: false,
+                taken: false,
                 running: vec![],
                 tried: Some(run(Some("b"), state, None, 0)),
                 unjudged: None,
