@@ -237,7 +237,7 @@ fn reconcile_sees_checks_of_which_nothing_was_heard_and_starts_no_run_before() {
     World::run(|world| {
         let repository = world.repository("acme/site");
         world.settings.set("reconcile.enabled", "true");
-        world.settings.set("reconcile.interval", "\"1s\"");
+        world.settings.set("reconcile.interval", "\"250ms\"");
         world.configure(&[world.deployment("site", &repository).with("require_checks", r#"["test"]"#)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -246,7 +246,7 @@ fn reconcile_sees_checks_of_which_nothing_was_heard_and_starts_no_run_before() {
             let before = world.status_of("site").compared.map_or(0, |compared| compared.at_ms);
             wait::until_told("two comparisons", || {
                 let compared = world.status_of("site").compared?;
-                (compared.at_ms > before + 2000 && compared.finding.contains(wanted)).then_some(())
+                (compared.at_ms > before + 500 && compared.finding.contains(wanted)).then_some(())
             });
         };
         compared("waiting for test");
@@ -359,7 +359,7 @@ fn only_a_head_that_an_allowed_signer_has_signed_is_deployed() {
         let settings = format!("[gpg \"ssh\"]\n\tallowedSignersFile = {}\n", own.display());
         fs_err::write(world.root().join("home/.gitconfig"), settings).expect("writable");
         world.settings.set("reconcile.enabled", "true");
-        world.settings.set("reconcile.interval", "\"1s\"");
+        world.settings.set("reconcile.interval", "\"250ms\"");
         let required = text(&signers.to_string_lossy());
         world.configure(&[world.deployment("site", &repository).with("require_signature", required)]);
 
@@ -475,7 +475,7 @@ fn a_freeze_holds_back_until_it_ends() {
         world.deploy("site", &repository, &second);
         world.stop();
 
-        world.configure(&[deployment.with("freeze", window(30))]);
+        world.configure(&[deployment.with("freeze", window(20))]);
         world.start();
         let third = repository.commit(&[("index.html", "three")], "third");
         let push = world.push(&repository, &third);

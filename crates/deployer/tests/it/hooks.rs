@@ -230,7 +230,7 @@ fn what_was_not_delivered_and_is_no_push_is_asked_for_by_the_daemon() {
         let site = world.repository("acme/site");
         let deployment = world.deployment("site", &site).with("require_checks", "[\"ci\"]");
         world.settings.set("reconcile.deliveries", "true");
-        world.settings.set("reconcile.interval", "\"1s\"");
+        world.settings.set("reconcile.interval", "\"200ms\"");
         world.configure(&[deployment]);
         succeed(world, &["create"]);
         let commit = site.commit(&[("index.html", "one")], "one");
