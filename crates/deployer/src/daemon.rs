@@ -12,12 +12,12 @@ mod door;
 mod reload;
 mod schema;
 mod service_manager;
+mod state_directory;
 pub mod succession;
 mod tasks;
 mod watchdog;
 mod work;
 
-use crate::clock;
 use crate::config::{Config, Environment, Purpose, SourceNetworks};
 use crate::deploy::execute::Executor;
 use crate::deploy::hand_over::{Oneself, Pending, Request};
@@ -33,10 +33,9 @@ use anyhow::{Context, Result, bail};
 use door::{Door, Given, Listening};
 use schema::bring_schema_up;
 use service_manager::ServiceManager;
-use spool::{ConsumerLock, Spool};
+use state_directory::take_locks;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use succession::{Candidate, Farewell, Inheritance, Link};
 use tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -46,30 +45,7 @@ use tokio_util::sync::CancellationToken;
 use work::Work;
 
 pub use door::ADDRESS_FILE;
-
-/// How long a start waits for the locks: a command looks at them in passing, and of a daemon that has just died a program
-/// that it was about to start holds them from its fork to its exec.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Directory and name of the lock of whoever receives: where it may write.
-const LISTEN_LOCK: (&str, &str) = ("intake", "listen");
-
-/// Of whoever deploys. A deployment may be called `work` too: the daemon's lock lies apart from the deployments'.
-const WORK_LOCK: (&str, &str) = ("locks/daemon", "work");
-
-/// The file that whoever receives has locked, and has written its process into.
-pub fn listen_lock(state_directory: &Path) -> PathBuf {
-    lock_file(state_directory, LISTEN_LOCK)
-}
-
-/// The same of whoever deploys.
-pub fn work_lock(state_directory: &Path) -> PathBuf {
-    lock_file(state_directory, WORK_LOCK)
-}
-
-fn lock_file(state_directory: &Path, (directory, name): (&str, &str)) -> PathBuf {
-    state_directory.join(directory).join(format!("{name}.lock"))
-}
+pub use state_directory::{consume, is_working, listen_lock, open_spool, prepare_state_directory, work_lock};
 
 /// Which part of the deployer this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -461,50 +437,6 @@ pub fn executor(config: &Config, environment: &Environment) -> Executor {
     Executor::new("/proc/self/exe".into(), config, environment)
 }
 
-/// A spool of this instance.
-pub fn open_spool(config: &Config, name: &str) -> Result<Spool> {
-    let directory = Host::spool_directory(&config.state_directory, name);
-    let now = || u64::try_from(clock::now().as_nanosecond()).unwrap_or(0);
-    Spool::open(&directory, now).with_context(|| format!("cannot open the spool {}", directory.display()))
-}
-
-/// Makes the state directory, readable by nobody else: it holds private payloads and code.
-pub fn prepare_state_directory(path: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    for directory in ["spool", "intake", "logs", "locks", "cancel", "compared"] {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(
-            || format!("cannot make the state directory {} (`state_directory` sets another)", path.display()),
-        )?;
-    }
-    Ok(())
-}
-
-async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec<lock::Lock>> {
-    let needed: &[(&str, &str)] = match role {
-        Role::Serve => &[LISTEN_LOCK, WORK_LOCK],
-        Role::Listen => &[LISTEN_LOCK],
-        Role::Work => &[WORK_LOCK],
-    };
-    let mut locks = Vec::new();
-    for (directory, name) in needed {
-        let directory = state_directory.join(directory);
-        match tokio::time::timeout(LOCK_PATIENCE, lock::acquire(&directory, name)).await {
-            Ok(lock) => locks.push(lock?),
-            Err(_) => bail!(
-                "another durhack-deployer already does `{name}` for {}; stop it first, or set another `state_directory`",
-                state_directory.display()
-            ),
-        }
-    }
-    Ok(locks)
-}
-
-/// Whether a daemon of this instance does the deployments.
-pub fn is_working(state_directory: &Path) -> Result<bool> {
-    let (directory, name) = WORK_LOCK;
-    Ok(lock::try_acquire(&state_directory.join(directory), name)?.is_none())
-}
-
 /// Keeps what GitHub says of itself up to date, if the deployer needs it: for who may call, or for whom ssh may talk to. Whoever only
 /// listens asks nobody: that needs no way out of this machine.
 fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
@@ -525,13 +457,4 @@ fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
         _ => {}
     }
     known
-}
-
-/// Becomes a spool's only consumer, and puts back what a crash left claimed.
-pub fn consume(spool: &Spool) -> Result<ConsumerLock> {
-    let what = || format!("cannot recover the spool {}", spool.path().display());
-    let lock = spool.consumer_lock().with_context(what)?;
-    let lock = lock.with_context(|| format!("another process works on {}", spool.path().display()))?;
-    lock.recover().with_context(what)?;
-    Ok(lock)
 }

@@ -68,9 +68,8 @@ pub async fn run(
         LastWord::NotStarted(error) => return Err(error),
         LastWord::Ended(ended) => Some(ended),
         LastWord::None => match leash_end {
-            LeashEnd::NotStarted(reason) => {
-                let program = command.program.to_string_lossy().into_owned();
-                return Err(StartError::Other { program, reason });
+            LeashEnd::NotStarted(errno, text) => {
+                return Err(StartError::of_command(&command.program, errno, text));
             }
             LeashEnd::ByItself if !started => {
                 let reason = "it ended before it had started anything".to_owned();

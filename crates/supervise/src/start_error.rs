@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-/// Nothing was run. None of these goes away by trying again.
+/// Nothing was run. Only [`StartError::Exhausted`] may go away by trying again later.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
@@ -33,6 +33,12 @@ pub enum StartError {
     Leash { leash: PathBuf, reason: String },
     #[error("nobody starts commands for another user at {} ({reason}). Is its service there, and may it be called?", .socket.display())]
     Keeper { socket: PathBuf, reason: String },
+    /// Whatever is to blame, it is not the command.
+    #[error(
+        "`{program}` could not be started: {reason}. The machine, or what the deployer itself may have of it, is used \
+         up: see what else runs there, and TasksMax=, LimitNPROC= and MemoryMax= of the deployer's unit"
+    )]
+    Exhausted { program: String, reason: String },
     #[error("`{program}` could not be started: {reason}")]
     Other { program: String, reason: String },
 }
@@ -45,6 +51,7 @@ impl StartError {
             Errno::NOENT => Self::ProgramNotFound { program },
             Errno::ACCESS | Errno::NOEXEC | Errno::ISDIR | Errno::NOTDIR => Self::NotExecutable { program },
             Errno::TOOBIG => Self::ArgumentListTooLong { program },
+            errno if is_exhaustion(errno) => Self::Exhausted { program, reason: text },
             _ => Self::Other { program, reason: text },
         }
     }
@@ -54,6 +61,7 @@ impl StartError {
         let program = program.to_string_lossy().into_owned();
         match Errno::from_io_error(error) {
             Some(Errno::TOOBIG) => Self::ArgumentListTooLong { program },
+            Some(errno) if is_exhaustion(errno) => Self::Exhausted { program, reason: error.to_string() },
             // Not from the system: an argument or a variable that no program can be given.
             None if error.kind() == io::ErrorKind::InvalidInput => {
                 Self::Other { program, reason: error.to_string() }
@@ -61,4 +69,9 @@ impl StartError {
             _ => Self::Leash { leash: leash.to_owned(), reason: error.to_string() },
         }
     }
+}
+
+/// Whether there are no processes, no memory or no open files left.
+fn is_exhaustion(errno: Errno) -> bool {
+    matches!(errno, Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)
 }

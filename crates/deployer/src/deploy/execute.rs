@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
-use supervise::{End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, Stream};
+use supervise::{End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, StartError, Stream};
 use tokio_util::sync::CancellationToken;
 
 /// How long a program may take between TERM and KILL.
@@ -317,6 +317,12 @@ fn clean_environment(
         clean.insert("PATH".into(), path);
     }
     clean
+}
+
+/// Whether a program could not be started because this machine has nothing left for it.
+pub fn is_exhaustion(error: &anyhow::Error) -> bool {
+    let is_exhaustion = |cause: &StartError| matches!(cause, StartError::Exhausted { .. });
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_exhaustion))
 }
 
 /// How a program ended, in words; `None` for exit code 0.

@@ -46,7 +46,8 @@ impl Outcome {
             };
         }
         let state = if failure.cancelled { RunState::Cancelled } else { RunState::Failed };
-        Self { ours: failure.ours, ..Self::new(state, failure.cause) }
+        let verdict = failure.exhausted.then_some(VerdictCode::Error);
+        Self { ours: failure.ours, verdict, ..Self::new(state, failure.cause) }
     }
 
     /// The end of a run whose commit has to wait.
@@ -377,12 +378,12 @@ async fn parting(
     Ok(report::telling(host, deployment, commit, status, &description, run))
 }
 
-/// How a run of the record ended. One that failed before it had a plan, and was not refused, says nothing of its commit.
+/// How a run of the record ended.
 async fn outcome_of(host: &Host, run: &Run) -> Result<Outcome, StoreError> {
     let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
-    let ours =
-        run.state == RunState::Failed && run.plan.is_none() && !host.store.was_refused(&run.id).await?;
-    Ok(Outcome { ours, ..outcome })
+    let ours = host.store.is_unjudged(run).await?;
+    let verdict = (ours && run.plan.is_some()).then_some(VerdictCode::Error);
+    Ok(Outcome { ours, verdict, ..outcome })
 }
 
 /// An entry that is given up without a run of its own.

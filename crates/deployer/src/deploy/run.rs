@@ -13,7 +13,7 @@ use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, adopt, confinement, health, release, trees};
+use super::{Host, adopt, confinement, execute, health, release, trees};
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Phase};
 use crate::names::CommitId;
@@ -71,6 +71,8 @@ pub struct Failure {
     pub cancelled: bool,
     /// Whether the deployer itself, not the deployed, is to blame: the status is `error` instead of `failure`.
     pub ours: bool,
+    /// Whether this machine had no processes or memory left: it says nothing of what was to be deployed, and passes.
+    pub exhausted: bool,
     /// Whether the branch to deploy is gone.
     pub branch_gone: bool,
 }
@@ -78,7 +80,7 @@ pub struct Failure {
 impl Failure {
     /// What was to be deployed is at fault.
     pub fn new(cause: impl Into<String>) -> Self {
-        Self { cause: cause.into(), cancelled: false, ours: false, branch_gone: false }
+        Self { cause: cause.into(), cancelled: false, ours: false, exhausted: false, branch_gone: false }
     }
 
     /// Somebody stopped it.
@@ -387,7 +389,10 @@ impl Run {
         };
         done.map_err(|error| match cancel.is_cancelled() {
             true => Failure::cancelled(),
-            false => Failure::new(format!("{error:#}")),
+            false => {
+                let exhausted = execute::is_exhaustion(&error);
+                Failure { ours: exhausted, exhausted, ..Failure::new(format!("{error:#}")) }
+            }
         })
     }
 

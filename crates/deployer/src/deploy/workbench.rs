@@ -4,7 +4,7 @@
 //! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
 
 use super::confinement::{self, Confined};
-use super::execute::{Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
+use super::execute::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
 use super::tools::sudo;
 use crate::config::CommandLine;
@@ -150,6 +150,9 @@ impl Workbench<'_> {
         let result = Workbench { hear: &hear, ..*self }.run(&command).await;
         let program = line.argv().first().cloned().unwrap_or_default();
         let result = result.map_err(|error| {
+            if execute::is_exhaustion(&error) {
+                return error;
+            }
             let hint = self.missing_rule(line, &error.to_string());
             anyhow!("{program} {error}{hint}")
         });

@@ -3,30 +3,24 @@
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
 //! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
 
+mod attempt;
 mod held;
 
-use super::mirror::Commit;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
-use super::plan::{Plan, Step};
-use super::recipes::{self, Facts, Purpose, Target};
+use super::recipes::Target;
 use super::recovery::recover;
-use super::run::{self, Failure, Progress, Run};
-use super::{Host, adopt, hand_over, lock, release, situation};
+use super::{Host, lock, run, situation};
 use crate::clock;
-use crate::config::{Deployment, Layout, Queue};
-use crate::entry::{Adopt, REDEPLOY, Request, Source, request_entry};
+use crate::config::{Deployment, Queue};
+use crate::entry::{REDEPLOY, Request, Source, request_entry};
 use crate::names::CommitId;
-use crate::record::run_log::RunLogWriter;
-use crate::record::store::{
-    self, NewRelease, NewRun, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode,
-};
+use crate::record::store::{self, NewRun, RunState, RunTrigger, StoreError};
 use anyhow::Result;
 use spool::Spool;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -330,279 +324,6 @@ impl Worker {
             ),
             _ => outcome,
         }
-    }
-
-    async fn run(&self, order: &Order, record: &store::Run, cancel: CancellationToken) -> Outcome {
-        let mut run = Run {
-            host: self.host.clone(),
-            deployment: self.deployment.clone(),
-            id: record.id.clone(),
-            mirror: self.host.mirror(&self.deployment),
-            log: Arc::new(Mutex::new(RunLogWriter::open(&self.host.logs(), &record.id))),
-            cancel,
-            ends_at: Instant::now() + self.deployment.timeout,
-            next_step: 1,
-        };
-        match self.attempt(order, &mut run).await {
-            Ok(outcome) => outcome,
-            Err(failure) => self.failed(&run, order.trigger, failure).await,
-        }
-    }
-
-    async fn attempt(&self, order: &Order, run: &mut Run) -> Result<Outcome, Failure> {
-        run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
-        let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
-        let live = situation::live(&self.host, &self.deployment, layout).await?;
-        let adopt = order.request.adopt.as_ref();
-        let layout = match (adopt, layout) {
-            (Some(_), Layout::Releases) => {
-                return Ok(Outcome::new(RunState::Skipped, "it is deployed as releases already"));
-            }
-            (Some(_), Layout::InPlace) => Layout::Releases,
-            (None, layout) => layout,
-        };
-        if layout == Layout::InPlace && self.deployment.layout.is_none() {
-            run.note(1, situation::in_place_warning(&self.deployment));
-        }
-        let (head, target) = match order.trigger {
-            RunTrigger::Rollback => {
-                (None, self.rollback_target(order, &run.id, layout, live.as_ref()).await?)
-            }
-            _ => {
-                let head = run.fetch(order.request.commit.as_ref()).await?;
-                let head = self.whose_turn(order, run, head, live.as_ref()).await;
-                let live_commit = live.as_ref().map(|live| &live.commit);
-                self.patiently("commit", || {
-                    outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
-                })
-                .await?;
-                let target = situation::new_target(&self.deployment, layout, &head.id);
-                (Some(head), target)
-            }
-        };
-        let held = match &head {
-            Some(head) => self.held_back(order, run, head).await?,
-            None => None,
-        };
-        let id = run.id.clone();
-        let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
-        let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
-        let facts = Facts {
-            forced: order.request.force,
-            ..situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
-        };
-        let mut plan = recipes::plan(&facts);
-        if let Some(adopt) = adopt {
-            plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);
-        }
-        if let Some(head) = head
-            && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
-        {
-            return Ok(outcome);
-        }
-        // What would change nothing need not wait for anything.
-        if let Some(held) = held {
-            run.note(run.next_step, &held.cause);
-            return Ok(held);
-        }
-        if !order.is_of_live() {
-            let commit = &facts.target.commit;
-            self.patiently("what waited", || {
-                outcome::waiting_superseded(&self.host, &self.deployment, commit)
-            })
-            .await?;
-        }
-        self.patiently("plan", || self.save(run, &facts, &plan)).await?;
-        crate::crash_point!("planned");
-        let commit = &facts.target.commit;
-        self.patiently("beginning", || outcome::planned(&self.host, &self.deployment, &run.id, commit))
-            .await?;
-        // Where nothing was live, nothing can have been missing.
-        let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
-        let (result, gap) = run.carry_out(&plan, watched).await;
-        let mut outcome = match result {
-            Ok(Progress::HandsOver(request, others)) => return Ok(self.leave(*request, others).await),
-            Ok(Progress::Done(warnings)) => {
-                let live = Some(facts.target.release.clone());
-                let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
-                Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
-            }
-            Err(failure) => self.failed(run, order.trigger, failure).await,
-        };
-        outcome.add(gap);
-        Ok(outcome)
-    }
-
-    /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
-    /// has been told to stop nobody else starts a run.
-    async fn leave(&self, request: hand_over::Request, others: OwnedSemaphorePermit) -> Outcome {
-        if let Some(requests) = &self.host.oneself.requests {
-            // Where nobody listens, the daemon is about to stop.
-            let _ = requests.send(request).await;
-        }
-        self.stop.cancelled().await;
-        drop(others);
-        Outcome::new(RunState::Running, "")
-    }
-
-    /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what
-    /// this run makes beside it does not pass for an earlier release.
-    async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: &Adopt) -> Result<Step, Failure> {
-        let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
-            return Err(Failure::new("something else has become live meanwhile: ask again"));
-        };
-        let survey = adopt::survey(&self.host, &self.deployment, live).await?;
-        survey.check(adopt.modified_too).map_err(|error| Failure::new(format!("{error:#}")))?;
-        if survey.kept != adopt.kept {
-            let hint = "if the configuration was changed, restart the daemon; then ask again";
-            return Err(Failure::new(format!("what is to be kept is not what was agreed upon: {hint}")));
-        }
-        let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
-        if store.live_release(slug).await?.is_none() {
-            let name = format!("{}-in-place", facts.target.release);
-            let path = self.deployment.path.to_string_lossy();
-            let (commit_id, run_id) = (live.commit.as_str(), facts.run);
-            let created_at_ms = clock::now_ms();
-            let tree =
-                NewRelease { deployment: slug, name: &name, path: &path, commit_id, run_id, created_at_ms };
-            store.create_release(&tree).await?;
-            store.set_live(slug, &name, created_at_ms).await?;
-        }
-        Ok(survey.step(&self.deployment))
-    }
-
-    /// The plan is in the record before its first step starts; with it the release, where one is made in place.
-    async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &Plan) -> Result<(), StoreError> {
-        let text = serde_json::to_string(plan).expect("a plan of strings, numbers and lists serialises");
-        let (store, target) = (&self.host.store, &facts.target);
-        store.save_plan(&run.id, &text).await?;
-        crate::crash_point!("plan-saved");
-        match facts.layout {
-            Layout::Releases => store.set_run_release(&run.id, &target.release).await,
-            Layout::InPlace => {
-                let release = NewRelease {
-                    deployment: self.deployment.slug.as_str(),
-                    name: &target.release,
-                    path: &target.directory.to_string_lossy(),
-                    commit_id: target.commit.as_str(),
-                    run_id: &run.id,
-                    created_at_ms: clock::now_ms(),
-                };
-                store.create_release(&release).await
-            }
-        }
-    }
-
-    /// The failed release stays as evidence, unless the disk has no room for it.
-    async fn failed(&self, run: &Run, trigger: RunTrigger, failure: Failure) -> Outcome {
-        if trigger != RunTrigger::Rollback
-            && let Err(error) = self.set_aside(run).await
-        {
-            tracing::warn!(run = run.id, error = format!("{error:#}"), "cannot set the failed release aside");
-        }
-        let live = self.live().await.ok().flatten();
-        let serves = live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short()));
-        let by_operator = trigger == RunTrigger::Operator;
-        let failure = Failure { branch_gone: failure.branch_gone && !by_operator, ..failure };
-        Outcome { summary: Some(serves), ..Outcome::of_failure(failure) }
-    }
-
-    async fn set_aside(&self, run: &Run) -> Result<()> {
-        let record = self.host.store.run(&run.id).await?;
-        let Some(release) = record.and_then(|record| record.release) else { return Ok(()) };
-        let slug = self.deployment.slug.as_str();
-        let releases = self.host.store.releases(slug).await?;
-        if !releases.iter().any(|found| found.name == release && found.state == ReleaseState::Building) {
-            return Ok(());
-        }
-        self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
-        crate::crash_point!("release-set-aside");
-        if run::check_space(&self.host, &self.deployment).is_err()
-            && situation::layout(&self.host, &self.deployment).await? == Layout::Releases
-        {
-            release::remove(&self.host.executor, &self.deployment, &release).await?;
-            self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;
-            run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
-        }
-        Ok(())
-    }
-
-    /// With `queue = "all"` each push has its turn: its own commit, if that is not behind what is live (a late or repeated push
-    /// never puts an older commit live). Otherwise the branch's head.
-    async fn whose_turn(&self, order: &Order, run: &Run, head: Commit, live: Option<&Target>) -> Commit {
-        let (Queue::All, RunTrigger::Delivery, Some(named)) =
-            (self.deployment.queue, order.trigger, &order.commit)
-        else {
-            return head;
-        };
-        let onward = match live {
-            Some(live) => run.mirror.is_ancestor(&live.commit, named).await,
-            None => true,
-        };
-        if !onward || !run.mirror.is_ancestor(named, &head.id).await {
-            return head;
-        }
-        run.mirror.commit(named).await.unwrap_or(head)
-    }
-
-    /// The release to go back to: in place that is a new tree of its commit.
-    async fn rollback_target(
-        &self,
-        order: &Order,
-        run: &str,
-        layout: Layout,
-        live: Option<&Target>,
-    ) -> Result<Target, Failure> {
-        let slug = self.deployment.slug.as_str();
-        let mut releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
-        // A work tree that was adopted is no release that a link could name.
-        releases.retain(|found| layout == Layout::InPlace || self.deployment.path != Path::new(&found.path));
-        let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
-        let found = found.map_err(Failure::new)?;
-        let target = situation::target_of(found)
-            .ok_or_else(|| Failure::ours("the record has no commit of that release"))?;
-        outcome::resolved(
-            &self.host,
-            &self.deployment,
-            order,
-            run,
-            &target.commit,
-            live.map(|live| &live.commit),
-        )
-        .await?;
-        Ok(match layout {
-            Layout::InPlace => situation::new_target(&self.deployment, layout, &target.commit),
-            Layout::Releases => target,
-        })
-    }
-
-    /// How the run ends at once, where there is nothing to do. An operator who asks is only told that it is live already.
-    async fn nothing_to_do(
-        &self,
-        order: &Order,
-        run: &Run,
-        head: &Commit,
-        facts: &Facts<'_>,
-        plan: &Plan,
-    ) -> Result<Option<Outcome>, StoreError> {
-        if order.request.force {
-            return Ok(None);
-        }
-        let same = self.patiently("inputs", || situation::same_inputs(&self.host, facts, plan)).await?;
-        let live = facts.live.as_ref();
-        // Whoever asks gets a deploy that is known to have succeeded; by itself the deployer takes what it finds as good.
-        let live = live
-            .filter(|live| live.release != situation::UNRECORDED || order.trigger == RunTrigger::Reconcile);
-        let found = match order.trigger {
-            RunTrigger::Operator => {
-                situation::already_live(head, live, same).map(|sentence| (VerdictCode::AlreadyLive, sentence))
-            }
-            _ => situation::nothing_to_do(&self.deployment, &run.mirror, head, live, same).await,
-        };
-        Ok(found.map(|(code, sentence)| Outcome {
-            verdict: Some(code),
-            ..Outcome::new(RunState::Skipped, sentence)
-        }))
     }
 }
 

@@ -7,7 +7,8 @@
 //!
 //! New is: neither live, nor waiting or running, nor the last that was tried of that branch. So a head that failed is not tried
 //! again, whatever an operator has rolled back to stays (also where the head gave way to that while it waited), and a branch that was moved back by force is followed. A run that
-//! failed before there was a plan (nothing could be fetched) says nothing of the commit, and is repeated at growing distances.
+//! failed and says nothing of the commit (nothing could be fetched, the machine had no memory left) is repeated at growing distances;
+//! one that had begun to carry out its plan, [`TRIES_WITH_PLAN_MAX`] times in all.
 //!
 //! A push that arrives meanwhile does no harm: the worker sees that both mean the same run (`Worker::is_settled_already`).
 //! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the record.
@@ -23,7 +24,7 @@ use crate::deploy::mirror::FetchError;
 use crate::entry::reconcile_entry;
 use crate::names::{BranchName, CommitId, DeliveryId};
 use crate::record::comparison::Comparison;
-use crate::record::store::{Run, RunState};
+use crate::record::store::{Run, Unjudged};
 use anyhow::{Context, Result, bail};
 use spool::Spool;
 use std::collections::BTreeMap;
@@ -40,6 +41,10 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Between two comparisons after errors, at most (or the interval itself, where that is longer).
 const PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Runs of one commit that had begun to act when this machine had nothing left for their programs. Each has switched what is live, or may
+/// have, and taken it back; and what uses the machine up may be what was deployed.
+const TRIES_WITH_PLAN_MAX: u32 = 5;
 
 /// Part of a pause by which it is longer or shorter, so that many repositories, and many instances, are not in step.
 const JITTER: f64 = 0.1;
@@ -155,24 +160,22 @@ impl Reconcile {
     async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<Known> {
         let (slug, store) = (deployment.slug.as_str(), &self.host.store);
         let spool = spool.clone();
-        let waiting =
-            tokio::task::spawn_blocking(move || spool.ready()).await?.context("cannot read the spool")?;
+        // In this order: what is taken meanwhile is seen in one of them.
+        let entries = move || Ok::<_, spool::OperationError>((spool.ready()?, spool.claimed()?));
+        let (waiting, taken) =
+            tokio::task::spawn_blocking(entries).await?.context("cannot read the spool")?;
         let running = store.unfinished_runs(Some(slug)).await?;
         let live = store.live_release(slug).await?.map(|release| release.commit_id);
         let tried = store.last_tried(slug).await?;
-        let failures_before_plan = match &tried {
-            Some(run) if is_without_plan(run) => store.failures_before_plan(slug, head.as_str()).await?,
-            _ => 0,
+        let unjudged = match &tried {
+            Some(run) if store.is_unjudged(run).await? => Some(store.unjudged(slug, head.as_str()).await?),
+            _ => None,
         };
         let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
         let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
-        let refused = match &tried {
-            Some(run) if is_without_plan(run) => store.was_refused(&run.id).await?,
-            _ => false,
-        };
         let held = self.held(deployment, head).await?;
-        let waiting = !waiting.is_empty();
-        Ok(Known { live, waiting, running, tried, refused, held, failures_before_plan, overruled })
+        let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
+        Ok(Known { live, waiting, taken, running, tried, unjudged, held, overruled })
     }
 
     /// Whether the head is held back by a gate, and what has changed about that.
@@ -241,13 +244,14 @@ struct Known {
     live: Option<String>,
     /// Whether something waits in its spool: it will lead to the head as it is then.
     waiting: bool,
+    /// Whether something has been taken from it that is not done with.
+    taken: bool,
     running: Vec<Run>,
     tried: Option<Run>,
-    /// Whether a gate refused what was tried.
-    refused: bool,
+    /// How often this head was tried in vain, where what was tried last says nothing of it.
+    unjudged: Option<Unjudged>,
     /// The head, where a gate holds it back, and what has changed about that.
     held: Option<(Held, Option<Decision>)>,
-    failures_before_plan: u32,
     /// Whether an operator's wish took the head's place.
     overruled: bool,
 }
@@ -265,7 +269,9 @@ enum Standing {
 fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> Standing {
     let is_head = |commit: &Option<String>| commit.as_deref() == Some(head.as_str());
     // A run that does not know its commit yet is about to ask for the head itself.
-    let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id));
+    let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id))
+        // The worker is deciding what to do with it; that may be to let an operator's wish have its place.
+        || known.taken && known.running.is_empty();
     let short = head.short();
     if is_head(&known.live) {
         return Standing::Fine(format!("{short} is live"));
@@ -283,22 +289,17 @@ fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> 
     }
     match &known.tried {
         Some(run) if is_head(&run.commit_id) => {
-            let due = is_without_plan(run) && !known.refused && {
-                let pause = pause(interval, known.failures_before_plan);
-                now_ms - run.ended_at_ms.unwrap_or(0) >= i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
+            let is_due = |unjudged: &Unjudged| {
+                let pause = i64::try_from(pause(interval, unjudged.failures).as_millis()).unwrap_or(i64::MAX);
+                unjudged.with_plan < TRIES_WITH_PLAN_MAX && now_ms - run.ended_at_ms.unwrap_or(0) >= pause
             };
-            match due {
+            match known.unjudged.as_ref().is_some_and(is_due) {
                 true => Standing::Behind,
                 false => Standing::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
             }
         }
         _ => Standing::Behind,
     }
-}
-
-/// Whether a run failed before it was known what to do: see [`crate::record::store::Store::failures_before_plan`].
-fn is_without_plan(run: &Run) -> bool {
-    run.state == RunState::Failed && run.plan.is_none()
 }
 
 /// The interval, doubled with each failure.
@@ -320,7 +321,7 @@ fn random_fraction() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::store::{RunTrigger, VerdictCode};
+    use crate::record::store::{RunState, RunTrigger, VerdictCode};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -353,47 +354,53 @@ mod tests {
     #[test]
     fn which_heads_are_new() {
         let failed = |commit| run(Some(commit), RunState::Failed, Some("{}"), 0);
-        let unfetched = |failures: u32, ended_at_ms| {
-            (Some(run(Some("b"), RunState::Failed, None, ended_at_ms)), failures)
+        let unfetched = |failures, ended_at_ms| {
+            let unjudged = Some(Unjudged { failures, with_plan: 0 });
+            (Some(run(Some("b"), RunState::Failed, None, ended_at_ms)), unjudged)
         };
+        let exhausted = |with_plan| (Some(failed("b")), Some(Unjudged { failures: 1, with_plan }));
         let skipped = run(Some("b"), RunState::Skipped, None, 0);
         let succeeded = run(Some("b"), RunState::Succeeded, Some("{}"), 0);
         let running = |commit| vec![run(commit, RunState::Running, None, 0)];
         let now_ms = 10 * 60_000;
         // The head is always b: what is live, waits, runs, was tried; and whether it is new.
-        for (live, waiting, running, (tried, failures_before_plan), is_new) in [
-            (None, false, vec![], (None, 0), true),
-            (Some("a"), false, vec![], (None, 0), true),
-            (Some("b"), false, vec![], (None, 0), false),
-            (Some("a"), true, vec![], (None, 0), false),
-            (Some("a"), false, running(None), (None, 0), false),
-            (Some("a"), false, running(Some("b")), (None, 0), false),
-            (Some("a"), false, running(Some("c")), (None, 0), true),
-            (Some("a"), false, vec![], (Some(failed("b")), 0), false),
+        for (live, waiting, running, (tried, unjudged), is_new) in [
+            (None, false, vec![], (None, None), true),
+            (Some("a"), false, vec![], (None, None), true),
+            (Some("b"), false, vec![], (None, None), false),
+            (Some("a"), true, vec![], (None, None), false),
+            (Some("a"), false, running(None), (None, None), false),
+            (Some("a"), false, running(Some("b")), (None, None), false),
+            (Some("a"), false, running(Some("c")), (None, None), true),
+            (Some("a"), false, vec![], (Some(failed("b")), None), false),
             // Somebody rolled back: the head was tried, and stays where it is.
-            (Some("a"), false, vec![], (Some(succeeded), 0), false),
-            (Some("a"), false, vec![], (Some(skipped), 0), false),
+            (Some("a"), false, vec![], (Some(succeeded), None), false),
+            (Some("a"), false, vec![], (Some(skipped), None), false),
             // Moved back by force to what was live before the last.
-            (Some("a"), false, vec![], (Some(failed("c")), 0), true),
+            (Some("a"), false, vec![], (Some(failed("c")), None), true),
             (Some("a"), false, vec![], unfetched(1, now_ms - 119_000), false),
             (Some("a"), false, vec![], unfetched(1, now_ms - 121_000), true),
             (Some("a"), false, vec![], unfetched(3, now_ms - 121_000), false),
+            // It has seen nothing of the commit yet.
+            (Some("a"), false, vec![], unfetched(40, now_ms - 31 * 60_000), true),
+            (Some("a"), false, vec![], exhausted(4), true),
+            (Some("a"), false, vec![], exhausted(5), false),
         ] {
-            let label = format!("{live:?} {waiting} {running:?} {tried:?} {failures_before_plan}");
+            let label = format!("{live:?} {waiting} {running:?} {tried:?} {unjudged:?}");
             let live = live.map(|digit: &str| digit.repeat(40));
-            let known = Known {
-                live,
-                waiting,
-                running,
-                tried,
-                refused: false,
-                held: None,
-                failures_before_plan,
-                overruled: false,
-            };
+            let is_new_beside_a_run = is_new && !running.is_empty();
+            let taken = false;
+            let known =
+                Known { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
             let head = CommitId::parse(&"b".repeat(40)).unwrap();
             assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
-            let overruled = Known { overruled: true, ..known };
+            let taken = Known { taken: true, ..known };
+            assert_eq!(
+                standing(&head, &taken, now_ms, MINUTE) == Standing::Behind,
+                is_new_beside_a_run,
+                "{label}"
+            );
+            let overruled = Known { overruled: true, ..taken };
             assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
         }
     }
@@ -422,11 +429,11 @@ mod tests {
             let known = Known {
                 live: None,
                 waiting: false,
+                taken: false,
                 running: vec![],
                 tried: Some(run(Some("b"), state, None, 0)),
-                refused,
+                unjudged: None,
                 held,
-                failures_before_plan: 1,
                 overruled: false,
             };
             assert_eq!(standing(&head, &known, 10 * 60_000, MINUTE) == Standing::Behind, is_new, "{label}");

@@ -24,7 +24,7 @@ fn runs_of(world: &World, commit: &str) -> Vec<Run> {
 /// Waits until the newest run of a commit has ended so.
 #[track_caller]
 fn held(world: &World, commit: &str, state: &str, cause: &str) -> Run {
-    wait::until(&format!("{commit} to be {state}: {cause}"), || {
+    wait::until_told(&format!("{commit} to be {state}: {cause}"), || {
         let newest = runs_of(world, commit).pop()?;
         (newest.state == state && newest.cause.as_deref() == Some(cause)).then_some(newest)
     })
@@ -32,7 +32,7 @@ fn held(world: &World, commit: &str, state: &str, cause: &str) -> Run {
 
 #[track_caller]
 fn wait_until_live(world: &World, commit: &str) {
-    wait::until(&format!("{commit} to be live"), || {
+    wait::until_told(&format!("{commit} to be live"), || {
         world.status_of("site").live.filter(|live| live.commit == commit)
     });
 }
@@ -91,7 +91,7 @@ fn a_commit_is_deployed_when_all_its_checks_have_succeeded() {
             world.wait_for_verdict(delivery, "deployed");
         }
         // The push has the outcome of the run that it led to in the end.
-        wait::until("the push to be deployed by both", || {
+        wait::until_told("the push to be deployed by both", || {
             let verdicts = world.verdicts(&push);
             (verdicts.len() == 2 && verdicts.iter().all(|verdict| verdict.code == "deployed")).then_some(())
         });
@@ -237,16 +237,16 @@ fn reconcile_sees_checks_of_which_nothing_was_heard_and_starts_no_run_before() {
     World::run(|world| {
         let repository = world.repository("acme/site");
         world.settings.set("reconcile.enabled", "true");
-        world.settings.set("reconcile.interval", "\"1s\"");
+        world.settings.set("reconcile.interval", "\"250ms\"");
         world.configure(&[world.deployment("site", &repository).with("require_checks", r#"["test"]"#)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
         held(world, &first, "waiting", "waiting for test");
         let compared = |wanted: &str| {
             let before = world.status_of("site").compared.map_or(0, |compared| compared.at_ms);
-            wait::until("two comparisons", || {
+            wait::until_told("two comparisons", || {
                 let compared = world.status_of("site").compared?;
-                (compared.at_ms > before + 2000 && compared.finding.contains(wanted)).then_some(())
+                (compared.at_ms > before + 500 && compared.finding.contains(wanted)).then_some(())
             });
         };
         compared("waiting for test");
@@ -359,7 +359,7 @@ fn only_a_head_that_an_allowed_signer_has_signed_is_deployed() {
         let settings = format!("[gpg \"ssh\"]\n\tallowedSignersFile = {}\n", own.display());
         fs_err::write(world.root().join("home/.gitconfig"), settings).expect("writable");
         world.settings.set("reconcile.enabled", "true");
-        world.settings.set("reconcile.interval", "\"1s\"");
+        world.settings.set("reconcile.interval", "\"250ms\"");
         let required = text(&signers.to_string_lossy());
         world.configure(&[world.deployment("site", &repository).with("require_signature", required)]);
 
@@ -475,7 +475,7 @@ fn a_freeze_holds_back_until_it_ends() {
         world.deploy("site", &repository, &second);
         world.stop();
 
-        world.configure(&[deployment.with("freeze", window(30))]);
+        world.configure(&[deployment.with("freeze", window(20))]);
         world.start();
         let third = repository.commit(&[("index.html", "three")], "third");
         let push = world.push(&repository, &third);

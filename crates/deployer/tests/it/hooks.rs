@@ -208,7 +208,7 @@ fn what_was_not_delivered_is_delivered_again() {
         succeed(world, &["redeliver", "--failed"]);
         assert_eq!(world.ended_run("site", &lost).state, "succeeded");
         assert_eq!(world.wait_for_verdict(&lost_guid, "deployed").deployment.as_deref(), Some("site"));
-        let left = wait::until("everything to be delivered", || {
+        let left = wait::until_told("everything to be delivered", || {
             Some(succeed(world, &["deliveries", "--failed", "--json"]).json()).filter(Vec::is_empty)
         });
         assert!(left.is_empty());
@@ -230,7 +230,7 @@ fn what_was_not_delivered_and_is_no_push_is_asked_for_by_the_daemon() {
         let site = world.repository("acme/site");
         let deployment = world.deployment("site", &site).with("require_checks", "[\"ci\"]");
         world.settings.set("reconcile.deliveries", "true");
-        world.settings.set("reconcile.interval", "\"1s\"");
+        world.settings.set("reconcile.interval", "\"200ms\"");
         world.configure(&[deployment]);
         succeed(world, &["create"]);
         let commit = site.commit(&[("index.html", "one")], "one");
@@ -240,7 +240,7 @@ fn what_was_not_delivered_and_is_no_push_is_asked_for_by_the_daemon() {
         world.github.push("acme/site", &checked);
         world.start();
         world.github.reach("https://deploy.test", Some(world.address()));
-        let verdicts = wait::until("the event to come", || {
+        let verdicts = wait::until_told("the event to come", || {
             Some(world.verdicts(&checked.guid)).filter(|verdicts| !verdicts.is_empty())
         });
         assert_ne!(verdicts[0].code, "malformed");

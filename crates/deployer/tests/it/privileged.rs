@@ -83,7 +83,7 @@ fn start_authority(machine: &Machine) {
     );
     machine.run(&["systemctl", "start", "resolver", "authority"]);
     let asked = "import socket; socket.create_connection(('127.0.0.1', 14000))";
-    wait::until("pebble to listen", || {
+    wait::until_told("pebble to listen", || {
         machine.try_run(&["python3", "-c", asked]).status.success().then_some(())
     });
 }
@@ -206,7 +206,7 @@ connection = http.client.HTTPConnection("127.0.0.1")
 connection.request("GET", "/", headers={"Host": "a.test"})
 print(connection.getresponse().read().decode())
 "#;
-    wait::until("nginx to have reloaded", || {
+    wait::until_told("nginx to have reloaded", || {
         (machine.run(&["python3", "-c", page]) == "changed").then_some(())
     });
     machine.write("/etc/nginx/conf.d/site.conf", "server { nonsense; }\n");

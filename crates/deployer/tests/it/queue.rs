@@ -376,7 +376,7 @@ fn two_deployments_of_one_branch_each_have_their_run_and_verdict() {
             assert_eq!(world.ended_run(slug, &commit).state, "succeeded");
             assert_eq!(world.live(slug, "index.html").as_deref(), Some("one"));
         }
-        let mut concerned: Vec<_> = wait::until("both verdicts to be final", || {
+        let mut concerned: Vec<_> = wait::until_told("both verdicts to be final", || {
             let verdicts = world.verdicts(&guid);
             let all = verdicts.len() == 2 && verdicts.iter().all(|verdict| verdict.code == "deployed");
             all.then(|| {

@@ -5,5 +5,5 @@ mod go_static;
 mod nginx_sites;
 mod pnpm_pm2;
 mod sudo;
-mod systemd;
+pub mod systemd;
 mod uv_uwsgi;

@@ -3,14 +3,16 @@
 use crate::support::configuration::text;
 use crate::support::gate::Gate;
 use crate::support::postgres::Postgres;
+use crate::support::process::{command, succeed};
 use crate::support::record::{Comparison, Run};
 use crate::support::wait;
 use crate::support::world::World;
+use rustix::process::{Resource, getrlimit};
 
-/// Compares at start and every second.
-fn compare_each_second(world: &mut World) {
+/// Compares at start and four times a second.
+fn compare_often(world: &mut World) {
     world.settings.set("reconcile.enabled", "true");
-    world.settings.set("reconcile.interval", "\"1s\"");
+    world.settings.set("reconcile.interval", "\"250ms\"");
 }
 
 /// Waits for a comparison that began after now and ended so.
@@ -19,8 +21,8 @@ fn compared(world: &World, slug: &str, wanted: impl Fn(&Comparison) -> bool) -> 
     let last = || world.status_of(slug).compared;
     let before = last().map_or(0, |comparison| comparison.at_ms);
     // The first one after now may have begun before.
-    let next = wait::until("a comparison", || last().filter(|found| found.at_ms > before)).at_ms;
-    wait::until("a comparison of the wanted outcome", || {
+    let next = wait::until_told("a comparison", || last().filter(|found| found.at_ms > before)).at_ms;
+    wait::until_told("a comparison of the wanted outcome", || {
         last().filter(|found| found.at_ms > next && wanted(found))
     })
 }
@@ -32,7 +34,7 @@ fn runs_of(world: &World, slug: &str, commit: &str) -> Vec<Run> {
 
 #[track_caller]
 fn wait_until_live(world: &World, slug: &str, commit: &str) {
-    wait::until(&format!("{commit} to be live"), || {
+    wait::until_told(&format!("{commit} to be live"), || {
         world.status_of(slug).live.filter(|live| live.commit == commit)
     });
 }
@@ -68,7 +70,7 @@ fn a_push_missed_while_the_daemon_was_down_is_live_after_its_start() {
 fn a_dropped_delivery_is_live_after_the_interval() {
     World::run(|world| {
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -86,7 +88,7 @@ fn a_dropped_delivery_is_live_after_the_interval() {
 fn a_head_that_failed_or_was_rolled_back_is_not_tried_again_and_a_new_one_is() {
     World::run(|world| {
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository).step("build", "build", "test ! -e broken")]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -121,7 +123,7 @@ fn a_head_that_gave_way_to_an_operator_while_it_waited_is_left_alone() {
     World::run(|world| {
         let repository = world.repository("acme/site");
         let gate = Gate::new(&world.root().join("gate"));
-        compare_each_second(world);
+        compare_often(world);
         let line = format!("if [ -e wait ]; then {}; fi", gate.shell());
         world.configure(&[world.deployment("site", &repository).step("build", "build", &line)]);
         let first = repository.commit(&[("index.html", "one")], "first");
@@ -150,7 +152,7 @@ fn a_head_that_gave_way_to_an_operator_while_it_waited_is_left_alone() {
 fn a_branch_that_is_moved_back_by_force_is_followed() {
     World::run(|world| {
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -169,7 +171,7 @@ fn a_branch_that_is_moved_back_by_force_is_followed() {
 fn a_deleted_branch_changes_nothing_and_is_deployed_when_it_is_made_again() {
     World::run(|world| {
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -203,7 +205,7 @@ fn a_branch_that_was_gone_when_its_push_came_is_deployed_when_the_same_commit_is
         world.wait_for_verdict(&guid, "branch-deleted");
         world.stop();
 
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository)]);
         world.start();
         compared(world, "site", |found| found.finding.contains("does not exist"));
@@ -217,7 +219,7 @@ fn a_branch_that_was_gone_when_a_comparison_had_found_it_is_deployed_when_the_sa
     World::run(|world| {
         let (site, busy) = (world.repository("acme/site"), world.repository("acme/busy"));
         let gate = Gate::new(&world.root().join("gate"));
-        compare_each_second(world);
+        compare_often(world);
         world.settings.set("runs.parallel", "1");
         let blocking = world.deployment("busy", &busy).step("build", "wait", &gate.shell());
         world.configure(&[blocking, world.deployment("site", &site)]);
@@ -225,10 +227,10 @@ fn a_branch_that_was_gone_when_a_comparison_had_found_it_is_deployed_when_the_sa
         world.start();
         gate.wait_for(&blocks);
         let commit = site.commit(&[("index.html", "one")], "first");
-        compared(world, "site", |found| found.finding.contains("is queued"));
+        compared(world, "site", |found| found.finding.contains("work on it waits or is under way"));
         site.delete_branch("main");
         gate.open();
-        wait::until("the run to find no branch", || {
+        wait::until_told("the run to find no branch", || {
             world.runs("site").iter().any(|run| run.state == "skipped").then_some(())
         });
         site.set_reference("refs/heads/main", &commit);
@@ -240,7 +242,7 @@ fn a_branch_that_was_gone_when_a_comparison_had_found_it_is_deployed_when_the_sa
 fn a_push_and_a_comparison_of_the_same_commit_are_one_run() {
     World::run(|world| {
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         // Long enough for a comparison to fall into it; every second commit fails.
         let build = "sleep 0.7; test ! -e broken";
         world.configure(&[world.deployment("site", &repository).step("build", "build", build)]);
@@ -294,7 +296,7 @@ fn a_push_and_a_comparison_of_the_same_commit_are_one_run() {
 fn a_daemon_that_is_killed_again_and_again_deploys_the_last_head_all_the_same() {
     World::run(|world| {
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository).step("build", "build", "sleep 0.2")]);
         let mut head = String::new();
         for number in 0..8 {
@@ -318,7 +320,7 @@ fn a_running_deploy_of_the_head_is_waited_for() {
     World::run(|world| {
         let repository = world.repository("acme/site");
         let gate = Gate::new(&world.root().join("gate"));
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository).step("build", "wait", &gate.shell())]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -351,7 +353,7 @@ fn all_deployments_of_a_repository_are_compared_by_one_question() {
         world.configure(&deployments);
         world.start();
         for slug in &slugs {
-            wait::until("all to be compared", || world.status_of(slug).compared);
+            wait::until_told("all to be compared", || world.status_of(slug).compared);
         }
         let asked = |requests: Vec<(String, u16)>| {
             requests
@@ -367,7 +369,7 @@ fn all_deployments_of_a_repository_are_compared_by_one_question() {
 fn what_is_switched_off_is_left_alone() {
     World::run(|world| {
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         repository.commit(&[("index.html", "one")], "first");
         world.configure(&[
             world.deployment("off", &repository).with("enabled", "false"),
@@ -394,14 +396,14 @@ fn what_is_switched_off_is_left_alone() {
 fn a_repository_that_is_gone_is_said_and_hinders_nobody() {
     World::run(|world| {
         let [gone, other] = ["acme/gone", "acme/other"].map(|name| world.repository(name));
-        compare_each_second(world);
+        compare_often(world);
         let first = gone.commit(&[("index.html", "one")], "first");
         let aside = world.root().join("aside.git");
         let bare = world.root().join("upstream/acme/gone.git");
         fs_err::rename(&bare, &aside).expect("writable");
         world.configure(&[world.deployment("gone", &gone), world.deployment("other", &other)]);
         world.start();
-        let found = wait::until("the error to be shown", || {
+        let found = wait::until_told("the error to be shown", || {
             world.status_of("gone").compared.filter(|found| found.is_error)
         });
         assert!(found.finding.contains("git ls-remote"), "{found:?}");
@@ -421,7 +423,7 @@ fn while_the_database_is_away_nothing_is_queued_and_then_it_is() {
     World::run(|world| {
         world.settings.set("database_url", text(&postgres.create_database("durhack")));
         let repository = world.repository("acme/site");
-        compare_each_second(world);
+        compare_often(world);
         world.configure(&[world.deployment("site", &repository)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -436,5 +438,52 @@ fn while_the_database_is_away_nothing_is_queued_and_then_it_is() {
         postgres.start_again();
         wait_until_live(world, "site", &second);
         assert_eq!(runs_of(world, "site", &second).len(), 1);
+    });
+}
+
+/// Root is not held to such a limit, so the daemon is nobody's.
+#[test]
+fn a_machine_without_processes_is_not_the_commits_fault() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let gate = Gate::new(&world.root().join("gate"));
+        compare_often(world);
+        world.drop_privileges();
+        let line = format!("if [ -e wait ]; then {}; fi", gate.shell());
+        let site = world.deployment("site", &repository).step("install", "wait", &line);
+        world.configure(&[site.step("build", "build", "true")]);
+        let first = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        wait_until_live(world, "site", &first);
+
+        // By its own user: root in a container may not have the right to.
+        let limit = |max: &str| {
+            let daemon = world.daemon_id().to_string();
+            let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+            let words = ["prlimit", "--pid", &daemon, &format!("--nproc={max}:")];
+            succeed(command("setpriv", world.root()).args(nobody).args(words));
+        };
+        let second = repository.commit(&[("index.html", "two"), ("wait", "")], "second");
+        let guid = world.push(&repository, &second);
+        gate.wait_for(&second);
+        limit("1");
+        gate.open();
+        let run = world.ended_run("site", &second);
+        let cause = run.cause.as_deref().unwrap_or_default();
+        assert!(
+            cause.starts_with("build: `/bin/sh` could not be started") && cause.contains("TasksMax="),
+            "{run:?}"
+        );
+        world.wait_for_verdict(&guid, "error");
+        assert_eq!(world.reported(&repository, &second).state, "error");
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
+
+        let before = getrlimit(Resource::Nproc).current;
+        limit(&before.map_or("unlimited".into(), |max| max.to_string()));
+        wait_until_live(world, "site", &second);
+        let runs: Vec<(String, String)> =
+            runs_of(world, "site", &second).into_iter().map(|run| (run.state, run.trigger)).collect();
+        assert_eq!(runs.last(), Some(&("succeeded".into(), "reconcile".into())), "{runs:?}");
+        assert!(runs.iter().rev().skip(1).all(|(state, _)| state == "failed"), "{runs:?}");
     });
 }

@@ -7,6 +7,7 @@ mod removal;
 
 mod own_user;
 
+use crate::recipes::systemd::SERVER;
 use crate::support::machine::Machine;
 use crate::support::package::Package;
 use crate::support::push::{NO_COMMIT, push_payload};
@@ -14,21 +15,6 @@ use crate::support::pushes::{Pushes, wait_for_verdicts};
 use crate::support::wait;
 use std::cell::Cell;
 use std::time::Instant;
-
-/// Answers with its page, which it reads when it starts.
-const SERVER: &str = r#"
-import socket
-page = open("page").read().encode()
-server = socket.socket()
-server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-server.bind(("127.0.0.1", 8080))
-server.listen(64)
-while True:
-    connection, _ = server.accept()
-    connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(page) + page)
-    connection.close()
-"#;
 
 const UNIT: &str = "[Service]
 ExecStart=/usr/bin/python3 server.py
@@ -154,7 +140,7 @@ impl Host {
     /// Waits until nothing waits or runs: whoever stops the deployer in a run has it taken back.
     #[track_caller]
     fn rests(&self) {
-        wait::until("the deployer to be at rest", || {
+        wait::until_told("the deployer to be at rest", || {
             let status: serde_json::Value =
                 serde_json::from_str(&self.operator(&["status", "--json"])).ok()?;
             let waits = |value: &serde_json::Value| value != &serde_json::json!(0);
@@ -168,7 +154,7 @@ impl Host {
 
     #[track_caller]
     fn shows(&self, page: &str) {
-        wait::until(&format!("the page {page:?} behind nginx"), || {
+        wait::until_told(&format!("the page {page:?} behind nginx"), || {
             self.machine.get("http://127.0.0.1:8000/").filter(|shown| shown == page)
         });
     }
@@ -348,7 +334,7 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
         );
         machine.write("/var/www/site/go", "");
         host.shows(page);
-        wait::until("the run to succeed", || {
+        wait::until_told("the run to succeed", || {
             host.runs().first().filter(|(state, of)| state == "succeeded" && *of == commit).map(|_| ())
         });
     }

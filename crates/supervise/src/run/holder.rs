@@ -24,8 +24,8 @@ pub(super) enum LeashEnd {
     ByItself,
     /// It was killed, or it hangs.
     Lost,
-    /// There never was one: this is why.
-    NotStarted(String),
+    /// There never was one: this is why, by the system's number and in words.
+    NotStarted(i32, String),
 }
 
 impl Holder {
@@ -83,7 +83,7 @@ impl Holder {
             },
             Self::Keeper { mut conversation, .. } => match timeout(limit, conversation.hear()).await {
                 Ok(Some(Report::Ended(Ended { status: Status::Exited(_), .. }))) => LeashEnd::ByItself,
-                Ok(Some(Report::Failed { text, .. })) => LeashEnd::NotStarted(text),
+                Ok(Some(Report::Failed { errno, text })) => LeashEnd::NotStarted(errno, text),
                 _ => LeashEnd::Lost,
             },
         }

@@ -124,6 +124,24 @@ async fn each_reason_not_to_start_is_told_apart() {
     assert!(matches!(error, StartError::Leash { .. }), "{error:?}");
 }
 
+/// As a user who may have no process more than the leash: then it is the leash that cannot start the command. That the leash itself cannot be
+/// started is seen from outside, by the deployer's test `reconcile::a_machine_without_processes_is_not_the_commits_fault`.
+#[tokio::test]
+async fn a_user_without_processes_left_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut starved = sh("true");
+    let leash = directory.path().join("leash");
+    let script = format!(
+        "#!/bin/sh\n[ $(id -u) = 0 ] && nobody='setpriv --reuid 65533 --clear-groups'\nexec prlimit --nproc=1 $nobody {} \"$@\"\n",
+        starved.leash.display()
+    );
+    std::fs::write(&leash, script).unwrap();
+    std::fs::set_permissions(&leash, PermissionsExt::from_mode(0o755)).unwrap();
+    starved.leash = leash;
+    let error = refusal(starved).await;
+    assert!(matches!(&error, StartError::Exhausted { program, .. } if program == "sh"), "{error:?}");
+}
+
 #[tokio::test]
 async fn what_is_no_leash_is_not_taken_for_one() {
     let mut command = sh("true");

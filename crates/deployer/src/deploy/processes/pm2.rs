@@ -43,6 +43,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use supervise::StartError;
 
 /// Rounds of comparing and changing: a second one for what a first was refused because an earlier reload was not over, and a last.
 const ROUNDS_MAX: usize = 3;
@@ -113,7 +114,10 @@ impl Applications {
             Wish::Stop => scene.stop().await,
         };
         // It may quote what the file threw, or what an application wrote before it died; and the world is told.
-        granted.map_err(|error| anyhow!(workbench.executor.redacted(&format!("{error:#}"), &secrets)))
+        granted.map_err(|error| match error.downcast::<StartError>() {
+            Ok(not_started) => not_started.into(),
+            Err(error) => anyhow!(workbench.executor.redacted(&format!("{error:#}"), &secrets)),
+        })
     }
 
     /// See [`super::Manager::shown`].

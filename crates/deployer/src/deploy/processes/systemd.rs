@@ -5,6 +5,7 @@
 
 use super::{Wish, table};
 use crate::config::{CommandLine, Privileges};
+use crate::deploy::execute;
 use crate::deploy::tools::systemctl::{self, UnitState};
 use crate::deploy::workbench::Workbench;
 use crate::names::UnitName;
@@ -36,7 +37,7 @@ impl Units {
             // A release that was started again and again has used up the starts that systemd allows in a while, also for the one
             // that is gone back to: start the count anew.
             let forget = systemctl::verb(self.privileges, self.user, "reset-failed", unit);
-            if wish != Wish::Run {
+            if wish != Wish::Run || execute::is_exhaustion(&error) {
                 return Err(error);
             }
             if let Err(refused) = workbench.call(&forget).await {

@@ -2,7 +2,7 @@
 //! beside them.
 
 use super::pools::reading;
-use super::{Run, RunState, Store, StoreError};
+use super::{Run, RunState, Store, StoreError, VerdictCode};
 
 /// Deliveries of one commit that wait are a push, reconcile and the events of its checks, of which most bring no news: more than
 /// this are not looked at in one transaction.
@@ -44,13 +44,7 @@ impl Store {
 
     /// Whether a gate refused what a run was to deploy.
     pub async fn was_refused(&self, run_id: &str) -> Result<bool, StoreError> {
-        let refused: i64 = reading!(self, |pool| {
-            sqlx::query_scalar("SELECT COUNT(*) FROM verdicts WHERE run_id = $1 AND code = 'refused'")
-                .bind(run_id)
-                .fetch_one(pool)
-                .await?
-        })?;
-        Ok(refused > 0)
+        self.has_verdict(run_id, VerdictCode::Refused).await
     }
 
     /// The deliveries of a deployment that wait for a gate, the oldest first.

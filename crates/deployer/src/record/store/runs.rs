@@ -4,7 +4,7 @@ use super::outbox::push_telling;
 use super::pools::{found, reading, transaction, writing};
 use super::text::{embedded_json, storable, words};
 use super::verdicts::upsert_verdict;
-use super::{NewTelling, StepState, Store, StoreError, Verdict};
+use super::{NewTelling, StepState, Store, StoreError, Verdict, VerdictCode};
 use serde::Serialize;
 
 words! {
@@ -148,6 +148,15 @@ pub enum RunEnded {
     Now,
     /// It had ended already; nothing was written.
     Before,
+}
+
+/// Runs of a commit that failed without saying anything of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unjudged {
+    /// All of them.
+    pub failures: u32,
+    /// Those that had begun to act.
+    pub with_plan: u32,
 }
 
 /// Which runs to list: all that fit every field that is set.
@@ -475,18 +484,31 @@ impl Store {
         Ok(overruled > 0)
     }
 
-    /// How many runs of this commit failed before they had a plan: it could not be fetched, or there was no room for it, so that
-    /// they say nothing of the commit.
-    pub async fn failures_before_plan(&self, deployment: &str, commit_id: &str) -> Result<u32, StoreError> {
-        let failures: i64 = reading!(self, |pool| {
-            sqlx::query_scalar(
-                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed' AND plan IS NULL",
+    /// Whether a run failed and says nothing of its commit: it had no plan yet (nothing could be fetched, there was no room) and no gate
+    /// refused it, or this machine had nothing left for its programs.
+    pub async fn is_unjudged(&self, run: &Run) -> Result<bool, StoreError> {
+        Ok(match (run.state, &run.plan) {
+            (RunState::Failed, None) => !self.was_refused(&run.id).await?,
+            (RunState::Failed, Some(_)) => self.has_verdict(&run.id, VerdictCode::Error).await?,
+            _ => false,
+        })
+    }
+
+    /// How many runs of this commit failed without saying anything of it; those that were refused count too.
+    pub async fn unjudged(&self, deployment: &str, commit_id: &str) -> Result<Unjudged, StoreError> {
+        let (failures, with_plan): (i64, i64) = reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT COUNT(*), COUNT(plan) FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed'
+                     AND (plan IS NULL OR EXISTS (SELECT 1 FROM verdicts
+                         WHERE verdicts.run_id = runs.id AND verdicts.code = 'error'))",
             )
             .bind(deployment)
             .bind(commit_id)
             .fetch_one(pool)
             .await?
         })?;
-        Ok(u32::try_from(failures).unwrap_or(u32::MAX))
+        let [failures, with_plan] =
+            [failures, with_plan].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        Ok(Unjudged { failures, with_plan })
     }
 }

@@ -18,6 +18,8 @@ words! {
         Deployed = "deployed",
         /// Its deploy failed.
         Failed = "failed",
+        /// Its deploy failed for want of what the deployer's machine did not have: that says nothing of the commit, and is tried again.
+        Error = "error",
         /// Its commit may not be deployed: a signature is missing, or a check did not succeed.
         Refused = "refused",
         /// Its commit may not be deployed yet.
@@ -57,7 +59,7 @@ impl VerdictCode {
 
     /// Whether the same delivery, coming again, is a reason to try again.
     pub fn may_be_retried(self) -> bool {
-        matches!(self, Self::Failed | Self::Cancelled | Self::Refused | Self::Waiting)
+        matches!(self, Self::Failed | Self::Error | Self::Cancelled | Self::Refused | Self::Waiting)
     }
 }
 
@@ -106,6 +108,18 @@ impl Store {
         writing!(self, |pool| {
             upsert_verdict!(pool, verdict);
         })
+    }
+
+    /// Whether a run led to such a verdict.
+    pub async fn has_verdict(&self, run_id: &str, code: VerdictCode) -> Result<bool, StoreError> {
+        let found: i64 = reading!(self, |pool| {
+            sqlx::query_scalar("SELECT COUNT(*) FROM verdicts WHERE run_id = $1 AND code = $2")
+                .bind(run_id)
+                .bind(code)
+                .fetch_one(pool)
+                .await?
+        })?;
+        Ok(found > 0)
     }
 
     /// The verdicts on a delivery, by deployment.

@@ -550,7 +550,7 @@ environment = {{ PRODUCT = "/usr/local/bin/durhack-deployer" }}
     serves(&again);
     let before = main_process();
     machine.run(&["systemctl", "kill", "--kill-whom=main", "--signal=KILL", "durhack-deployer"]);
-    wait::until("systemd to start it again", || {
+    wait::until_told("systemd to start it again", || {
         let main = main_process();
         (main != before && main != "0" && machine.get("http://127.0.0.1:3400/").is_some()).then_some(())
     });

@@ -287,7 +287,7 @@ fn from_nothing_through_all_that_can_happen() {
         // And back.
         let output = world.cli(&["rollback", "jury", "--to", &two]);
         assert!(output.status.success(), "{output:?}");
-        wait::until("the release before to be live", || {
+        wait::until_told("the release before to be live", || {
             let runs = world.runs("jury");
             (runs.iter().all(|run| run.is_final()) && stage.client() == "Kept two").then_some(())
         });

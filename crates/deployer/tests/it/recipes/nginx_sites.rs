@@ -91,7 +91,7 @@ fn a_changed_configuration_passes_the_gates_and_what_waits_goes_on_waiting() {
         assert_eq!(runs_of(world, &first).len(), 1);
         world.github.set_check(&first, "ci", "success");
         reconfigure(world, &changed);
-        let again = wait::until("the live commit to be deployed again", || {
+        let again = wait::until_told("the live commit to be deployed again", || {
             runs_of(world, &first).into_iter().nth(1).filter(|run| run.state == "succeeded")
         });
         assert_eq!((again.commit.as_str(), nginx.page("a.test", "/").as_str()), (first.as_str(), "one"));

@@ -137,7 +137,7 @@ fn a_unit_runs_what_is_live_and_the_old_release_again_where_the_new_one_fails() 
     machine.run(&["rm", "/srv/git/site/unbuildable"]);
     site.sources.commit(&[("crash", "")]);
     fails(site.deploy(), "site.service");
-    wait::until("the old release to answer", || machine.get("http://127.0.0.1:8080/"));
+    wait::until_told("the old release to answer", || machine.get("http://127.0.0.1:8080/"));
     site.shows("two");
     assert_eq!(machine.property("site.service", "SubState"), "running");
 
@@ -209,10 +209,10 @@ fn a_daemon_killed_during_the_switch_leaves_one_release_running_and_goes_on() {
     machine.run(&["rm", "/srv/git/site/wait"]);
     site.sources.commit(&[("page", "three")]);
     machine.run(&["systemctl", "kill", "--kill-whom=main", "--signal=KILL", "durhack-deployer"]);
-    wait::until("the head to be live", || {
+    wait::until_told("the head to be live", || {
         (machine.get("http://127.0.0.1:8080/").as_deref() == Some("three")).then_some(())
     });
-    wait::until("no run to be in progress", || {
+    wait::until_told("no run to be in progress", || {
         let (_, printed) = site.cli(&["runs", "--json"]);
         (!printed.contains("\"running\"") && printed.contains("\"undone\"")).then_some(())
     });

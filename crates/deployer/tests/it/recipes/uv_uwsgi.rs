@@ -246,7 +246,7 @@ fn from_nothing_through_all_that_can_happen() {
         let output = world.cli(&["rollback", "tickets"]);
         assert!(output.status.success(), "{output:?}");
         wait::until("the release before to answer", || (stage.page() == "two").then_some(()));
-        wait::until("the rollback to end", || {
+        wait::until_told("the rollback to end", || {
             world.runs("tickets").iter().all(|run| run.is_final()).then_some(())
         });
         let four = stage.commit("four", &with);

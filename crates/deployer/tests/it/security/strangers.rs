@@ -177,7 +177,7 @@ fn hostile_repository_names_of_a_payload_are_only_compared() {
             paths.iter().all(|path| !path.to_string_lossy().contains("escape")),
             "{before} before: {paths:?}"
         );
-        wait::until("whatever the pushes woke to end", || {
+        wait::until_told("whatever the pushes woke to end", || {
             world.runs("site").iter().all(|run| run.is_final() && run.commit == commit).then_some(())
         });
     });

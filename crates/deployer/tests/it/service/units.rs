@@ -124,7 +124,7 @@ fn restarts_and_reloads_of_both_services_lose_and_refuse_nothing_under_systemd()
             for unit in [INTAKE, WORKER] {
                 machine.run(&["systemctl", verb, unit]);
                 // After a reload the service says itself when it is done.
-                wait::until("the service to be active", || {
+                wait::until_told("the service to be active", || {
                     (machine.property(unit, "ActiveState") == "active").then_some(())
                 });
             }
@@ -203,7 +203,7 @@ fn a_daemon_that_gives_no_sign_of_life_is_started_again_under_systemd() {
     for unit in [INTAKE, WORKER] {
         let before = machine.property(unit, "MainPID");
         machine.run(&["systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit]);
-        wait::until("it to be started again", || {
+        wait::until_told("it to be started again", || {
             let is_active = machine.property(unit, "ActiveState") == "active";
             (is_active && machine.property(unit, "MainPID") != before).then_some(())
         });

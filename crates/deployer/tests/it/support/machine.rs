@@ -8,11 +8,10 @@
 
 use super::process::{command, output, succeed};
 use super::wait;
-use rustix::process::{Pid, Signal};
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output};
+use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where the program of `crates/privileged` is looked for.
@@ -23,25 +22,39 @@ const ROOT: &str = "../../target/testbed/machine/root";
 
 /// Hierarchies in which a container needs a place of its own, or two of them collide. On a host with only the unified one,
 /// there is none of these.
-const HIERARCHIES: [&str; 2] = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
+const HIERARCHIES: &str = "/sys/fs/cgroup/systemd /sys/fs/cgroup/unified";
 
-/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the root. Where the test dies, the container does.
+/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the hierarchies, $3 the root.
 const BOOT: &str = r#"
-for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+for hierarchy in $2; do
     [ -d "$hierarchy" ] || continue
     mkdir "$hierarchy/$1" && echo $$ > "$hierarchy/$1/cgroup.procs" || exit 1
 done
 ip netns add "$1" && ip netns exec "$1" ip link set lo up || exit 1
-exec setpriv --pdeathsig KILL systemd-nspawn --quiet --directory="$2" --volatile=overlay --machine="$1" \
+exec systemd-nspawn --quiet --directory="$3" --volatile=overlay --machine="$1" \
     --register=no --keep-unit --network-namespace-path="/run/netns/$1" --console=pipe --notify-ready=yes --boot
+"#;
+
+/// Waits until the test closes its end of the pipe, which it does however it ends; then ends the container, and removes its place. $1 is
+/// the machine's name, $2 the hierarchies, $3 the container's supervisor, which outlives the first process in it long enough to tidy up. There
+/// is nothing to be shut down in order: what the machine holds is thrown away.
+const END: &str = r#"
+cat > /dev/null
+while pkill -KILL --parent "$3"; do sleep 0.02; done
+timeout 10 tail --sleep-interval=0.02 --pid="$3" --follow /dev/null || kill -KILL "$3"
+for hierarchy in $2; do
+    [ ! -d "$hierarchy/$1" ] || find "$hierarchy/$1" -depth -type d -exec rmdir {} ";"
+done
+ip netns delete "$1"
 "#;
 
 /// See the module.
 pub struct Machine {
-    name: String,
     /// What the container prints while it boots.
     console: tempfile::NamedTempFile,
     supervisor: Child,
+    /// Who ends it when its standard input is closed.
+    end: Child,
     /// Its first process, as the host numbers it.
     leader: u32,
 }
@@ -61,9 +74,13 @@ impl Machine {
         let console = tempfile::NamedTempFile::new().expect("a file in /tmp");
         let [out, error] = [(), ()].map(|()| console.reopen().expect("it is ours"));
         let mut boot = command("setsid", Path::new("/"));
-        boot.args(["sh", "-c", BOOT, "boot", &name]).arg(&root).stdout(out).stderr(error);
+        boot.args(["sh", "-c", BOOT, "boot", &name, HIERARCHIES]).arg(&root).stdout(out).stderr(error);
         let supervisor = boot.spawn().expect("setsid is installed");
-        let mut machine = Self { name, console, supervisor, leader: 0 };
+        // In a session of its own too: whoever ends a test that hangs ends its process group.
+        let mut end = command("setsid", Path::new("/"));
+        end.args(["sh", "-c", END, "end", &name, HIERARCHIES, &supervisor.id().to_string()]);
+        let end = end.stdin(Stdio::piped()).spawn().expect("setsid is installed");
+        let mut machine = Self { console, supervisor, end, leader: 0 };
         machine.leader = wait::until("the machine to have a first process", || {
             machine.is_alive();
             let children = format!("/proc/{0}/task/{0}/children", machine.supervisor.id());
@@ -74,7 +91,7 @@ impl Machine {
             };
             children.split_whitespace().find(is_first).and_then(|pid| pid.parse().ok())
         });
-        wait::until("the machine to have booted", || {
+        wait::until_told("the machine to have booted", || {
             machine.is_alive();
             machine.try_run(&["systemctl", "is-system-running"]).status.success().then_some(())
         });
@@ -194,22 +211,9 @@ impl Drop for Machine {
         if std::thread::panicking() && self.leader != 0 {
             eprintln!("{}", self.picture());
         }
-        // What it holds is thrown away: there is nothing to be shut down in order.
-        if let Some(leader) = i32::try_from(self.leader).ok().and_then(Pid::from_raw) {
-            let _ = rustix::process::kill_process(leader, Signal::KILL);
-        } else {
-            let _ = self.supervisor.kill();
-        }
+        drop(self.end.stdin.take());
         let _ = self.supervisor.wait();
-        for hierarchy in HIERARCHIES {
-            let place = Path::new(hierarchy).join(&self.name);
-            output(
-                command("find", Path::new("/"))
-                    .arg(&place)
-                    .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]),
-            );
-        }
-        output(command("ip", Path::new("/")).args(["netns", "delete", &self.name]));
+        let _ = self.end.wait();
     }
 }
 

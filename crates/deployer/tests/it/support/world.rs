@@ -373,7 +373,7 @@ impl World {
     /// Waits for a delivery's one verdict.
     #[track_caller]
     pub fn verdict(&self, guid: &str) -> Verdict {
-        let verdicts = wait::until(&format!("a verdict on {guid}"), || {
+        let verdicts = wait::until_told(&format!("a verdict on {guid}"), || {
             Some(self.verdicts(guid)).filter(|verdicts| !verdicts.is_empty())
         });
         assert_eq!(verdicts.len(), 1, "exactly one verdict: {verdicts:?}");
@@ -384,7 +384,7 @@ impl World {
     /// Waits until a delivery's one verdict is this.
     #[track_caller]
     pub fn wait_for_verdict(&self, guid: &str, code: &str) -> Verdict {
-        wait::until(&format!("the verdict {code} on {guid}"), || {
+        wait::until_told(&format!("the verdict {code} on {guid}"), || {
             Some(self.verdict(guid)).filter(|verdict| verdict.code == code)
         })
     }
@@ -392,7 +392,7 @@ impl World {
     /// Waits until the newest run of a commit has ended.
     #[track_caller]
     pub fn ended_run(&self, slug: &str, commit: &str) -> Run {
-        wait::until(&format!("the run of {commit} to end"), || {
+        wait::until_told(&format!("the run of {commit} to end"), || {
             let newest = self.runs(slug).into_iter().rfind(|run| run.commit == commit);
             newest.filter(Run::is_final)
         })
@@ -401,7 +401,7 @@ impl World {
     /// Waits until nothing is waiting or running and there are at least so many runs.
     #[track_caller]
     pub fn settled(&self, slug: &str, runs_min: usize) -> Vec<Run> {
-        wait::until(&format!("{slug} to settle after at least {runs_min} runs"), || {
+        wait::until_told(&format!("{slug} to settle after at least {runs_min} runs"), || {
             let runs = self.runs(slug);
             let settled = runs.len() >= runs_min && runs.iter().all(Run::is_final);
             (settled && self.status_of(slug).queued == 0).then_some(runs)

@@ -220,7 +220,7 @@ impl<'a> Stage<'a> {
     /// What must be so after every play, whoever died in it.
     fn judge(&mut self, wish: &Wish) {
         let succeeds = self.scenario.succeeds();
-        let code = wait::until("the final verdict", || self.verdict(wish));
+        let code = wait::until_told("the final verdict", || self.verdict(wish));
         assert_eq!(code, if succeeds { "deployed" } else { "failed" });
         let runs = self.world.settled(SLUG, 1);
         let ours: Vec<&Run> = runs.iter().filter(|run| run.delivery == wish.id).collect();

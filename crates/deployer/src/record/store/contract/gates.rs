@@ -52,6 +52,19 @@ async fn tell(store: &Store) {
     a_run_ends(store, &new("r3", 20), "c3", RunState::Failed, VerdictCode::Failed).await;
     assert_eq!(held().await, None);
 
+    // Refused, or failed with a plan: that is said of the commit. Failed before there was one, or for want of memory: it is not.
+    let is_unjudged = async |run| store.is_unjudged(&store.run(run).await.unwrap().unwrap()).await.unwrap();
+    assert!(!is_unjudged("r1").await && !is_unjudged("r2").await && is_unjudged("r3").await);
+    store.save_plan("r3", "{}").await.unwrap();
+    assert!(!is_unjudged("r3").await);
+    let starved = Verdict { run_id: Some("r3".into()), ..a_verdict("r3", "api", VerdictCode::Error) };
+    store.set_verdict(&starved).await.unwrap();
+    assert!(is_unjudged("r3").await);
+    let unjudged = async |commit| store.unjudged("api", commit).await.unwrap();
+    assert_eq!(unjudged("c3").await, Unjudged { failures: 1, with_plan: 1 });
+    assert_eq!(unjudged("c2").await, Unjudged { failures: 1, with_plan: 0 });
+    assert_eq!(unjudged("c1").await, Unjudged { failures: 0, with_plan: 0 });
+
     // What an operator asks for takes its place when it has a plan.
     a_run_ends(store, &new("r4", 30), "c4", RunState::Waiting, VerdictCode::Waiting).await;
     let rollback = NewRun { trigger: RunTrigger::Rollback, ..new("r5", 40) };

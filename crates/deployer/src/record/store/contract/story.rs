@@ -205,7 +205,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
     assert_eq!(store.outbox_trouble(0).await.unwrap().unsent, 1);
     assert_eq!(store.last_tried("api").await.unwrap().map(|run| run.id).as_deref(), Some(FIRST));
     assert_eq!(store.last_tried("web").await.unwrap(), None);
-    assert_eq!(store.failures_before_plan("api", "c1").await.unwrap(), 0, "it did not fail, and had a plan");
+    assert_eq!(store.unjudged("api", "c1").await.unwrap().failures, 0, "it did not fail, and had a plan");
 
     assert_eq!(store.live_release("api").await.unwrap(), None);
     store.create_release(&release(SECOND, "two")).await.unwrap();

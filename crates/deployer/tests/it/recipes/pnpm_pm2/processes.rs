@@ -287,7 +287,7 @@ fn one_that_is_killed_from_outside_comes_back_in_what_is_live() {
             let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw).expect("a pid");
             rustix::process::kill_process(pid, Signal::KILL).expect("it is the test's");
         }
-        wait::until("PM2 to start both again", || {
+        wait::until_told("PM2 to start both again", || {
             let now = pm2.pids("app-server");
             (now.len() == 2 && now.iter().all(|pid| *pid != 0 && !before.contains(pid))).then_some(())
         });

@@ -1,6 +1,7 @@
 //! What CI says of commits: check runs (`checks/list-for-ref`) and the statuses of others than the deployer
 //! (`repos/get-combined-status-for-ref`, which gives the newest of each context).
 
+use super::rights::addresses;
 use super::{Answer, Known, Request, not_found, now, problem, user};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -120,50 +121,10 @@ impl Checks {
 
 /// What GitHub says of a repository beside something else.
 fn minimal_repository(url: &str, full_name: &str) -> Value {
-    const PARTS: [&str; 37] = [
-        "archive",
-        "assignees",
-        "blobs",
-        "branches",
-        "collaborators",
-        "comments",
-        "commits",
-        "compare",
-        "contents",
-        "contributors",
-        "deployments",
-        "downloads",
-        "events",
-        "forks",
-        "git_commits",
-        "git_refs",
-        "git_tags",
-        "hooks",
-        "issue_comment",
-        "issue_events",
-        "issues",
-        "keys",
-        "labels",
-        "languages",
-        "merges",
-        "milestones",
-        "notifications",
-        "pulls",
-        "releases",
-        "stargazers",
-        "statuses",
-        "subscribers",
-        "subscription",
-        "tags",
-        "teams",
-        "trees",
-        "html",
-    ];
     let (owner, name) = full_name.split_once('/').unwrap_or_default();
-    let mut repository = json!({ "id": 1, "node_id": "R_1", "name": name, "full_name": full_name, "owner": user(owner),
+    let mut repository = addresses(url);
+    let rest = json!({ "id": 1, "node_id": "R_1", "name": name, "full_name": full_name, "owner": user(owner),
         "private": false, "fork": false, "description": null, "url": url });
-    for part in PARTS {
-        repository[format!("{part}_url")] = json!(format!("{url}/{part}"));
-    }
-    repository
+    repository.extend(rest.as_object().cloned().unwrap_or_default());
+    Value::Object(repository)
 }

@@ -100,52 +100,10 @@ pub fn route(known: &mut Known, request: &Request) -> Option<Answer> {
 /// As GitHub describes one, which is long.
 fn repository(known: &Known, owner: &str, name: &str) -> Value {
     let url = format!("{}/repos/{owner}/{name}", known.url);
-    let mut repository: Map<String, Value> = [
-        "archive",
-        "assignees",
-        "blobs",
-        "branches",
-        "collaborators",
-        "comments",
-        "commits",
-        "compare",
-        "contents",
-        "contributors",
-        "deployments",
-        "downloads",
-        "events",
-        "forks",
-        "git_commits",
-        "git_refs",
-        "git_tags",
-        "hooks",
-        "html",
-        "issue_comment",
-        "issue_events",
-        "issues",
-        "keys",
-        "labels",
-        "languages",
-        "merges",
-        "milestones",
-        "notifications",
-        "pulls",
-        "releases",
-        "stargazers",
-        "statuses",
-        "subscribers",
-        "subscription",
-        "tags",
-        "teams",
-        "trees",
-        "clone",
-        "git",
-        "ssh",
-        "svn",
-    ]
-    .into_iter()
-    .map(|kind| (format!("{kind}_url"), json!(format!("{url}/{kind}"))))
-    .collect();
+    let mut repository = addresses(&url);
+    for kind in ["clone", "git", "ssh", "svn"] {
+        repository.insert(format!("{kind}_url"), json!(format!("{url}/{kind}")));
+    }
     for number in [
         "forks",
         "forks_count",
@@ -187,4 +145,48 @@ fn repository(known: &Known, owner: &str, name: &str) -> Value {
     });
     repository.extend(rest.as_object().cloned().unwrap_or_default());
     Value::Object(repository)
+}
+
+/// The addresses that are in every description of a repository.
+pub fn addresses(url: &str) -> Map<String, Value> {
+    const KINDS: [&str; 37] = [
+        "archive",
+        "assignees",
+        "blobs",
+        "branches",
+        "collaborators",
+        "comments",
+        "commits",
+        "compare",
+        "contents",
+        "contributors",
+        "deployments",
+        "downloads",
+        "events",
+        "forks",
+        "git_commits",
+        "git_refs",
+        "git_tags",
+        "hooks",
+        "html",
+        "issue_comment",
+        "issue_events",
+        "issues",
+        "keys",
+        "labels",
+        "languages",
+        "merges",
+        "milestones",
+        "notifications",
+        "pulls",
+        "releases",
+        "stargazers",
+        "statuses",
+        "subscribers",
+        "subscription",
+        "tags",
+        "teams",
+        "trees",
+    ];
+    KINDS.into_iter().map(|kind| (format!("{kind}_url"), json!(format!("{url}/{kind}")))).collect()
 }
