@@ -47,6 +47,10 @@ impl StartError {
     /// From what the leash reported of the command.
     pub(crate) fn of_command(program: &OsStr, errno: i32, text: String) -> Self {
         let program = program.to_string_lossy().into_owned();
+        // 0: it was not the system that said so.
+        if errno <= 0 {
+            return Self::Other { program, reason: text };
+        }
         match Errno::from_raw_os_error(errno) {
             Errno::NOENT => Self::ProgramNotFound { program },
             Errno::ACCESS | Errno::NOEXEC | Errno::ISDIR | Errno::NOTDIR => Self::NotExecutable { program },

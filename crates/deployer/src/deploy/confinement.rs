@@ -59,6 +59,14 @@ const SECRETS_OF_THE_HOST: [&str; 3] = ["/etc/shadow", "/etc/gshadow", "/etc/ssl
 /// The directory below the state directory that holds what steps may write.
 const DIRECTORY: &str = "steps";
 
+/// Below a deployment's path: where recipes have package managers keep what they have fetched, on the releases' file system.
+const CACHES: &str = ".cache";
+
+/// A cache of a deployment's, which nobody else's steps can fill. Where it has a user of its own, that user's.
+pub fn cache(deployment: &Deployment, tool: &str) -> PathBuf {
+    deployment.user.as_ref().map_or_else(|| deployment.path.clone(), step_user::home).join(CACHES).join(tool)
+}
+
 /// How a deployment's step is to be started.
 #[derive(Debug)]
 pub struct Confined {
@@ -130,7 +138,7 @@ pub async fn prepare(
 fn made_in(path: &Path, directory: &Path) -> Vec<PathBuf> {
     let releases = path.join("releases");
     match directory.strip_prefix(&releases).ok().and_then(|inner| inner.iter().next()) {
-        Some(release) => vec![releases.join(release), path.join("shared")],
+        Some(release) => vec![releases.join(release), path.join("shared"), path.join(CACHES)],
         None => vec![path.to_owned()],
     }
 }
@@ -139,9 +147,10 @@ fn made_in(path: &Path, directory: &Path) -> Vec<PathBuf> {
 async fn own_places(host: &Host, deployment: &Deployment) -> Result<[PathBuf; 2]> {
     let own = host.config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
     let (home, temporary) = (own.join("home"), own.join("tmp"));
+    let caches = deployment.path.join(CACHES);
     // What a step left there is nobody's. What cannot be removed is in nobody's way.
     let _ = trees::remove(&host.executor, None, &temporary).await;
-    for directory in [&home, &temporary] {
+    for directory in [&home, &temporary, &caches] {
         fs_err::create_dir_all(directory).context("where steps may write")?;
     }
     Ok([home, temporary])
@@ -221,8 +230,11 @@ mod tests {
     fn a_step_changes_the_release_that_it_makes_and_what_is_shared() {
         let path = Path::new("/srv/site");
         for (directory, expected) in [
-            ("/srv/site/releases/b", &["/srv/site/releases/b", "/srv/site/shared"][..]),
-            ("/srv/site/releases/b/server/src", &["/srv/site/releases/b", "/srv/site/shared"]),
+            ("/srv/site/releases/b", &["/srv/site/releases/b", "/srv/site/shared", "/srv/site/.cache"][..]),
+            (
+                "/srv/site/releases/b/server/src",
+                &["/srv/site/releases/b", "/srv/site/shared", "/srv/site/.cache"],
+            ),
             ("/srv/site", &["/srv/site"]),
             ("/srv/site/server", &["/srv/site"]),
         ] {

@@ -14,6 +14,7 @@ pub mod steps;
 pub mod systemd;
 pub mod uv_uwsgi;
 
+use super::confinement;
 use super::plan::{Action, Plan};
 use super::tree::Tree;
 use crate::config::{Config, Deployment, Layout, Privileges, Recipe};
@@ -122,7 +123,7 @@ impl Facts<'_> {
     /// Where a tool keeps what it has downloaded: on the releases' file system, so that it can link instead of copying, and each
     /// deployment its own, so that none can put something into another one's.
     pub fn cache(&self, tool: &str) -> String {
-        self.deployment.path.join(".cache").join(tool).to_string_lossy().into_owned()
+        confinement::cache(self.deployment, tool).to_string_lossy().into_owned()
     }
 
     /// What a command needs to know, with `release` as the one that is, or is to be, live and `before` as the one it follows.

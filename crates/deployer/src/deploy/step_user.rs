@@ -49,7 +49,13 @@ pub fn of_unit(name: &str) -> Option<UserName> {
     UserName::parse(user).ok()
 }
 
-/// Lets the user write in a directory that was just made, and both of us write whatever either makes in it.
+/// What will be made in this directory is for both of us to write. The user cannot enter it yet: as long as we go by names in it, nobody else
+/// may put links there.
+pub async fn prepare(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
+    grant(executor, &acl::prepare(user.as_str(), getuid().as_raw(), directory)).await
+}
+
+/// Lets the user into it.
 pub async fn share(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
     grant(executor, &acl::share(user.as_str(), getuid().as_raw(), &[directory])).await
 }
@@ -58,12 +64,8 @@ pub async fn share(executor: &Executor, user: &UserName, directory: &Path) -> Re
 pub async fn share_shared(executor: &Executor, user: &UserName, deployment: &Deployment) -> Result<()> {
     let shared = deployment.path.join("shared");
     let ours = |paths: &[PathBuf], is_directory: bool| -> Vec<PathBuf> {
-        let is_ours = |path: &PathBuf| {
-            path.symlink_metadata().is_ok_and(|found| {
-                found.uid() == getuid().as_raw() && found.is_dir() == is_directory && !found.is_symlink()
-            })
-        };
-        paths.iter().map(|path| shared.join(path)).filter(is_ours).collect()
+        let paths = paths.iter().filter(|path| is_ours(&shared, path, is_directory));
+        paths.map(|path| shared.join(path)).collect()
     };
     let (directories, files) = (ours(&deployment.shared_dirs, true), ours(&deployment.shared_files, false));
     if !directories.is_empty() {
@@ -75,6 +77,18 @@ pub async fn share_shared(executor: &Executor, user: &UserName, deployment: &Dep
     Ok(())
 }
 
+/// Whether it is ours, and nobody else can put something else in its place: setfacl goes by names, and follows links. What lies in a shared
+/// directory is left out by that, and has no need of it: it has inherited the directory's access list.
+fn is_ours(shared: &Path, path: &Path, is_directory: bool) -> bool {
+    let found = |path: &Path| path.symlink_metadata().ok().filter(|found| found.uid() == getuid().as_raw());
+    let inner = shared.join(path);
+    // An access list shows in the group's bits.
+    let closed = |path: &Path| found(path).is_some_and(|found| found.is_dir() && found.mode() & 0o022 == 0);
+    let way = inner.ancestors().skip(1).take_while(|above| above.starts_with(shared));
+    let kind = if is_directory { std::fs::FileType::is_dir } else { std::fs::FileType::is_file };
+    way.into_iter().all(closed) && found(&inner).is_some_and(|found| kind(&found.file_type()))
+}
+
 async fn grant(executor: &Executor, call: &CommandLine) -> Result<()> {
     let invocation = Invocation::of(call);
     let answer = executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
@@ -82,5 +96,50 @@ async fn grant(executor: &Executor, call: &CommandLine) -> Result<()> {
     match complaint_of(&answer.end) {
         None => Ok(()),
         Some(end) => bail!("setfacl {end}: {}", answer.complaint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn only_what_nobody_else_can_exchange_is_ours() {
+        let scratch = tempfile::tempdir().unwrap();
+        let shared = scratch.path().join("shared");
+        for directory in ["closed/inner", "open/inner"] {
+            std::fs::create_dir_all(shared.join(directory)).unwrap();
+        }
+        std::fs::set_permissions(shared.join("open"), PermissionsExt::from_mode(0o775)).unwrap();
+        for file in [".env", "open/file"] {
+            std::fs::write(shared.join(file), "").unwrap();
+        }
+        symlink("/etc", shared.join("link")).unwrap();
+        symlink("closed", shared.join("way")).unwrap();
+        for (path, is_directory, expected) in [
+            ("closed", true, true),
+            ("closed/inner", true, true),
+            ("open", true, true),
+            (".env", false, true),
+            ("closed", false, false),
+            (".env", true, false),
+            ("open/inner", true, false),
+            ("open/file", false, false),
+            ("link", true, false),
+            ("way/inner", true, false),
+            ("missing", true, false),
+        ] {
+            assert_eq!(is_ours(&shared, Path::new(path), is_directory), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_about_one_user() {
+        let user = UserName::parse("web").unwrap();
+        assert_eq!(of_unit(&unit(&user)), Some(user));
+        for other in ["durhack-deployer-steps@root.socket", "durhack-deployer-steps@.socket", "web.socket"] {
+            assert_eq!(of_unit(other), None, "{other}");
+        }
     }
 }

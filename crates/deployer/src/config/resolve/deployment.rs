@@ -65,7 +65,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
     Some(Deployment {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
         layout: layout(table, recipe),
-        user: user(table),
+        user: user(table, recipe),
         queue: table
             .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
             .unwrap_or(Queue::Latest),
@@ -217,8 +217,16 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
 }
 
 /// The deployer's own is the one that such a user is to be kept from.
-fn user(table: &TableReader<'_>) -> Option<UserName> {
+fn user(table: &TableReader<'_>, recipe: Option<&str>) -> Option<UserName> {
     let user: UserName = table.value("user", name)?;
+    if recipe == Some(PNPM_PM2) {
+        table.report_at_key(
+            "user",
+            Severity::Warning,
+            "this is who installs and builds; what is live runs as PM2 does, and PM2 as the deployer",
+            "a program that is to run as another user has a unit with `User=`: `recipe = \"systemd\"`",
+        );
+    }
     if user.as_str() == OWN_USER {
         table.error_at_value(
             "user",

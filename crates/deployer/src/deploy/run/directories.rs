@@ -35,7 +35,7 @@ impl Run {
         release::create(deployment, name)?;
         let executor = &self.host.executor;
         if let Some(user) = &deployment.user {
-            step_user::share(executor, user, &path).await?;
+            step_user::prepare(executor, user, &path).await?;
         }
         crate::crash_point!("release-created");
         let index = self.index(name)?;
@@ -49,6 +49,7 @@ impl Run {
         }
         if let Some(user) = &deployment.user {
             step_user::share_shared(executor, user, deployment).await?;
+            step_user::share(executor, user, &path).await?;
         }
         Ok(())
     }

@@ -29,6 +29,12 @@ pub fn grant_directory(user: &str, directory: &Path) -> CommandLine {
     setfacl(&["--modify", &format!("user:{user}:rwx")], directory)
 }
 
+/// A directory that a user cannot enter, but write in whatever is made in it, as can the deployer, who owns it.
+pub fn prepare(user: &str, deployer: u32, directory: &Path) -> CommandLine {
+    let entries = format!("user:{user}:---,default:user:{user}:rwx,default:user:{deployer}:rwx");
+    setfacl(&["--modify", &entries], directory)
+}
+
 /// Directories in which a user and the deployer, who owns them, both write, whoever of them makes what.
 pub fn share(user: &str, deployer: u32, directories: &[impl AsRef<Path>]) -> CommandLine {
     let entries = format!("user:{user}:rwx,default:user:{user}:rwx,default:user:{deployer}:rwx");
@@ -114,6 +120,10 @@ mod tests {
             (
                 share("me", 7, &[directory, Path::new("/a")]),
                 "setfacl --modify user:me:rwx,default:user:me:rwx,default:user:7:rwx -- /etc/nginx/conf.d /a",
+            ),
+            (
+                prepare("me", 7, directory),
+                "setfacl --modify user:me:---,default:user:me:rwx,default:user:7:rwx -- /etc/nginx/conf.d",
             ),
             (let_read("me", &[directory]), "setfacl --modify user:me:r -- /etc/nginx/conf.d"),
             (grant_directory("me", directory), "setfacl --modify user:me:rwx -- /etc/nginx/conf.d"),

@@ -179,9 +179,13 @@ fn from_nothing_through_all_that_can_happen() {
         let path = stage.path.clone();
         fs_err::create_dir_all(path.join("shared")).unwrap();
         fs_err::write(path.join("shared/.env"), format!("DATABASE_URL={url}\n")).unwrap();
-        // The vassal's file is the repository's own, behind a link that the first switch makes.
-        let deployment =
-            stage.deployment(world).with("uwsgi_config", "\"uwsgi.ini\"").with("env_file", "\"shared/.env\"");
+        // The vassal's file is the repository's own, behind a link that the first switch makes. Workers that never come are not waited for
+        // as long as in production.
+        let deployment = stage
+            .deployment(world)
+            .with("uwsgi_config", "\"uwsgi.ini\"")
+            .with("env_file", "\"shared/.env\"")
+            .with("step_timeout", "\"45s\"");
         world.configure(&[deployment]);
         world.start();
 

@@ -11,8 +11,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Between two questions that start a program, at most: it takes a few hundredths of a second of a core that what is waited for needs.
 const PAUSE_OF_PROGRAMS_MAX: Duration = Duration::from_millis(250);
 
-/// About a minute and a half: more than any condition needs on two busy cores.
-const WAIT_MAX: Duration = Duration::from_secs(90);
+/// Three minutes: more than any condition needs on two busy cores, and than the product's own longest wait.
+const WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// Asks until there is an answer; panics with what was waited for when there is none.
 #[track_caller]

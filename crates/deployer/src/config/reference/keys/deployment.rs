@@ -61,7 +61,7 @@ pub static DEPLOYMENT: Section = Section {
         Key::new("user", Text, Derived("the deployer's own"), r#""web""#,
             "As whom those commands run that `confine` is about: a user of this deployment's own. `setup` makes it, where it is missing, and lets systemd start its steps. Releases are then writable for it and for the deployer; its HOME is `/var/lib/durhack-deployer-steps/USER`. Deployments of the same user can reach each other. Needs `setfacl`, and `layout = \"releases\"`."),
         Key::new("confine", Boolean, Value("true"), "false",
-            "Whether the commands that make the release (phases fetch, install, build and migrate) read the system's files and this deployment's `path`, and write the release that they make, `shared/`, and a home and a TMPDIR of its own; nothing else. In place they write all of `path`. `sudo` does nothing inside."),
+            "Whether the commands that make the release (phases fetch, install, build and migrate) read the system's files and this deployment's `path`, and write the release that they make, `shared/` and `.cache/` beside it, and a home and a TMPDIR of its own; nothing else. In place they write all of `path`. `sudo` does nothing inside."),
         Key::new("readable", PATHS, Value("[]"), r#"["/srv/fonts"]"#, "What they may read and execute besides, as in `[confinement]`."),
         Key::new("writable", PATHS, Value("[]"), r#"["/var/cache/website"]"#, "Where they may do everything besides, likewise."),
         Key::new("environment_name", Text, Derived("the slug"), r#""production""#,
