@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Deploys that are timed
     #[arg(long, default_value_t = 30)]
     deploys: usize,
+    /// On which disk the servers keep what they keep [default: that of `target`]
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
 }
 
 /// One line of the table of throughput: one server, one kind of load, the medians of its rounds.
@@ -71,9 +74,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     prepare::run_all()?;
     run_command(&mut cargo(["build", "--release", "--locked", "--package", "durhack-deployer"]))?;
     let base = root().join("target/bench");
-    let workplace = Workplace(base.join(format!("work-{}", std::process::id())));
-    std::fs::create_dir_all(&workplace.0)
-        .with_context(|| format!("cannot make {}", workplace.0.display()))?;
+    let directory = arguments.directory.as_ref().unwrap_or(&base);
+    let directory = std::path::absolute(directory).context("the current directory is gone")?;
+    let workplace = Workplace(directory.join(format!("work-{}", std::process::id())));
+    for directory in [&base, &workplace.0] {
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
 
     let (measured, memory) = throughput(&workplace, arguments)?;
     eprintln!("timing {} deploys", arguments.deploys);

@@ -50,11 +50,29 @@ pub fn describe(directory: &Path) -> Result<Value> {
     }))
 }
 
-/// The type of the mount with the longest path above `directory`.
+/// The type of the mount with the longest path above `directory`. An ext4 without a journal is told from one with it: it looks, for
+/// each new file, at every one that was deleted a moment ago, and a queue deletes as many as it makes.
 fn file_system(mounts: &str, directory: &Path) -> String {
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let above = fields.filter(|fields| fields.len() > 2 && directory.starts_with(fields[1]));
-    above.max_by_key(|fields| fields[1].len()).map_or_else(|| "unknown".into(), |fields| fields[2].to_owned())
+    let Some(mount) = above.max_by_key(|fields| fields[1].len()) else { return "unknown".into() };
+    match mount[2] {
+        "ext4" if !has_journal(mount[0]) => "ext4 without a journal".into(),
+        other => other.into(),
+    }
+}
+
+/// Whether the journal's thread has an entry for this device.
+fn has_journal(device: &str) -> bool {
+    let device = device.trim_start_matches("/dev/");
+    let journals = std::fs::read_dir("/proc/fs/jbd2").into_iter().flatten().flatten();
+    journals.into_iter().any(|journal| {
+        journal
+            .file_name()
+            .to_str()
+            .and_then(|name| name.rsplit_once('-'))
+            .is_some_and(|(of, _)| of == device)
+    })
 }
 
 #[cfg(test)]
@@ -63,9 +81,9 @@ mod tests {
 
     #[test]
     fn the_nearest_mount_counts() {
-        let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n";
+        let mounts = "/dev/none / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n";
         assert_eq!(file_system(mounts, Path::new("/tmp/x")), "tmpfs");
-        assert_eq!(file_system(mounts, Path::new("/tmpfoo")), "ext4");
+        assert_eq!(file_system(mounts, Path::new("/tmpfoo")), "ext4 without a journal");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Report<'_> {
                 of("file_system")
             ),
         );
-        let Arguments { requests, rounds, deploys } = self.arguments;
+        let Arguments { requests, rounds, deploys, .. } = self.arguments;
         line(
             text,
             &format!(
