@@ -3,7 +3,7 @@
 //! # Theory of operation
 //!
 //! ```text
-//!   daemon (user A) -- request, with the ends of control socket and pipes --> keeper (user B)
+//!   daemon (user A) -- request, with program, ends of control socket and pipes --> keeper (B)
 //!     |                                                                         | starts
 //!     |  <------------- control socket, standard output and error ---------> leash (B) --> command (B)
 //! ```
@@ -23,7 +23,7 @@ mod request;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -31,23 +31,32 @@ use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpable_behavior};
 use rustix::stdio::stdin;
+use tokio::time::timeout;
 
 use crate::belt;
 use crate::leash::STATUS_UNKNOWN;
 use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
+pub(crate) use request::Descriptors;
 pub(crate) use request::Request;
-use request::{Descriptors, Start};
+use request::Start;
 
 /// The argument by which the product's `main` recognises that it is to be a keeper.
 pub const KEEPER_ARGUMENT: &str = "__keeper";
 
 /// So long it waits for another request: from one step of a run to the next.
 const IDLE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Longer than [`crate::kill_marked`] takes. One that was stopped, perhaps by what is to be killed, never answers.
+const KILL_MAX: Duration = Duration::from_secs(15);
+
+/// When the system has no more connections or threads for us, it is asked again after this.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Exit code of a keeper that was not given a listening socket.
 const USAGE: u8 = 64;
@@ -79,37 +88,46 @@ fn serve(listener: &UnixListener) -> io::Result<()> {
             Ok(_) => {}
             Err(error) => return Err(error.into()),
         }
-        let (connection, _) = listener.accept()?;
-        let working = Arc::clone(&working);
+        let attended = listener.accept().and_then(|(connection, _)| {
+            let working = Attendance::of(&working);
+            thread::Builder::new().spawn(move || {
+                attend(connection);
+                drop(working);
+            })
+        });
+        // Who asked hears that nobody answers; what others have asked for goes on.
+        if attended.is_err() {
+            thread::sleep(EXHAUSTED_PAUSE);
+        }
+    }
+}
+
+/// As long as it is there, somebody is attended to.
+struct Attendance(Arc<AtomicUsize>);
+
+impl Attendance {
+    fn of(working: &Arc<AtomicUsize>) -> Self {
         working.fetch_add(1, Ordering::SeqCst);
-        thread::Builder::new().spawn(move || {
-            attend(connection);
-            working.fetch_sub(1, Ordering::SeqCst);
-        })?;
+        Self(Arc::clone(working))
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// One request, from its first byte to the answer.
 fn attend(mut connection: UnixStream) {
-    let report = match Request::receive(&connection) {
-        Ok(Request::Start(start, descriptors)) => keep(&start, descriptors),
-        Ok(Request::KillMarked { variable, value }) => {
-            belt::kill_marked(&variable, &value).map(|killed| Ended {
-                status: Status::Exited(0),
-                by: EndedBy::Itself,
-                leftovers: u32::try_from(killed).unwrap_or(u32::MAX),
-                survivors: 0,
-            })
-        }
-        Err(error) => Err(error),
-    };
-    let report = report.map_or_else(
-        |error| {
-            eprintln!("{error}");
-            Report::Failed { errno: error.raw_os_error().unwrap_or(0), text: error.to_string() }
-        },
-        Report::Ended,
-    );
+    let done = Request::receive(&connection).and_then(|request| match request {
+        Request::Start(start, descriptors) => keep(&start, descriptors).map(Report::Ended),
+        Request::KillMarked { variable, value } => belt::kill_marked(&variable, &value).map(Report::Killed),
+    });
+    let report = done.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        Report::Failed { errno: error.raw_os_error().unwrap_or(0), text: error.to_string() }
+    });
     let is_lost = matches!(report, Report::Ended(Ended { status: Status::Signalled(_), .. }));
     if is_lost {
         eprintln!("a leash was killed: this ends, and all that it has started");
@@ -132,10 +150,11 @@ fn keep(start: &Start, descriptors: Descriptors) -> io::Result<Ended> {
     Ok(Ended { status: status.unwrap_or(STATUS_UNKNOWN), by: EndedBy::Itself, leftovers: 0, survivors: 0 })
 }
 
-fn spawn(start: &Start, [control, out, error]: Descriptors) -> io::Result<Child> {
+/// The leash is the caller's program, whatever version this one is of.
+fn spawn(start: &Start, [program, control, out, error]: Descriptors) -> io::Result<Child> {
     let variables = start.variables.iter().map(|(name, value)| (name, value));
     #[expect(clippy::disallowed_methods, reason = "where a leash is started for another user")]
-    Command::new("/proc/self/exe")
+    Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg(LEASH_ARGUMENT)
         .args(&start.arguments)
         .env_clear()
@@ -151,7 +170,7 @@ fn spawn(start: &Start, [control, out, error]: Descriptors) -> io::Result<Child>
 pub(crate) fn start_request(
     command: &crate::Command,
     arguments: Vec<OsString>,
-    descriptors: [OwnedFd; 3],
+    descriptors: Descriptors,
 ) -> Request {
     let variables = crate::run::variables(command).collect();
     Request::Start(Start { directory: command.directory.clone().into(), arguments, variables }, descriptors)
@@ -163,10 +182,12 @@ pub(crate) fn start_request(
 /// Nobody serves there, or what [`crate::kill_marked`] says.
 pub async fn kill_marked_by(keeper: &Path, variable: &str, value: &str) -> io::Result<usize> {
     let request = Request::KillMarked { variable: variable.to_owned(), value: value.to_owned() };
-    match request.send(keeper).await?.hear().await {
-        Some(Report::Ended(ended)) => Ok(ended.leftovers as usize),
-        Some(Report::Failed { text, .. }) => Err(io::Error::other(text)),
+    let mut conversation = request.send(keeper).await?;
+    match timeout(KILL_MAX, conversation.hear()).await {
+        Ok(Some(Report::Killed(number))) => Ok(number),
+        Ok(Some(Report::Failed { text, .. })) => Err(io::Error::other(text)),
         // It has ended, and with it all that was its.
-        _ => Ok(0),
+        Ok(_) => Ok(0),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the keeper does not answer")),
     }
 }

@@ -1,7 +1,7 @@
 //! What daemon and leash say to each other over the socket that is the leash's standard input.
 //!
 //! To the leash: the byte [`STOP`], or the end of the stream, which says that the daemon is no more. From the
-//! leash: lines, one [`Report`] each. Both ends are the same program, so there is no version.
+//! leash: lines, one [`Report`] each. Both ends are the same program, so there is no version. A keeper answers in the same words.
 
 use std::fmt;
 
@@ -68,6 +68,8 @@ pub(crate) enum Report {
         text: String,
     },
     Ended(Ended),
+    /// So many were killed.
+    Killed(usize),
 }
 
 impl fmt::Display for Report {
@@ -79,7 +81,10 @@ impl fmt::Display for Report {
                 write!(formatter, "started partial-{interface}")
             }
             Self::Started(Some(Enforcement::None)) => write!(formatter, "started none"),
-            Self::Failed { errno, text } => write!(formatter, "failed {errno} {}", text.replace('\n', " ")),
+            Self::Failed { errno, text } => {
+                write!(formatter, "failed {errno} {}", text.replace(char::is_control, " "))
+            }
+            Self::Killed(number) => write!(formatter, "killed {number}"),
             Self::Ended(Ended { status, by, leftovers, survivors }) => {
                 let (how, number) = match status {
                     Status::Exited(code) => ("exited", code),
@@ -104,8 +109,10 @@ impl Report {
             })),
             "failed" => {
                 let (errno, text) = rest.split_once(' ')?;
-                Some(Self::Failed { errno: errno.parse().ok()?, text: text.to_owned() })
+                // It may come from somebody who wants to command a terminal.
+                Some(Self::Failed { errno: errno.parse().ok()?, text: text.replace(char::is_control, " ") })
             }
+            "killed" => Some(Self::Killed(rest.parse().ok()?)),
             "exited" | "signalled" => {
                 let fields: Vec<&str> = rest.split(' ').collect();
                 let [number, by, leftovers, survivors] = fields[..] else { return None };
@@ -133,6 +140,7 @@ mod tests {
             Report::Started(Some(Enforcement::Full)),
             Report::Started(Some(Enforcement::Partial(2))),
             Report::Started(Some(Enforcement::None)),
+            Report::Killed(7),
             Report::Failed { errno: 2, text: "No such file (os error 2)".into() },
             Report::Ended(Ended {
                 status: Status::Exited(137),

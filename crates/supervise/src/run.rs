@@ -141,8 +141,8 @@ struct Supervision {
 
 impl Supervision {
     async fn start(command: &Command) -> Result<Self, StartError> {
-        // Or its absence would look like that of the leash.
-        if !command.directory.is_dir() {
+        // Or its absence would look like that of the leash. A keeper looks itself, as its own user.
+        if command.keeper.is_none() && !command.directory.is_dir() {
             return Err(StartError::DirectoryMissing(command.directory.clone()));
         }
         let refuse = |error| StartError::of_leash(&command.program, &command.leash, &error);
@@ -173,7 +173,7 @@ impl Supervision {
                     Some(Report::Failed { errno, text }) => {
                         return LastWord::NotStarted(StartError::of_command(&command.program, errno, text));
                     }
-                    None => return LastWord::None,
+                    None | Some(Report::Killed(_)) => return LastWord::None,
                 },
                 Some((stream, bytes)) = self.pipes.read() => {
                     output.write(stream, bytes);

@@ -49,7 +49,7 @@ impl Session {
         let loaded = read(directory, environment, purpose)?;
         // What signs webhooks may be for root alone to read.
         if purpose != Purpose::Serve {
-            owner::become_owner_of(&loaded.config.state_directory)?;
+            owner::become_owner_of(&loaded.config.state_directory, environment)?;
         }
         print(&loaded.problems);
         daemon::prepare_state_directory(&loaded.config.state_directory).map_err(Failed::unavailable)?;

@@ -125,7 +125,8 @@ fn refuse(problem: Problem) -> Diagnostics {
 
 /// What lies in the directory where somebody happens to be may be anybody's: root believes only what is root's.
 fn is_believed(path: &Path, is_root: bool) -> bool {
-    !is_root || path.metadata().is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0)
+    // A link is its maker's, wherever it leads.
+    !is_root || path.symlink_metadata().is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0)
 }
 
 fn find_directory(
@@ -145,7 +146,8 @@ fn find_directory(
     let candidates = [Path::new("config"), Path::new(SYSTEM_DIRECTORY)];
     let is_there = |path: &&&Path| {
         let directory = working_directory.join(path);
-        directory.is_dir() && is_believed(&directory, is_root)
+        let around = directory.parent().unwrap_or(working_directory);
+        directory.is_dir() && is_believed(&directory, is_root) && is_believed(around, is_root)
     };
     candidates.iter().find(is_there).map(|path| path.to_path_buf()).ok_or_else(|| {
         let here = working_directory.join("config");
@@ -159,9 +161,9 @@ fn find_directory(
 /// `.env` in the working directory, then the one beside the configuration directory.
 fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(), Diagnostics> {
     let mut files = vec![environment.working_directory().join(".env")];
-    files.retain(|file| is_believed(file, environment.is_root()));
     files.extend(directory.parent().map(|parent| parent.join(".env")));
     files.dedup();
+    files.retain(|file| is_believed(file, environment.is_root()));
     for file in files {
         let Some((text, _)) = read_if_there(&file)? else { continue };
         match parse_env_file(&text) {

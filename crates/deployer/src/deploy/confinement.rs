@@ -106,7 +106,7 @@ pub async fn prepare(
             for variable in ["USER", "LOGNAME"] {
                 environment.entry(variable.to_owned()).or_insert_with(|| user.to_string());
             }
-            // Its unit makes both, the latter anew each time.
+            // Its unit makes both; the latter is gone when the unit ends.
             [step_user::home(user), "/tmp".into()]
         }
         None if deployment.confine => own_places(host, deployment).await?,

@@ -5,8 +5,8 @@
 //! own. That root has enabled this socket is what allows it; only the deployer may connect.
 //!
 //! Two users then make one tree: the deployer its directory and what the commit holds, the other what comes of that. An access list
-//! lets each write what the other makes, and what both left to everybody stays readable for who runs or serves it. It is of the
-//! release, and of what is shared: the link `current` and other releases are beyond that user's reach.
+//! lets each write what the other makes, and everybody may read it, who runs or serves it too. It is of releases, and of what is shared: the
+//! link `current` is beyond that user's reach. Earlier releases it has made itself: only Landlock keeps a step out of those.
 
 use super::execute::{Executor, complaint_of};
 use super::tools::{Invocation, acl};
@@ -49,15 +49,15 @@ pub fn of_unit(name: &str) -> Option<UserName> {
     UserName::parse(user).ok()
 }
 
-/// What will be made in this directory is for both of us to write. The user cannot enter it yet: as long as we go by names in it, nobody else
-/// may put links there.
+/// What will be made in this directory is for both of us to write. Nobody else can enter it yet: as long as we go by names in it, nobody may
+/// put links there.
 pub async fn prepare(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
     grant(executor, &acl::prepare(user.as_str(), getuid().as_raw(), directory)).await
 }
 
-/// Lets the user into it.
-pub async fn share(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
-    grant(executor, &acl::share(user.as_str(), getuid().as_raw(), &[directory])).await
+/// Lets the user write in it, and others read.
+pub async fn open(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
+    grant(executor, &acl::open(user.as_str(), directory)).await
 }
 
 /// The same for shared directories, and shared files may be read. Only of those that are ours: what is somebody else's, he decides.

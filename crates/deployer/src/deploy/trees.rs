@@ -40,13 +40,18 @@ pub async fn remove(executor: &Executor, user: Option<&UserName>, path: &Path) -
             }
         }
     }
-    if executor.ask(&remove, REMOVE_TIMEOUT, &never).await?.end.is_success() {
-        return Ok(());
+    // Never chmod as ourselves what somebody else can exchange: it goes by names, and follows links.
+    if user.is_none() && !executor.ask(&remove, REMOVE_TIMEOUT, &never).await?.end.is_success() {
+        executor.ask(&files::make_writable(path), REMOVE_TIMEOUT, &never).await?;
     }
-    executor.ask(&files::make_writable(path), REMOVE_TIMEOUT, &never).await?;
     let answer = executor.ask(&remove, REMOVE_TIMEOUT, &never).await?;
     match complaint_of(&answer.end) {
         None => Ok(()),
-        Some(end) => bail!("rm {end}: {}{complaint}", answer.complaint),
+        // Of a user whom the configuration does not name any more, perhaps.
+        Some(end) => bail!(
+            "rm {end}: {}{complaint}\nhint: if another user's files are in it: sudo rm -rf {}",
+            answer.complaint,
+            path.display()
+        ),
     }
 }

@@ -28,11 +28,12 @@ const SEND_MAX: Duration = Duration::from_secs(30);
 /// A keeper's part of it: who connects sends at once.
 const RECEIVE_MAX: Duration = Duration::from_secs(10);
 
-const START: &[u8] = b"start";
-const KILL_MARKED: &[u8] = b"kill-marked";
+/// With a number, for keeper and caller may be of different versions.
+const START: &[u8] = b"start-1";
+const KILL_MARKED: &[u8] = b"kill-marked-1";
 
-/// Control socket, standard output, standard error.
-pub(super) type Descriptors = [OwnedFd; 3];
+/// The leash's program, its control socket, standard output, standard error.
+pub(crate) type Descriptors = [OwnedFd; 4];
 
 /// See the module.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Request {
         let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::ArgumentListTooLong))?.to_be_bytes();
         let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         let send = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
             if !borrowed.is_empty() {
                 ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
@@ -84,7 +85,7 @@ impl Request {
     pub fn receive(connection: &UnixStream) -> io::Result<Self> {
         connection.set_read_timeout(Some(RECEIVE_MAX))?;
         let mut length = [0; 4];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = recvmsg(
             connection,
@@ -189,7 +190,7 @@ mod tests {
         let words = start().into_words();
         let written: Vec<u8> =
             words.iter().flat_map(|word| word.as_bytes().iter().chain(&[0])).copied().collect();
-        match Request::parse(&written, descriptors(3)) {
+        match Request::parse(&written, descriptors(4)) {
             Some(Request::Start(read, _)) => assert_eq!(read, start()),
             other => panic!("{other:?}"),
         }
@@ -200,18 +201,18 @@ mod tests {
         for (words, count) in [
             (&[][..], 0),
             (&[""], 0),
-            (&["begin", "/", "0"], 3),
-            (&["start", "/", "0"], 2),
-            (&["start", "/", "1"], 3),
-            (&["start", "/", "-1"], 3),
-            (&["start", "/", "0", "NAME"], 3),
-            (&["start", "/"], 3),
-            (&["kill-marked", "A"], 0),
-            (&["kill-marked", "", "x"], 0),
-            (&["kill-marked", "A", "x", "y"], 0),
+            (&["start", "/", "0"], 4),
+            (&["start-1", "/", "0"], 3),
+            (&["start-1", "/", "1"], 4),
+            (&["start-1", "/", "-1"], 4),
+            (&["start-1", "/", "0", "NAME"], 4),
+            (&["start-1", "/"], 4),
+            (&["kill-marked-1", "A"], 0),
+            (&["kill-marked-1", "", "x"], 0),
+            (&["kill-marked-1", "A", "x", "y"], 0),
         ] {
             assert!(Request::parse(&bytes(words), descriptors(count)).is_none(), "{words:?}");
         }
-        assert!(Request::parse(b"kill-marked\0A\0x", Vec::new()).is_none(), "no zero byte at its end");
+        assert!(Request::parse(b"kill-marked-1\0A\0x", Vec::new()).is_none(), "no zero byte at its end");
     }
 }

@@ -37,6 +37,11 @@ impl Holder {
                 socket: socket.clone(),
                 reason: error.to_string(),
             };
+            let [control, out, error] = descriptors;
+            let program = std::fs::File::open(&command.leash);
+            let program =
+                program.map_err(|error| StartError::of_leash(&command.program, &command.leash, &error))?;
+            let descriptors = [program.into(), control, out, error];
             let request = keeper::start_request(command, arguments.collect(), descriptors);
             let conversation = request.send(socket).await.map_err(refuse)?;
             return Ok(Self::Keeper { socket: socket.clone(), conversation });

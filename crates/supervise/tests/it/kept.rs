@@ -138,6 +138,33 @@ async fn what_a_mark_is_on_is_killed_by_its_own_user() {
 }
 
 #[tokio::test]
+async fn a_keeper_that_was_stopped_is_not_waited_for_longer_than_agreed() {
+    let keeper = Keeper::start();
+    let keeper_pid = pid(&keeper.process.id().to_string());
+    let (cancel, (sender, mut lines)) = (CancellationToken::new(), tokio::sync::mpsc::channel(1));
+    let command = keeper.keep(sh("echo $PPID $$; exec sleep 1000"));
+    let sink = |line: supervise::Line| drop(sender.try_send(line.text));
+    let (outcome, stopped) = tokio::join!(supervise::run(command, sink, cancel.clone()), async {
+        let line = lines.recv().await.unwrap();
+        let (leash, sleeper) =
+            line.split_once(' ').map(|(leash, sleeper)| (pid(leash), pid(sleeper))).unwrap();
+        for stopped in [keeper_pid, leash] {
+            kill_process(stopped, Signal::STOP).unwrap();
+        }
+        cancel.cancel();
+        // Slow on purpose, on a clock that tokio turns forward.
+        tokio::time::pause();
+        [leash, sleeper]
+    });
+    for process in stopped {
+        kill_process(process, Signal::KILL).unwrap();
+    }
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.end, End::Cancelled);
+    assert!(outcome.survivors > 0, "nobody could be asked to kill: {outcome:?}");
+}
+
+#[tokio::test]
 async fn who_cannot_be_asked_and_what_cannot_be_started_is_said() {
     let keeper = Keeper::start();
     let refused = |command: Command| async {

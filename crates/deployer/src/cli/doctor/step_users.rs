@@ -10,8 +10,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Groups whose members have ways to root, or to what is everybody's.
-const POWERFUL_GROUPS: [&str; 9] =
-    ["root", "sudo", "wheel", "admin", "docker", "lxd", "libvirt", "disk", "shadow"];
+const POWERFUL_GROUPS: [&str; 11] =
+    ["root", "sudo", "wheel", "admin", "docker", "lxd", "incus-admin", "libvirt", "disk", "shadow", "staff"];
 
 const SETUP: &str = "`durhack-deployer setup` makes the user and has systemd start its steps";
 
@@ -30,6 +30,21 @@ pub fn all(examined: &Examined) -> Answer {
         findings.extend(or_ok(
             judged.into_iter().chain(of_socket(&socket, &examined.service, user, &whose)).collect(),
             format!("releases of {whose} are made as {user}"),
+        ));
+    }
+    // Steps of those without run as the deployer, whose the sockets are.
+    let without: Vec<&str> = examined
+        .deployments()?
+        .filter(|deployment| deployment.user.is_none())
+        .map(|deployment| deployment.slug.as_str())
+        .collect();
+    if !users.is_empty() && !without.is_empty() {
+        findings.push(Finding::warning(
+            format!(
+                "builds of {} have no user of their own: they can ask for steps of those who have",
+                without.join(", ")
+            ),
+            "give each deployment whose pushers you trust less a `user`, and then every other one too",
         ));
     }
     Ok(or_ok(findings, "no deployment has a user of its own"))

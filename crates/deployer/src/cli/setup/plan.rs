@@ -68,10 +68,14 @@ impl Plan {
     fn step_users(&mut self, found: &Found) {
         for user in found.configuration.iter().flat_map(|known| &known.users) {
             match found.step_users.get(user) {
-                Some(Some(0)) => self.remarks.push(format!(
-                    "the user {user} is root by another name: no step will run as that; name another one"
+                Some(Some(id)) if is_special(found, *id) => self.remarks.push(format!(
+                    "the user {user} is root, or the deployer, by another name: no step will run as that; name another one"
                 )),
-                Some(Some(_)) => {}
+                // Whose steps are started already, was looked at before.
+                Some(Some(_)) if found.units.get(&step_user::unit(user)).is_some_and(|unit| unit.is_enabled) => {}
+                Some(Some(id)) => self.remarks.push(format!(
+                    "the user {user} is there already (number {id}): whatever is pushed to its deployments can do what it can"
+                )),
                 _ => {
                     let what = format!("make the user and group {user}, without password and shell");
                     let home = step_user::home(user);
@@ -86,7 +90,7 @@ impl Plan {
         let named = found.configuration.as_ref().map(|known| known.users.clone()).unwrap_or_default();
         for (user, id) in &found.step_users {
             let unit = step_user::unit(user);
-            if named.contains(user) && *id != Some(0) {
+            if named.contains(user) && !id.is_some_and(|id| is_special(found, id)) {
                 self.start(found, &unit, false);
             } else if found.units.get(&unit).is_some_and(|unit| unit.is_active || unit.is_enabled) {
                 let what = format!("stop {unit}: no deployment names this user");
@@ -327,6 +331,11 @@ impl Plan {
     }
 }
 
+/// Whom no step may run as.
+fn is_special(found: &Found, id: u32) -> bool {
+    id == 0 || found.account.is_some_and(|(deployer, _)| deployer == id)
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::*;
@@ -552,7 +561,10 @@ pub mod tests {
         found.configuration.as_mut().unwrap().users = [web.clone()].into();
         found.step_users.insert(web, Some(0));
         let plan = plan(&found, &wishes()).unwrap();
-        assert!(plan.remarks.iter().any(|remark| remark.contains("root by another name")), "{plan:?}");
+        assert!(
+            plan.remarks.iter().any(|remark| remark.contains("root, or the deployer, by another name")),
+            "{plan:?}"
+        );
         assert!(lines(&plan).iter().any(|line| line.starts_with("stop durhack-deployer-steps@web.socket")));
     }
 

@@ -49,7 +49,7 @@ impl Run {
         }
         if let Some(user) = &deployment.user {
             step_user::share_shared(executor, user, deployment).await?;
-            step_user::share(executor, user, &path).await?;
+            step_user::open(executor, user, &path).await?;
         }
         Ok(())
     }

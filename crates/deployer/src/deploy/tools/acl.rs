@@ -29,10 +29,18 @@ pub fn grant_directory(user: &str, directory: &Path) -> CommandLine {
     setfacl(&["--modify", &format!("user:{user}:rwx")], directory)
 }
 
-/// A directory that a user cannot enter, but write in whatever is made in it, as can the deployer, who owns it.
+/// A directory that nobody can enter but the deployer, who owns it. What is made in it everybody may read; the user and the deployer may
+/// write it, whoever of them makes it.
 pub fn prepare(user: &str, deployer: u32, directory: &Path) -> CommandLine {
-    let entries = format!("user:{user}:---,default:user:{user}:rwx,default:user:{deployer}:rwx");
+    let closed = format!("user:{user}:---,group::---,other::---");
+    let made = "default:user::rwx,default:group::r-x,default:other::r-x";
+    let entries = format!("{closed},{made},default:user:{user}:rwx,default:user:{deployer}:rwx");
     setfacl(&["--modify", &entries], directory)
+}
+
+/// Opens what [`prepare`] has closed.
+pub fn open(user: &str, directory: &Path) -> CommandLine {
+    setfacl(&["--modify", &format!("user:{user}:rwx,group::r-x,other::r-x")], directory)
 }
 
 /// Directories in which a user and the deployer, who owns them, both write, whoever of them makes what.
@@ -123,7 +131,11 @@ mod tests {
             ),
             (
                 prepare("me", 7, directory),
-                "setfacl --modify user:me:---,default:user:me:rwx,default:user:7:rwx -- /etc/nginx/conf.d",
+                "setfacl --modify user:me:---,group::---,other::---,default:user::rwx,default:group::r-x,default:other::r-x,default:user:me:rwx,default:user:7:rwx -- /etc/nginx/conf.d",
+            ),
+            (
+                open("me", directory),
+                "setfacl --modify user:me:rwx,group::r-x,other::r-x -- /etc/nginx/conf.d",
             ),
             (let_read("me", &[directory]), "setfacl --modify user:me:r -- /etc/nginx/conf.d"),
             (grant_directory("me", directory), "setfacl --modify user:me:rwx -- /etc/nginx/conf.d"),

@@ -9,7 +9,8 @@ pub fn remove(path: &Path) -> Invocation {
     on(path, &["rm", "--recursive", "--force", "--one-file-system", "--"])
 }
 
-/// Gives the caller, who owns it, back the right to change a tree. It follows no link in it.
+/// Gives the caller, who owns it, back the right to change a tree. Where somebody else can put a link in the place of a file at the right moment,
+/// it follows that.
 pub fn make_writable(path: &Path) -> Invocation {
     on(path, &["chmod", "--recursive", "--quiet", "u+rwX", "--"])
 }
