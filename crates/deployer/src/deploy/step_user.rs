@@ -51,7 +51,7 @@ pub fn of_unit(name: &str) -> Option<UserName> {
 
 /// Lets the user write in a directory that was just made, and both of us write whatever either makes in it.
 pub async fn share(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
-    grant(executor, &acl::share(user.as_str(), getuid().as_raw(), &[directory])).await
+    grant(executor, user, &acl::share(user.as_str(), getuid().as_raw(), &[directory])).await
 }
 
 /// The same for shared directories, and shared files may be read. Only of those that are ours: what is somebody else's, he decides.
@@ -67,20 +67,26 @@ pub async fn share_shared(executor: &Executor, user: &UserName, deployment: &Dep
     };
     let (directories, files) = (ours(&deployment.shared_dirs, true), ours(&deployment.shared_files, false));
     if !directories.is_empty() {
-        grant(executor, &acl::share(user.as_str(), getuid().as_raw(), &directories)).await?;
+        grant(executor, user, &acl::share(user.as_str(), getuid().as_raw(), &directories)).await?;
     }
     if !files.is_empty() {
-        grant(executor, &acl::let_read(user.as_str(), &files)).await?;
+        grant(executor, user, &acl::let_read(user.as_str(), &files)).await?;
     }
     Ok(())
 }
 
-async fn grant(executor: &Executor, call: &CommandLine) -> Result<()> {
+async fn grant(executor: &Executor, user: &UserName, call: &CommandLine) -> Result<()> {
     let invocation = Invocation::of(call);
     let answer = executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
     let answer = answer.context("`user` needs setfacl (Debian's package acl)")?;
     match complaint_of(&answer.end) {
         None => Ok(()),
+        Some(end) if !socket(user).exists() => {
+            bail!(
+                "setfacl {end}: {}; is {user} there? `durhack-deployer setup`, as root, makes the user, and lets its steps be started",
+                answer.complaint
+            )
+        }
         Some(end) => bail!("setfacl {end}: {}", answer.complaint),
     }
 }
