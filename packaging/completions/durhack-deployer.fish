@@ -102,7 +102,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l no-wait -d 'Do not wait for the end (needs a running daemon)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l to -d 'Release name, or the beginning of its commit id' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l to -d 'Release name, or the beginning of its commit id [default: the one that was live before, so a second rollback is back where the first began]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l no-wait -d 'Do not wait for the end (needs a running daemon)'

@@ -121,7 +121,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (rollback)
 _arguments "${_arguments_options[@]}" : \
-'--to=[Release name, or the beginning of its commit id]:RELEASE:_default' \
+'--to=[Release name, or the beginning of its commit id \[default\: the one that was live before, so a second rollback is back where the first began\]]:RELEASE:_default' \
 '--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \

@@ -237,7 +237,8 @@ pub struct DeployArguments {
 pub struct RollbackArguments {
     /// The deployment
     pub slug: String,
-    /// Release name, or the beginning of its commit id
+    /// Release name, or the beginning of its commit id [default: the one that was live before, so a second rollback is back
+    /// where the first began]
     #[arg(long, value_name = "RELEASE")]
     pub to: Option<String>,
     /// Do not wait for the end (needs a running daemon)

@@ -276,7 +276,7 @@ name! {
 }
 
 name! {
-    /// A user of the host, as Debian's `adduser` allows one: `^[a-z_][a-z0-9_-]{0,31}$`. It names files and units, and never root.
+    /// A user of the host, as Debian's `adduser` allows one: `^[a-z_][a-z0-9_-]{0,31}$`. It names files and units, and never root or nobody.
     UserName, "a user's name", |text| {
         if text.is_empty() || text.len() > 32 {
             return Err("it must have 1 to 32 characters");
@@ -289,6 +289,9 @@ name! {
         }
         if text == "root" {
             return Err("no push is worth root");
+        }
+        if text == "nobody" {
+            return Err("many programs share it, and could reach each other's");
         }
         Ok(())
     }
@@ -351,6 +354,7 @@ mod tests {
         for bad in [
             "",
             "root",
+            "nobody",
             "-x",
             "0",
             "1000",

@@ -183,7 +183,9 @@ async fn expect_page(stage: &Stage, wanted: &str) -> Result<()> {
 
 fn epilogue(stage: &Stage, keep: bool) {
     let root = &stage.root;
-    let ours = format!("durhack-deployer --config {}", root.join("config").display());
+    // As it was called: after `cargo run` it is not on the PATH.
+    let program = std::env::args_os().next().unwrap_or_else(|| "durhack-deployer".into());
+    let ours = format!("{} --config {}", program.to_string_lossy(), root.join("config").display());
     heading("Where everything lies");
     say("all of it", &root.display().to_string());
     say("releases", &root.join("srv/releases").display().to_string());

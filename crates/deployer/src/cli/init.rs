@@ -218,6 +218,10 @@ fn write(file: &Path, slug: &Slug, text: &str) -> Result<(), Failed> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
+    if !directory.exists() {
+        return Err(Failed::because(anyhow!("there is no directory {}", directory.display()))
+            .hint(format!("make it first: mkdir -p {}", directory.display())));
+    }
     for entry in fs::read_dir(directory).context("cannot look at the file's directory")? {
         let layer = entry.context("cannot look at the file's directory")?.path();
         if layer.extension().is_some_and(|extension| extension == "toml") && has_deployment(&layer, slug)? {

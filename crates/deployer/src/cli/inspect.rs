@@ -98,6 +98,12 @@ fn show_status(status: &Value) {
         }
     }
     show_outbox(status);
+    if status["deployments"].as_array().is_none_or(Vec::is_empty) {
+        println!(
+            "no deployment can be shown: `durhack-deployer init OWNER/NAME` writes one; `config check` says what is wrong with what is written"
+        );
+        return;
+    }
     let text =
         |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
     let rows: Vec<Vec<String>> = status["deployments"]

@@ -56,8 +56,13 @@ impl Failed {
     pub fn print(&self) {
         let Some(error) = &self.error else { return };
         anstream::eprintln!("{RED}error{RED:#}: {error}");
-        for cause in error.chain().skip(1) {
-            anstream::eprintln!("  caused by: {cause}");
+        let mut said = error.to_string();
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            // Some errors hold their cause's words already.
+            if !said.ends_with(&cause) {
+                anstream::eprintln!("  caused by: {cause}");
+                said = cause;
+            }
         }
         if let Some(hint) = &self.hint {
             anstream::eprintln!("  hint: {hint}");

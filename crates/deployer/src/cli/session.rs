@@ -81,7 +81,7 @@ impl Session {
             let known: Vec<&str> = self.config().deployments.keys().map(Slug::as_str).collect();
             let failed = Failed::not_found(format!("there is no deployment {slug:?}"));
             match known.as_slice() {
-                [] => failed.hint("none is configured: `durhack-deployer config show`"),
+                [] => failed.hint("none is configured: `durhack-deployer init OWNER/NAME` writes one"),
                 known => failed.hint(format!("there are: {}", known.join(", "))),
             }
         })

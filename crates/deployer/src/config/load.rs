@@ -129,6 +129,11 @@ fn is_believed(path: &Path, is_root: bool) -> bool {
     !is_root || path.symlink_metadata().is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0)
 }
 
+/// Root who asks from its own home goes on as the service's user, who may not look there (`cli::owner`).
+fn is_out_of_sight(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
 fn find_directory(
     given: Option<&Path>,
     working_directory: &Path,
@@ -153,7 +158,7 @@ fn find_directory(
         let here = working_directory.join("config");
         refuse(
             Problem::error(format!("there is no configuration directory: neither {} nor {SYSTEM_DIRECTORY}", here.display()))
-                .help("make one and put a default.toml into it; config/example.toml of the sources explains every key. Root believes only a directory that is root's"),
+                .help("`durhack-deployer setup`, as root, makes the second; or make one with a default.toml in it (`durhack-deployer config reference` lists every key), or name one with --config. Root believes ./config only where it is root's"),
         )
     })
 }
@@ -161,6 +166,7 @@ fn find_directory(
 /// `.env` in the working directory, then the one beside the configuration directory.
 fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(), Diagnostics> {
     let mut files = vec![environment.working_directory().join(".env")];
+    files.retain(|file| !is_out_of_sight(file));
     files.extend(directory.parent().map(|parent| parent.join(".env")));
     files.dedup();
     files.retain(|file| is_believed(file, environment.is_root()));
@@ -247,7 +253,15 @@ fn read_if_there(path: &Path) -> Result<Option<(String, Metadata)>, Diagnostics>
     match read_text(path) {
         Ok(read) => Ok(Some(read)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(refuse(Problem::error(format!("{} cannot be read: {error}", path.display())))),
+        Err(error) => {
+            let problem = Problem::error(format!("{} cannot be read: {error}", path.display()));
+            Err(refuse(match error.kind() {
+                ErrorKind::PermissionDenied => {
+                    problem.help("run this as the deployer's user, or as root: `sudo durhack-deployer ...`")
+                }
+                _ => problem,
+            }))
+        }
     }
 }
 

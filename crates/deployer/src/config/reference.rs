@@ -98,11 +98,21 @@ impl Section {
         self.keys.iter().find(|key| key.name == name)
     }
 
+    /// A key of the root that was written below a table's header. Names of tables are not meant: their own header takes them to the root.
+    fn key_of_root(&self, name: &str) -> Option<&'static Key> {
+        ROOT.key(name).filter(|key| key.kind.section().is_none())
+    }
+
     /// What was probably meant by a key that is not in it, and what would be known.
     pub fn help_for_unknown(&self, name: &str) -> String {
         let known = self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
         if let Some((_, advice)) = WORDS_OF_OTHERS.iter().find(|(word, _)| *word == name) {
             return (*advice).to_owned();
+        }
+        if self.key_of_root(name).is_some() {
+            return format!(
+                "`{name}` belongs above the first line with [...]: what stands below one is a part of that"
+            );
         }
         let likeness = |key: &&Key| strsim::jaro_winkler(key.name, name);
         let alike = self.keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));

@@ -223,18 +223,33 @@ fn globs(patterns: &[String]) -> GlobSet {
     set.build().unwrap_or_else(|_| GlobSet::empty())
 }
 
+/// How many releases are named to whoever named one that is not there.
+const RELEASES_NAMED_MAX: usize = 5;
+
+fn is_successful(release: &store::Release) -> bool {
+    matches!(release.state, ReleaseState::Good | ReleaseState::Live)
+}
+
+fn newest(releases: &[store::Release]) -> String {
+    let mut names: Vec<&str> =
+        releases.iter().filter(|found| is_successful(found)).map(|found| found.name.as_str()).collect();
+    // A name begins with the time.
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.truncate(RELEASES_NAMED_MAX);
+    if names.is_empty() { String::new() } else { format!("; the newest are {}", names.join(", ")) }
+}
+
 /// Which release a rollback goes to: the one named, or the one that was live last before the live one.
 pub fn rollback_candidate<'a>(
     releases: &'a [store::Release],
     wanted: Option<&str>,
     live: Option<&Target>,
 ) -> Result<&'a store::Release, String> {
-    let successful =
-        releases.iter().filter(|found| matches!(found.state, ReleaseState::Good | ReleaseState::Live));
+    let successful = releases.iter().filter(|found| is_successful(found));
     if let Some(wanted) = wanted {
         let mut named =
             successful.filter(|found| found.name == wanted || found.commit_id.starts_with(wanted));
-        let none = || format!("there is no successful release {wanted:?} to go back to");
+        let none = || format!("there is no successful release {wanted:?} to go back to{}", newest(releases));
         return named.by_ref().max_by_key(|found| found.live_at_ms).ok_or_else(none);
     }
     let others = successful.filter(|found| live.is_none_or(|live| found.name != live.release));
@@ -245,6 +260,28 @@ pub fn rollback_candidate<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_that_is_not_there_is_answered_with_the_newest_that_are() {
+        let release = |day: i64, state| store::Release {
+            deployment: "site".into(),
+            name: format!("2026110{day}T000000Z-{day}{day}{day}{day}{day}{day}{day}"),
+            path: String::new(),
+            commit_id: day.to_string().repeat(40),
+            run_id: String::new(),
+            state,
+            created_at_ms: day,
+            live_at_ms: Some(day),
+            bytes: None,
+        };
+        let mut releases: Vec<_> = (1..8).map(|day| release(day, ReleaseState::Good)).collect();
+        releases.push(release(9, ReleaseState::Failed));
+        let refused =
+            |releases: &[store::Release]| rollback_candidate(releases, Some("v1"), None).unwrap_err();
+        insta::assert_snapshot!(refused(&releases), @r#"there is no successful release "v1" to go back to; the newest are 20261107T000000Z-7777777, 20261106T000000Z-6666666, 20261105T000000Z-5555555, 20261104T000000Z-4444444, 20261103T000000Z-3333333"#);
+        assert_eq!(refused(&[]), "there is no successful release \"v1\" to go back to");
+        assert_eq!(rollback_candidate(&releases, Some("333"), None).unwrap().created_at_ms, 3);
+    }
 
     #[test]
     fn paths_decide_as_in_github_actions() {

@@ -52,12 +52,12 @@ pub fn of_unit(name: &str) -> Option<UserName> {
 /// What will be made in this directory is for both of us to write. Nobody else can enter it yet: as long as we go by names in it, nobody may
 /// put links there.
 pub async fn prepare(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
-    grant(executor, &acl::prepare(user.as_str(), getuid().as_raw(), directory)).await
+    grant(executor, user, &acl::prepare(user.as_str(), getuid().as_raw(), directory)).await
 }
 
 /// Lets the user write in it, and others read.
 pub async fn open(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
-    grant(executor, &acl::open(user.as_str(), directory)).await
+    grant(executor, user, &acl::open(user.as_str(), directory)).await
 }
 
 /// The same for shared directories, and shared files may be read. Only of those that are ours: what is somebody else's, he decides.
@@ -69,10 +69,10 @@ pub async fn share_shared(executor: &Executor, user: &UserName, deployment: &Dep
     };
     let (directories, files) = (ours(&deployment.shared_dirs, true), ours(&deployment.shared_files, false));
     if !directories.is_empty() {
-        grant(executor, &acl::share(user.as_str(), getuid().as_raw(), &directories)).await?;
+        grant(executor, user, &acl::share(user.as_str(), getuid().as_raw(), &directories)).await?;
     }
     if !files.is_empty() {
-        grant(executor, &acl::let_read(user.as_str(), &files)).await?;
+        grant(executor, user, &acl::let_read(user.as_str(), &files)).await?;
     }
     Ok(())
 }
@@ -89,12 +89,18 @@ fn is_ours(shared: &Path, path: &Path, is_directory: bool) -> bool {
     way.into_iter().all(closed) && found(&inner).is_some_and(|found| kind(&found.file_type()))
 }
 
-async fn grant(executor: &Executor, call: &CommandLine) -> Result<()> {
+async fn grant(executor: &Executor, user: &UserName, call: &CommandLine) -> Result<()> {
     let invocation = Invocation::of(call);
     let answer = executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
     let answer = answer.context("`user` needs setfacl (Debian's package acl)")?;
     match complaint_of(&answer.end) {
         None => Ok(()),
+        Some(end) if !socket(user).exists() => {
+            bail!(
+                "setfacl {end}: {}; is {user} there? `durhack-deployer setup`, as root, makes the user, and lets its steps be started",
+                answer.complaint
+            )
+        }
         Some(end) => bail!("setfacl {end}: {}", answer.complaint),
     }
 }

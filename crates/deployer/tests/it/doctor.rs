@@ -280,6 +280,24 @@ fn files_of_strangers_and_what_is_not_there_yet_are_named() {
 }
 
 #[test]
+fn root_asks_from_a_home_that_the_service_may_not_enter() {
+    World::run(|world| {
+        let repository = host(world, |_, deployment| deployment);
+        repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        let home = world.root().join("roots");
+        fs_err::create_dir(&home).expect("writable");
+        fs_err::write(home.join(".env"), "DEPLOYER_ENV=\n").expect("writable");
+        set_mode(&home, 0o700);
+        for words in [&["status"][..], &["plan", "site"], &["deploy", "site"]] {
+            let mut command = command(world.root().join("durhack-deployer"), &home);
+            command.envs(world.environment.iter().cloned()).arg("--config").arg(&world.configuration);
+            succeed(command.current_dir(&home).args(words));
+        }
+    });
+}
+
+#[test]
 fn nginx_that_refuses_and_certificates_that_end_are_named() {
     World::run(|world| {
         let repository = world.repository("acme/nginx");

@@ -85,6 +85,29 @@ fn the_build_fails() {
 }
 
 #[test]
+fn of_many_failures_the_last_one_is_kept_as_evidence() {
+    with_site(|world, repository, deployment| {
+        world.configure(&[deployment.step("build", "make", "test ! -e broken")]);
+        world.start();
+        let good = repository.commit(&[("index.html", "good")], "good");
+        world.deploy("site", repository, &good);
+        let mut last = String::new();
+        for number in 0..3 {
+            last = repository.commit(&[("broken", &number.to_string())], "broken");
+            world.push(repository, &last);
+            assert_eq!(world.ended_run("site", &last).state, "failed");
+        }
+        let releases = fs_err::read_dir(world.path_of("site").join("releases")).expect("it is there");
+        let names = releases.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned());
+        let mut failed: Vec<String> = names.filter(|name| !name.ends_with(&good[..7])).collect();
+        assert!(
+            failed.pop().is_some_and(|name| name.ends_with(&last[..7])) && failed.is_empty(),
+            "{failed:?}"
+        );
+    });
+}
+
+#[test]
 fn a_step_dies_of_a_signal() {
     with_site(|world, repository, deployment| {
         let line = "if [ -e broken ]; then kill -SEGV $$; fi";

@@ -299,3 +299,17 @@ fn a_commit_that_says_so_is_not_deployed_unless_asked_for() {
         assert_eq!(world.live("site", "index.html").as_deref(), Some("draft"));
     });
 }
+
+#[test]
+fn a_cause_is_said_once() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world
+            .deployment("site", &repository)
+            .with("clone_url", text("/no/such/repository"))]);
+        let output = world.cli(&["plan", "site"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.matches("caused by").count(), 1, "{said}");
+        assert!(said.contains("is the name right"), "{said}");
+    });
+}

@@ -177,9 +177,9 @@ impl Page<'_> {
         }
         comment(
             text,
-            "Then, on GitHub: a webhook to <origin>/github-webhook, content type JSON, event push, and the secret that",
+            "Then `durhack-deployer setup`, as root, where the package is installed: it allows what this needs. And a webhook at GitHub:",
         );
-        comment(text, "`webhook_secret_file` or its like names here.");
+        comment(text, "`durhack-deployer webhook create` makes it; docs/webhooks.md says how by hand.");
     }
 }
 

@@ -241,10 +241,16 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")]);
     // Before the first secret is made, everything else is right already.
     let absent = crate::secret::Secret::generate;
-    let loaded = config::load_making_secrets(Some(directory), &environment, &absent).map_err(|problems| {
+    let unusable = |problems: &config::Diagnostics| {
         anyhow::anyhow!("{}", problems.render(config::Rendering::Plain).trim_end().to_owned())
             .context(format!("the configuration in {} cannot be used", directory.display()))
-    })?;
+    };
+    let loaded = config::load_making_secrets(Some(directory), &environment, &absent);
+    let loaded = loaded.map_err(|problems| unusable(&problems))?;
+    // A deployment with an error is left out of it: what that needs would be taken away, under a service that still has it as it was.
+    if loaded.problems.problems().iter().any(|problem| problem.severity == config::Severity::Error) {
+        return Err(unusable(&loaded.problems));
+    }
     let secrets = fs::read_dir(places::CREDENTIALS).into_iter().flatten().flatten().map(|entry| entry.path());
     let deployments = loaded.config.deployments.values();
     let mut known = Configuration {
@@ -305,6 +311,26 @@ mod tests {
         assert_eq!(account_in(users, "durhack-deployer"), Some((997, 996)));
         assert_eq!(account_in(users, "durhack-"), None);
         assert_eq!(account_in("broken\n", "broken"), None);
+    }
+
+    #[test]
+    fn nothing_is_planned_by_a_configuration_that_has_an_error() {
+        let scratch = tempfile::tempdir().unwrap();
+        let wishes =
+            Wishes { configuration: scratch.path().into(), origin: None, privileges: None, uninstall: false };
+        let environment = Environment::new([("HOME", "/")], scratch.path());
+        let read = |deployment: &str| {
+            let text = format!(
+                "source_networks = \"any\"\n[deployments.site]\nrepository = \"a/b\"\npath = \"/srv/a\"\nuser = \"web\"\n{deployment}"
+            );
+            fs::write(scratch.path().join("default.toml"), text).unwrap();
+            configuration(&wishes, &environment)
+        };
+        assert!(
+            read("branch = \"main\"").unwrap().unwrap().users.iter().eq(&[UserName::parse("web").unwrap()])
+        );
+        let error = format!("{:#}", read("brnch = \"main\"").unwrap_err());
+        assert!(error.contains("cannot be used") && error.contains("did you mean `branch`?"), "{error}");
     }
 
     #[test]

@@ -24,6 +24,15 @@ fn unknown_keys_name_what_was_probably_meant() {
 }
 
 #[test]
+fn a_key_of_the_root_below_a_header_is_sent_to_the_top() {
+    insta::assert_snapshot!(problems("[listen]\nport = 1\norigin = 'https://a.org'\ngithub = {}\n"), @r"
+    refused
+    error default.toml:3:1 `origin` is not a key of `listen` -> `origin` belongs above the first line with [...]: what stands below one is a part of that
+    error default.toml:4:1 `github` is not a key of `listen` -> known here are: host, port
+    ");
+}
+
+#[test]
 fn wrong_types_and_impossible_values_say_what_to_write() {
     insta::assert_snapshot!(problems(
         r#"origin = "deploy.durhack.com"

@@ -209,12 +209,23 @@ impl Worker {
         }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
         crate::crash_point!("release-set-aside");
-        if run::check_space(&self.host, &self.deployment).is_err()
-            && situation::layout(&self.host, &self.deployment).await? == Layout::Releases
-        {
-            release::remove(&self.host.executor, &self.deployment, &release).await?;
-            self.host.store.set_release_state(slug, &release, ReleaseState::Removed, None).await?;
+        if situation::layout(&self.host, &self.deployment).await? != Layout::Releases {
+            return Ok(());
+        }
+        // One is evidence; ten of them fill a disk before the next success removes what is not kept.
+        let live = release::current(&self.deployment)?;
+        let is_gone = |found: &&store::Release| {
+            found.state == ReleaseState::Failed && live.as_ref() != Some(&found.name)
+        };
+        let earlier = releases.iter().filter(is_gone);
+        let mut gone: Vec<&str> = earlier.map(|found| found.name.as_str()).collect();
+        if run::check_space(&self.host, &self.deployment).is_err() {
             run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
+            gone.push(&release);
+        }
+        for release in gone {
+            release::remove(&self.host.executor, &self.deployment, release).await?;
+            self.host.store.set_release_state(slug, release, ReleaseState::Removed, None).await?;
         }
         Ok(())
     }

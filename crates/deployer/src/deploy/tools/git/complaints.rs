@@ -55,6 +55,13 @@ pub fn advice(said: &str, host: &str) -> Option<String> {
     if is_refusal(said) {
         return Some("a credential that may read it is needed: `[github] token_file` or `app_id`, or the deployment's `github_token_file`".into());
     }
+    if any(&["dubious ownership"]) {
+        return Some(
+            "git reads no repository of somebody else's: give it to the user that reads it here (chown -R), or have that user's git \
+             trust it (git config --global --add safe.directory PATH)"
+                .into(),
+        );
+    }
     let gone = any(&["Repository not found", "' not found", "does not appear to be a git repository"]);
     gone.then(|| "is the name right, and may our credential read it?".into())
 }
@@ -91,6 +98,7 @@ mod tests {
             ("git@x: Permission denied (publickey).", Some("ssh_key_file")),
             ("fatal: could not read Username for 'https://github.com'", Some("github_token_file")),
             ("fatal: repository 'https://x/' not found", Some("is the name right")),
+            ("fatal: detected dubious ownership in repository at '/x/.git'", Some("safe.directory")),
             ("fatal: early EOF", None),
         ] {
             let advice = advice(said, "x");
