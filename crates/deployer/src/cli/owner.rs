@@ -43,10 +43,7 @@ pub fn become_owner_of(
         let what = format!("{shown} is {}'s, and this runs as {}", owner.name, Account::ours().name);
         return Err(Failed::unavailable(anyhow!(what)).hint(by_hand));
     }
-    let is_roots = |path: &Path| {
-        path.symlink_metadata().is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0)
-    };
-    if !state_directory.ancestors().skip(1).all(is_roots) {
+    if !is_roots_way(state_directory) {
         let what = format!("{shown} is {}'s, and others than root could have put it there", owner.name);
         return Err(Failed::unavailable(anyhow!(what)).hint(by_hand));
     }
@@ -61,4 +58,38 @@ pub fn become_owner_of(
     Err::<(), _>(again.exec())
         .with_context(|| format!("cannot go on as {}, whose {shown} is", owner.name))
         .map_err(Failed::unavailable)
+}
+
+/// Whether nobody but root can have put something there. In a directory such as `/tmp` everybody makes entries, and only their owners
+/// exchange them.
+fn is_roots_way(path: &Path) -> bool {
+    let is_roots = |(number, directory): (usize, &Path)| {
+        directory.symlink_metadata().is_ok_and(|found| {
+            let (mode, is_next) = (found.mode(), number == 0);
+            found.uid() == 0 && (mode & 0o022 == 0 || (!is_next && mode & 0o1000 != 0))
+        })
+    };
+    path.ancestors().skip(1).enumerate().all(is_roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    #[test]
+    fn only_what_root_alone_can_have_put_somewhere_is_believed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |path: &str| scratch.path().join(path);
+        std::fs::create_dir_all(at("roots/state")).unwrap();
+        std::fs::create_dir_all(at("others/roots/state")).unwrap();
+        chown(at("others"), Some(1000), None).unwrap();
+        std::fs::create_dir_all(at("open/state")).unwrap();
+        std::fs::set_permissions(at("open"), PermissionsExt::from_mode(0o1777)).unwrap();
+        for (path, expected) in
+            [("roots/state", true), ("others/roots/state", false), ("open/state", false), ("no/state", false)]
+        {
+            assert_eq!(is_roots_way(&at(path)), expected, "{path}");
+        }
+    }
 }
