@@ -115,7 +115,13 @@ fn of_file<'a>(
         let file = match (facts.read_secret_file)(&path) {
             Ok(Some(file)) => file,
             Ok(None) if let Some(make) = absent => return Ok(make()),
-            Ok(None) => return Wrong::value(node, format!("there is no file {}", path.display())),
+            Ok(None) => {
+                let path = path.display();
+                let help = format!(
+                    "put it there, for its owner alone; a new webhook secret: `(umask 077; openssl rand -hex 32 > {path})`, a token comes from GitHub"
+                );
+                return Wrong::with_help(node, format!("there is no file {path}"), help);
+            }
             Err(error) => {
                 return Wrong::with_help(
                     node,
