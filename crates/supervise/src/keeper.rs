@@ -42,9 +42,8 @@ use tokio::time::timeout;
 use crate::belt;
 use crate::leash::STATUS_UNKNOWN;
 use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
-pub(crate) use request::Descriptors;
-pub(crate) use request::Request;
 use request::Start;
+pub(crate) use request::{Descriptors, Request};
 
 /// The argument by which the product's `main` recognises that it is to be a keeper.
 pub const KEEPER_ARGUMENT: &str = "__keeper";

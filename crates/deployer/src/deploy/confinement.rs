@@ -62,7 +62,7 @@ const DIRECTORY: &str = "steps";
 /// Below a deployment's path: where recipes have package managers keep what they have fetched, on the releases' file system.
 const CACHES: &str = ".cache";
 
-/// A cache of a deployment's, which nobody else's steps can fill. Where it has a user of its own, that user's.
+/// A cache that no other deployment's steps can fill; where it has a user of its own, no other user's.
 pub fn cache(deployment: &Deployment, tool: &str) -> PathBuf {
     deployment.user.as_ref().map_or_else(|| deployment.path.clone(), step_user::home).join(CACHES).join(tool)
 }

@@ -129,10 +129,7 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         let id = self::account(user.as_str())?.map(|(id, _)| id);
         found.step_users.insert(user, id);
     }
-    let mut units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET]
-        .map(str::to_owned)
-        .to_vec();
-    units.extend(found.step_users.keys().map(step_user::unit));
+    let units = places::units(found.step_users.keys());
     let units: Vec<&str> = units.iter().map(String::as_str).collect();
     let printed = ask(executor, &systemctl::installations(&units)).await?;
     let units = systemctl::read_installations(&printed).into_iter();

@@ -1,5 +1,7 @@
 //! Where things lie on a host that `setup` has put in order, and whose they are. The package and the units have the same names.
 
+use crate::deploy::step_user;
+use crate::names::UserName;
 use std::path::{Path, PathBuf};
 
 /// The user, and the group, that everything but the privileged helper runs as.
@@ -58,6 +60,12 @@ pub const INTAKE_SOCKET: &str = "durhack-deployer-intake.socket";
 pub const INTAKE: &str = "durhack-deployer-intake.service";
 pub const WORKER: &str = "durhack-deployer-worker.service";
 pub const PRIVILEGED_SOCKET: &str = "durhack-deployer-privileged.socket";
+
+/// All that setup starts: these, and what starts steps of deployments' own users.
+pub fn units<'a>(step_users: impl Iterator<Item = &'a UserName>) -> Vec<String> {
+    let constant = [INTAKE_SOCKET, INTAKE, WORKER, PRIVILEGED_SOCKET].into_iter().map(str::to_owned);
+    constant.chain(step_users.map(step_user::unit)).collect()
+}
 
 /// Requests that the helper is answering.
 pub const PRIVILEGED_INSTANCES: &str = "durhack-deployer-privileged@*.service";

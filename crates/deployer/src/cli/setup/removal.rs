@@ -16,10 +16,7 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
     let mut plan = Plan::default();
     let mut add = |what: String, deed| plan.actions.push(Action::new(what, deed));
     // What lets work in goes first; the worker ends its run, or takes it back.
-    let mut units = [places::INTAKE_SOCKET, places::INTAKE, places::WORKER, places::PRIVILEGED_SOCKET]
-        .map(str::to_owned)
-        .to_vec();
-    units.extend(found.step_users.keys().map(step_user::unit));
+    let units = places::units(found.step_users.keys());
     let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active || unit.is_enabled);
     for unit in units.iter().filter(|unit| is_up(unit)) {
         add(format!("stop {unit}, and start it no more"), Deed::Call(systemctl::disable(&[unit])));
