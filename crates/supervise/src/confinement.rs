@@ -30,6 +30,9 @@ pub struct ResourceLimits {
     pub tasks_max: Option<u32>,
     /// Of one file, in bytes. The kernel's own limit (`RLIMIT_FSIZE`).
     pub file_bytes_max: Option<u64>,
+    /// Memory of its own (heap, stacks, not files that it maps) of each of its processes, in bytes. The kernel's own limit (`RLIMIT_DATA`):
+    /// more is not given, not even for a moment.
+    pub data_bytes_max: Option<u64>,
 }
 
 /// How far the kernel enforces a [`Confinement`].
@@ -71,6 +74,7 @@ const LIMIT: &str = "limit";
 const MEMORY: &str = "memory";
 const TASKS: &str = "tasks";
 const FILE: &str = "file";
+const DATA: &str = "data";
 
 impl Restrictions {
     pub fn are_none(&self) -> bool {
@@ -89,11 +93,16 @@ impl Restrictions {
                 arguments.extend(paths.into_iter().flat_map(|path| [word.into(), path.into_os_string()]));
             }
         }
-        if let Some(ResourceLimits { memory_bytes_max, tasks_max, file_bytes_max }) = self.resources {
+        if let Some(ResourceLimits { memory_bytes_max, tasks_max, file_bytes_max, data_bytes_max }) =
+            self.resources
+        {
             arguments.push(LIMIT.into());
-            for (word, number) in
-                [(MEMORY, memory_bytes_max), (TASKS, tasks_max.map(u64::from)), (FILE, file_bytes_max)]
-            {
+            for (word, number) in [
+                (MEMORY, memory_bytes_max),
+                (TASKS, tasks_max.map(u64::from)),
+                (FILE, file_bytes_max),
+                (DATA, data_bytes_max),
+            ] {
                 arguments
                     .extend(number.into_iter().flat_map(|number| [word.into(), number.to_string().into()]));
             }
@@ -131,6 +140,7 @@ impl Restrictions {
                         MEMORY => resources.memory_bytes_max = Some(number),
                         TASKS => resources.tasks_max = Some(number.try_into().ok()?),
                         FILE => resources.file_bytes_max = Some(number),
+                        DATA => resources.data_bytes_max = Some(number),
                         _ => return None,
                     }
                 }

@@ -297,6 +297,7 @@ mod tests {
                     memory_bytes_max: Some(1 << 40),
                     tasks_max: Some(7),
                     file_bytes_max: None,
+                    data_bytes_max: Some(9),
                 }),
             },
             program: "--".into(),

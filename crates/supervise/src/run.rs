@@ -225,7 +225,7 @@ mod tests {
             Some(Ended { status, by, leftovers: 0, survivors: 0 })
         };
         let excess = |by| Some(Ended { status: Status::Signalled(9), by, leftovers: 0, survivors: 0 });
-        let limits = ResourceLimits { memory_bytes_max: Some(5), tasks_max: Some(7), file_bytes_max: None };
+        let limits = ResourceLimits { memory_bytes_max: Some(5), tasks_max: Some(7), ..Default::default() };
         let late = Some(End::DeadlineExceeded);
         for (ended, stopped, memory_kills, expected) in [
             (ended(Status::Exited(0), false), None, 0, End::Exited(0)),

@@ -5,4 +5,5 @@
 mod confinement;
 mod leaks;
 mod repositories;
+mod repository_limits;
 mod strangers;
