@@ -466,6 +466,12 @@ pub enum MigrateCommand {
     Check,
     /// Say what is applied
     Status(JsonArguments),
+    /// Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL
+    Trust {
+        /// You have looked at what is there, and nobody else can write to the database
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take the latest migrations back; their data is gone
     Down {
         /// How many

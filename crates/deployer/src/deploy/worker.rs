@@ -216,7 +216,14 @@ impl Worker {
 
     async fn recorded_end(&self, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
         if let Some(release) = &outcome.live {
-            self.host.store.set_live(self.deployment.slug.as_str(), release, clock::now_ms()).await?;
+            match self.host.store.set_live(self.deployment.slug.as_str(), release, clock::now_ms()).await {
+                Err(error) if error.is_tampering() => {
+                    tracing::error!(run, %error, "{}", outcome::RELEASE_TAMPERED);
+                    let outcome = Outcome::tampered(outcome::RELEASE_TAMPERED);
+                    return outcome::end_run(&self.host, &self.deployment, run, &outcome).await;
+                }
+                result => result?,
+            }
             crate::crash_point!("live");
         }
         outcome::end_run(&self.host, &self.deployment, run, outcome).await

@@ -160,6 +160,29 @@ pub async fn record(examined: &Examined) -> Answer {
     }])
 }
 
+/// Whether the database holds only what the service has written.
+pub async fn authorship(examined: &Examined) -> Answer {
+    if !examined.is_service() && !examined.us.is_root() {
+        return Ok(vec![Finding::not_checked(format!(
+            "only root and {} have the key that tells",
+            examined.service.name
+        ))]);
+    }
+    let foreign = match examined.store()?.foreign().await {
+        Ok(foreign) => foreign,
+        Err(error) => return Ok(vec![of_store_error(&error)]),
+    };
+    Ok(vec![match foreign.is_none() {
+        true => Finding::ok("all rows that lead to an action were written by this deployer"),
+        false => Finding::error(
+            format!("the database holds what this deployer has not written: {}; none of it is acted on", foreign.shown()),
+            FOREIGN_MEND,
+        ),
+    }])
+}
+
+const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/operating.md, \"Who may write to the database\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
+
 fn of_store_error(error: &StoreError) -> Finding {
     let mut causes = Vec::new();
     let mut cause = std::error::Error::source(error);
@@ -175,6 +198,8 @@ fn of_store_error(error: &StoreError) -> Finding {
         StoreError::Corrupt(_) => "put the last backup in its place (docs/operating.md, \"Backup\")",
         StoreError::NotMigrated(_) => "`durhack-deployer migrate up`",
         StoreError::ForeignSchema(_) => "run the version of durhack-deployer that made it, or a newer one",
+        StoreError::Foreign { .. } => FOREIGN_MEND,
+        StoreError::Trust { .. } => "give it back to the service's user, or put it back from a backup of the state directory",
         StoreError::NotRecorded { .. } | StoreError::InvalidUrl(_) | StoreError::Defect(_) => {
             "report it with this message"
         }

@@ -135,6 +135,7 @@ mod tests {
             created_at_ms,
             live_at_ms,
             bytes: None,
+            mac: None,
         }
     }
 
