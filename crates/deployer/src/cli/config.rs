@@ -85,10 +85,8 @@ pub async fn migrate(
 ) -> Result<(), Failed> {
     let loaded = session::load(directory, environment, Purpose::Ask)?;
     crate::daemon::prepare_state_directory(&loaded.config.state_directory)?;
-    let store = Store::open(
-        loaded.config.database_url.expose(),
-        Authenticator::new(&loaded.config.state_directory),
-    )?;
+    let store =
+        Store::open(loaded.config.database_url.expose(), Authenticator::new(&loaded.config.state_directory))?;
     match command {
         MigrateCommand::Up => {
             store.migrate(crate::clock::now_ms()).await?;
@@ -135,7 +133,12 @@ async fn trust(store: &Store, is_said: bool) -> Result<(), Failed> {
     }
     println!("not signed: {}", foreign.shown());
     for run in store.unfinished_runs(None).await? {
-        println!("run {} of {} is unfinished; its plan: {}", plain(&run.id), plain(&run.deployment), plain(run.plan.as_deref().unwrap_or("none")));
+        println!(
+            "run {} of {} is unfinished; its plan: {}",
+            plain(&run.id),
+            plain(&run.deployment),
+            plain(run.plan.as_deref().unwrap_or("none"))
+        );
     }
     if !is_said {
         return Err(Failed::because(anyhow!("nothing was signed")).hint(

@@ -54,6 +54,7 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
         recover_run(host, deployment, &found, &recorded).await?;
         crate::crash_point!("recovery-ended");
     }
+    host.store.no_run_is_open(deployment.slug.as_str()).await?;
     if pending.is_some() {
         Pending::forget(state_directory)?;
     }

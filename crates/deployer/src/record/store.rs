@@ -76,6 +76,12 @@ impl Store {
         self.pools.file()
     }
 
+    /// Whether somebody who knows no password, and is the user that this process runs as, can log in to this PostgreSQL as the user that
+    /// the URL names: over the network or socket of the URL, or over one of the usual sockets of this machine. Gives by which way.
+    pub async fn opens_without_password(url: &str) -> Result<Option<String>, StoreError> {
+        pools::opens_without_password(url).await
+    }
+
     /// Closes all connections and waits for it; a SQLite database is checkpointed by that.
     pub async fn close(&self) {
         self.pools.close().await;

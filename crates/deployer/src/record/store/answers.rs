@@ -75,7 +75,10 @@ impl Store {
 
     async fn answer(&self, key: &str) -> Result<Option<String>, StoreError> {
         let row: Option<AnswerRow> = reading!(self, |pool| {
-            sqlx::query_as("SELECT key, value, mac FROM meta WHERE key = $1").bind(key).fetch_optional(pool).await?
+            sqlx::query_as("SELECT key, value, mac FROM meta WHERE key = $1")
+                .bind(key)
+                .fetch_optional(pool)
+                .await?
         })?;
         let Some(row) = row else { return Ok(None) };
         let is_ours = self.is_newest_answer(&row)?;

@@ -28,6 +28,9 @@ const DIRECTORY: &str = "trust";
 /// The key's file.
 const KEY_FILE: &str = "record.key";
 
+/// With what the name of a run's note begins.
+const RUN_PREFIX: &str = "run-";
+
 /// Random bytes of a key: as many as the hash has.
 const KEY_BYTES: usize = 32;
 
@@ -137,10 +140,13 @@ impl Authenticator {
             return Ok(Some(key));
         }
         let path = self.key_path();
-        let Some(text) = read_small(&path).map_err(|error| self.failed(&path, error))? else { return Ok(None) };
+        let Some(text) = read_small(&path).map_err(|error| self.failed(&path, error))? else {
+            return Ok(None);
+        };
         let mut key = [0; KEY_BYTES];
-        hex::decode_to_slice(text.trim_end(), &mut key)
-            .map_err(|_| self.failed(&path, io::Error::new(ErrorKind::InvalidData, "it does not hold a key")))?;
+        hex::decode_to_slice(text.trim_end(), &mut key).map_err(|_| {
+            self.failed(&path, io::Error::new(ErrorKind::InvalidData, "it does not hold a key"))
+        })?;
         Ok(Some(self.0.key.get_or_init(|| key)))
     }
 
@@ -181,6 +187,20 @@ impl Authenticator {
         }
     }
 
+    /// No run of a deployment is open: what a crash left of notes is removed.
+    pub(super) fn end_all(&self, deployment: &str) -> Result<(), StoreError> {
+        let Ok(entries) = fs::read_dir(&self.0.directory) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let is_run = entry.file_name().to_string_lossy().starts_with(RUN_PREFIX);
+            let found = if is_run { read_small(&path).map_err(|error| self.failed(&path, error))? } else { None };
+            if found.as_deref() == Some(deployment) {
+                fs::remove_file(&path).map_err(|error| self.failed(&path, error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps which answer is the newest under a key.
     pub(super) fn set_newest(&self, key: &str, mac: &str) -> Result<(), StoreError> {
         self.write(&self.answer_path(key), mac, true)
@@ -194,7 +214,7 @@ impl Authenticator {
     }
 
     fn run_path(&self, run: &str) -> PathBuf {
-        self.0.directory.join(format!("run-{}", name_of(run)))
+        self.0.directory.join(format!("{RUN_PREFIX}{}", name_of(run)))
     }
 
     fn answer_path(&self, key: &str) -> PathBuf {
@@ -207,7 +227,9 @@ impl Authenticator {
                 true => private_file::replace(path, content, &self.0.directory),
                 false => private_file::create(path, content, &self.0.directory).map(drop),
             }
-            .map_err(|error| error.downcast::<io::Error>().unwrap_or_else(|error| io::Error::other(format!("{error:#}"))))
+            .map_err(|error| {
+                error.downcast::<io::Error>().unwrap_or_else(|error| io::Error::other(format!("{error:#}")))
+            })
         });
         written.map_err(|error| self.failed(path, error))
     }
@@ -255,8 +277,14 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    if !file.metadata()?.is_file() {
+    let (found, us) = (file.metadata()?, rustix::process::geteuid());
+    if !found.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidData, "it is not a file"));
+    }
+    // Whoever got into the directory for a moment may have put their own there.
+    if !us.is_root() && found.uid() != us.as_raw() {
+        let reason = format!("it belongs to user {}, and this runs as user {}", found.uid(), us.as_raw());
+        return Err(io::Error::new(ErrorKind::InvalidData, reason));
     }
     let mut text = String::new();
     file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text)?;
@@ -340,6 +368,10 @@ mod tests {
         authenticator.end(run).unwrap();
         authenticator.end(run).unwrap();
         assert!(!open(run));
+        authenticator.begin(run, "site").unwrap();
+        authenticator.begin("0190-other", "another").unwrap();
+        authenticator.end_all("site").unwrap();
+        assert!(!open(run) && authenticator.has_begun("0190-other", "another").unwrap());
         authenticator.begin("../../outside", "site").unwrap();
         assert!(!state.path().parent().unwrap().join("outside").exists());
     }

@@ -3,8 +3,8 @@
 
 use super::answers::AnswerRow;
 use super::authenticator::{Authenticator, Message, Signed};
-use super::outbox::PendingTelling;
 use super::migrations::MIGRATION_DEADLINE;
+use super::outbox::PendingTelling;
 use super::pools::{Pools, reading, within};
 use super::told_deployments::ToldDeployment;
 use super::{Release, Run, Step, Store, StoreError};
@@ -40,12 +40,13 @@ impl Foreign {
             (self.answers, "answer to a gate"),
             (self.tellings, "report for GitHub"),
         ];
-        let shown = kinds.into_iter().filter(|(count, _)| *count > 0).map(|(count, kind)| match (count, kind) {
-            (1, _) => format!("1 {kind}"),
-            (_, "answer to a gate") => format!("{count} answers to gates"),
-            (_, "report for GitHub") => format!("{count} reports for GitHub"),
-            _ => format!("{count} {kind}s"),
-        });
+        let shown =
+            kinds.into_iter().filter(|(count, _)| *count > 0).map(|(count, kind)| match (count, kind) {
+                (1, _) => format!("1 {kind}"),
+                (_, "answer to a gate") => format!("{count} answers to gates"),
+                (_, "report for GitHub") => format!("{count} reports for GitHub"),
+                _ => format!("{count} {kind}s"),
+            });
         shown.collect::<Vec<_>>().join(", ")
     }
 }
@@ -181,10 +182,12 @@ impl Store {
                 .await?
         })?;
         let releases: Vec<Release> = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM releases WHERE state <> 'removed' ORDER BY created_at_ms DESC LIMIT $1")
-                .bind(ROWS_MAX)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(
+                "SELECT * FROM releases WHERE state <> 'removed' ORDER BY created_at_ms DESC LIMIT $1",
+            )
+            .bind(ROWS_MAX)
+            .fetch_all(pool)
+            .await?
         })?;
         let tellings: Vec<PendingTelling> = reading!(self, |pool| {
             sqlx::query_as(

@@ -4,6 +4,7 @@
 mod concurrency;
 mod forged;
 mod gates;
+mod login;
 mod migrating;
 mod outages;
 #[path = "../../../tests/it/support/postgres.rs"]

@@ -4,12 +4,12 @@
 //! never edited (sqlx refuses to go on if it was). What the deployer before ours remembered, the ids in
 //! its table `event`, is taken over with each migration; the table itself is left alone.
 
+use super::answers::AnswerRow;
 use super::authenticator::Signed as _;
 use super::authorship::sign_all;
 use super::pools::{Pools, reading, within};
-use super::{Store, StoreError, VerdictCode};
 use super::{PendingTelling, Release, Run, Step, ToldDeployment};
-use super::answers::AnswerRow;
+use super::{Store, StoreError, VerdictCode};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::Serialize;
 use sqlx::Connection as _;
@@ -259,9 +259,8 @@ use import_events;
 fn only_we_write(file: &Path) -> bool {
     let us = rustix::process::geteuid();
     let is_ours = |path: &Path| {
-        path.symlink_metadata().is_ok_and(|found| {
-            (us.is_root() || found.uid() == us.as_raw()) && found.mode() & 0o022 == 0
-        })
+        path.symlink_metadata()
+            .is_ok_and(|found| (us.is_root() || found.uid() == us.as_raw()) && found.mode() & 0o022 == 0)
     };
     is_ours(file) && file.parent().is_some_and(is_ours)
 }

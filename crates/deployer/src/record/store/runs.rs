@@ -455,6 +455,12 @@ impl Store {
         Ok(self.authenticator.recognises(run)? && self.authenticator.has_begun(&run.id, &run.deployment)?)
     }
 
+    /// Nobody carries out a run of this deployment, and none is to be recovered: whatever the database says later.
+    pub async fn no_run_is_open(&self, deployment: &str) -> Result<(), StoreError> {
+        let deployment = deployment.to_owned();
+        self.off_thread(move |authenticator| authenticator.end_all(&deployment)).await
+    }
+
     /// A run's plan, if this deployer wrote it.
     pub fn own_plan<'r>(&self, run: &'r Run) -> Result<Option<&'r str>, StoreError> {
         Ok(if self.authenticator.recognises(run)? { run.plan.as_deref() } else { None })

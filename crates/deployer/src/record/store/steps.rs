@@ -122,8 +122,7 @@ impl Store {
     /// Records that a step is about to start. If it was recorded before (it is repeated), it begins anew.
     pub async fn step_started(&self, step: &StepStart<'_>) -> Result<(), StoreError> {
         let name = storable(step.name);
-        let signed =
-            message(step.run_id, step.number, step.direction, step.phase, &name, StepState::Started);
+        let signed = message(step.run_id, step.number, step.direction, step.phase, &name, StepState::Started);
         let mac = self.authenticator.sign(&signed)?;
         writing!(self, |pool| {
             sqlx::query(

@@ -267,11 +267,9 @@ impl<'a> Stage<'a> {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         runtime.block_on(async {
             let record = self.world.state().join("record.sqlite");
-            let store = Store::open(
-                &format!("sqlite:{}", record.display()),
-                Authenticator::new(&self.world.state()),
-            )
-            .expect("a path");
+            let store =
+                Store::open(&format!("sqlite:{}", record.display()), Authenticator::new(&self.world.state()))
+                    .expect("a path");
             let releases = store.releases(SLUG).await.expect("the record can be read");
             store.close().await;
             releases

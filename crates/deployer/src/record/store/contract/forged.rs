@@ -86,7 +86,11 @@ async fn plans(store: &Store) {
     for (id, plan, mac) in [
         ("their-own", "'{\"steps\":[]}'", "NULL"),
         ("their-own-2", "'{\"steps\":[]}'", nothing.as_str()),
-        ("a-copy", "(SELECT plan FROM runs WHERE id = 'genuine')", "(SELECT mac FROM runs WHERE id = 'genuine')"),
+        (
+            "a-copy",
+            "(SELECT plan FROM runs WHERE id = 'genuine')",
+            "(SELECT mac FROM runs WHERE id = 'genuine')",
+        ),
     ] {
         execute(
             store,
@@ -223,7 +227,8 @@ async fn approvals(store: &Store) {
     assert_eq!(answers("other").await, Answers::default());
     assert_eq!(answers("site").await.released, None);
     execute(store, "DELETE FROM meta WHERE key IN ('approved/other', 'released/site')").await;
-    execute(store, &format!("UPDATE meta SET value = '{}' WHERE key = 'approved/site'", "b".repeat(40))).await;
+    execute(store, &format!("UPDATE meta SET value = '{}' WHERE key = 'approved/site'", "b".repeat(40)))
+        .await;
     assert_eq!(answers("site").await.approved, None);
 
     // One that an operator has replaced, or taken back.
@@ -282,7 +287,11 @@ async fn releases(store: &Store) {
     }
 
     // What failed is not made good, and what is live is not moved.
-    execute(store, "UPDATE releases SET state = 'good', live_at_ms = 999 WHERE deployment = 'shop' AND name = 'two'").await;
+    execute(
+        store,
+        "UPDATE releases SET state = 'good', live_at_ms = 999 WHERE deployment = 'shop' AND name = 'two'",
+    )
+    .await;
     assert_eq!(names().await, ["one"]);
     execute(store, "UPDATE releases SET state = 'good' WHERE deployment = 'shop' AND name = 'one'").await;
     execute(store, "UPDATE releases SET state = 'live' WHERE deployment = 'shop' AND name = 'three'").await;
