@@ -304,6 +304,8 @@ pub struct Deployment {
     pub keep_releases: usize,
     /// Whether submodules are fetched.
     pub submodules: bool,
+    /// From which hosts they may come, beside that of the clone URL.
+    pub submodule_hosts: Vec<String>,
     /// Deadline of a whole run.
     pub timeout: Duration,
     /// Deadline of a step that names none.
