@@ -84,6 +84,8 @@ pub struct Configuration {
     pub users_paths: BTreeSet<PathBuf>,
     /// These users.
     pub users: BTreeSet<UserName>,
+    /// Whether a deployment asks the service manager of the deployer's own user for something.
+    pub needs_user_manager: bool,
     /// Their units.
     pub units: BTreeSet<String>,
     /// Names of their sites.
@@ -262,6 +264,7 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
             .map(|deployment| deployment.path.clone())
             .collect(),
         users: deployments.clone().filter_map(|deployment| deployment.user.clone()).collect(),
+        needs_user_manager: deployments.clone().any(needs_user_manager),
         units: BTreeSet::new(),
         domains: BTreeSet::new(),
     };
@@ -269,6 +272,16 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         known.note(&deployment.recipe);
     }
     Ok(Some(known))
+}
+
+/// Whether it has units there, or a PM2 that may have to be started there.
+fn needs_user_manager(deployment: &config::Deployment) -> bool {
+    match &deployment.recipe {
+        config::Recipe::Systemd(systemd) => systemd.user,
+        config::Recipe::GoStatic(application) => application.user,
+        config::Recipe::PnpmPm2(_) => deployment.user.is_none(),
+        _ => false,
+    }
 }
 
 /// When the newest of these files was changed.

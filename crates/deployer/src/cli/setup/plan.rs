@@ -357,6 +357,7 @@ pub mod tests {
             paths: ["/srv/site".into()].into(),
             users_paths: BTreeSet::new(),
             users: BTreeSet::new(),
+            needs_user_manager: false,
             units: ["site.service".to_owned()].into(),
             domains: ["example.org".to_owned()].into(),
         }
