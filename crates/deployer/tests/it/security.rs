@@ -7,5 +7,6 @@ mod confinement;
 mod leaks;
 mod repositories;
 mod repository_limits;
+mod sandbox;
 mod strangers;
 mod trust;
