@@ -219,12 +219,18 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
 /// The deployer's own is the one that such a user is to be kept from.
 fn user(table: &TableReader<'_>, recipe: Option<&str>) -> Option<UserName> {
     let user: UserName = table.value("user", name)?;
-    if recipe == Some(PNPM_PM2) {
-        table.report_at_key(
+    if recipe == Some(DEPLOYER) {
+        table.error_at_value(
             "user",
-            Severity::Warning,
-            "this is who installs and builds; what is live runs as PM2 does, and PM2 as the deployer",
-            "a program that is to run as another user has a unit with `User=`: `recipe = \"systemd\"`",
+            "the deployer runs what this builds as itself: another user's release would be the deployer's program",
+            "leave `user` out: whoever can push to this repository is the deployer",
+        );
+    }
+    if table.value("user_units", boolean).unwrap_or_default() {
+        table.error_at_value(
+            "user_units",
+            "these units run as the deployer, and what is deployed here is to run as another user",
+            &format!("leave it out, and have root write the unit, with `User={user}`"),
         );
     }
     if user.as_str() == OWN_USER {
