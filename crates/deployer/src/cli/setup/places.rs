@@ -37,6 +37,9 @@ pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.se
 /// The same, of the units that make releases as deployments' own users.
 pub const STEPS_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf";
 
+/// The same, of the units that keep the applications of deployments' own users, which also says where PM2 is found.
+pub const PM2_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf";
+
 /// Where systemd keeps which sockets are enabled.
 pub const ENABLED_SOCKETS: &str = "/etc/systemd/system/sockets.target.wants";
 
@@ -74,7 +77,7 @@ pub const PRIVILEGED_INSTANCES: &str = "durhack-deployer-privileged@*.service";
 pub const STEPS_INSTANCES: &str = "durhack-deployer-steps@*.service";
 
 /// What the package brings and nothing works without.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "/usr/bin/durhack-deployer",
     "/usr/libexec/durhack-deployer/durhack-deployer-privileged",
     "/usr/lib/sysusers.d/durhack-deployer.conf",
@@ -83,6 +86,7 @@ const PARTS: [&str; 8] = [
     "/usr/lib/systemd/system/durhack-deployer-worker.service",
     "/usr/lib/systemd/system/durhack-deployer-privileged.socket",
     "/usr/lib/systemd/system/durhack-deployer-steps@.socket",
+    "/usr/lib/systemd/system/durhack-deployer-pm2@.service",
 ];
 
 /// The parts of the package that are not there.

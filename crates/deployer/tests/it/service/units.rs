@@ -250,7 +250,9 @@ fn a_bad_configuration_fails_the_reload_and_changes_nothing_under_systemd() {
 #[test]
 fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
     let root = Path::new("/");
-    for (unit, tenths_max) in [(INTAKE, 10), (WORKER, 15), ("durhack-deployer-steps@", 15)] {
+    for (unit, tenths_max) in
+        [(INTAKE, 10), (WORKER, 15), ("durhack-deployer-steps@", 15), ("durhack-deployer-pm2@", 15)]
+    {
         let file = format!("{UNITS}/{unit}.service");
         let threshold = format!("--threshold={tenths_max}");
         let said = succeed(command("systemd-analyze", root).args([
@@ -266,7 +268,7 @@ fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
     let units =
         fs_err::read_dir(UNITS).expect("they are packaged").map(|entry| entry.expect("readable").path());
     let ours = units.filter(|path| {
-        ["intake", "worker", "steps"].iter().any(|ours| path.to_string_lossy().contains(ours))
+        ["intake", "worker", "steps", "pm2"].iter().any(|ours| path.to_string_lossy().contains(ours))
     });
     let verified = crate::support::process::output(command("systemd-analyze", root).arg("verify").args(ours));
     let said = String::from_utf8_lossy(&verified.stderr);
