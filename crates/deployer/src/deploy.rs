@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod adopt;
+pub mod cause;
 pub mod confinement;
 pub mod execute;
 pub mod gap;

@@ -12,6 +12,7 @@ use super::raw::{self, Table};
 use super::resolve::secrets::{SecretFile, Unreadable};
 use super::resolve::{Facts, Resolution, resolve};
 use super::show::Merged;
+use super::users::{self, Users};
 use super::{Config, DEVELOPMENT};
 use crate::secret::Secret;
 use std::fs::Metadata;
@@ -66,6 +67,8 @@ pub struct Loaded {
     pub layers: Vec<PathBuf>,
     /// The environment with what `.env` files add.
     pub environment: Environment,
+    /// What `setup` has recorded as the deployments' users. `None`: there is no such record.
+    pub users: Option<Users>,
     /// Where the layers lie. Absolute.
     pub directory: PathBuf,
 }
@@ -106,7 +109,12 @@ fn load_with(
     let environment_name = environment_name.as_deref().unwrap_or(DEVELOPMENT);
 
     let (tree, layers) = read_layers(&directory, &absolute_directory, environment_name, instance.as_deref())?;
+    let users = Users::read(&absolute_directory).map_err(|error| {
+        let help = "`durhack-deployer setup`, as root, writes it anew where it is not there; nothing starts as long as nobody can tell as whom builds run";
+        refuse(Problem::error(error).help(help))
+    })?;
     let facts = Facts {
+        users: users.as_ref(),
         environment: &environment,
         environment_name,
         instance: instance.as_deref(),
@@ -117,7 +125,8 @@ fn load_with(
     };
     match resolve(&tree, &facts) {
         Resolution { config: Some(config), problems, merged } => {
-            Ok(Loaded { config, problems, merged, layers, environment, directory: absolute_directory })
+            let directory = absolute_directory;
+            Ok(Loaded { config, problems, merged, layers, environment, users, directory })
         }
         Resolution { problems, .. } => Err(problems),
     }
@@ -251,7 +260,8 @@ fn name_of_file_part(environment: &Environment, variables: [&str; 2]) -> Result<
     let is_safe = value.len() <= 100
         && value.starts_with(|first: char| first.is_ascii_alphanumeric())
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    if is_safe {
+    // Its layer would be the file that says as whom builds run.
+    if is_safe && value != users::FILE.trim_end_matches(".toml") {
         return Ok(Some(value.to_owned()));
     }
     let problem = Problem::error(format!(

@@ -20,12 +20,14 @@ use super::raw::Table;
 use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
 use super::show::Merged;
+use super::users::Users;
 use super::values::addresses::{base_url, is_loopback, network, source_networks};
 use super::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
 use super::{
-    Config, Confinement, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs, SourceNetworks,
+    Config, Confinement, Deployment, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs,
+    SourceNetworks, UserSource,
 };
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
@@ -38,6 +40,8 @@ use supervise::ResourceLimits;
 
 /// What the resolution knows beside the tree.
 pub struct Facts<'a> {
+    /// What `setup` has recorded as the deployments' users.
+    pub users: Option<&'a Users>,
     /// With what `.env` files add.
     pub environment: &'a Environment,
     /// `production`.
@@ -123,10 +127,23 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         secrets::require_webhook_secrets(root, &config, reading);
     }
     secrets::warn_of_unused_repositories(root, &config);
+    warn_of_no_users(&config, reading);
     if facts.purpose.needs_keys() {
         gates::warn_of_checks_without_credential(root, &config);
     }
     config
+}
+
+/// On a host on which a service is installed, builds run as the deployer only until `setup` has been run.
+fn warn_of_no_users(config: &Config, reading: &Reading) {
+    let shares = |deployment: &Deployment| deployment.user_source == UserSource::NotSetUp;
+    if config.directory == Path::new(super::load::SYSTEM_DIRECTORY) && config.deployments.values().any(shares)
+    {
+        let message =
+            "deployments without `user` are built and run as the deployer itself, and can reach each other";
+        let help = "`sudo durhack-deployer setup` gives new deployments users of their own, and says how earlier ones get theirs";
+        reading.report(Problem { severity: Severity::Warning, ..Problem::error(message) }.help(help));
+    }
 }
 
 fn privileges(root: &TableReader<'_>, facts: &Facts<'_>) -> Privileges {
