@@ -193,7 +193,8 @@ impl Authenticator {
         for entry in entries.flatten() {
             let path = entry.path();
             let is_run = entry.file_name().to_string_lossy().starts_with(RUN_PREFIX);
-            let found = if is_run { read_small(&path).map_err(|error| self.failed(&path, error))? } else { None };
+            let found =
+                if is_run { read_small(&path).map_err(|error| self.failed(&path, error))? } else { None };
             if found.as_deref() == Some(deployment) {
                 fs::remove_file(&path).map_err(|error| self.failed(&path, error))?;
             }
