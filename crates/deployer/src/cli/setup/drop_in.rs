@@ -15,6 +15,10 @@ ListenStream=
 ListenStream=127.0.0.1:3400
 ";
 
+/// Of nginx's unit, as the package has it.
+pub const NGINX: &str =
+    include_str!("../../../../../packaging/systemd/nginx.service.d/durhack-deployer.conf");
+
 /// The text for the worker; None: the unit will do as it is.
 pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<String> {
     let paths = writable(known.into_iter().flat_map(|known| &known.paths));

@@ -83,6 +83,13 @@ pub fn reload(units: &[&str]) -> CommandLine {
     words(&["reload"], units)
 }
 
+/// What a unit's processes have said last.
+pub fn last_words(unit: &str) -> CommandLine {
+    let matched = format!("_SYSTEMD_UNIT={unit}");
+    let words = ["journalctl", "--no-pager", "--output=cat", "--lines=5", matched.as_str()];
+    CommandLine::Argv(words.map(str::to_owned).to_vec())
+}
+
 /// The same for one that need not run; one that cannot be reloaded is restarted.
 pub fn reload_if_running(unit: &str) -> CommandLine {
     words(&["try-reload-or-restart"], &[unit])
