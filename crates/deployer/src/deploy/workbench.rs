@@ -196,11 +196,11 @@ impl Workbench<'_> {
     }
 
     /// Reads what a file of the repository says that is a program: runs a command of ours that evaluates it, sandboxed, and gives the rest of
-    /// the last line of its standard output that begins with this mark. All other lines go to the run's log. None: there was no such line.
+    /// the last line of its standard output that has this mark. All other lines go to the run's log. None: there was no such line.
     pub async fn evaluate(&self, command: &Command, mark: &str) -> Result<Option<String>> {
         let mut answer = None;
-        let keep = |line: &supervise::Line| match line.text.strip_prefix(mark) {
-            Some(said) if line.stream == Stream::Out && !line.truncated => {
+        let keep = |line: &supervise::Line| match line.text.split_once(mark) {
+            Some((_, said)) if line.stream == Stream::Out && !line.truncated => {
                 answer = Some(said.to_owned());
                 false
             }

@@ -33,7 +33,7 @@ const [, file, mark] = process.argv;
 const print = process.stdout.write.bind(process.stdout);
 const say = (what) => {
   const letters = Array.from(Buffer.from(JSON.stringify(what)), (byte) => String.fromCharCode(0x2800 + byte));
-  print(`\n${mark}${letters.join("")}\n`, () => process.exit(0));
+  print(`${mark}${letters.join("")}\n`, () => process.exit(0));
 };
 const fail = (error) => say({ error: String(error?.message ?? error).split("\n")[0] });
 process.on("uncaughtException", fail);
