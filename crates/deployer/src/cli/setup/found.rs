@@ -101,6 +101,8 @@ pub struct Configuration {
     pub pm2_users: BTreeSet<UserName>,
     /// Where programs are looked for, beside the usual places.
     pub search_paths: Vec<PathBuf>,
+    /// Whether a deployment asks the service manager of the deployer's own user for something.
+    pub needs_user_manager: bool,
     /// Their units.
     pub units: BTreeSet<String>,
     /// Names of their sites.
@@ -451,6 +453,7 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
             .filter_map(user_of)
             .collect(),
         search_paths: loaded.config.executable_search_paths.clone(),
+        needs_user_manager: deployments.clone().any(needs_user_manager),
         units: BTreeSet::new(),
         domains: BTreeSet::new(),
         has_sites: false,
@@ -462,6 +465,16 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     }
     known.units.extend(known.pm2_users.iter().map(step_user::pm2_unit));
     Ok(Some(known))
+}
+
+/// Whether it has units there, or a PM2 that may have to be started there.
+fn needs_user_manager(deployment: &config::Deployment) -> bool {
+    match &deployment.recipe {
+        config::Recipe::Systemd(systemd) => systemd.user,
+        config::Recipe::GoStatic(application) => application.user,
+        config::Recipe::PnpmPm2(_) => deployment.user.is_none(),
+        _ => false,
+    }
 }
 
 /// When the newest of these files was changed.

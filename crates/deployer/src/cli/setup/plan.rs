@@ -488,6 +488,7 @@ pub mod tests {
             assignment: Assignment::default(),
             pm2_users: BTreeSet::new(),
             search_paths: Vec::new(),
+            needs_user_manager: false,
             units: ["site.service".to_owned()].into(),
             domains: ["example.org".to_owned()].into(),
             has_sites: true,
