@@ -175,12 +175,12 @@ fn a_crash_is_put_in_order_as_long_as_nobody_else_writes() {
         database.execute("UPDATE steps SET state = 'succeeded'");
         gate.open();
         world.start();
-        let runs = wait::until_told("the push to be deployed after all", || {
-            let runs = world.runs("site");
-            runs.last().is_some_and(|run| run.state == "succeeded").then_some(runs)
-        });
-        refused(world, &runs[0].id);
+        let run = wait::until_told("the run to be found", || world.runs("site").into_iter().next());
+        refused(world, &run.id);
         assert!(!undone.exists(), "nothing was believed");
+        assert!(world.status_of("site").live.is_none(), "nor that it is live");
+        let deployed = world.cli(&["deploy", "site"]);
+        assert!(deployed.status.success(), "{}", describe(&deployed));
 
         world.stop();
         gate.close();
