@@ -6,6 +6,7 @@ mod https;
 mod removal;
 
 mod own_user;
+mod own_user_runs;
 
 use crate::recipes::systemd::SERVER;
 use crate::support::machine::Machine;

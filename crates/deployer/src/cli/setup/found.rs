@@ -92,6 +92,10 @@ pub struct Configuration {
     pub users_paths: BTreeSet<PathBuf>,
     /// These users.
     pub users: BTreeSet<UserName>,
+    /// Those of them whose PM2 keeps applications.
+    pub pm2_users: BTreeSet<UserName>,
+    /// Where programs are looked for, beside the usual places.
+    pub search_paths: Vec<PathBuf>,
     /// Their units.
     pub units: BTreeSet<String>,
     /// Names of their sites.
@@ -135,6 +139,7 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         places::SUDOERS,
         places::WORKER_DROP_IN,
         places::STEPS_DROP_IN,
+        places::PM2_DROP_IN,
         places::SOCKET_DROP_IN,
         places::NGINX_DROP_IN,
     ];
@@ -151,7 +156,8 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         let id = self::account(user.as_str())?.map(|(id, _)| id);
         found.step_users.insert(user, id);
     }
-    let units = places::units(found.step_users.keys());
+    let pm2 = found.step_users.keys().map(step_user::pm2_unit);
+    let units: Vec<String> = places::units(found.step_users.keys()).into_iter().chain(pm2).collect();
     let units: Vec<&str> = units.iter().map(String::as_str).collect();
     let printed = ask(executor, &systemctl::installations(&units)).await?;
     let units = systemctl::read_installations(&printed).into_iter();
@@ -338,6 +344,12 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
             .map(|deployment| deployment.path.clone())
             .collect(),
         users: deployments.clone().filter_map(|deployment| deployment.user.clone()).collect(),
+        pm2_users: deployments
+            .clone()
+            .filter(|deployment| matches!(deployment.recipe, Recipe::PnpmPm2(_)))
+            .filter_map(|deployment| deployment.user.clone())
+            .collect(),
+        search_paths: loaded.config.executable_search_paths.clone(),
         units: BTreeSet::new(),
         domains: BTreeSet::new(),
         has_sites: false,
@@ -347,6 +359,7 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     for deployment in deployments {
         known.note(&deployment.recipe);
     }
+    known.units.extend(known.pm2_users.iter().map(step_user::pm2_unit));
     Ok(Some(known))
 }
 

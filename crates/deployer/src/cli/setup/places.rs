@@ -43,6 +43,9 @@ pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.se
 /// The same, of the units that make releases as deployments' own users.
 pub const STEPS_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf";
 
+/// The same, of the units that keep the applications of deployments' own users, which also says where PM2 is found.
+pub const PM2_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf";
+
 /// Where systemd keeps which sockets are enabled.
 pub const ENABLED_SOCKETS: &str = "/etc/systemd/system/sockets.target.wants";
 
@@ -95,7 +98,7 @@ pub const PRIVILEGED_INSTANCES: [&str; 3] = [
 pub const STEPS_INSTANCES: &str = "durhack-deployer-steps@*.service";
 
 /// What the package brings and nothing works without.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "/usr/bin/durhack-deployer",
     "/usr/libexec/durhack-deployer/durhack-deployer-privileged",
     "/usr/lib/sysusers.d/durhack-deployer.conf",
@@ -106,6 +109,7 @@ const PARTS: [&str; 10] = [
     "/usr/lib/systemd/system/durhack-deployer-nginx-test.socket",
     "/usr/lib/systemd/system/durhack-deployer-certbot.socket",
     "/usr/lib/systemd/system/durhack-deployer-steps@.socket",
+    "/usr/lib/systemd/system/durhack-deployer-pm2@.service",
 ];
 
 /// The parts of the package that are not there.

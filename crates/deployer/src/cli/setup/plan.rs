@@ -100,6 +100,33 @@ impl Plan {
         }
     }
 
+    /// What keeps their applications. Started by their first deploy, which needs PM2, and from then on at every boot.
+    fn pm2_units(&mut self, found: &Found, changes: bool) {
+        let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active);
+        let is_enabled = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_enabled);
+        for (user, id) in &found.step_users {
+            let unit = step_user::pm2_unit(user);
+            let known = found.configuration.as_ref();
+            let is_wanted = known.is_some_and(|known| known.pm2_users.contains(user))
+                && !id.is_some_and(|id| is_special(found, id));
+            if is_wanted && !is_enabled(&unit) {
+                let what = format!("start {unit} at every boot");
+                self.add(what, Deed::Call(systemctl::enable_only(&[&unit])));
+            }
+            if is_wanted && changes && is_up(&unit) {
+                self.remarks.push(format!(
+                    "{unit} has changed: restart it when its applications may stop for a moment (systemctl restart {unit})"
+                ));
+            }
+            // It may keep what is live.
+            if !is_wanted && (is_up(&unit) || is_enabled(&unit)) {
+                self.remarks.push(format!(
+                    "no deployment needs {unit} any more: where nothing that it keeps is live, systemctl disable --now {unit}"
+                ));
+            }
+        }
+    }
+
     fn directories(&mut self, found: &Found) {
         for directory in places::directories() {
             self.directory(found, directory, "make");
@@ -251,8 +278,11 @@ impl Plan {
             behind_nginx && self.drop_in(found, places::SOCKET_DROP_IN, Some(drop_in::SOCKET.into()));
         let steps = drop_in::steps(found.configuration.as_ref());
         let steps_change = self.drop_in(found, places::STEPS_DROP_IN, steps);
+        let pm2 = drop_in::pm2(found.configuration.as_ref());
+        let pm2_changes = self.drop_in(found, places::PM2_DROP_IN, pm2);
         if worker_changes
             || steps_change
+            || pm2_changes
             || socket_changes
             || found.units.values().any(|unit| unit.is_outdated)
         {
@@ -272,6 +302,7 @@ impl Plan {
             self.start(found, places::PRIVILEGED_SOCKET, false);
         }
         self.step_sockets(found);
+        self.pm2_units(found, pm2_changes);
         self.start(found, places::INTAKE_SOCKET, false);
         // The worker makes the directories of the state, which the intake cannot.
         let has_key = found.places.contains_key(Path::new(places::HELPER_KEY));
@@ -392,6 +423,8 @@ pub mod tests {
             paths: ["/srv/site".into()].into(),
             users_paths: BTreeSet::new(),
             users: BTreeSet::new(),
+            pm2_users: BTreeSet::new(),
+            search_paths: Vec::new(),
             units: ["site.service".to_owned()].into(),
             domains: ["example.org".to_owned()].into(),
             has_sites: true,
@@ -611,21 +644,31 @@ pub mod tests {
         let mut found = settle(fresh(), &wishes());
         let known = found.configuration.as_mut().unwrap();
         (known.users, known.users_paths) = ([web.clone()].into(), ["/srv/site".into()].into());
+        known.pm2_users = [web.clone()].into();
         found.step_users.insert(web.clone(), None);
         let named = plan(&found, &wishes()).unwrap();
         insta::assert_snapshot!(lines(&named).join("\n"), @r"
         make the user and group web, without password and shell
         write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf
         have systemd read its units again
         start durhack-deployer-steps@web.socket, now and at every boot
+        start durhack-deployer-pm2@web.service at every boot
         ");
         let mut found = settle(found, &wishes());
         assert_eq!(lines(&plan(&found, &wishes()).unwrap()), Vec::<&str>::new());
         let known = found.configuration.as_mut().unwrap();
         (known.users, known.users_paths) = (BTreeSet::new(), BTreeSet::new());
+        known.pm2_users = BTreeSet::new();
         let forgotten = plan(&found, &wishes()).unwrap();
+        let remarks = forgotten.remarks.join("\n");
+        assert!(
+            remarks.contains("no deployment needs durhack-deployer-pm2@web.service any more"),
+            "{remarks}"
+        );
         insta::assert_snapshot!(lines(&forgotten).join("\n"), @r"
         remove /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
+        remove /etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf
         have systemd read its units again
         stop durhack-deployer-steps@web.socket: no deployment names this user
         ");

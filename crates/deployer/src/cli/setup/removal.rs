@@ -45,7 +45,13 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
             format!("let nginx's unit be as its package has it: remove {}, restart", places::NGINX_DROP_IN);
         add(what, Deed::NginxWalls(None));
     }
-    let written = [places::SUDOERS, places::WORKER_DROP_IN, places::STEPS_DROP_IN, places::SOCKET_DROP_IN];
+    let written = [
+        places::SUDOERS,
+        places::WORKER_DROP_IN,
+        places::STEPS_DROP_IN,
+        places::PM2_DROP_IN,
+        places::SOCKET_DROP_IN,
+    ];
     let there: Vec<&str> =
         written.into_iter().filter(|path| found.texts.contains_key(Path::new(path))).collect();
     for path in &there {
@@ -61,6 +67,11 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
     }
     for user in found.step_users.iter().filter_map(|(user, id)| id.map(|_| user)) {
         plan.remarks.push(format!("left: the user {user}, and {}", step_user::home(user).display()));
+    }
+    for unit in found.step_users.keys().map(step_user::pm2_unit).filter(|unit| is_up(unit)) {
+        plan.remarks.push(format!(
+            "left: {unit}, which keeps what is live; with the package goes what starts it after a boot"
+        ));
     }
     for path in found.configuration.iter().flat_map(|known| &known.paths) {
         plan.remarks.push(format!("left: {}, with what is live there", path.display()));

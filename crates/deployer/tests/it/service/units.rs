@@ -261,6 +261,7 @@ fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
         (packaged(INTAKE), 3),
         (packaged(WORKER), 15),
         (packaged("durhack-deployer-steps@"), 13),
+        (packaged("durhack-deployer-pm2@"), 15),
         (packaged("durhack-deployer-privileged"), 10),
         (packaged("durhack-deployer-nginx-test@"), 20),
         (packaged("durhack-deployer-certbot@"), 23),
@@ -280,7 +281,7 @@ fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
     let units =
         fs_err::read_dir(UNITS).expect("they are packaged").map(|entry| entry.expect("readable").path());
     let ours = units.filter(|path| {
-        ["intake", "worker", "steps", "privileged", "nginx-test", "certbot"]
+        ["intake", "worker", "steps", "pm2", "privileged", "nginx-test", "certbot"]
             .iter()
             .any(|ours| path.to_string_lossy().contains(ours))
     });
