@@ -5,6 +5,7 @@ mod doctor;
 mod https;
 mod removal;
 
+mod move_user;
 mod own_user;
 mod own_user_runs;
 

@@ -1,14 +1,15 @@
 //! What is on the host now: read only, so that a plan can be made of it, and made again.
 
+use super::action::{Action, Deed};
 use super::places::{self, Owner};
+use super::users::{self, AccountState, Assignment, PathState, Target};
 use super::wishes::Wishes;
-use crate::config::{self, Environment, Privileges};
-use crate::config::{CommandLine, Recipe};
+use crate::config::{self, CommandLine, Deployment, Environment, Privileges, Recipe, UserSource};
 use crate::deploy::execute::{Executor, complaint_of};
-use crate::deploy::step_user;
 use crate::deploy::tools::Invocation;
 use crate::deploy::tools::acl::{self, Access};
 use crate::deploy::tools::systemctl::{self, Installation};
+use crate::deploy::{release, step_user};
 use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -41,6 +42,8 @@ pub struct Found {
     pub units: BTreeMap<String, Installation>,
     /// Of the users that deployments name, or that sockets are enabled for: user id, where there is such a user.
     pub step_users: BTreeMap<UserName, Option<u32>>,
+    /// Those of them that an earlier `setup` made.
+    pub own_accounts: BTreeSet<UserName>,
     /// None: there is no nginx.
     pub nginx: Option<Nginx>,
     /// None: there is none yet.
@@ -92,6 +95,8 @@ pub struct Configuration {
     pub users_paths: BTreeSet<PathBuf>,
     /// These users.
     pub users: BTreeSet<UserName>,
+    /// Who of them is assigned now, and what there is to be said of that.
+    pub assignment: Assignment,
     /// Those of them whose PM2 keeps applications.
     pub pm2_users: BTreeSet<UserName>,
     /// Where programs are looked for, beside the usual places.
@@ -110,6 +115,16 @@ pub struct Configuration {
 
 /// Looks at everything.
 pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executor) -> Result<Found> {
+    look_also_at(&[], wishes, environment, executor).await
+}
+
+/// The same, and at these users too.
+pub async fn look_also_at(
+    users: &[UserName],
+    wishes: &Wishes,
+    environment: &Environment,
+    executor: &Executor,
+) -> Result<Found> {
     let account = account(places::USER)?;
     let configuration = match configuration(wishes, environment) {
         // What is taken back does not depend on it.
@@ -143,8 +158,9 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         places::SOCKET_DROP_IN,
         places::NGINX_DROP_IN,
     ];
-    let written = written.map(PathBuf::from);
-    for path in written.into_iter().chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
+    let written =
+        written.map(PathBuf::from).into_iter().chain([wishes.configuration.join(config::users::FILE)]);
+    for path in written.chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
         match super::action::read_plain(&path) {
             Ok(text) => drop(found.texts.insert(path, text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -152,8 +168,12 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         }
     }
     let named = found.configuration.iter().flat_map(|known| known.users.iter().cloned());
-    for user in named.chain(enabled_step_users(Path::new(places::ENABLED_SOCKETS))) {
+    let more = users.iter().cloned();
+    for user in named.chain(enabled_step_users(Path::new(places::ENABLED_SOCKETS))).chain(more) {
         let id = self::account(user.as_str())?.map(|(id, _)| id);
+        if account_state(&user)? == AccountState::Ours {
+            found.own_accounts.insert(user.clone());
+        }
         found.step_users.insert(user, id);
     }
     let pm2 = found.step_users.keys().map(step_user::pm2_unit);
@@ -193,6 +213,38 @@ fn account_in(users: &str, name: &str) -> Option<(u32, u32)> {
     Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
+/// Who has a user's name, or a group's of that name.
+pub fn account_state(user: &UserName) -> Result<AccountState> {
+    let (users, groups) = (fs::read_to_string("/etc/passwd")?, fs::read_to_string("/etc/group")?);
+    Ok(account_state_in(&users, &groups, user))
+}
+
+/// One that `setup` made has a home where nobody else's is.
+fn account_state_in(users: &str, groups: &str, user: &UserName) -> AccountState {
+    let fields_of = |lines: &str| -> Option<Vec<String>> {
+        let mut lines = lines.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
+        lines.find(|fields| fields.first().map(String::as_str) == Some(user.as_str()))
+    };
+    match fields_of(users) {
+        Some(fields) if fields.get(5).map(Path::new) == Some(&step_user::home(user)) => AccountState::Ours,
+        Some(_) => AccountState::Taken,
+        None if fields_of(groups).is_some() => AccountState::Taken,
+        None => AccountState::Free,
+    }
+}
+
+/// What lies at a deployment's path. By names alone: what is there is somebody else's.
+pub fn path_state(deployment: &Deployment) -> PathState {
+    let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
+    if release::layout_found(deployment) == config::Layout::InPlace {
+        PathState::InPlace
+    } else if there("releases") || there(release::CURRENT) {
+        PathState::Releases
+    } else {
+        PathState::New
+    }
+}
+
 /// Whether it is not there, and all that is there of the way to it is root's.
 fn is_roots(path: &Path) -> bool {
     let is_absent = |found: &std::io::Result<std::fs::Metadata>| {
@@ -227,6 +279,22 @@ impl Found {
             certificates: "/etc/letsencrypt".into(),
             logs: known.map_or_else(|| NGINX_LOGS.into(), |known| known.log_directory.clone()),
             allowed: known.iter().flat_map(|known| known.sites_allow.iter().cloned()).collect(),
+        }
+    }
+
+    /// What an action that is going to be carried out leaves: for a plan of what comes after it.
+    pub fn note(&mut self, action: &Action) {
+        match &action.deed {
+            Deed::Write(file) => drop(self.texts.insert(file.path.clone(), file.text.clone())),
+            Deed::Call(call) => {
+                let words = call.argv();
+                let (verb, last) = (words.get(2).map(String::as_str), words.last());
+                if let (Some("enable"), Some(name)) = (verb, last) {
+                    let unit = self.units.entry(name.clone()).or_default();
+                    (unit.is_enabled, unit.is_active) = (true, true);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -310,14 +378,19 @@ fn objection(path: &Path, target: &str, bounds: &Bounds) -> Option<String> {
     }
 }
 
+/// The environment of the units, as far as a configuration is read by it.
+pub fn as_units_have_it(environment: &Environment) -> Environment {
+    environment
+        .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")])
+}
+
 /// The configuration as the units have it: with their credentials, in their environment.
 fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Configuration>> {
     let directory = wishes.configuration.as_path();
     if !directory.join("default.toml").exists() {
         return Ok(None);
     }
-    let environment = environment
-        .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")]);
+    let environment = as_units_have_it(environment);
     // Before the first secret is made, everything else is right already.
     let absent = crate::secret::Secret::generate;
     let unusable = |problems: &config::Diagnostics| {
@@ -330,24 +403,52 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     if loaded.problems.problems().iter().any(|problem| problem.severity == config::Severity::Error) {
         return Err(unusable(&loaded.problems));
     }
+    let targets: Vec<Target> = loaded
+        .config
+        .deployments
+        .values()
+        .map(|deployment| Target {
+            slug: deployment.slug.clone(),
+            user: deployment.user.clone(),
+            source: deployment.user_source,
+            path: path_state(deployment),
+        })
+        .collect();
+    let states = |user: &UserName| account_state(user).unwrap_or(AccountState::Taken);
+    let assignment = users::assign(&targets, loaded.users.as_ref(), states);
+    // As it will be when the assignment is recorded.
+    let user_of = |deployment: &Deployment| match deployment.user_source {
+        UserSource::Written | UserSource::Recorded => deployment.user.clone(),
+        UserSource::NotSetUp | UserSource::Missing => {
+            let assigned = assignment.users.of(&deployment.slug).cloned();
+            assigned.filter(|user| user.as_str() != config::users::DEPLOYER)
+        }
+    };
     let secrets = fs::read_dir(places::CREDENTIALS).into_iter().flatten().flatten().map(|entry| entry.path());
     let deployments = loaded.config.deployments.values();
     let mut known = Configuration {
         privileges: loaded.config.privileges,
         origin: loaded.config.origin.clone(),
-        changed_at_us: newest_us(loaded.layers.iter().cloned())?,
+        changed_at_us: newest_us(
+            loaded
+                .layers
+                .iter()
+                .cloned()
+                .chain(loaded.users.iter().map(|_| directory.join(config::users::FILE))),
+        )?,
         secrets_changed_at_us: newest_us(secrets)?,
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
         users_paths: deployments
             .clone()
-            .filter(|deployment| deployment.user.is_some())
+            .filter(|deployment| user_of(deployment).is_some())
             .map(|deployment| deployment.path.clone())
             .collect(),
-        users: deployments.clone().filter_map(|deployment| deployment.user.clone()).collect(),
+        users: deployments.clone().filter_map(user_of).collect(),
+        assignment: assignment.clone(),
         pm2_users: deployments
             .clone()
             .filter(|deployment| matches!(deployment.recipe, Recipe::PnpmPm2(_)))
-            .filter_map(|deployment| deployment.user.clone())
+            .filter_map(user_of)
             .collect(),
         search_paths: loaded.config.executable_search_paths.clone(),
         units: BTreeSet::new(),
@@ -401,6 +502,22 @@ mod tests {
         assert_eq!(account_in(users, "durhack-deployer"), Some((997, 996)));
         assert_eq!(account_in(users, "durhack-"), None);
         assert_eq!(account_in("broken\n", "broken"), None);
+    }
+
+    #[test]
+    fn an_account_is_ours_by_its_home() {
+        let users = "app-a:x:998:998::/var/lib/durhack-deployer-steps/app-a:/usr/sbin/nologin\napp-b:x:1000:1000::/home/b:/bin/sh\napp-a2:x:997:997::/var/lib/durhack-deployer-steps/app-a:/bin/sh\n";
+        let groups = "app-a:x:998:\napp-c:x:42:\n";
+        for (name, expected) in [
+            ("app-a", AccountState::Ours),
+            ("app-a2", AccountState::Taken),
+            ("app-b", AccountState::Taken),
+            ("app-c", AccountState::Taken),
+            ("app-d", AccountState::Free),
+        ] {
+            let user = UserName::parse(name).unwrap();
+            assert_eq!(account_state_in(users, groups, &user), expected, "{name}");
+        }
     }
 
     #[test]

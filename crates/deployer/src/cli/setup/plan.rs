@@ -9,7 +9,7 @@ use super::places::{self, Directory, Owner};
 use super::wishes::Wishes;
 use super::{allow_list, configuration, drop_in, site, sudoers};
 use crate::cli::PrivilegesArgument;
-use crate::config::Privileges;
+use crate::config::{Privileges, users};
 use crate::deploy::step_user;
 use crate::deploy::tools::{self, accounts, acl, systemctl};
 use anyhow::Result;
@@ -22,6 +22,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What setup leaves to people.
     pub remarks: Vec<String>,
+    /// Whether as whom deployments run is another thing than the services have read.
+    users_change: bool,
 }
 
 /// See the module.
@@ -34,6 +36,7 @@ pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
     plan.secret(found);
     plan.key(found);
     plan.first_layer(found, wishes, privileges);
+    plan.users(found, wishes);
     plan.allow_list(found)?;
     plan.sudoers(found, privileges);
     plan.nginx_files(found);
@@ -42,6 +45,30 @@ pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
     plan.site(found, wishes);
     plan.remark_on_configuration(found, wishes, privileges);
     Ok(plan)
+}
+
+/// What starts the steps of the users that are named, as far as it is not there: nothing is stopped.
+pub fn users_made(found: &Found) -> Plan {
+    let mut plan = Plan::default();
+    plan.step_users(found);
+    plan.steps_drop_in(found);
+    plan.step_sockets(found);
+    plan
+}
+
+/// As whom deployments run is recorded, and the services read it, whatever they have read before.
+pub fn users_recorded(found: &Found, wishes: &Wishes) -> Plan {
+    let mut plan = Plan::default();
+    plan.users(found, wishes);
+    plan.users_change = true;
+    plan.steps_drop_in(found);
+    plan.step_sockets(found);
+    for unit in [places::WORKER, places::INTAKE] {
+        if found.units.get(unit).is_some_and(|unit| unit.is_active && unit.is_enabled) {
+            plan.start(found, unit, false);
+        }
+    }
+    plan
 }
 
 /// How what needs root will be done.
@@ -72,6 +99,7 @@ impl Plan {
                 Some(Some(id)) if is_special(found, *id) => self.remarks.push(format!(
                     "the user {user} is root, or the deployer, by another name: no step will run as that; name another one"
                 )),
+                Some(Some(_)) if found.own_accounts.contains(user) => {}
                 // Whose steps are started already, was looked at before.
                 Some(Some(_)) if found.units.get(&step_user::unit(user)).is_some_and(|unit| unit.is_enabled) => {}
                 Some(Some(id)) => self.remarks.push(format!(
@@ -83,6 +111,14 @@ impl Plan {
                     self.add(what, Deed::Call(accounts::make_user(user.as_str(), &home)));
                 }
             }
+        }
+    }
+
+    /// What their units may write, where that is all that changes.
+    fn steps_drop_in(&mut self, found: &Found) {
+        let steps = drop_in::steps(found.configuration.as_ref());
+        if self.drop_in(found, places::STEPS_DROP_IN, steps) {
+            self.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
         }
     }
 
@@ -188,6 +224,29 @@ impl Plan {
             let what = format!("write a first configuration, {}", path.display());
             self.write(what, path, text, Owner::RootForDeployer, 0o640);
         }
+    }
+
+    /// Also where there is no deployment yet: from then on none runs as the deployer because nobody has called `setup`.
+    fn users(&mut self, found: &Found, wishes: &Wishes) {
+        let assignment =
+            found.configuration.as_ref().map(|known| known.assignment.clone()).unwrap_or_default();
+        let text = assignment.users.text();
+        let path = wishes.configuration.join(users::FILE);
+        if found.texts.get(&path) != Some(&text) {
+            let who = match assignment.new.as_slice() {
+                [] => String::new(),
+                new => format!(" ({})", new.join(", ")),
+            };
+            self.write(
+                format!("record as whom deployments run{who}, in {}", path.display()),
+                path,
+                text,
+                Owner::Root,
+                0o644,
+            );
+            self.users_change = true;
+        }
+        self.remarks.extend(assignment.remarks);
     }
 
     fn write(&mut self, what: String, path: PathBuf, text: String, owner: Owner, mode: u32) {
@@ -340,7 +399,9 @@ impl Plan {
         } else if is_new || now.started_at_us.is_some_and(|started_at| secrets > started_at) {
             let what = format!("restart {unit}: its unit or its secrets have changed since it was started");
             self.add(what, Deed::Call(systemctl::restart(&[unit])));
-        } else if unit.ends_with(".service") && now.changed_at_us.is_some_and(|at| changed > at) {
+        } else if unit.ends_with(".service")
+            && (self.users_change || now.changed_at_us.is_some_and(|at| changed > at))
+        {
             let what = format!("have {unit} read the configuration, which has changed since it did");
             self.add(what, Deed::Call(systemctl::reload(&[unit])));
         }
@@ -405,10 +466,11 @@ fn is_special(found: &Found, id: u32) -> bool {
 pub mod tests {
     use super::*;
     use crate::cli::setup::found::{Configuration, Nginx, Place};
+    use crate::cli::setup::users::Assignment;
     use crate::cli::setup::wishes::Origin;
     use crate::deploy::tools::acl::Access;
     use crate::deploy::tools::systemctl::Installation;
-    use crate::names::UserName;
+    use crate::names::{Slug, UserName};
     use std::collections::{BTreeMap, BTreeSet};
 
     const ACCOUNT: (u32, u32) = (997, 996);
@@ -423,6 +485,7 @@ pub mod tests {
             paths: ["/srv/site".into()].into(),
             users_paths: BTreeSet::new(),
             users: BTreeSet::new(),
+            assignment: Assignment::default(),
             pm2_users: BTreeSet::new(),
             search_paths: Vec::new(),
             units: ["site.service".to_owned()].into(),
@@ -536,6 +599,7 @@ pub mod tests {
         make a webhook secret in /etc/durhack-deployer/credentials/webhook-secret
         make the key that the worker shows the privileged helper: /etc/durhack-deployer/credentials/helper-key
         write a first configuration, /etc/durhack-deployer/default.toml
+        record as whom deployments run, in /etc/durhack-deployer/users.toml
         write what the privileged helper may do: /etc/durhack-deployer/privileged.toml
         write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf
         have systemd read its units again
@@ -680,6 +744,34 @@ pub mod tests {
             "{plan:?}"
         );
         assert!(lines(&plan).iter().any(|line| line.starts_with("stop durhack-deployer-steps@web.socket")));
+    }
+
+    #[test]
+    fn who_is_recorded_anew_is_known_to_the_services_and_then_nothing_is_done() {
+        let mut found = settle(fresh(), &wishes());
+        let (slug, user) = (Slug::parse("site").unwrap(), UserName::parse("app-site").unwrap());
+        let known = found.configuration.as_mut().unwrap();
+        known.assignment.users.set(slug, user.clone());
+        known.assignment.new.push("site: app-site".into());
+        known.users = [user.clone()].into();
+        found.step_users.insert(user.clone(), None);
+        let assigned = plan(&found, &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&assigned).join("\n"), @r"
+        make the user and group app-site, without password and shell
+        record as whom deployments run (site: app-site), in /etc/durhack-deployer/users.toml
+        start durhack-deployer-steps@app-site.socket, now and at every boot
+        have durhack-deployer-worker.service read the configuration, which has changed since it did
+        have durhack-deployer-intake.service read the configuration, which has changed since it did
+        ");
+        let mut found = settle(found, &wishes());
+        assert_eq!(lines(&plan(&found, &wishes()).unwrap()), Vec::<&str>::new());
+        // One of ours that is found without its socket is nobody to be warned of.
+        found.own_accounts.insert(user.clone());
+        found.units.remove(&step_user::unit(&user));
+        let again = plan(&found, &wishes()).unwrap();
+        assert_eq!(lines(&again), ["start durhack-deployer-steps@app-site.socket, now and at every boot"]);
+        let is_warned = again.remarks.iter().any(|remark| remark.contains("app-site"));
+        assert!(!is_warned, "{:?}", again.remarks);
     }
 
     #[test]

@@ -144,6 +144,21 @@ pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     CommandLine::Argv(words)
 }
 
+/// Asks as whom units run.
+pub fn users(units: &[UnitName]) -> CommandLine {
+    let mut words = systemctl(false);
+    words.extend(["show".to_owned(), "--property=Id,User,LoadState".into(), "--".into()]);
+    words.extend(units.iter().map(ToString::to_string));
+    CommandLine::Argv(words)
+}
+
+/// Reads what [`users`] printed: the unit, and its user, which is root where none is named. Nothing for units that are not there.
+pub fn read_users(printed: &str) -> Vec<(String, String)> {
+    let loaded = blocks(printed).filter(|block| value(block, "LoadState") == "loaded");
+    let user = |block: &str| Some(value(block, "User")).filter(|user| !user.is_empty());
+    loaded.map(|block| (value(block, "Id"), user(block).unwrap_or_else(|| "root".into()))).collect()
+}
+
 /// Reads what [`show`] printed: `Name=value` lines, an empty line between units.
 pub fn states(printed: &str) -> Vec<UnitState> {
     blocks(printed)
