@@ -19,6 +19,7 @@ mod watchdog;
 mod work;
 
 use crate::config::{Config, Environment, Purpose, SourceNetworks};
+use crate::deploy::confinement::Walls;
 use crate::deploy::execute::Executor;
 use crate::deploy::hand_over::{Oneself, Pending, Request};
 use crate::deploy::tools::git::login;
@@ -344,7 +345,7 @@ impl Daemon {
         let workbench = Workbench {
             executor: &self.host.executor,
             environment: &self.host.oneself.environment,
-            confined: None,
+            walls: &Walls::default(),
             directory: &request.wish.program.release,
             ends_at: request.ends_at,
             cancel: &CancellationToken::new(),

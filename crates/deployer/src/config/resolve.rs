@@ -128,9 +128,6 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         secrets::require_webhook_secrets(root, &config, reading);
     }
     secrets::warn_of_unused_repositories(root, &config);
-    if !facts.is_development() {
-        warn_of_open_database(&config, reading);
-    }
     warn_of_no_users(&config, reading);
     if facts.purpose.needs_keys() {
         gates::warn_of_checks_without_credential(root, &config);
@@ -320,8 +317,9 @@ fn normalised_database_url(url: &str) -> Result<String, String> {
     }
 }
 
-/// A database that needs no password from us needs none from a build of the same user.
-fn warn_of_open_database(config: &Config, reading: &Reading) {
+/// A database that needs no password from us needs none from a build of the same user. For `config check` alone: whoever has chosen
+/// that need not be told at every command.
+pub fn open_database(config: &Config) -> Option<Problem> {
     let url = config.database_url.expose();
     let is_open =
         url.starts_with("postgres://") && without_password(url) == url && !url.contains("password=");
@@ -331,19 +329,18 @@ fn warn_of_open_database(config: &Config, reading: &Reading) {
         .filter(|deployment| deployment.enabled && deployment.user.is_none())
         .map(|deployment| deployment.slug.as_str())
         .collect();
-    if is_open && !shared.is_empty() {
+    (is_open && !shared.is_empty()).then(|| {
         let message = format!(
             "PostgreSQL asks the deployer for no password, so it asks none of the builds that run as the same user: {}",
             shared.join(", ")
         );
         let help = "put a password into the URL and have PostgreSQL ask for it (docs/operating.md, \"PostgreSQL\"), or give these deployments a `user`";
-        let problem = Problem {
+        Problem {
             severity: Severity::Warning,
             key: Some("database_url".into()),
-            ..Problem::error(message)
-        };
-        reading.report(problem.help(help));
-    }
+            ..Problem::error(message).help(help)
+        }
+    })
 }
 
 fn shown_database_url(url: &str) -> String {

@@ -46,15 +46,29 @@ const SAID_BYTES_MAX: usize = 8 * 1024;
 const ANSWER: OutputLimits =
     OutputLimits { total_bytes_max: 8 * 1024 * 1024, line_bytes_max: 8 * 1024 * 1024 };
 
-/// What a program of a run is.
+/// What a program of a run is. Of all but the last, nothing is left when it has ended.
 #[derive(Debug, Clone, Copy)]
 pub enum Manner<'a> {
-    /// A command whose output people read, and of which nothing is left when it has ended; confined in this way, if at all.
+    /// A command of the deployment, whose output people read; started in this way, or else as any of ours.
     Step(Option<&'a Confined>),
-    /// One whose output we read.
+    /// The same, of which we read the output.
+    StepAnswer(Option<&'a Confined>),
+    /// A tool of ours, whose output people read.
+    Tool,
+    /// The same, of which we read the output.
     Answer,
     /// One that asks for a process manager, which outlives it.
     ManagerStart,
+}
+
+impl Manner<'_> {
+    /// How a command of the deployment is started; none where it is a tool of ours.
+    pub fn confined(&self) -> Option<&Confined> {
+        match self {
+            Self::Step(confined) | Self::StepAnswer(confined) => *confined,
+            Self::Tool | Self::Answer | Self::ManagerStart => None,
+        }
+    }
 }
 
 /// Starts programs.
@@ -209,7 +223,8 @@ impl Executor {
         deadline: Duration,
         cancel: &CancellationToken,
     ) -> Result<Answer> {
-        let (environment, redactor) = (self.inner.environment.clone(), self.inner.redactor.clone());
+        let (mut environment, redactor) = (self.inner.environment.clone(), self.inner.redactor.clone());
+        environment.extend(as_variables(&step_user::environment(user)));
         let command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
         answer(supervise::Command { keeper: Some(step_user::socket(user)), ..command }, cancel).await
@@ -260,28 +275,30 @@ impl Executor {
     ) -> Result<Outcome> {
         let mut variables = self.inner.environment.clone();
         let mut secrets = self.inner.secrets.clone();
-        variables.extend(environment.iter().map(|(name, value)| (name.into(), value.into())));
+        let confined = manner.confined();
+        variables.extend(confined.iter().flat_map(|confined| as_variables(&confined.environment)));
+        variables.extend(as_variables(environment));
         for file in &command.env_files {
             let text = fs_err::read_to_string(file)?;
             let entries = parse_env_file(&text).with_context(|| format!("in {}", file.display()))?;
             secrets.extend(entries.iter().map(|(_, value)| value.clone()));
             variables.extend(entries.into_iter().map(|(name, value)| (name.into(), value.into())));
         }
-        variables.extend(command.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        variables.extend(as_variables(&command.environment));
         let redactor = match command.env_files.is_empty() {
             true => self.inner.redactor.clone(),
             false => Redactor::new(secrets.iter().map(String::as_str)),
         };
         let argv: Vec<OsString> = command.line.argv().into_iter().map(OsString::from).collect();
-        let limits = if matches!(manner, Manner::Answer) { ANSWER } else { STEP_OUTPUT };
+        let is_answer = matches!(manner, Manner::Answer | Manner::StepAnswer(_));
+        let limits = if is_answer { ANSWER } else { STEP_OUTPUT };
         let mut command = self.command(&argv, &command.directory, variables, deadline, limits, redactor)?;
-        match manner {
-            Manner::ManagerStart => (command.leftovers, command.mark) = (Leftovers::Spare, None),
-            Manner::Step(Some(confined)) => {
-                (command.confinement, command.resources) = (confined.paths.clone(), Some(confined.resources));
-                command.keeper = confined.keeper.clone();
-            }
-            Manner::Step(None) | Manner::Answer => {}
+        if let Some(confined) = confined {
+            (command.confinement, command.resources) = (confined.paths.clone(), confined.resources);
+            command.keeper = confined.keeper.clone();
+        }
+        if matches!(manner, Manner::ManagerStart) {
+            (command.leftovers, command.mark) = (Leftovers::Spare, None);
         }
         let outcome = supervise::run(command, sink, cancel.clone()).await?;
         if let Some(enforcement) = outcome.enforcement {
@@ -322,6 +339,12 @@ impl Executor {
             now_ms: crate::clock::now_ms,
         })
     }
+}
+
+fn as_variables(
+    environment: &BTreeMap<String, String>,
+) -> impl Iterator<Item = (OsString, OsString)> + use<'_> {
+    environment.iter().map(|(name, value)| (name.into(), value.into()))
 }
 
 /// Runs a tool and keeps what it prints.

@@ -49,7 +49,7 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
         }
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The leash ends a run's processes with the daemon; this is for the case that the leash was killed as well.
-        end_processes(deployment, &found.id).await?;
+        end_processes(&of_plan(deployment, &found), &found.id).await?;
         crate::crash_point!("recovery-begun");
         recover_run(host, deployment, &found, &recorded).await?;
         crate::crash_point!("recovery-ended");
@@ -213,11 +213,17 @@ async fn close(
     Ok(())
 }
 
+/// The deployment, with the user as whom the run was begun: the deployer must not run what that user has written, even if it names none by now.
+fn of_plan(deployment: &Deployment, found: &store::Run) -> Deployment {
+    let planned = plan_of(found).and_then(|plan| plan.user);
+    Deployment { user: planned.or_else(|| deployment.user.clone()), ..deployment.clone() }
+}
+
 /// The run, to be gone on with.
 fn run_of(host: &Host, deployment: &Deployment, found: &store::Run, recorded: &[store::Step]) -> Run {
     Run {
         host: host.clone(),
-        deployment: deployment.clone(),
+        deployment: of_plan(deployment, found),
         id: found.id.clone(),
         mirror: host.mirror(deployment),
         log: Arc::new(Mutex::new(RunLogWriter::open(&host.logs(), &found.id))),

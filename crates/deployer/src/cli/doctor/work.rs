@@ -9,6 +9,8 @@ use crate::clock::{duration, now_ms, readable_utc};
 use crate::config::Recipe;
 use crate::daemon::work_lock;
 use crate::deploy::Host;
+use crate::deploy::step_user;
+use crate::deploy::tools::systemctl::{self, Installation};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, Store, StoreError};
 use anyhow::Result;
@@ -283,19 +285,30 @@ pub async fn outbox(examined: &Examined) -> Answer {
 }
 
 /// Whether PM2's applications come back after a boot.
-pub fn pm2(examined: &Examined) -> Answer {
+pub async fn pm2(examined: &Examined) -> Answer {
     let mut homes: Vec<PathBuf> = Vec::new();
+    let mut units: Vec<String> = Vec::new();
     for deployment in examined.deployments()? {
         if matches!(deployment.recipe, Recipe::PnpmPm2(_)) {
+            if let Some(user) = &deployment.user {
+                units.push(step_user::pm2_unit(user));
+                continue;
+            }
             let own = deployment.environment.get("PM2_HOME").map(PathBuf::from);
             let home = own.or_else(|| Some(examined.service.home.as_ref()?.join(".pm2")));
             homes.extend(home.filter(|home| !homes.contains(home)));
         }
     }
-    if homes.is_empty() {
+    if homes.is_empty() && units.is_empty() {
         return Ok(vec![Finding::not_checked("no deployment is run by PM2")]);
     }
     let mut findings = Vec::new();
+    units.dedup();
+    if !units.is_empty() {
+        let names: Vec<&str> = units.iter().map(String::as_str).collect();
+        let printed = examined.ask_tool(&systemctl::installations(&names)).await?;
+        findings.extend(systemctl::read_installations(&printed.output).iter().filter_map(of_pm2_unit));
+    }
     for home in &homes {
         let has = |name: &str| home.join(name).exists();
         if !home.is_dir() || !has("dump.pm2") {
@@ -313,7 +326,25 @@ pub fn pm2(examined: &Examined) -> Answer {
             ));
         }
     }
-    Ok(or_ok(findings, format!("PM2 runs, and knows what to start after a boot ({} homes)", homes.len())))
+    let number = homes.len() + units.len();
+    Ok(or_ok(findings, format!("PM2 runs, and knows what to start after a boot ({number} homes)")))
+}
+
+/// Of the PM2 of a deployment's own user: its unit starts it, and what it has saved.
+fn of_pm2_unit(unit: &Installation) -> Option<Finding> {
+    let name = &unit.name;
+    if !unit.is_enabled {
+        return Some(Finding::warning(
+            format!("{name} is not enabled: after a boot PM2 starts nothing"),
+            format!("`durhack-deployer setup`, or systemctl enable {name}"),
+        ));
+    }
+    (!unit.is_active).then(|| {
+        Finding::warning(
+            format!("{name} does not run: the applications that it keeps are down"),
+            format!("deploy once, which starts it; or systemctl start {name}, and journalctl -u {name}"),
+        )
+    })
 }
 
 /// Whether somebody is behind this socket: its file outlives a PM2 that was killed, and the boot before. Nothing is asked, and so nothing

@@ -62,7 +62,7 @@ pub static DEPLOYMENT: Section = Section {
         Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
             "Environment of every step. Nothing secret: that belongs in `env_files`."),
         Key::new("user", Text, Derived("the deployer's own"), r#""web""#,
-            "As whom those commands run that `confine` is about: a user of this deployment's own. `setup` makes it, where it is missing, and lets systemd start its steps. Releases are then writable for it and for the deployer; its HOME is `/var/lib/durhack-deployer-steps/USER`. Deployments of the same user can reach each other. Needs `setfacl`, and `layout = \"releases\"`."),
+            "As whom every command of this deployment runs (steps, hooks, undos, health checks, `on_failure`), and its PM2: a user of its own. As whom its units and vassals run, root says there. `setup` makes the user, where it is missing, and lets systemd start its steps. Releases are then writable for it and for the deployer; its HOME is `/var/lib/durhack-deployer-steps/USER`. Deployments of the same user can reach each other. Needs `setfacl`, and `layout = \"releases\"`."),
         Key::new("confine", Boolean, Value("true"), "false",
             "Whether the commands that make the release (phases fetch, install, build and migrate) read the system's files and this deployment's `path`, and write the release that they make, `shared/` and `.cache/` beside it, and a home and a TMPDIR of its own; nothing else. In place they write all of `path`. `sudo` does nothing inside."),
         Key::new("readable", PATHS, Value("[]"), r#"["/srv/fonts"]"#, "What they may read and execute besides, as in `[confinement]`."),
