@@ -19,6 +19,7 @@ pub mod reader;
 pub mod reference;
 pub mod resolve;
 pub mod show;
+pub mod users;
 pub mod values;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use gates::Gates;
 pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
+pub use users::{UserSource, Users};
 
 use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName};
 use crate::secret::Secret;
@@ -304,6 +306,8 @@ pub struct Deployment {
     pub keep_releases: usize,
     /// Whether submodules are fetched.
     pub submodules: bool,
+    /// From which hosts they may come, beside that of the clone URL.
+    pub submodule_hosts: Vec<String>,
     /// Deadline of a whole run.
     pub timeout: Duration,
     /// Deadline of a step that names none.
@@ -316,6 +320,8 @@ pub struct Deployment {
     pub env_files: Vec<PathBuf>,
     /// As whom the steps that make a release run. `None`: as the deployer.
     pub user: Option<UserName>,
+    /// Who says so. With [`UserSource::Missing`] nothing of the deployment may run.
+    pub user_source: UserSource,
     /// Whether the steps that make a release are kept to this deployment's own files.
     pub confine: bool,
     /// What they may read beside that. Absolute.

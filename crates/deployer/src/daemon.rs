@@ -29,7 +29,7 @@ use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::meta;
 use crate::record::run_log::{self, RunLogWriter};
-use crate::record::store::Store;
+use crate::record::store::{Authenticator, Store};
 use anyhow::{Context, Result, bail};
 use door::{Door, Given, Listening};
 use schema::bring_schema_up;
@@ -424,7 +424,7 @@ fn hide_from_own_children() {
 
 /// Everything that deployments stand on.
 pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
-    let store = Store::open(config.database_url.expose())?;
+    let store = Store::open(config.database_url.expose(), Authenticator::new(&config.state_directory))?;
     let executor = executor(&config, environment);
     let credentials = Credentials::new(&config, &executor)?;
     let github = GitHub::new(&config.github, credentials.clone())?;

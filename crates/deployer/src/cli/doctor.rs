@@ -110,6 +110,8 @@ const CHECKS: &[Check] = &[
     asking("github", "clock", |examined| Box::pin(github::clock(examined))),
     asking("github", "networks", |examined| Box::pin(github::networks(examined))),
     asking("work", "record", |examined| Box::pin(work::record(examined))),
+    asking("work", "database login", |examined| Box::pin(work::database_login(examined))),
+    asking("work", "authorship", |examined| Box::pin(work::authorship(examined))),
     now("work", "worker", work::worker),
     now("work", "queues", work::queues),
     asking("work", "runs", |examined| Box::pin(work::runs(examined))),

@@ -20,12 +20,14 @@ use super::raw::Table;
 use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
 use super::show::Merged;
+use super::users::Users;
 use super::values::addresses::{base_url, is_loopback, network, source_networks};
 use super::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
 use super::{
-    Config, Confinement, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs, SourceNetworks,
+    Config, Confinement, Deployment, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs,
+    SourceNetworks, UserSource,
 };
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
@@ -38,6 +40,8 @@ use supervise::ResourceLimits;
 
 /// What the resolution knows beside the tree.
 pub struct Facts<'a> {
+    /// What `setup` has recorded as the deployments' users.
+    pub users: Option<&'a Users>,
     /// With what `.env` files add.
     pub environment: &'a Environment,
     /// `production`.
@@ -123,10 +127,26 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         secrets::require_webhook_secrets(root, &config, reading);
     }
     secrets::warn_of_unused_repositories(root, &config);
+    if !facts.is_development() {
+        warn_of_open_database(&config, reading);
+    }
+    warn_of_no_users(&config, reading);
     if facts.purpose.needs_keys() {
         gates::warn_of_checks_without_credential(root, &config);
     }
     config
+}
+
+/// On a host on which a service is installed, builds run as the deployer only until `setup` has been run.
+fn warn_of_no_users(config: &Config, reading: &Reading) {
+    let shares = |deployment: &Deployment| deployment.user_source == UserSource::NotSetUp;
+    if config.directory == Path::new(super::load::SYSTEM_DIRECTORY) && config.deployments.values().any(shares)
+    {
+        let message =
+            "deployments without `user` are built and run as the deployer itself, and can reach each other";
+        let help = "`sudo durhack-deployer setup` gives new deployments users of their own, and says how earlier ones get theirs";
+        reading.report(Problem { severity: Severity::Warning, ..Problem::error(message) }.help(help));
+    }
 }
 
 fn privileges(root: &TableReader<'_>, facts: &Facts<'_>) -> Privileges {
@@ -296,6 +316,32 @@ fn normalised_database_url(url: &str) -> Result<String, String> {
         }
         _ if url.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty()) => Ok(url.to_owned()),
         _ => Err("this must begin with sqlite: or postgres://".into()),
+    }
+}
+
+/// A database that needs no password from us needs none from a build of the same user.
+fn warn_of_open_database(config: &Config, reading: &Reading) {
+    let url = config.database_url.expose();
+    let is_open =
+        url.starts_with("postgres://") && without_password(url) == url && !url.contains("password=");
+    let shared: Vec<&str> = config
+        .deployments
+        .values()
+        .filter(|deployment| deployment.enabled && deployment.user.is_none())
+        .map(|deployment| deployment.slug.as_str())
+        .collect();
+    if is_open && !shared.is_empty() {
+        let message = format!(
+            "PostgreSQL asks the deployer for no password, so it asks none of the builds that run as the same user: {}",
+            shared.join(", ")
+        );
+        let help = "put a password into the URL and have PostgreSQL ask for it (docs/operating.md, \"PostgreSQL\"), or give these deployments a `user`";
+        let problem = Problem {
+            severity: Severity::Warning,
+            key: Some("database_url".into()),
+            ..Problem::error(message)
+        };
+        reading.report(problem.help(help));
     }
 }
 

@@ -10,10 +10,10 @@ use super::gates::Signature;
 use super::lock;
 use super::tools::Invocation;
 use super::tools::git::signatures::{self, SignatureKind};
-use super::tools::git::{self, complaints};
+use super::tools::git::{self, complaints, login};
 use super::tree::{self, Tree};
 use crate::names::{BranchName, CommitId, RepositoryName};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -254,12 +254,14 @@ impl Mirror {
         Ok(TreeState::read(&listing))
     }
 
-    /// Fetches and exports the submodules of a commit below `tree`, to a depth.
+    /// Fetches and exports the submodules of a commit below `tree`, to a depth. They come from the server of this mirror, or from one
+    /// of these hosts: where this machine connects to is not for a push to say.
     pub async fn check_out_submodules(
         &self,
         tree: &Path,
         index: &Path,
         commit: &CommitId,
+        hosts: &[String],
         cancel: &CancellationToken,
     ) -> Result<()> {
         let mut pending = vec![(self.clone(), tree.to_owned(), commit.clone(), 0)];
@@ -277,6 +279,7 @@ impl Mirror {
                 let url = git::submodule_url(&settings, &path)
                     .with_context(|| format!("submodule {path}: no URL in .gitmodules"))?;
                 let module = mirror.submodule(&url).with_context(|| format!("submodule {path}"))?;
+                may_be_fetched(&self.url, &module.url, hosts).with_context(|| format!("submodule {path}"))?;
                 module
                     .fetch_submodule(&commit, cancel)
                     .await
@@ -445,6 +448,29 @@ fn remove_stale_locks(mirror: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether a submodule may be fetched from where its repository says.
+fn may_be_fetched(clone_url: &str, url: &str, hosts: &[String]) -> Result<()> {
+    // Files are of this machine, which only a clone URL that is one leads to.
+    if url.starts_with("file://") {
+        return Ok(());
+    }
+    let server = login::host_of(clone_url);
+    let host = login::host_of(url).context("its URL names no host")?;
+    let is_listed =
+        hosts.iter().map(String::as_str).chain(server).any(|known| known.eq_ignore_ascii_case(host));
+    if !is_listed {
+        bail!(
+            "{host} is not the server of the repository\nhint: `submodule_hosts = [{host:?}]` lets submodules come from there"
+        );
+    }
+    // Another port is another server.
+    let is_same = login::port_of(url) == login::port_of(clone_url) && Some(host) == server;
+    if login::port_of(url).is_some() && !is_same {
+        bail!("submodules come from the usual port of {host} only");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,6 +483,36 @@ mod tests {
         assert_eq!(state.modified, paths(&["changed", "gone"]));
         assert_eq!(state.untracked, paths(&["new dir"]));
         assert_eq!(state.ignored, paths(&["node_modules"]));
+    }
+
+    #[test]
+    fn submodules_come_from_the_server_of_the_repository_and_listed_hosts() {
+        let hosts = ["gitlab.com".to_owned()];
+        let [github, own] = ["https://github.com/a/b.git", "https://git.example.org:8443/a/b.git"];
+        for (clone_url, url, expected) in [
+            (github, "https://github.com/x/y.git", true),
+            (github, "https://GitHub.com/x/y.git", true),
+            (github, "git@github.com:x/y.git", true),
+            (github, "ssh://git@github.com/x/y.git", true),
+            (github, "https://gitlab.com/x/y.git", true),
+            (github, "https://github.com:8080/x/y.git", false),
+            (github, "https://gitlab.com:8080/x/y.git", false),
+            (github, "https://169.254.169.254/x", false),
+            (github, "https://localhost:3400/x", false),
+            (github, "https://github.com.example.org/x", false),
+            (github, "https://github.com@10.0.0.1/x", false),
+            (github, "git@10.0.0.1:x", false),
+            (github, "ssh://-oProxyCommand=x/y", false),
+            (github, "https:///x", false),
+            ("git@github.com:a/b.git", "https://github.com/x/y.git", true),
+            (own, "https://git.example.org:8443/x/y.git", true),
+            (own, "https://git.example.org:22/x/y.git", false),
+        ] {
+            let found = may_be_fetched(clone_url, url, &hosts);
+            assert_eq!(found.is_ok(), expected, "{clone_url} {url} {found:?}");
+        }
+        let error = format!("{:#}", may_be_fetched(github, "https://internal/x", &[]).unwrap_err());
+        assert!(error.contains("submodule_hosts"), "{error}");
     }
 
     #[test]

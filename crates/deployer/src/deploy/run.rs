@@ -15,7 +15,7 @@ use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
 use super::{Host, adopt, confinement, execute, health, release, trees};
 use crate::clock;
-use crate::config::{Deployment, HealthCheck, Phase};
+use crate::config::{Deployment, HealthCheck, Phase, UserSource, users};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{Direction, StepEnd, StepStart, StepState, StoreError};
@@ -349,6 +349,10 @@ impl Run {
     ) -> Result<(), Failure> {
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
+        }
+        // The gates hold a new commit back before this. Rollbacks and what a crash left have no gate.
+        if self.deployment.user_source == UserSource::Missing {
+            return Err(Failure::ours(users::missing(&self.deployment.slug)));
         }
         let environment = self.environment(environment);
         let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());

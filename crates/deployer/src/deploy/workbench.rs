@@ -3,24 +3,21 @@
 //! What a program prints goes to the run's log as it comes; a failure is one line, taken from what it printed. Built-in actions that
 //! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
 
+use super::cause::Tail;
 use super::confinement::{self, Walls};
 use super::execute::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
 use super::tools::sudo;
 use crate::config::CommandLine;
-use crate::record::run_log::rendering;
 use anyhow::{Result, anyhow, bail};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 use supervise::{End, Stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// Of a failed program's output, the lines among which the cause is looked for.
-const CAUSE_LINES_MAX: usize = 60;
 
 /// Of what a program says on one stream, the lines that are kept: the cause is among the first.
 const SAID_LINES_MAX: usize = 1_000;
@@ -226,16 +223,13 @@ impl Workbench<'_> {
         manner: Manner<'_>,
         mut keep: impl FnMut(&supervise::Line) -> bool + Send,
     ) -> Result<Option<String>> {
-        let mut tail: VecDeque<supervise::Line> = VecDeque::new();
+        let mut tail = Tail::default();
         let sink = |line: supervise::Line| {
             if keep(&line) {
                 (self.hear)(Heard::Line(&line));
             }
             crate::crash_point!("step-output");
-            if tail.len() == CAUSE_LINES_MAX {
-                tail.pop_front();
-            }
-            tail.push_back(line);
+            tail.push(line);
         };
         let limit = self.left();
         let is_tool = matches!(manner, Manner::Tool | Manner::Answer | Manner::ManagerStart);
@@ -260,32 +254,10 @@ impl Workbench<'_> {
             }
             (_, None) => None,
             (End::DeadlineExceeded, _) => Some(format!("took longer than {limit:.0?} and was stopped")),
-            (_, Some(complaint)) => Some(match telling_line(&tail) {
+            (_, Some(complaint)) => Some(match tail.cause() {
                 Some(line) => format!("{complaint}: {line}"),
                 None => complaint,
             }),
         })
     }
-}
-
-/// The line of a failed program's output that says most: the first that speaks of an error, else the last on standard error,
-/// else the last.
-fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
-    let speaks = |line: &&supervise::Line| {
-        let text = line.text.to_ascii_lowercase();
-        ["error", "no space left", "cannot", "fatal"].iter().any(|sign| text.contains(sign))
-    };
-    let says_something = |line: &&supervise::Line| !line.text.trim().is_empty();
-    let full = tail.iter().find(|line| line.text.contains("No space left"));
-    let found = full
-        .or_else(|| tail.iter().find(speaks))
-        .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
-        .or_else(|| tail.iter().rev().find(says_something))?;
-    let text = rendering::plain(&found.text).trim().to_owned();
-    // "An unexpected error occurred:" and then what.
-    let next = tail.iter().skip_while(|line| !std::ptr::eq(*line, found)).nth(1);
-    Some(match next.filter(|_| text.ends_with(':')) {
-        Some(next) => format!("{text} {}", rendering::plain(&next.text).trim()),
-        None => text,
-    })
 }

@@ -92,6 +92,18 @@ pub fn configuration(examined: &Examined) -> Answer {
 /// Every file that holds a secret.
 pub fn secrets(examined: &Examined) -> Answer {
     let files = secret_files(examined)?;
+    let is_shared = examined.deployments()?.any(|deployment| deployment.user.is_none());
+    let handed_over = examined.loaded()?.environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let env_files: Vec<&PathBuf> =
+        examined.config()?.deployments.values().flat_map(|deployment| &deployment.env_files).collect();
+    // What is a deployment's own, its builds have anyway; what systemd hands over cannot be changed.
+    let builds_own = |found: &std::fs::Metadata, path: &PathBuf| {
+        is_shared
+            && examined.service.uid != 0
+            && found.uid() == examined.service.uid
+            && !env_files.contains(&path)
+            && handed_over.as_ref().is_none_or(|directory| !path.starts_with(directory))
+    };
     let mut findings = Vec::new();
     let mut seen = 0;
     for path in &files {
@@ -112,6 +124,16 @@ pub fn secrets(examined: &Examined) -> Answer {
                     found.mode() & 0o777
                 ),
                 format!("`chmod 600 {}`", path.display()),
+            ));
+        }
+        if builds_own(&found, path) {
+            findings.push(Finding::error(
+                format!(
+                    "{} holds a secret and belongs to {}, as which builds run: one of them can open it to others with chmod",
+                    path.display(),
+                    examined.service.name
+                ),
+                "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/operating.md, \"Secrets\")",
             ));
         }
         if ![0, examined.service.uid].contains(&found.uid()) {

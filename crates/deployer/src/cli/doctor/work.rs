@@ -12,7 +12,7 @@ use crate::deploy::Host;
 use crate::deploy::step_user;
 use crate::deploy::tools::systemctl::{self, Installation};
 use crate::record::run_log::rendering::plain;
-use crate::record::store::{Run, RunState, StoreError};
+use crate::record::store::{Run, RunState, Store, StoreError};
 use anyhow::Result;
 use spool::EntryName;
 use std::os::unix::net::UnixStream;
@@ -162,6 +162,74 @@ pub async fn record(examined: &Examined) -> Answer {
     }])
 }
 
+/// Whether a build can log in to PostgreSQL. It knows no password of ours; it may be the user that we are.
+pub async fn database_login(examined: &Examined) -> Answer {
+    let url = examined.config()?.database_url.expose();
+    if !url.starts_with("postgres") {
+        return Ok(vec![Finding::ok("the record is a file of the state directory")]);
+    }
+    let shared: Vec<&str> = examined
+        .deployments()?
+        .filter(|deployment| deployment.user.is_none())
+        .map(|deployment| deployment.slug.as_str())
+        .collect();
+    let mend = "have PostgreSQL ask for a password (`scram-sha-256` in pg_hba.conf for this user, also for its sockets), and give each deployment its own `user`, which has no role there (docs/operating.md, \"PostgreSQL\")";
+    let name = &examined.service.name;
+    if !examined.is_service() {
+        // Somebody else's name proves nothing to `peer`; but what admits root without a password admits everybody.
+        return Ok(vec![match Store::opens_without_password(url).await? {
+            Some(way) => {
+                Finding::error(format!("PostgreSQL lets anybody in at {way} who says that user's name"), mend)
+            }
+            None => Finding::not_checked(format!(
+                "only {name} can find out: `sudo -u {name} durhack-deployer doctor`"
+            )),
+        }]);
+    }
+    Ok(vec![match (Store::opens_without_password(url).await?, shared.as_slice()) {
+        (None, _) => Finding::ok("PostgreSQL asks for a password"),
+        (Some(way), []) => Finding::warning(
+            format!(
+                "PostgreSQL lets {name} in at {way} without a password; every deployment has its own user, so no build is {name}"
+            ),
+            mend,
+        ),
+        (Some(way), shared) => Finding::error(
+            format!(
+                "PostgreSQL lets {name} in at {way} without a password, and the builds of {} run as {name}: they can change the record",
+                shared.join(", ")
+            ),
+            mend,
+        ),
+    }])
+}
+
+/// Whether the database holds only what the service has written.
+pub async fn authorship(examined: &Examined) -> Answer {
+    if !examined.is_service() && !examined.us.is_root() {
+        return Ok(vec![Finding::not_checked(format!(
+            "only root and {} have the key that tells",
+            examined.service.name
+        ))]);
+    }
+    let foreign = match examined.store()?.foreign().await {
+        Ok(foreign) => foreign,
+        Err(error) => return Ok(vec![of_store_error(&error)]),
+    };
+    Ok(vec![match foreign.is_none() {
+        true => Finding::ok("all rows that lead to an action were written by this deployer"),
+        false => Finding::error(
+            format!(
+                "the database holds what this deployer has not written: {}; none of it is acted on",
+                foreign.shown()
+            ),
+            FOREIGN_MEND,
+        ),
+    }])
+}
+
+const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/operating.md, \"Who may write to the database\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
+
 fn of_store_error(error: &StoreError) -> Finding {
     let mut causes = Vec::new();
     let mut cause = std::error::Error::source(error);
@@ -177,6 +245,10 @@ fn of_store_error(error: &StoreError) -> Finding {
         StoreError::Corrupt(_) => "put the last backup in its place (docs/operating.md, \"Backup\")",
         StoreError::NotMigrated(_) => "`durhack-deployer migrate up`",
         StoreError::ForeignSchema(_) => "run the version of durhack-deployer that made it, or a newer one",
+        StoreError::Foreign { .. } => FOREIGN_MEND,
+        StoreError::Trust { .. } => {
+            "give it back to the service's user, or put it back from a backup of the state directory"
+        }
         StoreError::NotRecorded { .. } | StoreError::InvalidUrl(_) | StoreError::Defect(_) => {
             "report it with this message"
         }
