@@ -1,5 +1,6 @@
 //! `cargo xtask check`: what can be said about the code without running it.
 
+use crate::claims;
 use crate::generate;
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
@@ -11,6 +12,7 @@ pub fn run() -> Result<()> {
         ("formatting", formatting as fn() -> Result<()>),
         ("lints", lints),
         ("generated files", generate::check),
+        ("claims of docs/security.md", claims::check),
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod claims;
 mod deb;
 mod generate;
 mod linkage;

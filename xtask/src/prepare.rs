@@ -40,7 +40,11 @@ const PACKAGES: [(&str, &str); 26] = [
     ("mmdebstrap", "mmdebstrap"),
 ];
 
-/// What is in the machines that tests boot; a change makes their root file system anew.
+/// The machines that tests boot: where their root file systems lie, and what is in them.
+const MACHINES: [(&str, &str); 2] = [("machine", "bookworm"), ("machine-trixie", "trixie")];
+
+/// What is in the machines that tests boot; a change makes their root file systems anew. nginx has all modules that Debian has for it; none is
+/// enabled until a test says so.
 const MACHINE_PACKAGES: [&str; 18] = [
     "systemd",
     "systemd-sysv",
@@ -49,7 +53,7 @@ const MACHINE_PACKAGES: [&str; 18] = [
     "libpam-systemd",
     "sudo",
     "git",
-    "nginx-light",
+    "nginx-extras",
     "acl",
     "ca-certificates",
     "iproute2",
@@ -72,13 +76,13 @@ pub fn run_all() -> Result<()> {
     crate::openapi::prepare()?;
     pip_packages()?;
     crate::tools::CARGO_DEB.installed()?;
-    machine_root()
+    MACHINES.iter().try_for_each(|(directory, release)| machine_root(directory, release))
 }
 
-/// The root file system of booted machines, about half a minute and 430 MB. A directory, not an archive: each machine puts a layer
+/// A root file system of booted machines, about half a minute and 500 MB. A directory, not an archive: each machine puts a layer
 /// of its own above it, so nothing has to be unpacked.
-fn machine_root() -> Result<()> {
-    let directory = root().join("target/testbed/machine");
+fn machine_root(name: &str, release: &str) -> Result<()> {
+    let directory = root().join("target/testbed").join(name);
     let (marker, tree) = (directory.join("installed"), directory.join("root"));
     let wanted = MACHINE_PACKAGES.join(",");
     if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
@@ -90,10 +94,14 @@ fn machine_root() -> Result<()> {
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     run(command("rm").args(["-rf", "--"]).args([&marker, &tree]))?;
     let include = format!("--include={wanted}");
-    run(command("mmdebstrap").args(["--quiet", "--variant=minbase", &include, "bookworm"]).arg(&tree))?;
+    run(command("mmdebstrap").args(["--quiet", "--variant=minbase", &include, release]).arg(&tree))?;
     for (file, content) in [("etc/hosts", "127.0.0.1 localhost\n"), ("etc/hostname", "machine\n")] {
         let file = tree.join(file);
         std::fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let modules = tree.join("etc/nginx/modules-enabled");
+    for module in std::fs::read_dir(&modules).with_context(|| format!("no {}", modules.display()))? {
+        std::fs::remove_file(module?.path())?;
     }
     // It has no network but its own.
     run(command("rm").arg("-f").arg(tree.join("etc/resolv.conf")))?;

@@ -10,6 +10,7 @@ pub mod gates;
 pub mod generate;
 pub mod init;
 pub mod inspect;
+pub mod move_user;
 pub mod output;
 pub mod owner;
 pub mod queue;
@@ -46,6 +47,7 @@ const AFTER_HELP: &str = "\
 Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
   durhack-deployer setup                      make this host ready, as root
+  durhack-deployer move-user web              give what runs as the deployer a user of its own, as root
   durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer doctor                     is the host right? and how is it mended?
@@ -82,6 +84,8 @@ pub enum Command {
     Init(InitArguments),
     /// Make this host receive pushes and deploy them, as a hardened service; or take that back
     Setup(SetupArguments),
+    /// Give a deployment a user of its own, or another one, with its files and programs; as root
+    MoveUser(MoveUserArguments),
     /// Receive pushes and deploy them, in one process
     Serve(DaemonArguments),
     /// Receive pushes only; `work` deploys them
@@ -170,6 +174,28 @@ pub struct SetupArguments {
     /// State, configuration, secrets and the user go too; applications stay
     #[arg(long, requires = "uninstall")]
     pub purge: bool,
+}
+
+/// `move-user`
+#[derive(Debug, Args)]
+pub struct MoveUserArguments {
+    /// The deployment
+    pub slug: String,
+    /// The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer's own, which deployments share
+    #[arg(long, value_name = "USER")]
+    pub to: Option<String>,
+    /// Another user whose files in the deployment become the new one's: one that neither the configuration nor users.toml names any more
+    #[arg(long, value_name = "USER")]
+    pub from: Vec<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before it is done
+    #[arg(long)]
+    pub yes: bool,
+    /// Do not deploy the live commit once more at the end: until somebody does, what is live runs as before
+    #[arg(long)]
+    pub no_deploy: bool,
 }
 
 /// How what needs root is done.
@@ -535,6 +561,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
         Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
         Command::Setup(arguments) => setup::run(directory, &environment, &arguments).await,
+        Command::MoveUser(arguments) => move_user::run(directory, &environment, &arguments).await,
         Command::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }

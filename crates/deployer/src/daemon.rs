@@ -97,6 +97,9 @@ pub struct Start<'a> {
 pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
     let (environment, take_over) = (start.environment, start.take_over);
     hide_from_own_children();
+    if start.role != Role::Listen {
+        keep_hold_of_steps();
+    }
     prepare_state_directory(&config.state_directory)?;
     let (requests, mut wishes) = mpsc::channel(1);
     let mut host = host(Arc::new(config), environment)?;
@@ -411,6 +414,17 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Makes sure that no step outlives its run, whatever it does to its supervisor process: what it leaves behind becomes our child, and each
+/// step has a control group where systemd delegates one. Best effort: without the one or the other, what is left does the work.
+fn keep_hold_of_steps() {
+    if let Err(error) = supervise::become_subreaper() {
+        tracing::warn!(%error, "what a step leaves behind when it kills its supervisor process may not be found");
+    }
+    if supervise::settle_in_control_group() {
+        tracing::info!("each step has a control group of its own");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::output::{self, Failed, GREEN, table};
 use super::{CheckArguments, ConfigCommand, MigrateCommand, session};
+use crate::config::resolve;
 use crate::config::{self, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
 use crate::deploy::{hand_over, release, situation};
 use crate::record::run_log::rendering::plain;
@@ -44,7 +45,11 @@ fn check(
                 eprintln!("warning: {}", situation::in_place_warning(deployment));
             }
             let count = loaded.config.deployments.len();
-            (loaded.problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
+            let mut problems = loaded.problems;
+            if let Some(problem) = resolve::open_database(&loaded.config) {
+                problems.push(problem);
+            }
+            (problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
         }
         Err(problems) => (problems, None),
     };

@@ -8,7 +8,7 @@
 //! Deliberately absent: mending. What is wrong may be meant, and a program that runs as root on somebody's host asks first.
 
 pub mod accounts;
-mod acl;
+pub mod acl;
 mod configuration;
 mod examined;
 mod files;

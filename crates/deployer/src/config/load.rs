@@ -402,7 +402,7 @@ mod tests {
         }
         // What others can write, or have.
         let mode = |path: &Path, mode| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         };
         for path in [here.to_owned(), here.join("config")] {
             mode(&path, 0o777);

@@ -26,8 +26,8 @@ use super::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
 use super::{
-    Config, Confinement, Deployment, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs,
-    SourceNetworks, UserSource,
+    Config, Confinement, Deployment, GitHub, GitHubApp, GitLimits, Intake, Privileges, Proxies, Reconcile,
+    Runs, SourceNetworks, UserSource,
 };
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
@@ -117,6 +117,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         privileges,
         nginx: sites::nginx(&root.table("nginx"), privileges),
         certificates: sites::certificates(&root.table("certificates"), privileges),
+        git: git(&root.table("git")),
         confinement: confinement(&root.table("confinement")),
         secret_files: Vec::new(),
         deployments: deployment::deployments(root, &state_directory, facts),
@@ -127,9 +128,6 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         secrets::require_webhook_secrets(root, &config, reading);
     }
     secrets::warn_of_unused_repositories(root, &config);
-    if !facts.is_development() {
-        warn_of_open_database(&config, reading);
-    }
     warn_of_no_users(&config, reading);
     if facts.purpose.needs_keys() {
         gates::warn_of_checks_without_credential(root, &config);
@@ -319,8 +317,9 @@ fn normalised_database_url(url: &str) -> Result<String, String> {
     }
 }
 
-/// A database that needs no password from us needs none from a build of the same user.
-fn warn_of_open_database(config: &Config, reading: &Reading) {
+/// A database that needs no password from us needs none from a build of the same user. For `config check` alone: whoever has chosen
+/// that need not be told at every command.
+pub fn open_database(config: &Config) -> Option<Problem> {
     let url = config.database_url.expose();
     let is_open =
         url.starts_with("postgres://") && without_password(url) == url && !url.contains("password=");
@@ -330,19 +329,18 @@ fn warn_of_open_database(config: &Config, reading: &Reading) {
         .filter(|deployment| deployment.enabled && deployment.user.is_none())
         .map(|deployment| deployment.slug.as_str())
         .collect();
-    if is_open && !shared.is_empty() {
+    (is_open && !shared.is_empty()).then(|| {
         let message = format!(
             "PostgreSQL asks the deployer for no password, so it asks none of the builds that run as the same user: {}",
             shared.join(", ")
         );
         let help = "put a password into the URL and have PostgreSQL ask for it (docs/operating.md, \"PostgreSQL\"), or give these deployments a `user`";
-        let problem = Problem {
+        Problem {
             severity: Severity::Warning,
             key: Some("database_url".into()),
-            ..Problem::error(message)
-        };
-        reading.report(problem.help(help));
-    }
+            ..Problem::error(message).help(help)
+        }
+    })
 }
 
 fn shown_database_url(url: &str) -> String {
@@ -405,6 +403,17 @@ fn runs(table: &TableReader<'_>) -> Runs {
     }
 }
 
+fn git(table: &TableReader<'_>) -> GitLimits {
+    let default = GitLimits::default();
+    GitLimits {
+        files_max: table.value("files_max", integer(1, 1 << 32)).unwrap_or(default.files_max),
+        bytes_max: table.value("size_max", size).unwrap_or(default.bytes_max),
+        depth_max: table.value("depth_max", integer(1, 4096)).unwrap_or(default.depth_max),
+        path_bytes_max: table.value("path_max", integer(64, 4096)).unwrap_or(default.path_bytes_max),
+        memory_bytes_max: table.value("memory_max", size).unwrap_or(default.memory_bytes_max),
+    }
+}
+
 fn confinement(table: &TableReader<'_>) -> Confinement {
     Confinement {
         readable: table.value("readable", list(absolute_path)).unwrap_or_default(),
@@ -413,6 +422,7 @@ fn confinement(table: &TableReader<'_>) -> Confinement {
             memory_bytes_max: table.value("step_memory_max", size),
             tasks_max: table.value("step_tasks_max", integer(16, 1 << 22)),
             file_bytes_max: table.value("step_file_max", size),
+            data_bytes_max: None,
         },
     }
 }

@@ -8,6 +8,7 @@
 //!    last `setup` must not run as the deployer because somebody forgot a command.
 //! 4. Without the file (development, and hosts on which no `setup` of this version has run): as the deployer, as earlier versions did.
 
+use super::Deployment;
 use crate::names::{Slug, UserName};
 use rustix::fs::{Mode, OFlags, open};
 use std::collections::BTreeMap;
@@ -148,6 +149,18 @@ pub fn choose(
             None => (None, UserSource::Missing),
         },
     }
+}
+
+/// Whether the file names another user for a deployment now than when its configuration was read.
+pub fn has_changed(directory: &Path, deployment: &Deployment) -> anyhow::Result<bool> {
+    if deployment.user_source == UserSource::Written {
+        return Ok(false);
+    }
+    let now = Users::read(directory).map_err(anyhow::Error::msg)?;
+    let (user, source) = choose(&deployment.slug, None, now.as_ref());
+    // That somebody has recorded what holds anyway changes nothing.
+    let may_run = |source| source != UserSource::Missing;
+    Ok(user != deployment.user || may_run(source) != may_run(deployment.user_source))
 }
 
 /// Why nothing of a deployment runs that has no entry, and what to do about it.

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use supervise::{Confinement, Enforcement, ResourceLimits};
+use supervise::{Confinement, Enforcement, Landlock, ResourceLimits};
 
 /// What of the system a build reads: programs, libraries, settings, and what the kernel says. `/home`, `/root`, `/var`, `/srv`, `/tmp`
 /// and most of `/run` are other people's.
@@ -198,7 +198,9 @@ async fn sandboxed(
     writable.extend(["HOME", "TMPDIR"].map(|variable| PathBuf::from(&confined.environment[variable])));
     writable.extend(made_in(&deployment.path, directory));
     writable.extend(config.confinement.writable.iter().chain(&deployment.writable).cloned());
-    Ok(Confined { paths: Some(Confinement { readable, writable, hidden }), resources, ..confined })
+    let landlock_max = crate::crash::landlock_max();
+    let paths = Some(Confinement { readable, writable, hidden, landlock_max });
+    Ok(Confined { paths, resources, ..confined })
 }
 
 /// Of a run's environment, what the deployer's own tools get where the deployment has a user of its own: by the run's id their processes are
@@ -272,15 +274,38 @@ fn programs(path: &OsStr, home: Option<&Path>, hidden: &[PathBuf]) -> Vec<PathBu
 
 /// What is to be said of a step that is not confined as it should be.
 pub fn shortcoming(enforcement: Enforcement) -> Option<String> {
-    match enforcement {
-        Enforcement::Full => None,
-        Enforcement::Partial(interface) => Some(format!(
-            "steps are confined only in part: the kernel's Landlock has interface {interface}, all of it needs 6 (Linux 6.12)"
+    let landlock = match enforcement.landlock {
+        Landlock::Full => None,
+        Landlock::Partial(interface) => Some(format!(
+            "the kernel's Landlock has ABI {interface} ({}); all of it needs ABI 6 (Linux 6.12)",
+            missing_of_landlock(interface)
         )),
-        Enforcement::None => Some(
-            "nothing confines steps: the kernel has no Landlock, or it is switched off (Linux 5.13, `lsm=landlock,...`)".into(),
+        Landlock::None => Some(
+            "the kernel has no Landlock, or it is switched off (Linux 5.13, `lsm=landlock,...`): a step can read and write every file \
+             that its user can"
+                .to_owned(),
         ),
-    }
+    };
+    let filter = (!enforcement.system_calls).then(|| {
+        "system calls are not filtered (no seccomp, an architecture without a list, or a unit that does not allow `seccomp`): a step can \
+         change limits and priorities of its user's other programs"
+            .to_owned()
+    });
+    let missing: Vec<String> = [landlock, filter].into_iter().flatten().collect();
+    (!missing.is_empty()).then(|| format!("steps are sandboxed only in part: {}", missing.join("; ")))
+}
+
+/// What a step can do where Landlock's interface is older than 6.
+pub fn missing_of_landlock(interface: u32) -> String {
+    let lacks = [
+        (2, "hard links and renames between directories always fail"),
+        (3, "a step can empty files that it may not write"),
+        (5, "ioctl on devices is not judged"),
+        (6, "a step can signal its user's other programs and reach their abstract sockets"),
+    ];
+    let missing: Vec<&str> =
+        lacks.into_iter().filter(|(since, _)| interface < *since).map(|(_, what)| what).collect();
+    missing.join(", ")
 }
 
 #[cfg(test)]
@@ -407,8 +432,13 @@ mod tests {
 
     #[test]
     fn only_what_is_not_enforced_is_told() {
-        assert_eq!(shortcoming(Enforcement::Full), None);
-        assert!(shortcoming(Enforcement::Partial(2)).is_some_and(|text| text.contains("interface 2")));
-        assert!(shortcoming(Enforcement::None).is_some_and(|text| text.contains("nothing confines")));
+        let with = |landlock, system_calls| Enforcement { landlock, system_calls, control_group: false };
+        let said = |landlock, system_calls| shortcoming(with(landlock, system_calls)).unwrap_or_default();
+        assert_eq!(shortcoming(with(Landlock::Full, true)), None);
+        assert!(said(Landlock::Partial(2), true).contains("ABI 2 (a step can empty files"));
+        assert!(said(Landlock::Partial(5), true).contains("ABI 5 (a step can signal"));
+        assert!(said(Landlock::None, true).contains("every file that its user can"));
+        let both = said(Landlock::None, false);
+        assert!(both.contains("every file") && both.contains("not filtered"), "{both}");
     }
 }

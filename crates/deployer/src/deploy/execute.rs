@@ -7,7 +7,7 @@ use super::confinement::{self, Confined};
 use super::plan::Command;
 use super::step_user;
 use super::tools::Invocation;
-use crate::config::{Config, Environment, parse_env_file};
+use crate::config::{Config, Environment, GitLimits, parse_env_file};
 use crate::names::UserName;
 use crate::secret::Secret;
 use anyhow::{Context, Result, bail};
@@ -16,7 +16,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
-use supervise::{End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, StartError, Stream};
+use supervise::{
+    End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, ResourceLimits, StartError, Stream,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long a program may take between TERM and KILL.
@@ -80,6 +82,7 @@ struct Inner {
     environment: BTreeMap<OsString, OsString>,
     redactor: Redactor,
     secrets: Vec<String>,
+    git: GitLimits,
     /// How far steps are confined is said once.
     confinement_told: Once,
 }
@@ -104,16 +107,22 @@ impl Executor {
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
         let passed = config.runs.environment_passed.as_slice();
         let environment = clean_environment(environment, passed, &config.executable_search_paths);
-        let inner = Inner { leash, environment, redactor, secrets, confinement_told: Once::new() };
+        let (git, confinement_told) = (config.git, Once::new());
+        let inner = Inner { leash, environment, redactor, secrets, git, confinement_told };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// How much a repository may bring.
+    pub fn git_limits(&self) -> GitLimits {
+        self.inner.git
     }
 
     /// Where nothing is configured yet: for an administrator's tools, which lie in these directories too.
     pub fn unconfigured(leash: PathBuf, environment: &Environment, search_paths: &[PathBuf]) -> Self {
         let environment = clean_environment(environment, &[], search_paths);
         let redactor = Redactor::new(std::iter::empty());
-        let inner =
-            Inner { leash, environment, redactor, secrets: Vec::new(), confinement_told: Once::new() };
+        let (secrets, git, confinement_told) = (Vec::new(), GitLimits::default(), Once::new());
+        let inner = Inner { leash, environment, redactor, secrets, git, confinement_told };
         Self { inner: Arc::new(inner) }
     }
 
@@ -153,9 +162,57 @@ impl Executor {
             let all = self.inner.secrets.iter().map(String::as_str).chain([secret.expose()]);
             redactor = Redactor::new(all);
         }
-        let command =
+        let mut command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
+        command.resources = self.resources_of(invocation);
         answer(command, cancel).await
+    }
+
+    /// Runs a git and gives its lines as they come, however many: `line` says whether to go on. Errors are those of [`Self::ask`]; an end
+    /// other than exit code 0 is for the caller to judge.
+    pub async fn read_lines(
+        &self,
+        invocation: &Invocation,
+        deadline: Duration,
+        mut line: impl FnMut(&str) -> bool + Send,
+    ) -> Result<Answer> {
+        const LINES: OutputLimits = OutputLimits { total_bytes_max: u64::MAX, line_bytes_max: 16 * 1024 };
+        let mut environment = self.inner.environment.clone();
+        environment.extend(invocation.environment.clone());
+        let redactor = Redactor::new(std::iter::empty());
+        let mut command =
+            self.command(&invocation.argv, Path::new("/"), environment, deadline, LINES, redactor)?;
+        command.resources = self.resources_of(invocation);
+        // What is not wanted any more has nothing to tidy up.
+        command.grace = Duration::ZERO;
+        let enough = CancellationToken::new();
+        let (mut said, cancel) = (String::new(), enough.clone());
+        let sink = |found: Line| match found.stream {
+            Stream::Out if enough.is_cancelled() => {}
+            Stream::Out => {
+                if !line(&found.text) {
+                    enough.cancel();
+                }
+            }
+            Stream::Err if said.len() + found.text.len() < SAID_BYTES_MAX => {
+                said.push_str(&found.text);
+                said.push('\n');
+            }
+            Stream::Err => {}
+        };
+        let end = supervise::run(command, sink, cancel).await?.end;
+        let complaint = said.lines().last().unwrap_or_default().to_owned();
+        Ok(Answer { output: String::new(), complaint, said, end })
+    }
+
+    /// What git may use up: what it reads was written by whoever can push.
+    fn resources_of(&self, invocation: &Invocation) -> Option<ResourceLimits> {
+        let limits = ResourceLimits {
+            data_bytes_max: Some(self.inner.git.memory_bytes_max),
+            file_bytes_max: Some(self.inner.git.bytes_max),
+            ..ResourceLimits::default()
+        };
+        (invocation.argv.first().is_some_and(|program| program == "git")).then_some(limits)
     }
 
     /// Runs one of our tools as the user of a deployment's own.

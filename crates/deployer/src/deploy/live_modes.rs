@@ -69,7 +69,7 @@ pub fn mend(state_directory: &Path, deployment: &Deployment) -> Vec<PathBuf> {
                 mended.push(path.to_owned());
             }
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "cannot give back the rights of this directory")
+                tracing::error!(path = %path.display(), %error, "cannot give back the rights of this directory");
             }
         }
     }

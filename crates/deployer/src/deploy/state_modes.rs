@@ -34,6 +34,8 @@ pub struct Mended {
     pub first: Option<String>,
     /// How many.
     pub count: usize,
+    /// Whether the state directory itself was open: to others, or closed to us.
+    pub state: bool,
     /// Whether others could read the key.
     pub key: bool,
 }
@@ -41,10 +43,17 @@ pub struct Mended {
 /// Takes away what others may do to the state, and says so in the log. An error only where the state directory is not ours.
 pub fn mend(state_directory: &Path) -> Result<()> {
     let mended = mended(state_directory)?;
-    if let Some(first) = &mended.first {
+    if mended.state {
         tracing::error!(
-            state = %state_directory.display(), first, count = mended.count,
-            "others could get at the deployer's state: its modes have been changed, and are mended now; a build of a deployment without a user of its own can do that"
+            state = %state_directory.display(), count = mended.count,
+            "others could get at the deployer's state: its modes are mended now; a build of a deployment without a user of its own can change them"
+        );
+    } else if let Some(first) = &mended.first {
+        // Behind a closed directory nobody could get at it: most of it was made so.
+        tracing::debug!(
+            first,
+            count = mended.count,
+            "took away what others could do behind the closed state directory"
         );
     }
     if mended.key {
@@ -103,6 +112,7 @@ impl Mended {
     fn note(&mut self, path: &str) {
         self.count += 1;
         self.first.get_or_insert_with(|| path.to_owned());
+        self.state |= path == ".";
         self.key |= path == KEY;
     }
 }
@@ -215,7 +225,11 @@ mod tests {
             fs::set_permissions(state.join(path), Permissions::from_mode(was | 0o077)).unwrap();
             let found = mended(&state).unwrap();
             let first = if path.is_empty() { "." } else { path };
-            assert_eq!(found, Mended { first: Some(first.into()), count: 1, key: is_key }, "{path}");
+            assert_eq!(
+                found,
+                Mended { first: Some(first.into()), count: 1, state: path.is_empty(), key: is_key },
+                "{path}"
+            );
             assert_eq!(mode(path), was, "{path}");
         }
         fs::set_permissions(&state, Permissions::from_mode(0o000)).unwrap();

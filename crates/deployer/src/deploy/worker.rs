@@ -12,7 +12,7 @@ use super::recipes::Target;
 use super::recovery::recover;
 use super::{Host, live_modes, lock, run, situation, state_modes};
 use crate::clock;
-use crate::config::{Deployment, Queue};
+use crate::config::{Deployment, Queue, users};
 use crate::entry::{REDEPLOY, Request, Source, request_entry};
 use crate::names::CommitId;
 use crate::record::store::{self, NewRun, RunState, RunTrigger, StoreError};
@@ -142,6 +142,12 @@ impl Worker {
             () = self.stop.cancelled() => return Ok(()),
             lock = lock::acquire(&locks, self.deployment.slug.as_str()) => lock?,
         };
+        // `move-user` holds the lock while it changes whose the files are, and has us read the configuration anew before it lets go. Until we
+        // have, a run would make files of the wrong user's.
+        if users::has_changed(&self.host.config.directory, &self.deployment)? {
+            tracing::warn!(deployment = %self.deployment.slug, "as whom it runs has changed: nothing is begun before the configuration is read anew");
+            return Ok(());
+        }
         recover(&self.host, &self.deployment).await?;
         while !self.stop.is_cancelled() {
             let one_by_one = self.deployment.queue == Queue::All;

@@ -122,7 +122,7 @@ fn a_database_that_a_build_can_log_in_to_is_named() {
 
         // A password, and yet `peer` beside it: the password is no wall.
         world.stop();
-        let with_password = postgres.socket_url("nobody:of-the-record@", "durhack");
+        let with_password = postgres.socket_url("nobody:of-the-record", "durhack");
         world.settings.set("database_url", text(&with_password));
         world.configure(&[world.deployment("site", &repository)]);
         assert!(said(world).contains("the builds of site run as nobody"), "{}", said(world));

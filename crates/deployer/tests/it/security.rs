@@ -6,5 +6,6 @@ mod believed;
 mod confinement;
 mod leaks;
 mod repositories;
+mod repository_limits;
 mod strangers;
 mod trust;

@@ -4,6 +4,7 @@ use super::acl;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use crate::config::Recipe;
+use crate::deploy::tools;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -225,7 +226,23 @@ pub async fn site_directories(examined: &Examined) -> Answer {
     }
     let (name, uid) = (&examined.service.name, examined.service.uid);
     let mut findings = Vec::new();
-    for directory in ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name)) {
+    let directories = ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name));
+    if tools::nginx::root_writes(&config.nginx, config.privileges) {
+        for directory in directories.iter().filter(|directory| directory.is_dir()) {
+            // The default list alone gives nothing away yet, but does for what an administrator makes there.
+            if examined.service_may_write(directory).await? || has_default(directory, uid) {
+                findings.push(Finding::warning(
+                    format!(
+                        "{name} may write {}, as an earlier version needed: root refuses to have nginx read what lies there",
+                        directory.display()
+                    ),
+                    "`durhack-deployer setup` takes that away, and makes root's what the deployer wrote there",
+                ));
+            }
+        }
+        return Ok(or_ok(findings, "root alone writes sites, after it has judged them".to_owned()));
+    }
+    for directory in directories {
         let Ok(found) = directory.metadata() else {
             findings.push(Finding::error(
                 format!("there is no {}", directory.display()),

@@ -15,11 +15,16 @@ ListenStream=
 ListenStream=127.0.0.1:3400
 ";
 
+/// Of nginx's unit, as the package has it.
+pub const NGINX: &str =
+    include_str!("../../../../../packaging/systemd/nginx.service.d/durhack-deployer.conf");
+
 /// The text for the worker; None: the unit will do as it is.
 pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<String> {
     let paths = writable(known.into_iter().flat_map(|known| &known.paths));
+    let manager = if known.is_some_and(|known| known.needs_user_manager) { USER_MANAGER } else { "" };
     let walls = if privileges == Privileges::Sudo { SUDO } else { "" };
-    text(&(paths + walls))
+    text(&(paths + manager + walls))
 }
 
 /// The same for what makes releases as deployments' own users.
@@ -71,6 +76,10 @@ fn text(lines: &str) -> Option<String> {
     const HEAD: &str = "# Written by `durhack-deployer setup`, of the configuration.\n[Service]\n";
     (!lines.is_empty()).then(|| format!("{HEAD}{lines}"))
 }
+
+/// For `user_units`, and for a PM2 that the manager of the deployer's user is to start. A build reaches that too, and what it starts there is in
+/// no sandbox: docs/security.md says so.
+const USER_MANAGER: &str = "BindReadOnlyPaths=-/run/user\n";
 
 /// sudo becomes root, and what it starts writes where root may. The price of `privileges = "sudo"`: the worker loses its walls, as
 /// systemd takes each of these to mean NoNewPrivileges=yes too.

@@ -23,7 +23,7 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
     }
     if is_up(places::PRIVILEGED_SOCKET) {
         let what = "wait for the last request to the privileged helper".to_owned();
-        add(what, Deed::Call(systemctl::stop(&[places::PRIVILEGED_INSTANCES])));
+        add(what, Deed::Call(systemctl::stop(&places::PRIVILEGED_INSTANCES)));
     }
     if found.step_users.keys().any(|user| is_up(&step_user::unit(user))) {
         let what = "end what is left of steps of deployments' own users".to_owned();
@@ -39,6 +39,11 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
             let what = format!("let the deployer write in {} no more", path.display());
             add(what, Deed::Call(acl::revoke(places::USER, path)));
         }
+    }
+    if found.texts.contains_key(Path::new(places::NGINX_DROP_IN)) {
+        let what =
+            format!("let nginx's unit be as its package has it: remove {}, restart", places::NGINX_DROP_IN);
+        add(what, Deed::NginxWalls(None));
     }
     let written = [
         places::SUDOERS,
@@ -80,7 +85,7 @@ fn purge_rest(found: &Found, plan: &mut Plan) {
         let what = format!("remove the user and group {}", places::USER);
         plan.actions.push(Action::new(what, Deed::Call(accounts::remove(places::USER))));
     }
-    for path in [places::STATE, places::CONFIGURATION].map(PathBuf::from) {
+    for path in [places::STATE, places::STATE_OF_ROOT, places::CONFIGURATION].map(PathBuf::from) {
         if found.places.contains_key(&path) {
             let what = format!("remove {} and everything in it", path.display());
             plan.actions.push(Action::new(what, Deed::RemoveAll(path)));

@@ -66,10 +66,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         table.error_at_header(error.to_string(), "write for example [deployments.durhack-api]");
     });
     let base = path.clone().unwrap_or_default();
-    let (user, user_source) = user(table, slug.as_ref().ok(), facts);
-    if let Some(user) = &user {
-        refuse_what_is_the_deployers(table, recipe, user);
-    }
+    let (user, user_source) = user(table, slug.as_ref().ok(), recipe, facts);
     let (shared_files, shared_dirs) = shared(table, preset);
     Some(Deployment {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
@@ -223,7 +220,12 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>, has_own_user: bool) -> 
 }
 
 /// As whom it is built and run, and who says so ([`users`]). Whoever shares a user is told what that means.
-fn user(table: &TableReader<'_>, slug: Option<&Slug>, facts: &Facts<'_>) -> (Option<UserName>, UserSource) {
+fn user(
+    table: &TableReader<'_>,
+    slug: Option<&Slug>,
+    recipe: Option<&str>,
+    facts: &Facts<'_>,
+) -> (Option<UserName>, UserSource) {
     const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own";
     let is_written = table.is_written("user");
     let written: Option<UserName> = table.value("user", name);
@@ -231,7 +233,25 @@ fn user(table: &TableReader<'_>, slug: Option<&Slug>, facts: &Facts<'_>) -> (Opt
     let Some(slug) = slug.filter(|_| written.is_some() || !is_written) else {
         return (None, UserSource::Missing);
     };
+    // What the deployer builds of itself it runs as itself: another user's release would be the deployer's program.
+    if recipe == Some(DEPLOYER) {
+        if written.is_some() {
+            table.error_at_value(
+                "user",
+                "the deployer runs what this builds as itself: another user's release would be the deployer's program",
+                "leave `user` out: whoever can push to this repository is the deployer",
+            );
+        }
+        return (None, UserSource::Written);
+    }
     let (user, source) = users::choose(slug, written, facts.users);
+    if let Some(user) = user.as_ref().filter(|_| table.value("user_units", boolean).unwrap_or_default()) {
+        table.error_at_value(
+            "user_units",
+            "these units run as the deployer, and what is deployed here is to run as another user",
+            &format!("leave it out, and have root write the unit, with `User={user}`"),
+        );
+    }
     match (&user, source) {
         (None, UserSource::Written) => {
             let help = format!(
@@ -262,24 +282,6 @@ fn warn_of_shared_user(table: &TableReader<'_>, user: &UserName, of_users: &[(Us
         );
         let help = "leave `user` out, and each has a user of its own: `sudo durhack-deployer setup` makes it";
         table.report_at_key("user", Severity::Warning, message, help);
-    }
-}
-
-/// What runs as the deployer whatever is said is no deployment of another user's.
-fn refuse_what_is_the_deployers(table: &TableReader<'_>, recipe: Option<&str>, user: &UserName) {
-    let share = format!("`user = \"{}\"`", users::DEPLOYER);
-    if recipe == Some(DEPLOYER) {
-        let message = format!(
-            "the deployer runs what this builds as itself: a release of {user} would be the deployer's program"
-        );
-        let help = format!("write {share}: whoever can push to this repository is the deployer");
-        table.error_at_value("user", message, help);
-    }
-    if table.value("user_units", boolean).unwrap_or_default() {
-        let message = format!("these units run as the deployer, and this deployment is to run as {user}");
-        let help =
-            format!("leave it out, and have root write the unit, with `User={user}`; or write {share}");
-        table.error_at_value("user_units", message, help);
     }
 }
 

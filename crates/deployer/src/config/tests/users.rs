@@ -1,6 +1,7 @@
 //! As whom a deployment runs: what is written, what `setup` has recorded, and what is said of it.
 
 use super::{Host, brief, brief_of, deployment};
+use crate::config::users::has_changed;
 use crate::config::{Layout, UserSource};
 use crate::names::UserName;
 
@@ -101,4 +102,34 @@ fn a_record_that_cannot_be_believed_refuses_everything() {
     // Its layer would be the same file.
     let host = Host::signed(TWO).variable("DEPLOYER_INSTANCE", "users");
     assert!(brief(host.load()).contains("DEPLOYER_INSTANCE"), "{}", brief(host.load()));
+}
+
+#[test]
+fn a_worker_notices_that_somebody_has_changed_as_whom_it_runs() {
+    if !is_root() {
+        return;
+    }
+    let changed = |before: &Host, slug: &str, after: Option<&str>| {
+        let loaded = before.loaded();
+        let scratch = tempfile::tempdir().unwrap();
+        if let Some(entries) = after {
+            fs_err::write(scratch.path().join("users.toml"), format!("[users]\n{entries}")).unwrap();
+        }
+        has_changed(scratch.path(), deployment(&loaded.config, slug)).unwrap()
+    };
+    let (bare, own) = (Host::signed(TWO), recorded("api = \"app-api\"\n", "user = \"web\"\n"));
+    for (before, slug, after, expected) in [
+        (&bare, "api", None, false),
+        (&bare, "api", Some("api = \"durhack-deployer\"\n"), false),
+        (&bare, "api", Some("api = \"app-api\"\n"), true),
+        (&bare, "api", Some(""), true),
+        (&own, "api", Some("api = \"app-api\"\n"), false),
+        (&own, "api", Some("api = \"app-b\"\n"), true),
+        (&own, "api", Some("api = \"durhack-deployer\"\n"), true),
+        (&own, "api", None, true),
+        // What is written is changed by writing.
+        (&own, "web", Some("web = \"app-web\"\n"), false),
+    ] {
+        assert_eq!(changed(before, slug, after), expected, "{slug} {after:?}");
+    }
 }

@@ -83,6 +83,13 @@ pub fn reload(units: &[&str]) -> CommandLine {
     words(&["reload"], units)
 }
 
+/// What a unit's processes have said last.
+pub fn last_words(unit: &str) -> CommandLine {
+    let matched = format!("_SYSTEMD_UNIT={unit}");
+    let words = ["journalctl", "--no-pager", "--output=cat", "--lines=5", matched.as_str()];
+    CommandLine::Argv(words.map(str::to_owned).to_vec())
+}
+
 /// The same for one that need not run; one that cannot be reloaded is restarted.
 pub fn reload_if_running(unit: &str) -> CommandLine {
     words(&["try-reload-or-restart"], &[unit])
@@ -135,6 +142,21 @@ pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     ]);
     words.extend(units.iter().map(ToString::to_string));
     CommandLine::Argv(words)
+}
+
+/// Asks as whom units run.
+pub fn users(units: &[UnitName]) -> CommandLine {
+    let mut words = systemctl(false);
+    words.extend(["show".to_owned(), "--property=Id,User,LoadState".into(), "--".into()]);
+    words.extend(units.iter().map(ToString::to_string));
+    CommandLine::Argv(words)
+}
+
+/// Reads what [`users`] printed: the unit, and its user, which is root where none is named. Nothing for units that are not there.
+pub fn read_users(printed: &str) -> Vec<(String, String)> {
+    let loaded = blocks(printed).filter(|block| value(block, "LoadState") == "loaded");
+    let user = |block: &str| Some(value(block, "User")).filter(|user| !user.is_empty());
+    loaded.map(|block| (value(block, "Id"), user(block).unwrap_or_else(|| "root".into()))).collect()
 }
 
 /// Reads what [`show`] printed: `Name=value` lines, an empty line between units.

@@ -175,12 +175,12 @@ fn a_crash_is_put_in_order_as_long_as_nobody_else_writes() {
         database.execute("UPDATE steps SET state = 'succeeded'");
         gate.open();
         world.start();
-        let runs = wait::until_told("the push to be deployed after all", || {
-            let runs = world.runs("site");
-            runs.last().is_some_and(|run| run.state == "succeeded").then_some(runs)
-        });
-        refused(world, &runs[0].id);
+        let run = wait::until_told("the run to be found", || world.runs("site").into_iter().next());
+        refused(world, &run.id);
         assert!(!undone.exists(), "nothing was believed");
+        assert!(world.status_of("site").live.is_none(), "nor that it is live");
+        let deployed = world.cli(&["deploy", "site"]);
+        assert!(deployed.status.success(), "{}", describe(&deployed));
 
         world.stop();
         gate.close();
@@ -287,5 +287,30 @@ fn github_is_told_only_what_the_deployer_says() {
             status.contains("somebody else has put this into the database").then_some(())
         });
         assert!(world.github.statuses("acme/site", &other).is_empty());
+    });
+}
+
+#[test]
+fn what_an_operator_has_looked_at_is_signed() {
+    on_both(|world, database| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        let commit = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        world.deploy("site", &repository, &commit);
+        // As an upgrade from 0.1.0 with PostgreSQL leaves it, or a backup that was put back without the key.
+        database.execute("UPDATE runs SET mac = NULL; UPDATE releases SET mac = NULL");
+        assert!(world.status_of("site").live.is_none());
+        let refused = world.cli(&["migrate", "trust"]);
+        let said = describe(&refused);
+        assert!(
+            !refused.status.success() && said.contains("1 run, 1 release") && said.contains("--yes"),
+            "{said}"
+        );
+        assert!(world.status_of("site").live.is_none(), "nothing was signed");
+        let signed = world.cli(&["migrate", "trust", "--yes"]);
+        assert!(signed.status.success(), "{}", describe(&signed));
+        assert_eq!(world.status_of("site").live.expect("it is known again").commit, commit);
+        assert!(describe(&world.cli(&["migrate", "trust"])).contains("signed already"));
     });
 }

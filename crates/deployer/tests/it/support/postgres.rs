@@ -58,7 +58,9 @@ impl Postgres {
     pub fn socket_url(&self, user: &str, database: &str) -> String {
         let socket = self.directory.path();
         std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o711)).expect("the test-bed works");
-        format!("postgres://{user}/{database}?host={}&port={}", socket.display(), self.port)
+        // A URL that names a user needs a host, which the socket takes the place of.
+        let server = if user.is_empty() { String::new() } else { format!("{user}@localhost") };
+        format!("postgres://{server}/{database}?host={}&port={}", socket.display(), self.port)
     }
 
     /// From now on these lines of `pg_hba.conf` say how users prove who they are.

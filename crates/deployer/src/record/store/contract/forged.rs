@@ -302,11 +302,11 @@ async fn releases(store: &Store) {
     store.set_live("shop", "four", 6).await.unwrap();
     assert_eq!((live().await.as_deref(), names().await), (Some("four"), vec!["four".to_owned()]));
     execute(store, "DELETE FROM releases").await;
-    assert_not_ours(store.set_live("shop", "four", 7).await);
+    assert_not_ours(&store.set_live("shop", "four", 7).await);
     store.end_run(&succeeds("maker")).await.unwrap();
 }
 
-fn assert_not_ours(result: Result<(), StoreError>) {
+fn assert_not_ours(result: &Result<(), StoreError>) {
     assert!(result.as_ref().is_err_and(StoreError::is_tampering), "{result:?}");
 }
 

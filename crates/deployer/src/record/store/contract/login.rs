@@ -17,7 +17,7 @@ async fn a_url_without_a_user_means_the_process_s_and_what_needs_no_password_is_
     store.migrate(0).await.unwrap();
     store.close().await;
     assert!(Store::opens_without_password(&url).await.unwrap().is_some());
-    let with_password = server.socket_url(&format!("{user}:of-the-record@"), "login");
+    let with_password = server.socket_url(&format!("{user}:of-the-record"), "login");
     assert!(Store::opens_without_password(&with_password).await.unwrap().is_some(), "peer beside a password");
 
     server.demand(&format!("local all all scram-sha-256\n{host}"));
