@@ -301,4 +301,21 @@ fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
     host.commit(&[("page", "broken")]);
     host.push();
     let (state, log) = ended(&host, &mut known);
+    assert!(state == "failed" && log.contains("no such key"), "{log}");
+    host.shows(&page("two"));
+    kept(&host);
+
+    // A rollback finds no daemon, and has it started.
+    machine.run(&["systemctl", "stop", PM2_UNIT]);
+    host.operator(&["rollback", "site"]);
+    assert_eq!(ended(&host, &mut known).0, "succeeded");
+    host.shows(&page("one"));
+    kept(&host);
+    let doctor = machine.run(&["durhack-deployer", "doctor"]);
+    assert!(doctor.contains("PM2 runs, and knows what to start after a boot"), "{doctor}");
+    assert_eq!(
+        machine.run(&["stat", "-c", "%U %a", "/var/lib/durhack-deployer-steps/web"]),
+        "web 700",
+        "nobody else's"
+    );
 }
