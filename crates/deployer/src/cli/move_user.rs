@@ -13,7 +13,7 @@
 //! Deliberately absent: knowing who was the user before. Whoever may have been is an old user: so the second attempt does what the first did
 //! not come to.
 
-mod plan;
+pub mod plan;
 mod programs;
 pub mod tree;
 
@@ -128,7 +128,8 @@ impl Asked<'_> {
         let state = |user: &UserName| found::account_state(user).unwrap_or(setup::users::AccountState::Taken);
         let to = plan::target(deployment, asked.as_ref(), recorded, &of_others, state)?;
         if to.is_some() && found::path_state(deployment) == setup::users::PathState::InPlace {
-            let what = anyhow!("{slug} is deployed in place, as the deployer: a user of its own has releases");
+            let what =
+                anyhow!("{slug} is deployed in place, as the deployer: a user of its own has releases");
             return Err(Failed::because(what).hint(format!("first `durhack-deployer adopt {slug}`")));
         }
         let new = match &to {
@@ -141,9 +142,9 @@ impl Asked<'_> {
         let mut old = Vec::new();
         let written = arguments.from.iter().map(user_name).collect::<Result<Vec<_>, _>>()?;
         let known = [deployment.user.clone(), recorded.of(slug).cloned(), UserName::parse(DEPLOYER).ok()];
-        let own = setup::users::names(slug).into_iter().filter(|name| {
-            state(name) == setup::users::AccountState::Ours && !of_others.contains(name)
-        });
+        let own = setup::users::names(slug)
+            .into_iter()
+            .filter(|name| state(name) == setup::users::AccountState::Ours && !of_others.contains(name));
         for name in written.into_iter().chain(known.into_iter().flatten()).chain(own) {
             if let Some(account) = account(name.as_str())?
                 && account.uid != 0
@@ -203,7 +204,9 @@ impl Asked<'_> {
         };
         anstream::println!("{GREEN}done{GREEN:#}");
         let Some(live) = live else {
-            println!("`sudo durhack-deployer deploy {slug} --force` makes a release as the new user, and starts it");
+            println!(
+                "`sudo durhack-deployer deploy {slug} --force` makes a release as the new user, and starts it"
+            );
             return Ok(());
         };
         let words = [PROGRAM, "--config", &directory, "deploy", slug.as_str(), "--force", "--commit", &live];
@@ -245,15 +248,19 @@ impl Moved {
         let (slug, path) = (&asked.deployment.slug, asked.deployment.path.display());
         let name = to.map_or(DEPLOYER, UserName::as_str);
         anstream::println!("{BOLD}{slug} is to be built and run as {name}. To be done:{BOLD:#}");
-        let mut lines: Vec<String> = vec![format!("wait until no run of {slug} is in progress, and let none begin")];
+        let mut lines: Vec<String> =
+            vec![format!("wait until no run of {slug} is in progress, and let none begin")];
         lines.extend(self.users_made(asked, to).actions.into_iter().map(|action| action.what));
         let old: Vec<&str> = self.host.old.iter().map(|old| old.name.as_str()).collect();
         lines.push(format!(
             "give what {} has in {path}/releases/* and in its shared directories to {name}; what is anybody else's stays",
             old.join(" or ")
         ));
-        lines.extend(plan::of_directories(&self.host, asked.deployment, to).into_iter().map(|action| action.what));
-        lines.extend(plan::of_units(&self.host, asked.deployment, to).0.into_iter().map(|action| action.what));
+        lines.extend(
+            plan::of_directories(&self.host, asked.deployment, to).into_iter().map(|action| action.what),
+        );
+        lines
+            .extend(plan::of_units(&self.host, asked.deployment, to).0.into_iter().map(|action| action.what));
         lines.extend(self.users_recorded(asked, to).actions.into_iter().map(|action| action.what));
         lines.extend(self.applications.iter().map(programs::Applications::what));
         lines.push(format!("deploy the live commit of {slug} once more, which starts it as {name}"));
@@ -273,7 +280,9 @@ impl Moved {
             known.users_paths.insert(asked.deployment.path.clone());
         }
         // Whom no deployment names is `setup`'s business.
-        found.step_users.retain(|user, _| found.configuration.as_ref().is_some_and(|known| known.users.contains(user)));
+        found
+            .step_users
+            .retain(|user, _| found.configuration.as_ref().is_some_and(|known| known.users.contains(user)));
         setup::plan::users_made(&found)
     }
 
@@ -386,7 +395,8 @@ async fn lock_of(state: &Path, slug: &Slug, deployer: &plan::Account) -> Result<
             Err(Errno::NOENT) => return Ok(None),
             made => {
                 let made = made.with_context(said)?;
-                let (user, group) = (rustix::fs::Uid::from_raw(deployer.uid), rustix::fs::Gid::from_raw(deployer.gid));
+                let (user, group) =
+                    (rustix::fs::Uid::from_raw(deployer.uid), rustix::fs::Gid::from_raw(deployer.gid));
                 rustix::fs::fchown(&made, Some(user), Some(group)).with_context(said)?;
                 made
             }

@@ -63,7 +63,9 @@ pub fn target(
     if deployment.user_source == UserSource::Written {
         let written = deployment.user.as_ref().map_or(DEPLOYER, UserName::as_str);
         if asked.is_some_and(|asked| asked.as_str() != written) {
-            bail!("the configuration of {slug} says `user = \"{written}\"`: change it there, or take it out, and ask again");
+            bail!(
+                "the configuration of {slug} says `user = \"{written}\"`: change it there, or take it out, and ask again"
+            );
         }
         return Ok(deployment.user.clone());
     }
@@ -73,9 +75,9 @@ pub fn target(
     if let Some(user) = recorded.of(slug).and_then(own) {
         return Ok(Some(user));
     }
-    free_name(slug, of_others, account).map(Some).ok_or_else(|| {
-        anyhow!("no name is free for a user of {slug}: say which user it is to be, by `--to`")
-    })
+    free_name(slug, of_others, account)
+        .map(Some)
+        .ok_or_else(|| anyhow!("no name is free for a user of {slug}: say which user it is to be, by `--to`"))
 }
 
 /// The directories of the deployment in which files change hands.
@@ -90,7 +92,10 @@ pub fn trees(host: &Host, deployment: &Deployment) -> Vec<Tree> {
 pub fn change(host: &Host) -> Option<Change> {
     let new = host.new.as_ref()?;
     let old = host.old.iter().filter(|old| old.uid != new.uid && old.uid != 0);
-    Some(Change { from: old.map(|old| (old.uid, old.gid)).collect::<BTreeMap<_, _>>(), to: (new.uid, new.gid) })
+    Some(Change {
+        from: old.map(|old| (old.uid, old.gid)).collect::<BTreeMap<_, _>>(),
+        to: (new.uid, new.gid),
+    })
 }
 
 /// What the deployer itself can do to its directories, it does: root would follow what is exchanged meanwhile.
@@ -106,19 +111,30 @@ pub fn of_directories(host: &Host, deployment: &Deployment, to: Option<&UserName
         Some(user) => {
             if !releases.is_empty() {
                 let call = acl::share(user.as_str(), host.deployer.uid, &releases);
-                add(format!("let {user} write in the {} releases of {}", releases.len(), path.display()), &call);
+                add(
+                    format!("let {user} write in the {} releases of {}", releases.len(), path.display()),
+                    &call,
+                );
             }
             if host.has_cache {
                 let cache = path.join(CACHE).to_string_lossy().into_owned();
                 let call = CommandLine::Argv(vec!["rm".into(), "-rf".into(), "--".into(), cache.clone()]);
-                add(format!("remove {cache}, which the deployer's builds have filled: {user} has a cache of its own"), &call);
+                add(
+                    format!(
+                        "remove {cache}, which the deployer's builds have filled: {user} has a cache of its own"
+                    ),
+                    &call,
+                );
             }
         }
         None => {
             let all = [releases, shared].concat();
             if !all.is_empty() {
                 let call = acl::remove_all(&all);
-                add(format!("take the access lists of {} directories in {} away", all.len(), path.display()), &call);
+                add(
+                    format!("take the access lists of {} directories in {} away", all.len(), path.display()),
+                    &call,
+                );
             }
         }
     }
@@ -127,7 +143,8 @@ pub fn of_directories(host: &Host, deployment: &Deployment, to: Option<&UserName
 
 /// A call by somebody who is not root, and cannot become it.
 pub fn as_user(account: &Account, call: &CommandLine) -> CommandLine {
-    let words = ["setpriv".to_owned(), format!("--reuid={}", account.uid), format!("--regid={}", account.gid)];
+    let words =
+        ["setpriv".to_owned(), format!("--reuid={}", account.uid), format!("--regid={}", account.gid)];
     let options = ["--clear-groups", "--inh-caps=-all", "--no-new-privs", "--"].map(str::to_owned);
     CommandLine::Argv(words.into_iter().chain(options).chain(call.argv()).collect())
 }
@@ -161,8 +178,12 @@ pub fn of_units(host: &Host, deployment: &Deployment, to: Option<&UserName>) -> 
             let text = format!(
                 "# Written by `durhack-deployer move-user`: this unit belongs to the deployment {slug}.\n[Service]\nUser={new}\nGroup={new}\n"
             );
-            let what = format!("have {unit} run as {new}, and not as {user}, from its next start: {}", path.display());
-            actions.push(Action::new(what, Deed::Write(File { path, text, owner: Owner::Root, mode: 0o644 })));
+            let what = format!(
+                "have {unit} run as {new}, and not as {user}, from its next start: {}",
+                path.display()
+            );
+            actions
+                .push(Action::new(what, Deed::Write(File { path, text, owner: Owner::Root, mode: 0o644 })));
         } else if user == "root" {
             remarks.push(format!(
                 "{unit} runs as root, and with it whatever is pushed to {slug}: write `User={new}` by `systemctl edit {unit}`, and deploy again"

@@ -41,14 +41,19 @@ pub struct Applications {
 }
 
 /// What runs under the users' PM2s.
-pub async fn of_pm2(deployment: &Deployment, users: &[Account], executor: &Executor) -> Result<Vec<Applications>> {
+pub async fn of_pm2(
+    deployment: &Deployment,
+    users: &[Account],
+    executor: &Executor,
+) -> Result<Vec<Applications>> {
     let mut all = Vec::new();
     if !matches!(deployment.recipe, Recipe::PnpmPm2(_)) {
         return Ok(all);
     }
     for user in users {
         let Some(home) = accounts::Account::of(user.uid).home else { continue };
-        let pm2_home = deployment.environment.get("PM2_HOME").map_or_else(|| home.join(".pm2"), PathBuf::from);
+        let pm2_home =
+            deployment.environment.get("PM2_HOME").map_or_else(|| home.join(".pm2"), PathBuf::from);
         // Asking one that does not run would start it.
         let socket = pm2_home.join("rpc.sock").symlink_metadata();
         if !socket.is_ok_and(|found| found.file_type().is_socket()) {
@@ -77,7 +82,11 @@ impl Applications {
     /// One line for people.
     pub fn what(&self) -> String {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        format!("end {} in PM2 of {}: the deploy at the end starts them anew", names.join(", "), self.user.name)
+        format!(
+            "end {} in PM2 of {}: the deploy at the end starts them anew",
+            names.join(", "),
+            self.user.name
+        )
     }
 
     /// Ends them, and has PM2 forget them.

@@ -300,12 +300,11 @@ fn level(handle: &File, path: &Path) -> Result<Level> {
     Ok(Level { directory, names })
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::{chown, symlink};
-    
+
     const OLD: (u32, u32) = (4711, 4712);
     const NEW: (u32, u32) = (4713, 4714);
     const OTHER: u32 = 4715;
@@ -314,14 +313,22 @@ mod tests {
     fn deployment() -> Option<tempfile::TempDir> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("not tried: this needs root");
-            assert!(std::env::var_os("CI").is_none(), "CI runs tests as root");
+            let is_ci = crate::config::Environment::of_process().get("CI").is_some();
+            assert!(!is_ci, "CI runs tests as root");
             return None;
         }
         let scratch = tempfile::tempdir().unwrap();
-        for directory in ["path", "path/releases", "path/releases/a", "path/releases/a/inner", "path/shared", "outside"] {
+        for directory in
+            ["path", "path/releases", "path/releases/a", "path/releases/a/inner", "path/shared", "outside"]
+        {
             make_directory(&scratch.path().join(directory), OLD.0);
         }
         Some(scratch)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own tools, which end by themselves")]
+    fn program(name: &str) -> std::process::Command {
+        std::process::Command::new(name)
     }
 
     fn make_directory(path: &Path, owner: u32) {
@@ -453,16 +460,19 @@ mod tests {
         for level in 0..DEPTH_MAX + 10 {
             let mode = Mode::from_raw_mode(0o755);
             rustix::fs::mkdirat(&inner, "d", mode).unwrap();
-            rustix::fs::chownat(&inner, "d", Some(Uid::from_raw(OLD.0)), None, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+            rustix::fs::chownat(&inner, "d", Some(Uid::from_raw(OLD.0)), None, AtFlags::SYMLINK_NOFOLLOW)
+                .unwrap();
             let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-            inner = rustix::fs::openat(&inner, "d", flags, Mode::empty()).unwrap_or_else(|error| panic!("{level}: {error}")).into();
+            inner = rustix::fs::openat(&inner, "d", flags, Mode::empty())
+                .unwrap_or_else(|error| panic!("{level}: {error}"))
+                .into();
         }
         let report = give(&scratch.path().join("path"), &releases(), &change()).unwrap();
         assert_eq!((report.changed as usize, report.left), (DEPTH_MAX + 1, 1), "{:?}", report.named.len());
         assert_eq!(inner.metadata().unwrap().uid(), OLD.0);
         // The standard library's way to remove it would end this process.
         drop(inner);
-        let removed = std::process::Command::new("rm").arg("-rf").arg(scratch.path().join("path")).status();
+        let removed = program("rm").arg("-rf").arg(scratch.path().join("path")).status();
         assert!(removed.unwrap().success());
     }
 
@@ -472,7 +482,7 @@ mod tests {
         let at = |path: &str| scratch.path().join(path);
         make_file(&at("path/releases/a/inner/file"), OLD.0);
         let set = |entries: &str, path: &str| {
-            let set = std::process::Command::new("setfacl").args(["-m", entries, "--"]).arg(at(path)).status();
+            let set = program("setfacl").args(["-m", entries, "--"]).arg(at(path)).status();
             assert!(set.expect("the package acl is installed").success(), "{entries} {path}");
         };
         set("user:4715:rwx,group::r-x,default:user:4715:rwx", "path/releases/a/inner");
@@ -521,8 +531,16 @@ mod tests {
             make_file(&at(&format!("outside/roots/{number}")), if number % 2 == 0 { 0 } else { OTHER });
         }
         make_file(&at("outside/old"), OLD.0);
-        let mut race = std::process::Command::new("setpriv")
-            .args([&format!("--reuid={}", OLD.0), &format!("--regid={}", OLD.1), "--clear-groups", "sh", "-c", RACE, "race"])
+        let mut race = program("setpriv")
+            .args([
+                &format!("--reuid={}", OLD.0),
+                &format!("--regid={}", OLD.1),
+                "--clear-groups",
+                "sh",
+                "-c",
+                RACE,
+                "race",
+            ])
             .arg(scratch.path())
             .spawn()
             .expect("util-linux is installed");
@@ -537,7 +555,7 @@ mod tests {
         // Wherever the last exchange has left them.
         for user in [0, OTHER] {
             let words = ["-mindepth", "2", "-type", "f", "-user", &user.to_string()];
-            let found = std::process::Command::new("find").arg(scratch.path()).args(words).output().unwrap();
+            let found = program("find").arg(scratch.path()).args(words).output().unwrap();
             assert_eq!(String::from_utf8_lossy(&found.stdout).lines().count(), 25, "files of user {user}");
         }
         assert_eq!(owner(&at("outside")).0, OLD.0);

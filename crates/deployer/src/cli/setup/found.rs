@@ -6,10 +6,10 @@ use super::users::{self, AccountState, Assignment, PathState, Target};
 use super::wishes::Wishes;
 use crate::config::{self, CommandLine, Deployment, Environment, Privileges, Recipe, UserSource};
 use crate::deploy::execute::{Executor, complaint_of};
-use crate::deploy::{release, step_user};
 use crate::deploy::tools::Invocation;
 use crate::deploy::tools::acl::{self, Access};
 use crate::deploy::tools::systemctl::{self, Installation};
+use crate::deploy::{release, step_user};
 use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -131,7 +131,8 @@ pub async fn look_also_at(
         places::STEPS_DROP_IN,
         places::SOCKET_DROP_IN,
     ];
-    let written = written.map(PathBuf::from).into_iter().chain([wishes.configuration.join(config::users::FILE)]);
+    let written =
+        written.map(PathBuf::from).into_iter().chain([wishes.configuration.join(config::users::FILE)]);
     for path in written.chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
         match super::action::read_plain(&path) {
             Ok(text) => drop(found.texts.insert(path, text)),
@@ -297,7 +298,8 @@ async fn nginx(wishes: &Wishes, executor: &Executor) -> Result<Option<Nginx>> {
 
 /// The environment of the units, as far as a configuration is read by it.
 pub fn as_units_have_it(environment: &Environment) -> Environment {
-    environment.with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")])
+    environment
+        .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")])
 }
 
 /// The configuration as the units have it: with their credentials, in their environment.
@@ -346,7 +348,11 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         privileges: loaded.config.privileges,
         origin: loaded.config.origin.clone(),
         changed_at_us: newest_us(
-            loaded.layers.iter().cloned().chain(loaded.users.iter().map(|_| directory.join(config::users::FILE))),
+            loaded
+                .layers
+                .iter()
+                .cloned()
+                .chain(loaded.users.iter().map(|_| directory.join(config::users::FILE))),
         )?,
         secrets_changed_at_us: newest_us(secrets)?,
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),

@@ -192,7 +192,8 @@ impl Plan {
 
     /// Also where there is no deployment yet: from then on none runs as the deployer because nobody has called `setup`.
     fn users(&mut self, found: &Found, wishes: &Wishes) {
-        let assignment = found.configuration.as_ref().map(|known| known.assignment.clone()).unwrap_or_default();
+        let assignment =
+            found.configuration.as_ref().map(|known| known.assignment.clone()).unwrap_or_default();
         let text = assignment.users.text();
         let path = wishes.configuration.join(users::FILE);
         if found.texts.get(&path) != Some(&text) {
@@ -200,7 +201,13 @@ impl Plan {
                 [] => String::new(),
                 new => format!(" ({})", new.join(", ")),
             };
-            self.write(format!("record as whom deployments run{who}, in {}", path.display()), path, text, Owner::Root, 0o644);
+            self.write(
+                format!("record as whom deployments run{who}, in {}", path.display()),
+                path,
+                text,
+                Owner::Root,
+                0o644,
+            );
             self.users_change = true;
         }
         self.remarks.extend(assignment.remarks);

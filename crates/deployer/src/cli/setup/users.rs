@@ -203,7 +203,10 @@ mod tests {
         ] {
             let names: Vec<String> = names(&slug(slug_text)).iter().map(ToString::to_string).collect();
             assert!(names.join(" ").starts_with(expected), "{slug_text}: {names:?}");
-            assert!(names.iter().all(|name| name.len() <= NAME_BYTES_MAX && !name.contains("--")), "{names:?}");
+            assert!(
+                names.iter().all(|name| name.len() <= NAME_BYTES_MAX && !name.contains("--")),
+                "{names:?}"
+            );
         }
         // What differs only at the end has names that differ.
         let long = |end: &str| names(&slug(&format!("{}{end}", "durhack-staging-".repeat(3))));
@@ -250,7 +253,8 @@ mod tests {
         assert!(none.new.is_empty() && none.users.of(&slug("web")).is_none(), "{none:?}");
         assert!(none.remarks[0].contains("write `user = \"NAME\"`"), "{none:?}");
         // What another deployment is told to run as, and what another one ran as that may come back.
-        let other = Target { user: Some(user("app-web")), ..target("api", UserSource::Written, PathState::New) };
+        let other =
+            Target { user: Some(user("app-web")), ..target("api", UserSource::Written, PathState::New) };
         assert_eq!(assign(&[new[0].clone(), other], None, free).new, ["web: app-web-4b5e57f6"]);
         let mut recorded = Users::default();
         recorded.set(slug("gone"), user("app-web"));

@@ -60,7 +60,11 @@ fn owner(host: &Host, path: &str) -> String {
 
 /// Whose each file of a release, or of a shared directory, is.
 fn owners(host: &Host, directory: &str) -> String {
-    host.machine.run(&["sh", "-c", &format!("find -P {directory} -mindepth 1 -printf '%u\n' | sort -u | tr '\n' ' '")])
+    host.machine.run(&[
+        "sh",
+        "-c",
+        &format!("find -P {directory} -mindepth 1 -printf '%u\n' | sort -u | tr '\n' ' '"),
+    ])
 }
 
 fn runs_as(host: &Host) -> String {
@@ -196,10 +200,23 @@ fn what_ran_as_the_deployer_goes_on_and_is_moved_to_a_user_of_its_own_and_back()
     let etc = "stat -c '%n %U:%G %a' /etc /etc/shadow /etc/passwd /var/lib/durhack-deployer /var/lib/durhack-deployer/record.sqlite /var/www/other /var/www/other/shared/secret; stat -c '%n %U' /var/www/site /var/www/site/releases /var/www/site/shared /var/www/site/shared/.env";
     let before = machine.run(&["sh", "-c", etc]);
     let planned = machine.run(&["durhack-deployer", "move-user", "site", "--dry-run"]);
-    assert!(planned.contains("make the user and group app-site") && planned.contains("nothing was done"), "{planned}");
+    assert!(
+        planned.contains("make the user and group app-site") && planned.contains("nothing was done"),
+        "{planned}"
+    );
     assert!(!machine.try_run(&["id", "app-site"]).status.success());
     // Interrupted where it is worst: the files are given, and nothing else is done. The same command does the rest.
-    machine.run(&["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/var/lib/durhack-deployer-steps/app-site", "--shell", "/usr/sbin/nologin", "app-site"]);
+    machine.run(&[
+        "useradd",
+        "--system",
+        "--user-group",
+        "--no-create-home",
+        "--home-dir",
+        "/var/lib/durhack-deployer-steps/app-site",
+        "--shell",
+        "/usr/sbin/nologin",
+        "app-site",
+    ]);
     machine.run(&["chown", "app-site:", &format!("{release}/page")]);
     let moved = host.types(&["durhack-deployer", "move-user", "site", "--yes"]);
     assert!(moved.contains("administrators: it is neither the old user's nor the new one's"), "{moved}");
@@ -211,7 +228,11 @@ fn what_ran_as_the_deployer_goes_on_and_is_moved_to_a_user_of_its_own_and_back()
     assert_eq!(owner(&host, &format!("{release}/traps-program")), "app-site");
     assert_eq!(machine.run(&["stat", "-c", "%a", &format!("{release}/traps-program")]), "755");
     assert_eq!(owner(&host, "/var/www/site/shared/uploads/built"), "app-site");
-    assert_eq!(machine.run(&["cat", "/var/www/site/shared/uploads/built"]).lines().count(), 3, "it could write it");
+    assert_eq!(
+        machine.run(&["cat", "/var/www/site/shared/uploads/built"]).lines().count(),
+        3,
+        "it could write it"
+    );
     let reached = machine.try_run(&["cat", "/var/www/site/current/reached"]);
     assert!(!reached.status.success(), "reached: {}", String::from_utf8_lossy(&reached.stdout));
     assert!(machine.run(&["durhack-deployer", "setup", "--dry-run"]).contains("nothing to do"));
@@ -234,7 +255,8 @@ fn what_ran_as_the_deployer_goes_on_and_is_moved_to_a_user_of_its_own_and_back()
     assert_eq!(owners(&host, "/var/www/site/shared/uploads"), "durhack-deployer ");
     let left = machine.run(&["sh", "-c", "find -P /var/www/site -user app-site | head"]);
     assert_eq!(left, "");
-    let lists = machine.run(&["sh", "-c", "getfacl -pRs --skip-base /var/www/site/releases | grep app-site || true"]);
+    let lists =
+        machine.run(&["sh", "-c", "getfacl -pRs --skip-base /var/www/site/releases | grep app-site || true"]);
     assert_eq!(lists, "", "nobody who is gone is let in");
     assert!(machine.run(&["durhack-deployer", "setup", "--dry-run"]).contains("nothing to do"));
     let sockets = machine.run(&["systemctl", "list-units", "--no-legend", "durhack-deployer-steps@*.socket"]);
