@@ -64,7 +64,7 @@ Exit codes: 0 done; 1 it did not succeed; 2 usage; 3 no such thing; 4 database o
 #[derive(Debug, Parser)]
 #[command(name = "durhack-deployer", version, about, after_help = AFTER_HELP, propagate_version = true)]
 pub struct Cli {
-    /// Directory of the configuration's layers [default: ./config, then /etc/durhack-deployer]
+    /// Directory of the configuration's layers [default: /etc/durhack-deployer; where there is none, ./config]
     #[arg(long, global = true, value_name = "DIR", env = "DEPLOYER_CONFIG")]
     pub config: Option<PathBuf>,
     /// How much the log says: error, warn, info, debug, trace, or a tracing filter
@@ -492,6 +492,12 @@ pub enum MigrateCommand {
     Check,
     /// Say what is applied
     Status(JsonArguments),
+    /// Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL
+    Trust {
+        /// You have looked at what is there, and nobody else can write to the database
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take the latest migrations back; their data is gone
     Down {
         /// How many
@@ -500,11 +506,16 @@ pub enum MigrateCommand {
     },
 }
 
+/// The first descriptor behind standard input, output and error.
+const FIRST_INHERITED: i32 = 3;
+
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The whole program, behind the leash.
 pub fn main() -> ExitCode {
+    // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
+    close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
     let cli = Cli::parse();
     output::end_quietly_on_closed_output();
     let environment = Environment::of_process();

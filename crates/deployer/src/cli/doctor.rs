@@ -93,6 +93,7 @@ const CHECKS: &[Check] = &[
     asking("privileges", "sudo's rules", |examined| Box::pin(privileges::sudo_rules(examined))),
     now("privileges", "own users", step_users::all),
     asking("privileges", "users of units", |examined| Box::pin(step_users::of_units(examined))),
+    asking("privileges", "own users' units", |examined| Box::pin(step_users::units(examined))),
     asking("privileges", "sudo's version", |examined| Box::pin(privileges::sudo_version(examined))),
     asking("programs", "programs", |examined| Box::pin(programs::all(examined))),
     asking("programs", "git's version", |examined| Box::pin(programs::git(examined))),
@@ -110,11 +111,13 @@ const CHECKS: &[Check] = &[
     asking("github", "clock", |examined| Box::pin(github::clock(examined))),
     asking("github", "networks", |examined| Box::pin(github::networks(examined))),
     asking("work", "record", |examined| Box::pin(work::record(examined))),
+    asking("work", "database login", |examined| Box::pin(work::database_login(examined))),
+    asking("work", "authorship", |examined| Box::pin(work::authorship(examined))),
     now("work", "worker", work::worker),
     now("work", "queues", work::queues),
     asking("work", "runs", |examined| Box::pin(work::runs(examined))),
     asking("work", "outbox", |examined| Box::pin(work::outbox(examined))),
-    now("work", "pm2", work::pm2),
+    asking("work", "pm2", |examined| Box::pin(work::pm2(examined))),
 ];
 
 /// A line of the report.

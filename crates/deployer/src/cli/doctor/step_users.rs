@@ -3,9 +3,10 @@
 use super::accounts::Account;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
-use crate::cli::move_user::plan::units;
+use crate::cli::move_user::plan::units as system_units;
 use crate::cli::setup::places::ENABLED_SOCKETS;
-use crate::config::{Deployment, UserSource, users};
+use crate::config::{Deployment, Recipe, UserSource, users};
+use crate::deploy::processes::systemd::complaint;
 use crate::deploy::step_user;
 use crate::deploy::tools::systemctl;
 use crate::names::UserName;
@@ -105,10 +106,10 @@ pub async fn of_units(examined: &Examined) -> Answer {
     let mut findings = Vec::new();
     let mut number = 0;
     for deployment in examined.deployments()? {
-        if units(deployment).is_empty() {
+        if system_units(deployment).is_empty() {
             continue;
         }
-        let call = systemctl::users(units(deployment)).argv();
+        let call = systemctl::users(system_units(deployment)).argv();
         let words: Vec<&str> = call.iter().map(String::as_str).collect();
         for (unit, user) in systemctl::read_users(&examined.ask(&words).await?.output) {
             number += 1;
@@ -140,6 +141,30 @@ fn judge_unit(deployment: &Deployment, unit: &str, user: &str, service: &Account
         )),
         _ => None,
     }
+}
+
+/// Whether the units that serve deployments with a user of their own run as that user. Root says so, in the units.
+pub async fn units(examined: &Examined) -> Answer {
+    let mut findings = Vec::new();
+    let mut any = false;
+    for deployment in examined.deployments()? {
+        let units = match &deployment.recipe {
+            Recipe::Systemd(recipe) => &recipe.units,
+            Recipe::GoStatic(recipe) => &recipe.units,
+            _ => continue,
+        };
+        let Some(user) = deployment.user.as_ref().filter(|_| !units.is_empty()) else { continue };
+        any = true;
+        let printed = examined.ask_tool(&systemctl::show(false, units)).await?.output;
+        for complaint in systemctl::states(&printed).iter().filter_map(|unit| complaint(unit, user)) {
+            let (what, hint) = complaint.split_once("\nhint: ").unwrap_or((&complaint, ""));
+            findings.push(Finding::warning(format!("{}: {what}", deployment.slug), hint));
+        }
+    }
+    if !any {
+        return Ok(vec![Finding::not_checked("no deployment with a user of its own is run by units")]);
+    }
+    Ok(or_ok(findings, "units of deployments with a user of their own run as that user"))
 }
 
 fn judge(found: Option<&Account>, service: &Account, user: &UserName, whose: &str) -> Vec<Finding> {

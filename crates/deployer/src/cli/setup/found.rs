@@ -13,6 +13,7 @@ use crate::deploy::{release, step_user};
 use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
+use nginx_policy::Bounds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 /// What one program may take: stopping a worker waits for the run in progress, then takes it back.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Where nginx's logs are unless the configuration says otherwise.
+pub const NGINX_LOGS: &str = "/var/log/nginx";
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -66,8 +70,12 @@ pub struct Nginx {
     pub site: PathBuf,
     /// Whether there is a certificate for the host of the wished origin.
     pub has_certificate: bool,
-    /// What the deployer may do in its directories.
+    /// What an earlier version let the deployer do in its directories.
     pub access: Vec<(PathBuf, Access)>,
+    /// What the deployer's user owns in these, relative to nginx's directory; and why root would not have it so, where that is so.
+    pub users_files: BTreeMap<String, Option<String>>,
+    /// Whether it runs as a unit.
+    pub is_active: bool,
 }
 
 /// What the configuration says of the host.
@@ -89,10 +97,22 @@ pub struct Configuration {
     pub users: BTreeSet<UserName>,
     /// Who of them is assigned now, and what there is to be said of that.
     pub assignment: Assignment,
+    /// Those of them whose PM2 keeps applications.
+    pub pm2_users: BTreeSet<UserName>,
+    /// Where programs are looked for, beside the usual places.
+    pub search_paths: Vec<PathBuf>,
+    /// Whether a deployment asks the service manager of the deployer's own user for something.
+    pub needs_user_manager: bool,
     /// Their units.
     pub units: BTreeSet<String>,
     /// Names of their sites.
     pub domains: BTreeSet<String>,
+    /// Whether one of them has sites for nginx.
+    pub has_sites: bool,
+    /// What site files may say beside the closed list.
+    pub sites_allow: BTreeSet<String>,
+    /// Where site files may have nginx write logs.
+    pub log_directory: PathBuf,
 }
 
 /// Looks at everything.
@@ -114,11 +134,18 @@ pub async fn look_also_at(
         read => read?,
     };
     let mut found = Found { account, configuration, ..Found::default() };
-    found.nginx = nginx(wishes, executor).await?;
+    found.nginx = nginx(wishes, &found, executor).await?;
     let applications = found.configuration.iter().flat_map(|known| known.paths.iter().cloned());
     found.roots = applications.clone().filter(|path| is_roots(path)).collect();
     let directories = places::directories().into_iter().map(|directory| directory.path);
-    let files = [places::FIRST_LAYER, places::WEBHOOK_SECRET, places::SITE_PENDING].map(PathBuf::from);
+    let files = [
+        places::STATE_OF_ROOT,
+        places::FIRST_LAYER,
+        places::WEBHOOK_SECRET,
+        places::HELPER_KEY,
+        places::SITE_PENDING,
+    ]
+    .map(PathBuf::from);
     for path in directories.chain(applications).chain(files) {
         if let Some(place) = place(&path)? {
             found.places.insert(path, place);
@@ -129,7 +156,9 @@ pub async fn look_also_at(
         places::SUDOERS,
         places::WORKER_DROP_IN,
         places::STEPS_DROP_IN,
+        places::PM2_DROP_IN,
         places::SOCKET_DROP_IN,
+        places::NGINX_DROP_IN,
     ];
     let written =
         written.map(PathBuf::from).into_iter().chain([wishes.configuration.join(config::users::FILE)]);
@@ -149,7 +178,8 @@ pub async fn look_also_at(
         }
         found.step_users.insert(user, id);
     }
-    let units = places::units(found.step_users.keys());
+    let pm2 = found.step_users.keys().map(step_user::pm2_unit);
+    let units: Vec<String> = places::units(found.step_users.keys()).into_iter().chain(pm2).collect();
     let units: Vec<&str> = units.iter().map(String::as_str).collect();
     let printed = ask(executor, &systemctl::installations(&units)).await?;
     let units = systemctl::read_installations(&printed).into_iter();
@@ -243,6 +273,17 @@ fn place(path: &Path) -> Result<Option<Place>> {
 }
 
 impl Found {
+    /// Where site files may lead nginx, by the configuration.
+    fn bounds(&self) -> Bounds {
+        let known = self.configuration.as_ref();
+        Bounds {
+            directory: places::NGINX.into(),
+            certificates: "/etc/letsencrypt".into(),
+            logs: known.map_or_else(|| NGINX_LOGS.into(), |known| known.log_directory.clone()),
+            allowed: known.iter().flat_map(|known| known.sites_allow.iter().cloned()).collect(),
+        }
+    }
+
     /// What an action that is going to be carried out leaves: for a plan of what comes after it.
     pub fn note(&mut self, action: &Action) {
         match &action.deed {
@@ -274,7 +315,7 @@ pub fn ids(owner: Owner, account: Option<(u32, u32)>) -> Option<(u32, u32)> {
     }
 }
 
-async fn nginx(wishes: &Wishes, executor: &Executor) -> Result<Option<Nginx>> {
+async fn nginx(wishes: &Wishes, found: &Found, executor: &Executor) -> Result<Option<Nginx>> {
     let directory = Path::new(places::NGINX);
     if executor.find("nginx").is_none() || !directory.is_dir() {
         return Ok(None);
@@ -293,7 +334,50 @@ async fn nginx(wishes: &Wishes, executor: &Executor) -> Result<Option<Nginx>> {
     let host = wishes.origin.as_ref().map(|origin| origin.host.as_str());
     let certificate = |host| Path::new("/etc/letsencrypt/live").join(host).join("fullchain.pem");
     let has_certificate = host.is_some_and(|host| certificate(host).exists());
-    Ok(Some(Nginx { site: sites.join("durhack-deployer.conf"), has_certificate, access }))
+    let users_files = match found.account {
+        Some((user, _)) => users_files(directory, user, &found.bounds())?,
+        None => BTreeMap::new(),
+    };
+    let printed = ask(executor, &systemctl::installations(&[places::NGINX_UNIT])).await?;
+    let is_active = systemctl::read_installations(&printed).iter().any(|unit| unit.is_active);
+    let site = sites.join("durhack-deployer.conf");
+    Ok(Some(Nginx { site, has_certificate, access, users_files, is_active }))
+}
+
+/// What a user owns below the directories of sites, and what of it root would not write itself.
+fn users_files(nginx: &Path, user: u32, bounds: &Bounds) -> Result<BTreeMap<String, Option<String>>> {
+    let mut files = BTreeMap::new();
+    let mut pending: Vec<String> = places::NGINX_SITES.map(str::to_owned).to_vec();
+    while let Some(directory) = pending.pop() {
+        let entries = fs::read_dir(nginx.join(&directory)).into_iter().flatten().flatten();
+        for entry in entries {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let (target, found) = (format!("{directory}/{name}"), entry.metadata()?);
+            if found.is_dir() {
+                pending.push(target);
+            } else if found.uid() == user {
+                let why = objection(&entry.path(), &target, bounds);
+                files.insert(target, why);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Why root would not write this file.
+fn objection(path: &Path, target: &str, bounds: &Bounds) -> Option<String> {
+    if let Err(why) = nginx_policy::judge_name(target) {
+        return Some(why);
+    }
+    // A link's file is looked at by root's own program, which asks whose it is.
+    match super::action::read_plain(path) {
+        Ok(text) => {
+            let objections = nginx_policy::judge(text.as_bytes(), bounds).err()?;
+            objections.first().map(ToString::to_string)
+        }
+        Err(_) if path.is_symlink() => None,
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// The environment of the units, as far as a configuration is read by it.
@@ -363,13 +447,34 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
             .collect(),
         users: deployments.clone().filter_map(user_of).collect(),
         assignment: assignment.clone(),
+        pm2_users: deployments
+            .clone()
+            .filter(|deployment| matches!(deployment.recipe, Recipe::PnpmPm2(_)))
+            .filter_map(user_of)
+            .collect(),
+        search_paths: loaded.config.executable_search_paths.clone(),
+        needs_user_manager: deployments.clone().any(needs_user_manager),
         units: BTreeSet::new(),
         domains: BTreeSet::new(),
+        has_sites: false,
+        sites_allow: BTreeSet::new(),
+        log_directory: loaded.config.nginx.log_directory.clone(),
     };
     for deployment in deployments {
         known.note(&deployment.recipe);
     }
+    known.units.extend(known.pm2_users.iter().map(step_user::pm2_unit));
     Ok(Some(known))
+}
+
+/// Whether it has units there, or a PM2 that may have to be started there.
+fn needs_user_manager(deployment: &config::Deployment) -> bool {
+    match &deployment.recipe {
+        config::Recipe::Systemd(systemd) => systemd.user,
+        config::Recipe::GoStatic(application) => application.user,
+        config::Recipe::PnpmPm2(_) => deployment.user.is_none(),
+        _ => false,
+    }
 }
 
 /// When the newest of these files was changed.
@@ -387,6 +492,7 @@ impl Configuration {
             Recipe::Systemd(recipe) if !recipe.user => recipe.units.as_slice(),
             Recipe::GoStatic(recipe) if !recipe.user => recipe.units.as_slice(),
             Recipe::NginxSites(recipe) => {
+                self.has_sites = true;
                 let included = recipe.rules.iter().filter(|rule| rule.include);
                 let names = included.flat_map(|rule| &rule.select).filter(|name| name.contains('.'));
                 self.domains.extend(names.cloned());

@@ -66,8 +66,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         table.error_at_header(error.to_string(), "write for example [deployments.durhack-api]");
     });
     let base = path.clone().unwrap_or_default();
-    let (user, user_source) = user(table, slug.as_ref().ok(), facts);
-    warn_of_pm2(table, recipe);
+    let (user, user_source) = user(table, slug.as_ref().ok(), recipe, facts);
     let (shared_files, shared_dirs) = shared(table, preset);
     Some(Deployment {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
@@ -84,6 +83,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         shared_dirs,
         keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
         submodules: table.value("submodules", boolean).unwrap_or_default(),
+        submodule_hosts: table.value("submodule_hosts", list(filled_text)).unwrap_or_default(),
         timeout: table.value("timeout", duration).unwrap_or_default(),
         step_timeout: table.value("step_timeout", duration).unwrap_or_default(),
         env_files: env_files(table, &base),
@@ -220,7 +220,12 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>, has_own_user: bool) -> 
 }
 
 /// As whom it is built and run, and who says so ([`users`]). Whoever shares a user is told what that means.
-fn user(table: &TableReader<'_>, slug: Option<&Slug>, facts: &Facts<'_>) -> (Option<UserName>, UserSource) {
+fn user(
+    table: &TableReader<'_>,
+    slug: Option<&Slug>,
+    recipe: Option<&str>,
+    facts: &Facts<'_>,
+) -> (Option<UserName>, UserSource) {
     const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own";
     let is_written = table.is_written("user");
     let written: Option<UserName> = table.value("user", name);
@@ -228,7 +233,25 @@ fn user(table: &TableReader<'_>, slug: Option<&Slug>, facts: &Facts<'_>) -> (Opt
     let Some(slug) = slug.filter(|_| written.is_some() || !is_written) else {
         return (None, UserSource::Missing);
     };
+    // What the deployer builds of itself it runs as itself: another user's release would be the deployer's program.
+    if recipe == Some(DEPLOYER) {
+        if written.is_some() {
+            table.error_at_value(
+                "user",
+                "the deployer runs what this builds as itself: another user's release would be the deployer's program",
+                "leave `user` out: whoever can push to this repository is the deployer",
+            );
+        }
+        return (None, UserSource::Written);
+    }
     let (user, source) = users::choose(slug, written, facts.users);
+    if let Some(user) = user.as_ref().filter(|_| table.value("user_units", boolean).unwrap_or_default()) {
+        table.error_at_value(
+            "user_units",
+            "these units run as the deployer, and what is deployed here is to run as another user",
+            &format!("leave it out, and have root write the unit, with `User={user}`"),
+        );
+    }
     match (&user, source) {
         (None, UserSource::Written) => {
             let help = format!(
@@ -259,17 +282,6 @@ fn warn_of_shared_user(table: &TableReader<'_>, user: &UserName, of_users: &[(Us
         );
         let help = "leave `user` out, and each has a user of its own: `sudo durhack-deployer setup` makes it";
         table.report_at_key("user", Severity::Warning, message, help);
-    }
-}
-
-fn warn_of_pm2(table: &TableReader<'_>, recipe: Option<&str>) {
-    if recipe == Some(PNPM_PM2) && table.is_written("user") {
-        table.report_at_key(
-            "user",
-            Severity::Warning,
-            "this is who installs and builds; what is live runs as PM2 does, and PM2 as the deployer",
-            "a program that is to run as another user has a unit with `User=`: `recipe = \"systemd\"`",
-        );
     }
 }
 

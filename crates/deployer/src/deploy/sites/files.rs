@@ -1,11 +1,10 @@
 //! The wanted files, read from the release and judged. Nothing of them has been near nginx before.
 
 use super::SitesStep;
-use super::configuration::{self, Directive};
 use super::selection::WantedFile;
-use super::vetting;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
+use nginx_policy::Directive;
 use std::path::Path;
 
 /// One file, at most: the largest site files have some hundred lines.
@@ -28,16 +27,21 @@ pub struct SiteFile {
 /// Reads all wanted files. An error names the faults of all of them, each with file and line.
 pub fn read(step: &SitesStep) -> Result<Vec<SiteFile>> {
     let mut faults = step.selection.refused.clone();
+    let bounds = step.bounds();
     let mut files = Vec::new();
     for wanted in &step.selection.files {
-        match read_one(step, wanted) {
-            Ok(file) => {
-                let objections = vetting::objections(&file.directives, &step.bounds());
-                let source = &wanted.source;
-                faults.extend(objections.into_iter().map(|(line, why)| format!("{source}:{line}: {why}")));
-                files.push(file);
+        let source = &wanted.source;
+        let text = match read_one(step, wanted) {
+            Ok(text) => text,
+            Err(error) => {
+                faults.push(format!("{error:#}"));
+                continue;
             }
-            Err(error) => faults.push(format!("{error:#}")),
+        };
+        match nginx_policy::judge(text.as_bytes(), &bounds) {
+            Ok(directives) => files.push(SiteFile { wanted: wanted.clone(), text, directives }),
+            Err(objections) => faults
+                .extend(objections.iter().map(|found| format!("{source}:{}: {}", found.line, found.message))),
         }
     }
     if faults.is_empty() { Ok(files) } else { bail!(in_one_line(&faults)) }
@@ -52,7 +56,7 @@ pub fn in_one_line(faults: &[String]) -> String {
     }
 }
 
-fn read_one(step: &SitesStep, wanted: &WantedFile) -> Result<SiteFile> {
+fn read_one(step: &SitesStep, wanted: &WantedFile) -> Result<String> {
     let source = &wanted.source;
     let path = step.release.join(source);
     if leads_through_link(&step.release, source) {
@@ -62,10 +66,7 @@ fn read_one(step: &SitesStep, wanted: &WantedFile) -> Result<SiteFile> {
     if bytes > FILE_BYTES_MAX {
         bail!("{source}: {bytes} bytes are too many for a site file: at most {FILE_BYTES_MAX}");
     }
-    let Ok(text) = String::from_utf8(fs::read(&path)?) else { bail!("{source}: its text is not UTF-8") };
-    let directives = configuration::parse(&text)
-        .map_err(|error| anyhow::anyhow!("{source}:{}: {}", error.line, error.message))?;
-    Ok(SiteFile { wanted: wanted.clone(), text, directives })
+    String::from_utf8(fs::read(&path)?).map_err(|_| anyhow!("{source}: its text is not UTF-8"))
 }
 
 /// What a build put there is not what the repository says.

@@ -5,7 +5,6 @@
 //! to the stage; privileged ports become others, each its own; keys and certificates that we cannot read, or that are yet to
 //! be obtained, are replaced by a pair of no worth. So the test needs no rights, and opens nothing that anybody uses.
 
-use super::configuration::{self, Directive, Word, quoted};
 use super::files::SiteFile;
 use super::{SitesStep, blame, install};
 use crate::deploy::tools::nginx;
@@ -13,6 +12,7 @@ use crate::deploy::workbench::Workbench;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use globset::GlobBuilder;
+use nginx_policy::configuration::{self, Directive, Word, quoted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};

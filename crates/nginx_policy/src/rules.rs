@@ -1,10 +1,7 @@
-//! What a site file or snippet out of a repository may say. Pure.
-//!
-//! nginx's master reads its configuration as root: `nginx -t` alone opens log files for writing, reads keys, and loads code. Whoever can
-//! push may decide what is served and where requests go; not what runs, what root writes, or which of root's files are
-//! read. What is judged here has not been seen by any nginx yet. The contents of what is served are no concern of this module.
+//! What a site file or snippet out of a repository may say.
 
-use super::configuration::{self, Directive, Word};
+use crate::Objection;
+use crate::configuration::{self, Directive, Word};
 use std::path::{Component, Path, PathBuf};
 
 /// Where a file from a repository may lead nginx.
@@ -16,6 +13,8 @@ pub struct Bounds {
     pub certificates: PathBuf,
     /// Where logs may be written.
     pub logs: PathBuf,
+    /// What the operator allows beside the list (`sites_allow`): names of directives, and directories that may be served.
+    pub allowed: Vec<String>,
 }
 
 /// Where nginx's packages keep caches: the only place for them.
@@ -62,11 +61,11 @@ const HARMLESS_COMMANDS: [&str; 7] =
     ["Ciphersuites", "Curves", "Groups", "MaxProtocol", "MinProtocol", "Options", "SignatureAlgorithms"];
 
 /// Everything in a file that it may not say: line and reason.
-pub fn objections(directives: &[Directive], bounds: &Bounds) -> Vec<(usize, String)> {
+pub fn objections(directives: &[Directive], bounds: &Bounds) -> Vec<Objection> {
     let mut objections = Vec::new();
     configuration::each(directives, &mut |directive| {
         if let Some(reason) = objection(directive, bounds) {
-            objections.push((directive.line(), reason));
+            objections.push(Objection { line: directive.line(), message: reason });
         }
     });
     objections
@@ -100,7 +99,7 @@ fn objection(directive: &Directive, bounds: &Bounds) -> Option<String> {
             let path = directive.argument()?;
             (!is_below(path, &[Path::new(CACHES)])).then(|| format!("caches may only lie below {CACHES}"))
         }
-        _ if names_key_material(name) => key_material(directive, bounds),
+        _ if names_key_file(name) => key_material(directive, bounds),
         _ => None,
     };
     reason.map(|reason| match directive.argument() {
@@ -127,7 +126,7 @@ fn log(target: &Word, bounds: &Bounds) -> Option<String> {
 }
 
 /// Directives whose file is read by root when nginx starts.
-pub fn names_key_material(name: &str) -> bool {
+pub fn names_key_file(name: &str) -> bool {
     const FILES: [&str; 10] = [
         "certificate",
         "certificate_key",
@@ -168,11 +167,12 @@ fn is_below(path: &str, roots: &[&Path]) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(text: &str) -> Vec<(usize, String)> {
+    fn judged(text: &str) -> Vec<Objection> {
         let bounds = Bounds {
             directory: "/etc/nginx".into(),
             certificates: "/etc/letsencrypt".into(),
             logs: "/var/log/nginx".into(),
+            allowed: Vec::new(),
         };
         objections(&configuration::parse(text).unwrap(), &bounds)
     }
@@ -232,7 +232,7 @@ mod tests {
         ] {
             let objections = judged(&format!("\n\n{text}"));
             assert_eq!(
-                objections.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
+                objections.iter().map(|objection| objection.line).collect::<Vec<_>>(),
                 [3],
                 "{text}: {objections:?}"
             );
