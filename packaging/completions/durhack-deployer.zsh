@@ -73,6 +73,22 @@ sudo\:"By sudo, with fixed rules; the worker is then confined less"))' \
 '--version[Print version]' \
 && ret=0
 ;;
+(move-user)
+_arguments "${_arguments_options[@]}" : \
+'--to=[The new user \[default\: what is recorded for it, else app-SLUG\]; durhack-deployer is the deployer'\''s own, which deployments share]:USER:_default' \
+'*--from=[Another user whose files in the deployment become the new one'\''s\: one that neither the configuration nor users.toml names any more]:USER:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--dry-run[Say what would be done, and do nothing]' \
+'--yes[Do not ask before it is done]' \
+'--no-deploy[Do not deploy the live commit once more at the end\: until somebody does, what is live runs as before]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
@@ -935,6 +951,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(move-user)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -1206,6 +1226,7 @@ _durhack-deployer_commands() {
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
 'init:Look at a repository, and write a commented deployment for it' \
 'setup:Make this host receive pushes and deploy them, as a hardened service; or take that back' \
+'move-user:Give a deployment a user of its own, or another one, with its files and programs; as root' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
@@ -1358,6 +1379,7 @@ _durhack-deployer__subcmd__help_commands() {
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
 'init:Look at a repository, and write a commented deployment for it' \
 'setup:Make this host receive pushes and deploy them, as a hardened service; or take that back' \
+'move-user:Give a deployment a user of its own, or another one, with its files and programs; as root' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
@@ -1527,6 +1549,11 @@ _durhack-deployer__subcmd__help__subcmd__migrate__subcmd__trust_commands() {
 _durhack-deployer__subcmd__help__subcmd__migrate__subcmd__up_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help migrate up commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__move-user_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__move-user_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help move-user commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__plan_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__plan_commands() {
@@ -1773,6 +1800,11 @@ _durhack-deployer__subcmd__migrate__subcmd__trust_commands() {
 _durhack-deployer__subcmd__migrate__subcmd__up_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer migrate up commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__move-user_commands] )) ||
+_durhack-deployer__subcmd__move-user_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer move-user commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__plan_commands] )) ||
 _durhack-deployer__subcmd__plan_commands() {

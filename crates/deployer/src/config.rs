@@ -23,7 +23,7 @@ pub mod users;
 pub mod values;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};

@@ -92,6 +92,7 @@ const CHECKS: &[Check] = &[
     asking("privileges", "privileges", |examined| Box::pin(async { privileges::way(examined) })),
     asking("privileges", "sudo's rules", |examined| Box::pin(privileges::sudo_rules(examined))),
     now("privileges", "own users", step_users::all),
+    asking("privileges", "users of units", |examined| Box::pin(step_users::of_units(examined))),
     asking("privileges", "own users' units", |examined| Box::pin(step_users::units(examined))),
     asking("privileges", "sudo's version", |examined| Box::pin(privileges::sudo_version(examined))),
     asking("programs", "programs", |examined| Box::pin(programs::all(examined))),

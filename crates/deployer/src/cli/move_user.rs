@@ -13,7 +13,7 @@
 //! Deliberately absent: knowing who was the user before. Whoever may have been is an old user: so the second attempt does what the first did
 //! not come to.
 
-mod plan;
+pub mod plan;
 mod programs;
 pub mod tree;
 

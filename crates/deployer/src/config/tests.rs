@@ -71,6 +71,12 @@ impl Host {
     }
 }
 
+/// A deployment of these further keys, called `x`.
+pub fn deployment_of(more: &str) -> Deployment {
+    let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
+    deployment(&Host::signed(&format!("{head}{more}")).loaded().config, "x").clone()
+}
+
 /// The deployment of that name.
 fn deployment<'a>(config: &'a Config, slug: &str) -> &'a Deployment {
     &config.deployments[&Slug::parse(slug).unwrap()]

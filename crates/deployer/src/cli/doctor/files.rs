@@ -1,5 +1,6 @@
 //! Files and directories: whose they are, who may read them, and whether the service may write where it has to.
 
+use super::accounts::Account;
 use super::acl;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
@@ -71,7 +72,8 @@ fn collect_foreign(directory: &Path, uid: u32, depth: usize, seen: &mut usize, f
 pub fn configuration(examined: &Examined) -> Answer {
     let loaded = examined.loaded()?;
     let mut findings = Vec::new();
-    for path in std::iter::once(&loaded.directory).chain(&loaded.layers) {
+    let users = loaded.users.as_ref().map(|_| loaded.directory.join(crate::config::users::FILE));
+    for path in std::iter::once(&loaded.directory).chain(&loaded.layers).chain(&users) {
         let path = loaded.environment.working_directory().join(path);
         let found = path.metadata()?;
         if found.mode() & 0o022 != 0 {
@@ -117,7 +119,7 @@ pub fn secrets(examined: &Examined) -> Answer {
             }
         };
         seen += 1;
-        if found.mode() & 0o077 != 0 {
+        if found.mode() & 0o077 != 0 && !is_shared_with_its_user(examined, path)? {
             findings.push(Finding::error(
                 format!(
                     "{} holds a secret, and its mode {:03o} lets others in",
@@ -145,6 +147,21 @@ pub fn secrets(examined: &Examined) -> Answer {
         }
     }
     Ok(or_ok(findings, format!("files with secrets that nobody else reads: {seen}")))
+}
+
+/// Whether it is a deployment's own, and nobody else than that one's user can read it: the access list shows in the group's bits.
+fn is_shared_with_its_user(examined: &Examined, path: &Path) -> anyhow::Result<bool> {
+    let users: Vec<u32> = examined
+        .config()?
+        .deployments
+        .values()
+        .filter(|deployment| deployment.env_files.iter().any(|file| file == path))
+        .filter_map(|deployment| Some(Account::named(deployment.user.as_ref()?.as_str())?.uid))
+        .collect();
+    let mut attribute = [0; 4096];
+    let length = rustix::fs::getxattr(path, acl::ACCESS, &mut attribute);
+    let list = length.ok().and_then(|length| acl::lets_only_read(&attribute[..length], &users));
+    Ok(!users.is_empty() && list.unwrap_or(false))
 }
 
 /// Those that the configuration names, and what systemd hands over.

@@ -313,7 +313,8 @@ mod tests {
     fn deployment() -> Option<tempfile::TempDir> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("not tried: this needs root");
-            assert!(std::env::var_os("CI").is_none(), "CI runs tests as root");
+            let is_ci = crate::config::Environment::of_process().get("CI").is_some();
+            assert!(!is_ci, "CI runs tests as root");
             return None;
         }
         let scratch = tempfile::tempdir().unwrap();
@@ -323,6 +324,11 @@ mod tests {
             make_directory(&scratch.path().join(directory), OLD.0);
         }
         Some(scratch)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own tools, which end by themselves")]
+    fn program(name: &str) -> std::process::Command {
+        std::process::Command::new(name)
     }
 
     fn make_directory(path: &Path, owner: u32) {
@@ -466,7 +472,7 @@ mod tests {
         assert_eq!(inner.metadata().unwrap().uid(), OLD.0);
         // The standard library's way to remove it would end this process.
         drop(inner);
-        let removed = std::process::Command::new("rm").arg("-rf").arg(scratch.path().join("path")).status();
+        let removed = program("rm").arg("-rf").arg(scratch.path().join("path")).status();
         assert!(removed.unwrap().success());
     }
 
@@ -476,8 +482,7 @@ mod tests {
         let at = |path: &str| scratch.path().join(path);
         make_file(&at("path/releases/a/inner/file"), OLD.0);
         let set = |entries: &str, path: &str| {
-            let set =
-                std::process::Command::new("setfacl").args(["-m", entries, "--"]).arg(at(path)).status();
+            let set = program("setfacl").args(["-m", entries, "--"]).arg(at(path)).status();
             assert!(set.expect("the package acl is installed").success(), "{entries} {path}");
         };
         set("user:4715:rwx,group::r-x,default:user:4715:rwx", "path/releases/a/inner");
@@ -526,7 +531,7 @@ mod tests {
             make_file(&at(&format!("outside/roots/{number}")), if number % 2 == 0 { 0 } else { OTHER });
         }
         make_file(&at("outside/old"), OLD.0);
-        let mut race = std::process::Command::new("setpriv")
+        let mut race = program("setpriv")
             .args([
                 &format!("--reuid={}", OLD.0),
                 &format!("--regid={}", OLD.1),
@@ -550,7 +555,7 @@ mod tests {
         // Wherever the last exchange has left them.
         for user in [0, OTHER] {
             let words = ["-mindepth", "2", "-type", "f", "-user", &user.to_string()];
-            let found = std::process::Command::new("find").arg(scratch.path()).args(words).output().unwrap();
+            let found = program("find").arg(scratch.path()).args(words).output().unwrap();
             assert_eq!(String::from_utf8_lossy(&found.stdout).lines().count(), 25, "files of user {user}");
         }
         assert_eq!(owner(&at("outside")).0, OLD.0);

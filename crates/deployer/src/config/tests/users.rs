@@ -2,7 +2,7 @@
 
 use super::{Host, brief, brief_of, deployment};
 use crate::config::users::has_changed;
-use crate::config::{Layout, UserSource};
+use crate::config::{Environment, Layout, UserSource};
 use crate::names::UserName;
 
 const TWO: &str = r#"
@@ -21,7 +21,7 @@ fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
         eprintln!("not tried: this needs root");
-        assert!(std::env::var_os("CI").is_none(), "CI runs tests as root");
+        assert!(Environment::of_process().get("CI").is_none(), "CI runs tests as root");
     }
     is_root
 }
