@@ -241,6 +241,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help__subcmd__migrate,status)
                 cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__status"
                 ;;
+            durhack__deployer__subcmd__help__subcmd__migrate,trust)
+                cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__trust"
+                ;;
             durhack__deployer__subcmd__help__subcmd__migrate,up)
                 cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__up"
                 ;;
@@ -298,6 +301,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__migrate,status)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__status"
                 ;;
+            durhack__deployer__subcmd__migrate,trust)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__trust"
+                ;;
             durhack__deployer__subcmd__migrate,up)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__up"
                 ;;
@@ -312,6 +318,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__migrate__subcmd__help,status)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__status"
+                ;;
+            durhack__deployer__subcmd__migrate__subcmd__help,trust)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__trust"
                 ;;
             durhack__deployer__subcmd__migrate__subcmd__help,up)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__up"
@@ -1167,7 +1176,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__migrate)
-            opts="up check status down"
+            opts="up check status trust down"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1209,6 +1218,20 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__migrate__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__migrate__subcmd__trust)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1705,7 +1728,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate)
-            opts="-h -V --config --log --help --version up check status down help"
+            opts="-h -V --config --log --help --version up check status trust down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1775,7 +1798,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__help)
-            opts="up check status down help"
+            opts="up check status trust down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1844,6 +1867,20 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__help__subcmd__trust)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__help__subcmd__up)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1860,6 +1897,28 @@ _durhack__deployer() {
             ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__status)
             opts="-h -V --json --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__trust)
+            opts="-h -V --yes --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

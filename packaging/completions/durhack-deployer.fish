@@ -24,7 +24,7 @@ function __fish_durhack_deployer_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -s V -l version -d 'Print version'
@@ -57,7 +57,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "c
 complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "man" -d 'Print the man page'
 complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "__generate" -d 'Write the generated documents below a directory'
 complete -c durhack-deployer -n "__fish_durhack_deployer_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -l keep -d 'Go on serving at the end, and keep the directory'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand demo" -s h -l help -d 'Print help'
@@ -66,14 +66,14 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" 
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -l slug -d 'What the deployment is to be called [default: as the repository]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -l path -d 'Where it is to be deployed to [default: /var/www/SLUG]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -l write -d 'Add it to this file, instead of printing it' -r -F
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l origin -d 'How GitHub reaches this host, as in https://deploy.example.org: gives nginx a site for it' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l privileges -d 'How what needs root is done [default: as the configuration says, else helper]' -r -f -a "helper\t'By a helper that does what a list of root\'s allows'
 sudo\t'By sudo, with fixed rules; the worker is then confined less'"
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l yes -d 'Do not ask before it is done'
@@ -81,34 +81,34 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup"
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l purge -d 'State, configuration, secrets and the user go too; applications stay'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -l take-over -d 'Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand serve" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand listen" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -l take-over -d 'Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand work" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l commit -d 'This commit instead of the branch\'s head (whole id)' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l force -d 'Also where the commit is live already, or would wait for checks, an approval or the end of a freeze'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -l no-wait -d 'Do not wait for the end (needs a running daemon)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deploy" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l to -d 'Release name, or the beginning of its commit id [default: the one that was live before, so a second rollback is back where the first began]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -l no-wait -d 'Do not wait for the end (needs a running daemon)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand rollback" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -l yes -d 'Do not ask before it is done'
@@ -116,60 +116,60 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt"
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -l finish -d 'Afterwards: move what is left of the old tree aside'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand adopt" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand approve" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand approve" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand approve" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand approve" -l no-wait -d 'Do not wait for the end (needs a running daemon)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand approve" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand approve" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand release" -l until -d 'Not only for the commit that waits, but for all until then: `2026-12-23 18:00` (in `freeze_timezone`); one that has passed ends it' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand release" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand release" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand release" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand release" -l no-wait -d 'Do not wait for the end (needs a running daemon)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand release" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand release" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand cancel" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand status" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -s n -l limit -d 'At most so many' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand runs" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand run" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -s f -l follow -d 'Go on while the run does'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand logs" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -s n -l limit -d 'At most so many' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand deliveries" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand explain" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l commit -d 'This commit instead of the branch\'s head (whole id)' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand plan" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -s h -l help -d 'Print help'
@@ -178,17 +178,17 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue;
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -f -a "retry" -d 'Put an entry that was set aside back into its queue'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -f -a "drop" -d 'Remove an entry that waits or was set aside'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and not __fish_seen_subcommand_from list retry drop help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from retry" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help'
@@ -197,21 +197,21 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue;
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from help" -f -a "retry" -d 'Put an entry that was set aside back into its queue'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from help" -f -a "drop" -d 'Remove an entry that waits or was set aside'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand queue; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -f -a "push" -d 'A push of the branch\'s head, signed with the configured secret'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and not __fish_seen_subcommand_from push help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l url -d 'Where the daemon listens [default: as the running daemon says]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from help" -f -a "push" -d 'A push of the branch\'s head, signed with the configured secret'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and not __fish_seen_subcommand_from create list show ping test deliveries redeliver rotate-secret delete relay help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and not __fish_seen_subcommand_from create list show ping test deliveries redeliver rotate-secret delete relay help" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and not __fish_seen_subcommand_from create list show ping test deliveries redeliver rotate-secret delete relay help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and not __fish_seen_subcommand_from create list show ping test deliveries redeliver rotate-secret delete relay help" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and not __fish_seen_subcommand_from create list show ping test deliveries redeliver rotate-secret delete relay help" -s V -l version -d 'Print version'
@@ -228,7 +228,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and not __fish_seen_subcommand_from create list show ping test deliveries redeliver rotate-secret delete relay help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -l secret-file -d 'Where a new secret is written, if none is configured [default: webhook-secret beside the configuration]' -r -F
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -l show-secret -d 'Print the secret'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -l json -d 'For machines'
@@ -236,28 +236,28 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -l hook -d 'This hook, by its number at GitHub [default: the one that delivers here]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -l hook -d 'This hook, by its number at GitHub [default: the one that delivers here]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -l hook -d 'This hook, by its number at GitHub [default: the one that delivers here]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from ping" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from test" -l hook -d 'This hook, by its number at GitHub [default: the one that delivers here]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from test" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from test" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from test" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from test" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from test" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
@@ -265,7 +265,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -l hook -d 'This hook, by its number at GitHub [default: the one that delivers here]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -s n -l limit -d 'At most so many of each hook' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -l failed -d 'Only those of which no attempt was answered with a success'
@@ -273,14 +273,14 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from deliveries" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -l repository -d 'Only of this repository (OWNER/NAME) or deployment' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -l failed -d 'All of which no attempt was answered with a success'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from redeliver" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from rotate-secret" -l url -d 'Where the hooks deliver to [default: /github-webhook of the configured `origin`]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from rotate-secret" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from rotate-secret" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from rotate-secret" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from rotate-secret" -l restarted -d 'The daemon was restarted since the new secret was written (only where that cannot be seen from here)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from rotate-secret" -l show-secret -d 'Print the new secret'
@@ -289,7 +289,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from rotate-secret" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from delete" -l hook -d 'This hook, by its number at GitHub [default: the one that delivers here]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from delete" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from delete" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from delete" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from delete" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from delete" -l force -d 'Also a hook that this instance lives on'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from delete" -l json -d 'For machines'
@@ -298,7 +298,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l hook -d 'This hook, by its number at GitHub [default: the one with the URL]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l url -d 'Where the hook delivers to [default: /github-webhook of the configured `origin`]' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l to -d 'Where the daemon listens [default: as the running daemon says]' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l all -d 'Begin with the oldest that GitHub still has, instead of where it was left, or of now'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from relay" -l once -d 'End when everything has been handed over'
@@ -315,12 +315,12 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Remove a hook'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "relay" -d 'For development: take deliveries from GitHub and hand them, signed, to the daemon that runs here'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhook; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -s V -l version -d 'Print version'
@@ -329,22 +329,22 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "schema" -d 'Print the JSON Schema, for editors'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "reference" -d 'Print the reference of all keys'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l no-secrets -d 'Leave secrets aside, which whoever asks may not be able to read'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from schema" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from reference" -s V -l version -d 'Print version'
@@ -353,47 +353,54 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON Schema, for editors'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "reference" -d 'Print the reference of all keys'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -s h -l help -d 'Print help'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "up" -d 'Apply what is missing'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "status" -d 'Say what is applied'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "up" -d 'Apply what is missing'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "status" -d 'Say what is applied'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "trust" -d 'Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -l json -d 'For machines'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from trust" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from trust" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from trust" -l yes -d 'You have looked at what is there, and nobody else can write to the database'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from trust" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l steps -d 'How many' -r
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "up" -d 'Apply what is missing'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "status" -d 'Say what is applied'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "trust" -d 'Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand man" -s V -l version -d 'Print version'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -l config -d 'Directory of the configuration\'s layers [default: ./config, then /etc/durhack-deployer]' -r -F
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand __generate" -s V -l version -d 'Print version'
@@ -447,4 +454,5 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; 
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "up" -d 'Apply what is missing'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "status" -d 'Say what is applied'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "trust" -d 'Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "down" -d 'Take the latest migrations back; their data is gone'

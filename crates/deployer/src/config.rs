@@ -19,6 +19,7 @@ pub mod reader;
 pub mod reference;
 pub mod resolve;
 pub mod show;
+pub mod users;
 pub mod values;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use gates::Gates;
 pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
+pub use users::{UserSource, Users};
 
 use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName};
 use crate::secret::Secret;
@@ -77,6 +79,8 @@ pub struct Config {
     pub nginx: Nginx,
     /// How certificates are obtained.
     pub certificates: Certificates,
+    /// How much a repository may bring.
+    pub git: GitLimits,
     /// What steps may touch and use up, whatever they deploy.
     pub confinement: Confinement,
     /// The files that secrets were read from.
@@ -254,6 +258,34 @@ pub struct Certificates {
     pub self_test: bool,
 }
 
+/// How much a repository may bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GitLimits {
+    /// Files of a commit, with its submodules'.
+    pub files_max: u64,
+    /// Bytes of these files; also of one pack.
+    pub bytes_max: u64,
+    /// Directories on the way to a file.
+    pub depth_max: usize,
+    /// Bytes of a path.
+    pub path_bytes_max: usize,
+    /// Memory of one git process.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for GitLimits {
+    /// As where nothing is configured.
+    fn default() -> Self {
+        Self {
+            files_max: 200_000,
+            bytes_max: 10 << 30,
+            depth_max: 100,
+            path_bytes_max: 1024,
+            memory_bytes_max: 1 << 30,
+        }
+    }
+}
+
 /// What steps may touch and use up, whatever they deploy.
 #[derive(Debug, Clone)]
 pub struct Confinement {
@@ -304,6 +336,8 @@ pub struct Deployment {
     pub keep_releases: usize,
     /// Whether submodules are fetched.
     pub submodules: bool,
+    /// From which hosts they may come, beside that of the clone URL.
+    pub submodule_hosts: Vec<String>,
     /// Deadline of a whole run.
     pub timeout: Duration,
     /// Deadline of a step that names none.
@@ -316,6 +350,8 @@ pub struct Deployment {
     pub env_files: Vec<PathBuf>,
     /// As whom the steps that make a release run. `None`: as the deployer.
     pub user: Option<UserName>,
+    /// Who says so. With [`UserSource::Missing`] nothing of the deployment may run.
+    pub user_source: UserSource,
     /// Whether the steps that make a release are kept to this deployment's own files.
     pub confine: bool,
     /// What they may read beside that. Absolute.

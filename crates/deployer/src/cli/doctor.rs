@@ -8,7 +8,7 @@
 //! Deliberately absent: mending. What is wrong may be meant, and a program that runs as root on somebody's host asks first.
 
 pub mod accounts;
-mod acl;
+pub mod acl;
 mod configuration;
 mod examined;
 mod files;
@@ -92,6 +92,7 @@ const CHECKS: &[Check] = &[
     asking("privileges", "privileges", |examined| Box::pin(async { privileges::way(examined) })),
     asking("privileges", "sudo's rules", |examined| Box::pin(privileges::sudo_rules(examined))),
     now("privileges", "own users", step_users::all),
+    asking("privileges", "own users' units", |examined| Box::pin(step_users::units(examined))),
     asking("privileges", "sudo's version", |examined| Box::pin(privileges::sudo_version(examined))),
     asking("programs", "programs", |examined| Box::pin(programs::all(examined))),
     asking("programs", "git's version", |examined| Box::pin(programs::git(examined))),
@@ -109,11 +110,13 @@ const CHECKS: &[Check] = &[
     asking("github", "clock", |examined| Box::pin(github::clock(examined))),
     asking("github", "networks", |examined| Box::pin(github::networks(examined))),
     asking("work", "record", |examined| Box::pin(work::record(examined))),
+    asking("work", "database login", |examined| Box::pin(work::database_login(examined))),
+    asking("work", "authorship", |examined| Box::pin(work::authorship(examined))),
     now("work", "worker", work::worker),
     now("work", "queues", work::queues),
     asking("work", "runs", |examined| Box::pin(work::runs(examined))),
     asking("work", "outbox", |examined| Box::pin(work::outbox(examined))),
-    now("work", "pm2", work::pm2),
+    asking("work", "pm2", |examined| Box::pin(work::pm2(examined))),
 ];
 
 /// A line of the report.

@@ -7,6 +7,7 @@ mod layers;
 mod original;
 mod privileges;
 mod secrets;
+mod users;
 
 use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Purpose, Severity, load};
 use crate::names::Slug;

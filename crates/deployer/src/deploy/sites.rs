@@ -5,7 +5,7 @@
 //! in it ([`stage`]). [`Work::Certify`] obtains what certificates they need ([`certificates`]). [`Work::Install`] does the first
 //! again (the host may have changed), makes a durable backup ([`backup`]), writes plain files ([`install`]), has nginx
 //! test what is then live, and only then reloads, and proves it ([`reload`]). [`Work::Restore`] puts back what the backup
-//! has, as often as it is asked to. What is ours is in the [`manifest`]; nothing else is touched. One at a time does any
+//! has, as often as it is asked to. Who writes, root or this process, is the [`writer`]'s. What is ours is in the [`manifest`]; nothing else is touched. One at a time does any
 //! of this on a host.
 
 pub mod backup;
@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod reload;
 pub mod selection;
 pub mod stage;
+pub mod writer;
 
 use super::lock::{self, Lock};
 use super::tools::{certbot, nginx};

@@ -2,7 +2,10 @@
 //! those of the project's list of threats; what concerns signatures, slow clients and names in headers is
 //! in `intake`.
 
+mod believed;
 mod confinement;
 mod leaks;
 mod repositories;
+mod repository_limits;
 mod strangers;
+mod trust;

@@ -4,6 +4,11 @@
 /// The attribute of a directory that says which list new files in it get.
 pub const DEFAULT: &str = "system.posix_acl_default";
 
+/// The attribute of a file that says who may do what with it.
+pub const ACCESS: &str = "system.posix_acl_access";
+
+/// The file's own group, as opposed to one that is named.
+const TAG_GROUP: u16 = 0x04;
 /// A user who is named, as opposed to the owner.
 const TAG_USER: u16 = 0x02;
 /// What named users and groups may have at most.
@@ -13,21 +18,32 @@ const READ_WRITE: u16 = 0o6;
 
 /// Whether a list gives this user reading and writing by name, mask considered. None: it is no list.
 pub fn lets_write(attribute: &[u8], uid: u32) -> Option<bool> {
-    let (version, entries) = attribute.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {
-        return None;
-    }
-    let entries: Vec<(u16, u16, u32)> = entries
-        .chunks_exact(8)
-        .map(|entry| {
-            let half = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
-            (half(0), half(2), u32::from(half(4)) | u32::from(half(6)) << 16)
-        })
-        .collect();
+    let entries = entries(attribute)?;
     let mask =
         entries.iter().find(|(tag, ..)| *tag == TAG_MASK).map_or(0o7, |(_, permissions, _)| *permissions);
     let named = entries.iter().find(|(tag, _, id)| *tag == TAG_USER && *id == uid);
     Some(named.is_some_and(|(_, permissions, _)| permissions & mask & READ_WRITE == READ_WRITE))
+}
+
+/// What the file's own group may do, whatever the mask leaves of it. None: it is no list.
+pub fn of_group(attribute: &[u8]) -> Option<u16> {
+    entries(attribute)?
+        .into_iter()
+        .find(|(tag, ..)| *tag == TAG_GROUP)
+        .map(|(_, permissions, _)| permissions & 0o7)
+}
+
+/// Tag, permissions and id of each entry.
+fn entries(attribute: &[u8]) -> Option<Vec<(u16, u16, u32)>> {
+    let (version, entries) = attribute.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {
+        return None;
+    }
+    let read = entries.chunks_exact(8).map(|entry| {
+        let half = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
+        (half(0), half(2), u32::from(half(4)) | u32::from(half(6)) << 16)
+    });
+    Some(read.collect())
 }
 
 #[cfg(test)]

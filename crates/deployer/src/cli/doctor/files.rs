@@ -4,6 +4,7 @@ use super::acl;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use crate::config::Recipe;
+use crate::deploy::tools;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,18 @@ pub fn configuration(examined: &Examined) -> Answer {
 /// Every file that holds a secret.
 pub fn secrets(examined: &Examined) -> Answer {
     let files = secret_files(examined)?;
+    let is_shared = examined.deployments()?.any(|deployment| deployment.user.is_none());
+    let handed_over = examined.loaded()?.environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let env_files: Vec<&PathBuf> =
+        examined.config()?.deployments.values().flat_map(|deployment| &deployment.env_files).collect();
+    // What is a deployment's own, its builds have anyway; what systemd hands over cannot be changed.
+    let builds_own = |found: &std::fs::Metadata, path: &PathBuf| {
+        is_shared
+            && examined.service.uid != 0
+            && found.uid() == examined.service.uid
+            && !env_files.contains(&path)
+            && handed_over.as_ref().is_none_or(|directory| !path.starts_with(directory))
+    };
     let mut findings = Vec::new();
     let mut seen = 0;
     for path in &files {
@@ -112,6 +125,16 @@ pub fn secrets(examined: &Examined) -> Answer {
                     found.mode() & 0o777
                 ),
                 format!("`chmod 600 {}`", path.display()),
+            ));
+        }
+        if builds_own(&found, path) {
+            findings.push(Finding::error(
+                format!(
+                    "{} holds a secret and belongs to {}, as which builds run: one of them can open it to others with chmod",
+                    path.display(),
+                    examined.service.name
+                ),
+                "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/operating.md, \"Secrets\")",
             ));
         }
         if ![0, examined.service.uid].contains(&found.uid()) {
@@ -203,7 +226,23 @@ pub async fn site_directories(examined: &Examined) -> Answer {
     }
     let (name, uid) = (&examined.service.name, examined.service.uid);
     let mut findings = Vec::new();
-    for directory in ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name)) {
+    let directories = ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name));
+    if tools::nginx::root_writes(&config.nginx, config.privileges) {
+        for directory in directories.iter().filter(|directory| directory.is_dir()) {
+            // The default list alone gives nothing away yet, but does for what an administrator makes there.
+            if examined.service_may_write(directory).await? || has_default(directory, uid) {
+                findings.push(Finding::warning(
+                    format!(
+                        "{name} may write {}, as an earlier version needed: root refuses to have nginx read what lies there",
+                        directory.display()
+                    ),
+                    "`durhack-deployer setup` takes that away, and makes root's what the deployer wrote there",
+                ));
+            }
+        }
+        return Ok(or_ok(findings, "root alone writes sites, after it has judged them".to_owned()));
+    }
+    for directory in directories {
         let Ok(found) = directory.metadata() else {
             findings.push(Finding::error(
                 format!("there is no {}", directory.display()),

@@ -3,7 +3,10 @@
 use super::accounts::Account;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
+use crate::config::Recipe;
+use crate::deploy::processes::systemd::complaint;
 use crate::deploy::step_user;
+use crate::deploy::tools::systemctl;
 use crate::names::UserName;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -48,6 +51,30 @@ pub fn all(examined: &Examined) -> Answer {
         ));
     }
     Ok(or_ok(findings, "no deployment has a user of its own"))
+}
+
+/// Whether the units that serve deployments with a user of their own run as that user. Root says so, in the units.
+pub async fn units(examined: &Examined) -> Answer {
+    let mut findings = Vec::new();
+    let mut any = false;
+    for deployment in examined.deployments()? {
+        let units = match &deployment.recipe {
+            Recipe::Systemd(recipe) => &recipe.units,
+            Recipe::GoStatic(recipe) => &recipe.units,
+            _ => continue,
+        };
+        let Some(user) = deployment.user.as_ref().filter(|_| !units.is_empty()) else { continue };
+        any = true;
+        let printed = examined.ask_tool(&systemctl::show(false, units)).await?.output;
+        for complaint in systemctl::states(&printed).iter().filter_map(|unit| complaint(unit, user)) {
+            let (what, hint) = complaint.split_once("\nhint: ").unwrap_or((&complaint, ""));
+            findings.push(Finding::warning(format!("{}: {what}", deployment.slug), hint));
+        }
+    }
+    if !any {
+        return Ok(vec![Finding::not_checked("no deployment with a user of its own is run by units")]);
+    }
+    Ok(or_ok(findings, "units of deployments with a user of their own run as that user"))
 }
 
 fn judge(found: Option<&Account>, service: &Account, user: &UserName, whose: &str) -> Vec<Finding> {
