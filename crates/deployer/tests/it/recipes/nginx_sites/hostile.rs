@@ -108,7 +108,7 @@ fn fifty_broken_or_hostile_files_leave_the_running_nginx_as_it_was() {
         }
         // Not text; a link; a snippet, which nobody would have looked at.
         fs_err::write(repository.work_tree().join(SITE), b"# \xff\xfe\n").unwrap();
-        refused(world, repository, &[], &format!("{SITE}: its text is not UTF-8"));
+        refused(world, repository, &[], &format!("{SITE}:1: its text is not UTF-8"));
         fs_err::create_dir_all(repository.work_tree().join("production")).unwrap();
         symlink("/etc/passwd", repository.work_tree().join(SITE)).unwrap();
         refused(world, repository, &[], &format!("{SITE}: it is a link"));
