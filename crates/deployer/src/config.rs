@@ -518,6 +518,9 @@ pub struct NginxSites {
     pub rules: Vec<SiteRule>,
     /// Files without brackets that this host gets: paths below `production/`, or `*` for all.
     pub unbracketed: Vec<String>,
+    /// What sites may say beside nginx_policy's list: names of directives, and directories that may be served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
 }
 
 /// One rule of `sites`.

@@ -7,13 +7,16 @@
 
 #![forbid(unsafe_code)]
 
+mod allowance;
+mod arguments;
 pub mod configuration;
+mod list;
 mod names;
-mod rules;
 
+pub use allowance::judge_allowance;
+pub use arguments::{Bounds, names_key_file};
 pub use configuration::Directive;
 pub use names::judge_name;
-pub use rules::{Bounds, names_key_file};
 
 /// The largest file that is judged, in bytes. The largest site files have some hundred lines.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -42,8 +45,7 @@ pub fn judge(text: &[u8], bounds: &Bounds) -> Result<Vec<Directive>, Vec<Objecti
     let one = |line, message: String| vec![Objection { line, message }];
     let text = readable(text).map_err(|(line, message)| one(line, message))?;
     let directives = configuration::parse(text).map_err(|error| one(error.line, error.message.to_owned()))?;
-    let mut objections = rules::objections(&directives, bounds);
-    objections.truncate(OBJECTIONS_MAX);
+    let objections = arguments::objections(&directives, bounds, OBJECTIONS_MAX);
     if objections.is_empty() { Ok(directives) } else { Err(objections) }
 }
 
@@ -56,13 +58,30 @@ fn readable(bytes: &[u8]) -> Result<&str, (usize, String)> {
     let line_of = |at: usize| bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
     let text = std::str::from_utf8(bytes)
         .map_err(|error| (line_of(error.valid_up_to()), "its text is not UTF-8".to_owned()))?;
-    let forbidden =
-        |(_, character): &(usize, char)| character.is_control() && !matches!(character, '\n' | '\t' | '\r');
+    let mut after = text.chars().skip(1);
+    let forbidden = |(_, character): &(usize, char)| {
+        let next = after.next();
+        is_forbidden(*character, next)
+    };
     match text.char_indices().find(forbidden) {
         Some((at, character)) => Err((
             line_of(at),
-            format!("control character U+{:04X}; a site file is plain text", u32::from(character)),
+            format!(
+                "character U+{:04X}: a site file is plain text, without control and invisible characters",
+                u32::from(character)
+            ),
         )),
         None => Ok(text),
+    }
+}
+
+/// Control characters, and characters that show people another text than nginx reads: a carriage return alone begins no line for nginx,
+/// and marks of direction reorder what is shown.
+fn is_forbidden(character: char, next: Option<char>) -> bool {
+    match character {
+        '\n' | '\t' => false,
+        '\r' => next != Some('\n'),
+        '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => true,
+        _ => character.is_control(),
     }
 }

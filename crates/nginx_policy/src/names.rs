@@ -26,13 +26,15 @@ pub fn judge_name(target: &str) -> Result<(), String> {
         if part.starts_with('.') || part.starts_with('-') {
             return wrong("no part of its name may begin with a dot or a dash");
         }
-        // nginx's `include` is a pattern, and `"` or `;` would end a word; brackets are part of the names of sites.
+        // To an `include`, some of these are a pattern; brackets are part of the names of sites.
         let strange = |character: char| {
-            character.is_control() || character.is_whitespace() || "*?\\\"'`;{}$|<>&".contains(character)
+            crate::is_forbidden(character, None)
+                || matches!(character, '\n' | '\t')
+                || "*?\\`;{}$|<>".contains(character)
         };
-        if part.contains(strange) {
+        if part.contains(strange) || part.trim() != part {
             return wrong(
-                "its name has spaces, control characters or characters that mean something to nginx",
+                "its name has control characters, characters that mean something to nginx, or spaces at an end",
             );
         }
         // `geo` with `ranges` loads FILE.bin as a memory image in the place of FILE.
@@ -55,6 +57,7 @@ mod tests {
             "conf.d/sub/[caf\u{e9}.org].conf",
             "snippets/tls",
             "snippets/h5bp/basic.conf",
+            "conf.d/caf\u{e9} \"x\".conf",
             "snippets/a_b~c+d@e,f=g#(1).inc",
         ] {
             assert_eq!(judge_name(name), Ok(()), "{name}");
@@ -80,13 +83,16 @@ mod tests {
             "snippets/x.bin",
             "snippets/x.BIN",
             "snippets/x.bin/y",
-            "snippets/a b",
+            "snippets/a ",
+            "snippets/ a",
             "snippets/a\nb",
+            "snippets/a\tb",
+            "snippets/a\rb",
+            "snippets/a\u{202e}b",
             "snippets/a\0b",
             "snippets/a\u{85}b",
             "snippets/a*b",
             "snippets/a;b",
-            "snippets/a\"b",
             "snippets/a\\b",
         ] {
             assert!(judge_name(name).is_err(), "{name:?}");

@@ -56,6 +56,9 @@ pub struct SitesStep {
     pub run: String,
     /// Whether an operator wants the CA asked, however often it has refused.
     pub forced: bool,
+    /// What sites may say beside the list (`sites_allow`).
+    #[serde(default)]
+    pub allowed: Vec<String>,
 }
 
 /// The parts of the work.
@@ -111,13 +114,15 @@ impl SitesStep {
         }
     }
 
-    /// Where a repository's files may lead nginx.
+    /// Where a repository's files may lead nginx. What the deployment has itself, and the CA's questions, may be served.
     pub fn bounds(&self) -> Bounds {
+        let own = [Some(&self.checkout), self.certificates.webroot.as_ref()];
+        let own = own.into_iter().flatten().map(|path| path.to_string_lossy().into_owned());
         Bounds {
             directory: self.nginx.directory.clone(),
             certificates: self.certificates.directory.clone(),
             logs: self.nginx.log_directory.clone(),
-            allowed: Vec::new(),
+            allowed: self.allowed.iter().cloned().chain(own).collect(),
         }
     }
 

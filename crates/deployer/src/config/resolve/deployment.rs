@@ -3,6 +3,7 @@
 use super::preset::Preset;
 use super::{Facts, applications, gates, pnpm, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
+use crate::config::raw::Node;
 use crate::config::reader::TableReader;
 use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
@@ -142,6 +143,7 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
             Recipe::NginxSites(NginxSites {
                 rules: table.tables("sites").iter().map(site_rule).collect(),
                 unbracketed,
+                allowed: sites_allow(table),
             })
         }
         Some(PNPM_PM2) => {
@@ -217,6 +219,25 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>, has_own_user: bool) -> 
         table.error_at_value("layout", message, "write \"releases\", or leave `layout` out");
     }
     Some(Layout::Releases)
+}
+
+/// What each entry gives away is said as a warning, wherever the configuration is checked.
+fn sites_allow(table: &TableReader<'_>) -> Vec<String> {
+    let entry = |node: &Node| {
+        checked_text(node, |text| {
+            nginx_policy::judge_allowance(text).map(|given_away| (text.to_owned(), given_away))
+        })
+    };
+    let entries = table.value("sites_allow", list(entry)).unwrap_or_default();
+    for (_, given_away) in &entries {
+        table.report_at_key(
+            "sites_allow",
+            Severity::Warning,
+            given_away,
+            "leave it out unless you trust everybody who can push to this repository with that",
+        );
+    }
+    entries.into_iter().map(|(entry, _)| entry).collect()
 }
 
 /// As whom it is built and run, and who says so ([`users`]). Whoever shares a user is told what that means.
