@@ -217,7 +217,7 @@ fn nothing_of_roots_is_read_run_or_written_on_debian_12_with_nginx_core() {
 }
 
 #[test]
-fn nothing_of_roots_is_read_run_or_written_on_debian_12_with_nginx_extras() {
+fn nothing_of_roots_is_read_run_or_written_on_debian_12() {
     nothing_of_roots_is_read_run_or_written(Debian::Bookworm, Modules::Extras);
 }
 
@@ -227,7 +227,7 @@ fn nothing_of_roots_is_read_run_or_written_on_debian_13_with_nginx_core() {
 }
 
 #[test]
-fn nothing_of_roots_is_read_run_or_written_on_debian_13_with_nginx_extras() {
+fn nothing_of_roots_is_read_run_or_written_on_debian_13() {
     nothing_of_roots_is_read_run_or_written(Debian::Trixie, Modules::Extras);
 }
 
