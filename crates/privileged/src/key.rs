@@ -32,6 +32,10 @@ pub fn is_right(shown: &[u8]) -> Result<bool, Refusal> {
 }
 
 /// The key as the worker has it, for a caller. A unit of the operator's own, with the same credential, says where that lies.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this program has no configuration: systemd says where the credential lies"
+)]
 pub fn of_worker() -> Result<String, String> {
     let own =
         std::env::var_os("CREDENTIALS_DIRECTORY").map(|directory| Path::new(&directory).join("helper-key"));

@@ -95,6 +95,7 @@ fn check_way(path: &Path) -> Result<(), Refusal> {
     there.map_or(Ok(()), check_directories)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
 fn hint(refusal: Refusal) -> Refusal {
     Refusal(format!(
         "root's nginx reads only what root alone can change: {}. `durhack-deployer setup` puts right what the deployer's user wrote; \

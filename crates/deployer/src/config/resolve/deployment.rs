@@ -270,7 +270,7 @@ fn user(
         table.error_at_value(
             "user_units",
             "these units run as the deployer, and what is deployed here is to run as another user",
-            &format!("leave it out, and have root write the unit, with `User={user}`"),
+            format!("leave it out, and have root write the unit, with `User={user}`"),
         );
     }
     match (&user, source) {

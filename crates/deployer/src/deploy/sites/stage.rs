@@ -254,9 +254,8 @@ impl Rewriting<'_> {
 
 /// `error_log off` writes a file that is called so.
 fn is_log_file(directive: &str, target: &str) -> bool {
-    !(target == "off" && directive == "access_log" || target == "stderr")
-        && !target.starts_with("syslog:")
-        && !target.starts_with("memory:")
+    let is_elsewhere = target == "stderr" || target.starts_with("syslog:") || target.starts_with("memory:");
+    !(is_elsewhere || (target == "off" && directive == "access_log"))
 }
 
 /// The same log is the same file in the stage.
