@@ -8,6 +8,7 @@
 pub mod access;
 pub mod adopt;
 pub mod confinement;
+pub mod env_files;
 pub mod execute;
 pub mod gap;
 pub mod gates;

@@ -223,6 +223,7 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
         executor: &host.executor,
         environment: &host.oneself.environment,
         confined: None,
+        env_rules: &super::env_files::EnvRules::default(),
         directory: &program.working_directory,
         ends_at: Instant::now() + SCHEMA_DEADLINE,
         cancel: &never,

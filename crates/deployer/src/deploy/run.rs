@@ -8,6 +8,7 @@ mod directories;
 mod making_room;
 mod taking_back;
 
+use super::env_files::EnvRules;
 use super::gap::{Gap, Watch};
 use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
@@ -359,11 +360,17 @@ impl Run {
             _ => None,
         };
         let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
+        let stands_in = match action {
+            Action::Command(command) => &command.directory,
+            _ => &directory,
+        };
+        let env_rules = EnvRules::of(&self.host.config, &self.deployment, stands_in);
         let hear = |heard: Heard<'_>| self.hear(number, heard);
         let workbench = Workbench {
             executor: &self.host.executor,
             environment: &environment,
             confined: confined.as_ref(),
+            env_rules: &env_rules,
             directory: &directory,
             ends_at: Instant::now() + limit,
             cancel,

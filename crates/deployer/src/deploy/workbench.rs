@@ -4,6 +4,7 @@
 //! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
 
 use super::confinement::{self, Confined};
+use super::env_files::{EnvRules, FromFiles};
 use super::execute::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
 use super::tools::sudo;
@@ -33,6 +34,8 @@ pub struct Workbench<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// How its own commands are confined; what it asks of process managers and the like never is.
     pub confined: Option<&'a Confined>,
+    /// What holds for environment files.
+    pub env_rules: &'a EnvRules,
     /// The release.
     pub directory: &'a Path,
     /// When the step must be done.
@@ -175,6 +178,16 @@ impl Workbench<'_> {
         complaint.map_or(Ok(()), |complaint| Err(anyhow!(complaint)))
     }
 
+    /// What its environment files say to it.
+    async fn from_files(&self, command: &Command, manner: Manner<'_>) -> Result<FromFiles> {
+        let reach = manner.reach();
+        let found = self.env_rules.read(&command.env_files, reach, self.left(), self.cancel).await?;
+        if let Some(note) = found.note(reach) {
+            self.note(note);
+        }
+        Ok(found)
+    }
+
     /// Runs a command and says how it failed, if it did. `keep` sees each line, and says whether it goes to the log.
     async fn complaint(
         &self,
@@ -193,14 +206,22 @@ impl Workbench<'_> {
             }
             tail.push_back(line);
         };
+        let from_files = self.from_files(command, manner).await?;
         let limit = self.left();
-        let outcome = self.executor.run(command, manner, self.environment, limit, sink, self.cancel).await?;
+        let environment = self.environment;
+        let outcome =
+            self.executor.run(command, manner, environment, from_files, limit, sink, self.cancel).await?;
         if let Some(shortcoming) = outcome.enforcement.and_then(confinement::shortcoming) {
             self.note(shortcoming);
         }
         if outcome.leftovers_killed > 0 {
             let number = outcome.leftovers_killed;
             self.note(format!("{number} processes that the step left behind were ended"));
+        }
+        let is_sandboxed = matches!(manner, Manner::Step(Some(confined)) if confined.paths.is_some());
+        if is_sandboxed && !outcome.end.is_success() {
+            let denied = tail.iter().find_map(|line| self.env_rules.note_on_denial(&line.text));
+            denied.iter().for_each(|note| self.note(note));
         }
         Ok(match (&outcome.end, complaint_of(&outcome.end)) {
             (_, None) if outcome.output_bytes > STEP_OUTPUT_BYTES_MAX => {

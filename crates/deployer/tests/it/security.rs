@@ -2,6 +2,7 @@
 //! those of the project's list of threats; what concerns signatures, slow clients and names in headers is
 //! in `intake`.
 
+mod build_files;
 mod confinement;
 mod leaks;
 mod repositories;
