@@ -1,7 +1,7 @@
 //! `cargo xtask check`: what can be said about the code without running it.
 
-use crate::generate;
 use crate::process::{cargo, run as run_command};
+use crate::{file_access, generate};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -9,6 +9,7 @@ pub fn run() -> Result<()> {
     let checks = [
         ("formatting", formatting as fn() -> Result<()>),
         ("lints", lints),
+        ("files", file_access::check),
         ("generated files", generate::check),
         ("dependencies", dependencies),
     ];

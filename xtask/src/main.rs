@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod deb;
+mod file_access;
 mod generate;
 mod linkage;
 mod openapi;
