@@ -67,6 +67,9 @@ _durhack__deployer() {
             durhack__deployer,migrate)
                 cmd="durhack__deployer__subcmd__migrate"
                 ;;
+            durhack__deployer,move-user)
+                cmd="durhack__deployer__subcmd__move__subcmd__user"
+                ;;
             durhack__deployer,plan)
                 cmd="durhack__deployer__subcmd__plan"
                 ;;
@@ -184,6 +187,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__help,migrate)
                 cmd="durhack__deployer__subcmd__help__subcmd__migrate"
                 ;;
+            durhack__deployer__subcmd__help,move-user)
+                cmd="durhack__deployer__subcmd__help__subcmd__move__subcmd__user"
+                ;;
             durhack__deployer__subcmd__help,plan)
                 cmd="durhack__deployer__subcmd__help__subcmd__plan"
                 ;;
@@ -240,6 +246,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__help__subcmd__migrate,status)
                 cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__status"
+                ;;
+            durhack__deployer__subcmd__help__subcmd__migrate,trust)
+                cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__trust"
                 ;;
             durhack__deployer__subcmd__help__subcmd__migrate,up)
                 cmd="durhack__deployer__subcmd__help__subcmd__migrate__subcmd__up"
@@ -298,6 +307,9 @@ _durhack__deployer() {
             durhack__deployer__subcmd__migrate,status)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__status"
                 ;;
+            durhack__deployer__subcmd__migrate,trust)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__trust"
+                ;;
             durhack__deployer__subcmd__migrate,up)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__up"
                 ;;
@@ -312,6 +324,9 @@ _durhack__deployer() {
                 ;;
             durhack__deployer__subcmd__migrate__subcmd__help,status)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__status"
+                ;;
+            durhack__deployer__subcmd__migrate__subcmd__help,trust)
+                cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__trust"
                 ;;
             durhack__deployer__subcmd__migrate__subcmd__help,up)
                 cmd="durhack__deployer__subcmd__migrate__subcmd__help__subcmd__up"
@@ -425,7 +440,7 @@ _durhack__deployer() {
 
     case "${cmd}" in
         durhack__deployer)
-            opts="-h -V --config --log --help --version demo init setup serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
+            opts="-h -V --config --log --help --version demo init setup move-user serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -873,7 +888,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help)
-            opts="demo init setup serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
+            opts="demo init setup move-user serve listen work deploy rollback adopt approve release cancel status runs run logs deliveries explain plan queue simulate webhook doctor config migrate completions man __generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1167,7 +1182,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__migrate)
-            opts="up check status down"
+            opts="up check status trust down"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1222,9 +1237,37 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__migrate__subcmd__trust)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__help__subcmd__migrate__subcmd__up)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__help__subcmd__move__subcmd__user)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1705,7 +1748,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate)
-            opts="-h -V --config --log --help --version up check status down help"
+            opts="-h -V --config --log --help --version up check status trust down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1775,7 +1818,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__help)
-            opts="up check status down help"
+            opts="up check status trust down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1844,6 +1887,20 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__help__subcmd__trust)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__help__subcmd__up)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1880,6 +1937,28 @@ _durhack__deployer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        durhack__subcmd__deployer__subcmd__migrate__subcmd__trust)
+            opts="-h -V --yes --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         durhack__subcmd__deployer__subcmd__migrate__subcmd__up)
             opts="-h -V --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1887,6 +1966,36 @@ _durhack__deployer() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        durhack__subcmd__deployer__subcmd__move__subcmd__user)
+            opts="-h -V --to --from --dry-run --yes --no-deploy --config --log --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -15,7 +15,7 @@ _durhack-deployer() {
 
     local context curcontext="$curcontext" state line
     _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -32,7 +32,7 @@ _durhack-deployer() {
         case $line[1] in
             (demo)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--keep[Go on serving at the end, and keep the directory]' \
 '-h[Print help]' \
@@ -47,7 +47,7 @@ _arguments "${_arguments_options[@]}" : \
 '--slug=[What the deployment is to be called \[default\: as the repository\]]:SLUG:_default' \
 '--path=[Where it is to be deployed to \[default\: /var/www/SLUG\]]:DIR:_files' \
 '--write=[Add it to this file, instead of printing it]:FILE:_files' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -61,7 +61,7 @@ _arguments "${_arguments_options[@]}" : \
 '(--uninstall)--origin=[How GitHub reaches this host, as in https\://deploy.example.org\: gives nginx a site for it]:URL:_default' \
 '(--uninstall)--privileges=[How what needs root is done \[default\: as the configuration says, else helper\]]:WAY:((helper\:"By a helper that does what a list of root'\''s allows"
 sudo\:"By sudo, with fixed rules; the worker is then confined less"))' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--dry-run[Say what would be done, and do nothing]' \
 '--yes[Do not ask before it is done]' \
@@ -73,9 +73,25 @@ sudo\:"By sudo, with fixed rules; the worker is then confined less"))' \
 '--version[Print version]' \
 && ret=0
 ;;
+(move-user)
+_arguments "${_arguments_options[@]}" : \
+'--to=[The new user \[default\: what is recorded for it, else app-SLUG\]; durhack-deployer is the deployer'\''s own, which deployments share]:USER:_default' \
+'*--from=[Another user whose files in the deployment become the new one'\''s\: one that neither the configuration nor users.toml names any more]:USER:_default' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--dry-run[Say what would be done, and do nothing]' \
+'--yes[Do not ask before it is done]' \
+'--no-deploy[Do not deploy the live commit once more at the end\: until somebody does, what is live runs as before]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':slug -- The deployment:_default' \
+&& ret=0
+;;
 (serve)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--take-over[Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)]' \
 '-h[Print help]' \
@@ -86,7 +102,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (listen)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -96,7 +112,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (work)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--take-over[Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)]' \
 '-h[Print help]' \
@@ -108,7 +124,7 @@ _arguments "${_arguments_options[@]}" : \
 (deploy)
 _arguments "${_arguments_options[@]}" : \
 '--commit=[This commit instead of the branch'\''s head (whole id)]:ID:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--force[Also where the commit is live already, or would wait for checks, an approval or the end of a freeze]' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \
@@ -122,7 +138,7 @@ _arguments "${_arguments_options[@]}" : \
 (rollback)
 _arguments "${_arguments_options[@]}" : \
 '--to=[Release name, or the beginning of its commit id \[default\: the one that was live before, so a second rollback is back where the first began\]]:RELEASE:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \
 '-h[Print help]' \
@@ -134,7 +150,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (adopt)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--dry-run[Say what would be done, and do nothing]' \
 '--yes[Do not ask before it is done]' \
@@ -149,7 +165,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (approve)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \
 '-h[Print help]' \
@@ -163,7 +179,7 @@ _arguments "${_arguments_options[@]}" : \
 (release)
 _arguments "${_arguments_options[@]}" : \
 '--until=[Not only for the commit that waits, but for all until then\: \`2026-12-23 18\:00\` (in \`freeze_timezone\`); one that has passed ends it]:TIME:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--no-wait[Do not wait for the end (needs a running daemon)]' \
 '-h[Print help]' \
@@ -175,7 +191,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (cancel)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -186,7 +202,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (status)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -199,7 +215,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '-n+[At most so many]:N:_default' \
 '--limit=[At most so many]:N:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -211,7 +227,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (run)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -223,7 +239,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (logs)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-f[Go on while the run does]' \
 '--follow[Go on while the run does]' \
@@ -238,7 +254,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '-n+[At most so many]:N:_default' \
 '--limit=[At most so many]:N:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -249,7 +265,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (explain)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -262,7 +278,7 @@ _arguments "${_arguments_options[@]}" : \
 (plan)
 _arguments "${_arguments_options[@]}" : \
 '--commit=[This commit instead of the branch'\''s head (whole id)]:ID:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -274,7 +290,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (queue)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -293,7 +309,7 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (list)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -304,7 +320,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (retry)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -316,7 +332,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (drop)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -364,7 +380,7 @@ esac
 ;;
 (simulate)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -383,7 +399,7 @@ _arguments "${_arguments_options[@]}" : \
             (push)
 _arguments "${_arguments_options[@]}" : \
 '--url=[Where the daemon listens \[default\: as the running daemon says\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -423,7 +439,7 @@ esac
 ;;
 (webhook)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -443,7 +459,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
 '--secret-file=[Where a new secret is written, if none is configured \[default\: webhook-secret beside the configuration\]]:FILE:_files' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--show-secret[Print the secret]' \
 '--json[For machines]' \
@@ -458,7 +474,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -472,7 +488,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -486,7 +502,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -500,7 +516,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -516,7 +532,7 @@ _arguments "${_arguments_options[@]}" : \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
 '-n+[At most so many of each hook]:N:_default' \
 '--limit=[At most so many of each hook]:N:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '--failed[Only those of which no attempt was answered with a success]' \
@@ -531,7 +547,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--repository=[Only of this repository (OWNER/NAME) or deployment]:REPOSITORY:_default' \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '()--failed[All of which no attempt was answered with a success]' \
 '--json[For machines]' \
@@ -545,7 +561,7 @@ _arguments "${_arguments_options[@]}" : \
 (rotate-secret)
 _arguments "${_arguments_options[@]}" : \
 '--url=[Where the hooks deliver to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--restarted[The daemon was restarted since the new secret was written (only where that cannot be seen from here)]' \
 '--show-secret[Print the new secret]' \
@@ -561,7 +577,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--hook=[This hook, by its number at GitHub \[default\: the one that delivers here\]]:ID:_default' \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--force[Also a hook that this instance lives on]' \
 '--json[For machines]' \
@@ -577,7 +593,7 @@ _arguments "${_arguments_options[@]}" : \
 '--hook=[This hook, by its number at GitHub \[default\: the one with the URL\]]:ID:_default' \
 '--url=[Where the hook delivers to \[default\: /github-webhook of the configured \`origin\`\]]:URL:_default' \
 '--to=[Where the daemon listens \[default\: as the running daemon says\]]:URL:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--all[Begin with the oldest that GitHub still has, instead of where it was left, or of now]' \
 '--once[End when everything has been handed over]' \
@@ -654,7 +670,7 @@ esac
 ;;
 (doctor)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -665,7 +681,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (config)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -683,7 +699,7 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (check)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--no-secrets[Leave secrets aside, which whoever asks may not be able to read]' \
 '--json[For machines]' \
@@ -695,7 +711,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (show)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
 '-h[Print help]' \
@@ -706,7 +722,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (schema)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -716,7 +732,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (reference)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -766,7 +782,7 @@ esac
 ;;
 (migrate)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -784,7 +800,7 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (up)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -794,7 +810,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (check)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -804,9 +820,20 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (status)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(trust)
+_arguments "${_arguments_options[@]}" : \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
+'--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--yes[You have looked at what is there, and nobody else can write to the database]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -816,7 +843,7 @@ _arguments "${_arguments_options[@]}" : \
 (down)
 _arguments "${_arguments_options[@]}" : \
 '--steps=[How many]:STEPS:_default' \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -848,6 +875,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(trust)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (down)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -866,7 +897,7 @@ esac
 ;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -877,7 +908,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (man)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -887,7 +918,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (__generate)
 _arguments "${_arguments_options[@]}" : \
-'--config=[Directory of the configuration'\''s layers \[default\: ./config, then /etc/durhack-deployer\]]:DIR:_files' \
+'--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '-h[Print help]' \
 '--help[Print help]' \
@@ -917,6 +948,10 @@ _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
 (setup)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(move-user)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -1148,6 +1183,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(trust)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (down)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -1187,6 +1226,7 @@ _durhack-deployer_commands() {
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
 'init:Look at a repository, and write a commented deployment for it' \
 'setup:Make this host receive pushes and deploy them, as a hardened service; or take that back' \
+'move-user:Give a deployment a user of its own, or another one, with its files and programs; as root' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
@@ -1339,6 +1379,7 @@ _durhack-deployer__subcmd__help_commands() {
 'demo:Show the whole way of a push in a temporary directory\: three pushes, two releases, one failure' \
 'init:Look at a repository, and write a commented deployment for it' \
 'setup:Make this host receive pushes and deploy them, as a hardened service; or take that back' \
+'move-user:Give a deployment a user of its own, or another one, with its files and programs; as root' \
 'serve:Receive pushes and deploy them, in one process' \
 'listen:Receive pushes only; \`work\` deploys them' \
 'work:Deploy what \`listen\` has received' \
@@ -1479,6 +1520,7 @@ _durhack-deployer__subcmd__help__subcmd__migrate_commands() {
 'up:Apply what is missing' \
 'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
+'trust:Sign what is in the database, so that it is acted on\: after an upgrade from 0.1.0 with PostgreSQL' \
 'down:Take the latest migrations back; their data is gone' \
     )
     _describe -t commands 'durhack-deployer help migrate commands' commands "$@"
@@ -1498,10 +1540,20 @@ _durhack-deployer__subcmd__help__subcmd__migrate__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help migrate status commands' commands "$@"
 }
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__trust_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__trust_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help migrate trust commands' commands "$@"
+}
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__migrate__subcmd__up_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__migrate__subcmd__up_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer help migrate up commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__help__subcmd__move-user_commands] )) ||
+_durhack-deployer__subcmd__help__subcmd__move-user_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer help move-user commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__help__subcmd__plan_commands] )) ||
 _durhack-deployer__subcmd__help__subcmd__plan_commands() {
@@ -1676,6 +1728,7 @@ _durhack-deployer__subcmd__migrate_commands() {
 'up:Apply what is missing' \
 'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
+'trust:Sign what is in the database, so that it is acted on\: after an upgrade from 0.1.0 with PostgreSQL' \
 'down:Take the latest migrations back; their data is gone' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -1697,6 +1750,7 @@ _durhack-deployer__subcmd__migrate__subcmd__help_commands() {
 'up:Apply what is missing' \
 'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
+'trust:Sign what is in the database, so that it is acted on\: after an upgrade from 0.1.0 with PostgreSQL' \
 'down:Take the latest migrations back; their data is gone' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -1722,6 +1776,11 @@ _durhack-deployer__subcmd__migrate__subcmd__help__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer migrate help status commands' commands "$@"
 }
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__trust_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__trust_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate help trust commands' commands "$@"
+}
 (( $+functions[_durhack-deployer__subcmd__migrate__subcmd__help__subcmd__up_commands] )) ||
 _durhack-deployer__subcmd__migrate__subcmd__help__subcmd__up_commands() {
     local commands; commands=()
@@ -1732,10 +1791,20 @@ _durhack-deployer__subcmd__migrate__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer migrate status commands' commands "$@"
 }
+(( $+functions[_durhack-deployer__subcmd__migrate__subcmd__trust_commands] )) ||
+_durhack-deployer__subcmd__migrate__subcmd__trust_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer migrate trust commands' commands "$@"
+}
 (( $+functions[_durhack-deployer__subcmd__migrate__subcmd__up_commands] )) ||
 _durhack-deployer__subcmd__migrate__subcmd__up_commands() {
     local commands; commands=()
     _describe -t commands 'durhack-deployer migrate up commands' commands "$@"
+}
+(( $+functions[_durhack-deployer__subcmd__move-user_commands] )) ||
+_durhack-deployer__subcmd__move-user_commands() {
+    local commands; commands=()
+    _describe -t commands 'durhack-deployer move-user commands' commands "$@"
 }
 (( $+functions[_durhack-deployer__subcmd__plan_commands] )) ||
 _durhack-deployer__subcmd__plan_commands() {

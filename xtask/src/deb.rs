@@ -3,13 +3,11 @@
 
 use crate::linkage;
 use crate::process::{capture, cargo, command, root, run as run_command};
+use crate::tools::CARGO_DEB;
 use anyhow::{Context, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// What packs. A new version may pack differently: raise it on purpose.
-const CARGO_DEB: &str = "3.8.0";
 
 /// So many starts of each program are timed.
 const STARTS: usize = 21;
@@ -29,7 +27,7 @@ pub struct Arguments {
 
 /// Builds, looks at what was built, packs, and says where and how big, and how quick to start.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let packer = packer()?;
+    let packer = CARGO_DEB.installed()?;
     let mut build =
         cargo(["build", "--locked", "--package", "durhack-deployer", "--package", "durhack-privileged"]);
     if !arguments.debug {
@@ -86,21 +84,6 @@ fn print_starts(program: &Path) -> Result<()> {
         "    durhack-deployer --version {ours:.1} ms, git --version {git:.1} ms, /bin/true {nothing:.1} ms"
     );
     Ok(())
-}
-
-/// cargo-deb, installed into the testbed if it is not there yet.
-pub fn packer() -> Result<PathBuf> {
-    let directory = root().join("target/testbed/cargo");
-    let program = directory.join("bin/cargo-deb");
-    let is_there = program.exists()
-        && capture(command(&program).arg("--version")).is_ok_and(|found| found.contains(CARGO_DEB));
-    if !is_there {
-        // Without its own compression: xz is on every Debian.
-        let mut install =
-            cargo(["install", "cargo-deb", "--locked", "--no-default-features", "--version", CARGO_DEB]);
-        run_command(install.arg("--root").arg(&directory))?;
-    }
-    Ok(program)
 }
 
 fn megabytes(file: &Path) -> Result<String> {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod claims;
 mod deb;
 mod file_access;
 mod generate;
@@ -14,6 +15,7 @@ mod prepare;
 mod process;
 mod sweep;
 mod test;
+mod tools;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -73,7 +75,7 @@ Prints where it is before each forty. A schedule that failed is printed with its
   cargo xtask check
 
 Runs cargo fmt --check, cargo clippy with warnings denied, compares the generated files with what the
-program would generate, and runs cargo deny where it is installed. All are run; any failure is exit code 1.")]
+program would generate, and runs cargo-deny, which is installed into target/testbed if it is missing. All are run; any failure is exit code 1.")]
     Check,
     /// Write the generated files: reference, schema, man page, completions
     #[command(after_help = "Examples:

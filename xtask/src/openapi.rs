@@ -5,13 +5,16 @@
 //! below and the schemas that they lead to are kept, as `target/testbed/openapi/github.json`. OpenAPI 3.0's `nullable`, which
 //! no JSON Schema validator knows, becomes a `null` among the types. Nothing of it is committed: it is GitHub's.
 
-use crate::process::{command, root, run};
-use anyhow::{Context, Result};
+use crate::process::{capture, command, root, run};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// GitHub's description (a new version may say something new: raise it on purpose).
 const PACKAGE: &str = "@octokit/openapi@23.0.2";
+
+/// SHA-512 of its archive.
+const PACKAGE_SHA512: &str = "a55f0cecbf46636dc0c9b36f4e6a369f28e6a669edebedac444fedaabd192d070f4b8967c3bbb979918d9b044d9010b70fb8195db171e401f32d455105718386";
 
 /// The file in the archive.
 const DESCRIPTION: &str = "package/generated/api.github.com.json";
@@ -76,6 +79,10 @@ fn fetch(directory: &Path) -> Result<()> {
     run(pack.args(["pack", "--silent", "--pack-destination"]).arg(directory).arg(PACKAGE))?;
     let (_, version) = PACKAGE.rsplit_once('@').expect("the package is named with its version");
     let archive = directory.join(format!("octokit-openapi-{version}.tgz"));
+    let digest = capture(command("sha512sum").arg(&archive))?;
+    if !digest.starts_with(PACKAGE_SHA512) {
+        bail!("{} is not the archive that was expected: {digest}", archive.display());
+    }
     run(command("tar").arg("-xzf").arg(&archive).arg("-C").arg(directory).arg(DESCRIPTION))?;
     std::fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
 }

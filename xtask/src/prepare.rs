@@ -40,15 +40,11 @@ const PACKAGES: [(&str, &str); 26] = [
     ("mmdebstrap", "mmdebstrap"),
 ];
 
-/// GitHub's example payloads and their schemas (a new version may have new events: raise it on purpose), and what runs Node
-/// applications.
-const NPM_PACKAGES: [&str; 4] =
-    ["@octokit/webhooks-examples@7.6.1", "@octokit/webhooks-schemas@7.6.1", "pm2@7.0.4", "pnpm@10.18.3"];
+/// The machines that tests boot: where their root file systems lie, and what is in them.
+const MACHINES: [(&str, &str); 2] = [("machine", "bookworm"), ("machine-trixie", "trixie")];
 
-/// What manages Python projects.
-const PIP_PACKAGES: [&str; 1] = ["uv==0.13.9"];
-
-/// What is in the machines that tests boot; a change makes their root file system anew.
+/// What is in the machines that tests boot; a change makes their root file systems anew. nginx has all modules that Debian has for it; none is
+/// enabled until a test says so.
 const MACHINE_PACKAGES: [&str; 18] = [
     "systemd",
     "systemd-sysv",
@@ -57,7 +53,7 @@ const MACHINE_PACKAGES: [&str; 18] = [
     "libpam-systemd",
     "sudo",
     "git",
-    "nginx-light",
+    "nginx-extras",
     "acl",
     "ca-certificates",
     "iproute2",
@@ -76,21 +72,17 @@ const POLICY: &str = "#!/bin/sh\nexit 101\n";
 /// Installs what is missing.
 pub fn run_all() -> Result<()> {
     debian_packages()?;
-    let mut npm = command("npm");
-    npm.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
-    packages_below("npm", npm, &NPM_PACKAGES)?;
+    npm_packages()?;
     crate::openapi::prepare()?;
-    let mut pip = command("pip3");
-    pip.args(["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]);
-    packages_below("pip", pip, &PIP_PACKAGES)?;
-    crate::deb::packer()?;
-    machine_root()
+    pip_packages()?;
+    crate::tools::CARGO_DEB.installed()?;
+    MACHINES.iter().try_for_each(|(directory, release)| machine_root(directory, release))
 }
 
-/// The root file system of booted machines, about half a minute and 430 MB. A directory, not an archive: each machine puts a layer
+/// A root file system of booted machines, about half a minute and 500 MB. A directory, not an archive: each machine puts a layer
 /// of its own above it, so nothing has to be unpacked.
-fn machine_root() -> Result<()> {
-    let directory = root().join("target/testbed/machine");
+fn machine_root(name: &str, release: &str) -> Result<()> {
+    let directory = root().join("target/testbed").join(name);
     let (marker, tree) = (directory.join("installed"), directory.join("root"));
     let wanted = MACHINE_PACKAGES.join(",");
     if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
@@ -102,10 +94,14 @@ fn machine_root() -> Result<()> {
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     run(command("rm").args(["-rf", "--"]).args([&marker, &tree]))?;
     let include = format!("--include={wanted}");
-    run(command("mmdebstrap").args(["--quiet", "--variant=minbase", &include, "bookworm"]).arg(&tree))?;
+    run(command("mmdebstrap").args(["--quiet", "--variant=minbase", &include, release]).arg(&tree))?;
     for (file, content) in [("etc/hosts", "127.0.0.1 localhost\n"), ("etc/hostname", "machine\n")] {
         let file = tree.join(file);
         std::fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let modules = tree.join("etc/nginx/modules-enabled");
+    for module in std::fs::read_dir(&modules).with_context(|| format!("no {}", modules.display()))? {
+        std::fs::remove_file(module?.path())?;
     }
     // It has no network but its own.
     run(command("rm").arg("-f").arg(tree.join("etc/resolv.conf")))?;
@@ -167,16 +163,53 @@ impl Drop for Policy {
     }
 }
 
-/// Installs into `target/testbed/NAME`, by a command that lacks only the directory and the packages.
-fn packages_below(name: &str, mut install: Command, packages: &[&str]) -> Result<()> {
-    let directory = root().join("target/testbed").join(name);
+/// GitHub's example payloads and their schemas, and what runs Node applications: `xtask/testbed/npm` names them, its lock file
+/// everything below them by hash.
+fn npm_packages() -> Result<()> {
+    installed_once("npm", &["package.json", "package-lock.json"], |directory| {
+        let mut npm = command("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(directory);
+        npm
+    })
+}
+
+/// What manages Python projects: `xtask/testbed/pip` names it, by hash.
+fn pip_packages() -> Result<()> {
+    installed_once("pip", &["requirements.txt"], |directory| {
+        let mut pip = command("pip3");
+        pip.args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--no-deps",
+            "--upgrade",
+        ]);
+        pip.arg("--target").arg(directory).arg("--requirement").arg(directory.join("requirements.txt"));
+        pip
+    })
+}
+
+/// Installs into `target/testbed/NAME` what the files of `xtask/testbed/NAME` say, unless that is there already.
+fn installed_once(name: &str, files: &[&str], install: impl Fn(&Path) -> Command) -> Result<()> {
+    let (source, directory) =
+        (root().join("xtask/testbed").join(name), root().join("target/testbed").join(name));
     let marker = directory.join("installed");
-    let wanted = packages.join("\n");
+    let read = |file: &Path| {
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let texts = files.iter().map(|file| read(&source.join(file))).collect::<Result<Vec<_>>>()?;
     // The marker is written last: an installation that was interrupted is done again.
-    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == texts.concat()) {
         return Ok(());
     }
+    let write = |file: &Path, text: &str| {
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    };
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    run(install.arg(&directory).args(packages))?;
-    std::fs::write(&marker, wanted).with_context(|| format!("cannot write {}", marker.display()))
+    for (file, text) in files.iter().zip(&texts) {
+        write(&directory.join(file), text)?;
+    }
+    run(&mut install(&directory))?;
+    write(&marker, &texts.concat())
 }

@@ -10,6 +10,7 @@ pub mod gates;
 pub mod generate;
 pub mod init;
 pub mod inspect;
+pub mod move_user;
 pub mod output;
 pub mod owner;
 pub mod queue;
@@ -46,6 +47,7 @@ const AFTER_HELP: &str = "\
 Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
   durhack-deployer setup                      make this host ready, as root
+  durhack-deployer move-user web              give what runs as the deployer a user of its own, as root
   durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer doctor                     is the host right? and how is it mended?
@@ -62,7 +64,7 @@ Exit codes: 0 done; 1 it did not succeed; 2 usage; 3 no such thing; 4 database o
 #[derive(Debug, Parser)]
 #[command(name = "durhack-deployer", version, about, after_help = AFTER_HELP, propagate_version = true)]
 pub struct Cli {
-    /// Directory of the configuration's layers [default: ./config, then /etc/durhack-deployer]
+    /// Directory of the configuration's layers [default: /etc/durhack-deployer; where there is none, ./config]
     #[arg(long, global = true, value_name = "DIR", env = "DEPLOYER_CONFIG")]
     pub config: Option<PathBuf>,
     /// How much the log says: error, warn, info, debug, trace, or a tracing filter
@@ -82,6 +84,8 @@ pub enum Command {
     Init(InitArguments),
     /// Make this host receive pushes and deploy them, as a hardened service; or take that back
     Setup(SetupArguments),
+    /// Give a deployment a user of its own, or another one, with its files and programs; as root
+    MoveUser(MoveUserArguments),
     /// Receive pushes and deploy them, in one process
     Serve(DaemonArguments),
     /// Receive pushes only; `work` deploys them
@@ -170,6 +174,28 @@ pub struct SetupArguments {
     /// State, configuration, secrets and the user go too; applications stay
     #[arg(long, requires = "uninstall")]
     pub purge: bool,
+}
+
+/// `move-user`
+#[derive(Debug, Args)]
+pub struct MoveUserArguments {
+    /// The deployment
+    pub slug: String,
+    /// The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer's own, which deployments share
+    #[arg(long, value_name = "USER")]
+    pub to: Option<String>,
+    /// Another user whose files in the deployment become the new one's: one that neither the configuration nor users.toml names any more
+    #[arg(long, value_name = "USER")]
+    pub from: Vec<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before it is done
+    #[arg(long)]
+    pub yes: bool,
+    /// Do not deploy the live commit once more at the end: until somebody does, what is live runs as before
+    #[arg(long)]
+    pub no_deploy: bool,
 }
 
 /// How what needs root is done.
@@ -466,6 +492,12 @@ pub enum MigrateCommand {
     Check,
     /// Say what is applied
     Status(JsonArguments),
+    /// Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL
+    Trust {
+        /// You have looked at what is there, and nobody else can write to the database
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take the latest migrations back; their data is gone
     Down {
         /// How many
@@ -474,11 +506,16 @@ pub enum MigrateCommand {
     },
 }
 
+/// The first descriptor behind standard input, output and error.
+const FIRST_INHERITED: i32 = 3;
+
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The whole program, behind the leash.
 pub fn main() -> ExitCode {
+    // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
+    close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
     let cli = Cli::parse();
     output::end_quietly_on_closed_output();
     let environment = Environment::of_process();
@@ -524,6 +561,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
         Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
         Command::Setup(arguments) => setup::run(directory, &environment, &arguments).await,
+        Command::MoveUser(arguments) => move_user::run(directory, &environment, &arguments).await,
         Command::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }

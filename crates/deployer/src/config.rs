@@ -20,10 +20,11 @@ pub mod reference;
 pub mod resolve;
 pub mod show;
 pub mod steering;
+pub mod users;
 pub mod values;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
@@ -33,6 +34,7 @@ pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 pub use steering::{steers, steers_starter};
+pub use users::{UserSource, Users};
 
 use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName};
 use crate::secret::Secret;
@@ -79,6 +81,8 @@ pub struct Config {
     pub nginx: Nginx,
     /// How certificates are obtained.
     pub certificates: Certificates,
+    /// How much a repository may bring.
+    pub git: GitLimits,
     /// What steps may touch and use up, whatever they deploy.
     pub confinement: Confinement,
     /// The files that secrets were read from.
@@ -256,6 +260,34 @@ pub struct Certificates {
     pub self_test: bool,
 }
 
+/// How much a repository may bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GitLimits {
+    /// Files of a commit, with its submodules'.
+    pub files_max: u64,
+    /// Bytes of these files; also of one pack.
+    pub bytes_max: u64,
+    /// Directories on the way to a file.
+    pub depth_max: usize,
+    /// Bytes of a path.
+    pub path_bytes_max: usize,
+    /// Memory of one git process.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for GitLimits {
+    /// As where nothing is configured.
+    fn default() -> Self {
+        Self {
+            files_max: 200_000,
+            bytes_max: 10 << 30,
+            depth_max: 100,
+            path_bytes_max: 1024,
+            memory_bytes_max: 1 << 30,
+        }
+    }
+}
+
 /// What steps may touch and use up, whatever they deploy.
 #[derive(Debug, Clone)]
 pub struct Confinement {
@@ -306,6 +338,8 @@ pub struct Deployment {
     pub keep_releases: usize,
     /// Whether submodules are fetched.
     pub submodules: bool,
+    /// From which hosts they may come, beside that of the clone URL.
+    pub submodule_hosts: Vec<String>,
     /// Deadline of a whole run.
     pub timeout: Duration,
     /// Deadline of a step that names none.
@@ -320,6 +354,8 @@ pub struct Deployment {
     pub env_unsandboxed: Vec<String>,
     /// As whom the steps that make a release run. `None`: as the deployer.
     pub user: Option<UserName>,
+    /// Who says so. With [`UserSource::Missing`] nothing of the deployment may run.
+    pub user_source: UserSource,
     /// Whether the steps that make a release are kept to this deployment's own files.
     pub confine: bool,
     /// What they may read beside that. Absolute.
@@ -486,6 +522,9 @@ pub struct NginxSites {
     pub rules: Vec<SiteRule>,
     /// Files without brackets that this host gets: paths below `production/`, or `*` for all.
     pub unbracketed: Vec<String>,
+    /// What sites may say beside nginx_policy's list: names of directives, and directories that may be served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
 }
 
 /// One rule of `sites`.

@@ -14,7 +14,13 @@ macro_rules! crash_point {
 }
 
 #[cfg(feature = "crash-points")]
-pub use points::reach;
+pub use points::{landlock_max, reach};
+
+/// For tests: the version of Landlock's interface that steps are to find, at most. None: what the kernel has.
+#[cfg(not(feature = "crash-points"))]
+pub const fn landlock_max() -> Option<u32> {
+    None
+}
 
 #[cfg(feature = "crash-points")]
 mod points {
@@ -40,6 +46,11 @@ mod points {
     #[expect(clippy::disallowed_methods, reason = "a test's wish, not configuration")]
     fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    /// For tests: the version of Landlock's interface that steps are to find, at most. None: what the kernel has.
+    pub fn landlock_max() -> Option<u32> {
+        variable("DEPLOYER_TEST_LANDLOCK_MAX")?.parse().ok()
     }
 
     /// Dies here if this is the point and the time that the test asked for.

@@ -19,6 +19,7 @@ mod watchdog;
 mod work;
 
 use crate::config::{Config, Environment, Purpose, SourceNetworks};
+use crate::deploy::confinement::Walls;
 use crate::deploy::env_files::EnvRules;
 use crate::deploy::execute::Executor;
 use crate::deploy::hand_over::{Oneself, Pending, Request};
@@ -29,7 +30,7 @@ use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::meta;
 use crate::record::run_log::{self, RunLogWriter};
-use crate::record::store::Store;
+use crate::record::store::{Authenticator, Store};
 use anyhow::{Context, Result, bail};
 use door::{Door, Given, Listening};
 use schema::bring_schema_up;
@@ -97,6 +98,9 @@ pub struct Start<'a> {
 pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
     let (environment, take_over) = (start.environment, start.take_over);
     hide_from_own_children();
+    if start.role != Role::Listen {
+        keep_hold_of_steps();
+    }
     prepare_state_directory(&config.state_directory)?;
     let (requests, mut wishes) = mpsc::channel(1);
     let mut host = host(Arc::new(config), environment)?;
@@ -342,7 +346,7 @@ impl Daemon {
         let workbench = Workbench {
             executor: &self.host.executor,
             environment: &self.host.oneself.environment,
-            confined: None,
+            walls: &Walls::default(),
             env_rules: &EnvRules::default(),
             directory: &request.wish.program.release,
             ends_at: request.ends_at,
@@ -415,6 +419,17 @@ impl Signals {
     }
 }
 
+/// Makes sure that no step outlives its run, whatever it does to its supervisor process: what it leaves behind becomes our child, and each
+/// step has a control group where systemd delegates one. Best effort: without the one or the other, what is left does the work.
+fn keep_hold_of_steps() {
+    if let Err(error) = supervise::become_subreaper() {
+        tracing::warn!(%error, "what a step leaves behind when it kills its supervisor process may not be found");
+    }
+    if supervise::settle_in_control_group() {
+        tracing::info!("each step has a control group of its own");
+    }
+}
+
 /// Steps run as our own user, where nothing else is configured: they may not look into our memory, environment and files.
 fn hide_from_own_children() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -425,7 +440,7 @@ fn hide_from_own_children() {
 
 /// Everything that deployments stand on.
 pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
-    let store = Store::open(config.database_url.expose())?;
+    let store = Store::open(config.database_url.expose(), Authenticator::new(&config.state_directory))?;
     let executor = executor(&config, environment);
     let credentials = Credentials::new(&config, &executor)?;
     let github = GitHub::new(&config.github, credentials.clone())?;

@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod adopt;
+pub mod cause;
 pub mod confinement;
 pub mod env_files;
 pub mod execute;
@@ -14,6 +15,7 @@ pub mod gap;
 pub mod gates;
 pub mod hand_over;
 pub mod health;
+pub mod live_modes;
 pub mod lock;
 pub mod mirror;
 pub mod order;
@@ -28,6 +30,7 @@ pub mod release;
 pub mod run;
 pub mod sites;
 pub mod situation;
+pub mod state_modes;
 pub mod step_user;
 pub mod tools;
 pub mod tree;

@@ -1,6 +1,7 @@
 //! What the host's administrator allows: `/etc/durhack-deployer/privileged.toml`. Root's file, or it does not count.
 
 use crate::request::{DomainName, Refusal, Request, UnitName};
+use nginx_policy::Bounds;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use std::fs::{File, Metadata};
@@ -17,6 +18,9 @@ const USERS: &str = "/etc/passwd";
 /// Of either file: some hundred times what real ones have.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// certbot's directory.
+const CERTIFICATES: &str = "/etc/letsencrypt";
+
 /// Where certbot puts what the CA asks for, below the webroot.
 const CHALLENGES: [&str; 3] = ["", ".well-known", ".well-known/acme-challenge"];
 
@@ -32,6 +36,15 @@ pub struct AllowList {
     /// Names that may be in certificates.
     #[serde(default)]
     domains: Vec<String>,
+    /// What site files may say beside the closed list: names of directives, and directories that may be served.
+    #[serde(default)]
+    sites_allow: Vec<String>,
+    /// Where site files may have nginx write logs.
+    #[serde(default = "usual_logs")]
+    log_directory: PathBuf,
+    /// Files and directories that nginx reads although others than root can change them.
+    #[serde(default)]
+    pub nginx_foreign: Vec<PathBuf>,
     /// How certificates are obtained.
     #[serde(default)]
     pub certbot: Certbot,
@@ -78,22 +91,34 @@ impl AllowList {
         {
             return Err(Refusal(format!("{server:?} is not the https:// address of a CA's directory")));
         }
-        match &self.certbot.webroot {
-            Some(webroot) if !webroot.is_absolute() => {
-                Err(Refusal(format!("{webroot:?} is not an absolute path")))
-            }
-            _ => Ok(()),
+        let paths = self.certbot.webroot.iter().chain([&self.log_directory]).chain(&self.nginx_foreign);
+        match paths.into_iter().find(|path| !path.is_absolute()) {
+            Some(path) => Err(Refusal(format!("{path:?} is not an absolute path"))),
+            None => Ok(()),
         }
     }
 
     /// Whether this is the user who may ask.
     pub fn admit(&self, uid: u32) -> Result<(), Refusal> {
-        match uid_of(&read(Path::new(USERS))?, &self.user) {
-            Some(allowed) if allowed == uid => Ok(()),
-            Some(_) => {
-                Err(Refusal(format!("only user {:?} may ask, by {PATH}; this was user id {uid}", self.user)))
-            }
-            None => Err(Refusal(format!("{PATH} names user {:?}, who is not in {USERS}", self.user))),
+        if self.uid()? == uid {
+            return Ok(());
+        }
+        Err(Refusal(format!("only user {:?} may ask, by {PATH}; this was user id {uid}", self.user)))
+    }
+
+    /// The id of the only user who may ask.
+    pub fn uid(&self) -> Result<u32, Refusal> {
+        uid_of(&read(Path::new(USERS))?, &self.user)
+            .ok_or_else(|| Refusal(format!("{PATH} names user {:?}, who is not in {USERS}", self.user)))
+    }
+
+    /// Where site files may lead nginx.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            directory: crate::sites::NGINX.into(),
+            certificates: CERTIFICATES.into(),
+            logs: self.log_directory.clone(),
+            allowed: self.sites_allow.clone(),
         }
     }
 
@@ -104,6 +129,8 @@ impl AllowList {
         };
         match request {
             Request::NginxTest | Request::NginxReload => Ok(()),
+            // What is in them is judged where they are written.
+            Request::SiteWrite { .. } | Request::SiteRemove(_) | Request::SitesAdopt => Ok(()),
             Request::Unit(_, unit) => {
                 let full = unit.in_full();
                 let listed =
@@ -133,7 +160,7 @@ fn check_webroot(webroot: &Path) -> Result<(), Refusal> {
 }
 
 /// A directory, and all above it, are such as only root can change.
-fn check_directories(directory: &Path) -> Result<(), Refusal> {
+pub fn check_directories(directory: &Path) -> Result<(), Refusal> {
     directory.ancestors().filter(|path| !path.as_os_str().is_empty()).try_for_each(|path| {
         let found = path
             .symlink_metadata()
@@ -146,7 +173,7 @@ fn check_directories(directory: &Path) -> Result<(), Refusal> {
 }
 
 /// An access list shows in the group's bits.
-fn check_owner(path: &Path, found: &Metadata) -> Result<(), Refusal> {
+pub fn check_owner(path: &Path, found: &Metadata) -> Result<(), Refusal> {
     if found.uid() == 0 && found.mode() & 0o022 == 0 {
         return Ok(());
     }
@@ -156,7 +183,8 @@ fn check_owner(path: &Path, found: &Metadata) -> Result<(), Refusal> {
     )))
 }
 
-fn read(path: &Path) -> Result<String, Refusal> {
+/// A plain file of root's, as text.
+pub fn read(path: &Path) -> Result<String, Refusal> {
     let cannot = |error: &dyn std::fmt::Display| Refusal(format!("cannot read {}: {error}", path.display()));
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|error| cannot(&error))?);
@@ -168,6 +196,10 @@ fn read(path: &Path) -> Result<String, Refusal> {
     let mut text = String::new();
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| cannot(&error))?;
     Ok(text)
+}
+
+fn usual_logs() -> PathBuf {
+    "/var/log/nginx".into()
 }
 
 fn uid_of(passwd: &str, user: &str) -> Option<u32> {

@@ -44,6 +44,16 @@ impl Answer {
         }
     }
 
+    /// What two came to, one after the other; a refusal of the second counts alone.
+    pub fn and(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Done { out, err, .. }, Self::Done { code, out: next_out, err: next_err }) => {
+                Self::Done { code, out: out + &next_out, err: err + &next_err }
+            }
+            (_, next) => next,
+        }
+    }
+
     /// For the journal.
     pub fn in_words(&self) -> String {
         match self {

@@ -1,7 +1,7 @@
 //! Which programs carry a request out: absolute paths, constant options, checked names. Pure.
 
 use crate::allow_list::Certbot;
-use crate::request::{DomainName, Request};
+use crate::request::{DomainName, UnitName, UnitVerb};
 use std::time::Duration;
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -28,22 +28,27 @@ pub struct Command {
     pub limit: Duration,
 }
 
-/// One after the other; the first that fails is the last.
-pub fn commands(request: &Request, certbot: &Certbot) -> Vec<Command> {
-    let test = || command(NGINX, &["-t"], NGINX_LIMIT);
-    match request {
-        Request::NginxTest => vec![test()],
-        Request::NginxReload => vec![test(), systemctl("reload", "nginx.service")],
-        Request::Unit(verb, unit) => vec![systemctl(verb.of_systemctl(), &unit.in_full())],
-        Request::Certificate { names, renew } => vec![certificate(names, *renew, certbot)],
-    }
+/// Whether what lies in nginx's directories is a configuration.
+pub fn nginx_test() -> Command {
+    command(NGINX, &["-t"], NGINX_LIMIT)
+}
+
+/// nginx reads it again.
+pub fn nginx_reload() -> Command {
+    systemctl("reload", "nginx.service")
+}
+
+/// Something is done to a unit.
+pub fn unit(verb: UnitVerb, unit: &UnitName) -> Command {
+    systemctl(verb.of_systemctl(), &unit.in_full())
 }
 
 fn systemctl(verb: &str, unit: &str) -> Command {
     command(SYSTEMCTL, &["--no-ask-password", verb, "--", unit], UNIT_LIMIT)
 }
 
-fn certificate(names: &[DomainName], renew: bool, certbot: &Certbot) -> Command {
+/// A certificate for these names.
+pub fn certificate(names: &[DomainName], renew: bool, certbot: &Certbot) -> Command {
     let keep = if renew { "--force-renewal" } else { "--keep-until-expiring" };
     let constant = ["certonly", "--non-interactive", "--agree-tos", "--renew-with-new-domains", keep];
     let mut command = command(CERTBOT, &constant, CERTIFICATE_LIMIT);
@@ -77,13 +82,8 @@ fn command(program: &'static str, arguments: &[&str], limit: Duration) -> Comman
 mod tests {
     use super::*;
 
-    fn shown(words: &[&str], certbot: &Certbot) -> Vec<String> {
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let commands = commands(&Request::parse(&words).unwrap(), certbot);
-        commands
-            .iter()
-            .map(|command| format!("{} {}", command.program, command.arguments.join(" ")))
-            .collect()
+    fn shown(command: &Command) -> String {
+        format!("{} {}", command.program, command.arguments.join(" "))
     }
 
     #[test]
@@ -94,28 +94,22 @@ mod tests {
             server: Some("https://ca/dir".into()),
             webroot: Some("/var/www/acme".into()),
         };
-        assert_eq!(shown(&["nginx-test"], &usual), ["/usr/sbin/nginx -t"]);
+        let names = ["a.org", "b.org"].map(|name| DomainName::parse(name).unwrap());
+        assert_eq!(shown(&nginx_test()), "/usr/sbin/nginx -t");
+        assert_eq!(shown(&nginx_reload()), "/usr/bin/systemctl --no-ask-password reload -- nginx.service");
         assert_eq!(
-            shown(&["nginx-reload"], &usual),
-            ["/usr/sbin/nginx -t", "/usr/bin/systemctl --no-ask-password reload -- nginx.service"]
+            shown(&unit(UnitVerb::Stop, &UnitName::parse("a").unwrap())),
+            "/usr/bin/systemctl --no-ask-password stop -- a.service"
         );
         assert_eq!(
-            shown(&["unit-stop", "a"], &usual),
-            ["/usr/bin/systemctl --no-ask-password stop -- a.service"]
+            shown(&certificate(&names, false, &usual)),
+            "/usr/bin/certbot certonly --non-interactive --agree-tos --renew-with-new-domains --keep-until-expiring \
+             --cert-name=a.org --domain=a.org --domain=b.org --nginx --register-unsafely-without-email"
         );
         assert_eq!(
-            shown(&["certificate", "a.org", "b.org"], &usual),
-            [
-                "/usr/bin/certbot certonly --non-interactive --agree-tos --renew-with-new-domains --keep-until-expiring \
-              --cert-name=a.org --domain=a.org --domain=b.org --nginx --register-unsafely-without-email"
-            ]
-        );
-        assert_eq!(
-            shown(&["certificate-renew", "a.org"], &own),
-            [
-                "/usr/bin/certbot certonly --non-interactive --agree-tos --renew-with-new-domains --force-renewal \
-              --server=https://ca/dir --webroot-path=/var/www/acme --email=a@b.org --cert-name=a.org --domain=a.org --webroot"
-            ]
+            shown(&certificate(&names[..1], true, &own)),
+            "/usr/bin/certbot certonly --non-interactive --agree-tos --renew-with-new-domains --force-renewal \
+             --server=https://ca/dir --webroot-path=/var/www/acme --email=a@b.org --cert-name=a.org --domain=a.org --webroot"
         );
     }
 }

@@ -21,6 +21,17 @@ pub enum Request {
     },
     /// Something is done to a unit.
     Unit(UnitVerb, UnitName),
+    /// A file of nginx's, as it shall be.
+    SiteWrite {
+        /// Relative to nginx's directory.
+        target: String,
+        /// What shall be in it.
+        text: String,
+    },
+    /// A file of nginx's goes.
+    SiteRemove(String),
+    /// What the deployer's user has written among nginx's files becomes root's. By root alone.
+    SitesAdopt,
 }
 
 /// What is done to a unit.
@@ -68,9 +79,23 @@ impl Request {
             "unit-start" => unit(UnitVerb::Start),
             "unit-stop" => unit(UnitVerb::Stop),
             "unit-reset-failed" => unit(UnitVerb::ResetFailed),
+            "site-write" => match arguments {
+                [target, text] => Ok(Self::SiteWrite { target: site(target)?, text: text.clone() }),
+                _ => Err(Refusal("site-write takes a file's name, and what is in it".into())),
+            },
+            "site-remove" => match arguments {
+                [target] => Ok(Self::SiteRemove(site(target)?)),
+                _ => Err(Refusal("site-remove takes a file's name".into())),
+            },
+            "sites-adopt" => without(verb, arguments, Self::SitesAdopt),
             _ => Err(Refusal(format!("{verb:?} is not a verb of durhack-deployer-privileged"))),
         }
     }
+}
+
+/// A name that a site file may have.
+fn site(target: &str) -> Result<String, Refusal> {
+    nginx_policy::judge_name(target).map(|()| target.to_owned()).map_err(Refusal)
 }
 
 fn without(verb: &str, arguments: &[String], request: Request) -> Result<Request, Refusal> {
@@ -170,6 +195,10 @@ mod tests {
             let Ok(Request::Unit(verb, unit)) = parse(&[verb, "site"]) else { panic!("{verb}") };
             assert_eq!((verb.of_systemctl(), unit.in_full().as_str()), (expected, "site.service"));
         }
+        let text = "server {}".to_owned();
+        let written = Request::SiteWrite { target: "conf.d/[a.org].conf".into(), text };
+        assert_eq!(parse(&["site-write", "conf.d/[a.org].conf", "server {}"]), Ok(written));
+        assert_eq!(parse(&["site-remove", "snippets/x"]), Ok(Request::SiteRemove("snippets/x".into())));
         let Ok(Request::Certificate { names, renew }) = parse(&["certificate-renew", "a.org", "xn--b.a.org"])
         else {
             panic!()
@@ -192,6 +221,16 @@ mod tests {
             &["nginx-reload", ""],
             &["nginx-test\0"],
             &["site-install", "x"],
+            &["site-write", "conf.d/x"],
+            &["site-write", "../x", ""],
+            &["site-write", "/etc/cron.d/x", ""],
+            &["site-write", "nginx.conf", ""],
+            &["site-write", "conf.d/../nginx.conf", ""],
+            &["site-write", "conf.d/x", "", ""],
+            &["site-remove", "nginx.conf"],
+            &["site-remove", "conf.d"],
+            &["site-remove"],
+            &["sites-adopt", "x"],
             &["sh"],
             &["certificate"],
             &["certificate", "--pre-hook"],

@@ -1,10 +1,9 @@
-//! One connection: who asks, what for, may they, and what came of it. Every request and every answer is a line in the journal.
+//! One request: who asks, what for, may they, and what came of it. Every request and every answer is a line in the journal.
 
 use crate::allow_list::AllowList;
 use crate::answer::{Answer, REFUSED, one_line};
-use crate::commands::commands;
-use crate::program;
 use crate::request::{Refusal, Request};
+use crate::{carry_out, commands, program, shadow};
 use rustix::net::sockopt::socket_peercred;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -12,11 +11,11 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// A request: a hundred names of the longest kind fit.
-const REQUEST_BYTES_MAX: usize = 32 * 1024;
+/// A request: a site file of the largest kind fits, also where each of its characters is escaped by another.
+const REQUEST_BYTES_MAX: usize = 2 * nginx_policy::FILE_BYTES_MAX + 32 * 1024;
 
 /// Of a request that is too long, what is read before it is refused, so that its sender hears why.
-const HEARD_BYTES_MAX: usize = 1024 * 1024;
+const HEARD_BYTES_MAX: usize = REQUEST_BYTES_MAX + 1024 * 1024;
 
 /// A request is sent at once, or not by our client.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -24,41 +23,87 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// As long may pass until the answer is taken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// A longer argument is a file's content, and is not shown.
+const WORD_BYTES_SHOWN: usize = 512;
+
+/// Who is served, and what with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Whoever has shown the key.
+    Requests,
+    /// Root, who wants nginx's configuration tested.
+    NginxTest,
+    /// Root, who wants a certificate.
+    Certbot,
+}
+
 /// Serves the connection that is standard input.
-pub fn serve() -> ExitCode {
+pub fn serve(service: Service) -> ExitCode {
     let input = rustix::stdio::stdin();
-    let (peer, connection) = match (socket_peercred(input), input.as_fd().try_clone_to_owned()) {
+    let (peer, mut connection) = match (socket_peercred(input), input.as_fd().try_clone_to_owned()) {
         (Ok(peer), Ok(connection)) => (peer, UnixStream::from(connection)),
         (Err(error), _) => return not_a_connection(&error),
         (_, Err(error)) => return not_a_connection(&error),
     };
+    // Accepted: from here on a caller must not make the request again. White space before an answer means nothing.
+    let accepted =
+        connection.set_write_timeout(Some(ANSWER_LIMIT)).and_then(|()| connection.write_all(b"\n"));
     let uid = peer.uid.as_raw();
     let words = read_request(&connection);
-    let asked = words.as_ref().map_or_else(ToString::to_string, |words| format!("{words:?}"));
+    let asked = words.as_ref().map_or_else(ToString::to_string, |words| format!("{:?}", shown(words)));
     eprintln!("user {uid}, process {}, asks: {}", peer.pid, one_line(&asked));
-    let answer = match admitted(uid).and(words) {
-        Ok(words) => answer_to(&words),
-        Err(refusal) => Answer::Refused(refusal.0),
-    };
+    let answer = words
+        .and_then(|words| answer_to(service, uid, &words))
+        .unwrap_or_else(|refusal| Answer::Refused(refusal.0));
     eprintln!("answer to user {uid}: {}", answer.in_words());
-    if let Err(error) = send(&connection, &answer) {
+    if let Err(error) = accepted.and_then(|()| send(&connection, &answer)) {
         eprintln!("user {uid} did not take the answer: {error}");
     }
     ExitCode::SUCCESS
 }
 
-/// Carries the words out, if they are a request, and one that is allowed.
-pub fn answer_to(words: &[String]) -> Answer {
-    let permitted = Request::parse(words).and_then(|request| {
-        let list = AllowList::load()?;
-        list.permit(&request)?;
-        Ok(commands(&request, &list.certbot))
-    });
-    permitted.map_or_else(|refusal| Answer::Refused(refusal.0), |commands| program::run_all(&commands))
+fn answer_to(service: Service, uid: u32, words: &[String]) -> Result<Answer, Refusal> {
+    match service {
+        Service::Requests => {
+            let list = AllowList::load()?;
+            list.admit(uid)?;
+            match Request::parse(words)? {
+                Request::SitesAdopt => Err(Refusal("sites-adopt is for root, without the socket".into())),
+                request => carry_out::request(&request, words, &list),
+            }
+        }
+        // Its socket is root's, and so is what it would have to read to know more.
+        Service::NginxTest => {
+            shadow::make()
+                .map_err(|error| Refusal(format!("cannot make ready for nginx's test: {error}")))?;
+            Ok(program::run_all(&[commands::nginx_test()]))
+        }
+        Service::Certbot => {
+            let (request, list) = (Request::parse(words)?, AllowList::load()?);
+            list.permit(&request)?;
+            match request {
+                Request::Certificate { names, renew } => {
+                    Ok(program::run_all(&[commands::certificate(&names, renew, &list.certbot)]))
+                }
+                _ => Err(Refusal("only certificates are obtained here".into())),
+            }
+        }
+    }
 }
 
-fn admitted(uid: u32) -> Result<(), Refusal> {
-    AllowList::load()?.admit(uid)
+/// Words for the journal: what is in a file does not stand there.
+fn shown(words: &[String]) -> Vec<String> {
+    let short = |word: &String| match word.len() {
+        0..=WORD_BYTES_SHOWN => word.clone(),
+        length => format!("({length} bytes)"),
+    };
+    let is_file = words.first().is_some_and(|verb| verb == "site-write") && words.len() == 3;
+    match words {
+        [verb, target, text] if is_file => {
+            vec![verb.clone(), short(target), format!("({} bytes)", text.len())]
+        }
+        _ => words.iter().map(short).collect(),
+    }
 }
 
 fn not_a_connection(error: &dyn std::fmt::Display) -> ExitCode {
@@ -70,7 +115,7 @@ fn not_a_connection(error: &dyn std::fmt::Display) -> ExitCode {
 fn read_request(mut connection: &UnixStream) -> Result<Vec<String>, Refusal> {
     let gives_up_at = Instant::now() + REQUEST_LIMIT;
     let mut line = Vec::new();
-    let mut piece = [0; 4096];
+    let mut piece = [0; 16 * 1024];
     loop {
         let left = gives_up_at.saturating_duration_since(Instant::now());
         let read = match left.is_zero() {
@@ -99,7 +144,6 @@ fn read_request(mut connection: &UnixStream) -> Result<Vec<String>, Refusal> {
 }
 
 fn send(mut connection: &UnixStream, answer: &Answer) -> io::Result<()> {
-    connection.set_write_timeout(Some(ANSWER_LIMIT))?;
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     connection.write_all(&line)

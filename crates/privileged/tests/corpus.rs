@@ -65,6 +65,39 @@ const UNITS: [&str; 24] = [
     "",
 ];
 
+/// Where no site file may lie, or where an administrator's does.
+const TARGETS: [&str; 16] = [
+    "",
+    ".",
+    "nginx.conf",
+    "mime.types",
+    "conf.d",
+    "conf.d/",
+    "conf.d/.hidden.conf",
+    "conf.d/../nginx.conf",
+    "/etc/nginx/nginx.conf",
+    "/etc/cron.d/hostile",
+    "../cron.d/hostile",
+    "modules-enabled/hostile.conf",
+    "sites-enabled/hostile",
+    "snippets/hostile.bin",
+    "conf.d/a b.conf",
+    "conf.d/\u{0}.conf",
+];
+
+/// What no site file may say.
+const SITES: [&str; 9] = [
+    "perl_set $x 'sub { BEGIN { system(q{touch /canary}); } }';",
+    "init_by_lua_block { os.execute('touch /canary') }",
+    "load_module /tmp/x.so;",
+    "user root;",
+    "server { access_log /etc/cron.d/hostile; }",
+    "server { ssl_certificate_key /etc/shadow; }",
+    "include /etc/shadow;",
+    "server {",
+    "\u{0}",
+];
+
 /// Names that are not listed, or are none.
 const DOMAINS: [&str; 26] = [
     "evil.test",
@@ -160,7 +193,7 @@ pub fn requests() -> Vec<Vec<u8>> {
         json(&["certificate".into(), format!("{}a.test", "a.".repeat(150))]),
         "[".repeat(30_000).into_bytes(),
         vec![0; 100_000],
-        [b"[\"nginx-test\"".as_slice(), " ".repeat(40_000).as_bytes(), b"]"].concat(),
+        [b"[\"nginx-test\"".as_slice(), " ".repeat(2_200_000).as_bytes(), b"]"].concat(),
     ]);
     requests
 }
@@ -176,6 +209,13 @@ pub fn words() -> Vec<Vec<String>> {
     for injection in INJECTIONS {
         all.push(list(&["unit-restart", &format!("website.service{injection}")]));
         all.push(list(&["certificate", &format!("a.test{injection}")]));
+    }
+    for target in TARGETS {
+        all.push(list(&["site-write", target, "server { listen 80; }\n"]));
+        all.push(list(&["site-remove", target]));
+    }
+    for text in SITES {
+        all.push(list(&["site-write", "conf.d/hostile.conf", text]));
     }
     for domain in DOMAINS {
         all.push(list(&["certificate", domain]));

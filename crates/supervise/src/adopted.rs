@@ -3,21 +3,37 @@
 //! A daemon that is PID 1 of a container, or has called [`become_subreaper`], is given the orphans below it,
 //! and they stay zombies until it waits for them. It cannot simply wait for *any* child, for that would take
 //! the leashes' ends from under tokio. So the leashes are known by number, and only others are reaped.
+//!
+//! A command that kills its leash (it can where the kernel does not scope signals, before Linux 6.12) makes us the parent of all that it has
+//! started, whatever sessions and environments these have. [`kill_orphans_of`] ends them, and nobody else's: not what a process manager was
+//! asked to leave running ([`spare`]), not other leashes and what is below those, nothing that is older.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{WaitOptions, getpid, set_child_subreaper, waitpid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, getpid, pidfd_open, set_child_subreaper, waitpid};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::process_table;
+use crate::belt;
+use crate::process_table::{self, Process};
 
 /// The leashes that tokio reaps. One whose `run` was dropped stays in here, for tokio reaps it still.
 static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// What was spared, by number and start.
+static SPARED: Mutex<BTreeSet<(i32, u64)>> = Mutex::new(BTreeSet::new());
+
+/// Whether orphans come to us at all.
+static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
+
+/// How long a leash that was killed may take to be gone. Its orphans are ours only then.
+const LEASH_END_MAX: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Makes the calling process, instead of init, the parent of what is orphaned below it. Optional: the leashes
 /// do their work without. Whoever calls it calls [`reap_adopted`] now and then.
@@ -25,7 +41,63 @@ static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 /// # Errors
 /// The kernel is older than 3.4.
 pub fn become_subreaper() -> io::Result<()> {
-    Ok(set_child_subreaper(Some(getpid()))?)
+    set_child_subreaper(Some(getpid()))?;
+    IS_SUBREAPER.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Remembers a process that a command has left running as it was meant to, and that is below us from now on.
+pub(crate) fn spare(pid: i32) {
+    let Some(process) = Pid::from_raw(pid).and_then(process_table::read) else { return };
+    let mut spared = SPARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_there = |(pid, started): &(i32, u64)| {
+        let found = Pid::from_raw(*pid).and_then(process_table::read);
+        found.is_some_and(|found| found.identity() == (*pid, *started))
+    };
+    spared.retain(is_there);
+    spared.insert(process.identity());
+}
+
+/// Kills what a leash that was killed has left, as far as it has become ours. The leash must not have been reaped.
+///
+/// # Errors
+/// Some are still there after some seconds.
+pub(crate) fn kill_orphans_of(leash: Pid) -> io::Result<usize> {
+    if !IS_SUBREAPER.load(Ordering::SeqCst) {
+        return Ok(0);
+    }
+    if let Ok(descriptor) = pidfd_open(leash, PidfdFlags::empty()) {
+        let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&LEASH_END_MAX));
+    }
+    let Some(leash) = process_table::read(leash) else { return Ok(0) };
+    let killed = belt::kill_until_none(|| orphans_of(&leash));
+    let _ = reap_adopted();
+    killed
+}
+
+fn orphans_of(leash: &Process) -> io::Result<Vec<Process>> {
+    // Held while the table is read, or a leash that is being started would not be known as one.
+    let own = own();
+    let processes = process_table::all()?;
+    let spared = SPARED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut children: BTreeMap<i32, Vec<&Process>> = BTreeMap::new();
+    for process in &processes {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let below = |parent: i32| children.get(&parent).into_iter().flatten().copied();
+    let is_orphan = |process: &&Process| {
+        let is_leash = own.contains(&process.pid.as_raw_pid());
+        !is_leash && !spared.contains(&process.identity()) && process.is_as_young_as(leash)
+    };
+    let mut open: Vec<&Process> = below(getpid().as_raw_pid()).filter(is_orphan).collect();
+    let mut found: BTreeMap<i32, Process> = BTreeMap::new();
+    while let Some(process) = open.pop() {
+        let pid = process.pid.as_raw_pid();
+        if found.insert(pid, process.clone()).is_none() {
+            open.extend(below(pid));
+        }
+    }
+    Ok(found.into_values().filter(Process::is_alive).collect())
 }
 
 /// Reaps adopted processes that have ended, without waiting; returns how many there were.

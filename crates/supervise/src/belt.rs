@@ -3,7 +3,7 @@
 //! Without their subreaper the processes belong to init, and nothing in the table says any more whose they
 //! were. What is left of it: the mark in the environment that each was started with, and, for the command's
 //! own session, the number of the leash that opened it. A process that did `setsid` *and* emptied its
-//! environment is not found.
+//! environment is found by its parent ([`crate::become_subreaper`]) or its control group, where there are those.
 
 use std::collections::HashSet;
 use std::io;
@@ -48,7 +48,7 @@ fn all_where(matches: impl Fn(&Process) -> bool) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
-fn kill_until_none(find: impl Fn() -> io::Result<Vec<Process>>) -> io::Result<usize> {
+pub(crate) fn kill_until_none(find: impl Fn() -> io::Result<Vec<Process>>) -> io::Result<usize> {
     let started = Instant::now();
     let mut killed = HashSet::new();
     let user = getuid().as_raw();

@@ -39,9 +39,9 @@ use rustix::process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpabl
 use rustix::stdio::stdin;
 use tokio::time::timeout;
 
-use crate::belt;
 use crate::leash::STATUS_UNKNOWN;
 use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
+use crate::{belt, control_group};
 use request::Start;
 pub(crate) use request::{Descriptors, Request};
 
@@ -66,6 +66,8 @@ pub fn keeper_main() -> ExitCode {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     // What a killed leash has left comes to us.
     let _ = set_child_subreaper(Some(getpid()));
+    // Or each command has none of its own; then what ends the keeper ends them too.
+    let _ = control_group::settle();
     let served = stdin().as_fd().try_clone_to_owned().and_then(|socket| serve(&UnixListener::from(socket)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -171,7 +173,7 @@ pub(crate) fn start_request(
     arguments: Vec<OsString>,
     descriptors: Descriptors,
 ) -> Request {
-    let variables = crate::run::variables(command).collect();
+    let variables = crate::run::variables_of_leash(command).into_iter().collect();
     Request::Start(Start { directory: command.directory.clone().into(), arguments, variables }, descriptors)
 }
 

@@ -8,6 +8,11 @@
 //! It is synchronous and starts no thread, so that it is there in a millisecond and has little to go wrong.
 //! It has a session of its own: a terminal's Ctrl-C does not reach it, and the command finds no terminal on
 //! which to ask for a password.
+//!
+//! It is not restricted itself. A restricted command is started by way of [`restrict`], a second process of this program that takes the
+//! restrictions on and then becomes the command. So the border of the sandbox runs between the leash and the command, and the command
+//! cannot signal the leash. Neither of the two has the command's environment as its own, or an `LD_PRELOAD` in it would run outside.
+//!
 //! TERM, INT, HUP and QUIT that are sent to it are swallowed: a service manager that ends the whole control
 //! group must not end the leash before its charges. Deliberately absent: any knowledge of deadlines, output,
 //! or why it is told to stop. The daemon knows that.
@@ -15,10 +20,12 @@
 mod bring_down;
 mod children;
 mod confine;
+mod restrict;
+mod system_calls;
 mod usage;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -27,12 +34,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior, setsid};
 use rustix::stdio::stdin;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 pub(crate) use bring_down::BEYOND_GRACE_MAX;
 
 use crate::confinement::Restrictions;
+use crate::control_group::StepGroup;
 use crate::process_table;
-use crate::protocol::{Ended, EndedBy, Report, Status};
+use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status, read_variables, write_variables};
 use crate::{Enforcement, Leftovers, ResourceLimits};
 use children::{Children, Notices};
 
@@ -47,18 +57,20 @@ pub(crate) const STATUS_UNKNOWN: Status = Status::Signalled(9);
 /// The program's `main` calls this before it does anything else. It returns when nothing of the command runs
 /// any more; the result is for `main` to return.
 pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.peekable();
+    if arguments.next_if(|first| first == restrict::ARGUMENT).is_some() {
+        return restrict::main(arguments);
+    }
     let Some(assignment) = Assignment::parse(arguments) else {
         eprintln!(
             "this is an internal command: it is run by the daemon, with a socket as its standard input"
         );
         return ExitCode::from(USAGE);
     };
-    // First, for who cannot be dumped owns nothing of its own below `/proc`.
-    if let Some(limits) = &assignment.restrictions.resources {
-        usage::limit_self(limits);
-    }
     // What it runs is its own user: it may neither read its control socket nor its memory. Best effort: an old kernel.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // What the daemon, or who started that, has left open by mistake is not for commands.
+    close_fds::set_fds_cloexec(3, &[]);
     match start(&assignment) {
         Ok((children, enforcement)) => {
             report(&Report::Started(enforcement));
@@ -67,7 +79,7 @@ pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            report(&Report::Failed { errno: error.raw_os_error().unwrap_or(0), text: error.to_string() });
+            report(&Report::failed(&error));
             ExitCode::FAILURE
         }
     }
@@ -129,23 +141,75 @@ impl Assignment {
 
 /// Everything that could fail fails before the command runs: what could not be stopped is not started.
 fn start(assignment: &Assignment) -> io::Result<(Children, Option<Enforcement>)> {
+    let variables = read_variables(stdin_of_leash()?)?;
     // Refused only to the leader of a process group, who is out of the terminal's reach already.
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
     process_table::living_below(getpid())?;
     let notices = Notices::new()?;
-    let confinement = assignment.restrictions.confinement.as_ref();
-    let enforcement = confinement.map(confine::restrict_self).transpose()?;
-
+    if !assignment.restrictions.are_none() {
+        return start_restricted(assignment, variables, notices);
+    }
     #[expect(clippy::disallowed_methods, reason = "the one place where a step's command is started")]
     let command = Command::new(&assignment.program)
         .args(&assignment.arguments)
+        .env_clear()
+        .envs(variables)
         .stdin(Stdio::null())
         .process_group(0)
         .spawn()?;
-    let pid =
-        i32::try_from(command.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32");
-    Ok((Children::new(notices, pid), enforcement))
+    Ok((Children::new(notices, id_of(&command), None), None))
+}
+
+/// Starts the process that restricts itself and then becomes the command; returns when it is the command, or could not become it.
+fn start_restricted(
+    assignment: &Assignment,
+    variables: Vec<(OsString, OsString)>,
+    notices: Notices,
+) -> io::Result<(Children, Option<Enforcement>)> {
+    let mut group = StepGroup::create(assignment.restrictions.resources.as_ref());
+    let (mut ours, theirs) = UnixStream::pair()?;
+    let mut words: Vec<OsString> = vec![LEASH_ARGUMENT.into(), restrict::ARGUMENT.into()];
+    words.push(group.as_ref().map_or_else(OsString::new, |group| group.directory().into()));
+    words.extend(assignment.restrictions.clone().into_arguments());
+    words.extend(["--".into(), assignment.program.clone()]);
+    words.extend(assignment.arguments.iter().cloned());
+    // `theirs` is closed here at the end of the statement: only then does the socket end when they close it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where a step's restricted command is started"
+    )]
+    let mut command =
+        Command::new("/proc/self/exe").args(words).stdin(OwnedFd::from(theirs)).process_group(0).spawn()?;
+    let answered = io::Write::write_all(&mut ours, &write_variables(variables)?);
+    let mut answer = String::new();
+    // It ends when the command runs: the socket is closed on exec.
+    let answered = answered.and_then(|()| ours.read_to_string(&mut answer));
+    let mut lines = answer.lines();
+    let restricted = lines.next().and_then(restrict::Restricted::parse);
+    let failure = lines.next().and_then(Report::parse);
+    if let (Some(restricted), None) = (restricted, failure.as_ref()) {
+        group = group.filter(|_| restricted.in_group);
+        return Ok((Children::new(notices, id_of(&command), group), restricted.enforcement));
+    }
+    let _ = command.kill();
+    let status = command.wait()?;
+    drop(group);
+    Err(match (failure, answered) {
+        (Some(Report::Failed { errno, .. }), _) if errno > 0 => io::Error::from_raw_os_error(errno),
+        (Some(Report::Failed { text, .. }), _) => io::Error::other(text),
+        (_, Err(error)) => error,
+        _ => io::Error::other(format!("it ended before it had become the command ({status})")),
+    })
+}
+
+fn id_of(command: &std::process::Child) -> Pid {
+    i32::try_from(command.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32")
+}
+
+/// The control socket, to be read without anything read in advance.
+fn stdin_of_leash() -> io::Result<UnixStream> {
+    Ok(UnixStream::from(rustix::io::fcntl_dupfd_cloexec(stdin(), 3)?))
 }
 
 fn see_to_its_end(mut children: Children, assignment: &Assignment) -> Ended {
@@ -153,12 +217,17 @@ fn see_to_its_end(mut children: Children, assignment: &Assignment) -> Ended {
     let by = wait_for_end(&mut children, limits.as_ref());
     let (leftovers, survivors) = match (by, assignment.leftovers) {
         (EndedBy::Itself, Leftovers::Kill) => bring_down::leftovers(&mut children, assignment.grace),
-        (EndedBy::Itself, Leftovers::Spare) => (0, 0),
+        (EndedBy::Itself, Leftovers::Spare) => {
+            bring_down::spared().for_each(|pid| report(&Report::Spared(pid)));
+            (0, 0)
+        }
         (EndedBy::Order, _) => (0, bring_down::everything(&mut children, assignment.grace)),
         // Who asks a fork bomb to end, and waits for it, feeds it.
         (EndedBy::Memory | EndedBy::Tasks, _) => (0, bring_down::at_once(&mut children)),
     };
     let status = children.status().unwrap_or(STATUS_UNKNOWN);
+    // The kernel was faster than the next look.
+    let by = if by == EndedBy::Itself && children.ran_out_of_memory() { EndedBy::Memory } else { by };
     Ended { status, by, leftovers, survivors }
 }
 
@@ -222,11 +291,13 @@ mod tests {
                     readable: vec!["/usr".into(), "--".into()],
                     writable: vec!["/tmp/a b".into()],
                     hidden: vec!["read".into()],
+                    landlock_max: Some(2),
                 }),
                 resources: Some(ResourceLimits {
                     memory_bytes_max: Some(1 << 40),
                     tasks_max: Some(7),
                     file_bytes_max: None,
+                    data_bytes_max: Some(9),
                 }),
             },
             program: "--".into(),
@@ -245,6 +316,7 @@ mod tests {
             &["1", "maybe", "--", "true"],
             &["1", "kill", "read", "/usr", "--", "true"],
             &["1", "kill", "confine", "read"],
+            &["1", "kill", "confine", "landlock-max", "x", "--", "true"],
             &["1", "kill", "limit", "tasks", "many", "--", "true"],
             &["1", "kill", "limit", "fun", "7", "--", "true"],
         ] {

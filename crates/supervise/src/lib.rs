@@ -32,12 +32,17 @@
 //! is given up after ten seconds and counted in [`Outcome::survivors`].
 //!
 //! If the leash itself is killed, the daemon does its work as well as it can be done from outside, and says
-//! [`End::LeashLost`]. If both are killed, there is [`kill_marked`] when the daemon comes back: it finds the
-//! processes by a variable in their environment.
+//! [`End::LeashLost`]: by the command's control group, where it has one; by its session; by the variable in its environment; and by
+//! its parent, which the daemon is from then on ([`become_subreaper`]). If both are killed, there is [`kill_marked`] when the daemon
+//! comes back, and a service manager that ends the whole service.
 //!
-//! Before it starts the command the leash gives up what the command is not to have ([`Confinement`], by Landlock): reading and writing
-//! outside of the given paths, and signals to anybody outside. While the command runs it looks at what that uses up
-//! ([`ResourceLimits`]), and brings it down for that as well.
+//! A restricted command ([`Confinement`], [`ResourceLimits`]) starts as a third process of this program, which gives up what the command is
+//! not to have (paths and signals by Landlock, system calls by seccomp, limits, capabilities), reports how far the kernel enforces that,
+//! and becomes the command. The leash stays outside, so that the command cannot signal it. While the command runs the leash looks at
+//! what that uses up, and brings it down for that as well.
+//!
+//! The command's environment goes through both as data. They have none of their own but the mark: an `LD_PRELOAD` of the command's would be
+//! obeyed before anything is restricted.
 //!
 //! Output is redacted first, so that neither the limits nor the ends of lines can go through a secret; then
 //! cut to its limits, then split. What is too much is read and dropped: a command is never blocked by us, and
@@ -68,17 +73,16 @@
 //! # What is deliberately absent
 //!
 //! No shell: a command is a program and its arguments. No retries: who calls knows whether a step may be
-//! repeated. No limit on the processor: there is a deadline. No control groups: they need somebody who hands them down, and
-//! the leash counts memory and processes itself. No change of user: the leash and the command run as the caller does, or as the keeper
-//! that the caller names. No terminal: a pipe keeps the two streams
-//! apart, and a program that finds no terminal does not ask questions. No closing of descriptors that the
-//! *daemon* was given without close-on-exec: Rust and systemd libraries set it, and to close a strange
-//! descriptor is not possible without `unsafe`.
+//! repeated. No limit on the processor: there is a deadline. No change of user: the leash and the command run as the caller does, or as
+//! the keeper that the caller names. No terminal: a pipe keeps the two streams
+//! apart, and a program that finds no terminal does not ask questions. No judgement of a path by system call: a filter cannot look
+//! behind a pointer, so `chmod` of a file of the same user is beyond all this.
 
 mod adopted;
 mod belt;
 mod command;
 mod confinement;
+mod control_group;
 mod environment;
 mod keeper;
 mod leash;
@@ -94,7 +98,8 @@ mod successor;
 pub use adopted::{become_subreaper, reap_adopted};
 pub use belt::kill_marked;
 pub use command::{Command, End, Leftovers, Line, Mark, Outcome, OutputLimits, Stream};
-pub use confinement::{Confinement, Enforcement, ResourceLimits};
+pub use confinement::{Confinement, Enforcement, Landlock, ResourceLimits};
+pub use control_group::{is_available as has_control_groups, settle as settle_in_control_group};
 pub use environment::Environment;
 pub use keeper::{KEEPER_ARGUMENT, keeper_main, kill_marked_by};
 pub use leash::leash_main;

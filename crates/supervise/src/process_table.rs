@@ -50,6 +50,11 @@ impl Process {
         (self.pid.as_raw_pid(), self.started_ticks)
     }
 
+    /// Whether this started in the same clock tick or later.
+    pub fn is_as_young_as(&self, other: &Self) -> bool {
+        self.started_ticks >= other.started_ticks
+    }
+
     /// The user it runs as; `None` where it has ended.
     pub fn user(&self) -> Option<u32> {
         fs::metadata(format!("/proc/{}", self.pid.as_raw_pid())).ok().map(|metadata| metadata.uid())
@@ -110,7 +115,8 @@ pub(crate) fn living_below(root: Pid) -> io::Result<Vec<Process>> {
     Ok(found.into_iter().filter(|process| process.is_alive()).cloned().collect())
 }
 
-fn read(pid: Pid) -> Option<Process> {
+/// One process; `None` where there is none of that number.
+pub(crate) fn read(pid: Pid) -> Option<Process> {
     parse(pid, &fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?)
 }
 

@@ -5,16 +5,21 @@
 //! bytes are held back as could be the beginning of a secret, and no more. Overlapping finds are taken out as
 //! one, so that nothing of either stays.
 //!
+//! What a terminal does not show does not hide a secret: it is looked for in the text without colours, carriage returns and the like
+//! ([`skeleton`]), and taken out of the text with all that stands in its middle.
+//!
 //! This is a net, not a wall. A command that wants to tell a secret can (reversed, encrypted, one character a
 //! line); the net is for those that do not want to. Deliberately absent: guessing what looks like a secret.
 
 mod forms;
+mod skeleton;
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use skeleton::Skeleton;
 
 /// Stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
@@ -37,10 +42,13 @@ struct Patterns {
 }
 
 impl Redactor {
-    /// Redacts `secrets`: each as it is, and as base64, hexadecimal, percent-encoded, JSON and shell-quoted
-    /// text; of a secret of several lines also each line of at least eight bytes.
+    /// Redacts `secrets`: each as it is, and as base64, hexadecimal, percent-encoded, JSON, HTML and shell-quoted
+    /// text; of a secret of several lines also each line of at least eight bytes, and of a URL the password by itself.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut patterns: Vec<Vec<u8>> = secrets.into_iter().flat_map(forms::of).collect();
+        let forms = secrets.into_iter().flat_map(forms::of);
+        let shown = |form: Vec<u8>| Skeleton::of(&form, true).bytes.into_owned();
+        let mut patterns: Vec<Vec<u8>> =
+            forms.map(shown).filter(|form| form.len() >= SECRET_BYTES_MIN).collect();
         patterns.sort_unstable();
         patterns.dedup();
         let bytes_max = patterns.iter().map(Vec::len).max().unwrap_or(0);
@@ -81,7 +89,7 @@ impl fmt::Debug for Redactor {
 /// A stream that is being redacted.
 pub(crate) struct Redaction {
     redactor: Redactor,
-    /// The end of what came: a proper beginning of some pattern, or empty.
+    /// The end of what came: a proper beginning of some pattern, or of an escape sequence, or empty.
     held: Vec<u8>,
     /// So many bytes at the beginning of `held` belong to a find that [`REDACTED`] was already written for.
     covered_bytes: usize,
@@ -95,41 +103,56 @@ impl Redaction {
             return;
         };
         self.held.extend_from_slice(input);
-        let certain = self.held.len() - patterns.unfinished_bytes(&self.held);
-        self.write(&patterns, certain, output);
+        let mut held = std::mem::take(&mut self.held);
+        let skeleton = Skeleton::of(&held, false);
+        let certain = match patterns.unfinished_bytes(&skeleton.bytes) {
+            0 => skeleton.unfinished.unwrap_or(held.len()),
+            unfinished => skeleton.position(skeleton.bytes.len() - unfinished),
+        };
+        self.write(&patterns, &held, &skeleton, certain, output);
+        drop(skeleton);
+        held.drain(..certain);
+        self.held = held;
     }
 
     /// Appends the rest: the stream has ended, and what was held back did not become a secret.
     pub fn finish(&mut self, output: &mut Vec<u8>) {
         if let Some(patterns) = self.redactor.0.clone() {
-            self.write(&patterns, self.held.len(), output);
+            let held = std::mem::take(&mut self.held);
+            self.write(&patterns, &held, &Skeleton::of(&held, true), held.len(), output);
         }
     }
 
     /// Writes the first `certain` bytes of what is held. A find that begins there and reaches beyond is
     /// announced now, and the bytes of it that stay held are remembered as covered.
-    fn write(&mut self, patterns: &Patterns, certain: usize, output: &mut Vec<u8>) {
-        let finds = patterns.find(&self.held, self.covered_bytes);
+    fn write(
+        &mut self,
+        patterns: &Patterns,
+        held: &[u8],
+        skeleton: &Skeleton<'_>,
+        certain: usize,
+        output: &mut Vec<u8>,
+    ) {
+        let finds = patterns.find(&skeleton.bytes, skeleton.before(self.covered_bytes));
         let mut written = 0;
         let mut covered_end = 0;
-        for find in finds {
+        for find in finds.iter().map(|find| skeleton.range(find)) {
             let is_announced = find.start == 0 && self.covered_bytes > 0;
             if !is_announced {
                 // One that begins among the held bytes may turn out to be part of a larger one: later.
                 if find.start >= certain {
                     break;
                 }
-                output.extend_from_slice(&self.held[written..find.start]);
+                output.extend_from_slice(&held[written..find.start]);
                 output.extend_from_slice(REDACTED.as_bytes());
             }
             written = find.end;
             covered_end = find.end;
         }
         if written < certain {
-            output.extend_from_slice(&self.held[written..certain]);
+            output.extend_from_slice(&held[written..certain]);
         }
         self.covered_bytes = covered_end.saturating_sub(certain);
-        self.held.drain(..certain);
     }
 }
 

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::leash::BEYOND_GRACE_MAX;
 use crate::output::Output;
-use crate::protocol::{Ended, EndedBy, Report, Status};
-use crate::{Command, End, Enforcement, Line, Outcome, ResourceLimits, StartError, memory_kills};
+use crate::protocol::{Ended, EndedBy, Report, Status, write_variables};
+use crate::{Command, End, Enforcement, Line, Outcome, ResourceLimits, StartError, adopted, memory_kills};
 pub(crate) use conversation::Conversation;
 use holder::{Holder, LeashEnd};
 use pipes::Pipes;
@@ -118,11 +118,15 @@ enum LastWord {
     None,
 }
 
-/// The whole environment of a command and of its leash.
-pub(crate) fn variables(command: &Command) -> impl Iterator<Item = (OsString, OsString)> {
-    let mark =
-        command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)));
-    command.environment.clone().into_iter().chain(mark)
+/// The whole environment of a command.
+fn variables(command: &Command) -> impl Iterator<Item = (OsString, OsString)> {
+    command.environment.clone().into_iter().chain(variables_of_leash(command))
+}
+
+/// The whole environment of a command's leash: what it is found by. What steers a loader or an interpreter in the command's own must not
+/// steer the leash, which is not restricted.
+pub(crate) fn variables_of_leash(command: &Command) -> Option<(OsString, OsString)> {
+    command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)))
 }
 
 /// The leash of one command and all that connects us to it.
@@ -146,10 +150,13 @@ impl Supervision {
             return Err(StartError::DirectoryMissing(command.directory.clone()));
         }
         let refuse = |error| StartError::of_leash(&command.program, &command.leash, &error);
+        let variables = write_variables(variables(command)).map_err(refuse)?;
         let (ours, theirs) = UnixStream::pair().map_err(refuse)?;
-        let conversation = Conversation::of(ours).map_err(refuse)?;
+        let mut conversation = Conversation::of(ours).map_err(refuse)?;
         let (pipes, out, error) = Pipes::new().map_err(refuse)?;
         let holder = Holder::start(command, [theirs.into(), out, error]).await?;
+        // Where it does not take them it is no leash, or lost: what it says or does not say next tells.
+        let _ = timeout(LEASH_DELAY_MAX, conversation.send(&variables)).await;
         let now = Instant::now();
         let deadline = now.checked_add(command.deadline).unwrap_or(now + FAR_AWAY);
         Ok(Self { holder, conversation, pipes, deadline, started: false, enforcement: None, stopped: None })
@@ -172,6 +179,10 @@ impl Supervision {
                     Some(Report::Ended(ended)) => return LastWord::Ended(ended),
                     Some(Report::Failed { errno, text }) => {
                         return LastWord::NotStarted(StartError::of_command(&command.program, errno, text));
+                    }
+                    Some(Report::Spared(pid)) => {
+                        adopted::spare(pid);
+                        continue;
                     }
                     None | Some(Report::Killed(_)) => return LastWord::None,
                 },
@@ -214,7 +225,7 @@ mod tests {
             Some(Ended { status, by, leftovers: 0, survivors: 0 })
         };
         let excess = |by| Some(Ended { status: Status::Signalled(9), by, leftovers: 0, survivors: 0 });
-        let limits = ResourceLimits { memory_bytes_max: Some(5), tasks_max: Some(7), file_bytes_max: None };
+        let limits = ResourceLimits { memory_bytes_max: Some(5), tasks_max: Some(7), ..Default::default() };
         let late = Some(End::DeadlineExceeded);
         for (ended, stopped, memory_kills, expected) in [
             (ended(Status::Exited(0), false), None, 0, End::Exited(0)),

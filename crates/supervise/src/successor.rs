@@ -28,6 +28,8 @@ use rustix::stdio::{dup2_stdin, stdin};
 use tokio::process::Child;
 use tokio::time::timeout;
 
+use crate::adopted;
+
 /// The argument by which the product's `main` recognises that it is to be a stand-in.
 pub const STAND_IN_ARGUMENT: &str = "__stand-in";
 
@@ -62,7 +64,7 @@ impl Successor {
         #[expect(clippy::disallowed_methods, reason = "the one place where a successor is started")]
         let mut command = tokio::process::Command::new(program);
         command.args(arguments).current_dir(directory).stdin(OwnedFd::from(control)).process_group(0);
-        let child = command.spawn()?;
+        let child = adopted::spawn_own(&mut command)?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Ok(Self { child, pid: pid.expect("a child that was not waited for has a positive id") })
     }

@@ -2,9 +2,11 @@
 
 use super::output::{self, Failed, GREEN, table};
 use super::{CheckArguments, ConfigCommand, MigrateCommand, session};
+use crate::config::resolve;
 use crate::config::{self, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
 use crate::deploy::{hand_over, release, situation};
-use crate::record::store::Store;
+use crate::record::run_log::rendering::plain;
+use crate::record::store::{Authenticator, Store};
 use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
@@ -43,7 +45,11 @@ fn check(
                 eprintln!("warning: {}", situation::in_place_warning(deployment));
             }
             let count = loaded.config.deployments.len();
-            (loaded.problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
+            let mut problems = loaded.problems;
+            if let Some(problem) = resolve::open_database(&loaded.config) {
+                problems.push(problem);
+            }
+            (problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
         }
         Err(problems) => (problems, None),
     };
@@ -84,7 +90,8 @@ pub async fn migrate(
 ) -> Result<(), Failed> {
     let loaded = session::load(directory, environment, Purpose::Ask)?;
     crate::daemon::prepare_state_directory(&loaded.config.state_directory)?;
-    let store = Store::open(loaded.config.database_url.expose())?;
+    let store =
+        Store::open(loaded.config.database_url.expose(), Authenticator::new(&loaded.config.state_directory))?;
     match command {
         MigrateCommand::Up => {
             store.migrate(crate::clock::now_ms()).await?;
@@ -102,6 +109,7 @@ pub async fn migrate(
             let taken_back = store.migrate_down(*steps as usize).await?;
             println!("{taken_back} migrations taken back");
         }
+        MigrateCommand::Trust { yes } => trust(&store, *yes).await?,
         MigrateCommand::Status(arguments) => {
             let status = store.migration_status().await?;
             if arguments.json {
@@ -118,5 +126,31 @@ pub async fn migrate(
             table(&["VERSION", "MIGRATION", "STATE"], &rows, None);
         }
     }
+    Ok(())
+}
+
+/// `migrate trust`
+async fn trust(store: &Store, is_said: bool) -> Result<(), Failed> {
+    let foreign = store.foreign().await?;
+    if foreign.is_none() {
+        println!("everything in the database is signed already");
+        return Ok(());
+    }
+    println!("not signed: {}", foreign.shown());
+    for run in store.unfinished_runs(None).await? {
+        println!(
+            "run {} of {} is unfinished; its plan: {}",
+            plain(&run.id),
+            plain(&run.deployment),
+            plain(run.plan.as_deref().unwrap_or("none"))
+        );
+    }
+    if !is_said {
+        return Err(Failed::because(anyhow!("nothing was signed")).hint(
+            "whoever could write to the database could have put commands into it: look at it, keep others out, and say `--yes`",
+        ));
+    }
+    store.sign_everything().await?;
+    println!("signed: from now on the deployer acts on it");
     Ok(())
 }

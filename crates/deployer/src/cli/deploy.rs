@@ -121,6 +121,8 @@ struct Asked<'a> {
 /// Without a daemon: this process is the worker, until the deployment's spool is empty. Ctrl-C takes the run back.
 async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Result<Run, Failed> {
     let _consumer = daemon::consume(&spool)?;
+    // As the daemon does, so that no step outlives its run.
+    let _ = supervise::become_subreaper();
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker {
         host: session.host.clone(),

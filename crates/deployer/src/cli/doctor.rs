@@ -8,7 +8,7 @@
 //! Deliberately absent: mending. What is wrong may be meant, and a program that runs as root on somebody's host asks first.
 
 pub mod accounts;
-mod acl;
+pub mod acl;
 mod configuration;
 mod examined;
 mod files;
@@ -92,6 +92,8 @@ const CHECKS: &[Check] = &[
     asking("privileges", "privileges", |examined| Box::pin(async { privileges::way(examined) })),
     asking("privileges", "sudo's rules", |examined| Box::pin(privileges::sudo_rules(examined))),
     now("privileges", "own users", step_users::all),
+    asking("privileges", "users of units", |examined| Box::pin(step_users::of_units(examined))),
+    asking("privileges", "own users' units", |examined| Box::pin(step_users::units(examined))),
     asking("privileges", "sudo's version", |examined| Box::pin(privileges::sudo_version(examined))),
     asking("programs", "programs", |examined| Box::pin(programs::all(examined))),
     asking("programs", "git's version", |examined| Box::pin(programs::git(examined))),
@@ -100,6 +102,9 @@ const CHECKS: &[Check] = &[
     now("host", "disks", host::disks),
     now("host", "memory", host::memory),
     now("host", "landlock", host::landlock),
+    now("host", "system calls", host::system_calls),
+    now("host", "control groups", host::control_groups),
+    asking("host", "systemd", |examined| Box::pin(host::walls_of_units(examined))),
     asking("host", "time service", |examined| Box::pin(host::synchronisation(examined))),
     asking("network", "origin", |examined| Box::pin(network::origin(examined))),
     asking("network", "site names", |examined| Box::pin(network::sites(examined))),
@@ -109,11 +114,13 @@ const CHECKS: &[Check] = &[
     asking("github", "clock", |examined| Box::pin(github::clock(examined))),
     asking("github", "networks", |examined| Box::pin(github::networks(examined))),
     asking("work", "record", |examined| Box::pin(work::record(examined))),
+    asking("work", "database login", |examined| Box::pin(work::database_login(examined))),
+    asking("work", "authorship", |examined| Box::pin(work::authorship(examined))),
     now("work", "worker", work::worker),
     now("work", "queues", work::queues),
     asking("work", "runs", |examined| Box::pin(work::runs(examined))),
     asking("work", "outbox", |examined| Box::pin(work::outbox(examined))),
-    now("work", "pm2", work::pm2),
+    asking("work", "pm2", |examined| Box::pin(work::pm2(examined))),
 ];
 
 /// A line of the report.

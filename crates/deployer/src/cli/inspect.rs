@@ -72,7 +72,9 @@ pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
     let set_aside = main.bad().map_or(0, |bad| bad.len());
     let refused_since = now_ms() - i64::try_from(REFUSALS_SHOWN_FOR.as_millis()).unwrap_or(i64::MAX / 2);
     let outbox = session.store().outbox_trouble(refused_since).await?;
+    let foreign = session.store().foreign().await?;
     let status = json!({
+        "foreign_rows": foreign,
         "instance": config.instance, "daemon": running, "deliveries_waiting": waiting, "deliveries_set_aside": set_aside,
         "statuses_unsent": outbox.unsent, "oldest_unsent": outbox.oldest_unsent, "refused_by_github": outbox.refused,
         "deployments": deployments,
@@ -96,6 +98,13 @@ fn show_status(status: &Value) {
         if status[key].as_u64().unwrap_or(0) > 0 {
             println!("{} {what}", status[key]);
         }
+    }
+    if let Some(foreign) = status["foreign_rows"].as_object()
+        && foreign.values().any(|count| *count != 0)
+    {
+        anstream::println!(
+            "{RED}the database holds rows that this deployer has not written{RED:#}; none of them is acted on: `durhack-deployer doctor` says what to do"
+        );
     }
     show_outbox(status);
     if status["deployments"].as_array().is_none_or(Vec::is_empty) {

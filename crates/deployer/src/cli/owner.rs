@@ -62,7 +62,7 @@ pub fn become_owner_of(
 
 /// Whether nobody but root can have put something there. In a directory such as `/tmp` everybody makes entries, and only their owners
 /// exchange them.
-fn is_roots_way(path: &Path) -> bool {
+pub fn is_roots_way(path: &Path) -> bool {
     let is_roots = |(number, directory): (usize, &Path)| {
         directory.symlink_metadata().is_ok_and(|found| {
             let (mode, is_next) = (found.mode(), number == 0);

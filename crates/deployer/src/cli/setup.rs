@@ -17,6 +17,7 @@ pub mod plan;
 pub mod removal;
 pub mod site;
 pub mod sudoers;
+pub mod users;
 pub mod wishes;
 
 use super::SetupArguments;
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 use wishes::Wishes;
 
 /// Where an administrator's tools lie, should `PATH` not say so.
-const SEARCH_PATHS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+pub const SEARCH_PATHS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// `setup`
 pub async fn run(

@@ -54,6 +54,12 @@ impl Environment {
         self.is_root
     }
 
+    /// The same for a process that may, or may not, do everything.
+    #[cfg(test)]
+    pub(super) fn of_root(self, is_root: bool) -> Self {
+        Self { is_root, ..self }
+    }
+
     /// What relative paths are relative to.
     pub fn working_directory(&self) -> &Path {
         &self.working_directory

@@ -1,6 +1,10 @@
 //! Finds the layers, reads them, merges them, and hands the rest to [`super::resolve`].
 //!
 //! This is the part that touches the file system; what the layers mean is decided elsewhere.
+//!
+//! A configuration says what is run, so it is read only from where the operator writes. Whoever types a command may stand in a
+//! release, whose files a push has written: a directory `config` there is not believed merely because it is there
+//! ([`why_not_believed`]), and where this machine has an installation, its directory is what is read.
 
 use super::diagnostics::{Diagnostics, Problem};
 use super::environment::{Environment, parse_env_file};
@@ -8,6 +12,7 @@ use super::raw::{self, Table};
 use super::resolve::secrets::{SecretFile, Unreadable};
 use super::resolve::{Facts, Resolution, resolve};
 use super::show::Merged;
+use super::users::{self, Users};
 use super::{Config, DEVELOPMENT};
 use crate::secret::Secret;
 use std::fs::Metadata;
@@ -62,11 +67,13 @@ pub struct Loaded {
     pub layers: Vec<PathBuf>,
     /// The environment with what `.env` files add.
     pub environment: Environment,
+    /// What `setup` has recorded as the deployments' users. `None`: there is no such record.
+    pub users: Option<Users>,
     /// Where the layers lie. Absolute.
     pub directory: PathBuf,
 }
 
-/// Loads the configuration from this directory, or else from `./config`, or else from [`SYSTEM_DIRECTORY`].
+/// Loads the configuration from this directory, or else from [`SYSTEM_DIRECTORY`], or else, where there is none, from `./config`.
 ///
 /// On error nothing may start; the error holds everything that was found.
 pub fn load(
@@ -94,7 +101,7 @@ fn load_with(
     absent_webhook_secret: Option<&dyn Fn() -> Secret>,
 ) -> Result<Loaded, Diagnostics> {
     let mut environment = environment.clone();
-    let directory = find_directory(directory, environment.working_directory(), environment.is_root())?;
+    let directory = find_directory(directory, &environment, Path::new(SYSTEM_DIRECTORY))?;
     let absolute_directory = environment.working_directory().join(&directory);
     read_env_files(&mut environment, &absolute_directory)?;
     let instance = name_of_file_part(&environment, ["DEPLOYER_INSTANCE", "PYTHON_APP_INSTANCE"])?;
@@ -102,7 +109,12 @@ fn load_with(
     let environment_name = environment_name.as_deref().unwrap_or(DEVELOPMENT);
 
     let (tree, layers) = read_layers(&directory, &absolute_directory, environment_name, instance.as_deref())?;
+    let users = Users::read(&absolute_directory).map_err(|error| {
+        let help = "`durhack-deployer setup`, as root, writes it anew where it is not there; nothing starts as long as nobody can tell as whom builds run";
+        refuse(Problem::error(error).help(help))
+    })?;
     let facts = Facts {
+        users: users.as_ref(),
         environment: &environment,
         environment_name,
         instance: instance.as_deref(),
@@ -113,7 +125,8 @@ fn load_with(
     };
     match resolve(&tree, &facts) {
         Resolution { config: Some(config), problems, merged } => {
-            Ok(Loaded { config, problems, merged, layers, environment, directory: absolute_directory })
+            let directory = absolute_directory;
+            Ok(Loaded { config, problems, merged, layers, environment, users, directory })
         }
         Resolution { problems, .. } => Err(problems),
     }
@@ -123,10 +136,47 @@ fn refuse(problem: Problem) -> Diagnostics {
     Diagnostics::from_iter([problem])
 }
 
-/// What lies in the directory where somebody happens to be may be anybody's: root believes only what is root's.
-fn is_believed(path: &Path, is_root: bool) -> bool {
+/// The directory of a configuration that belongs to whoever works there: for development, and where nothing is installed.
+const LOCAL_DIRECTORY: &str = "config";
+
+/// What a deployment's releases lie in.
+const RELEASES: &str = "releases";
+
+/// Why what lies in the working directory is not believed; None where it is.
+fn why_not_believed(environment: &Environment) -> Option<String> {
+    let here = environment.working_directory();
+    let us = rustix::process::geteuid().as_raw();
+    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    // Root works in directories of many, and what it believes is done by root: it must say what it means.
+    if environment.is_root()
+        && !variable("DEPLOYER_ENV").is_some_and(|name| matches!(name, DEVELOPMENT | "test"))
+    {
+        return Some(format!("root reads it only with DEPLOYER_ENV={DEVELOPMENT} in its environment"));
+    }
+    // Who has become the service's user by sudo stands where they stood before, and means the service's configuration.
+    if variable("SUDO_UID").is_some_and(|person| person != us.to_string()) && !environment.is_root() {
+        return Some("this was called by sudo".to_owned());
+    }
+    let canonical = here.canonicalize().unwrap_or_else(|_| here.to_owned());
+    if canonical.components().any(|part| part.as_os_str() == RELEASES) {
+        return Some("it lies in a release, whose files a push has written".to_owned());
+    }
+    let strange =
+        [here.to_owned(), here.join(LOCAL_DIRECTORY)].into_iter().find(|path| !is_private_to(us, path))?;
+    Some(format!("others than you and root can write {}", strange.display()))
+}
+
+/// Whether only this user and root decide about what lies there.
+fn is_private_to(user: u32, path: &Path) -> bool {
     // A link is its maker's, wherever it leads.
-    !is_root || path.symlink_metadata().is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0)
+    path.symlink_metadata().is_ok_and(|found| {
+        let is_ours = found.uid() == user || found.uid() == 0;
+        // The group of a user's own name is the rule on Debian, and so are files that it may write.
+        let is_own_group = found.gid() == rustix::process::getegid().as_raw() && user != 0;
+        is_ours
+            && found.mode() & 0o002 == 0
+            && (found.mode() & 0o020 == 0 || is_own_group || found.is_symlink())
+    })
 }
 
 /// Root who asks from its own home goes on as the service's user, who may not look there (`cli::owner`).
@@ -136,9 +186,10 @@ fn is_out_of_sight(path: &Path) -> bool {
 
 fn find_directory(
     given: Option<&Path>,
-    working_directory: &Path,
-    is_root: bool,
+    environment: &Environment,
+    system: &Path,
 ) -> Result<PathBuf, Diagnostics> {
+    let working_directory = environment.working_directory();
     if let Some(given) = given {
         return match working_directory.join(given).is_dir() {
             true => Ok(given.to_owned()),
@@ -148,38 +199,53 @@ fn find_directory(
             )),
         };
     }
-    let candidates = [Path::new("config"), Path::new(SYSTEM_DIRECTORY)];
-    let is_there = |path: &&&Path| {
-        let directory = working_directory.join(path);
-        let around = directory.parent().unwrap_or(working_directory);
-        directory.is_dir() && is_believed(&directory, is_root) && is_believed(around, is_root)
-    };
-    candidates.iter().find(is_there).map(|path| path.to_path_buf()).ok_or_else(|| {
-        let here = working_directory.join("config");
-        refuse(
-            Problem::error(format!("there is no configuration directory: neither {} nor {SYSTEM_DIRECTORY}", here.display()))
-                .help("`durhack-deployer setup`, as root, makes the second; or make one with a default.toml in it (`durhack-deployer config reference` lists every key), or name one with --config. Root believes ./config only where it is root's"),
-        )
-    })
+    if system.is_dir() {
+        return Ok(system.to_owned());
+    }
+    let here = working_directory.join(LOCAL_DIRECTORY);
+    if !here.is_dir() {
+        return Err(refuse(
+            Problem::error(format!("there is no configuration directory: neither {} nor {}", system.display(), here.display()))
+                .help("`durhack-deployer setup`, as root, makes the first; or make the second with a default.toml in it (`durhack-deployer config reference` lists every key), or name one with --config"),
+        ));
+    }
+    match why_not_believed(environment) {
+        None => Ok(PathBuf::from(LOCAL_DIRECTORY)),
+        Some(reason) => {
+            Err(refuse(Problem::error(format!("{} is not read: {reason}", here.display())).help(format!(
+                "if it is yours, name it: --config {}; an installation's configuration lies in {}",
+                here.display(),
+                system.display()
+            ))))
+        }
+    }
 }
 
-/// `.env` in the working directory, then the one beside the configuration directory.
+/// `.env` beside the configuration directory, where only those can have written it who could have written that.
 fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(), Diagnostics> {
-    let mut files = vec![environment.working_directory().join(".env")];
-    files.retain(|file| !is_out_of_sight(file));
-    files.extend(directory.parent().map(|parent| parent.join(".env")));
-    files.dedup();
-    files.retain(|file| is_believed(file, environment.is_root()));
-    for file in files {
-        let Some((text, _)) = read_if_there(&file)? else { continue };
-        match parse_env_file(&text) {
-            Ok(variables) => environment.add_missing(variables),
-            Err(error) => {
-                let problem = Problem::error(format!("{}: {error}", file.display()));
-                return Err(refuse(
-                    problem.help("write KEY=value lines; quote values that hold white space or #"),
-                ));
-            }
+    let Some(file) = directory.parent().map(|parent| parent.join(".env")) else { return Ok(()) };
+    let us = rustix::process::geteuid().as_raw();
+    if is_out_of_sight(&file) || file.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    if !is_private_to(us, &file) {
+        // Root asks about installations of others: what is theirs it does without.
+        if environment.is_root() {
+            return Ok(());
+        }
+        return Err(refuse(
+            Problem::error(format!("{} is not read: others than you and root can write it", file.display()))
+                .help("`chown` it, and `chmod go-w` it, or remove it"),
+        ));
+    }
+    let Some((text, _)) = read_if_there(&file)? else { return Ok(()) };
+    match parse_env_file(&text) {
+        Ok(variables) => environment.add_missing(variables),
+        Err(error) => {
+            let problem = Problem::error(format!("{}: {error}", file.display()));
+            return Err(refuse(
+                problem.help("write KEY=value lines; quote values that hold white space or #"),
+            ));
         }
     }
     Ok(())
@@ -194,7 +260,8 @@ fn name_of_file_part(environment: &Environment, variables: [&str; 2]) -> Result<
     let is_safe = value.len() <= 100
         && value.starts_with(|first: char| first.is_ascii_alphanumeric())
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    if is_safe {
+    // Its layer would be the file that says as whom builds run.
+    if is_safe && value != users::FILE.trim_end_matches(".toml") {
         return Ok(Some(value.to_owned()));
     }
     let problem = Problem::error(format!(
@@ -294,6 +361,60 @@ fn read_secret_file(path: &Path) -> Result<Option<SecretFile>, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_configuration_is_believed() {
+        let (home, system) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (here, nowhere) = (home.path(), home.path().join("etc"));
+        std::fs::create_dir(here.join("config")).unwrap();
+        let us = rustix::process::geteuid().as_raw().to_string();
+        let found = |variables: &[(&str, &str)], directory: &Path, system: &Path, is_root: bool| {
+            let environment = Environment::new(variables.iter().copied(), directory).of_root(is_root);
+            find_directory(None, &environment, system).map_err(|problems| problems.to_string())
+        };
+        let refused = |result: Result<PathBuf, String>, reason: &str| {
+            let problems = result.unwrap_err();
+            assert!(problems.contains(reason) && problems.contains("--config"), "{problems}");
+        };
+        // A newcomer, in a directory of their own.
+        let local = Ok(PathBuf::from("config"));
+        assert_eq!(found(&[], here, &nowhere, false), local);
+        assert_eq!(found(&[("PYTHON_ENV", "production")], here, &nowhere, false), local);
+        assert_eq!(found(&[("SUDO_UID", &us)], here, &nowhere, false), local);
+        // Where something is installed, that is what is meant.
+        assert_eq!(
+            found(&[("DEPLOYER_ENV", "development")], here, system.path(), false),
+            Ok(system.path().to_owned())
+        );
+        // Root says so, and not in the directory itself.
+        std::fs::write(here.join(".env"), "DEPLOYER_ENV=development\n").unwrap();
+        refused(found(&[], here, &nowhere, true), "DEPLOYER_ENV=development");
+        refused(found(&[("DEPLOYER_ENV", "production")], here, &nowhere, true), "DEPLOYER_ENV=development");
+        assert_eq!(found(&[("DEPLOYER_ENV", "development")], here, &nowhere, true), local);
+        refused(found(&[("SUDO_UID", "4711")], here, &nowhere, false), "sudo");
+        // What a push has written.
+        let release = here.join("srv/site/releases/20261123T125730Z-016c10c");
+        std::fs::create_dir_all(release.join("config")).unwrap();
+        std::fs::create_dir_all(release.join("sub/config")).unwrap();
+        std::os::unix::fs::symlink(&release, here.join("srv/site/current")).unwrap();
+        for place in [release.clone(), release.join("sub"), here.join("srv/site/current")] {
+            refused(found(&[], &place, &nowhere, false), "release");
+        }
+        // What others can write, or have.
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for path in [here.to_owned(), here.join("config")] {
+            mode(&path, 0o777);
+            refused(found(&[], here, &nowhere, false), "others than you");
+            mode(&path, 0o755);
+        }
+        if us == "0" {
+            std::os::unix::fs::chown(here.join("config"), Some(1000), None).unwrap();
+            refused(found(&[], here, &nowhere, false), "others than you");
+        }
+        refused(found(&[], &nowhere, &nowhere, false), "there is no configuration directory");
+    }
 
     #[test]
     fn layers_in_the_order_of_the_original() {

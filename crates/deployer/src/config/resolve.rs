@@ -20,12 +20,14 @@ use super::raw::Table;
 use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
 use super::show::Merged;
+use super::users::Users;
 use super::values::addresses::{base_url, is_loopback, network, source_networks};
 use super::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
 use super::{
-    Config, Confinement, GitHub, GitHubApp, Intake, Privileges, Proxies, Reconcile, Runs, SourceNetworks,
+    Config, Confinement, Deployment, GitHub, GitHubApp, GitLimits, Intake, Privileges, Proxies, Reconcile,
+    Runs, SourceNetworks, UserSource,
 };
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
@@ -38,6 +40,8 @@ use supervise::ResourceLimits;
 
 /// What the resolution knows beside the tree.
 pub struct Facts<'a> {
+    /// What `setup` has recorded as the deployments' users.
+    pub users: Option<&'a Users>,
     /// With what `.env` files add.
     pub environment: &'a Environment,
     /// `production`.
@@ -113,6 +117,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         privileges,
         nginx: sites::nginx(&root.table("nginx"), privileges),
         certificates: sites::certificates(&root.table("certificates"), privileges),
+        git: git(&root.table("git")),
         confinement: confinement(&root.table("confinement")),
         secret_files: Vec::new(),
         deployments: deployment::deployments(root, &state_directory, facts),
@@ -123,10 +128,23 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
         secrets::require_webhook_secrets(root, &config, reading);
     }
     secrets::warn_of_unused_repositories(root, &config);
+    warn_of_no_users(&config, reading);
     if facts.purpose.needs_keys() {
         gates::warn_of_checks_without_credential(root, &config);
     }
     config
+}
+
+/// On a host on which a service is installed, builds run as the deployer only until `setup` has been run.
+fn warn_of_no_users(config: &Config, reading: &Reading) {
+    let shares = |deployment: &Deployment| deployment.user_source == UserSource::NotSetUp;
+    if config.directory == Path::new(super::load::SYSTEM_DIRECTORY) && config.deployments.values().any(shares)
+    {
+        let message =
+            "deployments without `user` are built and run as the deployer itself, and can reach each other";
+        let help = "`sudo durhack-deployer setup` gives new deployments users of their own, and says how earlier ones get theirs";
+        reading.report(Problem { severity: Severity::Warning, ..Problem::error(message) }.help(help));
+    }
 }
 
 fn privileges(root: &TableReader<'_>, facts: &Facts<'_>) -> Privileges {
@@ -299,6 +317,32 @@ fn normalised_database_url(url: &str) -> Result<String, String> {
     }
 }
 
+/// A database that needs no password from us needs none from a build of the same user. For `config check` alone: whoever has chosen
+/// that need not be told at every command.
+pub fn open_database(config: &Config) -> Option<Problem> {
+    let url = config.database_url.expose();
+    let is_open =
+        url.starts_with("postgres://") && without_password(url) == url && !url.contains("password=");
+    let shared: Vec<&str> = config
+        .deployments
+        .values()
+        .filter(|deployment| deployment.enabled && deployment.user.is_none())
+        .map(|deployment| deployment.slug.as_str())
+        .collect();
+    (is_open && !shared.is_empty()).then(|| {
+        let message = format!(
+            "PostgreSQL asks the deployer for no password, so it asks none of the builds that run as the same user: {}",
+            shared.join(", ")
+        );
+        let help = "put a password into the URL and have PostgreSQL ask for it (docs/operating.md, \"PostgreSQL\"), or give these deployments a `user`";
+        Problem {
+            severity: Severity::Warning,
+            key: Some("database_url".into()),
+            ..Problem::error(message).help(help)
+        }
+    })
+}
+
 fn shown_database_url(url: &str) -> String {
     // A password may also stand among the parameters.
     if url.contains("password") { HIDDEN.to_owned() } else { without_password(url) }
@@ -359,6 +403,17 @@ fn runs(table: &TableReader<'_>) -> Runs {
     }
 }
 
+fn git(table: &TableReader<'_>) -> GitLimits {
+    let default = GitLimits::default();
+    GitLimits {
+        files_max: table.value("files_max", integer(1, 1 << 32)).unwrap_or(default.files_max),
+        bytes_max: table.value("size_max", size).unwrap_or(default.bytes_max),
+        depth_max: table.value("depth_max", integer(1, 4096)).unwrap_or(default.depth_max),
+        path_bytes_max: table.value("path_max", integer(64, 4096)).unwrap_or(default.path_bytes_max),
+        memory_bytes_max: table.value("memory_max", size).unwrap_or(default.memory_bytes_max),
+    }
+}
+
 fn confinement(table: &TableReader<'_>) -> Confinement {
     Confinement {
         readable: table.value("readable", list(absolute_path)).unwrap_or_default(),
@@ -367,6 +422,7 @@ fn confinement(table: &TableReader<'_>) -> Confinement {
             memory_bytes_max: table.value("step_memory_max", size),
             tasks_max: table.value("step_tasks_max", integer(16, 1 << 22)),
             file_bytes_max: table.value("step_file_max", size),
+            data_bytes_max: None,
         },
     }
 }

@@ -7,6 +7,7 @@ mod layers;
 mod original;
 mod privileges;
 mod secrets;
+mod users;
 
 use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Purpose, Severity, load};
 use crate::names::Slug;
@@ -68,6 +69,12 @@ impl Host {
     fn loaded(&self) -> Loaded {
         self.load().unwrap_or_else(|problems| panic!("{problems}"))
     }
+}
+
+/// A deployment of these further keys, called `x`.
+pub fn deployment_of(more: &str) -> Deployment {
+    let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
+    deployment(&Host::signed(&format!("{head}{more}")).loaded().config, "x").clone()
 }
 
 /// The deployment of that name.

@@ -58,5 +58,13 @@ pub async fn bring_schema_up(host: &Host) -> Result<()> {
     hand_over::take_schema_back(host).await?;
     // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
     let (runtime, store) = (tokio::runtime::Handle::current(), host.store.clone());
-    Ok(tokio::task::spawn_blocking(move || runtime.block_on(store.migrate(clock::now_ms()))).await??)
+    tokio::task::spawn_blocking(move || runtime.block_on(store.migrate(clock::now_ms()))).await??;
+    let foreign = host.store.foreign().await?;
+    if !foreign.is_none() {
+        tracing::error!(
+            rows = foreign.shown(),
+            "the database holds what this deployer has not written: none of it is acted on; `durhack-deployer doctor` says what to do"
+        );
+    }
+    Ok(())
 }

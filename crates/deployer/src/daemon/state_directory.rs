@@ -5,7 +5,7 @@
 use super::Role;
 use crate::clock;
 use crate::config::Config;
-use crate::deploy::{Host, lock};
+use crate::deploy::{Host, lock, state_modes};
 use anyhow::{Context, Result, bail};
 use spool::{ConsumerLock, Spool};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ const WORK_LOCK: (&str, &str) = ("locks/daemon", "work");
 /// Makes the state directory, readable by nobody else: it holds private payloads and code.
 pub fn prepare_state_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
+    // First: what is closed cannot be changed while the rest is looked at.
+    state_modes::mend(path)?;
     for directory in ["spool", "intake", "logs", "locks", "cancel", "compared"] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path.join(directory)).with_context(
             || format!("cannot make the state directory {} (`state_directory` sets another)", path.display()),

@@ -25,6 +25,9 @@ use tokio_util::task::TaskTracker;
 /// How often what is older than `runs.keep` is looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
+/// How often processes are looked for that became our children and have ended.
+const REAPING_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long the report may take with its last words.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 
@@ -84,6 +87,7 @@ impl Work {
                 }
             });
         }
+        work.tasks.start("reaping", reaping(work.tasks.stop.clone()));
         work.tasks.start("retention", retention(host.clone(), work.tasks.stop.clone()));
         start_reconcile(host, &spools, &schema, &work.tasks);
         let (host, stop) = (host.clone(), work.tasks.stop.clone());
@@ -188,6 +192,21 @@ async fn work(worker: Worker, schema: Schema, wake: Arc<Notify>) {
     match worker.deployment.enabled {
         true => worker.serve(wake).await,
         false => worker.recover_only().await,
+    }
+}
+
+/// Waits for processes that a process manager's command left running, and that have ended since.
+async fn reaping(stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(REAPING_INTERVAL) => {}
+        }
+        match tokio::task::spawn_blocking(supervise::reap_adopted).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "cannot look for processes that have ended"),
+            Err(error) => tracing::debug!(%error, "cannot look for processes that have ended"),
+        }
     }
 }
 

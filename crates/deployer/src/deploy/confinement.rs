@@ -1,23 +1,29 @@
-//! What a step may touch, and which steps that holds for.
+//! As whom a run's programs are started, what they may touch, and which of them that holds for.
 //!
 //! Whoever can push runs code here, as the user that holds all our secrets. What makes a release needs none of them: it reads the system
 //! and its own deployment, and writes to the release, what releases share, a home and a directory for temporary files. So that is what it
 //! gets (`supervise` has the kernel enforce it), and a home of its deployment's own: a cache that all share would be a way from one to the
-//! other. With a user of its deployment's own it also runs as that (`step_user`).
+//! other.
+//!
+//! With a user of the deployment's own (`step_user`) every command of the deployment runs as that user, in every phase, there and back. What
+//! stays with the deployer are its own tools (git, setfacl, systemctl, nginx, certbot), and those get neither the deployment's
+//! environment, with its PATH, nor a working directory that this user writes. [`standing`] is the rule.
 //!
 //! Deliberately absent: a wall against the network, and against sockets in the file system. Registries and databases are reached
 //! there, and so is a process manager of the same user (`docs/security.md` says what that means).
 
 use super::plan::Action;
+use super::processes::Manager;
 use super::{Host, step_user, trees};
 use crate::config::load::SYSTEM_DIRECTORY;
-use crate::config::{Config, Deployment, Phase};
+use crate::config::{Config, Deployment, HealthCheck, Phase, Probe};
+use crate::names::UserName;
 use crate::safe_path::Directory;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use supervise::{Confinement, Enforcement, ResourceLimits};
+use supervise::{Confinement, Enforcement, Landlock, ResourceLimits};
 
 /// What of the system a build reads: programs, libraries, settings, and what the kernel says. `/home`, `/root`, `/var`, `/srv`, `/tmp`
 /// and most of `/run` are other people's.
@@ -68,56 +74,123 @@ pub fn cache(deployment: &Deployment, tool: &str) -> PathBuf {
     deployment.user.as_ref().map_or_else(|| deployment.path.clone(), step_user::home).join(CACHES).join(tool)
 }
 
-/// How a deployment's step is to be started.
-#[derive(Debug)]
+/// As whom an action's programs are started, and behind which walls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As the deployer: its own doing, and nothing that the repository or the deployment's user has written is run, or read as configuration.
+    Deployers,
+    /// As the deployment's user, where it has one, and sandboxed.
+    Sandboxed,
+    /// As the deployment's user, where it has one; not sandboxed, for it may start what is to go on running.
+    Users,
+}
+
+/// The rule: whose a program is that is started for an action, as part of this phase. None: an older deployer's plan does not say.
+///
+/// Sandboxed are the commands that make a release: those of a recipe and of the operator up to the migration, and taking those back. Not
+/// sandboxed is what comes from the switch on: one that was started sandboxed is so for ever, as is everything that it starts.
+/// Asking systemd, uWSGI's emperor or nginx is the deployer's, PM2 is the user's own: it does what any of its applications tells it.
+pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
+    match action {
+        Action::Command(_) if phase.is_some_and(|phase| phase < Phase::Switch) => Standing::Sandboxed,
+        Action::Command(_)
+        | Action::Health(HealthCheck { probe: Probe::Command(_), .. })
+        | Action::Processes { manager: Manager::Pm2(_), .. } => Standing::Users,
+        Action::Health(HealthCheck { probe: Probe::Http { .. } | Probe::Tcp(_), .. })
+        | Action::Processes { manager: Manager::Systemd(_) | Manager::Uwsgi(_), .. }
+        | Action::Fetch
+        | Action::Export { .. }
+        | Action::UpdateTree { .. }
+        | Action::Activate { .. }
+        | Action::Deactivate
+        | Action::Place(_)
+        | Action::Sites(_)
+        | Action::Examine(_)
+        | Action::HandOver(_)
+        | Action::Prune
+        | Action::Share { .. }
+        | Action::Unshare { .. } => Standing::Deployers,
+    }
+}
+
+/// How a deployment's own commands are started.
+#[derive(Debug, Default)]
 pub struct Confined {
-    /// None: the operator does not want it.
+    /// None: not sandboxed, or the operator does not want it.
     pub paths: Option<Confinement>,
-    /// In any case.
-    pub resources: ResourceLimits,
+    /// Of what makes a release.
+    pub resources: Option<ResourceLimits>,
     /// Who starts it as the deployment's own user.
     pub keeper: Option<PathBuf>,
+    /// Variables that it needs to know, below those of the run and the operator.
+    pub environment: BTreeMap<String, String>,
 }
 
-/// Whether what this does is confined. The one place that says so.
-///
-/// What makes a release is: the commands of a recipe and of the operator up to the migration, and taking those back. Not confined is
-/// - whatever comes from the switch on. It may start a program that is to go on running (`pm2 reload`, a service), and one that
-///   was started confined is so for ever, as is everything that PM2's daemon starts if that is the first to be started this way;
-/// - what needs privileges (`systemctl`, `sudo`, `nginx`, `certbot`): no set-user-id program gains anything inside;
-/// - the hand-over, which starts the deployer itself.
-///
-/// The last two are actions of their own, not [`Action::Command`], whatever their phase.
-pub fn confines(phase: Phase, action: &Action) -> bool {
-    matches!(action, Action::Command(_)) && phase < Phase::Switch
+/// How an action's programs are started.
+#[derive(Debug, Default)]
+pub struct Walls {
+    /// Commands of the deployment. None: as the deployer, and not sandboxed.
+    pub own: Option<Confined>,
+    /// What only reads a file of the repository that is a program; sandboxed whatever the phase.
+    pub evaluation: Option<Confined>,
 }
 
-/// Makes ready what a deployment's confined step in this directory stands on, and adds what it must know to its environment; what the operator says there
-/// wins. Only one run of a deployment is in progress, and only one step of it.
-pub async fn prepare(
+/// Makes ready what an action's programs stand on, in this directory, with the environment of the run and the operator, which win. Only one
+/// run of a deployment is in progress, and only one step of it.
+pub async fn walls(
+    host: &Host,
+    deployment: &Deployment,
+    (phase, action): (Option<Phase>, &Action),
+    directory: &Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<Walls> {
+    let sandboxed = || sandboxed(host, deployment, directory, environment);
+    if let (Some(user), Action::Examine(_) | Action::HandOver(_)) = (&deployment.user, action) {
+        bail!(
+            "the deployer does not run a program that {user} has made\nhint: its own deployment has no `user`"
+        );
+    }
+    let is_evaluated = matches!(action, Action::Processes { manager: Manager::Pm2(_), .. });
+    let own = match (standing(phase, action), &deployment.user) {
+        (Standing::Sandboxed, _) => Some(sandboxed().await?),
+        // Also where it is the deployer's own doing: it asks what only this user can see of its processes.
+        (Standing::Users | Standing::Deployers, Some(user)) => Some(as_user(user)),
+        (Standing::Users | Standing::Deployers, None) => None,
+    };
+    let mut evaluation = if is_evaluated { Some(sandboxed().await?) } else { None };
+    // It only reads, on the way back in what is live.
+    if let Some(paths) = evaluation.as_mut().and_then(|evaluation| evaluation.paths.as_mut()) {
+        let made = made_in(deployment, directory);
+        paths.writable.retain(|path| !made.contains(path));
+    }
+    Ok(Walls { own, evaluation })
+}
+
+/// As a user of the deployment's own, not sandboxed.
+fn as_user(user: &UserName) -> Confined {
+    Confined {
+        keeper: Some(step_user::socket(user)),
+        environment: step_user::environment(user),
+        ..Confined::default()
+    }
+}
+
+/// Sandboxed, as the deployment's own user if there is one.
+async fn sandboxed(
     host: &Host,
     deployment: &Deployment,
     directory: &Path,
-    environment: &mut BTreeMap<String, String>,
+    environment: &BTreeMap<String, String>,
 ) -> Result<Confined> {
     let config = &host.config;
-    let (resources, keeper) = (config.confinement.limits, deployment.user.as_ref().map(step_user::socket));
-    let [home, temporary] = match &deployment.user {
-        Some(user) => {
-            for variable in ["USER", "LOGNAME"] {
-                environment.entry(variable.to_owned()).or_insert_with(|| user.to_string());
-            }
-            // Its unit makes both; the latter is gone when the unit ends.
-            [step_user::home(user), "/tmp".into()]
-        }
+    let resources = Some(config.confinement.limits);
+    let confined = match &deployment.user {
+        Some(user) => as_user(user),
         None if deployment.confine => own_places(host, deployment).await?,
-        None => return Ok(Confined { paths: None, resources, keeper }),
+        None => Confined::default(),
     };
-    for (variable, directory) in [("HOME", &home), ("TMPDIR", &temporary)] {
-        environment.entry(variable.to_owned()).or_insert_with(|| directory.to_string_lossy().into_owned());
-    }
     if !deployment.confine {
-        return Ok(Confined { paths: None, resources, keeper });
+        return Ok(Confined { resources, ..confined });
     }
     let hidden = hidden(config, deployment);
     let mut readable: Vec<PathBuf> = SYSTEM.map(PathBuf::from).into();
@@ -128,11 +201,20 @@ pub async fn prepare(
     readable.extend(config.confinement.readable.iter().chain(&deployment.readable).cloned());
     readable.push(deployment.path.clone());
     let mut writable: Vec<PathBuf> = DEVICES.map(PathBuf::from).into();
-    writable.extend([home, temporary]);
+    writable.extend(["HOME", "TMPDIR"].map(|variable| PathBuf::from(&confined.environment[variable])));
     writable.extend(made_in(deployment, directory));
     make_places(deployment, directory)?;
     writable.extend(config.confinement.writable.iter().chain(&deployment.writable).cloned());
-    Ok(Confined { paths: Some(Confinement { readable, writable, hidden }), resources, keeper })
+    let landlock_max = crate::crash::landlock_max();
+    let paths = Some(Confinement { readable, writable, hidden, landlock_max });
+    Ok(Confined { paths, resources, ..confined })
+}
+
+/// Of a run's environment, what the deployer's own tools get where the deployment has a user of its own: by the run's id their processes are
+/// found. The rest may name what that user can write, as a PATH into the release does.
+pub fn of_tools(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let known = environment.iter().filter(|(name, _)| name.starts_with("DEPLOYER_"));
+    known.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// What of a deployment's path a step in this directory may change: the release that it makes, and the directories that releases share. Neither the
@@ -176,8 +258,8 @@ pub fn writable(config: &Config, deployment: &Deployment, directory: &Path) -> V
     made_in(deployment, directory).into_iter().chain(of_all).chain(lent).collect()
 }
 
-/// A home, and an empty directory for temporary files.
-async fn own_places(host: &Host, deployment: &Deployment) -> Result<[PathBuf; 2]> {
+/// With a home, and an empty directory for temporary files.
+async fn own_places(host: &Host, deployment: &Deployment) -> Result<Confined> {
     let own = host.config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
     let (home, temporary) = (own.join("home"), own.join("tmp"));
     // What a step left there is nobody's. What cannot be removed is in nobody's way.
@@ -185,7 +267,9 @@ async fn own_places(host: &Host, deployment: &Deployment) -> Result<[PathBuf; 2]
     for directory in [&home, &temporary] {
         fs_err::create_dir_all(directory).context("where steps may write")?;
     }
-    Ok([home, temporary])
+    let variable = |name: &str, place: &Path| (name.to_owned(), place.to_string_lossy().into_owned());
+    let environment = [variable("HOME", &home), variable("TMPDIR", &temporary)].into();
+    Ok(Confined { environment, ..Confined::default() })
 }
 
 /// What is never to be read, wherever it lies. Most of it lies where nothing may be read anyway.
@@ -233,36 +317,124 @@ fn programs(path: &OsStr, home: Option<&Path>, hidden: &[PathBuf]) -> Vec<PathBu
 
 /// What is to be said of a step that is not confined as it should be.
 pub fn shortcoming(enforcement: Enforcement) -> Option<String> {
-    match enforcement {
-        Enforcement::Full => None,
-        Enforcement::Partial(interface) => Some(format!(
-            "steps are confined only in part: the kernel's Landlock has interface {interface}, all of it needs 6 (Linux 6.12)"
+    let landlock = match enforcement.landlock {
+        Landlock::Full => None,
+        Landlock::Partial(interface) => Some(format!(
+            "the kernel's Landlock has ABI {interface} ({}); all of it needs ABI 6 (Linux 6.12)",
+            missing_of_landlock(interface)
         )),
-        Enforcement::None => Some(
-            "nothing confines steps: the kernel has no Landlock, or it is switched off (Linux 5.13, `lsm=landlock,...`)".into(),
+        Landlock::None => Some(
+            "the kernel has no Landlock, or it is switched off (Linux 5.13, `lsm=landlock,...`): a step can read and write every file \
+             that its user can"
+                .to_owned(),
         ),
-    }
+    };
+    let filter = (!enforcement.system_calls).then(|| {
+        "system calls are not filtered (no seccomp, an architecture without a list, or a unit that does not allow `seccomp`): a step can \
+         change limits and priorities of its user's other programs"
+            .to_owned()
+    });
+    let missing: Vec<String> = [landlock, filter].into_iter().flatten().collect();
+    (!missing.is_empty()).then(|| format!("steps are sandboxed only in part: {}", missing.join("; ")))
+}
+
+/// What a step can do where Landlock's interface is older than 6.
+pub fn missing_of_landlock(interface: u32) -> String {
+    let lacks = [
+        (2, "hard links and renames between directories always fail"),
+        (3, "a step can empty files that it may not write"),
+        (5, "ioctl on devices is not judged"),
+        (6, "a step can signal its user's other programs and reach their abstract sockets"),
+    ];
+    let missing: Vec<&str> =
+        lacks.into_iter().filter(|(since, _)| interface < *since).map(|(_, what)| what).collect();
+    missing.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CommandLine, Layout};
+    use crate::config::{CommandLine, Layout, Privileges};
+    use crate::deploy::hand_over::{self, Program};
+    use crate::deploy::placement::Placement;
     use crate::deploy::plan::Command;
+    use crate::deploy::processes::{Wish, pm2, systemd::Units, uwsgi::Vassal};
     use crate::deploy::recipes::sample::with_facts;
+    use crate::names::CommitId;
 
-    #[test]
-    fn what_makes_a_release_is_confined_and_what_makes_it_live_is_not() {
-        let command = Action::Command(Command {
+    fn command() -> Action {
+        Action::Command(Command {
             line: CommandLine::Shell("pm2 reload x".into()),
             directory: "/".into(),
             environment: BTreeMap::new(),
             env_files: Vec::new(),
-        });
-        let confined: Vec<Phase> =
-            Phase::ALL.into_iter().filter(|phase| confines(*phase, &command)).collect();
-        assert_eq!(confined, [Phase::Fetch, Phase::Install, Phase::Build, Phase::Migrate]);
-        assert!(!Phase::ALL.into_iter().any(|phase| confines(phase, &Action::Prune)));
+        })
+    }
+
+    /// Every kind of action but a command, and whose it is in every phase.
+    fn others() -> Vec<(Action, Standing)> {
+        let health = |probe| {
+            let second = std::time::Duration::from_secs(1);
+            Action::Health(HealthCheck { probe, timeout: second, interval: second, attempts: 1 })
+        };
+        let asked = |manager| Action::Processes { manager, wish: Wish::Run };
+        let units = Units {
+            names: Vec::new(),
+            reload: false,
+            user: false,
+            privileges: Privileges::Helper,
+            runs_as: None,
+        };
+        let vassal = Vassal { config: "/x.ini".into(), source: None, releases: None, runs_as: None };
+        let (release, commit) = (|| "1".to_owned(), CommitId::parse(&"1".repeat(40)).unwrap());
+        let program = Program {
+            release: "/srv/x".into(),
+            file: "/srv/x/y".into(),
+            configuration: "/etc".into(),
+            working_directory: "/".into(),
+        };
+        let wish = hand_over::Wish { release: release(), program: program.clone(), health: Vec::new() };
+        let http = Probe::Http { url: "http://x".into(), status: Vec::new(), body: None };
+        vec![
+            (health(Probe::Command(CommandLine::Shell("./check".into()))), Standing::Users),
+            (health(http), Standing::Deployers),
+            (health(Probe::Tcp("x:1".into())), Standing::Deployers),
+            (asked(Manager::Pm2(pm2::sample())), Standing::Users),
+            (asked(Manager::Systemd(units)), Standing::Deployers),
+            (asked(Manager::Uwsgi(vassal)), Standing::Deployers),
+            (Action::Fetch, Standing::Deployers),
+            (Action::Export { release: release(), commit: commit.clone() }, Standing::Deployers),
+            (Action::UpdateTree { commit }, Standing::Deployers),
+            (Action::Activate { release: release() }, Standing::Deployers),
+            (Action::Deactivate, Standing::Deployers),
+            (Action::Place(Placement::Clear { path: "x".into() }), Standing::Deployers),
+            (Action::Examine(program), Standing::Deployers),
+            (Action::HandOver(wish), Standing::Deployers),
+            (Action::Prune, Standing::Deployers),
+            (Action::Share { paths: Vec::new() }, Standing::Deployers),
+            (Action::Unshare { paths: Vec::new() }, Standing::Deployers),
+        ]
+    }
+
+    #[test]
+    fn whose_a_program_is_follows_from_what_it_is_for() {
+        let phases = || Phase::ALL.into_iter().map(Some).chain([None]);
+        let sandboxed: Vec<Option<Phase>> =
+            phases().filter(|phase| standing(*phase, &command()) == Standing::Sandboxed).collect();
+        assert_eq!(sandboxed, [Phase::Fetch, Phase::Install, Phase::Build, Phase::Migrate].map(Some));
+        for phase in phases() {
+            assert_ne!(standing(phase, &command()), Standing::Deployers, "a command is never the deployer's");
+            for (action, expected) in others() {
+                assert_eq!(standing(phase, &action), expected, "{phase:?} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_deployers_tools_get_nothing_that_the_operator_has_set_for_the_deployment() {
+        let environment = ["DEPLOYER_RUN", "PATH", "HOME", "NODE_OPTIONS", "XDOTOOL", "LD_PRELOAD"];
+        let environment = environment.map(|name| (name.to_owned(), "x".to_owned())).into();
+        assert_eq!(of_tools(&environment).into_keys().collect::<Vec<_>>(), ["DEPLOYER_RUN"]);
     }
 
     #[test]
@@ -305,8 +477,13 @@ mod tests {
 
     #[test]
     fn only_what_is_not_enforced_is_told() {
-        assert_eq!(shortcoming(Enforcement::Full), None);
-        assert!(shortcoming(Enforcement::Partial(2)).is_some_and(|text| text.contains("interface 2")));
-        assert!(shortcoming(Enforcement::None).is_some_and(|text| text.contains("nothing confines")));
+        let with = |landlock, system_calls| Enforcement { landlock, system_calls, control_group: false };
+        let said = |landlock, system_calls| shortcoming(with(landlock, system_calls)).unwrap_or_default();
+        assert_eq!(shortcoming(with(Landlock::Full, true)), None);
+        assert!(said(Landlock::Partial(2), true).contains("ABI 2 (a step can empty files"));
+        assert!(said(Landlock::Partial(5), true).contains("ABI 5 (a step can signal"));
+        assert!(said(Landlock::None, true).contains("every file that its user can"));
+        let both = said(Landlock::None, false);
+        assert!(both.contains("every file") && both.contains("not filtered"), "{both}");
     }
 }

@@ -8,7 +8,7 @@ use super::env_files::{FromFiles, Reach};
 use super::plan::Command;
 use super::step_user;
 use super::tools::Invocation;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, GitLimits};
 use crate::names::UserName;
 use crate::secret::Secret;
 use anyhow::{Result, bail};
@@ -17,7 +17,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
-use supervise::{End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, StartError, Stream};
+use supervise::{
+    End, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, ResourceLimits, StartError, Stream,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long a program may take between TERM and KILL.
@@ -45,12 +47,16 @@ const SAID_BYTES_MAX: usize = 8 * 1024;
 const ANSWER: OutputLimits =
     OutputLimits { total_bytes_max: 8 * 1024 * 1024, line_bytes_max: 8 * 1024 * 1024 };
 
-/// What a program of a run is.
+/// What a program of a run is. Of all but the last, nothing is left when it has ended.
 #[derive(Debug, Clone, Copy)]
 pub enum Manner<'a> {
-    /// A command whose output people read, and of which nothing is left when it has ended; confined in this way, if at all.
+    /// A command of the deployment, whose output people read; started in this way, or else as any of ours.
     Step(Option<&'a Confined>),
-    /// One whose output we read.
+    /// The same, of which we read the output.
+    StepAnswer(Option<&'a Confined>),
+    /// A tool of ours, whose output people read.
+    Tool,
+    /// The same, of which we read the output.
     Answer,
     /// One that asks for a process manager, which outlives it.
     ManagerStart,
@@ -59,12 +65,18 @@ pub enum Manner<'a> {
 impl Manner<'_> {
     /// What environment files say to such a program.
     pub fn reach(&self) -> Reach {
+        match self.confined() {
+            Some(confined) if confined.paths.is_some() || confined.keeper.is_some() => Reach::Sandboxed,
+            Some(_) => Reach::Unwalled,
+            None => Reach::Outside,
+        }
+    }
+
+    /// How a command of the deployment is started; none where it is a tool of ours.
+    pub fn confined(&self) -> Option<&Confined> {
         match self {
-            Self::Step(Some(confined)) if confined.paths.is_some() || confined.keeper.is_some() => {
-                Reach::Sandboxed
-            }
-            Self::Step(Some(_)) => Reach::Unwalled,
-            Self::Step(None) | Self::Answer | Self::ManagerStart => Reach::Outside,
+            Self::Step(confined) | Self::StepAnswer(confined) => *confined,
+            Self::Tool | Self::Answer | Self::ManagerStart => None,
         }
     }
 }
@@ -80,6 +92,7 @@ struct Inner {
     environment: BTreeMap<OsString, OsString>,
     redactor: Redactor,
     secrets: Vec<String>,
+    git: GitLimits,
     /// How far steps are confined is said once.
     confinement_told: Once,
 }
@@ -104,16 +117,22 @@ impl Executor {
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
         let passed = config.runs.environment_passed.as_slice();
         let environment = clean_environment(environment, passed, &config.executable_search_paths);
-        let inner = Inner { leash, environment, redactor, secrets, confinement_told: Once::new() };
+        let (git, confinement_told) = (config.git, Once::new());
+        let inner = Inner { leash, environment, redactor, secrets, git, confinement_told };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// How much a repository may bring.
+    pub fn git_limits(&self) -> GitLimits {
+        self.inner.git
     }
 
     /// Where nothing is configured yet: for an administrator's tools, which lie in these directories too.
     pub fn unconfigured(leash: PathBuf, environment: &Environment, search_paths: &[PathBuf]) -> Self {
         let environment = clean_environment(environment, &[], search_paths);
         let redactor = Redactor::new(std::iter::empty());
-        let inner =
-            Inner { leash, environment, redactor, secrets: Vec::new(), confinement_told: Once::new() };
+        let (secrets, git, confinement_told) = (Vec::new(), GitLimits::default(), Once::new());
+        let inner = Inner { leash, environment, redactor, secrets, git, confinement_told };
         Self { inner: Arc::new(inner) }
     }
 
@@ -153,9 +172,57 @@ impl Executor {
             let all = self.inner.secrets.iter().map(String::as_str).chain([secret.expose()]);
             redactor = Redactor::new(all);
         }
-        let command =
+        let mut command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
+        command.resources = self.resources_of(invocation);
         answer(command, cancel).await
+    }
+
+    /// Runs a git and gives its lines as they come, however many: `line` says whether to go on. Errors are those of [`Self::ask`]; an end
+    /// other than exit code 0 is for the caller to judge.
+    pub async fn read_lines(
+        &self,
+        invocation: &Invocation,
+        deadline: Duration,
+        mut line: impl FnMut(&str) -> bool + Send,
+    ) -> Result<Answer> {
+        const LINES: OutputLimits = OutputLimits { total_bytes_max: u64::MAX, line_bytes_max: 16 * 1024 };
+        let mut environment = self.inner.environment.clone();
+        environment.extend(invocation.environment.clone());
+        let redactor = Redactor::new(std::iter::empty());
+        let mut command =
+            self.command(&invocation.argv, Path::new("/"), environment, deadline, LINES, redactor)?;
+        command.resources = self.resources_of(invocation);
+        // What is not wanted any more has nothing to tidy up.
+        command.grace = Duration::ZERO;
+        let enough = CancellationToken::new();
+        let (mut said, cancel) = (String::new(), enough.clone());
+        let sink = |found: Line| match found.stream {
+            Stream::Out if enough.is_cancelled() => {}
+            Stream::Out => {
+                if !line(&found.text) {
+                    enough.cancel();
+                }
+            }
+            Stream::Err if said.len() + found.text.len() < SAID_BYTES_MAX => {
+                said.push_str(&found.text);
+                said.push('\n');
+            }
+            Stream::Err => {}
+        };
+        let end = supervise::run(command, sink, cancel).await?.end;
+        let complaint = said.lines().last().unwrap_or_default().to_owned();
+        Ok(Answer { output: String::new(), complaint, said, end })
+    }
+
+    /// What git may use up: what it reads was written by whoever can push.
+    fn resources_of(&self, invocation: &Invocation) -> Option<ResourceLimits> {
+        let limits = ResourceLimits {
+            data_bytes_max: Some(self.inner.git.memory_bytes_max),
+            file_bytes_max: Some(self.inner.git.bytes_max),
+            ..ResourceLimits::default()
+        };
+        (invocation.argv.first().is_some_and(|program| program == "git")).then_some(limits)
     }
 
     /// Runs one of our tools as the user of a deployment's own.
@@ -166,7 +233,8 @@ impl Executor {
         deadline: Duration,
         cancel: &CancellationToken,
     ) -> Result<Answer> {
-        let (environment, redactor) = (self.inner.environment.clone(), self.inner.redactor.clone());
+        let (mut environment, redactor) = (self.inner.environment.clone(), self.inner.redactor.clone());
+        environment.extend(as_variables(&step_user::environment(user)));
         let command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
         answer(supervise::Command { keeper: Some(step_user::socket(user)), ..command }, cancel).await
@@ -219,24 +287,26 @@ impl Executor {
     ) -> Result<Outcome> {
         let mut variables = self.inner.environment.clone();
         let mut secrets = self.inner.secrets.clone();
-        variables.extend(environment.iter().map(|(name, value)| (name.into(), value.into())));
+        let confined = manner.confined();
+        variables.extend(confined.iter().flat_map(|confined| as_variables(&confined.environment)));
+        variables.extend(as_variables(environment));
         secrets.extend(from_files.secrets);
         variables.extend(from_files.variables.into_iter().map(|(name, value)| (name.into(), value.into())));
-        variables.extend(command.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        variables.extend(as_variables(&command.environment));
         let redactor = match command.env_files.is_empty() {
             true => self.inner.redactor.clone(),
             false => Redactor::new(secrets.iter().map(String::as_str)),
         };
         let argv: Vec<OsString> = command.line.argv().into_iter().map(OsString::from).collect();
-        let limits = if matches!(manner, Manner::Answer) { ANSWER } else { STEP_OUTPUT };
+        let is_answer = matches!(manner, Manner::Answer | Manner::StepAnswer(_));
+        let limits = if is_answer { ANSWER } else { STEP_OUTPUT };
         let mut command = self.command(&argv, &command.directory, variables, deadline, limits, redactor)?;
-        match manner {
-            Manner::ManagerStart => (command.leftovers, command.mark) = (Leftovers::Spare, None),
-            Manner::Step(Some(confined)) => {
-                (command.confinement, command.resources) = (confined.paths.clone(), Some(confined.resources));
-                command.keeper = confined.keeper.clone();
-            }
-            Manner::Step(None) | Manner::Answer => {}
+        if let Some(confined) = confined {
+            (command.confinement, command.resources) = (confined.paths.clone(), confined.resources);
+            command.keeper = confined.keeper.clone();
+        }
+        if matches!(manner, Manner::ManagerStart) {
+            (command.leftovers, command.mark) = (Leftovers::Spare, None);
         }
         let outcome = supervise::run(command, sink, cancel.clone()).await?;
         if let Some(enforcement) = outcome.enforcement {
@@ -277,6 +347,12 @@ impl Executor {
             now_ms: crate::clock::now_ms,
         })
     }
+}
+
+fn as_variables(
+    environment: &BTreeMap<String, String>,
+) -> impl Iterator<Item = (OsString, OsString)> + use<'_> {
+    environment.iter().map(|(name, value)| (name.into(), value.into()))
 }
 
 /// Runs a tool and keeps what it prints.

@@ -8,12 +8,14 @@
 //! The sentence of the last run is thus part of the record's meaning: it is what `news` compares with. It holds nothing
 //! that changes by itself.
 //!
+//! A deployment without a user waits for one, whoever asks (`config::users`).
+//!
 //! Absent on purpose: any way around the signature. It says who may put code live, and whoever can use the command line must not
 //! be able to say otherwise without editing the configuration.
 
 use super::Host;
 use crate::clock;
-use crate::config::{Deployment, Gates};
+use crate::config::{Deployment, Gates, UserSource, users};
 use crate::deploy::tools::git::signatures::SignatureKind;
 use crate::github::checks::{Check, CheckState};
 use crate::names::{CommitId, DeliveryId, Slug};
@@ -81,6 +83,11 @@ pub async fn ask(
     answers: &Answers,
     is_forced: bool,
 ) -> Result<Asked> {
+    // Also where it is forced: what it would run would run as the deployer.
+    if deployment.user_source == UserSource::Missing {
+        let decision = Decision::Waiting(users::missing(&deployment.slug));
+        return Ok(Asked { decision, is_certain: true });
+    }
     let gates = &deployment.gates;
     if gates.are_none() {
         return Ok(Asked { decision: Decision::Open, is_certain: true });

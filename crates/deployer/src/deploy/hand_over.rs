@@ -9,6 +9,7 @@
 //! `current` is moved only after the new program has said that it is ready. So what it names has been seen to start, and a
 //! crash at any moment starts one that works.
 
+use super::confinement::Walls;
 use super::workbench::Workbench;
 use super::{Host, release};
 use crate::config::{CommandLine, HealthCheck};
@@ -222,7 +223,7 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
     let workbench = Workbench {
         executor: &host.executor,
         environment: &host.oneself.environment,
-        confined: None,
+        walls: &Walls::default(),
         env_rules: &super::env_files::EnvRules::default(),
         directory: &program.working_directory,
         ends_at: Instant::now() + SCHEMA_DEADLINE,

@@ -4,19 +4,23 @@
 //! cache: whoever deletes it loses only the time of the next fetch. One process at a time changes a mirror, held to
 //! that by a lock file; what a killed git left locked is therefore stale and is removed.
 
+mod measure;
+
 use super::access::Access;
 use super::execute::{Answer, Executor};
 use super::gates::Signature;
 use super::lock;
 use super::tools::Invocation;
 use super::tools::git::signatures::{self, SignatureKind};
-use super::tools::git::{self, complaints};
+use super::tools::git::{self, complaints, login};
 use super::tree::{self, Tree};
 use crate::names::{BranchName, CommitId, RepositoryName};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
+use measure::Measure;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supervise::End;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +31,9 @@ const LOCAL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Submodules inside submodules, at most: real ones are one or two deep, a cycle is endless.
 const SUBMODULE_DEPTH_MAX: usize = 4;
 
+/// Submodules of one commit, with those inside of them. Each costs a fetch.
+const SUBMODULES_MAX: usize = 100;
+
 /// A repository's mirror.
 #[derive(Clone)]
 pub struct Mirror {
@@ -35,6 +42,8 @@ pub struct Mirror {
     root: PathBuf,
     url: String,
     access: Access,
+    /// Of commits that were measured already.
+    measured: Arc<Mutex<BTreeMap<CommitId, Measure>>>,
 }
 
 /// A commit with its message.
@@ -102,7 +111,7 @@ impl Mirror {
         access: Access,
     ) -> Self {
         let directory = root.join(repository.owner()).join(format!("{}.git", repository.name()));
-        Self { executor, directory, root, url: url.to_owned(), access }
+        Self { executor, directory, root, url: url.to_owned(), access, measured: Arc::default() }
     }
 
     /// What these branches' heads are at the source, in one question; those that are not there are missing. Neither needs nor
@@ -124,6 +133,9 @@ impl Mirror {
         match answer.end {
             End::Exited(0) => Ok(()),
             End::Cancelled => Err(FetchError::Cancelled),
+            _ if let Some(limit) = measure::limit_of_git(answer, &self.executor.git_limits()) => {
+                Err(anyhow!("{what} from {}: {limit}", self.url).into())
+            }
             End::DeadlineExceeded => {
                 Err(FetchError::Network(format!("{what} took longer than {} s", deadline.as_secs())))
             }
@@ -145,17 +157,30 @@ impl Mirror {
         deadline: Duration,
         cancel: &CancellationToken,
     ) -> Result<Commit, FetchError> {
-        match self.try_fetch(branch, commit, deadline, cancel).await {
+        match self.try_measured_fetch(branch, commit, deadline, cancel).await {
             Err(FetchError::Other(error)) if complaints::is_damage(&format!("{error:#}")) => {
                 tracing::warn!(mirror = %self.directory.display(), error = format!("{error:#}"), "the mirror is damaged: made anew");
                 {
                     let _lock = self.lock(cancel).await?;
                     fs::remove_dir_all(&self.directory).map_err(anyhow::Error::from)?;
                 }
-                self.try_fetch(branch, commit, deadline, cancel).await
+                self.try_measured_fetch(branch, commit, deadline, cancel).await
             }
             result => result,
         }
+    }
+
+    /// Nothing is asked of a commit, not even the names of its files, that has not been measured.
+    async fn try_measured_fetch(
+        &self,
+        branch: &BranchName,
+        commit: Option<&CommitId>,
+        deadline: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Commit, FetchError> {
+        let found = self.try_fetch(branch, commit, deadline, cancel).await?;
+        self.measure(&found.id, Measure::default()).await?;
+        Ok(found)
     }
 
     async fn try_fetch(
@@ -179,7 +204,12 @@ impl Mirror {
         if complaints::is_missing_branch(&answer.complaint) {
             return Err(FetchError::NoBranch(branch.clone()));
         }
-        self.judged(&answer, "git fetch", deadline)?;
+        let judged = self.judged(&answer, "git fetch", deadline);
+        if judged.is_err() {
+            // What a git that was killed has begun is as large as a limit allows.
+            remove_stale_locks(&self.directory).map_err(anyhow::Error::from)?;
+        }
+        judged?;
         match commit {
             Some(commit) => Ok(self.commit(commit).await?),
             None => Ok(parse_commit(&self.ask(&git::head(&self.directory, branch)).await?)?),
@@ -235,6 +265,7 @@ impl Mirror {
 
     /// Writes a commit's files into `tree`; `index` remembers what is there. See [`git::check_out`].
     pub async fn check_out(&self, tree: &Path, index: &Path, commit: &CommitId) -> Result<()> {
+        self.measure(commit, Measure::default()).await?.require_room(tree)?;
         // A git that was killed leaves this behind; the deployment's lock says that none is running.
         let _ = fs::remove_file(index.with_extension("index.lock"));
         self.ask(&git::check_out(&self.directory, tree, index, commit)).await.map(drop)
@@ -254,16 +285,19 @@ impl Mirror {
         Ok(TreeState::read(&listing))
     }
 
-    /// Fetches and exports the submodules of a commit below `tree`, to a depth.
+    /// Fetches and exports the submodules of a commit below `tree`, to a depth. They come from the server of this mirror, or from one
+    /// of these hosts: where this machine connects to is not for a push to say.
     pub async fn check_out_submodules(
         &self,
         tree: &Path,
         index: &Path,
         commit: &CommitId,
+        hosts: &[String],
         cancel: &CancellationToken,
     ) -> Result<()> {
         let mut pending = vec![(self.clone(), tree.to_owned(), commit.clone(), 0)];
         let mut number = 0;
+        let mut total = self.measure(commit, Measure::default()).await?;
         while let Some((mirror, tree, commit, depth)) = pending.pop() {
             let modules = git::submodules(&mirror.ask(&git::tree_entries(&mirror.directory, &commit)).await?);
             if modules.is_empty() {
@@ -277,12 +311,20 @@ impl Mirror {
                 let url = git::submodule_url(&settings, &path)
                     .with_context(|| format!("submodule {path}: no URL in .gitmodules"))?;
                 let module = mirror.submodule(&url).with_context(|| format!("submodule {path}"))?;
+                may_be_fetched(&self.url, &module.url, hosts).with_context(|| format!("submodule {path}"))?;
                 module
                     .fetch_submodule(&commit, cancel)
                     .await
                     .with_context(|| format!("submodule {path} from {}", module.url))?;
                 let below = super::release::directory_below(&tree, Path::new(&path))?;
+                total = module
+                    .measure(&commit, total)
+                    .await
+                    .with_context(|| format!("with the submodule {path} and all before it"))?;
                 number += 1;
+                if number > SUBMODULES_MAX {
+                    return Err(anyhow!("the commit has more than {SUBMODULES_MAX} submodules"));
+                }
                 let index = index.with_extension(format!("submodule-{number}"));
                 module.check_out(&below, &index, &commit).await?;
                 let _ = fs::remove_file(&index);
@@ -290,6 +332,25 @@ impl Mirror {
             }
         }
         Ok(())
+    }
+
+    /// How much there is in a commit besides what is `counted` already; an error where that exceeds a limit.
+    async fn measure(&self, commit: &CommitId, counted: Measure) -> Result<Measure> {
+        let known = self.measured.lock().expect("no holder panics").get(commit).copied();
+        let limits = self.executor.git_limits();
+        if let Some(known) = known {
+            let all = counted.and(known);
+            return all.excess(&limits).map_or(Ok(all), |excess| Err(excess.into()));
+        }
+        restore_settings(&self.directory)?;
+        let mut counting = measure::Counting::new(counted, limits);
+        let invocation = git::listing_in_lines(&self.directory, commit);
+        let answer =
+            self.executor.read_lines(&invocation, LOCAL_TIMEOUT, |line| counting.count(line)).await?;
+        let found = counting.end(&answer, &limits)?;
+        let of_commit = found.without(counted);
+        self.measured.lock().expect("no holder panics").insert(commit.clone(), of_commit);
+        Ok(found)
     }
 
     async fn fetch_submodule(&self, commit: &CommitId, cancel: &CancellationToken) -> Result<()> {
@@ -355,6 +416,9 @@ impl Mirror {
         let answer = self.executor.ask(invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
         match super::execute::complaint_of(&answer.end) {
             None => Ok(answer.output),
+            Some(_) if let Some(limit) = measure::limit_of_git(&answer, &self.executor.git_limits()) => {
+                Err(anyhow!("git: {limit}"))
+            }
             Some(_) if !answer.complaint.is_empty() => Err(anyhow!("git: {}", answer.complaint)),
             Some(ended) => Err(anyhow!("git {ended}: {}", invocation.shown())),
         }
@@ -422,7 +486,7 @@ fn restore_settings(mirror: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes lock files that a killed git left in a mirror that we hold the lock of.
+/// Removes lock files, and half of packs, that a killed git left in a mirror that we hold the lock of.
 fn remove_stale_locks(mirror: &Path) -> std::io::Result<()> {
     let mut pending = vec![mirror.join("refs")];
     let top = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock", "index.lock"];
@@ -430,6 +494,13 @@ fn remove_stale_locks(mirror: &Path) -> std::io::Result<()> {
         match fs::remove_file(mirror.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
+        }
+    }
+    let packs = mirror.join("objects/pack");
+    for entry in fs::read_dir(&packs).into_iter().flatten() {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
         }
     }
     while let Some(directory) = pending.pop() {
@@ -441,6 +512,29 @@ fn remove_stale_locks(mirror: &Path) -> std::io::Result<()> {
                 fs::remove_file(entry.path())?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Whether a submodule may be fetched from where its repository says.
+fn may_be_fetched(clone_url: &str, url: &str, hosts: &[String]) -> Result<()> {
+    // Files are of this machine, which only a clone URL that is one leads to.
+    if url.starts_with("file://") {
+        return Ok(());
+    }
+    let server = login::host_of(clone_url);
+    let host = login::host_of(url).context("its URL names no host")?;
+    let is_listed =
+        hosts.iter().map(String::as_str).chain(server).any(|known| known.eq_ignore_ascii_case(host));
+    if !is_listed {
+        bail!(
+            "{host} is not the server of the repository\nhint: `submodule_hosts = [{host:?}]` lets submodules come from there"
+        );
+    }
+    // Another port is another server.
+    let is_same = login::port_of(url) == login::port_of(clone_url) && Some(host) == server;
+    if login::port_of(url).is_some() && !is_same {
+        bail!("submodules come from the usual port of {host} only");
     }
     Ok(())
 }
@@ -457,6 +551,36 @@ mod tests {
         assert_eq!(state.modified, paths(&["changed", "gone"]));
         assert_eq!(state.untracked, paths(&["new dir"]));
         assert_eq!(state.ignored, paths(&["node_modules"]));
+    }
+
+    #[test]
+    fn submodules_come_from_the_server_of_the_repository_and_listed_hosts() {
+        let hosts = ["gitlab.com".to_owned()];
+        let [github, own] = ["https://github.com/a/b.git", "https://git.example.org:8443/a/b.git"];
+        for (clone_url, url, expected) in [
+            (github, "https://github.com/x/y.git", true),
+            (github, "https://GitHub.com/x/y.git", true),
+            (github, "git@github.com:x/y.git", true),
+            (github, "ssh://git@github.com/x/y.git", true),
+            (github, "https://gitlab.com/x/y.git", true),
+            (github, "https://github.com:8080/x/y.git", false),
+            (github, "https://gitlab.com:8080/x/y.git", false),
+            (github, "https://169.254.169.254/x", false),
+            (github, "https://localhost:3400/x", false),
+            (github, "https://github.com.example.org/x", false),
+            (github, "https://github.com@10.0.0.1/x", false),
+            (github, "git@10.0.0.1:x", false),
+            (github, "ssh://-oProxyCommand=x/y", false),
+            (github, "https:///x", false),
+            ("git@github.com:a/b.git", "https://github.com/x/y.git", true),
+            (own, "https://git.example.org:8443/x/y.git", true),
+            (own, "https://git.example.org:22/x/y.git", false),
+        ] {
+            let found = may_be_fetched(clone_url, url, &hosts);
+            assert_eq!(found.is_ok(), expected, "{clone_url} {url} {found:?}");
+        }
+        let error = format!("{:#}", may_be_fetched(github, "https://internal/x", &[]).unwrap_err());
+        assert!(error.contains("submodule_hosts"), "{error}");
     }
 
     #[test]

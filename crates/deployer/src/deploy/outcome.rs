@@ -12,6 +12,12 @@ use crate::record::report::{self, DeploymentState, Telling};
 use crate::record::store::{NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
 use crate::record::verdict;
 
+/// How a run ends that somebody else has changed in the database.
+pub const TAMPERED: &str = "somebody else has changed this run in the database: nothing of it was carried out or undone, and nobody knows what is live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
+
+/// How a run ends whose release somebody else has changed in the database.
+pub const RELEASE_TAMPERED: &str = "somebody else has changed its release in the database: all its steps succeeded, and it is not recorded as live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
+
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -58,6 +64,11 @@ impl Outcome {
     /// The end of a run whose commit may not be deployed.
     pub fn refused(sentence: &str) -> Self {
         Self { verdict: Some(VerdictCode::Refused), ..Self::new(RunState::Failed, sentence) }
+    }
+
+    /// The end of a run of which the database does not say what this deployer has written.
+    pub fn tampered(sentence: &str) -> Self {
+        Self { ours: true, ..Self::new(RunState::Failed, sentence) }
     }
 
     /// Says how long the deployment did not answer.
@@ -121,17 +132,19 @@ pub async fn end_run(
     outcome: &Outcome,
 ) -> Result<(), StoreError> {
     let Some(record) = host.store.run(run).await? else { return Ok(()) };
+    // Of what somebody else has written nobody is told, and no delivery has its outcome from it.
+    let is_ours = host.store.is_our_run(&record)?;
     let verdicts = match outcome.verdict() {
-        Some((code, sentence)) => {
+        Some((code, sentence)) if is_ours => {
             let of_delivery = |delivery: &DeliveryId| Verdict {
                 run_id: Some(run.to_owned()),
                 ..verdict(delivery, Some(&deployment.slug), code, &sentence)
             };
             settled_deliveries(host, &record).await?.iter().map(of_delivery).collect()
         }
-        None => Vec::new(),
+        _ => Vec::new(),
     };
-    let commit = record.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
+    let commit = record.commit_id.as_deref().filter(|_| is_ours).and_then(|id| CommitId::parse(id).ok());
     let mut told: Vec<Telling> = Vec::new();
     if let Some(commit) = &commit {
         told.extend(tellings(host, deployment, commit, run, outcome));

@@ -9,7 +9,7 @@ use super::placement::Placement;
 use super::processes::{Manager, Wish};
 use super::sites::SitesStep;
 use crate::config::{CommandLine, HealthCheck, Phase};
-use crate::names::CommitId;
+use crate::names::{CommitId, UserName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +30,10 @@ pub struct Plan {
     /// not known on what it depends.
     #[serde(default)]
     pub inputs: Option<String>,
+    /// As whom its commands run: who has made the release takes back what it has done, whatever the configuration says by then. None: as whom the
+    /// configuration says.
+    #[serde(default)]
+    pub user: Option<UserName>,
 }
 
 /// One command or one built-in action.

@@ -4,6 +4,9 @@
 //! it. A run that was left open for a hand-over is no crash's: the successor completes it, anybody else takes it back.
 //! A step that started and did not end is unknown, and taken back like one that ended. A run of which every step up
 //! to the checks succeeded is finished instead: its release is live and healthy, only the record did not hear of it.
+//!
+//! Nothing is carried out because the database says so alone. A run that this deployer did not begin, that has ended already, or that
+//! somebody else has changed, with its plan or its steps, ends with a sentence, and nothing else happens.
 
 use super::Host;
 use super::execute::RUN_MARK;
@@ -28,23 +31,30 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
     let pending =
         hand_over::pending(state_directory)?.filter(|found| found.deployment == deployment.slug.as_str());
     for found in host.store.unfinished_runs(Some(deployment.slug.as_str())).await? {
+        let recorded = host.store.steps(&found.id).await?;
+        if !(host.store.is_open_and_ours(&found)? && host.store.are_our_steps(&recorded)?) {
+            tracing::error!(deployment = %deployment.slug, run = found.id, "{}", outcome::TAMPERED);
+            outcome::end_run(host, deployment, &found.id, &Outcome::tampered(outcome::TAMPERED)).await?;
+            continue;
+        }
         if let Some(pending) = pending.as_ref().filter(|pending| pending.run == found.id) {
             if host.oneself.is(&pending.program) && pending.refused.is_none() {
-                complete(host, deployment, &found).await?;
+                complete(host, deployment, &found, &recorded).await?;
                 continue;
             }
             if let Some(cause) = &pending.refused {
-                refuse(host, deployment, &found, cause).await?;
+                refuse(host, deployment, &found, &recorded, cause).await?;
                 continue;
             }
         }
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The leash ends a run's processes with the daemon; this is for the case that the leash was killed as well.
-        end_processes(deployment, &found.id).await?;
+        end_processes(&of_plan(deployment, &found), &found.id).await?;
         crate::crash_point!("recovery-begun");
-        recover_run(host, deployment, &found).await?;
+        recover_run(host, deployment, &found, &recorded).await?;
         crate::crash_point!("recovery-ended");
     }
+    host.store.no_run_is_open(deployment.slug.as_str()).await?;
     if pending.is_some() {
         Pending::forget(state_directory)?;
     }
@@ -69,19 +79,23 @@ async fn end_processes(deployment: &Deployment, run: &str) -> Result<()> {
 }
 
 /// This is the program that the run handed over to: what follows is done, and the run has succeeded.
-async fn complete(host: &Host, deployment: &Deployment, found: &store::Run) -> Result<()> {
-    let recorded = host.store.steps(&found.id).await?;
+async fn complete(
+    host: &Host,
+    deployment: &Deployment,
+    found: &store::Run,
+    recorded: &[store::Step],
+) -> Result<()> {
     let (hand_over, others): (Vec<_>, Vec<_>) =
         recorded.iter().cloned().partition(|step| step.name == recipes::HAND_OVER);
     close(host, found, &hand_over, StepState::Succeeded, None).await?;
     close(host, found, &others, StepState::Unknown, Some("the deployer died")).await?;
     let mut warnings = Vec::new();
     if let Some(plan) = plan_of(found) {
-        let begun = Begun::of(found, &recorded);
+        let begun = Begun::of(found, recorded);
         let (_, rest): (Vec<_>, Vec<_>) =
             plan.steps.iter().enumerate().partition(|(index, _)| begun.state_of(*index).is_some());
         let rest: Vec<&Step> = rest.into_iter().map(|(_, step)| step).collect();
-        let mut run = run_of(host, deployment, found, &recorded);
+        let mut run = run_of(host, deployment, found, recorded);
         run.note(run.next_step, format!("process {} has taken over", std::process::id()));
         warnings = run.carry_on(&plan, &rest).await;
     }
@@ -92,14 +106,19 @@ async fn complete(host: &Host, deployment: &Deployment, found: &store::Run) -> R
 }
 
 /// The new program did not take over: the run has failed, and is taken back.
-async fn refuse(host: &Host, deployment: &Deployment, found: &store::Run, cause: &str) -> Result<()> {
-    let recorded = host.store.steps(&found.id).await?;
-    close(host, found, &recorded, StepState::Failed, Some(cause)).await?;
+async fn refuse(
+    host: &Host,
+    deployment: &Deployment,
+    found: &store::Run,
+    recorded: &[store::Step],
+    cause: &str,
+) -> Result<()> {
+    close(host, found, recorded, StepState::Failed, Some(cause)).await?;
     let mut failure = Failure::new(cause);
     if let Some(plan) = plan_of(found) {
-        let begun = Begun::of(found, &recorded);
+        let begun = Begun::of(found, recorded);
         let started = begun.started(&plan);
-        let mut run = run_of(host, deployment, found, &recorded);
+        let mut run = run_of(host, deployment, found, recorded);
         failure = run.take_back(&plan, &started, failure).await;
     }
     tracing::warn!(deployment = %deployment.slug, run = found.id, cause, "the old deployer serves on");
@@ -108,14 +127,18 @@ async fn refuse(host: &Host, deployment: &Deployment, found: &store::Run, cause:
     end(host, deployment, found, &outcome).await
 }
 
-async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -> Result<()> {
-    let recorded = host.store.steps(&found.id).await?;
-    close(host, found, &recorded, StepState::Unknown, Some("the deployer died")).await?;
+async fn recover_run(
+    host: &Host,
+    deployment: &Deployment,
+    found: &store::Run,
+    recorded: &[store::Step],
+) -> Result<()> {
+    close(host, found, recorded, StepState::Unknown, Some("the deployer died")).await?;
     let undone = |cause: &str| Outcome::new(RunState::Undone, cause);
     let Some(plan) = plan_of(found) else {
         return end(host, deployment, found, &undone("the deployer died before anything was changed")).await;
     };
-    let begun = Begun::of(found, &recorded);
+    let begun = Begun::of(found, recorded);
     let must_hold: Vec<usize> =
         (0..plan.steps.len()).filter(|index| plan.steps[*index].phase < Phase::Clean).collect();
     let went_back = recorded.iter().any(|step| step.direction == Direction::Undo);
@@ -125,7 +148,7 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
         return end(host, deployment, found, &Outcome::new(RunState::Succeeded, "")).await;
     }
     let started = begun.started(&plan);
-    let mut run = run_of(host, deployment, found, &recorded);
+    let mut run = run_of(host, deployment, found, recorded);
     crate::crash_point!("recovery-steps-closed");
     let unfinished = run.undo(&plan, &started).await;
     crate::crash_point!("recovery-taken-back");
@@ -138,6 +161,7 @@ async fn recover_run(host: &Host, deployment: &Deployment, found: &store::Run) -
     end(host, deployment, found, &outcome).await
 }
 
+/// The plan of a run that is known to be ours.
 fn plan_of(found: &store::Run) -> Option<Plan> {
     found.plan.as_deref().and_then(|text| serde_json::from_str(text).ok())
 }
@@ -189,11 +213,17 @@ async fn close(
     Ok(())
 }
 
+/// The deployment, with the user as whom the run was begun: the deployer must not run what that user has written, even if it names none by now.
+fn of_plan(deployment: &Deployment, found: &store::Run) -> Deployment {
+    let planned = plan_of(found).and_then(|plan| plan.user);
+    Deployment { user: planned.or_else(|| deployment.user.clone()), ..deployment.clone() }
+}
+
 /// The run, to be gone on with.
 fn run_of(host: &Host, deployment: &Deployment, found: &store::Run, recorded: &[store::Step]) -> Run {
     Run {
         host: host.clone(),
-        deployment: deployment.clone(),
+        deployment: of_plan(deployment, found),
         id: found.id.clone(),
         mirror: host.mirror(deployment),
         log: Arc::new(Mutex::new(RunLogWriter::open(&host.logs(), &found.id))),
@@ -207,7 +237,14 @@ async fn end(host: &Host, deployment: &Deployment, found: &store::Run, outcome: 
     if let Some(release) = &found.release {
         match outcome.state {
             RunState::Succeeded => {
-                host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await?;
+                match host.store.set_live(deployment.slug.as_str(), release, clock::now_ms()).await {
+                    Err(error) if error.is_tampering() => {
+                        tracing::error!(run = found.id, %error, "{}", outcome::RELEASE_TAMPERED);
+                        let outcome = Outcome::tampered(outcome::RELEASE_TAMPERED);
+                        return Ok(outcome::end_run(host, deployment, &found.id, &outcome).await?);
+                    }
+                    result => result?,
+                }
             }
             // The run's release is not recorded yet if the crash came before its first step, and another run's if it is a rollback.
             _ => {

@@ -16,7 +16,7 @@ use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
 use super::{Host, adopt, confinement, execute, health, release, trees};
 use crate::clock;
-use crate::config::{Deployment, HealthCheck, Phase};
+use crate::config::{Deployment, HealthCheck, Phase, UserSource, users};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{Direction, StepEnd, StepStart, StepState, StoreError};
@@ -351,25 +351,25 @@ impl Run {
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        let mut environment = self.environment(environment);
-        let confined = match action {
-            Action::Command(command) if phase.is_some_and(|phase| confinement::confines(phase, action)) => {
-                let (host, deployment) = (&self.host, &self.deployment);
-                Some(confinement::prepare(host, deployment, &command.directory, &mut environment).await?)
-            }
-            _ => None,
-        };
+        // The gates hold a new commit back before this. Rollbacks and what a crash left have no gate.
+        if self.deployment.user_source == UserSource::Missing {
+            return Err(Failure::ours(users::missing(&self.deployment.slug)));
+        }
+        let environment = self.environment(environment);
         let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
         let stands_in = match action {
             Action::Command(command) => &command.directory,
             _ => &directory,
         };
         let env_rules = EnvRules::of(&self.host.config, &self.deployment, stands_in);
+        let walls =
+            confinement::walls(&self.host, &self.deployment, (phase, action), stands_in, &environment)
+                .await?;
         let hear = |heard: Heard<'_>| self.hear(number, heard);
         let workbench = Workbench {
             executor: &self.host.executor,
             environment: &environment,
-            confined: confined.as_ref(),
+            walls: &walls,
             env_rules: &env_rules,
             directory: &directory,
             ends_at: Instant::now() + limit,

@@ -1,17 +1,16 @@
 //! nginx sites out of a repository: select, stage, certify, install, reload, or put back.
 //!
 //! Theory of operation: what a commit wants of this host is chosen when the plan is made ([`selection`]). [`Work::Stage`] reads those files,
-//! judges what they say ([`vetting`], on what [`configuration`] reads), and has nginx test a copy of its whole configuration with them
+//! judges what they say ([`nginx_policy`]), and has nginx test a copy of its whole configuration with them
 //! in it ([`stage`]). [`Work::Certify`] obtains what certificates they need ([`certificates`]). [`Work::Install`] does the first
 //! again (the host may have changed), makes a durable backup ([`backup`]), writes plain files ([`install`]), has nginx
 //! test what is then live, and only then reloads, and proves it ([`reload`]). [`Work::Restore`] puts back what the backup
-//! has, as often as it is asked to. What is ours is in the [`manifest`]; nothing else is touched. One at a time does any
+//! has, as often as it is asked to. Who writes, root or this process, is the [`writer`]'s. What is ours is in the [`manifest`]; nothing else is touched. One at a time does any
 //! of this on a host.
 
 pub mod backup;
 pub mod blame;
 pub mod certificates;
-pub mod configuration;
 pub mod durable;
 pub mod files;
 pub mod install;
@@ -19,18 +18,18 @@ pub mod manifest;
 pub mod reload;
 pub mod selection;
 pub mod stage;
-pub mod vetting;
+pub mod writer;
 
 use super::lock::{self, Lock};
 use super::tools::{certbot, nginx};
 use super::workbench::Workbench;
 use crate::config::{Certificates, Nginx, Privileges};
 use anyhow::{Result, bail};
+use nginx_policy::Bounds;
 use selection::Selection;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use vetting::Bounds;
 
 /// What is done about a host's sites. Data of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +56,9 @@ pub struct SitesStep {
     pub run: String,
     /// Whether an operator wants the CA asked, however often it has refused.
     pub forced: bool,
+    /// What sites may say beside the list (`sites_allow`).
+    #[serde(default)]
+    pub allowed: Vec<String>,
 }
 
 /// The parts of the work.
@@ -112,12 +114,15 @@ impl SitesStep {
         }
     }
 
-    /// Where a repository's files may lead nginx.
+    /// Where a repository's files may lead nginx. What the deployment has itself, and the CA's questions, may be served.
     pub fn bounds(&self) -> Bounds {
+        let own = [Some(&self.checkout), self.certificates.webroot.as_ref()];
+        let own = own.into_iter().flatten().map(|path| path.to_string_lossy().into_owned());
         Bounds {
             directory: self.nginx.directory.clone(),
             certificates: self.certificates.directory.clone(),
             logs: self.nginx.log_directory.clone(),
+            allowed: self.allowed.iter().cloned().chain(own).collect(),
         }
     }
 

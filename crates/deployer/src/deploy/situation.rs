@@ -158,7 +158,8 @@ pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<
     }
     let Some(inputs) = &plan.inputs else { return Ok(None) };
     let maker = host.store.run(&release.run_id).await?;
-    let made: Option<Plan> = maker.and_then(|run| serde_json::from_str(&run.plan?).ok());
+    let plan = maker.as_ref().map(|run| host.store.own_plan(run)).transpose()?.flatten();
+    let made: Option<Plan> = plan.and_then(|plan| serde_json::from_str(plan).ok());
     Ok(made.and_then(|made| inputs::same(&made.inputs?, inputs)))
 }
 
@@ -290,6 +291,7 @@ mod tests {
             created_at_ms: day,
             live_at_ms: Some(day),
             bytes: None,
+            mac: None,
         };
         let mut releases: Vec<_> = (1..8).map(|day| release(day, ReleaseState::Good)).collect();
         releases.push(release(9, ReleaseState::Failed));

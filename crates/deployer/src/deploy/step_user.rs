@@ -1,4 +1,5 @@
-//! A user of a deployment's own, as whom its release is made: `user = "web"`.
+//! A user of a deployment's own, as whom its release is made and its commands are run, in every phase: `user = "web"`.
+//! (`confinement` has the rule.)
 //!
 //! Nobody here can become another user, and nothing of ours is root to do it. systemd is: connecting to the socket of
 //! `durhack-deployer-steps@web.socket` has it start a keeper (`supervise::keeper_main`) as `web`, in a unit with walls and a control group of its
@@ -14,6 +15,7 @@ use crate::config::{CommandLine, Deployment};
 use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use rustix::process::getuid;
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +30,27 @@ const HOMES: &str = "/var/lib/durhack-deployer-steps";
 /// An access list is a few bytes for each path.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Its number; None where there is no such user. Of the system's own file: it is no user of a directory service.
+pub fn id(user: &UserName) -> Option<u32> {
+    let users = fs_err::read_to_string("/etc/passwd").ok()?;
+    let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields.into_iter().find(|fields| fields.first() == Some(&user.as_str()))?.get(2)?.parse().ok()
+}
+
+/// What is to be said of a program that is to run as this user, and runs as one with this number. None: nothing.
+pub fn complaint(user: &UserName, what: &str, found: u32) -> Option<String> {
+    if id(user) == Some(found) {
+        return None;
+    }
+    let who = match found {
+        0 => "root".to_owned(),
+        found if found == getuid().as_raw() => "the deployer".to_owned(),
+        found => format!("user {found}"),
+    };
+    let follows = if found == 0 { ": whoever can push is root" } else { "" };
+    Some(format!("{what} runs as {who}, and not as {user}, as whom the deployment is to run{follows}"))
+}
+
 /// Where steps are asked for.
 pub fn socket(user: &UserName) -> PathBuf {
     Path::new(SOCKETS).join(format!("{user}.sock"))
@@ -38,9 +61,28 @@ pub fn home(user: &UserName) -> PathBuf {
     Path::new(HOMES).join(user.as_str())
 }
 
+/// What its programs need to know, whoever starts them. Its unit makes both directories; the latter is gone when the unit ends.
+pub fn environment(user: &UserName) -> BTreeMap<String, String> {
+    let home = home(user).to_string_lossy().into_owned();
+    let (name, temporary) = (user.to_string(), "/tmp".to_owned());
+    [("HOME", home), ("USER", name.clone()), ("LOGNAME", name), ("TMPDIR", temporary)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
 /// What systemd listens by.
 pub fn unit(user: &UserName) -> String {
     format!("durhack-deployer-steps@{user}.socket")
+}
+
+/// Where the user's PM2 has its files, which the unit names too.
+pub fn pm2_home(user: &UserName) -> PathBuf {
+    home(user).join(".pm2")
+}
+
+/// What keeps the user's PM2, and with it the applications.
+pub fn pm2_unit(user: &UserName) -> String {
+    format!("durhack-deployer-pm2@{user}.service")
 }
 
 /// Whose steps a unit is about.

@@ -3,24 +3,22 @@
 //! What a program prints goes to the run's log as it comes; a failure is one line, taken from what it printed. Built-in actions that
 //! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
 
-use super::confinement::{self, Confined};
+use super::cause::Tail;
+use super::confinement::{self, Walls};
 use super::env_files::{EnvRules, FromFiles};
 use super::execute::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
 use super::tools::sudo;
 use crate::config::CommandLine;
-use crate::record::run_log::rendering;
 use anyhow::{Result, anyhow, bail};
-use std::collections::{BTreeMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 use supervise::{End, Stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// Of a failed program's output, the lines among which the cause is looked for.
-const CAUSE_LINES_MAX: usize = 60;
 
 /// Of what a program says on one stream, the lines that are kept: the cause is among the first.
 const SAID_LINES_MAX: usize = 1_000;
@@ -32,8 +30,8 @@ pub struct Workbench<'a> {
     pub executor: &'a Executor,
     /// The run's, below a command's own.
     pub environment: &'a BTreeMap<String, String>,
-    /// How its own commands are confined; what it asks of process managers and the like never is.
-    pub confined: Option<&'a Confined>,
+    /// How commands of the deployment are started.
+    pub walls: &'a Walls,
     /// What holds for environment files.
     pub env_rules: &'a EnvRules,
     /// The release.
@@ -100,16 +98,32 @@ impl Workbench<'_> {
         own.or_else(|| Some(self.executor.variable(name)?.to_string_lossy().into_owned()))
     }
 
-    /// Calls a program of ours in the release and gives what it printed on standard output. The call is in the log. An end other than exit
+    /// Whether the deployment has a user of its own.
+    pub fn has_own_user(&self) -> bool {
+        self.walls.own.as_ref().is_some_and(|own| own.keeper.is_some())
+    }
+
+    /// Calls a program of ours and gives what it printed on standard output. The call is in the log. An end other than exit
     /// code 0 is an error.
     pub async fn call(&self, line: &CommandLine) -> Result<String> {
-        self.ask(&self.command(line), Manner::Answer).await
+        self.ask(&self.tool(line), Manner::Answer).await
+    }
+
+    /// Likewise a program of the deployment's user, in the root directory; without such a user, one of ours. The call is not in the log.
+    pub async fn look(&self, line: &CommandLine) -> Result<String> {
+        let command = Command { directory: "/".into(), ..self.command(line) };
+        self.listen(&command, Manner::StepAnswer(self.walls.own.as_ref())).await
     }
 
     /// Likewise, a command with a place and an environment of its own.
     pub async fn ask(&self, command: &Command, manner: Manner<'_>) -> Result<String> {
+        self.note(format!("$ {}", command.line.shown()));
+        self.listen(command, manner).await
+    }
+
+    /// Likewise, without a line in the log.
+    pub async fn listen(&self, command: &Command, manner: Manner<'_>) -> Result<String> {
         let line = &command.line;
-        self.note(format!("$ {}", line.shown()));
         let mut answer = String::new();
         let keep = |line: &supervise::Line| {
             if line.stream == Stream::Out {
@@ -131,7 +145,8 @@ impl Workbench<'_> {
         let Some((program, arguments)) = sudo::called(line).filter(|_| sudo::has_refused(complaint)) else {
             return String::new();
         };
-        let user = self.variable("USER").or_else(|| self.variable("LOGNAME"));
+        let ours = |name| Some(self.executor.variable(name)?.to_string_lossy().into_owned());
+        let user = ours("USER").or_else(|| ours("LOGNAME"));
         let user = user.unwrap_or_else(|| format!("#{}", rustix::process::getuid().as_raw()));
         // It may lie where only root looks.
         let program = self.executor.find(&program).unwrap_or_else(|| program.into());
@@ -149,8 +164,8 @@ impl Workbench<'_> {
             }
             (self.hear)(heard);
         };
-        let command = self.command(line);
-        let result = Workbench { hear: &hear, ..*self }.run(&command).await;
+        let workbench = Workbench { hear: &hear, ..*self };
+        let result = workbench.done(&self.tool(line), Manner::Tool).await;
         let program = line.argv().first().cloned().unwrap_or_default();
         let result = result.map_err(|error| {
             if execute::is_exhaustion(&error) {
@@ -172,14 +187,40 @@ impl Workbench<'_> {
         }
     }
 
-    /// Runs a step's own command, confined where steps of its kind are; every line goes to the run's log.
+    /// A tool of ours: where the deployment has a user of its own, not in the directory that this user writes.
+    fn tool(&self, line: &CommandLine) -> Command {
+        let command = self.command(line);
+        if self.has_own_user() { Command { directory: "/".into(), ..command } } else { command }
+    }
+
+    /// Runs a command of the deployment, as whom and behind which walls such commands are run; every line goes to the run's log.
     pub async fn run(&self, command: &Command) -> Result<()> {
-        let complaint = self.complaint(command, Manner::Step(self.confined), |_| true).await?;
+        self.done(command, Manner::Step(self.walls.own.as_ref())).await
+    }
+
+    /// Reads what a file of the repository says that is a program: runs a command of ours that evaluates it, sandboxed, and gives the rest of
+    /// the last line of its standard output that has this mark. All other lines go to the run's log. None: there was no such line.
+    pub async fn evaluate(&self, command: &Command, mark: &str) -> Result<Option<String>> {
+        let mut answer = None;
+        let keep = |line: &supervise::Line| match line.text.split_once(mark) {
+            Some((_, said)) if line.stream == Stream::Out && !line.truncated => {
+                answer = Some(said.to_owned());
+                false
+            }
+            _ => true,
+        };
+        let manner = Manner::StepAnswer(self.walls.evaluation.as_ref());
+        let complaint = self.complaint(command, manner, keep).await?;
+        complaint.map_or(Ok(answer), |complaint| Err(anyhow!(complaint)))
+    }
+
+    async fn done(&self, command: &Command, manner: Manner<'_>) -> Result<()> {
+        let complaint = self.complaint(command, manner, |_| true).await?;
         complaint.map_or(Ok(()), |complaint| Err(anyhow!(complaint)))
     }
 
     /// What its environment files say to it.
-    async fn from_files(&self, command: &Command, manner: Manner<'_>) -> Result<FromFiles> {
+    async fn read_env_files(&self, command: &Command, manner: Manner<'_>) -> Result<FromFiles> {
         let reach = manner.reach();
         let found = self.env_rules.read(&command.env_files, reach, self.left(), self.cancel).await?;
         if let Some(note) = found.note(reach) {
@@ -195,32 +236,35 @@ impl Workbench<'_> {
         manner: Manner<'_>,
         mut keep: impl FnMut(&supervise::Line) -> bool + Send,
     ) -> Result<Option<String>> {
-        let mut tail: VecDeque<supervise::Line> = VecDeque::new();
+        let mut tail = Tail::default();
         let sink = |line: supervise::Line| {
             if keep(&line) {
                 (self.hear)(Heard::Line(&line));
             }
             crate::crash_point!("step-output");
-            if tail.len() == CAUSE_LINES_MAX {
-                tail.pop_front();
-            }
-            tail.push_back(line);
+            tail.push(line);
         };
-        let from_files = self.from_files(command, manner).await?;
+        let from_files = self.read_env_files(command, manner).await?;
         let limit = self.left();
-        let environment = self.environment;
+        let is_tool = matches!(manner, Manner::Tool | Manner::Answer | Manner::ManagerStart);
+        let environment = match is_tool && self.has_own_user() {
+            true => Cow::Owned(confinement::of_tools(self.environment)),
+            false => Cow::Borrowed(self.environment),
+        };
         let outcome =
-            self.executor.run(command, manner, environment, from_files, limit, sink, self.cancel).await?;
+            self.executor.run(command, manner, &environment, from_files, limit, sink, self.cancel).await?;
         if let Some(shortcoming) = outcome.enforcement.and_then(confinement::shortcoming) {
             self.note(shortcoming);
         }
         if outcome.leftovers_killed > 0 {
             let number = outcome.leftovers_killed;
-            self.note(format!("{number} processes that the step left behind were ended"));
+            self.note(format!(
+                "{number} processes that the step left behind were ended (hint: what is to go on running, a systemd unit, PM2 or uWSGI keeps)"
+            ));
         }
-        let is_sandboxed = matches!(manner, Manner::Step(Some(confined)) if confined.paths.is_some());
+        let is_sandboxed = manner.confined().is_some_and(|confined| confined.paths.is_some());
         if is_sandboxed && !outcome.end.is_success() {
-            let denied = tail.iter().find_map(|line| self.env_rules.note_on_denial(&line.text));
+            let denied = tail.lines().find_map(|line| self.env_rules.note_on_denial(&line.text));
             denied.iter().for_each(|note| self.note(note));
         }
         Ok(match (&outcome.end, complaint_of(&outcome.end)) {
@@ -230,32 +274,10 @@ impl Workbench<'_> {
             }
             (_, None) => None,
             (End::DeadlineExceeded, _) => Some(format!("took longer than {limit:.0?} and was stopped")),
-            (_, Some(complaint)) => Some(match telling_line(&tail) {
+            (_, Some(complaint)) => Some(match tail.cause() {
                 Some(line) => format!("{complaint}: {line}"),
                 None => complaint,
             }),
         })
     }
-}
-
-/// The line of a failed program's output that says most: the first that speaks of an error, else the last on standard error,
-/// else the last.
-fn telling_line(tail: &VecDeque<supervise::Line>) -> Option<String> {
-    let speaks = |line: &&supervise::Line| {
-        let text = line.text.to_ascii_lowercase();
-        ["error", "no space left", "cannot", "fatal"].iter().any(|sign| text.contains(sign))
-    };
-    let says_something = |line: &&supervise::Line| !line.text.trim().is_empty();
-    let full = tail.iter().find(|line| line.text.contains("No space left"));
-    let found = full
-        .or_else(|| tail.iter().find(speaks))
-        .or_else(|| tail.iter().rev().filter(says_something).find(|line| line.stream == Stream::Err))
-        .or_else(|| tail.iter().rev().find(says_something))?;
-    let text = rendering::plain(&found.text).trim().to_owned();
-    // "An unexpected error occurred:" and then what.
-    let next = tail.iter().skip_while(|line| !std::ptr::eq(*line, found)).nth(1);
-    Some(match next.filter(|_| text.ends_with(':')) {
-        Some(next) => format!("{text} {}", rendering::plain(&next.text).trim()),
-        None => text,
-    })
 }

@@ -10,9 +10,9 @@ use super::order::{self, Order};
 use super::outcome::{self, Outcome};
 use super::recipes::Target;
 use super::recovery::recover;
-use super::{Host, lock, run, situation};
+use super::{Host, live_modes, lock, run, situation, state_modes};
 use crate::clock;
-use crate::config::{Deployment, Queue};
+use crate::config::{Deployment, Queue, users};
 use crate::entry::{REDEPLOY, Request, Source, request_entry};
 use crate::names::CommitId;
 use crate::record::store::{self, NewRun, RunState, RunTrigger, StoreError};
@@ -88,6 +88,9 @@ impl Worker {
 
     /// Everything that there is to do now. Gives how long there will be nothing that no entry tells of.
     async fn round(&self, compare_at: &mut Option<Instant>, is_first: &mut bool) -> Result<Duration> {
+        let (state_directory, deployment) =
+            (self.host.config.state_directory.clone(), self.deployment.clone());
+        tokio::task::spawn_blocking(move || live_modes::mend(&state_directory, &deployment)).await?;
         self.drain().await?;
         if compare_at.is_some_and(|at| at <= Instant::now()) {
             *compare_at = self.compare().await?;
@@ -139,6 +142,12 @@ impl Worker {
             () = self.stop.cancelled() => return Ok(()),
             lock = lock::acquire(&locks, self.deployment.slug.as_str()) => lock?,
         };
+        // `move-user` holds the lock while it changes whose the files are, and has us read the configuration anew before it lets go. Until we
+        // have, a run would make files of the wrong user's.
+        if users::has_changed(&self.host.config.directory, &self.deployment)? {
+            tracing::warn!(deployment = %self.deployment.slug, "as whom it runs has changed: nothing is begun before the configuration is read anew");
+            return Ok(());
+        }
         recover(&self.host, &self.deployment).await?;
         while !self.stop.is_cancelled() {
             let one_by_one = self.deployment.queue == Queue::All;
@@ -173,6 +182,9 @@ impl Worker {
             () = self.stop.cancelled() => return Ok(RunState::Undone),
             slot = self.host.slots.acquire() => slot?,
         };
+        // A build of another deployment may have changed them meanwhile.
+        let state_directory = self.host.config.state_directory.clone();
+        tokio::task::spawn_blocking(move || state_modes::mend(&state_directory)).await??;
         let new = NewRun {
             id: &store::new_run_id(),
             deployment: self.deployment.slug.as_str(),
@@ -216,8 +228,23 @@ impl Worker {
 
     async fn recorded_end(&self, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
         if let Some(release) = &outcome.live {
-            self.host.store.set_live(self.deployment.slug.as_str(), release, clock::now_ms()).await?;
+            match self.host.store.set_live(self.deployment.slug.as_str(), release, clock::now_ms()).await {
+                Err(error) if error.is_tampering() => {
+                    tracing::error!(run, %error, "{}", outcome::RELEASE_TAMPERED);
+                    let outcome = Outcome::tampered(outcome::RELEASE_TAMPERED);
+                    return outcome::end_run(&self.host, &self.deployment, run, &outcome).await;
+                }
+                result => result?,
+            }
             crate::crash_point!("live");
+            let (state_directory, deployment) = (&self.host.config.state_directory, &self.deployment);
+            if let Err(error) = live_modes::remember(state_directory, deployment, release) {
+                tracing::warn!(
+                    run,
+                    error = format!("{error:#}"),
+                    "cannot note the modes of the live release"
+                );
+            }
         }
         outcome::end_run(&self.host, &self.deployment, run, outcome).await
     }

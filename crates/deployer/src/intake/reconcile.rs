@@ -348,6 +348,7 @@ mod tests {
             ended_at_ms: Some(ended_at_ms),
             pid: 1,
             boot_id: String::new(),
+            mac: None,
         }
     }
 

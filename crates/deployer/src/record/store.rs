@@ -10,8 +10,13 @@
 //!
 //! The record remembers and does not decide: no method here says what should be deployed. It deals in text
 //! that was checked before (see [`crate::names`]) and does not check it again.
+//!
+//! Others may be able to write to the database. What leads to an action (runs with their plans and steps, releases, answers to gates,
+//! what GitHub is told) is signed, and methods whose result is acted on return only what we signed: see [`authenticator`].
 
 mod answers;
+mod authenticator;
+mod authorship;
 mod deliveries;
 mod error;
 mod held;
@@ -31,6 +36,8 @@ mod verdicts;
 mod contract;
 
 pub use answers::{Answer, Answers};
+pub use authenticator::Authenticator;
+pub use authorship::Foreign;
 pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
 pub use error::StoreError;
 pub use held::WaitingDelivery;
@@ -52,6 +59,7 @@ use pools::{Pools, reading, writing};
 #[derive(Debug, Clone)]
 pub struct Store {
     pools: Pools,
+    authenticator: Authenticator,
 }
 
 impl Store {
@@ -59,13 +67,19 @@ impl Store {
     /// the database is down; the only error is a URL that cannot be meant.
     ///
     /// Must be called within a tokio runtime: the pools look after their idle connections there.
-    pub fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { pools: Pools::open(url)? })
+    pub fn open(url: &str, authenticator: Authenticator) -> Result<Self, StoreError> {
+        Ok(Self { pools: Pools::open(url)?, authenticator })
     }
 
     /// The file of a SQLite database; none for PostgreSQL.
     pub fn file(&self) -> Option<std::path::PathBuf> {
         self.pools.file()
+    }
+
+    /// Whether somebody who knows no password, and is the user that this process runs as, can log in to this PostgreSQL as the user that
+    /// the URL names: over the network or socket of the URL, or over one of the usual sockets of this machine. Gives by which way.
+    pub async fn opens_without_password(url: &str) -> Result<Option<String>, StoreError> {
+        pools::opens_without_password(url).await
     }
 
     /// Closes all connections and waits for it; a SQLite database is checkpointed by that.

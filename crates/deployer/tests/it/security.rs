@@ -2,8 +2,12 @@
 //! those of the project's list of threats; what concerns signatures, slow clients and names in headers is
 //! in `intake`.
 
+mod believed;
 mod build_files;
 mod confinement;
 mod leaks;
 mod repositories;
+mod repository_limits;
+mod sandbox;
 mod strangers;
+mod trust;

@@ -5,7 +5,9 @@ mod doctor;
 mod https;
 mod removal;
 
+mod move_user;
 mod own_user;
+mod own_user_runs;
 
 use crate::recipes::systemd::SERVER;
 use crate::support::machine::Machine;
@@ -47,12 +49,26 @@ steps = [{ phase = "build", name = "wait", shell = "touch /var/www/site/shared/s
 health = [{ http = "http://127.0.0.1:8080/", attempts = 50, interval = "200ms" }]
 "#;
 
+/// A deployment of nginx's sites, which is off.
+const SITES: &str = r#"
+[deployments.nginx]
+repository = "acme/nginx"
+clone_url = "file:///srv/git/site"
+branch = "main"
+path = "/var/www/nginx"
+enabled = false
+recipe = "nginx-sites"
+sites = []
+"#;
+
 const PACKAGE: &str = "/root/durhack-deployer.deb";
-const UNITS: [&str; 4] = [
+const UNITS: [&str; 6] = [
     "durhack-deployer-intake.socket",
     "durhack-deployer-intake.service",
     "durhack-deployer-worker.service",
     "durhack-deployer-privileged.socket",
+    "durhack-deployer-nginx-test.socket",
+    "durhack-deployer-certbot.socket",
 ];
 
 /// A machine on which nothing of ours is yet, but an application's unit, site and repository are.
@@ -233,6 +249,7 @@ fn lies_in_its_place(host: &Host) {
         ("/etc/durhack-deployer/privileged.toml", "root:root 644"),
         ("/etc/durhack-deployer/credentials", "root:root 700"),
         (secret, "root:root 600"),
+        ("/etc/durhack-deployer/credentials/helper-key", "root:root 600"),
         ("/var/www/site", "durhack-deployer:durhack-deployer 755"),
     ] {
         assert_eq!(machine.run(&["stat", "-c", "%U:%G %a", path]), expected, "{path}");
@@ -242,8 +259,11 @@ fn lies_in_its_place(host: &Host) {
     assert!(shadow.starts_with("durhack-deployer:!"), "no password: {shadow}");
     let listed = machine.run(&["cat", "/etc/durhack-deployer/privileged.toml"]);
     assert!(listed.contains("\"site.service\""), "{listed}");
-    // The user writes among nginx's sites; and sudo allows it nothing.
-    machine.run(&["runuser", "-u", "durhack-deployer", "--", "sh", "-c", "echo >> /etc/nginx/conf.d/site.conf && touch /etc/nginx/conf.d/new.conf && rm /etc/nginx/conf.d/new.conf"]);
+    // The user writes nothing that root's nginx reads; and sudo allows it nothing.
+    for command in ["echo >> /etc/nginx/conf.d/site.conf", "touch /etc/nginx/conf.d/new.conf"] {
+        let written = machine.try_run(&["runuser", "-u", "durhack-deployer", "--", "sh", "-c", command]);
+        assert!(!written.status.success(), "{command}");
+    }
     assert!(!machine.path("/etc/sudoers.d/durhack-deployer").exists());
 }
 
@@ -288,15 +308,53 @@ fn asks_sudo_instead_and_not_any_more(host: &Host) {
     assert_eq!(machine.property("durhack-deployer-privileged.socket", "ActiveState"), "active");
 }
 
-/// Half of it is undone by somebody: the rest of setup is what it takes.
+/// Half of it is undone by somebody, and some of it is as an earlier version left it: the rest of setup is what it takes.
 #[track_caller]
 fn is_completed_where_half_is_undone(host: &Host) {
     let machine = &host.machine;
     machine.run(&["systemctl", "disable", "--now", "durhack-deployer-worker.service"]);
-    machine.run(&["setfacl", "-b", "/etc/nginx/conf.d"]);
     machine.run(&["chmod", "755", "/var/lib/durhack-deployer"]);
+    let access = "u:durhack-deployer:rwx,d:u:durhack-deployer:rwx";
+    machine.run(&["setfacl", "-m", access, "/etc/nginx/conf.d"]);
+    let wrote = "echo 'server { listen 8001; }' > /etc/nginx/conf.d/good.conf; echo 'user root;' > /etc/nginx/conf.d/bad.conf.off";
+    machine.run(&["runuser", "-u", "durhack-deployer", "--", "sh", "-c", wrote]);
+    // Where sites are deployed, nginx's unit gets walls.
+    let layer = machine.path("/etc/durhack-deployer/default.toml");
+    let text = fs_err::read_to_string(&layer).expect("setup wrote it");
+    fs_err::write(&layer, text + SITES).expect("it is writable");
     let mended = machine.run(&["durhack-deployer", "setup", "--yes"]);
-    assert_eq!(mended.lines().filter(|line| line.starts_with('[')).count(), 4, "{mended}");
+    for done in [
+        "let the deployer write in /etc/nginx/conf.d no more",
+        "make root's what the deployer wrote among nginx's files: conf.d/good.conf",
+        "confine nginx's unit, tried by a reload",
+        "conf.d/bad.conf.off is durhack-deployer's, and root would not write it so: line 1",
+    ] {
+        assert!(mended.contains(done), "{done}: {mended}");
+    }
+    assert_eq!(machine.run(&["stat", "-c", "%U", "/etc/nginx/conf.d/good.conf"]), "root");
+    assert_eq!(machine.property("nginx.service", "NoNewPrivileges"), "yes");
+    assert_eq!(machine.run(&["pgrep", "-c", "-f", "nginx: master"]), "1");
+    machine.run(&["rm", "/etc/nginx/conf.d/bad.conf.off", "/etc/nginx/conf.d/good.conf"]);
+    // What nginx cannot do inside of them leaves everything as it was, and is said.
+    machine.run(&["rm", "-r", "/etc/systemd/system/nginx.service.d"]);
+    machine.write(
+        "/etc/nginx/conf.d/elsewhere.conf",
+        "server { listen 8001; access_log /srv/elsewhere.log; }\n",
+    );
+    machine.run(&["systemctl", "daemon-reload"]);
+    machine.run(&["systemctl", "restart", "nginx"]);
+    let refused = machine.try_run(&["durhack-deployer", "setup", "--yes"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success()
+            && why.contains("/srv/elsewhere.log")
+            && why.contains("systemctl edit nginx"),
+        "{why}"
+    );
+    assert!(!machine.path("/etc/systemd/system/nginx.service.d/durhack-deployer.conf").exists());
+    machine.run(&["rm", "/etc/nginx/conf.d/elsewhere.conf"]);
+    machine.run(&["systemctl", "reload", "nginx"]);
+    machine.run(&["durhack-deployer", "setup", "--yes"]);
     assert!(machine.run(&["durhack-deployer", "setup", "--dry-run"]).contains("nothing to do"));
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 
 const HELPER: &str = env!("CARGO_BIN_EXE_durhack-deployer-privileged");
 
@@ -18,20 +19,33 @@ pub const NOBODY: u32 = 65_534;
 
 pub const LIST: &str = "etc/durhack-deployer/privileged.toml";
 
+/// The worker's, and root's copy of it.
+pub const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Where systemd puts the worker's.
+pub const WORKERS_KEY: &str = "run/credentials/durhack-deployer-worker.service/helper-key";
+
+/// Where root's copy lies.
+pub const KEY_FILE: &str = "etc/durhack-deployer/credentials/helper-key";
+
+/// The units of root's own, as systemd serves them: their sockets, and how the program is called for each connection.
+const UNITS: [(&str, &str); 2] = [("nginx-test", "serve-nginx-test"), ("certbot", "serve-certbot")];
+
 const ALLOWED: &str =
     "user = \"durhack-deployer\"\nunits = [\"website.service\"]\ndomains = [\"a.test\", \"www.a.test\"]\n";
 
 /// Stands in for a program: notes what it was called with, and ends as the test wants.
 const PROGRAM: &str = "#!/bin/sh\necho \"$0 $*\" >> DIR/calls\necho \"said by $(basename $0)\"\necho complained >&2\nif [ -e DIR/fails ]; then exit 3; fi\n";
 
-/// Sends each of the requests that it reads, a line of hexadecimal digits each, and prints each answer as a line.
+/// Sends each of the requests that it reads, a line of hexadecimal digits each, after the key that is its second argument, and prints each
+/// answer as a line.
 const SENDER: &str = r#"
 import socket, sys
 for line in sys.stdin:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(sys.argv[1])
     try:
-        connection.sendall(bytes.fromhex(line.strip()))
+        connection.sendall((sys.argv[2] + "\n").encode() + bytes.fromhex(line.strip()))
         connection.shutdown(socket.SHUT_WR)
     except OSError:
         pass
@@ -51,6 +65,7 @@ directory=$1; shift
 for tree in etc var; do
     mount -t overlay overlay -o "lowerdir=/$tree,upperdir=$directory/$tree,workdir=$directory/work-$tree" /$tree
 done
+mount -t tmpfs tmpfs /run
 for program in "$@"; do mount --bind "$directory/program" "$program"; done
 echo ready
 exec cat
@@ -59,6 +74,7 @@ exec cat
 pub struct House {
     directory: tempfile::TempDir,
     view: Child,
+    helper: Mutex<Option<Child>>,
 }
 
 impl House {
@@ -89,26 +105,48 @@ impl House {
         let mut ready = String::new();
         BufReader::new(view.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
         assert_eq!(ready, "ready\n", "these tests need root, and overlayfs");
-        let house = Self { directory, view };
+        let house = Self { directory, view, helper: Mutex::new(None) };
+        for (path, mode_of) in [(KEY_FILE, 0o600), (WORKERS_KEY, 0o644)] {
+            let path = house.inside(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, format!("{KEY}\n")).unwrap();
+            mode(&path, mode_of);
+        }
         house.listen();
+        UNITS.iter().for_each(|(name, service)| house.serve_unit(name, service));
         house
     }
 
-    /// As systemd does with `Accept=yes`: a process for each connection, which is its standard input.
+    /// As systemd does with `Accept=no`: the program's standard input is the listening socket. It ends with the house.
     fn listen(&self) {
         let listener = UnixListener::bind(self.path("socket")).unwrap();
         // Anybody may connect, for it is the helper that must refuse them.
         mode(&self.path("socket"), 0o666);
-        let journal = std::fs::File::options().create(true).append(true).open(self.path("journal")).unwrap();
+        let mut helper = inside(self.view.id());
+        // What kills a gate that its test forgets: its parent's end.
+        helper.args(["setpriv", "--pdeathsig=KILL", HELPER, "serve"]);
+        let helper = helper.stdin(OwnedFd::from(listener)).stderr(self.journal_file()).spawn().unwrap();
+        *self.helper.lock().unwrap() = Some(helper);
+    }
+
+    /// As systemd does with `Accept=yes`: a process for each connection, which is its standard input.
+    fn serve_unit(&self, name: &str, service: &'static str) {
+        let socket = self.inside(&format!("run/durhack-deployer-{name}.sock"));
+        let listener = UnixListener::bind(&socket).unwrap();
+        mode(&socket, 0o600);
         let view = self.view.id();
         std::thread::spawn(move || {
             while let Ok((connection, _)) = listener.accept() {
-                let mut helper = inside(view);
-                helper.arg(HELPER).stdin(OwnedFd::from(connection)).stderr(journal.try_clone().unwrap());
-                let mut helper = helper.spawn().unwrap();
-                std::thread::spawn(move || helper.wait());
+                let mut unit = inside(view);
+                unit.args([HELPER, service]).stdin(OwnedFd::from(connection)).stderr(Stdio::null());
+                let mut unit = unit.spawn().unwrap();
+                std::thread::spawn(move || unit.wait());
             }
         });
+    }
+
+    fn journal_file(&self) -> std::fs::File {
+        std::fs::File::options().create(true).append(true).open(self.path("journal")).unwrap()
     }
 
     /// Of the test itself.
@@ -138,6 +176,17 @@ impl House {
         self.ask_as(USER, words)
     }
 
+    /// The client, with this on its standard input.
+    pub fn ask_with(&self, words: &[&str], content: &str) -> Output {
+        let socket = self.path("socket");
+        let mut client = self.as_user(USER);
+        client.args([HELPER, "ask", "--socket"]).arg(socket).args(words);
+        let mut client =
+            client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        client.stdin.take().unwrap().write_all(content.as_bytes()).unwrap();
+        client.wait_with_output().unwrap()
+    }
+
     /// Without a socket, as sudo would run it.
     pub fn at_once_as(&self, uid: u32, words: &[&str]) -> Output {
         self.as_user(uid).arg(HELPER).args(words).output().unwrap()
@@ -153,7 +202,7 @@ impl House {
     /// Writes these to the socket, as this user, and gives the answers.
     pub fn send_as(&self, uid: u32, requests: &[Vec<u8>]) -> Vec<String> {
         let mut sender = self.as_user(uid);
-        sender.args(["/usr/bin/python3", "-c", SENDER]).arg(self.path("socket"));
+        sender.args(["/usr/bin/python3", "-c", SENDER]).arg(self.path("socket")).arg(KEY);
         let mut sender = sender.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut input = sender.stdin.take().unwrap();
         let lines = requests.iter().map(|request| hexadecimal(request) + "\n").collect::<String>();
@@ -178,6 +227,10 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
+        if let Some(mut helper) = self.helper.lock().unwrap().take() {
+            let _ = helper.kill();
+            let _ = helper.wait();
+        }
         drop(self.view.stdin.take());
         let _ = self.view.wait();
     }

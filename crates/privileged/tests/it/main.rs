@@ -9,3 +9,4 @@ mod house;
 mod allowed;
 mod certificates;
 mod refused;
+mod sites;

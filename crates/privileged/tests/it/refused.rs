@@ -1,8 +1,10 @@
 //! What nobody allowed is not done, and whoever asked hears why.
 
 use crate::corpus;
-use crate::house::{House, LIST, NOBODY, USER, mode, refused};
+use crate::house::{House, KEY, KEY_FILE, LIST, NOBODY, USER, WORKERS_KEY, mode, refused};
+use std::io::{Read, Write};
 use std::os::unix::fs::{chown, symlink};
+use std::os::unix::net::UnixStream;
 
 #[test]
 fn two_hundred_hostile_requests_run_nothing_and_each_hears_why() {
@@ -117,11 +119,53 @@ fn a_webroot_that_others_can_change_gets_no_certificate() {
 }
 
 #[test]
-fn who_says_nothing_is_shown_out() {
+fn who_does_not_show_the_key_is_shown_out_and_keeps_nobody_out() {
     let house = House::new();
-    let mut connection = std::os::unix::net::UnixStream::connect(house.path("socket")).unwrap();
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut connection, &mut answer).unwrap();
-    assert!(answer.contains("refused"), "{answer}");
-    assert!(house.journal().contains("no request came within 10 s"), "{}", house.journal());
+    let connect = || UnixStream::connect(house.path("socket")).unwrap();
+    // A thousand silent ones: more than may wait.
+    let silent: Vec<UnixStream> = (0..1000).map(|_| connect()).collect();
+    assert!(house.ask(&["nginx-test"]).status.success());
+    let heard = |mut connection: &UnixStream| {
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).map(|_| answer)
+    };
+    for connection in &silent {
+        assert_eq!(heard(connection).unwrap_or_default(), "", "it is closed, and nothing was done");
+    }
+    for wrong in [
+        "[\"nginx-test\"]\n".to_owned(),
+        format!("{}\n[\"nginx-test\"]\n", KEY.replace('f', "e")),
+        format!("{KEY}0[\"nginx-test\"]\n"),
+        format!("{KEY}[\"nginx-test\"]\n"),
+        "\n".repeat(100),
+    ] {
+        let mut connection = connect();
+        connection.write_all(wrong.as_bytes()).unwrap();
+        let answer = heard(&connection).unwrap_or_default();
+        assert!(answer.is_empty() || answer.contains("it did not begin with the key"), "{wrong:?}: {answer}");
+    }
+    assert_eq!(house.calls(), ["/usr/sbin/nginx -t"]);
+    let journal = house.journal();
+    assert!(journal.contains("closed ") && journal.lines().count() < 20, "{journal}");
+}
+
+#[test]
+fn a_key_that_is_missing_or_not_roots_lets_nobody_in() {
+    let house = House::new();
+    let file = house.inside(KEY_FILE);
+    mode(&file, 0o644);
+    refused(&house.ask(&["nginx-test"]), "can be read by others than root");
+    mode(&file, 0o600);
+    std::fs::write(&file, "\n").unwrap();
+    refused(&house.ask(&["nginx-test"]), "holds no key; `durhack-deployer setup` makes one");
+    std::fs::remove_file(&file).unwrap();
+    refused(&house.ask(&["nginx-test"]), "`durhack-deployer setup` makes one");
+    std::fs::remove_file(house.inside(WORKERS_KEY)).unwrap();
+    let output = house.ask(&["nginx-test"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(69) && said.contains("only durhack-deployer-worker.service has"),
+        "{said}"
+    );
+    assert_eq!(house.calls(), Vec::<String>::new());
 }

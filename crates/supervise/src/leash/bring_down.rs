@@ -55,9 +55,15 @@ pub(super) fn leftovers(children: &mut Children, grace: Duration) -> (u32, u32) 
     (count, everything(children, grace.min(LEFTOVERS_GRACE_MAX)))
 }
 
+/// Those that the command leaves behind on purpose.
+pub(super) fn spared() -> impl Iterator<Item = i32> {
+    below().into_iter().map(|process| process.pid.as_raw_pid())
+}
+
 fn kill(children: &mut Children) -> u32 {
     let started = Instant::now();
     loop {
+        children.kill_group();
         freeze(children);
         children.signal(&below(), Signal::KILL);
         if children.wait_until_none(KILL_ROUND) {

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, wait};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
+use crate::control_group::StepGroup;
 use crate::process_table::Process;
 use crate::protocol::Status;
 
@@ -43,11 +44,23 @@ pub(super) struct Children {
     status: Option<Status>,
     /// Nothing of the step exists any more, not even a zombie.
     none_left: bool,
+    /// The control group of all of them, where there is one.
+    group: Option<StepGroup>,
 }
 
 impl Children {
-    pub fn new(notices: Notices, command: Pid) -> Self {
-        Self { notices, command, status: None, none_left: false }
+    pub fn new(notices: Notices, command: Pid, group: Option<StepGroup>) -> Self {
+        Self { notices, command, status: None, none_left: false, group }
+    }
+
+    /// Kills all of them in one call, where they have a control group.
+    pub fn kill_group(&self) {
+        self.group.iter().for_each(StepGroup::kill);
+    }
+
+    /// Whether the kernel has killed some of them because their control group was over its limit.
+    pub fn ran_out_of_memory(&self) -> bool {
+        self.group.as_ref().is_some_and(StepGroup::ran_out_of_memory)
     }
 
     /// To be polled for reading.

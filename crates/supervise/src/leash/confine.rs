@@ -1,7 +1,6 @@
-//! The leash gives up what the command is not to have; what it starts inherits that and cannot get it back.
+//! Paths, and what is left of root: given up by the process that becomes the command; what it starts inherits that and cannot get it back.
 //!
-//! The leash keeps what it needs itself: `/proc`, where its caller lets it read that, and signals to its own children. Signals
-//! and abstract sockets end at the border of what runs below it.
+//! Signals and abstract sockets end at the border of what is restricted in this way, and the leash is outside of that.
 
 use std::fs;
 use std::io;
@@ -14,54 +13,75 @@ use landlock::{
 
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use crate::{Confinement, Enforcement};
+use crate::{Confinement, Landlock};
 
 /// What is asked for; an older kernel gives what it has. 6 is Linux 6.12; Debian 12's 6.1 has 2.
 const INTERFACE: ABI = ABI::V6;
 
-/// With which root gets around all this: reads others' environment in spite of Landlock, opens files by number, makes or writes to
-/// devices, loads code into the kernel. Who is not root has none of them.
-const TAKEN_FROM_ROOT: [CapabilitySet; 9] = [
-    CapabilitySet::SYS_ADMIN,
-    CapabilitySet::SYS_PTRACE,
-    CapabilitySet::SYS_RAWIO,
-    CapabilitySet::SYS_MODULE,
-    CapabilitySet::SYS_BOOT,
-    CapabilitySet::PERFMON,
-    CapabilitySet::BPF,
-    CapabilitySet::MKNOD,
-    CapabilitySet::DAC_READ_SEARCH,
+/// What is left to root, as tools that unpack and install expect it. With any other root gets around all this: reads others' environment
+/// in spite of Landlock, opens files by number, makes devices, loads code into the kernel, sets the clock, raises limits. Who is not root
+/// has none of them.
+const LEFT_TO_ROOT: [CapabilitySet; 9] = [
+    CapabilitySet::CHOWN,
+    CapabilitySet::DAC_OVERRIDE,
+    CapabilitySet::FOWNER,
+    CapabilitySet::FSETID,
+    CapabilitySet::KILL,
+    CapabilitySet::SETGID,
+    CapabilitySet::SETUID,
+    CapabilitySet::SETPCAP,
+    CapabilitySet::NET_BIND_SERVICE,
 ];
+
+/// The number of the last capability that a kernel may have. Those that it has not, it refuses to take away.
+const CAPABILITY_MAX: u32 = 63;
 
 /// Restricts this process, and all that it starts from now on.
 ///
 /// # Errors
 /// The kernel has Landlock and refuses. Then nothing should be started.
-pub(super) fn restrict_self(confinement: &Confinement) -> io::Result<Enforcement> {
+pub(super) fn restrict_self(confinement: &Confinement) -> io::Result<Landlock> {
     let hidden: Vec<PathBuf> = confinement.hidden.iter().map(|path| real(path)).collect();
     let readable: Vec<PathBuf> =
         confinement.readable.iter().flat_map(|path| without(&real(path), &hidden)).collect();
-    for capability in TAKEN_FROM_ROOT {
-        // Refused to who has none to lose.
-        let _ = remove_capability_from_bounding_set(capability);
-    }
-    let status = enforce(&readable, &confinement.writable).map_err(io::Error::other)?;
-    Ok(match (status.ruleset, status.landlock) {
-        (RulesetStatus::FullyEnforced, _) => Enforcement::Full,
-        (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. }) => {
-            Enforcement::Partial(effective_abi as u32)
+    for capability in (0..=CAPABILITY_MAX).map(|number| CapabilitySet::from_bits_retain(1 << number)) {
+        if !LEFT_TO_ROOT.contains(&capability) {
+            // Refused to who has none to lose.
+            let _ = remove_capability_from_bounding_set(capability);
         }
-        _ => Enforcement::None,
+    }
+    let interface = confinement.landlock_max.map_or(INTERFACE, |max| {
+        let max = ABI::from(i32::try_from(max).unwrap_or(i32::MAX));
+        max.min(INTERFACE)
+    });
+    if interface == ABI::Unsupported {
+        return Ok(Landlock::None);
+    }
+    let status = enforce(interface, &readable, &confinement.writable).map_err(io::Error::other)?;
+    Ok(match (status.ruleset, status.landlock) {
+        (RulesetStatus::FullyEnforced, _) if interface == INTERFACE => Landlock::Full,
+        (RulesetStatus::FullyEnforced, _) => Landlock::Partial(interface as u32),
+        (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. }) => {
+            Landlock::Partial(effective_abi as u32)
+        }
+        _ => Landlock::None,
     })
 }
 
-fn enforce(readable: &[PathBuf], writable: &[PathBuf]) -> Result<RestrictionStatus, RulesetError> {
-    let read: BitFlags<AccessFs> = AccessFs::from_read(INTERFACE);
+fn enforce(
+    interface: ABI,
+    readable: &[PathBuf],
+    writable: &[PathBuf],
+) -> Result<RestrictionStatus, RulesetError> {
+    let read: BitFlags<AccessFs> = AccessFs::from_read(interface);
     // Who may make a device of the disk's number, reads the disk.
-    let write = AccessFs::from_all(INTERFACE) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
-    Ruleset::default()
-        .handle_access(AccessFs::from_all(INTERFACE))?
-        .scope(Scope::from_all(INTERFACE))?
+    let write = AccessFs::from_all(interface) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
+    let ruleset = Ruleset::default().handle_access(AccessFs::from_all(interface))?;
+    let ruleset = match Scope::from_all(interface) {
+        nothing if nothing.is_empty() => ruleset,
+        scope => ruleset.scope(scope)?,
+    };
+    ruleset
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules(writable, write))?

@@ -30,9 +30,12 @@ pub(super) fn limit_self(limits: &ResourceLimits) {
     // Both are best effort: a container may refuse the one, and a lower limit that is there already is as good.
     let _ = fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE);
     let wall = limits.tasks_max.map(wall_of_tasks);
-    for (resource, limit) in
-        [(Resource::Core, Some(0)), (Resource::Fsize, limits.file_bytes_max), (Resource::Nproc, wall)]
-    {
+    for (resource, limit) in [
+        (Resource::Core, Some(0)),
+        (Resource::Fsize, limits.file_bytes_max),
+        (Resource::Data, limits.data_bytes_max),
+        (Resource::Nproc, wall),
+    ] {
         if let Some(limit) = limit {
             let limit = getrlimit(resource).maximum.map_or(limit, |maximum| maximum.min(limit));
             let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });

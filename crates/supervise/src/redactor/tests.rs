@@ -136,6 +136,71 @@ fn short_values_are_no_secrets_and_none_is_printed() {
     assert!(!format!("{:?}", Redactor::new(["hunter2"])).contains("hunter2"));
 }
 
+/// One row for each disguise in which a program may print a secret without meaning to hide it.
+#[test]
+fn disguises_are_seen_through() {
+    let secret = "s3cr&t<\"p'/wü+rd🔑>";
+    let redactor = Redactor::new([secret]);
+    for (what, disguise) in [
+        ("HTML of Python", "s3cr&amp;t&lt;&quot;p&#x27;/wü+rd🔑&gt;"),
+        ("HTML of PHP", "s3cr&amp;t&lt;&quot;p&#039;/wü+rd🔑&gt;"),
+        ("HTML of Go", "s3cr&amp;t&lt;&#34;p&#39;/wü&#43;rd🔑&gt;"),
+        ("HTML of ours", "s3cr&#38;t&#60;&#34;p&#39;/wü+rd🔑&#62;"),
+        ("HTML of mustache", "s3cr&amp;t&lt;&quot;p&#39;&#x2F;wü+rd🔑&gt;"),
+        ("XML", "s3cr&amp;t&lt;&quot;p&apos;/wü+rd🔑&gt;"),
+        ("text of HTML", "s3cr&amp;t&lt;\"p'/wü+rd🔑&gt;"),
+        ("JSON", r#"s3cr&t<\"p'/wü+rd🔑>"#),
+        ("JSON of Python", r#"s3cr&t<\"p'/w\u00fc+rd\ud83d\udd11>"#),
+        ("JSON of PHP", r#"s3cr&t<\"p'\/w\u00fc+rd\ud83d\udd11>"#),
+        ("JSON of Go", r#"s3cr\u0026t\u003c\"p'/wü+rd🔑\u003e"#),
+        ("JSON of .NET", r"s3cr\u0026t\u003C\u0022p\u0027/w\u00FC\u002Brd\uD83D\uDD11\u003E"),
+        ("JSON in JSON", r#"s3cr&t<\\\"p'/wü+rd🔑>"#),
+        ("printf %q", r#"s3cr\&t\<\"p\'/wü+rd🔑\>"#),
+        ("a colour", "s3cr\x1b[31m&t<\"p'/wü\x1b[0;1;38;5;9m+rd🔑>"),
+        ("a link", "s3cr&t<\x1b]8;;http://x\x1b\\\"p'/wü+rd🔑>"),
+        ("a carriage return", "s3cr&t<\r\"p'/wü+rd🔑>"),
+        ("a NUL and a bell", "s3cr&t<\0\"p'\x07/wü+rd🔑>"),
+        ("a colour in HTML", "s3cr&am\x1b[mp;t&lt;&quot;p&apos;/wü+rd🔑&gt;"),
+    ] {
+        for sizes in [&[usize::MAX][..], &[1], &[3, 7]] {
+            let output = redacted(&redactor, format!("<{disguise}>").as_bytes(), sizes);
+            assert_eq!(String::from_utf8_lossy(&output), "<[redacted]>", "{what}: {disguise}");
+        }
+    }
+}
+
+#[test]
+fn what_is_secret_within_a_url_is_secret_by_itself() {
+    for (secret, alone) in [
+        ("postgres://deployer:p%40ss-word@db.example/deployer", &["p%40ss-word", "p@ss-word"][..]),
+        ("postgresql://deployer:hunter22@localhost:5432/x?sslmode=require", &["hunter22"]),
+        ("postgres://db.example/x?user=deployer&password=hunter%2122", &["hunter%2122", "hunter!22"]),
+        ("host=localhost user=deployer password='hunter22'", &["hunter22"]),
+        ("redis://:hunter22@localhost", &["hunter22"]),
+        ("https://ghp_0123456789abcdef@github.com/a/b", &["ghp_0123456789abcdef"]),
+        ("https://x-access-token:ghs_0123456789@github.com/a/b", &["ghs_0123456789"]),
+    ] {
+        let redactor = Redactor::new([secret]);
+        for alone in alone {
+            assert_eq!(redactor.redact(&format!("<{alone}>")), "<[redacted]>", "{secret}");
+        }
+        let ordinary = "deployer localhost db.example github.com require x-access-token";
+        assert_eq!(redactor.redact(ordinary), ordinary, "{secret}");
+    }
+}
+
+#[test]
+fn colours_and_returns_that_hide_nothing_stay() {
+    let redactor = Redactor::new(["hunter22"]);
+    for text in ["\x1b[32mok\x1b[0m 10%\r20%\r\n", "hunter\x1b[31m2", "\x1b[3", "\x1b]8;;x", "\x1b", "a\x08b"]
+    {
+        for sizes in [&[usize::MAX][..], &[1]] {
+            let output = redacted(&redactor, text.as_bytes(), sizes);
+            assert_eq!(String::from_utf8_lossy(&output), text);
+        }
+    }
+}
+
 /// From few letters, so that partial, overlapping and repeated finds are common.
 fn few_letters(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     proptest::collection::vec(prop::sample::select(vec!['a', 'b', '\n']), length)
@@ -146,7 +211,30 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(1..20_usize, 1..8)
 }
 
+/// From few pieces, some of which are not shown.
+fn coloured(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    let pieces = vec!["a", "b", "a", "b", "\x1b", "[", "m", "\x1b[1m", "\r", "\x1b]", "\x07", "\n"];
+    proptest::collection::vec(prop::sample::select(pieces), length).prop_map(|pieces| pieces.concat())
+}
+
 proptest! {
+    #[test]
+    fn no_colour_hides_a_secret_and_chunking_does_not_matter(
+        secrets in proptest::collection::vec("[ab]{4,8}", 1..4),
+        input in coloured(0..150),
+        sizes in sizes(),
+    ) {
+        let redactor = Redactor::new(secrets.iter().map(String::as_str));
+        let output = redacted(&redactor, input.as_bytes(), &sizes);
+        prop_assert_eq!(&output, &redacted(&redactor, input.as_bytes(), &[usize::MAX]));
+        // What was taken out is no part of what is left on both sides of it.
+        let left = String::from_utf8(output).unwrap().replace(REDACTED, "\n");
+        let shown = Skeleton::of(left.as_bytes(), true).bytes.into_owned();
+        for secret in &secrets {
+            prop_assert!(!contains(&shown, secret.as_bytes()), "{:?}", left);
+        }
+    }
+
     #[test]
     fn no_secret_comes_out_and_chunking_does_not_matter(
         secrets in proptest::collection::vec(few_letters(4..9), 1..4),

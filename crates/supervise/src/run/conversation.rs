@@ -41,8 +41,12 @@ impl Conversation {
         }
     }
 
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes).await
+    }
+
     pub async fn order_stop(&mut self) {
         // Where it fails the leash is gone, and `hear` will say so.
-        let _ = self.socket.write_all(&[STOP]).await;
+        let _ = self.send(&[STOP]).await;
     }
 }

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::leash::Assignment;
 use crate::protocol::{Ended, LEASH_ARGUMENT, Report, Status};
-use crate::run::{Conversation, variables};
-use crate::{Command, Mark, StartError, adopted, belt, keeper};
+use crate::run::{Conversation, variables_of_leash};
+use crate::{Command, Mark, StartError, adopted, belt, control_group, keeper};
 
 /// See the module.
 pub(super) enum Holder {
@@ -53,7 +53,7 @@ impl Holder {
                 .arg(LEASH_ARGUMENT)
                 .args(arguments)
                 .env_clear()
-                .envs(variables(command))
+                .envs(variables_of_leash(command))
                 .current_dir(&command.directory)
                 .stdin(control)
                 .stdout(out)
@@ -100,9 +100,14 @@ async fn kill_from_here(leash: &mut Child, mark: Option<Mark>) -> u32 {
     let _ = leash.start_kill();
     let leash = leash.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let killing = tokio::task::spawn_blocking(move || {
+        if let Some(leash) = leash {
+            control_group::kill_step_of(leash);
+        }
         let session = leash.map_or(Ok(0), belt::kill_session);
         let marked = mark.map_or(Ok(0), |mark| belt::kill_marked(&mark.variable, &mark.value));
-        u32::from(session.is_err()) + u32::from(marked.is_err())
+        // What has left the session and has emptied its environment, but could not choose another parent.
+        let orphans = leash.map_or(Ok(0), adopted::kill_orphans_of);
+        [session, marked, orphans].iter().map(|killed| u32::from(killed.is_err())).sum()
     });
     killing.await.unwrap_or(1)
 }

@@ -7,25 +7,25 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use rustix::process::{Signal, kill_process};
-use supervise::{Command, Confinement, End, Enforcement, ResourceLimits, StartError, kill_marked_by};
+use supervise::{Command, Confinement, End, ResourceLimits, StartError, kill_marked_by};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    MARK, PROGRAM, finish, finish_after_line, lines_when_cancelled_at_the_first, living_with, mark, pid, sh,
-    texts,
+    MARK, PROGRAM, enforced, finish, finish_after_line, lines_when_cancelled_at_the_first, living_with, mark,
+    pid, sh, texts,
 };
 
 /// Debian's `nobody`.
 const USER: u32 = 65534;
 
 /// A keeper of another user's, as a service manager starts one; killed at the end.
-struct Keeper {
+pub struct Keeper {
     directory: tempfile::TempDir,
     process: Child,
 }
 
 impl Keeper {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Its program too must be where that user finds it.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -44,7 +44,7 @@ impl Keeper {
         Self { directory, process }
     }
 
-    fn keep(&self, command: Command) -> Command {
+    pub fn keep(&self, command: Command) -> Command {
         Command { keeper: Some(self.directory.path().join("socket")), ..command }
     }
 
@@ -88,7 +88,7 @@ async fn it_is_confined_and_counted_as_any_other() {
         let confinement = Confinement {
             readable: readable.to_vec(),
             writable: vec![home.clone(), "/dev/null".into()],
-            hidden: Vec::new(),
+            ..Confinement::default()
         };
         let limits = ResourceLimits { tasks_max: Some(32), ..ResourceLimits::default() };
         Command { confinement: Some(confinement), resources: Some(limits), ..keeper.keep(sh(script)) }
@@ -96,7 +96,7 @@ async fn it_is_confined_and_counted_as_any_other() {
     let script =
         format!("cd {} && echo mine > file && cat file; touch /tmp/planted-by-a-test; :", home.display());
     let (outcome, lines) = finish(confined(&script)).await;
-    assert_eq!((outcome.end, outcome.enforcement), (End::Exited(0), Some(Enforcement::Full)), "{lines:?}");
+    assert_eq!((outcome.end, enforced(&outcome)), (End::Exited(0), true), "{lines:?}");
     assert!(lines.iter().any(|line| line.text.contains("Permission denied")), "{lines:?}");
     let (outcome, _) = finish(confined("for each in $(seq 50); do sleep 1000 & done; wait")).await;
     assert_eq!(outcome.end, End::TooManyTasks { max: 32 });

@@ -1,6 +1,7 @@
 //! Real processes on a real leash. One file per promise.
 #![expect(clippy::unwrap_used, reason = "tests: clippy knows only the functions marked as such for tests")]
 
+mod attacked;
 mod confined;
 mod ends;
 mod kept;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use supervise::{Command, End, Environment, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, run};
+use supervise::{
+    Command, End, Environment, Landlock, Leftovers, Line, Mark, Outcome, OutputLimits, Redactor, run,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +93,11 @@ pub async fn lines_when_cancelled_at_the_first(command: Command) -> Vec<String> 
     assert_eq!(outcome.end, End::Cancelled);
     assert_eq!(living_with(&mark), 0, "something of it still runs");
     lines
+}
+
+/// Whether the kernel enforced all of a confinement: paths, signals and system calls.
+pub fn enforced(outcome: &Outcome) -> bool {
+    outcome.enforcement.is_some_and(|found| found.landlock == Landlock::Full && found.system_calls)
 }
 
 pub fn mark(command: &Command) -> String {

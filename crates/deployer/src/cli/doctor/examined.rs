@@ -8,7 +8,7 @@ use crate::deploy::execute::{Answer, Executor};
 use crate::deploy::tools::Invocation;
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
-use crate::record::store::Store;
+use crate::record::store::{Authenticator, Store};
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -202,7 +202,10 @@ impl Usable {
         let executor = daemon::executor(&loaded.config, environment);
         let credentials = Credentials::new(&loaded.config, &executor)?;
         let github = GitHub::new(&loaded.config.github, credentials.clone())?;
-        let store = Store::open(loaded.config.database_url.expose())?;
+        let store = Store::open(
+            loaded.config.database_url.expose(),
+            Authenticator::new(&loaded.config.state_directory),
+        )?;
         let of_daemon = path_of_daemon(&loaded.config);
         let is_path_of_daemon = of_daemon.is_some();
         let ours = || executor.variable("PATH").unwrap_or(OsStr::new("/usr/bin:/bin")).to_owned();

@@ -1,9 +1,11 @@
 //! Files and directories: whose they are, who may read them, and whether the service may write where it has to.
 
+use super::accounts::Account;
 use super::acl;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use crate::config::Recipe;
+use crate::deploy::tools;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -70,7 +72,8 @@ fn collect_foreign(directory: &Path, uid: u32, depth: usize, seen: &mut usize, f
 pub fn configuration(examined: &Examined) -> Answer {
     let loaded = examined.loaded()?;
     let mut findings = Vec::new();
-    for path in std::iter::once(&loaded.directory).chain(&loaded.layers) {
+    let users = loaded.users.as_ref().map(|_| loaded.directory.join(crate::config::users::FILE));
+    for path in std::iter::once(&loaded.directory).chain(&loaded.layers).chain(&users) {
         let path = loaded.environment.working_directory().join(path);
         let found = path.metadata()?;
         if found.mode() & 0o022 != 0 {
@@ -92,6 +95,18 @@ pub fn configuration(examined: &Examined) -> Answer {
 /// Every file that holds a secret.
 pub fn secrets(examined: &Examined) -> Answer {
     let files = secret_files(examined)?;
+    let is_shared = examined.deployments()?.any(|deployment| deployment.user.is_none());
+    let handed_over = examined.loaded()?.environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let env_files: Vec<&PathBuf> =
+        examined.config()?.deployments.values().flat_map(|deployment| &deployment.env_files).collect();
+    // What is a deployment's own, its builds have anyway; what systemd hands over cannot be changed.
+    let builds_own = |found: &std::fs::Metadata, path: &PathBuf| {
+        is_shared
+            && examined.service.uid != 0
+            && found.uid() == examined.service.uid
+            && !env_files.contains(&path)
+            && handed_over.as_ref().is_none_or(|directory| !path.starts_with(directory))
+    };
     let mut findings = Vec::new();
     let mut seen = 0;
     for path in &files {
@@ -104,7 +119,7 @@ pub fn secrets(examined: &Examined) -> Answer {
             }
         };
         seen += 1;
-        if found.mode() & 0o077 != 0 {
+        if found.mode() & 0o077 != 0 && !is_shared_with_its_user(examined, path)? {
             findings.push(Finding::error(
                 format!(
                     "{} holds a secret, and its mode {:03o} lets others in",
@@ -112,6 +127,16 @@ pub fn secrets(examined: &Examined) -> Answer {
                     found.mode() & 0o777
                 ),
                 format!("`chmod 600 {}`", path.display()),
+            ));
+        }
+        if builds_own(&found, path) {
+            findings.push(Finding::error(
+                format!(
+                    "{} holds a secret and belongs to {}, as which builds run: one of them can open it to others with chmod",
+                    path.display(),
+                    examined.service.name
+                ),
+                "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/operating.md, \"Secrets\")",
             ));
         }
         if ![0, examined.service.uid].contains(&found.uid()) {
@@ -122,6 +147,21 @@ pub fn secrets(examined: &Examined) -> Answer {
         }
     }
     Ok(or_ok(findings, format!("files with secrets that nobody else reads: {seen}")))
+}
+
+/// Whether it is a deployment's own, and nobody else than that one's user can read it: the access list shows in the group's bits.
+fn is_shared_with_its_user(examined: &Examined, path: &Path) -> anyhow::Result<bool> {
+    let users: Vec<u32> = examined
+        .config()?
+        .deployments
+        .values()
+        .filter(|deployment| deployment.env_files.iter().any(|file| file == path))
+        .filter_map(|deployment| Some(Account::named(deployment.user.as_ref()?.as_str())?.uid))
+        .collect();
+    let mut attribute = [0; 4096];
+    let length = rustix::fs::getxattr(path, acl::ACCESS, &mut attribute);
+    let list = length.ok().and_then(|length| acl::lets_only_read(&attribute[..length], &users));
+    Ok(!users.is_empty() && list.unwrap_or(false))
 }
 
 /// Those that the configuration names, and what systemd hands over.
@@ -203,7 +243,23 @@ pub async fn site_directories(examined: &Examined) -> Answer {
     }
     let (name, uid) = (&examined.service.name, examined.service.uid);
     let mut findings = Vec::new();
-    for directory in ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name)) {
+    let directories = ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name));
+    if tools::nginx::root_writes(&config.nginx, config.privileges) {
+        for directory in directories.iter().filter(|directory| directory.is_dir()) {
+            // The default list alone gives nothing away yet, but does for what an administrator makes there.
+            if examined.service_may_write(directory).await? || has_default(directory, uid) {
+                findings.push(Finding::warning(
+                    format!(
+                        "{name} may write {}, as an earlier version needed: root refuses to have nginx read what lies there",
+                        directory.display()
+                    ),
+                    "`durhack-deployer setup` takes that away, and makes root's what the deployer wrote there",
+                ));
+            }
+        }
+        return Ok(or_ok(findings, "root alone writes sites, after it has judged them".to_owned()));
+    }
+    for directory in directories {
         let Ok(found) = directory.metadata() else {
             findings.push(Finding::error(
                 format!("there is no {}", directory.display()),

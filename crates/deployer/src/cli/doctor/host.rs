@@ -3,6 +3,7 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use crate::config::Recipe;
+use crate::deploy::confinement::missing_of_landlock;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -100,14 +101,22 @@ pub fn memory(_: &Examined) -> Answer {
     }])
 }
 
-/// What the kernel has to confine builds with. Only reported.
+/// What the kernel has to keep builds from files and signals with, and what follows where that is not all of it.
 pub fn landlock(_: &Examined) -> Answer {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let modules = fs_err::read_to_string("/sys/kernel/security/lsm");
     Ok(vec![match (modules, landlock_abi(&release)) {
         (_, None) => Finding::not_checked(format!("Linux {release} has no Landlock")),
         (Ok(modules), Some(abi)) if modules.trim().split(',').any(|module| module == "landlock") => {
-            Finding::ok(format!("Linux {release}: Landlock is on, ABI {abi} by the kernel's version"))
+            let missing = missing_of_landlock(abi);
+            if missing.is_empty() {
+                Finding::ok(format!("Linux {release}: Landlock is on, ABI {abi} by the kernel's version"))
+            } else {
+                Finding::warning(
+                    format!("Linux {release}: Landlock is on, ABI {abi} by the kernel's version: {missing}"),
+                    "give each deployment a user of its own (`user`), or take a kernel from 6.12 on (Debian 13; Debian 12's backports)",
+                )
+            }
         }
         (Ok(_), Some(_)) => Finding::warning(
             format!("Linux {release} has Landlock, and it is switched off: builds are not confined"),
@@ -116,6 +125,64 @@ pub fn landlock(_: &Examined) -> Answer {
         (Err(_), Some(abi)) => Finding::not_checked(format!(
             "Linux {release} knows Landlock's ABI {abi}; whether it is on is not to be seen here"
         )),
+    }])
+}
+
+/// Whether the system calls of builds can be filtered.
+pub fn system_calls(_: &Examined) -> Answer {
+    let is_known = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    let is_there = Path::new("/proc/sys/kernel/seccomp/actions_avail").exists();
+    Ok(vec![match is_known && is_there {
+        true => Finding::ok("the system calls of builds are filtered (seccomp)"),
+        false => Finding::warning(
+            "system calls cannot be filtered here (seccomp, on x86_64 or aarch64): a build can change limits and priorities of its \
+             user's other programs, and reach what they share in memory",
+            "give each deployment a user of its own (`user`)",
+        ),
+    }])
+}
+
+/// Whether each step can have a control group. Only reported: without one, its supervisor process ends and counts what it starts.
+pub fn control_groups(_: &Examined) -> Answer {
+    const WITHOUT: &str =
+        "a step is counted and ended by its supervisor process alone, a moment later than the kernel would";
+    let controllers = fs_err::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    let has = |name: &str, all: &str| all.split_whitespace().any(|found| found == name);
+    Ok(vec![match controllers {
+        Ok(all) if has("memory", &all) && has("pids", &all) => {
+            Finding::ok("unified control groups: in the packaged worker each step has its own")
+        }
+        Ok(_) => {
+            Finding::not_checked(format!("control groups do not limit memory and processes here: {WITHOUT}"))
+        }
+        Err(_) => Finding::not_checked(format!(
+            "no unified control groups (`systemd.unified_cgroup_hierarchy=1` on the kernel's command line): {WITHOUT}"
+        )),
+    }])
+}
+
+/// Whether systemd knows the walls of the packaged units.
+pub async fn walls_of_units(examined: &Examined) -> Answer {
+    /// `PrivateIPC=`; the others are older.
+    const VERSION_MIN: u64 = 248;
+    if examined.find("systemctl")?.is_none() {
+        return Ok(vec![Finding::not_checked(
+            "there is no systemd: what its units keep from builds, nothing does",
+        )]);
+    }
+    let answer = examined.ask(&["systemctl", "--version"]).await?;
+    let version = answer.output.split_whitespace().nth(1).and_then(|version| version.parse::<u64>().ok());
+    Ok(vec![match version {
+        Some(version) if version >= VERSION_MIN => {
+            Finding::ok(format!("systemd {version} knows all walls of the units"))
+        }
+        Some(version) => Finding::warning(
+            format!(
+                "systemd {version} does not know PrivateIPC= (from {VERSION_MIN} on): message queues are shared by all programs of a user"
+            ),
+            "take a newer release of the system, or give each deployment a user of its own (`user`)",
+        ),
+        None => Finding::not_checked("systemd does not say its version"),
     }])
 }
 

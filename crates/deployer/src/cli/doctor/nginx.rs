@@ -2,14 +2,15 @@
 
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
+use crate::cli::setup::{drop_in, places};
 use crate::clock::{now_ms, readable_utc};
 use crate::config::{Privileges, Recipe};
 use crate::deploy::sites::certificates::x509;
-use crate::deploy::sites::configuration::{Directive, each, parse};
 use crate::deploy::tools::nginx;
 use crate::names::DomainName;
 use anyhow::{Context, Result};
 use globset::Glob;
+use nginx_policy::configuration::{Directive, each, parse};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use supervise::End;
@@ -52,6 +53,7 @@ pub async fn configuration(examined: &Examined) -> Answer {
             ));
         }
     }
+    findings.extend(walls(examined)?);
     findings.push(test(examined).await.unwrap_or_else(|error| Finding::not_checked(format!("{error:#}"))));
     Ok(findings)
 }
@@ -60,11 +62,34 @@ fn fits(pattern: &Path, path: &Path) -> bool {
     Glob::new(&pattern.to_string_lossy()).is_ok_and(|glob| glob.compile_matcher().is_match(path))
 }
 
+/// Whether nginx's own unit has the walls that setup gives it.
+fn walls(examined: &Examined) -> Result<Option<Finding>> {
+    let config = examined.config()?;
+    if !nginx::root_writes(&config.nginx, config.privileges) {
+        return Ok(None);
+    }
+    let is_as_packaged =
+        fs_err::read_to_string(places::NGINX_DROP_IN).is_ok_and(|text| text == drop_in::NGINX);
+    Ok((!is_as_packaged).then(|| {
+        Finding::warning(
+            format!(
+                "nginx's unit is not confined, or not as this version does it: {}",
+                places::NGINX_DROP_IN
+            ),
+            "`durhack-deployer setup` writes it, and tries it before it restarts nginx",
+        )
+    }))
+}
+
 /// `nginx -t`, as deploys do it.
 async fn test(examined: &Examined) -> Result<Finding> {
     let config = examined.config()?;
-    let privileges = if examined.us.is_root() { Privileges::Direct } else { config.privileges };
-    let command = nginx::test(&config.nginx, privileges);
+    let by_root = nginx::root_writes(&config.nginx, config.privileges);
+    let command = match examined.us.is_root() {
+        true if by_root => nginx::test_by_root(),
+        true => nginx::test(&config.nginx, Privileges::Direct),
+        false => nginx::test(&config.nginx, config.privileges),
+    };
     if !examined.may_call(&config.nginx.program) {
         let what = format!("{} is not root's: it is not called as root", config.nginx.program.display());
         return Ok(Finding::not_checked(what));
@@ -75,7 +100,9 @@ async fn test(examined: &Examined) -> Result<Finding> {
     }
     let said = answer.said.lines().find(|line| line.contains("[emerg]")).unwrap_or(&answer.complaint);
     let is_ours = !examined.us.is_root()
-        && (said.contains("ermission denied") || said.contains("password is required"));
+        && (said.contains("ermission denied")
+            || said.contains("helper-key")
+            || said.contains("password is required"));
     Ok(match is_ours {
         true => {
             Finding::not_checked(format!("{} may not test nginx's configuration: {said}", examined.us.name))

@@ -1,53 +1,170 @@
-//! Deployments' own users (`user = "web"`): whether steps can run as them, and whether that is a wall.
+//! As whom deployments run: whether steps can run as their own users, whether that is a wall, and who has none.
 
 use super::accounts::Account;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
+use crate::cli::move_user::plan::units as system_units;
+use crate::cli::setup::places::ENABLED_SOCKETS;
+use crate::config::{Deployment, Recipe, UserSource, users};
+use crate::deploy::processes::systemd::complaint;
 use crate::deploy::step_user;
+use crate::deploy::tools::systemctl;
 use crate::names::UserName;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// Groups whose members have ways to root, or to what is everybody's.
-const POWERFUL_GROUPS: [&str; 11] =
-    ["root", "sudo", "wheel", "admin", "docker", "lxd", "incus-admin", "libvirt", "disk", "shadow", "staff"];
+/// Groups whose members have ways to root, or to what is everybody's: nginx's, logs, keys.
+const POWERFUL_GROUPS: [&str; 17] = [
+    "root",
+    "sudo",
+    "wheel",
+    "admin",
+    "adm",
+    "docker",
+    "lxd",
+    "incus-admin",
+    "libvirt",
+    "kvm",
+    "disk",
+    "kmem",
+    "shadow",
+    "staff",
+    "ssl-cert",
+    "systemd-journal",
+    "www-data",
+];
 
 const SETUP: &str = "`durhack-deployer setup` makes the user and has systemd start its steps";
 
 /// One finding for each thing that is wrong with one of them.
 pub fn all(examined: &Examined) -> Answer {
+    let deployments: Vec<&Deployment> = examined.deployments()?.collect();
     let mut users: BTreeMap<&UserName, Vec<&str>> = BTreeMap::new();
-    for deployment in examined.deployments()? {
+    for deployment in &deployments {
         if let Some(user) = &deployment.user {
             users.entry(user).or_default().push(deployment.slug.as_str());
         }
     }
     let mut findings = Vec::new();
     for (user, slugs) in &users {
-        let (whose, socket) = (slugs.join(", "), step_user::socket(user));
-        let judged = judge(Account::named(user.as_str()).as_ref(), &examined.service, user, &whose);
-        findings.extend(or_ok(
-            judged.into_iter().chain(of_socket(&socket, &examined.service, user, &whose)).collect(),
-            format!("releases of {whose} are made as {user}"),
-        ));
+        let (whose, socket, home) = (slugs.join(", "), step_user::socket(user), step_user::home(user));
+        let account = Account::named(user.as_str());
+        let mut wrong = judge(account.as_ref(), &examined.service, user, &whose);
+        wrong.extend(of_socket(&socket, &examined.service, user, &whose));
+        wrong.extend(of_boot(Path::new(ENABLED_SOCKETS), user));
+        wrong.extend(account.as_ref().and_then(|account| of_home(&home, account)));
+        if slugs.len() > 1 {
+            wrong.push(Finding::warning(
+                format!("{whose} share the user {user}: whatever is pushed to one of them can change and end the others"),
+                "leave `user` out, and `durhack-deployer setup` gives each a user of its own",
+            ));
+        }
+        findings.extend(or_ok(wrong, format!("releases of {whose} are made as {user}")));
     }
+    findings.extend(without(&deployments, !users.is_empty()));
+    Ok(or_ok(findings, "there is no deployment"))
+}
+
+/// What is said of deployments that have no user of their own.
+fn without(deployments: &[&Deployment], others_have: bool) -> Vec<Finding> {
+    let slugs = |is: fn(UserSource) -> bool| -> Vec<&str> {
+        let those = deployments.iter().filter(|one| one.user.is_none() && is(one.user_source));
+        those.map(|deployment| deployment.slug.as_str()).collect()
+    };
+    let mut findings = Vec::new();
+    for slug in deployments.iter().filter(|one| one.user_source == UserSource::Missing) {
+        findings.push(Finding::error(users::missing(&slug.slug), "`sudo durhack-deployer setup`"));
+    }
+    let shared = slugs(|source| source != UserSource::Missing);
+    let Some(first) = shared.first() else { return findings };
+    let is_set_up = slugs(|source| source == UserSource::NotSetUp).is_empty();
+    let mend = match is_set_up {
+        true => format!("`sudo durhack-deployer move-user {first}` gives {first} a user of its own"),
+        false => "`sudo durhack-deployer setup`, and then the command that it names".to_owned(),
+    };
+    let what = format!(
+        "{} are built and run as the deployer itself: whatever is pushed to one of them can do what the deployer can, in all of them",
+        shared.join(", ")
+    );
+    findings.push(Finding::warning(what, mend.clone()));
     // Steps of those without run as the deployer, whose the sockets are.
-    let without: Vec<&str> = examined
-        .deployments()?
-        .filter(|deployment| deployment.user.is_none())
-        .map(|deployment| deployment.slug.as_str())
-        .collect();
-    if !users.is_empty() && !without.is_empty() {
+    if others_have {
         findings.push(Finding::warning(
             format!(
                 "builds of {} have no user of their own: they can ask for steps of those who have",
-                without.join(", ")
+                shared.join(", ")
             ),
-            "give each deployment whose pushers you trust less a `user`, and then every other one too",
+            mend,
         ));
     }
-    Ok(or_ok(findings, "no deployment has a user of its own"))
+    findings
+}
+
+/// As whom the units run that deployments restart: what is pushed runs as that.
+pub async fn of_units(examined: &Examined) -> Answer {
+    let mut findings = Vec::new();
+    let mut number = 0;
+    for deployment in examined.deployments()? {
+        if system_units(deployment).is_empty() {
+            continue;
+        }
+        let call = systemctl::users(system_units(deployment)).argv();
+        let words: Vec<&str> = call.iter().map(String::as_str).collect();
+        for (unit, user) in systemctl::read_users(&examined.ask(&words).await?.output) {
+            number += 1;
+            findings.extend(judge_unit(deployment, &unit, &user, &examined.service));
+        }
+    }
+    if number == 0 {
+        return Ok(vec![Finding::not_checked("no deployment restarts units of systemd")]);
+    }
+    Ok(or_ok(findings, format!("units run as their deployments' users: {number}")))
+}
+
+fn judge_unit(deployment: &Deployment, unit: &str, user: &str, service: &Account) -> Option<Finding> {
+    let slug = &deployment.slug;
+    let uid = Account::named(user).map(|account| account.uid);
+    let edit = |user: &str| format!("write `User={user}` below `[Service]`: `systemctl edit {unit}`");
+    let own = deployment.user.as_ref().map(UserName::as_str);
+    if user == "root" || user == "0" || uid == Some(0) {
+        let what = format!("{unit} runs as root, and with it whatever is pushed to {slug}");
+        return Some(Finding::error(what, edit(own.unwrap_or(&service.name))));
+    }
+    let is_deployers = user == service.name || uid == Some(service.uid);
+    match own {
+        Some(own) if is_deployers => Some(Finding::error(
+            format!(
+                "{unit} runs as the deployer, and with it whatever is pushed to {slug}, which is built as {own}"
+            ),
+            edit(own),
+        )),
+        _ => None,
+    }
+}
+
+/// Whether the units that serve deployments with a user of their own run as that user. Root says so, in the units.
+pub async fn units(examined: &Examined) -> Answer {
+    let mut findings = Vec::new();
+    let mut any = false;
+    for deployment in examined.deployments()? {
+        let units = match &deployment.recipe {
+            Recipe::Systemd(recipe) => &recipe.units,
+            Recipe::GoStatic(recipe) => &recipe.units,
+            _ => continue,
+        };
+        let Some(user) = deployment.user.as_ref().filter(|_| !units.is_empty()) else { continue };
+        any = true;
+        let printed = examined.ask_tool(&systemctl::show(false, units)).await?.output;
+        for complaint in systemctl::states(&printed).iter().filter_map(|unit| complaint(unit, user)) {
+            let (what, hint) = complaint.split_once("\nhint: ").unwrap_or((&complaint, ""));
+            findings.push(Finding::warning(format!("{}: {what}", deployment.slug), hint));
+        }
+    }
+    if !any {
+        return Ok(vec![Finding::not_checked("no deployment with a user of its own is run by units")]);
+    }
+    Ok(or_ok(findings, "units of deployments with a user of their own run as that user"))
 }
 
 fn judge(found: Option<&Account>, service: &Account, user: &UserName, whose: &str) -> Vec<Finding> {
@@ -59,16 +176,45 @@ fn judge(found: Option<&Account>, service: &Account, user: &UserName, whose: &st
         let what = format!("{user} is {who} by another name: builds of {whose} would be, too");
         return vec![Finding::error(what, "name a user of this deployment's own")];
     }
-    let is_powerful = |group: &&String| POWERFUL_GROUPS.contains(&group.as_str()) || **group == service.name;
-    let powerful: Vec<&str> = found.groups.iter().filter(is_powerful).map(String::as_str).collect();
-    if powerful.is_empty() {
-        return Vec::new();
-    }
-    let groups = powerful.join(", ");
-    vec![Finding::warning(
-        format!("{user}, as whom {whose} is built, is in {groups}: so is whatever is pushed"),
-        format!("gpasswd --delete {user} {}", powerful[0]),
-    )]
+    let is_powerful = |group: &str| POWERFUL_GROUPS.contains(&group) || group == service.name;
+    let others = found.groups.iter().map(String::as_str).filter(|group| *group != user.as_str());
+    let (powerful, harmless): (Vec<&str>, Vec<&str>) = others.partition(|group| is_powerful(group));
+    let said = |groups: &[&str]| {
+        format!("{user}, as whom {whose} is built, is in {}: so is whatever is pushed", groups.join(", "))
+    };
+    let leave = |group: &str| format!("gpasswd --delete {user} {group}");
+    let powerful = powerful.first().map(|first| Finding::error(said(&powerful), leave(first)));
+    let harmless = harmless.first().map(|first| Finding::warning(said(&harmless), leave(first)));
+    powerful.into_iter().chain(harmless).collect()
+}
+
+/// Systemd makes the home when the first step is started.
+fn of_home(home: &Path, account: &Account) -> Option<Finding> {
+    let found = home.symlink_metadata().ok()?;
+    let shown = home.display();
+    let is_right = found.is_dir() && found.uid() == account.uid && found.mode() & 0o077 == 0;
+    (!is_right).then(|| {
+        Finding::error(
+            format!(
+                "{shown} is not a directory that {} alone can enter (user {}, mode {:03o})",
+                account.name,
+                found.uid(),
+                found.mode() & 0o777
+            ),
+            format!("`chown {0}: {shown}; chmod 700 {shown}`", account.name),
+        )
+    })
+}
+
+fn of_boot(enabled: &Path, user: &UserName) -> Option<Finding> {
+    let unit = step_user::unit(user);
+    let is_enabled = enabled.join(&unit).symlink_metadata().is_ok();
+    (enabled.is_dir() && !is_enabled).then(|| {
+        Finding::error(
+            format!("{unit} is not started at boot"),
+            format!("systemctl enable --now {unit}; {SETUP}"),
+        )
+    })
 }
 
 fn of_socket(socket: &Path, service: &Account, user: &UserName, whose: &str) -> Option<Finding> {
@@ -107,14 +253,87 @@ mod tests {
             (Some(account(0, "web", &[])), Some("web is root by another name")),
             (Some(account(997, "web", &[])), Some("web is the deployer by another name")),
             (Some(account(998, "web", &["web", "docker"])), Some("is in docker")),
+            (Some(account(998, "web", &["web", "adm", "games"])), Some("is in adm")),
             (Some(account(998, "web", &["durhack-deployer"])), Some("is in durhack-deployer")),
-            (Some(account(998, "web", &["web", "www-data"])), None),
+            (Some(account(998, "web", &["web", "www-data"])), Some("is in www-data")),
+            (Some(account(998, "web", &["web", "games"])), Some("is in games")),
+            (Some(account(998, "web", &["web"])), None),
         ] {
             let findings = judge(found.as_ref(), &service, &user, "site");
             let said = findings.first().map(|finding| finding.what.as_str());
             assert_eq!(said.is_some(), expected.is_some(), "{said:?}");
             assert!(said.unwrap_or_default().contains(expected.unwrap_or_default()), "{said:?}");
         }
+    }
+
+    #[test]
+    fn a_home_is_its_users_alone_and_a_socket_is_there_at_boot() {
+        use std::os::unix::fs::PermissionsExt;
+        let (scratch, us, user) =
+            (tempfile::tempdir().unwrap(), Account::ours(), UserName::parse("web").unwrap());
+        let home = scratch.path().join("home");
+        assert!(of_home(&home, &us).is_none(), "the first step makes it");
+        std::fs::create_dir(&home).unwrap();
+        let set = |mode| std::fs::set_permissions(&home, std::fs::Permissions::from_mode(mode)).unwrap();
+        set(0o755);
+        assert!(of_home(&home, &us).is_some());
+        set(0o700);
+        assert!(of_home(&home, &us).is_none());
+        assert!(of_home(&home, &account(us.uid + 1, "web", &[])).is_some());
+        assert!(of_boot(&scratch.path().join("none"), &user).is_none(), "there is no systemd");
+        assert!(of_boot(scratch.path(), &user).is_some());
+        std::fs::write(scratch.path().join(step_user::unit(&user)), "").unwrap();
+        assert!(of_boot(scratch.path(), &user).is_none());
+    }
+
+    #[test]
+    fn a_unit_that_runs_as_root_or_as_the_deployer_is_no_wall() {
+        let service = account(4_294_967_000, "durhack-deployer", &[]);
+        let deployment = |user: &str| {
+            let text = format!("user = \"{user}\"\nrecipe = \"systemd\"\nunits = [\"x.service\"]");
+            crate::config::tests::deployment_of(&text)
+        };
+        let (own, shared) = (deployment("app-x"), deployment("durhack-deployer"));
+        for (deployment, user, expected) in [
+            (&own, "app-x", None),
+            (&own, "somebody", None),
+            (&own, "root", Some("runs as root")),
+            (&own, "0", Some("runs as root")),
+            (&own, "durhack-deployer", Some("runs as the deployer")),
+            (&shared, "durhack-deployer", None),
+            (&shared, "root", Some("runs as root")),
+        ] {
+            let found = judge_unit(deployment, "x.service", user, &service).map(|finding| finding.what);
+            assert_eq!(found.is_some(), expected.is_some(), "{user}: {found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{user}");
+        }
+    }
+
+    #[test]
+    fn who_has_no_user_of_its_own_is_named() {
+        use crate::config::tests::deployment_of;
+        let shared = deployment_of("user = \"durhack-deployer\"");
+        let fresh = deployment_of("");
+        let missing = Deployment { user_source: UserSource::Missing, ..fresh.clone() };
+        let said = |deployments: &[&Deployment], others_have| {
+            let findings = without(deployments, others_have);
+            findings
+                .iter()
+                .map(|one| format!("{:?} {}", one.level, one.mend.clone().unwrap_or_default()))
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(said(&[], true), "");
+        assert_eq!(
+            said(&[&shared], false),
+            "Warning `sudo durhack-deployer move-user x` gives x a user of its own"
+        );
+        assert!(said(&[&shared], true).contains("; Warning"), "they mix");
+        assert_eq!(
+            said(&[&fresh], false),
+            "Warning `sudo durhack-deployer setup`, and then the command that it names"
+        );
+        assert_eq!(said(&[&missing], true), "Error `sudo durhack-deployer setup`");
     }
 
     #[test]

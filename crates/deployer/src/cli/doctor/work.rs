@@ -9,8 +9,10 @@ use crate::clock::{duration, now_ms, readable_utc};
 use crate::config::Recipe;
 use crate::daemon::work_lock;
 use crate::deploy::Host;
+use crate::deploy::step_user;
+use crate::deploy::tools::systemctl::{self, Installation};
 use crate::record::run_log::rendering::plain;
-use crate::record::store::{Run, RunState, StoreError};
+use crate::record::store::{Run, RunState, Store, StoreError};
 use anyhow::Result;
 use spool::EntryName;
 use std::os::unix::net::UnixStream;
@@ -160,6 +162,74 @@ pub async fn record(examined: &Examined) -> Answer {
     }])
 }
 
+/// Whether a build can log in to PostgreSQL. It knows no password of ours; it may be the user that we are.
+pub async fn database_login(examined: &Examined) -> Answer {
+    let url = examined.config()?.database_url.expose();
+    if !url.starts_with("postgres") {
+        return Ok(vec![Finding::ok("the record is a file of the state directory")]);
+    }
+    let shared: Vec<&str> = examined
+        .deployments()?
+        .filter(|deployment| deployment.user.is_none())
+        .map(|deployment| deployment.slug.as_str())
+        .collect();
+    let mend = "have PostgreSQL ask for a password (`scram-sha-256` in pg_hba.conf for this user, also for its sockets), and give each deployment its own `user`, which has no role there (docs/operating.md, \"PostgreSQL\")";
+    let name = &examined.service.name;
+    if !examined.is_service() {
+        // Somebody else's name proves nothing to `peer`; but what admits root without a password admits everybody.
+        return Ok(vec![match Store::opens_without_password(url).await? {
+            Some(way) => {
+                Finding::error(format!("PostgreSQL lets anybody in at {way} who says that user's name"), mend)
+            }
+            None => Finding::not_checked(format!(
+                "only {name} can find out: `sudo -u {name} durhack-deployer doctor`"
+            )),
+        }]);
+    }
+    Ok(vec![match (Store::opens_without_password(url).await?, shared.as_slice()) {
+        (None, _) => Finding::ok("PostgreSQL asks for a password"),
+        (Some(way), []) => Finding::warning(
+            format!(
+                "PostgreSQL lets {name} in at {way} without a password; every deployment has its own user, so no build is {name}"
+            ),
+            mend,
+        ),
+        (Some(way), shared) => Finding::error(
+            format!(
+                "PostgreSQL lets {name} in at {way} without a password, and the builds of {} run as {name}: they can change the record",
+                shared.join(", ")
+            ),
+            mend,
+        ),
+    }])
+}
+
+/// Whether the database holds only what the service has written.
+pub async fn authorship(examined: &Examined) -> Answer {
+    if !examined.is_service() && !examined.us.is_root() {
+        return Ok(vec![Finding::not_checked(format!(
+            "only root and {} have the key that tells",
+            examined.service.name
+        ))]);
+    }
+    let foreign = match examined.store()?.foreign().await {
+        Ok(foreign) => foreign,
+        Err(error) => return Ok(vec![of_store_error(&error)]),
+    };
+    Ok(vec![match foreign.is_none() {
+        true => Finding::ok("all rows that lead to an action were written by this deployer"),
+        false => Finding::error(
+            format!(
+                "the database holds what this deployer has not written: {}; none of it is acted on",
+                foreign.shown()
+            ),
+            FOREIGN_MEND,
+        ),
+    }])
+}
+
+const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/operating.md, \"Who may write to the database\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
+
 fn of_store_error(error: &StoreError) -> Finding {
     let mut causes = Vec::new();
     let mut cause = std::error::Error::source(error);
@@ -175,6 +245,10 @@ fn of_store_error(error: &StoreError) -> Finding {
         StoreError::Corrupt(_) => "put the last backup in its place (docs/operating.md, \"Backup\")",
         StoreError::NotMigrated(_) => "`durhack-deployer migrate up`",
         StoreError::ForeignSchema(_) => "run the version of durhack-deployer that made it, or a newer one",
+        StoreError::Foreign { .. } => FOREIGN_MEND,
+        StoreError::Trust { .. } => {
+            "give it back to the service's user, or put it back from a backup of the state directory"
+        }
         StoreError::NotRecorded { .. } | StoreError::InvalidUrl(_) | StoreError::Defect(_) => {
             "report it with this message"
         }
@@ -211,19 +285,30 @@ pub async fn outbox(examined: &Examined) -> Answer {
 }
 
 /// Whether PM2's applications come back after a boot.
-pub fn pm2(examined: &Examined) -> Answer {
+pub async fn pm2(examined: &Examined) -> Answer {
     let mut homes: Vec<PathBuf> = Vec::new();
+    let mut units: Vec<String> = Vec::new();
     for deployment in examined.deployments()? {
         if matches!(deployment.recipe, Recipe::PnpmPm2(_)) {
+            if let Some(user) = &deployment.user {
+                units.push(step_user::pm2_unit(user));
+                continue;
+            }
             let own = deployment.environment.get("PM2_HOME").map(PathBuf::from);
             let home = own.or_else(|| Some(examined.service.home.as_ref()?.join(".pm2")));
             homes.extend(home.filter(|home| !homes.contains(home)));
         }
     }
-    if homes.is_empty() {
+    if homes.is_empty() && units.is_empty() {
         return Ok(vec![Finding::not_checked("no deployment is run by PM2")]);
     }
     let mut findings = Vec::new();
+    units.dedup();
+    if !units.is_empty() {
+        let names: Vec<&str> = units.iter().map(String::as_str).collect();
+        let printed = examined.ask_tool(&systemctl::installations(&names)).await?;
+        findings.extend(systemctl::read_installations(&printed.output).iter().filter_map(of_pm2_unit));
+    }
     for home in &homes {
         let has = |name: &str| home.join(name).exists();
         if !home.is_dir() || !has("dump.pm2") {
@@ -241,7 +326,25 @@ pub fn pm2(examined: &Examined) -> Answer {
             ));
         }
     }
-    Ok(or_ok(findings, format!("PM2 runs, and knows what to start after a boot ({} homes)", homes.len())))
+    let number = homes.len() + units.len();
+    Ok(or_ok(findings, format!("PM2 runs, and knows what to start after a boot ({number} homes)")))
+}
+
+/// Of the PM2 of a deployment's own user: its unit starts it, and what it has saved.
+fn of_pm2_unit(unit: &Installation) -> Option<Finding> {
+    let name = &unit.name;
+    if !unit.is_enabled {
+        return Some(Finding::warning(
+            format!("{name} is not enabled: after a boot PM2 starts nothing"),
+            format!("`durhack-deployer setup`, or systemctl enable {name}"),
+        ));
+    }
+    (!unit.is_active).then(|| {
+        Finding::warning(
+            format!("{name} does not run: the applications that it keeps are down"),
+            format!("deploy once, which starts it; or systemctl start {name}, and journalctl -u {name}"),
+        )
+    })
 }
 
 /// Whether somebody is behind this socket: its file outlives a PM2 that was killed, and the boot before. Nothing is asked, and so nothing

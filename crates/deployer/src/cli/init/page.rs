@@ -5,6 +5,7 @@
 
 use super::kind::{Kind, Step, Unit};
 use super::toml_text;
+use crate::cli::setup::users::names;
 use crate::names::{BranchName, RepositoryName, Slug};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -47,10 +48,22 @@ impl Page<'_> {
         key(&mut text, "branch", &toml_text(self.branch.as_str()));
         comment(&mut text, "Releases come to lie below it, and the link `current` to the live one.");
         key(&mut text, "path", &toml_text(&self.path.to_string_lossy()));
+        comment(
+            &mut text,
+            &format!(
+                "`durhack-deployer setup` makes {}, a user of its own, as whom it is built and run.",
+                self.user()
+            ),
+        );
         self.recipe(&mut text, kind);
         self.kept(&mut text, kind);
         self.remains(&mut text, kind);
         text
+    }
+
+    /// The name that `setup` prefers.
+    fn user(&self) -> String {
+        names(self.slug).first().map(ToString::to_string).unwrap_or_default()
     }
 
     fn recipe(&self, text: &mut String, kind: &Kind) {
@@ -129,7 +142,8 @@ impl Page<'_> {
         comment(
             text,
             &format!(
-                "TODO: write these units, with WorkingDirectory={}/current",
+                "TODO: write these units, with User={} and WorkingDirectory={}/current",
+                self.user(),
                 quoted(&self.path.to_string_lossy())
             ),
         );

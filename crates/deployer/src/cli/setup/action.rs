@@ -40,6 +40,10 @@ pub enum Deed {
     WriteSudoers(String),
     /// The webhook secret is made, where there is none.
     MakeSecret,
+    /// The key is made that the worker shows the privileged helper.
+    MakeKey,
+    /// nginx's unit gets walls, if nginx can do its work inside them. None: they go.
+    NginxWalls(Option<String>),
     /// The deployer's own site is written, and nginx told; what nginx refuses goes away again. None: the site goes.
     Site(PathBuf, Option<String>),
     /// A file goes.
@@ -74,7 +78,9 @@ impl Action {
             Deed::Make(directory) => make(directory),
             Deed::Write(file) => write(file),
             Deed::WriteSudoers(text) => write_sudoers(text, executor).await,
-            Deed::MakeSecret => make_secret(),
+            Deed::MakeSecret => make_secret(places::WEBHOOK_SECRET),
+            Deed::MakeKey => make_secret(places::HELPER_KEY),
+            Deed::NginxWalls(text) => nginx_walls(text.as_deref(), executor).await,
             Deed::Site(path, text) => site(path, text.as_deref(), executor).await,
             Deed::Remove(path) => remove(path),
             Deed::RemoveAll(path) => match fs::remove_dir_all(path) {
@@ -131,8 +137,8 @@ async fn write_sudoers(text: &str, executor: &Executor) -> Result<()> {
     write(&File { path, text: text.to_owned(), owner: Owner::Root, mode: 0o440 })
 }
 
-fn make_secret() -> Result<()> {
-    let path = Path::new(places::WEBHOOK_SECRET);
+fn make_secret(path: &str) -> Result<()> {
+    let path = Path::new(path);
     let directory = Path::new(places::CREDENTIALS);
     private_file::create(path, &format!("{}\n", Secret::generate().expose()), directory).map(drop)
 }
@@ -142,6 +148,36 @@ fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Tried by a reload, which tests the configuration inside of the new walls while the old nginx goes on; only then is it restarted.
+async fn nginx_walls(text: Option<&str>, executor: &Executor) -> Result<()> {
+    let path = Path::new(places::NGINX_DROP_IN);
+    let place = |text: Option<&str>| match text {
+        Some(text) => {
+            write(&File { path: path.to_owned(), text: text.into(), owner: Owner::Root, mode: 0o644 })
+        }
+        None => remove(path),
+    };
+    let before = read_plain(path).ok();
+    place(text)?;
+    ask(executor, &systemctl::reload_units()).await?;
+    let state = systemctl::installations(&[places::NGINX_UNIT]);
+    let state = systemctl::read_installations(&ask(executor, &state).await?);
+    if !state.iter().any(|unit| unit.is_active) {
+        return Ok(());
+    }
+    if let Err(error) = ask(executor, &systemctl::reload(&[places::NGINX_UNIT])).await {
+        place(before.as_deref())?;
+        ask(executor, &systemctl::reload_units()).await?;
+        let said = ask(executor, &systemctl::last_words(places::NGINX_UNIT)).await.unwrap_or_default();
+        return Err(error.context(format!(
+            "nginx cannot do its work inside these walls as it is configured; nothing of it has changed. It said:\n{}\nWhat it needs beside \
+             them is allowed by `systemctl edit nginx` (docs/operating.md says how)",
+            said.trim_end()
+        )));
+    }
+    ask(executor, &systemctl::restart(&[places::NGINX_UNIT])).await.map(drop)
 }
 
 /// The text of a file that is neither a link nor anything that lets one wait.

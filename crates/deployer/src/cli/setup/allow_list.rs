@@ -2,16 +2,19 @@
 //!
 //! It only grows here. What nothing needs any more is root's to take out: setup cannot know who else relies on it.
 
-use super::found::Configuration;
+use super::found::{Configuration, NGINX_LOGS};
 use super::places;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
+use std::path::Path;
 use toml::{Table, Value};
 
 const HEADING: &str = "\
 # What the privileged helper may be asked for, and by whom. Only root may write it.
 # `durhack-deployer setup` adds what the deployments need, and takes nothing away. Comments are not kept.
 # domains: names that may be in certificates. [certbot]: email, server, webroot.
+# sites_allow: what site files may say beside the closed list (docs/recipes/nginx-sites.md says what each gives away).
+# log_directory: where site files may have nginx write logs. nginx_foreign: files that nginx reads although others can change them.
 ";
 
 /// The list as it should be, and what is new in it.
@@ -26,6 +29,7 @@ pub fn complete(before: Option<&str>, known: Option<&Configuration>) -> Result<(
     let needed = [
         ("units", known.map_or(&nothing, |known| &known.units)),
         ("domains", known.map_or(&nothing, |known| &known.domains)),
+        ("sites_allow", known.map_or(&nothing, |known| &known.sites_allow)),
     ];
     for (key, needed) in needed {
         let list = table.entry(key).or_insert_with(|| Value::Array(Vec::new()));
@@ -38,6 +42,13 @@ pub fn complete(before: Option<&str>, known: Option<&Configuration>) -> Result<(
                 new.push(name.clone());
             }
         }
+    }
+    let logs = known.map(|known| known.log_directory.as_path()).filter(|logs| *logs != Path::new(NGINX_LOGS));
+    if let Some(logs) = logs.and_then(Path::to_str)
+        && table.get("log_directory").and_then(Value::as_str) != Some(logs)
+    {
+        table.insert("log_directory".into(), logs.into());
+        new.push(format!("site files that log in {logs}"));
     }
     let text = toml::to_string_pretty(&table).context("the list cannot be written as TOML")?;
     Ok((format!("{HEADING}\n{text}"), new))

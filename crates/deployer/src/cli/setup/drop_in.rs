@@ -15,16 +15,53 @@ ListenStream=
 ListenStream=127.0.0.1:3400
 ";
 
+/// Of nginx's unit, as the package has it.
+pub const NGINX: &str =
+    include_str!("../../../../../packaging/systemd/nginx.service.d/durhack-deployer.conf");
+
 /// The text for the worker; None: the unit will do as it is.
 pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<String> {
     let paths = writable(known.into_iter().flat_map(|known| &known.paths));
+    let manager = if known.is_some_and(|known| known.needs_user_manager) { USER_MANAGER } else { "" };
     let walls = if privileges == Privileges::Sudo { SUDO } else { "" };
-    text(&(paths + walls))
+    text(&(paths + manager + walls))
 }
 
 /// The same for what makes releases as deployments' own users.
 pub fn steps(known: Option<&Configuration>) -> Option<String> {
     text(&writable(known.into_iter().flat_map(|known| &known.users_paths)))
+}
+
+/// The same for what keeps the applications of deployments' own users; PM2 and node may lie elsewhere than systemd looks.
+pub fn pm2(known: Option<&Configuration>) -> Option<String> {
+    let known = known.filter(|known| !known.pm2_users.is_empty())?;
+    let mut lines = writable(known.users_paths.iter());
+    if !known.search_paths.is_empty() {
+        let paths: Vec<String> =
+            known.search_paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let path = format!("{USUAL_PATH}:{}", paths.join(":"));
+        let _ = writeln!(lines, "Environment=\"PATH={}\"", quoted(&path));
+        // Some lie in somebody's home, of which nothing else is there.
+        for path in known.search_paths.iter().filter(|path| is_in_a_home(path)) {
+            let _ = writeln!(lines, "BindReadOnlyPaths=-{}", escaped(&around(path)));
+        }
+    }
+    text(&lines)
+}
+
+/// Where systemd has units look for programs.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
+
+fn is_in_a_home(path: &Path) -> bool {
+    ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home))
+}
+
+/// Programs in a directory called `bin` have their libraries beside it.
+fn around(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if path.ends_with("bin") && parent.components().count() > 3 => parent.to_owned(),
+        _ => path.to_owned(),
+    }
 }
 
 fn writable<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
@@ -39,6 +76,10 @@ fn text(lines: &str) -> Option<String> {
     const HEAD: &str = "# Written by `durhack-deployer setup`, of the configuration.\n[Service]\n";
     (!lines.is_empty()).then(|| format!("{HEAD}{lines}"))
 }
+
+/// For `user_units`, and for a PM2 that the manager of the deployer's user is to start. A build reaches that too, and what it starts there is in
+/// no sandbox: docs/security.md says so.
+const USER_MANAGER: &str = "BindReadOnlyPaths=-/run/user\n";
 
 /// sudo becomes root, and what it starts writes where root may. The price of `privileges = "sudo"`: the worker loses its walls, as
 /// systemd takes each of these to mean NoNewPrivileges=yes too.
@@ -69,7 +110,35 @@ fn is_writable_anyway(path: &Path) -> bool {
 
 /// As a unit's path: quoted, with what systemd would expand doubled.
 fn escaped(path: &Path) -> String {
-    let text = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    let text = quoted(&path.to_string_lossy());
     // `-` stands inside the quotes: an absent directory is no reason not to start.
     if text.contains([' ', '\'', '"']) { format!("\"{text}\"") } else { text }
+}
+
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::setup::plan::tests::configuration;
+    use crate::names::UserName;
+
+    #[test]
+    fn pm2_is_found_where_the_configuration_says_and_writes_where_deployments_lie() {
+        let mut known = configuration();
+        known.search_paths = vec!["/opt/node/bin".into(), "/home/deploy/.nvm/v20/bin".into()];
+        known.users_paths = ["/srv/site".into(), "/var/www/site".into()].into();
+        assert_eq!(pm2(Some(&known)), None, "nobody has a PM2");
+        known.pm2_users = [UserName::parse("web").unwrap()].into();
+        insta::assert_snapshot!(pm2(Some(&known)).unwrap(), @r#"
+        # Written by `durhack-deployer setup`, of the configuration.
+        [Service]
+        ReadWritePaths=-/srv/site
+        Environment="PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/node/bin:/home/deploy/.nvm/v20/bin"
+        BindReadOnlyPaths=-/home/deploy/.nvm/v20
+        "#);
+        assert_eq!(around(Path::new("/home/deploy/bin")), Path::new("/home/deploy/bin"), "no whole home");
+    }
 }

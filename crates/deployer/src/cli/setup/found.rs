@@ -1,17 +1,19 @@
 //! What is on the host now: read only, so that a plan can be made of it, and made again.
 
+use super::action::{Action, Deed};
 use super::places::{self, Owner};
+use super::users::{self, AccountState, Assignment, PathState, Target};
 use super::wishes::Wishes;
-use crate::config::{self, Environment, Privileges};
-use crate::config::{CommandLine, Recipe};
+use crate::config::{self, CommandLine, Deployment, Environment, Privileges, Recipe, UserSource};
 use crate::deploy::execute::{Executor, complaint_of};
-use crate::deploy::step_user;
 use crate::deploy::tools::Invocation;
 use crate::deploy::tools::acl::{self, Access};
 use crate::deploy::tools::systemctl::{self, Installation};
+use crate::deploy::{release, step_user};
 use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
+use nginx_policy::Bounds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 /// What one program may take: stopping a worker waits for the run in progress, then takes it back.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Where nginx's logs are unless the configuration says otherwise.
+pub const NGINX_LOGS: &str = "/var/log/nginx";
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +42,8 @@ pub struct Found {
     pub units: BTreeMap<String, Installation>,
     /// Of the users that deployments name, or that sockets are enabled for: user id, where there is such a user.
     pub step_users: BTreeMap<UserName, Option<u32>>,
+    /// Those of them that an earlier `setup` made.
+    pub own_accounts: BTreeSet<UserName>,
     /// None: there is no nginx.
     pub nginx: Option<Nginx>,
     /// None: there is none yet.
@@ -63,8 +70,12 @@ pub struct Nginx {
     pub site: PathBuf,
     /// Whether there is a certificate for the host of the wished origin.
     pub has_certificate: bool,
-    /// What the deployer may do in its directories.
+    /// What an earlier version let the deployer do in its directories.
     pub access: Vec<(PathBuf, Access)>,
+    /// What the deployer's user owns in these, relative to nginx's directory; and why root would not have it so, where that is so.
+    pub users_files: BTreeMap<String, Option<String>>,
+    /// Whether it runs as a unit.
+    pub is_active: bool,
 }
 
 /// What the configuration says of the host.
@@ -84,14 +95,38 @@ pub struct Configuration {
     pub users_paths: BTreeSet<PathBuf>,
     /// These users.
     pub users: BTreeSet<UserName>,
+    /// Who of them is assigned now, and what there is to be said of that.
+    pub assignment: Assignment,
+    /// Those of them whose PM2 keeps applications.
+    pub pm2_users: BTreeSet<UserName>,
+    /// Where programs are looked for, beside the usual places.
+    pub search_paths: Vec<PathBuf>,
+    /// Whether a deployment asks the service manager of the deployer's own user for something.
+    pub needs_user_manager: bool,
     /// Their units.
     pub units: BTreeSet<String>,
     /// Names of their sites.
     pub domains: BTreeSet<String>,
+    /// Whether one of them has sites for nginx.
+    pub has_sites: bool,
+    /// What site files may say beside the closed list.
+    pub sites_allow: BTreeSet<String>,
+    /// Where site files may have nginx write logs.
+    pub log_directory: PathBuf,
 }
 
 /// Looks at everything.
 pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executor) -> Result<Found> {
+    look_also_at(&[], wishes, environment, executor).await
+}
+
+/// The same, and at these users too.
+pub async fn look_also_at(
+    users: &[UserName],
+    wishes: &Wishes,
+    environment: &Environment,
+    executor: &Executor,
+) -> Result<Found> {
     let account = account(places::USER)?;
     let configuration = match configuration(wishes, environment) {
         // What is taken back does not depend on it.
@@ -99,11 +134,18 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         read => read?,
     };
     let mut found = Found { account, configuration, ..Found::default() };
-    found.nginx = nginx(wishes, executor).await?;
+    found.nginx = nginx(wishes, &found, executor).await?;
     let applications = found.configuration.iter().flat_map(|known| known.paths.iter().cloned());
     found.roots = applications.clone().filter(|path| is_roots(path)).collect();
     let directories = places::directories().into_iter().map(|directory| directory.path);
-    let files = [places::FIRST_LAYER, places::WEBHOOK_SECRET, places::SITE_PENDING].map(PathBuf::from);
+    let files = [
+        places::STATE_OF_ROOT,
+        places::FIRST_LAYER,
+        places::WEBHOOK_SECRET,
+        places::HELPER_KEY,
+        places::SITE_PENDING,
+    ]
+    .map(PathBuf::from);
     for path in directories.chain(applications).chain(files) {
         if let Some(place) = place(&path)? {
             found.places.insert(path, place);
@@ -114,10 +156,13 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         places::SUDOERS,
         places::WORKER_DROP_IN,
         places::STEPS_DROP_IN,
+        places::PM2_DROP_IN,
         places::SOCKET_DROP_IN,
+        places::NGINX_DROP_IN,
     ];
-    let written = written.map(PathBuf::from);
-    for path in written.into_iter().chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
+    let written =
+        written.map(PathBuf::from).into_iter().chain([wishes.configuration.join(config::users::FILE)]);
+    for path in written.chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
         match super::action::read_plain(&path) {
             Ok(text) => drop(found.texts.insert(path, text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -125,11 +170,16 @@ pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executo
         }
     }
     let named = found.configuration.iter().flat_map(|known| known.users.iter().cloned());
-    for user in named.chain(enabled_step_users(Path::new(places::ENABLED_SOCKETS))) {
+    let more = users.iter().cloned();
+    for user in named.chain(enabled_step_users(Path::new(places::ENABLED_SOCKETS))).chain(more) {
         let id = self::account(user.as_str())?.map(|(id, _)| id);
+        if account_state(&user)? == AccountState::Ours {
+            found.own_accounts.insert(user.clone());
+        }
         found.step_users.insert(user, id);
     }
-    let units = places::units(found.step_users.keys());
+    let pm2 = found.step_users.keys().map(step_user::pm2_unit);
+    let units: Vec<String> = places::units(found.step_users.keys()).into_iter().chain(pm2).collect();
     let units: Vec<&str> = units.iter().map(String::as_str).collect();
     let printed = ask(executor, &systemctl::installations(&units)).await?;
     let units = systemctl::read_installations(&printed).into_iter();
@@ -165,6 +215,38 @@ fn account_in(users: &str, name: &str) -> Option<(u32, u32)> {
     Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
+/// Who has a user's name, or a group's of that name.
+pub fn account_state(user: &UserName) -> Result<AccountState> {
+    let (users, groups) = (fs::read_to_string("/etc/passwd")?, fs::read_to_string("/etc/group")?);
+    Ok(account_state_in(&users, &groups, user))
+}
+
+/// One that `setup` made has a home where nobody else's is.
+fn account_state_in(users: &str, groups: &str, user: &UserName) -> AccountState {
+    let fields_of = |lines: &str| -> Option<Vec<String>> {
+        let mut lines = lines.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
+        lines.find(|fields| fields.first().map(String::as_str) == Some(user.as_str()))
+    };
+    match fields_of(users) {
+        Some(fields) if fields.get(5).map(Path::new) == Some(&step_user::home(user)) => AccountState::Ours,
+        Some(_) => AccountState::Taken,
+        None if fields_of(groups).is_some() => AccountState::Taken,
+        None => AccountState::Free,
+    }
+}
+
+/// What lies at a deployment's path. By names alone: what is there is somebody else's.
+pub fn path_state(deployment: &Deployment) -> PathState {
+    let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
+    if release::layout_found(deployment) == config::Layout::InPlace {
+        PathState::InPlace
+    } else if there("releases") || there(release::CURRENT) {
+        PathState::Releases
+    } else {
+        PathState::New
+    }
+}
+
 /// Whether it is not there, and all that is there of the way to it is root's.
 fn is_roots(path: &Path) -> bool {
     let is_absent = |found: &std::io::Result<std::fs::Metadata>| {
@@ -191,6 +273,33 @@ fn place(path: &Path) -> Result<Option<Place>> {
 }
 
 impl Found {
+    /// Where site files may lead nginx, by the configuration.
+    fn bounds(&self) -> Bounds {
+        let known = self.configuration.as_ref();
+        Bounds {
+            directory: places::NGINX.into(),
+            certificates: "/etc/letsencrypt".into(),
+            logs: known.map_or_else(|| NGINX_LOGS.into(), |known| known.log_directory.clone()),
+            allowed: known.iter().flat_map(|known| known.sites_allow.iter().cloned()).collect(),
+        }
+    }
+
+    /// What an action that is going to be carried out leaves: for a plan of what comes after it.
+    pub fn note(&mut self, action: &Action) {
+        match &action.deed {
+            Deed::Write(file) => drop(self.texts.insert(file.path.clone(), file.text.clone())),
+            Deed::Call(call) => {
+                let words = call.argv();
+                let (verb, last) = (words.get(2).map(String::as_str), words.last());
+                if let (Some("enable"), Some(name)) = (verb, last) {
+                    let unit = self.units.entry(name.clone()).or_default();
+                    (unit.is_enabled, unit.is_active) = (true, true);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The ids that an owner stands for; None as long as the user is not there.
     pub fn ids(&self, owner: Owner) -> Option<(u32, u32)> {
         ids(owner, self.account)
@@ -206,7 +315,7 @@ pub fn ids(owner: Owner, account: Option<(u32, u32)>) -> Option<(u32, u32)> {
     }
 }
 
-async fn nginx(wishes: &Wishes, executor: &Executor) -> Result<Option<Nginx>> {
+async fn nginx(wishes: &Wishes, found: &Found, executor: &Executor) -> Result<Option<Nginx>> {
     let directory = Path::new(places::NGINX);
     if executor.find("nginx").is_none() || !directory.is_dir() {
         return Ok(None);
@@ -225,7 +334,56 @@ async fn nginx(wishes: &Wishes, executor: &Executor) -> Result<Option<Nginx>> {
     let host = wishes.origin.as_ref().map(|origin| origin.host.as_str());
     let certificate = |host| Path::new("/etc/letsencrypt/live").join(host).join("fullchain.pem");
     let has_certificate = host.is_some_and(|host| certificate(host).exists());
-    Ok(Some(Nginx { site: sites.join("durhack-deployer.conf"), has_certificate, access }))
+    let users_files = match found.account {
+        Some((user, _)) => users_files(directory, user, &found.bounds())?,
+        None => BTreeMap::new(),
+    };
+    let printed = ask(executor, &systemctl::installations(&[places::NGINX_UNIT])).await?;
+    let is_active = systemctl::read_installations(&printed).iter().any(|unit| unit.is_active);
+    let site = sites.join("durhack-deployer.conf");
+    Ok(Some(Nginx { site, has_certificate, access, users_files, is_active }))
+}
+
+/// What a user owns below the directories of sites, and what of it root would not write itself.
+fn users_files(nginx: &Path, user: u32, bounds: &Bounds) -> Result<BTreeMap<String, Option<String>>> {
+    let mut files = BTreeMap::new();
+    let mut pending: Vec<String> = places::NGINX_SITES.map(str::to_owned).to_vec();
+    while let Some(directory) = pending.pop() {
+        let entries = fs::read_dir(nginx.join(&directory)).into_iter().flatten().flatten();
+        for entry in entries {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let (target, found) = (format!("{directory}/{name}"), entry.metadata()?);
+            if found.is_dir() {
+                pending.push(target);
+            } else if found.uid() == user {
+                let why = objection(&entry.path(), &target, bounds);
+                files.insert(target, why);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Why root would not write this file.
+fn objection(path: &Path, target: &str, bounds: &Bounds) -> Option<String> {
+    if let Err(why) = nginx_policy::judge_name(target) {
+        return Some(why);
+    }
+    // A link's file is looked at by root's own program, which asks whose it is.
+    match super::action::read_plain(path) {
+        Ok(text) => {
+            let objections = nginx_policy::judge(text.as_bytes(), bounds).err()?;
+            objections.first().map(ToString::to_string)
+        }
+        Err(_) if path.is_symlink() => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// The environment of the units, as far as a configuration is read by it.
+pub fn as_units_have_it(environment: &Environment) -> Environment {
+    environment
+        .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")])
 }
 
 /// The configuration as the units have it: with their credentials, in their environment.
@@ -234,8 +392,7 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     if !directory.join("default.toml").exists() {
         return Ok(None);
     }
-    let environment = environment
-        .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")]);
+    let environment = as_units_have_it(environment);
     // Before the first secret is made, everything else is right already.
     let absent = crate::secret::Secret::generate;
     let unusable = |problems: &config::Diagnostics| {
@@ -248,27 +405,76 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     if loaded.problems.problems().iter().any(|problem| problem.severity == config::Severity::Error) {
         return Err(unusable(&loaded.problems));
     }
+    let targets: Vec<Target> = loaded
+        .config
+        .deployments
+        .values()
+        .map(|deployment| Target {
+            slug: deployment.slug.clone(),
+            user: deployment.user.clone(),
+            source: deployment.user_source,
+            path: path_state(deployment),
+        })
+        .collect();
+    let states = |user: &UserName| account_state(user).unwrap_or(AccountState::Taken);
+    let assignment = users::assign(&targets, loaded.users.as_ref(), states);
+    // As it will be when the assignment is recorded.
+    let user_of = |deployment: &Deployment| match deployment.user_source {
+        UserSource::Written | UserSource::Recorded => deployment.user.clone(),
+        UserSource::NotSetUp | UserSource::Missing => {
+            let assigned = assignment.users.of(&deployment.slug).cloned();
+            assigned.filter(|user| user.as_str() != config::users::DEPLOYER)
+        }
+    };
     let secrets = fs::read_dir(places::CREDENTIALS).into_iter().flatten().flatten().map(|entry| entry.path());
     let deployments = loaded.config.deployments.values();
     let mut known = Configuration {
         privileges: loaded.config.privileges,
         origin: loaded.config.origin.clone(),
-        changed_at_us: newest_us(loaded.layers.iter().cloned())?,
+        changed_at_us: newest_us(
+            loaded
+                .layers
+                .iter()
+                .cloned()
+                .chain(loaded.users.iter().map(|_| directory.join(config::users::FILE))),
+        )?,
         secrets_changed_at_us: newest_us(secrets)?,
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
         users_paths: deployments
             .clone()
-            .filter(|deployment| deployment.user.is_some())
+            .filter(|deployment| user_of(deployment).is_some())
             .map(|deployment| deployment.path.clone())
             .collect(),
-        users: deployments.clone().filter_map(|deployment| deployment.user.clone()).collect(),
+        users: deployments.clone().filter_map(user_of).collect(),
+        assignment: assignment.clone(),
+        pm2_users: deployments
+            .clone()
+            .filter(|deployment| matches!(deployment.recipe, Recipe::PnpmPm2(_)))
+            .filter_map(user_of)
+            .collect(),
+        search_paths: loaded.config.executable_search_paths.clone(),
+        needs_user_manager: deployments.clone().any(needs_user_manager),
         units: BTreeSet::new(),
         domains: BTreeSet::new(),
+        has_sites: false,
+        sites_allow: BTreeSet::new(),
+        log_directory: loaded.config.nginx.log_directory.clone(),
     };
     for deployment in deployments {
         known.note(&deployment.recipe);
     }
+    known.units.extend(known.pm2_users.iter().map(step_user::pm2_unit));
     Ok(Some(known))
+}
+
+/// Whether it has units there, or a PM2 that may have to be started there.
+fn needs_user_manager(deployment: &config::Deployment) -> bool {
+    match &deployment.recipe {
+        config::Recipe::Systemd(systemd) => systemd.user,
+        config::Recipe::GoStatic(application) => application.user,
+        config::Recipe::PnpmPm2(_) => deployment.user.is_none(),
+        _ => false,
+    }
 }
 
 /// When the newest of these files was changed.
@@ -286,6 +492,7 @@ impl Configuration {
             Recipe::Systemd(recipe) if !recipe.user => recipe.units.as_slice(),
             Recipe::GoStatic(recipe) if !recipe.user => recipe.units.as_slice(),
             Recipe::NginxSites(recipe) => {
+                self.has_sites = true;
                 let included = recipe.rules.iter().filter(|rule| rule.include);
                 let names = included.flat_map(|rule| &rule.select).filter(|name| name.contains('.'));
                 self.domains.extend(names.cloned());
@@ -308,6 +515,22 @@ mod tests {
         assert_eq!(account_in(users, "durhack-deployer"), Some((997, 996)));
         assert_eq!(account_in(users, "durhack-"), None);
         assert_eq!(account_in("broken\n", "broken"), None);
+    }
+
+    #[test]
+    fn an_account_is_ours_by_its_home() {
+        let users = "app-a:x:998:998::/var/lib/durhack-deployer-steps/app-a:/usr/sbin/nologin\napp-b:x:1000:1000::/home/b:/bin/sh\napp-a2:x:997:997::/var/lib/durhack-deployer-steps/app-a:/bin/sh\n";
+        let groups = "app-a:x:998:\napp-c:x:42:\n";
+        for (name, expected) in [
+            ("app-a", AccountState::Ours),
+            ("app-a2", AccountState::Taken),
+            ("app-b", AccountState::Taken),
+            ("app-c", AccountState::Taken),
+            ("app-d", AccountState::Free),
+        ] {
+            let user = UserName::parse(name).unwrap();
+            assert_eq!(account_state_in(users, groups, &user), expected, "{name}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub const USER: &str = "durhack-deployer";
 /// Its home: spools, record, mirrors, logs.
 pub const STATE: &str = "/var/lib/durhack-deployer";
 
+/// What root knows of it: which of nginx's files are the deployer's.
+pub const STATE_OF_ROOT: &str = "/var/lib/durhack-deployer-privileged";
+
 /// The configuration's layers.
 pub const CONFIGURATION: &str = "/etc/durhack-deployer";
 
@@ -21,6 +24,9 @@ pub const CREDENTIALS: &str = "/etc/durhack-deployer/credentials";
 
 /// What GitHub signs with.
 pub const WEBHOOK_SECRET: &str = "/etc/durhack-deployer/credentials/webhook-secret";
+
+/// What the worker shows the privileged helper.
+pub const HELPER_KEY: &str = "/etc/durhack-deployer/credentials/helper-key";
 
 /// What the privileged helper may be asked for.
 pub const ALLOW_LIST: &str = "/etc/durhack-deployer/privileged.toml";
@@ -37,6 +43,9 @@ pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.se
 /// The same, of the units that make releases as deployments' own users.
 pub const STEPS_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf";
 
+/// The same, of the units that keep the applications of deployments' own users, which also says where PM2 is found.
+pub const PM2_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf";
+
 /// Where systemd keeps which sockets are enabled.
 pub const ENABLED_SOCKETS: &str = "/etc/systemd/system/sockets.target.wants";
 
@@ -52,6 +61,12 @@ pub const NGINX: &str = "/etc/nginx";
 /// Below it: what the recipe `nginx-sites` writes to.
 pub const NGINX_SITES: [&str; 2] = ["conf.d", "snippets"];
 
+/// What nginx's own unit may do otherwise than its package says.
+pub const NGINX_DROP_IN: &str = "/etc/systemd/system/nginx.service.d/durhack-deployer.conf";
+
+/// nginx's unit.
+pub const NGINX_UNIT: &str = "nginx.service";
+
 /// The file in `sysusers.d` that describes the user.
 pub const SYSUSERS: &str = "durhack-deployer.conf";
 
@@ -61,20 +76,29 @@ pub const INTAKE: &str = "durhack-deployer-intake.service";
 pub const WORKER: &str = "durhack-deployer-worker.service";
 pub const PRIVILEGED_SOCKET: &str = "durhack-deployer-privileged.socket";
 
+/// What root's own programs are started by: walls for `nginx -t` and for certbot.
+pub const NGINX_TEST_SOCKET: &str = "durhack-deployer-nginx-test.socket";
+pub const CERTBOT_SOCKET: &str = "durhack-deployer-certbot.socket";
+
 /// All that setup starts: these, and what starts steps of deployments' own users.
 pub fn units<'a>(step_users: impl Iterator<Item = &'a UserName>) -> Vec<String> {
-    let constant = [INTAKE_SOCKET, INTAKE, WORKER, PRIVILEGED_SOCKET].into_iter().map(str::to_owned);
-    constant.chain(step_users.map(step_user::unit)).collect()
+    let constant =
+        [INTAKE_SOCKET, INTAKE, WORKER, PRIVILEGED_SOCKET, NGINX_TEST_SOCKET, CERTBOT_SOCKET].into_iter();
+    constant.map(str::to_owned).chain(step_users.map(step_user::unit)).collect()
 }
 
-/// Requests that the helper is answering.
-pub const PRIVILEGED_INSTANCES: &str = "durhack-deployer-privileged@*.service";
+/// Requests that the helper is carrying out.
+pub const PRIVILEGED_INSTANCES: [&str; 3] = [
+    "durhack-deployer-privileged.service",
+    "durhack-deployer-nginx-test@*.service",
+    "durhack-deployer-certbot@*.service",
+];
 
 /// Steps that run as deployments' own users.
 pub const STEPS_INSTANCES: &str = "durhack-deployer-steps@*.service";
 
 /// What the package brings and nothing works without.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 11] = [
     "/usr/bin/durhack-deployer",
     "/usr/libexec/durhack-deployer/durhack-deployer-privileged",
     "/usr/lib/sysusers.d/durhack-deployer.conf",
@@ -82,7 +106,10 @@ const PARTS: [&str; 8] = [
     "/usr/lib/systemd/system/durhack-deployer-intake.service",
     "/usr/lib/systemd/system/durhack-deployer-worker.service",
     "/usr/lib/systemd/system/durhack-deployer-privileged.socket",
+    "/usr/lib/systemd/system/durhack-deployer-nginx-test.socket",
+    "/usr/lib/systemd/system/durhack-deployer-certbot.socket",
     "/usr/lib/systemd/system/durhack-deployer-steps@.socket",
+    "/usr/lib/systemd/system/durhack-deployer-pm2@.service",
 ];
 
 /// The parts of the package that are not there.

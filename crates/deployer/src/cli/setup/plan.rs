@@ -9,10 +9,9 @@ use super::places::{self, Directory, Owner};
 use super::wishes::Wishes;
 use super::{allow_list, configuration, drop_in, site, sudoers};
 use crate::cli::PrivilegesArgument;
-use crate::config::Privileges;
+use crate::config::{Privileges, users};
 use crate::deploy::step_user;
-use crate::deploy::tools::acl::Access;
-use crate::deploy::tools::{accounts, acl, systemctl};
+use crate::deploy::tools::{self, accounts, acl, systemctl};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +22,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What setup leaves to people.
     pub remarks: Vec<String>,
+    /// Whether as whom deployments run is another thing than the services have read.
+    users_change: bool,
 }
 
 /// See the module.
@@ -33,14 +34,41 @@ pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
     plan.step_users(found);
     plan.directories(found);
     plan.secret(found);
+    plan.key(found);
     plan.first_layer(found, wishes, privileges);
+    plan.users(found, wishes);
     plan.allow_list(found)?;
     plan.sudoers(found, privileges);
-    plan.access(found);
+    plan.nginx_files(found);
     plan.units(found, wishes, privileges);
+    plan.nginx_walls(found);
     plan.site(found, wishes);
     plan.remark_on_configuration(found, wishes, privileges);
     Ok(plan)
+}
+
+/// What starts the steps of the users that are named, as far as it is not there: nothing is stopped.
+pub fn users_made(found: &Found) -> Plan {
+    let mut plan = Plan::default();
+    plan.step_users(found);
+    plan.steps_drop_in(found);
+    plan.step_sockets(found);
+    plan
+}
+
+/// As whom deployments run is recorded, and the services read it, whatever they have read before.
+pub fn users_recorded(found: &Found, wishes: &Wishes) -> Plan {
+    let mut plan = Plan::default();
+    plan.users(found, wishes);
+    plan.users_change = true;
+    plan.steps_drop_in(found);
+    plan.step_sockets(found);
+    for unit in [places::WORKER, places::INTAKE] {
+        if found.units.get(unit).is_some_and(|unit| unit.is_active && unit.is_enabled) {
+            plan.start(found, unit, false);
+        }
+    }
+    plan
 }
 
 /// How what needs root will be done.
@@ -71,6 +99,7 @@ impl Plan {
                 Some(Some(id)) if is_special(found, *id) => self.remarks.push(format!(
                     "the user {user} is root, or the deployer, by another name: no step will run as that; name another one"
                 )),
+                Some(Some(_)) if found.own_accounts.contains(user) => {}
                 // Whose steps are started already, was looked at before.
                 Some(Some(_)) if found.units.get(&step_user::unit(user)).is_some_and(|unit| unit.is_enabled) => {}
                 Some(Some(id)) => self.remarks.push(format!(
@@ -85,6 +114,14 @@ impl Plan {
         }
     }
 
+    /// What their units may write, where that is all that changes.
+    fn steps_drop_in(&mut self, found: &Found) {
+        let steps = drop_in::steps(found.configuration.as_ref());
+        if self.drop_in(found, places::STEPS_DROP_IN, steps) {
+            self.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
+        }
+    }
+
     /// What starts their steps, and only theirs.
     fn step_sockets(&mut self, found: &Found) {
         let named = found.configuration.as_ref().map(|known| known.users.clone()).unwrap_or_default();
@@ -95,6 +132,33 @@ impl Plan {
             } else if found.units.get(&unit).is_some_and(|unit| unit.is_active || unit.is_enabled) {
                 let what = format!("stop {unit}: no deployment names this user");
                 self.add(what, Deed::Call(systemctl::disable(&[&unit])));
+            }
+        }
+    }
+
+    /// What keeps their applications. Started by their first deploy, which needs PM2, and from then on at every boot.
+    fn pm2_units(&mut self, found: &Found, changes: bool) {
+        let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active);
+        let is_enabled = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_enabled);
+        for (user, id) in &found.step_users {
+            let unit = step_user::pm2_unit(user);
+            let known = found.configuration.as_ref();
+            let is_wanted = known.is_some_and(|known| known.pm2_users.contains(user))
+                && !id.is_some_and(|id| is_special(found, id));
+            if is_wanted && !is_enabled(&unit) {
+                let what = format!("start {unit} at every boot");
+                self.add(what, Deed::Call(systemctl::enable_only(&[&unit])));
+            }
+            if is_wanted && changes && is_up(&unit) {
+                self.remarks.push(format!(
+                    "{unit} has changed: restart it when its applications may stop for a moment (systemctl restart {unit})"
+                ));
+            }
+            // It may keep what is live.
+            if !is_wanted && (is_up(&unit) || is_enabled(&unit)) {
+                self.remarks.push(format!(
+                    "no deployment needs {unit} any more: where nothing that it keeps is live, systemctl disable --now {unit}"
+                ));
             }
         }
     }
@@ -145,6 +209,14 @@ impl Plan {
         }
     }
 
+    fn key(&mut self, found: &Found) {
+        if !found.places.contains_key(Path::new(places::HELPER_KEY)) {
+            let what =
+                format!("make the key that the worker shows the privileged helper: {}", places::HELPER_KEY);
+            self.add(what, Deed::MakeKey);
+        }
+    }
+
     fn first_layer(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
         let path = wishes.configuration.join("default.toml");
         if found.configuration.is_none() {
@@ -152,6 +224,29 @@ impl Plan {
             let what = format!("write a first configuration, {}", path.display());
             self.write(what, path, text, Owner::RootForDeployer, 0o640);
         }
+    }
+
+    /// Also where there is no deployment yet: from then on none runs as the deployer because nobody has called `setup`.
+    fn users(&mut self, found: &Found, wishes: &Wishes) {
+        let assignment =
+            found.configuration.as_ref().map(|known| known.assignment.clone()).unwrap_or_default();
+        let text = assignment.users.text();
+        let path = wishes.configuration.join(users::FILE);
+        if found.texts.get(&path) != Some(&text) {
+            let who = match assignment.new.as_slice() {
+                [] => String::new(),
+                new => format!(" ({})", new.join(", ")),
+            };
+            self.write(
+                format!("record as whom deployments run{who}, in {}", path.display()),
+                path,
+                text,
+                Owner::Root,
+                0o644,
+            );
+            self.users_change = true;
+        }
+        self.remarks.extend(assignment.remarks);
     }
 
     fn write(&mut self, what: String, path: PathBuf, text: String, owner: Owner, mode: u32) {
@@ -188,29 +283,49 @@ impl Plan {
         }
     }
 
-    fn access(&mut self, found: &Found) {
-        let actions = self.actions.len();
-        for (path, access) in found.nginx.iter().flat_map(|nginx| &nginx.access) {
-            let Access { directory, new_files, existing_files } = *access;
-            let shown = path.display();
-            let mut grant = |what: &str, call| self.add(format!("let the deployer {what}"), Deed::Call(call));
-            if !new_files {
-                grant(&format!("write new files in {shown}"), acl::grant_new(places::USER, path));
-            }
-            // Once the deployer may move files in it, nothing that walks through it by name is safe for root.
-            if !existing_files && !directory {
-                grant(&format!("write the files in {shown}"), acl::grant_existing(places::USER, path));
-            }
-            if !directory {
-                grant(&format!("make and remove files in {shown}"), acl::grant_directory(places::USER, path));
+    /// Root writes what nginx reads. What an earlier version let the deployer's user do there is taken away, and what it wrote becomes root's.
+    fn nginx_files(&mut self, found: &Found) {
+        let Some(nginx) = &found.nginx else { return };
+        for (path, access) in &nginx.access {
+            if found.account.is_some() && (access.directory || access.new_files) {
+                let what = format!(
+                    "let the deployer write in {} no more: root judges and writes site files",
+                    path.display()
+                );
+                self.add(what, Deed::Call(acl::revoke(places::USER, path)));
             }
         }
-        if self.actions.len() > actions {
-            let drop_in = "/usr/share/doc/durhack-deployer/examples/nginx.service.d/durhack-deployer.conf";
+        let good: Vec<&str> = nginx
+            .users_files
+            .iter()
+            .filter(|(_, why)| why.is_none())
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !good.is_empty() {
+            let what =
+                format!("make root's what the deployer wrote among nginx's files: {}", good.join(", "));
+            self.add(what, Deed::Call(tools::nginx::adopt_sites()));
+        }
+        for (name, why) in nginx.users_files.iter().filter_map(|(name, why)| Some((name, why.as_ref()?))) {
             self.remarks.push(format!(
-                "who writes nginx's sites has nginx's root write files: confine nginx's unit by {drop_in}, put below /etc/systemd/system"
+                "{}/{name} is {}'s, and root would not write it so: {why}. nginx is not reloaded by the deployer before that is \
+                 mended: change the file and `chown root` it, or remove it",
+                places::NGINX,
+                places::USER
             ));
         }
+    }
+
+    /// The second wall, for what comes to be read by nginx all the same.
+    fn nginx_walls(&mut self, found: &Found) {
+        let has_sites = found.configuration.as_ref().is_some_and(|known| known.has_sites);
+        let before = found.texts.get(Path::new(places::NGINX_DROP_IN)).map(String::as_str);
+        let Some(nginx) = found.nginx.as_ref().filter(|_| has_sites && before != Some(drop_in::NGINX)) else {
+            return;
+        };
+        let restart = if nginx.is_active { ", tried by a reload, then a restart of nginx" } else { "" };
+        let what = format!("confine nginx's unit{restart}: {}", places::NGINX_DROP_IN);
+        self.add(what, Deed::NginxWalls(Some(drop_in::NGINX.into())));
     }
 
     fn units(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
@@ -222,8 +337,11 @@ impl Plan {
             behind_nginx && self.drop_in(found, places::SOCKET_DROP_IN, Some(drop_in::SOCKET.into()));
         let steps = drop_in::steps(found.configuration.as_ref());
         let steps_change = self.drop_in(found, places::STEPS_DROP_IN, steps);
+        let pm2 = drop_in::pm2(found.configuration.as_ref());
+        let pm2_changes = self.drop_in(found, places::PM2_DROP_IN, pm2);
         if worker_changes
             || steps_change
+            || pm2_changes
             || socket_changes
             || found.units.values().any(|unit| unit.is_outdated)
         {
@@ -235,13 +353,19 @@ impl Plan {
             let what = format!("restart {}", places::INTAKE_SOCKET);
             self.add(what, Deed::Call(systemctl::restart(&[places::INTAKE_SOCKET, places::INTAKE])));
         }
+        if privileges != Privileges::Direct {
+            self.start(found, places::NGINX_TEST_SOCKET, false);
+            self.start(found, places::CERTBOT_SOCKET, false);
+        }
         if privileges == Privileges::Helper {
             self.start(found, places::PRIVILEGED_SOCKET, false);
         }
         self.step_sockets(found);
+        self.pm2_units(found, pm2_changes);
         self.start(found, places::INTAKE_SOCKET, false);
         // The worker makes the directories of the state, which the intake cannot.
-        self.start(found, places::WORKER, worker_changes);
+        let has_key = found.places.contains_key(Path::new(places::HELPER_KEY));
+        self.start(found, places::WORKER, worker_changes || !has_key);
         self.start(found, places::INTAKE, false);
         let socket = found.units.get(places::PRIVILEGED_SOCKET);
         if privileges != Privileges::Helper && socket.is_some_and(|unit| unit.is_active || unit.is_enabled) {
@@ -275,7 +399,9 @@ impl Plan {
         } else if is_new || now.started_at_us.is_some_and(|started_at| secrets > started_at) {
             let what = format!("restart {unit}: its unit or its secrets have changed since it was started");
             self.add(what, Deed::Call(systemctl::restart(&[unit])));
-        } else if unit.ends_with(".service") && now.changed_at_us.is_some_and(|at| changed > at) {
+        } else if unit.ends_with(".service")
+            && (self.users_change || now.changed_at_us.is_some_and(|at| changed > at))
+        {
             let what = format!("have {unit} read the configuration, which has changed since it did");
             self.add(what, Deed::Call(systemctl::reload(&[unit])));
         }
@@ -340,10 +466,12 @@ fn is_special(found: &Found, id: u32) -> bool {
 pub mod tests {
     use super::*;
     use crate::cli::setup::found::{Configuration, Nginx, Place};
+    use crate::cli::setup::users::Assignment;
     use crate::cli::setup::wishes::Origin;
+    use crate::deploy::tools::acl::Access;
     use crate::deploy::tools::systemctl::Installation;
-    use crate::names::UserName;
-    use std::collections::BTreeSet;
+    use crate::names::{Slug, UserName};
+    use std::collections::{BTreeMap, BTreeSet};
 
     const ACCOUNT: (u32, u32) = (997, 996);
 
@@ -357,8 +485,15 @@ pub mod tests {
             paths: ["/srv/site".into()].into(),
             users_paths: BTreeSet::new(),
             users: BTreeSet::new(),
+            assignment: Assignment::default(),
+            pm2_users: BTreeSet::new(),
+            search_paths: Vec::new(),
+            needs_user_manager: false,
             units: ["site.service".to_owned()].into(),
             domains: ["example.org".to_owned()].into(),
+            has_sites: true,
+            sites_allow: BTreeSet::new(),
+            log_directory: super::super::found::NGINX_LOGS.into(),
         }
     }
 
@@ -370,10 +505,11 @@ pub mod tests {
     /// A fresh host with nginx and the package.
     fn fresh() -> Found {
         let access = vec![("/etc/nginx/conf.d".into(), Access { existing_files: true, ..Access::default() })];
+        let users_files = BTreeMap::new();
         let site = "/etc/nginx/sites-enabled/durhack-deployer.conf".into();
         Found {
             roots: ["/srv/site".into()].into(),
-            nginx: Some(Nginx { site, has_certificate: false, access }),
+            nginx: Some(Nginx { site, has_certificate: false, access, users_files, is_active: true }),
             ..Found::default()
         }
     }
@@ -388,6 +524,12 @@ pub mod tests {
         match &action.deed {
             Deed::Make(directory) => {
                 found.places.insert(directory.path.clone(), place(directory.owner, directory.mode, true));
+            }
+            Deed::MakeKey => {
+                found.places.insert(places::HELPER_KEY.into(), place(Owner::Root, 0o600, false));
+            }
+            Deed::NginxWalls(text) => {
+                found.texts.insert(places::NGINX_DROP_IN.into(), text.clone().unwrap());
             }
             Deed::MakeSecret => {
                 found.places.insert(places::WEBHOOK_SECRET.into(), place(Owner::Root, 0o600, false));
@@ -407,15 +549,14 @@ pub mod tests {
 
     fn called(found: &mut Found, argv: &[String]) {
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-        let access = &mut found.nginx.as_mut().unwrap().access[0].1;
+        let nginx = found.nginx.as_mut().unwrap();
         match words.as_slice() {
             ["systemd-sysusers", _] => found.account = Some(ACCOUNT),
             ["useradd", .., user] => {
                 found.step_users.insert(UserName::parse(user).unwrap(), Some(998));
             }
-            ["setfacl", "--default", ..] => access.new_files = true,
-            ["setfacl", "--recursive", ..] => access.existing_files = true,
-            ["setfacl", ..] => access.directory = true,
+            ["setfacl", .., "--remove", _, "--", _] => nginx.access[0].1 = Access::default(),
+            [_, "sites-adopt"] => nginx.users_files.retain(|_, why| why.is_some()),
             ["systemctl", _, verb @ ("enable" | "restart" | "reload" | "disable"), .., unit] => {
                 let is_up = *verb != "disable";
                 let name = (*unit).to_owned();
@@ -457,12 +598,14 @@ pub mod tests {
         make /etc/durhack-deployer (root:durhack-deployer, mode 750)
         make /etc/durhack-deployer/credentials (root, mode 700)
         make a webhook secret in /etc/durhack-deployer/credentials/webhook-secret
+        make the key that the worker shows the privileged helper: /etc/durhack-deployer/credentials/helper-key
         write a first configuration, /etc/durhack-deployer/default.toml
+        record as whom deployments run, in /etc/durhack-deployer/users.toml
         write what the privileged helper may do: /etc/durhack-deployer/privileged.toml
-        let the deployer write new files in /etc/nginx/conf.d
-        let the deployer make and remove files in /etc/nginx/conf.d
         write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf
         have systemd read its units again
+        start durhack-deployer-nginx-test.socket, now and at every boot
+        start durhack-deployer-certbot.socket, now and at every boot
         start durhack-deployer-privileged.socket, now and at every boot
         start durhack-deployer-intake.socket, now and at every boot
         start durhack-deployer-worker.service, now and at every boot
@@ -487,6 +630,32 @@ pub mod tests {
             let settled = settle(found, &wishes());
             assert!(plan(&settled, &wishes()).unwrap().actions.is_empty(), "after {done}");
         }
+    }
+
+    #[test]
+    fn what_an_earlier_version_let_the_deployer_do_is_taken_away() {
+        let mut found = settle(fresh(), &wishes());
+        let nginx = found.nginx.as_mut().unwrap();
+        nginx.access[0].1 = Access { directory: true, new_files: true, existing_files: true };
+        nginx.users_files.insert("conf.d/good.conf".into(), None);
+        nginx.users_files.insert("conf.d/bad.conf".into(), Some("line 1: no".into()));
+        found.texts.remove(Path::new(places::NGINX_DROP_IN));
+        let upgraded = plan(&found, &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&upgraded).join("\n"), @r"
+        let the deployer write in /etc/nginx/conf.d no more: root judges and writes site files
+        make root's what the deployer wrote among nginx's files: conf.d/good.conf
+        confine nginx's unit, tried by a reload, then a restart of nginx: /etc/systemd/system/nginx.service.d/durhack-deployer.conf
+        ");
+        let said =
+            "/etc/nginx/conf.d/bad.conf is durhack-deployer's, and root would not write it so: line 1: no";
+        assert!(upgraded.remarks.iter().any(|remark| remark.contains(said)), "{upgraded:?}");
+        let settled = settle(found, &wishes());
+        assert!(plan(&settled, &wishes()).unwrap().actions.is_empty());
+        // Where no deployment has sites, nginx's unit is nobody's business.
+        let mut without = fresh();
+        without.configuration = Some(Configuration { has_sites: false, ..configuration() });
+        let plan = plan(&without, &wishes()).unwrap();
+        assert!(!lines(&plan).iter().any(|line| line.contains("confine nginx")), "{plan:?}");
     }
 
     #[test]
@@ -540,21 +709,31 @@ pub mod tests {
         let mut found = settle(fresh(), &wishes());
         let known = found.configuration.as_mut().unwrap();
         (known.users, known.users_paths) = ([web.clone()].into(), ["/srv/site".into()].into());
+        known.pm2_users = [web.clone()].into();
         found.step_users.insert(web.clone(), None);
         let named = plan(&found, &wishes()).unwrap();
         insta::assert_snapshot!(lines(&named).join("\n"), @r"
         make the user and group web, without password and shell
         write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
+        write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf
         have systemd read its units again
         start durhack-deployer-steps@web.socket, now and at every boot
+        start durhack-deployer-pm2@web.service at every boot
         ");
         let mut found = settle(found, &wishes());
         assert_eq!(lines(&plan(&found, &wishes()).unwrap()), Vec::<&str>::new());
         let known = found.configuration.as_mut().unwrap();
         (known.users, known.users_paths) = (BTreeSet::new(), BTreeSet::new());
+        known.pm2_users = BTreeSet::new();
         let forgotten = plan(&found, &wishes()).unwrap();
+        let remarks = forgotten.remarks.join("\n");
+        assert!(
+            remarks.contains("no deployment needs durhack-deployer-pm2@web.service any more"),
+            "{remarks}"
+        );
         insta::assert_snapshot!(lines(&forgotten).join("\n"), @r"
         remove /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
+        remove /etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf
         have systemd read its units again
         stop durhack-deployer-steps@web.socket: no deployment names this user
         ");
@@ -566,6 +745,34 @@ pub mod tests {
             "{plan:?}"
         );
         assert!(lines(&plan).iter().any(|line| line.starts_with("stop durhack-deployer-steps@web.socket")));
+    }
+
+    #[test]
+    fn who_is_recorded_anew_is_known_to_the_services_and_then_nothing_is_done() {
+        let mut found = settle(fresh(), &wishes());
+        let (slug, user) = (Slug::parse("site").unwrap(), UserName::parse("app-site").unwrap());
+        let known = found.configuration.as_mut().unwrap();
+        known.assignment.users.set(slug, user.clone());
+        known.assignment.new.push("site: app-site".into());
+        known.users = [user.clone()].into();
+        found.step_users.insert(user.clone(), None);
+        let assigned = plan(&found, &wishes()).unwrap();
+        insta::assert_snapshot!(lines(&assigned).join("\n"), @r"
+        make the user and group app-site, without password and shell
+        record as whom deployments run (site: app-site), in /etc/durhack-deployer/users.toml
+        start durhack-deployer-steps@app-site.socket, now and at every boot
+        have durhack-deployer-worker.service read the configuration, which has changed since it did
+        have durhack-deployer-intake.service read the configuration, which has changed since it did
+        ");
+        let mut found = settle(found, &wishes());
+        assert_eq!(lines(&plan(&found, &wishes()).unwrap()), Vec::<&str>::new());
+        // One of ours that is found without its socket is nobody to be warned of.
+        found.own_accounts.insert(user.clone());
+        found.units.remove(&step_user::unit(&user));
+        let again = plan(&found, &wishes()).unwrap();
+        assert_eq!(lines(&again), ["start durhack-deployer-steps@app-site.socket, now and at every boot"]);
+        let is_warned = again.remarks.iter().any(|remark| remark.contains("app-site"));
+        assert!(!is_warned, "{:?}", again.remarks);
     }
 
     #[test]

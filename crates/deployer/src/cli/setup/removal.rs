@@ -23,7 +23,7 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
     }
     if is_up(places::PRIVILEGED_SOCKET) {
         let what = "wait for the last request to the privileged helper".to_owned();
-        add(what, Deed::Call(systemctl::stop(&[places::PRIVILEGED_INSTANCES])));
+        add(what, Deed::Call(systemctl::stop(&places::PRIVILEGED_INSTANCES)));
     }
     if found.step_users.keys().any(|user| is_up(&step_user::unit(user))) {
         let what = "end what is left of steps of deployments' own users".to_owned();
@@ -40,7 +40,18 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
             add(what, Deed::Call(acl::revoke(places::USER, path)));
         }
     }
-    let written = [places::SUDOERS, places::WORKER_DROP_IN, places::STEPS_DROP_IN, places::SOCKET_DROP_IN];
+    if found.texts.contains_key(Path::new(places::NGINX_DROP_IN)) {
+        let what =
+            format!("let nginx's unit be as its package has it: remove {}, restart", places::NGINX_DROP_IN);
+        add(what, Deed::NginxWalls(None));
+    }
+    let written = [
+        places::SUDOERS,
+        places::WORKER_DROP_IN,
+        places::STEPS_DROP_IN,
+        places::PM2_DROP_IN,
+        places::SOCKET_DROP_IN,
+    ];
     let there: Vec<&str> =
         written.into_iter().filter(|path| found.texts.contains_key(Path::new(path))).collect();
     for path in &there {
@@ -57,6 +68,11 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
     for user in found.step_users.iter().filter_map(|(user, id)| id.map(|_| user)) {
         plan.remarks.push(format!("left: the user {user}, and {}", step_user::home(user).display()));
     }
+    for unit in found.step_users.keys().map(step_user::pm2_unit).filter(|unit| is_up(unit)) {
+        plan.remarks.push(format!(
+            "left: {unit}, which keeps what is live; with the package goes what starts it after a boot"
+        ));
+    }
     for path in found.configuration.iter().flat_map(|known| &known.paths) {
         plan.remarks.push(format!("left: {}, with what is live there", path.display()));
     }
@@ -69,7 +85,7 @@ fn purge_rest(found: &Found, plan: &mut Plan) {
         let what = format!("remove the user and group {}", places::USER);
         plan.actions.push(Action::new(what, Deed::Call(accounts::remove(places::USER))));
     }
-    for path in [places::STATE, places::CONFIGURATION].map(PathBuf::from) {
+    for path in [places::STATE, places::STATE_OF_ROOT, places::CONFIGURATION].map(PathBuf::from) {
         if found.places.contains_key(&path) {
             let what = format!("remove {} and everything in it", path.display());
             plan.actions.push(Action::new(what, Deed::RemoveAll(path)));

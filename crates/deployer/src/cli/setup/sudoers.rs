@@ -42,6 +42,6 @@ mod tests {
         assert!(text.contains(line), "{text}");
         let rules = text.lines().filter(|line| line.contains("NOPASSWD") && !line.starts_with('#'));
         assert!(rules.clone().all(|rule| !rule.contains('*') && !rule.contains("/certbot")), "{text}");
-        assert_eq!(rules.count(), 3 + VERBS.len());
+        assert_eq!(rules.count(), 4 + VERBS.len());
     }
 }

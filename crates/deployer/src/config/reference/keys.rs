@@ -11,7 +11,7 @@ mod sites;
 pub use commands::HOOK_STEP;
 use deployment::DEPLOYMENT;
 use github::{GITHUB, RECONCILE, REPOSITORY};
-use runs::{CONFINEMENT, RUNS};
+use runs::{CONFINEMENT, GIT, RUNS};
 use server::{LIMITS, LISTEN, PROXY_FIX};
 use sites::{CERTIFICATES, NGINX};
 
@@ -148,6 +148,7 @@ pub static ROOT: Section = Section {
             "",
             "How certbot is called, for recipe `nginx-sites`.",
         ),
+        Key::new("git", Table(&GIT), Derived("see its keys"), "", "How much a repository may bring."),
         Key::new(
             "confinement",
             Table(&CONFINEMENT),

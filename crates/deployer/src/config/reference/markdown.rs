@@ -8,12 +8,14 @@ const INTRODUCTION: &str = "\
 
 # Configuration
 
-TOML files in `./config`, or else in `/etc/durhack-deployer`, or where `--config` says. With E the environment \
+TOML files in `/etc/durhack-deployer`, or, on a machine that has no such directory, in `./config`, or where `--config` says. (What a push \
+has written is not a configuration: `./config` is not read in a release, by way of `sudo -u`, or where others can write it; by root only with \
+`DEPLOYER_ENV=development`.) With E the environment \
 (`DEPLOYER_ENV` or `PYTHON_ENV`, else `development`) and I the instance (`DEPLOYER_INSTANCE` or `PYTHON_APP_INSTANCE`), \
 these are laid over each other, later ones winning: `default`, `E`, `I`, `E-I`, `local`, `local-E`, `local-I`, `local-E-I`, \
 each with `.toml`. Tables are merged; anything else, lists too, is replaced. Files that are not there are skipped.
 
-A file `.env` in the working directory, or beside the configuration directory, adds to the environment; a variable that \
+A file `.env` beside the configuration directory adds to the environment; a variable that \
 is set already wins over it.
 
 Unknown keys, wrong types and impossible values are errors. An error inside `[deployments.SLUG]` leaves that deployment \

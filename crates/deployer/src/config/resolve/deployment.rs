@@ -14,7 +14,7 @@ use crate::config::values::{
 };
 use crate::config::{
     CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
-    Systemd, steers,
+    Systemd, UserSource, steers, users,
 };
 use crate::names::{RepositoryName, Slug, UnitName, UserName};
 use indexmap::IndexMap;
@@ -28,6 +28,7 @@ pub fn deployments(
 ) -> IndexMap<Slug, Deployment> {
     let mut deployments = IndexMap::new();
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+    let mut of_users: Vec<(UserName, &str)> = Vec::new();
     for (slug, table) in root.named("deployments") {
         let table = match table {
             Ok(table) => table.for_deployment(slug).checked(),
@@ -44,6 +45,10 @@ pub fn deployments(
             // One that overlaps is left out itself, and takes nobody else's place.
             if check_path(&table, &deployment.path, &taken, state_directory) {
                 taken.push((slug, deployment.path.clone()));
+            }
+            if let Some(user) = &deployment.user {
+                warn_of_shared_user(&table, user, &of_users);
+                of_users.push((user.clone(), slug));
             }
             deployments.insert(deployment.slug.clone(), deployment);
         }
@@ -63,11 +68,13 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         table.error_at_header(error.to_string(), "write for example [deployments.durhack-api]");
     });
     let base = path.clone().unwrap_or_default();
+    let (user, user_source) = user(table, slug.as_ref().ok(), recipe, facts);
     let (shared_files, shared_dirs) = shared(table, preset);
     Some(Deployment {
         enabled: table.value("enabled", boolean).unwrap_or_default(),
-        layout: layout(table, recipe),
-        user: user(table, recipe),
+        layout: layout(table, recipe, user.is_some()),
+        user,
+        user_source,
         queue: table
             .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
             .unwrap_or(Queue::Latest),
@@ -78,6 +85,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         shared_dirs,
         keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
         submodules: table.value("submodules", boolean).unwrap_or_default(),
+        submodule_hosts: table.value("submodule_hosts", list(filled_text)).unwrap_or_default(),
         timeout: table.value("timeout", duration).unwrap_or_default(),
         step_timeout: table.value("step_timeout", duration).unwrap_or_default(),
         env_files: env_files(table, &base),
@@ -137,6 +145,7 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
             Recipe::NginxSites(NginxSites {
                 rules: table.tables("sites").iter().map(site_rule).collect(),
                 unbracketed,
+                allowed: sites_allow(table),
             })
         }
         Some(PNPM_PM2) => {
@@ -161,9 +170,6 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
         _ => Recipe::Steps(steps::steps(table, path)),
     }
 }
-
-/// As whom `setup` has the deployer run.
-const OWN_USER: &str = "durhack-deployer";
 
 /// Where cargo leaves our program.
 const OWN_BINARY: &str = "target/release/durhack-deployer";
@@ -198,13 +204,11 @@ fn site_rule(table: &TableReader<'_>) -> SiteRule {
 
 /// As written; some recipes know releases only. A deployer replaces itself by a release beside the one it runs from. Of nginx's
 /// files the Python deployer's are links into the work tree: changed in place, it would be live before any nginx has tested it.
-fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
+fn layout(table: &TableReader<'_>, recipe: Option<&str>, has_own_user: bool) -> Option<Layout> {
     let written =
         table.value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)]));
     let message = match recipe {
-        _ if table.is_written("user") => {
-            "what is deployed in place is the deployer's: a user of its own has releases"
-        }
+        _ if has_own_user => "what is deployed in place is the deployer's: a user of its own has releases",
         Some(DEPLOYER) => {
             "the deployer cannot deploy itself in place: the program that runs would be overwritten"
         }
@@ -219,25 +223,89 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>) -> Option<Layout> {
     Some(Layout::Releases)
 }
 
-/// The deployer's own is the one that such a user is to be kept from.
-fn user(table: &TableReader<'_>, recipe: Option<&str>) -> Option<UserName> {
-    let user: UserName = table.value("user", name)?;
-    if recipe == Some(PNPM_PM2) {
+/// What each entry gives away is said as a warning, wherever the configuration is checked.
+fn sites_allow(table: &TableReader<'_>) -> Vec<String> {
+    let entry = |node: &Node| {
+        checked_text(node, |text| {
+            nginx_policy::judge_allowance(text).map(|given_away| (text.to_owned(), given_away))
+        })
+    };
+    let entries = table.value("sites_allow", list(entry)).unwrap_or_default();
+    for (_, given_away) in &entries {
         table.report_at_key(
-            "user",
+            "sites_allow",
             Severity::Warning,
-            "this is who installs and builds; what is live runs as PM2 does, and PM2 as the deployer",
-            "a program that is to run as another user has a unit with `User=`: `recipe = \"systemd\"`",
+            given_away,
+            "leave it out unless you trust everybody who can push to this repository with that",
         );
     }
-    if user.as_str() == OWN_USER {
+    entries.into_iter().map(|(entry, _)| entry).collect()
+}
+
+/// As whom it is built and run, and who says so ([`users`]). Whoever shares a user is told what that means.
+fn user(
+    table: &TableReader<'_>,
+    slug: Option<&Slug>,
+    recipe: Option<&str>,
+    facts: &Facts<'_>,
+) -> (Option<UserName>, UserSource) {
+    const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own";
+    let is_written = table.is_written("user");
+    let written: Option<UserName> = table.value("user", name);
+    // Of one that is wrong it has been said, and takes the deployment with it.
+    let Some(slug) = slug.filter(|_| written.is_some() || !is_written) else {
+        return (None, UserSource::Missing);
+    };
+    // What the deployer builds of itself it runs as itself: another user's release would be the deployer's program.
+    if recipe == Some(DEPLOYER) {
+        if written.is_some() {
+            table.error_at_value(
+                "user",
+                "the deployer runs what this builds as itself: another user's release would be the deployer's program",
+                "leave `user` out: whoever can push to this repository is the deployer",
+            );
+        }
+        return (None, UserSource::Written);
+    }
+    let (user, source) = users::choose(slug, written, facts.users);
+    if let Some(user) = user.as_ref().filter(|_| table.value("user_units", boolean).unwrap_or_default()) {
         table.error_at_value(
-            "user",
-            "this is the deployer's own user",
-            "leave `user` out, or name another one",
+            "user_units",
+            "these units run as the deployer, and what is deployed here is to run as another user",
+            &format!("leave it out, and have root write the unit, with `User={user}`"),
         );
     }
-    Some(user)
+    match (&user, source) {
+        (None, UserSource::Written) => {
+            let help = format!(
+                "leave `user` out, and run `sudo durhack-deployer move-user {slug}`: it then has a user of its own"
+            );
+            table.report_at_key("user", Severity::Warning, SHARED, help);
+        }
+        (None, UserSource::Recorded) => {
+            let help = format!("`sudo durhack-deployer move-user {slug}` gives it a user of its own");
+            table.report_at_header(Severity::Warning, SHARED, help);
+        }
+        (Some(user), UserSource::Recorded) => table.show_derived("user", user.as_str(), users::FILE),
+        (_, UserSource::Missing) => {
+            let help = "nothing of it runs before that: a deployment that was added since the last `setup` does not run as the deployer";
+            table.report_at_header(Severity::Warning, users::missing(slug), help);
+        }
+        _ => {}
+    }
+    (user, source)
+}
+
+fn warn_of_shared_user(table: &TableReader<'_>, user: &UserName, of_users: &[(UserName, &str)]) {
+    let others: Vec<&str> =
+        of_users.iter().filter(|(other, _)| other == user).map(|(_, slug)| *slug).collect();
+    if let Some(first) = others.first() {
+        let message = format!(
+            "{user} is also the user of deployment {first}: whatever is pushed to one of them can change and end the other"
+        );
+        let help = "leave `user` out, and each has a user of its own: `sudo durhack-deployer setup` makes it";
+        table.report_at_key("user", Severity::Warning, message, help);
+    }
 }
 
 fn instance_name(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<String> {

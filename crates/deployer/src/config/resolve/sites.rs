@@ -41,6 +41,7 @@ fn require_the_usual(table: &TableReader<'_>, nginx: &Nginx) {
     for (key, usual) in [
         ("program", nginx.program == Path::new("/usr/sbin/nginx")),
         ("configuration", nginx.configuration == Path::new("/etc/nginx/nginx.conf")),
+        ("directory", nginx.directory == Path::new("/etc/nginx")),
         ("prefix", nginx.prefix.is_none()),
         ("reload", nginx.reload == NginxReload::Systemctl),
     ] {

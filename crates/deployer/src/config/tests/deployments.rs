@@ -208,6 +208,20 @@ fn some_recipes_are_never_deployed_in_place() {
 }
 
 #[test]
+fn what_sites_are_allowed_beside_the_list_is_said_with_what_it_gives_away() {
+    let head = format!("{HEAD}recipe = \"nginx-sites\"\nsites = []\n");
+    let loaded = Host::signed(&format!("{head}sites_allow = [\"xslt_stylesheet\", \"/data2/www\"]")).loaded();
+    let problems = brief_of(&loaded.problems);
+    assert!(problems.contains("warning") && problems.contains("becomes root"), "{problems}");
+    assert!(problems.contains("\"/data2/www\": sites may serve"), "{problems}");
+    assert_eq!(slugs(&loaded.config), ["x"]);
+    for entry in ["load_module", "/etc", "gzip", "no such"] {
+        let problems = wrong(&format!("recipe = \"nginx-sites\"\nsites = []\nsites_allow = [\"{entry}\"]"));
+        assert!(problems.contains("error default.toml:7:16 [x]"), "{entry}: {problems}");
+    }
+}
+
+#[test]
 fn a_user_of_its_own_has_releases_and_is_neither_root_nor_the_deployer() {
     let deployment = one("user = \"web\"");
     assert_eq!(deployment.user.as_ref().map(|user| user.as_str()), Some("web"));
@@ -215,7 +229,6 @@ fn a_user_of_its_own_has_releases_and_is_neither_root_nor_the_deployer() {
     assert_eq!(one("").user, None);
     insta::assert_snapshot!(wrong("layout = \"in-place\"\nuser = \"web\"\n"), @r#"error default.toml:5:10 [x] what is deployed in place is the deployer's: a user of its own has releases -> write "releases", or leave `layout` out"#);
     insta::assert_snapshot!(wrong("user = \"root\"\n"), @r#"error default.toml:5:8 [x] "root" is not a user's name: no push is worth root -> write for example `user = "web"`"#);
-    insta::assert_snapshot!(wrong("user = \"durhack-deployer\"\n"), @r"error default.toml:5:8 [x] this is the deployer's own user -> leave `user` out, or name another one");
     insta::assert_snapshot!(wrong("user = \"web;id\"\n"), @r#"error default.toml:5:8 [x] "web;id" is not a user's name: only lower-case letters, digits, _ and - are allowed -> write for example `user = "web"`"#);
 }
 

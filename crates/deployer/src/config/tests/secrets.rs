@@ -272,3 +272,20 @@ fn roots_commands_find_what_the_services_are_given_and_a_blank_credential_is_non
     fs_err::remove_dir_all(given.path("config/credentials")).unwrap();
     assert_eq!(token(&given), None);
 }
+
+#[test]
+fn a_database_without_a_password_is_a_door_for_builds() {
+    let deployment = "[deployments.site]\nrepository = \"acme/site\"\nbranch = \"main\"\npath = \"/srv/site\"\nrecipe = \"steps\"\nsteps = []\nenabled = true\n";
+    let said = |url: &str, further: &str| {
+        let text = format!("database_url = \"{url}\"\n{deployment}{further}");
+        let host = Host::signed(&text).variable("DEPLOYER_ENV", "production");
+        let problem = crate::config::resolve::open_database(&host.loaded().config);
+        problem.is_some_and(|problem| problem.message.contains("asks the deployer for no password"))
+    };
+    assert!(said("postgres:///x?host=/run/postgresql", "") && said("postgres://me@localhost/x", ""));
+    assert!(
+        !said("postgres://me:of-mine@localhost/x", "") && !said("postgres://me@h/x?password=of-mine", "")
+    );
+    assert!(!said("postgres:///x?host=/run/postgresql", "user = \"app-site\"\n"));
+    assert!(!said("sqlite:/x/y", ""));
+}

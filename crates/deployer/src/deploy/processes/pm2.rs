@@ -30,11 +30,12 @@ pub mod scheduled;
 use super::Wish;
 use crate::config::{CommandLine, Privileges};
 use crate::deploy::env_files::Reach;
-use crate::deploy::execute::Manner;
 use crate::deploy::lock::Lock;
+use crate::deploy::step_user;
+use crate::deploy::tools::files;
 use crate::deploy::tools::pm2::{self, Process, marks};
 use crate::deploy::workbench::Workbench;
-use crate::names::Slug;
+use crate::names::{Slug, UserName};
 use anyhow::{Result, anyhow, bail};
 use changes::{Changes, Owner, changes, of};
 use definition::{Definition, Origin};
@@ -80,7 +81,16 @@ pub struct Applications {
     pub env_files: Vec<PathBuf>,
     /// Who may start PM2's unit.
     pub privileges: Privileges,
+    /// Whose PM2 it is; None: the deployer's.
+    #[serde(default)]
+    pub user: Option<UserName>,
+    /// Where the deployer keeps its locks for the PM2 of such users.
+    #[serde(default)]
+    pub locks: PathBuf,
 }
+
+/// By process id: where each stands.
+type Places = BTreeMap<i32, PathBuf>;
 
 /// Applications, and where they are dealt with.
 pub struct Scene<'a> {
@@ -99,11 +109,14 @@ pub struct Scene<'a> {
 impl Applications {
     /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
-        let lasting = lasting(workbench.environment);
+        let mut lasting = lasting(workbench.environment);
+        for (name, value) in workbench.walls.own.iter().flat_map(|own| &own.environment) {
+            lasting.entry(name.clone()).or_insert_with(|| value.clone());
+        }
         let of_release = self.of_release(workbench.environment);
         let environment = lasting.clone().into_iter().chain(of_release.clone()).collect();
         let workbench = Workbench { environment: &environment, ..*workbench };
-        let home = Home::of(&workbench)?;
+        let home = Home::of(self, &workbench)?;
         let (rules, reach) = (workbench.env_rules, Reach::Application);
         let of_files = rules.read(&self.env_files, reach, workbench.left(), workbench.cancel).await?;
         let (of_files, secrets) = (of_files.variables, of_files.secrets);
@@ -125,18 +138,29 @@ impl Applications {
     /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: Wish) -> String {
         let file = self.ecosystem.as_deref().unwrap_or(Path::new("ecosystem.config.*")).display();
-        let deployment = &self.deployment;
+        let (deployment, daemon) = (&self.deployment, self.daemon());
         match wish {
             Wish::Check => format!(
-                "see whether PM2 could run what {file} names, and wait until it can: node --eval, pm2 jlist; {DAEMON}"
+                "see whether PM2 could run what {file} names, and wait until it can: node --eval, pm2 jlist; {daemon}"
             ),
             Wish::Run => format!(
-                "node --eval of {file}; pm2 jlist, pm2 delete what is gone, pm2 start or pm2 reload what {file} names, {SCHEDULED}, pm2 save --force; {DAEMON}"
+                "node --eval of {file}; pm2 jlist, pm2 delete what is gone, pm2 start or pm2 reload what {file} names, {SCHEDULED}, pm2 save --force; {daemon}"
             ),
             Wish::Prove => format!(
-                "see that PM2 runs the release, and that it stays up: node --eval of {file}, pm2 jlist; {DAEMON}"
+                "see that PM2 runs the release, and that it stays up: node --eval of {file}, pm2 jlist; {daemon}"
             ),
             Wish::Stop => format!("pm2 jlist, pm2 delete what belongs to {deployment}, pm2 save --force"),
+        }
+    }
+
+    /// In words, for people: how a daemon that does not run is started.
+    fn daemon(&self) -> String {
+        match &self.user {
+            Some(user) => format!(
+                "where the PM2 daemon of {user} does not run: systemctl start {}",
+                step_user::pm2_unit(user)
+            ),
+            None => DAEMON.to_owned(),
         }
     }
 
@@ -189,8 +213,9 @@ impl Scene<'_> {
         for round in 0..ROUNDS_MAX {
             let processes = self.settled_processes().await?;
             self.check_names(&wanted, &processes)?;
+            let places = self.places(&processes).await?;
             let is_current = |definition: &Definition, process: &Process| match round {
-                0 => self.stands_in_release(definition, process),
+                0 => self.stands_in_release(definition, process, &places),
                 _ => process.variable(marks::RELEASE) == Some(&self.of.release_name),
             };
             let changes = changes(self.of.owner(), &wanted, &processes, &is_current);
@@ -217,7 +242,7 @@ impl Scene<'_> {
 
     /// Where none was live before: what we have started goes.
     async fn stop(&self) -> Result<()> {
-        if !self.home.is_served() {
+        if !self.home.is_served(&self.workbench).await? {
             return Ok(());
         }
         let _lock = self.hold().await?;
@@ -231,12 +256,11 @@ impl Scene<'_> {
     async fn apply(&self, changes: &Changes<'_>) -> Result<()> {
         self.delete(&changes.delete).await?;
         if !changes.run.is_empty() {
-            let file = self.write(
-                "run.json",
-                changes.run.iter().map(|definition| definition.application(self.origin(&[]))),
-            )?;
+            let applications =
+                changes.run.iter().map(|definition| definition.application(self.origin(&[]))).collect();
+            let file = self.write("run.json", applications).await?;
             let reloaded = self.pm2(pm2::reload(&file)).await;
-            fs_err::remove_file(&file)?;
+            self.home.remove(&[file], &self.workbench).await?;
             reloaded?;
         }
         if !changes.register.is_empty() {
@@ -263,22 +287,19 @@ impl Scene<'_> {
     }
 
     /// A file of applications, for PM2. To be removed: it may hold what the ecosystem file took from its environment.
-    fn write(&self, name: &str, applications: impl Iterator<Item = serde_json::Value>) -> Result<PathBuf> {
-        let applications: Vec<_> = applications.collect();
-        self.home.write(name, &json!({ "apps": applications }).to_string())
+    async fn write(&self, name: &str, applications: Vec<serde_json::Value>) -> Result<PathBuf> {
+        self.home.write(name, &json!({ "apps": applications }).to_string(), &self.workbench).await
     }
 
     async fn pm2(&self, line: CommandLine) -> Result<String> {
-        let command = self.home.command(line);
-        self.workbench.ask(&command, Manner::Answer).await
+        self.home.ask(&self.home.command(line), &self.workbench).await
     }
 
     async fn wanted(&self) -> Result<Vec<Definition>> {
         let file = ecosystem::find(&self.of.release, self.of.ecosystem.as_deref())?;
-        let answer = self.home.answer(&self.of.deployment);
         // The file knows where it lies as node says it: without links.
         let places = [self.of.release.clone(), fs_err::canonicalize(&self.of.release)?];
-        ecosystem::read(&file, &answer, self.origin(&places), &self.of.env_files, &self.workbench).await
+        ecosystem::read(&file, self.origin(&places), &self.of.env_files, &self.workbench).await
     }
 
     fn origin<'o>(&'o self, places: &'o [PathBuf]) -> Origin<'o> {
@@ -296,7 +317,7 @@ impl Scene<'_> {
 
     /// A daemon, for those who only look and do not hold the lock.
     async fn attend(&self) -> Result<()> {
-        if !self.home.is_served() {
+        if !self.home.is_served(&self.workbench).await? {
             self.hold().await?;
         }
         Ok(())
@@ -304,7 +325,7 @@ impl Scene<'_> {
 
     /// What there is. A daemon must be there.
     async fn processes(&self) -> Result<Vec<Process>> {
-        let printed = self.workbench.ask(&self.home.command(pm2::list()), Manner::Answer).await?;
+        let printed = self.pm2(pm2::list()).await?;
         pm2::processes(&printed).map_err(|error| anyhow!(error))
     }
 
@@ -325,11 +346,25 @@ impl Scene<'_> {
     }
 
     /// Whether a process was started in this very release, and runs. In place that cannot be seen.
-    fn stands_in_release(&self, definition: &Definition, process: &Process) -> bool {
+    fn stands_in_release(&self, definition: &Definition, process: &Process, places: &Places) -> bool {
         self.of.release != self.of.through
             && process.is_online()
             && process.variable(marks::RELEASE) == Some(&self.of.release_name)
-            && proof::place(process.pid).is_ok_and(|place| self.is_right_place(definition, &place))
+            && places.get(&process.pid).is_some_and(|place| self.is_right_place(definition, place))
+    }
+
+    /// Where the deployment's processes stand, without links; nothing of one that has ended. Another user's, that user must ask for.
+    async fn places(&self, processes: &[Process]) -> Result<Places> {
+        let online = processes.iter().filter(|process| process.is_online() && self.of.owner().owns(process));
+        let links: BTreeMap<PathBuf, i32> =
+            online.map(|process| (format!("/proc/{}/cwd", process.pid).into(), process.pid)).collect();
+        if self.of.user.is_none() {
+            let read = |(link, pid): (PathBuf, i32)| Some((pid, fs_err::read_link(link).ok()?));
+            return Ok(links.into_iter().filter_map(read).collect());
+        }
+        let paths: Vec<PathBuf> = links.keys().cloned().collect();
+        let found = files::links(&self.workbench.look(&files::read_links(&paths)).await?);
+        Ok(found.into_iter().filter_map(|(link, place)| Some((*links.get(&link)?, place))).collect())
     }
 
     /// Whether a process of an application may stand there.
@@ -349,22 +384,30 @@ impl Scene<'_> {
     }
 }
 
+/// Of no user's own.
+#[cfg(test)]
+pub fn sample() -> Applications {
+    Applications {
+        deployment: Slug::parse("api").unwrap(),
+        path: "/srv/api".into(),
+        release: "/srv/api/releases/1".into(),
+        release_name: "1".into(),
+        through: "/srv/api/current".into(),
+        ecosystem: None,
+        env_files: Vec::new(),
+        privileges: Privileges::Direct,
+        user: None,
+        locks: PathBuf::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_called_is_shown() {
-        let applications = Applications {
-            deployment: Slug::parse("api").unwrap(),
-            path: "/srv/api".into(),
-            release: "/srv/api/releases/1".into(),
-            release_name: "1".into(),
-            through: "/srv/api/current".into(),
-            ecosystem: None,
-            env_files: Vec::new(),
-            privileges: Privileges::Direct,
-        };
+        let applications = sample();
         let starts = [pm2::ping(), pm2::resurrect()];
         let changes =
             [pm2::delete(&[1]), pm2::reload(Path::new("x")), pm2::start(Path::new("x")), pm2::save()];

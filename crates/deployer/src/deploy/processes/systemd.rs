@@ -6,11 +6,13 @@
 use super::{Wish, table};
 use crate::config::{CommandLine, Privileges};
 use crate::deploy::execute;
+use crate::deploy::tools::files;
 use crate::deploy::tools::systemctl::{self, UnitState};
 use crate::deploy::workbench::Workbench;
-use crate::names::UnitName;
+use crate::names::{UnitName, UserName};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a unit must run without being started again to count as running.
@@ -27,6 +29,9 @@ pub struct Units {
     pub user: bool,
     /// Who may ask for it.
     pub privileges: Privileges,
+    /// The deployment's own user, as whom they are to run. As whom they do, root says in the units.
+    #[serde(default)]
+    pub runs_as: Option<UserName>,
 }
 
 impl Units {
@@ -81,7 +86,10 @@ impl Units {
             }
             // A reload leaves the process, and where it stands, as they are.
             if !self.reload {
-                stands_in_release(&after, workbench)?;
+                self.stands_in_release(&after, workbench).await?;
+            }
+            if let Some(complaint) = self.runs_as.as_ref().and_then(|user| complaint(&after, user)) {
+                workbench.note(format!("WARNING: {complaint}"));
             }
         }
         Ok(())
@@ -95,25 +103,79 @@ impl Units {
         }
         Ok(states)
     }
+
+    /// A restarted unit must not stand in another release, or run a program out of it: its files name one, and not `current`. Where it
+    /// stands elsewhere (its program may read what it needs by absolute paths), or nobody may look, nothing is known.
+    async fn stands_in_release(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Result<()> {
+        let Some(releases) = workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
+        else {
+            return Ok(());
+        };
+        for found in self.places(unit, workbench).await {
+            if found.starts_with(releases) && !found.starts_with(workbench.directory) {
+                bail!(
+                    "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
+                    unit.name,
+                    found.display(),
+                    releases.with_file_name(crate::deploy::release::CURRENT).display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Where its main process stands, and the file that it runs: as far as we may look, or the deployment's own user.
+    async fn places(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Vec<PathBuf> {
+        let Some(main) = i32::try_from(unit.main_pid).ok().and_then(table::read) else { return Vec::new() };
+        let seen: Vec<PathBuf> = [main.directory(), main.program()].into_iter().flatten().collect();
+        if !seen.is_empty() || !workbench.has_own_user() {
+            return seen;
+        }
+        let links = ["cwd", "exe"].map(|link| format!("/proc/{}/{link}", main.pid).into());
+        let asked = workbench.look(&files::read_links(&links)).await;
+        asked.map(|printed| files::links(&printed).into_values().collect()).unwrap_or_default()
+    }
 }
 
-/// A restarted unit must not stand in another release, or run a program out of it: its files name one, and not `current`. Where it
-/// stands elsewhere (its program may read what it needs by absolute paths), or nobody may look, nothing is known.
-fn stands_in_release(unit: &UnitState, workbench: &Workbench<'_>) -> Result<()> {
-    let Some(releases) = workbench.directory.parent().filter(|parent| parent.ends_with("releases")) else {
-        return Ok(());
+/// What is to be said of a unit that does not run as the deployment's own user.
+pub fn complaint(unit: &UnitState, user: &UserName) -> Option<String> {
+    let found = unit.user.as_deref().filter(|found| *found != user.as_str())?;
+    let follows = match found {
+        "root" | "0" => ": whoever can push is root",
+        _ => "",
     };
-    let main = i32::try_from(unit.main_pid).ok().and_then(table::read);
-    let places = main.iter().flat_map(|main| [main.directory(), main.program()]).flatten();
-    for found in places {
-        if found.starts_with(releases) && !found.starts_with(workbench.directory) {
-            bail!(
-                "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
-                unit.name,
-                found.display(),
-                releases.with_file_name(crate::deploy::release::CURRENT).display()
-            );
-        }
+    let name = &unit.name;
+    Some(format!(
+        "{name} runs as {found}, and not as {user}, as whom the deployment is to run{follows}\nhint: `systemctl edit {name}`, and write `[Service]` and `User={user}`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_to_run_as_the_deployments_user() {
+        let user = UserName::parse("web").unwrap();
+        let said = |found: Option<&str>| {
+            let unit = UnitState {
+                name: "x.service".into(),
+                user: found.map(str::to_owned),
+                ..UnitState::default()
+            };
+            complaint(&unit, &user)
+        };
+        assert_eq!(said(Some("web")), None);
+        assert_eq!(said(None), None, "a user that is made for it");
+        assert!(
+            said(Some("durhack-deployer"))
+                .unwrap()
+                .starts_with("x.service runs as durhack-deployer, and not as web")
+        );
+        assert!(
+            said(Some("root"))
+                .unwrap()
+                .contains("whoever can push is root\nhint: `systemctl edit x.service`")
+        );
     }
-    Ok(())
 }

@@ -31,6 +31,14 @@ impl Process {
         fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }
 
+    /// As whom it runs. Not by the owner of its directory: that of one which has become another user is root's.
+    pub fn user(&self) -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        // Real, effective, saved, file system.
+        users.split_ascii_whitespace().nth(1)?.parse().ok()
+    }
+
     /// The file that it runs; likewise.
     pub fn program(&self) -> Option<PathBuf> {
         fs::read_link(format!("/proc/{}/exe", self.pid)).ok()
@@ -89,6 +97,7 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let found = all().unwrap().into_iter().find(|process| process.pid == own).unwrap();
         assert_eq!(found.directory(), std::env::current_dir().ok());
+        assert_eq!(found.user(), Some(rustix::process::geteuid().as_raw()));
         assert_eq!(read(own).map(|again| again.identity()), Some(found.identity()));
     }
 }

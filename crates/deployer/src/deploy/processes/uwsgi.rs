@@ -13,15 +13,19 @@
 use super::Wish;
 use super::table::{self, Process};
 use crate::clock;
+use crate::config::CommandLine;
 use crate::deploy::release::read_small;
+use crate::deploy::step_user;
+use crate::deploy::tools::files;
 use crate::deploy::tools::uwsgi::{pid_file, runs_vassal};
 use crate::deploy::workbench::Workbench;
+use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -57,6 +61,9 @@ pub struct Vassal {
     pub source: Option<PathBuf>,
     /// Where releases lie, of which a worker must stand in none but the right one. None in place.
     pub releases: Option<PathBuf>,
+    /// The deployment's own user, as whom it is to run. As whom it does, is said by the emperor, its file, or whose that is.
+    #[serde(default)]
+    pub runs_as: Option<UserName>,
 }
 
 /// The processes of a vassal.
@@ -64,6 +71,8 @@ pub struct Vassal {
 struct Running {
     masters: Vec<Process>,
     workers: Vec<Process>,
+    /// Where those stand that only the deployment's own user can look into.
+    places: BTreeMap<i32, PathBuf>,
 }
 
 impl Vassal {
@@ -109,6 +118,13 @@ impl Vassal {
             Err(error) => return Err(error).with_context(|| format!("cannot look at {config}")),
         }
         let Some(source) = &self.source else { bail!("{config} does not exist") };
+        // With --emperor-tyrant a vassal runs as whose file it is, and else as the file says, which whoever can push has written.
+        if let Some(user) = &self.runs_as {
+            bail!(
+                "{config} does not exist, and only root can say that it runs as {user}\nhint: with an emperor that has `emperor-tyrant` and `emperor-nofollow`, or that runs as {user}: ln -s {} {config} && chown --no-dereference {user} {config}",
+                source.display()
+            );
+        }
         fs::os::unix::fs::symlink(source, &self.config)
             .context("cannot make the vassal's file\nhint: its directory must be writable for us")?;
         Ok(true)
@@ -125,7 +141,13 @@ impl Vassal {
         for (file, flags) in [(&followed, AtFlags::empty()), (&own, AtFlags::SYMLINK_NOFOLLOW)] {
             match self.set_time(seconds, flags, workbench).await {
                 Ok(()) => {}
-                Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) => refusals.push(file.uid()),
+                Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
+                    let is_link = flags.contains(AtFlags::SYMLINK_NOFOLLOW);
+                    let touch = files::touch(&self.config, seconds, is_link);
+                    if !(workbench.has_own_user() && workbench.look(&touch).await.is_ok()) {
+                        refusals.push(file.uid());
+                    }
+                }
                 Err(error) => {
                     return Err(error).with_context(|| format!("cannot touch {}", self.config.display()));
                 }
@@ -207,7 +229,8 @@ impl Vassal {
         for _ in 0..SETTLE_ROUNDS_MAX {
             let first = self.running()?;
             workbench.pause(SETTLE).await?;
-            let second = self.running()?;
+            let mut second = self.running()?;
+            second.look(workbench).await;
             let stayed = |process: &&Process| {
                 first.workers.iter().any(|earlier| earlier.identity() == process.identity())
             };
@@ -239,7 +262,11 @@ impl Vassal {
         for master in self.masters_by_arguments(&table::all()?) {
             let ended = rustix::process::Pid::from_raw(master.pid)
                 .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::INT));
-            if let Some(Err(error)) = ended {
+            let Some(Err(error)) = ended else { continue };
+            let words =
+                ["/bin/sh", "-c", "kill -INT \"$1\"", "sh", &master.pid.to_string()].map(str::to_owned);
+            if !(workbench.has_own_user() && workbench.look(&CommandLine::Argv(words.to_vec())).await.is_ok())
+            {
                 workbench.note(format!("the vassal {config} goes on running: {error}"));
             }
         }
@@ -257,7 +284,7 @@ impl Vassal {
         }
         let is_worker = |process: &&Process| masters.iter().any(|master| master.pid == process.parent);
         let workers = processes.iter().filter(is_worker).cloned().collect();
-        Ok(Running { masters, workers })
+        Ok(Running { masters, workers, places: BTreeMap::new() })
     }
 
     /// Those that run the file, and whose parent does not.
@@ -282,12 +309,31 @@ impl Vassal {
 }
 
 impl Running {
+    /// Asks where the workers stand, as the deployment's own user.
+    async fn look(&mut self, workbench: &Workbench<'_>) {
+        let unseen = self.workers.iter().filter(|worker| worker.directory().is_none());
+        let links: BTreeMap<PathBuf, i32> =
+            unseen.map(|worker| (format!("/proc/{}/cwd", worker.pid).into(), worker.pid)).collect();
+        if links.is_empty() || !workbench.has_own_user() {
+            return;
+        }
+        let paths: Vec<PathBuf> = links.keys().cloned().collect();
+        if let Ok(printed) = workbench.look(&files::read_links(&paths)).await {
+            let found = files::links(&printed).into_iter();
+            self.places = found.filter_map(|(link, place)| Some((*links.get(&link)?, place))).collect();
+        }
+    }
+
+    fn place(&self, process: &Process) -> Option<PathBuf> {
+        self.places.get(&process.pid).cloned().or_else(|| process.directory())
+    }
+
     /// The workers that were there before, or stand in another release than this.
     fn old(&self, before: &BTreeSet<(i32, u64)>, vassal: &Vassal, release: &Path) -> Vec<&Process> {
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let (release, releases) = (real(release), vassal.releases.as_deref().map(real));
         let elsewhere = |process: &Process| {
-            let (Some(releases), Some(found)) = (&releases, process.directory()) else { return false };
+            let (Some(releases), Some(found)) = (&releases, self.place(process)) else { return false };
             found.starts_with(releases) && !found.starts_with(&release)
         };
         let is_old = |process: &&Process| before.contains(&process.identity()) || elsewhere(process);
@@ -298,7 +344,17 @@ impl Running {
         let config = vassal.config.display();
         let pids: Vec<String> = self.workers.iter().map(|worker| worker.pid.to_string()).collect();
         workbench.note(format!("workers of {config}: {}", pids.join(", ")));
-        if vassal.releases.is_some() && self.workers.iter().all(|worker| worker.directory().is_none()) {
+        let complaint = |process: &Process| {
+            let what = format!("process {} of the vassal {config}", process.pid);
+            step_user::complaint(vassal.runs_as.as_ref()?, &what, process.user()?)
+        };
+        // One says enough.
+        if let Some(complaint) = self.masters.iter().chain(&self.workers).find_map(complaint) {
+            workbench.note(format!(
+                "WARNING: {complaint}\nhint: an emperor with `emperor-tyrant` runs a vassal as whose file it is; or write `uid` and `gid` in a file that only root can change"
+            ));
+        }
+        if vassal.releases.is_some() && self.workers.iter().all(|worker| self.place(worker).is_none()) {
             workbench.note("they are another user's: where they stand cannot be seen, only that they were started after the reload");
         }
     }

@@ -182,8 +182,13 @@ fn processes(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
     if recipe.units.is_empty() {
         return parts;
     }
-    let units =
-        Units { names: recipe.units.clone(), reload: false, user: recipe.user, privileges: facts.privileges };
+    let units = Units {
+        names: recipe.units.clone(),
+        reload: false,
+        user: recipe.user,
+        privileges: facts.privileges,
+        runs_as: facts.deployment.user.clone(),
+    };
     let manager = Manager::Systemd(units);
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
     let stop = Back::Again(Some(wish(Wish::Stop)));
@@ -216,7 +221,7 @@ mod tests {
           back: systemctl --no-ask-password restart -- jury.service
         switch publish: link client/build -> ../current/client/build
         switch units: systemctl --no-ask-password restart -- jury.service
-        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID -- jury.service
+        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser -- jury.service
         clean prune: remove releases that are no longer kept
         ");
     }
@@ -238,7 +243,7 @@ mod tests {
         switch exchange: exchange server/bin/.server.next with server/bin/server
           back: exchange server/bin/.server.next with server/bin/server back
         switch units: systemctl --no-ask-password restart -- jury.service
-        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID -- jury.service
+        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser -- jury.service
         ");
     }
 

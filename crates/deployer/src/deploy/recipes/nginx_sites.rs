@@ -30,6 +30,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Pa
             privileges: facts.privileges,
             run: facts.run.to_owned(),
             forced: facts.forced,
+            allowed: recipe.allowed.clone(),
         }))
     };
     vec![

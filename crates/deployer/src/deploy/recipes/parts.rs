@@ -144,6 +144,7 @@ pub fn plan(facts: &Facts<'_>, order: [Phase; 7], parts: &dyn Fn(&Target) -> Vec
         // Nothing to go back to: what there is to know is what was to be deployed.
         environment_before: facts.environment(facts.live.as_ref().unwrap_or(&facts.target), None),
         inputs: None,
+        user: facts.deployment.user.clone(),
     }
 }
 

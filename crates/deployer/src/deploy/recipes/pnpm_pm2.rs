@@ -95,6 +95,8 @@ fn applications(facts: &Facts<'_>, recipe: &PnpmPm2, release: &Target) -> Applic
         ecosystem: recipe.ecosystem.clone(),
         env_files: deployment.env_files.clone(),
         privileges: facts.privileges,
+        user: deployment.user.clone(),
+        locks: facts.host.state_directory.join("pm2"),
     }
 }
 

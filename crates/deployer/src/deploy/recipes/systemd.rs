@@ -16,6 +16,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &Systemd, release: &Target) -> Vec<Part>
         reload: recipe.reload,
         user: recipe.user,
         privileges: facts.privileges,
+        runs_as: facts.deployment.user.clone(),
     });
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
     let mut parts = steps::parts(facts, &recipe.steps, release);

@@ -63,6 +63,7 @@ fn vassal(facts: &Facts<'_>, recipe: &UvUwsgi) -> Vassal {
         config: recipe.uwsgi_config_path.clone(),
         source: recipe.uwsgi_config.as_ref().map(|file| directory.join(file)),
         releases: (facts.layout == Layout::Releases).then(|| facts.deployment.path.join("releases")),
+        runs_as: facts.deployment.user.clone(),
     }
 }
 

@@ -41,7 +41,8 @@ impl Run {
         let index = self.index(name)?;
         self.mirror.check_out(&path, &index, commit).await?;
         if deployment.submodules {
-            self.mirror.check_out_submodules(&path, &index, commit, cancel).await?;
+            let hosts = &deployment.submodule_hosts;
+            self.mirror.check_out_submodules(&path, &index, commit, hosts, cancel).await?;
         }
         let _ = fs_err::remove_file(&index);
         for note in release::link_shared(executor, deployment, &path).await? {
@@ -68,7 +69,8 @@ impl Run {
         self.mirror.check_out(path, &index, commit).await?;
         crate::crash_point!("tree-updated");
         if self.deployment.submodules {
-            self.mirror.check_out_submodules(path, &index, commit, cancel).await?;
+            let hosts = &self.deployment.submodule_hosts;
+            self.mirror.check_out_submodules(path, &index, commit, hosts, cancel).await?;
         }
         Ok(())
     }
@@ -135,6 +137,7 @@ mod tests {
             created_at_ms,
             live_at_ms,
             bytes: None,
+            mac: None,
         }
     }
 

@@ -1,8 +1,9 @@
 //! What a run replaces among nginx's files, kept durably before the first of them changes, so that it can be put back byte for byte by
 //! whoever finds the run: the run itself, or the next start of the deployer.
 
-use super::durable;
 use super::manifest::Manifest;
+use super::writer::{MODE, Writer};
+use super::{SitesStep, durable};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -83,22 +84,33 @@ pub fn look(path: &Path) -> Result<Found> {
 impl Backup {
     /// Keeps what is at these targets, and lets go of what earlier runs kept.
     pub fn make(
-        (state, run): (&Path, &str),
-        nginx: &Path,
+        step: &SitesStep,
+        writer: &Writer<'_, '_>,
         manifest: Manifest,
         targets: &[String],
         directories: Vec<String>,
     ) -> Result<()> {
+        let (state, nginx) = (step.state.as_path(), step.nginx.directory.as_path());
         let all = state.join(DIRECTORY);
         match fs::remove_dir_all(&all) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let directory = all.join(run);
+        let directory = all.join(&step.run);
         fs::create_dir_all(&directory)?;
         let mut entries = Vec::new();
         for (number, target) in targets.iter().enumerate() {
-            let before = match look(&nginx.join(target))? {
+            let path = nginx.join(target);
+            let found = match look(&path)? {
+                // Root writes no links back, so what is linked is kept.
+                Found::Link(_) if writer.is_root() => match fs::read(&path) {
+                    Ok(bytes) => Found::File { bytes, mode: MODE },
+                    Err(error) if error.kind() == ErrorKind::NotFound => Found::Missing,
+                    Err(error) => return Err(error.into()),
+                },
+                found => found,
+            };
+            let before = match found {
                 Found::Missing => Before::Missing,
                 Found::Link(to) => Before::Link(to),
                 Found::File { bytes, mode } => {
@@ -132,8 +144,9 @@ impl Backup {
     }
 
     /// Puts everything back. May be repeated.
-    pub fn put_back(&self, (state, run): (&Path, &str), nginx: &Path) -> Result<()> {
-        let directory = state.join(DIRECTORY).join(run);
+    pub async fn put_back(&self, step: &SitesStep, writer: &Writer<'_, '_>) -> Result<()> {
+        let nginx = &step.nginx.directory;
+        let directory = step.state.join(DIRECTORY).join(&step.run);
         for entry in self.entries.iter().rev() {
             let path = nginx.join(&entry.target);
             let before = match &entry.before {
@@ -146,20 +159,20 @@ impl Backup {
             if look(&path)? == before {
                 continue;
             }
-            if let (Some(parent), true) = (path.parent(), before != Found::Missing) {
+            if let (Some(parent), true, false) = (path.parent(), before != Found::Missing, writer.is_root()) {
                 fs::create_dir_all(parent)?;
             }
             match before {
-                Found::File { bytes, mode } => durable::write(&path, &bytes, mode)?,
-                Found::Link(to) => durable::link(&path, &to)?,
-                Found::Missing | Found::Other => durable::remove(&path)?,
+                Found::File { bytes, mode } => writer.write(&entry.target, &bytes, mode).await?,
+                Found::Link(to) => writer.link(&entry.target, &to)?,
+                Found::Missing | Found::Other => writer.remove(&entry.target).await?,
             }
         }
         for made in self.directories.iter().rev() {
             // Somebody else may have put something there meanwhile.
-            let _ = fs::remove_dir(nginx.join(made));
+            writer.remove_directory(made);
         }
-        self.manifest.save(state)
+        self.manifest.save(&step.state)
     }
 }
 

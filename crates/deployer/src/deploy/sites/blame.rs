@@ -1,11 +1,11 @@
 //! What `nginx -t` says, in terms of who is to blame: the repository's file and line, not a path on this host or in the stage.
 
 use super::SitesStep;
-use super::configuration;
 use super::files::{self, SiteFile};
 use crate::config::CommandLine;
 use crate::deploy::workbench::{Heard, Workbench};
 use anyhow::{Result, anyhow};
+use nginx_policy::configuration;
 use std::path::Path;
 use std::sync::Mutex;
 

@@ -10,15 +10,15 @@ mod obtained;
 mod self_test;
 pub mod x509;
 
-use super::configuration::{self, Directive};
 use super::files::{self, SiteFile};
-use super::{SitesStep, install, vetting};
+use super::{SitesStep, install};
 use crate::clock;
 use crate::deploy::tools::certbot;
 use crate::deploy::workbench::Workbench;
 use crate::names::{DomainName, SiteName};
 use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
+use nginx_policy::configuration::{self, Directive};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -146,7 +146,7 @@ fn key_files<'a>(step: &SitesStep, file: &'a SiteFile) -> Vec<(&'a Directive, Pa
     let mut found = Vec::new();
     configuration::each(&file.directives, &mut |directive| {
         if let Some(path) = directive.argument().filter(|path| !path.is_empty())
-            && vetting::names_key_material(directive.name())
+            && nginx_policy::names_key_file(directive.name())
         {
             found.push((directive, base.join(path)));
         }

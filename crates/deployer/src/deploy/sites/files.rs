@@ -1,15 +1,17 @@
 //! The wanted files, read from the release and judged. Nothing of them has been near nginx before.
 
 use super::SitesStep;
-use super::configuration::{self, Directive};
 use super::selection::WantedFile;
-use super::vetting;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
-use std::path::Path;
+use nginx_policy::{Directive, FILE_BYTES_MAX};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::Read;
 
-/// One file, at most: the largest site files have some hundred lines.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// All files of a repository, at most: they are held in memory at once, and what is read of them takes up to twenty times as much.
+const ALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Of several faults, those that an error names.
 const FAULTS_SHOWN_MAX: usize = 4;
@@ -28,16 +30,32 @@ pub struct SiteFile {
 /// Reads all wanted files. An error names the faults of all of them, each with file and line.
 pub fn read(step: &SitesStep) -> Result<Vec<SiteFile>> {
     let mut faults = step.selection.refused.clone();
+    let bounds = step.bounds();
     let mut files = Vec::new();
+    let mut total = 0;
     for wanted in &step.selection.files {
-        match read_one(step, wanted) {
-            Ok(file) => {
-                let objections = vetting::objections(&file.directives, &step.bounds());
-                let source = &wanted.source;
-                faults.extend(objections.into_iter().map(|(line, why)| format!("{source}:{line}: {why}")));
-                files.push(file);
+        let source = &wanted.source;
+        let bytes = match read_one(step, wanted) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                faults.push(format!("{error:#}"));
+                continue;
             }
-            Err(error) => faults.push(format!("{error:#}")),
+        };
+        total += bytes.len();
+        if total > ALL_BYTES_MAX {
+            bail!("{source}: the site files are more than {ALL_BYTES_MAX} bytes together");
+        }
+        if let Err(why) = nginx_policy::judge_name(&wanted.target) {
+            faults.push(format!("{source}: {why}"));
+        }
+        match nginx_policy::judge(&bytes, &bounds) {
+            Ok(directives) => {
+                let text = String::from_utf8(bytes).expect("what was judged is text");
+                files.push(SiteFile { wanted: wanted.clone(), text, directives });
+            }
+            Err(objections) => faults
+                .extend(objections.iter().map(|found| format!("{source}:{}: {}", found.line, found.message))),
         }
     }
     if faults.is_empty() { Ok(files) } else { bail!(in_one_line(&faults)) }
@@ -52,27 +70,84 @@ pub fn in_one_line(faults: &[String]) -> String {
     }
 }
 
-fn read_one(step: &SitesStep, wanted: &WantedFile) -> Result<SiteFile> {
+/// What a build put in a file's place is not what the repository says: links, pipes and devices are not read, and nothing is waited for.
+fn read_one(step: &SitesStep, wanted: &WantedFile) -> Result<Vec<u8>> {
     let source = &wanted.source;
-    let path = step.release.join(source);
-    if leads_through_link(&step.release, source) {
-        bail!("{source}: there is a link in its place or on the way to it");
+    let directory = fs::File::open(&step.release)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let opened = openat2(&directory, source.as_str(), flags, Mode::empty(), resolve);
+    let file = match opened {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => bail!("{source}: there is a link in its place or on the way to it"),
+        Err(error) => return Err(error).with_context(|| format!("{source} cannot be read")),
+    };
+    if !file.metadata()?.is_file() {
+        bail!("{source}: it is no plain file");
     }
-    let bytes = path.symlink_metadata().with_context(|| format!("{source} cannot be read"))?.len();
-    if bytes > FILE_BYTES_MAX {
-        bail!("{source}: {bytes} bytes are too many for a site file: at most {FILE_BYTES_MAX}");
-    }
-    let Ok(text) = String::from_utf8(fs::read(&path)?) else { bail!("{source}: its text is not UTF-8") };
-    let directives = configuration::parse(&text)
-        .map_err(|error| anyhow::anyhow!("{source}:{}: {}", error.line, error.message))?;
-    Ok(SiteFile { wanted: wanted.clone(), text, directives })
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("{source} cannot be read"))?;
+    Ok(bytes)
 }
 
-/// What a build put there is not what the repository says.
-fn leads_through_link(release: &Path, source: &str) -> bool {
-    let mut path = release.to_owned();
-    source.split('/').any(|part| {
-        path.push(part);
-        path.symlink_metadata().is_ok_and(|found| found.is_symlink())
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn step(release: &std::path::Path) -> SitesStep {
+        let step = serde_json::json!({
+            "work": "stage",
+            "selection": { "files": [], "refused": [], "notes": [] },
+            "release": release,
+            "checkout": release,
+            "state": release,
+            "locks": release,
+            "nginx": { "program": "/usr/sbin/nginx", "directory": "/etc/nginx", "configuration": "/etc/nginx/nginx.conf", "prefix": null, "log_directory": "/var/log/nginx", "reload": "systemctl" },
+            "certificates": { "directory": "/etc/letsencrypt", "webroot": null, "email": null, "acme_server": null, "renew_before": { "secs": 1, "nanos": 0 }, "self_test": true },
+            "privileges": "direct",
+            "run": "r",
+            "forced": false,
+        });
+        serde_json::from_value(step).expect("a step as plans have it")
+    }
+
+    #[test]
+    fn what_a_build_put_in_the_place_of_a_file_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let release = directory.path();
+        let step = step(release);
+        fs::create_dir_all(release.join("production")).unwrap();
+        symlink("/etc/passwd", release.join("production/link")).unwrap();
+        symlink("/etc", release.join("snippets")).unwrap();
+        symlink("production", release.join("inner")).unwrap();
+        fs::write(release.join("production/file"), "gzip on;").unwrap();
+        rustix::fs::mknodat(
+            fs::File::open(release).unwrap(),
+            "production/pipe",
+            rustix::fs::FileType::Fifo,
+            Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        let read = |source: &str| {
+            let wanted = WantedFile { source: source.into(), target: "conf.d/x".into(), site: None };
+            read_one(&step, &wanted).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(read("production/file").unwrap(), b"gzip on;");
+        for (source, why) in [
+            ("production/link", "link"),
+            ("snippets/passwd", "link"),
+            ("inner/file", "link"),
+            ("production/pipe", "plain file"),
+            ("production", "plain file"),
+            ("production/missing", "cannot be read"),
+            ("../passwd", "cannot be read"),
+        ] {
+            let error = read(source).expect_err(source);
+            assert!(error.contains(why), "{source}: {error}");
+        }
+    }
 }

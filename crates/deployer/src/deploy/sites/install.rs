@@ -6,6 +6,7 @@
 use super::backup::{self, Backup, Found};
 use super::files::{self, SiteFile};
 use super::manifest::Manifest;
+use super::writer::{MODE, Writer};
 use super::{SitesStep, blame, durable, reload, stage};
 use crate::deploy::tools::nginx;
 use crate::deploy::workbench::Workbench;
@@ -14,9 +15,6 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// Everybody may read a site's configuration, as with the packages' own files.
-const MODE: u32 = 0o644;
 
 /// Says that nginx must read its files again, although none of them is different: a certificate is.
 const RELOAD_WANTED: &str = "reload-wanted";
@@ -47,17 +45,19 @@ pub async fn install(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> 
     }
     // Others may have changed the host since it was tested.
     stage::test(step, &files, workbench).await?;
-    let made = changes.directories_missing(&step.nginx.directory);
-    let (state, root) = ((step.state.as_path(), step.run.as_str()), step.nginx.directory.as_path());
-    Backup::make(state, root, before.clone(), &changes.targets(), made.clone())?;
+    let writer = Writer::new(step, workbench);
+    let root = step.nginx.directory.as_path();
+    let made = if writer.is_root() { Vec::new() } else { changes.directories_missing(root) };
+    Backup::make(step, &writer, before.clone(), &changes.targets(), made.clone())?;
     // Until the end both the old files and the new ones are ours.
     let mut manifest = before.clone();
     let digests = files.iter().map(|file| (file.wanted.target.clone(), sha256_hex(file.text.as_bytes())));
     let digests: BTreeMap<String, String> = digests.collect();
     manifest.files.extend(digests.clone());
-    manifest.directories.extend(made);
+    manifest.directories.extend(made.iter().cloned());
     manifest.save(&step.state)?;
-    changes.carry_out(root, &mut manifest.directories, workbench)?;
+    writer.make_directories(&made)?;
+    changes.carry_out(&writer, &mut manifest.directories, workbench).await?;
     test_live(step, workbench).await?;
     backup::mark_reloaded(&step.state, &step.run)?;
     reload::reload(step, workbench).await?;
@@ -71,7 +71,7 @@ pub async fn restore(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> 
         workbench.note("nothing had been installed");
         return Ok(());
     };
-    backup.put_back((&step.state, &step.run), &step.nginx.directory)?;
+    backup.put_back(step, &Writer::new(step, workbench)).await?;
     if !backup::was_reloaded(&step.state, &step.run) {
         workbench.note("put back; nginx had not been told of anything else");
         return Ok(());
@@ -219,22 +219,22 @@ impl Changes {
     }
 
     /// Writes snippets before the sites that include them, and removes them after.
-    fn carry_out(&self, root: &Path, made: &mut BTreeSet<String>, workbench: &Workbench<'_>) -> Result<()> {
-        for directory in self.directories_missing(root) {
-            let path = root.join(&directory);
-            fs::create_dir(&path)?;
-            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        }
+    async fn carry_out(
+        &self,
+        writer: &Writer<'_, '_>,
+        made: &mut BTreeSet<String>,
+        workbench: &Workbench<'_>,
+    ) -> Result<()> {
         for ((_, target), bytes) in &self.writes {
-            durable::write(&root.join(target), bytes, MODE)?;
+            writer.write(target, bytes, MODE).await?;
             workbench.note(format!("wrote {target}"));
         }
         for target in &self.removals {
-            durable::remove(&root.join(target))?;
+            writer.remove(target).await?;
             workbench.note(format!("removed {target}"));
             for parent in Path::new(target).ancestors().skip(1) {
                 let name = parent.to_string_lossy().into_owned();
-                if made.contains(&name) && fs::remove_dir(root.join(parent)).is_ok() {
+                if made.contains(&name) && writer.remove_directory(&name) {
                     made.remove(&name);
                 }
             }

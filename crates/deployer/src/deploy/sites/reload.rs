@@ -6,12 +6,12 @@
 
 use super::SitesStep;
 use super::blame::complaint;
-use super::configuration::{self, Directive};
 use crate::deploy::processes::table::{self, Process};
 use crate::deploy::tools::nginx;
 use crate::deploy::workbench::Workbench;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
+use nginx_policy::configuration::{self, Directive};
 use rustix::process::{Pid, test_kill_process};
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, SeekFrom};

@@ -151,7 +151,7 @@ mod tests {
         let file = |mode: &str| File { mode: mode.into(), content: "c".into(), bytes: Some(1) };
         let tree = Tree::new(paths.iter().map(|(mode, path)| ((*path).to_owned(), file(mode))));
         let unbracketed = unbracketed.iter().map(|name| (*name).to_owned()).collect();
-        select(&tree, &NginxSites { rules, unbracketed })
+        select(&tree, &NginxSites { rules, unbracketed, allowed: Vec::new() })
     }
 
     fn targets(selection: &Selection) -> Vec<&str> {

@@ -5,7 +5,6 @@
 //! to the stage; privileged ports become others, each its own; keys and certificates that we cannot read, or that are yet to
 //! be obtained, are replaced by a pair of no worth. So the test needs no rights, and opens nothing that anybody uses.
 
-use super::configuration::{self, Directive, Word, quoted};
 use super::files::SiteFile;
 use super::{SitesStep, blame, install};
 use crate::deploy::tools::nginx;
@@ -13,6 +12,7 @@ use crate::deploy::workbench::Workbench;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use globset::GlobBuilder;
+use nginx_policy::configuration::{self, Directive, Word, quoted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
@@ -202,7 +202,7 @@ impl Rewriting<'_> {
                 }
                 self.replace(first, quoted(&self.stage.path(&path).to_string_lossy()));
             }
-            "access_log" | "error_log" if is_log_file(&first.text) => {
+            name @ ("access_log" | "error_log") if is_log_file(name, &first.text) => {
                 let name = format!("logs/{:x}", hash(&first.text));
                 self.replace(first, self.stage.own(&name));
             }
@@ -252,8 +252,11 @@ impl Rewriting<'_> {
     }
 }
 
-fn is_log_file(target: &str) -> bool {
-    !matches!(target, "off" | "stderr") && !target.starts_with("syslog:") && !target.starts_with("memory:")
+/// `error_log off` writes a file that is called so.
+fn is_log_file(directive: &str, target: &str) -> bool {
+    !(target == "off" && directive == "access_log" || target == "stderr")
+        && !target.starts_with("syslog:")
+        && !target.starts_with("memory:")
 }
 
 /// The same log is the same file in the stage.

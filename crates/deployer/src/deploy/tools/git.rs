@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// Settings that every call gets, in front of the subcommand.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.untrackedCache=false",
@@ -30,6 +30,10 @@ const SETTINGS: [&str; 9] = [
     "submodule.recurse=false",
     "protocol.ext.allow=never",
     "advice.detachedHead=false",
+    // What is larger is streamed instead of being held in memory, and never compared with something similar.
+    "core.bigFileThreshold=16m",
+    // One pack for each fetch, never loose objects: so a limit of the size of a file is a limit of what a fetch brings.
+    "fetch.unpackLimit=1",
 ];
 
 /// ssh, that never asks anybody.
@@ -193,6 +197,14 @@ pub fn state_of_tree(mirror: &Path, tree: &Path, index: &Path) -> Invocation {
 pub fn listing(mirror: &Path, commit: &CommitId) -> Invocation {
     let mut argv = in_mirror(mirror);
     argv.extend(words(["ls-tree", "-r", "-z", "--long", "--full-tree", "--end-of-options"]));
+    argv.push(commit.as_str().into());
+    Invocation { argv, environment: environment("") }
+}
+
+/// The same in lines, for one who counts them as they come: names with strange bytes in them are quoted.
+pub fn listing_in_lines(mirror: &Path, commit: &CommitId) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words(["ls-tree", "-r", "--long", "--full-tree", "--end-of-options"]));
     argv.push(commit.as_str().into());
     Invocation { argv, environment: environment("") }
 }

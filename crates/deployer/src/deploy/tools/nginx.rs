@@ -1,19 +1,83 @@
 //! `nginx`, as we call it.
 
-use super::privileged;
+use super::{HELPER, privileged, sudo};
 use crate::config::{CommandLine, Nginx, NginxReload, Privileges};
 use std::path::Path;
 
+/// What nginx reads first.
+const CONFIGURATION: &str = "/etc/nginx/nginx.conf";
+
+/// nginx's directory, in which root writes for others.
+const DIRECTORY: &str = "/etc/nginx";
+
+/// Whether root writes site files, tests and reloads: the helper, or the same program by sudo. Otherwise nginx is this process's own, or the
+/// process is root itself.
+pub fn root_writes(nginx: &Nginx, privileges: Privileges) -> bool {
+    match privileges {
+        Privileges::Direct => false,
+        Privileges::Helper => true,
+        Privileges::Sudo => is_usual(nginx),
+    }
+}
+
+/// Whether nginx is the host's, at its usual paths.
+fn is_usual(nginx: &Nginx) -> bool {
+    nginx.directory == Path::new(DIRECTORY)
+        && nginx.configuration == Path::new(CONFIGURATION)
+        && nginx.prefix.is_none()
+        && nginx.reload == NginxReload::Systemctl
+}
+
+/// Asks root to write a site file; what is to be in it lies in another file.
+pub fn write_site(privileges: Privileges, target: &str, content: &Path) -> CommandLine {
+    // The program reads it from its standard input, opened by whoever asks.
+    const FROM: [&str; 4] = ["sh", "-c", "content=$1; shift; exec \"$@\" < \"$content\"", "sh"];
+    let words = FROM.map(str::to_owned).into_iter().chain([content.to_string_lossy().into_owned()]);
+    CommandLine::Argv(words.chain(by_root(privileges, &["site-write", target]).argv()).collect())
+}
+
+/// Asks root to remove a site file.
+pub fn remove_site(privileges: Privileges, target: &str) -> CommandLine {
+    by_root(privileges, &["site-remove", target])
+}
+
+/// Has root take over what this user has written among nginx's files, by root.
+pub fn adopt_sites() -> CommandLine {
+    by_root(Privileges::Direct, &["sites-adopt"])
+}
+
+/// A verb of the helper's: by its socket, by sudo, or at once by root.
+fn by_root(privileges: Privileges, verb: &[&str]) -> CommandLine {
+    let way = match privileges {
+        Privileges::Helper => vec![HELPER, "ask"],
+        Privileges::Sudo => [&sudo::WAY[..], &[HELPER]].concat(),
+        Privileges::Direct => vec![HELPER],
+    };
+    CommandLine::Argv(way.iter().chain(verb).map(|word| (*word).to_owned()).collect())
+}
+
 /// Tests what is live. As whoever nginx's master runs as: it opens keys and logs.
 pub fn test(nginx: &Nginx, privileges: Privileges) -> CommandLine {
+    if root_writes(nginx, privileges) {
+        return by_root(privileges, &["nginx-test"]);
+    }
     let mut words = program(nginx, &["-t"]);
     words.extend(configuration(nginx));
     privileged(privileges, words, vec!["nginx-test".into()])
 }
 
-/// The same for the host's own nginx, by root, before anything is configured.
+/// The same, asked for by root: in the unit that has walls for it.
+pub fn test_by_root() -> CommandLine {
+    by_root(Privileges::Direct, &["nginx-test"])
+}
+
+/// The same, by root, before anything is configured: without walls where there is no such unit.
 pub fn test_host() -> CommandLine {
-    CommandLine::Argv(["nginx", "-t"].map(str::to_owned).to_vec())
+    const SOCKET: &str = "/run/durhack-deployer-nginx-test.sock";
+    match Path::new(SOCKET).exists() {
+        true => test_by_root(),
+        false => CommandLine::Argv(["nginx", "-t"].map(str::to_owned).to_vec()),
+    }
 }
 
 /// Tests a staged configuration, as ourselves, and has nginx say which files it has read.
@@ -30,6 +94,9 @@ pub fn staged_in_short(nginx: &Nginx) -> String {
 
 /// Has nginx read its configuration again.
 pub fn reload(nginx: &Nginx, privileges: Privileges) -> CommandLine {
+    if root_writes(nginx, privileges) {
+        return by_root(privileges, &["nginx-reload"]);
+    }
     let words = match nginx.reload {
         NginxReload::Systemctl => ["systemctl", "reload", "nginx"].map(str::to_owned).to_vec(),
         NginxReload::Signal => {
@@ -52,8 +119,7 @@ fn program(nginx: &Nginx, options: &[&str]) -> Vec<String> {
 
 /// Said only where it is not what nginx does by itself, so that a sudo rule can be short and exact.
 fn configuration(nginx: &Nginx) -> Vec<String> {
-    const USUAL: &str = "/etc/nginx/nginx.conf";
-    match nginx.configuration == Path::new(USUAL) {
+    match nginx.configuration == Path::new(CONFIGURATION) {
         true => Vec::new(),
         false => vec!["-c".to_owned(), nginx.configuration.to_string_lossy().into_owned()],
     }
@@ -61,7 +127,6 @@ fn configuration(nginx: &Nginx) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HELPER;
     use super::*;
 
     #[test]
@@ -74,8 +139,15 @@ mod tests {
             log_directory: "/var/log/nginx".into(),
             reload: NginxReload::Systemctl,
         };
-        assert_eq!(test(&usual, Privileges::Sudo).shown(), "sudo -n /usr/sbin/nginx -t");
-        assert_eq!(reload(&usual, Privileges::Sudo).shown(), "sudo -n systemctl reload nginx");
+        assert_eq!(test(&usual, Privileges::Sudo).shown(), format!("sudo -n {HELPER} nginx-test"));
+        assert_eq!(reload(&usual, Privileges::Sudo).shown(), format!("sudo -n {HELPER} nginx-reload"));
+        assert_eq!(test(&usual, Privileges::Direct).shown(), "/usr/sbin/nginx -t");
+        assert_eq!(
+            remove_site(Privileges::Helper, "conf.d/a").shown(),
+            format!("{HELPER} ask site-remove conf.d/a")
+        );
+        let written = write_site(Privileges::Sudo, "conf.d/a", Path::new("/s/content")).argv();
+        assert_eq!(written[4..], ["/s/content", "sudo", "-n", HELPER, "site-write", "conf.d/a"]);
         assert_eq!(test(&usual, Privileges::Helper).shown(), format!("{HELPER} ask nginx-test"));
         assert_eq!(reload(&usual, Privileges::Helper).shown(), format!("{HELPER} ask nginx-reload"));
         assert_eq!(

@@ -15,6 +15,11 @@ const REFUSALS: [&str; 4] =
 /// What a call by sudo runs: the program and its arguments.
 pub fn called(line: &CommandLine) -> Option<(String, Vec<String>)> {
     let words = line.argv();
+    // A shell may open its standard input for it: `sh -c SCRIPT sh FILE sudo -n ...`.
+    let words = match words.as_slice() {
+        [shell, option, _, _, _, called @ ..] if shell == "sh" && option == "-c" => called,
+        words => words,
+    };
     let (program, arguments) = words.strip_prefix(&WAY.map(str::to_owned)[..])?.split_first()?;
     Some((program.clone(), arguments.to_vec()))
 }

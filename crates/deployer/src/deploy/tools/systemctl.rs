@@ -17,6 +17,8 @@ pub struct UnitState {
     pub restarts: u64,
     /// Its main process; 0 where it has none.
     pub main_pid: u32,
+    /// As whom it runs, by name or number; None: one that systemd makes for it.
+    pub user: Option<String>,
 }
 
 impl UnitState {
@@ -56,6 +58,11 @@ pub fn enable(units: &[&str]) -> CommandLine {
     words(&["enable", "--now"], units)
 }
 
+/// Has units started at every boot, and not now.
+pub fn enable_only(units: &[&str]) -> CommandLine {
+    words(&["enable"], units)
+}
+
 /// Has units stopped now, and not started again.
 pub fn disable(units: &[&str]) -> CommandLine {
     words(&["disable", "--now"], units)
@@ -74,6 +81,13 @@ pub fn restart(units: &[&str]) -> CommandLine {
 /// Has units read their configuration again.
 pub fn reload(units: &[&str]) -> CommandLine {
     words(&["reload"], units)
+}
+
+/// What a unit's processes have said last.
+pub fn last_words(unit: &str) -> CommandLine {
+    let matched = format!("_SYSTEMD_UNIT={unit}");
+    let words = ["journalctl", "--no-pager", "--output=cat", "--lines=5", matched.as_str()];
+    CommandLine::Argv(words.map(str::to_owned).to_vec())
 }
 
 /// The same for one that need not run; one that cannot be reloaded is restarted.
@@ -123,11 +137,26 @@ pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     let mut words = systemctl(user);
     words.extend([
         "show".to_owned(),
-        "--property=Id,ActiveState,SubState,NRestarts,MainPID".into(),
+        "--property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser".into(),
         "--".into(),
     ]);
     words.extend(units.iter().map(ToString::to_string));
     CommandLine::Argv(words)
+}
+
+/// Asks as whom units run.
+pub fn users(units: &[UnitName]) -> CommandLine {
+    let mut words = systemctl(false);
+    words.extend(["show".to_owned(), "--property=Id,User,LoadState".into(), "--".into()]);
+    words.extend(units.iter().map(ToString::to_string));
+    CommandLine::Argv(words)
+}
+
+/// Reads what [`users`] printed: the unit, and its user, which is root where none is named. Nothing for units that are not there.
+pub fn read_users(printed: &str) -> Vec<(String, String)> {
+    let loaded = blocks(printed).filter(|block| value(block, "LoadState") == "loaded");
+    let user = |block: &str| Some(value(block, "User")).filter(|user| !user.is_empty());
+    loaded.map(|block| (value(block, "Id"), user(block).unwrap_or_else(|| "root".into()))).collect()
 }
 
 /// Reads what [`show`] printed: `Name=value` lines, an empty line between units.
@@ -139,6 +168,10 @@ pub fn states(printed: &str) -> Vec<UnitState> {
             sub: value(block, "SubState"),
             restarts: value(block, "NRestarts").parse().unwrap_or_default(),
             main_pid: value(block, "MainPID").parse().unwrap_or_default(),
+            user: (value(block, "DynamicUser") != "yes").then(|| match value(block, "User") {
+                none if none.is_empty() => "root".to_owned(),
+                user => user,
+            }),
         })
         .collect()
 }
@@ -213,9 +246,14 @@ mod tests {
 
     #[test]
     fn states_are_read_unit_by_unit() {
-        let printed = "NRestarts=0\nId=a.service\nActiveState=active\nSubState=running\n\nId=b.service\nActiveState=activating\nSubState=auto-restart\nNRestarts=3\n";
+        let printed = "NRestarts=0\nId=a.service\nActiveState=active\nSubState=running\nUser=web\nDynamicUser=no\n\nId=b.service\nActiveState=activating\nSubState=auto-restart\nNRestarts=3\nUser=\nDynamicUser=no\n\nId=c.service\nUser=\nDynamicUser=yes\n";
         let states = states(printed);
-        assert_eq!((states.len(), states[0].name.as_str(), states[0].is_active()), (2, "a.service", true));
+        let users: Vec<Option<&str>> = states.iter().map(|state| state.user.as_deref()).collect();
+        assert_eq!(users, [Some("web"), Some("root"), None]);
+        assert_eq!(
+            (states.len() - 1, states[0].name.as_str(), states[0].is_active()),
+            (2, "a.service", true)
+        );
         assert_eq!((states[1].in_words().as_str(), states[1].restarts), ("activating (auto-restart)", 3));
         assert!(!states[1].is_active());
     }

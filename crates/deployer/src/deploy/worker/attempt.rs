@@ -201,7 +201,9 @@ impl Worker {
 
     async fn set_aside(&self, run: &Run) -> Result<()> {
         let record = self.host.store.run(&run.id).await?;
-        let Some(release) = record.and_then(|record| record.release) else { return Ok(()) };
+        let Some(record) = record else { return Ok(()) };
+        let is_ours = self.host.store.is_our_run(&record)?;
+        let Some(release) = record.release.filter(|_| is_ours) else { return Ok(()) };
         let slug = self.deployment.slug.as_str();
         let releases = self.host.store.releases(slug).await?;
         if !releases.iter().any(|found| found.name == release && found.state == ReleaseState::Building) {

@@ -10,6 +10,7 @@ use crate::github::deployments::About;
 use crate::github::error::{ApiError, ErrorKind};
 use crate::github::{GitHub, Subject};
 use crate::names::{CommitId, RepositoryName};
+use crate::record::run_log::rendering::plain;
 use crate::record::store::{NewToldDeployment, PendingTelling, Store, StoreError, TellingKind};
 use serde_json::Value;
 use std::sync::Arc;
@@ -104,6 +105,12 @@ impl Sender {
 
     async fn send_due(&mut self) -> Result<(), StoreError> {
         for row in self.store.due_outbox(clock::now_ms(), BATCH).await? {
+            if !self.store.is_our_telling(&row)? {
+                let reason = "somebody else has put this into the database: it is not sent";
+                tracing::error!(repository = plain(&row.repository), id = row.id, reason);
+                self.store.outbox_refused(row.id, reason, clock::now_ms()).await?;
+                continue;
+            }
             match self.send(&row).await {
                 Ok(()) => self.away = 0,
                 Err(Unsent::Store(error)) => return Err(error),

@@ -2,7 +2,9 @@
 //! does when the database is gone, full, damaged, or used by two at once.
 
 mod concurrency;
+mod forged;
 mod gates;
+mod login;
 mod migrating;
 mod outages;
 #[path = "../../../tests/it/support/postgres.rs"]
@@ -11,13 +13,20 @@ mod story;
 
 use super::*;
 use postgres::Postgres;
+use std::sync::LazyLock;
 
 /// A store on a new SQLite file, migrated.
 async fn sqlite_store() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&sqlite_url(directory.path())).unwrap();
+    let store = open(&sqlite_url(directory.path())).unwrap();
     store.migrate(0).await.unwrap();
     (directory, store)
+}
+
+/// A store as the deployer of this test's process opens it, whose key all of its tests share.
+fn open(url: &str) -> Result<Store, StoreError> {
+    static STATE: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    Store::open(url, Authenticator::new(STATE.path()))
 }
 
 fn sqlite_url(directory: &std::path::Path) -> String {

@@ -31,6 +31,25 @@ pub enum StoreError {
         id: String,
     },
 
+    /// A row that the call is about was not written by this deployer, or was changed by somebody else.
+    #[error("somebody else has changed the {kind} {id:?} in the database")]
+    Foreign {
+        /// What it is, as in `run`.
+        kind: &'static str,
+        /// Which one.
+        id: String,
+    },
+
+    /// What is kept outside of the database, so that rows of others are not believed, cannot be read or written.
+    #[error("{} cannot be used", path.display())]
+    Trust {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+
     /// The URL names no database that could be used.
     #[error("{0}")]
     InvalidUrl(String),
@@ -43,7 +62,17 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later, without anybody changing this program.
     pub fn may_be_retried(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        match self {
+            Self::Unavailable(_) => true,
+            // A full disk is cleared; a damaged key is not.
+            Self::Trust { error, .. } => error.kind() != std::io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+
+    /// Whether the database holds something else than what this deployer has written to it.
+    pub fn is_tampering(&self) -> bool {
+        matches!(self, Self::Foreign { .. } | Self::NotRecorded { .. })
     }
 }
 

@@ -4,7 +4,11 @@
 //! never edited (sqlx refuses to go on if it was). What the deployer before ours remembered, the ids in
 //! its table `event`, is taken over with each migration; the table itself is left alone.
 
+use super::answers::AnswerRow;
+use super::authenticator::Signed as _;
+use super::authorship::sign_all;
 use super::pools::{Pools, reading, within};
+use super::{PendingTelling, Release, Run, Step, ToldDeployment};
 use super::{Store, StoreError, VerdictCode};
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::Serialize;
@@ -12,7 +16,7 @@ use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use std::collections::HashSet;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -22,7 +26,7 @@ static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| known(sqlx::migrate!("./m
 
 /// How long a migration may take, with waiting for another process that is migrating. Long enough for
 /// an index over years of deliveries; short enough to end.
-const MIGRATION_DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const MIGRATION_DEADLINE: Duration = Duration::from_secs(120);
 
 /// The sentence of the verdict on a delivery that was taken over.
 pub const IMPORTED_SENTENCE: &str = "It was handled by the deployer that was here before.";
@@ -66,6 +70,9 @@ fn known(migrator: Migrator) -> Migrator {
 impl Store {
     /// Applies the migrations that the database does not have yet, and takes over the table `event`. For SQLite,
     /// creates the database file (readable by its owner only) and its directory where they do not exist.
+    ///
+    /// Where the tables are those of a version that signed nothing, the rows of a SQLite file that only we could write are signed as
+    /// they are. Those of PostgreSQL are not: who else could log in there is not known here ([`Store::sign_everything`]).
     pub async fn migrate(&self, now_ms: i64) -> Result<(), StoreError> {
         self.create_file()?;
         within(MIGRATION_DEADLINE, async {
@@ -73,7 +80,16 @@ impl Store {
                 Pools::Sqlite { writer, .. } => {
                     // All in one transaction, since sqlx does not keep two processes from migrating SQLite at once.
                     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                    let unsigned: i64 = sqlx::query_scalar(
+                        "SELECT (SELECT COUNT(*) FROM pragma_table_info('runs'))
+                             * (1 - (SELECT COUNT(*) FROM pragma_table_info('runs') WHERE name = 'mac'))",
+                    )
+                    .fetch_one(&mut *transaction)
+                    .await?;
                     SQLITE.run(&mut *transaction).await?;
+                    if unsigned > 0 && self.pools.file().is_some_and(|file| only_we_write(&file)) {
+                        sign_all!(self, transaction);
+                    }
                     let has_events: i64 = sqlx::query_scalar(
                         "SELECT COUNT(*) FROM pragma_table_info('event') WHERE name = 'id'",
                     )
@@ -238,6 +254,16 @@ macro_rules! import_events {
     };
 }
 use import_events;
+
+/// Whether nobody but us can have written to a database file.
+fn only_we_write(file: &Path) -> bool {
+    let us = rustix::process::geteuid();
+    let is_ours = |path: &Path| {
+        path.symlink_metadata()
+            .is_ok_and(|found| (us.is_root() || found.uid() == us.as_raw()) && found.mode() & 0o022 == 0)
+    };
+    is_ours(file) && file.parent().is_some_and(is_ours)
+}
 
 /// Creates the database file and its directory for their owner only; SQLite gives its other files the same mode.
 fn create_private(file: &Path) -> io::Result<()> {

@@ -49,6 +49,9 @@ pub struct PendingTelling {
     pub next_at_ms: i64,
     /// Why telling it failed.
     pub last_error: Option<String>,
+    /// Proof that this deployer wrote it.
+    #[serde(skip)]
+    pub mac: Option<String>,
 }
 
 /// What has not reached GitHub.
@@ -84,13 +87,15 @@ pub struct NewTelling<'a> {
 
 /// Puts one telling into the outbox, within a transaction, in place of those of its key that still wait.
 macro_rules! push_telling {
-    ($transaction:ident, $telling:expr) => {{
+    ($self:ident, $transaction:ident, $telling:expr) => {{
         let telling: &$crate::record::store::NewTelling<'_> = $telling;
+        let signed = $crate::record::store::outbox::as_row(telling);
+        let mac = $self.authenticator.sign(&$crate::record::store::authenticator::Signed::message(&signed))?;
         // Pushed twice because the first commit's outcome was not known: it is there already.
         sqlx::query(
             "INSERT INTO outbox (kind, repository, commit_id, context, deployment, run_id, body, created_at_ms,
-                 attempts, next_at_ms)
-             SELECT $8, $1, $2, $3, $4, $5, $6, $7, 0, $7
+                 attempts, next_at_ms, mac)
+             SELECT $8, $1, $2, $3, $4, $5, $6, $7, 0, $7, $9
              WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE kind = $8 AND repository = $1
                  AND commit_id = $2 AND context = $3 AND body = $6 AND created_at_ms = $7)",
         )
@@ -99,9 +104,10 @@ macro_rules! push_telling {
         .bind(telling.context)
         .bind(telling.deployment)
         .bind(telling.run_id)
-        .bind($crate::record::store::text::storable(telling.body))
+        .bind(&signed.body)
         .bind(telling.created_at_ms)
         .bind(telling.kind)
+        .bind(&mac)
         .execute(&mut *$transaction)
         .await?;
         sqlx::query(
@@ -122,10 +128,34 @@ macro_rules! push_telling {
 }
 pub(super) use push_telling;
 
+/// A row as it will be stored.
+pub(super) fn as_row(telling: &NewTelling<'_>) -> PendingTelling {
+    PendingTelling {
+        id: 0,
+        kind: telling.kind,
+        repository: telling.repository.to_owned(),
+        commit_id: telling.commit_id.to_owned(),
+        context: telling.context.to_owned(),
+        deployment: telling.deployment.to_owned(),
+        run_id: telling.run_id.map(str::to_owned),
+        body: storable(telling.body).into_owned(),
+        created_at_ms: telling.created_at_ms,
+        attempts: 0,
+        next_at_ms: telling.created_at_ms,
+        last_error: None,
+        mac: None,
+    }
+}
+
 impl Store {
     /// Puts something into the outbox, in place of what still waits under its key.
     pub async fn enqueue_telling(&self, telling: &NewTelling<'_>) -> Result<(), StoreError> {
-        transaction!(self, |transaction| push_telling!(transaction, telling))
+        transaction!(self, |transaction| push_telling!(self, transaction, telling))
+    }
+
+    /// Whether this deployer wrote a row of the outbox.
+    pub fn is_our_telling(&self, telling: &PendingTelling) -> Result<bool, StoreError> {
+        self.authenticator.recognises(telling)
     }
 
     /// What is due, what has waited for longest since it was last tried first (so that one that always fails is in no

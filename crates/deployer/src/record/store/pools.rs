@@ -123,9 +123,72 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
     })
 }
 
+/// What sqlx takes for the name of a user that nobody has named.
+const UNNAMED: [&str; 2] = ["anonymous", "unknown"];
+
+/// How to connect to PostgreSQL. Where neither the URL nor `PGUSER` names a user, it is the process's, as libpq has it.
+pub(super) fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let parse = |url: &str| PgConnectOptions::from_str(url).map_err(|error| invalid_url(&error));
+    let options = parse(url)?;
+    let is_unnamed = UNNAMED.contains(&options.get_username()) && !url.contains(options.get_username());
+    match is_unnamed.then(process_user).flatten() {
+        None => Ok(options),
+        Some(user) => {
+            let user: String = form_urlencoded::byte_serialize(user.as_bytes()).collect();
+            // In the URL and not in what was read from it: passwords of `~/.pgpass` are found by it.
+            parse(&format!("{url}{}user={user}", if url.contains('?') { '&' } else { '?' }))
+        }
+    }
+}
+
+/// The name of the user that this process runs as; None where this machine's table has none.
+pub(super) fn process_user() -> Option<String> {
+    let number = rustix::process::geteuid().as_raw().to_string();
+    let passwd = fs_err::read_to_string("/etc/passwd").ok()?;
+    let mut lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.get(2) == Some(&number.as_str()))?;
+    Some((*fields.first()?).to_owned())
+}
+
+/// Where PostgreSQL's sockets are: Debian's, and PostgreSQL's own default.
+const POSTGRES_SOCKETS: [&str; 2] = ["/run/postgresql", "/tmp"];
+
+/// See [`super::Store::opens_without_password`].
+pub(super) async fn opens_without_password(url: &str) -> Result<Option<String>, StoreError> {
+    let known = postgres_options(url)?;
+    let bare = |way: Option<&Path>| {
+        let options =
+            PgConnectOptions::new_without_pgpass().username(known.get_username()).port(known.get_port());
+        let options = options.ssl_mode(known.get_ssl_mode()).application_name("durhack-deployer");
+        let options = match known.get_database() {
+            Some(database) => options.database(database),
+            None => options,
+        };
+        match way {
+            Some(socket) => options.socket(socket),
+            None => options.host(known.get_host()),
+        }
+    };
+    let is_local =
+        known.get_socket().is_some() || matches!(known.get_host(), "localhost" | "127.0.0.1" | "::1");
+    let mut ways = vec![known.get_socket().map(std::path::PathBuf::as_path)];
+    if is_local {
+        ways.extend(POSTGRES_SOCKETS.iter().map(|socket| Some(Path::new(*socket))));
+    }
+    for way in ways {
+        let attempt = bare(way).disable_statement_logging();
+        if let Ok(Ok(connection)) = tokio::time::timeout(POSTGRES_ACQUIRE_TIMEOUT, attempt.connect()).await {
+            let _ = connection.close().await;
+            let shown =
+                way.map_or_else(|| known.get_host().to_owned(), |socket| socket.display().to_string());
+            return Ok(Some(shown));
+        }
+    }
+    Ok(None)
+}
+
 fn open_postgres(url: &str) -> Result<Pools, StoreError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|error| invalid_url(&error))?
+    let options = postgres_options(url)?
         .application_name("durhack-deployer")
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging();

@@ -1,6 +1,9 @@
-//! Releases: what runs produced, and which of it is live. Only what is recorded here is ever deleted from a disk.
+//! Releases: what runs produced, and which of it is live. Only what is recorded here, by ourselves, is ever deleted from a disk or
+//! made live again.
 
-use super::pools::{found, reading, transaction, writing};
+use super::authenticator::{Message, Signed};
+use super::pools::{found, reading, transaction};
+use super::runs::change_run;
 use super::text::words;
 use super::{Store, StoreError};
 use serde::Serialize;
@@ -42,6 +45,28 @@ pub struct Release {
     pub live_at_ms: Option<i64>,
     /// What it takes on the disk.
     pub bytes: Option<i64>,
+    /// Proof that this deployer wrote it.
+    #[serde(skip)]
+    pub mac: Option<String>,
+}
+
+impl Signed for Release {
+    fn message(&self) -> Message {
+        Message::of("releases")
+            .text(&self.deployment)
+            .text(&self.name)
+            .text(&self.path)
+            .text(&self.commit_id)
+            .text(&self.run_id)
+            .text(self.state.as_str())
+            .number(self.created_at_ms)
+            .optional_number(self.live_at_ms)
+            .optional_number(self.bytes)
+    }
+
+    fn mac(&self) -> Option<&str> {
+        self.mac.as_deref()
+    }
 }
 
 /// A release about to be made; the fields are those of [`Release`].
@@ -55,28 +80,82 @@ pub struct NewRelease<'a> {
     pub created_at_ms: i64,
 }
 
+/// The row of a release, ours or not.
+macro_rules! release_row {
+    ($transaction:ident, $deployment:expr, $name:expr) => {{
+        let row: Option<Release> =
+            sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND name = $2")
+                .bind($deployment)
+                .bind($name)
+                .fetch_optional(&mut *$transaction)
+                .await?;
+        row
+    }};
+}
+
+/// Writes what may change of a release, signed.
+macro_rules! write_release {
+    ($self:ident, $transaction:ident, $release:expr) => {{
+        let release: &Release = $release;
+        let mac = $self.authenticator.sign(&release.message())?;
+        let updated = sqlx::query(
+            "UPDATE releases SET state = $3, live_at_ms = $4, bytes = $5, mac = $6 WHERE deployment = $1 AND name = $2",
+        )
+        .bind(&release.deployment)
+        .bind(&release.name)
+        .bind(release.state)
+        .bind(release.live_at_ms)
+        .bind(release.bytes)
+        .bind(&mac)
+        .execute(&mut *$transaction)
+        .await?;
+        found(updated.rows_affected(), "release", format!("{}/{}", release.deployment, release.name))?;
+    }};
+}
+
 impl Store {
-    /// Records that a release is about to be made, and notes it in its run. One that is there already stays.
+    /// Records that a release is about to be made, and notes it in its run. One that is there already stays; one of that name that
+    /// somebody else has put there does not.
     pub async fn create_release(&self, release: &NewRelease<'_>) -> Result<(), StoreError> {
+        let new = Release {
+            deployment: release.deployment.to_owned(),
+            name: release.name.to_owned(),
+            path: release.path.to_owned(),
+            commit_id: release.commit_id.to_owned(),
+            run_id: release.run_id.to_owned(),
+            state: ReleaseState::Building,
+            created_at_ms: release.created_at_ms,
+            live_at_ms: None,
+            bytes: None,
+            mac: None,
+        };
+        let mac = self.authenticator.sign(&new.message())?;
         transaction!(self, |transaction| {
-            sqlx::query(
-                "INSERT INTO releases (deployment, name, path, commit_id, run_id, state, created_at_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (deployment, name) DO NOTHING",
-            )
-            .bind(release.deployment)
-            .bind(release.name)
-            .bind(release.path)
-            .bind(release.commit_id)
-            .bind(release.run_id)
-            .bind(ReleaseState::Building)
-            .bind(release.created_at_ms)
-            .execute(&mut *transaction)
-            .await?;
-            sqlx::query("UPDATE runs SET release = $2 WHERE id = $1")
-                .bind(release.run_id)
-                .bind(release.name)
+            let known = release_row!(transaction, release.deployment, release.name);
+            let is_there = match &known {
+                Some(known) => self.authenticator.recognises(known)?,
+                None => false,
+            };
+            if !is_there {
+                sqlx::query(
+                    "INSERT INTO releases (deployment, name, path, commit_id, run_id, state, created_at_ms, mac)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                     ON CONFLICT (deployment, name) DO UPDATE SET path = excluded.path,
+                         commit_id = excluded.commit_id, run_id = excluded.run_id, state = excluded.state,
+                         created_at_ms = excluded.created_at_ms, live_at_ms = NULL, bytes = NULL, mac = excluded.mac",
+                )
+                .bind(&new.deployment)
+                .bind(&new.name)
+                .bind(&new.path)
+                .bind(&new.commit_id)
+                .bind(&new.run_id)
+                .bind(new.state)
+                .bind(new.created_at_ms)
+                .bind(&mac)
                 .execute(&mut *transaction)
                 .await?;
+            }
+            change_run!(self, transaction, release.run_id, |run| run.release = Some(new.name.clone()));
         })
     }
 
@@ -88,63 +167,70 @@ impl Store {
         state: ReleaseState,
         bytes: Option<i64>,
     ) -> Result<(), StoreError> {
-        writing!(self, |pool| {
-            let updated = sqlx::query(
-                "UPDATE releases SET state = $3, bytes = COALESCE($4, bytes) WHERE deployment = $1 AND name = $2",
-            )
-            .bind(deployment)
-            .bind(name)
-            .bind(state)
-            .bind(bytes)
-            .execute(pool)
-            .await?;
-            found(updated.rows_affected(), "release", format!("{deployment}/{name}"))?;
+        let id = || format!("{deployment}/{name}");
+        transaction!(self, |transaction| {
+            let known = release_row!(transaction, deployment, name);
+            let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "release", id: id() })?;
+            self.require_ours(&known, "release", id)?;
+            let changed = Release { state, bytes: bytes.or(known.bytes), ..known };
+            write_release!(self, transaction, &changed);
         })
     }
 
     /// Makes a release the live one; the one that was live is a good one from then on.
     pub async fn set_live(&self, deployment: &str, name: &str, at_ms: i64) -> Result<(), StoreError> {
+        let id = || format!("{deployment}/{name}");
         transaction!(self, |transaction| {
-            sqlx::query("UPDATE releases SET state = $3 WHERE deployment = $1 AND state = $4 AND name <> $2")
-                .bind(deployment)
-                .bind(name)
-                .bind(ReleaseState::Good)
-                .bind(ReleaseState::Live)
-                .execute(&mut *transaction)
-                .await?;
-            let updated = sqlx::query(
-                "UPDATE releases SET state = $3, live_at_ms = $4 WHERE deployment = $1 AND name = $2",
-            )
-            .bind(deployment)
-            .bind(name)
-            .bind(ReleaseState::Live)
-            .bind(at_ms)
-            .execute(&mut *transaction)
-            .await?;
-            found(updated.rows_affected(), "release", format!("{deployment}/{name}"))?;
+            let known = release_row!(transaction, deployment, name);
+            let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "release", id: id() })?;
+            self.require_ours(&known, "release", id)?;
+            let others: Vec<Release> =
+                sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND state = $3 AND name <> $2")
+                    .bind(deployment)
+                    .bind(name)
+                    .bind(ReleaseState::Live)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+            for other in others {
+                if self.authenticator.recognises(&other)? {
+                    write_release!(self, transaction, &Release { state: ReleaseState::Good, ..other });
+                } else {
+                    // Only one may be live; and what others have written is not signed.
+                    sqlx::query("UPDATE releases SET state = $3 WHERE deployment = $1 AND name = $2")
+                        .bind(deployment)
+                        .bind(&other.name)
+                        .bind(ReleaseState::Removed)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+            }
+            let live = Release { state: ReleaseState::Live, live_at_ms: Some(at_ms), ..known };
+            write_release!(self, transaction, &live);
         })
     }
 
     /// A deployment's live release.
     pub async fn live_release(&self, deployment: &str) -> Result<Option<Release>, StoreError> {
-        reading!(self, |pool| {
+        let found: Option<Release> = reading!(self, |pool| {
             sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND state = $2")
                 .bind(deployment)
                 .bind(ReleaseState::Live)
                 .fetch_optional(pool)
                 .await?
-        })
+        })?;
+        Ok(self.only_ours(found.into_iter().collect())?.pop())
     }
 
     /// A deployment's releases, the newest first.
     pub async fn releases(&self, deployment: &str) -> Result<Vec<Release>, StoreError> {
-        reading!(self, |pool| {
+        let found = reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM releases WHERE deployment = $1 ORDER BY created_at_ms DESC, name DESC",
             )
             .bind(deployment)
             .fetch_all(pool)
             .await?
-        })
+        })?;
+        self.only_ours(found)
     }
 }

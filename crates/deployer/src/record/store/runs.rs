@@ -1,7 +1,8 @@
 //! Runs: one execution of a plan each, from the wish to its end.
 
+use super::authenticator::{Message, Signed};
 use super::outbox::push_telling;
-use super::pools::{found, reading, transaction, writing};
+use super::pools::{found, reading, transaction};
 use super::text::{embedded_json, storable, words};
 use super::verdicts::upsert_verdict;
 use super::{NewTelling, StepState, Store, StoreError, Verdict, VerdictCode};
@@ -101,7 +102,88 @@ pub struct Run {
     pub pid: u32,
     /// The boot of the machine in which that process id means something.
     pub boot_id: String,
+    /// Proof that this deployer wrote it.
+    #[serde(skip)]
+    pub mac: Option<String>,
 }
+
+/// All but what is only shown: its number among others, and the process.
+impl Signed for Run {
+    fn message(&self) -> Message {
+        Message::of("runs")
+            .text(&self.id)
+            .text(&self.deployment)
+            .text(&self.repository)
+            .text(&self.branch)
+            .optional_text(self.commit_id.as_deref())
+            .optional_text(self.previous_commit.as_deref())
+            .text(self.trigger.as_str())
+            .text(&self.requested_by)
+            .text(&self.entry)
+            .optional_text(self.delivery_id.as_deref())
+            .text(self.state.as_str())
+            .optional_text(self.cause.as_deref())
+            .optional_text(self.summary.as_deref())
+            .optional_text(self.plan.as_deref())
+            .optional_text(self.release.as_deref())
+            .number(self.created_at_ms)
+            .optional_number(self.started_at_ms)
+            .optional_number(self.ended_at_ms)
+    }
+
+    fn mac(&self) -> Option<&str> {
+        self.mac.as_deref()
+    }
+}
+
+/// Changes a run that we wrote, and signs it anew. One that somebody else has changed is left as it is.
+macro_rules! change_run {
+    ($self:ident, $transaction:ident, $id:expr, |$run:ident| $change:expr) => {{
+        let id: &str = $id;
+        let known: Option<$crate::record::store::Run> = sqlx::query_as("SELECT * FROM runs WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut *$transaction)
+            .await?;
+        let mut $run = known.ok_or_else(|| $crate::record::store::StoreError::NotRecorded {
+            kind: "run",
+            id: id.to_owned(),
+        })?;
+        $self.require_ours(&$run, "run", || id.to_owned())?;
+        $change;
+        $crate::record::store::runs::write_run!($self, $transaction, &$run);
+    }};
+}
+pub(super) use change_run;
+
+/// Writes what may change of a run, signed.
+macro_rules! write_run {
+    ($self:ident, $transaction:ident, $run:expr) => {{
+        let run: &$crate::record::store::Run = $run;
+        let message = $crate::record::store::authenticator::Signed::message(run);
+        let mac = $self.authenticator.sign(&message)?;
+        sqlx::query(
+            "UPDATE runs SET commit_id = $2, previous_commit = $3, state = $4, cause = $5, summary = $6, plan = $7,
+                 release = $8, started_at_ms = $9, ended_at_ms = $10, pid = $11, boot_id = $12, mac = $13
+             WHERE id = $1",
+        )
+        .bind(&run.id)
+        .bind(&run.commit_id)
+        .bind(&run.previous_commit)
+        .bind(run.state)
+        .bind(&run.cause)
+        .bind(&run.summary)
+        .bind(&run.plan)
+        .bind(&run.release)
+        .bind(run.started_at_ms)
+        .bind(run.ended_at_ms)
+        .bind(i64::from(run.pid))
+        .bind(&run.boot_id)
+        .bind(&mac)
+        .execute(&mut *$transaction)
+        .await?;
+    }};
+}
+pub(super) use write_run;
 
 /// A run to record; the fields are those of [`Run`].
 #[derive(Debug, Clone, Copy)]
@@ -182,6 +264,9 @@ pub enum RunMatch {
 /// How many ids an ambiguous beginning of a run id is answered with: enough to see what to type.
 const MATCHES_MAX: i64 = 5;
 
+/// How many of the newest runs are looked at for one that this deployer wrote. Whoever puts more before it could delete it as well.
+const CANDIDATES_MAX: i64 = 50;
+
 /// A new id for a run.
 pub fn new_run_id() -> String {
     uuid::Uuid::now_v7().to_string()
@@ -190,29 +275,58 @@ pub fn new_run_id() -> String {
 impl Store {
     /// Records a run as queued, as the next attempt of its spool entry, and returns it.
     pub async fn create_run(&self, run: &NewRun<'_>) -> Result<Run, StoreError> {
+        let new = Run {
+            id: run.id.to_owned(),
+            deployment: run.deployment.to_owned(),
+            repository: run.repository.to_owned(),
+            branch: run.branch.to_owned(),
+            commit_id: run.commit_id.map(str::to_owned),
+            previous_commit: run.previous_commit.map(str::to_owned),
+            attempt: 0,
+            trigger: run.trigger,
+            requested_by: storable(run.requested_by).into_owned(),
+            entry: run.entry.to_owned(),
+            delivery_id: run.delivery_id.map(str::to_owned),
+            state: RunState::Queued,
+            cause: None,
+            summary: None,
+            plan: None,
+            release: None,
+            created_at_ms: run.created_at_ms,
+            started_at_ms: None,
+            ended_at_ms: None,
+            pid: run.pid,
+            boot_id: run.boot_id.to_owned(),
+            mac: None,
+        };
+        let mac = self.authenticator.sign(&new.message())?;
+        // Before the row: one without the note is never recovered.
+        let (id, deployment) = (new.id.clone(), new.deployment.clone());
+        self.off_thread(move |authenticator| authenticator.begin(&id, &deployment)).await?;
         transaction!(self, |transaction| {
             sqlx::query(
                 "INSERT INTO runs (id, deployment, repository, branch, commit_id, previous_commit, attempt,
-                     trigger_kind, requested_by, entry, delivery_id, state, created_at_ms, pid, boot_id)
+                     trigger_kind, requested_by, entry, delivery_id, state, created_at_ms, pid, boot_id, mac)
                  SELECT $1, $2, $3, $4, $5, $6, COALESCE(MAX(attempt), 0) + 1,
-                     $7, $8, $9, $10, $11, $12, $13, $14
+                     $7, $8, $9, $10, $11, $12, $13, $14, $15
                  FROM runs WHERE deployment = $2 AND entry = $9
                  ON CONFLICT (id) DO NOTHING",
             )
-            .bind(run.id)
-            .bind(run.deployment)
-            .bind(run.repository)
-            .bind(run.branch)
-            .bind(run.commit_id)
-            .bind(run.previous_commit)
-            .bind(run.trigger)
-            .bind(storable(run.requested_by))
-            .bind(run.entry)
-            .bind(run.delivery_id)
-            .bind(RunState::Queued)
-            .bind(run.created_at_ms)
-            .bind(i64::from(run.pid))
-            .bind(run.boot_id)
+            .bind(&new.id)
+            .bind(&new.deployment)
+            .bind(&new.repository)
+            .bind(&new.branch)
+            .bind(&new.commit_id)
+            .bind(&new.previous_commit)
+            .bind(new.trigger)
+            .bind(&new.requested_by)
+            .bind(&new.entry)
+            .bind(&new.delivery_id)
+            .bind(new.state)
+            .bind(new.created_at_ms)
+            .bind(i64::from(new.pid))
+            .bind(&new.boot_id)
+            .bind(&mac)
             .execute(&mut *transaction)
             .await?;
             sqlx::query_as("SELECT * FROM runs WHERE id = $1")
@@ -229,14 +343,17 @@ impl Store {
         commit_id: &str,
         previous_commit: Option<&str>,
     ) -> Result<(), StoreError> {
-        writing!(self, |pool| {
-            let updated = sqlx::query("UPDATE runs SET commit_id = $2, previous_commit = $3, attempt = 1 + (SELECT COUNT(*) FROM runs AS earlier
+        transaction!(self, |transaction| {
+            change_run!(self, transaction, run_id, |run| {
+                run.commit_id = Some(commit_id.to_owned());
+                run.previous_commit = previous_commit.map(str::to_owned);
+            });
+            let updated = sqlx::query("UPDATE runs SET attempt = 1 + (SELECT COUNT(*) FROM runs AS earlier
                      WHERE earlier.deployment = runs.deployment AND earlier.commit_id = $2 AND earlier.id < runs.id)
                  WHERE id = $1")
                 .bind(run_id)
                 .bind(commit_id)
-                .bind(previous_commit)
-                .execute(pool)
+                .execute(&mut *transaction)
                 .await?;
             found(updated.rows_affected(), "run", run_id)?;
         })
@@ -244,25 +361,15 @@ impl Store {
 
     /// Keeps a run's plan, as JSON text, so that a later process can finish or undo it.
     pub async fn save_plan(&self, run_id: &str, plan: &str) -> Result<(), StoreError> {
-        writing!(self, |pool| {
-            let updated = sqlx::query("UPDATE runs SET plan = $2 WHERE id = $1")
-                .bind(run_id)
-                .bind(storable(plan))
-                .execute(pool)
-                .await?;
-            found(updated.rows_affected(), "run", run_id)?;
+        transaction!(self, |transaction| {
+            change_run!(self, transaction, run_id, |run| run.plan = Some(storable(plan).into_owned()));
         })
     }
 
     /// Notes which release a run activates that did not make it; [`Store::create_release`] notes the others.
     pub async fn set_run_release(&self, run_id: &str, release: &str) -> Result<(), StoreError> {
-        writing!(self, |pool| {
-            let updated = sqlx::query("UPDATE runs SET release = $2 WHERE id = $1")
-                .bind(run_id)
-                .bind(release)
-                .execute(pool)
-                .await?;
-            found(updated.rows_affected(), "run", run_id)?;
+        transaction!(self, |transaction| {
+            change_run!(self, transaction, run_id, |run| run.release = Some(release.to_owned()));
         })
     }
 
@@ -274,45 +381,53 @@ impl Store {
         pid: u32,
         boot_id: &str,
     ) -> Result<(), StoreError> {
-        writing!(self, |pool| {
-            let updated = sqlx::query(
-                "UPDATE runs SET state = $2, started_at_ms = COALESCE(started_at_ms, $3), pid = $4, boot_id = $5
-                 WHERE id = $1 AND ended_at_ms IS NULL",
-            )
-            .bind(run_id)
-            .bind(RunState::Running)
-            .bind(started_at_ms)
-            .bind(i64::from(pid))
-            .bind(boot_id)
-            .execute(pool)
-            .await?;
-            found(updated.rows_affected(), "unfinished run", run_id)?;
+        transaction!(self, |transaction| {
+            change_run!(self, transaction, run_id, |run| {
+                if run.ended_at_ms.is_some() {
+                    return Err(StoreError::NotRecorded { kind: "unfinished run", id: run_id.to_owned() });
+                }
+                run.state = RunState::Running;
+                run.started_at_ms = run.started_at_ms.or(Some(started_at_ms));
+                run.pid = pid;
+                run.boot_id = boot_id.to_owned();
+            });
         })
     }
 
     /// Ends a run: its state, the verdicts and what GitHub is to be told, all or nothing, once.
     pub async fn end_run(&self, end: &RunEnd<'_>) -> Result<RunEnded, StoreError> {
         debug_assert!(end.state.is_final(), "a run does not end as {}", end.state);
-        transaction!(self, |transaction| {
-            let updated = sqlx::query(
-                "UPDATE runs SET state = $2, cause = $3, summary = $4, ended_at_ms = $5
-                 WHERE id = $1 AND ended_at_ms IS NULL",
-            )
-            .bind(end.run_id)
-            .bind(end.state)
-            .bind(end.cause.map(storable))
-            .bind(end.summary.map(storable))
-            .bind(end.ended_at_ms)
-            .execute(&mut *transaction)
-            .await?;
-            if updated.rows_affected() == 0 {
-                let known: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE id = $1")
-                    .bind(end.run_id)
-                    .fetch_one(&mut *transaction)
-                    .await?;
-                found(known.unsigned_abs(), "run", end.run_id)?;
+        let ended = transaction!(self, |transaction| {
+            let known: Option<Run> = sqlx::query_as("SELECT * FROM runs WHERE id = $1")
+                .bind(end.run_id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let mut run =
+                known.ok_or_else(|| StoreError::NotRecorded { kind: "run", id: end.run_id.to_owned() })?;
+            if run.ended_at_ms.is_some() {
                 RunEnded::Before
             } else {
+                let is_ours = self.authenticator.recognises(&run)?;
+                run.state = end.state;
+                run.cause = end.cause.map(|cause| storable(cause).into_owned());
+                run.summary = end.summary.map(|summary| storable(summary).into_owned());
+                run.ended_at_ms = Some(end.ended_at_ms);
+                match is_ours {
+                    true => write_run!(self, transaction, &run),
+                    // It ends all the same, and is never believed.
+                    false => {
+                        sqlx::query(
+                            "UPDATE runs SET state = $2, cause = $3, summary = $4, ended_at_ms = $5, mac = NULL WHERE id = $1",
+                        )
+                        .bind(end.run_id)
+                        .bind(run.state)
+                        .bind(&run.cause)
+                        .bind(&run.summary)
+                        .bind(run.ended_at_ms)
+                        .execute(&mut *transaction)
+                        .await?;
+                    }
+                }
                 // What could not be recorded while it happened: its end is not known.
                 sqlx::query("UPDATE steps SET state = $2, ended_at_ms = $3 WHERE run_id = $1 AND state = $4")
                     .bind(end.run_id)
@@ -325,11 +440,30 @@ impl Store {
                     upsert_verdict!(&mut *transaction, verdict);
                 }
                 for telling in end.tellings {
-                    push_telling!(transaction, telling);
+                    push_telling!(self, transaction, telling);
                 }
                 RunEnded::Now
             }
-        })
+        })?;
+        let id = end.run_id.to_owned();
+        self.off_thread(move |authenticator| authenticator.end(&id)).await?;
+        Ok(ended)
+    }
+
+    /// Whether a run that the database says is unfinished was begun by this deployer, has not ended, and is as this deployer wrote it.
+    pub fn is_open_and_ours(&self, run: &Run) -> Result<bool, StoreError> {
+        Ok(self.authenticator.recognises(run)? && self.authenticator.has_begun(&run.id, &run.deployment)?)
+    }
+
+    /// Nobody carries out a run of this deployment, and none is to be recovered: whatever the database says later.
+    pub async fn no_run_is_open(&self, deployment: &str) -> Result<(), StoreError> {
+        let deployment = deployment.to_owned();
+        self.off_thread(move |authenticator| authenticator.end_all(&deployment)).await
+    }
+
+    /// A run's plan, if this deployer wrote it.
+    pub fn own_plan<'r>(&self, run: &'r Run) -> Result<Option<&'r str>, StoreError> {
+        Ok(if self.authenticator.recognises(run)? { run.plan.as_deref() } else { None })
     }
 
     /// The run with this id.
@@ -426,7 +560,7 @@ impl Store {
     /// commit that an operator named, nor that of what is live once more, as these say nothing of the branch; nor one for which the
     /// branch was not there.
     pub async fn last_tried(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
-        reading!(self, |pool| {
+        let found: Vec<Run> = reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM runs WHERE deployment = $1 AND commit_id IS NOT NULL
                      AND ended_at_ms IS NOT NULL AND state <> 'superseded' AND trigger_kind <> 'rollback'
@@ -435,27 +569,31 @@ impl Store {
                              AND deliveries.commit_id IS NOT NULL AND runs.trigger_kind = 'operator')))
                      AND NOT EXISTS (SELECT 1 FROM verdicts
                          WHERE verdicts.run_id = runs.id AND verdicts.code = 'branch-deleted')
-                 ORDER BY created_at_ms DESC, id DESC LIMIT 1",
+                 ORDER BY created_at_ms DESC, id DESC LIMIT $2",
             )
             .bind(deployment)
-            .fetch_optional(pool)
+            .bind(CANDIDATES_MAX)
+            .fetch_all(pool)
             .await?
-        })
+        })?;
+        self.first_of_ours(found)
     }
 
     /// The newest run of this commit that came to something: it had a plan, and succeeded, failed or was cancelled.
     pub async fn last_outcome(&self, deployment: &str, commit_id: &str) -> Result<Option<Run>, StoreError> {
-        reading!(self, |pool| {
+        let found: Vec<Run> = reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2
                      AND plan IS NOT NULL AND state IN ('succeeded', 'failed', 'cancelled')
-                 ORDER BY created_at_ms DESC, id DESC LIMIT 1",
+                 ORDER BY created_at_ms DESC, id DESC LIMIT $3",
             )
             .bind(deployment)
             .bind(commit_id)
-            .fetch_optional(pool)
+            .bind(CANDIDATES_MAX)
+            .fetch_all(pool)
             .await?
-        })
+        })?;
+        self.first_of_ours(found)
     }
 
     /// Whether an order for this commit gave way, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided

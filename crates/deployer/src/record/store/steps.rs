@@ -2,7 +2,8 @@
 //! ended, so that after a crash the record says what may have happened: a step that started and did not end is
 //! *unknown*, and its own definition says what to do about it.
 
-use super::pools::{found, reading, writing};
+use super::authenticator::{Message, Signed};
+use super::pools::{found, reading, transaction, writing};
 use super::text::{embedded_json, storable, words};
 use super::{Store, StoreError};
 use serde::Serialize;
@@ -60,6 +61,37 @@ pub struct Step {
     pub ended_at_ms: Option<i64>,
     /// Why it failed, in one line.
     pub cause: Option<String>,
+    /// Proof that this deployer wrote it.
+    #[serde(skip)]
+    pub mac: Option<String>,
+}
+
+impl Signed for Step {
+    fn message(&self) -> Message {
+        message(&self.run_id, self.number, self.direction, &self.phase, &self.name, self.state)
+    }
+
+    fn mac(&self) -> Option<&str> {
+        self.mac.as_deref()
+    }
+}
+
+/// What decides about what is undone after a crash.
+fn message(
+    run_id: &str,
+    number: u32,
+    direction: Direction,
+    phase: &str,
+    name: &str,
+    state: StepState,
+) -> Message {
+    Message::of("steps")
+        .text(run_id)
+        .number(number.into())
+        .text(direction.as_str())
+        .text(phase)
+        .text(name)
+        .text(state.as_str())
 }
 
 /// A step about to start; the fields are those of [`Step`].
@@ -89,22 +121,26 @@ pub struct StepEnd<'a> {
 impl Store {
     /// Records that a step is about to start. If it was recorded before (it is repeated), it begins anew.
     pub async fn step_started(&self, step: &StepStart<'_>) -> Result<(), StoreError> {
+        let name = storable(step.name);
+        let signed = message(step.run_id, step.number, step.direction, step.phase, &name, StepState::Started);
+        let mac = self.authenticator.sign(&signed)?;
         writing!(self, |pool| {
             sqlx::query(
-                "INSERT INTO steps (run_id, number, direction, phase, name, command, state, started_at_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                "INSERT INTO steps (run_id, number, direction, phase, name, command, state, started_at_ms, mac)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                  ON CONFLICT (run_id, number, direction) DO UPDATE SET phase = excluded.phase,
                      name = excluded.name, command = excluded.command, state = excluded.state, detail = NULL,
-                     started_at_ms = excluded.started_at_ms, ended_at_ms = NULL, cause = NULL",
+                     started_at_ms = excluded.started_at_ms, ended_at_ms = NULL, cause = NULL, mac = excluded.mac",
             )
             .bind(step.run_id)
             .bind(i64::from(step.number))
             .bind(step.direction)
             .bind(step.phase)
-            .bind(storable(step.name))
+            .bind(&*name)
             .bind(step.command.map(storable))
             .bind(StepState::Started)
             .bind(step.started_at_ms)
+            .bind(&mac)
             .execute(pool)
             .await?;
         })
@@ -112,9 +148,20 @@ impl Store {
 
     /// Records how a step ended.
     pub async fn step_ended(&self, step: &StepEnd<'_>) -> Result<(), StoreError> {
-        writing!(self, |pool| {
+        let id = || format!("{} of {}", step.number, step.run_id);
+        transaction!(self, |transaction| {
+            let known: Option<Step> =
+                sqlx::query_as("SELECT * FROM steps WHERE run_id = $1 AND number = $2 AND direction = $3")
+                    .bind(step.run_id)
+                    .bind(i64::from(step.number))
+                    .bind(step.direction)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+            let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "step", id: id() })?;
+            self.require_ours(&known, "step", id)?;
+            let mac = self.authenticator.sign(&Step { state: step.state, ..known }.message())?;
             let updated = sqlx::query(
-                "UPDATE steps SET state = $4, detail = $5, cause = $6, ended_at_ms = $7
+                "UPDATE steps SET state = $4, detail = $5, cause = $6, ended_at_ms = $7, mac = $8
                  WHERE run_id = $1 AND number = $2 AND direction = $3",
             )
             .bind(step.run_id)
@@ -124,9 +171,10 @@ impl Store {
             .bind(step.detail.map(storable))
             .bind(step.cause.map(storable))
             .bind(step.ended_at_ms)
-            .execute(pool)
+            .bind(&mac)
+            .execute(&mut *transaction)
             .await?;
-            found(updated.rows_affected(), "step", format!("{} of {}", step.number, step.run_id))?;
+            found(updated.rows_affected(), "step", id())?;
         })
     }
 

@@ -3,6 +3,7 @@
 //! Needed because a state is told of a number, which only GitHub knows at first; and because GitHub shows as active whatever was
 //! told to be a success until it is told that it is inactive.
 
+use super::authenticator::Signed;
 use super::outbox::push_telling;
 use super::pools::{found, reading, transaction, writing};
 use super::text::storable;
@@ -29,6 +30,9 @@ pub struct ToldDeployment {
     pub state: String,
     /// Unix milliseconds.
     pub told_at_ms: i64,
+    /// Proof that this deployer wrote it. The state is not a part of that.
+    #[serde(skip)]
+    pub mac: Option<String>,
 }
 
 /// A deployment that GitHub has made; the fields are those of [`ToldDeployment`].
@@ -45,21 +49,38 @@ pub struct NewToldDeployment<'a> {
 impl Store {
     /// GitHub's deployment for a run.
     pub async fn told_deployment(&self, run_id: &str) -> Result<Option<ToldDeployment>, StoreError> {
-        reading!(self, |pool| {
+        let found: Option<ToldDeployment> = reading!(self, |pool| {
             sqlx::query_as("SELECT * FROM told_deployments WHERE run_id = $1")
                 .bind(run_id)
                 .fetch_optional(pool)
                 .await?
-        })
+        })?;
+        Ok(self.only_ours(found.into_iter().collect())?.pop())
     }
 
     /// GitHub has made a deployment for a run.
     pub async fn create_told_deployment(&self, made: &NewToldDeployment<'_>) -> Result<(), StoreError> {
+        let new = ToldDeployment {
+            run_id: made.run_id.to_owned(),
+            deployment: made.deployment.to_owned(),
+            repository: made.repository.to_owned(),
+            commit_id: made.commit_id.to_owned(),
+            github_id: made.github_id,
+            state: String::new(),
+            told_at_ms: made.told_at_ms,
+            mac: None,
+        };
+        if self.told_deployment(made.run_id).await?.is_some() {
+            return Ok(());
+        }
+        let mac = self.authenticator.sign(&new.message())?;
         writing!(self, |pool| {
             sqlx::query(
                 "INSERT INTO told_deployments (run_id, deployment, repository, commit_id, github_id, state,
-                     told_at_ms)
-                 VALUES ($1, $2, $3, $4, $5, '', $6) ON CONFLICT (run_id) DO NOTHING",
+                     told_at_ms, mac)
+                 VALUES ($1, $2, $3, $4, $5, '', $6, $7)
+                 ON CONFLICT (run_id) DO UPDATE SET deployment = excluded.deployment, repository = excluded.repository,
+                     commit_id = excluded.commit_id, github_id = excluded.github_id, mac = excluded.mac",
             )
             .bind(made.run_id)
             .bind(made.deployment)
@@ -67,6 +88,7 @@ impl Store {
             .bind(made.commit_id)
             .bind(made.github_id)
             .bind(made.told_at_ms)
+            .bind(&mac)
             .execute(pool)
             .await?;
         })
@@ -107,7 +129,7 @@ impl Store {
             .bind(&row.deployment)
             .fetch_all(&mut *transaction)
             .await?;
-            for old in &replaced {
+            for old in &self.only_ours(replaced)? {
                 let telling = NewTelling {
                     kind: TellingKind::Deployment,
                     repository: &old.repository,
@@ -118,7 +140,7 @@ impl Store {
                     body: INACTIVE,
                     created_at_ms: at_ms,
                 };
-                push_telling!(transaction, &telling);
+                push_telling!(self, transaction, &telling);
             }
         })
     }

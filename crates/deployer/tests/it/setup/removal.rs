@@ -55,6 +55,8 @@ pub fn keeps_state_configuration_and_what_is_live(host: &Host, page: &str) {
         assert_eq!(machine.property(unit, "UnitFileState"), "disabled", "{unit}");
     }
     assert!(!machine.path("/etc/nginx/sites-enabled/durhack-deployer.conf").exists());
+    assert!(!machine.path("/etc/systemd/system/nginx.service.d/durhack-deployer.conf").exists());
+    assert_eq!(machine.property("nginx.service", "NoNewPrivileges"), "no");
     assert!(!machine.run(&["getfacl", "-pR", "/etc/nginx"]).contains("user:durhack-deployer"));
     let secret = machine.run(&["cat", "/etc/durhack-deployer/credentials/webhook-secret"]);
     assert_eq!(secret.len(), 64, "state and configuration stay");
@@ -82,7 +84,8 @@ pub fn purges_the_rest(host: &Host, page: &str) {
     machine.run(&["systemctl", "stop", "deployed.service"]);
     let (agreed, done) = answered(host, "--uninstall --purge", "y");
     assert!(agreed && done.contains("remove the user and group durhack-deployer"), "{done}");
-    for gone in ["/var/lib/durhack-deployer", "/etc/durhack-deployer"] {
+    for gone in ["/var/lib/durhack-deployer", "/var/lib/durhack-deployer-privileged", "/etc/durhack-deployer"]
+    {
         assert!(!machine.path(gone).exists(), "{gone}");
     }
     for table in ["passwd", "group"] {

@@ -43,4 +43,9 @@ impl Gate {
     pub fn open(&self) {
         fs_err::write(&self.opened, "").expect("the world is writable");
     }
+
+    /// From now on nobody passes.
+    pub fn close(&self) {
+        fs_err::remove_file(&self.opened).expect("it was open");
+    }
 }

@@ -17,8 +17,45 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Where the program of `crates/privileged` is looked for.
 pub const PRIVILEGED: &str = "/usr/libexec/durhack-deployer/durhack-deployer-privileged";
 
-/// Where `cargo xtask test` puts the root file system.
-const ROOT: &str = "../../target/testbed/machine/root";
+/// Where `cargo xtask test` puts the root file systems.
+const ROOTS: &str = "../../target/testbed";
+
+/// The worker's key, as systemd would show it to the worker, and root's copy.
+const KEYS: [(&str, &str, &str); 2] = [
+    ("/etc/durhack-deployer/credentials/helper-key", "root", "0600"),
+    ("/run/credentials/durhack-deployer-worker.service/helper-key", "durhack-deployer", "0400"),
+];
+
+/// What the worker shows the helper in these machines.
+pub const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Of `nginx-core`: the modules that it has beside what every nginx of Debian's has.
+const CORE: [&str; 6] = [
+    "mod-http-geoip",
+    "mod-http-image-filter",
+    "mod-http-xslt-filter",
+    "mod-mail",
+    "mod-stream",
+    "mod-stream-geoip",
+];
+
+/// What a machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Debian {
+    /// 12: systemd 252, nginx 1.22.
+    Bookworm,
+    /// 13: systemd 257, nginx 1.26.
+    Trixie,
+}
+
+/// Which of Debian's modules its nginx loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modules {
+    /// Those of `nginx-core`.
+    Core,
+    /// All, with Perl and Lua.
+    Extras,
+}
 
 /// Hierarchies in which a container needs a place of its own, or two of them collide. On a host with only the unified one,
 /// there is none of these.
@@ -63,8 +100,15 @@ impl Machine {
     /// Boots one, with the product's binary in `/usr/local/bin`.
     #[track_caller]
     pub fn boot() -> Self {
+        Self::boot_with(Debian::Bookworm)
+    }
+
+    /// The same, of a certain release.
+    #[track_caller]
+    pub fn boot_with(debian: Debian) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOT);
+        let machine = if debian == Debian::Trixie { "machine-trixie" } else { "machine" };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOTS).join(machine).join("root");
         assert!(
             root.join("sbin/init").exists(),
             "no {}: run `cargo xtask test --prepare-only`",
@@ -133,20 +177,61 @@ impl Machine {
     #[track_caller]
     pub fn install_privileged(&self, list: &str) {
         let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
-        self.run(&[
-            "useradd",
-            "--system",
-            "--create-home",
-            "--home-dir",
-            "/var/lib/durhack-deployer",
-            "durhack-deployer",
-        ]);
+        if !self.try_run(&["id", "durhack-deployer"]).status.success() {
+            let home = ["--create-home", "--home-dir", "/var/lib/durhack-deployer"];
+            self.run(&[&["useradd", "--system"], &home[..], &["durhack-deployer"]].concat());
+        }
         self.install(&privileged(), PRIVILEGED);
-        for unit in ["durhack-deployer-privileged.socket", "durhack-deployer-privileged@.service"] {
-            self.unit(unit, &fs_err::read_to_string(packaging.join(unit)).expect("it is in the repository"));
+        for name in [
+            "privileged.socket",
+            "nginx-test.socket",
+            "certbot.socket",
+            "privileged.service",
+            "nginx-test@.service",
+            "certbot@.service",
+        ] {
+            let unit = format!("durhack-deployer-{name}");
+            let text = fs_err::read_to_string(packaging.join(&unit)).expect("it is in the repository");
+            self.write(&format!("/etc/systemd/system/{unit}"), &text);
         }
         self.write("/etc/durhack-deployer/privileged.toml", list);
+        for (path, owner, mode) in KEYS {
+            self.write(path, &format!("{KEY}\n"));
+            self.run(&["chown", owner, path]);
+            self.run(&["chmod", mode, path]);
+        }
+        self.run(&["systemctl", "daemon-reload"]);
         self.run(&["systemctl", "start", "durhack-deployer-privileged.socket"]);
+    }
+
+    /// Gives nginx's unit the walls that the package has for it.
+    #[track_caller]
+    pub fn confine_nginx(&self) {
+        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
+        let name = "nginx.service.d/durhack-deployer.conf";
+        self.unit(name, &fs_err::read_to_string(packaging.join(name)).expect("it is in the repository"));
+    }
+
+    /// Has nginx load modules, from its next start.
+    #[track_caller]
+    pub fn enable_modules(&self, modules: Modules) {
+        let all =
+            fs_err::read_dir(self.path("/usr/share/nginx/modules-available")).expect("nginx has modules");
+        for module in all {
+            let file = module.expect("readable").file_name().into_string().expect("it is text");
+            let name = file.trim_end_matches(".conf");
+            if modules == Modules::Core && !CORE.contains(&name) {
+                continue;
+            }
+            // What others are built on comes first, as the packages have it.
+            let order = match name {
+                "mod-http-ndk" => 10,
+                _ if name.starts_with("mod-stream-") => 70,
+                _ => 50,
+            };
+            let link = format!("/etc/nginx/modules-enabled/{order}-{file}");
+            self.run(&["ln", "-sf", &format!("/usr/share/nginx/modules-available/{file}"), &link]);
+        }
     }
 
     /// Writes a file in it, and makes its directory.

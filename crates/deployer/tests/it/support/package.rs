@@ -16,13 +16,22 @@ impl Package {
     pub fn new() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let home = std::env::var_os("HOME").expect("cargo needs a home");
+        // A toolchain is given, and none is fetched: without these, rustup would have its own mind about that.
+        let toolchain = ["RUSTUP_TOOLCHAIN", "RUSTUP_HOME", "CARGO_HOME"];
+        let toolchain: Vec<_> = toolchain
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)))
+            .chain([("RUSTUP_AUTO_INSTALL", "0".into())])
+            .collect();
         // The tests of this crate alone do not build the other one's program.
         let build = ["build", "--quiet", "--locked", "--package", "durhack-privileged"];
-        succeed(command(env!("CARGO"), Path::new(&home)).current_dir(&root).args(build));
+        let mut build_other = command(env!("CARGO"), Path::new(&home));
+        succeed(build_other.current_dir(&root).args(build).envs(toolchain.clone()));
         let directory = tempfile::tempdir_in(root.join("target")).expect("the build writes there too");
         let packer = root.join("target/testbed/cargo/bin/cargo-deb");
         assert!(packer.exists(), "no {}: run `cargo xtask test --prepare-only`", packer.display());
         let mut pack = command(packer, Path::new(&home));
+        pack.envs(toolchain);
         pack.current_dir(&root).args(["deb", "--no-build", "--no-strip", "--fast", "--profile", "dev"]);
         succeed(
             pack.args(["--package", "durhack-deployer", "--output"]).arg(directory.path().join("new.deb")),

@@ -54,6 +54,21 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Where to reach one of its databases over its socket, which every user of the machine may connect to.
+    pub fn socket_url(&self, user: &str, database: &str) -> String {
+        let socket = self.directory.path();
+        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o711)).expect("the test-bed works");
+        // A URL that names a user needs a host, which the socket takes the place of.
+        let server = if user.is_empty() { String::new() } else { format!("{user}@localhost") };
+        format!("postgres://{server}/{database}?host={}&port={}", socket.display(), self.port)
+    }
+
+    /// From now on these lines of `pg_hba.conf` say how users prove who they are.
+    pub fn demand(&self, lines: &str) {
+        std::fs::write(self.data().join("pg_hba.conf"), lines).expect("the test-bed works");
+        assert!(self.control(&["reload"]), "PostgreSQL does not reload:\n{}", self.log());
+    }
+
     /// Starts it again after [`Postgres::stop`], on the same port.
     pub fn start_again(&self) {
         assert!(self.try_start(), "PostgreSQL does not start again:\n{}", self.log());

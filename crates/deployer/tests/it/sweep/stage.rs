@@ -8,7 +8,7 @@ use crate::support::record::Run;
 use crate::support::repository::Repository;
 use crate::support::wait;
 use crate::support::world::{SECRET, World, files_under};
-use durhack_deployer::record::store::{Release, ReleaseState, Store};
+use durhack_deployer::record::store::{Authenticator, Release, ReleaseState, Store};
 use std::path::{Path, PathBuf};
 
 /// See the module. The daemon runs between two plays.
@@ -267,7 +267,9 @@ impl<'a> Stage<'a> {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         runtime.block_on(async {
             let record = self.world.state().join("record.sqlite");
-            let store = Store::open(&format!("sqlite:{}", record.display())).expect("a path");
+            let store =
+                Store::open(&format!("sqlite:{}", record.display()), Authenticator::new(&self.world.state()))
+                    .expect("a path");
             let releases = store.releases(SLUG).await.expect("the record can be read");
             store.close().await;
             releases

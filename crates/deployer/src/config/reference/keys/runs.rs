@@ -54,6 +54,48 @@ pub static RUNS: Section = Section {
     ],
 };
 
+/// `[git]`.
+pub static GIT: Section = Section {
+    meaning: "How much a repository may bring: a commit that exceeds one of these is refused before anything of it is written. A few hundred bytes of a repository can stand for a hundred million files.",
+    keys: &[
+        Key::new(
+            "files_max",
+            Integer { min: 1, max: 1 << 32 },
+            Value("200000"),
+            "500000",
+            "Files of a commit, with those of its submodules.",
+        ),
+        Key::new(
+            "size_max",
+            Size,
+            Value(r#""10GiB""#),
+            r#""2GiB""#,
+            "Bytes of all files of a commit, with those of its submodules; also the largest pack that one fetch may bring.",
+        ),
+        Key::new(
+            "depth_max",
+            Integer { min: 1, max: 4096 },
+            Value("100"),
+            "200",
+            "Directories on the way to a file.",
+        ),
+        Key::new(
+            "path_max",
+            Integer { min: 64, max: 4096 },
+            Value("1024"),
+            "2048",
+            "Bytes of a file's path.",
+        ),
+        Key::new(
+            "memory_max",
+            Size,
+            Value(r#""1GiB""#),
+            r#""4GiB""#,
+            "Memory of a git that fetches, checks out or repacks. One that needs more fails; large repositories may need more.",
+        ),
+    ],
+};
+
 /// `[confinement]`.
 pub static CONFINEMENT: Section = Section {
     meaning: "What the commands that make a release (phases fetch, install, build and migrate) may touch and use up, whatever they deploy. docs/security.md says what they may without any of this.",

@@ -15,7 +15,7 @@ pub static NGINX: Section = Section {
             Path,
             Value(r#""/etc/nginx""#),
             r#""/etc/nginx""#,
-            "Sites go to `conf.d` below it, snippets to `snippets`. The deployer must be able to write to these two.",
+            "Sites go to `conf.d` below it, snippets to `snippets`. With `privileges` `\"helper\"` or `\"sudo\"` root writes them, else the deployer must be able to.",
         ),
         Key::new(
             "configuration",

@@ -1,6 +1,8 @@
-//! Reading an ecosystem file: a program of ours evaluates it with node, as PM2 itself would, and says in a file what it exports.
+//! Reading an ecosystem file: a program of ours evaluates it with node, as PM2 itself would, sandboxed, and says what it exports.
 //!
-//! Never through standard output: the file may print what it likes. The path is an argument, not part of the program.
+//! In a line of its own on standard output, with a mark in front: the file may print what it likes. What it exports holds what it took from the
+//! environment, secrets too, and must come through as it is, where all else that is printed is redacted: so its bytes are written
+//! in letters of which no secret is made. The path is an argument, not part of the program.
 
 use super::definition::{Definition, Origin, definitions};
 use crate::config::CommandLine;
@@ -16,16 +18,22 @@ use std::path::{Path, PathBuf};
 const NAMES: [&str; 3] = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs"];
 
 /// What a file may export, written down: more than any honest one by far.
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the line of the answer begins with.
+const MARK: &str = "durhack-deployer exports ";
+
+/// The letter of a zero byte: the first of the 256 patterns of Braille, which Unicode has in the order of their numbers.
+const FIRST_LETTER: u32 = 0x2800;
 
 /// `import` takes CommonJS and both kinds of ESM. An error of the file's is an answer.
 const PROGRAM: &str = r#"
-const { writeFileSync } = require("node:fs");
 const { pathToFileURL } = require("node:url");
-const [, file, answer] = process.argv;
+const [, file, mark] = process.argv;
+const print = process.stdout.write.bind(process.stdout);
 const say = (what) => {
-  writeFileSync(answer, JSON.stringify(what), { mode: 0o600 });
-  process.exit(0);
+  const letters = Array.from(Buffer.from(JSON.stringify(what)), (byte) => String.fromCharCode(0x2800 + byte));
+  print(`${mark}${letters.join("")}\n`, () => process.exit(0));
 };
 const fail = (error) => say({ error: String(error?.message ?? error).split("\n")[0] });
 process.on("uncaughtException", fail);
@@ -55,18 +63,15 @@ pub fn find(release: &Path, configured: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
-/// Evaluates it, and reads what it exports. `answer` is a file that may be overwritten.
+/// Evaluates it, and reads what it exports.
 pub async fn read(
     file: &Path,
-    answer: &Path,
     origin: Origin<'_>,
     env_files: &[PathBuf],
     workbench: &Workbench<'_>,
 ) -> Result<Vec<Definition>> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // What an earlier evaluation said is no answer to this one.
-    remove(answer)?;
-    let words = ["node", "--eval", PROGRAM, "--", &file.to_string_lossy(), &answer.to_string_lossy()];
+    let words = ["node", "--eval", PROGRAM, "--", &file.to_string_lossy(), MARK];
     let command = Command {
         line: CommandLine::Argv(words.map(str::to_owned).to_vec()),
         directory: workbench.directory.to_owned(),
@@ -74,26 +79,20 @@ pub async fn read(
         env_files: env_files.to_vec(),
     };
     workbench.note(format!("evaluating {}", file.display()));
-    workbench.run(&command).await.with_context(|| name.clone())?;
-    let said = understood(answer).with_context(|| name.clone())?;
-    remove(answer)?;
+    let answer = workbench.evaluate(&command, MARK).await.with_context(|| name.clone())?;
+    let said = understood(answer.as_deref()).with_context(|| name.clone())?;
     if let Some(error) = said.error {
         bail!("{name}: {error}");
     }
     definitions(&said.apps.unwrap_or_default(), origin).map_err(|error| anyhow!("{name}: {error}"))
 }
 
-fn understood(answer: &Path) -> Result<Answer> {
-    let bytes = fs_err::metadata(answer).map_err(|_| anyhow!("it ended the program that read it"))?.len();
-    if bytes > ANSWER_BYTES_MAX {
-        bail!("it exports {bytes} bytes, and at most {ANSWER_BYTES_MAX} are allowed");
+fn understood(answer: Option<&str>) -> Result<Answer> {
+    let answer = answer.ok_or_else(|| anyhow!("it ended the program that read it"))?;
+    let letters = answer.chars().map(|letter| u8::try_from(u32::from(letter).wrapping_sub(FIRST_LETTER)));
+    let bytes: Vec<u8> = letters.collect::<Result<_, _>>()?;
+    if bytes.len() > ANSWER_BYTES_MAX {
+        bail!("it exports {} bytes, and at most {ANSWER_BYTES_MAX} are allowed", bytes.len());
     }
-    Ok(serde_json::from_slice(&fs_err::read(answer)?)?)
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match fs_err::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(serde_json::from_slice(&bytes)?)
 }

@@ -5,14 +5,20 @@
 //! started by systemd, as the unit that `pm2 startup` has made, or else as a transient one.
 //!
 //! All deployments and instances of a user share one daemon, and what it saves. One lock, beside its files, orders them.
+//!
+//! Where the deployment has a user of its own, all of this is that user's: PM2's home, the daemon, and what of ours lies beside. The daemon is a
+//! unit that root has enabled (`durhack-deployer-pm2@USER.service`), `pm2` is called as that user, and so is whatever reads or
+//! writes a file there. The deployer opens nothing of it: the user may exchange any name in it at any moment. Only the lock is the deployer's.
 
+use super::Applications;
 use crate::config::{CommandLine, Privileges};
 use crate::deploy::execute::Manner;
 use crate::deploy::lock::{self, Lock};
 use crate::deploy::plan::Command;
-use crate::deploy::tools::{pm2, systemctl};
+use crate::deploy::step_user;
+use crate::deploy::tools::{files, pm2, systemctl};
 use crate::deploy::workbench::Workbench;
-use crate::names::{Slug, UnitName};
+use crate::names::{UnitName, UserName};
 use anyhow::{Context, Result, bail};
 use fs_err::os::unix::fs::OpenOptionsExt;
 use std::collections::BTreeMap;
@@ -33,11 +39,20 @@ const START_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Home {
     directory: PathBuf,
+    /// Whose it is, where it is not the deployer's.
+    user: Option<UserName>,
+    /// Where the lock lies.
+    locks: PathBuf,
 }
 
 impl Home {
-    /// Where PM2 has it, by what programs here see.
-    pub fn of(workbench: &Workbench<'_>) -> Result<Self> {
+    /// Where PM2 has it: with a user of the deployment's own, that user's; else by what programs here see.
+    pub fn of(applications: &Applications, workbench: &Workbench<'_>) -> Result<Self> {
+        if let Some(user) = applications.user.clone() {
+            let directory = step_user::pm2_home(&user);
+            let locks = applications.locks.join(user.as_str());
+            return Ok(Self { directory, user: Some(user), locks });
+        }
         let directory = match (workbench.variable("PM2_HOME"), workbench.variable("HOME")) {
             (Some(home), _) if !home.is_empty() => PathBuf::from(home),
             (_, Some(home)) => Path::new(&home).join(".pm2"),
@@ -46,42 +61,50 @@ impl Home {
         if !directory.is_absolute() {
             bail!("PM2_HOME is {}, which is not absolute", directory.display());
         }
-        let home = Self { directory };
-        let private = home.private("");
+        let private = private(&directory, "");
         fs_err::create_dir_all(&private)?;
         fs_err::set_permissions(&private, Permissions::from_mode(0o700))?;
-        Ok(home)
+        Ok(Self { directory, user: None, locks: private })
     }
 
-    /// PM2's own directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// A place of ours in it, which only we can read.
+    /// A place of ours in it, which only its owner can read.
     pub fn private(&self, name: &str) -> PathBuf {
-        self.directory.join("deployer").join(name)
+        private(&self.directory, name)
     }
 
     /// Writes a file of ours that may hold secrets.
-    pub fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
+    pub async fn write(&self, name: &str, content: &str, workbench: &Workbench<'_>) -> Result<PathBuf> {
         let path = self.private(name);
+        if self.user.is_some() {
+            let (line, environment) = files::write(&path, content)?;
+            self.see(Command { environment, ..self.command(line) }, workbench).await?;
+            return Ok(path);
+        }
         let mut options = fs_err::OpenOptions::new();
         options.create(true).truncate(true).write(true).mode(0o600);
         options.open(&path)?.write_all(content.as_bytes())?;
         Ok(path)
     }
 
-    /// Where what one deployment's ecosystem file exports is said.
-    pub fn answer(&self, deployment: &Slug) -> PathBuf {
-        self.private(&format!("{deployment}.exported.json"))
+    /// Removes files of ours.
+    pub async fn remove(&self, paths: &[PathBuf], workbench: &Workbench<'_>) -> Result<()> {
+        if self.user.is_some() {
+            return self.see(self.command(files::remove_files(paths)), workbench).await.map(drop);
+        }
+        for path in paths {
+            match fs_err::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Waits until nobody else changes what this daemon runs.
     pub async fn lock(&self, workbench: &Workbench<'_>) -> Result<Lock> {
         let mut told = false;
         loop {
-            if let Some(lock) = lock::try_acquire(&self.private(""), "pm2")? {
+            if let Some(lock) = lock::try_acquire(&self.locks, "pm2")? {
                 return Ok(lock);
             }
             if !told {
@@ -94,8 +117,9 @@ impl Home {
 
     /// Writes down what runs, for the next boot, whatever was written down before. The lock must be held. What is written may hold secrets.
     pub async fn save(&self, workbench: &Workbench<'_>) -> Result<()> {
-        workbench.ask(&self.command(pm2::save()), Manner::Answer).await?;
-        for name in ["dump.pm2", "dump.pm2.bak"] {
+        self.ask(&self.command(pm2::save()), workbench).await?;
+        // Another user's home is closed as a whole.
+        for name in ["dump.pm2", "dump.pm2.bak"].iter().filter(|_| self.user.is_none()) {
             let path = self.directory.join(name);
             if path.exists() {
                 fs_err::set_permissions(&path, Permissions::from_mode(0o600))?;
@@ -105,41 +129,101 @@ impl Home {
     }
 
     /// What is saved; nothing where that cannot be read, as PM2 has it.
-    pub fn saved(&self) -> String {
-        fs_err::read_to_string(self.directory.join("dump.pm2")).unwrap_or_default()
+    pub async fn saved(&self, workbench: &Workbench<'_>) -> String {
+        let path = self.directory.join("dump.pm2");
+        match self.user {
+            Some(_) => self.see(self.command(files::read(&path)), workbench).await.unwrap_or_default(),
+            None => fs_err::read_to_string(path).unwrap_or_default(),
+        }
     }
 
     /// Whether that was saved since the daemon runs: by then it had started what was saved before.
-    pub fn is_saved_since_start(&self) -> bool {
-        let written =
-            |name: &str| fs_err::metadata(self.directory.join(name)).and_then(|found| found.modified());
-        matches!((written("dump.pm2"), written("pm2.pid")), (Ok(saved), Ok(started)) if saved > started)
+    pub async fn is_saved_since_start(&self, workbench: &Workbench<'_>) -> bool {
+        let [saved, started] = ["dump.pm2", "pm2.pid"].map(|name| self.directory.join(name));
+        if self.user.is_some() {
+            let asked = self.see(self.command(files::is_newer(&saved, &started)), workbench).await;
+            return asked.is_ok_and(|answer| answer.trim() == "yes");
+        }
+        let written = |path: &Path| fs_err::metadata(path).and_then(|found| found.modified());
+        matches!((written(&saved), written(&started)), (Ok(saved), Ok(started)) if saved > started)
+    }
+
+    /// Makes a home beside it, from which links lead to the daemon's sockets.
+    pub async fn make_beside(&self, name: &str, workbench: &Workbench<'_>) -> Result<PathBuf> {
+        let beside = self.private(name);
+        let sockets = ["rpc.sock", "pub.sock"];
+        if self.user.is_some() {
+            let line = files::make_beside(&beside, &sockets.map(|name| self.directory.join(name)));
+            self.see(self.command(line), workbench).await?;
+            return Ok(beside);
+        }
+        fs_err::create_dir_all(&beside)?;
+        for socket in sockets {
+            let link = beside.join(socket);
+            if fs_err::symlink_metadata(&link).is_err() {
+                fs_err::os::unix::fs::symlink(self.directory.join(socket), &link)?;
+            }
+        }
+        // PM2 greets whom it does not know with a banner and a question to its makers.
+        fs_err::write(beside.join("touch"), "")?;
+        Ok(beside)
     }
 
     /// A call of PM2. Not in the release: the daemon would stand there when the release is removed.
     pub fn command(&self, line: CommandLine) -> Command {
-        Command {
-            line,
-            directory: self.directory.clone(),
-            environment: BTreeMap::new(),
-            env_files: Vec::new(),
+        let directory = self.user.as_ref().map_or_else(|| self.directory.clone(), step_user::home);
+        // Whatever is configured: its unit has it so.
+        let home = ("PM2_HOME".to_owned(), self.directory.to_string_lossy().into_owned());
+        let environment = self.user.iter().map(|_| home.clone()).collect();
+        Command { line, directory, environment, env_files: Vec::new() }
+    }
+
+    /// Calls PM2, or what belongs to it, as whose it is. The call is in the log.
+    pub async fn ask(&self, command: &Command, workbench: &Workbench<'_>) -> Result<String> {
+        workbench.ask(command, self.manner(workbench)).await
+    }
+
+    /// The same, not in the log.
+    async fn see(&self, command: Command, workbench: &Workbench<'_>) -> Result<String> {
+        workbench.listen(&command, self.manner(workbench)).await
+    }
+
+    fn manner<'w>(&self, workbench: &Workbench<'w>) -> Manner<'w> {
+        match self.user {
+            Some(_) => Manner::StepAnswer(workbench.walls.own.as_ref()),
+            None => Manner::Answer,
         }
     }
 
     /// Whether the daemon runs, found out without starting it.
-    pub fn is_served(&self) -> bool {
-        UnixStream::connect(self.directory.join("rpc.sock")).is_ok()
+    pub async fn is_served(&self, workbench: &Workbench<'_>) -> Result<bool> {
+        let Some(user) = &self.user else {
+            return Ok(UnixStream::connect(self.directory.join("rpc.sock")).is_ok());
+        };
+        let line = systemctl::show(false, &[UnitName::parse(&step_user::pm2_unit(user))?]);
+        let command =
+            Command { line, directory: "/".into(), environment: BTreeMap::new(), env_files: Vec::new() };
+        let printed = workbench.listen(&command, Manner::Answer).await?;
+        Ok(systemctl::states(&printed).first().is_some_and(systemctl::UnitState::is_active))
     }
 
     /// Sees to it that the daemon runs, and not where it would be ended with us. The lock must be held.
     pub async fn serve(&self, privileges: Privileges, workbench: &Workbench<'_>) -> Result<()> {
-        if self.is_served() {
+        if self.is_served(workbench).await? {
             if let Some(unit) = self.ends_with_us() {
                 workbench.note(format!(
                     "WARNING: the PM2 daemon stands in our own service {unit}: when that is stopped, every application is. hint: `pm2 save && pm2 kill`, and deploy again"
                 ));
             }
             return Ok(());
+        }
+        if let Some(user) = &self.user {
+            let unit = UnitName::parse(&step_user::pm2_unit(user))?;
+            let start = systemctl::verb(privileges, false, "start", &unit);
+            workbench.call(&start).await.with_context(|| {
+                format!("PM2 of {user} does not run, and cannot be started\nhint: `durhack-deployer setup`, as root, has systemd start {unit}, now and at every boot; `journalctl -u {unit}` says why it does not run")
+            })?;
+            return self.wait(workbench).await;
         }
         // What was saved is not forgotten because the daemon was gone.
         let line = if self.directory.join("dump.pm2").is_file() { pm2::resurrect() } else { pm2::ping() };
@@ -191,7 +275,7 @@ impl Home {
 
     async fn wait(&self, workbench: &Workbench<'_>) -> Result<()> {
         let ends_at = (tokio::time::Instant::now() + START_MAX).min(workbench.ends_at);
-        while !self.is_served() {
+        while !self.is_served(workbench).await? {
             if tokio::time::Instant::now() >= ends_at {
                 bail!("the PM2 daemon does not listen on {}", self.directory.join("rpc.sock").display());
             }
@@ -202,10 +286,17 @@ impl Home {
 
     /// The service that we share with the daemon, if any.
     fn ends_with_us(&self) -> Option<String> {
+        if self.user.is_some() {
+            return None;
+        }
         let pid = fs_err::read_to_string(self.directory.join("pm2.pid")).ok()?;
         let daemon = fs_err::read_to_string(format!("/proc/{}/cgroup", pid.trim())).ok()?;
         own_service().filter(|service| service_of(&daemon).as_ref() == Some(service))
     }
+}
+
+fn private(home: &Path, name: &str) -> PathBuf {
+    home.join("deployer").join(name)
 }
 
 fn own_service() -> Option<String> {

@@ -2,14 +2,17 @@
 //!
 //! PM2 says `online` of whatever it has just started, and starts it again when it dies: so the proof looks more than once.
 
-use super::Scene;
 use super::definition::Definition;
+use super::{Places, Scene};
 use crate::clock;
+use crate::deploy::tools::files;
 use crate::deploy::tools::pm2::{Process, marks};
 use anyhow::{Result, anyhow, bail};
+use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a process must run without being started again to count as running.
@@ -41,15 +44,16 @@ impl Scene<'_> {
         self.workbench.pause(SETTLE).await?;
         self.attend().await?;
         let after = self.processes().await?;
+        let places = self.places(&after).await?;
         let starts_before = starts(&wanted, &before);
         for (definition, processes) in Self::lasting_processes(&wanted, &after) {
             for process in processes {
-                self.check_stands(definition, process)?;
+                self.check_stands(definition, process, &places).await?;
                 let earlier = process.id.and_then(|id| starts_before.get(&id));
                 if earlier != Some(&(process.kept.restart_time, process.pid)) {
                     let times =
                         process.kept.restart_time.saturating_sub(earlier.map_or(0, |(times, _)| *times));
-                    return Err(does_not_stay_up(process, times));
+                    return Err(self.does_not_stay_up(process, times).await);
                 }
             }
         }
@@ -63,7 +67,7 @@ impl Scene<'_> {
         for look in 1.. {
             self.attend().await?;
             let processes = self.settled_processes().await?;
-            match self.missing(wanted, &processes)? {
+            match self.missing(wanted, &processes).await? {
                 None => return Ok(processes),
                 Some(missing) if look == LOOKS_MAX => bail!("{missing}"),
                 Some(_) => self.workbench.pause(LOOK_AGAIN).await?,
@@ -73,7 +77,8 @@ impl Scene<'_> {
     }
 
     /// What is not up yet, in words. What dies again and again will never be.
-    fn missing(&self, wanted: &[Definition], processes: &[Process]) -> Result<Option<String>> {
+    async fn missing(&self, wanted: &[Definition], processes: &[Process]) -> Result<Option<String>> {
+        let places = self.places(processes).await?;
         for (definition, processes) in Self::lasting_processes(wanted, processes) {
             let name = &definition.name;
             let expected = definition.instances.unwrap_or(1);
@@ -84,32 +89,61 @@ impl Scene<'_> {
                 let has_died =
                     process.kept.unstable_restarts > 0 || came_back(definition, process, clock::now_ms());
                 if has_died || process.kept.status == "errored" {
-                    return Err(does_not_stay_up(process, process.kept.unstable_restarts));
+                    return Err(self.does_not_stay_up(process, process.kept.unstable_restarts).await);
                 }
                 if !process.is_online() {
-                    return Ok(Some(with_log(process, &format!("{name} is {}", process.kept.status))));
+                    let said = format!("{name} is {}", process.kept.status);
+                    return Ok(Some(self.with_log(process, &said).await));
                 }
-                self.check_stands(definition, process)?;
+                self.check_stands(definition, process, &places).await?;
             }
         }
         Ok(None)
     }
 
-    fn check_stands(&self, definition: &Definition, process: &Process) -> Result<()> {
+    async fn check_stands(&self, definition: &Definition, process: &Process, places: &Places) -> Result<()> {
         let name = &definition.name;
         if !process.is_online() {
-            bail!("{}", with_log(process, &format!("{name} is {}", process.kept.status)));
+            bail!("{}", self.with_log(process, &format!("{name} is {}", process.kept.status)).await);
         }
         let of = process.variable(marks::RELEASE).unwrap_or("none of ours");
         if of != self.of.release_name {
             bail!("{name} was started for another release: {of}");
         }
         // It may have ended in this moment: then it does not stay up.
-        let place = place(process.pid).map_err(|_| does_not_stay_up(process, 1))?;
-        if !self.is_right_place(definition, &place) {
+        let Some(place) = places.get(&process.pid) else {
+            return Err(self.does_not_stay_up(process, 1).await);
+        };
+        if !self.is_right_place(definition, place) {
             bail!("{name} (process {}) stands in {}, not in this release", process.pid, place.display());
         }
         Ok(())
+    }
+
+    async fn does_not_stay_up(&self, process: &Process, times: u64) -> anyhow::Error {
+        let name = &process.name;
+        let said = match times {
+            0 => format!("{name} does not stay up"),
+            1 => format!("{name} does not stay up: it was started again once"),
+            times => format!("{name} does not stay up: it was started again {times} times"),
+        };
+        anyhow!(self.with_log(process, &said).await)
+    }
+
+    async fn with_log(&self, process: &Process, said: &str) -> String {
+        match self.last_lines(&process.kept.pm_err_log_path).await {
+            Some(lines) => format!("{said}: {lines}"),
+            None => format!("{said}\nhint: pm2 logs {}", process.name),
+        }
+    }
+
+    /// The last lines of an error log, in one; none where it is empty or cannot be read. PM2 says where it lies, and whoever speaks for PM2.
+    async fn last_lines(&self, path: &Path) -> Option<String> {
+        let end = match self.of.user {
+            Some(_) => self.workbench.look(&files::read_end(path, LOG_BYTES_MAX)).await.ok()?,
+            None => read_end(path)?,
+        };
+        telling(&end)
     }
 }
 
@@ -120,43 +154,22 @@ fn came_back(definition: &Definition, process: &Process, now_ms: i64) -> bool {
     started_ms - wanted_ms > definition.kill_timeout_ms() + START_SLACK_MS && now_ms - started_ms < RECENT_MS
 }
 
-/// Where a process stands, without links.
-pub(super) fn place(pid: i32) -> std::io::Result<PathBuf> {
-    fs_err::read_link(format!("/proc/{pid}/cwd"))
-}
-
 /// By id: how often each was started, and as which process.
 fn starts(wanted: &[Definition], processes: &[Process]) -> BTreeMap<u64, (u64, i32)> {
     let all = Scene::lasting_processes(wanted, processes).flat_map(|(_, processes)| processes);
     all.filter_map(|process| Some((process.id?, (process.kept.restart_time, process.pid)))).collect()
 }
 
-fn does_not_stay_up(process: &Process, times: u64) -> anyhow::Error {
-    let name = &process.name;
-    let said = match times {
-        0 => format!("{name} does not stay up"),
-        1 => format!("{name} does not stay up: it was started again once"),
-        times => format!("{name} does not stay up: it was started again {times} times"),
-    };
-    anyhow!(with_log(process, &said))
-}
-
-fn with_log(process: &Process, said: &str) -> String {
-    match last_lines(&process.kept.pm_err_log_path) {
-        Some(lines) => format!("{said}: {lines}"),
-        None => format!("{said}\nhint: pm2 logs {}", process.name),
-    }
-}
-
-/// The last lines of an error log, in one; none where it is empty or cannot be read.
-fn last_lines(path: &Path) -> Option<String> {
-    let mut file = fs_err::File::open(path).ok()?;
-    let bytes = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(bytes.saturating_sub(LOG_BYTES_MAX))).ok()?;
+/// The end of a file; a fifo is not waited for.
+fn read_end(path: &Path) -> Option<String> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let found = file.metadata().ok()?;
+    found.is_file().then_some(())?;
+    file.seek(SeekFrom::Start(found.len().saturating_sub(LOG_BYTES_MAX))).ok()?;
     let mut end = Vec::new();
     file.take(LOG_BYTES_MAX).read_to_end(&mut end).ok()?;
-    let end = String::from_utf8_lossy(&end).into_owned();
-    telling(&end)
+    Some(String::from_utf8_lossy(&end).into_owned())
 }
 
 /// Of what a dying program wrote: what says most, without node's source excerpt and stack.

@@ -21,9 +21,9 @@ impl Scene<'_> {
     /// See the module. The lock must be held.
     pub(super) async fn save(&self) -> Result<()> {
         // What has been saved since the daemon's start is missing because somebody has ended it, and will not come.
-        let looks_max = if self.home.is_saved_since_start() { 1 } else { LOOKS_MAX };
+        let looks_max = if self.home.is_saved_since_start(&self.workbench).await { 1 } else { LOOKS_MAX };
         for look in 1..=looks_max {
-            let saved = pm2::saved(&self.home.saved());
+            let saved = pm2::saved(&self.home.saved(&self.workbench).await);
             let absent = absent(self.of.owner(), &saved, &self.processes().await?).join(", ");
             if absent.is_empty() {
                 return self.home.save(&self.workbench).await;

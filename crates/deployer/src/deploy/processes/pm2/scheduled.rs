@@ -10,10 +10,9 @@ use super::Scene;
 use super::changes::changes;
 use super::definition::Definition;
 use crate::config::CommandLine;
-use crate::deploy::execute::Manner;
 use crate::deploy::tools::pm2::{self, Process};
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +21,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The home beside PM2's own.
 const BESIDE: &str = "beside";
+
+/// Leaves in a dump what has one of these names, as an application whose time has not come. By node, which is there where PM2 is: the dump
+/// holds secrets, and may be another user's.
+const WAKE: &str = r#"
+const { readFileSync, writeFileSync } = require("node:fs");
+const [, dump, ...names] = process.argv;
+const saved = JSON.parse(readFileSync(dump, "utf8")).filter((application) => names.includes(application.name));
+for (const application of saved) { delete application.autostart; application.status = "stopped"; }
+writeFileSync(dump, JSON.stringify(saved));
+"#;
 
 impl Scene<'_> {
     /// Waits while a scheduled application that must be replaced or removed is at work. Nothing is locked meanwhile.
@@ -53,61 +62,40 @@ impl Scene<'_> {
             application["autostart"] = json!(false);
             application
         });
-        let file = self.write("register.json", asleep)?;
+        let file = self.write("register.json", asleep.collect()).await?;
         let started = self.pm2(pm2::start(&file)).await;
-        fs_err::remove_file(&file)?;
+        self.home.remove(&[file], &self.workbench).await?;
         started?;
         let dump = self.home.private(&format!("{BESIDE}/dump.pm2"));
         let registered = self.wake(definitions, &dump).await;
         // It holds secrets, and so does what PM2 keeps of it.
-        for file in [dump.clone(), dump.with_extension("pm2.bak")] {
-            if file.exists() {
-                fs_err::remove_file(file)?;
-            }
-        }
+        self.home.remove(&[dump.clone(), dump.with_extension("pm2.bak")], &self.workbench).await?;
         registered
     }
 
     /// Of what was registered asleep, makes what its clock will start. `dump` is what is saved beside.
     async fn wake(&self, definitions: &[&Definition], dump: &Path) -> Result<()> {
         self.beside(pm2::save()).await?;
-        let saved = fs_err::read_to_string(dump)?;
-        let saved: Vec<Value> = serde_json::from_str(&saved).context("what PM2 saves is no list")?;
-        let is_new =
-            |name: Option<&str>| definitions.iter().any(|definition| name == Some(definition.name.as_str()));
-        let awake: Vec<Value> =
-            saved.into_iter().filter(|saved| is_new(saved["name"].as_str())).map(awake).collect();
-        let is_asleep = |process: &&Process| is_new(Some(&process.name)) && process.is_dormant();
+        let is_new = |name: &str| definitions.iter().any(|definition| definition.name.as_str() == name);
+        let is_asleep = |process: &&Process| is_new(&process.name) && process.is_dormant();
         let ids: Vec<u64> =
             self.processes().await?.iter().filter(is_asleep).filter_map(|process| process.id).collect();
         self.delete(&ids).await?;
-        fs_err::write(dump, json!(awake).to_string())?;
+        let words = ["node", "--eval", WAKE, "--", &dump.to_string_lossy()].map(str::to_owned);
+        let names = definitions.iter().map(|definition| definition.name.to_string());
+        let line = CommandLine::Argv(words.into_iter().chain(names).collect());
+        self.home
+            .ask(&self.home.command(line), &self.workbench)
+            .await
+            .context("what PM2 saves is no list")?;
         self.beside(pm2::resurrect()).await
     }
 
     /// A call of PM2 that has its files beside the daemon's.
     async fn beside(&self, line: CommandLine) -> Result<()> {
-        let beside = self.home.private(BESIDE);
-        fs_err::create_dir_all(&beside)?;
-        for socket in ["rpc.sock", "pub.sock"] {
-            let link = beside.join(socket);
-            if fs_err::symlink_metadata(&link).is_err() {
-                fs_err::os::unix::fs::symlink(self.home.directory().join(socket), &link)?;
-            }
-        }
-        // PM2 greets whom it does not know with a banner and a question to its makers.
-        fs_err::write(beside.join("touch"), "")?;
+        let beside = self.home.make_beside(BESIDE, &self.workbench).await?;
         let mut command = self.home.command(line);
         command.environment.insert("PM2_HOME".into(), beside.to_string_lossy().into_owned());
-        self.workbench.ask(&command, Manner::Answer).await.map(drop)
+        self.home.ask(&command, &self.workbench).await.map(drop)
     }
-}
-
-/// What was saved of an application that never starts, as that of one whose time has not come.
-fn awake(mut saved: Value) -> Value {
-    if let Some(saved) = saved.as_object_mut() {
-        saved.remove("autostart");
-        saved.insert("status".into(), json!("stopped"));
-    }
-    saved
 }

@@ -45,6 +45,14 @@ pub fn host_of(url: &str) -> Option<&str> {
     Some(host).filter(|host| !host.is_empty())
 }
 
+/// The port that a URL names; None where it names none.
+pub fn port_of(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    let server = authority.rsplit_once('@').map_or(authority, |(_, server)| server);
+    let behind = server.rsplit_once(']').map_or(server, |(_, behind)| behind);
+    behind.split_once(':').map(|(_, port)| port)
+}
+
 /// Whether a URL's server is this host, or its `ssh.`, by which GitHub can be reached where port 22 is closed.
 pub fn is_on(url: &str, host: &str) -> bool {
     let found = host_of(url).map(|found| found.strip_prefix("ssh.").unwrap_or(found));

@@ -9,7 +9,7 @@ const DELIVERIES: usize = 15;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_turned_away_and_nothing_is_written_twice() {
     let (directory, store) = sqlite_store().await;
-    let other = Store::open(&sqlite_url(directory.path())).unwrap();
+    let other = open(&sqlite_url(directory.path())).unwrap();
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let store = if task % 2 == 0 { store.clone() } else { other.clone() };

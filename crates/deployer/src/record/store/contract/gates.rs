@@ -12,7 +12,7 @@ async fn on_sqlite() {
 #[tokio::test]
 async fn on_postgresql() {
     let Some(server) = Postgres::start() else { return };
-    let store = Store::open(&server.create_database("gates")).unwrap();
+    let store = open(&server.create_database("gates")).unwrap();
     store.migrate(0).await.unwrap();
     tell(&store).await;
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 #[tokio::test]
 async fn there_and_back_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&sqlite_url(directory.path())).unwrap();
+    let store = open(&sqlite_url(directory.path())).unwrap();
     there_and_back(&store).await;
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory.path().join("state")), 0o700);
@@ -20,7 +20,7 @@ async fn there_and_back_on_sqlite() {
 #[tokio::test]
 async fn there_and_back_on_postgresql() {
     let Some(server) = Postgres::start() else { return };
-    there_and_back(&Store::open(&server.create_database("there")).unwrap()).await;
+    there_and_back(&open(&server.create_database("there")).unwrap()).await;
 }
 
 async fn there_and_back(store: &Store) {
@@ -62,7 +62,7 @@ async fn two_at_once_on_postgresql() {
 }
 
 async fn two_at_once(url: &str) {
-    let (one, other) = (Store::open(url).unwrap(), Store::open(url).unwrap());
+    let (one, other) = (open(url).unwrap(), open(url).unwrap());
     let (first, second) = tokio::join!(one.migrate(0), other.migrate(0));
     first.unwrap();
     second.unwrap();
@@ -84,7 +84,7 @@ async fn the_table_event_is_taken_over_on_sqlite() {
 #[tokio::test]
 async fn the_table_event_is_taken_over_on_postgresql() {
     let Some(server) = Postgres::start() else { return };
-    let store = Store::open(&server.create_database("event")).unwrap();
+    let store = open(&server.create_database("event")).unwrap();
     server.execute("event", "CREATE TABLE event (id VARCHAR PRIMARY KEY)");
     store.migrate(0).await.unwrap();
     take_over(&store, async |statement| server.execute("event", statement)).await;

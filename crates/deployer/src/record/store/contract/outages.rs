@@ -9,7 +9,7 @@ async fn postgresql_stops_and_comes_back() {
     let Some(server) = Postgres::start() else { return };
     let url = server.create_database("outage");
     server.stop();
-    let store = Store::open(&url).unwrap();
+    let store = open(&url).unwrap();
     assert_unavailable(store.migrate(0).await);
     server.start_again();
     store.migrate(0).await.unwrap();
@@ -25,13 +25,13 @@ async fn postgresql_stops_and_comes_back() {
     assert_eq!(store.record_delivery(&a_delivery("d1", "1"), &[]).await.unwrap(), Recorded::New);
 
     // A missing database: an operator can mend that while we run.
-    assert_unavailable(Store::open(&server.url("nothing")).unwrap().meta("seen").await);
+    assert_unavailable(open(&server.url("nothing")).unwrap().meta("seen").await);
 }
 
 #[tokio::test]
 async fn a_transaction_that_breaks_off_leaves_nothing() {
     let Some(server) = Postgres::start() else { return };
-    let store = Store::open(&server.create_database("broken")).unwrap();
+    let store = open(&server.create_database("broken")).unwrap();
     store.migrate(0).await.unwrap();
     let Pools::Postgres(pool) = &store.pools else { unreachable!("it is PostgreSQL") };
     let mut transaction = pool.begin().await.unwrap();
@@ -46,9 +46,9 @@ async fn a_transaction_that_breaks_off_leaves_nothing() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_costs_no_connections() {
     let Some(server) = Postgres::start() else { return };
-    let store = Store::open(&server.create_database("mute")).unwrap();
+    let store = open(&server.create_database("mute")).unwrap();
     store.migrate(0).await.unwrap();
-    let other = Store::open(&server.url("mute")).unwrap();
+    let other = open(&server.url("mute")).unwrap();
     let Pools::Postgres(pool) = &other.pools else { unreachable!("it is PostgreSQL") };
     let mut holder = pool.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE meta IN ACCESS EXCLUSIVE MODE").execute(&mut *holder).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_word_that_we_cannot_read_is_a_defect() {
 #[tokio::test]
 async fn a_full_disk_is_waited_out() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let store = Store::open(&sqlite_url(disk.path())).unwrap();
+    let store = open(&sqlite_url(disk.path())).unwrap();
     store.migrate(0).await.unwrap();
     let filling = disk.fill();
     // Long enough not to fit into what is left of an allocated page.
@@ -100,7 +100,7 @@ async fn a_full_disk_is_waited_out() {
 #[tokio::test]
 async fn a_read_only_disk_is_waited_out() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let store = Store::open(&sqlite_url(disk.path())).unwrap();
+    let store = open(&sqlite_url(disk.path())).unwrap();
     disk.remount("ro");
     assert_unavailable(store.migrate(0).await);
     disk.remount("rw");
@@ -109,7 +109,7 @@ async fn a_read_only_disk_is_waited_out() {
     store.close().await;
 
     disk.remount("ro");
-    let store = Store::open(&sqlite_url(disk.path())).unwrap();
+    let store = open(&sqlite_url(disk.path())).unwrap();
     assert_unavailable(store.set_meta("seen", "2").await);
     disk.remount("rw");
     assert_eq!(store.meta("seen").await.unwrap().as_deref(), Some("1"));
@@ -119,7 +119,7 @@ async fn a_read_only_disk_is_waited_out() {
 #[tokio::test]
 async fn a_missing_file_is_not_made_anew() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&sqlite_url(directory.path())).unwrap();
+    let store = open(&sqlite_url(directory.path())).unwrap();
     assert_unavailable(store.meta("seen").await);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
@@ -133,7 +133,7 @@ async fn a_damaged_file_is_told_from_an_absent_one() {
         "not a database, but long enough ".repeat(200),
     )
     .unwrap();
-    let store = Store::open(&sqlite_url(directory.path())).unwrap();
+    let store = open(&sqlite_url(directory.path())).unwrap();
     let error = store.meta("seen").await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
     assert!(!error.may_be_retried());
@@ -149,10 +149,10 @@ fn what_names_no_database() {
         "sqlite://x?mode=memory",
         "postgres://x:notaport/y",
     ] {
-        let error = Store::open(url).unwrap_err();
+        let error = open(url).unwrap_err();
         assert!(matches!(error, StoreError::InvalidUrl(_)), "{url}: {error:?}");
     }
-    let secret = Store::open("postgres://user:hunter2@host:notaport/x").unwrap_err();
+    let secret = open("postgres://user:hunter2@host:notaport/x").unwrap_err();
     assert!(!format!("{secret:?} {secret}").contains("hunter2"), "{secret:?}");
 }
 

@@ -11,7 +11,7 @@ async fn on_sqlite() {
 #[tokio::test]
 async fn on_postgresql() {
     let Some(server) = Postgres::start() else { return };
-    let store = Store::open(&server.create_database("story")).unwrap();
+    let store = open(&server.create_database("story")).unwrap();
     store.migrate(0).await.unwrap();
     tell(&store).await;
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 const SITE: &str = "production/[evil.test].conf";
 
 /// What is put into the site's file (PORT is nginx's, LOGS where logs may be, DIRECTORY nginx's own, CANARY must never be), and the line.
-const FILES: [(&str, usize); 47] = [
+const FILES: [(&str, usize); 58] = [
     // No configuration.
     ("server {", 1),
     ("server { listen PORT;\n\n", 3),
@@ -35,10 +35,10 @@ const FILES: [(&str, usize); 47] = [
     ("limit_req_zone $x zone=a:1;", 1),
     ("server { location / { limit_req zone=unknown; } }", 1),
     // Certificates that are not there.
-    ("server {\n listen 127.0.0.1:444 ssl;\n}", 1),
+    ("server {\n listen 127.0.0.1:1444 ssl;\n}", 1),
     ("server {\n ssl_certificate /etc/ssl/no/such.pem;\n ssl_certificate_key /etc/ssl/no/such.key; }", 2),
     (
-        "server {\n ssl_certificate DIRECTORY/nginx.conf;\n ssl_certificate_key DIRECTORY/nginx.conf; listen 127.0.0.1:444 ssl; }",
+        "server {\n ssl_certificate DIRECTORY/nginx.conf;\n ssl_certificate_key DIRECTORY/nginx.conf; listen 127.0.0.1:1444 ssl; }",
         2,
     ),
     // Out of bounds: what root would read.
@@ -65,6 +65,18 @@ const FILES: [(&str, usize); 47] = [
     ("perl_modules CANARY;", 1),
     ("server { location / { content_by_lua_block { os.execute(\"touch CANARY\") } } }", 1),
     ("js_import CANARY;", 1),
+    // Root's files read, nginx's memory served, and what is on no list.
+    ("server {\n location = /p.xml {\n  xslt_stylesheet DIRECTORY/x.xslt; } }", 3),
+    ("xml_entities DIRECTORY/x.dtd;", 1),
+    ("geo $x { ranges;\n include snippets/x; }", 2),
+    ("ranges;", 1),
+    ("include .*/state/x;", 1),
+    ("include snippets/*/\\.\\./\\.\\./state/x;", 1),
+    ("server {\n root /; }", 2),
+    ("server { location / { proxy_pass http://unix:/run/durhack-deployer-privileged.sock; } }", 1),
+    ("server { location / { proxy_ssl_conf_command PrivateKey CANARY; } }", 1),
+    ("server { location / { dav_methods PUT; root /srv; } }", 1),
+    ("# a\rinclude x;", 1),
     ("user root;\npid CANARY;\nenv X;\ndaemon off;", 1),
 ];
 
@@ -96,12 +108,18 @@ fn fifty_broken_or_hostile_files_leave_the_running_nginx_as_it_was() {
         }
         // Not text; a link; a snippet, which nobody would have looked at.
         fs_err::write(repository.work_tree().join(SITE), b"# \xff\xfe\n").unwrap();
-        refused(world, repository, &[], &format!("{SITE}: its text is not UTF-8"));
+        refused(world, repository, &[], &format!("{SITE}:1: its text is not UTF-8"));
         fs_err::create_dir_all(repository.work_tree().join("production")).unwrap();
         symlink("/etc/passwd", repository.work_tree().join(SITE)).unwrap();
         refused(world, repository, &[], &format!("{SITE}: it is a link"));
         refused(world, repository, &[("snippets/y", "\naccess_log /etc/cron.d/x;")], "snippets/y:2");
-        unchanged("the last three");
+        refused(
+            world,
+            repository,
+            &[("snippets/y.bin", "expires 1h;")],
+            "snippets/y.bin: \"snippets/y.bin\"",
+        );
+        unchanged("the last four");
         let good =
             repository.commit(&[("production/[b.test].conf", &nginx.site("b.test", "b"))], "good again");
         world.deploy("nginx", repository, &good);

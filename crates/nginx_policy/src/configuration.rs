@@ -9,6 +9,9 @@ use std::ops::Range;
 /// Blocks inside blocks, at most: real files have five. Each costs a frame of the stack.
 const NESTING_MAX: usize = 32;
 
+/// Words in a file, at most: a map of a hundred thousand entries. Each costs about a hundred bytes.
+const WORDS_MAX: usize = 200_000;
+
 /// A directive with its arguments, and what stands in its block if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {
@@ -62,7 +65,7 @@ impl Directive {
 
     /// Whether its block holds data (`map`, `geo`, `types`) in which only `include` is a directive.
     pub fn holds_data(&self) -> bool {
-        const DATA: [&str; 6] = ["map", "geo", "types", "split_clients", "charset_map", "match"];
+        const DATA: [&str; 7] = ["map", "geo", "geoip2", "types", "split_clients", "charset_map", "match"];
         self.block.is_some() && DATA.contains(&self.name())
     }
 }
@@ -82,7 +85,7 @@ pub fn each<'a>(directives: &'a [Directive], visit: &mut impl FnMut(&'a Directiv
 
 /// Reads a whole file.
 pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
-    let mut reader = Reader { bytes: text.as_bytes(), at: 0, line: 1 };
+    let mut reader = Reader { bytes: text.as_bytes(), at: 0, line: 1, words: 0 };
     block(&mut reader, 0)
 }
 
@@ -100,16 +103,22 @@ fn block(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Directive>, Syntax
     let mut words: Vec<Word> = Vec::new();
     loop {
         match reader.next()? {
-            Token::Word(word) => words.push(word),
+            Token::Word(_) if reader.words == WORDS_MAX => {
+                return Err(reader.wrong("too many words in one file"));
+            }
+            Token::Word(word) => {
+                reader.words += 1;
+                words.push(word);
+            }
             Token::Semicolon if words.is_empty() => return Err(reader.wrong("unexpected \";\"")),
             Token::Semicolon => {
-                directives.push(Directive { words: std::mem::take(&mut words), block: None });
+                directives.push(Directive { words: taken(&mut words), block: None });
             }
             Token::Open if words.is_empty() => return Err(reader.wrong("unexpected \"{\"")),
             Token::Open if depth == NESTING_MAX => return Err(reader.wrong("too many blocks inside blocks")),
             Token::Open => {
                 let inner = block(reader, depth + 1)?;
-                directives.push(Directive { words: std::mem::take(&mut words), block: Some(inner) });
+                directives.push(Directive { words: taken(&mut words), block: Some(inner) });
             }
             Token::Close if !words.is_empty() || depth == 0 => return Err(reader.wrong("unexpected \"}\"")),
             Token::Close => return Ok(directives),
@@ -119,10 +128,18 @@ fn block(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Directive>, Syntax
     }
 }
 
+/// The words of one directive, without room to spare: there may be many.
+fn taken(words: &mut Vec<Word>) -> Vec<Word> {
+    let mut taken = std::mem::take(words);
+    taken.shrink_to_fit();
+    taken
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     line: usize,
+    words: usize,
 }
 
 impl Reader<'_> {

@@ -1,0 +1,427 @@
+//! `move-user`: a deployment gets a user of its own, or another one, with everything that is the old user's.
+//!
+//! What `setup` leaves as it was (a deployment that earlier versions built and ran as the deployer) is moved here, and back by `--to
+//! durhack-deployer`. The order, in which everything may be interrupted and begun again:
+//!
+//! 1. The deployment's lock: no run of it is in progress, and none begins. The daemon goes on with the others.
+//! 2. The user and the socket by which its steps are started ([`super::setup`] makes the same).
+//! 3. The files ([`tree`]), as root; what the deployer itself can do is done as the deployer.
+//! 4. Its units' `User=`, by a drop-in; its applications leave the old user's PM2.
+//! 5. `users.toml`, and the daemon reads it. A worker that has not read it yet begins nothing (`deploy::worker`).
+//! 6. The live commit is deployed once more, which starts everything as the new user.
+//!
+//! Deliberately absent: knowing who was the user before. Whoever may have been is an old user: so the second attempt does what the first did
+//! not come to.
+
+pub mod plan;
+mod programs;
+pub mod tree;
+
+use super::output::{BOLD, Failed, GREEN, YELLOW, agreed};
+use super::setup::{self, found, places, wishes::Wishes};
+use super::{MoveUserArguments, owner};
+use crate::config::users::DEPLOYER;
+use crate::config::{self, Deployment, Environment, Loaded, Purpose};
+use crate::deploy::execute::Executor;
+use crate::names::{Slug, UserName};
+use anyhow::{Context, anyhow};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use std::fs::{File, TryLockError};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a run may take to end that is said to be going on: a worker that finds nothing to do has the lock for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two attempts to take it.
+const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// The program that the package brings.
+const PROGRAM: &str = "/usr/bin/durhack-deployer";
+
+/// `move-user`
+pub async fn run(
+    directory: Option<&Path>,
+    environment: &Environment,
+    arguments: &MoveUserArguments,
+) -> Result<(), Failed> {
+    let slug = &arguments.slug;
+    if !environment.is_root() {
+        let hint = format!("sudo durhack-deployer move-user {slug}");
+        return Err(Failed::because(anyhow!("only root can change whose files are")).hint(hint));
+    }
+    let configuration = directory.unwrap_or(Path::new(places::CONFIGURATION)).to_owned();
+    let wishes = Wishes { configuration, origin: None, privileges: None, uninstall: false };
+    let loaded = load(&wishes, environment)?;
+    let slug = Slug::parse(slug).ok().filter(|slug| loaded.config.deployments.contains_key(slug));
+    let Some(deployment) = slug.and_then(|slug| loaded.config.deployments.get(&slug)) else {
+        return Err(Failed::not_found(format!("there is no deployment {:?}", arguments.slug)));
+    };
+    let search_paths = setup::SEARCH_PATHS.map(Into::into);
+    let search_paths = [&search_paths[..], &loaded.config.executable_search_paths].concat();
+    let executor = Executor::unconfigured("/proc/self/exe".into(), environment, &search_paths);
+    let asked = Asked { wishes: &wishes, environment, executor: &executor, loaded: &loaded, deployment };
+    let (moved, to) = asked.look(arguments).await?;
+    moved.show(&asked, to.as_ref());
+    if arguments.dry_run {
+        println!("\nnothing was done (--dry-run)");
+        return Ok(());
+    }
+    agreed(arguments.yes, "Do it?")?;
+    let lock = lock_of(&loaded.config.state_directory, &deployment.slug, &moved.host.deployer).await?;
+    moved.carry_out(&asked, to.as_ref()).await.map_err(|error| {
+        Failed::because(error).hint(format!(
+            "mend the cause, and run the same command again: it does the rest. Until then do not deploy {}",
+            deployment.slug
+        ))
+    })?;
+    drop(lock);
+    asked.deploy(arguments.no_deploy).await
+}
+
+/// As the services have it, without secrets.
+fn load(wishes: &Wishes, environment: &Environment) -> Result<Loaded, Failed> {
+    let environment = found::as_units_have_it(environment);
+    let loaded = config::load(Some(&wishes.configuration), &environment, Purpose::Ask);
+    loaded.map_err(|problems| {
+        let said = problems.render(config::Rendering::Plain).trim_end().to_owned();
+        Failed::because(anyhow!(said).context("the configuration cannot be used"))
+    })
+}
+
+/// What the command is about.
+struct Asked<'a> {
+    wishes: &'a Wishes,
+    environment: &'a Environment,
+    executor: &'a Executor,
+    loaded: &'a Loaded,
+    deployment: &'a Deployment,
+}
+
+/// What is found, and what is to be done.
+struct Moved {
+    host: plan::Host,
+    found: found::Found,
+    applications: Vec<programs::Applications>,
+    remarks: Vec<String>,
+}
+
+impl Asked<'_> {
+    async fn look(&self, arguments: &MoveUserArguments) -> Result<(Moved, Option<UserName>), Failed> {
+        let (slug, deployment) = (&self.deployment.slug, self.deployment);
+        let setup_first = "sudo durhack-deployer setup";
+        let Some(recorded) = &self.loaded.users else {
+            let what = "`setup` of this version has not been run: it records as whom deployments run";
+            return Err(Failed::because(anyhow!(what)).hint(setup_first));
+        };
+        let Some(deployer) = account(DEPLOYER)? else {
+            return Err(Failed::because(anyhow!("there is no user {DEPLOYER}")).hint(setup_first));
+        };
+        let others = self.loaded.config.deployments.values().filter(|other| other.slug != *slug);
+        let mut of_others: std::collections::BTreeSet<UserName> =
+            others.filter_map(|other| other.user.clone()).collect();
+        of_others.extend(recorded.iter().filter(|(other, _)| *other != slug).map(|(_, user)| user.clone()));
+        let user_name = |text: &String| UserName::parse(text).map_err(Failed::because);
+        let asked = arguments.to.as_ref().map(user_name).transpose()?;
+        let state = |user: &UserName| found::account_state(user).unwrap_or(setup::users::AccountState::Taken);
+        let to = plan::target(deployment, asked.as_ref(), recorded, &of_others, state)?;
+        if to.is_some() && found::path_state(deployment) == setup::users::PathState::InPlace {
+            let what =
+                anyhow!("{slug} is deployed in place, as the deployer: a user of its own has releases");
+            return Err(Failed::because(what).hint(format!("first `durhack-deployer adopt {slug}`")));
+        }
+        let new = match &to {
+            None => Some(deployer.clone()),
+            Some(user) => account(user.as_str())?,
+        };
+        if to.is_some() && new.as_ref().is_some_and(|new| new.uid == 0 || new.uid == deployer.uid) {
+            return Err(Failed::because(anyhow!("this user is root, or the deployer, by another name")));
+        }
+        let mut old = Vec::new();
+        let written = arguments.from.iter().map(user_name).collect::<Result<Vec<_>, _>>()?;
+        let known = [deployment.user.clone(), recorded.of(slug).cloned(), UserName::parse(DEPLOYER).ok()];
+        let own = setup::users::names(slug)
+            .into_iter()
+            .filter(|name| state(name) == setup::users::AccountState::Ours && !of_others.contains(name));
+        for name in written.into_iter().chain(known.into_iter().flatten()).chain(own) {
+            if let Some(account) = account(name.as_str())?
+                && account.uid != 0
+                && Some(&account) != new.as_ref()
+                && !old.contains(&account)
+            {
+                old.push(account);
+            }
+        }
+        let host = plan::Host {
+            releases: directories(&deployment.path.join("releases"), &deployer),
+            shared: deployment
+                .shared_dirs
+                .iter()
+                .filter(|shared| is_directory_of(&deployment.path.join("shared").join(shared), &deployer))
+                .cloned()
+                .collect(),
+            has_cache: deployment.path.join(".cache").symlink_metadata().is_ok(),
+            units: programs::of_units(deployment, self.executor).await?,
+            with_drop_in: programs::with_drop_in(deployment),
+            deployer,
+            old,
+            new,
+        };
+        let applications = programs::of_pm2(deployment, &host.old, self.executor).await?;
+        let more: Vec<UserName> = to.iter().cloned().collect();
+        let mut found = found::look_also_at(&more, self.wishes, self.environment, self.executor).await?;
+        let known = found.configuration.as_mut().context("there is no configuration any more")?;
+        known.assignment.users = recorded.clone();
+        known.assignment.remarks.clear();
+        let name = to.as_ref().map_or(DEPLOYER, UserName::as_str);
+        known.assignment.new = vec![format!("{slug}: {name}")];
+        if deployment.user_source != config::UserSource::Written {
+            known.assignment.users.set(slug.clone(), user_name(&name.to_owned())?);
+        }
+        let mut remarks = plan::of_units(&host, deployment, to.as_ref()).1;
+        remarks.extend(plan::of_shared_files(deployment, to.as_ref()));
+        match &to {
+            None => remarks.push(format!(
+                "whatever is pushed to {slug} can then do what the deployer can, in every deployment that has no user of its own"
+            )),
+            Some(user) if of_others.contains(user) => remarks.push(format!(
+                "{user} is the user of another deployment too: whatever is pushed to one of them can change and end the other"
+            )),
+            Some(_) => {}
+        }
+        Ok((Moved { host, found, applications, remarks }, to))
+    }
+
+    /// In place of this process: whoever watches sees the run, and its end is the command's.
+    async fn deploy(&self, is_unwanted: bool) -> Result<(), Failed> {
+        let slug = &self.deployment.slug;
+        let directory = self.wishes.configuration.to_string_lossy().into_owned();
+        let live = match self.deployment.enabled && !is_unwanted {
+            true => self.live(&directory).await?,
+            false => None,
+        };
+        anstream::println!("{GREEN}done{GREEN:#}");
+        let Some(live) = live else {
+            println!(
+                "`sudo durhack-deployer deploy {slug} --force` makes a release as the new user, and starts it"
+            );
+            return Ok(());
+        };
+        let words = [PROGRAM, "--config", &directory, "deploy", slug.as_str(), "--force", "--commit", &live];
+        println!("\n{}", words.join(" "));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "nothing is started beside this program: it goes on as another command"
+        )]
+        let mut deploy = std::process::Command::new(PROGRAM);
+        let environment = found::as_units_have_it(self.environment);
+        let named = ["DEPLOYER_ENV", "DEPLOYER_INSTANCE"];
+        deploy.args(&words[1..]).envs(named.iter().filter_map(|name| Some((name, environment.get(name)?))));
+        Err::<(), _>(deploy.exec()).context("cannot deploy").map_err(Failed::because)
+    }
+
+    /// The commit that is live by the record, which the deployer's user reads.
+    async fn live(&self, directory: &str) -> Result<Option<String>, Failed> {
+        use crate::config::CommandLine;
+        use crate::deploy::tools::Invocation;
+        let words = [PROGRAM, "--config", directory, "status", "--json"].map(str::to_owned);
+        let mut invocation = Invocation::of(&CommandLine::Argv(words.to_vec()));
+        let environment = found::as_units_have_it(self.environment);
+        for name in ["DEPLOYER_ENV", "DEPLOYER_INSTANCE"] {
+            let value = environment.get(name).map(|value| (name.into(), value.into()));
+            invocation.environment.extend(value);
+        }
+        let never = tokio_util::sync::CancellationToken::new();
+        let answer = self.executor.ask(&invocation, found::CALL_TIMEOUT, &never).await?;
+        let status: serde_json::Value = serde_json::from_str(&answer.output)
+            .with_context(|| format!("`status` does not say what is live: {}", answer.complaint))?;
+        let deployments = status["deployments"].as_array().into_iter().flatten();
+        let this = deployments.into_iter().find(|found| found["slug"] == self.deployment.slug.as_str());
+        Ok(this.and_then(|found| found["live"]["commit"].as_str()).map(str::to_owned))
+    }
+}
+
+impl Moved {
+    fn show(&self, asked: &Asked<'_>, to: Option<&UserName>) {
+        let (slug, path) = (&asked.deployment.slug, asked.deployment.path.display());
+        let name = to.map_or(DEPLOYER, UserName::as_str);
+        anstream::println!("{BOLD}{slug} is to be built and run as {name}. To be done:{BOLD:#}");
+        let mut lines: Vec<String> =
+            vec![format!("wait until no run of {slug} is in progress, and let none begin")];
+        lines.extend(self.users_made(asked, to).actions.into_iter().map(|action| action.what));
+        let old: Vec<&str> = self.host.old.iter().map(|old| old.name.as_str()).collect();
+        lines.push(format!(
+            "give what {} has in {path}/releases/* and in its shared directories to {name}; what is anybody else's stays",
+            old.join(" or ")
+        ));
+        lines.extend(
+            plan::of_directories(&self.host, asked.deployment, to).into_iter().map(|action| action.what),
+        );
+        lines
+            .extend(plan::of_units(&self.host, asked.deployment, to).0.into_iter().map(|action| action.what));
+        lines.extend(self.users_recorded(asked, to).actions.into_iter().map(|action| action.what));
+        lines.extend(self.applications.iter().map(programs::Applications::what));
+        lines.push(format!("deploy the live commit of {slug} once more, which starts it as {name}"));
+        for (number, line) in lines.iter().enumerate() {
+            println!("{:>3}. {line}", number + 1);
+        }
+        for remark in &self.remarks {
+            anstream::println!("{YELLOW}  -{YELLOW:#} {remark}");
+        }
+    }
+
+    /// The new user beside all that are there.
+    fn users_made(&self, asked: &Asked<'_>, to: Option<&UserName>) -> setup::plan::Plan {
+        let mut found = self.found.clone();
+        if let (Some(known), Some(user)) = (&mut found.configuration, to) {
+            known.users.insert(user.clone());
+            known.users_paths.insert(asked.deployment.path.clone());
+        }
+        // Whom no deployment names is `setup`'s business.
+        found
+            .step_users
+            .retain(|user, _| found.configuration.as_ref().is_some_and(|known| known.users.contains(user)));
+        setup::plan::users_made(&found)
+    }
+
+    /// The users as they are from then on.
+    fn users_recorded(&self, asked: &Asked<'_>, to: Option<&UserName>) -> setup::plan::Plan {
+        let mut found = self.found.clone();
+        if let Some(known) = &mut found.configuration {
+            let others = asked.loaded.config.deployments.values();
+            let others = others.filter(|other| other.slug != asked.deployment.slug);
+            known.users = others.filter_map(|other| other.user.clone()).chain(to.cloned()).collect();
+            let path = &asked.deployment.path;
+            match to {
+                Some(_) => drop(known.users_paths.insert(path.clone())),
+                None => drop(known.users_paths.remove(path)),
+            }
+        }
+        // What the first part has started is up.
+        for action in self.users_made(asked, to).actions {
+            found.note(&action);
+        }
+        setup::plan::users_recorded(&found, asked.wishes)
+    }
+
+    async fn carry_out(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
+        let does = async |action: &setup::action::Action| {
+            println!("- {}", action.what);
+            action.carry_out(asked.executor).await.with_context(|| format!("cannot {}", action.what))
+        };
+        for action in &self.users_made(asked, to).actions {
+            does(action).await?;
+        }
+        let mut host = self.host.clone();
+        if let Some(user) = to {
+            host.new = account(user.as_str())?;
+        }
+        let change = plan::change(&host).context("the new user is not there")?;
+        let trees = plan::trees(&host, asked.deployment);
+        let path = asked.deployment.path.clone();
+        let is_there = path.symlink_metadata().is_ok();
+        println!("- give the files in {} to their new user", path.display());
+        if is_there {
+            let report = tokio::task::spawn_blocking(move || tree::give(&path, &trees, &change)).await??;
+            say(&report);
+        }
+        let directories = plan::of_directories(&host, asked.deployment, to);
+        let (units, _) = plan::of_units(&host, asked.deployment, to);
+        for action in directories.iter().chain(&units).chain(&self.users_recorded(asked, to).actions) {
+            does(action).await?;
+        }
+        // Last: what is live serves until here.
+        for applications in &self.applications {
+            println!("- {}", applications.what());
+            applications.end(asked.executor).await?;
+        }
+        Ok(())
+    }
+}
+
+fn say(report: &tree::Report) {
+    println!("  {} files and directories changed hands", report.changed);
+    if report.left > 0 {
+        println!("  {} stay as they are:", report.left);
+        for (path, why) in &report.named {
+            println!("    {}: {why}", crate::record::run_log::rendering::plain(&path.to_string_lossy()));
+        }
+    }
+}
+
+fn account(name: &str) -> anyhow::Result<Option<plan::Account>> {
+    let found = found::account(name)?;
+    Ok(found.map(|(uid, gid)| plan::Account { name: name.to_owned(), uid, gid }))
+}
+
+/// The names of directories in a directory that are the deployer's. Looked at only: what is done with them goes by descriptors, or is
+/// done as the deployer.
+fn directories(directory: &Path, deployer: &plan::Account) -> Vec<std::path::PathBuf> {
+    let is_directory = directory.symlink_metadata().is_ok_and(|found| found.is_dir());
+    let entries = is_directory.then(|| fs_err::read_dir(directory).ok()).flatten();
+    let entries = entries.into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| is_directory_of(&entry.path(), deployer));
+    let mut names: Vec<std::path::PathBuf> = ours.map(|entry| entry.file_name().into()).collect();
+    names.sort();
+    names
+}
+
+fn is_directory_of(path: &Path, account: &plan::Account) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    path.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == account.uid)
+}
+
+/// The deployment's lock, as `deploy::lock` takes it: but for root, in a directory of the deployer's. Nothing is written to the file, and no
+/// link of that name is followed.
+async fn lock_of(state: &Path, slug: &Slug, deployer: &plan::Account) -> Result<Option<File>, Failed> {
+    if !owner::is_roots_way(state) {
+        let what = anyhow!("others than root could have put {} where it is", state.display());
+        return Err(Failed::unavailable(what));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(directory) = rustix::fs::openat(CWD, state, flags, Mode::empty()) else { return Ok(None) };
+    let name = format!("locks/{slug}.lock");
+    let said = || format!("cannot take the lock of {slug}, {}", state.join(&name).display());
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let open = |more: OFlags, mode: u32| {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+        openat2(&directory, name.as_str(), flags, Mode::from_raw_mode(mode), resolve)
+    };
+    let file = match open(OFlags::empty(), 0) {
+        Err(Errno::NOENT) => match open(OFlags::CREATE | OFlags::EXCL, 0o644) {
+            // Nothing of any deployment has run here.
+            Err(Errno::NOENT) => return Ok(None),
+            made => {
+                let made = made.with_context(said)?;
+                let (user, group) =
+                    (rustix::fs::Uid::from_raw(deployer.uid), rustix::fs::Gid::from_raw(deployer.gid));
+                rustix::fs::fchown(&made, Some(user), Some(group)).with_context(said)?;
+                made
+            }
+        },
+        opened => opened.with_context(said)?,
+    };
+    let file = File::from(file);
+    let is_ours = file.metadata().is_ok_and(|found| found.is_file());
+    if !is_ours {
+        return Err(Failed::unavailable(anyhow!("{} is not a regular file", state.join(&name).display())));
+    }
+    let ends_at = tokio::time::Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < ends_at => {
+                tokio::time::sleep(LOCK_RETRY).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                let hint = format!("wait for it: `durhack-deployer logs {slug} -f`");
+                return Err(Failed::unavailable(anyhow!("a run of {slug} is going on")).hint(hint));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(Failed::unavailable(anyhow::Error::from(error).context(said())));
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a deployment runs as its old users: asked of systemd and of their PM2. Each PM2 is asked as the user whose it is.
+
+use super::plan::{Account, as_user, drop_in, units};
+use crate::cli::doctor::accounts;
+use crate::cli::setup::found::{CALL_TIMEOUT, ask};
+use crate::config::{CommandLine, Deployment, Recipe};
+use crate::deploy::execute::{Executor, complaint_of};
+use crate::deploy::tools::pm2::{self, marks};
+use crate::deploy::tools::{Invocation, systemctl};
+use anyhow::{Context, Result, anyhow, bail};
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Its units, and as whom they run.
+pub async fn of_units(deployment: &Deployment, executor: &Executor) -> Result<Vec<(String, String)>> {
+    match units(deployment) {
+        [] => Ok(Vec::new()),
+        units => Ok(systemctl::read_users(&ask(executor, &systemctl::users(units)).await?)),
+    }
+}
+
+/// Those that have our drop-in.
+pub fn with_drop_in(deployment: &Deployment) -> BTreeSet<String> {
+    let names = units(deployment).iter().map(ToString::to_string);
+    names.filter(|unit| drop_in(unit).symlink_metadata().is_ok()).collect()
+}
+
+/// A user's PM2, with applications of the deployment.
+#[derive(Debug)]
+pub struct Applications {
+    /// Whose.
+    pub user: Account,
+    /// By PM2's numbers.
+    pub ids: Vec<u64>,
+    /// What they are called.
+    pub names: BTreeSet<String>,
+    home: PathBuf,
+    pm2_home: PathBuf,
+}
+
+/// What runs under the users' PM2s.
+pub async fn of_pm2(
+    deployment: &Deployment,
+    users: &[Account],
+    executor: &Executor,
+) -> Result<Vec<Applications>> {
+    let mut all = Vec::new();
+    if !matches!(deployment.recipe, Recipe::PnpmPm2(_)) {
+        return Ok(all);
+    }
+    for user in users {
+        let Some(home) = accounts::Account::of(user.uid).home else { continue };
+        let pm2_home =
+            deployment.environment.get("PM2_HOME").map_or_else(|| home.join(".pm2"), PathBuf::from);
+        // Asking one that does not run would start it.
+        let socket = pm2_home.join("rpc.sock").symlink_metadata();
+        if !socket.is_ok_and(|found| found.file_type().is_socket()) {
+            continue;
+        }
+        let mut found =
+            Applications { user: user.clone(), ids: Vec::new(), names: BTreeSet::new(), home, pm2_home };
+        let printed = found.ask(&pm2::list(), executor).await?;
+        let listed = pm2::processes(&printed).map_err(|error| anyhow!("PM2 of {}: {error}", user.name))?;
+        for process in listed {
+            let is_marked = process.variable(marks::DEPLOYMENT) == Some(deployment.slug.as_str());
+            let is_in_path = process.kept.pm_cwd.starts_with(&deployment.path);
+            if let (true, Some(id)) = (is_marked || is_in_path, process.id) {
+                found.ids.push(id);
+                found.names.insert(process.name);
+            }
+        }
+        if !found.ids.is_empty() {
+            all.push(found);
+        }
+    }
+    Ok(all)
+}
+
+impl Applications {
+    /// One line for people.
+    pub fn what(&self) -> String {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        format!(
+            "end {} in PM2 of {}: the deploy at the end starts them anew",
+            names.join(", "),
+            self.user.name
+        )
+    }
+
+    /// Ends them, and has PM2 forget them.
+    pub async fn end(&self, executor: &Executor) -> Result<()> {
+        self.ask(&pm2::delete(&self.ids), executor).await?;
+        self.ask(&pm2::save(), executor).await.map(drop)
+    }
+
+    async fn ask(&self, call: &CommandLine, executor: &Executor) -> Result<String> {
+        let mut invocation = Invocation::of(&as_user(&self.user, call));
+        let text = |path: &Path| path.as_os_str().to_owned();
+        invocation.environment = [
+            ("HOME".into(), text(&self.home)),
+            ("PM2_HOME".into(), text(&self.pm2_home)),
+            ("USER".into(), self.user.name.clone().into()),
+            ("LOGNAME".into(), self.user.name.clone().into()),
+        ]
+        .into();
+        let answer = executor.ask(&invocation, CALL_TIMEOUT, &CancellationToken::new()).await;
+        let answer = answer.with_context(|| format!("cannot ask PM2 of {}", self.user.name))?;
+        match complaint_of(&answer.end) {
+            None => Ok(answer.output),
+            Some(end) => bail!("`{}` of {} {end}: {}", call.shown(), self.user.name, answer.complaint),
+        }
+    }
+}

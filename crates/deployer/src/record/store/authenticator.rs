@@ -1,0 +1,379 @@
+//! Which rows of the database this deployer wrote itself.
+//!
+//! Whoever can write to the database could otherwise have the deployer carry out a plan of theirs, or take a commit for approved:
+//! a build that may connect to PostgreSQL, or a program that found a way to SQLite's file. So every row that leads to an action
+//! carries an HMAC over all of it, with a key that is in the state directory and never in the database. A row without a valid one is
+//! shown, and never acted on.
+//!
+//! An HMAC does not tell an old row from a new one: who has read a row while its run was in progress can put it back later. Two
+//! facts are therefore kept outside of the database, beside the key: which runs were begun and have not ended (a file each, without
+//! which a run is never recovered), and which answer to a gate is the newest.
+//!
+//! Deliberately absent: any protection against deletion. Whoever can write to the database can make the deployer forget.
+
+use super::StoreError;
+use crate::private_file;
+use fs_err as fs;
+use hmac::{Hmac, KeyInit, Mac};
+use rustix::fs::{Mode, OFlags};
+use sha2::{Digest, Sha256};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Where all of it lies, in the state directory.
+const DIRECTORY: &str = "trust";
+
+/// The key's file.
+const KEY_FILE: &str = "record.key";
+
+/// With what the name of a run's note begins.
+const RUN_PREFIX: &str = "run-";
+
+/// Random bytes of a key: as many as the hash has.
+const KEY_BYTES: usize = 32;
+
+/// One empty-handed reader of a file is enough: keys, slugs and HMACs in hexadecimal digits are shorter.
+const SMALL_FILE_BYTES_MAX: u64 = 4096;
+
+/// What makes these HMACs others than any other use of the same key.
+const DOMAIN: &str = "durhack-deployer database row, version 1";
+
+/// Signs rows, and recognises those that were signed here. Cheap to clone.
+#[derive(Clone)]
+pub struct Authenticator(Arc<Inner>);
+
+struct Inner {
+    directory: PathBuf,
+    key: OnceLock<[u8; KEY_BYTES]>,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Authenticator").field(&self.0.directory).finish()
+    }
+}
+
+/// What is signed of a row: its table, then each field in a fixed order. Every field is written with its kind and its length, so that
+/// no two rows, and no rows of two tables, have the same bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Message(Vec<u8>);
+
+impl Message {
+    pub(super) fn of(table: &str) -> Self {
+        Self(Vec::new()).text(DOMAIN).text(table)
+    }
+
+    pub(super) fn text(self, text: &str) -> Self {
+        self.field(b't', text.as_bytes())
+    }
+
+    pub(super) fn optional_text(self, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => self.text(text),
+            None => self.field(b'0', &[]),
+        }
+    }
+
+    pub(super) fn number(self, number: i64) -> Self {
+        self.field(b'n', &number.to_be_bytes())
+    }
+
+    pub(super) fn optional_number(self, number: Option<i64>) -> Self {
+        match number {
+            Some(number) => self.number(number),
+            None => self.field(b'0', &[]),
+        }
+    }
+
+    fn field(mut self, kind: u8, bytes: &[u8]) -> Self {
+        self.0.push(kind);
+        self.0.extend((bytes.len() as u64).to_be_bytes());
+        self.0.extend(bytes);
+        self
+    }
+}
+
+/// A row that is signed.
+pub(super) trait Signed {
+    /// What is signed of it.
+    fn message(&self) -> Message;
+
+    /// What was found beside it.
+    fn mac(&self) -> Option<&str>;
+}
+
+impl Authenticator {
+    /// That of a deployer whose state lies there. Reads and makes nothing before it is needed.
+    pub fn new(state_directory: &Path) -> Self {
+        Self(Arc::new(Inner { directory: state_directory.join(DIRECTORY), key: OnceLock::new() }))
+    }
+
+    /// The HMAC of a row, in hexadecimal digits. Makes the key where there is none yet.
+    pub(super) fn sign(&self, message: &Message) -> Result<String, StoreError> {
+        Ok(hex::encode(self.mac(self.key_or_new()?, message).finalize().into_bytes()))
+    }
+
+    /// Whether we wrote this row.
+    pub(super) fn recognises(&self, row: &impl Signed) -> Result<bool, StoreError> {
+        self.verifies(&row.message(), row.mac())
+    }
+
+    /// Whether this is the HMAC of that.
+    pub(super) fn verifies(&self, message: &Message, mac: Option<&str>) -> Result<bool, StoreError> {
+        let mut found = [0; 32];
+        let Some(Ok(())) = mac.map(|mac| hex::decode_to_slice(mac, &mut found)) else { return Ok(false) };
+        // Without a key nothing was ever signed here.
+        let Some(key) = self.key()? else { return Ok(false) };
+        Ok(self.mac(key, message).verify_slice(&found).is_ok())
+    }
+
+    fn mac(&self, key: &[u8; KEY_BYTES], message: &Message) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+        mac.update(&message.0);
+        mac
+    }
+
+    fn key(&self) -> Result<Option<&[u8; KEY_BYTES]>, StoreError> {
+        if let Some(key) = self.0.key.get() {
+            return Ok(Some(key));
+        }
+        let path = self.key_path();
+        let Some(text) = read_small(&path).map_err(|error| self.failed(&path, error))? else {
+            return Ok(None);
+        };
+        let mut key = [0; KEY_BYTES];
+        hex::decode_to_slice(text.trim_end(), &mut key).map_err(|_| {
+            self.failed(&path, io::Error::new(ErrorKind::InvalidData, "it does not hold a key"))
+        })?;
+        Ok(Some(self.0.key.get_or_init(|| key)))
+    }
+
+    fn key_or_new(&self) -> Result<&[u8; KEY_BYTES], StoreError> {
+        if let Some(key) = self.key()? {
+            return Ok(key);
+        }
+        let mut bytes = [0; KEY_BYTES];
+        getrandom::fill(&mut bytes).expect("Linux gives random numbers to every process");
+        self.write(&self.key_path(), &format!("{}\n", hex::encode(bytes)), false)?;
+        // Another process may have been first; theirs is the key.
+        self.key()?.ok_or_else(|| self.failed(&self.key_path(), ErrorKind::NotFound.into()))
+    }
+
+    /// Where the key lies.
+    pub fn key_path(&self) -> PathBuf {
+        self.0.directory.join(KEY_FILE)
+    }
+
+    /// Notes that a run was begun: only such a run is recovered after a crash.
+    pub(super) fn begin(&self, run: &str, deployment: &str) -> Result<(), StoreError> {
+        self.write(&self.run_path(run), deployment, false)
+    }
+
+    /// Whether a run of this deployment was begun here, and has not ended.
+    pub(super) fn has_begun(&self, run: &str, deployment: &str) -> Result<bool, StoreError> {
+        let path = self.run_path(run);
+        let found = read_small(&path).map_err(|error| self.failed(&path, error))?;
+        Ok(found.as_deref() == Some(deployment))
+    }
+
+    /// A run has ended, and the database says so: whatever the database says later, nothing more is done for it.
+    pub(super) fn end(&self, run: &str) -> Result<(), StoreError> {
+        let path = self.run_path(run);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.failed(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// No run of a deployment is open: what a crash left of notes is removed.
+    pub(super) fn end_all(&self, deployment: &str) -> Result<(), StoreError> {
+        let Ok(entries) = fs::read_dir(&self.0.directory) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let is_run = entry.file_name().to_string_lossy().starts_with(RUN_PREFIX);
+            let found =
+                if is_run { read_small(&path).map_err(|error| self.failed(&path, error))? } else { None };
+            if found.as_deref() == Some(deployment) {
+                fs::remove_file(&path).map_err(|error| self.failed(&path, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps which answer is the newest under a key.
+    pub(super) fn set_newest(&self, key: &str, mac: &str) -> Result<(), StoreError> {
+        self.write(&self.answer_path(key), mac, true)
+    }
+
+    /// Whether an answer is the newest under its key.
+    pub(super) fn is_newest(&self, key: &str, mac: Option<&str>) -> Result<bool, StoreError> {
+        let path = self.answer_path(key);
+        let found = read_small(&path).map_err(|error| self.failed(&path, error))?;
+        Ok(mac.is_some() && found.as_deref() == mac)
+    }
+
+    fn run_path(&self, run: &str) -> PathBuf {
+        self.0.directory.join(format!("{RUN_PREFIX}{}", name_of(run)))
+    }
+
+    fn answer_path(&self, key: &str) -> PathBuf {
+        self.0.directory.join(format!("answer-{}", name_of(key)))
+    }
+
+    fn write(&self, path: &Path, content: &str, is_replacing: bool) -> Result<(), StoreError> {
+        let written = self.create_directory().and_then(|()| {
+            match is_replacing {
+                true => private_file::replace(path, content, &self.0.directory),
+                false => private_file::create(path, content, &self.0.directory).map(drop),
+            }
+            .map_err(|error| {
+                error.downcast::<io::Error>().unwrap_or_else(|error| io::Error::other(format!("{error:#}")))
+            })
+        });
+        written.map_err(|error| self.failed(path, error))
+    }
+
+    /// Private, and of whoever the state directory belongs to.
+    fn create_directory(&self) -> io::Result<()> {
+        let directory = &self.0.directory;
+        match std::fs::DirBuilder::new().recursive(false).mode(0o700).create(directory) {
+            Ok(()) => {
+                let state = directory.parent().unwrap_or(directory);
+                if rustix::process::geteuid().is_root() {
+                    let owner = fs::metadata(state)?;
+                    std::os::unix::fs::chown(directory, Some(owner.uid()), Some(owner.gid()))?;
+                }
+                fs::File::open(state)?.sync_all()
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            // Stores of tests have no state directory yet.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn failed(&self, path: &Path, error: io::Error) -> StoreError {
+        StoreError::Trust { path: path.to_owned(), error }
+    }
+}
+
+/// A file's name for an id or a key that came from elsewhere: never a path.
+fn name_of(id: &str) -> String {
+    let is_plain = !id.is_empty()
+        && id.len() <= 100
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    // What is not plain gets its hash, which no plain id of ours has: ids are UUIDs.
+    if is_plain { id.to_owned() } else { hex::encode(Sha256::digest(id)) }
+}
+
+/// A small regular file that is no link; None where there is none.
+fn read_small(path: &Path) -> io::Result<Option<String>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let (found, us) = (file.metadata()?, rustix::process::geteuid());
+    if !found.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is not a file"));
+    }
+    // Whoever got into the directory for a moment may have put their own there.
+    if !us.is_root() && found.uid() != us.as_raw() {
+        let reason = format!("it belongs to user {}, and this runs as user {}", found.uid(), us.as_raw());
+        return Err(io::Error::new(ErrorKind::InvalidData, reason));
+    }
+    let mut text = String::new();
+    file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn no_two_rows_have_the_same_bytes() {
+        let messages = [
+            Message::of("a").text("bc").text(""),
+            Message::of("a").text("b").text("c"),
+            Message::of("a").text("").text("bc"),
+            Message::of("ab").text("c").text(""),
+            Message::of("a").text("bc").optional_text(None),
+            Message::of("a").text("bc").optional_text(None).optional_text(None),
+            Message::of("a").text("bc").number(0),
+            Message::of("a").text("bc").text("\0\0\0\0\0\0\0\0"),
+        ];
+        for (at, one) in messages.iter().enumerate() {
+            assert!(messages[..at].iter().all(|other| other.0 != one.0), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_once_is_private_and_is_not_shown() {
+        let state = tempfile::tempdir().unwrap();
+        let [one, other] = [Authenticator::new(state.path()), Authenticator::new(state.path())];
+        let message = Message::of("runs").text("r1");
+        assert!(!one.verifies(&message, Some(&"0".repeat(64))).unwrap());
+        assert!(!one.key_path().exists(), "asking makes no key");
+        let mac = one.sign(&message).unwrap();
+        assert!(other.verifies(&message, Some(&mac)).unwrap());
+        for wrong in [None, Some(""), Some("0"), Some(&mac[1..]), Some(&*"0".repeat(64)), Some("x")] {
+            assert!(!one.verifies(&message, wrong).unwrap(), "{wrong:?}");
+        }
+        assert!(!one.verifies(&Message::of("runs").text("r2"), Some(&mac)).unwrap());
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&one.key_path()), mode(one.key_path().parent().unwrap())), (0o600, 0o700));
+        let text = std::fs::read_to_string(one.key_path()).unwrap();
+        assert!(!format!("{one:?}").contains(text.trim_end()));
+
+        // Another deployer's key recognises nothing of ours.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let stranger = Authenticator::new(elsewhere.path());
+        stranger.sign(&message).unwrap();
+        assert!(!stranger.verifies(&message, Some(&mac)).unwrap());
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_an_error() {
+        for content in ["", "abc", &"x".repeat(64)] {
+            let state = tempfile::tempdir().unwrap();
+            let authenticator = Authenticator::new(state.path());
+            std::fs::create_dir(state.path().join(DIRECTORY)).unwrap();
+            std::fs::write(authenticator.key_path(), content).unwrap();
+            let error = authenticator.sign(&Message::of("runs")).unwrap_err();
+            assert!(error.to_string().contains("record.key"), "{error}");
+        }
+        let state = tempfile::tempdir().unwrap();
+        let authenticator = Authenticator::new(state.path());
+        std::fs::create_dir(state.path().join(DIRECTORY)).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", authenticator.key_path()).unwrap();
+        authenticator.sign(&Message::of("runs")).unwrap_err();
+    }
+
+    #[test]
+    fn a_run_is_open_from_its_beginning_to_its_end() {
+        let state = tempfile::tempdir().unwrap();
+        let authenticator = Authenticator::new(state.path());
+        let (run, open) = ("0190-r", |run| authenticator.has_begun(run, "site").unwrap());
+        assert!(!open(run));
+        authenticator.begin(run, "site").unwrap();
+        authenticator.begin(run, "another").unwrap();
+        assert!(open(run) && !authenticator.has_begun(run, "another").unwrap());
+        assert!(!open("../trust/run-0190-r") && !open(""));
+        authenticator.end(run).unwrap();
+        authenticator.end(run).unwrap();
+        assert!(!open(run));
+        authenticator.begin(run, "site").unwrap();
+        authenticator.begin("0190-other", "another").unwrap();
+        authenticator.end_all("site").unwrap();
+        assert!(!open(run) && authenticator.has_begun("0190-other", "another").unwrap());
+        authenticator.begin("../../outside", "site").unwrap();
+        assert!(!state.path().parent().unwrap().join("outside").exists());
+    }
+}

@@ -1,0 +1,279 @@
+//! What of the database this deployer wrote, and what somebody else did: for those who read rows, for people, and for the one time at
+//! which rows without proof are signed.
+
+use super::answers::AnswerRow;
+use super::authenticator::{Authenticator, Message, Signed};
+use super::migrations::MIGRATION_DEADLINE;
+use super::outbox::PendingTelling;
+use super::pools::{Pools, reading, within};
+use super::told_deployments::ToldDeployment;
+use super::{Release, Run, Step, Store, StoreError};
+use serde::Serialize;
+
+/// Rows of a table that are looked at for those of others: what is acted on is among the newest.
+const ROWS_MAX: i64 = 10_000;
+
+/// How many rows of each kind this deployer did not write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Foreign {
+    /// Runs.
+    pub runs: usize,
+    /// Releases.
+    pub releases: usize,
+    /// Answers to gates.
+    pub answers: usize,
+    /// What GitHub is to be told.
+    pub tellings: usize,
+}
+
+impl Foreign {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As in `2 runs, 1 release`.
+    pub fn shown(&self) -> String {
+        let kinds = [
+            (self.runs, "run"),
+            (self.releases, "release"),
+            (self.answers, "answer to a gate"),
+            (self.tellings, "report for GitHub"),
+        ];
+        let shown =
+            kinds.into_iter().filter(|(count, _)| *count > 0).map(|(count, kind)| match (count, kind) {
+                (1, _) => format!("1 {kind}"),
+                (_, "answer to a gate") => format!("{count} answers to gates"),
+                (_, "report for GitHub") => format!("{count} reports for GitHub"),
+                _ => format!("{count} {kind}s"),
+            });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Signs every row as it is now.
+macro_rules! sign_all {
+    ($self:ident, $transaction:ident) => {{
+        let runs: Vec<Run> = sqlx::query_as("SELECT * FROM runs").fetch_all(&mut *$transaction).await?;
+        for run in &runs {
+            super::runs::write_run!($self, $transaction, run);
+            if !run.state.is_final() {
+                $self.authenticator.begin(&run.id, &run.deployment)?;
+            }
+        }
+        let steps: Vec<Step> = sqlx::query_as("SELECT steps.* FROM steps JOIN runs ON runs.id = steps.run_id WHERE runs.state IN ('queued', 'running')")
+            .fetch_all(&mut *$transaction)
+            .await?;
+        for step in &steps {
+            let mac = $self.authenticator.sign(&step.message())?;
+            sqlx::query("UPDATE steps SET mac = $4 WHERE run_id = $1 AND number = $2 AND direction = $3")
+                .bind(&step.run_id)
+                .bind(i64::from(step.number))
+                .bind(step.direction)
+                .bind(&mac)
+                .execute(&mut *$transaction)
+                .await?;
+        }
+        let releases: Vec<Release> =
+            sqlx::query_as("SELECT * FROM releases").fetch_all(&mut *$transaction).await?;
+        for release in &releases {
+            let mac = $self.authenticator.sign(&release.message())?;
+            sqlx::query("UPDATE releases SET mac = $3 WHERE deployment = $1 AND name = $2")
+                .bind(&release.deployment)
+                .bind(&release.name)
+                .bind(&mac)
+                .execute(&mut *$transaction)
+                .await?;
+        }
+        let tellings: Vec<PendingTelling> = sqlx::query_as(
+            "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL",
+        )
+        .fetch_all(&mut *$transaction)
+        .await?;
+        for telling in &tellings {
+            let mac = $self.authenticator.sign(&telling.message())?;
+            sqlx::query("UPDATE outbox SET mac = $2 WHERE id = $1")
+                .bind(telling.id)
+                .bind(&mac)
+                .execute(&mut *$transaction)
+                .await?;
+        }
+        let told: Vec<ToldDeployment> =
+            sqlx::query_as("SELECT * FROM told_deployments").fetch_all(&mut *$transaction).await?;
+        for row in &told {
+            let mac = $self.authenticator.sign(&row.message())?;
+            sqlx::query("UPDATE told_deployments SET mac = $2 WHERE run_id = $1")
+                .bind(&row.run_id)
+                .bind(&mac)
+                .execute(&mut *$transaction)
+                .await?;
+        }
+        let answers: Vec<AnswerRow> =
+            sqlx::query_as("SELECT key, value, mac FROM meta").fetch_all(&mut *$transaction).await?;
+        for row in answers.iter().filter(|row| row.is_one()) {
+            let mac = $self.authenticator.sign(&row.message())?;
+            sqlx::query("UPDATE meta SET mac = $2 WHERE key = $1")
+                .bind(&row.key)
+                .bind(&mac)
+                .execute(&mut *$transaction)
+                .await?;
+            $self.authenticator.set_newest(&row.key, &mac)?;
+        }
+    }};
+}
+pub(super) use sign_all;
+
+impl Store {
+    /// That this deployer wrote a row.
+    pub(super) fn require_ours(
+        &self,
+        row: &impl Signed,
+        kind: &'static str,
+        id: impl FnOnce() -> String,
+    ) -> Result<(), StoreError> {
+        match self.authenticator.recognises(row)? {
+            true => Ok(()),
+            false => Err(StoreError::Foreign { kind, id: id() }),
+        }
+    }
+
+    /// Those rows that this deployer wrote.
+    pub(super) fn only_ours<T: Signed>(&self, rows: Vec<T>) -> Result<Vec<T>, StoreError> {
+        let mut ours = Vec::with_capacity(rows.len());
+        for row in rows {
+            if self.authenticator.recognises(&row)? {
+                ours.push(row);
+            }
+        }
+        Ok(ours)
+    }
+
+    /// The first row that this deployer wrote.
+    pub(super) fn first_of_ours<T: Signed>(&self, rows: Vec<T>) -> Result<Option<T>, StoreError> {
+        for row in rows {
+            if self.authenticator.recognises(&row)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether this deployer wrote all of these steps.
+    pub fn are_our_steps(&self, steps: &[Step]) -> Result<bool, StoreError> {
+        for step in steps {
+            if !self.authenticator.recognises(step)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether this deployer wrote a run.
+    pub fn is_our_run(&self, run: &Run) -> Result<bool, StoreError> {
+        self.authenticator.recognises(run)
+    }
+
+    /// What somebody else has written.
+    pub async fn foreign(&self) -> Result<Foreign, StoreError> {
+        let runs: Vec<Run> = reading!(self, |pool| {
+            sqlx::query_as("SELECT * FROM runs ORDER BY created_at_ms DESC LIMIT $1")
+                .bind(ROWS_MAX)
+                .fetch_all(pool)
+                .await?
+        })?;
+        let releases: Vec<Release> = reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM releases WHERE state <> 'removed' ORDER BY created_at_ms DESC LIMIT $1",
+            )
+            .bind(ROWS_MAX)
+            .fetch_all(pool)
+            .await?
+        })?;
+        let tellings: Vec<PendingTelling> = reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
+                 ORDER BY id DESC LIMIT $1",
+            )
+            .bind(ROWS_MAX)
+            .fetch_all(pool)
+            .await?
+        })?;
+        let answers: Vec<AnswerRow> = reading!(self, |pool| {
+            sqlx::query_as("SELECT key, value, mac FROM meta LIMIT $1").bind(ROWS_MAX).fetch_all(pool).await?
+        })?;
+        let mut foreign_answers = 0;
+        for row in answers.iter().filter(|row| row.is_one()) {
+            foreign_answers += usize::from(!self.is_newest_answer(row)?);
+        }
+        Ok(Foreign {
+            runs: runs.len() - self.only_ours(runs)?.len(),
+            releases: releases.len() - self.only_ours(releases)?.len(),
+            answers: foreign_answers,
+            tellings: tellings.len() - self.only_ours(tellings)?.len(),
+        })
+    }
+
+    /// Signs everything as it is now: an operator has looked at it, and takes it for genuine.
+    pub async fn sign_everything(&self) -> Result<(), StoreError> {
+        within(MIGRATION_DEADLINE, async {
+            match &self.pools {
+                Pools::Sqlite { writer, .. } => {
+                    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                    sign_all!(self, transaction);
+                    transaction.commit().await?;
+                }
+                Pools::Postgres(pool) => {
+                    let mut transaction = pool.begin().await?;
+                    sign_all!(self, transaction);
+                    transaction.commit().await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Does something with files, where that holds up nobody else.
+    pub(super) async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Authenticator) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let authenticator = self.authenticator.clone();
+        let path = authenticator.key_path();
+        let done = tokio::task::spawn_blocking(move || work(&authenticator)).await;
+        done.unwrap_or_else(|error| Err(StoreError::Trust { path, error: std::io::Error::other(error) }))
+    }
+}
+
+impl Signed for PendingTelling {
+    fn message(&self) -> Message {
+        Message::of("outbox")
+            .text(self.kind.as_str())
+            .text(&self.repository)
+            .text(&self.commit_id)
+            .text(&self.context)
+            .text(&self.deployment)
+            .optional_text(self.run_id.as_deref())
+            .text(&self.body)
+            .number(self.created_at_ms)
+    }
+
+    fn mac(&self) -> Option<&str> {
+        self.mac.as_deref()
+    }
+}
+
+impl Signed for ToldDeployment {
+    fn message(&self) -> Message {
+        Message::of("told_deployments")
+            .text(&self.run_id)
+            .text(&self.deployment)
+            .text(&self.repository)
+            .text(&self.commit_id)
+            .number(self.github_id)
+    }
+
+    fn mac(&self) -> Option<&str> {
+        self.mac.as_deref()
+    }
+}

@@ -1,0 +1,445 @@
+//! Judges the directives of a file: each name by the list, each argument by its rule.
+
+use crate::Objection;
+use crate::configuration::{Directive, Word};
+use crate::list::{self, Refusal, Rule};
+use std::path::{Component, Path, PathBuf};
+
+/// Where a file from a repository may lead nginx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// nginx's directory; relative paths of includes and keys begin here.
+    pub directory: PathBuf,
+    /// certbot's directory.
+    pub certificates: PathBuf,
+    /// The directory below which logs may be written.
+    pub logs: PathBuf,
+    /// What the operator allows beside the list (`sites_allow`): names of directives, whatever their arguments are, and
+    /// directories (absolute) whose files may be served.
+    pub allowed: Vec<String>,
+}
+
+/// Where nginx's packages keep caches: the only place for them.
+const CACHES: &str = "/var/cache/nginx";
+
+/// Where certificates and keys lie beside certbot's.
+const SYSTEM_CERTIFICATES: &str = "/etc/ssl";
+
+/// The file with which certbot configures nginx; readable by everybody.
+const CERTBOT_OPTIONS: &str = "options-ssl-nginx.conf";
+
+/// Where content lies that nginx may serve, by the file system's standard and by custom.
+const CONTENT: [&str; 11] = [
+    "/var/www",
+    "/srv",
+    "/home",
+    "/opt",
+    "/usr/share",
+    "/usr/lib",
+    "/usr/local/share",
+    "/usr/local/lib",
+    "/data",
+    "/mnt",
+    "/var/lib/letsencrypt",
+];
+
+/// Hidden directories that are content all the same: the CA's questions, and what site generators write.
+const HIDDEN_CONTENT: [&str; 8] =
+    [".well-known", ".next", ".nuxt", ".output", ".svelte-kit", ".vitepress", ".vuepress", ".docusaurus"];
+
+/// Where Apache's and nginx's files of passwords lie, beside nginx's directory and the content.
+const PASSWORDS: &str = "/etc/apache2";
+
+/// Where packages keep MaxMind's databases.
+const GEOIP: [&str; 3] = ["/usr/share/GeoIP", "/usr/local/share/GeoIP", "/var/lib/GeoIP"];
+
+/// Ends of names of configuration files directly in nginx's directory, or in directories of the operator's there.
+const CONFIGURATION_ENDINGS: [&str; 6] = [".conf", ".nginxconf", ".inc", ".map", ".types", "_params"];
+
+/// Configuration files of Debian's package that end otherwise.
+const CONFIGURATION_FILES: [&str; 4] = ["mime.types", "koi-utf", "koi-win", "win-utf"];
+
+/// Of OpenSSL's configuration commands: what names no file.
+const TLS_COMMANDS: [&str; 12] = [
+    "CipherString",
+    "Ciphersuites",
+    "ClientSignatureAlgorithms",
+    "Curves",
+    "Groups",
+    "MaxProtocol",
+    "MinProtocol",
+    "NumTickets",
+    "Options",
+    "Protocol",
+    "RecordPadding",
+    "SignatureAlgorithms",
+];
+
+/// Sockets of the host's own services, and of this deployer. Their modes keep nginx's user out; this is the second lock.
+const HOST_SOCKETS: [&str; 14] = [
+    "containerd",
+    "credentials",
+    "crio",
+    "dbus",
+    "docker",
+    "docker.sock",
+    "durhack-deployer",
+    "libvirt",
+    "lxd",
+    "podman",
+    "snapd",
+    "systemd",
+    "udev",
+    "user",
+];
+
+/// Words of data blocks that no directive is called; they may stand in a file of data that a `map` includes.
+const DATA_WORDS: [&str; 3] = ["default", "hostnames", "volatile"];
+
+/// An argument in a message is cut after so many characters.
+const SHOWN_MAX: usize = 80;
+
+/// Everything in a file that it may not say; at most `limit` objections.
+pub fn objections(directives: &[Directive], bounds: &Bounds, limit: usize) -> Vec<Objection> {
+    let mut judge = Judge { bounds, limit, objections: Vec::new() };
+    judge.directives(directives, true);
+    judge.objections
+}
+
+/// Directives whose file nginx's master reads as root when it starts: certificates, keys and the like.
+pub fn names_key_file(name: &str) -> bool {
+    list::rule(name) == Some(Rule::KeyFile)
+}
+
+struct Judge<'a> {
+    bounds: &'a Bounds,
+    limit: usize,
+    objections: Vec<Objection>,
+}
+
+impl Judge<'_> {
+    fn directives(&mut self, directives: &[Directive], is_top: bool) {
+        for directive in directives {
+            // A file of data that a `map` includes is judged as any other: what no module can have called a directive is data.
+            if !(is_top && directive.block.is_none() && is_data(directive.name())) {
+                self.directive(directive);
+            }
+        }
+    }
+
+    fn object(&mut self, directive: &Directive, message: String) {
+        if self.objections.len() < self.limit {
+            self.objections.push(Objection { line: directive.line(), message });
+        }
+    }
+
+    fn directive(&mut self, directive: &Directive) {
+        let name = directive.name();
+        let refusal = list::refusal(name);
+        if refusal == Refusal::Never {
+            let message =
+                format!("{} belongs to the host's own nginx.conf, and no site may say it", shown(name));
+            return self.object(directive, message);
+        }
+        if self.bounds.allowed.iter().any(|allowed| allowed == name) {
+            return;
+        }
+        let Some(rule) = list::rule(name) else {
+            let message = format!(
+                "{} is not on the list of what a site may say{}",
+                shown(name),
+                permission(name, refusal)
+            );
+            return self.object(directive, message);
+        };
+        let takes_block = match rule {
+            Rule::Block | Rule::Data | Rule::Geo | Rule::GeoIpData => true,
+            Rule::Server => directive.block.is_some(),
+            _ => false,
+        };
+        if takes_block != directive.block.is_some() {
+            let message = if takes_block {
+                "has a block, and here it has none"
+            } else {
+                "has no block, and here it has one"
+            };
+            return self.object(directive, format!("{} {message}", shown(name)));
+        }
+        if let Some(reason) = argument_objection(rule, directive, self.bounds) {
+            let with =
+                directive.argument().map(|argument| format!(" {}", shown(argument))).unwrap_or_default();
+            let permission = permission(name, refusal);
+            self.object(directive, format!("{}{with}: {reason}{permission}", plain(name)));
+        }
+        let inner = directive.block.as_deref().unwrap_or_default();
+        match rule {
+            Rule::Data | Rule::Geo | Rule::GeoIpData => self.data(inner, rule),
+            _ => self.directives(inner, false),
+        }
+    }
+
+    fn data(&mut self, entries: &[Directive], rule: Rule) {
+        let has = |name: &str| entries.iter().any(|entry| entry.name() == name);
+        let both = rule == Rule::Geo && has("ranges") && has("include");
+        for entry in entries {
+            match entry.name() {
+                _ if entry.block.is_some() => self.object(entry, "a block in a block of data".into()),
+                // An operator cannot allow this either: FILE.bin is taken as an image of nginx's memory.
+                "include" if both => self.object(
+                    entry,
+                    "geo with `ranges` may not include: nginx would load FILE.bin as an image of its memory; write the ranges into the block".into(),
+                ),
+                "include" => self.directive(entry),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether a name is none that a directive can have: then the statement is an entry of a `map` or `geo`, or nginx refuses it.
+fn is_data(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    DATA_WORDS.contains(&name)
+        || !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
+        || !name.bytes().all(is_word)
+}
+
+fn argument_objection(rule: Rule, directive: &Directive, bounds: &Bounds) -> Option<String> {
+    let arguments = directive.arguments();
+    let first = arguments.first().map(|word| word.text.as_str());
+    match rule {
+        Rule::Plain | Rule::Block | Rule::Data | Rule::Geo => None,
+        Rule::Server if directive.block.is_some() => None,
+        Rule::Server | Rule::Peer => peer(first?),
+        Rule::Include => include(first?, bounds),
+        Rule::Log => log(first?, bounds),
+        Rule::Cache => {
+            let path = first?;
+            let allowed =
+                goes_down(Path::new(path)) && Path::new(path).starts_with(CACHES) && !path.contains('$');
+            (!allowed).then(|| format!("caches may only lie below {CACHES}"))
+        }
+        Rule::KeyFile => key_file(first?, bounds),
+        Rule::GeoIpFile | Rule::GeoIpData => {
+            let roots = GEOIP.map(Path::new);
+            (!is_below(Path::new(first?), &roots))
+                .then(|| format!("such databases may only lie below {}", GEOIP.join(", ")))
+        }
+        Rule::PasswordFile => password_file(first?, bounds),
+        Rule::Served => served(first?, bounds),
+        Rule::Uris(from) => uris(arguments.get(from..).unwrap_or_default()),
+        Rule::Listen => listen(first?),
+        Rule::TlsCommand => (!TLS_COMMANDS.contains(&first?))
+            .then(|| format!("only these commands name no file: {}", TLS_COMMANDS.join(", "))),
+        Rule::OneOf(words) => {
+            (!words.contains(&first?)).then(|| format!("only {} is allowed", words.join(", ")))
+        }
+        Rule::FastCgiParameter => {
+            let name = first?.to_ascii_uppercase();
+            matches!(name.as_str(), "PHP_VALUE" | "PHP_ADMIN_VALUE").then(|| {
+                "it changes PHP's settings, and some of them run code; write it into the pool's configuration".into()
+            })
+        }
+        Rule::UwsgiParameter => {
+            let name = first?.to_ascii_uppercase();
+            (name.starts_with("UWSGI_") && name != "UWSGI_SCHEME").then(|| {
+                "it tells uWSGI what to load and run; write it into the application's configuration".into()
+            })
+        }
+        Rule::IndexPart => {
+            let is_subrequest = arguments.get(1).is_none_or(|word| word.text == "subrequest");
+            (!is_subrequest)
+                .then(|| "with `local`, nginx's master reads the file as root; use `subrequest`".into())
+        }
+        Rule::Subrequest => {
+            let names_file = arguments.iter().any(|word| word.text == "-f");
+            if names_file { Some("-f reads a file; use -b".into()) } else { uris(arguments) }
+        }
+    }
+}
+
+fn include(path: &str, bounds: &Bounds) -> Option<String> {
+    let directory = &bounds.directory;
+    let full = directory.join(path);
+    if full == bounds.certificates.join(CERTBOT_OPTIONS) && is_literal(path) {
+        return None;
+    }
+    let outside = || Some(format!("a site may include nothing from outside {}", directory.display()));
+    let Ok(inner) = full.strip_prefix(directory) else { return outside() };
+    if !is_below(&full, &[directory]) {
+        return outside();
+    }
+    let inner = inner.to_string_lossy();
+    if inner.to_ascii_lowercase().ends_with(".bin") {
+        return Some("files that end in .bin are images of nginx's memory to `geo`, and not included".into());
+    }
+    // To glob(3), `.*` and `\.\.` are `..`.
+    let (parents, name) = inner.rsplit_once('/').unwrap_or(("", &inner));
+    let is_hidden = inner.split('/').any(|part| part.starts_with('.'));
+    if parents.contains(['*', '?', '[']) || inner.contains(['\\', '$']) || is_hidden {
+        return Some(
+            "only the file's name may be a pattern, and no part of the path may begin with a dot or hold \\ or $".into(),
+        );
+    }
+    let is_ours = ["conf.d", "snippets"].iter().any(|ours| Path::new(parents).starts_with(ours));
+    let is_configuration = is_ours
+        || CONFIGURATION_FILES.contains(&&*inner)
+        || CONFIGURATION_ENDINGS.iter().any(|ending| name.ends_with(ending));
+    (!is_configuration).then(|| {
+        format!(
+            "a site may include what lies in conf.d and snippets, and of the rest of {} what ends in {}",
+            directory.display(),
+            CONFIGURATION_ENDINGS.join(", ")
+        )
+    })
+}
+
+fn log(target: &str, bounds: &Bounds) -> Option<String> {
+    // `error_log off` is a common mistake: it writes a file of that name where nginx was built to be.
+    if matches!(target, "off" | "stderr" | "/dev/null" | "/dev/stdout" | "/dev/stderr") {
+        return None;
+    }
+    if let Some(options) = target.strip_prefix("syslog:") {
+        let socket = options.split(',').find_map(|option| socket_path(option.strip_prefix("server=")?));
+        return socket
+            .filter(|socket| *socket != "/dev/log")
+            .map(|_| "of sockets, logs may only be sent to unix:/dev/log".into());
+    }
+    let allowed = is_below(Path::new(target), &[&bounds.logs]) && !target.contains('$');
+    (!allowed).then(|| format!("logs may only lie below {}", bounds.logs.display()))
+}
+
+fn key_file(path: &str, bounds: &Bounds) -> Option<String> {
+    // `proxy_ssl_certificate ""` takes one away.
+    if path.is_empty() {
+        return None;
+    }
+    let roots = [bounds.certificates.as_path(), Path::new(SYSTEM_CERTIFICATES), bounds.directory.as_path()];
+    // `engine:`, `store:` and `data:` are no paths.
+    let allowed = is_below(&bounds.directory.join(path), &roots) && !path.contains(['$', ':']);
+    let [certificates, directory] = [&bounds.certificates, &bounds.directory].map(|path| path.display());
+    (!allowed).then(|| format!("it must lie below {certificates}, {SYSTEM_CERTIFICATES} or {directory}"))
+}
+
+/// Read by nginx's user for each request, and never shown.
+fn password_file(path: &str, bounds: &Bounds) -> Option<String> {
+    let full = bounds.directory.join(path).to_string_lossy().into_owned();
+    let mut roots = vec![bounds.directory.as_path(), Path::new(PASSWORDS)];
+    roots.extend(content(bounds));
+    (!is_below(literal_part(&full), &roots) && path != "off").then(|| {
+        format!("it must lie below {}, {PASSWORDS} or where content may lie", bounds.directory.display())
+    })
+}
+
+fn content(bounds: &Bounds) -> impl Iterator<Item = &Path> {
+    let allowed = bounds.allowed.iter().filter(|allowed| allowed.starts_with('/')).map(Path::new);
+    CONTENT.iter().map(Path::new).chain(allowed)
+}
+
+/// What comes before the first variable, up to its last slash.
+fn literal_part(path: &str) -> &Path {
+    match path.split_once('$') {
+        None => Path::new(path),
+        Some((before, _)) => Path::new(before.rsplit_once('/').map_or("", |(directory, _)| directory)),
+    }
+}
+
+fn served(path: &str, bounds: &Bounds) -> Option<String> {
+    let literal = literal_part(path);
+    // Relative to where nginx was built to be.
+    let is_default = path == "html" || path.starts_with("html/") && goes_down(Path::new(path));
+    // What a build makes may be called `.next`; what lies below `.git` or `.ssh` is no content.
+    let shows_hidden = |inner: &Path| {
+        let mut parts = inner.components().map(|part| part.as_os_str().to_string_lossy());
+        parts.any(|part| part.starts_with('.') && !HIDDEN_CONTENT.contains(&&*part))
+    };
+    let is_content = goes_down(Path::new(path))
+        && content(bounds).any(|root| {
+            let inner = Path::new(path).strip_prefix(root);
+            literal.starts_with(root) && inner.is_ok_and(|inner| !shows_hidden(inner))
+        });
+    (!is_default && !is_content).then(|| {
+        format!(
+            "only what lies below {} may be served, and no hidden directories; a further directory is allowed by its path, sites_allow = [\"/DIRECTORY\"]",
+            CONTENT.join(", ")
+        )
+    })
+}
+
+fn uris(words: &[Word]) -> Option<String> {
+    let leads_up = |word: &&Word| word.text.split(['/', '?']).any(|part| part == "..");
+    words.iter().find(leads_up).map(|word| format!("{} leads up; write where it leads to", shown(&word.text)))
+}
+
+fn peer(address: &str) -> Option<String> {
+    let at = address.to_ascii_lowercase().find("unix:")?;
+    let path = socket_path(&address[at..])?;
+    let path = path.split_once(':').map_or(path, |(path, _)| path);
+    if !goes_down(Path::new(path)) {
+        return Some("a socket's path goes down only".into());
+    }
+    let inner = ["/run", "/var/run"].iter().find_map(|run| Path::new(path).strip_prefix(run).ok())?;
+    let service = inner.components().next()?.as_os_str().to_string_lossy();
+    let is_hosts = HOST_SOCKETS.contains(&&*service) || service.starts_with("durhack-deployer");
+    is_hosts.then(|| "this socket is one of the host's own services, not of an application".into())
+}
+
+fn listen(address: &str) -> Option<String> {
+    if socket_path(address).is_some() {
+        return Some("a site may not listen on a socket file, which nginx's master makes as root".into());
+    }
+    let port = match address.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => port,
+        _ if address.starts_with(|first: char| first.is_ascii_digit()) && !address.contains('.') => address,
+        // Without a port it is 80.
+        _ => return None,
+    };
+    let allowed =
+        |port: &str| port.parse::<u32>().is_ok_and(|port| matches!(port, 80..=87 | 443 | 444 | 1024..));
+    let is_range_allowed = |(from, to): (&str, &str)| {
+        [from, to].iter().all(|port| port.parse::<u32>().is_ok_and(|port| port >= 1024))
+    };
+    let is_allowed = port.split_once('-').map_or_else(|| allowed(port), is_range_allowed);
+    (!is_allowed).then(|| "of the ports below 1024, a site may listen on 80 to 87, 443 and 444 only".into())
+}
+
+/// The path of `unix:PATH`; nginx reads `UNIX:` likewise.
+fn socket_path(address: &str) -> Option<&str> {
+    let (scheme, path) = address.split_at_checked("unix:".len())?;
+    scheme.eq_ignore_ascii_case("unix:").then_some(path)
+}
+
+/// No part is `.` or `..`.
+fn goes_down(path: &Path) -> bool {
+    !path.components().any(|part| matches!(part, Component::ParentDir | Component::CurDir))
+}
+
+fn is_literal(path: &str) -> bool {
+    !path.contains(['*', '?', '[', '\\', '$'])
+}
+
+/// Whether a path lies below one of these directories, going down only.
+fn is_below(path: &Path, roots: &[&Path]) -> bool {
+    goes_down(path) && roots.iter().any(|root| path.starts_with(root) && path != *root)
+}
+
+fn permission(name: &str, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Never => String::new(),
+        Refusal::Unless(follows) => {
+            format!("; an operator may allow it by sites_allow = [{}]: {follows}", shown(name))
+        }
+    }
+}
+
+/// A name or argument as it may stand in a message: cut, quoted, without control characters.
+fn shown(text: &str) -> String {
+    format!("{:?}", plain(text))
+}
+
+fn plain(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Site files: root judges them, writes them, and touches nobody else's.
+
+use crate::house::{House, LIST, USER, mode, refused};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::process::Output;
+
+const SITE: &str = "server { listen 80; server_name a.test; location / { return 200 site; } }\n";
+
+#[track_caller]
+fn done(output: &Output) -> String {
+    let said =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+fn write(house: &House, target: &str, text: &str) -> Output {
+    house.ask_with(&["site-write", target], text)
+}
+
+#[test]
+fn what_is_judged_good_is_written_by_root_and_removed_again() {
+    let house = House::new();
+    for target in ["conf.d/[a.test].conf", "snippets/of/a/site", "conf.d/[a.test].conf"] {
+        done(&write(&house, target, SITE));
+        let found = house.inside(&format!("etc/nginx/{target}"));
+        assert_eq!(std::fs::read_to_string(&found).unwrap(), SITE);
+        let found = found.metadata().unwrap();
+        assert_eq!((found.uid(), found.gid(), found.permissions().mode() & 0o777), (0, 0, 0o644));
+    }
+    done(&write(&house, "conf.d/[a.test].conf", "server { listen 81; }\n"));
+    assert_eq!(
+        std::fs::read_to_string(house.inside("etc/nginx/conf.d/[a.test].conf")).unwrap(),
+        "server { listen 81; }\n"
+    );
+    for target in ["conf.d/[a.test].conf", "snippets/of/a/site", "snippets/of/a/site"] {
+        done(&house.ask(&["site-remove", target]));
+        assert!(!house.inside(&format!("etc/nginx/{target}")).exists());
+    }
+    // The directories that were made for it have gone too, and those of the package have not.
+    assert!(!house.inside("etc/nginx/snippets/of").exists() && house.inside("etc/nginx/snippets").exists());
+    assert!(
+        house.journal().contains("asks: [\"site-write\", \"conf.d/[a.test].conf\", \"(74 bytes)\"]"),
+        "{}",
+        house.journal()
+    );
+}
+
+#[test]
+fn what_an_administrator_wrote_is_left_alone() {
+    let house = House::new();
+    let nginx = house.inside("etc/nginx");
+    std::fs::write(nginx.join("conf.d/theirs.conf"), "# theirs\n").unwrap();
+    symlink("/etc/passwd", nginx.join("conf.d/link.conf")).unwrap();
+    std::fs::create_dir(nginx.join("conf.d/directory.conf")).unwrap();
+    for target in ["conf.d/theirs.conf", "conf.d/link.conf", "conf.d/directory.conf"] {
+        refused(&write(&house, target, SITE), "is not the deployer's");
+        refused(&house.ask(&["site-remove", target]), "is not the deployer's");
+    }
+    symlink("/var", nginx.join("snippets/elsewhere")).unwrap();
+    refused(&write(&house, "snippets/elsewhere/x", SITE), "cannot open /etc/nginx/snippets/elsewhere");
+    assert!(!house.inside("var/x").exists());
+    assert_eq!(std::fs::read_to_string(nginx.join("conf.d/theirs.conf")).unwrap(), "# theirs\n");
+    // Ours, exchanged for something else by root since: not ours any more.
+    done(&write(&house, "conf.d/ours.conf", SITE));
+    std::fs::remove_file(nginx.join("conf.d/ours.conf")).unwrap();
+    symlink("/etc/passwd", nginx.join("conf.d/ours.conf")).unwrap();
+    refused(&write(&house, "conf.d/ours.conf", SITE), "is not the deployer's");
+}
+
+#[test]
+fn where_others_can_write_root_writes_nothing_and_has_nginx_read_nothing() {
+    let house = House::new();
+    let conf_d = house.inside("etc/nginx/conf.d");
+    done(&write(&house, "conf.d/a.conf", SITE));
+    done(&house.ask(&["nginx-test"]));
+    let because = "can be changed by others than root";
+    mode(&conf_d, 0o775);
+    for output in
+        [write(&house, "conf.d/b.conf", SITE), house.ask(&["nginx-test"]), house.ask(&["nginx-reload"])]
+    {
+        refused(&output, because);
+    }
+    mode(&conf_d, 0o755);
+    let file = conf_d.join("a.conf");
+    chown(&file, Some(USER), None).unwrap();
+    for words in [&["nginx-test"][..], &["nginx-reload"], &["certificate", "a.test"]] {
+        refused(&house.ask(words), because);
+        // By sudo it is the same.
+        refused(&house.at_once_as(0, words), because);
+    }
+    chown(&file, Some(0), None).unwrap();
+    // What is linked or included from elsewhere is looked at where it is.
+    let elsewhere = house.inside("var/elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::write(elsewhere.join("x"), "").unwrap();
+    symlink("/var/elsewhere/x", conf_d.join("link.conf")).unwrap();
+    done(&house.ask(&["nginx-test"]));
+    chown(elsewhere.join("x"), Some(USER), None).unwrap();
+    refused(&house.ask(&["nginx-test"]), because);
+    std::fs::remove_file(conf_d.join("link.conf")).unwrap();
+    done(&house.ask(&["nginx-test"]));
+    for include in [
+        "include /var/elsewhere/x;",
+        "http { include /var/elsewhere/*.conf; }",
+        "include '/var/elsewhere/x';",
+    ] {
+        std::fs::write(conf_d.join("include.conf"), include).unwrap();
+        refused(&house.ask(&["nginx-test"]), because);
+    }
+    // Unless root says so.
+    let list = house.inside(LIST);
+    let listed = std::fs::read_to_string(&list).unwrap() + "nginx_foreign = [\"/var/elsewhere/x\"]\n";
+    std::fs::write(&list, listed).unwrap();
+    done(&house.ask(&["nginx-test"]));
+    std::fs::write(conf_d.join("include.conf"), "include /var/not-there/x;").unwrap();
+    done(&house.ask(&["nginx-test"]));
+    mode(&house.inside("var"), 0o777);
+    refused(&house.ask(&["nginx-test"]), because);
+    mode(&house.inside("var"), 0o755);
+}
+
+#[test]
+fn what_the_deployers_user_wrote_becomes_roots_if_it_is_good() {
+    let house = House::new();
+    let conf_d = house.inside("etc/nginx/conf.d");
+    std::fs::create_dir(conf_d.join("sub")).unwrap();
+    let users = |name: &str, text: &str| {
+        std::fs::write(conf_d.join(name), text).unwrap();
+        chown(conf_d.join(name), Some(USER), None).unwrap();
+    };
+    users("good.conf", SITE);
+    users("sub/good.conf", SITE);
+    users("bad.conf", "perl_set $x 'sub {}';\n");
+    std::fs::write(conf_d.join("theirs.conf"), SITE).unwrap();
+    for (name, to, uid) in [("own.conf", "/var/checkout", USER), ("secret.conf", "/etc/secret", 0)] {
+        std::fs::write(house.inside(&to[1..]), SITE).unwrap();
+        chown(house.inside(&to[1..]), Some(uid), None).unwrap();
+        symlink(to, conf_d.join(name)).unwrap();
+        std::os::unix::fs::lchown(conf_d.join(name), Some(USER), None).unwrap();
+    }
+    refused(&house.ask(&["sites-adopt"]), "for root");
+    let report = done(&house.at_once_as(0, &["sites-adopt"]));
+    let mut lines = report.lines();
+    for (target, became) in [
+        ("conf.d/bad.conf", "left as it is: conf.d/bad.conf: line 1"),
+        ("conf.d/good.conf", "root's now"),
+        ("conf.d/own.conf", "root's now"),
+        ("conf.d/secret.conf", "left as it is: it is not a plain file"),
+        ("conf.d/sub/good.conf", "root's now"),
+    ] {
+        let line = lines.next().unwrap();
+        assert!(line.starts_with(&format!("{target}: {became}")), "{line}");
+    }
+    assert_eq!(lines.next(), None);
+    for name in ["good.conf", "own.conf", "sub/good.conf"] {
+        let found = conf_d.join(name).symlink_metadata().unwrap();
+        assert!(found.is_file() && found.uid() == 0 && found.mode() & 0o777 == 0o644, "{name}");
+    }
+    assert_eq!(conf_d.join("bad.conf").metadata().unwrap().uid(), USER);
+    std::fs::remove_file(conf_d.join("bad.conf")).unwrap();
+    std::fs::remove_file(conf_d.join("secret.conf")).unwrap();
+    // They are the deployer's, so it may replace and remove them; the administrator's it may not.
+    done(&write(&house, "conf.d/good.conf", "server { listen 81; }\n"));
+    done(&house.ask(&["site-remove", "conf.d/own.conf"]));
+    refused(&house.ask(&["site-remove", "conf.d/theirs.conf"]), "is not the deployer's");
+    assert_eq!(done(&house.at_once_as(0, &["sites-adopt"])), "");
+    done(&house.ask(&["nginx-test"]));
+}
