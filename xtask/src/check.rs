@@ -1,9 +1,8 @@
 //! `cargo xtask check`: what can be said about the code without running it.
 
-use crate::claims;
-use crate::generate;
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
+use crate::{claims, file_access, generate};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -11,6 +10,7 @@ pub fn run() -> Result<()> {
     let checks = [
         ("formatting", formatting as fn() -> Result<()>),
         ("lints", lints),
+        ("files", file_access::check),
         ("generated files", generate::check),
         ("claims of docs/security.md", claims::check),
         ("dependencies", dependencies),

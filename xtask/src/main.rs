@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod claims;
 mod deb;
+mod file_access;
 mod generate;
 mod linkage;
 mod openapi;

@@ -19,6 +19,7 @@ pub mod reader;
 pub mod reference;
 pub mod resolve;
 pub mod show;
+pub mod steering;
 pub mod users;
 pub mod values;
 
@@ -32,6 +33,7 @@ pub use gates::Gates;
 pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
+pub use steering::{steers, steers_starter};
 pub use users::{UserSource, Users};
 
 use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName};
@@ -348,6 +350,8 @@ pub struct Deployment {
     pub environment: BTreeMap<String, String>,
     /// Files of `KEY=value` lines, read when a step starts; their values count as secrets in the log.
     pub env_files: Vec<PathBuf>,
+    /// Names of variables of those files that commands outside of the sandbox get.
+    pub env_unsandboxed: Vec<String>,
     /// As whom the steps that make a release run. `None`: as the deployer.
     pub user: Option<UserName>,
     /// Who says so. With [`UserSource::Missing`] nothing of the deployment may run.

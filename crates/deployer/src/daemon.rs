@@ -20,6 +20,7 @@ mod work;
 
 use crate::config::{Config, Environment, Purpose, SourceNetworks};
 use crate::deploy::confinement::Walls;
+use crate::deploy::env_files::EnvRules;
 use crate::deploy::execute::Executor;
 use crate::deploy::hand_over::{Oneself, Pending, Request};
 use crate::deploy::tools::git::login;
@@ -346,6 +347,7 @@ impl Daemon {
             executor: &self.host.executor,
             environment: &self.host.oneself.environment,
             walls: &Walls::default(),
+            env_rules: &EnvRules::default(),
             directory: &request.wish.program.release,
             ends_at: request.ends_at,
             cancel: &CancellationToken::new(),

@@ -9,6 +9,7 @@ pub mod access;
 pub mod adopt;
 pub mod cause;
 pub mod confinement;
+pub mod env_files;
 pub mod execute;
 pub mod gap;
 pub mod gates;

@@ -19,4 +19,5 @@ pub mod intake;
 pub mod names;
 pub mod private_file;
 pub mod record;
+pub mod safe_path;
 pub mod secret;

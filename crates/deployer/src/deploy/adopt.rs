@@ -14,19 +14,23 @@ use super::mirror::TreeState;
 use super::plan::{Action, Step, Undo};
 use super::processes::table::{self, Process};
 use super::recipes::Target;
-use super::{Host, placement, release};
+use super::{Host, confinement, placement, release};
 use crate::clock;
 use crate::config::{Deployment, Phase, Recipe};
+use crate::safe_path::{self, Directory};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// What the deployer itself keeps in a path; a repository that has one of these cannot lie in the same directory.
 const OWN_NAMES: [&str; 4] = ["releases", SHARED, release::CURRENT, ".current.new"];
+
+/// Whether what has this name in a path is the deployer's, and nothing to be kept in `shared/`. Caches are made again.
+fn is_own_name(name: &str) -> bool {
+    OWN_NAMES.contains(&name) || name == confinement::CACHES || name.starts_with(ASIDE)
+}
 
 /// What outlives releases.
 const SHARED: &str = "shared";
@@ -85,7 +89,7 @@ pub async fn survey(host: &Host, deployment: &Deployment, live: &Target) -> Resu
 fn sort(deployment: &Deployment, state: TreeState) -> Survey {
     let own = |path: &PathBuf| {
         let first = path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
-        first.is_some_and(|first| OWN_NAMES.contains(&first.as_str()) || first.starts_with(ASIDE))
+        first.is_some_and(|first| is_own_name(&first))
     };
     let named: Vec<&PathBuf> = deployment.shared_files.iter().chain(&deployment.shared_dirs).collect();
     let there = |path: &&&PathBuf| deployment.path.join(path).symlink_metadata().is_ok();
@@ -114,7 +118,7 @@ fn obstacle(root: &Path, path: &Path) -> Option<String> {
     let Ok(found) = place.symlink_metadata() else {
         return Some(format!("{} has a name that is not UTF-8, or is gone: rename it", place.display()));
     };
-    if links_to(&place, &kept) || links_to(&kept, &kept) || is_copy(&place, &kept) {
+    if links_to(&place, &kept) || links_to(&kept, &kept) || is_copy(root, &place, &kept) {
         return None;
     }
     if kept.symlink_metadata().is_ok() {
@@ -163,7 +167,7 @@ impl Survey {
 /// Exchanges a file or directory of the tree at `root` for a link to it in `shared/`. What is so already is left so.
 pub fn share(root: &Path, path: &Path) -> Result<()> {
     let (place, kept) = (root.join(path), root.join(SHARED).join(path));
-    if links_to(&place, &kept) || is_copy(&place, &kept) {
+    if links_to(&place, &kept) || is_copy(root, &place, &kept) {
         return Ok(());
     }
     make_directories_like(root, path)?;
@@ -207,20 +211,16 @@ fn make_directories_like(root: &Path, path: &Path) -> Result<()> {
         if !inner.components().all(|component| matches!(component, Component::Normal(_))) {
             bail!("{} is not a plain relative path", path.display());
         }
-        let (model, copy) = (root.join(inner), root.join(SHARED).join(inner));
-        if inner != Path::new("") && !model.symlink_metadata()?.is_dir() {
-            bail!("{} is a link: what lies behind it is not ours to move", model.display());
+        let model = Directory::open(root)?.below(inner, false).with_context(|| {
+            format!("what lies behind {} is not ours to move", root.join(inner).display())
+        })?;
+        let place = Path::new(SHARED).join(inner);
+        let name = place.file_name().expect("it lies in the deployment's path");
+        let above = Directory::open(root)?.below(place.parent().unwrap_or(Path::new("")), false)?;
+        let (copy, made) = above.make(name)?;
+        if made {
+            copy.become_like(&model)?;
         }
-        match copy.symlink_metadata() {
-            Ok(found) if found.is_dir() => continue,
-            Ok(_) => bail!("{} is in the way: it is not a directory", copy.display()),
-            Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir(&copy)?,
-            Err(error) => return Err(error.into()),
-        }
-        let found = fs::metadata(&model)?;
-        // Only root may give things away; whoever else deploys owns them already.
-        let _ = std::os::unix::fs::chown(&copy, Some(found.uid()), Some(found.gid()));
-        fs::set_permissions(&copy, found.permissions())?;
     }
     Ok(())
 }
@@ -230,13 +230,9 @@ fn links_to(place: &Path, target: &Path) -> bool {
 }
 
 /// Whether somebody has brought a file to `shared/` already.
-fn is_copy(place: &Path, kept: &Path) -> bool {
-    let bytes = |path: &Path| {
-        path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|found| found.len())
-    };
-    let comparable =
-        bytes(place).is_some_and(|bytes| bytes <= COMPARED_BYTES_MAX) && bytes(place) == bytes(kept);
-    comparable && fs::read(place).ok() == fs::read(kept).ok()
+fn is_copy(root: &Path, place: &Path, kept: &Path) -> bool {
+    let content = |path: &Path| safe_path::read_now(root, path, COMPARED_BYTES_MAX).ok();
+    content(place).is_some_and(|there| content(kept) == Some(there))
 }
 
 /// What is left of the old tree, `.git` last: as long as that is there, it has not been moved aside whole.
@@ -258,7 +254,8 @@ pub fn old_tree(deployment: &Deployment) -> Result<Vec<PathBuf>> {
 pub fn aside(deployment: &Deployment) -> Result<PathBuf> {
     for entry in fs::read_dir(&deployment.path)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+        // A link would have the tree moved to where it leads.
+        if entry.file_name().to_string_lossy().starts_with(ASIDE) && entry.file_type()?.is_dir() {
             return Ok(entry.path());
         }
     }
@@ -268,9 +265,8 @@ pub fn aside(deployment: &Deployment) -> Result<PathBuf> {
 /// Moves what is left of the old tree aside; of a directory with a published path, a directory with just that stays. Interrupted, it
 /// goes on where it ended.
 pub fn finish(deployment: &Deployment, aside: &Path) -> Result<()> {
-    if !aside.is_dir() {
-        fs::create_dir(aside)?;
-    }
+    let name = aside.file_name().context("the directory for the old tree has no name")?;
+    Directory::open(&deployment.path)?.make(name)?;
     for name in old_tree(deployment)? {
         let (from, to) = (deployment.path.join(&name), aside.join(&name));
         let flags = match placement::keep_published(published(deployment), &name, &to)? {
@@ -312,6 +308,7 @@ pub fn processes_in_old_tree(deployment: &Deployment) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn what_is_shared_is_the_same_file_and_comes_back_from_any_state() {

@@ -138,6 +138,11 @@ impl Tail {
         }
     }
 
+    /// All that is kept.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter()
+    }
+
     /// The line that says why, in words for people; none where nothing was printed.
     pub fn cause(&self) -> Option<String> {
         let texts: Vec<String> =

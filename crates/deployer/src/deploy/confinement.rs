@@ -18,6 +18,7 @@ use super::{Host, step_user, trees};
 use crate::config::load::SYSTEM_DIRECTORY;
 use crate::config::{Config, Deployment, HealthCheck, Phase, Probe};
 use crate::names::UserName;
+use crate::safe_path::Directory;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -66,7 +67,7 @@ const SECRETS_OF_THE_HOST: [&str; 3] = ["/etc/shadow", "/etc/gshadow", "/etc/ssl
 const DIRECTORY: &str = "steps";
 
 /// Below a deployment's path: where recipes have package managers keep what they have fetched, on the releases' file system.
-const CACHES: &str = ".cache";
+pub const CACHES: &str = ".cache";
 
 /// A cache that no other deployment's steps can fill; where it has a user of its own, no other user's.
 pub fn cache(deployment: &Deployment, tool: &str) -> PathBuf {
@@ -156,7 +157,12 @@ pub async fn walls(
         (Standing::Users | Standing::Deployers, Some(user)) => Some(as_user(user)),
         (Standing::Users | Standing::Deployers, None) => None,
     };
-    let evaluation = if is_evaluated { Some(sandboxed().await?) } else { None };
+    let mut evaluation = if is_evaluated { Some(sandboxed().await?) } else { None };
+    // It only reads, on the way back in what is live.
+    if let Some(paths) = evaluation.as_mut().and_then(|evaluation| evaluation.paths.as_mut()) {
+        let made = made_in(deployment, directory);
+        paths.writable.retain(|path| !made.contains(path));
+    }
     Ok(Walls { own, evaluation })
 }
 
@@ -196,7 +202,8 @@ async fn sandboxed(
     readable.push(deployment.path.clone());
     let mut writable: Vec<PathBuf> = DEVICES.map(PathBuf::from).into();
     writable.extend(["HOME", "TMPDIR"].map(|variable| PathBuf::from(&confined.environment[variable])));
-    writable.extend(made_in(&deployment.path, directory));
+    writable.extend(made_in(deployment, directory));
+    make_places(deployment, directory)?;
     writable.extend(config.confinement.writable.iter().chain(&deployment.writable).cloned());
     let landlock_max = crate::crash::landlock_max();
     let paths = Some(Confinement { readable, writable, hidden, landlock_max });
@@ -210,24 +217,54 @@ pub fn of_tools(environment: &BTreeMap<String, String>) -> BTreeMap<String, Stri
     known.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// What of a deployment's path a step in this directory may change: the release that it makes, and what releases share. Neither the one
-/// that is live, nor the link to it. In place, all of it.
-fn made_in(path: &Path, directory: &Path) -> Vec<PathBuf> {
+/// What of a deployment's path a step in this directory may change: the release that it makes, and the directories that releases share. Neither the
+/// one that is live, nor the link to it, nor `shared/` itself: there lie the files that releases share, and environment files, which a step
+/// could exchange otherwise. In place, all of it.
+fn made_in(deployment: &Deployment, directory: &Path) -> Vec<PathBuf> {
+    let path = &deployment.path;
+    let Some(release) = release_of(path, directory) else { return vec![path.to_owned()] };
+    let shared = deployment.shared_dirs.iter().map(|shared| path.join("shared").join(shared));
+    std::iter::once(release).chain(shared).chain([path.join(CACHES)]).collect()
+}
+
+/// The release that a directory is, or lies in.
+fn release_of(path: &Path, directory: &Path) -> Option<PathBuf> {
     let releases = path.join("releases");
-    match directory.strip_prefix(&releases).ok().and_then(|inner| inner.iter().next()) {
-        Some(release) => vec![releases.join(release), path.join("shared"), path.join(CACHES)],
-        None => vec![path.to_owned()],
-    }
+    let release = directory.strip_prefix(&releases).ok()?.iter().next()?;
+    Some(releases.join(release))
+}
+
+/// What releases share must be there to be given to a step. And it must be what it is called: a link that somebody has put in its place, or on
+/// the way to it, would give the step what that leads to.
+fn make_places(deployment: &Deployment, directory: &Path) -> Result<()> {
+    let shared = deployment.shared_dirs.iter().map(|shared| Path::new("shared").join(shared));
+    let shared = shared.filter(|_| release_of(&deployment.path, directory).is_some());
+    let make = || {
+        for place in shared {
+            Directory::open(&deployment.path)?.below(&place, true)?;
+        }
+        let path = Directory::open(&deployment.path)?;
+        // What was fetched once can be fetched again. `adopt` has put a link there once.
+        path.remove_link(CACHES.as_ref())?;
+        path.make(CACHES.as_ref())
+    };
+    make().map(drop).context("where steps may write")
+}
+
+/// Everywhere that a step of a deployment in this directory may write, as the deployer or as a user of its own.
+pub fn writable(config: &Config, deployment: &Deployment, directory: &Path) -> Vec<PathBuf> {
+    let lent = config.confinement.writable.iter().chain(&deployment.writable).cloned();
+    let of_all = [deployment.path.join("releases"), config.state_directory.join(DIRECTORY)];
+    made_in(deployment, directory).into_iter().chain(of_all).chain(lent).collect()
 }
 
 /// With a home, and an empty directory for temporary files.
 async fn own_places(host: &Host, deployment: &Deployment) -> Result<Confined> {
     let own = host.config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
     let (home, temporary) = (own.join("home"), own.join("tmp"));
-    let caches = deployment.path.join(CACHES);
     // What a step left there is nobody's. What cannot be removed is in nobody's way.
     let _ = trees::remove(&host.executor, None, &temporary).await;
-    for directory in [&home, &temporary, &caches] {
+    for directory in [&home, &temporary] {
         fs_err::create_dir_all(directory).context("where steps may write")?;
     }
     let variable = |name: &str, place: &Path| (name.to_owned(), place.to_string_lossy().into_owned());
@@ -238,7 +275,13 @@ async fn own_places(host: &Host, deployment: &Deployment) -> Result<Confined> {
 /// What is never to be read, wherever it lies. Most of it lies where nothing may be read anyway.
 fn hidden(config: &Config, deployment: &Deployment) -> Vec<PathBuf> {
     let others = config.deployments.values().filter(|other| other.slug != deployment.slug);
-    let of_others = others.flat_map(|other| other.env_files.iter().chain([&other.path]));
+    // What lies in the path is hidden with it. And each of these is resolved before a step starts: a file system that another deployment's build
+    // has hanging must not be asked.
+    let outside = |other: &'_ Deployment| {
+        let files = other.env_files.iter().filter(|file| !file.starts_with(&other.path));
+        files.chain([&other.path]).cloned().collect::<Vec<PathBuf>>()
+    };
+    let of_others = others.flat_map(outside);
     let database = config.database_url.expose().strip_prefix("sqlite:").map(PathBuf::from);
     // A worker does not read what signs webhooks, and so knows only where it would lie.
     let signing = config.intake.repository_secret_files.values().chain([&config.intake.secret_files]);
@@ -250,7 +293,7 @@ fn hidden(config: &Config, deployment: &Deployment) -> Vec<PathBuf> {
         .chain([config.certificates.directory.clone()])
         .chain(config.secret_files.iter().cloned())
         .chain(database)
-        .chain(of_others.cloned())
+        .chain(of_others)
         .collect()
 }
 
@@ -311,11 +354,12 @@ pub fn missing_of_landlock(interface: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CommandLine, Privileges};
+    use crate::config::{CommandLine, Layout, Privileges};
     use crate::deploy::hand_over::{self, Program};
     use crate::deploy::placement::Placement;
     use crate::deploy::plan::Command;
     use crate::deploy::processes::{Wish, pm2, systemd::Units, uwsgi::Vassal};
+    use crate::deploy::recipes::sample::with_facts;
     use crate::names::CommitId;
 
     fn command() -> Action {
@@ -394,20 +438,21 @@ mod tests {
     }
 
     #[test]
-    fn a_step_changes_the_release_that_it_makes_and_what_is_shared() {
-        let path = Path::new("/srv/site");
-        for (directory, expected) in [
-            ("/srv/site/releases/b", &["/srv/site/releases/b", "/srv/site/shared", "/srv/site/.cache"][..]),
-            (
-                "/srv/site/releases/b/server/src",
-                &["/srv/site/releases/b", "/srv/site/shared", "/srv/site/.cache"],
-            ),
-            ("/srv/site", &["/srv/site"]),
-            ("/srv/site/server", &["/srv/site"]),
-        ] {
-            let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
-            assert_eq!(made_in(path, Path::new(directory)), expected, "{directory}");
-        }
+    fn a_step_changes_the_release_that_it_makes_and_the_directories_that_are_shared() {
+        let keys = "recipe = \"steps\"\nshared_dirs = [\"keys\", \"a/b\"]\nshared_files = [\".env\"]";
+        with_facts(keys, Layout::Releases, &[], |facts| {
+            let shared = ["/srv/app/shared/keys", "/srv/app/shared/a/b", "/srv/app/.cache"];
+            let release = [&["/srv/app/releases/b"][..], &shared].concat();
+            for (directory, expected) in [
+                ("/srv/app/releases/b", &release[..]),
+                ("/srv/app/releases/b/server/src", &release),
+                ("/srv/app", &["/srv/app"]),
+                ("/srv/app/server", &["/srv/app"]),
+            ] {
+                let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
+                assert_eq!(made_in(facts.deployment, Path::new(directory)), expected, "{directory}");
+            }
+        });
     }
 
     #[test]

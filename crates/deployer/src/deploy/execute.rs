@@ -4,13 +4,14 @@
 //! output limits, and (for a deployment's commands) its environment files, whose values are redacted.
 
 use super::confinement::{self, Confined};
+use super::env_files::{FromFiles, Reach};
 use super::plan::Command;
 use super::step_user;
 use super::tools::Invocation;
-use crate::config::{Config, Environment, GitLimits, parse_env_file};
+use crate::config::{Config, Environment, GitLimits};
 use crate::names::UserName;
 use crate::secret::Secret;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,15 @@ pub enum Manner<'a> {
 }
 
 impl Manner<'_> {
+    /// What environment files say to such a program.
+    pub fn reach(&self) -> Reach {
+        match self.confined() {
+            Some(confined) if confined.paths.is_some() || confined.keeper.is_some() => Reach::Sandboxed,
+            Some(_) => Reach::Unwalled,
+            None => Reach::Outside,
+        }
+    }
+
     /// How a command of the deployment is started; none where it is a tool of ours.
     pub fn confined(&self) -> Option<&Confined> {
         match self {
@@ -263,12 +273,14 @@ impl Executor {
         self.inner.environment.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    /// Runs a command of a plan; every line goes to `sink`.
+    /// Runs a command of a plan; every line goes to `sink`. `from_files` is what its environment files say to it.
+    #[expect(clippy::too_many_arguments, reason = "one caller, which has them in as many places")]
     pub async fn run(
         &self,
         command: &Command,
         manner: Manner<'_>,
         environment: &BTreeMap<String, String>,
+        from_files: FromFiles,
         deadline: Duration,
         sink: impl FnMut(Line) + Send,
         cancel: &CancellationToken,
@@ -278,12 +290,8 @@ impl Executor {
         let confined = manner.confined();
         variables.extend(confined.iter().flat_map(|confined| as_variables(&confined.environment)));
         variables.extend(as_variables(environment));
-        for file in &command.env_files {
-            let text = fs_err::read_to_string(file)?;
-            let entries = parse_env_file(&text).with_context(|| format!("in {}", file.display()))?;
-            secrets.extend(entries.iter().map(|(_, value)| value.clone()));
-            variables.extend(entries.into_iter().map(|(name, value)| (name.into(), value.into())));
-        }
+        secrets.extend(from_files.secrets);
+        variables.extend(from_files.variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         variables.extend(as_variables(&command.environment));
         let redactor = match command.env_files.is_empty() {
             true => self.inner.redactor.clone(),

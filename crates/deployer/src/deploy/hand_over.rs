@@ -224,6 +224,7 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
         executor: &host.executor,
         environment: &host.oneself.environment,
         walls: &Walls::default(),
+        env_rules: &super::env_files::EnvRules::default(),
         directory: &program.working_directory,
         ends_at: Instant::now() + SCHEMA_DEADLINE,
         cancel: &never,

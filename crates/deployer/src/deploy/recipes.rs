@@ -9,7 +9,7 @@ pub mod nginx_sites;
 pub mod parts;
 pub mod pnpm_pm2;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 pub mod steps;
 pub mod systemd;
 pub mod uv_uwsgi;

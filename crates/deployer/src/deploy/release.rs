@@ -8,26 +8,16 @@ use super::trees;
 use crate::clock;
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
+use crate::safe_path::{self, Directory, Kind, Refused};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
-use rustix::fs::{Mode, OFlags};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+
+pub use crate::safe_path::read_small;
 
 /// The link that names the live release.
 pub const CURRENT: &str = "current";
-
-/// What is written in a small file that somebody else may have made: a fifo is not waited for, and nothing endless is read.
-pub fn read_small(path: &Path) -> Option<String> {
-    const BYTES_MAX: u64 = 64 * 1024;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    let found = file.metadata().ok()?;
-    let mut text = String::new();
-    (found.is_file() && found.len() <= BYTES_MAX).then_some(())?;
-    file.take(BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
-}
 
 /// The layout of a deployment of which nothing is recorded yet: as configured, or as its path is found.
 pub fn layout_found(deployment: &Deployment) -> Layout {
@@ -65,9 +55,12 @@ pub fn new_name(deployment: &Deployment, commit: &CommitId) -> String {
 /// Makes a release's directory, which must not exist.
 pub fn create(deployment: &Deployment, release: &str) -> Result<PathBuf> {
     let directory = directory(deployment, release);
-    let parent = directory.parent().expect("a release lies below releases/");
-    fs::create_dir_all(parent)?;
-    fs::create_dir(&directory)?;
+    fs::create_dir_all(&deployment.path)?;
+    let releases = Directory::open(&deployment.path)?.below(Path::new("releases"), true)?;
+    let (_, made) = releases.make(release.as_ref())?;
+    if !made {
+        bail!("{} is there already", directory.display());
+    }
     Ok(directory)
 }
 
@@ -78,64 +71,74 @@ pub async fn link_shared(
     release: &Path,
 ) -> Result<Vec<String>> {
     let shared = deployment.path.join("shared");
-    let mut notes = Vec::new();
+    let mut notes = close_to_others(&deployment.path)?;
     for path in &deployment.shared_dirs {
-        fs::create_dir_all(shared.join(path))?;
+        in_shared(&deployment.path, path)?;
         replace_by_link(executor, release, &shared, path).await?;
     }
     for path in &deployment.shared_files {
         let source = shared.join(path);
-        if let Some(parent) = source.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        if source.exists() {
-            replace_by_link(executor, release, &shared, path).await?;
-        } else {
-            notes.push(format!(
+        let name = path.file_name().with_context(|| format!("shared path {} has no name", path.display()))?;
+        let directory = in_shared(&deployment.path, path.parent().unwrap_or(Path::new("")))?;
+        match directory.kind(name)? {
+            Some(Kind::File) => replace_by_link(executor, release, &shared, path).await?,
+            // An application would read what somebody else keeps from it, or wait for ever.
+            Some(Kind::Link) => bail!(Refused::Link(source)),
+            Some(Kind::Directory) => {
+                bail!("shared file {} is a directory\nhint: name it in `shared_dirs`", source.display())
+            }
+            Some(Kind::Other) => bail!(
+                "shared file {} is a named pipe, a socket or a device\nhint: look who has put it there, and remove it",
+                source.display()
+            ),
+            None => notes.push(format!(
                 "shared file {} does not exist yet; create it if the release needs it",
                 source.display()
+            )),
+        }
+    }
+    Ok(notes)
+}
+
+/// Nobody but us makes releases or exchanges what they share: the sandbox keeps a build from writing to these directories, not from changing
+/// their modes. Returns what the operator should know.
+fn close_to_others(path: &Path) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for name in ["", "releases", "shared"] {
+        let directory = Directory::open(path)?.below(Path::new(name), true)?;
+        if directory.close_to_others()? {
+            notes.push(format!(
+                "WARNING: everybody could write to {}: that is taken back (chmod o-w)",
+                directory.path().display()
             ));
         }
     }
     Ok(notes)
 }
 
+/// A directory in `shared/`, made where it is missing.
+fn in_shared(path: &Path, inner: &Path) -> Result<Directory> {
+    let below = |directory: Directory| directory.below(&Path::new("shared").join(inner), true);
+    Ok(Directory::open(path).and_then(below)?)
+}
+
 /// Puts a relative link to `shared/<path>` in the place of `<release>/<path>`.
 async fn replace_by_link(executor: &Executor, release: &Path, shared: &Path, path: &Path) -> Result<()> {
     let name = path.file_name().with_context(|| format!("shared path {} has no name", path.display()))?;
-    let parent = match path.parent() {
-        Some(parent) => directory_below(release, parent)?,
-        None => release.to_owned(),
-    };
-    let place = parent.join(name);
-    trees::remove(executor, None, &place).await?;
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let parent = Directory::open(release).and_then(|release| release.below(parent, true))?;
+    trees::remove(executor, None, &parent.path().join(name)).await?;
     // From <path>/releases/<name>/<parent...>/ back to <path>.
     let up = 2 + path.components().count() - 1;
     let mut target: PathBuf = std::iter::repeat_n("..", up).collect();
     target.push(shared.file_name().expect("shared/ has a name"));
     target.push(path);
-    fs::os::unix::fs::symlink(&target, &place)?;
-    Ok(())
+    Ok(parent.link(name, &target)?)
 }
 
 /// The directory `path` below `root`, made where it is missing; a link on the way is an error, not a way.
 pub fn directory_below(root: &Path, path: &Path) -> Result<PathBuf> {
-    let mut directory = root.to_owned();
-    for component in path.components() {
-        let Component::Normal(name) = component else {
-            bail!("{} is not a plain relative path", path.display())
-        };
-        directory.push(name);
-        match directory.symlink_metadata() {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => bail!("{} is in the way: it is not a directory", directory.display()),
-            Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir(&directory)?,
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot look at {}", directory.display()));
-            }
-        }
-    }
-    Ok(directory)
+    Ok(Directory::open(root).and_then(|root| root.below(path, true))?.path().to_owned())
 }
 
 /// The release that `current` names; `None` where there is no link.
@@ -193,13 +196,19 @@ pub async fn remove(executor: &Executor, deployment: &Deployment, release: &str)
 
 /// The commit that a work tree made by somebody's git stands on, read from its files: its configuration is not ours to run.
 pub fn commit_of_work_tree(path: &Path) -> Option<CommitId> {
+    // Of a repository with a hundred thousand branches.
+    const BYTES_MAX: u64 = 16 * 1024 * 1024;
     let git = path.join(".git");
-    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let read = |name: &str| safe_path::read_text_now(path, &git.join(name), BYTES_MAX).ok();
+    let head = read("HEAD")?;
     let Some(name) = head.trim().strip_prefix("ref: ") else { return CommitId::parse(head.trim()).ok() };
-    if let Ok(commit) = fs::read_to_string(git.join(name)) {
+    // Only what lies in the repository is a branch of it.
+    let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    is_plain.then_some(())?;
+    if let Some(commit) = read(name) {
         return CommitId::parse(commit.trim()).ok();
     }
-    let packed = fs::read_to_string(git.join("packed-refs")).ok()?;
+    let packed = read("packed-refs")?;
     let line = packed.lines().find(|line| line.split_once(' ').is_some_and(|(_, found)| found == name))?;
     CommitId::parse(line.split_once(' ')?.0).ok()
 }

@@ -8,6 +8,7 @@ mod directories;
 mod making_room;
 mod taking_back;
 
+use super::env_files::EnvRules;
 use super::gap::{Gap, Watch};
 use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
@@ -360,6 +361,7 @@ impl Run {
             Action::Command(command) => &command.directory,
             _ => &directory,
         };
+        let env_rules = EnvRules::of(&self.host.config, &self.deployment, stands_in);
         let walls =
             confinement::walls(&self.host, &self.deployment, (phase, action), stands_in, &environment)
                 .await?;
@@ -368,6 +370,7 @@ impl Run {
             executor: &self.host.executor,
             environment: &environment,
             walls: &walls,
+            env_rules: &env_rules,
             directory: &directory,
             ends_at: Instant::now() + limit,
             cancel,

@@ -8,10 +8,18 @@ use super::{Host, release};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use crate::record::store::{self, ReleaseState, StoreError, VerdictCode};
+use crate::safe_path::{self, Refused};
 use anyhow::Result;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Of a shared file, as much as is read to find out whether it has changed. What is larger holds data, not settings.
+const COMPARED_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How long all of them may take: one after the other, on a slow disk.
+const DIGEST_MAX: Duration = Duration::from_secs(30);
 
 /// The words in a commit's message that keep it from being deployed.
 const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
@@ -92,14 +100,23 @@ pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) 
         return Ok(Known::default());
     }
     let shared = deployment.shared_files.iter().map(|path| deployment.path.join("shared").join(path));
-    let digest = |path: PathBuf| {
-        // A file that is not there is one that may come to be there.
-        let digest =
-            fs_err::read(&path).map(|content| hex::encode(Sha256::digest(content))).unwrap_or_default();
-        (path.to_string_lossy().into_owned(), digest)
-    };
-    let kept = shared.chain(deployment.env_files.iter().cloned()).map(digest).collect();
+    let files: Vec<PathBuf> = shared.chain(deployment.env_files.iter().cloned()).collect();
+    let root = deployment.path.clone();
+    let digests = move || Ok(files.into_iter().map(|file| digest(&root, &file)).collect());
+    let kept = safe_path::off_thread(&deployment.path, DIGEST_MAX, digests).await?;
     Ok(Known { tree: mirror.tree(commit).await?, kept })
+}
+
+/// A file's name, and what tells its content.
+fn digest(root: &Path, file: &Path) -> (String, String) {
+    let digest = match safe_path::read_now(root, file, COMPARED_BYTES_MAX) {
+        Ok(content) => hex::encode(Sha256::digest(content)),
+        // A database, which changes with every request.
+        Err(Refused::TooLarge { .. }) => "too large to be compared".into(),
+        // One that is not there may come to be there. One that cannot be read fails the step that needs it.
+        Err(_) => String::new(),
+    };
+    (file.to_string_lossy().into_owned(), digest)
 }
 
 /// Everything that a recipe may know.

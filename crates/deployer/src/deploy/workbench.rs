@@ -5,6 +5,7 @@
 
 use super::cause::Tail;
 use super::confinement::{self, Walls};
+use super::env_files::{EnvRules, FromFiles};
 use super::execute::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use super::plan::Command;
 use super::tools::sudo;
@@ -31,6 +32,8 @@ pub struct Workbench<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// How commands of the deployment are started.
     pub walls: &'a Walls,
+    /// What holds for environment files.
+    pub env_rules: &'a EnvRules,
     /// The release.
     pub directory: &'a Path,
     /// When the step must be done.
@@ -216,6 +219,16 @@ impl Workbench<'_> {
         complaint.map_or(Ok(()), |complaint| Err(anyhow!(complaint)))
     }
 
+    /// What its environment files say to it.
+    async fn read_env_files(&self, command: &Command, manner: Manner<'_>) -> Result<FromFiles> {
+        let reach = manner.reach();
+        let found = self.env_rules.read(&command.env_files, reach, self.left(), self.cancel).await?;
+        if let Some(note) = found.note(reach) {
+            self.note(note);
+        }
+        Ok(found)
+    }
+
     /// Runs a command and says how it failed, if it did. `keep` sees each line, and says whether it goes to the log.
     async fn complaint(
         &self,
@@ -231,13 +244,15 @@ impl Workbench<'_> {
             crate::crash_point!("step-output");
             tail.push(line);
         };
+        let from_files = self.read_env_files(command, manner).await?;
         let limit = self.left();
         let is_tool = matches!(manner, Manner::Tool | Manner::Answer | Manner::ManagerStart);
         let environment = match is_tool && self.has_own_user() {
             true => Cow::Owned(confinement::of_tools(self.environment)),
             false => Cow::Borrowed(self.environment),
         };
-        let outcome = self.executor.run(command, manner, &environment, limit, sink, self.cancel).await?;
+        let outcome =
+            self.executor.run(command, manner, &environment, from_files, limit, sink, self.cancel).await?;
         if let Some(shortcoming) = outcome.enforcement.and_then(confinement::shortcoming) {
             self.note(shortcoming);
         }
@@ -246,6 +261,11 @@ impl Workbench<'_> {
             self.note(format!(
                 "{number} processes that the step left behind were ended (hint: what is to go on running, a systemd unit, PM2 or uWSGI keeps)"
             ));
+        }
+        let is_sandboxed = manner.confined().is_some_and(|confined| confined.paths.is_some());
+        if is_sandboxed && !outcome.end.is_success() {
+            let denied = tail.lines().find_map(|line| self.env_rules.note_on_denial(&line.text));
+            denied.iter().for_each(|note| self.note(note));
         }
         Ok(match (&outcome.end, complaint_of(&outcome.end)) {
             (_, None) if outcome.output_bytes > STEP_OUTPUT_BYTES_MAX => {

@@ -3,6 +3,7 @@
 //! in `intake`.
 
 mod believed;
+mod build_files;
 mod confinement;
 mod leaks;
 mod repositories;

@@ -3,8 +3,9 @@
 use super::preset::Preset;
 use super::{Facts, applications, gates, pnpm, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
+use crate::config::environment::is_variable_name;
 use crate::config::raw::Node;
-use crate::config::reader::TableReader;
+use crate::config::reader::{Parsed, TableReader};
 use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
@@ -13,7 +14,7 @@ use crate::config::values::{
 };
 use crate::config::{
     CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
-    Systemd, UserSource, users,
+    Systemd, UserSource, steers, users,
 };
 use crate::names::{RepositoryName, Slug, UnitName, UserName};
 use indexmap::IndexMap;
@@ -88,6 +89,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         timeout: table.value("timeout", duration).unwrap_or_default(),
         step_timeout: table.value("step_timeout", duration).unwrap_or_default(),
         env_files: env_files(table, &base),
+        env_unsandboxed: table.value("env_unsandboxed", list(passed_variable)).unwrap_or_default(),
         hooks: steps::hooks(table, &base),
         environment: steps::environment(table),
         confine: table.value("confine", boolean).unwrap_or_default(),
@@ -356,6 +358,19 @@ fn env_files(table: &TableReader<'_>, path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = table.value("env_file", path_in(path)).into_iter().collect();
     files.extend(table.value("env_files", list(path_in(path))).into_iter().flatten());
     files
+}
+
+/// The name of a variable that may leave an environment file for a command outside of the sandbox.
+fn passed_variable(node: &Node) -> Parsed<String> {
+    checked_text(node, |name| match name {
+        name if !is_variable_name(name) => {
+            Err("the name of a variable has only letters, digits and _, and no digit first".to_owned())
+        }
+        name if steers(name) => Err(format!(
+            "{name} decides what code a program runs, or where it reads and writes: no file passes it to a command outside of the sandbox; write it in `environment` if you mean it"
+        )),
+        name => Ok(name.to_owned()),
+    })
 }
 
 fn shared(table: &TableReader<'_>, preset: Option<&Preset>) -> (Vec<PathBuf>, Vec<PathBuf>) {

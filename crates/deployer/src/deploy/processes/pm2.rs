@@ -28,14 +28,15 @@ pub mod saving;
 pub mod scheduled;
 
 use super::Wish;
-use crate::config::{CommandLine, Privileges, parse_env_file};
+use crate::config::{CommandLine, Privileges};
+use crate::deploy::env_files::Reach;
 use crate::deploy::lock::Lock;
 use crate::deploy::step_user;
 use crate::deploy::tools::files;
 use crate::deploy::tools::pm2::{self, Process, marks};
 use crate::deploy::workbench::Workbench;
 use crate::names::{Slug, UserName};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use changes::{Changes, Owner, changes, of};
 use definition::{Definition, Origin};
 use home::Home;
@@ -116,8 +117,9 @@ impl Applications {
         let environment = lasting.clone().into_iter().chain(of_release.clone()).collect();
         let workbench = Workbench { environment: &environment, ..*workbench };
         let home = Home::of(self, &workbench)?;
-        let of_files = self.of_files()?;
-        let secrets: Vec<String> = of_files.iter().map(|(_, value)| value.clone()).collect();
+        let (rules, reach) = (workbench.env_rules, Reach::Application);
+        let of_files = rules.read(&self.env_files, reach, workbench.left(), workbench.cancel).await?;
+        let (of_files, secrets) = (of_files.variables, of_files.secrets);
         let lasting = lasting.into_iter().chain(of_files).collect();
         let scene = Scene { of: self, home, workbench, lasting, of_release };
         let granted = match wish {
@@ -166,16 +168,6 @@ impl Applications {
     fn of_release(&self, of_run: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let commit = of_run.get_key_value(COMMIT).map(|(name, commit)| (name.clone(), commit.clone()));
         commit.into_iter().chain([(marks::RELEASE.to_owned(), self.release_name.clone())]).collect()
-    }
-
-    /// What the environment files say.
-    fn of_files(&self) -> Result<Vec<(String, String)>> {
-        let mut variables = Vec::new();
-        for file in &self.env_files {
-            let entries = parse_env_file(&fs_err::read_to_string(file)?);
-            variables.extend(entries.with_context(|| format!("in {}", file.display()))?);
-        }
-        Ok(variables)
     }
 
     fn owner(&self) -> Owner<'_> {

@@ -39,6 +39,103 @@ const RELOADED: [&str; 15] = [
     "vizion",
 ];
 
+/// What a file may say of an application: PM2's own list (`lib/API/schema.json` of PM2 7), with its other names for the same, but for
+/// [`REFUSED`]. PM2 takes over whatever else stands there into what it knows of the process, and follows it.
+const FIELDS: [&str; 76] = [
+    "append_env_to_name",
+    "args",
+    "automation",
+    "autorestart",
+    "autostart",
+    "combine_logs",
+    "cron",
+    "cron_restart",
+    "cwd",
+    "deep_monitoring",
+    "disable_logs",
+    "disable_source_map_support",
+    "disable_trace",
+    "env",
+    "err",
+    "err_file",
+    "err_log",
+    "error",
+    "error_file",
+    "error_log",
+    "event_loop_inspector",
+    "exec",
+    "exec_interpreter",
+    "exec_mode",
+    "exp_backoff_restart_delay",
+    "filter_env",
+    "force",
+    "ignore_watch",
+    "increment_var",
+    "instance_var",
+    "instances",
+    "interpreter",
+    "interpreterArgs",
+    "interpreter_args",
+    "kill_retry_time",
+    "kill_timeout",
+    "listen_timeout",
+    "log",
+    "log_date_format",
+    "log_file",
+    "log_type",
+    "max_memory_restart",
+    "max_restarts",
+    "merge_logs",
+    "min_uptime",
+    "name",
+    "name_prefix",
+    "namespace",
+    "node_args",
+    "out",
+    "out_file",
+    "out_log",
+    "output",
+    "pid",
+    "pid_file",
+    "pmx",
+    "port",
+    "restart_delay",
+    "script",
+    "shutdown_with_message",
+    "source_map_support",
+    "stop_exit_codes",
+    "time",
+    "trace",
+    "treekill",
+    "v8",
+    "version",
+    "vizion",
+    "wait_ready",
+    "watch",
+    "watch_delay",
+    "watch_options",
+    "windowsHide",
+    "write",
+    "io",
+    "max_memory",
+];
+
+/// What it may not, and why.
+const REFUSED: [(&str, &str); 8] = [
+    ("execute_command", "PM2 would run it as a command of its own"),
+    ("gid", "as whom an application runs is said by `user` in the deployer's configuration"),
+    ("install_url", "PM2 would install what lies there"),
+    ("post_update", "PM2 would run these commands on `pm2 pull`; write a step"),
+    ("pre_deploy", "PM2 would run these commands; write a step"),
+    ("uid", "as whom an application runs is said by `user` in the deployer's configuration"),
+    ("user", "as whom an application runs is said by `user` in the deployer's configuration"),
+    ("username", "as whom an application runs is said by `user` in the deployer's configuration"),
+];
+
+/// Variables that PM2 takes for what it knows of the process itself: it lays the one over the other.
+const OF_PM2: [&str; 9] =
+    ["exec_interpreter", "exec_mode", "gid", "node_args", "status", "uid", "user", "username", "watch"];
+
 /// One application.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
@@ -137,6 +234,7 @@ pub fn definitions(exported: &Value, origin: Origin<'_>) -> Result<Vec<Definitio
 
 fn definition(exported: &Value, origin: Origin<'_>) -> Result<Definition, String> {
     let mut application = exported.as_object().cloned().ok_or("it is no object")?;
+    check_fields(&application)?;
     application.values_mut().for_each(|value| relocate(value, origin));
     let name = ApplicationName::parse(&name(&application)?).map_err(|error| error.to_string())?;
     let directory = application.get("cwd").and_then(Value::as_str).unwrap_or_default();
@@ -164,6 +262,29 @@ fn definition(exported: &Value, origin: Origin<'_>) -> Result<Definition, String
         variables: variables.into_iter().collect(),
         application,
     })
+}
+
+/// Why PM2 is not to be told what a file says, if so.
+fn check_fields(application: &Map<String, Value>) -> Result<(), String> {
+    for (field, value) in application {
+        if let Some((_, reason)) = REFUSED.iter().find(|(name, _)| name == field) {
+            return Err(format!("`{field}` is refused: {reason}"));
+        }
+        let is_environment = field == "env" || field.starts_with("env_");
+        if !is_environment && !FIELDS.contains(&field.as_str()) {
+            return Err(format!("`{field}` is not a field that PM2 describes: remove it"));
+        }
+        let variables = value.as_object().filter(|_| is_environment);
+        let of_pm2 = |name: &&String| {
+            name.starts_with("pm_") || name.starts_with("axm_") || OF_PM2.contains(&name.as_str())
+        };
+        if let Some(name) = variables.and_then(|variables| variables.keys().find(of_pm2)) {
+            return Err(format!(
+                "the variable `{name}` of `{field}` is refused: PM2 would take it for its own"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn own_variables(application: &Map<String, Value>) -> Map<String, Value> {
@@ -355,6 +476,34 @@ mod tests {
         }
         let many: Vec<Value> = (0..65).map(|number| json!({"name": format!("a{number}")})).collect();
         assert!(of("/r", &json!(many)).unwrap_err().contains("at most 64"));
+    }
+
+    #[test]
+    fn what_pm2_is_told_of_an_application_is_a_closed_list() {
+        let refused = |application: Value| of("/srv/api/releases/1", &json!([application])).unwrap_err();
+        for (field, value) in [
+            ("uid", json!("root")),
+            ("user", json!("root")),
+            ("gid", json!(0)),
+            ("post_update", json!(["id"])),
+            ("install_url", json!("http://x")),
+            ("pm_exec_path", json!("/x")),
+            ("pm_out_log_path", json!("/etc/cron.d/x")),
+            ("pmx_module", json!(true)),
+            ("anything", json!(1)),
+        ] {
+            let error = refused(json!({"name": "web", "script": "a.js", field: value}));
+            assert!(error.contains(&format!("`{field}`")), "{error}");
+        }
+        for variable in ["pm_exec_path", "pm_cwd", "exec_interpreter", "uid"] {
+            let error = refused(json!({"name": "web", "script": "a.js", "env_production": {variable: "x"}}));
+            assert!(error.contains(variable), "{error}");
+        }
+        one(&json!({
+            "name": "web", "script": "a.js", "args": "-p 1", "interpreter": "node", "node_args": ["--enable-source-maps"],
+            "instances": 2, "exec_mode": "cluster", "wait_ready": true, "env": {"NODE_ENV": "production", "PORT": 1},
+            "env_staging": {"A": "1"}, "error_file": "/var/log/x", "max_memory_restart": "1G", "namespace": "x"
+        }));
     }
 
     #[test]
