@@ -179,7 +179,7 @@ impl Workbench<'_> {
     }
 
     /// What its environment files say to it.
-    async fn from_files(&self, command: &Command, manner: Manner<'_>) -> Result<FromFiles> {
+    async fn read_env_files(&self, command: &Command, manner: Manner<'_>) -> Result<FromFiles> {
         let reach = manner.reach();
         let found = self.env_rules.read(&command.env_files, reach, self.left(), self.cancel).await?;
         if let Some(note) = found.note(reach) {
@@ -206,7 +206,7 @@ impl Workbench<'_> {
             }
             tail.push_back(line);
         };
-        let from_files = self.from_files(command, manner).await?;
+        let from_files = self.read_env_files(command, manner).await?;
         let limit = self.left();
         let environment = self.environment;
         let outcome =
