@@ -22,6 +22,7 @@ mod pools;
 mod prune;
 mod releases;
 mod runs;
+mod seen;
 mod steps;
 mod text;
 mod told_deployments;
@@ -47,6 +48,8 @@ pub use told_deployments::{NewToldDeployment, ToldDeployment};
 pub use verdicts::{Verdict, VerdictCode};
 
 use pools::{Pools, reading, writing};
+use std::io;
+use std::time::Duration;
 
 /// The record. Cheap to clone; all clones share the same few connections.
 #[derive(Debug, Clone)]
@@ -66,6 +69,27 @@ impl Store {
     /// The file of a SQLite database; none for PostgreSQL.
     pub fn file(&self) -> Option<std::path::PathBuf> {
         self.pools.file()
+    }
+
+    /// Whether the connections give nothing within this time although the database answers on another. A database that is away is not
+    /// stuck. Whoever asks it on another has a runtime of its own, so that trouble of ours is not taken for the database's.
+    pub async fn is_stuck(&self, limit: Duration) -> bool {
+        if tokio::time::timeout(limit, self.ping()).await.is_ok_and(|answered| answered.is_ok()) {
+            return false;
+        }
+        let pools = self.pools.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let answered = async { tokio::time::timeout(limit, pools.ping_anew()).await };
+            Ok::<_, io::Error>(runtime.block_on(answered).is_ok_and(|answered| answered.is_ok()))
+        });
+        matches!(asked.await, Ok(Ok(true)))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        reading!(self, |pool| {
+            sqlx::query("SELECT 1").execute(pool).await?;
+        })
     }
 
     /// Closes all connections and waits for it; a SQLite database is checkpointed by that.
