@@ -4,5 +4,7 @@
 
 mod confinement;
 mod leaks;
+mod replays;
 mod repositories;
+mod senders;
 mod strangers;
