@@ -109,6 +109,8 @@ pub struct Intake {
     pub repository_secret_files: BTreeMap<RepositoryName, SecretFiles>,
     /// From where a webhook may come.
     pub source_networks: SourceNetworks,
+    /// From where the pages of runs and deliveries may be asked for.
+    pub page_networks: SourceNetworks,
     /// Which `X-Forwarded-For` entries are believed.
     pub proxies: Proxies,
     /// Largest accepted body, in bytes.
@@ -119,6 +121,8 @@ pub struct Intake {
     pub body_timeout: Duration,
     /// Connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
+    /// Connections of one address at once, where it is not a proxy's.
+    pub connections_per_address_max: usize,
 }
 
 /// The files that webhook secrets came from, for the commands that make and replace them.

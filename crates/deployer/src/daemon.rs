@@ -44,6 +44,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use watchdog::Vitals;
 use work::Work;
 
 pub use door::ADDRESS_FILE;
@@ -112,7 +113,7 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
         false => (Daemon::prepare(host, start).await?, None),
         true => Daemon::take_over(host, start).await?,
     };
-    let _signs_of_life = watch(service_manager.as_ref(), &daemon.crashed);
+    let _signs_of_life = watch(service_manager.as_ref(), &daemon);
     daemon.start_work()?;
     daemon.open_door()?;
     if let Some(service_manager) = &service_manager {
@@ -157,12 +158,13 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
 }
 
 /// Signs of life, as long as the answer is kept.
-fn watch(service_manager: Option<&Arc<ServiceManager>>, crashed: &CancellationToken) -> JoinSet<()> {
+fn watch(service_manager: Option<&Arc<ServiceManager>>, daemon: &Daemon) -> JoinSet<()> {
     let mut signs = JoinSet::new();
     if let Some((service_manager, interval)) =
         service_manager.and_then(|service_manager| Some((service_manager, service_manager.watchdog?)))
     {
-        signs.spawn(watchdog::serve(Arc::clone(service_manager), interval, crashed.clone()));
+        let (service_manager, crashed) = (Arc::clone(service_manager), daemon.crashed.clone());
+        signs.spawn(watchdog::serve(service_manager, interval, daemon.vitals(), crashed));
     }
     signs
 }
@@ -176,6 +178,8 @@ struct Daemon {
     /// Where the configuration is looked for.
     directory: Option<PathBuf>,
     environment: Environment,
+    /// The host's, for whoever looks whether it answers.
+    store: Arc<Mutex<Store>>,
     /// A task that should never end has panicked.
     crashed: CancellationToken,
     locks: Vec<lock::Lock>,
@@ -209,7 +213,8 @@ impl Daemon {
         };
         let (directory, environment) = (directory.map(Path::to_owned), environment.clone());
         let (next, work) = (None, None);
-        Ok(Self { host, next, role, directory, environment, crashed, locks, work, door, background })
+        let store = Arc::new(Mutex::new(host.store.clone()));
+        Ok(Self { host, next, role, directory, environment, store, crashed, locks, work, door, background })
     }
 
     /// Becomes ready beside a deployer that still serves, and waits to be put in charge.
@@ -236,6 +241,18 @@ impl Daemon {
                 Err(error)
             }
         }
+    }
+
+    /// What a sign of life needs. The intake by itself only reads the database, for pages.
+    fn vitals(&self) -> Vitals {
+        let state_directory = &self.host.config.state_directory;
+        let directory = match self.role {
+            Role::Listen => Host::spool_directory(state_directory, "main"),
+            Role::Serve | Role::Work => state_directory.clone(),
+        };
+        let knocker = self.door.as_ref().map(|door| door.knocker.clone());
+        let store = (self.role != Role::Listen).then(|| Arc::clone(&self.store));
+        Vitals { directory, knocker, store }
     }
 
     fn start_work(&mut self) -> Result<()> {

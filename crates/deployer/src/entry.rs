@@ -4,8 +4,12 @@
 //! the file and so that copying a delivery into a deployment's spool is copying bytes. What an operator
 //! or reconcile asks for takes the same form, with an event and a source of its own.
 //!
-//! A body that was correctly signed but is not JSON has no `payload`; it is kept as `body_base64`.
+//! What a webhook says is read once, before the entry is written, and stands in the entry beside the payload (`reading`): whoever takes
+//! it up later believes that and does not read the payload again. Entries of 0.1.0 have none and are read when they are taken up.
+//!
+//! A body that was correctly signed but is no JSON object has no `payload`; it is kept as `body_base64`.
 
+use crate::intake::event::Reading;
 use crate::names::{CommitId, DeliveryId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,6 +20,9 @@ use std::path::PathBuf;
 
 /// The version that this program writes and the only one it reads.
 pub const VERSION: u32 = 1;
+
+/// Digits of a body's hash in the name of its entry: as many as fit in an id of a spool behind a GUID.
+const SPOOL_ID_DIGITS: usize = spool::ID_BYTES_MAX - 37;
 
 /// Where an entry came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +51,11 @@ pub struct Header {
     pub source: Source,
     /// The client as the proxies' headers gave it; who asked, for an operator's entry.
     pub remote_address: String,
-    /// Of the payload's bytes (or of the body's, where it is not JSON), in hexadecimal.
+    /// Of the payload's bytes (or of the body's, where it is no JSON object), in hexadecimal.
     pub payload_sha256: String,
+    /// What a webhook says, as it was read when it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
 }
 
 /// An entry as read back.
@@ -149,7 +159,14 @@ impl Header {
             source,
             remote_address,
             payload_sha256: sha256_hex(payload),
+            reading: None,
         }
+    }
+
+    /// The name that the entry has in the spool of deliveries: nobody signs the id, so that it alone does not say whether two are the
+    /// same. With the first digits of the body's hash, which no other body has, two that differ both have their place.
+    pub fn spool_id(&self) -> String {
+        format!("{}-{}", self.id, &self.payload_sha256[..SPOOL_ID_DIGITS])
     }
 
     /// The entry's bytes in front of and behind a JSON payload, so that the payload itself need not be copied.
@@ -160,7 +177,8 @@ impl Header {
         (start, b"}\n")
     }
 
-    fn with_payload(&self, payload: &[u8]) -> Vec<u8> {
+    /// The bytes of an entry for a payload that is JSON.
+    pub fn with_payload(&self, payload: &[u8]) -> Vec<u8> {
         let (mut bytes, end) = self.around_payload();
         bytes.extend_from_slice(payload);
         bytes.extend_from_slice(end);
@@ -169,12 +187,16 @@ impl Header {
 
     /// The bytes of an entry for a body that is not JSON.
     pub fn with_malformed_body(&self, body: &[u8]) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("a header of strings and numbers serialises");
-        bytes.pop();
-        bytes.extend_from_slice(b",\"body_base64\":\"");
-        bytes.extend_from_slice(BASE64.encode(body).as_bytes());
-        bytes.extend_from_slice(b"\"}\n");
-        bytes
+        let mut start = serde_json::to_string(self).expect("a header of strings and numbers serialises");
+        start.pop();
+        start.push_str(",\"body_base64\":\"");
+        let end = "\"}\n";
+        // In one piece and without a second copy: it may be 34 MiB.
+        let mut text = String::with_capacity(start.len() + body.len().div_ceil(3) * 4 + end.len());
+        text.push_str(&start);
+        BASE64.encode_string(body, &mut text);
+        text.push_str(end);
+        text.into_bytes()
     }
 }
 
@@ -249,6 +271,23 @@ mod tests {
         let entry = Entry::parse(&bytes).unwrap();
         assert!(matches!(entry.payload, Payload::Json(text) if text.as_bytes() == payload));
         assert_eq!(entry.header.event, "push");
+    }
+
+    #[test]
+    fn an_entry_of_an_older_deployer_is_read_and_has_no_reading() {
+        let old = br#"{"version":1,"id":"0b989ba4-242f-11e5-81e1-c7b6966d2516","event":"push","received_at":"2026-01-01T00:00:00Z","source":"github","remote_address":"192.0.2.1","payload_sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","payload":{}}"#;
+        let entry = Entry::parse(old).unwrap();
+        assert_eq!((entry.header.reading, entry.header.event.as_str()), (None, "push"));
+    }
+
+    #[test]
+    fn bodies_that_differ_have_different_places_under_one_id() {
+        let id = DeliveryId::generate();
+        let spool_id =
+            |body: &[u8]| Header::new(id.clone(), "push", Source::Github, String::new(), body).spool_id();
+        assert_eq!(spool_id(b"one"), spool_id(b"one"));
+        assert_ne!(spool_id(b"one"), spool_id(b"two"));
+        assert!(spool_id(b"one").starts_with(id.as_str()) && spool_id(b"one").len() <= spool::ID_BYTES_MAX);
     }
 
     #[test]

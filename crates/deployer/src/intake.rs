@@ -5,9 +5,12 @@
 //! deployments that it concerns. Nothing here runs anything, and nothing that answers a request
 //! waits for the database, for GitHub or for a build.
 
+pub mod body;
+pub mod callers;
 pub mod client_address;
 pub mod dispatch;
 pub mod event;
+pub mod exchange;
 pub mod http;
 pub mod networks;
 pub mod pages;

@@ -326,6 +326,13 @@ impl DeliveryId {
     }
 }
 
+impl DeliveryId {
+    /// The id of a delivery whose GUID an earlier one with another body has.
+    pub fn with_body(&self, payload_sha256: &str) -> Self {
+        Self::of_reconcile(&format!("{self} {payload_sha256}"))
+    }
+}
+
 impl RepositoryName {
     /// The part before the slash.
     pub fn owner(&self) -> &str {

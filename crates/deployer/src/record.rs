@@ -1,13 +1,15 @@
 //! What is remembered and told.
 //!
 //! [`store`] keeps deliveries, verdicts, runs, steps, releases and the outbox in SQLite or PostgreSQL;
-//! [`run_log`] keeps what a run's commands printed, in files; [`report`] tells GitHub, from the outbox; [`comparison`] is what reconcile found last.
+//! [`run_log`] keeps what a run's commands printed, in files; [`report`] tells GitHub, from the outbox; [`comparison`] is what reconcile found last,
+//! [`visibility`] who may see a repository.
 //! Nothing here decides anything about a deploy.
 
 pub mod comparison;
 pub mod report;
 pub mod run_log;
 pub mod store;
+pub mod visibility;
 
 use crate::entry::{Header, Source};
 use crate::names::{DeliveryId, Slug};

@@ -11,7 +11,7 @@ use crate::names::DeliveryId;
 use crate::record::comparison::Comparison;
 use crate::record::run_log::RunLogReader;
 use crate::record::run_log::rendering::plain;
-use crate::record::store::{DeliveryFilter, Direction, Run, RunFilter, Verdict};
+use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Verdict};
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -307,13 +307,37 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
     };
     let id = DeliveryId::parse(&arguments.delivery.to_ascii_lowercase()).map_err(|_| unknown())?;
     let delivery = session.store().delivery(id.as_str()).await?.ok_or_else(unknown)?;
-    let verdicts = session.store().verdicts(id.as_str()).await?;
+    let further = session.store().further_deliveries(id.as_str()).await?;
     if arguments.json {
-        output::json(&json!({ "delivery": delivery, "verdicts": verdicts_json(&verdicts) }));
+        let mut page = explained(session, &delivery).await?;
+        let mut others = Vec::new();
+        for delivery in &further {
+            others.push(explained(session, delivery).await?);
+        }
+        if !others.is_empty() {
+            page["others"] = Value::Array(others);
+        }
+        output::json(&page);
         return Ok(());
     }
+    explain_one(session, &delivery).await?;
+    for delivery in &further {
+        println!();
+        println!("another delivery came under this GUID, with another body:");
+        explain_one(session, delivery).await?;
+    }
+    Ok(())
+}
+
+async fn explained(session: &Session, delivery: &Delivery) -> Result<Value, Failed> {
+    let verdicts = session.store().verdicts(&delivery.id).await?;
+    Ok(json!({ "delivery": delivery, "verdicts": verdicts_json(&verdicts) }))
+}
+
+async fn explain_one(session: &Session, delivery: &Delivery) -> Result<(), Failed> {
     println!(
-        "delivery {id}: {} received {} UTC from {}",
+        "delivery {}: {} received {} UTC from {}",
+        delivery.id,
         delivery.event,
         readable_utc(delivery.received_at_ms),
         delivery.remote_address
@@ -325,7 +349,7 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
     if delivery.redeliveries > 0 {
         println!("  delivered again {} times", delivery.redeliveries);
     }
-    for verdict in verdicts {
+    for verdict in session.store().verdicts(&delivery.id).await? {
         let code = verdict.code.as_str();
         let style = style_of(code);
         let deployment = if verdict.deployment.is_empty() { "no deployment" } else { &verdict.deployment };

@@ -198,6 +198,7 @@ fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intak
             }
             networks
         }),
+        page_networks: root.value("page_networks", source_networks).unwrap_or(SourceNetworks::Any),
         proxies: proxies(&root.table("proxy_fix")),
         body_bytes_max: limits
             .value("body_max", size)
@@ -205,6 +206,9 @@ fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intak
         header_timeout: limits.value("header_timeout", duration).unwrap_or_default(),
         body_timeout: limits.value("body_timeout", duration).unwrap_or_default(),
         connections_max: limits.value("connections_max", integer(1, 65536)).unwrap_or_default(),
+        connections_per_address_max: limits
+            .value("connections_per_address_max", integer(1, 65536))
+            .unwrap_or_default(),
     }
 }
 

@@ -11,17 +11,35 @@ use anyhow::Result;
 use spool::Spool;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// The file in the state directory that says where the intake listens. It lies in the one directory, beside the spool, that a `listen` by
 /// itself may write to.
 pub const ADDRESS_FILE: &str = "intake/listen.address";
 
+/// By which the daemon asks its own intake something, as a caller would. See [`http::serve`].
+#[derive(Clone, Default)]
+pub struct Knocker(Arc<Mutex<Option<mpsc::Sender<UnixStream>>>>);
+
+impl Knocker {
+    /// To whoever accepts at present; None where nobody does, because the door is closed.
+    pub fn sender(&self) -> Option<mpsc::Sender<UnixStream>> {
+        self.0.lock().expect("nothing that holds this lock can panic").clone()
+    }
+
+    fn knock_at(&self, sender: Option<mpsc::Sender<UnixStream>>) {
+        *self.0.lock().expect("nothing that holds this lock can panic") = sender;
+    }
+}
+
 /// See the module.
 pub struct Door {
     pub listener: TcpListener,
     pub listening: Listening,
+    pub knocker: Knocker,
     address_file: PathBuf,
     spool: Spool,
     webhook: Arc<Webhook>,
@@ -60,7 +78,17 @@ impl Door {
         let spool = super::open_spool(config, "main")?;
         let webhook = webhook(host, github, &spool);
         let address_file = config.state_directory.join(ADDRESS_FILE);
-        Ok(Self { listener, listening, address_file, spool, webhook, tasks: None, leaving: Vec::new() })
+        let knocker = Knocker::default();
+        Ok(Self {
+            listener,
+            listening,
+            knocker,
+            address_file,
+            spool,
+            webhook,
+            tasks: None,
+            leaving: Vec::new(),
+        })
     }
 
     /// Whoever comes from now on is answered by this host, and on this socket if one is given; who is being answered is answered as before.
@@ -77,7 +105,7 @@ impl Door {
         if let Some(before) = &self.tasks {
             // First the new, then the old: there is always somebody who accepts.
             self.say_where(&listener)?;
-            let tasks = accept(&listener, &webhook, crashed)?;
+            let tasks = accept(&listener, &webhook, &self.knocker, crashed)?;
             before.stop.cancel();
             before.tracker.close();
             self.leaving.extend(self.tasks.replace(tasks));
@@ -91,7 +119,7 @@ impl Door {
         if self.tasks.is_some() {
             return Ok(());
         }
-        self.tasks = Some(accept(&self.listener, &self.webhook, crashed)?);
+        self.tasks = Some(accept(&self.listener, &self.webhook, &self.knocker, crashed)?);
         self.say_where(&self.listener)
     }
 
@@ -106,6 +134,7 @@ impl Door {
 
     /// Accepts nobody any more, and waits until open requests are answered.
     pub async fn close(&mut self) {
+        self.knocker.knock_at(None);
         self.leaving.extend(self.tasks.take());
         for tasks in self.leaving.drain(..) {
             tasks.stop.cancel();
@@ -117,6 +146,7 @@ impl Door {
     /// Stops listening for good. What remains are the open requests.
     pub fn leave(mut self) -> Vec<Tasks> {
         let _ = fs_err::remove_file(&self.address_file);
+        self.knocker.knock_at(None);
         self.leaving.extend(self.tasks.take());
         for tasks in &self.leaving {
             tasks.stop.cancel();
@@ -126,17 +156,25 @@ impl Door {
     }
 }
 
-fn accept(listener: &TcpListener, webhook: &Arc<Webhook>, crashed: &CancellationToken) -> Result<Tasks> {
+fn accept(
+    listener: &TcpListener,
+    webhook: &Arc<Webhook>,
+    knocker: &Knocker,
+    crashed: &CancellationToken,
+) -> Result<Tasks> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
     let tasks = Tasks::new(crashed);
-    tasks.start("the intake", http::serve(listener, Arc::clone(webhook), tasks.stop.clone()));
+    let (sender, knocks) = mpsc::channel(1);
+    tasks.start("the intake", http::serve(listener, Arc::clone(webhook), knocks, tasks.stop.clone()));
+    knocker.knock_at(Some(sender));
     Ok(tasks)
 }
 
 /// The spool stays the same: it knows which deliveries it has.
 fn webhook(host: &Host, github: meta::Known, spool: &Spool) -> Arc<Webhook> {
     let config = &host.config;
-    let networks = Networks::new(&config.intake.source_networks, github);
-    Arc::new(Webhook::new(config, networks, spool.clone(), host.store.clone()))
+    let networks = Networks::new(&config.intake.source_networks, github.clone());
+    let page_networks = Networks::new(&config.intake.page_networks, github);
+    Arc::new(Webhook::new(config, networks, page_networks, spool.clone(), host.store.clone()))
 }

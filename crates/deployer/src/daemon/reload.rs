@@ -44,7 +44,7 @@ impl Daemon {
                 work.take_no_more();
                 self.next = Some(next);
             }
-            None => self.host = next,
+            None => self.put_in_place(next),
         }
         Ok(())
     }
@@ -85,10 +85,15 @@ impl Daemon {
         self.start_work().context("the new configuration cannot be worked with")
     }
 
+    fn put_in_place(&mut self, next: Host) {
+        *self.store.lock().expect("nothing that holds this lock can panic") = next.store.clone();
+        self.host = next;
+    }
+
     /// From now on everything is by what was loaded last.
     pub(super) fn take_next(&mut self) {
         if let Some(next) = self.next.take() {
-            self.host = next;
+            self.put_in_place(next);
             tracing::info!("the new configuration holds everywhere");
         }
     }

@@ -7,7 +7,7 @@ use super::Host;
 use super::outcome;
 use crate::config::Deployment;
 use crate::entry::{ADOPT, Entry, Header, Payload, REDEPLOY, Request, Source};
-use crate::intake::event::Event;
+use crate::intake::event::{Event, Reading};
 use crate::names::CommitId;
 use crate::record::store::{Recorded, RunState, RunTrigger, VerdictCode};
 use crate::record::{delivery_of, verdict};
@@ -193,12 +193,14 @@ fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, RunTri
     let Payload::Json(payload) = entry.payload else { return Err(anyhow!("the payload is not JSON")) };
     let trigger = match (entry.header.source, entry.header.event.as_str()) {
         (Source::Github, event) => {
-            let commit = match Event::parse(event, payload)? {
+            let reading = entry.header.reading.clone();
+            let commit = match reading.unwrap_or_else(|| Reading::of_entry(event, payload)).event {
                 Event::Push(push) => push.after,
                 Event::Checked(checked) => Some(checked.commit),
                 Event::Ping | Event::Other(_) => {
                     return Err(anyhow!("an event {event:?} is not for a deployment"));
                 }
+                Event::Malformed(reason) => return Err(anyhow!(reason)),
             };
             return Ok((entry.header, Request::default(), commit, RunTrigger::Delivery));
         }

@@ -337,6 +337,51 @@ pub async fn settled_by(
     }
 }
 
+/// A push that says nothing new: its body came before, as another delivery.
+pub async fn replayed(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    earlier: &str,
+) -> Result<(), StoreError> {
+    let sentence = format!("the same body came before, as delivery {earlier}");
+    said_before(host, deployment, order, VerdictCode::Duplicate, &sentence).await
+}
+
+/// A push that leads to a head that was tried before, and not because of it.
+pub async fn tried_before(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    run: &Run,
+) -> Result<(), StoreError> {
+    let outcome = outcome_of(host, run).await?;
+    let head = run.commit_id.as_deref().map_or("the head", |commit| commit.get(..7).unwrap_or(commit));
+    let (code, sentence) = match (run.state, outcome.verdict()) {
+        (RunState::Succeeded, _) | (_, None) => (
+            VerdictCode::Duplicate,
+            format!("{head} was tried by run {}, and something else was put live since", run.id),
+        ),
+        (_, Some((code, cause))) => (code, format!("run {} has tried {head} before: {cause}", run.id)),
+    };
+    said_before(host, deployment, order, code, &sentence).await
+}
+
+async fn said_before(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    code: VerdictCode,
+    sentence: &str,
+) -> Result<(), StoreError> {
+    host.store.set_verdict(&verdict(&order.header.id, Some(&deployment.slug), code, sentence)).await?;
+    match &order.commit {
+        // It was told that this push is queued.
+        Some(commit) if !order.is_wake_up() => gave_way(host, deployment, commit, sentence, None).await,
+        _ => Ok(()),
+    }
+}
+
 /// An older entry gives way to a newer one.
 pub async fn superseded(
     host: &Host,

@@ -6,6 +6,7 @@
 mod attempt;
 mod held;
 
+use super::gates::Held;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
 use super::recipes::Target;
@@ -152,7 +153,11 @@ impl Worker {
         while !self.stop.is_cancelled() {
             let one_by_one = self.deployment.queue == Queue::All;
             let orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
-            let Some((chosen, superseded)) = order::choose(orders) else { return Ok(()) };
+            if orders.is_empty() {
+                return Ok(());
+            }
+            let orders = self.without_replays(orders).await?;
+            let Some((chosen, superseded)) = order::choose(orders) else { continue };
             crate::crash_point!("orders-taken");
             let state = Box::pin(self.one(&chosen, &superseded)).await?;
             // What the record has is done with; what it has not goes back by being dropped.
@@ -174,7 +179,7 @@ impl Worker {
         }
         if self.is_settled_already(order).await?
             || self.is_held_still(order).await?
-            || self.is_live_already(order).await?
+            || self.is_settled_by_head(order).await?
         {
             return Ok(RunState::Skipped);
         }
@@ -274,9 +279,8 @@ impl Worker {
             RunTrigger::Reconcile => run.ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms >= received_at_ms),
             RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile && !order.is_wake_up() => {
                 let late_ms = received_at_ms - run.created_at_ms;
-                let delivery = self.host.store.delivery(order.header.id.as_str()).await?;
-                let is_redelivery = delivery.is_some_and(|delivery| delivery.redeliveries > 0);
-                !is_redelivery && late_ms < i64::try_from(PUSH_LATE_MAX.as_millis()).unwrap_or(i64::MAX)
+                !self.is_redelivery(order).await?
+                    && late_ms < i64::try_from(PUSH_LATE_MAX.as_millis()).unwrap_or(i64::MAX)
             }
             _ => false,
         };
@@ -286,34 +290,78 @@ impl Worker {
         Ok(settled)
     }
 
-    /// Whether a push brings nothing that is not live: its commit is known here, and the branch's head is what is live. Such a
-    /// push (late, repeated, reordered) gets its verdict and no run.
-    async fn is_live_already(&self, order: &Order) -> Result<bool> {
+    /// Settles what says nothing new: whose body came before under another id. First of all, so that nothing else gives way to it.
+    async fn without_replays(&self, orders: Vec<Order>) -> Result<Vec<Order>> {
+        let mut kept = Vec::new();
+        for order in orders {
+            let earlier = match order.header.source {
+                Source::Github => self.host.store.first_seen(&order.header.payload_sha256).await?,
+                Source::Operator | Source::Reconcile => None,
+            };
+            let Some(earlier) = earlier.filter(|earlier| earlier != order.header.id.as_str()) else {
+                kept.push(order);
+                continue;
+            };
+            if !self.is_settled_by_head(&order).await? {
+                outcome::replayed(&self.host, &self.deployment, &order, &earlier).await?;
+            }
+            order::finish([order]).await?;
+        }
+        Ok(kept)
+    }
+
+    /// Whether a push brings nothing, by what the branch's head is: that is live, or was the last that was tried. Such a push (late,
+    /// repeated, reordered, replayed) gets its verdict and no run. A push whose commit is not known here is none of them.
+    async fn is_settled_by_head(&self, order: &Order) -> Result<bool> {
         let (RunTrigger::Delivery, Some(commit)) = (order.trigger, &order.commit) else { return Ok(false) };
         let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
         // Not what was merely found there, nor what could not be taken back to for certain.
         let is_certain = |live: &Target| recorded.as_ref().is_some_and(|known| known.name == live.release);
         let live = self.live().await.unwrap_or(None).filter(is_certain);
+        let tried = self.tried_and_judged(order).await?;
         let mirror = self.host.mirror(&self.deployment);
-        if live.is_none() || mirror.commit(commit).await.is_err() {
+        if (live.is_none() && tried.is_none()) || mirror.commit(commit).await.is_err() {
             return Ok(false);
         }
         let fetched =
             mirror.fetch(&self.deployment.branch, None, self.deployment.step_timeout, &self.abort).await;
-        let Some(sentence) =
-            fetched.ok().and_then(|head| situation::already_live(&head, live.as_ref(), None))
-        else {
-            return Ok(false);
-        };
-        outcome::already_live(
-            &self.host,
-            &self.deployment,
-            order,
-            live.as_ref().map(|live| &live.commit),
-            &sentence,
-        )
-        .await?;
-        Ok(true)
+        let Ok(head) = fetched else { return Ok(false) };
+        if let Some(sentence) = situation::already_live(&head, live.as_ref(), None) {
+            let live = live.as_ref().map(|live| &live.commit);
+            outcome::already_live(&self.host, &self.deployment, order, live, &sentence).await?;
+            return Ok(true);
+        }
+        match tried.filter(|run| run.commit_id.as_deref() == Some(head.id.as_str())) {
+            Some(run) => {
+                outcome::tried_before(&self.host, &self.deployment, order, &run).await?;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// What was tried last of the branch, where that is a judgement on its commit: as reconcile has it, a push does not try that
+    /// again. A redelivery does, where it failed.
+    async fn tried_and_judged(&self, order: &Order) -> Result<Option<store::Run>> {
+        let (host, slug) = (&self.host, self.deployment.slug.as_str());
+        if order.is_wake_up() {
+            return Ok(None);
+        }
+        let Some(run) = host.store.last_tried(slug).await? else { return Ok(None) };
+        // What was interrupted, what a gate holds back and what failed for want of something of ours has not had its turn.
+        let has_had_its_turn = !matches!(run.state, RunState::Undone | RunState::Waiting)
+            && !host.store.is_unjudged(&run).await?
+            && Held::of(host, &self.deployment)
+                .await?
+                .is_none_or(|held| run.commit_id.as_deref() != Some(held.commit.as_str()));
+        let is_retry =
+            matches!(run.state, RunState::Failed | RunState::Cancelled) && self.is_redelivery(order).await?;
+        Ok((has_had_its_turn && !is_retry).then_some(run))
+    }
+
+    async fn is_redelivery(&self, order: &Order) -> Result<bool, StoreError> {
+        let delivery = self.host.store.delivery(order.header.id.as_str()).await?;
+        Ok(delivery.is_some_and(|delivery| delivery.redeliveries > 0))
     }
 
     async fn live(&self) -> Result<Option<Target>> {

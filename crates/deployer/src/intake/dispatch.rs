@@ -5,17 +5,21 @@
 //! not done is done again, and changes nothing where it had been done.
 //!
 //! While the database is away, deliveries wait here, in order.
+//!
+//! A delivery is the same as an earlier one where both its id and its body are: ids are not signed. A body that came before under
+//! another id is a replay and leads to nothing; another body under an id that is known is a delivery of its own.
 
-use super::event::{Checked, Event, Push, Target};
+use super::event::{Checked, Event, Push, Reading, Target};
 use crate::clock;
 use crate::config::Deployment;
 use crate::deploy::Host;
 use crate::deploy::gates::Held;
 use crate::deploy::worker::is_database_away;
-use crate::entry::{Entry, Payload};
+use crate::entry::{Entry, Header, Payload};
 use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::report;
 use crate::record::store::{NewDelivery, Recorded, Verdict, VerdictCode};
+use crate::record::visibility;
 use crate::record::{delivery_of, verdict};
 use anyhow::{Context, Result};
 use indexmap::IndexMap;
@@ -136,15 +140,17 @@ impl Dispatch {
     /// Records and copies. Returns a reason where the entry is to be set aside.
     async fn dispatch(&self, entry: &Entry<'_>, claim: &Claim) -> Result<Option<String>> {
         let store = &self.host.store;
-        let id = &entry.header.id;
-        let meaning = meaning(entry);
-        let mut delivery = delivery_of(&entry.header, claim.name().as_str());
+        let header = &self.identified(entry).await?;
+        let id = &header.id;
+        let (repository, meaning) = meaning(entry);
+        let mut delivery = delivery_of(header, claim.name().as_str());
+        delivery.repository = repository.as_deref();
         let verdicts = match &meaning {
             Meaning::Nothing(code, sentence) => vec![verdict(id, None, *code, sentence)],
             Meaning::Checked(checked) => {
                 delivery.repository = Some(checked.repository.as_str());
                 delivery.commit_id = Some(checked.commit.as_str());
-                let verdicts = self.verdicts_of_checked(id, &entry.header.event, checked).await?;
+                let verdicts = self.verdicts_of_checked(id, &header.event, checked).await?;
                 self.without_replay(&delivery, verdicts).await?
             }
             Meaning::Push(push) => {
@@ -152,6 +158,7 @@ impl Dispatch {
                 delivery.git_ref = Some(&push.git_ref);
                 delivery.commit_id = push.after.as_ref().map(CommitId::as_str);
                 delivery.sender = push.pusher.as_deref();
+                self.note_visibility(push).await?;
                 self.without_replay(&delivery, verdicts_of_push(id, &self.host.config.deployments, push))
                     .await?
             }
@@ -162,7 +169,7 @@ impl Dispatch {
         for verdict in &verdicts {
             tracing::info!(delivery = %id, deployment = verdict.deployment, code = verdict.code.as_str(), again, "{}", verdict.sentence);
             if verdict.code == VerdictCode::Queued {
-                self.queue(id, claim, &meaning, verdict, again).await?;
+                self.queue(header, entry, claim, &meaning, verdict, again).await?;
             }
         }
         crate::crash_point!("copied");
@@ -171,6 +178,39 @@ impl Dispatch {
         }
         let malformed = verdicts.into_iter().find(|verdict| verdict.code == VerdictCode::Malformed);
         Ok(malformed.map(|verdict| verdict.sentence))
+    }
+
+    /// The entry's header with the id under which the delivery is known here. GitHub's GUID, as a rule; where that came with another
+    /// body before, an id that stands for GUID and body together.
+    async fn identified(&self, entry: &Entry<'_>) -> Result<Header> {
+        let header = &entry.header;
+        let store = &self.host.store;
+        let known = store.delivery(header.id.as_str()).await?;
+        // One that the deployer before this one left has no hash.
+        let is_other = known.is_some_and(|known| {
+            !known.payload_sha256.is_empty() && known.payload_sha256 != header.payload_sha256
+        });
+        if !is_other {
+            return Ok(header.clone());
+        }
+        let id = header.id.with_body(&header.payload_sha256);
+        tracing::warn!(guid = %header.id, delivery = %id, "another delivery came under this GUID before: this one is known by an id of its own");
+        store.note_guid(id.as_str(), header.id.as_str()).await?;
+        Ok(Header { id, ..header.clone() })
+    }
+
+    /// Remembers whether a repository may be seen by everybody, for the pages of its runs.
+    async fn note_visibility(&self, push: &Push) -> Result<()> {
+        let is_ours = |deployment: &Deployment| {
+            deployment.repository.as_str().eq_ignore_ascii_case(push.repository.as_str())
+        };
+        let Some(private) = push.private else { return Ok(()) };
+        if !self.host.config.deployments.values().any(is_ours) {
+            return Ok(());
+        }
+        let visibility = if private { visibility::PRIVATE } else { visibility::PUBLIC };
+        visibility::note(&self.host.store, push.repository.as_str(), visibility).await?;
+        Ok(())
     }
 
     /// A body that came before under another id is a replay (ids are not signed): it leads to nothing.
@@ -182,15 +222,15 @@ impl Dispatch {
         if !verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
             return Ok(verdicts);
         }
-        let earlier = self.host.store.delivery_by_payload(delivery.payload_sha256, delivery.entry).await?;
-        // Of what was deployed the worker says better that it is live already.
-        let earlier = earlier.filter(|earlier| earlier.id != delivery.id);
+        let earlier = self.host.store.first_seen(delivery.payload_sha256).await?;
+        // Of what was deployed the worker says better whether it is live still; it deploys no replay.
+        let earlier = earlier.filter(|earlier| earlier != delivery.id);
         if let Some(earlier) = earlier
-            && !self.was_deployed(&earlier.id).await?
+            && !self.was_deployed(&earlier).await?
         {
             for verdict in verdicts.iter_mut().filter(|verdict| verdict.code == VerdictCode::Queued) {
                 verdict.code = VerdictCode::Duplicate;
-                verdict.sentence = format!("the same body came before, as delivery {}", earlier.id);
+                verdict.sentence = format!("the same body came before, as delivery {earlier}");
             }
         }
         Ok(verdicts)
@@ -205,13 +245,15 @@ impl Dispatch {
     /// Copies the entry to a deployment, unless that is done with it. `again`: it is a redelivery.
     async fn queue(
         &self,
-        id: &DeliveryId,
+        header: &Header,
+        entry: &Entry<'_>,
         claim: &Claim,
         meaning: &Meaning,
         queued: &Verdict,
         again: bool,
     ) -> Result<()> {
         let Some((deployment, spool)) = self.target(queued) else { return Ok(()) };
+        let id = &header.id;
         let store = &self.host.store;
         let recorded = store.verdicts(id.as_str()).await?;
         let code =
@@ -232,7 +274,11 @@ impl Dispatch {
         if let Meaning::Push(push) = meaning {
             self.tell_queued(deployment, push.after.as_ref()).await?;
         }
-        let (spool, bytes, entry_id) = (spool.clone(), claim.contents().to_vec(), id.clone());
+        let bytes = match &entry.payload {
+            Payload::Json(payload) if *id != entry.header.id => header.with_payload(payload.as_bytes()),
+            _ => claim.contents().to_vec(),
+        };
+        let (spool, entry_id) = (spool.clone(), id.clone());
         // New or there already: both are what is wanted.
         let _: Appended = tokio::task::spawn_blocking(move || spool.append(entry_id.as_str(), &[&bytes]))
             .await?
@@ -303,23 +349,28 @@ impl Dispatch {
     }
 }
 
-/// What a delivery says.
-fn meaning(entry: &Entry<'_>) -> Meaning {
-    let Payload::Json(payload) = entry.payload else {
-        return Meaning::Nothing(VerdictCode::Malformed, "the body is not JSON".into());
+/// Of which repository a delivery speaks, and what it says: as it was read when it came.
+fn meaning(entry: &Entry<'_>) -> (Option<String>, Meaning) {
+    let reading = match (&entry.header.reading, &entry.payload) {
+        (Some(reading), _) => reading.clone(),
+        (None, Payload::Json(payload)) => Reading::of_entry(&entry.header.event, payload),
+        (None, Payload::Malformed(_)) => {
+            Reading { repository: None, event: Event::Malformed("the body is not JSON".into()) }
+        }
     };
-    match Event::parse(&entry.header.event, payload) {
-        Ok(Event::Push(push)) => Meaning::Push(push),
-        Ok(Event::Checked(checked)) => Meaning::Checked(checked),
-        Ok(Event::Ping) => Meaning::Nothing(VerdictCode::Ping, "GitHub says hello".into()),
-        Ok(Event::Other(event)) if event.is_empty() => {
+    let meaning = match reading.event {
+        Event::Push(push) => Meaning::Push(push),
+        Event::Checked(checked) => Meaning::Checked(checked),
+        Event::Ping => Meaning::Nothing(VerdictCode::Ping, "GitHub says hello".into()),
+        Event::Other(event) if event.is_empty() => {
             Meaning::Nothing(VerdictCode::EventNotHandled, "there was no X-GitHub-Event header".into())
         }
-        Ok(Event::Other(event)) => {
+        Event::Other(event) => {
             Meaning::Nothing(VerdictCode::EventNotHandled, format!("{event} events are not handled"))
         }
-        Err(error) => Meaning::Nothing(VerdictCode::Malformed, error.to_string()),
-    }
+        Event::Malformed(reason) => Meaning::Nothing(VerdictCode::Malformed, reason),
+    };
+    (reading.repository, meaning)
 }
 
 /// One verdict for each deployment of the repository; one for none where there is none.

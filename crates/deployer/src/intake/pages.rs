@@ -1,13 +1,16 @@
 //! What the links in a commit's status and in a webhook's answer lead to: one run, or one delivery, on a page.
 //!
-//! It says what the commit's status says, and which steps there were and how long they took; never what they printed, nor
-//! their commands: whoever has the link sees it, so it shows nothing that is not on the commit already. Everything is escaped by
-//! the template, and the page may neither run nor load anything.
+//! It says what the commit's status says, cut to the same length, and which steps there were and how long they took; never what they
+//! printed, nor their commands. Whoever has the link sees it, so it shows nothing that is not on the commit already: of a repository
+//! that not everybody may see, strangers are shown no sentence at all, for a sentence may quote what a build printed. Everything is
+//! escaped by the template, and the page may neither run nor load anything.
 
 use crate::clock::{duration, readable_utc};
 use crate::names::DeliveryId;
+use crate::record::report::shortened;
 use crate::record::run_log::rendering::plain;
-use crate::record::store::{Direction, Run, Step, Store, StoreError};
+use crate::record::store::{Delivery, Direction, Run, Step, Store, StoreError, Verdict};
+use crate::record::visibility;
 use askama::Template;
 
 /// What may be done by the page: nothing but its own style.
@@ -32,33 +35,45 @@ struct Row {
     more: String,
 }
 
-/// The page at a path; `None` where there is none.
-pub async fn page(store: &Store, path: &str) -> Result<Option<String>, StoreError> {
+/// Whether whoever looks is shown sentences.
+#[derive(Clone, Copy)]
+struct Sentences(bool);
+
+impl Sentences {
+    /// As the commit's status has it; nothing where it is none of the reader's business.
+    fn show(self, text: &str) -> Option<String> {
+        self.0.then(|| shortened(&plain(text)))
+    }
+}
+
+/// The page at a path; `None` where there is none. A stranger is whoever may be anybody.
+pub async fn page(store: &Store, path: &str, is_stranger: bool) -> Result<Option<String>, StoreError> {
     let page = match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
-        Some(("runs", id)) => run_page(store, id).await?,
-        Some(("deliveries", id)) => delivery_page(store, id).await?,
+        Some(("runs", id)) => run_page(store, id, is_stranger).await?,
+        Some(("deliveries", id)) => delivery_page(store, id, is_stranger).await?,
         _ => None,
     };
     Ok(page.and_then(|page| page.render().ok()))
 }
 
-async fn run_page(store: &Store, id: &str) -> Result<Option<Page>, StoreError> {
+async fn run_page(store: &Store, id: &str, is_stranger: bool) -> Result<Option<Page>, StoreError> {
     // A whole id: its beginning would let one guess.
     let Some(run) = store.run(id).await? else { return Ok(None) };
     let steps = store.steps(&run.id).await?;
+    let sentences = sentences(store, Some(&run.repository), is_stranger).await?;
     Ok(Some(Page {
         title: format!("{}: {}", run.deployment, run.state),
         heading: run.deployment.clone(),
         state: run.state.to_string(),
-        sentence: run.cause.as_deref().map(plain),
-        facts: facts_of_run(&run),
+        sentence: run.cause.as_deref().and_then(|cause| sentences.show(cause)),
+        facts: facts_of_run(&run, sentences),
         rows_heading: "Steps",
         rows: steps.iter().map(row_of_step).collect(),
         command: format!("durhack-deployer logs {}", run.id),
     }))
 }
 
-fn facts_of_run(run: &Run) -> Vec<(&'static str, String)> {
+fn facts_of_run(run: &Run, sentences: Sentences) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Commit", run.commit_id.clone().unwrap_or_default()),
         ("Branch", plain(&run.branch)),
@@ -69,8 +84,8 @@ fn facts_of_run(run: &Run) -> Vec<(&'static str, String)> {
     if let (Some(start), Some(end)) = (run.started_at_ms, run.ended_at_ms) {
         facts.push(("Took", duration(end - start)));
     }
-    if let Some(summary) = &run.summary {
-        facts.push(("Note", plain(summary)));
+    if let Some(summary) = run.summary.as_deref().and_then(|summary| sentences.show(summary)) {
+        facts.push(("Note", summary));
     }
     facts
 }
@@ -84,11 +99,27 @@ fn row_of_step(step: &Step) -> Row {
     }
 }
 
-async fn delivery_page(store: &Store, id: &str) -> Result<Option<Page>, StoreError> {
+async fn sentences(
+    store: &Store,
+    repository: Option<&str>,
+    is_stranger: bool,
+) -> Result<Sentences, StoreError> {
+    Ok(Sentences(match repository {
+        _ if !is_stranger => true,
+        Some(repository) => visibility::is_public(store, repository).await?,
+        None => false,
+    }))
+}
+
+async fn delivery_page(store: &Store, id: &str, is_stranger: bool) -> Result<Option<Page>, StoreError> {
     let Ok(id) = DeliveryId::parse(id) else { return Ok(None) };
     let Some(delivery) = store.delivery(id.as_str()).await? else { return Ok(None) };
-    let verdicts = store.verdicts(id.as_str()).await?;
-    let state = verdicts.first().map_or_else(|| "waiting".to_owned(), |verdict| verdict.code.to_string());
+    let mut rows = rows_of_delivery(store, &delivery, is_stranger).await?;
+    let state = rows.first().map_or_else(|| "waiting".to_owned(), |row| row.state.clone());
+    // Whoever was answered with this GUID does not know that it is another's, too.
+    for further in store.further_deliveries(id.as_str()).await? {
+        rows.extend(rows_of_delivery(store, &further, is_stranger).await?);
+    }
     Ok(Some(Page {
         title: format!("Delivery {id}"),
         heading: "Delivery".into(),
@@ -100,14 +131,22 @@ async fn delivery_page(store: &Store, id: &str) -> Result<Option<Page>, StoreErr
             ("Received (UTC)", readable_utc(delivery.received_at_ms)),
         ],
         rows_heading: "What became of it",
-        rows: verdicts
-            .iter()
-            .map(|verdict| Row {
-                what: verdict.deployment.clone(),
-                state: verdict.code.to_string(),
-                more: plain(&verdict.sentence),
-            })
-            .collect(),
+        rows,
         command: format!("durhack-deployer explain {id}"),
     }))
+}
+
+async fn rows_of_delivery(
+    store: &Store,
+    delivery: &Delivery,
+    is_stranger: bool,
+) -> Result<Vec<Row>, StoreError> {
+    let sentences = sentences(store, delivery.repository.as_deref(), is_stranger).await?;
+    let verdicts = store.verdicts(&delivery.id).await?;
+    let row = |verdict: &Verdict| Row {
+        what: verdict.deployment.clone(),
+        state: verdict.code.to_string(),
+        more: sentences.show(&verdict.sentence).unwrap_or_default(),
+    };
+    Ok(verdicts.iter().map(row).collect())
 }

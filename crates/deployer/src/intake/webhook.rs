@@ -1,14 +1,16 @@
 //! `POST /github-webhook`: prove who called, write the delivery to disk, answer.
 //!
 //! The order of the checks is the contract: method, address, length, signature over the raw bytes, and only then is
-//! anything parsed. A 2xx means that the entry and its directory are fsynced. What was signed correctly but is not
-//! JSON is kept as well (dispatch gives it its verdict and sets it aside) and answered 400.
+//! anything parsed: once, into what is spooled ([`event`]). A 2xx means that the entry and its directory are fsynced. What was signed
+//! correctly but cannot be read is kept as well (dispatch gives it its verdict and sets it aside) and answered 400.
 //!
 //! Absent on the way of a delivery, on purpose: the database, GitHub, git, and any decision about what it leads to. (The record
 //! is only read for [`super::pages`].)
 
+use super::body::{BodyError, Budget, ReceivedBody};
+use super::callers::{Callers, Place, TurnedAway};
 use super::client_address::client_address;
-use super::event;
+use super::event::{Reading, Unreadable};
 use super::networks::{Admission, Networks};
 use super::signature::{Refusal, Signature};
 use crate::config::{Config, Intake};
@@ -24,14 +26,6 @@ use spool::{AppendError, Appended, Spool};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// Large bodies being received or written at once, in KiB over all connections: the largest that GitHub sends fits.
-const BODIES_IN_FLIGHT_KIB_MAX: usize = 40 * 1024;
-
-/// The beginning of every body, which needs no share of [`BODIES_IN_FLIGHT_KIB_MAX`]: nearly every push is shorter, so that
-/// callers who send much and slowly keep no push out. The number of connections limits their sum.
-const BODY_BYTES_UNCOUNTED: usize = 64 * 1024;
 
 /// Read the body of a request that will be refused this far, so that a caller that is still sending sees the answer
 /// instead of a reset connection.
@@ -44,11 +38,12 @@ pub type Answer = Response<Full<Bytes>>;
 pub struct Webhook {
     settings: Intake,
     networks: Networks,
+    page_networks: Networks,
     origin: String,
     instance: Option<String>,
     spool: Spool,
     store: Store,
-    bodies: Arc<Semaphore>,
+    bodies: Budget,
 }
 
 /// A refusal: its status and the sentence that says why.
@@ -56,15 +51,22 @@ struct Refused(StatusCode, String);
 
 impl Webhook {
     /// Everything it needs for the life of the process.
-    pub fn new(config: &Config, networks: Networks, spool: Spool, store: Store) -> Self {
+    pub fn new(
+        config: &Config,
+        networks: Networks,
+        page_networks: Networks,
+        spool: Spool,
+        store: Store,
+    ) -> Self {
         Self {
             settings: config.intake.clone(),
             networks,
+            page_networks,
             origin: config.origin.clone(),
             instance: config.instance.clone(),
             spool,
             store,
-            bodies: Arc::new(Semaphore::new(BODIES_IN_FLIGHT_KIB_MAX)),
+            bodies: Budget::new(config.intake.body_bytes_max),
         }
     }
 
@@ -73,21 +75,34 @@ impl Webhook {
         &self.settings
     }
 
-    /// Answers one request. Never fails: every failure is an answer.
-    pub async fn answer<B>(&self, peer: SocketAddr, request: Request<B>) -> Answer
+    /// A place among the callers for a connection that was just accepted.
+    pub fn place(&self, callers: &Arc<Callers>, peer: IpAddr) -> Result<Place, TurnedAway> {
+        callers.admit(peer, &self.networks, &self.page_networks)
+    }
+
+    /// Answers one request; `peer` is None where the daemon asks itself. Never fails: every failure is an answer.
+    pub async fn answer<B>(&self, peer: Option<SocketAddr>, request: Request<B>) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
+        if let (&Method::POST, "/github-webhook", Some(peer)) = (request.method(), request.uri().path(), peer)
+        {
+            return match self.receive(peer, request).await {
+                Ok(answer) => answer,
+                Err(Refused(status, description)) => refusal(status, &description),
+            };
+        }
+        if let Some(Err(Refused(status, description))) =
+            peer.map(|peer| self.admit_visitor(peer.ip(), request.headers()))
+        {
+            return refusal(status, &description);
+        }
         let method = request.method().clone();
         match (request.uri().path(), &method) {
             ("/", &Method::GET | &Method::HEAD) => self.root(),
             ("/", &Method::OPTIONS) => options("GET, HEAD, OPTIONS"),
             ("/", _) => method_not_allowed("GET, HEAD, OPTIONS"),
-            ("/github-webhook", &Method::POST) => match self.receive(peer, request).await {
-                Ok(answer) => answer,
-                Err(Refused(status, description)) => refusal(status, &description),
-            },
             ("/github-webhook", &Method::OPTIONS) => options("POST, OPTIONS"),
             ("/github-webhook", _) => method_not_allowed("POST, OPTIONS"),
             (path, &Method::GET | &Method::HEAD)
@@ -110,7 +125,9 @@ impl Webhook {
     }
 
     async fn page(&self, path: &str) -> Answer {
-        match super::pages::page(&self.store, path).await {
+        // Whom the operator has let in knows the repository; whoever has merely found a link may not.
+        let is_stranger = !matches!(self.page_networks, Networks::Only(_));
+        match super::pages::page(&self.store, path, is_stranger).await {
             Ok(Some(page)) => {
                 let mut answer = Response::new(Full::new(Bytes::from(page)));
                 let headers = answer.headers_mut();
@@ -143,8 +160,8 @@ impl Webhook {
             Ok(client) => client,
             Err(refused) => return Err(drained(refused, body).await),
         };
-        let declared = declared_length(&parts.headers).unwrap_or(0);
-        if declared > self.settings.body_bytes_max {
+        let announced = announced_length(&parts.headers);
+        if announced.unwrap_or(0) > self.settings.body_bytes_max {
             return Err(too_large(self.settings.body_bytes_max));
         }
         let signature = match Signature::from_headers(header_values(&parts.headers, "x-hub-signature-256")) {
@@ -152,25 +169,23 @@ impl Webhook {
             // No body can make this good: none is waited for.
             Err(refusal) => return Err(drained(unsigned(refusal), body).await),
         };
-        let mut reserved = Vec::new();
-        let pieces = tokio::time::timeout(self.settings.body_timeout, self.collect(body, &mut reserved))
+        let received = tokio::time::timeout(self.settings.body_timeout, self.collect(body, announced))
             .await
             .map_err(|_| body_too_slow(self.settings.body_timeout))??;
-        let signer = self.signer(signature, &pieces)?;
+        let signer = self.signer(signature, received.bytes())?;
         let form = is_form(&parts.headers)?;
         let id = delivery_id(&parts.headers)?;
         let event = event_type(&parts.headers)?;
-        let body = joined(pieces);
-        let body = if form { payload_field(&body).unwrap_or(body) } else { body };
+        let body = match form {
+            true => Content::of_form(received),
+            false => Content::Body(received),
+        };
         self.store(client, id, event, &signer, body).await
     }
 
     /// Where the request comes from, and whether it may.
     fn admit(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refused> {
-        let forwarded = header_values(headers, "x-forwarded-for");
-        let Some(client) = client_address(peer, forwarded, &self.settings.proxies) else {
-            return Err(Refused(StatusCode::FORBIDDEN, "The X-Forwarded-For header cannot be read".into()));
-        };
+        let client = self.client(peer, headers)?;
         match self.networks.admit(client) {
             Admission::Allowed => Ok(client),
             Admission::Refused => {
@@ -186,53 +201,68 @@ impl Webhook {
         }
     }
 
-    /// The whole body in the pieces in which it came, within the limits of one body and of all together. It is put together
-    /// only when its signature has been found right: a stranger never makes us take a large piece of memory.
-    async fn collect<B>(
-        &self,
-        mut body: B,
-        reserved: &mut Vec<OwnedSemaphorePermit>,
-    ) -> Result<Vec<Bytes>, Refused>
+    /// Whether whoever asks for a page may.
+    fn admit_visitor(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Refused> {
+        if matches!(self.page_networks, Networks::Any) {
+            return Ok(());
+        }
+        let client = self.client(peer, headers)?;
+        match self.page_networks.admit(client) {
+            Admission::Allowed => Ok(()),
+            Admission::Refused | Admission::Unknown => Err(Refused(
+                StatusCode::FORBIDDEN,
+                format!("{client} may not look at pages here (`page_networks`)"),
+            )),
+        }
+    }
+
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Refused> {
+        client_address(peer, header_values(headers, "x-forwarded-for"), &self.settings.proxies)
+            .ok_or_else(|| Refused(StatusCode::FORBIDDEN, "The X-Forwarded-For header cannot be read".into()))
+    }
+
+    /// The whole body, within the limits of one and of all together.
+    async fn collect<B>(&self, mut body: B, announced: Option<usize>) -> Result<ReceivedBody, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let (mut pieces, mut length) = (Vec::new(), 0);
-        let mut reserved_kib = 0;
+        let mut received = self.bodies.receive(announced);
         while let Some(frame) = body.frame().await {
             let frame = frame
                 .map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("The body broke off: {error}")))?;
-            let Ok(data) = frame.into_data() else { continue };
-            length += data.len();
-            if length > self.settings.body_bytes_max {
-                return Err(too_large(self.settings.body_bytes_max));
-            }
-            let needed_kib = length.saturating_sub(BODY_BYTES_UNCOUNTED).div_ceil(1024);
-            if needed_kib > reserved_kib {
-                let more = u32::try_from(needed_kib - reserved_kib).unwrap_or(u32::MAX);
-                let permit = Arc::clone(&self.bodies).try_acquire_many_owned(more).map_err(|_| {
+            // Trailers say nothing here.
+            let Ok(piece) = frame.into_data() else { continue };
+            received.append(&piece).map_err(|error| match error {
+                BodyError::TooLarge(bytes_max) => too_large(bytes_max),
+                BodyError::TooManyPieces => {
+                    Refused(StatusCode::BAD_REQUEST, "The body comes in too many and too small pieces".into())
+                }
+                BodyError::NoRoom => Refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Too many large bodies at once; deliver it again".into(),
+                ),
+                BodyError::NoMemory(error) => {
+                    tracing::error!(%error, "no memory for a body");
                     Refused(
                         StatusCode::SERVICE_UNAVAILABLE,
-                        "Too many large bodies at once; deliver it again".into(),
+                        "There is no memory for it; deliver it again".into(),
                     )
-                })?;
-                reserved.push(permit);
-                reserved_kib = needed_kib;
-            }
-            pieces.push(data);
+                }
+            })?;
         }
-        Ok(pieces)
+        Ok(received)
     }
 
     /// Which secret signed the body. Every secret is tried, whichever fits, so that the time taken says nothing.
-    fn signer(&self, signature: Signature, body: &[Bytes]) -> Result<Signer, Refused> {
+    fn signer(&self, signature: Signature, body: &[u8]) -> Result<Signer, Refused> {
         let mut signer = Signer::default();
         for secret in &self.settings.secrets {
-            signer.instance |= signature.is_by(secret, body);
+            signer.instance |= signature.is_by(secret, &[body]);
         }
         for (repository, secrets) in &self.settings.repository_secrets {
             for secret in secrets {
-                if signature.is_by(secret, body) {
+                if signature.is_by(secret, &[body]) {
                     signer.repositories.push(repository.clone());
                 }
             }
@@ -251,32 +281,42 @@ impl Webhook {
         id: DeliveryId,
         event: String,
         signer: &Signer,
-        body: Bytes,
+        body: Content,
     ) -> Result<Answer, Refused> {
-        let payload = body.slice_ref(trimmed(&body));
-        let parsed = std::str::from_utf8(&payload)
-            .map_err(|error| error.to_string())
-            .and_then(|_| event::repository_of(&payload).map_err(|error| error.to_string()));
-        let repository = parsed.as_ref().ok().and_then(Option::as_ref);
-        if !signer.may_speak_for(repository.map(String::as_str), &self.settings) {
+        let read = Reading::of(&event, trimmed(body.bytes()));
+        let repository = match &read {
+            Ok(reading) => reading.repository.as_deref(),
+            Err(unreadable) => unreadable.repository.as_deref(),
+        };
+        if !signer.may_speak_for(repository, &self.settings) {
             tracing::warn!(repository, "refused: the signature is not by a secret of this repository");
             return Err(wrong_signature());
         }
-        let payload = if parsed.is_ok() { payload } else { body };
-        let header = Header::new(id.clone(), &event, Source::Github, client.to_string(), &payload);
-        let malformed = parsed.is_err();
+        let reason = read.as_ref().err().map(Unreadable::to_string);
+        let (is_object, reading) = match read {
+            Ok(reading) => (true, reading),
+            Err(unreadable) => (unreadable.is_object, unreadable.reading()),
+        };
+        let kept = if is_object { trimmed(body.bytes()) } else { body.bytes() };
+        let header = Header {
+            reading: Some(reading),
+            ..Header::new(id.clone(), &event, Source::Github, client.to_string(), kept)
+        };
         let spool = self.spool.clone();
         let appended = tokio::task::spawn_blocking(move || {
             crate::crash_point!("delivery-read");
-            if malformed {
-                return spool.append(header.id.as_str(), &[&header.with_malformed_body(&payload)]);
+            let id = header.spool_id();
+            if !is_object {
+                let entry = header.with_malformed_body(body.bytes());
+                drop(body);
+                return spool.append(&id, &[&entry]);
             }
             let (start, end) = header.around_payload();
-            spool.append(header.id.as_str(), &[&start, &payload, end])
+            spool.append(&id, &[&start, trimmed(body.bytes()), end])
         })
         .await
         .map_err(|_| Refused(StatusCode::SERVICE_UNAVAILABLE, "The delivery could not be stored".into()))?;
-        self.acknowledge(&id, &event, appended, parsed.err())
+        self.acknowledge(&id, &event, appended, reason)
     }
 
     fn acknowledge(
@@ -284,7 +324,7 @@ impl Webhook {
         id: &DeliveryId,
         event: &str,
         appended: Result<Appended, AppendError>,
-        malformed: Option<String>,
+        unreadable: Option<String>,
     ) -> Result<Answer, Refused> {
         match appended {
             Ok(appended) => {
@@ -300,11 +340,39 @@ impl Webhook {
             }
         }
         crate::crash_point!("delivery-stored");
-        if let Some(reason) = malformed {
-            return Err(Refused(StatusCode::BAD_REQUEST, format!("The payload is not JSON: {reason}")));
+        if let Some(reason) = unreadable {
+            return Err(Refused(StatusCode::BAD_REQUEST, format!("The payload cannot be read: {reason}")));
         }
         let url = format!("{}/deliveries/{id}", self.origin);
         Ok(json_answer(StatusCode::ACCEPTED, &json!({ "delivery": id, "url": url })))
+    }
+}
+
+/// The bytes of a payload, where they lie.
+enum Content {
+    /// The body is the payload.
+    Body(ReceivedBody),
+    /// It was a field of a form, which holds its share of the budget for it.
+    Field { bytes: Bytes, _share: ReceivedBody },
+}
+
+impl Content {
+    /// A form without that field is taken as it is: then it is no payload.
+    fn of_form(mut form: ReceivedBody) -> Self {
+        match payload_field(form.bytes()) {
+            Some(field) => {
+                form.give_back_memory();
+                Self::Field { bytes: field, _share: form }
+            }
+            None => Self::Body(form),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Body(body) => body.bytes(),
+            Self::Field { bytes, .. } => bytes,
+        }
     }
 }
 
@@ -332,12 +400,20 @@ fn header_values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterato
     headers.get_all(name).iter().map(header::HeaderValue::as_bytes)
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<usize> {
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the payload is form-encoded. GitHub sends JSON or a form; anything else is refused.
 fn is_form(headers: &HeaderMap) -> Result<bool, Refused> {
+    // GitHub never compresses, and nothing here unpacks what others have packed.
+    let is_encoded = |value: &header::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(is_encoded) {
+        return Err(Refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body must not be encoded (Content-Encoding)".into(),
+        ));
+    }
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -349,14 +425,6 @@ fn is_form(headers: &HeaderMap) -> Result<bool, Refused> {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "The content type must be application/json or application/x-www-form-urlencoded".into(),
         )),
-    }
-}
-
-/// A body's pieces as one.
-fn joined(mut pieces: Vec<Bytes>) -> Bytes {
-    match pieces.len() {
-        1 => pieces.remove(0),
-        _ => pieces.concat().into(),
     }
 }
 

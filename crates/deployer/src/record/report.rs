@@ -209,8 +209,8 @@ fn context(instance: Option<&str>, deployment: &Deployment) -> String {
     }
 }
 
-/// One line of at most [`DESCRIPTION_CHARS_MAX`] characters.
-fn shortened(description: &str) -> String {
+/// One line of at most [`DESCRIPTION_CHARS_MAX`] characters: as much as GitHub shows of it.
+pub fn shortened(description: &str) -> String {
     let line = description.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= DESCRIPTION_CHARS_MAX {
         return line;

@@ -27,6 +27,7 @@ mod pools;
 mod prune;
 mod releases;
 mod runs;
+mod seen;
 mod steps;
 mod text;
 mod told_deployments;
@@ -54,6 +55,8 @@ pub use told_deployments::{NewToldDeployment, ToldDeployment};
 pub use verdicts::{Verdict, VerdictCode};
 
 use pools::{Pools, reading, writing};
+use std::io;
+use std::time::Duration;
 
 /// The record. Cheap to clone; all clones share the same few connections.
 #[derive(Debug, Clone)]
@@ -80,6 +83,27 @@ impl Store {
     /// the URL names: over the network or socket of the URL, or over one of the usual sockets of this machine. Gives by which way.
     pub async fn opens_without_password(url: &str) -> Result<Option<String>, StoreError> {
         pools::opens_without_password(url).await
+    }
+
+    /// Whether the connections give nothing within this time although the database answers on another. A database that is away is not
+    /// stuck. Whoever asks it on another has a runtime of its own, so that trouble of ours is not taken for the database's.
+    pub async fn is_stuck(&self, limit: Duration) -> bool {
+        if tokio::time::timeout(limit, self.ping()).await.is_ok_and(|answered| answered.is_ok()) {
+            return false;
+        }
+        let pools = self.pools.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let answered = async { tokio::time::timeout(limit, pools.ping_anew()).await };
+            Ok::<_, io::Error>(runtime.block_on(answered).is_ok_and(|answered| answered.is_ok()))
+        });
+        matches!(asked.await, Ok(Ok(true)))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        reading!(self, |pool| {
+            sqlx::query("SELECT 1").execute(pool).await?;
+        })
     }
 
     /// Closes all connections and waits for it; a SQLite database is checkpointed by that.

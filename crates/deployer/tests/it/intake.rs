@@ -374,6 +374,7 @@ fn the_delivery_id_is_a_guid_or_refused() {
 fn slow_clients_are_shown_out_and_hinder_nobody() {
     World::run(|world| {
         world.settings.set("limits.connections_max", "1000");
+        world.settings.set("limits.connections_per_address_max", "1000");
         world.settings.set("limits.header_timeout", "\"3s\"");
         world.settings.set("limits.body_timeout", "\"3s\"");
         serve(world);

@@ -5,6 +5,7 @@ pub mod gate;
 pub mod github;
 pub mod http;
 pub mod machine;
+pub mod memory;
 pub mod nginx;
 pub mod node_app;
 pub mod octokit;

@@ -110,6 +110,13 @@ pub static ROOT: Section = Section {
             "From where a webhook may come: anywhere (the signature alone decides), the networks that GitHub publishes, or these.",
         ),
         Key::new(
+            "page_networks",
+            SourceNetworks,
+            Value(r#""any""#),
+            r#"["192.0.2.0/24", "2001:db8::/32"]"#,
+            "Who may look at the pages of runs and deliveries, to which statuses at GitHub link: anybody who has the link, or these networks. Where it is a list, the pages also say why a run of a private repository failed.",
+        ),
+        Key::new(
             "database_url",
             Secret,
             Derived("`sqlite:` and `record.sqlite` in the state directory"),

@@ -13,7 +13,7 @@ fn unknown_keys_name_what_was_probably_meant() {
     insta::assert_snapshot!(problems("[listen]\nprot = 3\n\n[zebra]\n[runs]\nconcurrency = 1\n[deployments.x]\nrepo = 'a/b'\nbranches = ['main']\n"), @r#"
     refused
     error default.toml:2:1 `prot` is not a key of `listen` -> did you mean `port`? Known here are: host, port
-    error default.toml:4:2 `zebra` is not a key of the configuration -> known here are: origin, state_directory, executable_search_paths, privileges, webhook_secret_token, webhook_secret_token_file, webhook_secrets, webhook_secret_files, source_networks, database_url, listen, proxy_fix, limits, github, reconcile, runs, nginx, certificates, git, confinement, repositories, deployments
+    error default.toml:4:2 `zebra` is not a key of the configuration -> known here are: origin, state_directory, executable_search_paths, privileges, webhook_secret_token, webhook_secret_token_file, webhook_secrets, webhook_secret_files, source_networks, page_networks, database_url, listen, proxy_fix, limits, github, reconcile, runs, nginx, certificates, git, confinement, repositories, deployments
     error default.toml:6:1 `concurrency` is not a key of `runs` -> known here are: parallel, disk_free_min, record_wait, keep, drain_timeout, environment_passed
     error default.toml:7:1 [x] `repository` is missing in `deployments.x` -> write for example `repository = "ducompsoc/durhack"`: `owner/name` on GitHub; what a push must name.
     error default.toml:7:1 [x] `branch` is missing in `deployments.x` -> write for example `branch = "main"`: The branch whose head is deployed.

@@ -13,6 +13,7 @@ use crate::deploy::recipes::{self, Facts, Purpose, Target};
 use crate::deploy::run::{self, Failure, Progress, Run};
 use crate::deploy::{adopt, hand_over, release, situation};
 use crate::entry::Adopt;
+use crate::names::CommitId;
 use crate::record::run_log::RunLogWriter;
 use crate::record::store::{self, NewRelease, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode};
 use anyhow::Result;
@@ -244,10 +245,20 @@ impl Worker {
             Some(live) => run.mirror.is_ancestor(&live.commit, named).await,
             None => true,
         };
-        if !onward || !run.mirror.is_ancestor(named, &head.id).await {
+        if !onward || !run.mirror.is_ancestor(named, &head.id).await || self.had_its_turn(order, named).await
+        {
             return head;
         }
         run.mirror.commit(named).await.unwrap_or(head)
+    }
+
+    /// Whether a commit that a push names was tried before: whoever has gone back from it does not get it back by an old push.
+    async fn had_its_turn(&self, order: &Order, named: &CommitId) -> bool {
+        let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
+        let tried = self.patiently("the commit's runs", || store.last_outcome(slug, named.as_str())).await;
+        // A redelivery is a retry. What cannot be found out now is taken to be so: then the head has its turn.
+        let was_tried = tried.map_or(true, |run| run.is_some());
+        was_tried && !self.is_redelivery(order).await.unwrap_or(false)
     }
 
     /// The release to go back to: in place that is a new tree of its commit.

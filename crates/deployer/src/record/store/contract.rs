@@ -38,7 +38,7 @@ fn a_delivery<'a>(id: &'a str, entry: &'a str) -> NewDelivery<'a> {
         id,
         entry,
         event: "push",
-        source: "webhook",
+        source: "github",
         remote_address: "140.82.112.1",
         received_at_ms: 1_000,
         payload_sha256: "aa",

@@ -1,6 +1,7 @@
 //! Deliveries: what arrived, once per GUID however often GitHub sends it.
 
 use super::pools::{reading, transaction, writing};
+use super::seen::remember_body;
 use super::text::storable;
 use super::verdicts::upsert_verdict;
 use super::{Store, StoreError, Verdict, VerdictCode};
@@ -81,6 +82,7 @@ pub struct DeliveryFilter<'a> {
 
 impl Store {
     /// Records a delivery with its first verdicts, unless it is known; as dispatched already, if none of them is queued. A redelivery is counted, once per entry.
+    /// The body of a webhook that concerns a deployment is remembered for longer ([`Store::first_seen`]).
     pub async fn record_delivery(
         &self,
         delivery: &NewDelivery<'_>,
@@ -89,6 +91,9 @@ impl Store {
         // Where nothing is queued, nothing remains to be dispatched.
         let queued = verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued);
         let dispatched_at_ms = verdicts.first().filter(|_| !queued).map(|verdict| verdict.decided_at_ms);
+        let concerns =
+            |verdict: &Verdict| !verdict.deployment.is_empty() && verdict.code != VerdictCode::NotWaitedFor;
+        let is_remembered = delivery.source == "github" && verdicts.iter().any(concerns);
         transaction!(self, |transaction| {
             let inserted = sqlx::query(
                 "INSERT INTO deliveries (id, entry, event, source, remote_address, received_at_ms,
@@ -110,6 +115,9 @@ impl Store {
             .execute(&mut *transaction)
             .await?
             .rows_affected();
+            if is_remembered {
+                remember_body!(&mut *transaction, delivery);
+            }
             if inserted == 1 {
                 for verdict in verdicts {
                     upsert_verdict!(&mut *transaction, verdict);
@@ -151,24 +159,6 @@ impl Store {
     pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as("SELECT * FROM deliveries WHERE id = $1").bind(id).fetch_optional(pool).await?
-        })
-    }
-
-    /// The first delivery with this payload, if it came before the entry: what a delivery that says the same
-    /// under another GUID is a duplicate of.
-    pub async fn delivery_by_payload(
-        &self,
-        payload_sha256: &str,
-        before_entry: &str,
-    ) -> Result<Option<Delivery>, StoreError> {
-        reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM deliveries WHERE payload_sha256 = $1 AND entry < $2 ORDER BY entry LIMIT 1",
-            )
-            .bind(payload_sha256)
-            .bind(before_entry)
-            .fetch_optional(pool)
-            .await?
         })
     }
 

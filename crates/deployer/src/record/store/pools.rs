@@ -74,6 +74,23 @@ impl Pools {
         }
     }
 
+    /// Opens a connection, asks, and closes it again.
+    pub(super) async fn ping_anew(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite { reader, .. } => {
+                let mut connection = reader.connect_options().as_ref().clone().connect().await?;
+                connection.ping().await?;
+                connection.close().await?;
+            }
+            Self::Postgres(pool) => {
+                let mut connection = pool.connect_options().as_ref().clone().connect().await?;
+                connection.ping().await?;
+                connection.close().await?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite { writer, reader } => {

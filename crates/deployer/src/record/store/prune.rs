@@ -1,6 +1,7 @@
 //! Forgetting: what is older than the operator wants to keep, and that nothing kept refers to.
 
 use super::pools::transaction;
+use super::seen::{SEEN_KEPT_MS, SEEN_MAX};
 use super::{Store, StoreError};
 use serde::Serialize;
 
@@ -39,6 +40,15 @@ const OLD_DELIVERIES: &str =
 const VERDICTS_WITHOUT_DELIVERY: &str = "DELETE FROM verdicts WHERE decided_at_ms < $1
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = verdicts.delivery_id)";
 
+const GUIDS_WITHOUT_DELIVERY: &str = "DELETE FROM deliveries_of_guids
+    WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = deliveries_of_guids.delivery_id)";
+
+const OLD_BODIES: &str = "DELETE FROM seen_bodies WHERE seen_at_ms < $1";
+
+/// All but the newest.
+const TOO_MANY_BODIES: &str = "DELETE FROM seen_bodies WHERE seen_at_ms <=
+    (SELECT seen_at_ms FROM seen_bodies ORDER BY seen_at_ms DESC LIMIT 1 OFFSET $1)";
+
 const REMOVED_RELEASES: &str = "DELETE FROM releases WHERE state = 'removed' AND created_at_ms < $1";
 
 /// Kept however old: what GitHub takes to be live now.
@@ -48,7 +58,8 @@ const SETTLED_TELLINGS: &str = "DELETE FROM outbox WHERE created_at_ms < $1
     AND (done_at_ms IS NOT NULL OR refused_at_ms IS NOT NULL OR superseded_at_ms IS NOT NULL)";
 
 impl Store {
-    /// Forgets what is older than `before_ms` (Unix milliseconds) and that nothing kept refers to.
+    /// Forgets what is older than `before_ms` (Unix milliseconds) and that nothing kept refers to. Bodies that were seen are kept for
+    /// much longer.
     pub async fn prune(&self, before_ms: i64) -> Result<Pruned, StoreError> {
         transaction!(self, |transaction| {
             let mut deleted = [0; 6];
@@ -65,6 +76,12 @@ impl Store {
                 *count =
                     sqlx::query(statement).bind(before_ms).execute(&mut *transaction).await?.rows_affected();
             }
+            sqlx::query(GUIDS_WITHOUT_DELIVERY).execute(&mut *transaction).await?;
+            sqlx::query(OLD_BODIES)
+                .bind(before_ms.saturating_sub(SEEN_KEPT_MS))
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query(TOO_MANY_BODIES).bind(SEEN_MAX).execute(&mut *transaction).await?;
             let [runs, deliveries, _, releases, tellings, _] = deleted;
             Pruned { runs, deliveries, releases, tellings }
         })

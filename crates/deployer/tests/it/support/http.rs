@@ -1,7 +1,8 @@
 //! HTTP/1.1 by hand, one request per connection: tests must be able to send what no client library would.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// No answer within this is a failure of the server's: longer than any of its own limits.
@@ -66,6 +67,27 @@ pub fn connect(address: &str) -> TcpStream {
         TcpStream::connect(address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
     connection.set_read_timeout(Some(READ_TIMEOUT)).expect("a positive timeout is accepted");
     connection
+}
+
+/// A connection from one of this machine's addresses, as if it were another machine's; without any limit.
+#[track_caller]
+pub fn connect_from(source: Ipv4Addr, address: &str) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("descriptors are left");
+    bind(&socket, &SocketAddrV4::new(source, 0)).expect("loopback has many addresses");
+    let address: SocketAddr = address.parse().expect("an address");
+    connect(&socket, &address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
+    OwnedFd::from(socket).into()
+}
+
+/// Whether the other side has ended a connection of which nothing is read: it takes no more bytes.
+pub fn is_cut_off(mut connection: &TcpStream) -> bool {
+    use std::io::ErrorKind::{Interrupted, WouldBlock};
+    connection.set_nonblocking(true).expect("sockets can");
+    match connection.write(b"x") {
+        Ok(_) => false,
+        Err(error) => !matches!(error.kind(), WouldBlock | Interrupted),
+    }
 }
 
 /// What came back.

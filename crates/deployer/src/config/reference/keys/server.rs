@@ -80,5 +80,12 @@ pub static LIMITS: Section = Section {
             "256",
             "Connections at once; further ones wait in the kernel's backlog.",
         ),
+        Key::new(
+            "connections_per_address_max",
+            Integer { min: 1, max: 65536 },
+            Value("128"),
+            "128",
+            "Connections of one address at once (of IPv6: of one /64), where no proxy of `[proxy_fix]` is in front; further ones are closed.",
+        ),
     ],
 };

@@ -3,6 +3,7 @@
 use super::super::pools::within;
 use super::*;
 use std::path::Path;
+use std::time::Duration;
 
 #[tokio::test]
 async fn postgresql_stops_and_comes_back() {
@@ -208,4 +209,22 @@ impl Drop for SmallDisk {
         // Lazily, since SQLite's threads may still be closing their files; does nothing where it was not mounted.
         let _ = std::process::Command::new("umount").arg("-l").arg(self.path()).output();
     }
+}
+
+#[tokio::test]
+async fn connections_that_are_stuck_are_told_from_a_database_that_is_away() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let (directory, store) = sqlite_store().await;
+    assert!(!store.is_stuck(LIMIT).await);
+    let Pools::Sqlite { reader, .. } = &store.pools else { unreachable!("it is SQLite") };
+    let mut held = Vec::new();
+    while let Ok(connection) = tokio::time::timeout(LIMIT, reader.acquire()).await {
+        held.push(connection.unwrap());
+    }
+    assert!(store.is_stuck(LIMIT).await);
+    fs_err::rename(directory.path().join("state"), directory.path().join("away")).unwrap();
+    assert!(!store.is_stuck(LIMIT).await, "the database is away");
+    fs_err::rename(directory.path().join("away"), directory.path().join("state")).unwrap();
+    drop(held);
+    assert!(!store.is_stuck(LIMIT).await);
 }

@@ -1,0 +1,2 @@
+DROP TABLE deliveries_of_guids;
+DROP TABLE seen_bodies;
