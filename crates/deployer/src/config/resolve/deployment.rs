@@ -267,14 +267,21 @@ fn user(
         }
         return (None, UserSource::Written);
     }
-    let (user, source) = users::choose(slug, written, facts.users);
-    if let Some(user) = user.as_ref().filter(|_| table.value("user_units", boolean).unwrap_or_default()) {
+    let are_deployers_units = table.value("user_units", boolean).unwrap_or_default();
+    if let Some(user) =
+        written.as_ref().filter(|user| are_deployers_units && user.as_str() != users::DEPLOYER)
+    {
         table.error_at_value(
             "user_units",
             "these units run as the deployer, and what is deployed here is to run as another user",
             format!("leave it out, and have root write the unit, with `User={user}`"),
         );
     }
+    // Whoever has units of the deployer's own manager asks for the deployer's user by that.
+    let (user, source) = match are_deployers_units && written.is_none() {
+        true => (None, UserSource::Written),
+        false => users::choose(slug, written, facts.users),
+    };
     match (&user, source) {
         (None, UserSource::Written) => {
             let help = format!(
