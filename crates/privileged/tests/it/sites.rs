@@ -167,3 +167,14 @@ fn what_the_deployers_user_wrote_becomes_roots_if_it_is_good() {
     assert_eq!(done(&house.at_once_as(0, &["sites-adopt"])), "");
     done(&house.ask(&["nginx-test"]));
 }
+
+#[test]
+fn root_says_what_sites_may_say_beside_the_list() {
+    let house = House::new();
+    let site = "server { location / { perl main::handler; } }\n";
+    refused(&write(&house, "conf.d/a.conf", site), "conf.d/a.conf: line 1");
+    let list = house.inside(LIST);
+    let listed = std::fs::read_to_string(&list).unwrap() + "sites_allow = [\"perl\"]\n";
+    std::fs::write(&list, listed).unwrap();
+    done(&write(&house, "conf.d/a.conf", site));
+}

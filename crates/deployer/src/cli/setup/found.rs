@@ -492,6 +492,7 @@ impl Configuration {
             Recipe::Systemd(recipe) if !recipe.user => recipe.units.as_slice(),
             Recipe::GoStatic(recipe) if !recipe.user => recipe.units.as_slice(),
             Recipe::NginxSites(recipe) => {
+                self.sites_allow.extend(recipe.allowed.iter().cloned());
                 self.has_sites = true;
                 let included = recipe.rules.iter().filter(|rule| rule.include);
                 let names = included.flat_map(|rule| &rule.select).filter(|name| name.contains('.'));

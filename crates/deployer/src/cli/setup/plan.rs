@@ -255,6 +255,8 @@ impl Plan {
 
     /// Also with sudo: certificates are then obtained by the same program, for the names in the same list.
     fn allow_list(&mut self, found: &Found) -> Result<()> {
+        let allowed = found.configuration.iter().flat_map(|known| &known.sites_allow);
+        self.remarks.extend(allowed.filter_map(|entry| nginx_policy::judge_allowance(entry).ok()));
         let path = PathBuf::from(places::ALLOW_LIST);
         let before = found.texts.get(&path).map(String::as_str);
         let (text, new) = allow_list::complete(before, found.configuration.as_ref())?;
