@@ -5,6 +5,9 @@ use super::*;
 use crate::names::CommitId;
 use sqlx::AssertSqlSafe;
 
+/// So many migrations have come since 0.1.0.
+const SINCE_0_1_0: usize = 2;
+
 #[tokio::test]
 async fn on_sqlite() {
     let (_directory, store) = sqlite_store().await;
@@ -357,7 +360,7 @@ async fn what_0_1_0_left_in_sqlite_is_signed_once() {
 
     // Nor where others could have written to the file.
     use std::os::unix::fs::PermissionsExt as _;
-    store.migrate_down(1).await.unwrap();
+    store.migrate_down(SINCE_0_1_0).await.unwrap();
     let file = directory.path().join("state/record.sqlite");
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666)).unwrap();
     store.migrate(0).await.unwrap();
@@ -405,6 +408,6 @@ async fn from_an_older_version(store: &Store) {
         started_at_ms: 1,
     };
     store.step_started(&start).await.unwrap();
-    assert_eq!(store.migrate_down(1).await.unwrap(), 1);
+    assert_eq!(store.migrate_down(SINCE_0_1_0).await.unwrap(), SINCE_0_1_0);
     store.authenticator.end("old").unwrap();
 }
