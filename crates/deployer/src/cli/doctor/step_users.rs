@@ -83,10 +83,15 @@ fn without(deployments: &[&Deployment], others_have: bool) -> Vec<Finding> {
         true => format!("`sudo durhack-deployer move-user {first}` gives {first} a user of its own"),
         false => "`sudo durhack-deployer setup`, and then the command that it names".to_owned(),
     };
-    let what = format!(
-        "{} are built and run as the deployer itself: whatever is pushed to one of them can do what the deployer can, in all of them",
-        shared.join(", ")
-    );
+    let what = match shared.as_slice() {
+        [one] => format!(
+            "{one} is built and run as the deployer itself: whatever is pushed to it can do what the deployer can"
+        ),
+        several => format!(
+            "{} are built and run as the deployer itself: whatever is pushed to one of them can do what the deployer can, in all of them",
+            several.join(", ")
+        ),
+    };
     findings.push(Finding::warning(what, mend.clone()));
     // Steps of those without run as the deployer, whose the sockets are.
     if others_have {
