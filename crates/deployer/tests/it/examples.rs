@@ -80,13 +80,15 @@ fn damaged_bodies_never_hurt_and_always_get_a_verdict() {
             let delivery = Delivery::new(event, damaged(body, &mut random));
             let status = world.deliver(&delivery).status;
             let is_json = serde_json::from_slice::<Value>(&delivery.body).is_ok();
-            assert_eq!(status, if is_json { 202 } else { 400 }, "round {round}: {event}");
-            sent.push((delivery, is_json));
+            // What is still JSON may be no delivery any more: a repository that is a text, a name twice.
+            assert!(status == 400 || (is_json && status == 202), "round {round}: {event}: {status}");
+            sent.push((delivery, status == 202));
         }
 
-        for (delivery, is_json) in &sent {
+        assert!(sent.iter().any(|(_, is_accepted)| *is_accepted), "not all of them");
+        for (delivery, is_accepted) in &sent {
             let verdict = world.verdict(&delivery.guid);
-            assert!(*is_json || verdict.code == "malformed", "{verdict:?}");
+            assert!(*is_accepted || verdict.code == "malformed", "{verdict:?}");
         }
         let healthy = world.accept(&Delivery::ping("Codertocat/Hello-World"));
         world.wait_for_verdict(&healthy, "ping");
