@@ -81,8 +81,8 @@ const TARGETS: [&str; 16] = [
     "modules-enabled/hostile.conf",
     "sites-enabled/hostile",
     "snippets/hostile.bin",
-    "conf.d/a b.conf",
     "conf.d/\u{0}.conf",
+    "conf.d/a\nb.conf",
 ];
 
 /// What no site file may say.
