@@ -6,6 +6,7 @@ use super::octokit;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How GitHub writes "no commit".
 pub const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
@@ -127,10 +128,13 @@ pub fn guid() -> String {
 
 /// A real push payload with these names and ids in every place in which GitHub writes them.
 pub fn push_payload(repository: &str, reference: &str, before: &str, after: &str) -> Value {
+    // In seconds; at GitHub no two pushes are the same, because it says when each was made.
+    static PUSHED_AT: AtomicU64 = AtomicU64::new(1_790_000_000);
     let mut payload = octokit::example("push", |payload| payload["ref"] == "refs/heads/master");
     rename(&mut payload, repository);
     let deleted = after == NO_COMMIT;
     payload["ref"] = json!(reference);
+    payload["repository"]["pushed_at"] = json!(PUSHED_AT.fetch_add(1, Ordering::Relaxed));
     payload["before"] = json!(before);
     payload["after"] = json!(after);
     payload["created"] = json!(before == NO_COMMIT);
