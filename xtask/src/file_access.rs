@@ -32,12 +32,18 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &[ALL],
         "the deployer's own program and the state directory; its deployment has no user and is its operator's",
     ),
+    (
+        "live_modes.rs",
+        &[ALL],
+        "modes of directories of the deployer's own, by descriptor or without following; notes lie in the state directory",
+    ),
     ("lock.rs", &["try_acquire"], "locks lie in the state directory"),
     (
         "mirror.rs",
         &[ALL],
         "mirrors and indexes lie in the state directory; what is checked out is git's to write, in a directory that `directory_below` has found",
     ),
+    ("mirror/measure.rs", &["require_room"], "asks how much room there is, and opens nothing"),
     (
         "placement.rs",
         &[ALL],
@@ -59,7 +65,6 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &[ALL],
         "/proc, and the end of a log as PM2 names it: of a regular file, opened without waiting",
     ),
-    ("processes/pm2/scheduled.rs", &[ALL], "beside PM2's home, like home.rs"),
     ("processes/table.rs", &[ALL], "/proc"),
     (
         "processes/uwsgi.rs",
@@ -103,10 +108,17 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("sites/reload.rs", &[ALL], "nginx's configuration, process id and log"),
     ("sites/stage.rs", &[ALL], "a copy of nginx's configuration below the state directory"),
     (
+        "sites/writer.rs",
+        &[ALL],
+        "nginx's configuration, where a host without the helper has the deployer write it",
+    ),
+    ("state_modes.rs", &[ALL], "the state directory, by descriptor"),
+    (
         "step_user.rs",
-        &["is_ours", "grant"],
+        &["is_ours", "grant", "id"],
         "looks whether anybody else could exchange it, without following links; the socket that systemd made",
     ),
+    ("tools/nginx.rs", &["test_host"], "whether the helper's program is there"),
     ("trees.rs", &["remove"], "what lies under a name is removed, and not followed"),
     ("worker.rs", &["supervised"], "the state directory"),
 ];

@@ -83,9 +83,19 @@ pub fn each<'a>(directives: &'a [Directive], visit: &mut impl FnMut(&'a Directiv
     }
 }
 
-/// Reads a whole file.
+/// Reads a whole file as nginx does.
 pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
-    let mut reader = Reader { bytes: text.as_bytes(), at: 0, line: 1, words: 0 };
+    read(text, false)
+}
+
+/// Reads a whole file that certbot's plugin for nginx reads in the same way.
+pub fn parse_alike(text: &str) -> Result<Vec<Directive>, SyntaxError> {
+    read(text, true)
+}
+
+fn read(text: &str, is_strict: bool) -> Result<Vec<Directive>, SyntaxError> {
+    let mut reader =
+        Reader { bytes: text.as_bytes(), at: 0, line: 1, words: 0, has_seen_comment: false, is_strict };
     block(&mut reader, 0)
 }
 
@@ -102,7 +112,12 @@ fn block(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Directive>, Syntax
     let mut directives = Vec::new();
     let mut words: Vec<Word> = Vec::new();
     loop {
-        match reader.next()? {
+        let token = reader.next()?;
+        // certbot takes a comment inside a statement for words of it, and writes lines where it sees blocks and ends in it.
+        if std::mem::take(&mut reader.has_seen_comment) && !words.is_empty() && reader.is_strict {
+            return Err(reader.wrong("a comment inside a statement: put it on a line above the statement"));
+        }
+        match token {
             Token::Word(_) if reader.words == WORDS_MAX => {
                 return Err(reader.wrong("too many words in one file"));
             }
@@ -140,6 +155,10 @@ struct Reader<'a> {
     at: usize,
     line: usize,
     words: usize,
+    /// Since the last token was taken.
+    has_seen_comment: bool,
+    /// Refuses what certbot's plugin, which writes these files too, would read otherwise than nginx does.
+    is_strict: bool,
 }
 
 impl Reader<'_> {
@@ -164,6 +183,7 @@ impl Reader<'_> {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' => self.step(),
                 b'#' => {
+                    self.has_seen_comment = true;
                     while self.peek().is_some_and(|byte| byte != b'\n') {
                         self.step();
                     }
@@ -216,8 +236,15 @@ impl Reader<'_> {
                 b'\\' => {
                     after_dollar = false;
                     self.step();
-                    if self.peek().is_none() {
-                        break;
+                    match self.peek() {
+                        None => break,
+                        // certbot's unquoted words know no escapes: what nginx goes on with, it ends there.
+                        Some(b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{' | b'}') if self.is_strict => {
+                            return Err(
+                                self.wrong("an escaped space or sign outside of quotes: quote the word")
+                            );
+                        }
+                        Some(_) => {}
                     }
                 }
                 b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{' => break,

@@ -44,7 +44,8 @@ impl std::fmt::Display for Objection {
 pub fn judge(text: &[u8], bounds: &Bounds) -> Result<Vec<Directive>, Vec<Objection>> {
     let one = |line, message: String| vec![Objection { line, message }];
     let text = readable(text).map_err(|(line, message)| one(line, message))?;
-    let directives = configuration::parse(text).map_err(|error| one(error.line, error.message.to_owned()))?;
+    let directives =
+        configuration::parse_alike(text).map_err(|error| one(error.line, error.message.to_owned()))?;
     let objections = arguments::objections(&directives, bounds, OBJECTIONS_MAX);
     if objections.is_empty() { Ok(directives) } else { Err(objections) }
 }

@@ -169,7 +169,7 @@ static GROUPS: &[(Rule, &str)] = &[
          proxy_connect_timeout proxy_cookie_domain proxy_cookie_flags proxy_cookie_path \
          proxy_force_ranges proxy_headers_hash_bucket_size proxy_headers_hash_max_size proxy_hide_header \
          proxy_http_version proxy_ignore_client_abort proxy_ignore_headers proxy_intercept_errors \
-         proxy_limit_rate proxy_max_temp_file_size proxy_method proxy_next_upstream \
+         proxy_limit_rate proxy_max_temp_file_size proxy_next_upstream \
          proxy_next_upstream_timeout proxy_next_upstream_tries proxy_no_cache proxy_pass_header \
          proxy_pass_request_body proxy_pass_request_headers proxy_pass_trailers proxy_read_timeout \
          proxy_redirect proxy_request_buffering proxy_send_lowat \
@@ -180,6 +180,8 @@ static GROUPS: &[(Rule, &str)] = &[
     ),
     (Peer, "proxy_pass"),
     (Cache, "proxy_cache_path"),
+    // Its text is sent as it is: with a variable, the caller would write the first bytes to a uWSGI or FastCGI socket.
+    (OneOf(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "$request_method"]), "proxy_method"),
     (OneOf(&["off"]), "proxy_store"),
     (
         KeyFile,

@@ -197,7 +197,8 @@ impl Supervision {
                 return LastWord::None;
             }
             self.stopped = Some(stop);
-            self.conversation.order_stop().await;
+            // A keeper that somebody has stopped takes nothing: its unit ends it.
+            let _ = timeout(LEASH_DELAY_MAX, self.conversation.order_stop()).await;
             until = Instant::now() + command.grace + BEYOND_GRACE_MAX + LEASH_DELAY_MAX;
         }
     }

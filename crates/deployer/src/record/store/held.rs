@@ -32,7 +32,8 @@ impl Store {
                 "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND created_at_ms > $2 AND plan IS NOT NULL
                      AND trigger_kind IN ('operator', 'rollback')
                      AND NOT EXISTS (SELECT 1 FROM deliveries
-                         WHERE deliveries.id = runs.delivery_id AND deliveries.event = 'adopt')",
+                         WHERE deliveries.id = runs.delivery_id AND deliveries.event = 'adopt'
+                             AND deliveries.source <> 'github')",
             )
             .bind(deployment)
             .bind(run.created_at_ms)

@@ -565,6 +565,7 @@ impl Store {
                 "SELECT * FROM runs WHERE deployment = $1 AND commit_id IS NOT NULL
                      AND ended_at_ms IS NOT NULL AND state <> 'superseded' AND trigger_kind <> 'rollback'
                      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = runs.delivery_id
+                         AND deliveries.source <> 'github'
                          AND (deliveries.event IN ('redeploy', 'adopt') OR (deliveries.event = 'deploy'
                              AND deliveries.commit_id IS NOT NULL AND runs.trigger_kind = 'operator')))
                      AND NOT EXISTS (SELECT 1 FROM verdicts
