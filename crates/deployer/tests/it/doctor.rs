@@ -67,12 +67,7 @@ impl Report {
         );
     }
 
-    /// All that is wrong beside what the machine of the test is to blame for.
-    fn wrong(&self) -> Vec<&Finding> {
-        self.wrong_beside(&[])
-    }
-
-    /// The same, without what these checks say.
+    /// All that is wrong beside what the machine of the test is to blame for, and what these checks say.
     pub fn wrong_beside(&self, checks: &[&str]) -> Vec<&Finding> {
         let of_machine = |finding: &Finding| finding.group == "host" || finding.check == "git's version";
         let counts = |finding: &&Finding| {

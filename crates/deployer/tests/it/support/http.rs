@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// No answer within this is a failure of the server's: longer than any of its own limits.
@@ -77,15 +76,15 @@ pub fn connect_from(source: Ipv4Addr, address: &str) -> TcpStream {
     bind(&socket, &SocketAddrV4::new(source, 0)).expect("loopback has many addresses");
     let address: SocketAddr = address.parse().expect("an address");
     connect(&socket, &address).unwrap_or_else(|error| panic!("cannot reach {address}: {error}"));
-    OwnedFd::from(socket).into()
+    socket.into()
 }
 
 /// Whether the other side has ended a connection of which nothing is read: it takes no more bytes.
 pub fn is_cut_off(mut connection: &TcpStream) -> bool {
     use std::io::ErrorKind::{Interrupted, WouldBlock};
     connection.set_nonblocking(true).expect("sockets can");
-    match connection.write(b"x") {
-        Ok(_) => false,
+    match connection.write_all(b"x") {
+        Ok(()) => false,
         Err(error) => !matches!(error.kind(), WouldBlock | Interrupted),
     }
 }
