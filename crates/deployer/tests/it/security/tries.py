@@ -116,7 +116,7 @@ attempt("give a file of one's own the set-user-ID bit")(lambda: os.chmod("tries.
 attempt("make a file with the set-user-ID bit")(lambda: os.close(os.open("suid", os.O_CREAT | os.O_WRONLY, 0o4755)))
 attempt("make a device")(lambda: os.mknod("disk", 0o60600, os.makedev(254, 0)))
 attempt("write to /etc")(lambda: append("/etc/planted-by-a-test"))
-attempt("write to /tmp")(lambda: append("/tmp/planted-by-a-test-of-durhack-deployer"))
+attempt("write to /tmp")(lambda: append("/tmp/tried-by-a-test-of-durhack-deployer"))
 raw("open a file by its handle", "open_by_handle_at", -1, 0, 0)
 raw("ask for a file's handle", "name_to_handle_at", -100, ctypes.c_char_p(b"/"), 0, 0, 0)
 raw("open with hidden flags (openat2)", "openat2", -100, ctypes.c_char_p(b"/"), 0, 0)
