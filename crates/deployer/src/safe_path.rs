@@ -2,7 +2,7 @@
 //!
 //! Whoever opens such a file by its name opens what somebody else has decided on: a link to another deployment's secrets, a named pipe that
 //! blocks for ever, `/dev/zero`. So every one is opened from a directory's descriptor by openat2(2) without following any link, looked at
-//! before it is opened for reading, and read up to a limit. The kernel must have openat2 (Linux 5.6; Debian 12 has 6.1): there is no other way.
+//! before it is opened for reading, and read up to a limit. Where that may not be called (some containers), the parts of the path are opened one by one.
 //!
 //! Directories are gone through, and things in them made and removed, in the same manner: [`Directory`].
 //!
@@ -212,10 +212,35 @@ fn beneath(directory: &OwnedFd, path: &Path, more: OFlags) -> rustix::io::Result
         match openat2(directory, path, flags, Mode::empty(), resolve) {
             // Something was renamed meanwhile.
             Err(Errno::AGAIN | Errno::INTR) => {}
+            // Not the kernel: what a container is allowed to call.
+            Err(Errno::NOSYS) => return step_by_step(directory, path, flags),
             done => return done,
         }
     }
     Err(Errno::AGAIN)
+}
+
+/// The same where openat2 may not be called: each part of the path from the one before it, and none may be a link.
+fn step_by_step(directory: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = rustix::fs::openat(directory, ".", step | OFlags::DIRECTORY, Mode::empty())?;
+    for part in path.components() {
+        let name = match part {
+            std::path::Component::CurDir => continue,
+            std::path::Component::Normal(name) => name,
+            _ => return Err(Errno::XDEV),
+        };
+        at = rustix::fs::openat(&at, name, step, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&at)?.st_mode) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
+    }
+    match flags.contains(OFlags::DIRECTORY)
+        && FileType::from_raw_mode(fstat(&at)?.st_mode) != FileType::Directory
+    {
+        true => Err(Errno::NOTDIR),
+        false => Ok(at),
+    }
 }
 
 fn read_of(found: &Found, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Refused> {
