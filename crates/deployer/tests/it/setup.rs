@@ -19,6 +19,7 @@ use std::cell::Cell;
 use std::time::Instant;
 
 const UNIT: &str = "[Service]
+User=nobody
 ExecStart=/usr/bin/python3 server.py
 WorkingDirectory=/var/www/site/current
 Restart=always
