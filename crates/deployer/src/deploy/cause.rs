@@ -109,6 +109,7 @@ const NOISE: &[&str] = &[
     r"^error: (subprocess-exited|metadata-generation|could not compile|aborting due|test failed|linking with)",
     r"^Error: (Prisma schema validation|error occurred)|^Error code: |^SystemCheckError: |^UserWarning: |UserWarning: ",
     r"^fatal: Could not read from remote|^fatal: clone of |^make.*\*\*\* \[|^CMake Error at|^collect2: error",
+    r"^sudo: (unable to resolve host|setrlimit|unable to send audit) ",
     r"^An unexpected error occurred:$|^Unhandled|Unhandled 'error' event|^throw |^RollupError: \[plugin dts\]",
 ];
 
