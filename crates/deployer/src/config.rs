@@ -352,6 +352,8 @@ pub struct Deployment {
     pub paths_ignore: Vec<String>,
     /// Files under `shared/`, linked into each release (`releases`), or simply left alone (in place). Relative, normal paths.
     pub shared_files: Vec<PathBuf>,
+    /// Whether the operator has named them, and not only a preset, whose list has files that not every host has.
+    pub shared_files_written: bool,
     /// Directories under `shared/`, likewise.
     pub shared_dirs: Vec<PathBuf>,
     /// Successful releases to keep, the live one included; at least 1.

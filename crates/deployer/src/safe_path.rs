@@ -13,10 +13,11 @@
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -486,6 +487,56 @@ impl Directory {
             }),
             Err(errno) => Err(Refused::of(&path, errno)),
         }
+    }
+
+    /// The same directory seen again, for one that is still needed.
+    pub fn child(&self, name: &OsStr) -> Result<Self, Refused> {
+        self.again()?.enter(name)
+    }
+
+    fn again(&self) -> Result<Self, Refused> {
+        let descriptor = rustix::io::fcntl_dupfd_cloexec(&self.descriptor, 0)
+            .map_err(|errno| Refused::of(&self.path, errno))?;
+        Ok(Self { descriptor, path: self.path.clone() })
+    }
+
+    /// The names of what lies in it, sorted.
+    pub fn names(&self) -> Result<Vec<OsString>, Refused> {
+        let system = |errno: Errno| Refused::of(&self.path, errno);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(self.opened()?).map_err(system)? {
+            let name = OsStr::from_bytes(entry.map_err(system)?.file_name().to_bytes()).to_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Writes a file in it in the place of whatever file or link lies there; there is no moment without one.
+    pub fn write(&self, name: &OsStr, from: &mut impl Read, mode: u32) -> Result<(), Refused> {
+        let system = |error: std::io::Error| Refused::System { path: self.path.join(name), error };
+        let mut aside = OsString::from(".");
+        aside.push(name);
+        aside.push(".new");
+        match rustix::fs::unlinkat(&self.descriptor, &aside, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(system(errno.into())),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.descriptor, &aside, flags, Mode::from_raw_mode(mode));
+        let mut file = File::from(file.map_err(|errno| system(errno.into()))?);
+        std::io::copy(from, &mut file).and_then(|_| file.sync_all()).map_err(system)?;
+        rustix::fs::renameat(&self.descriptor, &aside, &self.descriptor, name)
+            .map_err(|errno| system(errno.into()))
+    }
+
+    /// Moves what lies under a name into another directory, where nothing of that name may be.
+    pub fn move_to(&self, name: &OsStr, other: &Self) -> Result<(), Refused> {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        rustix::fs::renameat_with(&self.descriptor, name, &other.descriptor, name, flags)
+            .map_err(|errno| Refused::of(&self.path.join(name), errno))
     }
 
     /// What lies under a name; `None`: nothing.

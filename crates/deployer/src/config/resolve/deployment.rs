@@ -82,6 +82,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         paths: table.value("paths", list(glob)).unwrap_or_default(),
         paths_ignore: table.value("paths_ignore", list(glob)).unwrap_or_default(),
         shared_files,
+        shared_files_written: table.is_written("shared_files"),
         shared_dirs,
         keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
         submodules: table.value("submodules", boolean).unwrap_or_default(),
