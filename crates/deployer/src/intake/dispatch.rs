@@ -15,7 +15,7 @@ use crate::config::Deployment;
 use crate::deploy::Host;
 use crate::deploy::gates::Held;
 use crate::deploy::worker::is_database_away;
-use crate::entry::{Entry, Header, Payload};
+use crate::entry::{Entry, Header, Payload, Source};
 use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::report;
 use crate::record::store::{NewDelivery, Recorded, Verdict, VerdictCode};
@@ -158,9 +158,13 @@ impl Dispatch {
                 delivery.git_ref = Some(&push.git_ref);
                 delivery.commit_id = push.after.as_ref().map(CommitId::as_str);
                 delivery.sender = push.pusher.as_deref();
-                self.note_visibility(push).await?;
-                self.without_replay(&delivery, verdicts_of_push(id, &self.host.config.deployments, push))
-                    .await?
+                let verdicts = verdicts_of_push(id, &self.host.config.deployments, push);
+                let verdicts = self.without_replay(&delivery, verdicts).await?;
+                // What a replay says of the repository was so once.
+                if !verdicts.iter().any(|verdict| verdict.code == VerdictCode::Duplicate) {
+                    self.note_visibility(push).await?;
+                }
+                verdicts
             }
         };
         let recorded = store.record_delivery(&delivery, &verdicts).await?;
@@ -181,7 +185,7 @@ impl Dispatch {
     }
 
     /// The entry's header with the id under which the delivery is known here. GitHub's GUID, as a rule; where that came with another
-    /// body before, an id that stands for GUID and body together.
+    /// body before, or has the form of an id that only this deployer gives, an id that stands for GUID and body together.
     async fn identified(&self, entry: &Entry<'_>) -> Result<Header> {
         let header = &entry.header;
         let store = &self.host.store;
@@ -190,11 +194,12 @@ impl Dispatch {
         let is_other = known.is_some_and(|known| {
             !known.payload_sha256.is_empty() && known.payload_sha256 != header.payload_sha256
         });
-        if !is_other {
+        let is_of_ours = header.source == Source::Github && header.id.is_derived();
+        if !is_other && !is_of_ours {
             return Ok(header.clone());
         }
         let id = header.id.with_body(&header.payload_sha256);
-        tracing::warn!(guid = %header.id, delivery = %id, "another delivery came under this GUID before: this one is known by an id of its own");
+        tracing::warn!(guid = %header.id, delivery = %id, is_of_ours, "another delivery came, or could come, under this GUID: this one is known by an id of its own");
         store.note_guid(id.as_str(), header.id.as_str()).await?;
         Ok(Header { id, ..header.clone() })
     }
@@ -209,11 +214,12 @@ impl Dispatch {
             return Ok(());
         }
         let visibility = if private { visibility::PRIVATE } else { visibility::PUBLIC };
-        visibility::note(&self.host.store, push.repository.as_str(), visibility).await?;
+        visibility::note(&self.host.store, push.repository.as_str(), visibility, push.pushed_at).await?;
         Ok(())
     }
 
-    /// A body that came before under another id is a replay (ids are not signed): it leads to nothing.
+    /// A body that came before under another id is a replay (ids are not signed), and so is one whose delivery was forgotten since: it
+    /// leads to nothing.
     async fn without_replay(
         &self,
         delivery: &NewDelivery<'_>,
@@ -222,12 +228,16 @@ impl Dispatch {
         if !verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
             return Ok(verdicts);
         }
-        let earlier = self.host.store.first_seen(delivery.payload_sha256).await?;
-        // Of what was deployed the worker says better whether it is live still; it deploys no replay.
-        let earlier = earlier.filter(|earlier| earlier != delivery.id);
-        if let Some(earlier) = earlier
-            && !self.was_deployed(&earlier).await?
-        {
+        let Some(earlier) = self.host.store.first_seen(delivery.payload_sha256).await? else {
+            return Ok(verdicts);
+        };
+        let is_replay = match earlier == delivery.id {
+            // Under its own id it is a redelivery as long as that delivery is known. It was forgotten long after it was dealt with.
+            true => self.host.store.delivery(delivery.id).await?.is_none(),
+            // Of what was deployed the worker says better whether it is live still; it deploys no replay.
+            false => !self.was_deployed(&earlier).await?,
+        };
+        if is_replay {
             for verdict in verdicts.iter_mut().filter(|verdict| verdict.code == VerdictCode::Queued) {
                 verdict.code = VerdictCode::Duplicate;
                 verdict.sentence = format!("the same body came before, as delivery {earlier}");
