@@ -35,6 +35,12 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// Claims of one entry after which it is set aside: it has ended the deployer that often.
 const CLAIMS_MAX: u32 = 20;
 
+/// Entries set aside beyond which no delivery that cannot be read is kept.
+pub const BAD_FILES_MAX: usize = 1000;
+
+/// Bytes of entries set aside beyond which no delivery that cannot be read is kept: some hundreds of the longest.
+pub const BAD_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// Gives deliveries their verdicts.
 pub struct Dispatch {
     /// Configuration and record.
@@ -129,7 +135,10 @@ impl Dispatch {
                 crate::crash_point!("dispatch-finished");
                 Ok(())
             }
-            Ok(Some(reason)) => bury(claim, reason).await,
+            Ok(Some(reason)) => {
+                let (id, hash) = (entry.header.id.clone(), entry.header.hash_in_spool_id().to_owned());
+                bury_malformed(&self.main, claim, &id, &hash, reason).await
+            }
             Err(error) => {
                 tokio::task::spawn_blocking(move || claim.release()).await??;
                 Err(error)
@@ -416,6 +425,33 @@ fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Ver
         Target::Branch(_) => (VerdictCode::Queued, "queued".to_owned()),
     };
     verdict(id, Some(&deployment.slug), code, &sentence)
+}
+
+/// Keeps what was signed and says nothing, for whoever wants to find out what it was: once for each body, and only so much of it. Whoever has
+/// a secret could fill the disk with it otherwise. Nothing that was set aside gives way to it.
+async fn bury_malformed(
+    main: &Spool,
+    claim: Claim,
+    id: &DeliveryId,
+    hash: &str,
+    reason: String,
+) -> Result<()> {
+    let spool = main.clone();
+    let sizes = tokio::task::spawn_blocking(move || spool.bad_sizes())
+        .await?
+        .context("cannot read what was set aside")?;
+    let is_there = sizes.iter().any(|(name, _)| name.id().ends_with(hash));
+    let bytes = sizes.iter().map(|(_, bytes)| bytes).sum::<u64>() + claim.contents().len() as u64;
+    let reason = match (is_there, sizes.len() < BAD_FILES_MAX && bytes <= BAD_BYTES_MAX) {
+        (false, true) => {
+            tracing::warn!(delivery = %id, reason, "set a delivery aside that cannot be read");
+            return bury(claim, reason).await;
+        }
+        (true, _) => "the same body was set aside before",
+        (false, false) => "too much was set aside already: `durhack-deployer queue` shows it",
+    };
+    tracing::warn!(delivery = %id, reason, "dropped a delivery that cannot be read");
+    tokio::task::spawn_blocking(move || claim.finish()).await?.context("cannot tidy up the main spool")
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {

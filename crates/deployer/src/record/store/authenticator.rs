@@ -250,12 +250,11 @@ impl Authenticator {
     pub(super) fn next_run_id(&self) -> Result<String, StoreError> {
         let path = self.0.directory.join(NEWEST_RUN_FILE);
         let mut newest = locked(&self.0.newest_run);
-        let noted = match *newest {
-            Some(newest) => Some(newest),
-            None => read_small(&path)
-                .map_err(|error| self.failed(&path, error))?
-                .and_then(|text| Uuid::parse_str(text.trim_end()).ok()),
-        };
+        // Another process, or another handle of this one, may have given one since.
+        let noted = read_small(&path)
+            .map_err(|error| self.failed(&path, error))?
+            .and_then(|text| Uuid::parse_str(text.trim_end()).ok())
+            .max(*newest);
         let id = after(noted);
         *newest = Some(id);
         match self.write(&path, &id.to_string(), true) {
