@@ -306,8 +306,13 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
         )
     };
     let id = DeliveryId::parse(&arguments.delivery.to_ascii_lowercase()).map_err(|_| unknown())?;
-    let delivery = session.store().delivery(id.as_str()).await?.ok_or_else(unknown)?;
-    let further = session.store().further_deliveries(id.as_str()).await?;
+    let mut further = session.store().further_deliveries(id.as_str()).await?;
+    let delivery = match session.store().delivery(id.as_str()).await? {
+        Some(delivery) => delivery,
+        // A GUID that cannot be an id here stands for one that is.
+        None if !further.is_empty() => further.remove(0),
+        None => return Err(unknown()),
+    };
     if arguments.json {
         let mut page = explained(session, &delivery).await?;
         let mut others = Vec::new();

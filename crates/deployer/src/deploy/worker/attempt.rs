@@ -71,6 +71,9 @@ impl Worker {
                     outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
                 })
                 .await?;
+                if let Some(outcome) = self.says_nothing_new(order, &head).await? {
+                    return Ok(outcome);
+                }
                 let target = situation::new_target(&self.deployment, layout, &head.id);
                 (Some(head), target)
             }
@@ -129,6 +132,23 @@ impl Worker {
         };
         outcome.add(gap);
         Ok(outcome)
+    }
+
+    /// The end of a run whose push leads to what was tried last. That is found out before there is a run, unless the server of the
+    /// repository did not answer just then.
+    async fn says_nothing_new(&self, order: &Order, head: &Commit) -> Result<Option<Outcome>, Failure> {
+        if order.trigger != RunTrigger::Delivery || order.commit.is_none() {
+            return Ok(None);
+        }
+        let tried = self.tried_and_judged(order).await?;
+        let same = tried.filter(|tried| tried.commit_id.as_deref() == Some(head.id.as_str()));
+        Ok(same.map(|tried| Outcome {
+            verdict: Some(VerdictCode::Duplicate),
+            ..Outcome::new(
+                RunState::Skipped,
+                format!("{} was tried by run {}, and nothing is new", head.id.short(), tried.id),
+            )
+        }))
     }
 
     /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
