@@ -40,7 +40,7 @@ const HEADING: &str = "\
 pub enum UserSource {
     /// `user` in the configuration.
     Written,
-    /// `users.toml`.
+    /// An entry of `users.toml`.
     Recorded,
     /// There is no `users.toml`.
     NotSetUp,
@@ -104,7 +104,7 @@ impl Users {
         self.0.insert(slug, user);
     }
 
-    /// All entries.
+    /// Every recorded deployment with its user.
     pub fn iter(&self) -> impl Iterator<Item = (&Slug, &UserName)> {
         self.0.iter()
     }
