@@ -28,7 +28,7 @@ pub mod tests;
 
 pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
-pub use environment::{EnvFileError, Environment, parse_env_file};
+pub use environment::{EnvFile, EnvFileError, Environment, parse_env_file};
 pub use gates::Gates;
 pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
@@ -612,6 +612,9 @@ pub enum Probe {
         status: Vec<u16>,
         /// The body must contain this.
         body: Option<String>,
+        /// Sent with the request, as for the server that has this name.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
     },
     /// A TCP connection to `host:port` must be accepted.
     Tcp(String),
