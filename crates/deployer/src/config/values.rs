@@ -260,6 +260,17 @@ pub fn glob(node: &Node) -> Parsed<String> {
         if pattern.starts_with('/') {
             return Err("paths are relative to the repository: leave the first / out".into());
         }
+        if pattern.split('/').any(|part| part == "." || part == "..") {
+            return Err(
+                "paths are as git names them, without . and ..: `server/**`, not `./server/**`".into()
+            );
+        }
+        if pattern.trim() != pattern || pattern.is_empty() {
+            return Err("no path begins or ends with a space: this pattern matches nothing".into());
+        }
+        if pattern.contains(',') && !pattern.contains('{') {
+            return Err("one pattern each: [\"server/**\", \"web/**\"]".into());
+        }
         match globset::Glob::new(pattern) {
             Ok(_) => Ok(pattern.to_owned()),
             Err(error) => Err(format!("this is not a pattern: {}", error.kind())),

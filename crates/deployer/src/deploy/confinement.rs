@@ -98,6 +98,7 @@ pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
         | Action::Processes { manager: Manager::Pm2(_), .. } => Standing::Users,
         Action::Health(HealthCheck { probe: Probe::Http { .. } | Probe::Tcp(_), .. })
         | Action::Processes { manager: Manager::Systemd(_) | Manager::Uwsgi(_), .. }
+        | Action::Preflight
         | Action::Fetch
         | Action::Export { .. }
         | Action::UpdateTree { .. }

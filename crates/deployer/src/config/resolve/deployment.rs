@@ -82,6 +82,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         paths: table.value("paths", list(glob)).unwrap_or_default(),
         paths_ignore: table.value("paths_ignore", list(glob)).unwrap_or_default(),
         shared_files,
+        shared_files_written: table.is_written("shared_files"),
         shared_dirs,
         keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
         submodules: table.value("submodules", boolean).unwrap_or_default(),
@@ -284,10 +285,11 @@ fn user(
     };
     match (&user, source) {
         (None, UserSource::Written) => {
+            let key = if is_written { "user" } else { "user_units" };
             let help = format!(
-                "leave `user` out, and run `sudo durhack-deployer move-user {slug}`: it then has a user of its own"
+                "leave `{key}` out, and run `sudo durhack-deployer move-user {slug}`: it then has a user of its own"
             );
-            table.report_at_key("user", Severity::Warning, SHARED, help);
+            table.report_at_key(key, Severity::Warning, SHARED, help);
         }
         (None, UserSource::Recorded) => {
             let help = format!("`sudo durhack-deployer move-user {slug}` gives it a user of its own");
