@@ -137,6 +137,26 @@ fn judge(target: &str, text: &[u8], list: &AllowList) -> Done {
     Err(Refusal(format!("{target}: {}{more}", shown.join("; "))))
 }
 
+/// Judges all files of the deployer's together: each was judged when it was written, and what a variable is in one may be decided in another.
+pub fn check_together(list: &AllowList) -> Done {
+    let owned = State::lock()?.load()?;
+    let mut files = Vec::new();
+    for target in &owned.files {
+        // What is gone, or is not a configuration, nginx's test tells of.
+        let text = crate::allow_list::read(&Path::new(NGINX).join(target)).unwrap_or_default();
+        if let Ok(directives) = nginx_policy::configuration::parse_alike(&text) {
+            files.push((target, directives));
+        }
+    }
+    let together: Vec<_> = files.iter().map(|(_, directives)| directives.as_slice()).collect();
+    match nginx_policy::judge_together(&together, &list.bounds()).first() {
+        None => Ok(()),
+        Some((number, objection)) => {
+            Err(Refusal(format!("{NGINX}/{}: with the other sites' files: {objection}", files[*number].0)))
+        }
+    }
+}
+
 /// The files and links below the two directories, relative to nginx's; no link is followed.
 fn below_directories() -> Vec<String> {
     let mut found = Vec::new();

@@ -4,6 +4,7 @@
 #[path = "../../../privileged/tests/corpus.rs"]
 mod corpus;
 
+mod corpus_of_sites;
 mod past_the_deployer;
 
 use crate::support::machine::{KEY, Machine, PRIVILEGED, Sources};
