@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 pub struct Bounds {
     /// nginx's directory; relative paths of includes and keys begin here.
     pub directory: PathBuf,
-    /// certbot's directory.
+    /// Where certbot keeps certificates; files of TLS may lie below it.
     pub certificates: PathBuf,
     /// The directory below which logs may be written.
     pub logs: PathBuf,
@@ -269,7 +269,11 @@ fn argument_objection(
         }
         Rule::Subrequest => {
             let names_file = arguments.iter().any(|word| word.text == "-f");
-            if names_file { Some("-f reads a file; use -b".into()) } else { uris(directive.name(), arguments, variables) }
+            if names_file {
+                Some("-f reads a file; use -b".into())
+            } else {
+                uris(directive.name(), arguments, variables)
+            }
         }
     }
 }
@@ -383,11 +387,7 @@ fn served(path: &str, bounds: &Bounds) -> Option<String> {
 }
 
 /// Judges a path for each value that its variables can have. `judge` gets open ones as `$`.
-fn each_path(
-    path: &str,
-    variables: &Variables,
-    judge: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
+fn each_path(path: &str, variables: &Variables, judge: impl Fn(&str) -> Option<String>) -> Option<String> {
     let Some(texts) = variables.texts(path) else { return Some(TOO_MANY.into()) };
     texts.iter().filter(|text| !text.text.is_empty() || path.is_empty()).find_map(|text| {
         judge(&text.text.replace(OPEN, "$")).or_else(|| raw(text, text.text.len(), variables, true))
@@ -404,7 +404,9 @@ fn raw(text: &Text, length: usize, variables: &Variables, is_file: bool) -> Opti
         let is_whole = is_file && path[at + OPEN.len_utf8()..].is_empty();
         let is_raw = variables.is_raw(name) && (is_whole || name != "request_uri");
         is_raw.then(|| {
-            format!("${name} is what visitors send, and may hold \"..\"; `map` it to the values that it may have")
+            format!(
+                "${name} is what visitors send, and may hold \"..\"; `map` it to the values that it may have"
+            )
         })
     })
 }
@@ -438,8 +440,9 @@ fn uris(directive: &str, words: &[Word], variables: &Variables) -> Option<String
             }
             let length = if is_file { text.text.len() } else { before_query(text) };
             let leads_up = text.text[..length].split(['/', '?']).any(|part| part == "..");
-            let leads_up = leads_up
-                .then(|| format!("{} leads up; write where it leads to", shown(&text.text.replace(OPEN, "$"))));
+            let leads_up = leads_up.then(|| {
+                format!("{} leads up; write where it leads to", shown(&text.text.replace(OPEN, "$")))
+            });
             leads_up.or_else(|| raw(text, length, variables, is_file))
         })
     })

@@ -132,7 +132,10 @@ impl Variables {
                 _ if directive.block.is_some() => {
                     all_words().for_each(|word| self.leave_open(&word.text));
                 }
-                name if name.starts_with("set_") || name.ends_with("_set") || crate::list::rule(name).is_none() => {
+                name if name.starts_with("set_")
+                    || name.ends_with("_set")
+                    || crate::list::rule(name).is_none() =>
+                {
                     arguments.iter().for_each(|word| self.leave_open(&word.text));
                 }
                 _ => {}
@@ -174,9 +177,17 @@ impl Variables {
             // nginx has checked these two.
             "http_host" | "http_upgrade" => false,
             "args" | "query_string" | "request" | "request_body" | "remote_user" | "request_uri" => true,
-            _ => ["arg_", "http_", "cookie_", "sent_http_", "upstream_http_", "upstream_cookie_", "ssl_client_"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix)),
+            _ => [
+                "arg_",
+                "http_",
+                "cookie_",
+                "sent_http_",
+                "upstream_http_",
+                "upstream_cookie_",
+                "ssl_client_",
+            ]
+            .iter()
+            .any(|prefix| name.starts_with(prefix)),
         };
         is_raw || self.raw.contains(name)
     }
@@ -336,7 +347,11 @@ mod tests {
             "server { set $x $x; }",
             "server { set $x 1; set_unescape_uri $x $arg_y; }",
         ] {
-            assert!(texts(file, "$x").iter().any(|text| text.contains('$')), "{file}: {:?}", texts(file, "$x"));
+            assert!(
+                texts(file, "$x").iter().any(|text| text.contains('$')),
+                "{file}: {:?}",
+                texts(file, "$x")
+            );
         }
         assert!(texts("server { set $arg_x 1; set $host a; }", "$arg_x$host")[0].starts_with("$$"));
     }

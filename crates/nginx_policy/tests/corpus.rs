@@ -13,9 +13,9 @@ mod samples;
 use nginx_policy::configuration::each;
 use nginx_policy::{Bounds, judge, judge_allowance, judge_name, judge_together};
 use proptest::prelude::*;
+use samples::{Sample, hostile, key_file, ordinary};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use samples::{Sample, hostile, key_file, ordinary};
 use std::process::Command;
 
 fn corpus() -> PathBuf {
@@ -229,7 +229,8 @@ fn what_an_operator_allows_passes_and_nothing_else_does() {
 
 #[test]
 fn what_another_file_decides_is_seen_where_files_are_judged_together() {
-    let site = "server { location /a { set $backend 127.0.0.1; }\n location / { proxy_pass http://$backend; } }";
+    let site =
+        "server { location /a { set $backend 127.0.0.1; }\n location / { proxy_pass http://$backend; } }";
     for (other, is_good) in [
         ("server { set $backend 127.0.0.2:3000; location / { proxy_pass http://$backend; } }", true),
         ("map $host $another { default $arg_x; }", true),

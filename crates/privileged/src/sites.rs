@@ -18,7 +18,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// nginx's directory.
+/// Where Debian's nginx has its configuration. Targets are relative to it.
 pub const NGINX: &str = "/etc/nginx";
 
 /// Where site files may lie in it.
@@ -53,7 +53,7 @@ struct Owned {
 /// Why something is not done: refused, or an error of the system.
 type Done = Result<(), Refusal>;
 
-/// Puts a file there.
+/// Judges a file, and puts it where nginx reads it. Refuses to replace one that is not the deployer's.
 pub fn write(target: &str, text: &str, list: &AllowList) -> Done {
     judge(target, text.as_bytes(), list)?;
     let state = State::lock()?;
