@@ -252,7 +252,8 @@ pub enum NginxReload {
 pub struct Certificates {
     /// certbot's directory: `live/<site>/` is below.
     pub directory: PathBuf,
-    /// What answers the CA's questions is written below it; None: certbot's plugin for nginx answers.
+    /// What answers the CA's questions is written below it. None: root's certbot has its own choice, and with `privileges = "direct"` certbot's
+    /// plugin for nginx answers.
     pub webroot: Option<PathBuf>,
     /// For a new account.
     pub email: Option<String>,
