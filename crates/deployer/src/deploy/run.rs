@@ -466,6 +466,10 @@ impl Run {
     fn hear(&self, number: u32, heard: Heard<'_>) {
         match heard {
             Heard::Note(text) => self.note(number, text),
+            Heard::Cause { text, says_why } => {
+                let stream = if says_why { run_log::Stream::Cause } else { run_log::Stream::Context };
+                self.log.lock().expect("no holder panics").write(number, stream, text);
+            }
             Heard::Line(line) => {
                 let stream = match line.stream {
                     Stream::Out => run_log::Stream::Output,
