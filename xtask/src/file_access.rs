@@ -53,6 +53,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &[ALL],
         "modes of directories of the deployer's own, by descriptor or without following; notes lie in the state directory",
     ),
+    (
+        "kept_files.rs",
+        &["keep_now", "put_back_now", "prune"],
+        "copies in the state directory; what is copied is opened, and put back, by `safe_path`",
+    ),
     ("lock.rs", &["try_acquire"], "locks lie in the state directory"),
     (
         "move_user.rs",
@@ -62,9 +67,10 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("move_user.rs", &["lock_of"], "the lock's own descriptor"),
     (
         "move_user/programs.rs",
-        &["with_drop_in", "of_pm2"],
+        &["with_drop_in", "none_of"],
         "/etc/systemd, where root alone writes; whether there is a socket in PM2's home, which is then asked as its user",
     ),
+    ("move_user/served.rs", &[ALL], "a directory below /run, where root alone writes"),
     (
         "move_user/tree.rs",
         &[IMPORT, "is_still_there", "remove_access_lists", "look"],
@@ -88,6 +94,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     ("processes/pm2/ecosystem.rs", &[ALL], "whether a file is there; what it exports comes from the sandbox"),
     (
+        "processes/pm2/former.rs",
+        &["end"],
+        "a socket in a directory of root's below /run, for the deployer alone",
+    ),
+    (
         "processes/pm2/home.rs",
         &[ALL],
         "PM2's home of the deployer's own user, where no build may write; another user's is read as that user",
@@ -100,8 +111,18 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("processes/table.rs", &[ALL], "/proc"),
     (
         "processes/uwsgi.rs",
-        &[ALL],
-        "the vassal's file, in the emperor's directory; whoever may write there has the emperor run anything",
+        &[IMPORT, "link", "touch", "file", "stop"],
+        "names in the emperor's directory, and the link there; whoever may write there has the emperor run anything",
+    ),
+    (
+        "processes/uwsgi.rs",
+        &["running_now"],
+        "a pid file, wherever the vassal's file says that it lies: of it only a number is used, and it is read on a thread of its own",
+    ),
+    (
+        "processes/uwsgi.rs",
+        &["masters_by_arguments", "old"],
+        "where directories really lie: nothing in them is opened",
     ),
     ("recipes/sample.rs", &[ALL], "of tests"),
     (
@@ -119,6 +140,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "names directly in the deployment's path and in `releases/`, where no build of a release may write; links are read, not followed",
     ),
     ("release.rs", &["check_space"], "how full a file system is"),
+    ("run/directories.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
     (
         "run/directories.rs",
         &["export", "update_tree", "index"],

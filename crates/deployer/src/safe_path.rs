@@ -13,7 +13,8 @@
 //! Deliberately absent: files that only the deployer and the operator can write (the state directory, the configuration).
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, openat2, statx,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, Timestamps, fstat, openat2, statx,
+    utimensat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -175,11 +176,46 @@ pub async fn off_thread<T: Send + 'static>(
     }
 }
 
-/// A regular file that was found, not yet opened for reading.
-struct Found {
+/// A regular file that was found, not yet opened for reading. What is done to it is done to that file, whatever has its name by then.
+#[derive(Debug)]
+pub struct Found {
     file: OwnedFd,
     directory: OwnedFd,
     stat: Stat,
+}
+
+impl Found {
+    /// When it was changed last, in seconds.
+    pub fn modified_at(&self) -> i64 {
+        self.stat.st_mtime
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> u32 {
+        self.stat.st_uid
+    }
+
+    /// Whether it has another name too, which may lie anywhere on its file system.
+    pub fn has_several_names(&self) -> bool {
+        self.stat.st_nlink > 1
+    }
+
+    /// What is written in it, up to a limit. `path` is what an error calls it.
+    pub fn read_text(&self, path: &Path, bytes_max: u64) -> Result<String, Refused> {
+        text(read_of(self, path, bytes_max)?, path)
+    }
+
+    /// Sets its times.
+    pub fn set_times(&self, times: &Timestamps) -> rustix::io::Result<()> {
+        // The kernel's name for what is open leads to that, and nowhere else.
+        let through = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        utimensat(CWD, through, times, AtFlags::empty())
+    }
+}
+
+/// Finds a regular file as [`read_now`] does, for who wants something else than what is written in it.
+pub fn find_now(root: &Path, file: &Path) -> Result<Found, Refused> {
+    open(root, file)
 }
 
 fn open(root: &Path, file: &Path) -> Result<Found, Refused> {

@@ -14,8 +14,6 @@ use fs_err as fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-pub use crate::safe_path::read_small;
-
 /// The link that names the live release.
 pub const CURRENT: &str = "current";
 
