@@ -28,7 +28,7 @@ pub mod tests;
 
 pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
-pub use environment::{EnvFileError, Environment, parse_env_file};
+pub use environment::{EnvFile, EnvFileError, Environment, parse_env_file};
 pub use gates::Gates;
 pub use load::{Loaded, Purpose, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
@@ -252,7 +252,8 @@ pub enum NginxReload {
 pub struct Certificates {
     /// certbot's directory: `live/<site>/` is below.
     pub directory: PathBuf,
-    /// What answers the CA's questions is written below it; None: certbot's plugin for nginx answers.
+    /// What answers the CA's questions is written below it. None: root's certbot has its own choice, and with `privileges = "direct"` certbot's
+    /// plugin for nginx answers.
     pub webroot: Option<PathBuf>,
     /// For a new account.
     pub email: Option<String>,
@@ -612,6 +613,9 @@ pub enum Probe {
         status: Vec<u16>,
         /// The body must contain this.
         body: Option<String>,
+        /// Sent with the request, as for the server that has this name.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
     },
     /// A TCP connection to `host:port` must be accepted.
     Tcp(String),

@@ -395,7 +395,8 @@ mod tests {
             working_directory: "/".into(),
         };
         let wish = hand_over::Wish { release: release(), program: program.clone(), health: Vec::new() };
-        let http = Probe::Http { url: "http://x".into(), status: Vec::new(), body: None };
+        let http =
+            Probe::Http { url: "http://x".into(), status: Vec::new(), body: None, headers: BTreeMap::new() };
         vec![
             (health(Probe::Command(CommandLine::Shell("./check".into()))), Standing::Users),
             (health(http), Standing::Deployers),

@@ -20,15 +20,25 @@ const READ_MAX: Duration = Duration::from_secs(30);
 /// As many paths as a person reads.
 const NAMED_MAX: usize = 5;
 
-/// Why a run of this deployment cannot succeed as this host is now; in sentences, empty where nothing is known against it.
-pub async fn obstacles(config: &Config, deployment: &Deployment, layout: Layout) -> Vec<String> {
-    let mut obstacles = Vec::new();
+/// What is seen on this host, in sentences.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Why a run cannot succeed as the host is now.
+    pub obstacles: Vec<String>,
+    /// What has no effect.
+    pub remarks: Vec<String>,
+}
+
+/// Looks at what a run of this deployment needs on this host.
+pub async fn look(config: &Config, deployment: &Deployment, layout: Layout) -> Seen {
+    let Seen { mut obstacles, mut remarks } = Seen::default();
     let rules = EnvRules::of(config, deployment, &deployment.path);
     for file in deployment.env_files.iter().filter(|file| is_the_hosts(deployment, layout, file)) {
         let never = CancellationToken::new();
         let read = rules.read(std::slice::from_ref(file), Reach::Application, READ_MAX, &never).await;
-        if let Err(error) = read {
-            obstacles.push(format!("{error:#} (it is named in `env_files`)"));
+        match read {
+            Ok(found) => remarks.extend(found.ignored),
+            Err(error) => obstacles.push(format!("{error:#} (it is named in `env_files`)")),
         }
     }
     if layout == Layout::Releases && deployment.shared_files_written {
@@ -41,7 +51,7 @@ pub async fn obstacles(config: &Config, deployment: &Deployment, layout: Layout)
             )
         }));
     }
-    obstacles
+    Seen { obstacles, remarks }
 }
 
 /// Whether a file is there before a release is: not one that a release brings.

@@ -61,8 +61,11 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .context("cannot fetch")?;
     let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
-    let obstacles = preflight::obstacles(&host.config, deployment, layout).await;
-    Ok(Preview { obstacles, ..of(host, deployment, head, (layout, live)).await? })
+    let seen = preflight::look(&host.config, deployment, layout).await;
+    let mut preview = of(host, deployment, head, (layout, live)).await?;
+    preview.obstacles = seen.obstacles;
+    preview.remarks.extend(seen.remarks);
+    Ok(preview)
 }
 
 /// What a deploy of a commit would do where the path is laid out like this, and this is live.

@@ -160,11 +160,12 @@ impl Run {
     pub async fn preflight(&mut self, layout: Layout) -> Result<(), Failure> {
         let step = preflight_step(&self.deployment);
         let recording = self.start_step(&step, Direction::Do).await?;
-        let mut obstacles = preflight::obstacles(&self.host.config, &self.deployment, layout).await;
+        let seen = preflight::look(&self.host.config, &self.deployment, layout).await;
+        let mut obstacles = seen.obstacles;
         if let Err(error) = check_space(&self.host, &self.deployment) {
             obstacles.push(format!("{error:#}"));
         }
-        for obstacle in &obstacles {
+        for obstacle in seen.remarks.iter().chain(&obstacles) {
             self.note(recording.number, obstacle);
         }
         let result = match obstacles.len() {
@@ -465,6 +466,10 @@ impl Run {
     fn hear(&self, number: u32, heard: Heard<'_>) {
         match heard {
             Heard::Note(text) => self.note(number, text),
+            Heard::Cause { text, says_why } => {
+                let stream = if says_why { run_log::Stream::Cause } else { run_log::Stream::Context };
+                self.log.lock().expect("no holder panics").write(number, stream, text);
+            }
             Heard::Line(line) => {
                 let stream = match line.stream {
                     Stream::Out => run_log::Stream::Output,

@@ -55,6 +55,11 @@ pub fn read(step: &SitesStep) -> Result<Vec<SiteFile>> {
                 .extend(objections.iter().map(|found| format!("{source}:{}: {}", found.line, found.message))),
         }
     }
+    let together: Vec<&[Directive]> = files.iter().map(|file| file.directives.as_slice()).collect();
+    let found = nginx_policy::judge_together(&together, &bounds);
+    faults.extend(found.iter().map(|(number, found)| {
+        format!("{}:{}: {}", files[*number].wanted.source, found.line, found.message)
+    }));
     if faults.is_empty() { Ok(files) } else { bail!(in_one_line(&faults)) }
 }
 

@@ -54,8 +54,9 @@ const NEWEST_RUN_FILE: &str = "newest-run";
 /// With what the name of a note of reports begins.
 const TELLING_PREFIX: &str = "telling-";
 
-/// Reports of one key that a note names: the newest, and the one that it replaces, in case that this is not written after all.
-const TELLINGS_NOTED: usize = 2;
+/// Reports of one key that a note names: the one that has waited for longest, and the newest ones, of which some may not have been
+/// written after all.
+const TELLINGS_NOTED: usize = 16;
 
 /// What makes these HMACs others than any other use of the same key.
 const DOMAIN: &str = "durhack-deployer database row, version 1";
@@ -346,8 +347,11 @@ impl Authenticator {
         if macs.last() == Some(&mac) {
             return Ok(());
         }
+        if macs.len() >= TELLINGS_NOTED {
+            macs.remove(1);
+        }
         macs.push(mac);
-        let noted = macs[macs.len().saturating_sub(TELLINGS_NOTED)..].join("\n");
+        let noted = macs.join("\n");
         match self.write(&path, &noted, true) {
             Err(StoreError::Trust { error, .. }) if is_full(&error) => {
                 drop(locked(&self.0.tellings).insert(path, noted));
@@ -600,8 +604,11 @@ mod tests {
         let expected = |mac| authenticator.is_expected(&key, Some(mac)).unwrap();
         authenticator.expect_telling(&key, "m1").unwrap();
         authenticator.expect_telling(&key, "m2").unwrap();
+        for _ in 0..2 {
+            (3..30).for_each(|at| authenticator.expect_telling(&key, &format!("n{at}")).unwrap());
+        }
         authenticator.expect_telling(&key, "m3").unwrap();
-        assert!(!expected("m1") && expected("m2") && expected("m3"));
+        assert!(expected("m1") && !expected("m2") && expected("n29") && expected("m3"));
         authenticator.telling_is_done(&key, Some("m2")).unwrap();
         assert!(expected("m3"));
         authenticator.telling_is_done(&key, Some("m3")).unwrap();

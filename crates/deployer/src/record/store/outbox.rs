@@ -172,6 +172,10 @@ impl Store {
 
     /// What is told under its key from now on must be written anew.
     pub(super) async fn telling_is_done(&self, telling: &PendingTelling) -> Result<(), StoreError> {
+        // What somebody else puts there ends no report of ours.
+        if !self.authenticator.recognises(telling)? {
+            return Ok(());
+        }
         let (key, mac) = (key_of(telling), telling.mac.clone());
         self.off_thread(move |authenticator| authenticator.telling_is_done(&key, mac.as_deref())).await
     }
