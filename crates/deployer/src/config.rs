@@ -360,6 +360,8 @@ pub struct Deployment {
     pub user: Option<UserName>,
     /// Who says so. With [`UserSource::Missing`] nothing of the deployment may run.
     pub user_source: UserSource,
+    /// Whether nothing of it is deployed by itself before an operator has deployed it once.
+    pub awaits_first_deploy: bool,
     /// Whether the steps that make a release are kept to this deployment's own files.
     pub confine: bool,
     /// What they may read beside that. Absolute.

@@ -11,7 +11,7 @@
 use super::Deployment;
 use crate::names::{Slug, UserName};
 use rustix::fs::{Mode, OFlags, open};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -23,11 +23,19 @@ pub const FILE: &str = "users.toml";
 /// As whom `setup` has the deployer run. As a deployment's user it stands for the user that all such deployments share.
 pub const DEPLOYER: &str = "durhack-deployer";
 
+const WAITING_HEADING: &str = "\
+# These came with `setup --from`: nothing of them is deployed by itself before their first `durhack-deployer deploy SLUG`.
+";
+
 /// A line per deployment; larger files are not this one.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The one table in it.
+/// The table in it.
 const TABLE: &str = "users";
+
+/// The list in it: deployments that `setup --from` has brought along, of which nothing is deployed by itself before an operator has
+/// deployed them once.
+const WAITING: &str = "waiting";
 
 const HEADING: &str = "\
 # As whom each deployment is built and run that names no `user` itself. Written by `durhack-deployer setup` and
@@ -50,7 +58,10 @@ pub enum UserSource {
 
 /// The file's content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Users(BTreeMap<Slug, UserName>);
+pub struct Users {
+    users: BTreeMap<Slug, UserName>,
+    waiting: BTreeSet<Slug>,
+}
 
 impl Users {
     /// Reads the file beside the layers. `None`: there is none.
@@ -68,7 +79,15 @@ impl Users {
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
         let mut users = BTreeMap::new();
+        let mut waiting = BTreeSet::new();
         for (name, value) in &table {
+            if let (WAITING, Value::Array(slugs)) = (name.as_str(), value) {
+                for slug in slugs {
+                    let slug = slug.as_str().ok_or("an entry of `waiting` is not a text")?;
+                    waiting.insert(Slug::parse(slug).map_err(|error| error.to_string())?);
+                }
+                continue;
+            }
             let (TABLE, Value::Table(entries)) = (name.as_str(), value) else {
                 return Err(format!("`{name}` is not the table `[{TABLE}]`"));
             };
@@ -80,14 +99,19 @@ impl Users {
                 users.insert(slug, UserName::parse(user).map_err(|error| error.to_string())?);
             }
         }
-        Ok(Self(users))
+        Ok(Self { users, waiting })
     }
 
     /// The text of the file.
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
-        let mut text = format!("{HEADING}\n[{TABLE}]\n");
-        for (slug, user) in &self.0 {
+        let mut text = HEADING.to_owned();
+        if !self.waiting.is_empty() {
+            let slugs: Vec<String> = self.waiting.iter().map(|slug| format!("\"{slug}\"")).collect();
+            let _ = write!(text, "\n{WAITING_HEADING}{WAITING} = [{}]\n", slugs.join(", "));
+        }
+        let _ = write!(text, "\n[{TABLE}]\n");
+        for (slug, user) in &self.users {
             // Neither name can hold anything that TOML would have quoted.
             let _ = writeln!(text, "{slug} = \"{user}\"");
         }
@@ -96,17 +120,27 @@ impl Users {
 
     /// The entry of a deployment.
     pub fn of(&self, slug: &Slug) -> Option<&UserName> {
-        self.0.get(slug)
+        self.users.get(slug)
     }
 
     /// Records a deployment's user.
     pub fn set(&mut self, slug: Slug, user: UserName) {
-        self.0.insert(slug, user);
+        self.users.insert(slug, user);
+    }
+
+    /// Whether nothing of a deployment is deployed by itself before an operator has deployed it once.
+    pub fn awaits_first_deploy(&self, slug: &Slug) -> bool {
+        self.waiting.contains(slug)
+    }
+
+    /// Has these wait for their first deploy by an operator.
+    pub fn set_waiting(&mut self, slugs: impl IntoIterator<Item = Slug>) {
+        self.waiting = slugs.into_iter().collect();
     }
 
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (&Slug, &UserName)> {
-        self.0.iter()
+        self.users.iter()
     }
 }
 
@@ -161,6 +195,11 @@ pub fn has_changed(directory: &Path, deployment: &Deployment) -> anyhow::Result<
     // That somebody has recorded what holds anyway changes nothing.
     let may_run = |source| source != UserSource::Missing;
     Ok(user != deployment.user || may_run(source) != may_run(deployment.user_source))
+}
+
+/// Why nothing of a deployment is deployed by itself that came with `setup --from`, and what to do about it.
+pub fn awaits_first_deploy(slug: &Slug) -> String {
+    format!("it came from the old tool and waits for its first `durhack-deployer deploy {slug}`")
 }
 
 /// Why nothing of a deployment runs that has no entry, and what to do about it.

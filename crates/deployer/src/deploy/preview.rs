@@ -84,7 +84,7 @@ pub async fn of(
             .await
             .map(|(_, sentence)| sentence);
     let answers = host.store.answers(deployment.slug.as_str()).await?;
-    let asked = gates::ask(host, deployment, &head.id, &answers, false).await?;
+    let asked = gates::ask(host, deployment, &head.id, &answers, gates::Asker::Nobody).await?;
     let held = Some(asked.decision.sentence().to_owned()).filter(|sentence| !sentence.is_empty());
     let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).map(Planned::from).collect();
     let message = head.message.lines().next().unwrap_or_default().to_owned();

@@ -43,6 +43,20 @@ impl Store {
         Ok(Some(run).filter(|_| is_held && replaced == 0))
     }
 
+    /// Whether an operator has deployed it once, or found that there was nothing to do.
+    pub async fn was_deployed_by_operator(&self, deployment: &str) -> Result<bool, StoreError> {
+        let number: i64 = reading!(self, |pool| {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND state IN ('succeeded', 'skipped')
+                     AND trigger_kind IN ('operator', 'rollback')",
+            )
+            .bind(deployment)
+            .fetch_one(pool)
+            .await?
+        })?;
+        Ok(number > 0)
+    }
+
     /// Whether a gate refused what a run was to deploy.
     pub async fn was_refused(&self, run_id: &str) -> Result<bool, StoreError> {
         self.has_verdict(run_id, VerdictCode::Refused).await
