@@ -37,6 +37,9 @@ const TABLE: &str = "users";
 /// deployed them once.
 const WAITING: &str = "waiting";
 
+/// Beside it: since when, in milliseconds since 1970.
+const WAITING_SINCE: &str = "waiting_since_ms";
+
 const HEADING: &str = "\
 # As whom each deployment is built and run that names no `user` itself. Written by `durhack-deployer setup` and
 # `durhack-deployer move-user`, which also change whose the files are: do not edit it by hand.
@@ -61,6 +64,7 @@ pub enum UserSource {
 pub struct Users {
     users: BTreeMap<Slug, UserName>,
     waiting: BTreeSet<Slug>,
+    waiting_since_ms: i64,
 }
 
 impl Users {
@@ -79,8 +83,12 @@ impl Users {
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
         let mut users = BTreeMap::new();
-        let mut waiting = BTreeSet::new();
+        let (mut waiting, mut waiting_since_ms) = (BTreeSet::new(), 0);
         for (name, value) in &table {
+            if let (WAITING_SINCE, Value::Integer(since_ms)) = (name.as_str(), value) {
+                waiting_since_ms = *since_ms;
+                continue;
+            }
             if let (WAITING, Value::Array(slugs)) = (name.as_str(), value) {
                 for slug in slugs {
                     let slug = slug.as_str().ok_or("an entry of `waiting` is not a text")?;
@@ -99,7 +107,7 @@ impl Users {
                 users.insert(slug, UserName::parse(user).map_err(|error| error.to_string())?);
             }
         }
-        Ok(Self { users, waiting })
+        Ok(Self { users, waiting, waiting_since_ms })
     }
 
     /// The text of the file.
@@ -108,7 +116,12 @@ impl Users {
         let mut text = HEADING.to_owned();
         if !self.waiting.is_empty() {
             let slugs: Vec<String> = self.waiting.iter().map(|slug| format!("\"{slug}\"")).collect();
-            let _ = write!(text, "\n{WAITING_HEADING}{WAITING} = [{}]\n", slugs.join(", "));
+            let _ = write!(
+                text,
+                "\n{WAITING_HEADING}{WAITING} = [{}]\n{WAITING_SINCE} = {}\n",
+                slugs.join(", "),
+                self.waiting_since_ms
+            );
         }
         let _ = write!(text, "\n[{TABLE}]\n");
         for (slug, user) in &self.users {
@@ -128,14 +141,16 @@ impl Users {
         self.users.insert(slug, user);
     }
 
-    /// Whether nothing of a deployment is deployed by itself before an operator has deployed it once.
-    pub fn awaits_first_deploy(&self, slug: &Slug) -> bool {
-        self.waiting.contains(slug)
+    /// Since when nothing of a deployment is deployed by itself before an operator has deployed it once, in milliseconds since 1970.
+    /// `None`: it does not wait.
+    pub fn waits_since_ms(&self, slug: &Slug) -> Option<i64> {
+        self.waiting.contains(slug).then_some(self.waiting_since_ms)
     }
 
-    /// Has these wait for their first deploy by an operator.
-    pub fn set_waiting(&mut self, slugs: impl IntoIterator<Item = Slug>) {
+    /// Has these wait for their first deploy by an operator after this time.
+    pub fn set_waiting(&mut self, slugs: impl IntoIterator<Item = Slug>, since_ms: i64) {
         self.waiting = slugs.into_iter().collect();
+        self.waiting_since_ms = since_ms;
     }
 
     /// All entries.

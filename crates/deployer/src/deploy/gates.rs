@@ -101,11 +101,9 @@ pub async fn ask(
         let decision = Decision::Waiting(users::missing(&deployment.slug));
         return Ok(Asked { decision, is_certain: true });
     }
-    let slug = deployment.slug.as_str();
-    if deployment.awaits_first_deploy
+    if let Some(since_ms) = deployment.waits_since_ms
         && asker == Asker::Nobody
-        && host.store.live_release(slug).await?.is_none()
-        && !host.store.was_deployed_by_operator(slug).await?
+        && !host.store.was_deployed_since(deployment.slug.as_str(), since_ms).await?
     {
         let decision = Decision::Waiting(users::awaits_first_deploy(&deployment.slug));
         return Ok(Asked { decision, is_certain: true });

@@ -43,18 +43,20 @@ impl Store {
         Ok(Some(run).filter(|_| is_held && replaced == 0))
     }
 
-    /// Whether an operator has deployed it once, or found that there was nothing to do.
-    pub async fn was_deployed_by_operator(&self, deployment: &str) -> Result<bool, StoreError> {
-        let number: i64 = reading!(self, |pool| {
+    /// Whether a release became live, or an operator found that there was nothing to do, since a time.
+    pub async fn was_deployed_since(&self, deployment: &str, since_ms: i64) -> Result<bool, StoreError> {
+        let asked_for: i64 = reading!(self, |pool| {
             sqlx::query_scalar(
-                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND state IN ('succeeded', 'skipped')
-                     AND trigger_kind IN ('operator', 'rollback')",
+                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND created_at_ms >= $2
+                     AND state IN ('succeeded', 'skipped') AND trigger_kind IN ('operator', 'rollback')",
             )
             .bind(deployment)
+            .bind(since_ms)
             .fetch_one(pool)
             .await?
         })?;
-        Ok(number > 0)
+        let live = self.live_release(deployment).await?;
+        Ok(asked_for > 0 || live.is_some_and(|live| live.created_at_ms >= since_ms))
     }
 
     /// Whether a gate refused what a run was to deploy.
