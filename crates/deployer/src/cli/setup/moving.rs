@@ -850,6 +850,13 @@ impl Move<'_> {
         let call = words(&["/proc/self/exe", "runs", "--json", "-n", "200"]);
         let Ok(printed) = ask(self.executor, &call).await else { return Vec::new() };
         let runs: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();
+        let environment = found::as_units_have_it(self.environment);
+        let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
+        let deployments = loaded.map(|loaded| loaded.config.deployments).unwrap_or_default();
+        let path_of = |slug: &str| {
+            let found = Slug::parse(slug).ok().and_then(|slug| deployments.get(&slug));
+            found.map_or(PathBuf::from("PATH"), |deployment| deployment.path.clone())
+        };
         let mut seen = BTreeSet::new();
         let mut lines = Vec::new();
         for run in &runs {
@@ -858,10 +865,11 @@ impl Move<'_> {
             if !seen.insert(slug.to_owned()) {
                 continue;
             }
+            let (path, short) = (path_of(slug), commit.get(..7).unwrap_or(commit));
             if state == "waiting" {
-                lines.push(format!("{slug}: {} was pushed meanwhile and is not deployed: have the old tool deploy it (`python -m queue_workers.NAME -d {slug} deploy` after a `git pull`), or push again", commit.get(..7).unwrap_or(commit)));
+                lines.push(format!("{slug}: {short} was pushed meanwhile and is not deployed: push again, or redeliver it at GitHub, and the old tool deploys it"));
             } else if state == "succeeded" {
-                lines.push(format!("{slug}: {} was deployed from here; the old tool's `git checkout` refuses over it: `git -C PATH checkout --force --detach {commit}` first", commit.get(..7).unwrap_or(commit)));
+                lines.push(format!("{slug}: {short} was deployed from here, and git of the old tool refuses to check out over it: first `git -C {} checkout --force --detach {commit}`", path.display()));
             }
         }
         lines
