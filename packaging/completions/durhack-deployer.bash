@@ -2322,7 +2322,7 @@ _durhack__deployer() {
             return 0
             ;;
         durhack__subcmd__deployer__subcmd__setup)
-            opts="-h -V --dry-run --yes --origin --privileges --uninstall --purge --config --log --help --version"
+            opts="-h -V --dry-run --yes --origin --privileges --uninstall --purge --from --back --json --config --log --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2334,6 +2334,10 @@ _durhack__deployer() {
                     ;;
                 --privileges)
                     COMPREPLY=($(compgen -W "helper sudo" -- "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --config)

@@ -74,12 +74,15 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand init" 
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l origin -d 'How GitHub reaches this host, as in https://deploy.example.org: gives nginx a site for it' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l privileges -d 'How what needs root is done [default: as the configuration says, else helper]' -r -f -a "helper\t'By a helper that does what a list of root\'s allows'
 sudo\t'By sudo, with fixed rules; the worker is then confined less'"
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l from -d 'Move an installation of the Python tool here: its checkout, which holds config/' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l yes -d 'Do not ask before it is done'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l uninstall -d 'Take back what setup has done; state, configuration and applications stay'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l purge -d 'State, configuration, secrets and the user go too; applications stay'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l back -d 'Undo --from: the Python tool receives and deploys again'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -l json -d 'With --from or --back: print JSON'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand setup" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand move-user" -l to -d 'The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer\'s own, which deployments share' -r

@@ -61,12 +61,15 @@ _arguments "${_arguments_options[@]}" : \
 '(--uninstall)--origin=[How GitHub reaches this host, as in https\://deploy.example.org\: gives nginx a site for it]:URL:_default' \
 '(--uninstall)--privileges=[How what needs root is done \[default\: as the configuration says, else helper\]]:WAY:((helper\:"By a helper that does what a list of root'\''s allows"
 sudo\:"By sudo, with fixed rules; the worker is then confined less"))' \
+'(--uninstall --origin --privileges --back)--from=[Move an installation of the Python tool here\: its checkout, which holds config/]:DIR:_files' \
 '--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--dry-run[Say what would be done, and do nothing]' \
 '--yes[Do not ask before it is done]' \
 '--uninstall[Take back what setup has done; state, configuration and applications stay]' \
 '--purge[State, configuration, secrets and the user go too; applications stay]' \
+'(--uninstall --origin --privileges)--back[Undo --from\: the Python tool receives and deploys again]' \
+'--json[With --from or --back\: print JSON]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \

@@ -45,7 +45,7 @@ const MACHINES: [(&str, &str); 2] = [("machine", "bookworm"), ("machine-trixie",
 
 /// What is in the machines that tests boot; a change makes their root file systems anew. nginx has all modules that Debian has for it; none is
 /// enabled until a test says so.
-const MACHINE_PACKAGES: [&str; 18] = [
+const MACHINE_PACKAGES: [&str; 21] = [
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -64,6 +64,9 @@ const MACHINE_PACKAGES: [&str; 18] = [
     "certbot",
     "python3-certbot-nginx",
     "pebble",
+    "uwsgi-emperor",
+    "uwsgi-plugin-python3",
+    "postgresql",
 ];
 
 /// What `policy-rc.d` must exit with so that packages start nothing.
@@ -102,6 +105,11 @@ fn machine_root(name: &str, release: &str) -> Result<()> {
     let modules = tree.join("etc/nginx/modules-enabled");
     for module in std::fs::read_dir(&modules).with_context(|| format!("no {}", modules.display()))? {
         std::fs::remove_file(module?.path())?;
+    }
+    // What only one test needs is started by that: a machine boots in half a second.
+    for unit in ["uwsgi-emperor", "postgresql"] {
+        let disabled = ["systemctl", "disable", "--quiet", unit];
+        run(command("chroot").arg(&tree).args(disabled))?;
     }
     // It has no network but its own.
     run(command("rm").arg("-f").arg(tree.join("etc/resolv.conf")))?;

@@ -174,6 +174,15 @@ pub struct SetupArguments {
     /// State, configuration, secrets and the user go too; applications stay
     #[arg(long, requires = "uninstall")]
     pub purge: bool,
+    /// Move an installation of the Python tool here: its checkout, which holds config/
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["uninstall", "origin", "privileges", "back"])]
+    pub from: Option<PathBuf>,
+    /// Undo --from: the Python tool receives and deploys again
+    #[arg(long, conflicts_with_all = ["uninstall", "origin", "privileges"])]
+    pub back: bool,
+    /// With --from or --back: print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `move-user`

@@ -30,7 +30,7 @@ pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFile, EnvFileError, Environment, parse_env_file};
 pub use gates::Gates;
-pub use load::{Loaded, Purpose, load, load_making_secrets};
+pub use load::{Loaded, Purpose, SYSTEM_DIRECTORY, SYSTEM_ENVIRONMENT, load, load_making_secrets};
 pub use resolve::secrets::{GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 pub use steering::{steers, steers_starter};
@@ -379,6 +379,9 @@ pub struct Deployment {
     pub user: Option<UserName>,
     /// Who says so. With [`UserSource::Missing`] nothing of the deployment may run.
     pub user_source: UserSource,
+    /// Since when nothing of it is deployed by itself before an operator has deployed it once, in milliseconds since 1970. `None`: it
+    /// does not wait.
+    pub waits_since_ms: Option<i64>,
     /// Whether the steps that make a release are kept to this deployment's own files.
     pub confine: bool,
     /// What they may read beside that. Absolute.

@@ -14,6 +14,7 @@ use crate::deploy::recovery::recover;
 use crate::deploy::{release, situation};
 use crate::entry::{ADOPT, Adopt, Request};
 use crate::record::run_log::rendering::plain;
+use crate::record::store;
 use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Fa
                 .hint(format!("first `durhack-deployer adopt {}`", deployment.slug)))
         }
         (false, Layout::Releases) => {
+            require_live(session, deployment).await?;
             println!("{} is deployed as releases already", deployment.slug);
             say_what_remains(deployment)?;
             Ok(())
@@ -96,7 +98,8 @@ async fn begin(
         .fetch(&deployment.branch, Some(&live.commit), deployment.step_timeout, &CancellationToken::new())
         .await
         .with_context(|| format!("cannot fetch {}, on which the work tree stands", live.commit.short()))?;
-    let survey = adopt::survey(&session.host, deployment, &live).await?;
+    let mut survey = adopt::survey(&session.host, deployment, &live).await?;
+    survey.obstacles.extend(adopt::in_use(&session.host, deployment));
     let releases = (Layout::Releases, Some(live.clone()));
     let mut preview = preview::of(&session.host, deployment, head, releases).await?;
     preview.steps.insert(1, survey.step(deployment).into());
@@ -106,7 +109,7 @@ async fn begin(
             true => {
                 "commit and push them; or `--force`: they stay in the old tree, and are moved aside with it"
             }
-            false => "nothing was changed",
+            false => "nothing was changed; what the deployer or nginx works with must lie elsewhere first",
         };
         Failed::because(error).hint(hint)
     })?;
@@ -194,18 +197,36 @@ fn say_what_remains(deployment: &Deployment) -> Result<(), Failed> {
     Ok(())
 }
 
+/// What is live by the database; refuses where nothing ever was, or the link to it is gone.
+async fn require_live(session: &Session, deployment: &Deployment) -> Result<store::Release, Failed> {
+    let slug = &deployment.slug;
+    let live = session.store().live_release(slug.as_str()).await?;
+    live.ok_or_else(|| {
+        Failed::because(anyhow!("nothing of {slug} is live yet: deploy it first"))
+            .hint(format!("durhack-deployer deploy {slug}"))
+    })
+}
+
 async fn finish(
     session: &Session,
     deployment: &Deployment,
     arguments: &AdoptArguments,
 ) -> Result<(), Failed> {
     let slug = &deployment.slug;
-    let live = session.store().live_release(slug.as_str()).await?;
+    let live = Some(require_live(session, deployment).await?);
     if live.map(|live| live.name) != release::current(deployment)? {
         return Err(Failed::because(anyhow!("{}/current is not what is live", deployment.path.display()))
             .hint(format!("deploy it: `durhack-deployer deploy {slug} --force`")));
     }
     let old = adopt::old_tree(deployment)?;
+    let used = if old.is_empty() { Vec::new() } else { adopt::in_use(&session.host, deployment) };
+    if !used.is_empty() {
+        return Err(Failed::because(anyhow!(
+            "the old tree of {slug} is in use: {}",
+            plain(&used.join("; "))
+        ))
+        .hint("nothing was moved; have what uses it lie elsewhere first (docs/adopt.md)"));
+    }
     let aside = adopt::aside(deployment)?;
     if old.is_empty() {
         println!("nothing is left of the old tree of {slug}");
@@ -222,6 +243,16 @@ async fn finish(
             plain(&processes.join("; "))
         ))
         .hint(hint));
+    }
+    let named_by = adopt::named_by(deployment);
+    if !named_by.is_empty() && !arguments.force {
+        let hint = format!(
+            "have them name {}/current, and reload what reads them; --force moves the old tree all the same",
+            deployment.path.display()
+        );
+        return Err(
+            Failed::because(anyhow!("the old tree is named by {}", plain(&named_by.join(", ")))).hint(hint)
+        );
     }
     if arguments.dry_run {
         println!("\nnothing was done (--dry-run)");

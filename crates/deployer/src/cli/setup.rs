@@ -9,15 +9,20 @@
 
 pub mod action;
 pub mod allow_list;
+pub mod aside;
 pub mod configuration;
 pub mod drop_in;
 pub mod found;
+pub mod layers;
+pub mod moving;
+pub mod original;
 pub mod places;
 pub mod plan;
 pub mod removal;
 pub mod site;
 pub mod sudoers;
 pub mod users;
+pub mod uwsgi_pass;
 pub mod wishes;
 
 use super::SetupArguments;
@@ -52,6 +57,11 @@ pub async fn run(
     }
     let executor =
         Executor::unconfigured("/proc/self/exe".into(), environment, &SEARCH_PATHS.map(PathBuf::from));
+    match &arguments.from {
+        Some(directory) => return moving::from(directory, environment, &executor, arguments).await,
+        None if arguments.back => return moving::back(environment, &executor, arguments).await,
+        None => refuse_another_directory(&wishes)?,
+    }
     let found = found::look(&wishes, environment, &executor).await?;
     let plan = match arguments.uninstall {
         true => removal::plan(&found, arguments.purge),
@@ -70,6 +80,27 @@ pub async fn run(
         say_what_is_next(&wishes, environment, &executor).await?;
     }
     Ok(())
+}
+
+/// What is in another directory would be planned for, and not be what the services read.
+fn refuse_another_directory(wishes: &Wishes) -> Result<(), Failed> {
+    let (asked, read) = (wishes.configuration.as_path(), Path::new(places::CONFIGURATION));
+    let is_same =
+        asked == read || asked.canonicalize().is_ok_and(|asked| Some(asked) == read.canonicalize().ok());
+    if is_same || wishes.uninstall {
+        return Ok(());
+    }
+    let hint = match asked.file_name().is_some_and(|name| name == "config") {
+        true => {
+            let checkout = asked.parent().unwrap_or(asked).display();
+            format!(
+                "of the Python tool? `durhack-deployer setup --from {checkout}`. Otherwise copy its layers to {}, and leave --config out",
+                read.display()
+            )
+        }
+        false => format!("copy its layers to {}, and leave --config out", read.display()),
+    };
+    Err(Failed::because(anyhow!("the services read {}, not {}", read.display(), asked.display())).hint(hint))
 }
 
 fn show(plan: &Plan) {

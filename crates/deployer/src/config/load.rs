@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 /// Where a service's configuration lies.
 pub const SYSTEM_DIRECTORY: &str = "/etc/durhack-deployer";
 
+/// The environment of the services, which commands about the same installation have too.
+pub const SYSTEM_ENVIRONMENT: &str = "/etc/default/durhack-deployer";
+
 /// Larger files are not configurations: a wrong path must not fill the memory.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -223,12 +226,22 @@ fn find_directory(
 
 /// `.env` beside the configuration directory, where only those can have written it who could have written that.
 fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(), Diagnostics> {
-    let Some(file) = directory.parent().map(|parent| parent.join(".env")) else { return Ok(()) };
+    // What an administrator types is about the same deployments as what the services do.
+    if directory == Path::new(SYSTEM_DIRECTORY) {
+        read_env_file(environment, Path::new(SYSTEM_ENVIRONMENT))?;
+    }
+    match directory.parent().map(|parent| parent.join(".env")) {
+        Some(file) => read_env_file(environment, &file),
+        None => Ok(()),
+    }
+}
+
+fn read_env_file(environment: &mut Environment, file: &Path) -> Result<(), Diagnostics> {
     let us = rustix::process::geteuid().as_raw();
-    if is_out_of_sight(&file) || file.symlink_metadata().is_err() {
+    if is_out_of_sight(file) || file.symlink_metadata().is_err() {
         return Ok(());
     }
-    if !is_private_to(us, &file) {
+    if !is_private_to(us, file) {
         // Root asks about installations of others: what is theirs it does without.
         if environment.is_root() {
             return Ok(());
@@ -238,7 +251,7 @@ fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(),
                 .help("`chown` it, and `chmod go-w` it, or remove it"),
         ));
     }
-    let Some((text, _)) = read_if_there(&file)? else { return Ok(()) };
+    let Some((text, _)) = read_if_there(file)? else { return Ok(()) };
     match parse_env_file(&text) {
         Ok(found) => environment.add_missing(found.variables),
         Err(error) => {

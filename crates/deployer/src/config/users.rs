@@ -11,7 +11,7 @@
 use super::Deployment;
 use crate::names::{Slug, UserName};
 use rustix::fs::{Mode, OFlags, open};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -23,11 +23,22 @@ pub const FILE: &str = "users.toml";
 /// As whom `setup` has the deployer run. As a deployment's user it stands for the user that all such deployments share.
 pub const DEPLOYER: &str = "durhack-deployer";
 
+const WAITING_HEADING: &str = "\
+# These came with `setup --from`: nothing of them is deployed by itself before their first `durhack-deployer deploy SLUG`.
+";
+
 /// A line per deployment; larger files are not this one.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The one table in it.
+/// The table in it.
 const TABLE: &str = "users";
+
+/// The list in it: deployments that `setup --from` has brought along, of which nothing is deployed by itself before an operator has
+/// deployed them once.
+const WAITING: &str = "waiting";
+
+/// Beside it: since when, in milliseconds since 1970.
+const WAITING_SINCE: &str = "waiting_since_ms";
 
 const HEADING: &str = "\
 # As whom each deployment is built and run that names no `user` itself. Written by `durhack-deployer setup` and
@@ -50,7 +61,11 @@ pub enum UserSource {
 
 /// The file's content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Users(BTreeMap<Slug, UserName>);
+pub struct Users {
+    users: BTreeMap<Slug, UserName>,
+    waiting: BTreeSet<Slug>,
+    waiting_since_ms: i64,
+}
 
 impl Users {
     /// Reads the file beside the layers. `None`: there is none.
@@ -68,7 +83,19 @@ impl Users {
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
         let mut users = BTreeMap::new();
+        let (mut waiting, mut waiting_since_ms) = (BTreeSet::new(), 0);
         for (name, value) in &table {
+            if let (WAITING_SINCE, Value::Integer(since_ms)) = (name.as_str(), value) {
+                waiting_since_ms = *since_ms;
+                continue;
+            }
+            if let (WAITING, Value::Array(slugs)) = (name.as_str(), value) {
+                for slug in slugs {
+                    let slug = slug.as_str().ok_or("an entry of `waiting` is not a text")?;
+                    waiting.insert(Slug::parse(slug).map_err(|error| error.to_string())?);
+                }
+                continue;
+            }
             let (TABLE, Value::Table(entries)) = (name.as_str(), value) else {
                 return Err(format!("`{name}` is not the table `[{TABLE}]`"));
             };
@@ -80,14 +107,24 @@ impl Users {
                 users.insert(slug, UserName::parse(user).map_err(|error| error.to_string())?);
             }
         }
-        Ok(Self(users))
+        Ok(Self { users, waiting, waiting_since_ms })
     }
 
     /// The text of the file.
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
-        let mut text = format!("{HEADING}\n[{TABLE}]\n");
-        for (slug, user) in &self.0 {
+        let mut text = HEADING.to_owned();
+        if !self.waiting.is_empty() {
+            let slugs: Vec<String> = self.waiting.iter().map(|slug| format!("\"{slug}\"")).collect();
+            let _ = write!(
+                text,
+                "\n{WAITING_HEADING}{WAITING} = [{}]\n{WAITING_SINCE} = {}\n",
+                slugs.join(", "),
+                self.waiting_since_ms
+            );
+        }
+        let _ = write!(text, "\n[{TABLE}]\n");
+        for (slug, user) in &self.users {
             // Neither name can hold anything that TOML would have quoted.
             let _ = writeln!(text, "{slug} = \"{user}\"");
         }
@@ -96,17 +133,29 @@ impl Users {
 
     /// The entry of a deployment.
     pub fn of(&self, slug: &Slug) -> Option<&UserName> {
-        self.0.get(slug)
+        self.users.get(slug)
     }
 
     /// Records a deployment's user.
     pub fn set(&mut self, slug: Slug, user: UserName) {
-        self.0.insert(slug, user);
+        self.users.insert(slug, user);
+    }
+
+    /// Since when nothing of a deployment is deployed by itself before an operator has deployed it once, in milliseconds since 1970.
+    /// `None`: it does not wait.
+    pub fn waits_since_ms(&self, slug: &Slug) -> Option<i64> {
+        self.waiting.contains(slug).then_some(self.waiting_since_ms)
+    }
+
+    /// Has these wait for their first deploy by an operator after this time.
+    pub fn set_waiting(&mut self, slugs: impl IntoIterator<Item = Slug>, since_ms: i64) {
+        self.waiting = slugs.into_iter().collect();
+        self.waiting_since_ms = since_ms;
     }
 
     /// Every recorded deployment with its user.
     pub fn iter(&self) -> impl Iterator<Item = (&Slug, &UserName)> {
-        self.0.iter()
+        self.users.iter()
     }
 }
 
@@ -161,6 +210,11 @@ pub fn has_changed(directory: &Path, deployment: &Deployment) -> anyhow::Result<
     // That somebody has recorded what holds anyway changes nothing.
     let may_run = |source| source != UserSource::Missing;
     Ok(user != deployment.user || may_run(source) != may_run(deployment.user_source))
+}
+
+/// Why nothing of a deployment is deployed by itself that came with `setup --from`, and what to do about it.
+pub fn awaits_first_deploy(slug: &Slug) -> String {
+    format!("it came from the old tool and waits for its first `durhack-deployer deploy {slug}`")
 }
 
 /// Why nothing of a deployment runs that has no entry, and what to do about it.

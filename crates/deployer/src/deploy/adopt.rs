@@ -235,6 +235,114 @@ fn is_copy(root: &Path, place: &Path, kept: &Path) -> bool {
     content(place).is_some_and(|there| content(kept) == Some(there))
 }
 
+/// Where nginx's configuration lies.
+const NGINX: &str = "/etc/nginx";
+
+/// Where an administrator's own units lie.
+const UNITS: &str = "/etc/systemd/system";
+
+/// A directory of configuration files is looked at this far: deeper ones are somebody's sources.
+const CONFIGURATION_DEPTH_MAX: usize = 6;
+
+/// Larger files are not configurations that people write.
+const CONFIGURATION_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What of the old tree the deployer itself works with, or nginx reads through a link. Such a tree is neither adopted nor moved.
+pub fn in_use(host: &Host, deployment: &Deployment) -> Vec<String> {
+    let config = &host.config;
+    let mut used = vec![
+        ("the deployer's configuration", config.directory.clone()),
+        ("the deployer's state", config.state_directory.clone()),
+    ];
+    used.extend(config.directory.parent().map(|above| ("the deployer's environment", above.join(".env"))));
+    let database = config.database_url.expose();
+    if let Some(path) = database.strip_prefix("sqlite:") {
+        let path = path.trim_start_matches("//").split('?').next().unwrap_or_default();
+        used.push(("the deployer's database", config.state_directory.join(path)));
+    }
+    used.extend(config.secret_files.iter().map(|file| ("a secret of the deployer's", file.clone())));
+    used.extend(std::env::current_exe().ok().map(|program| ("the deployer's program", program)));
+    let there = used.iter().filter(|(_, path)| path.symlink_metadata().is_ok());
+    let mut found: Vec<String> = there
+        .filter(|(_, path)| lies_in_old_tree(deployment, path))
+        .map(|(what, path)| format!("{what} lies in it: {}", path.display()))
+        .collect();
+    found.extend(links_from(Path::new(NGINX), deployment));
+    found
+}
+
+/// What an administrator has written that names the old tree: units, and nginx's files.
+pub fn named_by(deployment: &Deployment) -> Vec<String> {
+    let mut found = Vec::new();
+    for directory in [NGINX, UNITS] {
+        walk(Path::new(directory), 0, &mut |path, kind| {
+            let is_file = kind.is_file()
+                && fs::metadata(path).is_ok_and(|found| found.len() <= CONFIGURATION_BYTES_MAX);
+            let text = is_file.then(|| fs::read_to_string(path).ok()).flatten().unwrap_or_default();
+            if let Some(number) = line_that_names(&text, deployment) {
+                found.push(format!("{}:{number}", path.display()));
+            }
+        });
+    }
+    found.sort();
+    found
+}
+
+/// The first line that is no comment and names a path in the old tree, also over a link; from 1.
+fn line_that_names(text: &str, deployment: &Deployment) -> Option<usize> {
+    let separates = |next: char| next.is_whitespace() || ";\"'{}=:,()".contains(next);
+    let names = |line: &str| {
+        let mut words = line.split(separates).filter_map(|word| Some(&word[word.find('/')?..]));
+        words.any(|path| lies_in_old_tree(deployment, Path::new(path)))
+    };
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
+    lines.find(|(_, line)| names(line)).map(|(number, _)| number + 1)
+}
+
+/// Links from a directory of configuration that lead into the old tree, directly or over others.
+fn links_from(directory: &Path, deployment: &Deployment) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(directory, 0, &mut |path, kind| {
+        if !kind.is_symlink() {
+            return;
+        }
+        let target = fs::read_link(path).unwrap_or_default();
+        let target = path.parent().unwrap_or(Path::new("/")).join(target);
+        let resolved = fs::canonicalize(path).unwrap_or_else(|_| target.clone());
+        if lies_in_old_tree(deployment, &target) || lies_in_old_tree(deployment, &resolved) {
+            found.push(format!("nginx reads {}, which leads to {}", path.display(), target.display()));
+        }
+    });
+    found.sort();
+    found
+}
+
+fn walk(directory: &Path, depth: usize, look: &mut dyn FnMut(&Path, std::fs::FileType)) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        look(&entry.path(), kind);
+        if kind.is_dir() && depth < CONFIGURATION_DEPTH_MAX {
+            walk(&entry.path(), depth + 1, look);
+        }
+    }
+}
+
+/// Whether a path is the deployment's directory itself or something in it that is the old tree's. By where it is and by where it leads.
+fn lies_in_old_tree(deployment: &Deployment, path: &Path) -> bool {
+    let roots = [Some(deployment.path.clone()), fs::canonicalize(&deployment.path).ok()];
+    let paths = [Some(path.to_owned()), fs::canonicalize(path).ok()];
+    roots.iter().flatten().any(|root| {
+        paths.iter().flatten().any(|path| {
+            let Ok(inner) = path.strip_prefix(root) else { return false };
+            let first =
+                inner.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
+            let is_own =
+                first.is_some_and(|first| OWN_NAMES.contains(&first.as_str()) || first.starts_with(ASIDE));
+            !is_own && !placement::leads_to_current(published(deployment), root, inner)
+        })
+    })
+}
+
 /// What is left of the old tree, `.git` last: as long as that is there, it has not been moved aside whole.
 pub fn old_tree(deployment: &Deployment) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
@@ -361,5 +469,39 @@ mod tests {
         fs::write(root.join("shared/a"), "one").unwrap();
         share(&root, Path::new("a")).unwrap();
         assert!(!root.join("a").is_symlink(), "a copy of the same content is left alone");
+    }
+
+    #[test]
+    fn what_nginx_and_units_name_of_the_old_tree_is_found_however_it_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, nginx) = (directory.path().join("tree"), directory.path().join("nginx"));
+        for made in ["local-live", "html", "current", "releases/1"] {
+            fs::create_dir_all(root.join(made)).unwrap();
+        }
+        fs::create_dir_all(nginx.join("conf.d/deep")).unwrap();
+        fs::write(root.join("local-live/[a].conf"), "").unwrap();
+        let beside = directory.path().join("html");
+        symlink(root.join("html"), &beside).unwrap();
+        let mut deployment = crate::config::tests::deployment_of("");
+        deployment.path = root.clone();
+        let root = root.display();
+        for (text, line) in [
+            (format!("root {root}/html;"), Some(1)),
+            (format!("\nroot \"{root}/html\";"), Some(2)),
+            (format!("root {};", beside.display()), Some(1)),
+            (format!("WorkingDirectory={root}"), Some(1)),
+            (format!("Environment=PATH=/bin:{root}/bin"), Some(1)),
+            (format!("ExecStart=-{root}/run.sh x"), Some(1)),
+            (format!("# root {root}/html;\nroot {root}/current/html; root {root}/releases/1;"), None),
+            (format!("root {root}-other/html; root {root}2;"), None),
+        ] {
+            assert_eq!(line_that_names(&text, &deployment), line, "{text}");
+        }
+        assert_eq!(links_from(&nginx, &deployment), Vec::<String>::new());
+        symlink(format!("{root}/local-live/[a].conf"), nginx.join("conf.d/deep/[a].conf")).unwrap();
+        symlink(nginx.join("conf.d/deep/[a].conf"), nginx.join("over-another")).unwrap();
+        symlink(format!("{root}/gone"), nginx.join("to-nothing")).unwrap();
+        symlink(format!("{root}/current/x"), nginx.join("to-what-is-live")).unwrap();
+        assert_eq!(links_from(&nginx, &deployment).len(), 3, "{:?}", links_from(&nginx, &deployment));
     }
 }

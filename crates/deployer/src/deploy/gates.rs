@@ -8,7 +8,8 @@
 //! The sentence of the last run is thus part of the record's meaning: it is what `news` compares with. It holds nothing
 //! that changes by itself.
 //!
-//! A deployment without a user waits for one, whoever asks (`config::users`).
+//! A deployment without a user waits for one, whoever asks (`config::users`). One that `setup --from` has brought along waits for an operator's
+//! first deploy, as what is live there was made by another tool.
 //!
 //! Absent on purpose: any way around the signature. It says who may put code live, and whoever can use the command line must not
 //! be able to say otherwise without editing the configuration.
@@ -75,17 +76,36 @@ struct Facts<'a> {
     is_forced: bool,
 }
 
+/// Who wants a commit deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A push, or reconcile.
+    Nobody,
+    /// An operator: a deployment that waits for its first deploy has it.
+    Operator,
+    /// An operator who wants it whatever it would wait for.
+    Force,
+}
+
 /// Whether a commit, which is in the mirror, may be deployed now.
 pub async fn ask(
     host: &Host,
     deployment: &Deployment,
     commit: &CommitId,
     answers: &Answers,
-    is_forced: bool,
+    asker: Asker,
 ) -> Result<Asked> {
+    let is_forced = asker == Asker::Force;
     // Also where it is forced: what it would run would run as the deployer.
     if deployment.user_source == UserSource::Missing {
         let decision = Decision::Waiting(users::missing(&deployment.slug));
+        return Ok(Asked { decision, is_certain: true });
+    }
+    if let Some(since_ms) = deployment.waits_since_ms
+        && asker == Asker::Nobody
+        && !host.store.was_deployed_since(deployment.slug.as_str(), since_ms).await?
+    {
+        let decision = Decision::Waiting(users::awaits_first_deploy(&deployment.slug));
         return Ok(Asked { decision, is_certain: true });
     }
     let gates = &deployment.gates;
@@ -127,7 +147,7 @@ pub enum News {
 /// What has changed for a commit that was held back.
 pub async fn news(host: &Host, deployment: &Deployment, held: &Held) -> Result<News> {
     let answers = host.store.answers(deployment.slug.as_str()).await?;
-    let asked = ask(host, deployment, &held.commit, &answers, false).await?;
+    let asked = ask(host, deployment, &held.commit, &answers, Asker::Nobody).await?;
     Ok(match asked.decision {
         _ if !asked.is_certain => News::Unknown,
         decision if decision.sentence() == held.sentence => News::None,

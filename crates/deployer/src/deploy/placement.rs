@@ -259,6 +259,12 @@ pub fn keep_published(published: &[PathBuf], name: &Path, made: &Path) -> Result
     Ok(any)
 }
 
+/// Whether a path of the old tree is, or lies behind, a published link into `current`.
+pub fn leads_to_current(published: &[PathBuf], root: &Path, path: &Path) -> bool {
+    let mut above = published.iter().filter(|published| path.starts_with(published));
+    above.any(|published| is_link_to(&root.join(published), &into_current(published)))
+}
+
 /// Whether there is nothing at `name` but what [`keep_published`] makes.
 pub fn is_published_only(published: &[PathBuf], root: &Path, name: &Path) -> bool {
     if published.iter().any(|path| path == name) {

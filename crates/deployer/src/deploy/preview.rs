@@ -93,7 +93,7 @@ pub async fn of(
             .await
             .map(|(_, sentence)| sentence);
     let answers = host.store.answers(deployment.slug.as_str()).await?;
-    let asked = gates::ask(host, deployment, &head.id, &answers, false).await?;
+    let asked = gates::ask(host, deployment, &head.id, &answers, gates::Asker::Nobody).await?;
     let held = Some(asked.decision.sentence().to_owned()).filter(|sentence| !sentence.is_empty());
     let first = [run::preflight_step(deployment), run::fetch_step(deployment)];
     let steps = first.into_iter().chain(plan.steps).map(Planned::from).collect();

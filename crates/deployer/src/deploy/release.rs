@@ -212,6 +212,14 @@ pub fn commit_of_work_tree(path: &Path) -> Option<CommitId> {
     CommitId::parse(line.split_once(' ')?.0).ok()
 }
 
+/// Whether this is the empty place that systemd shows to a unit instead of people's homes (`ProtectHome=tmpfs`).
+fn is_hidden_home(directory: &Path) -> bool {
+    /// `TMPFS_MAGIC`
+    const TMPFS: i64 = 0x0102_1994;
+    let is_home = ["/home", "/root", "/run/user"].iter().any(|home| directory.starts_with(home));
+    is_home && rustix::fs::statfs(directory).is_ok_and(|found| found.f_type as i64 == TMPFS)
+}
+
 /// Refuses where a file system that a run writes to is nearly full.
 pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
     /// Files that must be able to be made: a small `node_modules`.
@@ -220,6 +228,12 @@ pub fn check_space(paths: &[&Path], free_bytes_min: u64) -> Result<()> {
         let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
         let found = rustix::fs::statvfs(existing)
             .with_context(|| format!("cannot ask how full {} is", existing.display()))?;
+        if existing != *path && is_hidden_home(existing) {
+            bail!(
+                "{} cannot be seen by the service, which sees nothing in people's homes: make that directory, and run `sudo durhack-deployer setup`, which lets it in",
+                path.display()
+            );
+        }
         let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
         if free_bytes < free_bytes_min {
             bail!(

@@ -174,6 +174,15 @@ impl Keeper {
         Self { settings, ssh_host, state_directory, known }
     }
 
+    /// Asks once, where nothing is known yet: whoever lets callers in must know first from where they come.
+    pub async fn know(&self) -> Result<()> {
+        if self.known.borrow().is_some() {
+            return Ok(());
+        }
+        let asked = self.refresh(&Api::new(&self.settings)?).await;
+        asked.map_err(|error| anyhow::anyhow!("{}", error.reason))
+    }
+
     /// For whoever needs to know.
     pub fn known(&self) -> Known {
         self.known.subscribe()

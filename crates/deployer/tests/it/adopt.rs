@@ -421,3 +421,43 @@ fn applications_under_pm2_move_with_the_adoption_and_back_with_a_failed_one() {
         assert_eq!(pm2.pids("app-server").len(), 2);
     });
 }
+
+#[test]
+fn what_never_was_deployed_is_neither_adopted_nor_moved_away() {
+    World::run(|world| {
+        let repository = world.repository("acme/nginx");
+        repository.commit(&[("production/site.conf", "server {}\n"), ("snippets/a", "\n")], "first");
+        let path = world.path_of("nginx");
+        succeed(command("git", world.root()).args(["clone", "-q", &repository.clone_url()]).arg(&path));
+        let deployment = world.deployment("nginx", &repository).with("recipe", "\"nginx-sites\"");
+        world.configure(&[deployment.with("sites", "[]")]);
+        for words in [&["adopt", "nginx", "--yes"][..], &["adopt", "nginx", "--finish", "--yes"]] {
+            let refused = world.cli(words);
+            let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(!refused.status.success(), "{}", describe(&refused));
+            assert!(why.contains("nothing of nginx is live yet: deploy it first"), "{why}");
+        }
+        assert!(path.join("snippets/a").exists() && path.join(".git").exists(), "everything is where it was");
+    });
+}
+
+#[test]
+fn a_tree_that_holds_the_deployers_own_files_is_refused() {
+    World::run(|world| {
+        let (repository, deployment, first) = installation(world);
+        // As the Python tool was installed: its own checkout holds `config/`, `.env`, and what it works with.
+        let root = world.root().to_owned();
+        let git = |words: &[&str]| succeed(command("git", &root).arg("-C").arg(&root).args(words));
+        git(&["init", "-q"]);
+        git(&["fetch", "-q", &repository.clone_url(), "main"]);
+        git(&["checkout", "-q", "-f", &first]);
+        world.configure(&[deployment.with("path", format!("{:?}", root.display().to_string()))]);
+        let refused = world.cli(&["adopt", "site", "--yes", "--force"]);
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{}", describe(&refused));
+        for what in ["the deployer's configuration lies in it", "the deployer's state lies in it"] {
+            assert!(why.contains(what), "{what}: {why}");
+        }
+        assert!(!root.join("shared").exists() && !root.join("releases").exists(), "nothing was done");
+    });
+}

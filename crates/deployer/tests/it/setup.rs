@@ -2,6 +2,7 @@
 //! that goes live behind nginx, over https, too; upgrades with a run in progress; removal.
 
 mod doctor;
+mod from_python;
 mod https;
 mod removal;
 

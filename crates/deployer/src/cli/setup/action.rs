@@ -3,6 +3,7 @@
 //! Each may be done again after it was done by half: files appear whole, and a program that was interrupted is simply called again,
 //! because the next look at the host finds that something is missing.
 
+use super::aside;
 use super::found::{account, ask, ids};
 use super::places::{self, Directory, Owner};
 use crate::config::CommandLine;
@@ -46,6 +47,8 @@ pub enum Deed {
     NginxWalls(Option<String>),
     /// The deployer's own site is written, and nginx told; what nginx refuses goes away again. None: the site goes.
     Site(PathBuf, Option<String>),
+    /// A file is copied to where it is kept.
+    Keep(PathBuf, PathBuf),
     /// A file goes.
     Remove(PathBuf),
     /// A directory goes, and everything in it.
@@ -82,6 +85,7 @@ impl Action {
             Deed::MakeKey => make_secret(places::HELPER_KEY),
             Deed::NginxWalls(text) => nginx_walls(text.as_deref(), executor).await,
             Deed::Site(path, text) => site(path, text.as_deref(), executor).await,
+            Deed::Keep(path, kept) => aside::keep(path, kept),
             Deed::Remove(path) => remove(path),
             Deed::RemoveAll(path) => match fs::remove_dir_all(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -123,8 +127,8 @@ fn write(file: &File) -> Result<()> {
 }
 
 fn give(made: impl AsFd, owner: Owner, mode: u32) -> Result<()> {
-    let ids = ids(owner, account(places::USER)?);
-    let (user, group) = ids.with_context(|| format!("there is no user {}", places::USER))?;
+    let ids = ids(owner, account(&places::user())?);
+    let (user, group) = ids.with_context(|| format!("there is no user {}", places::user()))?;
     fchown(&made, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
     Ok(fchmod(&made, Mode::from_raw_mode(mode))?)
 }

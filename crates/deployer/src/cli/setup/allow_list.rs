@@ -23,7 +23,7 @@ pub fn complete(before: Option<&str>, known: Option<&Configuration>) -> Result<(
         before.unwrap_or_default().parse().with_context(|| format!("{} is not TOML", places::ALLOW_LIST))?;
     let mut new = Vec::new();
     if !table.contains_key("user") {
-        table.insert("user".into(), places::USER.into());
+        table.insert("user".into(), places::user().into());
     }
     let nothing = BTreeSet::new();
     let needed = [

@@ -7,13 +7,35 @@ use crate::config::Privileges;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+/// The port behind nginx, unless something else has it.
+pub const PORT: u16 = 3400;
+
 /// Of the intake's socket, behind nginx: nobody else has to reach it.
-pub const SOCKET: &str = "\
-# Written by `durhack-deployer setup --origin`.
-[Socket]
-ListenStream=
-ListenStream=127.0.0.1:3400
-";
+pub fn socket(port: u16) -> String {
+    format!(
+        "# Written by `durhack-deployer setup --origin`.\n[Socket]\nListenStream=\nListenStream=127.0.0.1:{port}\n"
+    )
+}
+
+/// The port that [`socket`] has written.
+pub fn port_in(text: &str) -> Option<u16> {
+    text.lines().find_map(|line| line.strip_prefix("ListenStream=127.0.0.1:"))?.trim().parse().ok()
+}
+
+/// Who runs the services, where it is not the package's user: one for each of [`places::USER_DROP_INS`].
+pub fn users(user: &str, home: &Path) -> [String; 4] {
+    const HEAD: &str =
+        "# Written by `durhack-deployer setup --from`: what is deployed here is this user's.\n";
+    let home = escaped(home);
+    [
+        format!(
+            "{HEAD}[Service]\nUser={user}\nGroup={user}\n# Its keys, and what it keeps PM2's and node's files in.\nEnvironment=HOME={home}\nBindPaths=-{home}\n"
+        ),
+        format!("{HEAD}[Service]\nUser={user}\nGroup={user}\n"),
+        format!("{HEAD}[Socket]\nSocketGroup={user}\n"),
+        format!("{HEAD}[Socket]\nSocketUser={user}\n"),
+    ]
+}
 
 /// Of nginx's unit, as the package has it.
 pub const NGINX: &str =
@@ -22,14 +44,27 @@ pub const NGINX: &str =
 /// The text for the worker; None: the unit will do as it is.
 pub fn worker(known: Option<&Configuration>, privileges: Privileges) -> Option<String> {
     let paths = writable(known.into_iter().flat_map(|known| &known.paths));
+    let programs = programs(known.into_iter().flat_map(|known| &known.search_paths));
     let manager = if known.is_some_and(|known| known.needs_user_manager) { USER_MANAGER } else { "" };
     let walls = if privileges == Privileges::Sudo { SUDO } else { "" };
-    text(&(paths + manager + walls))
+    text(&(paths + &programs + manager + walls))
 }
 
 /// The same for what makes releases as deployments' own users.
 pub fn steps(known: Option<&Configuration>) -> Option<String> {
-    text(&writable(known.into_iter().flat_map(|known| &known.users_paths)))
+    let paths = writable(known.into_iter().flat_map(|known| &known.users_paths));
+    let programs = programs(known.into_iter().flat_map(|known| &known.search_paths));
+    text(&(paths + if known.is_some_and(|known| known.users_paths.is_empty()) { "" } else { &programs }))
+}
+
+/// The same for what acts as root for nginx: it reads what nginx's links lead to.
+pub fn nginx_homes(known: Option<&Configuration>) -> Option<String> {
+    let mut lines = String::new();
+    for path in known.into_iter().flat_map(|known| &known.sites_paths).filter(|path| is_in_a_home(path)) {
+        let _ = writeln!(lines, "BindReadOnlyPaths=-{}", escaped(path));
+    }
+    let head = if lines.is_empty() { "" } else { "ProtectHome=tmpfs\n" };
+    text(&format!("{head}{lines}"))
 }
 
 /// The same for what keeps the applications of deployments' own users; PM2 and node may lie elsewhere than systemd looks.
@@ -41,10 +76,7 @@ pub fn pm2(known: Option<&Configuration>) -> Option<String> {
             known.search_paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         let path = format!("{USUAL_PATH}:{}", paths.join(":"));
         let _ = writeln!(lines, "Environment=\"PATH={}\"", quoted(&path));
-        // Some lie in somebody's home, of which nothing else is there.
-        for path in known.search_paths.iter().filter(|path| is_in_a_home(path)) {
-            let _ = writeln!(lines, "BindReadOnlyPaths=-{}", escaped(&around(path)));
-        }
+        lines += &programs(known.search_paths.iter());
     }
     text(&lines)
 }
@@ -52,7 +84,8 @@ pub fn pm2(known: Option<&Configuration>) -> Option<String> {
 /// Where systemd has units look for programs.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
-fn is_in_a_home(path: &Path) -> bool {
+/// Whether `ProtectHome=` takes a path away.
+pub fn is_in_a_home(path: &Path) -> bool {
     ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home))
 }
 
@@ -64,10 +97,21 @@ fn around(path: &Path) -> PathBuf {
     }
 }
 
+/// Programs that lie in somebody's home, of which nothing else is there.
+fn programs<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
+    let mut lines = String::new();
+    for path in paths.filter(|path| is_in_a_home(path)) {
+        let _ = writeln!(lines, "BindReadOnlyPaths=-{}", escaped(&around(path)));
+    }
+    lines
+}
+
 fn writable<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> String {
     let mut lines = String::new();
     for path in paths.filter(|path| !is_writable_anyway(path)) {
-        let _ = writeln!(lines, "ReadWritePaths=-{}", escaped(path));
+        // Homes are not there for the units: what lies in one is bound in, and is writable then.
+        let key = if is_in_a_home(path) { "BindPaths" } else { "ReadWritePaths" };
+        let _ = writeln!(lines, "{key}=-{}", escaped(path));
     }
     lines
 }
@@ -124,6 +168,27 @@ mod tests {
     use super::*;
     use crate::cli::setup::plan::tests::configuration;
     use crate::names::UserName;
+
+    #[test]
+    fn what_lies_in_a_home_is_bound_into_it_and_the_rest_made_writable() {
+        let mut known = configuration();
+        known.paths = ["/srv/site".into(), "/home/durhack/projects/my nginx".into(), "/root/x".into()].into();
+        known.search_paths = vec!["/home/durhack/.nvm/versions/node/v24/bin".into()];
+        insta::assert_snapshot!(worker(Some(&known), Privileges::Helper).unwrap(), @r#"
+        # Written by `durhack-deployer setup`, of the configuration.
+        [Service]
+        BindPaths=-"/home/durhack/projects/my nginx"
+        BindPaths=-/root/x
+        ReadWritePaths=-/srv/site
+        BindReadOnlyPaths=-/home/durhack/.nvm/versions/node/v24
+        "#);
+        assert_eq!(nginx_homes(Some(&known)), None);
+        known.sites_paths = known.paths.clone();
+        assert!(
+            nginx_homes(Some(&known)).unwrap().contains("ProtectHome=tmpfs\nBindReadOnlyPaths=-\"/home/")
+        );
+        assert_eq!(port_in(&socket(3401)), Some(3401));
+    }
 
     #[test]
     fn pm2_is_found_where_the_configuration_says_and_writes_where_deployments_lie() {

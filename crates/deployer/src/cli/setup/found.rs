@@ -4,13 +4,14 @@ use super::action::{Action, Deed};
 use super::places::{self, Owner};
 use super::users::{self, AccountState, Assignment, PathState, Target};
 use super::wishes::Wishes;
+use super::{aside, drop_in};
 use crate::config::{self, CommandLine, Deployment, Environment, Privileges, Recipe, UserSource};
 use crate::deploy::execute::{Executor, complaint_of};
 use crate::deploy::tools::Invocation;
 use crate::deploy::tools::acl::{self, Access};
 use crate::deploy::tools::systemctl::{self, Installation};
 use crate::deploy::{release, step_user};
-use crate::names::UserName;
+use crate::names::{Slug, UserName};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use nginx_policy::Bounds;
@@ -48,6 +49,21 @@ pub struct Found {
     pub nginx: Option<Nginx>,
     /// None: there is none yet.
     pub configuration: Option<Configuration>,
+    /// When this was looked at, as a directory is named after it.
+    pub date: String,
+    /// Whether the deployer's user is the one that the package makes, and not one that was there before.
+    pub is_own_account: bool,
+    /// How far a move from the Python tool has come, where one is under way.
+    pub moving: Option<Moving>,
+}
+
+/// A move from the Python tool: what a plan has to leave out for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moving {
+    /// The port behind nginx; the old listener has the usual one.
+    pub port: u16,
+    /// Whether the old tool still deploys: nothing of it may be touched, and the worker does not run.
+    pub is_old_tool_live: bool,
 }
 
 /// Something in the file system.
@@ -89,8 +105,12 @@ pub struct Configuration {
     pub changed_at_us: i64,
     /// The same, of the secrets beside it.
     pub secrets_changed_at_us: i64,
-    /// Its deployments' directories.
+    /// Its deployments.
+    pub slugs: BTreeSet<Slug>,
+    /// Their directories.
     pub paths: BTreeSet<PathBuf>,
+    /// Those of them that hold sites for nginx.
+    pub sites_paths: BTreeSet<PathBuf>,
     /// Those of them where a user of the deployment's own makes the releases.
     pub users_paths: BTreeSet<PathBuf>,
     /// The users that make those releases.
@@ -127,13 +147,15 @@ pub async fn look_also_at(
     environment: &Environment,
     executor: &Executor,
 ) -> Result<Found> {
-    let account = account(places::USER)?;
+    let account = account(&places::user())?;
     let configuration = match configuration(wishes, environment) {
         // What `--uninstall` removes does not depend on it.
         Err(_) if wishes.uninstall => None,
         read => read?,
     };
-    let mut found = Found { account, configuration, ..Found::default() };
+    let date = crate::clock::compact_utc(crate::clock::now());
+    let is_own_account = home_of(&places::user())?.is_none_or(|home| home == Path::new(places::STATE));
+    let mut found = Found { account, configuration, date, is_own_account, ..Found::default() };
     found.nginx = nginx(wishes, &found, executor).await?;
     let applications = found.configuration.iter().flat_map(|known| known.paths.iter().cloned());
     found.roots = applications.clone().filter(|path| is_roots(path)).collect();
@@ -159,9 +181,14 @@ pub async fn look_also_at(
         places::PM2_DROP_IN,
         places::SOCKET_DROP_IN,
         places::NGINX_DROP_IN,
+        places::ENVIRONMENT,
     ];
-    let written =
-        written.map(PathBuf::from).into_iter().chain([wishes.configuration.join(config::users::FILE)]);
+    let written = written
+        .into_iter()
+        .chain(places::USER_DROP_INS)
+        .chain(places::NGINX_HOME_DROP_INS)
+        .collect::<Vec<_>>();
+    let written = written.iter().map(PathBuf::from).chain([wishes.configuration.join(config::users::FILE)]);
     for path in written.chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
         match super::action::read_plain(&path) {
             Ok(text) => drop(found.texts.insert(path, text)),
@@ -209,6 +236,14 @@ pub fn account(name: &str) -> Result<Option<(u32, u32)>> {
     Ok(account_in(&fs::read_to_string("/etc/passwd")?, name))
 }
 
+/// A user's home, by the system's own file.
+pub fn home_of(name: &str) -> Result<Option<PathBuf>> {
+    let users = fs::read_to_string("/etc/passwd")?;
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.first() == Some(&name));
+    Ok(fields.and_then(|fields| fields.get(5).map(PathBuf::from)))
+}
+
 fn account_in(users: &str, name: &str) -> Option<(u32, u32)> {
     let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let fields = lines.find(|fields| fields.first() == Some(&name))?;
@@ -242,6 +277,9 @@ pub fn path_state(deployment: &Deployment) -> PathState {
         PathState::InPlace
     } else if there("releases") || there(release::CURRENT) {
         PathState::Releases
+    } else if there(".git") {
+        // Sites are never deployed in place; but the tree is somebody's who deployed it before.
+        PathState::InPlace
     } else {
         PathState::New
     }
@@ -282,6 +320,18 @@ impl Found {
             logs: known.map_or_else(|| NGINX_LOGS.into(), |known| known.log_directory.clone()),
             allowed: known.iter().flat_map(|known| known.sites_allow.iter().cloned()).collect(),
         }
+    }
+
+    /// The port of the intake behind nginx.
+    pub fn port(&self) -> u16 {
+        let written = self.texts.get(Path::new(places::SOCKET_DROP_IN));
+        let written = written.and_then(|text| drop_in::port_in(text));
+        self.moving.map(|moving| moving.port).or(written).unwrap_or(drop_in::PORT)
+    }
+
+    /// Whether something lies at one of setup's own places that it has not written.
+    pub fn is_foreign(&self, path: &Path) -> bool {
+        self.texts.get(path).is_some_and(|text| !aside::is_ours(text))
     }
 
     /// What an action that is going to be carried out leaves: for a plan of what comes after it.
@@ -328,7 +378,7 @@ async fn nginx(wishes: &Wishes, found: &Found, executor: &Executor) -> Result<Op
         let path = directory.join(name);
         if path.is_dir() {
             let printed = ask(executor, &acl::show(&path)).await?;
-            access.push((path, acl::access(places::USER, &printed)));
+            access.push((path, acl::access(&places::user(), &printed)));
         }
     }
     let host = wishes.origin.as_ref().map(|origin| origin.host.as_str());
@@ -382,7 +432,11 @@ fn objection(path: &Path, target: &str, bounds: &Bounds) -> Option<String> {
 
 /// The environment of the units, as far as a configuration is read by it.
 pub fn as_units_have_it(environment: &Environment) -> Environment {
+    let written = fs::read_to_string(places::ENVIRONMENT).unwrap_or_default();
+    let written = config::parse_env_file(&written).unwrap_or_default();
+    let named = written.iter().find(|(name, _)| name == "DEPLOYER_ENV").map(|(_, value)| value.as_str());
     environment
+        .with_defaults([("DEPLOYER_ENV", named.unwrap_or("production"))])
         .with_defaults([("CREDENTIALS_DIRECTORY", places::CREDENTIALS), ("DEPLOYER_ENV", "production")])
 }
 
@@ -439,7 +493,13 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
                 .chain(loaded.users.iter().map(|_| directory.join(config::users::FILE))),
         )?,
         secrets_changed_at_us: newest_us(secrets)?,
+        slugs: deployments.clone().map(|deployment| deployment.slug.clone()).collect(),
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
+        sites_paths: deployments
+            .clone()
+            .filter(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_)))
+            .map(|deployment| deployment.path.clone())
+            .collect(),
         users_paths: deployments
             .clone()
             .filter(|deployment| user_of(deployment).is_some())

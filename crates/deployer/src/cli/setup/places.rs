@@ -52,6 +52,30 @@ pub const ENABLED_SOCKETS: &str = "/etc/systemd/system/sockets.target.wants";
 /// Where the intake's socket listens, behind nginx.
 pub const SOCKET_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-intake.socket.d/setup.conf";
 
+/// The environment of the services, and of commands about this installation.
+pub const ENVIRONMENT: &str = crate::config::SYSTEM_ENVIRONMENT;
+
+/// As whom the services run, where that is another user than the package's: an installation of the Python tool has moved here.
+pub const USER_DROP_INS: [&str; 4] = [
+    "/etc/systemd/system/durhack-deployer-worker.service.d/user.conf",
+    "/etc/systemd/system/durhack-deployer-intake.service.d/user.conf",
+    "/etc/systemd/system/durhack-deployer-privileged.socket.d/user.conf",
+    "/etc/systemd/system/durhack-deployer-steps@.socket.d/user.conf",
+];
+
+/// What of people's homes those see that act as root for nginx: a checkout of sites may lie there, and links lead into it.
+pub const NGINX_HOME_DROP_INS: [&str; 3] = [
+    "/etc/systemd/system/durhack-deployer-nginx-test@.service.d/setup.conf",
+    "/etc/systemd/system/durhack-deployer-certbot@.service.d/setup.conf",
+    "/etc/systemd/system/durhack-deployer-privileged.service.d/setup.conf",
+];
+
+/// Where files of somebody else's are kept that make room for one of ours, below a directory for each time.
+pub const ASIDE: &str = "/var/backups/durhack-deployer";
+
+/// What `setup --from` has changed, so that `setup --back` can undo it.
+pub const MOVE: &str = "/var/backups/durhack-deployer/move.json";
+
 /// Where deployments lie unless they say otherwise.
 pub const APPLICATIONS: &str = "/var/www";
 
@@ -111,6 +135,13 @@ const PARTS: [&str; 11] = [
     "/usr/lib/systemd/system/durhack-deployer-steps@.socket",
     "/usr/lib/systemd/system/durhack-deployer-pm2@.service",
 ];
+
+/// As whom the services run: the package's user, unless [`USER_DROP_INS`] say another one.
+pub fn user() -> String {
+    let text = std::fs::read_to_string(USER_DROP_INS[0]).unwrap_or_default();
+    let written = text.lines().find_map(|line| line.strip_prefix("User=")).filter(|user| !user.is_empty());
+    written.unwrap_or(USER).to_owned()
+}
 
 /// The parts of the package that are not there.
 pub fn missing_parts() -> Vec<PathBuf> {

@@ -7,7 +7,7 @@ use super::action::{Action, Deed, File};
 use super::found::Found;
 use super::places::{self, Directory, Owner};
 use super::wishes::Wishes;
-use super::{allow_list, configuration, drop_in, site, sudoers};
+use super::{allow_list, aside, configuration, drop_in, site, sudoers};
 use crate::cli::PrivilegesArgument;
 use crate::config::{Privileges, users};
 use crate::deploy::step_user;
@@ -45,6 +45,14 @@ pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
     plan.nginx_walls(found);
     plan.site(found, wishes);
     plan.remark_on_configuration(found, wishes, privileges);
+    Ok(plan)
+}
+
+/// The directories of the deployer's own.
+pub fn directories(found: &Found) -> Result<Plan> {
+    let mut plan = Plan::default();
+    plan.directories(found);
+    plan.key(found);
     Ok(plan)
 }
 
@@ -102,13 +110,18 @@ pub fn privileges(found: &Found, wishes: &Wishes) -> Privileges {
 }
 
 impl Plan {
+    /// Of actions alone.
+    pub fn of(actions: Vec<Action>) -> Self {
+        Self { actions, ..Self::default() }
+    }
+
     fn add(&mut self, what: impl Into<String>, deed: Deed) {
         self.actions.push(Action::new(what, deed));
     }
 
     fn account(&mut self, found: &Found) {
-        if found.account.is_none() {
-            let what = format!("make the user and group {}, without password and shell", places::USER);
+        if found.account.is_none() && places::user() == places::USER {
+            let what = format!("make the user and group {}, without password and shell", places::user());
             self.add(what, Deed::Call(accounts::make(places::SYSUSERS)));
         }
     }
@@ -193,13 +206,17 @@ impl Plan {
                 // Whose it is and what lies in it is somebody's decision; it may be a work tree that is deployed in place.
                 Some(place) if found.account.is_some_and(|(user, _)| place.user != user) => self.remarks.push(format!(
                     "{} is not {}'s (it is user {}'s): it cannot be deployed to before it is: chown -R {}: {}",
-                    path.display(), places::USER, place.user, places::USER, path.display()
+                    path.display(), places::user(), place.user, places::user(), path.display()
                 )),
                 Some(_) => {}
                 None if found.roots.contains(path) => {
                     self.directory(found, places::application(path), "make the deployment's directory");
                 }
                 // The deployer makes it itself, where it may.
+                None if drop_in::is_in_a_home(path) => self.remarks.push(format!(
+                    "{} is not there, and the service can make nothing in people's homes: make it (install -d -o {} {}), and run setup again",
+                    path.display(), places::user(), path.display()
+                )),
                 None => {}
             }
         }
@@ -270,6 +287,15 @@ impl Plan {
         self.remarks.extend(assignment.remarks);
     }
 
+    /// What somebody else has written is kept, before a file of ours takes its place.
+    fn keep(&mut self, found: &Found, path: &Path) {
+        if found.is_foreign(path) {
+            let kept = aside::place_of(&found.date, path);
+            let what = format!("keep {}, which setup has not written: {}", path.display(), kept.display());
+            self.add(what, Deed::Keep(path.to_owned(), kept));
+        }
+    }
+
     fn write(&mut self, what: String, path: PathBuf, text: String, owner: Owner, mode: u32) {
         self.add(what, Deed::Write(File { path, text, owner, mode }));
     }
@@ -286,6 +312,7 @@ impl Plan {
             (None, []) => format!("write what the privileged helper may do: {}", path.display()),
             (_, new) => format!("allow the privileged helper {}, in {}", new.join(", "), path.display()),
         };
+        self.keep(found, &path);
         self.write(what, path, text, Owner::Root, 0o644);
         Ok(())
     }
@@ -294,13 +321,22 @@ impl Plan {
         let path = PathBuf::from(places::SUDOERS);
         let before = found.texts.get(&path);
         if privileges != Privileges::Sudo {
-            if before.is_some() {
+            if found.is_foreign(&path) && found.moving.is_some() {
+                // It is moved aside at its own time.
+            } else if found.is_foreign(&path) {
+                self.remarks.push(format!(
+                    "{} was written by somebody else, and is left alone: it lets {} act as root, which the deployer does not need: move it away when nothing else needs it",
+                    path.display(),
+                    places::user()
+                ));
+            } else if before.is_some() {
                 self.add(format!("remove {}: the helper is used", path.display()), Deed::Remove(path));
             }
             return;
         }
         let text = sudoers::rules(found.configuration.as_ref());
         if before != Some(&text) {
+            self.keep(found, &path);
             let what = format!("write sudo's rules, checked by visudo: {}", path.display());
             self.add(what, Deed::WriteSudoers(text));
         }
@@ -308,6 +344,9 @@ impl Plan {
 
     /// Root writes what nginx reads. What an earlier version let the deployer's user do there is taken away, and what it wrote becomes root's.
     fn nginx_files(&mut self, found: &Found) {
+        if found.moving.is_some_and(|moving| moving.is_old_tool_live) {
+            return;
+        }
         let Some(nginx) = &found.nginx else { return };
         for (path, access) in &nginx.access {
             if found.account.is_some() && (access.directory || access.new_files) {
@@ -315,7 +354,7 @@ impl Plan {
                     "let the deployer write in {} no more: root judges and writes site files",
                     path.display()
                 );
-                self.add(what, Deed::Call(acl::revoke(places::USER, path)));
+                self.add(what, Deed::Call(acl::revoke(&places::user(), path)));
             }
         }
         let good: Vec<&str> = nginx
@@ -324,7 +363,8 @@ impl Plan {
             .filter(|(_, why)| why.is_none())
             .map(|(name, _)| name.as_str())
             .collect();
-        if !good.is_empty() {
+        // The way back needs them as they are; the next setup makes them root's.
+        if !good.is_empty() && found.moving.is_none() {
             let what =
                 format!("make root's what the deployer wrote among nginx's files: {}", good.join(", "));
             self.add(what, Deed::Call(tools::nginx::adopt_sites()));
@@ -334,7 +374,7 @@ impl Plan {
                 "{}/{name} is {}'s, and root would not write it so: {why}. nginx is not reloaded by the deployer before that is \
                  mended: change the file and `chown root` it, or remove it",
                 places::NGINX,
-                places::USER
+                places::user()
             ));
         }
     }
@@ -342,11 +382,19 @@ impl Plan {
     /// The second wall, for what comes to be read by nginx all the same.
     fn nginx_walls(&mut self, found: &Found) {
         let has_sites = found.configuration.as_ref().is_some_and(|known| known.has_sites);
+        // It takes a restart of nginx, which every site of the host would feel.
+        if has_sites && found.moving.is_some() {
+            self.remarks.push(
+                "nginx's unit is not confined now, which takes a restart of nginx: `durhack-deployer setup` does it, when sites may be away for a moment".into(),
+            );
+            return;
+        }
         let before = found.texts.get(Path::new(places::NGINX_DROP_IN)).map(String::as_str);
         let Some(nginx) = found.nginx.as_ref().filter(|_| has_sites && before != Some(drop_in::NGINX)) else {
             return;
         };
         let restart = if nginx.is_active { ", tried by a reload, then a restart of nginx" } else { "" };
+        self.keep(found, Path::new(places::NGINX_DROP_IN));
         let what = format!("confine nginx's unit{restart}: {}", places::NGINX_DROP_IN);
         self.add(what, Deed::NginxWalls(Some(drop_in::NGINX.into())));
     }
@@ -355,14 +403,20 @@ impl Plan {
         let worker = drop_in::worker(found.configuration.as_ref(), privileges);
         let worker_changes = self.drop_in(found, places::WORKER_DROP_IN, worker);
         // Without a word about nginx this time, what an earlier one said holds.
-        let behind_nginx = wishes.origin.is_some() && found.nginx.is_some();
+        let behind_nginx = (wishes.origin.is_some() && found.nginx.is_some()) || found.moving.is_some();
         let socket_changes =
-            behind_nginx && self.drop_in(found, places::SOCKET_DROP_IN, Some(drop_in::SOCKET.into()));
+            behind_nginx && self.drop_in(found, places::SOCKET_DROP_IN, Some(drop_in::socket(found.port())));
         let steps = drop_in::steps(found.configuration.as_ref());
         let steps_change = self.drop_in(found, places::STEPS_DROP_IN, steps);
         let pm2 = drop_in::pm2(found.configuration.as_ref());
         let pm2_changes = self.drop_in(found, places::PM2_DROP_IN, pm2);
+        let homes = drop_in::nginx_homes(found.configuration.as_ref());
+        let mut homes_change = false;
+        for path in places::NGINX_HOME_DROP_INS {
+            homes_change |= self.drop_in(found, path, homes.clone());
+        }
         if worker_changes
+            || homes_change
             || steps_change
             || pm2_changes
             || socket_changes
@@ -388,7 +442,9 @@ impl Plan {
         self.start(found, places::INTAKE_SOCKET, false);
         // The worker makes the directories of the state, which the intake cannot.
         let has_key = found.places.contains_key(Path::new(places::HELPER_KEY));
-        self.start(found, places::WORKER, worker_changes || !has_key);
+        if !found.moving.is_some_and(|moving| moving.is_old_tool_live) {
+            self.start(found, places::WORKER, worker_changes || !has_key);
+        }
         self.start(found, places::INTAKE, false);
         let socket = found.units.get(places::PRIVILEGED_SOCKET);
         if privileges != Privileges::Helper && socket.is_some_and(|unit| unit.is_active || unit.is_enabled) {
@@ -404,8 +460,14 @@ impl Plan {
         match (wanted, before) {
             (wanted, before) if wanted.as_ref() == before => return false,
             (Some(text), _) => {
+                self.keep(found, &path);
                 let what = format!("write what a unit does otherwise on this host: {}", path.display());
                 self.write(what, path, text, Owner::Root, 0o644);
+            }
+            (None, _) if found.is_foreign(&path) => {
+                self.remarks
+                    .push(format!("{} was written by somebody else, and is left alone", path.display()));
+                return false;
             }
             (None, _) => self.add(format!("remove {}", path.display()), Deed::Remove(path)),
         }
@@ -434,12 +496,13 @@ impl Plan {
         let Some(origin) = &wishes.origin else { return };
         let Some(nginx) = &found.nginx else {
             self.remarks.push(format!(
-                "there is no nginx here: have your proxy send {} to 127.0.0.1:3400",
-                origin.text()
+                "there is no nginx here: have your proxy send {} to 127.0.0.1:{}",
+                origin.text(),
+                found.port()
             ));
             return;
         };
-        let text = site::text(origin, nginx.has_certificate);
+        let text = site::text(origin, nginx.has_certificate, found.port());
         let before = found.texts.get(&nginx.site);
         let shown = nginx.site.display();
         match before {
@@ -505,6 +568,8 @@ pub mod tests {
             origin: "https://deploy.example.org".into(),
             changed_at_us: 1_000,
             secrets_changed_at_us: 500,
+            slugs: BTreeSet::new(),
+            sites_paths: BTreeSet::new(),
             paths: ["/srv/site".into()].into(),
             users_paths: BTreeSet::new(),
             users: BTreeSet::new(),
@@ -563,6 +628,7 @@ pub mod tests {
             Deed::Write(file) => drop(found.texts.insert(file.path.clone(), file.text.clone())),
             Deed::WriteSudoers(text) => drop(found.texts.insert(places::SUDOERS.into(), text.clone())),
             Deed::Site(path, text) => drop(found.texts.insert(path.clone(), text.clone().unwrap())),
+            Deed::Keep(..) => {}
             Deed::Remove(path) => drop(found.texts.remove(path)),
             Deed::RemoveAll(path) => drop(found.places.remove(path)),
             Deed::Call(call) => called(&mut found, &call.argv()),

@@ -37,10 +37,11 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
         let granted = nginx.access.iter().filter(|(_, access)| access.directory || access.new_files);
         for (path, _) in granted.filter(|_| found.account.is_some()) {
             let what = format!("let the deployer write in {} no more", path.display());
-            add(what, Deed::Call(acl::revoke(places::USER, path)));
+            add(what, Deed::Call(acl::revoke(&places::user(), path)));
         }
     }
-    if found.texts.contains_key(Path::new(places::NGINX_DROP_IN)) {
+    let walls = Path::new(places::NGINX_DROP_IN);
+    if found.texts.contains_key(walls) && !found.is_foreign(walls) {
         let what =
             format!("let nginx's unit be as its package has it: remove {}, restart", places::NGINX_DROP_IN);
         add(what, Deed::NginxWalls(None));
@@ -52,19 +53,26 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
         places::PM2_DROP_IN,
         places::SOCKET_DROP_IN,
     ];
-    let there: Vec<&str> =
-        written.into_iter().filter(|path| found.texts.contains_key(Path::new(path))).collect();
+    let written = written.into_iter().chain(places::USER_DROP_INS).chain(places::NGINX_HOME_DROP_INS);
+    let (foreign, there): (Vec<&str>, Vec<&str>) = written
+        .filter(|path| found.texts.contains_key(Path::new(path)))
+        .partition(|path| found.is_foreign(Path::new(path)));
     for path in &there {
         add(format!("remove {path}"), Deed::Remove(path.into()));
     }
     if there.iter().any(|path| path.starts_with("/etc/systemd")) {
         add("have systemd read its units again".into(), Deed::Call(systemctl::reload_units()));
     }
+    let nginx_drop_in = Path::new(places::NGINX_DROP_IN);
+    let foreign = foreign.into_iter().chain(found.is_foreign(nginx_drop_in).then_some(places::NGINX_DROP_IN));
+    let foreign: Vec<String> =
+        foreign.map(|path| format!("left: {path}, which somebody else has written")).collect();
     if purge {
         purge_rest(found, &mut plan);
     } else {
         plan.remarks = left(found);
     }
+    plan.remarks.extend(foreign);
     for user in found.step_users.iter().filter_map(|(user, id)| id.map(|_| user)) {
         plan.remarks.push(format!("left: the user {user}, and {}", step_user::home(user).display()));
     }
@@ -81,9 +89,11 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
 
 /// The user first: where one of its programs still runs it cannot go, and then nothing of what that needs has gone either.
 fn purge_rest(found: &Found, plan: &mut Plan) {
-    if found.account.is_some() {
-        let what = format!("remove the user and group {}", places::USER);
-        plan.actions.push(Action::new(what, Deed::Call(accounts::remove(places::USER))));
+    if found.account.is_some() && !found.is_own_account {
+        plan.remarks.push(format!("left: the user {}, which setup has not made", places::user()));
+    } else if found.account.is_some() {
+        let what = format!("remove the user and group {}", places::user());
+        plan.actions.push(Action::new(what, Deed::Call(accounts::remove(&places::user()))));
     }
     for path in [places::STATE, places::STATE_OF_ROOT, places::CONFIGURATION].map(PathBuf::from) {
         if found.places.contains_key(&path) {
@@ -101,7 +111,7 @@ fn left(found: &Found) -> Vec<String> {
     let there = what.iter().filter(|(path, _)| found.places.contains_key(Path::new(path)));
     let mut left: Vec<String> = there.map(|(path, what)| format!("left: {path}: {what}")).collect();
     if found.account.is_some() {
-        left.push(format!("left: the user and group {}", places::USER));
+        left.push(format!("left: the user and group {}", places::user()));
     }
     if !left.is_empty() {
         left.push("`--uninstall --purge` removes these too".into());

@@ -9,14 +9,20 @@ pub const MARK: &str = "# Written by `durhack-deployer setup`.";
 ///
 /// The intake believes the right-most entry of X-Forwarded-For that is not one of this machine's addresses (`proxy_fix` in the
 /// configuration); so nginx says who called, in the place of whatever the caller has said.
-pub fn text(origin: &Origin, has_certificate: bool) -> String {
+pub fn text(origin: &Origin, has_certificate: bool, port: u16) -> String {
     let host = &origin.host;
-    let locations = "
+    let challenges = "    # A certificate, and its renewals, are asked for here.
+    location /.well-known/acme-challenge/ {
+        root /var/www/html;
+    }
+";
+    let locations = format!(
+        "
     # GitHub sends at most 25 MB.
     client_max_body_size 25m;
 
-    location / {
-        proxy_pass http://127.0.0.1:3400;
+    location / {{
+        proxy_pass http://127.0.0.1:{port};
         proxy_http_version 1.1;
         proxy_set_header Connection \"\";
         proxy_set_header Host $host;
@@ -26,9 +32,10 @@ pub fn text(origin: &Origin, has_certificate: bool) -> String {
         proxy_set_header X-Forwarded-Proto $scheme;
         # The intake answers at once, or not at all.
         proxy_read_timeout 60s;
-    }
-}
-";
+    }}
+}}
+"
+    );
     if has_certificate {
         return format!(
             "{MARK}
@@ -36,11 +43,7 @@ server {{
     listen 80;
     listen [::]:80;
     server_name {host};
-    # Renewals of the certificate are answered here.
-    location /.well-known/acme-challenge/ {{
-        root /var/www/html;
-    }}
-    location / {{
+{challenges}    location / {{
         return 301 https://$host$request_uri;
     }}
 }}
@@ -60,6 +63,6 @@ server {{
     listen 80;
     listen [::]:80;
     server_name {host};
-{locations}"
+{challenges}{locations}"
     )
 }

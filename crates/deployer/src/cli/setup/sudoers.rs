@@ -23,7 +23,7 @@ pub fn rules(known: Option<&Configuration>) -> String {
             // Behind `sudo -n`; the colon is sudo's.
             let call = systemctl::verb(Privileges::Sudo, false, verb, &unit).argv()[2..].join(" ");
             let call = call.replace(':', "\\:");
-            let _ = writeln!(text, "{} ALL=(root) NOPASSWD: /usr/bin/{call}", places::USER);
+            let _ = writeln!(text, "{} ALL=(root) NOPASSWD: /usr/bin/{call}", places::user());
         }
     }
     text

@@ -75,6 +75,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         layout: layout(table, recipe, user.is_some()),
         user,
         user_source,
+        waits_since_ms: slug.as_ref().ok().and_then(|slug| facts.users?.waits_since_ms(slug)),
         queue: table
             .value("queue", choice(&[("latest", Queue::Latest), ("all", Queue::All)]))
             .unwrap_or(Queue::Latest),

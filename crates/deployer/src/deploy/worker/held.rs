@@ -7,7 +7,7 @@
 use super::Worker;
 use super::is_database_away;
 use crate::clock;
-use crate::deploy::gates::{self, Decision, Held, News};
+use crate::deploy::gates::{self, Asker, Decision, Held, News};
 use crate::deploy::mirror::Commit;
 use crate::deploy::order::Order;
 use crate::deploy::outcome::{self, Outcome};
@@ -31,10 +31,14 @@ impl Worker {
         let slug = deployment.slug.as_str();
         let answers = self.patiently("answers", || host.store.answers(slug)).await?;
         // What is adopted serves already, and an operator was asked.
-        let is_forced = order.request.force || order.request.adopt.is_some();
+        let asker = match order.trigger {
+            _ if order.request.force || order.request.adopt.is_some() => Asker::Force,
+            RunTrigger::Delivery | RunTrigger::Reconcile => Asker::Nobody,
+            _ => Asker::Operator,
+        };
         let asked = tokio::select! {
             () = run.cancel.cancelled() => return Err(Failure::cancelled()),
-            asked = gates::ask(host, deployment, &head.id, &answers, is_forced) => asked?,
+            asked = gates::ask(host, deployment, &head.id, &answers, asker) => asked?,
         };
         let mut outcome = match &asked.decision {
             Decision::Open => return Ok(None),
@@ -58,7 +62,7 @@ impl Worker {
     pub(super) async fn holds_back(&self, live: &CommitId) -> Result<Option<String>> {
         let (host, deployment) = (&self.host, &self.deployment);
         let answers = host.store.answers(deployment.slug.as_str()).await?;
-        match gates::ask(host, deployment, live, &answers, false).await {
+        match gates::ask(host, deployment, live, &answers, Asker::Nobody).await {
             Ok(asked) => Ok(match asked.decision {
                 Decision::Open => None,
                 Decision::Waiting(sentence) | Decision::Refused(sentence) => Some(sentence),

@@ -51,6 +51,22 @@ impl Store {
         Ok(Some(run).filter(|_| !is_replaced))
     }
 
+    /// Whether a release became live, or an operator found that there was nothing to do, since a time.
+    pub async fn was_deployed_since(&self, deployment: &str, since_ms: i64) -> Result<bool, StoreError> {
+        let asked_for: i64 = reading!(self, |pool| {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM runs WHERE deployment = $1 AND created_at_ms >= $2
+                     AND state IN ('succeeded', 'skipped') AND trigger_kind IN ('operator', 'rollback')",
+            )
+            .bind(deployment)
+            .bind(since_ms)
+            .fetch_one(pool)
+            .await?
+        })?;
+        let live = self.live_release(deployment).await?;
+        Ok(asked_for > 0 || live.is_some_and(|live| live.created_at_ms >= since_ms))
+    }
+
     /// Whether a gate refused what a run was to deploy.
     pub async fn was_refused(&self, run_id: &str) -> Result<bool, StoreError> {
         self.has_verdict(run_id, VerdictCode::Refused).await

@@ -1,0 +1,1097 @@
+//! `setup --from DIR` and `setup --back`: from the Python tool to this one and back, without a moment in which a webhook is refused, two
+//! deployers work, or a site is away.
+//!
+//! Theory of operation. The intake comes first, on a port of its own, and takes what nobody sends yet. Then nginx is told: from its reload on,
+//! webhooks are written into our spool, and those that the old listener is just answering are waited for. Only then does the listener go, and
+//! after it the old workers, each of which first ends what it is at; what is left in their queues is appended to our spool. The worker starts
+//! last, and deploys nothing of these deployments before an operator has deployed each of them once (`deploy::gates`). The way back is the
+//! same in the opposite order.
+//!
+//! Nothing that somebody else has written is deleted: it is kept below [`places::ASIDE`], in a directory of the time, and [`Journal`] says what
+//! was where. Each change is in the journal before it is made, so that whatever interrupts this, the same command does the rest.
+
+use super::action::{Action, Deed, File};
+use super::found::{self, Found, Moving, ask};
+use super::original::{self, Original};
+use super::places::{self, Owner};
+use super::plan::{self, Plan};
+use super::wishes::Wishes;
+use super::{aside, drop_in, layers, uwsgi_pass};
+use crate::cli::SetupArguments;
+use crate::cli::output::{self, BOLD, Failed, GREEN, YELLOW, agreed};
+use crate::clock;
+use crate::config::{self, CommandLine, Environment};
+use crate::daemon;
+use crate::deploy::Host;
+use crate::deploy::execute::Executor;
+use crate::deploy::processes::table;
+use crate::deploy::tools::systemctl;
+use crate::entry::{Entry, Header, Payload, Source, sha256_hex};
+use crate::github::meta;
+use crate::intake::event::Reading;
+use crate::names::{DeliveryId, Slug};
+use crate::private_file;
+use anyhow::{Context, Result, anyhow, bail};
+use fs_err as fs;
+use rustix::fs::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use spool::Spool;
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use uwsgi_pass::Address;
+
+/// The port behind nginx is the first free one of these: the old listener has one of them.
+const PORTS: std::ops::RangeInclusive<u16> = 3400..=3499;
+
+/// How long nginx's old workers may take for what they are at, before only the connections to the old listener count.
+const DRAIN_TIME: Duration = Duration::from_secs(60);
+
+/// How long uWSGI may take to start or to end a vassal.
+const VASSAL_TIME: Duration = Duration::from_secs(60);
+
+/// How long the old workers may take for the deployments that they are at.
+const WORKERS_TIME: Duration = Duration::from_secs(30 * 60);
+
+/// Between two looks at something that is waited for.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Has a unit's stop wait until its process has ended by itself: a deployment that is killed half-way would take its site down.
+const PATIENCE: &str = "[Service]\nTimeoutStopSec=infinity\n";
+
+/// What was changed, and where what was there is kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Journal {
+    /// The checkout of the Python tool.
+    from: PathBuf,
+    /// Whose it is.
+    user: String,
+    /// The old listener's port or socket.
+    old_port: Option<u16>,
+    /// The port behind nginx.
+    port: u16,
+    /// Whether it is under way to here, here, or back again.
+    state: JournalState,
+    /// Units that were stopped: name, and whether they were started at boot.
+    units: Vec<(String, bool)>,
+    /// The same of those that ran the listener.
+    listeners: Vec<(String, bool)>,
+    /// Files that were moved aside, and where they are kept.
+    vassals: Vec<Kept>,
+    sites: Vec<Kept>,
+    sudoers: Vec<Kept>,
+    /// What `getfacl` said of nginx's directories.
+    access: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum JournalState {
+    #[default]
+    UnderWay,
+    Here,
+    Back,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    path: PathBuf,
+    kept: PathBuf,
+}
+
+impl Journal {
+    fn read() -> Result<Option<Self>> {
+        match fs::read(places::MOVE) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .with_context(|| format!("{} cannot be read", places::MOVE)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn save(&self) -> Result<()> {
+        let path = Path::new(places::MOVE);
+        let directory = Path::new(places::ASIDE);
+        aside::make_private(directory)?;
+        private_file::replace(path, &format!("{:#}\n", serde_json::to_value(self)?), directory)
+    }
+}
+
+/// Remembers a file, and keeps a copy of it, before it is changed.
+fn remember(list: &mut Vec<Kept>, date: &str, path: &Path) -> Result<()> {
+    let kept = aside::place_of(date, path);
+    aside::keep(path, &kept)?;
+    list.retain(|known| known.path != path);
+    list.push(Kept { path: path.to_owned(), kept });
+    Ok(())
+}
+
+/// All that a move needs to know.
+struct Move<'a> {
+    environment: &'a Environment,
+    executor: &'a Executor,
+    is_json: bool,
+    said: Vec<String>,
+}
+
+/// `setup --from`
+pub async fn from(
+    directory: &Path,
+    environment: &Environment,
+    executor: &Executor,
+    arguments: &SetupArguments,
+) -> Result<(), Failed> {
+    let directory = environment.working_directory().join(directory);
+    let original = original::look(&directory, executor).await?;
+    let journal = Journal::read()?;
+    let converted = layers::convert(&original.layers)?;
+    check_secret(converted.secret.as_deref())?;
+    let is_installed = journal.is_some() && Path::new(places::FIRST_LAYER).exists();
+    let is_here = journal.as_ref().is_some_and(|journal| journal.state == JournalState::Here);
+    if original.sites.is_empty()
+        && original.is_live()
+        && journal.as_ref().is_none_or(|journal| journal.sites.is_empty())
+    {
+        return Err(Failed::because(anyhow!("no file of nginx's sends webhooks to the old listener ({})", shown(&original.address)))
+            .hint("without nginx in between there would be a moment in which webhooks are refused: have nginx `uwsgi_pass` to it first"));
+    }
+    let port = port(journal.as_ref(), executor).await?;
+    let mut the_move = Move { environment, executor, is_json: arguments.json, said: Vec::new() };
+    let (actions, remarks) = the_move.planned(&original, &converted, port, is_installed).await?;
+    let found = original.lines();
+    if arguments.json && arguments.dry_run {
+        output::json(&json!({ "found": found, "to_do": actions, "remarks": remarks }));
+        return Ok(());
+    }
+    if !arguments.json {
+        anstream::println!("{BOLD}Found in {}:{BOLD:#}", original.checkout.display());
+        found.iter().for_each(|line| println!("  {line}"));
+        anstream::println!("\n{BOLD}To be done:{BOLD:#}");
+        for (number, action) in actions.iter().enumerate() {
+            println!("{:>3}. {action}", number + 1);
+        }
+        remarks.iter().for_each(|remark| anstream::println!("{YELLOW}  -{YELLOW:#} {remark}"));
+    }
+    if arguments.dry_run {
+        println!("\nnothing was done (--dry-run)");
+        return Ok(());
+    }
+    if is_here && !original.is_live() && original.sites.is_empty() && original.waiting.is_empty() {
+        the_move.say("nothing to do: what was installed here has moved already");
+    } else {
+        agreed(arguments.yes, "Do it?")?;
+        the_move.carry_out(&original, &converted, journal.unwrap_or_default(), port, is_installed).await.map_err(|error| {
+            Failed::because(error).hint("what was done before it stays; mend the cause, and run the same command again: it does the rest; or `durhack-deployer setup --back`")
+        })?;
+    }
+    let plans = the_move.plans().await?;
+    if arguments.json {
+        output::json(
+            &json!({ "found": found, "to_do": actions, "remarks": remarks, "done": the_move.said, "plans": plans }),
+        );
+        return Ok(());
+    }
+    anstream::println!(
+        "\n{GREEN}done{GREEN:#}: webhooks are received here, and nothing is deployed by itself yet"
+    );
+    for (slug, plan) in &plans {
+        anstream::println!("\n{BOLD}durhack-deployer plan {slug}{BOLD:#}");
+        plan.lines().for_each(|line| println!("  {line}"));
+    }
+    anstream::println!("\n{BOLD}Next{BOLD:#}");
+    for (slug, _) in &plans {
+        println!("  durhack-deployer deploy {slug}     the first time, by you; from then on by each push");
+    }
+    println!("  durhack-deployer doctor             is everything well?");
+    println!("  durhack-deployer setup --back       the old tool works again");
+    Ok(())
+}
+
+/// `setup --back`
+pub async fn back(
+    environment: &Environment,
+    executor: &Executor,
+    arguments: &SetupArguments,
+) -> Result<(), Failed> {
+    let Some(journal) = Journal::read()?.filter(|journal| journal.state != JournalState::Back) else {
+        return Err(Failed::because(anyhow!("nothing has moved here from the Python tool"))
+            .hint("`setup --from DIR` does that, and `setup --back` undoes it"));
+    };
+    let mut lines = vec!["stop the worker, which first ends the run that it is at".to_owned()];
+    let brought = journal.sudoers.iter().chain(&journal.vassals).chain(&journal.sites);
+    lines.extend(
+        brought.map(|kept| format!("bring back {}, as {} has it", kept.path.display(), kept.kept.display())),
+    );
+    lines.extend(journal.access.iter().map(|file| {
+        format!("bring back the access lists of nginx's directories, as {} has them", file.display())
+    }));
+    lines.push("wait for the old listener, then have nginx, tested and reloaded, send webhooks to it".into());
+    lines.push(format!("put what waits here into {}/queues/main", journal.from.display()));
+    lines.extend(journal.units.iter().map(|(unit, _)| format!("start {unit}, now and at every boot")));
+    lines.push("stop the intake and the helper; configuration, state and secrets stay".into());
+    if arguments.json && arguments.dry_run {
+        output::json(&json!({ "to_do": lines }));
+        return Ok(());
+    }
+    if !arguments.json {
+        anstream::println!("{BOLD}To be done:{BOLD:#}");
+        for (number, line) in lines.iter().enumerate() {
+            println!("{:>3}. {line}", number + 1);
+        }
+    }
+    if arguments.dry_run {
+        println!("\nnothing was done (--dry-run)");
+        return Ok(());
+    }
+    agreed(arguments.yes, "Go back to the old tool?")?;
+    let mut the_move = Move { environment, executor, is_json: arguments.json, said: Vec::new() };
+    the_move.go_back(journal).await.map_err(|error| {
+        Failed::because(error)
+            .hint("mend the cause, and run `durhack-deployer setup --back` again: it does the rest")
+    })?;
+    if arguments.json {
+        output::json(&json!({ "to_do": lines, "done": the_move.said }));
+    } else {
+        anstream::println!(
+            "\n{GREEN}done{GREEN:#}: the old tool receives and deploys again; `setup --from` comes here again"
+        );
+    }
+    Ok(())
+}
+
+fn check_secret(secret: Option<&str>) -> Result<(), Failed> {
+    const PUBLISHED: &str = "not-a-real-secret-token";
+    const BYTES_MIN: usize = 16;
+    match secret {
+        None => Err(Failed::because(anyhow!("the old configuration has no webhook_secret_token"))),
+        Some(secret) if secret == PUBLISHED || secret.len() < BYTES_MIN => {
+            Err(Failed::because(anyhow!("the old tool's webhook secret is the published one, or has fewer than {BYTES_MIN} bytes: everybody could have something deployed"))
+                .hint("have GitHub sign with another one first, written into config/local.toml of the old tool as `webhook_secret_token`"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn shown(address: &Address) -> String {
+    match address {
+        Address::Port(port) => format!("port {port}"),
+        Address::Socket(path) => path.clone(),
+    }
+}
+
+/// The port behind nginx: that of an earlier try, or else a free one.
+async fn port(journal: Option<&Journal>, executor: &Executor) -> Result<u16> {
+    if let Some(journal) = journal.filter(|journal| journal.port != 0) {
+        return Ok(journal.port);
+    }
+    let printed = ask(executor, &systemctl::installations(&[places::INTAKE_SOCKET])).await?;
+    let is_listening = systemctl::read_installations(&printed).iter().any(|unit| unit.is_active);
+    let written = fs::read_to_string(places::SOCKET_DROP_IN).ok().and_then(|text| drop_in::port_in(&text));
+    if let Some(port) = written.filter(|_| is_listening) {
+        return Ok(port);
+    }
+    let is_free = |port: &u16| {
+        TcpListener::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("::", *port)).is_ok()
+    };
+    PORTS.into_iter().find(is_free).context("none of the ports 3400 to 3499 is free")
+}
+
+impl Move<'_> {
+    fn say(&mut self, line: impl Into<String>) {
+        let line = line.into();
+        if !self.is_json {
+            println!("{line}");
+        }
+        self.said.push(line);
+    }
+
+    /// What will be done, for people, and what there is to be said beside it. Nothing is changed: the configuration is read where it is tried.
+    async fn planned(
+        &self,
+        original: &Original,
+        converted: &layers::Converted,
+        port: u16,
+        is_installed: bool,
+    ) -> Result<(Vec<String>, Vec<String>), Failed> {
+        let stage = tempfile::tempdir().context("cannot make a temporary directory")?;
+        for (name, text) in &converted.files {
+            fs::write(stage.path().join(name), text).context("cannot write a temporary file")?;
+        }
+        let tried = if is_installed { Path::new(places::CONFIGURATION) } else { stage.path() };
+        let wishes = wishes(tried);
+        let mut found = found::look(&wishes, &self.environment_of(original), self.executor).await?;
+        // As it will be.
+        found.account = found::account(&original.user)?;
+        self.prepare_plan(&mut found, port, true);
+        let prepared = plan::plan(&found, &self::wishes(Path::new(places::CONFIGURATION)))?;
+        let mut lines = Vec::new();
+        let mut remarks = converted.changes.clone();
+        if is_installed {
+            remarks.push(format!("the configuration in {} is kept as it is", places::CONFIGURATION));
+        } else {
+            lines.extend(
+                self.installing(original, converted, &found).iter().map(|action| action.what.clone()),
+            );
+        }
+        lines.extend(prepared.actions.iter().map(|action| action.what.clone()));
+        remarks.extend(prepared.remarks.iter().cloned());
+        for site in &original.sites {
+            lines.push(format!("have {} lead to 127.0.0.1:{port}, tested by nginx, and reload: from here on webhooks come to the new intake (kept: {})", site.path.display(), aside::place_of(&found.date, &site.path).display()));
+            if site.target.is_some() {
+                remarks.push(format!("{} comes from a repository: change `uwsgi_pass` there, too, as this command does it here, before you deploy that", site.path.display()));
+            }
+        }
+        lines.push("wait until the old listener has answered what it was sent".into());
+        for vassal in &original.vassals {
+            lines.push(format!(
+                "end the old listener: move {} to {}",
+                vassal.display(),
+                aside::place_of(&found.date, vassal).display()
+            ));
+        }
+        for unit in &original.units {
+            let first = if unit.is_workers { ", when its deployments have ended" } else { "" };
+            lines.push(format!("stop {}{first}, and start it no more at boot", unit.name));
+        }
+        lines.push(format!(
+            "take along what waits in {}/queues by then ({} now)",
+            original.checkout.display(),
+            original.waiting.len()
+        ));
+        for file in &original.sudoers {
+            lines.push(format!(
+                "move {} to {}: nothing needs it any more",
+                file.display(),
+                aside::place_of(&found.date, file).display()
+            ));
+        }
+        lines.push(format!(
+            "start {}, now and at every boot; it waits for your first `deploy` of each deployment",
+            places::WORKER
+        ));
+        Ok((lines, remarks))
+    }
+
+    /// The environment in which the services will read the configuration.
+    fn environment_of(&self, original: &Original) -> Environment {
+        let instance = original.instance.as_deref().unwrap_or_default();
+        let database = original.database_url.as_deref().unwrap_or_default();
+        let environment = self.environment.with_defaults([("DEPLOYER_ENV", original.environment.as_str())]);
+        let environment = if instance.is_empty() {
+            environment
+        } else {
+            environment.with_defaults([("DEPLOYER_INSTANCE", instance)])
+        };
+        if database.is_empty() {
+            environment
+        } else {
+            environment.with_defaults([("DATABASE_URL", database)])
+        }
+    }
+
+    /// Has a look's plan leave out what it must.
+    fn prepare_plan(&self, found: &mut Found, port: u16, is_old_tool_live: bool) {
+        found.moving = Some(Moving { port, is_old_tool_live });
+        if let Some(known) = found.configuration.as_mut().filter(|_| is_old_tool_live) {
+            let slugs: Vec<Slug> = known.slugs.iter().cloned().collect();
+            known.assignment.users.set_waiting(slugs, clock::now_ms());
+        }
+    }
+
+    /// What puts the configuration where the services read it.
+    fn installing(&self, original: &Original, converted: &layers::Converted, found: &Found) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut write = |path: PathBuf, text: String, owner: Owner, mode: u32, what: String| {
+            if path.symlink_metadata().is_ok() {
+                let kept = aside::place_of(&found.date, &path);
+                let what = format!("keep {}: {}", path.display(), kept.display());
+                actions.push(Action::new(what, Deed::Keep(path.clone(), kept)));
+            }
+            actions.push(Action::new(what, Deed::Write(File { path, text, owner, mode })));
+        };
+        let user = &original.user;
+        if user != places::USER || original.home != Path::new(places::STATE) {
+            for (path, text) in places::USER_DROP_INS.iter().zip(drop_in::users(user, &original.home)) {
+                let what = format!("have the services run as {user}, and see its home: {path}");
+                write(path.into(), text, Owner::Root, 0o644, what);
+            }
+        }
+        for (name, text) in &converted.files {
+            let path = Path::new(places::CONFIGURATION).join(name);
+            let what = format!("install {name} in {}", places::CONFIGURATION);
+            write(path, text.clone(), Owner::RootForDeployer, 0o640, what);
+        }
+        let mut text = format!(
+            "# Written by `durhack-deployer setup --from {}`.\nDEPLOYER_ENV={}\n",
+            original.checkout.display(),
+            original.environment
+        );
+        let more = [("DEPLOYER_INSTANCE", &original.instance), ("DATABASE_URL", &original.database_url)];
+        for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+            text.push_str(&format!("{name}={value}\n"));
+        }
+        let what = format!("write the services' environment, {}", places::ENVIRONMENT);
+        write(places::ENVIRONMENT.into(), text, Owner::RootForDeployer, 0o640, what);
+        actions
+    }
+
+    async fn carry_out(
+        &mut self,
+        original: &Original,
+        converted: &layers::Converted,
+        mut journal: Journal,
+        port: u16,
+        is_installed: bool,
+    ) -> Result<()> {
+        let executor = self.executor;
+        let wishes = wishes(Path::new(places::CONFIGURATION));
+        let date = clock::compact_utc(clock::now());
+        if journal.state == JournalState::Back {
+            // What was kept then stays where it lies.
+            journal = Journal::default();
+        }
+        journal.from.clone_from(&original.checkout);
+        journal.user.clone_from(&original.user);
+        journal.port = port;
+        if let Address::Port(old) = original.address {
+            journal.old_port = Some(old);
+        }
+        if !is_installed {
+            self.install(original, converted).await?;
+        }
+        journal.state = JournalState::UnderWay;
+        journal.save()?;
+        let mut found = found::look(&wishes, self.environment, executor).await?;
+        self.do_plan(&plan::directories(&found)?).await?;
+        // The worker makes what is in it, and does not run yet.
+        let state = Path::new(places::STATE);
+        daemon::prepare_state_directory(state)?;
+        give(state, found::account(&places::user())?.context("the deployer's user is there")?)?;
+        self.know_networks().await?;
+        found = found::look(&wishes, self.environment, executor).await?;
+        self.prepare_plan(&mut found, port, true);
+        self.do_plan(&plan::plan(&found, &wishes)?).await?;
+        answers(port).await?;
+
+        self.remember_access(original, &mut journal, &date).await?;
+        for site in &original.sites {
+            remember(&mut journal.sites, &date, &site.path)?;
+        }
+        journal.save()?;
+        self.turn_nginx(original, port, &journal).await?;
+        for vassal in &original.vassals {
+            remember(&mut journal.vassals, &date, vassal)?;
+        }
+        for unit in &original.units {
+            if unit.is_active || unit.is_enabled {
+                let list = if unit.is_workers { &mut journal.units } else { &mut journal.listeners };
+                list.retain(|(name, _)| *name != unit.name);
+                list.push((unit.name.clone(), unit.is_enabled));
+            }
+        }
+        journal.save()?;
+        for vassal in &original.vassals {
+            fs::remove_file(vassal)?;
+            self.say(format!("moved {} aside: uWSGI ends the old listener", vassal.display()));
+        }
+        for unit in original.units.iter().filter(|unit| !unit.is_workers) {
+            self.stop_old(&unit.name).await?;
+        }
+        if !original.vassals.is_empty() && !self.waits(VASSAL_TIME, || !is_listening(&original.address)).await
+        {
+            bail!(
+                "the old listener still listens on {}: does something else than {} start it?",
+                shown(&original.address),
+                original.vassals[0].display()
+            );
+        }
+        for unit in original.units.iter().filter(|unit| unit.is_workers) {
+            self.stop_old(&unit.name).await?;
+        }
+        self.take_along(&original.checkout, &date).await?;
+        self.take_rights(original, &mut journal, &date)?;
+        let mut found = found::look(&wishes, self.environment, executor).await?;
+        self.prepare_plan(&mut found, port, false);
+        self.do_plan(&plan::plan(&found, &wishes)?).await?;
+        journal.state = JournalState::Here;
+        journal.save()
+    }
+
+    /// The intake asks nobody, and the worker does not run yet: from where GitHub calls must be known before it calls here.
+    async fn know_networks(&mut self) -> Result<()> {
+        let environment = found::as_units_have_it(self.environment);
+        let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
+        let config = loaded.map_err(|problems| anyhow!("{problems}"))?.config;
+        if config.intake.source_networks != config::SourceNetworks::GitHub {
+            return Ok(());
+        }
+        let asked = meta::Keeper::open(&config).know().await;
+        asked.with_context(|| format!("GitHub cannot be asked from where its webhooks come, and the new intake would refuse them: put its answer (https://api.github.com/meta) into {}/{}, or write `source_networks`", config.state_directory.display(), meta::META_FILE))?;
+        let account = found::account(&places::user())?.context("the deployer's user is there")?;
+        let file = config.state_directory.join(meta::META_FILE);
+        Ok(chown(&file, Some(account.0), Some(account.1))?)
+    }
+
+    async fn do_plan(&mut self, plan: &Plan) -> Result<()> {
+        for action in &plan.actions {
+            self.say(action.what.clone());
+            action.carry_out(self.executor).await.with_context(|| format!("cannot {}", action.what))?;
+        }
+        Ok(())
+    }
+
+    async fn install(&mut self, original: &Original, converted: &layers::Converted) -> Result<()> {
+        let found = Found { date: clock::compact_utc(clock::now()), ..Found::default() };
+        // As whom the services run is known from here on.
+        let actions = self.installing(original, converted, &found);
+        let (users, rest): (Vec<Action>, Vec<Action>) =
+            actions.into_iter().partition(|action| match &action.deed {
+                Deed::Write(file) => file.path.ends_with("user.conf"),
+                Deed::Keep(path, _) => path.ends_with("user.conf"),
+                _ => false,
+            });
+        self.do_plan(&Plan::of(users)).await?;
+        ask(self.executor, &systemctl::reload_units()).await?;
+        let account = found::account(&places::user())?
+            .with_context(|| format!("there is no user {}", places::user()))?;
+        let found = Found { account: Some(account), ..found };
+        self.do_plan(&plan::directories(&found)?).await?;
+        self.do_plan(&Plan::of(rest)).await?;
+        let (secret, path) =
+            (converted.secret.as_deref().unwrap_or_default(), Path::new(places::WEBHOOK_SECRET));
+        if fs::read_to_string(path).is_ok_and(|text| text.trim() != secret) {
+            aside::keep(path, &aside::place_of(&found.date, path))?;
+        }
+        private_file::replace(path, &format!("{secret}\n"), Path::new(places::CREDENTIALS))?;
+        self.say(format!("wrote the webhook secret to {}", places::WEBHOOK_SECRET));
+        Ok(())
+    }
+
+    /// From its reload on, webhooks come here; those that old workers of nginx's are at are waited for.
+    async fn turn_nginx(&mut self, original: &Original, port: u16, journal: &Journal) -> Result<()> {
+        if original.sites.is_empty() {
+            return Ok(());
+        }
+        for site in &original.sites {
+            let text = fs::read_to_string(&site.path)?;
+            let Some(text) = uwsgi_pass::changed(&text, &original.address, port) else { continue };
+            let file = File { path: site.path.clone(), text, owner: Owner::Root, mode: 0o644 };
+            Action::new("", Deed::Write(file)).carry_out(self.executor).await?;
+        }
+        let undo = || journal.sites.iter().try_for_each(|kept| aside::bring_back(&kept.kept, &kept.path));
+        if let Err(error) = ask(self.executor, &words(&["nginx", "-t"])).await {
+            undo()?;
+            return Err(error.context("nginx does not accept its files so; they are as they were"));
+        }
+        let before = nginx_workers();
+        if let Err(error) = ask(self.executor, &reload_nginx()).await {
+            undo()?;
+            return Err(error.context("nginx cannot be reloaded; its files are as they were"));
+        }
+        self.say(format!("nginx sends webhooks to 127.0.0.1:{port}"));
+        self.drain(&before, &original.address).await
+    }
+
+    /// Waits until nobody asks the old listener any more.
+    async fn drain(&mut self, workers: &[(i32, u64)], address: &Address) -> Result<()> {
+        let have_ended = || workers.iter().all(|worker| !is_process(*worker));
+        if self.waits(DRAIN_TIME, have_ended).await {
+            return Ok(());
+        }
+        // Some are kept by a visitor's long connection, as that of a web socket.
+        let port = match address {
+            Address::Port(port) => *port,
+            Address::Socket(_) => {
+                bail!("workers of nginx's have not ended what they are at; run the same command again")
+            }
+        };
+        match self.waits(DRAIN_TIME, || !has_connections(port)).await {
+            true => Ok(()),
+            false => bail!("the old listener is still asked over port {port}; run the same command again"),
+        }
+    }
+
+    /// Whether it comes to be within a time.
+    async fn waits(&self, time: Duration, is_so: impl Fn() -> bool) -> bool {
+        let begun = Instant::now();
+        while !is_so() {
+            if begun.elapsed() > time {
+                return false;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        true
+    }
+
+    /// Stops one of the old units when it has ended what it is at, however long that takes.
+    async fn stop_old(&mut self, name: &str) -> Result<()> {
+        let patience = PathBuf::from(format!("/run/systemd/system/{name}.d/durhack-deployer-setup.conf"));
+        fs::create_dir_all(patience.parent().context("it lies in a directory")?)?;
+        fs::write(&patience, PATIENCE)?;
+        ask(self.executor, &systemctl::reload_units()).await?;
+        self.say(format!("stop {name}, which ends what it is at"));
+        ask(self.executor, &words(&["systemctl", "--no-ask-password", "disable", "--", name])).await?;
+        ask(self.executor, &words(&["systemctl", "--no-ask-password", "stop", "--no-block", "--", name]))
+            .await?;
+        let begun = Instant::now();
+        loop {
+            let state = ask(
+                self.executor,
+                &words(&["systemctl", "show", "--value", "--property=ActiveState", "--", name]),
+            )
+            .await?;
+            if ["inactive", "failed"].contains(&state.trim()) {
+                break;
+            }
+            if begun.elapsed() > WORKERS_TIME {
+                bail!(
+                    "{name} still works on a deployment; webhooks wait in the new intake. Run the same command again when it has ended (`journalctl -u {name}`)"
+                );
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        fs::remove_file(&patience)?;
+        ask(self.executor, &systemctl::reload_units()).await.map(drop)
+    }
+
+    /// What its queues still hold becomes ours.
+    async fn take_along(&mut self, checkout: &Path, date: &str) -> Result<()> {
+        let account = found::account(&places::user())?.context("the deployer's user is there")?;
+        let directory = Host::spool_directory(Path::new(places::STATE), "main");
+        let (mut entries, mut paths) = (Vec::new(), Vec::new());
+        for path in original::waiting(checkout) {
+            match entry_of(&fs::read(&path)?) {
+                Some((header, payload)) => {
+                    entries.push((header.spool_id(), header.with_payload(payload.as_bytes())));
+                    paths.push(path);
+                }
+                None => self.say(format!("{} is no event, and is left there", path.display())),
+            }
+        }
+        let append = || {
+            let spool = open_spool(&directory)?;
+            for (id, bytes) in &entries {
+                // What is there already is as good as new.
+                drop(spool.append(id, &[bytes])?);
+            }
+            Ok(())
+        };
+        as_user(account, append)?;
+        let number = paths.len();
+        for path in paths {
+            aside::put(&path, &aside::place_of(date, &path))?;
+        }
+        if number > 0 {
+            self.say(format!("took along {number} events that waited in {}/queues", checkout.display()));
+        }
+        Ok(())
+    }
+
+    /// What it could write among nginx's files is remembered, before setup takes it away.
+    async fn remember_access(
+        &mut self,
+        original: &Original,
+        journal: &mut Journal,
+        date: &str,
+    ) -> Result<()> {
+        let directories = places::NGINX_SITES.map(|name| format!("{}/{name}", places::NGINX));
+        let mut listed = Vec::new();
+        for directory in directories.iter().filter(|directory| Path::new(directory).is_dir()) {
+            let call = words(&["getfacl", "--absolute-names", "--omit-header", directory]);
+            let printed = ask(self.executor, &call).await?;
+            if printed.lines().any(|line| line.contains(&format!("user:{}:", original.user))) {
+                listed.push(directory.as_str());
+            }
+        }
+        if listed.is_empty() || journal.access.is_some() {
+            return Ok(());
+        }
+        let call = [&["getfacl", "--absolute-names", "--recursive", "--physical"][..], &listed].concat();
+        let printed = ask(self.executor, &words(&call)).await?;
+        let kept = aside::place_of(date, Path::new("/access-lists"));
+        aside::make_private(kept.parent().context("it lies in a directory")?)?;
+        private_file::replace(&kept, &format!("{}\n", printed.trim_end()), Path::new(places::ASIDE))?;
+        journal.access = Some(kept);
+        Ok(())
+    }
+
+    /// What let the old tool act as root is moved aside.
+    fn take_rights(&mut self, original: &Original, journal: &mut Journal, date: &str) -> Result<()> {
+        for file in &original.sudoers {
+            remember(&mut journal.sudoers, date, file)?;
+        }
+        journal.save()?;
+        for file in &original.sudoers {
+            fs::remove_file(file)?;
+            self.say(format!("moved {} aside", file.display()));
+        }
+        Ok(())
+    }
+
+    /// What `plan` says of each deployment that is on.
+    async fn plans(&self) -> Result<Vec<(String, String)>, Failed> {
+        let environment = found::as_units_have_it(self.environment);
+        let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
+        let loaded = loaded.map_err(|problems| anyhow!("{problems}"))?;
+        let mut plans = Vec::new();
+        for deployment in loaded.config.deployments.values().filter(|deployment| deployment.enabled) {
+            let slug = deployment.slug.to_string();
+            let plan = ask(self.executor, &words(&["/proc/self/exe", "plan", &slug])).await;
+            plans.push((slug, plan.unwrap_or_else(|error| format!("{error:#}"))));
+        }
+        Ok(plans)
+    }
+
+    async fn go_back(&mut self, mut journal: Journal) -> Result<()> {
+        let executor = self.executor;
+        self.say(format!("stop {}, which ends the run that it is at", places::WORKER));
+        ask(executor, &systemctl::disable(&[places::WORKER])).await?;
+        let waiting = self.waiting_here().await;
+        for kept in journal.sudoers.iter().chain(&journal.vassals) {
+            aside::bring_back(&kept.kept, &kept.path)?;
+            self.say(format!("brought back {}", kept.path.display()));
+        }
+        if let Some(file) = journal.access.as_ref().filter(|file| file.exists()) {
+            let restore = format!("--restore={}", file.display());
+            // What has come since is not in it, and what has gone since is said.
+            let restored = ask(executor, &words(&["setfacl", &restore])).await;
+            match restored {
+                Ok(_) => self.say("brought back the access lists of nginx's directories"),
+                Err(error) => {
+                    self.say(format!("not all access lists of nginx's directories came back: {error:#}"))
+                }
+            }
+        }
+        self.start_old(&journal.listeners).await?;
+        if let Some(port) =
+            journal.old_port.filter(|_| !journal.vassals.is_empty() || !journal.listeners.is_empty())
+        {
+            let address = Address::Port(port);
+            if !self.waits(VASSAL_TIME, || is_listening(&address)).await {
+                bail!(
+                    "the old listener does not listen on port {port}: is uWSGI running? Webhooks still come to the new intake"
+                );
+            }
+        }
+        let ours: Vec<(PathBuf, String)> = journal
+            .sites
+            .iter()
+            .filter_map(|kept| Some((kept.path.clone(), fs::read_to_string(&kept.path).ok()?)))
+            .collect();
+        for kept in &journal.sites {
+            aside::bring_back(&kept.kept, &kept.path)?;
+        }
+        if let Err(error) = ask(executor, &words(&["nginx", "-t"])).await {
+            for (path, text) in ours {
+                let file = File { path, text, owner: Owner::Root, mode: 0o644 };
+                Action::new("", Deed::Write(file)).carry_out(executor).await?;
+            }
+            return Err(
+                error.context("nginx does not accept its old files; webhooks still come to the new intake")
+            );
+        }
+        let before = nginx_workers();
+        ask(executor, &reload_nginx()).await?;
+        self.say("nginx sends webhooks to the old listener");
+        self.drain(&before, &Address::Port(journal.port)).await?;
+        let mut stopped = vec![places::INTAKE_SOCKET.to_owned(), places::INTAKE.to_owned()];
+        let found =
+            found::look(&wishes(Path::new(places::CONFIGURATION)), self.environment, executor).await?;
+        stopped.extend(
+            places::units(found.step_users.keys())
+                .into_iter()
+                .filter(|unit| unit != places::WORKER && !stopped.contains(unit))
+                .collect::<Vec<_>>(),
+        );
+        for unit in stopped
+            .iter()
+            .filter(|unit| found.units.get(*unit).is_some_and(|unit| unit.is_active || unit.is_enabled))
+        {
+            ask(executor, &systemctl::disable(&[unit])).await?;
+        }
+        self.say("stopped the intake and the helper");
+        let handed = hand_over(&journal)?;
+        if handed > 0 {
+            self.say(format!(
+                "put {handed} events that waited here into {}/queues/main",
+                journal.from.display()
+            ));
+        }
+        self.start_old(&journal.units).await?;
+        for line in waiting {
+            self.say(line);
+        }
+        journal.state = JournalState::Back;
+        journal.save()
+    }
+
+    async fn start_old(&mut self, units: &[(String, bool)]) -> Result<()> {
+        for (unit, is_enabled) in units {
+            let verb: &[&str] = if *is_enabled { &["enable", "--now"] } else { &["start"] };
+            ask(
+                self.executor,
+                &words(&[&["systemctl", "--no-ask-password"][..], verb, &["--", unit]].concat()),
+            )
+            .await?;
+            self.say(format!("started {unit}"));
+        }
+        Ok(())
+    }
+
+    /// What was queued here and not deployed: the old tool does not know of it.
+    async fn waiting_here(&self) -> Vec<String> {
+        let call = words(&["/proc/self/exe", "runs", "--json", "-n", "200"]);
+        let Ok(printed) = ask(self.executor, &call).await else { return Vec::new() };
+        let runs: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();
+        let environment = found::as_units_have_it(self.environment);
+        let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
+        let deployments = loaded.map(|loaded| loaded.config.deployments).unwrap_or_default();
+        let path_of = |slug: &str| {
+            let found = Slug::parse(slug).ok().and_then(|slug| deployments.get(&slug));
+            found.map_or(PathBuf::from("PATH"), |deployment| deployment.path.clone())
+        };
+        let mut seen = BTreeSet::new();
+        let mut lines = Vec::new();
+        for run in &runs {
+            let text = |key: &str| run[key].as_str().unwrap_or_default();
+            let (slug, state, commit) = (text("deployment"), text("state"), text("commit"));
+            if !seen.insert(slug.to_owned()) {
+                continue;
+            }
+            let (path, short) = (path_of(slug), commit.get(..7).unwrap_or(commit));
+            if state == "waiting" {
+                lines.push(format!("{slug}: {short} was pushed meanwhile and is not deployed: push again, or redeliver it at GitHub, and the old tool deploys it"));
+            } else if state == "succeeded" {
+                lines.push(format!("{slug}: {short} was deployed from here, and git of the old tool refuses to check out over it: first `git -C {} checkout --force --detach {commit}`", path.display()));
+            }
+        }
+        lines
+    }
+}
+
+/// The new intake must answer before anybody is sent to it.
+async fn answers(port: u16) -> Result<()> {
+    const TIME: Duration = Duration::from_secs(30);
+    let asked = async {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.take(64 * 1024).read_to_end(&mut answer).await?;
+        anyhow::Ok(answer)
+    };
+    let answer = tokio::time::timeout(TIME, asked).await.context("the new intake does not answer")?;
+    let answer = answer.context("the new intake cannot be asked")?;
+    match answer.starts_with(b"HTTP/1.1 200") {
+        true => Ok(()),
+        false => bail!("the new intake answers {:.40}", String::from_utf8_lossy(&answer)),
+    }
+}
+
+/// Nothing but where the configuration lies.
+fn wishes(configuration: &Path) -> Wishes {
+    Wishes { configuration: configuration.to_owned(), origin: None, privileges: None, uninstall: false }
+}
+
+fn words(words: &[&str]) -> CommandLine {
+    CommandLine::Argv(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+fn reload_nginx() -> CommandLine {
+    systemctl::reload_if_running(places::NGINX_UNIT)
+}
+
+/// nginx's workers: number and start.
+fn nginx_workers() -> Vec<(i32, u64)> {
+    let all = table::all().unwrap_or_default();
+    let is_worker = |process: &table::Process| {
+        process.arguments.first().is_some_and(|name| name.starts_with("nginx: worker"))
+    };
+    all.iter().filter(|process| is_worker(process)).map(table::Process::identity).collect()
+}
+
+fn is_process((pid, started): (i32, u64)) -> bool {
+    table::read(pid).is_some_and(|process| process.identity() == (pid, started))
+}
+
+/// The lines of the kernel's table of TCP sockets: local port, remote port and state.
+fn tcp_sockets() -> Vec<(u16, u16, u8)> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
+    lines
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            Some((port(words.next()?)?, port(words.next()?)?, u8::from_str_radix(words.next()?, 16).ok()?))
+        })
+        .collect()
+}
+
+fn is_listening(address: &Address) -> bool {
+    const LISTEN: u8 = 0x0A;
+    match address {
+        Address::Port(port) => {
+            tcp_sockets().iter().any(|(local, _, state)| local == port && *state == LISTEN)
+        }
+        Address::Socket(path) => Path::new(path).exists(),
+    }
+}
+
+fn has_connections(port: u16) -> bool {
+    const ESTABLISHED: u8 = 0x01;
+    tcp_sockets().iter().any(|(local, _, state)| *local == port && *state == ESTABLISHED)
+}
+
+/// What lies in a spool is its owner's.
+fn give(directory: &Path, (user, group): (u32, u32)) -> Result<()> {
+    let mut pending = vec![directory.to_owned()];
+    while let Some(path) = pending.pop() {
+        let found = fs::symlink_metadata(&path)?;
+        if found.uid() == 0 && !found.is_symlink() {
+            chown(&path, Some(user), Some(group))?;
+        }
+        if found.is_dir() {
+            pending.extend(fs::read_dir(&path)?.flatten().map(|entry| entry.path()));
+        }
+    }
+    Ok(())
+}
+
+/// An event of the Python tool's, as it writes one.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    id: Option<String>,
+}
+
+/// Such an event as an entry of ours. `None`: it is none.
+fn entry_of(text: &[u8]) -> Option<(Header, String)> {
+    let event: Event<'_> = serde_json::from_slice(text).ok()?;
+    let payload = event.payload.get().to_owned();
+    payload.starts_with('{').then_some(())?;
+    let id = event.id.and_then(|id| DeliveryId::parse(&id).ok());
+    let id = id.unwrap_or_else(|| {
+        DeliveryId::of_reconcile(&format!("taken along {}", sha256_hex(payload.as_bytes())))
+    });
+    let kind = event.kind.unwrap_or_default();
+    let mut header =
+        Header::new(id, &kind, Source::Github, "the queues of the Python tool".into(), payload.as_bytes());
+    header.reading = Some(Reading::of_entry(&kind, &payload));
+    Some((header, payload))
+}
+
+/// Does something as a user: a spool is opened by nobody but its owner, also not by root.
+fn as_user<T: Send>((user, group): (u32, u32), work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    // These calls change the thread that makes them, and no other.
+    let become_it = move || -> Result<()> {
+        set_thread_groups(&[])?;
+        set_thread_res_gid(group, group, group)?;
+        Ok(set_thread_res_uid(user, user, user)?)
+    };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            become_it().context("cannot act as the deployer's user")?;
+            work()
+        });
+        thread.join().map_err(|_| anyhow!("what was done as the deployer's user has failed"))?
+    })
+}
+
+fn open_spool(directory: &Path) -> Result<Spool> {
+    let now = || u64::try_from(clock::now().as_nanosecond()).unwrap_or(0);
+    Ok(Spool::open(directory, now)?)
+}
+
+/// What waits in our spools becomes events of the Python tool. How many these are.
+fn hand_over(journal: &Journal) -> Result<usize> {
+    let account =
+        found::account(&journal.user)?.with_context(|| format!("there is no user {}", journal.user))?;
+    let queue = journal.from.join("queues/main");
+    as_user(account, || {
+        let spools =
+            fs::read_dir(Path::new(places::STATE).join("spool"))?.flatten().map(|entry| entry.path());
+        let mut written = BTreeSet::new();
+        for directory in spools.filter(|directory| directory.is_dir()) {
+            empty_into(&queue, &directory, &mut written)?;
+        }
+        Ok(written.len())
+    })
+}
+
+/// Writes what waits in a spool into a queue, each delivery once.
+fn empty_into(queue: &Path, directory: &Path, written: &mut BTreeSet<String>) -> Result<()> {
+    let spool = open_spool(directory)?;
+    let Some(lock) = spool.consumer_lock()? else {
+        bail!("{} is still being worked on", directory.display());
+    };
+    let _: spool::Recovered = lock.recover()?;
+    for name in spool.ready()? {
+        let Some(claim) = spool.claim(&name)? else { continue };
+        let event = Entry::parse(claim.contents()).ok().and_then(|entry| event_of(&entry));
+        // An operator's request, or what reconcile found: the old tool has nothing like it.
+        if let Some((id, event)) = event
+            && written.insert(id)
+        {
+            fs::create_dir_all(queue)?;
+            let new = queue.join(".setup.new");
+            fs::write(&new, event)?;
+            fs::rename(&new, queue.join(format!("{}.json", clock::now().as_nanosecond())))?;
+        }
+        claim.finish()?;
+    }
+    Ok(())
+}
+
+/// An entry of ours as an event of the Python tool: its id, and its text.
+fn event_of(entry: &Entry<'_>) -> Option<(String, String)> {
+    let (Source::Github, Payload::Json(payload)) = (entry.header.source, &entry.payload) else { return None };
+    let payload: &RawValue = serde_json::from_str(payload).ok()?;
+    let kind = Some(entry.header.event.as_str()).filter(|kind| !kind.is_empty());
+    let id = entry.header.id.to_string();
+    let event = json!({ "payload": payload, "type": kind, "id": id, "__dataclass__": "GitHubEvent" });
+    Some((id, serde_json::to_string_pretty(&event).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_the_old_tool_is_a_delivery_of_ours() {
+        let text = br#"{
+  "payload": {"ref": "refs/heads/main", "repository": {"full_name": "acme/site"}, "after": "x"},
+  "type": "push",
+  "id": "0b989ba4-242f-11e5-81e1-c7b6966d2516",
+  "__dataclass__": "GitHubEvent"
+}"#;
+        let (header, payload) = entry_of(text).unwrap();
+        assert_eq!(
+            (header.event.as_str(), header.id.as_str()),
+            ("push", "0b989ba4-242f-11e5-81e1-c7b6966d2516")
+        );
+        let bytes = header.with_payload(payload.as_bytes());
+        // And the way back.
+        let (id, event) = event_of(&Entry::parse(&bytes).unwrap()).unwrap();
+        let (again, same) = entry_of(event.as_bytes()).unwrap();
+        assert_eq!((id.as_str(), again.id.as_str()), (header.id.as_str(), header.id.as_str()));
+        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(value(&same), value(&payload));
+        // Headers may have been missing; then twice is still once.
+        let without =
+            br#"{"payload": {"zen": "x"}, "type": null, "id": null, "__dataclass__": "GitHubEvent"}"#;
+        assert_eq!(entry_of(without).unwrap().0.id, entry_of(without).unwrap().0.id);
+        for nonsense in [&b"{"[..], b"[]", br#"{"payload": 1, "type": "push", "id": null}"#] {
+            assert!(entry_of(nonsense).is_none());
+        }
+    }
+}
