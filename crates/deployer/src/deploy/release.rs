@@ -217,7 +217,7 @@ fn is_hidden_home(directory: &Path) -> bool {
     /// `TMPFS_MAGIC`
     const TMPFS: i64 = 0x0102_1994;
     let is_home = ["/home", "/root", "/run/user"].iter().any(|home| directory.starts_with(home));
-    is_home && rustix::fs::statfs(directory).is_ok_and(|found| found.f_type as i64 == TMPFS)
+    is_home && rustix::fs::statfs(directory).is_ok_and(|found| found.f_type == TMPFS)
 }
 
 /// Refuses where a file system that a run writes to is nearly full.
