@@ -1,13 +1,15 @@
 //! One request: who asks, what for, may they, and what came of it. Every request and every answer is a line in the journal.
 
-use crate::allow_list::AllowList;
+use crate::allow_list::{AllowList, CERTIFICATES, Certbot};
 use crate::answer::{Answer, REFUSED, one_line};
-use crate::request::{Refusal, Request};
-use crate::{carry_out, commands, program, shadow};
+use crate::journal::say;
+use crate::request::{DomainName, Refusal, Request};
+use crate::{acme, carry_out, commands, program, shadow};
 use rustix::net::sockopt::socket_peercred;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -51,13 +53,13 @@ pub fn serve(service: Service) -> ExitCode {
     let uid = peer.uid.as_raw();
     let words = read_request(&connection);
     let asked = words.as_ref().map_or_else(ToString::to_string, |words| format!("{:?}", shown(words)));
-    eprintln!("user {uid}, process {}, asks: {}", peer.pid, one_line(&asked));
+    say(&format!("user {uid}, process {}, asks: {}", peer.pid, one_line(&asked)));
     let answer = words
         .and_then(|words| answer_to(service, uid, &words))
         .unwrap_or_else(|refusal| Answer::Refused(refusal.0));
-    eprintln!("answer to user {uid}: {}", answer.in_words());
+    say(&format!("answer to user {uid}: {}", answer.in_words()));
     if let Err(error) = accepted.and_then(|()| send(&connection, &answer)) {
-        eprintln!("user {uid} did not take the answer: {error}");
+        say(&format!("user {uid} did not take the answer: {error}"));
     }
     ExitCode::SUCCESS
 }
@@ -82,13 +84,31 @@ fn answer_to(service: Service, uid: u32, words: &[String]) -> Result<Answer, Ref
             let (request, list) = (Request::parse(words)?, AllowList::load()?);
             list.permit(&request)?;
             match request {
-                Request::Certificate { names, renew } => {
-                    Ok(program::run_all(&[commands::certificate(&names, renew, &list.certbot)]))
-                }
+                Request::Certificate { names, renew } => certificate(&names, renew, &list.certbot),
                 _ => Err(Refusal("only certificates are obtained here".into())),
             }
         }
     }
+}
+
+/// Has certbot obtain a certificate, or keep the one that is there.
+fn certificate(names: &[DomainName], renew: bool, certbot: &Certbot) -> Result<Answer, Refusal> {
+    let name = names.first().map(ToString::to_string).unwrap_or_default();
+    let is_there = Path::new(CERTIFICATES).join("live").join(name).join("fullchain.pem").exists();
+    // One that is there is kept as a rule, and the CA is not asked.
+    if renew || !is_there {
+        acme::check(names, certbot.webroot())?;
+    }
+    Ok(match program::run_all(&[commands::certificate(names, renew, certbot)]) {
+        Answer::Done { code, out, err } if code != 0 => {
+            let hint = format!(
+                "If the CA did not find its answer: /.well-known/acme-challenge/ {}\n",
+                acme::hint(certbot.webroot())
+            );
+            Answer::Done { code, out: out + &hint, err }
+        }
+        answer => answer,
+    })
 }
 
 /// Words for the journal: what is in a file does not stand there.
@@ -107,7 +127,7 @@ fn shown(words: &[String]) -> Vec<String> {
 }
 
 fn not_a_connection(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("standard input is not a connection ({error}): systemd starts this program; see --help");
+    say(&format!("standard input is not a connection ({error}): systemd starts this program; see --help"));
     ExitCode::from(REFUSED)
 }
 

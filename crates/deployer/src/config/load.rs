@@ -253,7 +253,7 @@ fn read_env_file(environment: &mut Environment, file: &Path) -> Result<(), Diagn
     }
     let Some((text, _)) = read_if_there(file)? else { return Ok(()) };
     match parse_env_file(&text) {
-        Ok(variables) => environment.add_missing(variables),
+        Ok(found) => environment.add_missing(found.variables),
         Err(error) => {
             let problem = Problem::error(format!("{}: {error}", file.display()));
             return Err(refuse(

@@ -20,6 +20,9 @@ const LINES_MAX: usize = 2_000;
 /// As many bytes these lines may have together.
 const BYTES_MAX: usize = 1024 * 1024;
 
+/// The line that says why, the one before it and the one behind it.
+const LINES_AROUND: usize = 3;
+
 /// The last lines that a program printed.
 #[derive(Debug, Default)]
 pub struct Tail {
@@ -75,7 +78,7 @@ const RULES: &[(u8, &str)] = &[
         80,
         r"^Could not |does not contain valid JSON|^- Root composer.json |^You are trying to install in deployment mode",
     ),
-    (79, r"^(cause: )?Because "),
+    (79, r"^(cause: )?Because |^error: object [0-9a-f]+: |^remote: (ERROR|error|fatal|Repository not found)"),
     (78, r"^fatal: |^bundler: |^E: |^pg_dump: error: |^Job for .* failed"),
     (
         76,
@@ -108,7 +111,10 @@ const NOISE: &[&str] = &[
     r"^npm (error|ERR!)( (code|errno|syscall|path|command|cwd|dest|signal|engine Unsupported)( .*)?)?$|A complete log of this run",
     r"^error: (subprocess-exited|metadata-generation|could not compile|aborting due|test failed|linking with)",
     r"^Error: (Prisma schema validation|error occurred)|^Error code: |^SystemCheckError: |^UserWarning: |UserWarning: ",
+    r"^fatal: (early EOF|the remote end hung up|index-pack failed|fsck error in|fetch-pack: invalid|protocol error)|^fetch-pack: |^error: index-pack died",
+    r"^(hint|warning): |^Please make sure you have the correct access|^and the repository exists",
     r"^fatal: Could not read from remote|^fatal: clone of |^make.*\*\*\* \[|^CMake Error at|^collect2: error",
+    r"^sudo: (unable to resolve host|setrlimit|unable to send audit) ",
     r"^An unexpected error occurred:$|^Unhandled|Unhandled 'error' event|^throw |^RollupError: \[plugin dts\]",
 ];
 
@@ -145,8 +151,7 @@ impl Tail {
 
     /// The line that says why, in words for people; none where nothing was printed.
     pub fn cause(&self) -> Option<String> {
-        let texts: Vec<String> =
-            self.lines.iter().map(|line| rendering::plain(&line.text).trim().to_owned()).collect();
+        let texts = self.texts();
         let index = self.index_of_cause(&texts)?;
         let text = shown(&texts[index]);
         // "An unexpected error occurred:" and then what.
@@ -155,6 +160,18 @@ impl Tail {
             Some(next) => format!("{text} {next}"),
             None => text.to_owned(),
         })
+    }
+
+    /// The line that says why as it was printed, the lines around it, and which of these it is.
+    pub fn around(&self) -> Option<(Vec<&str>, usize)> {
+        let index = self.index_of_cause(&self.texts())?;
+        let first = index.saturating_sub(1);
+        let lines = self.lines.iter().skip(first).take(LINES_AROUND).map(|line| line.text.as_str());
+        Some((lines.collect(), index - first))
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.lines.iter().map(|line| rendering::plain(&line.text).trim().to_owned()).collect()
     }
 
     fn index_of_cause(&self, texts: &[String]) -> Option<usize> {

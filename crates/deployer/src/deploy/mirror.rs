@@ -133,14 +133,16 @@ impl Mirror {
         match answer.end {
             End::Exited(0) => Ok(()),
             End::Cancelled => Err(FetchError::Cancelled),
-            _ if let Some(limit) = measure::limit_of_git(answer, &self.executor.git_limits()) => {
+            _ if let Some(limit) = measure::limit_of_git(answer, self.executor.git_limits()) => {
                 Err(anyhow!("{what} from {}: {limit}", self.url).into())
             }
-            End::DeadlineExceeded => {
-                Err(FetchError::Network(format!("{what} took longer than {} s", deadline.as_secs())))
-            }
+            End::DeadlineExceeded => Err(FetchError::Network(format!(
+                "{what} from {} took longer than {} s",
+                self.url,
+                deadline.as_secs()
+            ))),
             _ if !complaints::is_refusal(&answer.said) && complaints::is_network_failure(&answer.said) => {
-                Err(FetchError::Network(answer.complaint.clone()))
+                Err(FetchError::Network(format!("{what} from {}: {}", self.url, answer.complaint)))
             }
             _ => {
                 Err(anyhow!("{what} from {}: {}", self.url, self.access.explained(answer, &self.url)).into())
@@ -196,9 +198,10 @@ impl Mirror {
             return Ok(known);
         }
         let _lock = self.prepare(cancel).await?;
+        let ignored = &self.executor.git_limits().fsck_ignored;
         let invocation = match commit {
-            Some(commit) => git::fetch_commit(&self.directory, &self.url, commit),
-            None => git::fetch_branch(&self.directory, &self.url, branch),
+            Some(commit) => git::fetch_commit(&self.directory, &self.url, commit, ignored),
+            None => git::fetch_branch(&self.directory, &self.url, branch, ignored),
         };
         let answer = self.access.ask(&self.executor, invocation, &self.url, deadline, cancel).await?;
         if complaints::is_missing_branch(&answer.complaint) {
@@ -232,15 +235,26 @@ impl Mirror {
         Some(git::null_separated(&listing).map(str::to_owned).collect())
     }
 
-    /// The files of a commit, with the texts of those that say what kind of package it is.
-    pub async fn tree(&self, commit: &CommitId) -> Result<Tree> {
+    /// The files of a commit, with the texts of those that a recipe asks for.
+    pub async fn tree(&self, commit: &CommitId, for_recipe: bool) -> Result<Tree> {
         let tree = tree::read_listing(&self.ask(&git::listing(&self.directory, commit)).await?);
         let mut texts = Vec::new();
-        for path in tree.telling() {
+        for path in tree.telling(for_recipe) {
             let text = self.ask(&git::text(&self.directory, commit, &path)).await?;
             texts.push((path, text));
         }
         Ok(tree.with_texts(texts))
+    }
+
+    /// The files of a commit that are pointers of Git LFS.
+    pub async fn lfs_pointers(&self, commit: &CommitId) -> Result<Vec<String>> {
+        let invocation = git::lfs_pointers(&self.directory, commit);
+        let answer = self.executor.ask(&invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
+        if answer.end == End::Exited(1) {
+            return Ok(Vec::new());
+        }
+        let path = |entry: &str| entry.split_once(':').map(|(_, path)| path.to_owned());
+        Ok(git::null_separated(&answer.output).filter_map(path).collect())
     }
 
     /// Who has signed a commit that is here; an error where that cannot be found out.
@@ -280,9 +294,14 @@ impl Mirror {
     pub async fn state_of_tree(&self, tree: &Path, index: &Path, commit: &CommitId) -> Result<TreeState> {
         let _ = fs::remove_file(index);
         self.assume_checked_out(tree, index, commit).await?;
-        let listing = self.ask(&git::state_of_tree(&self.directory, tree, index)).await?;
+        let state = self.compared_with(tree, index).await?;
         fs::remove_file(index)?;
-        Ok(TreeState::read(&listing))
+        Ok(state)
+    }
+
+    /// How `tree` differs from what `index` says was written there; of an index that is not there yet, nothing was.
+    pub async fn compared_with(&self, tree: &Path, index: &Path) -> Result<TreeState> {
+        Ok(TreeState::read(&self.ask(&git::state_of_tree(&self.directory, tree, index)).await?))
     }
 
     /// Fetches and exports the submodules of a commit below `tree`, to a depth. They come from the server of this mirror, or from one
@@ -340,14 +359,14 @@ impl Mirror {
         let limits = self.executor.git_limits();
         if let Some(known) = known {
             let all = counted.and(known);
-            return all.excess(&limits).map_or(Ok(all), |excess| Err(excess.into()));
+            return all.excess(limits).map_or(Ok(all), |excess| Err(excess.into()));
         }
         restore_settings(&self.directory)?;
         let mut counting = measure::Counting::new(counted, limits);
         let invocation = git::listing_in_lines(&self.directory, commit);
         let answer =
             self.executor.read_lines(&invocation, LOCAL_TIMEOUT, |line| counting.count(line)).await?;
-        let found = counting.end(&answer, &limits)?;
+        let found = counting.end(&answer)?;
         let of_commit = found.without(counted);
         self.measured.lock().expect("no holder panics").insert(commit.clone(), of_commit);
         Ok(found)
@@ -416,7 +435,7 @@ impl Mirror {
         let answer = self.executor.ask(invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
         match super::execute::complaint_of(&answer.end) {
             None => Ok(answer.output),
-            Some(_) if let Some(limit) = measure::limit_of_git(&answer, &self.executor.git_limits()) => {
+            Some(_) if let Some(limit) = measure::limit_of_git(&answer, self.executor.git_limits()) => {
                 Err(anyhow!("git: {limit}"))
             }
             Some(_) if !answer.complaint.is_empty() => Err(anyhow!("git: {}", answer.complaint)),

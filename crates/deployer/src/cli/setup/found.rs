@@ -433,7 +433,7 @@ fn objection(path: &Path, target: &str, bounds: &Bounds) -> Option<String> {
 /// The environment of the units, as far as a configuration is read by it.
 pub fn as_units_have_it(environment: &Environment) -> Environment {
     let written = fs::read_to_string(places::ENVIRONMENT).unwrap_or_default();
-    let written = config::parse_env_file(&written).unwrap_or_default();
+    let written = config::parse_env_file(&written).unwrap_or_default().variables;
     let named = written.iter().find(|(name, _)| name == "DEPLOYER_ENV").map(|(_, value)| value.as_str());
     environment
         .with_defaults([("DEPLOYER_ENV", named.unwrap_or("production"))])

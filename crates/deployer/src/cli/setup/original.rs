@@ -122,7 +122,7 @@ pub async fn look(checkout: &Path, executor: &Executor) -> Result<Original> {
         }
     }
     let variables = read_plain(&checkout.join(".env")).ok();
-    let variables = variables.and_then(|text| parse_env_file(&text).ok()).unwrap_or_default();
+    let variables = variables.and_then(|text| parse_env_file(&text).ok()).unwrap_or_default().variables;
     let database_url = variables.into_iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, value)| value);
     let (user, why_user) = match units.iter().find(|unit| unit.is_workers && !unit.user.is_empty()) {
         Some(unit) => (
