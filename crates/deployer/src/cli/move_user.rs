@@ -6,15 +6,17 @@
 //! 1. The deployment's lock: no run of it is in progress, and none begins. The daemon goes on with the others.
 //! 2. The user and the socket by which its steps are started ([`super::setup`] makes the same).
 //! 3. The files ([`tree`]), as root; what the deployer itself can do is done as the deployer.
-//! 4. Its units' `User=`, by a drop-in; its applications leave the old user's PM2.
+//! 4. Its units' `User=`, by a drop-in; the unit that keeps the new user's PM2, at every boot.
 //! 5. `users.toml`, and the daemon reads it. A worker that has not read it yet begins nothing (`deploy::worker`).
-//! 6. The live commit is deployed once more, which starts everything as the new user.
+//! 6. The live commit is deployed once more, which starts everything as the new user. Under PM2, the old applications serve until that run is
+//!    about to start the new ones: it asks us then (`deploy::processes::pm2::former`), and we end them in the old user's PM2.
 //!
 //! Deliberately absent: knowing who was the user before. Whoever may have been is an old user: so the second attempt does what the first did
 //! not come to.
 
 pub mod plan;
 mod programs;
+mod served;
 pub mod tree;
 
 use super::output::{BOLD, Failed, GREEN, YELLOW, agreed};
@@ -23,11 +25,12 @@ use super::{MoveUserArguments, owner};
 use crate::config::users::DEPLOYER;
 use crate::config::{self, Deployment, Environment, Loaded, Purpose};
 use crate::deploy::execute::Executor;
+use crate::deploy::step_user;
+use crate::deploy::tools::systemctl;
 use crate::names::{Slug, UserName};
 use crate::safe_path::Directory;
 use anyhow::{Context, anyhow};
 use std::fs::{File, TryLockError};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,7 +43,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(50);
 /// The program that the package brings.
 const PROGRAM: &str = "/usr/bin/durhack-deployer";
 
-/// `move-user`
+/// Runs `move-user`: asks, moves the files, records the user, and deploys once more.
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,
@@ -63,7 +66,7 @@ pub async fn run(
     let executor = Executor::unconfigured("/proc/self/exe".into(), environment, &search_paths);
     let asked = Asked { wishes: &wishes, environment, executor: &executor, loaded: &loaded, deployment };
     let (moved, to) = asked.look(arguments).await?;
-    moved.show(&asked, to.as_ref());
+    moved.show(&asked, to.as_ref())?;
     if arguments.dry_run {
         println!("\nnothing was done (--dry-run)");
         return Ok(());
@@ -77,7 +80,7 @@ pub async fn run(
         ))
     })?;
     drop(lock);
-    asked.deploy(arguments.no_deploy).await
+    asked.deploy(&moved.host, arguments.no_deploy).await
 }
 
 /// As the services have it, without secrets.
@@ -90,7 +93,7 @@ fn load(wishes: &Wishes, environment: &Environment) -> Result<Loaded, Failed> {
     })
 }
 
-/// What the command is about.
+/// The command's deployment, and what is needed to look at the host.
 struct Asked<'a> {
     wishes: &'a Wishes,
     environment: &'a Environment,
@@ -155,12 +158,6 @@ impl Asked<'_> {
         }
         let host = plan::Host {
             releases: directories(&deployment.path.join("releases"), &deployer),
-            shared: deployment
-                .shared_dirs
-                .iter()
-                .filter(|shared| is_directory_of(&deployment.path.join("shared").join(shared), &deployer))
-                .cloned()
-                .collect(),
             has_cache: deployment.path.join(".cache").symlink_metadata().is_ok(),
             units: programs::of_units(deployment, self.executor).await?,
             with_drop_in: programs::with_drop_in(deployment),
@@ -181,6 +178,11 @@ impl Asked<'_> {
         }
         let mut remarks = plan::of_units(&host, deployment, to.as_ref()).1;
         remarks.extend(plan::of_shared_files(deployment, to.as_ref()));
+        if !applications.is_empty() && !deployment.shared_dirs.is_empty() {
+            remarks.push(format!(
+                "what {slug} runs now cannot write in its shared directories from the time at which they are given away until the deploy has started it anew"
+            ));
+        }
         match &to {
             None => remarks.push(format!(
                 "whatever is pushed to {slug} can then do what the deployer can, in every deployment that has no user of its own"
@@ -193,8 +195,8 @@ impl Asked<'_> {
         Ok((Moved { host, found, applications, remarks }, to))
     }
 
-    /// In place of this process: whoever watches sees the run, and its end is the command's.
-    async fn deploy(&self, is_unwanted: bool) -> Result<(), Failed> {
+    /// As an operator would. Its end is the command's.
+    async fn deploy(&self, host: &plan::Host, is_unwanted: bool) -> Result<(), Failed> {
         let slug = &self.deployment.slug;
         let directory = self.wishes.configuration.to_string_lossy().into_owned();
         let live = match self.deployment.enabled && !is_unwanted {
@@ -203,6 +205,9 @@ impl Asked<'_> {
         };
         anstream::println!("{GREEN}done{GREEN:#}");
         let Some(live) = live else {
+            for left in programs::of_pm2(self.deployment, &host.old, self.executor).await? {
+                println!("{}", left.are_left(slug.as_str()));
+            }
             println!(
                 "`sudo durhack-deployer deploy {slug} --force` makes a release as the new user, and starts it"
             );
@@ -210,15 +215,55 @@ impl Asked<'_> {
         };
         let words = [PROGRAM, "--config", &directory, "deploy", slug.as_str(), "--force", "--commit", &live];
         println!("\n{}", words.join(" "));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "nothing is started beside this program: it goes on as another command"
-        )]
-        let mut deploy = std::process::Command::new(PROGRAM);
+        let listener = served::listen(slug)?;
+        #[expect(clippy::disallowed_methods, reason = "it is watched by whoever has started this command")]
+        let mut deploy = tokio::process::Command::new(PROGRAM);
         let environment = found::as_units_have_it(self.environment);
         let named = ["DEPLOYER_ENV", "DEPLOYER_INSTANCE"];
         deploy.args(&words[1..]).envs(named.iter().filter_map(|name| Some((name, environment.get(name)?))));
-        Err::<(), _>(deploy.exec()).context("cannot deploy").map_err(Failed::because)
+        let mut deploy = deploy.spawn().context("cannot deploy")?;
+        let status = loop {
+            tokio::select! {
+                status = deploy.wait() => break status.context("cannot deploy")?,
+                asked = listener.asked(&host.deployer) => {
+                    let Some(run) = asked else { continue };
+                    run.answer(programs::end_all(self.deployment, &host.old, self.executor).await).await;
+                }
+            }
+        };
+        drop(listener);
+        if !status.success() {
+            let what = anyhow!("{slug} has its new user, but could not be deployed as that");
+            return Err(Failed::because(what).hint(format!(
+                "what ran as the old user under PM2 is left running if the run did not come to its start: mend the cause, and run the same `move-user` command again; `durhack-deployer logs {slug}` says what went wrong"
+            )));
+        }
+        self.end_former(host).await
+    }
+
+    /// What the old users' PM2s still keep of the deployment; and those of them that keep nothing else do not come back at a boot.
+    async fn end_former(&self, host: &plan::Host) -> Result<(), Failed> {
+        for line in programs::end_all(self.deployment, &host.old, self.executor).await? {
+            println!("- {line}");
+        }
+        if !matches!(self.deployment.recipe, config::Recipe::PnpmPm2(_)) {
+            return Ok(());
+        }
+        let others = self.loaded.config.deployments.values();
+        let others: Vec<&UserName> = others
+            .filter(|other| other.slug != self.deployment.slug)
+            .filter_map(|other| other.user.as_ref())
+            .collect();
+        for old in host.old.iter().filter(|old| old.name != DEPLOYER) {
+            let Ok(user) = UserName::parse(&old.name) else { continue };
+            let is_unused = programs::keeps_nothing(self.deployment, old, self.executor).await?;
+            if is_unused && !others.contains(&&user) {
+                let unit = step_user::pm2_unit(&user);
+                println!("- stop {unit}: no deployment needs it any more");
+                found::ask(self.executor, &systemctl::disable(&[&unit])).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The commit that is live by the record, which the deployer's user reads.
@@ -243,7 +288,7 @@ impl Asked<'_> {
 }
 
 impl Moved {
-    fn show(&self, asked: &Asked<'_>, to: Option<&UserName>) {
+    fn show(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
         let (slug, path) = (&asked.deployment.slug, asked.deployment.path.display());
         let name = to.map_or(DEPLOYER, UserName::as_str);
         anstream::println!("{BOLD}{slug} is to be built and run as {name}. To be done:{BOLD:#}");
@@ -252,7 +297,7 @@ impl Moved {
         lines.extend(self.users_made(asked, to).actions.into_iter().map(|action| action.what));
         let old: Vec<&str> = self.host.old.iter().map(|old| old.name.as_str()).collect();
         lines.push(format!(
-            "give what {} has in {path}/releases/* and in its shared directories to {name}; what is anybody else's stays",
+            "give what {} has in {path}/releases/* and in its shared directories to {name}, and remove access lists there; files of other users stay theirs",
             old.join(" or ")
         ));
         lines.extend(
@@ -260,15 +305,16 @@ impl Moved {
         );
         lines
             .extend(plan::of_units(&self.host, asked.deployment, to).0.into_iter().map(|action| action.what));
-        lines.extend(self.users_recorded(asked, to).actions.into_iter().map(|action| action.what));
-        lines.extend(self.applications.iter().map(programs::Applications::what));
+        lines.extend(self.users_recorded(asked, to)?.actions.into_iter().map(|action| action.what));
         lines.push(format!("deploy the live commit of {slug} once more, which starts it as {name}"));
+        lines.extend(self.applications.iter().map(programs::Applications::what));
         for (number, line) in lines.iter().enumerate() {
             println!("{:>3}. {line}", number + 1);
         }
         for remark in &self.remarks {
             anstream::println!("{YELLOW}  -{YELLOW:#} {remark}");
         }
+        Ok(())
     }
 
     /// The new user beside all that are there.
@@ -286,12 +332,17 @@ impl Moved {
     }
 
     /// The users as they are from then on.
-    fn users_recorded(&self, asked: &Asked<'_>, to: Option<&UserName>) -> setup::plan::Plan {
+    fn users_recorded(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<setup::plan::Plan> {
         let mut found = self.found.clone();
+        let moved = Deployment { user: to.cloned(), ..asked.deployment.clone() };
+        let is_under_pm2 = |one: &&Deployment| matches!(one.recipe, config::Recipe::PnpmPm2(_));
         if let Some(known) = &mut found.configuration {
             let others = asked.loaded.config.deployments.values();
-            let others = others.filter(|other| other.slug != asked.deployment.slug);
-            known.users = others.filter_map(|other| other.user.clone()).chain(to.cloned()).collect();
+            let all = || others.clone().filter(|other| other.slug != moved.slug).chain([&moved]);
+            known.users = all().filter_map(|one| one.user.clone()).collect();
+            known.pm2_users = all().filter(is_under_pm2).filter_map(|one| one.user.clone()).collect();
+            known.units.extend(known.pm2_users.iter().map(step_user::pm2_unit));
+            known.needs_user_manager = all().any(found::needs_user_manager);
             let path = &asked.deployment.path;
             match to {
                 Some(_) => drop(known.users_paths.insert(path.clone())),
@@ -302,7 +353,7 @@ impl Moved {
         for action in self.users_made(asked, to).actions {
             found.note(&action);
         }
-        setup::plan::users_recorded(&found, asked.wishes)
+        setup::plan::users_recorded(&found, asked.wishes, to.filter(|_| is_under_pm2(&&moved)))
     }
 
     async fn carry_out(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
@@ -328,13 +379,8 @@ impl Moved {
         }
         let directories = plan::of_directories(&host, asked.deployment, to);
         let (units, _) = plan::of_units(&host, asked.deployment, to);
-        for action in directories.iter().chain(&units).chain(&self.users_recorded(asked, to).actions) {
+        for action in directories.iter().chain(&units).chain(&self.users_recorded(asked, to)?.actions) {
             does(action).await?;
-        }
-        // Last: what is live serves until here.
-        for applications in &self.applications {
-            println!("- {}", applications.what());
-            applications.end(asked.executor).await?;
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ use wishes::Wishes;
 /// Where an administrator's tools lie, should `PATH` not say so.
 pub const SEARCH_PATHS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// `setup`
+/// Runs `setup`: looks at the host, shows what is missing, and does it once somebody agrees.
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,

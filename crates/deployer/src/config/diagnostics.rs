@@ -52,7 +52,7 @@ pub enum Severity {
 /// A place in a configuration file.
 #[derive(Debug, Clone)]
 pub struct Position {
-    /// The file.
+    /// The file, with its text.
     pub source: Arc<Source>,
     /// In bytes of its text.
     pub span: Range<usize>,
@@ -80,7 +80,7 @@ impl fmt::Debug for Source {
 pub enum Rendering {
     /// A log or a pipe: no colour, ASCII only.
     Plain,
-    /// A terminal.
+    /// A terminal: coloured, with lines drawn to the place.
     Terminal,
 }
 
@@ -95,7 +95,7 @@ impl Diagnostics {
         &self.problems
     }
 
-    /// Adds one.
+    /// Adds a problem. All of them are shown at the end, so that one attempt finds every mistake.
     pub fn push(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
@@ -119,7 +119,7 @@ impl Diagnostics {
         })
     }
 
-    /// For people.
+    /// The report that people read, with the lines of the files that it is about.
     pub fn render(&self, rendering: Rendering) -> String {
         let theme = match rendering {
             Rendering::Plain => GraphicalTheme::none(),
@@ -195,12 +195,12 @@ impl Position {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// The file.
+    /// The path of the file that it lies in.
     pub fn file(&self) -> &Path {
         &self.source.path
     }
 
-    /// `config/default.toml:12`.
+    /// The place in one word, such as `config/default.toml:12`.
     pub fn file_and_line(&self) -> String {
         format!("{}:{}", self.file().display(), self.line_and_column().0)
     }

@@ -44,7 +44,7 @@ impl Environment {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// All variables.
+    /// All variables with their values, in the order of their names.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

@@ -34,10 +34,10 @@ pub struct Freeze {
     pub zone: TimeZone,
 }
 
-/// One window.
+/// A time of the week in which deploys are allowed, or are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// As written.
+    /// As the configuration has it, for messages.
     pub text: String,
     span: Span,
 }

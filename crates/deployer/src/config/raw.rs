@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 /// A value and its place; None for a default.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// The value.
+    /// What is written there.
     pub value: Value,
     /// Of the value; of the header, for a table that has one.
     pub position: Option<Position>,
@@ -26,17 +26,17 @@ pub struct Node {
 /// A TOML value.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// `"text"`
+    /// A string, without its quotes.
     Text(String),
-    /// `3`
+    /// A whole number that fits.
     Integer(i64),
     /// `3.0`, or an integer that does not fit; as it was written.
     Float(String),
-    /// `true`
+    /// `true` or `false`.
     Boolean(bool),
     /// A date or a time, as TOML writes it.
     Datetime(String),
-    /// `[...]`
+    /// An array, each entry with its own place.
     List(Vec<Node>),
     /// `{...}` or `[header]`
     Table(Table),
@@ -45,7 +45,7 @@ pub enum Value {
 /// The entries of a table, in the order written.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
-    /// By key.
+    /// The values by their keys; a key that is written twice is a problem of its own.
     pub entries: IndexMap<String, Entry>,
 }
 

@@ -147,7 +147,7 @@ impl<'a> TableReader<'a> {
         }
     }
 
-    /// `deployments.api.branch`.
+    /// A key with the tables around it, such as `deployments.api.branch`.
     pub fn path(&self, key: &str) -> String {
         format!("{}{}", self.prefix, quoted_if_needed(key))
     }

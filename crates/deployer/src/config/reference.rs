@@ -59,16 +59,16 @@ pub enum Kind {
     Boolean,
     /// A whole number in this range.
     Integer {
-        /// Smallest.
+        /// The smallest value that is allowed.
         min: i64,
-        /// Largest.
+        /// The largest value that is allowed.
         max: i64,
     },
     /// A text, whose form the meaning explains.
     Text,
     /// A text that is never shown.
     Secret,
-    /// A path.
+    /// A path; the key's meaning says whether it may be relative, and to what.
     Path,
     /// `"1h 30m"`, or an integer of seconds.
     Duration,
@@ -78,13 +78,13 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// `any`, `github` or a list of networks.
     SourceNetworks,
-    /// A list.
+    /// A list of values of one kind.
     List(&'static Kind),
     /// Names and texts; of environment variables.
     Variables,
     /// A table of headers of a request.
     Headers,
-    /// A table.
+    /// A table with known keys.
     Table(&'static Section),
     /// A table of tables, whose names the operator chooses; the text is the placeholder for the name.
     Named(&'static str, &'static Section),

@@ -44,11 +44,11 @@ pub struct Facts<'a> {
     pub users: Option<&'a Users>,
     /// With what `.env` files add.
     pub environment: &'a Environment,
-    /// `production`.
+    /// Which layers are read besides `default.toml`, such as `production`.
     pub environment_name: &'a str,
-    /// `deploy.durhack.com`.
+    /// Which instance of several this is, such as `deploy.durhack.com`.
     pub instance: Option<&'a str>,
-    /// Absolute.
+    /// The absolute path of the directory with the layers.
     pub configuration_directory: &'a Path,
     /// Which secrets are read.
     pub purpose: Purpose,

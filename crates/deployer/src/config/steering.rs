@@ -4,7 +4,7 @@
 //! Such a list is never whole. So it is not what keeps a file's variables from a step outside of the sandbox: nothing passes there but
 //! what the operator names (`env_unsandboxed`). It is what even the operator does not pass from a file, and why is said to him.
 
-/// Whole names.
+/// Variables that make a program load or run something, by their whole names.
 const NAMES: &[&str] = &[
     "BASHOPTS",
     "BASH_ENV",

@@ -51,7 +51,7 @@ const HEADING: &str = "\
 pub enum UserSource {
     /// `user` in the configuration.
     Written,
-    /// `users.toml`.
+    /// An entry of `users.toml`.
     Recorded,
     /// There is no `users.toml`.
     NotSetUp,
@@ -153,7 +153,7 @@ impl Users {
         self.waiting_since_ms = since_ms;
     }
 
-    /// All entries.
+    /// Every recorded deployment with its user.
     pub fn iter(&self) -> impl Iterator<Item = (&Slug, &UserName)> {
         self.users.iter()
     }

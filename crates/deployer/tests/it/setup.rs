@@ -6,6 +6,7 @@ mod from_python;
 mod https;
 mod removal;
 
+mod move_pm2;
 mod move_user;
 mod own_user;
 mod own_user_runs;
@@ -15,8 +16,10 @@ use crate::support::machine::Machine;
 use crate::support::package::Package;
 use crate::support::push::{NO_COMMIT, push_payload};
 use crate::support::pushes::{Pushes, wait_for_verdicts};
+use crate::support::servers::testbed;
 use crate::support::wait;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 const UNIT: &str = "[Service]
@@ -64,6 +67,7 @@ sites = []
 "#;
 
 const PACKAGE: &str = "/root/durhack-deployer.deb";
+const DEPLOYER: &str = "durhack-deployer";
 const UNITS: [&str; 6] = [
     "durhack-deployer-intake.socket",
     "durhack-deployer-intake.service",
@@ -82,7 +86,10 @@ struct Host {
 
 impl Host {
     fn new(package: &std::path::Path) -> Self {
-        let machine = Machine::boot();
+        Self::on(Machine::boot(), package)
+    }
+
+    fn on(machine: Machine, package: &std::path::Path) -> Self {
         // The tests of other things put it there.
         machine.run(&["rm", "-f", "/usr/local/bin/durhack-deployer"]);
         machine.install(package, PACKAGE);
@@ -94,6 +101,53 @@ impl Host {
         let host = Self { machine, commands: Cell::new(0) };
         host.commit(&[("server.py", SERVER), ("page", "one")]);
         host
+    }
+
+    /// The package is installed, and `setup` has been run for the first time.
+    #[track_caller]
+    fn set_up(machine: Machine) -> Self {
+        let host = Self::on(machine, &Package::new().file());
+        host.types(&["dpkg", "-i", PACKAGE]);
+        host.types(&["durhack-deployer", "setup", "--yes"]);
+        host
+    }
+
+    /// What deployments share, as an operator puts it there: `SECRET=1`, closed to others.
+    #[track_caller]
+    fn share(&self, slug: &str, file: &str) {
+        let machine = &self.machine;
+        let (path, shared) = (format!("/var/www/{slug}"), format!("/var/www/{slug}/shared"));
+        machine.run(&["install", "-d", "-o", DEPLOYER, "-g", DEPLOYER, &path, &shared]);
+        machine.write(&format!("{shared}/{file}"), "SECRET=1\n");
+        machine.run(&["chown", "durhack-deployer:", &format!("{shared}/{file}")]);
+        machine.run(&["chmod", "600", &format!("{shared}/{file}")]);
+    }
+
+    /// PM2 and pnpm, for everybody.
+    #[track_caller]
+    fn install_pm2(&self) {
+        self.machine.install_directory(&testbed("npm/node_modules"), "/opt/node_modules");
+        for program in ["pm2", "pnpm"] {
+            let installed = format!("/opt/node_modules/.bin/{program}");
+            self.machine.run(&["ln", "-s", &installed, &format!("/usr/local/bin/{program}")]);
+        }
+    }
+
+    /// The id, state and log of the newest run that has ended, once there is one beside these.
+    #[track_caller]
+    fn ended(&self, known: &mut BTreeSet<String>) -> (String, String) {
+        let (id, state) = wait::until_told("a run to end", || {
+            let runs: serde_json::Value = serde_json::from_str(&self.operator(&["runs", "--json"])).ok()?;
+            let text = |run: &serde_json::Value, key: &str| run[key].as_str().unwrap_or_default().to_owned();
+            let runs = runs.as_array()?.iter().map(|run| (text(run, "id"), text(run, "state")));
+            let is_over = |state: &str| !matches!(state, "queued" | "running");
+            // The oldest of the new ones: each is looked at once.
+            runs.rev().find(|(id, state)| is_over(state) && !known.contains(id))
+        });
+        known.insert(id.clone());
+        let log = self.operator(&["logs", &id]);
+        println!("{state}\n{log}");
+        (state, log)
     }
 
     /// Something that an operator types.

@@ -21,9 +21,9 @@ const CACHE: &str = ".cache";
 /// A user of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its name.
+    /// As `/etc/passwd` has it, and `User=` in units.
     pub name: String,
-    /// Its number.
+    /// By which the kernel knows the owner of a file.
     pub uid: u32,
     /// Its group's number.
     pub gid: u32,
@@ -32,7 +32,7 @@ pub struct Account {
 /// What is found of the deployment on the host.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// The deployer.
+    /// The deployer's own user, who owns `releases/`, `shared/` and `current` whoever builds.
     pub deployer: Account,
     /// Whose files become the new user's.
     pub old: Vec<Account>,
@@ -40,8 +40,6 @@ pub struct Host {
     pub new: Option<Account>,
     /// The names of its releases' directories, as far as they are the deployer's.
     pub releases: Vec<PathBuf>,
-    /// Those of `shared_dirs` that are the deployer's.
-    pub shared: Vec<PathBuf>,
     /// Whether packages were fetched as the deployer.
     pub has_cache: bool,
     /// Its units, and as whom they run.
@@ -80,12 +78,13 @@ pub fn target(
         .ok_or_else(|| anyhow!("no name is free for a user of {slug}: say which user it is to be, by `--to`"))
 }
 
-/// The directories of the deployment in which files change hands.
+/// The directories of the deployment in which files change hands, and the files that stay the deployer's and that the old user was let read.
 pub fn trees(host: &Host, deployment: &Deployment) -> Vec<Tree> {
     let releases = host.releases.iter().map(|name| Path::new("releases").join(name));
     let shared = deployment.shared_dirs.iter().map(|path| Path::new("shared").join(path));
+    let files = deployment.shared_files.iter().map(|path| Path::new("shared").join(path));
     // The directories themselves are the deployer's, whoever makes what is in them.
-    releases.chain(shared).map(|directory| Tree { directory, with_itself: false }).collect()
+    releases.chain(shared).chain(files).map(|directory| Tree { directory }).collect()
 }
 
 /// Whose files become whose. None: the new user is not there yet.
@@ -95,6 +94,7 @@ pub fn change(host: &Host) -> Option<Change> {
     Some(Change {
         from: old.map(|old| (old.uid, old.gid)).collect::<BTreeMap<_, _>>(),
         to: (new.uid, new.gid),
+        deployer: host.deployer.uid,
     })
 }
 
@@ -103,40 +103,22 @@ pub fn of_directories(host: &Host, deployment: &Deployment, to: Option<&UserName
     let mut actions = Vec::new();
     let path = &deployment.path;
     let releases: Vec<PathBuf> = host.releases.iter().map(|name| path.join("releases").join(name)).collect();
-    let shared: Vec<PathBuf> = host.shared.iter().map(|name| path.join("shared").join(name)).collect();
     let mut add = |what: String, call: &CommandLine| {
         actions.push(Action::new(what, Deed::Call(as_user(&host.deployer, call))));
     };
-    match to {
-        Some(user) => {
-            if !releases.is_empty() {
-                let call = acl::share(user.as_str(), host.deployer.uid, &releases);
-                add(
-                    format!("let {user} write in the {} releases of {}", releases.len(), path.display()),
-                    &call,
-                );
-            }
-            if host.has_cache {
-                let cache = path.join(CACHE).to_string_lossy().into_owned();
-                let call = CommandLine::Argv(vec!["rm".into(), "-rf".into(), "--".into(), cache.clone()]);
-                add(
-                    format!(
-                        "remove {cache}, which the deployer's builds have filled: {user} has a cache of its own"
-                    ),
-                    &call,
-                );
-            }
-        }
-        None => {
-            let all = [releases, shared].concat();
-            if !all.is_empty() {
-                let call = acl::remove_all(&all);
-                add(
-                    format!("take the access lists of {} directories in {} away", all.len(), path.display()),
-                    &call,
-                );
-            }
-        }
+    // On the way back there is nothing to be shared; the lists that let the old user in go with the files.
+    let Some(user) = to else { return actions };
+    if !releases.is_empty() {
+        let call = acl::share(user.as_str(), host.deployer.uid, &releases);
+        add(format!("let {user} write in the {} releases of {}", releases.len(), path.display()), &call);
+    }
+    if host.has_cache {
+        let cache = path.join(CACHE).to_string_lossy().into_owned();
+        let call = CommandLine::Argv(vec!["rm".into(), "-rf".into(), "--".into(), cache.clone()]);
+        add(
+            format!("remove {cache}, which the deployer's builds have filled: {user} has a cache of its own"),
+            &call,
+        );
     }
     actions
 }
@@ -189,7 +171,7 @@ pub fn of_units(host: &Host, deployment: &Deployment, to: Option<&UserName>) -> 
                 "{unit} runs as root, and with it whatever is pushed to {slug}: write `User={new}` by `systemctl edit {unit}`, and deploy again"
             ));
         } else if user != new {
-            remarks.push(format!("{unit} runs as {user}, as you have written: it is left so"));
+            remarks.push(format!("{unit} runs as {user}, as its own files say: it keeps that user"));
         }
     }
     if !actions.is_empty() {

@@ -3,6 +3,7 @@
 use super::plan::{Account, as_user, drop_in, units};
 use crate::cli::doctor::accounts;
 use crate::cli::setup::found::{CALL_TIMEOUT, ask};
+use crate::config::users::DEPLOYER;
 use crate::config::{CommandLine, Deployment, Recipe};
 use crate::deploy::execute::{Executor, complaint_of};
 use crate::deploy::tools::pm2::{self, marks};
@@ -33,7 +34,7 @@ pub fn with_drop_in(deployment: &Deployment) -> BTreeSet<String> {
 /// A user's PM2, with applications of the deployment.
 #[derive(Debug)]
 pub struct Applications {
-    /// Whose.
+    /// The user whose PM2 it is.
     pub user: Account,
     /// By PM2's numbers.
     pub ids: Vec<u64>,
@@ -54,19 +55,8 @@ pub async fn of_pm2(
         return Ok(all);
     }
     for user in users {
-        let Some(home) = accounts::Account::of(user.uid).home else { continue };
-        let pm2_home =
-            deployment.environment.get("PM2_HOME").map_or_else(|| home.join(".pm2"), PathBuf::from);
-        // Asking one that does not run would start it.
-        let socket = pm2_home.join("rpc.sock").symlink_metadata();
-        if !socket.is_ok_and(|found| found.file_type().is_socket()) {
-            continue;
-        }
-        let mut found =
-            Applications { user: user.clone(), ids: Vec::new(), names: BTreeSet::new(), home, pm2_home };
-        let printed = found.ask(&pm2::list(), executor).await?;
-        let listed = pm2::processes(&printed).map_err(|error| anyhow!("PM2 of {}: {error}", user.name))?;
-        for process in listed {
+        let Some(mut found) = Applications::none_of(deployment, user) else { continue };
+        for process in found.all(executor).await? {
             let is_marked = process.variable(marks::DEPLOYMENT) == Some(deployment.slug.as_str());
             let is_in_path = process.kept.pm_cwd.starts_with(&deployment.path);
             if let (true, Some(id)) = (is_marked || is_in_path, process.id) {
@@ -81,19 +71,69 @@ pub async fn of_pm2(
     Ok(all)
 }
 
+/// Ends what the deployment runs under the users' PM2s, and has those forget it. Gives a line for each of them.
+pub async fn end_all(deployment: &Deployment, users: &[Account], executor: &Executor) -> Result<Vec<String>> {
+    let mut ended = Vec::new();
+    for applications in of_pm2(deployment, users, executor).await? {
+        applications.end(executor).await?;
+        ended.push(format!("ended {} in PM2 of {}", applications.shown(), applications.user.name));
+    }
+    Ok(ended)
+}
+
+/// Whether a user's PM2 keeps nothing of any deployment, or does not run.
+pub async fn keeps_nothing(deployment: &Deployment, user: &Account, executor: &Executor) -> Result<bool> {
+    match Applications::none_of(deployment, user) {
+        Some(found) => Ok(found.all(executor).await?.is_empty()),
+        None => Ok(true),
+    }
+}
+
 impl Applications {
+    /// Where a user's PM2 runs. `None` where it does not: who asked it would start it.
+    fn none_of(deployment: &Deployment, user: &Account) -> Option<Self> {
+        let home = accounts::Account::of(user.uid).home?;
+        // What the configuration says holds for the deployer's PM2 alone.
+        let configured = deployment.environment.get("PM2_HOME").filter(|_| user.name == DEPLOYER);
+        let pm2_home = configured.map_or_else(|| home.join(".pm2"), PathBuf::from);
+        let socket = pm2_home.join("rpc.sock").symlink_metadata();
+        socket.is_ok_and(|found| found.file_type().is_socket()).then(|| Self {
+            user: user.clone(),
+            ids: Vec::new(),
+            names: BTreeSet::new(),
+            home,
+            pm2_home,
+        })
+    }
+
+    async fn all(&self, executor: &Executor) -> Result<Vec<pm2::Process>> {
+        let printed = self.ask(&pm2::list(), executor).await?;
+        pm2::processes(&printed).map_err(|error| anyhow!("PM2 of {}: {error}", self.user.name))
+    }
+
+    fn shown(&self) -> String {
+        self.names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
     /// One line for people.
     pub fn what(&self) -> String {
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         format!(
-            "end {} in PM2 of {}: the deploy at the end starts them anew",
-            names.join(", "),
+            "end {} in PM2 of {} when that deploy is about to start them anew, and have it forget them",
+            self.shown(),
             self.user.name
         )
     }
 
-    /// Ends them, and has PM2 forget them.
-    pub async fn end(&self, executor: &Executor) -> Result<()> {
+    /// One line for people, where nothing is deployed that would start them anew.
+    pub fn are_left(&self, slug: &str) -> String {
+        format!(
+            "{} of PM2 of {} are left running: a deploy could not start its own beside them. `sudo durhack-deployer move-user {slug}` deploys, and ends them in time",
+            self.shown(),
+            self.user.name
+        )
+    }
+
+    async fn end(&self, executor: &Executor) -> Result<()> {
         self.ask(&pm2::delete(&self.ids), executor).await?;
         self.ask(&pm2::save(), executor).await.map(drop)
     }

@@ -8,9 +8,10 @@
 //!    and removed all the same (package managers link what they install to their stores).
 //! 4. After a change it is asked whether the file still has that one name, in that place. Otherwise it is given back. By then its old owner
 //!    cannot link it anew (`fs.protected_hardlinks`).
-//! 5. Access lists go. They name users who no longer have a share in the files.
+//! 5. Access lists go, also those of the deployer's own files where they lie open to the old user. They name users who no longer have a share
+//!    in the files; the next deploy makes those anew that its user needs.
 //!
-//! Directories of somebody else are not entered. What was left as it is, is counted, and the first of it named.
+//! Directories of other users are not entered. What is left as it is, is counted; the first entries of it are named.
 //!
 //! Deliberately absent: a defence of the old user's files against programs of the old user that run unconfined meanwhile. Those can move
 //! their own files into a tree, as they could change their modes before.
@@ -51,6 +52,8 @@ pub struct Change {
     pub from: BTreeMap<u32, u32>,
     /// The new user, with its group.
     pub to: (u32, u32),
+    /// Whose the directories are, whoever builds in them.
+    pub deployer: u32,
 }
 
 /// What was done.
@@ -73,13 +76,11 @@ impl Report {
     }
 }
 
-/// A tree below a deployment's path.
+/// A tree below a deployment's path, or a file: of the deployer's own, and itself given to nobody. It loses its access list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     /// Relative to the path.
     pub directory: PathBuf,
-    /// Whether the directory itself changes hands too, or only what is in it.
-    pub with_itself: bool,
 }
 
 /// Gives what lies in the trees to the new user. Doing it again changes nothing.
@@ -114,7 +115,7 @@ struct Entry<'a> {
     handle: &'a File,
     found: Metadata,
     path: &'a Path,
-    /// The directory in which it was found, and its name there. None: it is not to change itself.
+    /// The directory in which it was found, and its name there. `None` for the top of a tree, which does not change hands.
     place: Option<(&'a File, &'a Path)>,
 }
 
@@ -128,8 +129,19 @@ impl Entry<'_> {
     /// Changes it, and says whether to go on below it.
     fn apply(&self, change: &Change, report: &mut Report) -> Result<bool> {
         let (owner, group) = (self.found.uid(), self.found.gid());
-        let Some((directory, name)) = self.place else { return Ok(self.may_be_entered(change)) };
+        let Some((directory, name)) = self.place else {
+            if owner == change.deployer {
+                self.remove_access_lists()?;
+            }
+            return Ok(self.may_be_entered(change));
+        };
         match change.from.get(&owner) {
+            // On the way back: what git has exported lets the old user write.
+            None if owner == change.to.0 && owner == change.deployer => {
+                if !self.has_several_names(&self.found) {
+                    self.remove_access_lists()?;
+                }
+            }
             None if owner == change.to.0 => {}
             None => report.leave(self.path, "it is neither the old user's nor the new one's"),
             Some(_) if self.has_several_names(&self.found) => report.leave(self.path, SEVERAL_NAMES),
@@ -215,9 +227,8 @@ fn walk(top: &File, path: &Path, tree: &Tree, change: &Change, report: &mut Repo
             return Ok(());
         }
     };
-    let place = tree.with_itself.then_some((top, tree.directory.as_path()));
     let mut levels = Vec::new();
-    if look(&root, &shown, place)?.apply(change, report)? {
+    if look(&root, &shown, None)?.apply(change, report)? {
         levels.push(level(&root, &shown)?);
     }
     while let Some(last) = levels.last_mut() {
@@ -323,11 +334,11 @@ mod tests {
     }
 
     fn change() -> Change {
-        Change { from: [OLD].into(), to: NEW }
+        Change { from: [OLD].into(), to: NEW, deployer: OLD.0 }
     }
 
     fn releases() -> Vec<Tree> {
-        vec![Tree { directory: "releases/a".into(), with_itself: false }]
+        vec![Tree { directory: "releases/a".into() }]
     }
 
     fn owner(path: &Path) -> (u32, u32) {
@@ -377,7 +388,7 @@ mod tests {
         // Once more: nothing is left to do. And back.
         let again = give(&at("path"), &releases(), &change()).unwrap();
         assert_eq!((again.changed, again.left), (0, 2), "{again:?}");
-        let back = Change { from: [NEW].into(), to: OLD };
+        let back = Change { from: [NEW].into(), to: OLD, deployer: OLD.0 };
         assert_eq!(give(&at("path"), &releases(), &back).unwrap().changed, 4);
         assert_eq!(owner(&at("path/releases/a/inner/file")), OLD);
     }
@@ -470,13 +481,37 @@ mod tests {
         set("user:4715:rw,group::---", "path/releases/a/inner/file");
         assert_eq!(std::fs::metadata(at("path/releases/a/inner")).unwrap().mode() & 0o777, 0o775);
         give(&at("path"), &releases(), &change()).unwrap();
-        for (path, mode) in [("path/releases/a/inner", 0o755), ("path/releases/a/inner/file", 0o604)] {
+        let is_gone = |path: &str, mode: u32| {
             assert_eq!(std::fs::metadata(at(path)).unwrap().mode() & 0o777, mode, "{path}");
             let mut list = [0; 256];
             for attribute in [acl::ACCESS, acl::DEFAULT] {
                 let found = getxattr(at(path), attribute, &mut list[..]);
                 assert!(found.is_err(), "{path} {attribute}");
             }
+        };
+        is_gone("path/releases/a/inner", 0o755);
+        is_gone("path/releases/a/inner/file", 0o604);
+        // On the way back, those of the deployer's own files too: of the directory, of what git has exported, and of what is shared. But not where
+        // a link stands in the place of such a file, nor of a file that has a name elsewhere.
+        make_file(&at("path/releases/a/exported"), OLD.0);
+        make_file(&at("path/shared/.env"), OLD.0);
+        make_file(&at("outside/secret"), OLD.0);
+        make_file(&at("outside/linked"), OLD.0);
+        std::fs::hard_link(at("outside/linked"), at("path/releases/a/linked")).unwrap();
+        symlink(at("outside/secret"), at("path/shared/other")).unwrap();
+        set("user:4713:rwx,default:user:4713:rwx", "path/releases/a");
+        for file in ["path/releases/a/exported", "path/shared/.env", "outside/secret", "outside/linked"] {
+            set("user:4713:rw,group::---", file);
+        }
+        let files = ["shared/.env", "shared/other"].map(|file| Tree { directory: file.into() });
+        let back = Change { from: [NEW].into(), to: OLD, deployer: OLD.0 };
+        give(&at("path"), &[releases(), files.to_vec()].concat(), &back).unwrap();
+        is_gone("path/releases/a", 0o755);
+        is_gone("path/releases/a/exported", 0o604);
+        is_gone("path/shared/.env", 0o604);
+        for kept in ["outside/secret", "outside/linked"] {
+            let mut list = [0; 256];
+            assert!(getxattr(at(kept), acl::ACCESS, &mut list[..]).is_ok(), "{kept}");
         }
     }
 
@@ -525,9 +560,9 @@ mod tests {
             .arg(scratch.path())
             .spawn()
             .expect("util-linux is installed");
-        let back = Change { from: [NEW].into(), to: OLD };
+        let back = Change { from: [NEW].into(), to: OLD, deployer: OLD.0 };
         for _ in 0..400 {
-            // What is exchanged in the middle may be an error; it is never somebody else's file.
+            // What is exchanged in the middle may be an error; it is never a file of another user.
             let _ = give(&at("path"), &releases(), &change());
             let _ = give(&at("path"), &releases(), &back);
         }

@@ -58,13 +58,13 @@ pub enum Deed {
 /// A file as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Absolute.
+    /// Its absolute path.
     pub path: PathBuf,
-    /// Its content.
+    /// All that is written in it.
     pub text: String,
-    /// Whose.
+    /// Who owns it.
     pub owner: Owner,
-    /// Permission bits.
+    /// Its permission bits, whatever the umask says.
     pub mode: u32,
 }
 
@@ -74,7 +74,7 @@ impl Action {
         Self { what: what.into(), deed }
     }
 
-    /// Does it.
+    /// Carries the action out. May be repeated, also where it was done by half.
     pub async fn carry_out(&self, executor: &Executor) -> Result<()> {
         match &self.deed {
             Deed::Call(call) => ask(executor, call).await.map(drop),

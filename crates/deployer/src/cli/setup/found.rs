@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// What one program may take: stopping a worker waits for the run in progress, then takes it back.
+/// What one program may take: stopping a worker waits for the run in progress, then rolls it back.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where nginx's logs are unless the configuration says otherwise.
@@ -39,7 +39,7 @@ pub struct Found {
     pub roots: BTreeSet<PathBuf>,
     /// The text of those files that setup writes; nothing where there is none.
     pub texts: BTreeMap<PathBuf, String>,
-    /// By name.
+    /// What systemd knows of the units that setup installs, by their names.
     pub units: BTreeMap<String, Installation>,
     /// Of the users that deployments name, or that sockets are enabled for: user id, where there is such a user.
     pub step_users: BTreeMap<UserName, Option<u32>>,
@@ -69,11 +69,11 @@ pub struct Moving {
 /// Something in the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Whose.
+    /// The number of its owner.
     pub user: u32,
-    /// Whose group.
+    /// The number of its group.
     pub group: u32,
-    /// Permission bits.
+    /// Its permission bits, without its kind.
     pub mode: u32,
     /// A directory, or a link to one: an administrator may have put the state on another disk.
     pub is_directory: bool,
@@ -113,7 +113,7 @@ pub struct Configuration {
     pub sites_paths: BTreeSet<PathBuf>,
     /// Those of them where a user of the deployment's own makes the releases.
     pub users_paths: BTreeSet<PathBuf>,
-    /// These users.
+    /// The users that make those releases.
     pub users: BTreeSet<UserName>,
     /// Who of them is assigned now, and what there is to be said of that.
     pub assignment: Assignment,
@@ -123,7 +123,7 @@ pub struct Configuration {
     pub search_paths: Vec<PathBuf>,
     /// Whether a deployment asks the service manager of the deployer's own user for something.
     pub needs_user_manager: bool,
-    /// Their units.
+    /// The units that deployments restart.
     pub units: BTreeSet<String>,
     /// Names of their sites.
     pub domains: BTreeSet<String>,
@@ -149,7 +149,7 @@ pub async fn look_also_at(
 ) -> Result<Found> {
     let account = account(&places::user())?;
     let configuration = match configuration(wishes, environment) {
-        // What is taken back does not depend on it.
+        // What `--uninstall` removes does not depend on it.
         Err(_) if wishes.uninstall => None,
         read => read?,
     };
@@ -270,7 +270,7 @@ fn account_state_in(users: &str, groups: &str, user: &UserName) -> AccountState 
     }
 }
 
-/// What lies at a deployment's path. By names alone: what is there is somebody else's.
+/// What lies at a deployment's path. Only names are looked at: builds may have made what is there.
 pub fn path_state(deployment: &Deployment) -> PathState {
     let there = |name: &str| deployment.path.join(name).symlink_metadata().is_ok();
     if release::layout_found(deployment) == config::Layout::InPlace {
@@ -528,7 +528,7 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
 }
 
 /// Whether it has units there, or a PM2 that may have to be started there.
-fn needs_user_manager(deployment: &config::Deployment) -> bool {
+pub fn needs_user_manager(deployment: &config::Deployment) -> bool {
     match &deployment.recipe {
         config::Recipe::Systemd(systemd) => systemd.user,
         config::Recipe::GoStatic(application) => application.user,

@@ -88,7 +88,7 @@ pub const NGINX_SITES: [&str; 2] = ["conf.d", "snippets"];
 /// What nginx's own unit may do otherwise than its package says.
 pub const NGINX_DROP_IN: &str = "/etc/systemd/system/nginx.service.d/durhack-deployer.conf";
 
-/// nginx's unit.
+/// The unit of nginx, as Debian's package names it.
 pub const NGINX_UNIT: &str = "nginx.service";
 
 /// The file in `sysusers.d` that describes the user.
@@ -155,18 +155,18 @@ pub enum Owner {
     Root,
     /// root's, and the deployer may read it by its group.
     RootForDeployer,
-    /// The deployer's.
+    /// Owned by the deployer's user and its group.
     Deployer,
 }
 
 /// A directory as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// Absolute.
+    /// Its absolute path.
     pub path: PathBuf,
-    /// Whose.
+    /// Who owns it.
     pub owner: Owner,
-    /// Permission bits.
+    /// Its permission bits, whatever the umask says.
     pub mode: u32,
 }
 

@@ -12,6 +12,7 @@ use crate::cli::PrivilegesArgument;
 use crate::config::{Privileges, users};
 use crate::deploy::step_user;
 use crate::deploy::tools::{self, accounts, acl, systemctl};
+use crate::names::UserName;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -64,19 +65,39 @@ pub fn users_made(found: &Found) -> Plan {
     plan
 }
 
-/// As whom deployments run is recorded, and the services read it, whatever they have read before.
-pub fn users_recorded(found: &Found, wishes: &Wishes) -> Plan {
+/// As whom deployments run is recorded, with what follows from it for the worker and for PM2, and the services read it, whatever they have
+/// read before. `pm2`: whose PM2 is to keep the applications of the deployment that gets another user.
+pub fn users_recorded(found: &Found, wishes: &Wishes, pm2: Option<&UserName>) -> Result<Plan> {
     let mut plan = Plan::default();
+    let privileges = privileges(found, wishes);
     plan.users(found, wishes);
     plan.users_change = true;
-    plan.steps_drop_in(found);
+    if let Some(user) = pm2 {
+        // Nothing else that the configuration may need by now: that is `setup`'s to say.
+        let mut only = found.clone();
+        if let Some(known) = &mut only.configuration {
+            known.units = [step_user::pm2_unit(user)].into();
+            known.domains.clear();
+            known.sites_allow.clear();
+        }
+        plan.allow_list(&only)?;
+        plan.sudoers(found, privileges);
+    }
+    let known = found.configuration.as_ref();
+    let worker_changes = plan.drop_in(found, places::WORKER_DROP_IN, drop_in::worker(known, privileges));
+    let steps_change = plan.drop_in(found, places::STEPS_DROP_IN, drop_in::steps(known));
+    let pm2_changes = plan.drop_in(found, places::PM2_DROP_IN, drop_in::pm2(known));
+    if worker_changes || steps_change || pm2_changes {
+        plan.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
+    }
     plan.step_sockets(found);
-    for unit in [places::WORKER, places::INTAKE] {
+    plan.pm2_units(found, pm2_changes);
+    for (unit, is_new) in [(places::WORKER, worker_changes), (places::INTAKE, false)] {
         if found.units.get(unit).is_some_and(|unit| unit.is_active && unit.is_enabled) {
-            plan.start(found, unit, false);
+            plan.start(found, unit, is_new);
         }
     }
-    plan
+    Ok(plan)
 }
 
 /// How what needs root will be done.
@@ -488,7 +509,7 @@ impl Plan {
             Some(before)
                 if *before == text && !found.places.contains_key(Path::new(places::SITE_PENDING)) => {}
             Some(before) if !before.starts_with(site::MARK) || before.contains("managed by Certbot") => {
-                self.remarks.push(format!("{shown} was changed by somebody else, and is left alone"));
+                self.remarks.push(format!("{shown} was changed after `setup` wrote it, and is left alone"));
             }
             _ => {
                 let what = format!("write nginx's site for {}, test it, reload: {shown}", origin.text());
@@ -852,7 +873,7 @@ pub mod tests {
         found.texts.insert(site, "server {}".into());
         let plan = plan(&found, &wishes()).unwrap();
         assert_eq!(lines(&plan), Vec::<&str>::new());
-        for said in ["/srv/site is not durhack-deployer's", "changed by somebody else"] {
+        for said in ["/srv/site is not durhack-deployer's", "changed after `setup` wrote it"] {
             assert!(plan.remarks.iter().any(|remark| remark.contains(said)), "{said}: {:?}", plan.remarks);
         }
     }

@@ -1,4 +1,4 @@
-//! `--uninstall`: what setup made is taken back. Pure.
+//! `--uninstall`: removes what setup made. Pure.
 //!
 //! What is live goes on serving: the directories of deployments are never removed, and neither are their units and sites.
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub fn plan(found: &Found, purge: bool) -> Plan {
     let mut plan = Plan::default();
     let mut add = |what: String, deed| plan.actions.push(Action::new(what, deed));
-    // What lets work in goes first; the worker ends its run, or takes it back.
+    // What lets work in goes first; the worker ends its run, or rolls it back.
     let units = places::units(found.step_users.keys());
     let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active || unit.is_enabled);
     for unit in units.iter().filter(|unit| is_up(unit)) {

@@ -14,7 +14,7 @@ const RULES: &str = include_str!("../../../../../packaging/sudo/durhack-deployer
 /// What is asked of systemctl for a unit that a recipe runs.
 const VERBS: [&str; 5] = ["restart", "reload-or-restart", "start", "stop", "reset-failed"];
 
-/// All rules.
+/// The text of the file in `/etc/sudoers.d`, with a rule for each command that deployments need.
 pub fn rules(known: Option<&Configuration>) -> String {
     let mut text = format!("{RULES}\n# The units of the deployments, by `durhack-deployer setup`:\n");
     let units = known.into_iter().flat_map(|known| &known.units);

@@ -21,7 +21,7 @@ const DIGITS: usize = 8;
 /// A deployment, as far as its user depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Its name.
+    /// The deployment's name, from which its user's name is made.
     pub slug: Slug,
     /// As whom it runs by the configuration and `users.toml`. `None`: as the deployer, or (by `source`) not at all.
     pub user: Option<UserName>,
@@ -36,7 +36,7 @@ pub struct Target {
 pub enum PathState {
     /// Nothing that a deploy would have made.
     New,
-    /// Releases.
+    /// Releases that an earlier version made.
     Releases,
     /// A work tree that is deployed in place.
     InPlace,
@@ -49,7 +49,7 @@ pub enum AccountState {
     Free,
     /// A user that an earlier `setup` made: it has the home of such users.
     Ours,
-    /// Somebody else.
+    /// It is the name of a user that `setup` did not make.
     Taken,
 }
 
@@ -116,7 +116,7 @@ pub fn assign(
         } else if is_open {
             let tried: Vec<String> = names(slug).iter().map(ToString::to_string).collect();
             assignment.remarks.push(format!(
-                "there is no free name for a user of {slug}: {} belong to somebody else. Nothing of {slug} runs before you write `user = \"NAME\"` for it",
+                "there is no free name for a user of {slug}: {} are users that `setup` did not make. Nothing of {slug} runs before you write `user = \"NAME\"` for it",
                 tried.join(" and ")
             ));
         }

@@ -14,11 +14,11 @@ pub struct Wishes {
     pub origin: Option<Origin>,
     /// How what needs root is to be done. None: as the configuration says, or else by the helper.
     pub privileges: Option<PrivilegesArgument>,
-    /// To take everything back.
+    /// Whether to remove what earlier setups made (`--uninstall`).
     pub uninstall: bool,
 }
 
-/// `https://deploy.example.org`
+/// The scheme and host under which the intake is reached, such as `https://deploy.example.org`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// `https` or `http`.

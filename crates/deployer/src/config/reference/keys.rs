@@ -25,17 +25,17 @@ const PATHS: Kind = List(&Path);
 
 /// Recipes by the names an operator writes.
 pub const STEPS: &str = "steps";
-/// See [`STEPS`].
+/// Site files for nginx, out of a repository.
 pub const NGINX_SITES: &str = "nginx-sites";
-/// See [`STEPS`].
+/// Node applications that pnpm installs and PM2 runs.
 pub const PNPM_PM2: &str = "pnpm-pm2";
-/// See [`STEPS`].
+/// A program that units of systemd run.
 pub const SYSTEMD: &str = "systemd";
-/// See [`STEPS`].
+/// A Python application that uv installs and uWSGI runs.
 pub const UV_UWSGI: &str = "uv-uwsgi";
-/// See [`STEPS`].
+/// A Go program beside static files.
 pub const GO_STATIC: &str = "go-static";
-/// See [`STEPS`].
+/// The deployer itself, which replaces its own program.
 pub const DEPLOYER: &str = "deployer";
 
 /// The top of the configuration.

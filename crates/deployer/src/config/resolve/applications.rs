@@ -8,7 +8,7 @@ use crate::config::values::{absolute_path, argv, boolean, filled_text, inner_pat
 use crate::config::{CommandLine, GoStatic, UvUwsgi};
 use std::path::{Path, PathBuf};
 
-/// See [`UvUwsgi`].
+/// Reads what the recipe `uv-uwsgi` needs of a deployment's table.
 pub fn uv_uwsgi(table: &TableReader<'_>) -> UvUwsgi {
     if !table.is_written("uwsgi_config_path") {
         table.missing("uwsgi_config_path");
@@ -22,7 +22,7 @@ pub fn uv_uwsgi(table: &TableReader<'_>) -> UvUwsgi {
     }
 }
 
-/// See [`GoStatic`].
+/// Reads what the recipe `go-static` needs of a deployment's table.
 pub fn go_static(table: &TableReader<'_>, preset: Option<&Preset>) -> GoStatic {
     let client = table.value("client", inner_path);
     let server = table.value("server", inner_path);

@@ -9,7 +9,7 @@ use crate::names::RepositoryName;
 /// See the module.
 #[derive(Debug)]
 pub struct Preset {
-    /// `owner/name`.
+    /// The repository on GitHub, as `owner/name`.
     pub repository: &'static str,
     /// As an operator would write it.
     pub recipe: &'static str,

@@ -42,7 +42,7 @@ const KNOWN_SECRETS: [&str; 4] = [
 /// A file that holds a secret.
 #[derive(Clone)]
 pub struct SecretFile {
-    /// Its content.
+    /// The secret, as the file has it.
     pub text: String,
     /// Its permission bits.
     pub mode: u32,
@@ -50,9 +50,9 @@ pub struct SecretFile {
 
 /// Why a file of a secret could not be read.
 pub struct Unreadable {
-    /// It is somebody else's.
+    /// Whether another user owns it, so that reading it is not allowed.
     pub is_forbidden: bool,
-    /// In words.
+    /// The reason, for people.
     pub message: String,
 }
 

@@ -7,7 +7,7 @@ use crate::config::values::{absolute_path, boolean, checked_text, choice, durati
 use crate::config::{Certificates, Nginx, NginxReload, Privileges};
 use std::path::Path;
 
-/// `[nginx]`
+/// Reads the table `[nginx]`.
 pub fn nginx(table: &TableReader<'_>, privileges: Privileges) -> Nginx {
     let directory = table.value("directory", absolute_path).unwrap_or_default();
     let configuration = table.value("configuration", absolute_path).unwrap_or_else(|| {
@@ -53,7 +53,7 @@ fn require_the_usual(table: &TableReader<'_>, nginx: &Nginx) {
     }
 }
 
-/// `[certificates]`
+/// Reads the table `[certificates]`.
 pub fn certificates(table: &TableReader<'_>, privileges: Privileges) -> Certificates {
     let url = |text: &str| http_url(text).map(|_| text.to_owned());
     let certificates = Certificates {

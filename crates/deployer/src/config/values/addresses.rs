@@ -59,7 +59,7 @@ pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// `host:port`.
+/// Reads an address with a port, `host:port`; a name is not looked up.
 pub fn host_and_port(node: &Node) -> Parsed<String> {
     checked_text(node, |text| {
         let valid = text.parse::<http::uri::Authority>().is_ok_and(|authority| {

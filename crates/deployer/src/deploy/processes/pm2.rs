@@ -22,6 +22,7 @@
 pub mod changes;
 pub mod definition;
 pub mod ecosystem;
+pub mod former;
 pub mod home;
 pub mod proof;
 pub mod saving;
@@ -221,6 +222,9 @@ impl Scene<'_> {
             let changes = changes(self.of.owner(), &wanted, &processes, &is_current);
             if changes.is_empty() {
                 return self.save().await;
+            }
+            if round == 0 && !changes.run.is_empty() {
+                former::end(&former::socket(&self.of.deployment), &self.workbench).await?;
             }
             self.apply(&changes).await?;
         }

@@ -54,11 +54,6 @@ pub fn let_read(user: &str, files: &[impl AsRef<Path>]) -> CommandLine {
     on(&["--modify", &format!("user:{user}:r")], files)
 }
 
-/// Takes the lists of directories away, also those for what will be made in them.
-pub fn remove_all(directories: &[impl AsRef<Path>]) -> CommandLine {
-    on(&["--remove-all", "--remove-default"], directories)
-}
-
 /// Takes all of that back.
 pub fn revoke(user: &str, directory: &Path) -> CommandLine {
     let entries = format!("user:{user},default:user:{user}");
@@ -142,7 +137,6 @@ mod tests {
                 open("me", directory),
                 "setfacl --modify user:me:rwx,group::r-x,other::r-x -- /etc/nginx/conf.d",
             ),
-            (remove_all(&[directory]), "setfacl --remove-all --remove-default -- /etc/nginx/conf.d"),
             (let_read("me", &[directory]), "setfacl --modify user:me:r -- /etc/nginx/conf.d"),
             (grant_directory("me", directory), "setfacl --modify user:me:rwx -- /etc/nginx/conf.d"),
             (

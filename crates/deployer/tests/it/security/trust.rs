@@ -125,11 +125,7 @@ fn a_run_that_has_ended_is_not_undone_because_its_old_row_is_put_back() {
         let repository = world.repository("acme/site");
         let undone = world.root().join("undone");
         let gate = Gate::new(&world.root().join("gate"));
-        let step = format!(
-            "{{ phase = \"build\", name = \"b\", shell = {}, undo_shell = {} }}",
-            text(&gate.shell()),
-            text(&format!("touch {}", undone.display()))
-        );
+        let step = gate.step_undone_by(&undone);
         world.configure(&[world.deployment("site", &repository).step_of(&step)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();
@@ -160,11 +156,7 @@ fn a_crash_is_put_in_order_as_long_as_nobody_else_writes() {
         let repository = world.repository("acme/site");
         let undone = world.root().join("undone");
         let gate = Gate::new(&world.root().join("gate"));
-        let step = format!(
-            "{{ phase = \"build\", name = \"b\", shell = {}, undo_shell = {} }}",
-            text(&gate.shell()),
-            text(&format!("touch {}", undone.display()))
-        );
+        let step = gate.step_undone_by(&undone);
         world.configure(&[world.deployment("site", &repository).step_of(&step)]);
         let first = repository.commit(&[("index.html", "one")], "first");
         world.start();

@@ -1,8 +1,8 @@
 //! A user for every deployment without anybody writing `user`; and a host on which an earlier version deployed as the deployer: it goes on, is
 //! warned, is moved to a user of its own, and back.
 
-use super::{Host, PACKAGE};
-use crate::support::package::Package;
+use super::Host;
+use crate::support::machine::Machine;
 use crate::support::wait;
 
 const UNIT: &str = "[Service]
@@ -33,6 +33,8 @@ health = [{ http = "http://127.0.0.1:8080/", attempts = 50, interval = "200ms" }
 /// As whom it is built, what it reaches of others, and a file that only its owner can write.
 const BUILD: &str = r#"
 id -un > who; echo built >> uploads/built; chmod 600 uploads/built; cat .env > said
+# The deployer itself reaches all of it where the kernel has no Landlock, and would spoil what the next build needs.
+if test "$(id -un)" = durhack-deployer; then exit 0; fi
 tries() { if "$@" 2>/dev/null; then echo "$*" >> reached; fi; }
 tries cat /etc/durhack-deployer/default.toml
 tries ls /var/lib/durhack-deployer
@@ -85,19 +87,11 @@ fn newest(host: &Host, slug: &str) -> String {
 
 /// The package, a first configuration, and shared files as an operator puts them.
 fn host() -> Host {
-    let host = Host::new(&Package::new().file());
-    let machine = &host.machine;
-    machine.unit("site.service", UNIT);
-    host.types(&["dpkg", "-i", PACKAGE]);
-    host.types(&["durhack-deployer", "setup", "--yes"]);
+    let host = Host::set_up(Machine::boot());
+    host.machine.unit("site.service", UNIT);
     host.commit(&[("build.sh", BUILD)]);
     for (slug, file) in [("site", ".env"), ("other", "secret")] {
-        let shared = format!("/var/www/{slug}/shared");
-        let deployers = ["install", "-d", "-o", "durhack-deployer", "-g", "durhack-deployer"];
-        machine.run(&[&deployers[..], &[&format!("/var/www/{slug}"), &shared]].concat());
-        machine.write(&format!("{shared}/{file}"), "SECRET=1\n");
-        machine.run(&["chown", "durhack-deployer:", &format!("{shared}/{file}")]);
-        machine.run(&["chmod", "600", &format!("{shared}/{file}")]);
+        host.share(slug, file);
     }
     host
 }
@@ -143,7 +137,7 @@ fn a_deployment_has_a_user_of_its_own_without_anybody_asking() {
     host.types(&["durhack-deployer", "setup", "--yes"]);
     host.types(&["durhack-deployer", "deploy", OTHER_SLUG]);
     let who = machine.run(&["cat", "/srv/other/current/who"]);
-    assert!(who.starts_with("app-a-deployment-with-") && who.len() == 31, "{who}");
+    assert!(who.starts_with("app-a-deployment-with-") && who.len() <= 31, "{who}");
     host.shows("one");
 }
 
@@ -252,7 +246,7 @@ fn what_ran_as_the_deployer_goes_on_and_is_moved_to_a_user_of_its_own_and_back()
     host.shows("three");
     host.rests();
     assert_eq!((live(&host, "who"), runs_as(&host)), ("durhack-deployer".into(), "durhack-deployer".into()));
-    assert_eq!(owners(&host, "/var/www/site/shared/uploads"), "durhack-deployer ");
+    assert_eq!(owners(&host, "/var/www/site/shared/uploads"), "durhack-deployer");
     let left = machine.run(&["sh", "-c", "find -P /var/www/site -user app-site | head"]);
     assert_eq!(left, "");
     let lists =

@@ -1,7 +1,7 @@
 //! `user = "web"`: releases are made by a user of the deployment's own, whom systemd starts.
 
-use super::{Host, PACKAGE};
-use crate::support::package::Package;
+use super::Host;
+use crate::support::machine::Machine;
 use crate::support::wait;
 
 /// What the user may and may not do is tried by the build itself. `connect` is how a socket is knocked at.
@@ -73,19 +73,12 @@ fn newest(host: &Host) -> (String, String) {
 
 #[test]
 fn a_release_is_made_by_its_own_user_who_reaches_nothing_else() {
-    let host = Host::new(&Package::new().file());
+    let host = Host::set_up(Machine::boot());
     let machine = &host.machine;
-    host.types(&["dpkg", "-i", PACKAGE]);
-    host.types(&["durhack-deployer", "setup", "--yes"]);
     host.commit(&[("build.sh", BUILD)]);
     // What is shared is closed to others, but not to the deployment's own user.
     for (slug, file) in [("site", ".env"), ("other", "secret")] {
-        let shared = format!("/var/www/{slug}/shared");
-        let deployers = ["install", "-d", "-o", "durhack-deployer", "-g", "durhack-deployer"];
-        machine.run(&[&deployers[..], &[&format!("/var/www/{slug}"), &shared]].concat());
-        machine.write(&format!("{shared}/{file}"), "SECRET=1\n");
-        machine.run(&["chown", "durhack-deployer:", &format!("{shared}/{file}")]);
-        machine.run(&["chmod", "600", &format!("{shared}/{file}")]);
+        host.share(slug, file);
     }
     host.configure_with(DEPLOYMENT);
     let refused = machine.try_run(&["durhack-deployer", "doctor"]);

@@ -1,8 +1,7 @@
 //! `user = "web"`: not only what makes a release runs as that user, but everything that a deployment runs, PM2 included.
 
-use super::{Host, PACKAGE};
-use crate::support::package::Package;
-use crate::support::servers::testbed;
+use super::Host;
+use crate::support::machine::Machine;
 use crate::support::wait;
 use std::collections::BTreeSet;
 
@@ -57,23 +56,6 @@ after_switch = [{ shell = "sh say.sh after-switch" }]
 after_verify = [{ shell = "sh say.sh after-verify" }]
 "#;
 
-/// The id, state and log of the newest run that has ended, once there is one beside these.
-#[track_caller]
-fn ended(host: &Host, known: &mut BTreeSet<String>) -> (String, String) {
-    let (id, state) = wait::until_told("a run to end", || {
-        let runs: serde_json::Value = serde_json::from_str(&host.operator(&["runs", "--json"])).ok()?;
-        let text = |run: &serde_json::Value, key: &str| run[key].as_str().unwrap_or_default().to_owned();
-        let runs = runs.as_array()?.iter().map(|run| (text(run, "id"), text(run, "state")));
-        let is_over = |state: &str| !matches!(state, "queued" | "running");
-        // The oldest of the new ones: each is looked at once.
-        runs.rev().find(|(id, state)| is_over(state) && !known.contains(id))
-    });
-    known.insert(id.clone());
-    let log = host.operator(&["logs", &id]);
-    println!("{state}\n{log}");
-    (state, log)
-}
-
 /// What has said as whom it is run: all of it as `web`.
 #[track_caller]
 fn said(log: &str) -> BTreeSet<&str> {
@@ -87,15 +69,13 @@ fn said(log: &str) -> BTreeSet<&str> {
 
 #[test]
 fn everything_that_a_deployment_runs_runs_as_its_own_user() {
-    let host = Host::new(&Package::new().file());
+    let host = Host::set_up(Machine::boot());
     let machine = &host.machine;
-    host.types(&["dpkg", "-i", PACKAGE]);
-    host.types(&["durhack-deployer", "setup", "--yes"]);
     host.commit(&[("say.sh", SAY), ("bin/systemctl", HIJACKER)]);
     host.configure_with(DEPLOYMENT);
     host.types(&["durhack-deployer", "setup", "--yes"]);
     let doctor = machine.run(&["durhack-deployer", "doctor"]);
-    assert!(doctor.contains("site.service runs as root, and not as web"), "{doctor}");
+    assert!(doctor.contains("site.service runs as nobody, and not as web"), "{doctor}");
 
     let forward = [
         "after-fetch",
@@ -113,12 +93,14 @@ fn everything_that_a_deployment_runs_runs_as_its_own_user() {
     ];
     let mut known = BTreeSet::new();
     for page in ["one", "two"] {
-        host.commit(&[("page", page)]);
+        if page != "one" {
+            host.commit(&[("page", page)]);
+        }
         host.push();
         host.shows(page);
-        let (state, log) = ended(&host, &mut known);
+        let (state, log) = host.ended(&mut known);
         assert_eq!((state.as_str(), said(&log)), ("succeeded", BTreeSet::from(forward)), "{log}");
-        assert!(log.contains("WARNING: site.service runs as root, and not as web"), "{log}");
+        assert!(log.contains("WARNING: site.service runs as nobody, and not as web"), "{log}");
         assert!(log.contains("1 processes that the step left behind were ended (hint:"), "{log}");
     }
     assert!(!machine.try_run(&["pgrep", "-f", "sleep 4321"]).status.success(), "{}", machine.picture());
@@ -127,12 +109,12 @@ fn everything_that_a_deployment_runs_runs_as_its_own_user() {
     machine.write("/etc/systemd/system/site.service.d/user.conf", "[Service]\nUser=web\n");
     machine.run(&["systemctl", "daemon-reload"]);
     let doctor = machine.run(&["durhack-deployer", "doctor"]);
-    assert!(doctor.contains("run as that user") && !doctor.contains("runs as root"), "{doctor}");
+    assert!(doctor.contains("units run as their deployments' users: 1"), "{doctor}");
 
     // What fails is taken back, and told of, by the same user.
     host.commit(&[("page", "three"), ("fail", "")]);
     host.push();
-    let (state, log) = ended(&host, &mut known);
+    let (state, log) = host.ended(&mut known);
     assert_eq!(state, "failed", "{log}");
     let back = ["migrate-undo", "switch-undo", "on-failure"];
     assert!(said(&log).is_superset(&BTreeSet::from(back)), "{log}");
@@ -148,11 +130,11 @@ fn everything_that_a_deployment_runs_runs_as_its_own_user() {
     let worker = "durhack-deployer-worker.service";
     machine.write("/var/www/site/shared/uploads/go", "");
     machine.run(&["systemctl", "kill", "--signal=KILL", "--kill-whom=main", worker]);
-    let (state, log) = ended(&host, &mut known);
+    let (state, log) = host.ended(&mut known);
     assert_eq!(state, "undone", "{log}");
     assert!(said(&log).is_superset(&BTreeSet::from(["migrate-undo", "switch-undo"])), "{log}");
     host.shows("four");
-    let (state, log) = ended(&host, &mut known);
+    let (state, log) = host.ended(&mut known);
     assert_eq!((state.as_str(), said(&log)), ("succeeded", BTreeSet::from(forward)), "{log}");
     for left in ["sleep 1234", "sleep 4321"] {
         assert!(!machine.try_run(&["pgrep", "-f", left]).status.success(), "{}", machine.picture());
@@ -160,7 +142,7 @@ fn everything_that_a_deployment_runs_runs_as_its_own_user() {
 
     // A rollback too.
     host.operator(&["rollback", "site"]);
-    let (state, log) = ended(&host, &mut known);
+    let (state, log) = host.ended(&mut known);
     assert_eq!(state, "succeeded", "{log}");
     assert!(said(&log).is_superset(&BTreeSet::from(["switch", "verify", "health"])), "{log}");
     host.shows("two");
@@ -204,7 +186,7 @@ process.on("SIGINT", () => server.close(() => setTimeout(() => process.exit(0), 
 "#;
 
 /// Its dependencies are none: the machine has no network. The second application waits for its clock.
-const PM2_FILES: [(&str, &str); 5] = [
+pub const PM2_FILES: [(&str, &str); 5] = [
     ("package.json", r#"{ "name": "site", "private": true }"#),
     (
         "pnpm-lock.yaml",
@@ -250,15 +232,9 @@ fn kept(host: &Host) -> (String, String, String) {
 
 #[test]
 fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
-    let host = Host::new(&Package::new().file());
+    let host = Host::set_up(Machine::boot());
     let machine = &host.machine;
-    machine.install_directory(&testbed("npm/node_modules"), "/opt/node_modules");
-    for program in ["pm2", "pnpm"] {
-        let installed = format!("/opt/node_modules/.bin/{program}");
-        machine.run(&["ln", "-s", &installed, &format!("/usr/local/bin/{program}")]);
-    }
-    host.types(&["dpkg", "-i", PACKAGE]);
-    host.types(&["durhack-deployer", "setup", "--yes"]);
+    host.install_pm2();
     host.commit(&PM2_FILES);
     machine.write("/etc/durhack-deployer/site.env", "SECRET=a-secret-of-the-site\n");
     machine.run(&["chown", "root:durhack-deployer", "/etc/durhack-deployer/site.env"]);
@@ -273,7 +249,7 @@ fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
 
     let mut known = BTreeSet::new();
     host.push();
-    let (state, log) = ended(&host, &mut known);
+    let (state, log) = host.ended(&mut known);
     assert_eq!(state, "succeeded", "{log}");
     host.shows(&page("one"));
     assert!(log.contains("evaluated by web") && !log.contains("a-secret-of-the-site"), "{log}");
@@ -287,7 +263,7 @@ fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
     host.commit(&[("page", "two")]);
     host.push();
     host.shows(&page("two"));
-    assert_eq!(ended(&host, &mut known).0, "succeeded");
+    assert_eq!(host.ended(&mut known).0, "succeeded");
     let (same, other, _) = kept(&host);
     assert!(same == daemon && other != site, "reloaded, by the same daemon");
 
@@ -300,7 +276,7 @@ fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
     // What does not stay up says why, and is taken back.
     host.commit(&[("page", "broken")]);
     host.push();
-    let (state, log) = ended(&host, &mut known);
+    let (state, log) = host.ended(&mut known);
     assert!(state == "failed" && log.contains("no such key"), "{log}");
     host.shows(&page("two"));
     kept(&host);
@@ -308,7 +284,7 @@ fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
     // A rollback finds no daemon, and has it started.
     machine.run(&["systemctl", "stop", PM2_UNIT]);
     host.operator(&["rollback", "site"]);
-    assert_eq!(ended(&host, &mut known).0, "succeeded");
+    assert_eq!(host.ended(&mut known).0, "succeeded");
     host.shows(&page("one"));
     kept(&host);
     let doctor = machine.run(&["durhack-deployer", "doctor"]);

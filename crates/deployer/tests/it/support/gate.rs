@@ -2,6 +2,7 @@
 //!
 //! That is how a test acts "while something is being deployed" without sleeping.
 
+use super::configuration::text;
 use super::wait;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,15 @@ impl Gate {
     pub fn shell(&self) -> String {
         let [arrivals, opened] = [&self.arrivals, &self.opened].map(|path| path.display());
         format!("echo $DEPLOYER_COMMIT >> '{arrivals}'; until [ -e '{opened}' ]; do sleep 0.02; done")
+    }
+
+    /// A step of a build that waits at the gate, and whose undo leaves a file behind.
+    pub fn step_undone_by(&self, undone: &Path) -> String {
+        format!(
+            "{{ phase = \"build\", name = \"b\", shell = {}, undo_shell = {} }}",
+            text(&self.shell()),
+            text(&format!("touch {}", undone.display()))
+        )
     }
 
     /// The commits that have come so far, in order.

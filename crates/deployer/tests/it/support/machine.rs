@@ -61,23 +61,36 @@ pub enum Modules {
 /// there is none of these.
 const HIERARCHIES: &str = "/sys/fs/cgroup/systemd /sys/fs/cgroup/unified";
 
-/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the hierarchies, $3 the root.
+/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the hierarchies, $3 the root. With $4, what the machine
+/// writes outlasts its reboot: it lies in memory that nobody else sees, and is gone when the container is.
 const BOOT: &str = r#"
 for hierarchy in $2; do
     [ -d "$hierarchy" ] || continue
     mkdir "$hierarchy/$1" && echo $$ > "$hierarchy/$1/cgroup.procs" || exit 1
 done
 ip netns add "$1" && ip netns exec "$1" ip link set lo up || exit 1
-exec systemd-nspawn --quiet --directory="$3" --volatile=overlay --machine="$1" \
-    --register=no --keep-unit --network-namespace-path="/run/netns/$1" --console=pipe --notify-ready=yes --boot
+boot='systemd-nspawn --quiet --directory="$2" --volatile="$3" --machine="$1" \
+    --register=no --keep-unit --network-namespace-path="/run/netns/$1" --console=pipe --notify-ready=yes --boot'
+[ -n "$4" ] || exec sh -c "exec $boot" boot "$1" "$3" overlay
+exec unshare --mount --propagation private sh -c '
+    root=$(realpath "$2") && mount -t tmpfs tmpfs /mnt && mkdir /mnt/upper /mnt/work /mnt/root &&
+    mount -t overlay overlay -o "lowerdir=$root,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root || exit 1
+    set -- "$1" /mnt/root no
+    # So it says that it wants to be started again.
+    status=133; while [ "$status" = 133 ]; do '"$boot"'; status=$?; done; exit "$status"
+' boot "$1" "$3"
 "#;
 
 /// Waits until the test closes its end of the pipe, which it does however it ends; then ends the container, and removes its place. $1 is
 /// the machine's name, $2 the hierarchies, $3 the container's supervisor, which outlives the first process in it long enough to tidy up. There
-/// is nothing to be shut down in order: what the machine holds is thrown away.
+/// is nothing to be shut down in order: what the machine holds is thrown away. With $4, the supervisor is a shell that starts the container.
 const END: &str = r#"
 cat > /dev/null
-while pkill -KILL --parent "$3"; do sleep 0.02; done
+first() {
+    [ -n "$4" ] || { pkill -KILL --parent "$3"; return; }
+    container=$(pgrep --parent "$3" -x systemd-nspawn) && pkill -KILL --parent "$container"
+}
+while first "$@"; do sleep 0.02; done
 timeout 10 tail --sleep-interval=0.02 --pid="$3" --follow /dev/null || kill -KILL "$3"
 for hierarchy in $2; do
     [ ! -d "$hierarchy/$1" ] || find "$hierarchy/$1" -depth -type d -exec rmdir {} ";"
@@ -106,6 +119,17 @@ impl Machine {
     /// The same, of a certain release.
     #[track_caller]
     pub fn boot_with(debian: Debian) -> Self {
+        Self::boot_as(debian, "")
+    }
+
+    /// One that can be booted anew, and has then what it had.
+    #[track_caller]
+    pub fn boot_lasting() -> Self {
+        Self::boot_as(Debian::Bookworm, "lasting")
+    }
+
+    #[track_caller]
+    fn boot_as(debian: Debian, lasts: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let machine = if debian == Debian::Trixie { "machine-trixie" } else { "machine" };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOTS).join(machine).join("root");
@@ -118,29 +142,61 @@ impl Machine {
         let console = tempfile::NamedTempFile::new().expect("a file in /tmp");
         let [out, error] = [(), ()].map(|()| console.reopen().expect("it is ours"));
         let mut boot = command("setsid", Path::new("/"));
-        boot.args(["sh", "-c", BOOT, "boot", &name, HIERARCHIES]).arg(&root).stdout(out).stderr(error);
+        boot.args(["sh", "-c", BOOT, "boot", &name, HIERARCHIES])
+            .arg(&root)
+            .arg(lasts)
+            .stdout(out)
+            .stderr(error);
         let supervisor = boot.spawn().expect("setsid is installed");
         // In a session of its own too: whoever ends a test that hangs ends its process group.
         let mut end = command("setsid", Path::new("/"));
-        end.args(["sh", "-c", END, "end", &name, HIERARCHIES, &supervisor.id().to_string()]);
+        end.args(["sh", "-c", END, "end", &name, HIERARCHIES, &supervisor.id().to_string(), lasts]);
         let end = end.stdin(Stdio::piped()).spawn().expect("setsid is installed");
         let mut machine = Self { console, supervisor, end, leader: 0 };
-        machine.leader = wait::until("the machine to have a first process", || {
-            machine.is_alive();
-            let children = format!("/proc/{0}/task/{0}/children", machine.supervisor.id());
-            let children = fs_err::read_to_string(children).unwrap_or_default();
-            // The container's own preparations are done by children too, which end.
-            let is_first = |pid: &&str| {
-                fs_err::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "systemd")
-            };
-            children.split_whitespace().find(is_first).and_then(|pid| pid.parse().ok())
-        });
+        machine.leader = machine.first_process();
         wait::until_told("the machine to have booted", || {
             machine.is_alive();
             machine.try_run(&["systemctl", "is-system-running"]).status.success().then_some(())
         });
         machine.install(Path::new(env!("CARGO_BIN_EXE_durhack-deployer")), "/usr/local/bin/durhack-deployer");
         machine
+    }
+
+    /// Ends everything in it in order, and boots it again.
+    #[track_caller]
+    pub fn reboot(&mut self) {
+        let before = self.leader;
+        self.try_run(&["systemctl", "reboot"]);
+        self.leader = wait::until("the machine to boot anew", || {
+            Some(self.first_process()).filter(|leader| *leader != before)
+        });
+        wait::until_told("the machine to have booted again", || {
+            self.is_alive();
+            // What does not start is for the test to find.
+            let state = self.try_run(&["systemctl", "is-system-running"]).stdout;
+            ["running", "degraded"].contains(&String::from_utf8_lossy(&state).trim()).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn first_process(&mut self) -> u32 {
+        wait::until("the machine to have a first process", || {
+            self.is_alive();
+            let children = |pid: &str| {
+                let children = fs_err::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+                children.unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let name = |pid: &String| {
+                let name = fs_err::read_to_string(format!("/proc/{pid}/comm"));
+                name.unwrap_or_default().trim().to_owned()
+            };
+            let mut found = children(&self.supervisor.id().to_string());
+            let containers: Vec<String> =
+                found.iter().filter(|pid| name(pid) == "systemd-nspawn").cloned().collect();
+            found.extend(containers.iter().flat_map(|pid| children(pid)));
+            // The container's own preparations are done by children too, which end.
+            found.iter().find(|pid| name(pid) == "systemd").and_then(|pid| pid.parse().ok())
+        })
     }
 
     #[track_caller]

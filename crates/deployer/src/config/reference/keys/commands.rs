@@ -49,7 +49,7 @@ const STEP_UNDO: Key = Key::new(
 const STEP_UNDO_SHELL: Key =
     Key::new("undo_shell", Text, Derived("none"), r#""make undo""#, "The same, as a line for `/bin/sh -c`.");
 
-/// `[[deployments.SLUG.steps]]`.
+/// The keys of `[[deployments.SLUG.steps]]`, in the order in which the reference has them.
 pub static STEP: Section = Section {
     meaning: "One command.",
     keys: &[
@@ -94,7 +94,7 @@ const fn hook(name: &'static str, meaning: &'static str) -> Key {
     )
 }
 
-/// `[deployments.SLUG.hooks]`.
+/// The keys of `[deployments.SLUG.hooks]`, in the order in which the reference has them.
 pub static HOOKS: Section = Section {
     meaning: "Commands before and after whole phases. Each is a shell line (`\"make notes\"`), an argv (`[\"make\", \"notes\"]`), or a list of argvs and of tables like those of `steps` without `phase`.",
     keys: &[

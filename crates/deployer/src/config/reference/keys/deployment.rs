@@ -9,7 +9,7 @@ use crate::config::reference::Kind::{
 };
 use crate::config::reference::{Key, Section};
 
-/// `[deployments.SLUG]`.
+/// The keys of `[deployments.SLUG]`, in the order in which the reference has them.
 pub static DEPLOYMENT: Section = Section {
     meaning: "One deployment: a branch of a repository, and how and where it is deployed.",
     keys: &[
@@ -149,7 +149,7 @@ pub static DEPLOYMENT: Section = Section {
     ],
 };
 
-/// `[[deployments.SLUG.health]]`.
+/// The keys of `[[deployments.SLUG.health]]`, in the order in which the reference has them.
 pub static HEALTH: Section = Section {
     meaning: "One check. It is made after the switch, until it succeeds or `attempts` are used up; then the run is undone.",
     keys: &[

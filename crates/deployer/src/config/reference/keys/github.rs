@@ -5,7 +5,7 @@ use crate::config::reference::Default::{Derived, Value};
 use crate::config::reference::Kind::{Boolean, Duration, Integer, Path, Secret, Text};
 use crate::config::reference::{Key, Section};
 
-/// `[github]`.
+/// The keys of `[github]`, in the order in which the reference has them.
 pub static GITHUB: Section = Section {
     meaning: "GitHub's API, and who we are to it: a GitHub App, else a token, else the account that `gh` is logged in with. Without any of them nothing is reported, and only public repositories can be fetched over https.",
     keys: &[
@@ -65,7 +65,7 @@ pub static GITHUB: Section = Section {
     ],
 };
 
-/// `[reconcile]`.
+/// The keys of `[reconcile]`, in the order in which the reference has them.
 pub static RECONCILE: Section = Section {
     meaning: "Comparing what is live with the branches' heads: at start, at an interval, and after a sleep of the machine.",
     keys: &[
@@ -93,7 +93,7 @@ pub static RECONCILE: Section = Section {
     ],
 };
 
-/// `[repositories."OWNER/NAME"]`.
+/// The keys of `[repositories."OWNER/NAME"]`, in the order in which the reference has them.
 pub static REPOSITORY: Section = Section {
     meaning: "Secrets of a repository's own: only these sign for it, so that who administers another repository cannot.",
     keys: &[

@@ -6,7 +6,7 @@ use crate::config::reference::Default::{Derived, Value};
 use crate::config::reference::Kind::{Choice, Duration, Integer, List, Size};
 use crate::config::reference::{Key, Section};
 
-/// `[runs]`.
+/// The keys of `[runs]`, in the order in which the reference has them.
 pub static RUNS: Section = Section {
     meaning: "What holds for all runs.",
     keys: &[
@@ -55,7 +55,7 @@ pub static RUNS: Section = Section {
     ],
 };
 
-/// `[git]`.
+/// The keys of `[git]`, in the order in which the reference has them.
 pub static GIT: Section = Section {
     meaning: "How much a repository may bring: a commit that exceeds one of these is refused before anything of it is written. A few hundred bytes of a repository can stand for a hundred million files.",
     keys: &[
@@ -104,7 +104,7 @@ pub static GIT: Section = Section {
     ],
 };
 
-/// `[confinement]`.
+/// The keys of `[confinement]`, in the order in which the reference has them.
 pub static CONFINEMENT: Section = Section {
     meaning: "What the commands that make a release (phases fetch, install, build and migrate) may touch and use up, whatever they deploy. docs/security.md says what they may without any of this.",
     keys: &[

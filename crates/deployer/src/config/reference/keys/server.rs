@@ -5,7 +5,7 @@ use crate::config::reference::Default::Value;
 use crate::config::reference::Kind::{Duration, Integer, Size, Text};
 use crate::config::reference::{Key, Section};
 
-/// `[listen]`.
+/// The keys of `[listen]`, in the order in which the reference has them.
 pub static LISTEN: Section = Section {
     meaning: "Where the HTTP server listens.",
     keys: &[
@@ -20,7 +20,7 @@ pub static LISTEN: Section = Section {
     ],
 };
 
-/// `[proxy_fix]`.
+/// The keys of `[proxy_fix]`, in the order in which the reference has them.
 pub static PROXY_FIX: Section = Section {
     meaning: "Which reverse proxies stand in front, and so which entries of `X-Forwarded-For` are believed.",
     keys: &[
@@ -48,7 +48,7 @@ pub static PROXY_FIX: Section = Section {
     ],
 };
 
-/// `[limits]`.
+/// The keys of `[limits]`, in the order in which the reference has them.
 pub static LIMITS: Section = Section {
     meaning: "What one caller may use up.",
     keys: &[

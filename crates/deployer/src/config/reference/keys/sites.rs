@@ -5,7 +5,7 @@ use crate::config::reference::Default::{Derived, Required, Value};
 use crate::config::reference::Kind::{Boolean, Choice, Duration, Path, Text};
 use crate::config::reference::{Key, Section};
 
-/// `[nginx]`.
+/// The keys of `[nginx]`, in the order in which the reference has them.
 pub static NGINX: Section = Section {
     meaning: "The host's nginx, for recipe `nginx-sites`. A host with Debian's, Ubuntu's or nginx.org's package needs none of this.",
     keys: &[
@@ -48,7 +48,7 @@ pub static NGINX: Section = Section {
     ],
 };
 
-/// `[certificates]`.
+/// The keys of `[certificates]`, in the order in which the reference has them.
 pub static CERTIFICATES: Section = Section {
     meaning: "How certbot is called, for recipe `nginx-sites`. Renewing what nobody deploys is left to certbot's own timer.",
     keys: &[
@@ -99,7 +99,7 @@ pub static CERTIFICATES: Section = Section {
     ],
 };
 
-/// `[[deployments.SLUG.sites]]`.
+/// The keys of `[[deployments.SLUG.sites]]`, in the order in which the reference has them.
 pub static SITE: Section = Section {
     meaning: "One rule.",
     keys: &[
