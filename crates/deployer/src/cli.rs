@@ -581,7 +581,9 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Deploy(arguments) => deploy::deploy(&session(Purpose::Deploy).await?, &arguments).await,
         Command::Rollback(arguments) => deploy::rollback(&session(Purpose::Deploy).await?, &arguments).await,
         Command::Approve(arguments) => gates::approve(&session(Purpose::Deploy).await?, &arguments).await,
-        Command::Release(arguments) => gates::release(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Release(arguments) => {
+            Box::pin(gates::release(&session(Purpose::Deploy).await?, &arguments)).await
+        }
         Command::Adopt(arguments) => Box::pin(adopt::run(&session(Purpose::Deploy).await?, &arguments)).await,
         Command::Cancel(arguments) => deploy::cancel(&session(Purpose::Ask).await?, &arguments).await,
         Command::Status(arguments) => inspect::status(&session(Purpose::Ask).await?, arguments.json).await,

@@ -765,7 +765,7 @@ impl Move<'_> {
             match restored {
                 Ok(_) => self.say("brought back the access lists of nginx's directories"),
                 Err(error) => {
-                    self.say(format!("not all access lists of nginx's directories came back: {error:#}"))
+                    self.say(format!("not all access lists of nginx's directories came back: {error:#}"));
                 }
             }
         }
