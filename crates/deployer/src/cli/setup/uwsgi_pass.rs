@@ -32,15 +32,12 @@ pub fn changed(text: &str, old: &Address, port: u16) -> Option<String> {
     };
     let mut changes: Vec<(Range<usize>, String)> = Vec::new();
     for statement in &statements {
-        let (["uwsgi_pass" | "proxy_pass", target], true) = (statement.words.as_slice(), true) else {
-            continue;
-        };
+        let ["uwsgi_pass" | "proxy_pass", target] = statement.words.as_slice() else { continue };
         if !leads(target) {
             continue;
         }
         if statement.words[0] == "proxy_pass" {
-            let place = statement.range.start..statement.range.end;
-            changes.push((place, format!("proxy_pass http://127.0.0.1:{port};")));
+            changes.push((statement.range.clone(), format!("proxy_pass http://127.0.0.1:{port};")));
             continue;
         }
         let beside = |name: &str| {
@@ -73,7 +70,7 @@ pub fn changed(text: &str, old: &Address, port: u16) -> Option<String> {
     changes.sort_by_key(|(range, _)| range.start);
     let mut result = String::new();
     let mut at = 0;
-    for (range, new) in changes.into_iter() {
+    for (range, new) in changes {
         if range.start < at {
             continue;
         }

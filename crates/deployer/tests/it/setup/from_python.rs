@@ -222,18 +222,6 @@ fn there_and_back_and_there_again(debian: Debian) {
     types(&machine, deploy);
     assert_eq!(machine.run(&["cat", "/var/www/api.durhack.com/built"]), "five");
 
-    // The site comes from a repository: changed there as well, it is deployed over what was changed here.
-    let site = machine.run(&["cat", SITE]);
-    machine.write("/srv/git/nginx/production/[deploy.durhack.com].nginxconf", &format!("{site}\n"));
-    let git = ["runuser", "-u", USER, "--", "git", "-C", "/srv/git/nginx"];
-    machine.run(&["chown", "-R", &format!("{USER}:"), "/srv/git/nginx"]);
-    machine.run(&[&git[..], &["commit", "-q", "-a", "-m", "The new deployer speaks HTTP"]].concat());
-    types(&machine, "durhack-deployer deploy nginx");
-    assert_eq!(
-        machine.run(&["stat", "-c", "%U %F", SITE, "/etc/nginx/snippets/uwsgi-params"]),
-        "root regular file\nroot regular file"
-    );
-
     let seen = traffic.stop();
     assert_eq!(seen.errors, json!([]), "of {}: {}", seen.guids.len(), machine.picture());
     let statuses: BTreeSet<&str> =
