@@ -45,6 +45,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     ("mirror/measure.rs", &["require_room"], "asks how much room there is, and opens nothing"),
     (
+        "observe/places.rs",
+        &[ALL],
+        "kinds of the names in the deployment's path, never followed; nginx's own site files, which no build may write",
+    ),
+    (
         "placement.rs",
         &[ALL],
         "`inside` has gone to the place without following links; names are looked at, exchanged and removed there, none is read or followed",
@@ -80,6 +85,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
             "new_name",
             "create",
             "current",
+            "is_there",
             "activate",
             "deactivate",
             "sync_directory",

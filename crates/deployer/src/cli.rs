@@ -17,6 +17,7 @@ pub mod queue;
 pub mod session;
 pub mod setup;
 pub mod simulate;
+pub mod status;
 pub mod webhook;
 
 use crate::config::{Environment, Purpose, passed_socket};
@@ -575,7 +576,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Release(arguments) => gates::release(&session(Purpose::Deploy).await?, &arguments).await,
         Command::Adopt(arguments) => Box::pin(adopt::run(&session(Purpose::Deploy).await?, &arguments)).await,
         Command::Cancel(arguments) => deploy::cancel(&session(Purpose::Ask).await?, &arguments).await,
-        Command::Status(arguments) => inspect::status(&session(Purpose::Ask).await?, arguments.json).await,
+        Command::Status(arguments) => status::run(directory, &environment, arguments.json).await,
         Command::Runs(arguments) => inspect::runs(&session(Purpose::Ask).await?, &arguments).await,
         Command::Run(arguments) => inspect::run(&session(Purpose::Ask).await?, &arguments).await,
         Command::Logs(arguments) => inspect::logs(&session(Purpose::Ask).await?, &arguments).await,

@@ -18,6 +18,7 @@ pub mod health;
 pub mod live_modes;
 pub mod lock;
 pub mod mirror;
+pub mod observe;
 pub mod order;
 pub mod outcome;
 pub mod placement;

@@ -9,6 +9,7 @@ use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, 
 use crate::config::Deployment;
 use crate::daemon;
 use crate::deploy::lock;
+use crate::deploy::observe::Observer;
 use crate::deploy::preview::{self, Preview};
 use crate::deploy::recovery::recover;
 use crate::deploy::worker::Worker;
@@ -135,7 +136,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
         tokio::select! {
             biased;
             result = worker.drain() => result,
-            () = interrupted(&stop, &abort) => Ok(()),
+            () = interrupted(&stop, &abort) => Ok(false),
         }
     };
     let shown = watch(session, asked);
@@ -156,6 +157,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
     if !done {
         work.await?;
     }
+    Observer::new(&session.host).look(&session.host, asked.deployment, &spool).await;
     Ok(run)
 }
 

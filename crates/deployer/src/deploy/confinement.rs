@@ -166,6 +166,11 @@ pub async fn walls(
     Ok(Walls { own, evaluation })
 }
 
+/// How programs are started that only look at what runs: as the deployment's user where only that user can see it.
+pub fn looking(deployment: &Deployment) -> Walls {
+    Walls { own: deployment.user.as_ref().map(as_user), evaluation: None }
+}
+
 /// As a user of the deployment's own, not sandboxed.
 fn as_user(user: &UserName) -> Confined {
     Confined {

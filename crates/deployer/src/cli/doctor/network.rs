@@ -3,6 +3,7 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::nginx::site_names;
+use crate::config::Config;
 use crate::daemon::{ADDRESS_FILE, listen_lock};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -100,18 +101,22 @@ fn of_if_inet6(text: &str) -> BTreeSet<IpAddr> {
 
 /// Whether the daemon answers where it should listen, and who does if it is another program.
 pub async fn door(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+    door_of(examined.config()?).await
+}
+
+/// The same, of a configuration.
+pub async fn door_of(config: &Config) -> Answer {
     let holder = holder(&listen_lock(&config.state_directory))?;
     let written = fs_err::read_to_string(config.state_directory.join(ADDRESS_FILE)).ok();
     let address = match (config.intake.port, written.filter(|_| holder.is_some())) {
         (_, Some(written)) => written.trim().to_owned(),
-        (0, None) => return Ok(vec![not_running()]),
+        (0, None) => return Ok(vec![not_running(config)]),
         (port, None) => format!("{}:{port}", unspecified_as_loopback(&config.intake.host)),
     };
     let connected = timeout(DOOR_TIME_MAX, TcpStream::connect(&address)).await;
     if !matches!(connected, Ok(Ok(_))) {
         return Ok(vec![match holder {
-            None => not_running(),
+            None => not_running(config),
             Some(pid) => Finding::error(
                 format!("the daemon (process {pid}) lives, and nobody answers at {address}"),
                 "restart it: nothing that was accepted is lost",
@@ -135,11 +140,15 @@ pub async fn door(examined: &Examined) -> Answer {
     }])
 }
 
-fn not_running() -> Finding {
-    Finding::warning(
-        "no daemon listens: webhooks reach nobody",
-        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
-    )
+/// Before the first start nothing is wrong yet.
+fn not_running(config: &Config) -> Finding {
+    let what = "no daemon listens: webhooks reach nobody";
+    let mend =
+        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`";
+    match listen_lock(&config.state_directory).exists() {
+        true => Finding::error(what, mend),
+        false => Finding::warning(what, mend),
+    }
 }
 
 /// Whom one asks where all addresses are listened on.

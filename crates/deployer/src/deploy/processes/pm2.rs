@@ -23,6 +23,7 @@ pub mod changes;
 pub mod definition;
 pub mod ecosystem;
 pub mod home;
+mod look;
 pub mod proof;
 pub mod saving;
 pub mod scheduled;

@@ -5,18 +5,26 @@
 
 use super::{Wish, table};
 use crate::config::{CommandLine, Privileges};
+use crate::deploy::cause::Tail;
 use crate::deploy::execute;
+use crate::deploy::observe::finding::Finding;
+use crate::deploy::release::CURRENT;
 use crate::deploy::tools::files;
 use crate::deploy::tools::systemctl::{self, UnitState};
 use crate::deploy::workbench::Workbench;
 use crate::names::{UnitName, UserName};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use supervise::Stream;
 
 /// How long a unit must run without being started again to count as running.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// Lines of a failed unit's journal that are looked at for the cause: a traceback has some dozens, and a unit that is started again and
+/// again says it each time.
+const JOURNAL_LINES: u32 = 30;
 
 /// Units, and how they are brought to run what is linked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +64,32 @@ impl Units {
         Ok(())
     }
 
+    /// See [`super::Manager::look`].
+    pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for state in self.states(workbench).await? {
+            let (unit, user) = (state.name.clone(), self.user);
+            if !state.is_known {
+                findings.push(Finding::UnitMissing { unit });
+                continue;
+            }
+            if !state.is_active() {
+                // One that was stopped has said nothing of that.
+                let has_failed = state.active == "failed" || state.sub == "auto-restart";
+                let said = if has_failed { self.last_words(&unit, workbench).await } else { None };
+                findings.push(Finding::UnitDown { unit: unit.clone(), state: state.in_words(), said, user });
+            } else if !self.reload
+                && let Some(place) = self.wrong_place(&state, workbench).await
+            {
+                findings.push(Finding::UnitElsewhere { unit: unit.clone(), place, user });
+            }
+            if !state.is_enabled {
+                findings.push(Finding::UnitNotEnabled { unit, has_install: state.has_install, user });
+            }
+        }
+        Ok(findings)
+    }
+
     /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: Wish) -> String {
         match wish {
@@ -78,15 +112,28 @@ impl Units {
         let before = self.states(workbench).await?;
         workbench.pause(SETTLE).await?;
         for (before, after) in before.iter().zip(self.states(workbench).await?) {
-            if !after.is_active() {
-                bail!("{} is {}\nhint: journalctl -u {}", after.name, after.in_words(), after.name);
-            }
-            if before.restarts != after.restarts {
-                bail!("{0} does not stay up: systemd started it again\nhint: journalctl -u {0}", after.name);
+            let wrong = if !after.is_active() {
+                Some(format!("{} is {}", after.name, after.in_words()))
+            } else if before.restarts != after.restarts {
+                Some(format!("{} does not stay up: systemd started it again", after.name))
+            } else {
+                None
+            };
+            if let Some(wrong) = wrong {
+                let hint = format!("journalctl -u {}", after.name);
+                match self.last_words(&after.name, workbench).await {
+                    Some(said) => bail!("{wrong}: {said}\nhint: {hint}"),
+                    None => bail!("{wrong}\nhint: {hint}"),
+                }
             }
             // A reload leaves the process, and where it stands, as they are.
             if !self.reload {
                 self.stands_in_release(&after, workbench).await?;
+            }
+            if !after.is_enabled {
+                let (unit, user) = (after.name.clone(), self.user);
+                let finding = Finding::UnitNotEnabled { unit, has_install: after.has_install, user };
+                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
             }
             if let Some(complaint) = self.runs_as.as_ref().and_then(|user| complaint(&after, user)) {
                 workbench.note(format!("WARNING: {complaint}"));
@@ -107,21 +154,44 @@ impl Units {
     /// A restarted unit must not stand in another release, or run a program out of it: its files name one, and not `current`. Where it
     /// stands elsewhere (its program may read what it needs by absolute paths), or nobody may look, nothing is known.
     async fn stands_in_release(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Result<()> {
-        let Some(releases) = workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
-        else {
-            return Ok(());
-        };
-        for found in self.places(unit, workbench).await {
-            if found.starts_with(releases) && !found.starts_with(workbench.directory) {
-                bail!(
-                    "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
-                    unit.name,
-                    found.display(),
-                    releases.with_file_name(crate::deploy::release::CURRENT).display()
-                );
+        match self.wrong_place(unit, workbench).await {
+            None => Ok(()),
+            Some(found) => bail!(
+                "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
+                unit.name,
+                found.display(),
+                releases(workbench).unwrap_or(workbench.directory).with_file_name(CURRENT).display()
+            ),
+        }
+    }
+
+    /// Where in another release a unit stands, or which program of one it runs.
+    async fn wrong_place(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Option<PathBuf> {
+        let releases = releases(workbench)?;
+        let places = self.places(unit, workbench).await;
+        places
+            .into_iter()
+            .find(|found| found.starts_with(releases) && !found.starts_with(workbench.directory))
+    }
+
+    /// Why a unit does not run, by its own words; every line goes to the run's log. None where it said nothing, or its journal is not for us
+    /// to read.
+    async fn last_words(&self, unit: &str, workbench: &Workbench<'_>) -> Option<String> {
+        let printed =
+            workbench.look_as_deployer(&systemctl::journal(self.user, unit, JOURNAL_LINES)).await.ok()?;
+        let mut tail = Tail::default();
+        for line in printed.lines().filter(|line| !line.is_empty()) {
+            workbench.note(format!("{unit}: {line}"));
+            if !is_of_systemd(line, unit) {
+                tail.push(supervise::Line {
+                    stream: Stream::Err,
+                    text: line.to_owned(),
+                    truncated: false,
+                    at_ms: 0,
+                });
             }
         }
-        Ok(())
+        tail.cause()
     }
 
     /// Where its main process stands, and the file that it runs: as far as we may look, or the deployment's own user.
@@ -135,6 +205,19 @@ impl Units {
         let asked = workbench.look(&files::read_links(&links)).await;
         asked.map(|printed| files::links(&printed).into_values().collect()).unwrap_or_default()
     }
+}
+
+/// The directory of all releases; None in place.
+fn releases<'w>(workbench: &Workbench<'w>) -> Option<&'w Path> {
+    workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
+}
+
+/// Whether a line of a unit's journal is what systemd says of the unit. That it failed is known.
+fn is_of_systemd(line: &str, unit: &str) -> bool {
+    line.strip_prefix(unit).is_some_and(|rest| rest.starts_with(": "))
+        || ["Started ", "Starting ", "Stopped ", "Stopping ", "Failed to start "]
+            .iter()
+            .any(|word| line.strip_prefix(word).is_some_and(|rest| rest.contains(unit)))
 }
 
 /// What is to be said of a unit that does not run as the deployment's own user.
