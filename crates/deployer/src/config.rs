@@ -265,7 +265,7 @@ pub struct Certificates {
 }
 
 /// How much a repository may bring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitLimits {
     /// Files of a commit, with its submodules'.
     pub files_max: u64,
@@ -277,7 +277,22 @@ pub struct GitLimits {
     pub path_bytes_max: usize,
     /// Memory of one git process.
     pub memory_bytes_max: u64,
+    /// Defects of objects that pass, as git calls them.
+    pub fsck_ignored: Vec<&'static str>,
 }
+
+/// Defects of objects that an operator may let pass: they are not as git writes them, and lead nowhere.
+pub const FSCK_ALLOWABLE: &[&str] = &[
+    "duplicateEntries",
+    "gitmodulesParse",
+    "largePathname",
+    "missingAuthor",
+    "missingCommitter",
+    "multipleAuthors",
+    "nulInCommit",
+    "nullSha1",
+    "treeNotSorted",
+];
 
 impl Default for GitLimits {
     /// As where nothing is configured.
@@ -288,6 +303,7 @@ impl Default for GitLimits {
             depth_max: 100,
             path_bytes_max: 1024,
             memory_bytes_max: 1 << 30,
+            fsck_ignored: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! as the worker is, so that would tell them apart no better; with a user of its own it cannot connect at all.
 
 use crate::answer::{Answer, REFUSED};
+use crate::journal::say;
 use crate::key;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_peercred;
@@ -79,7 +80,7 @@ pub fn serve() -> ExitCode {
     let listener = match listener {
         Ok(listener) if listener.local_addr().is_ok() => listener,
         _ => {
-            eprintln!("standard input is not a listening socket: systemd starts this program; see --help");
+            say("standard input is not a listening socket: systemd starts this program; see --help");
             return ExitCode::from(REFUSED);
         }
     };
@@ -95,7 +96,7 @@ pub fn serve() -> ExitCode {
             Ok(true) => {}
             Ok(false) => return ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("cannot wait for connections: {error}");
+                say(&format!("cannot wait for connections: {error}"));
                 return ExitCode::FAILURE;
             }
         }
@@ -175,7 +176,7 @@ impl Gate {
             }
             Shown::Key => match let_in(waiting.connection) {
                 Ok(request) => self.requests.push(request),
-                Err(error) => eprintln!("cannot start a process for a request: {error}"),
+                Err(error) => say(&format!("cannot start a process for a request: {error}")),
             },
         }
     }
@@ -190,10 +191,10 @@ impl Gate {
                 |_| "?".into(),
                 |peer| format!("user {}, process {}", peer.uid.as_raw(), peer.pid),
             );
-            eprintln!(
+            say(&format!(
                 "closed {} connections without a request; the last, of {peer}: {why}",
                 self.closed.number
-            );
+            ));
             self.closed = Closed { number: 0, said_at: Some(now) };
         }
     }

@@ -19,6 +19,7 @@ mod carry_out;
 mod client;
 mod commands;
 mod gate;
+mod journal;
 mod key;
 mod program;
 mod readers;

@@ -2,6 +2,7 @@
 
 use crate::allow_list::AllowList;
 use crate::answer::{Answer, REFUSED, one_line};
+use crate::journal::say;
 use crate::request::{Refusal, Request};
 use crate::{carry_out, commands, program, shadow};
 use rustix::net::sockopt::socket_peercred;
@@ -51,13 +52,13 @@ pub fn serve(service: Service) -> ExitCode {
     let uid = peer.uid.as_raw();
     let words = read_request(&connection);
     let asked = words.as_ref().map_or_else(ToString::to_string, |words| format!("{:?}", shown(words)));
-    eprintln!("user {uid}, process {}, asks: {}", peer.pid, one_line(&asked));
+    say(&format!("user {uid}, process {}, asks: {}", peer.pid, one_line(&asked)));
     let answer = words
         .and_then(|words| answer_to(service, uid, &words))
         .unwrap_or_else(|refusal| Answer::Refused(refusal.0));
-    eprintln!("answer to user {uid}: {}", answer.in_words());
+    say(&format!("answer to user {uid}: {}", answer.in_words()));
     if let Err(error) = accepted.and_then(|()| send(&connection, &answer)) {
-        eprintln!("user {uid} did not take the answer: {error}");
+        say(&format!("user {uid} did not take the answer: {error}"));
     }
     ExitCode::SUCCESS
 }
@@ -107,7 +108,7 @@ fn shown(words: &[String]) -> Vec<String> {
 }
 
 fn not_a_connection(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("standard input is not a connection ({error}): systemd starts this program; see --help");
+    say(&format!("standard input is not a connection ({error}): systemd starts this program; see --help"));
     ExitCode::from(REFUSED)
 }
 

@@ -26,8 +26,8 @@ use super::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
 use super::{
-    Config, Confinement, Deployment, GitHub, GitHubApp, GitLimits, Intake, Privileges, Proxies, Reconcile,
-    Runs, SourceNetworks, UserSource,
+    Config, Confinement, Deployment, FSCK_ALLOWABLE, GitHub, GitHubApp, GitLimits, Intake, Privileges,
+    Proxies, Reconcile, Runs, SourceNetworks, UserSource,
 };
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
@@ -415,7 +415,15 @@ fn git(table: &TableReader<'_>) -> GitLimits {
         depth_max: table.value("depth_max", integer(1, 4096)).unwrap_or(default.depth_max),
         path_bytes_max: table.value("path_max", integer(64, 4096)).unwrap_or(default.path_bytes_max),
         memory_bytes_max: table.value("memory_max", size).unwrap_or(default.memory_bytes_max),
+        fsck_ignored: table
+            .value("fsck_ignored", list(|node| checked_text(node, fsck_kind)))
+            .unwrap_or_default(),
     }
+}
+
+fn fsck_kind(text: &str) -> Result<&'static str, String> {
+    let found = FSCK_ALLOWABLE.iter().find(|known| **known == text);
+    found.copied().ok_or_else(|| format!("{text:?} is none of {}", FSCK_ALLOWABLE.join(", ")))
 }
 
 fn confinement(table: &TableReader<'_>) -> Confinement {

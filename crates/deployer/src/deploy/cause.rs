@@ -75,7 +75,7 @@ const RULES: &[(u8, &str)] = &[
         80,
         r"^Could not |does not contain valid JSON|^- Root composer.json |^You are trying to install in deployment mode",
     ),
-    (79, r"^(cause: )?Because "),
+    (79, r"^(cause: )?Because |^error: object [0-9a-f]+: |^remote: (ERROR|error|fatal|Repository not found)"),
     (78, r"^fatal: |^bundler: |^E: |^pg_dump: error: |^Job for .* failed"),
     (
         76,
@@ -108,7 +108,10 @@ const NOISE: &[&str] = &[
     r"^npm (error|ERR!)( (code|errno|syscall|path|command|cwd|dest|signal|engine Unsupported)( .*)?)?$|A complete log of this run",
     r"^error: (subprocess-exited|metadata-generation|could not compile|aborting due|test failed|linking with)",
     r"^Error: (Prisma schema validation|error occurred)|^Error code: |^SystemCheckError: |^UserWarning: |UserWarning: ",
+    r"^fatal: (early EOF|the remote end hung up|index-pack failed|fsck error in|fetch-pack: invalid|protocol error)|^fetch-pack: |^error: index-pack died",
+    r"^(hint|warning): |^Please make sure you have the correct access|^and the repository exists",
     r"^fatal: Could not read from remote|^fatal: clone of |^make.*\*\*\* \[|^CMake Error at|^collect2: error",
+    r"^sudo: (unable to resolve host|setrlimit|unable to send audit) ",
     r"^An unexpected error occurred:$|^Unhandled|Unhandled 'error' event|^throw |^RollupError: \[plugin dts\]",
 ];
 

@@ -3,6 +3,7 @@
 //! Adds to it what every program of ours gets: the clean environment with `PATH` and the configured search paths, the leash, the
 //! output limits, and (for a deployment's commands) its environment files, whose values are redacted.
 
+use super::cause::Tail;
 use super::confinement::{self, Confined};
 use super::env_files::{FromFiles, Reach};
 use super::plan::Command;
@@ -102,7 +103,7 @@ struct Inner {
 pub struct Answer {
     /// Standard output, line ends restored.
     pub output: String,
-    /// The last line of standard error that says something.
+    /// The line of standard error that says why it failed.
     pub complaint: String,
     /// The beginning of all of standard error, for those who look for a sign in it.
     pub said: String,
@@ -117,14 +118,14 @@ impl Executor {
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
         let passed = config.runs.environment_passed.as_slice();
         let environment = clean_environment(environment, passed, &config.executable_search_paths);
-        let (git, confinement_told) = (config.git, Once::new());
+        let (git, confinement_told) = (config.git.clone(), Once::new());
         let inner = Inner { leash, environment, redactor, secrets, git, confinement_told };
         Self { inner: Arc::new(inner) }
     }
 
     /// How much a repository may bring.
-    pub fn git_limits(&self) -> GitLimits {
-        self.inner.git
+    pub fn git_limits(&self) -> &GitLimits {
+        &self.inner.git
     }
 
     /// Where nothing is configured yet: for an administrator's tools, which lie in these directories too.
@@ -357,7 +358,7 @@ fn as_variables(
 
 /// Runs a tool and keeps what it prints.
 async fn answer(command: supervise::Command, cancel: &CancellationToken) -> Result<Answer> {
-    let (mut output, mut complaint, mut said) = (String::new(), String::new(), String::new());
+    let (mut output, mut said, mut complaints) = (String::new(), String::new(), Tail::default());
     let outcome = supervise::run(
         command,
         |line: Line| {
@@ -370,17 +371,13 @@ async fn answer(command: supervise::Command, cancel: &CancellationToken) -> Resu
                     output.push_str(&line.text);
                     output.push('\n');
                 }
-                Stream::Err if line.text.trim().is_empty() || line.text.starts_with("hint:") => {}
-                // A full disk is the cause of whatever else is said; the first `fatal:` says more than what follows it.
-                Stream::Err if complaint.contains("No space left") => {}
-                Stream::Err if complaint.starts_with("fatal:") && !line.text.contains("No space left") => {}
-                Stream::Err => complaint = line.text,
+                Stream::Err => complaints.push(line),
             }
         },
         cancel.clone(),
     )
     .await?;
-    Ok(Answer { output, complaint, said, end: outcome.end })
+    Ok(Answer { output, complaint: complaints.cause().unwrap_or_default(), said, end: outcome.end })
 }
 
 /// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.

@@ -133,14 +133,16 @@ impl Mirror {
         match answer.end {
             End::Exited(0) => Ok(()),
             End::Cancelled => Err(FetchError::Cancelled),
-            _ if let Some(limit) = measure::limit_of_git(answer, &self.executor.git_limits()) => {
+            _ if let Some(limit) = measure::limit_of_git(answer, self.executor.git_limits()) => {
                 Err(anyhow!("{what} from {}: {limit}", self.url).into())
             }
-            End::DeadlineExceeded => {
-                Err(FetchError::Network(format!("{what} took longer than {} s", deadline.as_secs())))
-            }
+            End::DeadlineExceeded => Err(FetchError::Network(format!(
+                "{what} from {} took longer than {} s",
+                self.url,
+                deadline.as_secs()
+            ))),
             _ if !complaints::is_refusal(&answer.said) && complaints::is_network_failure(&answer.said) => {
-                Err(FetchError::Network(answer.complaint.clone()))
+                Err(FetchError::Network(format!("{what} from {}: {}", self.url, answer.complaint)))
             }
             _ => {
                 Err(anyhow!("{what} from {}: {}", self.url, self.access.explained(answer, &self.url)).into())
@@ -196,9 +198,10 @@ impl Mirror {
             return Ok(known);
         }
         let _lock = self.prepare(cancel).await?;
+        let ignored = &self.executor.git_limits().fsck_ignored;
         let invocation = match commit {
-            Some(commit) => git::fetch_commit(&self.directory, &self.url, commit),
-            None => git::fetch_branch(&self.directory, &self.url, branch),
+            Some(commit) => git::fetch_commit(&self.directory, &self.url, commit, ignored),
+            None => git::fetch_branch(&self.directory, &self.url, branch, ignored),
         };
         let answer = self.access.ask(&self.executor, invocation, &self.url, deadline, cancel).await?;
         if complaints::is_missing_branch(&answer.complaint) {
@@ -340,14 +343,14 @@ impl Mirror {
         let limits = self.executor.git_limits();
         if let Some(known) = known {
             let all = counted.and(known);
-            return all.excess(&limits).map_or(Ok(all), |excess| Err(excess.into()));
+            return all.excess(limits).map_or(Ok(all), |excess| Err(excess.into()));
         }
         restore_settings(&self.directory)?;
         let mut counting = measure::Counting::new(counted, limits);
         let invocation = git::listing_in_lines(&self.directory, commit);
         let answer =
             self.executor.read_lines(&invocation, LOCAL_TIMEOUT, |line| counting.count(line)).await?;
-        let found = counting.end(&answer, &limits)?;
+        let found = counting.end(&answer)?;
         let of_commit = found.without(counted);
         self.measured.lock().expect("no holder panics").insert(commit.clone(), of_commit);
         Ok(found)
@@ -416,7 +419,7 @@ impl Mirror {
         let answer = self.executor.ask(invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
         match super::execute::complaint_of(&answer.end) {
             None => Ok(answer.output),
-            Some(_) if let Some(limit) = measure::limit_of_git(&answer, &self.executor.git_limits()) => {
+            Some(_) if let Some(limit) = measure::limit_of_git(&answer, self.executor.git_limits()) => {
                 Err(anyhow!("git: {limit}"))
             }
             Some(_) if !answer.complaint.is_empty() => Err(anyhow!("git: {}", answer.complaint)),

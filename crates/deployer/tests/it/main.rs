@@ -33,6 +33,7 @@ mod privileged;
 mod queue;
 mod recipes;
 mod reconcile;
+mod repositories;
 mod security;
 mod service;
 mod setup;

@@ -284,10 +284,11 @@ fn user(
     };
     match (&user, source) {
         (None, UserSource::Written) => {
+            let key = if is_written { "user" } else { "user_units" };
             let help = format!(
-                "leave `user` out, and run `sudo durhack-deployer move-user {slug}`: it then has a user of its own"
+                "leave `{key}` out, and run `sudo durhack-deployer move-user {slug}`: it then has a user of its own"
             );
-            table.report_at_key("user", Severity::Warning, SHARED, help);
+            table.report_at_key(key, Severity::Warning, SHARED, help);
         }
         (None, UserSource::Recorded) => {
             let help = format!("`sudo durhack-deployer move-user {slug}` gives it a user of its own");

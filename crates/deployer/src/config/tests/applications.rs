@@ -5,10 +5,15 @@ use crate::config::{CommandLine, Deployment, GoStatic, Recipe, UvUwsgi};
 use std::path::PathBuf;
 
 fn one(keys: &str) -> Deployment {
+    let (deployment, problems) = one_with_problems(keys);
+    assert_eq!(problems, "");
+    deployment
+}
+
+fn one_with_problems(keys: &str) -> (Deployment, String) {
     let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
     let loaded = Host::signed(&format!("{head}{keys}")).loaded();
-    assert!(loaded.problems.is_empty(), "{}", brief_of(&loaded.problems));
-    deployment(&loaded.config, "x").clone()
+    (deployment(&loaded.config, "x").clone(), brief_of(&loaded.problems))
 }
 
 #[test]
@@ -69,9 +74,13 @@ fn go_static() {
     let moved = settings("client = \"web\"\nserver = \"cmd/api\"");
     assert_eq!(moved.client_output, PathBuf::from("web/build"));
     assert_eq!(moved.server_binary, PathBuf::from("cmd/api/bin/server"));
-    let more =
-        settings("units = [\"a.service\"]\nuser_units = true\nrestart = [\"x\", \"y\"]\npublish = [\"p\"]");
-    assert_eq!((more.units[0].as_str(), more.user), ("a.service", true));
+    let (with_units, problems) =
+        one_with_problems("recipe = \"go-static\"\nunits = [\"a.service\"]\nuser_units = true");
+    // The deployer's own units make it the deployer's own user.
+    assert!(problems.starts_with("warning") && problems.contains("leave `user_units` out"), "{problems}");
+    let Recipe::GoStatic(with_units) = with_units.recipe else { panic!("{with_units:?}") };
+    assert_eq!((with_units.units[0].as_str(), with_units.user), ("a.service", true));
+    let more = settings("restart = [\"x\", \"y\"]\npublish = [\"p\"]");
     assert_eq!(more.restart, Some(CommandLine::Argv(vec!["x".into(), "y".into()])));
     assert_eq!(more.publish, [PathBuf::from("p")]);
 }

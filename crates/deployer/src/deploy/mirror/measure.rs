@@ -85,15 +85,15 @@ impl Measure {
 }
 
 /// Counting in progress.
-pub struct Counting {
+pub struct Counting<'a> {
     counted: Measure,
-    limits: GitLimits,
+    limits: &'a GitLimits,
     excess: Option<Excess>,
 }
 
-impl Counting {
+impl<'a> Counting<'a> {
     /// Goes on from what is counted already.
-    pub fn new(counted: Measure, limits: GitLimits) -> Self {
+    pub fn new(counted: Measure, limits: &'a GitLimits) -> Self {
         Self { counted, limits, excess: None }
     }
 
@@ -116,11 +116,11 @@ impl Counting {
         if length > self.limits.path_bytes_max {
             return Some(Excess::Path { found: length, max: self.limits.path_bytes_max, path: shown() });
         }
-        self.counted.excess(&self.limits)
+        self.counted.excess(self.limits)
     }
 
     /// What came of it, when git has ended in this way.
-    pub fn end(self, answer: &Answer, limits: &GitLimits) -> Result<Measure> {
+    pub fn end(self, answer: &Answer) -> Result<Measure> {
         if let Some(excess) = self.excess {
             return Err(excess.into());
         }
@@ -128,7 +128,8 @@ impl Counting {
             return Ok(self.counted);
         }
         let ended = crate::deploy::execute::complaint_of(&answer.end).unwrap_or_default();
-        let why = limit_of_git(answer, limits).unwrap_or_else(|| format!("{ended}: {}", answer.complaint));
+        let why =
+            limit_of_git(answer, self.limits).unwrap_or_else(|| format!("{ended}: {}", answer.complaint));
         Err(anyhow!("cannot count the files of the commit: git ls-tree {why}"))
     }
 }
@@ -181,16 +182,17 @@ pub fn limit_of_git(answer: &Answer, limits: &GitLimits) -> Option<String> {
 mod tests {
     use super::*;
 
-    const SMALL: GitLimits = GitLimits {
+    static SMALL: GitLimits = GitLimits {
         files_max: 3,
         bytes_max: 100,
         depth_max: 2,
         path_bytes_max: 8,
         memory_bytes_max: 1 << 20,
+        fsck_ignored: Vec::new(),
     };
 
     fn excess(lines: &[&str]) -> Option<Excess> {
-        let mut counting = Counting::new(Measure::default(), SMALL);
+        let mut counting = Counting::new(Measure::default(), &SMALL);
         lines.iter().find(|line| !counting.count(line));
         counting.excess
     }
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn what_was_counted_before_counts() {
         let one = Measure { files: 2, bytes: 90 };
-        let mut counting = Counting::new(one, SMALL);
+        let mut counting = Counting::new(one, &SMALL);
         assert!(counting.count("100644 blob a 10\tx"));
         assert!(!counting.count("100644 blob a 0\ty"));
         assert_eq!(one.and(one).excess(&SMALL), Some(Excess::Files { max: 3 }));

@@ -10,6 +10,7 @@
 //! The threats are rows 6 to 13 of our threat model (`docs/security.md`).
 
 pub mod complaints;
+pub mod fsck;
 pub mod login;
 pub mod signatures;
 
@@ -54,21 +55,27 @@ pub fn init(mirror: &Path) -> Invocation {
     Invocation { argv, environment: environment("") }
 }
 
-/// Brings one branch into the mirror under its own name, whatever was there.
-pub fn fetch_branch(mirror: &Path, url: &str, branch: &BranchName) -> Invocation {
-    fetch(mirror, url, &format!("+refs/heads/{branch}:refs/heads/{branch}"))
+/// Brings one branch into the mirror, whatever was there.
+pub fn fetch_branch(mirror: &Path, url: &str, branch: &BranchName, ignored: &[&'static str]) -> Invocation {
+    fetch(mirror, url, &format!("+refs/heads/{branch}:{}", ref_of(branch)), ignored)
+}
+
+/// Where the mirror keeps a branch's head. Not under its name: `release` and `release/v2` cannot both be there, and a branch that is
+/// gone at the source would be in the way for ever.
+fn ref_of(branch: &BranchName) -> String {
+    format!("refs/branches/{}", crate::entry::sha256_hex(branch.as_str().as_bytes()))
 }
 
 /// Brings one commit into the mirror; the server must allow that, as GitHub does. It is kept under a ref of its own.
-pub fn fetch_commit(mirror: &Path, url: &str, commit: &CommitId) -> Invocation {
-    fetch(mirror, url, &format!("+{commit}:refs/deployed/{commit}"))
+pub fn fetch_commit(mirror: &Path, url: &str, commit: &CommitId, ignored: &[&'static str]) -> Invocation {
+    fetch(mirror, url, &format!("+{commit}:refs/deployed/{commit}"), ignored)
 }
 
-fn fetch(mirror: &Path, url: &str, refspec: &str) -> Invocation {
+/// `ignored` are defects of objects that pass ([`fsck`]).
+fn fetch(mirror: &Path, url: &str, refspec: &str, ignored: &[&'static str]) -> Invocation {
     let mut argv = in_mirror(mirror);
+    argv.extend(fsck::settings(ignored).flat_map(|setting| [OsString::from("-c"), setting.into()]));
     argv.extend(words([
-        "-c",
-        "fetch.fsckObjects=true",
         "-c",
         "transfer.bundleURI=false",
         "-c",
@@ -117,7 +124,7 @@ pub fn heads_in(output: &str) -> BTreeMap<BranchName, CommitId> {
 
 /// Id and message of a branch's head as the mirror has it: the id, a newline, the message.
 pub fn head(mirror: &Path, branch: &BranchName) -> Invocation {
-    log(mirror, &format!("refs/heads/{branch}"))
+    log(mirror, &ref_of(branch))
 }
 
 /// Id and message of a commit; fails where the mirror does not have it.
@@ -340,19 +347,20 @@ mod tests {
 
     fn shown(invocation: &Invocation) -> String {
         let settings: String = SETTINGS.iter().map(|setting| format!("-c {setting} ")).collect();
-        invocation.shown().replace(&settings, "")
+        let fsck: String = fsck::settings(&[]).map(|setting| format!("-c {setting} ")).collect();
+        invocation.shown().replace(&settings, "").replace(&fsck, "")
     }
 
     #[test]
     fn nothing_from_outside_can_be_an_option() {
         let mirror = Path::new("/m");
         let branch = BranchName::parse("feature/$(id)").unwrap();
-        let fetch = fetch_branch(mirror, "https://github.com/a/b.git", &branch);
+        let fetch = fetch_branch(mirror, "https://github.com/a/b.git", &branch, &[]);
         assert_eq!(
             shown(&fetch),
-            "git --git-dir /m -c fetch.fsckObjects=true -c transfer.bundleURI=false -c core.fsync=committed,reference fetch --quiet --no-tags \
+            "git --git-dir /m -c transfer.bundleURI=false -c core.fsync=committed,reference fetch --quiet --no-tags \
              --no-write-fetch-head --no-auto-maintenance --no-recurse-submodules --force --end-of-options \
-             https://github.com/a/b.git +refs/heads/feature/$(id):refs/heads/feature/$(id)"
+             https://github.com/a/b.git +refs/heads/feature/$(id):refs/branches/3b968a8aab5e579d9f1222d402b495da46e34d8d3f5a6e91a2846b619d94c561"
         );
         let commit = CommitId::parse(&"a".repeat(40)).unwrap();
         let out = check_out(mirror, Path::new("/r"), Path::new("/i"), &commit);

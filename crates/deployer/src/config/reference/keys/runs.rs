@@ -1,8 +1,9 @@
 //! What holds for the runs of all deployments: how many, how long, and what their steps may touch.
 
 use super::{PATHS, TEXTS};
+use crate::config::FSCK_ALLOWABLE;
 use crate::config::reference::Default::{Derived, Value};
-use crate::config::reference::Kind::{Duration, Integer, Size};
+use crate::config::reference::Kind::{Choice, Duration, Integer, List, Size};
 use crate::config::reference::{Key, Section};
 
 /// `[runs]`.
@@ -92,6 +93,13 @@ pub static GIT: Section = Section {
             Value(r#""1GiB""#),
             r#""4GiB""#,
             "Memory of a git that fetches, checks out or repacks. One that needs more fails; large repositories may need more.",
+        ),
+        Key::new(
+            "fsck_ignored",
+            List(&Choice(FSCK_ALLOWABLE)),
+            Value("[]"),
+            r#"["treeNotSorted"]"#,
+            "Defects of objects, as `git help fsck` names them, with which a repository is still fetched. Those that only concern names of people and times never matter; those that could lead out of a release's directory cannot be allowed.",
         ),
     ],
 };

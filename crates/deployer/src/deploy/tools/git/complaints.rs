@@ -39,6 +39,9 @@ pub fn is_refusal(said: &str) -> bool {
 
 /// What to do about what git said, where that is known; `host` is the server.
 pub fn advice(said: &str, host: &str) -> Option<String> {
+    if let Some(defect) = super::fsck::advice(said) {
+        return Some(defect);
+    }
     let any = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
     if any(&["HOST IDENTIFICATION HAS CHANGED", "Host key verification failed", "No matching host key"]) {
         return Some(format!(
@@ -79,7 +82,9 @@ pub fn is_damage(message: &str) -> bool {
         "reference broken",
         "packfile",
     ];
-    SIGNS.iter().any(|sign| message.contains(sign)) && !message.contains("fsck error")
+    SIGNS.iter().any(|sign| message.contains(sign))
+        && !message.contains("fsck error")
+        && !message.contains("error: object ")
 }
 
 /// Whether git said that the branch is not there.
