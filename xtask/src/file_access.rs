@@ -70,6 +70,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &[ALL],
         "/proc, and the end of a log as PM2 names it: of a regular file, opened without waiting",
     ),
+    ("processes/systemd.rs", &["lingering"], "whether systemd keeps a user's manager: nothing is opened"),
     ("processes/table.rs", &[ALL], "/proc"),
     (
         "processes/uwsgi.rs",

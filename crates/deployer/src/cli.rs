@@ -34,7 +34,7 @@ use std::time::Duration;
 pub mod exit {
     /// Done.
     pub const OK: u8 = 0;
-    /// What was asked for did not succeed: a run failed, the configuration has errors.
+    /// What was asked for did not succeed: a run failed, the configuration has errors; `status` and `doctor`: something is wrong.
     pub const FAILED: u8 = 1;
     /// The command line cannot be understood (clap's).
     pub const USAGE: u8 = 2;
@@ -59,7 +59,7 @@ Examples:
   durhack-deployer logs web -f                watch the newest run
   durhack-deployer rollback web               back to the release before the live one
 
-Exit codes: 0 done; 1 it did not succeed; 2 usage; 3 no such thing; 4 database or daemon unavailable, try again.";
+Exit codes: 0 done; 1 it did not succeed (status, doctor: something is wrong); 2 usage; 3 no such thing; 4 database or daemon unavailable, try again.";
 
 /// A push to a branch becomes a running release on a plain Linux host.
 #[derive(Debug, Parser)]
@@ -105,7 +105,7 @@ pub enum Command {
     Release(ReleaseArguments),
     /// Stop a run, and wait until nothing of it is left
     Cancel(CancelArguments),
-    /// What is live, what is running, what waits
+    /// What is live, what is running, what waits, and what is wrong on this host; exit code 1 says that something is
     Status(JsonArguments),
     /// The latest runs
     Runs(RunsArguments),

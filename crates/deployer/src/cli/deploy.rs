@@ -20,6 +20,7 @@ use crate::record::store::{Run, RunState, VerdictCode};
 use crate::record::verdict;
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -131,12 +132,13 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
         spool: spool.clone(),
         stop: stop.clone(),
         abort: abort.clone(),
+        run_ended: Arc::default(),
     };
     let work = async {
         tokio::select! {
             biased;
             result = worker.drain() => result,
-            () = interrupted(&stop, &abort) => Ok(false),
+            () = interrupted(&stop, &abort) => Ok(()),
         }
     };
     let shown = watch(session, asked);
@@ -157,7 +159,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
     if !done {
         work.await?;
     }
-    Observer::new(&session.host).look(&session.host, asked.deployment, &spool).await;
+    Observer::new(session.host.clone(), asked.deployment.clone(), spool).look().await;
     Ok(run)
 }
 

@@ -12,12 +12,13 @@ use crate::clock::{ago, now_ms, readable_utc};
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
 use crate::deploy::observe::{self, finding::Severity};
-use crate::deploy::{Host, situation};
+use crate::deploy::{Host, release, situation};
 use crate::record::comparison::Comparison;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::StoreError;
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,18 +97,33 @@ async fn of_deployment(
     let (slug, config) = (&deployment.slug, &host.config);
     let last = host.store.last_run(slug.as_str()).await?;
     let queued = daemon::open_spool(config, slug.as_str())?.ready().map_or(0, |ready| ready.len());
-    let (observed, is_wrong) = observed(host, deployment, is_working).await?;
+    let unfinished = host.store.unfinished_runs(Some(slug.as_str())).await?;
+    let is_running = unfinished.iter().any(|run| run.started_at_ms.is_some());
+    let (observed, is_wrong) = observed(host, deployment, is_working && !is_running).await?;
     let shown = json!({
         "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
-        "live": live(host, deployment, layout).await?,
+        "live": live(host, deployment, layout, is_running).await?,
         "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
         "compared": Comparison::last(&config.state_directory, slug), "observed": observed,
     });
     Ok((shown, is_wrong))
 }
 
-/// The release that the link names, or the commit of the work tree, with since when it is live as far as that is recorded.
-async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Value>, Failed> {
+/// The release that the link names, or the commit of the work tree. While a run is in progress it is what was live before: the new release is
+/// not verified yet.
+async fn live(
+    host: &Host,
+    deployment: &Deployment,
+    layout: Layout,
+    is_running: bool,
+) -> Result<Option<Value>, Failed> {
+    let slug = deployment.slug.as_str();
+    if is_running {
+        let live = host.store.live_release(slug).await?;
+        return Ok(live.map(
+            |live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms }),
+        ));
+    }
     let live = match situation::live(host, deployment, layout).await {
         Ok(live) => live,
         Err(error) if error.is::<StoreError>() => return Err(error.into()),
@@ -115,19 +131,27 @@ async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Op
         Err(_) => None,
     };
     let Some(live) = live else { return Ok(None) };
-    let releases = host.store.releases(deployment.slug.as_str()).await?;
+    let releases = host.store.releases(slug).await?;
     let recorded = releases.iter().find(|release| release.name == live.release);
-    Ok(Some(json!({
-        "commit": live.commit, "release": live.release,
-        "since_ms": recorded.and_then(|release| release.live_at_ms),
-    })))
+    let since_ms = recorded.and_then(|release| release.live_at_ms).or_else(|| made_at_ms(deployment, layout));
+    Ok(Some(json!({ "commit": live.commit, "release": live.release, "since_ms": since_ms })))
+}
+
+/// When the link, or the work tree, was made what it is, as its file system has it.
+fn made_at_ms(deployment: &Deployment, layout: Layout) -> Option<i64> {
+    let path = match layout {
+        Layout::Releases => deployment.path.join(release::CURRENT),
+        Layout::InPlace => deployment.path.join(".git/HEAD"),
+    };
+    let found = path.symlink_metadata().ok()?;
+    Some(found.mtime() * 1_000 + found.mtime_nsec() / 1_000_000)
 }
 
 /// What the worker saw last. A deployment that is disabled is not looked at.
 async fn observed(
     host: &Host,
     deployment: &Deployment,
-    is_working: bool,
+    is_looked_at: bool,
 ) -> Result<(Option<Value>, bool), Failed> {
     let slug = deployment.slug.as_str();
     let Some(seen) = host.store.observation(slug).await?.filter(|_| deployment.enabled) else {
@@ -143,9 +167,9 @@ async fn observed(
         }));
     }
     let age_ms = now_ms() - seen.observed_at_ms;
-    let is_running =
-        host.store.unfinished_runs(Some(slug)).await?.iter().any(|run| run.started_at_ms.is_some());
-    let is_old = is_working && !is_running && age_ms > LOOK_AGE_MAX_MS;
+    is_wrong |= Comparison::last(&host.config.state_directory, &deployment.slug)
+        .is_some_and(|compared| compared.is_error || compared.is_branch_gone);
+    let is_old = is_looked_at && age_ms > LOOK_AGE_MAX_MS;
     if is_old {
         findings.push(json!({
             "code": "not-looked-at", "severity": Severity::Warning, "what": format!("nobody has looked at it since {} UTC", readable_utc(seen.observed_at_ms)),
@@ -245,7 +269,8 @@ fn show_findings(deployment: &Value) {
     let slug = deployment["slug"].as_str().unwrap_or_default();
     let observed = &deployment["observed"];
     let findings = observed["findings"].as_array().map_or(&[][..], Vec::as_slice);
-    for finding in findings {
+    // What is said of its source below is newer.
+    for finding in findings.iter().filter(|finding| finding["code"] != "source-away") {
         let (style, word) = match finding["severity"].as_str() {
             Some("error") => (RED, "error"),
             Some("warning") => (YELLOW, "warning"),
@@ -257,8 +282,7 @@ fn show_findings(deployment: &Value) {
         println!("  -> {}", plain(finding["mend"].as_str().unwrap_or_default()));
     }
     let compared = &deployment["compared"];
-    let is_told = findings.iter().any(|finding| finding["code"] == "source-away");
-    if compared["is_error"] == true && deployment["enabled"] == true && !is_told {
+    if compared["is_error"] == true && deployment["enabled"] == true {
         let finding = plain(compared["finding"].as_str().unwrap_or_default());
         let at = |key: &str| compared[key].as_i64().map(readable_utc);
         let asked = at("at_ms").map_or(String::new(), |at| format!(" (asked at {at} UTC"));

@@ -389,6 +389,7 @@ mod tests {
             user: false,
             privileges: Privileges::Helper,
             runs_as: None,
+            env_files: Vec::new(),
         };
         let vassal = Vassal { config: "/x.ini".into(), source: None, releases: None, runs_as: None };
         let (release, commit) = (|| "1".to_owned(), CommitId::parse(&"1".repeat(40)).unwrap());

@@ -1,8 +1,8 @@
 //! What is live, seen on this host: the link and the release behind it, the processes, the page, nginx in front, room on the disks, and
 //! the branch at its source.
 //!
-//! The database says what was deployed; a reboot, an operator's hand or a full disk change the host without it. So the worker of each
-//! deployment looks at start, after each run and at an interval ([`Observer`]), and keeps what it found in the database, where `status` and
+//! The database says what was deployed; a reboot, an operator's hand or a full disk change the host without it. So each deployment has an
+//! [`Observer`] beside its worker, which looks at start, after each run and at an interval, and keeps what it found in the database, where `status` and
 //! `doctor` read it. What is new goes to the log, once.
 //!
 //! Two differences are mended without asking, because nothing can be lost by it: a link that is gone is made again, and a release that is
@@ -27,11 +27,13 @@ use crate::entry::{REDEPLOY, Request, Source, request_entry};
 use crate::names::CommitId;
 use crate::record::comparison::Comparison;
 use crate::record::store::StoreError;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use finding::Finding;
 use spool::Spool;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +57,9 @@ const REQUESTED_BY: &str = "the look at this host, which found no release";
 
 /// Looks at one deployment, and remembers what it has told already.
 pub struct Observer {
+    host: Host,
+    deployment: Deployment,
+    spool: Spool,
     due_at: Instant,
     interval: Duration,
     before: Option<Vec<Finding>>,
@@ -72,56 +77,75 @@ struct Managers {
 
 impl Observer {
     /// Looks as often as branches are compared, and at least once a minute.
-    pub fn new(host: &Host) -> Self {
+    pub fn new(host: Host, deployment: Deployment, spool: Spool) -> Self {
         let interval = host.config.reconcile.interval.min(INTERVAL_MAX);
         let now = Instant::now();
-        Self { due_at: now, interval, before: None, managers: None, rebuilds: 0, rebuild_at: now }
+        Self {
+            host,
+            deployment,
+            spool,
+            due_at: now,
+            interval,
+            before: None,
+            managers: None,
+            rebuilds: 0,
+            rebuild_at: now,
+        }
     }
 
-    /// When the next look is due.
-    pub fn due_at(&self) -> Instant {
-        self.due_at
-    }
-
-    /// A run has ended: what is live may be something else.
-    pub fn look_soon(&mut self) {
-        self.due_at = Instant::now();
+    /// Looks until told to stop: at once, at the interval, and when a run has ended.
+    pub async fn serve(mut self, run_ended: Arc<Notify>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.look() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = run_ended.notified() => {}
+                () = tokio::time::sleep_until(self.due_at) => {}
+            }
+        }
     }
 
     /// Looks once, keeps and tells what was found, and mends what can be mended. Does nothing while a run of the deployment is in progress.
     /// Dropping the future ends the look.
-    pub async fn look(&mut self, host: &Host, deployment: &Deployment, spool: &Spool) {
-        let is_free = || matches!(lock::try_acquire(&host.locks(), deployment.slug.as_str()), Ok(Some(_)));
+    pub async fn look(&mut self) {
         self.due_at = Instant::now() + self.interval;
-        if !is_free() {
-            return;
+        if let Err(error) = self.try_look().await {
+            tracing::debug!(deployment = %self.deployment.slug, error = format!("{error:#}"), "cannot be looked at now");
         }
-        let findings = match self.findings(host, deployment).await {
-            Ok(findings) => findings,
-            Err(error) => {
-                tracing::debug!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot be looked at now");
-                return;
-            }
-        };
+    }
+
+    async fn try_look(&mut self) -> Result<()> {
+        if self.is_in_a_run().await? {
+            return Ok(());
+        }
+        let findings = self.findings().await?;
         // What a run was changing meanwhile is looked at when it has ended.
-        if !is_free() {
-            return;
+        if self.is_in_a_run().await? {
+            return Ok(());
         }
-        self.tell(deployment, &findings);
-        let text = serde_json::to_string(&findings).expect("paths, texts and numbers serialise");
-        if let Err(error) = host.store.set_observation(deployment.slug.as_str(), clock::now_ms(), &text).await
-        {
-            tracing::debug!(deployment = %deployment.slug, %error, "cannot keep what was seen");
-        }
-        if let Err(error) = self.mend(host, deployment, spool, &findings).await {
-            tracing::error!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot mend what is live");
-        }
+        self.tell(&findings);
+        let text = serde_json::to_string(&findings).context("paths, texts and numbers serialise")?;
+        let kept =
+            self.host.store.set_observation(self.deployment.slug.as_str(), clock::now_ms(), &text).await;
+        let mended = self.mend(&findings).await;
         self.before = Some(findings);
+        if let Err(error) = mended {
+            tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "cannot mend what is live");
+        }
+        Ok(kept?)
+    }
+
+    async fn is_in_a_run(&self) -> Result<bool, StoreError> {
+        let unfinished = self.host.store.unfinished_runs(Some(self.deployment.slug.as_str())).await?;
+        Ok(unfinished.iter().any(|run| run.started_at_ms.is_some()))
     }
 
     /// What was not there at the last look is said, and what is not there any more.
-    fn tell(&self, deployment: &Deployment, findings: &[Finding]) {
-        let slug = &deployment.slug;
+    fn tell(&self, findings: &[Finding]) {
+        let slug = &self.deployment.slug;
         let before = self.before.as_deref().unwrap_or_default();
         for new in findings.iter().filter(|new| !before.iter().any(|old| old.is_same(new))) {
             tracing::warn!(deployment = %slug, "{}; {}", new.what(), new.mend(slug.as_str()));
@@ -131,7 +155,9 @@ impl Observer {
         }
     }
 
-    async fn findings(&mut self, host: &Host, deployment: &Deployment) -> Result<Vec<Finding>> {
+    async fn findings(&mut self) -> Result<Vec<Finding>> {
+        let (host, deployment) = (self.host.clone(), self.deployment.clone());
+        let (host, deployment) = (&host, &deployment);
         let slug = deployment.slug.as_str();
         let layout = situation::layout(host, deployment).await?;
         let recorded = host.store.live_release(slug).await?;
@@ -166,7 +192,7 @@ impl Observer {
         if let Some(live) = &live
             && deployment.user_source != UserSource::Missing
         {
-            findings.extend(self.processes(host, deployment, layout, live).await);
+            findings.extend(self.processes(layout, live).await);
         }
         if live.is_some() || recorded.is_some() {
             for check in &deployment.health {
@@ -177,13 +203,8 @@ impl Observer {
     }
 
     /// What the process managers of the live release say.
-    async fn processes(
-        &mut self,
-        host: &Host,
-        deployment: &Deployment,
-        layout: Layout,
-        live: &Target,
-    ) -> Vec<Finding> {
+    async fn processes(&mut self, layout: Layout, live: &Target) -> Vec<Finding> {
+        let (host, deployment) = (&self.host, &self.deployment);
         if self.managers.as_ref().is_none_or(|known| known.live != *live) {
             self.managers = Some(managers(host, deployment, layout, live).await);
         }
@@ -196,7 +217,7 @@ impl Observer {
             executor: &host.executor,
             environment,
             walls: &walls,
-            env_rules: &EnvRules::default(),
+            env_rules: &EnvRules::of(&host.config, deployment, &live.directory),
             directory: &live.directory,
             ends_at: Instant::now() + PROCESSES_LOOK_MAX,
             cancel: &cancel,
@@ -213,13 +234,8 @@ impl Observer {
         findings
     }
 
-    async fn mend(
-        &mut self,
-        host: &Host,
-        deployment: &Deployment,
-        spool: &Spool,
-        findings: &[Finding],
-    ) -> Result<()> {
+    async fn mend(&mut self, findings: &[Finding]) -> Result<()> {
+        let (host, deployment, spool) = (&self.host, &self.deployment, &self.spool);
         let slug = deployment.slug.as_str();
         let is_release_gone = |finding: &Finding| {
             matches!(
@@ -237,7 +253,7 @@ impl Observer {
                 release::activate(deployment, release)?;
                 tracing::warn!(deployment = %deployment.slug, release, "the link current is made again");
             }
-            self.look_soon();
+            self.due_at = Instant::now();
         }
         if !findings.iter().any(is_release_gone) {
             self.rebuilds = 0;

@@ -7,7 +7,6 @@ mod attempt;
 mod held;
 
 use super::gates::Held;
-use super::observe::Observer;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
 use super::recipes::Target;
@@ -52,6 +51,8 @@ pub struct Worker {
     pub stop: CancellationToken,
     /// Do not wait for the run in progress: take it back and leave its entry for later.
     pub abort: CancellationToken,
+    /// Told when a run has ended: what is live may be something else.
+    pub run_ended: Arc<Notify>,
 }
 
 impl Worker {
@@ -59,17 +60,13 @@ impl Worker {
     pub async fn serve(self, wake: Arc<Notify>) {
         let mut compare_at = Some(Instant::now());
         let mut is_first = true;
-        let mut observer = Observer::new(&self.host);
         while !self.stop.is_cancelled() {
             let error = match self.round(&mut compare_at, &mut is_first).await {
-                Ok((rest, has_worked)) => {
-                    if has_worked {
-                        observer.look_soon();
-                    }
+                Ok(rest) => {
                     tokio::select! {
                         () = self.stop.cancelled() => return,
                         () = wake.notified() => {}
-                        () = self.rest(rest, &mut observer) => {}
+                        () = tokio::time::sleep(rest) => {}
                     }
                     continue;
                 }
@@ -92,27 +89,17 @@ impl Worker {
         }
     }
 
-    /// Looks at what is live whenever that is due, for as long as there is nothing to do.
-    async fn rest(&self, length: Duration, observer: &mut Observer) {
-        let ends_at = Instant::now() + length;
-        while observer.due_at() < ends_at {
-            tokio::time::sleep_until(observer.due_at()).await;
-            observer.look(&self.host, &self.deployment, &self.spool).await;
-        }
-        tokio::time::sleep_until(ends_at).await;
-    }
-
-    /// Everything that there is to do now. Gives how long there will be nothing that no entry tells of, and whether there was anything to do.
-    async fn round(&self, compare_at: &mut Option<Instant>, is_first: &mut bool) -> Result<(Duration, bool)> {
+    /// Everything that there is to do now. Gives how long there will be nothing that no entry tells of.
+    async fn round(&self, compare_at: &mut Option<Instant>, is_first: &mut bool) -> Result<Duration> {
         let (state_directory, deployment) =
             (self.host.config.state_directory.clone(), self.deployment.clone());
         tokio::task::spawn_blocking(move || live_modes::mend(&state_directory, &deployment)).await?;
-        let mut has_worked = self.drain().await?;
+        self.drain().await?;
         if compare_at.is_some_and(|at| at <= Instant::now()) {
             *compare_at = self.compare().await?;
-            has_worked |= self.drain().await?;
+            self.drain().await?;
         }
-        Ok((self.look_at_held(is_first).await?, has_worked))
+        self.look_at_held(is_first).await
     }
 
     /// At the start: a configuration that was changed meanwhile has effect without a push. Gives when to ask again, where the live
@@ -149,30 +136,28 @@ impl Worker {
         recover(&self.host, &self.deployment).await
     }
 
-    /// Works on what waits until nothing does, or until told to stop. Whatever cannot be recorded stays in the spool. Whether anything waited.
-    pub async fn drain(&self) -> Result<bool> {
+    /// Works on what waits until nothing does, or until told to stop. Whatever cannot be recorded stays in the spool.
+    pub async fn drain(&self) -> Result<()> {
         let locks = self.host.locks();
         let _lock = tokio::select! {
             // First: a run that has left for a hand-over is another's to put in order.
             biased;
-            () = self.stop.cancelled() => return Ok(false),
+            () = self.stop.cancelled() => return Ok(()),
             lock = lock::acquire(&locks, self.deployment.slug.as_str()) => lock?,
         };
         // `move-user` holds the lock while it changes whose the files are, and has us read the configuration anew before it lets go. Until we
         // have, a run would make files of the wrong user's.
         if users::has_changed(&self.host.config.directory, &self.deployment)? {
             tracing::warn!(deployment = %self.deployment.slug, "as whom it runs has changed: nothing is begun before the configuration is read anew");
-            return Ok(false);
+            return Ok(());
         }
         recover(&self.host, &self.deployment).await?;
-        let mut has_worked = false;
         while !self.stop.is_cancelled() {
             let one_by_one = self.deployment.queue == Queue::All;
             let orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
             if orders.is_empty() {
-                return Ok(has_worked);
+                return Ok(());
             }
-            has_worked = true;
             let orders = self.without_replays(orders).await?;
             let Some((chosen, superseded)) = order::choose(orders) else { continue };
             crate::crash_point!("orders-taken");
@@ -183,7 +168,7 @@ impl Worker {
             }
             crate::crash_point!("orders-finished");
         }
-        Ok(has_worked)
+        Ok(())
     }
 
     /// One run for the newest order; the others are superseded by it.
@@ -252,6 +237,7 @@ impl Worker {
             tokio::time::sleep(TROUBLE_PAUSE).await;
         }
         crate::crash_point!("run-ended");
+        self.run_ended.notify_one();
         Ok(state)
     }
 

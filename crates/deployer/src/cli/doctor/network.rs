@@ -110,13 +110,13 @@ pub async fn door_of(config: &Config) -> Answer {
     let written = fs_err::read_to_string(config.state_directory.join(ADDRESS_FILE)).ok();
     let address = match (config.intake.port, written.filter(|_| holder.is_some())) {
         (_, Some(written)) => written.trim().to_owned(),
-        (0, None) => return Ok(vec![not_running(config)]),
+        (0, None) => return Ok(vec![not_running()]),
         (port, None) => format!("{}:{port}", unspecified_as_loopback(&config.intake.host)),
     };
     let connected = timeout(DOOR_TIME_MAX, TcpStream::connect(&address)).await;
     if !matches!(connected, Ok(Ok(_))) {
         return Ok(vec![match holder {
-            None => not_running(config),
+            None => not_running(),
             Some(pid) => Finding::error(
                 format!("the daemon (process {pid}) lives, and nobody answers at {address}"),
                 "restart it: nothing that was accepted is lost",
@@ -140,15 +140,11 @@ pub async fn door_of(config: &Config) -> Answer {
     }])
 }
 
-/// Before the first start nothing is wrong yet.
-fn not_running(config: &Config) -> Finding {
-    let what = "no daemon listens: webhooks reach nobody";
-    let mend =
-        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`";
-    match listen_lock(&config.state_directory).exists() {
-        true => Finding::error(what, mend),
-        false => Finding::warning(what, mend),
-    }
+fn not_running() -> Finding {
+    Finding::error(
+        "no daemon listens: webhooks reach nobody",
+        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
+    )
 }
 
 /// Whom one asks where all addresses are listened on.

@@ -53,7 +53,7 @@ fn nginx(config: &Config) -> Option<Finding> {
     let is_needed = enabled.any(|deployment| {
         matches!(deployment.recipe, Recipe::NginxSites(_)) || places::is_behind(config, deployment)
     });
-    is_needed.then(|| match places::nginx_runs() {
+    is_needed.then(|| match places::nginx_runs(&config.nginx) {
         true => Finding::ok("nginx runs"),
         false => Finding::error(
             "nginx does not run, and serves deployments of this deployer",

@@ -41,16 +41,14 @@ pub fn worker(examined: &Examined) -> Answer {
     worker_of(examined.config()?)
 }
 
-/// The same, of a configuration. Before the first start nothing is wrong yet.
+/// The same, of a configuration.
 pub fn worker_of(config: &Config) -> Answer {
-    let lock = work_lock(&config.state_directory);
-    let what = "nobody deploys: what is received waits";
-    let mend =
-        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`";
-    Ok(vec![match network::holder(&lock)? {
+    Ok(vec![match network::holder(&work_lock(&config.state_directory))? {
         Some(pid) => Finding::ok(format!("process {pid} deploys what is received")),
-        None if lock.exists() => Finding::error(what, mend),
-        None => Finding::warning(what, mend),
+        None => Finding::error(
+            "nobody deploys: what is received waits",
+            "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
+        ),
     }])
 }
 

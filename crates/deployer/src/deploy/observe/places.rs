@@ -1,11 +1,12 @@
 //! Paths of a deployment, room on the disks, and nginx in front, as this host has them now. Nothing is opened that a build has written.
 
 use super::finding::Finding;
-use crate::config::{Config, Deployment, Layout, Probe, Recipe};
+use crate::config::{Config, Deployment, Layout, Nginx, Probe, Recipe};
 use crate::deploy::processes::table;
 use crate::deploy::release::{self, CURRENT};
 use crate::record::store::Release;
 use fs_err as fs;
+use nginx_policy::configuration::{self, Directive};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -67,15 +68,27 @@ pub fn nginx(config: &Config, deployment: &Deployment) -> Option<Finding> {
     if !is_sites && !is_behind(config, deployment) {
         return None;
     }
-    (!nginx_runs()).then(|| Finding::NginxDown { why: "there is no master process of nginx".into() })
+    (!nginx_runs(&config.nginx))
+        .then(|| Finding::NginxDown { why: "there is no master process of nginx".into() })
 }
 
-/// Whether a process is nginx's first.
-pub fn nginx_runs() -> bool {
+/// Whether nginx's first process is there: the one that its configuration has written into a file, where it names one.
+pub fn nginx_runs(nginx: &Nginx) -> bool {
     let is_master = |process: &table::Process| {
         process.arguments.first().is_some_and(|name| name.starts_with("nginx: master process"))
     };
-    table::all().is_ok_and(|processes| processes.iter().any(is_master))
+    let text = fs::read_to_string(&nginx.configuration).unwrap_or_default();
+    let directives = configuration::parse(&text).unwrap_or_default();
+    let pid_file =
+        directives.iter().find(|directive| directive.name() == "pid").and_then(Directive::argument);
+    match pid_file {
+        Some(file) => {
+            let file = nginx.prefix.as_deref().unwrap_or(Path::new("/")).join(file);
+            let pid = fs::read_to_string(file).ok().and_then(|pid| pid.trim().parse().ok());
+            pid.and_then(table::read).is_some_and(|process| is_master(&process))
+        }
+        None => table::all().is_ok_and(|processes| processes.iter().any(is_master)),
+    }
 }
 
 /// Whether one of nginx's sites names the deployment's directory, or the port at which its health is asked.

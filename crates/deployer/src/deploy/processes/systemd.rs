@@ -6,6 +6,7 @@
 use super::{Wish, table};
 use crate::config::{CommandLine, Privileges};
 use crate::deploy::cause::Tail;
+use crate::deploy::env_files::Reach;
 use crate::deploy::execute;
 use crate::deploy::observe::finding::Finding;
 use crate::deploy::release::CURRENT;
@@ -22,10 +23,6 @@ use supervise::Stream;
 /// How long a unit must run without being started again to count as running.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Lines of a failed unit's journal that are looked at for the cause: a traceback has some dozens, and a unit that is started again and
-/// again says it each time.
-const JOURNAL_LINES: u32 = 30;
-
 /// Units, and how they are brought to run what is linked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Units {
@@ -40,6 +37,9 @@ pub struct Units {
     /// The deployment's own user, as whom they are to run. As whom they do, root says in the units.
     #[serde(default)]
     pub runs_as: Option<UserName>,
+    /// For their environment, as far as their unit files name them: what is written in there is not told to the world.
+    #[serde(default)]
+    pub env_files: Vec<PathBuf>,
 }
 
 impl Units {
@@ -66,7 +66,7 @@ impl Units {
 
     /// See [`super::Manager::look`].
     pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
-        let mut findings = Vec::new();
+        let mut findings: Vec<Finding> = self.lingering(workbench).into_iter().collect();
         for state in self.states(workbench).await? {
             let (unit, user) = (state.name.clone(), self.user);
             if !state.is_known {
@@ -88,6 +88,17 @@ impl Units {
             }
         }
         Ok(findings)
+    }
+
+    /// A user's own manager is started at boot only where the user lingers.
+    fn lingering(&self, workbench: &Workbench<'_>) -> Option<Finding> {
+        let name =
+            workbench.variable("USER").or_else(|| workbench.variable("LOGNAME")).filter(|_| self.user)?;
+        let lingers = Path::new("/var/lib/systemd/linger").join(&name).exists();
+        (!lingers).then(|| Finding::NotAtBoot {
+            what: format!("the systemd manager of {name}, which has its units, is not started at boot"),
+            mend: format!("`sudo loginctl enable-linger {name}`"),
+        })
     }
 
     /// See [`super::Manager::shown`].
@@ -177,8 +188,12 @@ impl Units {
     /// Why a unit does not run, by its own words; every line goes to the run's log. None where it said nothing, or its journal is not for us
     /// to read.
     async fn last_words(&self, unit: &str, workbench: &Workbench<'_>) -> Option<String> {
-        let printed =
-            workbench.look_as_deployer(&systemctl::journal(self.user, unit, JOURNAL_LINES)).await.ok()?;
+        let (rules, reach) = (workbench.env_rules, Reach::Application);
+        // It may quote what its environment files say, and the world is told.
+        let of_files = rules.read(&self.env_files, reach, workbench.left(), workbench.cancel).await.ok()?;
+        let journal = systemctl::journal(self.privileges, self.user, unit);
+        let printed = workbench.look_as_deployer(&journal).await.ok()?;
+        let printed = workbench.executor.redacted(&printed, &of_files.secrets);
         let mut tail = Tail::default();
         for line in printed.lines().filter(|line| !line.is_empty()) {
             workbench.note(format!("{unit}: {line}"));

@@ -1,6 +1,6 @@
 //! `systemctl`, as we call it.
 
-use super::privileged;
+use super::{HELPER, privileged};
 use crate::config::{CommandLine, Privileges};
 use crate::names::UnitName;
 
@@ -89,11 +89,15 @@ pub fn reload(units: &[&str]) -> CommandLine {
     words(&["reload"], units)
 }
 
-/// What a unit and its processes have said last, systemd's own words among it; for whoever may read the journal.
-pub fn journal(user: bool, unit: &str, lines: u32) -> CommandLine {
+/// What a unit and its processes have said last, systemd's own words among it; as many lines as the helper gives. Not by sudo: a rule that it
+/// lacks would be complained of each time, and whoever may read the journal needs none.
+pub fn journal(privileges: Privileges, user: bool, unit: &str) -> CommandLine {
+    if privileges == Privileges::Helper && !user {
+        return CommandLine::Argv([HELPER, "ask", "unit-journal", unit].map(str::to_owned).to_vec());
+    }
     let of = if user { "--user-unit" } else { "--unit" };
-    let words = ["journalctl", "--no-pager", "--quiet", "--output=cat", of, unit, "--lines"];
-    CommandLine::Argv(words.iter().map(|word| (*word).to_owned()).chain([lines.to_string()]).collect())
+    let words = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=30", of, unit];
+    CommandLine::Argv(words.map(str::to_owned).to_vec())
 }
 
 /// What a unit's processes have said last.
@@ -246,7 +250,6 @@ fn systemctl(user: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HELPER;
     use super::*;
 
     #[test]

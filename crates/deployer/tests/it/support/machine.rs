@@ -61,19 +61,22 @@ pub enum Modules {
 /// there is none of these.
 const HIERARCHIES: &str = "/sys/fs/cgroup/systemd /sys/fs/cgroup/unified";
 
-/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the hierarchies, $3 the root.
+/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the hierarchies, $3 the root, and the rest options.
 const BOOT: &str = r#"
 for hierarchy in $2; do
     [ -d "$hierarchy" ] || continue
     mkdir "$hierarchy/$1" && echo $$ > "$hierarchy/$1/cgroup.procs" || exit 1
 done
 ip netns add "$1" && ip netns exec "$1" ip link set lo up || exit 1
-exec systemd-nspawn --quiet --directory="$3" --volatile=overlay --machine="$1" \
-    --register=no --keep-unit --network-namespace-path="/run/netns/$1" --console=pipe --notify-ready=yes --boot
+name=$1 root=$3
+shift 3
+exec systemd-nspawn --quiet --directory="$root" "$@" --machine="$name" \
+    --register=no --keep-unit --network-namespace-path="/run/netns/$name" --console=pipe --notify-ready=yes --boot
 "#;
 
 /// Waits until the test closes its end of the pipe, which it does however it ends; then ends the container, and removes its place. $1 is
-/// the machine's name, $2 the hierarchies, $3 the container's supervisor, which outlives the first process in it long enough to tidy up. There
+/// the machine's name, $2 the hierarchies, $3 the container's supervisor, which outlives the first process in it long enough to tidy up, $4 its
+/// disk, if it has one of its own: that stays where it says so, for a reboot. There
 /// is nothing to be shut down in order: what the machine holds is thrown away.
 const END: &str = r#"
 cat > /dev/null
@@ -83,6 +86,7 @@ for hierarchy in $2; do
     [ ! -d "$hierarchy/$1" ] || find "$hierarchy/$1" -depth -type d -exec rmdir {} ";"
 done
 ip netns delete "$1"
+[ -z "$4" ] || [ -e "$4/keep" ] || umount --lazy "$4/root" "$4"
 "#;
 
 /// See the module.
@@ -94,6 +98,39 @@ pub struct Machine {
     end: Child,
     /// Its first process, as the host numbers it.
     leader: u32,
+    /// What it has written, where that outlives a reboot; None: nothing does.
+    disk: Option<Disk>,
+}
+
+/// A layer in memory above a root file system: what a machine writes there is there after a reboot.
+struct Disk {
+    directory: tempfile::TempDir,
+}
+
+impl Disk {
+    #[track_caller]
+    fn above(root: &Path) -> Self {
+        let directory =
+            tempfile::Builder::new().prefix("deployer-disk-").tempdir().expect("a directory in /tmp");
+        let disk = Self { directory };
+        succeed(command("mount", Path::new("/")).args(["-t", "tmpfs", "tmpfs"]).arg(disk.directory.path()));
+        let [upper, work] = ["upper", "work"].map(|name| disk.directory.path().join(name));
+        for directory in [&upper, &work, &disk.root()] {
+            fs_err::create_dir(directory).expect("it is ours");
+        }
+        let layers =
+            format!("lowerdir={},upperdir={},workdir={}", root.display(), upper.display(), work.display());
+        succeed(
+            command("mount", Path::new("/"))
+                .args(["-t", "overlay", "overlay", "-o", &layers])
+                .arg(disk.root()),
+        );
+        disk
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
 }
 
 impl Machine {
@@ -106,25 +143,42 @@ impl Machine {
     /// The same, of a certain release.
     #[track_caller]
     pub fn boot_with(debian: Debian) -> Self {
+        Self::boot_at(&root_of(debian), &["--volatile=overlay"], None)
+    }
+
+    /// The same, which can be rebooted.
+    #[track_caller]
+    pub fn boot_lasting() -> Self {
+        let disk = Disk::above(&root_of(Debian::Bookworm));
+        Self::boot_at(&disk.root(), &[], Some(disk))
+    }
+
+    /// Cuts its power, and boots it again with what it has written.
+    #[track_caller]
+    pub fn reboot(&mut self) {
+        let disk = self.disk.take().expect("`boot_lasting` keeps what it writes");
+        let keep = disk.directory.path().join("keep");
+        fs_err::write(&keep, "").expect("it is ours");
+        self.end();
+        fs_err::remove_file(&keep).expect("it is ours");
+        *self = Self::boot_at(&disk.root(), &[], Some(disk));
+    }
+
+    #[track_caller]
+    fn boot_at(root: &Path, options: &[&str], disk: Option<Disk>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let machine = if debian == Debian::Trixie { "machine-trixie" } else { "machine" };
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOTS).join(machine).join("root");
-        assert!(
-            root.join("sbin/init").exists(),
-            "no {}: run `cargo xtask test --prepare-only`",
-            root.display()
-        );
         let name = format!("deployer-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let console = tempfile::NamedTempFile::new().expect("a file in /tmp");
         let [out, error] = [(), ()].map(|()| console.reopen().expect("it is ours"));
         let mut boot = command("setsid", Path::new("/"));
-        boot.args(["sh", "-c", BOOT, "boot", &name, HIERARCHIES]).arg(&root).stdout(out).stderr(error);
-        let supervisor = boot.spawn().expect("setsid is installed");
+        boot.args(["sh", "-c", BOOT, "boot", &name, HIERARCHIES]).arg(root).args(options);
+        let supervisor = boot.stdout(out).stderr(error).spawn().expect("setsid is installed");
         // In a session of its own too: whoever ends a test that hangs ends its process group.
         let mut end = command("setsid", Path::new("/"));
         end.args(["sh", "-c", END, "end", &name, HIERARCHIES, &supervisor.id().to_string()]);
+        end.args(disk.iter().map(|disk| disk.directory.path()));
         let end = end.stdin(Stdio::piped()).spawn().expect("setsid is installed");
-        let mut machine = Self { console, supervisor, end, leader: 0 };
+        let mut machine = Self { console, supervisor, end, leader: 0, disk };
         machine.leader = wait::until("the machine to have a first process", || {
             machine.is_alive();
             let children = format!("/proc/{0}/task/{0}/children", machine.supervisor.id());
@@ -137,10 +191,19 @@ impl Machine {
         });
         wait::until_told("the machine to have booted", || {
             machine.is_alive();
-            machine.try_run(&["systemctl", "is-system-running"]).status.success().then_some(())
+            // `degraded`: a unit of the test's own has failed, which is for the test to say.
+            let state = machine.try_run(&["systemctl", "is-system-running"]).stdout;
+            matches!(String::from_utf8_lossy(&state).trim(), "running" | "degraded").then_some(())
         });
         machine.install(Path::new(env!("CARGO_BIN_EXE_durhack-deployer")), "/usr/local/bin/durhack-deployer");
         machine
+    }
+
+    /// Ends it at once, and waits until it has gone.
+    fn end(&mut self) {
+        drop(self.end.stdin.take());
+        let _ = self.supervisor.wait();
+        let _ = self.end.wait();
     }
 
     #[track_caller]
@@ -296,10 +359,17 @@ impl Drop for Machine {
         if std::thread::panicking() && self.leader != 0 {
             eprintln!("{}", self.picture());
         }
-        drop(self.end.stdin.take());
-        let _ = self.supervisor.wait();
-        let _ = self.end.wait();
+        self.end();
     }
+}
+
+/// A root file system that `cargo xtask test` has made.
+#[track_caller]
+fn root_of(debian: Debian) -> PathBuf {
+    let machine = if debian == Debian::Trixie { "machine-trixie" } else { "machine" };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOTS).join(machine).join("root");
+    assert!(root.join("sbin/init").exists(), "no {}: run `cargo xtask test --prepare-only`", root.display());
+    root.canonicalize().expect("it is there")
 }
 
 /// The program of `crates/privileged`. It belongs to another package, so cargo has not built it for these tests.
