@@ -1,15 +1,31 @@
-//! A lint: in `crates/deployer/src/deploy`, files are opened by `safe_path`, or where a reason stands here.
+//! A lint: in `crates/deployer/src/deploy`, and where `move-user` walks through a deployment's files as root, files are opened by `safe_path`,
+//! or where a reason stands here. In the whole crate, nothing but `safe_path` calls openat2(2): containers refuse it, and only there stands
+//! what is done instead.
 //!
 //! What a deployment's builds make, links, pipes and huge files among it, lies where that code works. clippy's `disallowed-methods` holds for a
 //! whole crate; this holds for a folder, and for functions. It reads the sources line by line: tests and comments are left out, and it knows no
 //! types. What it takes for a look at a file and is none is listed like the rest.
+//!
+//! Not seen: a path that is given to a function of another module which opens it. The functions of `safe_path` that follow links are known by
+//! name ([`FOLLOWING`]); whoever writes another one adds it there.
 
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Where it holds, below the repository.
-const FOLDER: &str = "crates/deployer/src/deploy";
+/// Where it holds, below the repository. Each is a folder or a file, and `ALLOWED` names files as they lie below the last part.
+const PLACES: [&str; 3] = [
+    "crates/deployer/src/deploy",
+    "crates/deployer/src/cli/move_user",
+    "crates/deployer/src/cli/move_user.rs",
+];
+
+/// Where nothing calls openat2(2), but for one file.
+const CRATE: &str = "crates/deployer/src";
+const CALLER_OF_OPENAT2: &str = "safe_path.rs";
+
+/// Functions of this crate that open a path and follow links on it, whatever module they are called through.
+const FOLLOWING: [&str; 1] = ["read_small("];
 
 /// All of a file.
 const ALL: &str = "*";
@@ -37,7 +53,29 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &[ALL],
         "modes of directories of the deployer's own, by descriptor or without following; notes lie in the state directory",
     ),
+    (
+        "kept_files.rs",
+        &["keep_now", "put_back_now", "prune"],
+        "copies in the state directory; what is copied is opened, and put back, by `safe_path`",
+    ),
     ("lock.rs", &["try_acquire"], "locks lie in the state directory"),
+    (
+        "move_user.rs",
+        &["look", "carry_out", "directories", "is_directory_of"],
+        "kinds and owners of names, never followed: what is then done goes by descriptors, or as the deployer",
+    ),
+    ("move_user.rs", &["lock_of"], "the lock's own descriptor"),
+    (
+        "move_user/programs.rs",
+        &["with_drop_in", "none_of"],
+        "/etc/systemd, where root alone writes; whether there is a socket in PM2's home, which is then asked as its user",
+    ),
+    ("move_user/served.rs", &[ALL], "a directory below /run, where root alone writes"),
+    (
+        "move_user/tree.rs",
+        &[IMPORT, "is_still_there", "remove_access_lists", "look"],
+        "descriptors that `safe_path::entry` has given, and the kernel's names for them",
+    ),
     (
         "mirror.rs",
         &[ALL],
@@ -61,6 +99,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     ("processes/pm2/ecosystem.rs", &[ALL], "whether a file is there; what it exports comes from the sandbox"),
     (
+        "processes/pm2/former.rs",
+        &["end"],
+        "a socket in a directory of root's below /run, for the deployer alone",
+    ),
+    (
         "processes/pm2/home.rs",
         &[ALL],
         "PM2's home of the deployer's own user, where no build may write; another user's is read as that user",
@@ -74,8 +117,18 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("processes/table.rs", &[ALL], "/proc"),
     (
         "processes/uwsgi.rs",
-        &[ALL],
-        "the vassal's file, in the emperor's directory; whoever may write there has the emperor run anything",
+        &[IMPORT, "link", "touch", "file", "stop"],
+        "names in the emperor's directory, and the link there; whoever may write there has the emperor run anything",
+    ),
+    (
+        "processes/uwsgi.rs",
+        &["running_now"],
+        "a pid file, wherever the vassal's file says that it lies: of it only a number is used, and it is read on a thread of its own",
+    ),
+    (
+        "processes/uwsgi.rs",
+        &["masters_by_arguments", "old"],
+        "where directories really lie: nothing in them is opened",
     ),
     ("recipes/sample.rs", &[ALL], "of tests"),
     (
@@ -94,6 +147,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "names directly in the deployment's path and in `releases/`, where no build of a release may write; links are read, not followed",
     ),
     ("release.rs", &["check_space"], "how full a file system is"),
+    ("run/directories.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
     (
         "run/directories.rs",
         &["export", "update_tree", "index"],
@@ -105,11 +159,6 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("sites/certificates/obtained.rs", &[ALL], "the state directory"),
     ("sites/certificates/self_test.rs", &[ALL], "the webroot of challenges, which the deployer writes"),
     ("sites/durable.rs", &[ALL], "nginx's configuration: no build writes there"),
-    (
-        "sites/files.rs",
-        &[ALL],
-        "a checkout that git has just made and in which nothing has run: each path is looked at for links first",
-    ),
     ("sites/install.rs", &[ALL], "nginx's configuration and the state directory"),
     ("sites/manifest.rs", &[ALL], "the state directory"),
     ("sites/reload.rs", &[ALL], "nginx's configuration, process id and log"),
@@ -140,20 +189,21 @@ struct Access {
 
 /// See the module.
 pub fn check() -> Result<()> {
-    let mut files = Vec::new();
-    collect(Path::new(FOLDER), &mut files).with_context(|| format!("cannot read {FOLDER}"))?;
-    files.sort();
     let mut used = BTreeSet::new();
     let mut problems = Vec::new();
-    for path in &files {
-        let name = path.strip_prefix(FOLDER).expect("it was found there").to_string_lossy().into_owned();
-        for access in accesses(&std::fs::read_to_string(path)?) {
-            match allowed(&name, &access.function, ALLOWED) {
-                Some(entry) => drop(used.insert(entry)),
-                None => problems.push(format!(
-                    "{}:{}: `{}` in `{}`: a build may have made this file. Use `safe_path` (read_text, open_now, Directory), or list the function in xtask/src/file_access.rs with the reason why nobody else can write there",
-                    path.display(), access.line, access.what, access.function
-                )),
+    for place in PLACES {
+        let folder = Path::new(place).parent().expect("each lies in a folder");
+        for path in sources(Path::new(place))? {
+            let name = path.strip_prefix(folder).expect("it was found there").to_string_lossy();
+            let name = name.strip_prefix("deploy/").unwrap_or(&name);
+            for access in accesses(&std::fs::read_to_string(&path)?) {
+                match allowed(name, &access.function, ALLOWED) {
+                    Some(entry) => drop(used.insert(entry)),
+                    None => problems.push(format!(
+                        "{}:{}: `{}` in `{}`: a build may have made this file. Use `safe_path` (read_text, open_now, Directory), or list the function in xtask/src/file_access.rs with the reason why nobody else can write there",
+                        path.display(), access.line, access.what, access.function
+                    )),
+                }
             }
         }
     }
@@ -164,10 +214,47 @@ pub fn check() -> Result<()> {
             );
         }
     }
+    for path in sources(Path::new(CRATE))? {
+        if path != Path::new(CRATE).join(CALLER_OF_OPENAT2) {
+            let lines = lines_with_openat2(&std::fs::read_to_string(&path)?);
+            problems.extend(lines.iter().map(|line| {
+                format!(
+                    "{}:{line}: openat2 is refused in some containers. Use `safe_path` (entry, read_now, Directory), which knows what to do then",
+                    path.display()
+                )
+            }));
+        }
+    }
     if !problems.is_empty() {
-        bail!("files are opened where links are followed:\n{}", problems.join("\n"));
+        bail!(
+            "files are opened where links are followed, or where a container does not allow it:\n{}",
+            problems.join("\n")
+        );
     }
     Ok(())
+}
+
+/// The sources of a folder, or a file, in order.
+fn sources(place: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    match place.is_dir() {
+        true => collect(place, &mut files).with_context(|| format!("cannot read {}", place.display()))?,
+        false => files.push(place.to_owned()),
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The lines that name the call, but for comments.
+fn lines_with_openat2(source: &str) -> Vec<usize> {
+    let is_named = |code: &str| {
+        code.match_indices("openat2").any(|(at, name)| {
+            let is_part = |of: char| of.is_alphanumeric() || of == '_';
+            !code[..at].ends_with(is_part) && !code[at + name.len()..].starts_with(is_part)
+        })
+    };
+    let lines = source.lines().enumerate();
+    lines.filter(|(_, line)| is_named(without_comment(line))).map(|(at, _)| at + 1).collect()
 }
 
 fn allowed<'a>(
@@ -197,10 +284,11 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 fn accesses(source: &str) -> Vec<Access> {
     let mut found = Vec::new();
     let mut function = String::new();
-    let mut import = false;
+    // An import, which may take several lines, and where it began.
+    let mut import: Option<(usize, String)> = None;
     let lines: Vec<&str> = source.lines().collect();
     for (at, line) in lines.iter().enumerate() {
-        let code = line.split("//").next().unwrap_or_default();
+        let code = without_comment(line);
         if code.trim() == "#[cfg(test)]"
             && lines.get(at + 1).is_some_and(|next| next.starts_with("mod tests"))
         {
@@ -209,14 +297,38 @@ fn accesses(source: &str) -> Vec<Access> {
         if let Some(name) = function_name(code) {
             function = name.to_owned();
         }
-        import |= code.trim_start().starts_with("use ") || code.trim_start().starts_with("pub use ");
-        let whose = if import { IMPORT.to_owned() } else { function.clone() };
-        for what in if import { imported(code) } else { called(code) } {
-            found.push(Access { line: at + 1, function: whose.clone(), what });
+        let is_import = ["use ", "pub use ", "pub(crate) use ", "pub(super) use "]
+            .iter()
+            .any(|head| code.trim_start().starts_with(head));
+        if is_import || import.is_some() {
+            let (_, text) = import.get_or_insert_with(|| (at + 1, String::new()));
+            text.push_str(code);
+            if code.contains(';') {
+                let (line, text) = import.take().expect("it was just written");
+                let imported = imported(&text).into_iter();
+                found.extend(imported.map(|what| Access { line, function: IMPORT.to_owned(), what }));
+            }
+            continue;
         }
-        import &= !code.contains(';');
+        let called = called(code).into_iter();
+        found.extend(called.map(|what| Access { line: at + 1, function: function.clone(), what }));
     }
     found
+}
+
+/// The code of a line. Slashes in a text, such as an address, begin no comment.
+fn without_comment(line: &str) -> &str {
+    let (mut is_text, mut is_escaped) = (false, false);
+    for (at, of) in line.char_indices() {
+        match of {
+            '"' if !is_escaped && !line[..at].ends_with('\'') => is_text = !is_text,
+            '/' if !is_text && line[at..].starts_with("//") => return &line[..at],
+            _ => {}
+        }
+        is_escaped = of == '\\' && !is_escaped;
+    }
+    // A text of several lines, or a quote that is none: what looks like a comment is taken for one.
+    if is_text { line.split("//").next().unwrap_or_default() } else { line }
 }
 
 fn function_name(code: &str) -> Option<&str> {
@@ -229,18 +341,42 @@ fn function_name(code: &str) -> Option<&str> {
     is_head.then(|| name.split(['(', '<']).next().unwrap_or(name))
 }
 
-/// Functions of a module of files that are imported by name.
-fn imported(code: &str) -> Vec<String> {
-    let Some(at) = code.find("fs::") else { return Vec::new() };
-    let names = code[at..].split(|of: char| !(of.is_alphanumeric() || of == '_'));
+/// Functions of a module of files that are imported by name, and such a module where it gets another name than `fs`: it would not be known
+/// by that.
+fn imported(text: &str) -> Vec<String> {
     let modules = ["fs", "os", "unix", "self", "as", "tokio"];
-    let is_function = |name: &&str| name.starts_with(char::is_lowercase) && !modules.contains(name);
-    names.filter(is_function).map(str::to_owned).collect()
+    let mut found = Vec::new();
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|of: char| !(of.is_alphanumeric() || of == '_'));
+        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    for (at, _) in text.match_indices("fs::") {
+        if !text[..at].ends_with(|of: char| of.is_alphanumeric() || of == '_') {
+            // Up to the end of its braces: what follows them is another module's.
+            let mut depth = 0;
+            let is_inside = |of: &char| {
+                depth += i32::from(*of == '{') - i32::from(*of == '}');
+                depth > 0 || !",}".contains(*of)
+            };
+            let names: String = text[at..].chars().take_while(is_inside).collect();
+            let is_function =
+                |name: &String| name.starts_with(char::is_lowercase) && !modules.contains(&name.as_str());
+            found.extend(words(&names).into_iter().filter(is_function));
+        }
+    }
+    let all = words(text);
+    for names in all.windows(3) {
+        let [module, renames, name] = names else { continue };
+        if ["fs", "fs_err"].contains(&module.as_str()) && renames == "as" && name != "fs" {
+            found.push(format!("{module} as {name}"));
+        }
+    }
+    found
 }
 
 /// Calls that open, list, make, change or look at what a name leads to.
 fn called(code: &str) -> Vec<String> {
-    const METHODS: [&str; 12] = [
+    const METHODS: [&str; 20] = [
         ".exists()",
         ".try_exists()",
         ".metadata()",
@@ -250,23 +386,49 @@ fn called(code: &str) -> Vec<String> {
         ".read_dir()",
         "File::open(",
         "File::create(",
+        "File::create_new(",
         "File::options(",
         "OpenOptions::new(",
         "NamedTempFile::new",
+        "TempDir::new",
+        "tempdir_in(",
+        "tempfile_in(",
+        "UnixStream::connect(",
+        "UnixListener::bind(",
+        "UnixDatagram::bind(",
+        "Dir::new(",
     ];
     let mut found: Vec<String> =
         METHODS.iter().filter(|method| code.contains(**method)).map(|method| (*method).to_owned()).collect();
+    let is_part = |of: char| of.is_alphanumeric() || of == '_';
+    for (at, name) in FOLLOWING.iter().flat_map(|name| code.match_indices(name)) {
+        let is_head = code[..at].trim_end().ends_with("fn");
+        if !code[..at].ends_with(is_part) && !is_head {
+            found.push(name.to_owned());
+        }
+    }
     for (at, _) in code.match_indices("fs::").chain(code.match_indices("fs_err::")) {
         let path: String =
             code[at..].chars().take_while(|of| of.is_alphanumeric() || "_:".contains(*of)).collect();
         let name = path.rsplit("::").next().unwrap_or_default();
-        let is_call = code[at + path.len()..].starts_with('(');
-        let is_whole = !code[..at].ends_with(|of: char| of.is_alphanumeric() || of == '_');
-        if is_call && is_whole && name.starts_with(char::is_lowercase) {
+        // With or without a parenthesis: `.map(fs::metadata)` calls it too.
+        let is_whole = !code[..at].ends_with(is_part);
+        let is_constructor = name.starts_with("from_");
+        if is_whole && name.starts_with(char::is_lowercase) && name != "fs" && !is_constructor {
             found.push(path);
         }
     }
-    for method in [".is_file()", ".is_dir()"] {
+    // The same as values: `.filter(Path::exists)`.
+    for (at, kind) in code.match_indices("Path::").chain(code.match_indices("PathBuf::")) {
+        let name: String = code[at + kind.len()..].chars().take_while(|of| is_part(*of)).collect();
+        let looks =
+            ["exists", "try_exists", "is_file", "is_dir", "is_symlink", "metadata", "symlink_metadata"];
+        let follows = ["canonicalize", "read_link", "read_dir"];
+        if looks.contains(&name.as_str()) || follows.contains(&name.as_str()) {
+            found.push(format!("{kind}{name}"));
+        }
+    }
+    for method in [".is_file()", ".is_dir()", ".is_symlink()"] {
         for (at, _) in code.match_indices(method) {
             // Of what was looked at already.
             let receiver =
@@ -301,6 +463,15 @@ mod tests {
             ("if path.exists() {", ".exists()"),
             ("let real = path.canonicalize()?;", ".canonicalize()"),
             ("if directory.join(name).is_file() {", ".is_file()"),
+            // What an earlier state of this lint did not see.
+            ("let note = read_small(&file);", "read_small("),
+            ("let note = release::read_small(&file);", "read_small("),
+            ("if directory.join(name).is_symlink() {", ".is_symlink()"),
+            ("let all = paths.iter().map(fs::read_to_string);", "fs::read_to_string"),
+            ("let all = paths.iter().filter(|path| is(path)).all(Path::exists);", "Path::exists"),
+            ("let socket = UnixStream::connect(path)?;", "UnixStream::connect("),
+            ("let file = File::create_new(path)?;", "File::create_new("),
+            ("let address = \"http://x\"; let text = fs::read(&file)?;", "fs::read"),
         ] {
             let source = format!(
                 "use a::b;\n\nimpl A {{\n    pub async fn of<'a>(file: &'a Path) -> X {{\n        {planted}\n    }}\n}}\n"
@@ -312,6 +483,16 @@ mod tests {
             [(1, "use".into(), "renameat_with".into())]
         );
         assert_eq!(found("use fs_err::os::unix::fs::symlink;\n"), [(1, "use".into(), "symlink".into())]);
+        let several = "use a::b;\npub(super) use rustix::fs::{\n    CWD, Mode,\n    openat, // why\n};\n";
+        assert_eq!(found(several), [(2, "use".into(), "openat".into())]);
+        assert_eq!(found("use std::{fs::{File, read}, io};\n"), [(1, "use".into(), "read".into())]);
+        assert_eq!(found("use fs_err as files;\n"), [(1, "use".into(), "fs_err as files".into())]);
+    }
+
+    #[test]
+    fn who_calls_openat2_is_found_and_who_names_its_number_is_not() {
+        let source = "use rustix::fs::{\n    openat2,\n};\n// openat2\nlet a = rustix::fs::openat2(b);\nlet c = libc::SYS_openat2;\n";
+        assert_eq!(lines_with_openat2(source), [2, 5]);
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //! What a webhook says is read once, before the entry is written, and stands in the entry beside the payload (`reading`): whoever takes
 //! it up later believes that and does not read the payload again. Entries of 0.1.0 have none and are read when they are taken up.
 //!
-//! A body that was correctly signed but is no JSON object has no `payload`; it is kept as `body_base64`.
+//! A body that was correctly signed but is no JSON object has no `payload`; it is kept as `body_base64`. So is one that says nothing that
+//! can be read and is long: its beginning, with what it was (`cut`).
 
-use crate::intake::event::Reading;
+use crate::intake::event::{Event, Reading};
 use crate::names::{CommitId, DeliveryId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -56,6 +57,18 @@ pub struct Header {
     /// What a webhook says, as it was read when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
+    /// Where only the beginning of a body is kept, since it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+}
+
+/// What became of a body of which only the beginning is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// How long it was. Its hash is `payload_sha256`.
+    pub bytes: u64,
+    /// Of what is kept, in hexadecimal.
+    pub kept_sha256: String,
 }
 
 /// An entry as read back.
@@ -160,13 +173,30 @@ impl Header {
             remote_address,
             payload_sha256: sha256_hex(payload),
             reading: None,
+            cut: None,
         }
+    }
+
+    /// Whether what a webhook says could not be read.
+    pub fn is_malformed(&self) -> bool {
+        matches!(&self.reading, Some(Reading { event: Event::Malformed(_), .. }))
+    }
+
+    /// Says that only so many bytes of the body are kept, from its beginning.
+    pub fn cut(&mut self, body: &[u8], bytes_max: usize) {
+        let kept = &body[..body.len().min(bytes_max)];
+        self.cut = Some(Cut { bytes: body.len() as u64, kept_sha256: sha256_hex(kept) });
     }
 
     /// The name that the entry has in the spool of deliveries: nobody signs the id, so that it alone does not say whether two are the
     /// same. With the first digits of the body's hash, which no other body has, two that differ both have their place.
     pub fn spool_id(&self) -> String {
-        format!("{}-{}", self.id, &self.payload_sha256[..SPOOL_ID_DIGITS])
+        format!("{}-{}", self.id, self.hash_in_spool_id())
+    }
+
+    /// What of the body's hash is in [`spool_id`](Self::spool_id).
+    pub fn hash_in_spool_id(&self) -> &str {
+        self.payload_sha256.get(..SPOOL_ID_DIGITS).unwrap_or(&self.payload_sha256)
     }
 
     /// The entry's bytes in front of and behind a JSON payload, so that the payload itself need not be copied.
@@ -223,8 +253,9 @@ impl<'a> Entry<'a> {
             Payload::Json(text) => text.as_bytes(),
             Payload::Malformed(body) => body,
         });
-        if found != header.payload_sha256 {
-            return Err(InvalidEntry::Checksum { found, expected: header.payload_sha256 });
+        let expected = header.cut.as_ref().map_or(&header.payload_sha256, |cut| &cut.kept_sha256);
+        if found != *expected {
+            return Err(InvalidEntry::Checksum { found, expected: expected.clone() });
         }
         Ok(Self { header, payload })
     }
@@ -304,6 +335,20 @@ mod tests {
         let bytes = header.with_malformed_body(body);
         let entry = Entry::parse(&bytes).unwrap();
         assert!(matches!(entry.payload, Payload::Malformed(kept) if kept == body));
+    }
+
+    #[test]
+    fn of_a_long_body_that_cannot_be_read_the_beginning_is_kept() {
+        let body = [b'x'; 1000];
+        let mut header = Header::new(DeliveryId::generate(), "push", Source::Github, String::new(), &body);
+        header.cut(&body, 100);
+        let bytes = header.with_malformed_body(&body[..100]);
+        let entry = Entry::parse(&bytes).unwrap();
+        assert_eq!(entry.header.payload_sha256, sha256_hex(&body));
+        assert_eq!(entry.header.cut.as_ref().map(|cut| cut.bytes), Some(1000));
+        assert!(matches!(&entry.payload, Payload::Malformed(kept) if kept == &body[..100]));
+        let changed = String::from_utf8(header.with_malformed_body(&body[..99])).unwrap();
+        assert!(matches!(Entry::parse(changed.as_bytes()), Err(InvalidEntry::Checksum { .. })));
     }
 
     proptest! {

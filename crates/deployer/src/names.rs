@@ -327,9 +327,15 @@ impl DeliveryId {
 }
 
 impl DeliveryId {
-    /// The id of a delivery whose GUID an earlier one with another body has.
+    /// The id of a delivery whose GUID cannot be its id: an earlier one with another body has it, or it looks like one of ours.
     pub fn with_body(&self, payload_sha256: &str) -> Self {
-        Self::of_reconcile(&format!("{self} {payload_sha256}"))
+        Self::of_reconcile(&format!("body {self} {payload_sha256}"))
+    }
+
+    /// Whether it has the form of an id that is computed here ([`of_reconcile`](Self::of_reconcile)), so that others could know it before
+    /// it is given. GitHub's GUIDs have another version.
+    pub fn is_derived(&self) -> bool {
+        self.0.as_bytes()[14] == b'8'
     }
 }
 
@@ -426,5 +432,7 @@ mod tests {
         let [one, same, other] = ["a", "a", "b"].map(DeliveryId::of_reconcile);
         assert!(DeliveryId::parse(one.as_str()).is_ok() && one == same && one != other);
         assert_eq!(one.as_str().as_bytes()[14], b'8', "{one}");
+        assert!(one.is_derived() && one.with_body("00").is_derived());
+        assert!(!DeliveryId::generate().is_derived());
     }
 }

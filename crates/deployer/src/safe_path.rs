@@ -2,7 +2,8 @@
 //!
 //! Whoever opens such a file by its name opens what somebody else has decided on: a link to another deployment's secrets, a named pipe that
 //! blocks for ever, `/dev/zero`. So every one is opened from a directory's descriptor by openat2(2) without following any link, looked at
-//! before it is opened for reading, and read up to a limit. Where that may not be called (some containers), the parts of the path are opened one by one.
+//! before it is opened for reading, and read up to a limit. Where that may not be called (some containers), the parts of the path are opened
+//! one by one. Nothing else in this crate calls it: what would then not work in a container is found by `cargo xtask check`.
 //!
 //! Directories are gone through, and things in them made and removed, in the same manner: [`Directory`].
 //!
@@ -11,12 +12,16 @@
 //!
 //! Deliberately absent: files that only the deployer and the operator can write (the state directory, the configuration).
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, Timestamps, fstat, openat2, statx,
+    utimensat,
+};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -171,11 +176,46 @@ pub async fn off_thread<T: Send + 'static>(
     }
 }
 
-/// A regular file that was found, not yet opened for reading.
-struct Found {
+/// A regular file that was found, not yet opened for reading. What is done to it is done to that file, whatever has its name by then.
+#[derive(Debug)]
+pub struct Found {
     file: OwnedFd,
     directory: OwnedFd,
     stat: Stat,
+}
+
+impl Found {
+    /// When it was changed last, in seconds.
+    pub fn modified_at(&self) -> i64 {
+        self.stat.st_mtime
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> u32 {
+        self.stat.st_uid
+    }
+
+    /// Whether it has another name too, which may lie anywhere on its file system.
+    pub fn has_several_names(&self) -> bool {
+        self.stat.st_nlink > 1
+    }
+
+    /// What is written in it, up to a limit. `path` is what an error calls it.
+    pub fn read_text(&self, path: &Path, bytes_max: u64) -> Result<String, Refused> {
+        text(read_of(self, path, bytes_max)?, path)
+    }
+
+    /// Sets its times.
+    pub fn set_times(&self, times: &Timestamps) -> rustix::io::Result<()> {
+        // The kernel's name for what is open leads to that, and nowhere else.
+        let through = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        utimensat(CWD, through, times, AtFlags::empty())
+    }
+}
+
+/// Finds a regular file as [`read_now`] does, for who wants something else than what is written in it.
+pub fn find_now(root: &Path, file: &Path) -> Result<Found, Refused> {
+    open(root, file)
 }
 
 fn open(root: &Path, file: &Path) -> Result<Found, Refused> {
@@ -203,43 +243,94 @@ fn open(root: &Path, file: &Path) -> Result<Found, Refused> {
     }
 }
 
+/// Whether the way may lead into another mounted file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mounts {
+    /// Operators mount things below `shared/`.
+    Entered,
+    Refused,
+}
+
+/// A descriptor of what a name means in a directory, which may be a link: one that can be asked and changed, and neither read nor waited
+/// for. A path is gone through without following links. Refuses with `EXDEV` what is mounted there.
+pub fn entry(directory: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    resolve(directory.as_fd(), path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mounts::Refused)
+}
+
 /// A descriptor of what lies at `path`, without following links: of nothing but its place.
 fn beneath(directory: &OwnedFd, path: &Path, more: OFlags) -> rustix::io::Result<OwnedFd> {
-    const ATTEMPTS_MAX: usize = 8;
-    let flags = OFlags::PATH | OFlags::CLOEXEC | more;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    for _ in 1..ATTEMPTS_MAX {
-        match openat2(directory, path, flags, Mode::empty(), resolve) {
+    resolve(directory.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC | more, Mounts::Entered)
+}
+
+fn resolve(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    mounts: Mounts,
+) -> rustix::io::Result<OwnedFd> {
+    const ATTEMPTS_MAX: usize = 64;
+    let mut how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    if mounts == Mounts::Refused {
+        how |= ResolveFlags::NO_XDEV;
+    }
+    for _ in 0..ATTEMPTS_MAX {
+        match openat2(directory, path, flags, Mode::empty(), how) {
             // Something was renamed meanwhile.
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // Not the kernel: what a container is allowed to call.
-            Err(Errno::NOSYS) => return step_by_step(directory, path, flags),
+            // Not the kernel: what a container is allowed to call. systemd-nspawn and older Dockers answer so.
+            Err(Errno::NOSYS | Errno::PERM) => return step_by_step(directory, path, flags, mounts),
             done => return done,
         }
     }
     Err(Errno::AGAIN)
 }
 
-/// The same where openat2 may not be called: each part of the path from the one before it, and none may be a link.
-fn step_by_step(directory: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+/// The same where openat2 may not be called: each part of the path from the one before it. Another process may move a directory elsewhere
+/// between two of the parts. What is opened is then still what lay in the directory that it moved.
+fn step_by_step(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    mounts: Mounts,
+) -> rustix::io::Result<OwnedFd> {
     let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let kind = |at: &OwnedFd| fstat(at).map(|found| FileType::from_raw_mode(found.st_mode));
     let mut at = rustix::fs::openat(directory, ".", step | OFlags::DIRECTORY, Mode::empty())?;
-    for part in path.components() {
+    let mount = mount_of(&at)?;
+    let mut parts = path.components().peekable();
+    if parts.peek().is_none() {
+        return Err(Errno::NOENT);
+    }
+    while let Some(part) = parts.next() {
         let name = match part {
-            std::path::Component::CurDir => continue,
-            std::path::Component::Normal(name) => name,
-            _ => return Err(Errno::XDEV),
+            Component::CurDir => continue,
+            Component::Normal(name) => name,
+            // The kernel refuses `..` that leads out. We refuse every one: no caller needs it.
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(Errno::XDEV),
         };
         at = rustix::fs::openat(&at, name, step, Mode::empty())?;
-        if FileType::from_raw_mode(fstat(&at)?.st_mode) == FileType::Symlink {
+        if mounts == Mounts::Refused && mount_of(&at)? != mount {
+            return Err(Errno::XDEV);
+        }
+        let may_be_link = parts.peek().is_none() && flags.contains(OFlags::NOFOLLOW);
+        if kind(&at)? == FileType::Symlink && !may_be_link {
             return Err(Errno::LOOP);
         }
     }
-    match flags.contains(OFlags::DIRECTORY)
-        && FileType::from_raw_mode(fstat(&at)?.st_mode) != FileType::Directory
-    {
+    match flags.contains(OFlags::DIRECTORY) && kind(&at)? != FileType::Directory {
         true => Err(Errno::NOTDIR),
         false => Ok(at),
+    }
+}
+
+/// The mounted file system that something lies in: its device, and the number of the mount where the kernel tells it (Linux 5.8), since a
+/// directory may be mounted elsewhere on its own device.
+fn mount_of(at: &OwnedFd) -> rustix::io::Result<(u64, u64)> {
+    let device = fstat(at)?.st_dev;
+    match statx(at, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID) {
+        Ok(found) => Ok((device, found.stx_mnt_id)),
+        Err(Errno::NOSYS | Errno::PERM) => Ok((device, 0)),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -488,6 +579,56 @@ impl Directory {
         }
     }
 
+    /// The same directory seen again, for one that is still needed.
+    pub fn child(&self, name: &OsStr) -> Result<Self, Refused> {
+        self.again()?.enter(name)
+    }
+
+    fn again(&self) -> Result<Self, Refused> {
+        let descriptor = rustix::io::fcntl_dupfd_cloexec(&self.descriptor, 0)
+            .map_err(|errno| Refused::of(&self.path, errno))?;
+        Ok(Self { descriptor, path: self.path.clone() })
+    }
+
+    /// The names of what lies in it, sorted.
+    pub fn names(&self) -> Result<Vec<OsString>, Refused> {
+        let system = |errno: Errno| Refused::of(&self.path, errno);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(self.opened()?).map_err(system)? {
+            let name = OsStr::from_bytes(entry.map_err(system)?.file_name().to_bytes()).to_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Writes a file in it in the place of whatever file or link lies there; there is no moment without one.
+    pub fn write(&self, name: &OsStr, from: &mut impl Read, mode: u32) -> Result<(), Refused> {
+        let system = |error: std::io::Error| Refused::System { path: self.path.join(name), error };
+        let mut aside = OsString::from(".");
+        aside.push(name);
+        aside.push(".new");
+        match rustix::fs::unlinkat(&self.descriptor, &aside, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(system(errno.into())),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.descriptor, &aside, flags, Mode::from_raw_mode(mode));
+        let mut file = File::from(file.map_err(|errno| system(errno.into()))?);
+        std::io::copy(from, &mut file).and_then(|_| file.sync_all()).map_err(system)?;
+        rustix::fs::renameat(&self.descriptor, &aside, &self.descriptor, name)
+            .map_err(|errno| system(errno.into()))
+    }
+
+    /// Moves what lies under a name into another directory, where nothing of that name may be.
+    pub fn move_to(&self, name: &OsStr, other: &Self) -> Result<(), Refused> {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        rustix::fs::renameat_with(&self.descriptor, name, &other.descriptor, name, flags)
+            .map_err(|errno| Refused::of(&self.path.join(name), errno))
+    }
+
     /// What lies under a name; `None`: nothing.
     pub fn kind(&self, name: &OsStr) -> Result<Option<Kind>, Refused> {
         match rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -500,6 +641,19 @@ impl Directory {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(Refused::of(&self.path.join(name), errno)),
         }
+    }
+
+    /// Opens a file of this name in it, for a lock: it can be read and written, and a pipe is not waited for. `create`, with this mode, fails
+    /// where there is anything of that name. Whoever calls asks whether it is a regular file.
+    pub fn lock_file(&self, name: &OsStr, create: Option<u32>) -> Result<File, Refused> {
+        let mut flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if create.is_some() {
+            flags |= OFlags::CREATE | OFlags::EXCL;
+        }
+        let mode = Mode::from_raw_mode(create.unwrap_or(0));
+        rustix::fs::openat(&self.descriptor, name, flags, mode)
+            .map(File::from)
+            .map_err(|errno| Refused::of(&self.path.join(name), errno))
     }
 
     /// Removes a link from it; anything else stays.
@@ -658,6 +812,54 @@ mod tests {
             1,
             "nothing was made there"
         );
+    }
+
+    /// Machines in containers may not call openat2: what is opened without it is the same, and so is what is refused.
+    #[test]
+    fn what_is_opened_part_by_part_is_what_the_kernel_opens_in_one_call() {
+        let root = planted();
+        let above = OwnedFd::from(File::open(root.path()).unwrap());
+        let top = OwnedFd::from(File::open("/").unwrap());
+        let flags =
+            [OFlags::empty(), OFlags::NOFOLLOW, OFlags::DIRECTORY, OFlags::DIRECTORY | OFlags::NOFOLLOW];
+        let of_root = [
+            "shared/plain",
+            "shared/link",
+            "shared/out",
+            "shared/way",
+            "shared/way/secret",
+            "shared/nowhere",
+            "shared/loop",
+            "shared/pipe",
+            "shared/socket",
+            "shared/directory",
+            "shared/directory/",
+            "shared/nothing",
+            "shared/nothing/inner",
+            "shared/plain/inner",
+            "shared/pipe/inner",
+            "shared",
+            ".",
+            "./shared",
+            "../etc",
+            "/etc/passwd",
+            "",
+        ];
+        // Other file systems are mounted there.
+        let of_top = ["proc", "proc/self/status", "proc/self/fd/0", "proc/version", "dev/null", "etc/passwd"];
+        let of_root = of_root.iter().map(|path| (&above, path));
+        for (directory, path) in of_root.chain(of_top.iter().map(|path| (&top, path))) {
+            for more in flags {
+                for mounts in [Mounts::Entered, Mounts::Refused] {
+                    let flags = OFlags::PATH | OFlags::CLOEXEC | more;
+                    let opened = [resolve, step_by_step].map(|open| {
+                        let found = open(directory.as_fd(), Path::new(path), flags, mounts).and_then(fstat);
+                        found.map(|found| (found.st_dev, found.st_ino, found.st_mode))
+                    });
+                    assert_eq!(opened[0], opened[1], "{path:?} {flags:?} {mounts:?}");
+                }
+            }
+        }
     }
 
     #[test]

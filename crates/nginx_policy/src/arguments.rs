@@ -3,6 +3,7 @@
 use crate::Objection;
 use crate::configuration::{Directive, Word};
 use crate::list::{self, Refusal, Rule};
+use crate::variables::{OPEN, Text, Variables};
 use std::path::{Component, Path, PathBuf};
 
 /// Where a file from a repository may lead nginx.
@@ -10,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 pub struct Bounds {
     /// nginx's directory; relative paths of includes and keys begin here.
     pub directory: PathBuf,
-    /// certbot's directory.
+    /// Where certbot keeps certificates; files of TLS may lie below it.
     pub certificates: PathBuf,
     /// The directory below which logs may be written.
     pub logs: PathBuf,
@@ -96,12 +97,20 @@ const HOST_SOCKETS: [&str; 14] = [
 /// Words of data blocks that no directive is called; they may stand in a file of data that a `map` includes.
 const DATA_WORDS: [&str; 3] = ["default", "hostnames", "volatile"];
 
+/// Variables with many values, several of them in one argument.
+const TOO_MANY: &str = "its variables can have too many values together to look at each";
+
 /// An argument in a message is cut after so many characters.
 const SHOWN_MAX: usize = 80;
 
 /// Everything in a file that it may not say; at most `limit` objections.
-pub fn objections(directives: &[Directive], bounds: &Bounds, limit: usize) -> Vec<Objection> {
-    let mut judge = Judge { bounds, limit, objections: Vec::new() };
+pub fn objections(
+    directives: &[Directive],
+    variables: &Variables,
+    bounds: &Bounds,
+    limit: usize,
+) -> Vec<Objection> {
+    let mut judge = Judge { bounds, variables, limit, objections: Vec::new() };
     judge.directives(directives, true);
     judge.objections
 }
@@ -113,6 +122,7 @@ pub fn names_key_file(name: &str) -> bool {
 
 struct Judge<'a> {
     bounds: &'a Bounds,
+    variables: &'a Variables,
     limit: usize,
     objections: Vec<Objection>,
 }
@@ -165,7 +175,7 @@ impl Judge<'_> {
             };
             return self.object(directive, format!("{} {message}", shown(name)));
         }
-        if let Some(reason) = argument_objection(rule, directive, self.bounds) {
+        if let Some(reason) = argument_objection(rule, directive, self.variables, self.bounds) {
             let with =
                 directive.argument().map(|argument| format!(" {}", shown(argument))).unwrap_or_default();
             let permission = permission(name, refusal);
@@ -204,13 +214,19 @@ fn is_data(name: &str) -> bool {
         || !name.bytes().all(is_word)
 }
 
-fn argument_objection(rule: Rule, directive: &Directive, bounds: &Bounds) -> Option<String> {
+fn argument_objection(
+    rule: Rule,
+    directive: &Directive,
+    variables: &Variables,
+    bounds: &Bounds,
+) -> Option<String> {
     let arguments = directive.arguments();
     let first = arguments.first().map(|word| word.text.as_str());
     match rule {
         Rule::Plain | Rule::Block | Rule::Data | Rule::Geo => None,
         Rule::Server if directive.block.is_some() => None,
-        Rule::Server | Rule::Peer => peer(first?),
+        Rule::Server => peer(first?),
+        Rule::Peer => address(first?, variables),
         Rule::Include => include(first?, bounds),
         Rule::Log => log(first?, bounds),
         Rule::Cache => {
@@ -225,9 +241,9 @@ fn argument_objection(rule: Rule, directive: &Directive, bounds: &Bounds) -> Opt
             (!is_below(Path::new(first?), &roots))
                 .then(|| format!("such databases may only lie below {}", GEOIP.join(", ")))
         }
-        Rule::PasswordFile => password_file(first?, bounds),
-        Rule::Served => served(first?, bounds),
-        Rule::Uris(from) => uris(arguments.get(from..).unwrap_or_default()),
+        Rule::PasswordFile => each_path(first?, variables, |path| password_file(path, bounds)),
+        Rule::Served => each_path(first?, variables, |path| served(path, bounds)),
+        Rule::Uris(from) => uris(directive.name(), arguments.get(from..).unwrap_or_default(), variables),
         Rule::Listen => listen(first?),
         Rule::TlsCommand => (!TLS_COMMANDS.contains(&first?))
             .then(|| format!("only these commands name no file: {}", TLS_COMMANDS.join(", "))),
@@ -253,7 +269,11 @@ fn argument_objection(rule: Rule, directive: &Directive, bounds: &Bounds) -> Opt
         }
         Rule::Subrequest => {
             let names_file = arguments.iter().any(|word| word.text == "-f");
-            if names_file { Some("-f reads a file; use -b".into()) } else { uris(arguments) }
+            if names_file {
+                Some("-f reads a file; use -b".into())
+            } else {
+                uris(directive.name(), arguments, variables)
+            }
         }
     }
 }
@@ -366,9 +386,96 @@ fn served(path: &str, bounds: &Bounds) -> Option<String> {
     })
 }
 
-fn uris(words: &[Word]) -> Option<String> {
-    let leads_up = |word: &&Word| word.text.split(['/', '?']).any(|part| part == "..");
-    words.iter().find(leads_up).map(|word| format!("{} leads up; write where it leads to", shown(&word.text)))
+/// Judges a path for each value that its variables can have. `judge` gets open ones as `$`.
+fn each_path(path: &str, variables: &Variables, judge: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let Some(texts) = variables.texts(path) else { return Some(TOO_MANY.into()) };
+    texts.iter().filter(|text| !text.text.is_empty() || path.is_empty()).find_map(|text| {
+        judge(&text.text.replace(OPEN, "$")).or_else(|| raw(text, text.text.len(), variables, true))
+    })
+}
+
+/// Why a path may not be put together from what visitors send, in its first bytes.
+fn raw(text: &Text, length: usize, variables: &Variables, is_file: bool) -> Option<String> {
+    let path = &text.text[..length];
+    let mut open = text.open.iter();
+    path.match_indices(OPEN).find_map(|(at, _)| {
+        let name = open.next()?;
+        // A URI as it was sent leads up no further than it has led down. What may come after it in a query is no file's name where more follows.
+        let is_whole = is_file && path[at + OPEN.len_utf8()..].is_empty();
+        let is_raw = variables.is_raw(name) && (is_whole || name != "request_uri");
+        is_raw.then(|| {
+            format!(
+                "${name} is what visitors send, and may hold \"..\"; `map` it to the values that it may have"
+            )
+        })
+    })
+}
+
+/// How much of a URI names a file: what comes before its query.
+fn before_query(text: &Text) -> usize {
+    let mark = text.text.match_indices(OPEN).zip(&text.open).find(|(_, name)| *name == "is_args");
+    let literal = text.text.find('?').unwrap_or(text.text.len());
+    mark.map_or(literal, |((at, _), _)| at.min(literal))
+}
+
+fn uris(directive: &str, words: &[Word], variables: &Variables) -> Option<String> {
+    // What is sent to visitors names no file here.
+    let is_redirect = directive == "rewrite"
+        && words.iter().skip(1).any(|word| matches!(word.text.as_str(), "redirect" | "permanent"));
+    if is_redirect {
+        return None;
+    }
+    words.iter().enumerate().find_map(|(number, word)| {
+        let Some(texts) = variables.texts(&word.text) else { return Some(TOO_MANY.into()) };
+        // Of `try_files`, all but the last are looked for as files.
+        let is_file = match directive {
+            "index" => !word.text.starts_with('/'),
+            "try_files" => number + 1 < words.len(),
+            _ => false,
+        };
+        texts.iter().find_map(|text| {
+            let is_elsewhere = ["http://", "https://"].iter().any(|scheme| text.text.starts_with(scheme));
+            if is_elsewhere {
+                return None;
+            }
+            let length = if is_file { text.text.len() } else { before_query(text) };
+            let leads_up = text.text[..length].split(['/', '?']).any(|part| part == "..");
+            let leads_up = leads_up.then(|| {
+                format!("{} leads up; write where it leads to", shown(&text.text.replace(OPEN, "$")))
+            });
+            leads_up.or_else(|| raw(text, length, variables, is_file))
+        })
+    })
+}
+
+/// The address of a server that nginx asks. Its host must be written in the file.
+fn address(address: &str, variables: &Variables) -> Option<String> {
+    let Some(texts) = variables.texts(address) else { return Some(TOO_MANY.into()) };
+    texts.iter().find_map(|text| peer(&text.text).or_else(|| open_host(text, variables)))
+}
+
+fn open_host(text: &Text, variables: &Variables) -> Option<String> {
+    let whole = text.text.as_str();
+    let start = whole.find("://").map_or(0, |at| at + "://".len());
+    let rest = &whole[start..];
+    let end = match socket_path(rest) {
+        Some(path) => "unix:".len() + path.find(':').unwrap_or(path.len()),
+        None => rest.find(['/', '?']).unwrap_or(rest.len()),
+    };
+    let at = whole[..start + end].find(OPEN)?;
+    let before = whole[..at].matches(OPEN).count();
+    let name = text.open.get(before)?;
+    // `http://host$request_uri`: what follows the host begins with a slash.
+    let follows_host = at > 0 && socket_path(rest).is_none();
+    let is_query = name == "is_args"
+        && matches!(text.open.get(before + 1).map(String::as_str), Some("args" | "query_string"))
+        && whole[at + OPEN.len_utf8()..].starts_with(OPEN);
+    if follows_host && (variables.begins_a_path(name) || is_query) {
+        return None;
+    }
+    Some(format!(
+        "whom nginx asks is decided by ${name}, whose values are not all written in this file; `set` or `map` it here to plain values, or put a / before it"
+    ))
 }
 
 fn peer(address: &str) -> Option<String> {

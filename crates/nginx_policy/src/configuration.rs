@@ -28,7 +28,7 @@ pub struct Word {
     pub text: String,
     /// Its bytes in the file, quotes included.
     pub place: Range<usize>,
-    /// From 1.
+    /// The line on which it begins; the first is 1.
     pub line: usize,
 }
 
@@ -36,14 +36,14 @@ pub struct Word {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} in line {line}")]
 pub struct SyntaxError {
-    /// From 1.
+    /// The line on which reading stopped; the first is 1.
     pub line: usize,
-    /// What is wrong there.
+    /// What is wrong there, without the line.
     pub message: &'static str,
 }
 
 impl Directive {
-    /// `server_name`
+    /// The first word, such as `server_name`.
     pub fn name(&self) -> &str {
         &self.words[0].text
     }

@@ -12,6 +12,7 @@ mod arguments;
 pub mod configuration;
 mod list;
 mod names;
+mod variables;
 
 pub use allowance::judge_allowance;
 pub use arguments::{Bounds, names_key_file};
@@ -46,8 +47,32 @@ pub fn judge(text: &[u8], bounds: &Bounds) -> Result<Vec<Directive>, Vec<Objecti
     let text = readable(text).map_err(|(line, message)| one(line, message))?;
     let directives =
         configuration::parse_alike(text).map_err(|error| one(error.line, error.message.to_owned()))?;
-    let objections = arguments::objections(&directives, bounds, OBJECTIONS_MAX);
+    let variables = variables::Variables::of(&directives);
+    let objections = arguments::objections(&directives, &variables, bounds, OBJECTIONS_MAX);
     if objections.is_empty() { Ok(directives) } else { Err(objections) }
+}
+
+/// Judges files that were accepted one by one again, together: what a variable is in one file may be decided in another. Gives what is wrong with
+/// that, with the number of the file in which it is wrong.
+pub fn judge_together(files: &[&[Directive]], bounds: &Bounds) -> Vec<(usize, Objection)> {
+    let each: Vec<_> = files.iter().map(|directives| variables::Variables::of(directives)).collect();
+    let mut all = variables::Variables::default();
+    each.iter().for_each(|variables| all.add(variables));
+    let mut found = Vec::new();
+    for (number, directives) in files.iter().enumerate() {
+        let alone = arguments::objections(directives, &each[number], bounds, OBJECTIONS_MAX);
+        let mut together = each[number].clone();
+        together.add(&all);
+        let together = arguments::objections(directives, &together, bounds, OBJECTIONS_MAX);
+        let lines: Vec<usize> = alone.iter().map(|objection| objection.line).collect();
+        found.extend(
+            together
+                .into_iter()
+                .filter(|objection| !lines.contains(&objection.line))
+                .map(|objection| (number, objection)),
+        );
+    }
+    found
 }
 
 /// The file as text, or the line and the reason why it is none.

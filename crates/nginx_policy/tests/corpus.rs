@@ -7,42 +7,19 @@
     reason = "a test asks the machine's own nginx, and what the environment offers"
 )]
 
+#[path = "corpus/samples.rs"]
+mod samples;
+
 use nginx_policy::configuration::each;
-use nginx_policy::{Bounds, judge, judge_allowance, judge_name};
+use nginx_policy::{Bounds, judge, judge_allowance, judge_name, judge_together};
 use proptest::prelude::*;
+use samples::{Sample, hostile, key_file, ordinary};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// One file of the corpus: `>>> NAME | FIELD | ...`, then its text.
-struct Sample {
-    name: String,
-    fields: Vec<String>,
-    text: String,
-}
-
-fn samples(file: &str) -> Vec<Sample> {
-    let text = std::fs::read_to_string(corpus().join(file)).unwrap();
-    let parts = text.split(">>> ").skip(1);
-    let sample = |part: &str| {
-        let (head, text) = part.split_once('\n').unwrap();
-        let mut fields = head.split('|').map(|field| field.trim().to_owned());
-        Sample { name: fields.next().unwrap(), fields: fields.collect(), text: text.to_owned() }
-    };
-    parts.map(sample).collect()
-}
-
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
-}
-
-fn ordinary() -> Vec<Sample> {
-    let mut files: Vec<_> = std::fs::read_dir(corpus().join("ordinary"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    files.sort();
-    files.iter().flat_map(|file| samples(&format!("ordinary/{}", file.to_str().unwrap()))).collect()
 }
 
 fn bounds() -> Bounds {
@@ -72,7 +49,7 @@ fn two_hundred_ordinary_files_pass() {
 
 #[test]
 fn hostile_files_are_refused_at_their_line() {
-    let all = samples("hostile.conf");
+    let all = hostile();
     assert!(all.len() >= 100, "{}", all.len());
     let mut wrong = Vec::new();
     for Sample { name, fields, text } in &all {
@@ -250,6 +227,24 @@ fn what_an_operator_allows_passes_and_nothing_else_does() {
     }
 }
 
+#[test]
+fn what_another_file_decides_is_seen_where_files_are_judged_together() {
+    let site =
+        "server { location /a { set $backend 127.0.0.1; }\n location / { proxy_pass http://$backend; } }";
+    for (other, is_good) in [
+        ("server { set $backend 127.0.0.2:3000; location / { proxy_pass http://$backend; } }", true),
+        ("map $host $another { default $arg_x; }", true),
+        ("map $host $backend { default $arg_x; }", false),
+        ("server { location ~ ^/(?<backend>.*)$ { return 204; } }", false),
+        ("map $host $backend { default unix:/run/docker.sock; }", false),
+    ] {
+        let files = [site, other].map(|text| judge(text.as_bytes(), &bounds()).unwrap());
+        let found = judge_together(&[&files[0], &files[1]], &bounds());
+        assert_eq!(found.is_empty(), is_good, "{other}: {found:?}");
+        assert!(found.iter().all(|(number, objection)| (*number, objection.line) == (0, 2)), "{found:?}");
+    }
+}
+
 /// Every accepted file is one that nginx accepts too, as far as this machine's nginx has what it needs.
 #[test]
 fn nginx_accepts_the_ordinary_files() {
@@ -350,7 +345,9 @@ impl Nginx {
         each(&directives, &mut |directive| {
             let Some(first) = directive.arguments().first() else { return };
             if nginx_policy::names_key_file(directive.name()) {
-                self.write_key(&etc.join(moved(&first.text)), directive.name());
+                let path = etc.join(moved(&first.text));
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, key_file(directive.name())).unwrap();
             }
             if directive.name() == "listen" {
                 replacements.push((first.place.clone(), high_port(&first.text)));
@@ -401,18 +398,6 @@ impl Nginx {
             ["host not found", "GeoIP", "GeoLite", "libmaxminddb"].iter().any(|word| says.contains(word));
         if output.status.success() || is_surroundings { Ok(()) } else { Err(says) }
     }
-
-    fn write_key(&self, path: &Path, directive: &str) {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let text = match directive {
-            name if name.ends_with("_key") && !name.contains("ticket") => KEY.to_owned().into_bytes(),
-            name if name.ends_with("dhparam") => DHPARAM.to_owned().into_bytes(),
-            name if name.contains("ticket") => vec![b'x'; 80],
-            name if name.ends_with("_crl") => CRL.to_owned().into_bytes(),
-            _ => CERTIFICATE.to_owned().into_bytes(),
-        };
-        std::fs::write(path, text).unwrap();
-    }
 }
 
 /// Privileged ports become others, which this test can bind.
@@ -426,8 +411,3 @@ fn high_port(address: &str) -> String {
         _ => format!("{address}:20080"),
     }
 }
-
-const CERTIFICATE: &str = include_str!("corpus/certificate.pem");
-const KEY: &str = include_str!("corpus/key.pem");
-const DHPARAM: &str = include_str!("corpus/dhparam.pem");
-const CRL: &str = include_str!("corpus/crl.pem");

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Where it lies.
+/// Where the list lies. Not configurable: whoever could name another would write it, too.
 pub const PATH: &str = "/etc/durhack-deployer/privileged.toml";
 
 /// Whom the system knows. Users who are only in a directory service cannot be named.
@@ -18,13 +18,16 @@ const USERS: &str = "/etc/passwd";
 /// Of either file: some hundred times what real ones have.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// certbot's directory.
-const CERTIFICATES: &str = "/etc/letsencrypt";
+/// Where certbot keeps what it has obtained; site files may name keys below it.
+pub const CERTIFICATES: &str = "/etc/letsencrypt";
+
+/// Where certbot writes what the CA asks for, if root names no other directory. Its unit makes it (`StateDirectory=`), and site files may serve it.
+pub const WEBROOT: &str = "/var/lib/letsencrypt/webroot";
 
 /// Where certbot puts what the CA asks for, below the webroot.
 const CHALLENGES: [&str; 3] = ["", ".well-known", ".well-known/acme-challenge"];
 
-/// The file.
+/// What `privileged.toml` says. A key that is not known is an error: a mistyped limit must not become none.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowList {
@@ -50,7 +53,7 @@ pub struct AllowList {
     pub certbot: Certbot,
 }
 
-/// `[certbot]`
+/// What root's certbot is told: the table `[certbot]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certbot {
@@ -58,8 +61,15 @@ pub struct Certbot {
     pub email: Option<String>,
     /// The CA's directory; None: certbot's own choice.
     pub server: Option<String>,
-    /// What the CA asks for is written below it; None: certbot's plugin for nginx answers.
+    /// What the CA asks for is written below it; None: below [`WEBROOT`].
     pub webroot: Option<PathBuf>,
+}
+
+impl Certbot {
+    /// The directory that every site must serve at `/.well-known/acme-challenge/`.
+    pub fn webroot(&self) -> &Path {
+        self.webroot.as_deref().unwrap_or(Path::new(WEBROOT))
+    }
 }
 
 impl AllowList {
@@ -142,7 +152,7 @@ impl AllowList {
                 if let Some(name) = names.into_iter().find(|name| !self.domains.contains(name)) {
                     return Err(add(&name, "domains"));
                 }
-                self.certbot.webroot.as_deref().map_or(Ok(()), check_webroot)
+                check_webroot(self.certbot.webroot())
             }
         }
     }
@@ -152,7 +162,10 @@ impl AllowList {
 fn check_webroot(webroot: &Path) -> Result<(), Refusal> {
     for directory in CHALLENGES.map(|below| webroot.join(below)) {
         match directory.symlink_metadata() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory != webroot => {}
+            // certbot's unit makes the one that is not root's choice.
+            Err(error)
+                if error.kind() == std::io::ErrorKind::NotFound
+                    && (directory != webroot || webroot == Path::new(WEBROOT)) => {}
             _ => check_directories(&directory)?,
         }
     }

@@ -54,7 +54,7 @@ impl Answer {
         }
     }
 
-    /// For the journal.
+    /// In one line for the journal, with the last thing that a failed program said.
     pub fn in_words(&self) -> String {
         match self {
             Self::Done { code: 0, .. } => "done".into(),

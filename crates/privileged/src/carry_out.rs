@@ -21,7 +21,7 @@ pub fn request(request: &Request, words: &[String], list: &AllowList) -> Result<
         Request::Unit(verb, unit) => Ok(program::run_all(&[commands::unit(*verb, unit)])),
         Request::UnitJournal(unit) => Ok(program::run_all(&[commands::unit_journal(unit)])),
         Request::Certificate { .. } => {
-            // certbot's plugin has nginx read it all.
+            // nginx reads the certificate next, and with it everything else.
             readers::check(list)?;
             Ok(ask_unit(CERTBOT, words))
         }
@@ -33,6 +33,7 @@ pub fn request(request: &Request, words: &[String], list: &AllowList) -> Result<
 
 fn nginx_test(list: &AllowList) -> Result<Answer, Refusal> {
     readers::check(list)?;
+    sites::check_together(list)?;
     Ok(ask_unit(NGINX_TEST, &["nginx-test".to_owned()]))
 }
 

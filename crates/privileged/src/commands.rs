@@ -24,9 +24,9 @@ const CERTIFICATE_LIMIT: Duration = Duration::from_secs(600);
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
-    /// Its absolute path.
+    /// An absolute path: no search in directories that somebody else could fill.
     pub program: &'static str,
-    /// What follows it.
+    /// Constant options, and words of a request that were checked.
     pub arguments: Vec<String>,
     /// How long it may take.
     pub limit: Duration,
@@ -68,17 +68,15 @@ pub fn certificate(names: &[DomainName], renew: bool, certbot: &Certbot) -> Comm
     if let Some(server) = &certbot.server {
         add("--server", server);
     }
-    if let Some(webroot) = &certbot.webroot {
-        add("--webroot-path", &webroot.display());
-    }
+    add("--webroot-path", &certbot.webroot().display());
     if let Some(email) = &certbot.email {
         add("--email", email);
     }
     // Its directory below /etc/letsencrypt/live is named by the first.
     names.iter().take(1).for_each(|name| add("--cert-name", name));
     names.iter().for_each(|name| add("--domain", name));
-    let way = if certbot.webroot.is_some() { "--webroot" } else { "--nginx" };
-    command.arguments.push(way.into());
+    // Never `--nginx`: that plugin rewrites files that root has judged.
+    command.arguments.push("--webroot".into());
     if certbot.email.is_none() {
         command.arguments.push("--register-unsafely-without-email".into());
     }
@@ -115,7 +113,7 @@ mod tests {
         assert_eq!(
             shown(&certificate(&names, false, &usual)),
             "/usr/bin/certbot certonly --non-interactive --agree-tos --renew-with-new-domains --keep-until-expiring \
-             --cert-name=a.org --domain=a.org --domain=b.org --nginx --register-unsafely-without-email"
+             --webroot-path=/var/lib/letsencrypt/webroot --cert-name=a.org --domain=a.org --domain=b.org --webroot --register-unsafely-without-email"
         );
         assert_eq!(
             shown(&certificate(&names[..1], true, &own)),

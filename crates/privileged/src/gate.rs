@@ -40,7 +40,7 @@ const REQUESTS_POLL: Duration = Duration::from_millis(200);
 /// Between two lines in the journal about connections without the key: whoever makes many must not push out other lines.
 const CLOSED_LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// Accepts connections until nobody has asked for a while, and gives each one that shows the key a process of its own.
 struct Gate {
     listener: UnixListener,
     waiting: VecDeque<Waiting>,

@@ -4,15 +4,16 @@
 //! So what needs root is asked for in words (`nginx-reload`, `certificate a.org`), by the way of a socket. [`gate`] accepts connections and closes
 //! at once what does not show the worker's [`key`]. Each request gets a process, and goes through stations, one file each: [`request`] turns
 //! words into a request, or there is none; [`allow_list`] says whether the host's administrator allows it; [`carry_out`] has it done.
-//! Site files root judges and writes itself ([`sites`]). nginx and certbot read what others may have had a hand in, so they run in
-//! units of their own, which the same program serves (`serve-nginx-test`, `serve-certbot`), and only after [`readers`] has seen that nobody but
-//! root can change what nginx reads. [`commands`] are constant programs, and [`program`] runs them. [`client`] is the other end.
+//! Site files root judges and writes itself ([`sites`]). nginx reads what others may have had a hand in, and certbot what the network says, so
+//! they run in units of their own, which the same program serves (`serve-nginx-test`, `serve-certbot`), and only after [`readers`] has seen
+//! that nobody but root can change what nginx reads. Before the CA asks, [`acme`] has seen that nginx answers. [`commands`] are constant programs, and [`program`] runs them. [`client`] is the other end.
 //!
 //! `ask VERB ARGUMENT...` asks by the socket; `VERB ARGUMENT...` does the same at once, for root, which is what a rule of sudo's may allow where
 //! there is no socket. What is in a site file is read from standard input.
 //!
 //! Deliberately absent: a shell, a configuration by environment or options, and programs or paths that a request could name.
 
+mod acme;
 mod allow_list;
 mod answer;
 mod carry_out;

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 /// Kept of either output: the end, where programs say what went wrong.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
-/// Between asking a program that is out of time to end, and ending it: certbot takes back what it has written for nginx.
+/// Between asking a program that is out of time to end, and ending it: certbot takes back what it has written for the CA.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// As timeout(1) has it.
 const OUT_OF_TIME: u8 = 124;
 
-/// The whole environment. certbot looks for nginx and openssl.
+/// The whole environment. certbot looks for openssl.
 const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8")];
 
 /// Runs them, as far as they succeed.

@@ -14,7 +14,7 @@ pub enum Request {
     NginxReload,
     /// A certificate for these names, called like the first.
     Certificate {
-        /// At least one.
+        /// At least one; the first names the certificate.
         names: Vec<DomainName>,
         /// Also where the one that is there would do by certbot's own judgement.
         renew: bool,
@@ -39,15 +39,15 @@ pub enum Request {
 /// What is done to a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnitVerb {
-    /// Stop and start.
+    /// Stop it and start it again; a unit that does not run is started.
     Restart,
     /// Read its configuration again; a restart where it cannot, or does not run.
     Reload,
-    /// Start.
+    /// Start it; one that runs is left alone.
     Start,
-    /// Stop.
+    /// Stop it, and wait until it has ended.
     Stop,
-    /// Forget that it failed.
+    /// Forget that it failed, so that its start limit does not count any more.
     ResetFailed,
 }
 
@@ -116,7 +116,7 @@ fn without(verb: &str, arguments: &[String], request: Request) -> Result<Request
 pub struct DomainName(String);
 
 impl DomainName {
-    /// Checks it.
+    /// Refuses what no certificate authority would certify, before certbot could take it for an option.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let is_label = |label: &str| {
             (1..=63).contains(&label.len())
@@ -140,7 +140,7 @@ impl DomainName {
 pub struct UnitName(String);
 
 impl UnitName {
-    /// Checks it.
+    /// Refuses what systemctl could take for an option, a path or a pattern.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let is_name = (1..=255).contains(&text.len())
             && !text.starts_with(['-', '.'])

@@ -1,14 +1,15 @@
 //! One request: who asks, what for, may they, and what came of it. Every request and every answer is a line in the journal.
 
-use crate::allow_list::AllowList;
+use crate::allow_list::{AllowList, CERTIFICATES, Certbot};
 use crate::answer::{Answer, REFUSED, one_line};
 use crate::journal::say;
-use crate::request::{Refusal, Request};
-use crate::{carry_out, commands, program, shadow};
+use crate::request::{DomainName, Refusal, Request};
+use crate::{acme, carry_out, commands, program, shadow};
 use rustix::net::sockopt::socket_peercred;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -83,13 +84,31 @@ fn answer_to(service: Service, uid: u32, words: &[String]) -> Result<Answer, Ref
             let (request, list) = (Request::parse(words)?, AllowList::load()?);
             list.permit(&request)?;
             match request {
-                Request::Certificate { names, renew } => {
-                    Ok(program::run_all(&[commands::certificate(&names, renew, &list.certbot)]))
-                }
+                Request::Certificate { names, renew } => certificate(&names, renew, &list.certbot),
                 _ => Err(Refusal("only certificates are obtained here".into())),
             }
         }
     }
+}
+
+/// Has certbot obtain a certificate, or keep the one that is there.
+fn certificate(names: &[DomainName], renew: bool, certbot: &Certbot) -> Result<Answer, Refusal> {
+    let name = names.first().map(ToString::to_string).unwrap_or_default();
+    let is_there = Path::new(CERTIFICATES).join("live").join(name).join("fullchain.pem").exists();
+    // One that is there is kept as a rule, and the CA is not asked.
+    if renew || !is_there {
+        acme::check(names, certbot.webroot())?;
+    }
+    Ok(match program::run_all(&[commands::certificate(names, renew, certbot)]) {
+        Answer::Done { code, out, err } if code != 0 => {
+            let hint = format!(
+                "If the CA did not find its answer: /.well-known/acme-challenge/ {}\n",
+                acme::hint(certbot.webroot())
+            );
+            Answer::Done { code, out: out + &hint, err }
+        }
+        answer => answer,
+    })
 }
 
 /// Words for the journal: what is in a file does not stand there.

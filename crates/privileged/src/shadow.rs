@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 /// Where the unit shows what is there, and the empty directory that stands in its place.
 const TREES: [(&str, &str); 2] = [("/run/real/log", "/var/log"), ("/run/real/cache", "/var/cache")];
 
-/// Directories, at most.
+/// A host whose logs lie in more directories than this has its test without the others.
 const DIRECTORIES_MAX: usize = 10_000;
 
-/// Makes them.
+/// Makes the empty copies. Fails only where one of them cannot be made; what cannot be read is left out.
 pub fn make() -> io::Result<()> {
     let mut made = 0;
     for (real, shadow) in TREES {

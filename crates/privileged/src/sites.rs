@@ -18,7 +18,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// nginx's directory.
+/// Where Debian's nginx has its configuration. Targets are relative to it.
 pub const NGINX: &str = "/etc/nginx";
 
 /// Where site files may lie in it.
@@ -53,7 +53,7 @@ struct Owned {
 /// Why something is not done: refused, or an error of the system.
 type Done = Result<(), Refusal>;
 
-/// Puts a file there.
+/// Judges a file, and puts it where nginx reads it. Refuses to replace one that is not the deployer's.
 pub fn write(target: &str, text: &str, list: &AllowList) -> Done {
     judge(target, text.as_bytes(), list)?;
     let state = State::lock()?;
@@ -135,6 +135,26 @@ fn judge(target: &str, text: &[u8], list: &AllowList) -> Done {
     let more = objections.len().saturating_sub(OBJECTIONS_SHOWN);
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     Err(Refusal(format!("{target}: {}{more}", shown.join("; "))))
+}
+
+/// Judges all files of the deployer's together: each was judged when it was written, and what a variable is in one may be decided in another.
+pub fn check_together(list: &AllowList) -> Done {
+    let owned = State::lock()?.load()?;
+    let mut files = Vec::new();
+    for target in &owned.files {
+        // What is gone, or is not a configuration, nginx's test tells of.
+        let text = crate::allow_list::read(&Path::new(NGINX).join(target)).unwrap_or_default();
+        if let Ok(directives) = nginx_policy::configuration::parse_alike(&text) {
+            files.push((target, directives));
+        }
+    }
+    let together: Vec<_> = files.iter().map(|(_, directives)| directives.as_slice()).collect();
+    match nginx_policy::judge_together(&together, &list.bounds()).first() {
+        None => Ok(()),
+        Some((number, objection)) => {
+            Err(Refusal(format!("{NGINX}/{}: with the other sites' files: {objection}", files[*number].0)))
+        }
+    }
 }
 
 /// The files and links below the two directories, relative to nginx's; no link is followed.

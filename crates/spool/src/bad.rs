@@ -42,6 +42,23 @@ impl Spool {
         entries.map(|name| Ok(BadEntry { reason: read_reason(&directories.bad, &name)?, name })).collect()
     }
 
+    /// The buried entries and the bytes of each, oldest first: whoever buries what others may send without end looks first how much of it
+    /// there is. Reads no reasons.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn bad_sizes(&self) -> Result<Vec<(EntryName, u64)>, OperationError> {
+        let directories = self.directories();
+        let mut sizes = Vec::new();
+        for name in directories.bad.entries()? {
+            // One that an operator has removed meanwhile has none.
+            if let Some(stat) = directories.bad.stat(name.as_str())? {
+                sizes.push((name, u64::try_from(stat.st_size).unwrap_or(0)));
+            }
+        }
+        Ok(sizes)
+    }
+
     /// Makes a buried entry ready again, with no attempts counted; `false` if there is none of this name.
     /// The same as `mv bad/<name> .` by hand.
     ///

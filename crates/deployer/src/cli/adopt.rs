@@ -58,7 +58,7 @@ pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Fa
             say_what_remains(deployment)?;
             Ok(())
         }
-        (false, Layout::InPlace) => begin(session, deployment, arguments, lock).await,
+        (false, Layout::InPlace) => Box::pin(begin(session, deployment, arguments, lock)).await,
     }
 }
 

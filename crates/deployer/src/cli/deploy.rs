@@ -229,9 +229,15 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
         preview.commit.short(),
         plain(&preview.message)
     );
+    for obstacle in &preview.obstacles {
+        println!("would fail before anything is done: {}", plain(obstacle));
+    }
     if let Some(reason) = &preview.nothing_to_do {
         println!("nothing would be done: {reason}");
         return Ok(());
+    }
+    for remark in &preview.remarks {
+        println!("note: {}", plain(remark));
     }
     if let Some(held) = &preview.held {
         println!("not at once: {}", plain(held));

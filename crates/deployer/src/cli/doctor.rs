@@ -94,7 +94,6 @@ const CHECKS: &[Check] = &[
     asking("privileges", "sudo's rules", |examined| Box::pin(privileges::sudo_rules(examined))),
     now("privileges", "own users", step_users::all),
     asking("privileges", "users of units", |examined| Box::pin(step_users::of_units(examined))),
-    asking("privileges", "own users' units", |examined| Box::pin(step_users::units(examined))),
     asking("privileges", "sudo's version", |examined| Box::pin(privileges::sudo_version(examined))),
     asking("programs", "programs", |examined| Box::pin(programs::all(examined))),
     asking("programs", "git's version", |examined| Box::pin(programs::git(examined))),

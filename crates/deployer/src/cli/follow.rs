@@ -33,6 +33,8 @@ pub async fn show_new(reader: &mut RunLogReader) -> Result<()> {
             // Where the output is no terminal, `anstream` takes the colours out.
             let text = rendering::for_terminal(&line.text);
             match line.stream {
+                Stream::Cause => anstream::println!("{RED}why>{RED:#} {text}"),
+                Stream::Context => anstream::println!("{DIM}   >{DIM:#} {text}"),
                 Stream::Note => anstream::println!("{BOLD}> {text}{BOLD:#}"),
                 Stream::Output => anstream::println!("{DIM}  |{DIM:#} {text}"),
                 Stream::Error => anstream::println!("{YELLOW}  |{YELLOW:#} {text}"),

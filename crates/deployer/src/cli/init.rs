@@ -182,7 +182,7 @@ async fn look(
     let branches = named.map_or_else(guesses, |branch| vec![branch]);
     for branch in &branches {
         match mirror.fetch(branch, None, FETCH_TIMEOUT, &CancellationToken::new()).await {
-            Ok(head) => return Ok((branch.clone(), mirror.tree(&head.id).await?)),
+            Ok(head) => return Ok((branch.clone(), mirror.tree(&head.id, true).await?)),
             Err(FetchError::NoBranch(_)) => {}
             Err(error) => {
                 let failed = Failed::because(anyhow!(error).context(format!("cannot fetch {}", source.url)));

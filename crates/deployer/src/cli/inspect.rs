@@ -5,8 +5,8 @@ use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
 use crate::clock::{duration, now_ms, readable_utc};
 use crate::names::DeliveryId;
-use crate::record::run_log::RunLogReader;
 use crate::record::run_log::rendering::plain;
+use crate::record::run_log::{LogLine, RunLogReader, Stream};
 use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Verdict};
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -77,8 +77,9 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
 pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Failed> {
     let run = session.run_of(&arguments.id).await?;
     let steps = session.store().steps(&run.id).await?;
+    let around = lines_around_cause(session, &run.id).await;
     if arguments.json {
-        output::json(&json!({ "run": run_json(&run), "steps": steps }));
+        output::json(&json!({ "run": run_json(&run), "steps": steps, "cause_lines": around }));
         return Ok(());
     }
     let state = run.state.as_str();
@@ -94,6 +95,13 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     }
     if let Some(cause) = &run.cause {
         anstream::println!("  {RED}cause{RED:#}    {}", plain(cause));
+    }
+    for line in &around {
+        let text = plain(&line.text);
+        match line.stream {
+            Stream::Cause => anstream::println!("         {RED}>{RED:#} {text}"),
+            _ => anstream::println!("           {DIM}{text}{DIM:#}"),
+        }
     }
     if let Some(summary) = &run.summary {
         println!("  note     {summary}");
@@ -115,6 +123,24 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     table(&["STEP", "PHASE", "NAME", "STATE", "TOOK", "WHAT"], &rows, Some(3));
     anstream::println!("{DIM}durhack-deployer logs {} shows what they printed{DIM:#}", run.id);
     Ok(())
+}
+
+/// The line that says why a run failed as its program printed it, and those around it: of the first step that failed, as what follows it takes
+/// it back. Empty where there is none, or the log is gone.
+async fn lines_around_cause(session: &Session, run: &str) -> Vec<LogLine> {
+    let Ok(mut reader) = RunLogReader::open(&session.host.logs(), run, 0) else { return Vec::new() };
+    let mut lines: Vec<LogLine> = Vec::new();
+    while let Ok(Some(batch)) = reader.read().await {
+        lines.extend(
+            batch.lines.into_iter().filter(|line| matches!(line.stream, Stream::Cause | Stream::Context)),
+        );
+    }
+    let first = lines.first().map(|line| line.step);
+    lines.retain(|line| Some(line.step) == first);
+    // Of several attempts the last.
+    let last = lines.iter().rposition(|line| line.stream == Stream::Cause).unwrap_or_default();
+    lines.drain(..last.saturating_sub(1));
+    lines
 }
 
 /// `logs`
@@ -175,8 +201,13 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
         )
     };
     let id = DeliveryId::parse(&arguments.delivery.to_ascii_lowercase()).map_err(|_| unknown())?;
-    let delivery = session.store().delivery(id.as_str()).await?.ok_or_else(unknown)?;
-    let further = session.store().further_deliveries(id.as_str()).await?;
+    let mut further = session.store().further_deliveries(id.as_str()).await?;
+    let delivery = match session.store().delivery(id.as_str()).await? {
+        Some(delivery) => delivery,
+        // A GUID that cannot be an id here stands for one that is.
+        None if !further.is_empty() => further.remove(0),
+        None => return Err(unknown()),
+    };
     if arguments.json {
         let mut page = explained(session, &delivery).await?;
         let mut others = Vec::new();

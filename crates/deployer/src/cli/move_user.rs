@@ -24,9 +24,8 @@ use crate::config::users::DEPLOYER;
 use crate::config::{self, Deployment, Environment, Loaded, Purpose};
 use crate::deploy::execute::Executor;
 use crate::names::{Slug, UserName};
+use crate::safe_path::Directory;
 use anyhow::{Context, anyhow};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::Errno;
 use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -380,33 +379,30 @@ async fn lock_of(state: &Path, slug: &Slug, deployer: &plan::Account) -> Result<
         let what = anyhow!("others than root could have put {} where it is", state.display());
         return Err(Failed::unavailable(what));
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(directory) = rustix::fs::openat(CWD, state, flags, Mode::empty()) else { return Ok(None) };
-    let name = format!("locks/{slug}.lock");
-    let said = || format!("cannot take the lock of {slug}, {}", state.join(&name).display());
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let open = |more: OFlags, mode: u32| {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-        openat2(&directory, name.as_str(), flags, Mode::from_raw_mode(mode), resolve)
+    let directory = match Directory::open(state).and_then(|state| state.below(Path::new("locks"), false)) {
+        Ok(directory) => directory,
+        // Nothing of any deployment has run here.
+        Err(refused) if refused.is_missing() => return Ok(None),
+        Err(refused) => return Err(Failed::unavailable(refused)),
     };
-    let file = match open(OFlags::empty(), 0) {
-        Err(Errno::NOENT) => match open(OFlags::CREATE | OFlags::EXCL, 0o644) {
-            // Nothing of any deployment has run here.
-            Err(Errno::NOENT) => return Ok(None),
-            made => {
-                let made = made.with_context(said)?;
-                let (user, group) =
-                    (rustix::fs::Uid::from_raw(deployer.uid), rustix::fs::Gid::from_raw(deployer.gid));
-                rustix::fs::fchown(&made, Some(user), Some(group)).with_context(said)?;
-                made
-            }
-        },
+    let name = format!("{slug}.lock");
+    let path = directory.path().join(&name);
+    let said = || format!("cannot take the lock of {slug}, {}", path.display());
+    let file = match directory.lock_file(name.as_ref(), None) {
+        Err(refused) if refused.is_missing() => {
+            let made = directory.lock_file(name.as_ref(), Some(0o644)).with_context(said)?;
+            let (user, group) =
+                (rustix::fs::Uid::from_raw(deployer.uid), rustix::fs::Gid::from_raw(deployer.gid));
+            rustix::fs::fchown(&made, Some(user), Some(group))
+                .map_err(anyhow::Error::from)
+                .with_context(said)?;
+            made
+        }
         opened => opened.with_context(said)?,
     };
-    let file = File::from(file);
     let is_ours = file.metadata().is_ok_and(|found| found.is_file());
     if !is_ours {
-        return Err(Failed::unavailable(anyhow!("{} is not a regular file", state.join(&name).display())));
+        return Err(Failed::unavailable(anyhow!("{} is not a regular file", path.display())));
     }
     let ends_at = tokio::time::Instant::now() + LOCK_PATIENCE;
     loop {

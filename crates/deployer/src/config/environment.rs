@@ -111,40 +111,49 @@ pub struct EnvFileError {
     pub reason: &'static str,
 }
 
-/// Reads `KEY=value` lines, in order.
+/// What a file of `KEY=value` lines says.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct EnvFile {
+    /// In order.
+    pub variables: Vec<(String, String)>,
+    /// Numbers of the lines that say nothing, counted from 1: they have no `=`.
+    pub ignored_lines: Vec<usize>,
+}
+
+/// Reads `KEY=value` lines, in order, as the tools do that such files are written for.
 ///
-/// A line may begin with `export`; `#` begins a comment at the start of a line or after white space. A value is
-/// bare, or in `'single quotes'` (taken as it is), or in `"double quotes"` (with `\n \r \t \" \\ \$`); a
-/// quoted one may span lines.
-pub fn parse_env_file(text: &str) -> Result<Vec<(String, String)>, EnvFileError> {
+/// A line may begin with `export`; `#` begins a comment at the start of a line or after white space, `;` at the start of a line. A value is
+/// bare, or in `'single quotes'` (taken as it is), or in `"double quotes"` (with `\n \r \t \" \\ \$`; before anything else a backslash is
+/// itself), or several of these without a space between them; a quoted one may span lines. A line without `=` is ignored.
+pub fn parse_env_file(text: &str) -> Result<EnvFile, EnvFileError> {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line = 1;
-    let mut variables = Vec::new();
+    let mut found = EnvFile::default();
     while !rest.is_empty() {
         let fail = |reason| EnvFileError { line, reason };
         let statement = rest.trim_start_matches([' ', '\t']);
         let end_of_line = statement.find('\n').unwrap_or(statement.len());
         let whole_line = statement[..end_of_line].trim_end();
-        let next = if whole_line.is_empty() || whole_line.starts_with('#') {
+        let next = if whole_line.is_empty() || whole_line.starts_with(['#', ';']) {
             &statement[end_of_line..]
-        } else {
-            let (name, value) = statement[..end_of_line]
-                .split_once('=')
-                .ok_or_else(|| fail("it has no `=`; write KEY=value"))?;
+        } else if let Some((name, value)) = statement[..end_of_line].split_once('=') {
             let name = name.trim();
-            let name = name.strip_prefix("export ").map_or(name, str::trim_start);
-            if !is_variable_name(name) {
-                return Err(fail(
-                    "the name before `=` may have only letters, digits and _, and no digit first",
-                ));
+            let name =
+                name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(name);
+            let name = name.trim_start();
+            if !is_name_in_a_file(name) {
+                return Err(fail("the name before `=` may have only letters, digits, `_`, `-` and `.`"));
             }
             let value_start = end_of_line - value.len();
             let (value, next) = env_value(&statement[value_start..]).map_err(fail)?;
             if value.contains('\0') {
                 return Err(fail("a value cannot hold a NUL byte"));
             }
-            variables.push((name.to_owned(), value));
+            found.variables.push((name.to_owned(), value));
             next
+        } else {
+            found.ignored_lines.push(line);
+            &statement[end_of_line..]
         };
         line += rest[..rest.len() - next.len()].matches('\n').count();
         rest = match next.strip_prefix('\n') {
@@ -155,18 +164,19 @@ pub fn parse_env_file(text: &str) -> Result<Vec<(String, String)>, EnvFileError>
             None => next,
         };
     }
-    Ok(variables)
+    Ok(found)
+}
+
+/// Whether such files have variables of this name. A shell may have none of them (`my.var`), other programs do.
+fn is_name_in_a_file(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 /// The value at the start of the text, and what follows it, which is empty or begins with a line break.
 fn env_value(text: &str) -> Result<(String, &str), &'static str> {
     let text = text.trim_start_matches([' ', '\t']);
-    let (value, rest) = match text.chars().next() {
-        Some('\'') => {
-            let (value, rest) = text[1..].split_once('\'').ok_or("the quote ' is not closed")?;
-            (value.to_owned(), rest)
-        }
-        Some('"') => double_quoted(&text[1..])?,
+    let (mut value, mut rest) = match text.chars().next() {
+        Some(quote @ ('\'' | '"')) => quoted(&text[1..], quote)?,
         _ => {
             let (bare, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
             let comment = bare
@@ -175,12 +185,37 @@ fn env_value(text: &str) -> Result<(String, &str), &'static str> {
             return Ok((bare[..comment.map_or(bare.len(), |(at, _)| at)].trim().to_owned(), rest));
         }
     };
+    // As in a shell, what follows without a space belongs to it.
+    loop {
+        let (more, after) = match rest.chars().next() {
+            Some(quote @ ('\'' | '"')) => quoted(&rest[1..], quote)?,
+            Some(bare) if !bare.is_whitespace() => {
+                let end = rest.find(|next: char| next.is_whitespace() || next == '\'' || next == '"');
+                let (more, after) = rest.split_at(end.unwrap_or(rest.len()));
+                (more.to_owned(), after)
+            }
+            _ => break,
+        };
+        value.push_str(&more);
+        rest = after;
+    }
     let (after, rest) = rest.split_at(rest.find('\n').unwrap_or(rest.len()));
     let after = after.trim();
     if after.is_empty() || after.starts_with('#') {
         Ok((value, rest))
     } else {
         Err("something follows the closing quote")
+    }
+}
+
+/// The value up to the closing quote, and what follows that.
+fn quoted(text: &str, quote: char) -> Result<(String, &str), &'static str> {
+    match quote {
+        '"' => double_quoted(text),
+        _ => {
+            let (value, rest) = text.split_once(quote).ok_or("the quote ' is not closed")?;
+            Ok((value.to_owned(), rest))
+        }
     }
 }
 
@@ -196,7 +231,8 @@ fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
                 Some('r') => value.push('\r'),
                 Some('t') => value.push('\t'),
                 Some(escaped @ ('"' | '\\' | '$')) => value.push(escaped),
-                _ => return Err("after \\ only n, r, t, \", \\ and $ are allowed"),
+                Some(other) => value.extend(['\\', other]),
+                None => value.push('\\'),
             },
             other => value.push(other),
         }
@@ -212,7 +248,7 @@ mod tests {
     fn env_files_are_read_as_a_shell_reads_assignments() {
         let text = "\u{feff}# comment\n\nA=1\nexport B = two words # comment\nC='a # $b \\n'\nD=\"x\\ny\\\"\\$\" # c\n\
                     E=\nF=a#b\r\nG=\"first\nsecond\"\nH=postgres://u:p@h/d?x=y\nA=2";
-        let variables = parse_env_file(text).unwrap();
+        let variables = parse_env_file(text).unwrap().variables;
         let shown: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
         assert_eq!(
             shown,
@@ -230,14 +266,38 @@ mod tests {
         );
     }
 
+    /// What node's dotenv, `node --env-file`, python-dotenv, the docker client, bash or systemd read, we read as most of them do.
+    #[test]
+    fn forms_that_other_tools_read_are_read() {
+        for (text, expected) in [
+            (r#"A="C:\Users\web""#, r"C:\Users\web"),
+            (r#"A="^\d+\.example$""#, r"^\d+\.example$"),
+            (r#"A="p\!ss""#, r"p\!ss"),
+            ("export\tA=1", "1"),
+            ("export  A=1", "1"),
+            (r#"A="a"'b'"#, "ab"),
+            (r#"A="a"b # c"#, "ab"),
+            ("; comment\nA=1", "1"),
+            ("NOVALUE\nA=1", "1"),
+            ("exported\nA=1", "1"),
+            ("A=it's", "it's"),
+            ("A='-----BEGIN\nx\n-----END'\r\n", "-----BEGIN\nx\n-----END"),
+        ] {
+            let found = parse_env_file(text).unwrap();
+            assert_eq!(found.variables, [("A".to_owned(), expected.to_owned())], "{text:?}");
+        }
+        let names = parse_env_file("MY-VAR=1\nmy.var=2\n1A=3\nexport=4\nNOVALUE\n").unwrap();
+        let shown: Vec<&str> = names.variables.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(shown, ["MY-VAR", "my.var", "1A", "export"]);
+        assert_eq!(names.ignored_lines, [5]);
+    }
+
     #[test]
     fn what_is_wrong_is_said_with_its_line_and_without_the_value() {
         for (text, line) in [
-            ("A=1\nhunter2", 2),
-            ("A='1\n\n2'\n1B=hunter2", 4),
+            ("A='1\n\n2'\n1 B=hunter2", 4),
             ("A=\"hunter2", 1),
             ("\n\nA='hunter2' x", 3),
-            ("A=\"\\x\"", 1),
             ("A B=1", 1),
             ("=1", 1),
             ("A=\0", 1),
@@ -251,7 +311,7 @@ mod tests {
     #[test]
     fn the_real_environment_wins_over_a_file_and_a_later_line_over_an_earlier_one() {
         let mut environment = Environment::new([("A", "real")], "/");
-        environment.add_missing(parse_env_file("A=file\nB=1\nB=2").unwrap());
+        environment.add_missing(parse_env_file("A=file\nB=1\nB=2").unwrap().variables);
         assert_eq!((environment.get("A"), environment.get("B")), (Some("real"), Some("2")));
         assert!(!format!("{environment:?}").contains("real"));
     }

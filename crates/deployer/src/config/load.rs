@@ -240,7 +240,7 @@ fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(),
     }
     let Some((text, _)) = read_if_there(&file)? else { return Ok(()) };
     match parse_env_file(&text) {
-        Ok(variables) => environment.add_missing(variables),
+        Ok(found) => environment.add_missing(found.variables),
         Err(error) => {
             let problem = Problem::error(format!("{}: {error}", file.display()));
             return Err(refuse(

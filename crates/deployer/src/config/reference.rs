@@ -82,6 +82,8 @@ pub enum Kind {
     List(&'static Kind),
     /// Names and texts; of environment variables.
     Variables,
+    /// A table of headers of a request.
+    Headers,
     /// A table.
     Table(&'static Section),
     /// A table of tables, whose names the operator chooses; the text is the placeholder for the name.
@@ -192,7 +194,7 @@ impl Kind {
             }
             Self::SourceNetworks => "`\"any\"`, `\"github\"` or a list of networks".into(),
             Self::List(element) => format!("a list; each: {}", element.in_words()),
-            Self::Variables => "a table of texts".into(),
+            Self::Variables | Self::Headers => "a table of texts".into(),
             Self::Table(_) => "a table".into(),
             Self::Named(name, _) => format!("a table of tables, one for each {name}"),
             Self::Tables(_) => "a list of tables".into(),

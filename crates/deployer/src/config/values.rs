@@ -234,21 +234,40 @@ pub fn shell_line(node: &Node) -> Parsed<CommandLine> {
 
 /// Names and values of environment variables.
 pub fn variables(node: &Node) -> Parsed<BTreeMap<String, String>> {
+    named_texts(node, "a name of an environment variable", |name, _| is_variable_name(name))
+}
+
+/// Names and values of headers of a request. What frames a request is not for the operator to say.
+pub fn headers(node: &Node) -> Parsed<BTreeMap<String, String>> {
+    const FRAMING: [&str; 4] = ["connection", "content-length", "transfer-encoding", "upgrade"];
+    named_texts(node, "a header that a check can send", |name, value| {
+        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_name = !name.is_empty() && name.bytes().all(of_name);
+        is_name && !FRAMING.contains(&name.to_ascii_lowercase().as_str()) && !value.contains(char::is_control)
+    })
+}
+
+fn named_texts(
+    node: &Node,
+    what: &str,
+    is_right: impl Fn(&str, &str) -> bool,
+) -> Parsed<BTreeMap<String, String>> {
     let Value::Table(table) = &node.value else { return Wrong::kind(node, "a table") };
-    let mut variables = BTreeMap::new();
+    let mut texts = BTreeMap::new();
     let mut wrongs = Vec::new();
     for (name, entry) in &table.entries {
-        let value = if is_variable_name(name) {
-            text(&entry.node)
-        } else {
-            Wrong::value(&entry.node, format!("{name:?} is not a name of an environment variable"))
+        let value = match text(&entry.node) {
+            Ok(value) if !is_right(name, &value) => {
+                Wrong::value(&entry.node, format!("{name:?} is not {what}"))
+            }
+            value => value,
         };
         match value {
-            Ok(value) => drop(variables.insert(name.clone(), value)),
+            Ok(value) => drop(texts.insert(name.clone(), value)),
             Err(wrong) => wrongs.extend(wrong),
         }
     }
-    if wrongs.is_empty() { Ok(variables) } else { Err(wrongs) }
+    if wrongs.is_empty() { Ok(texts) } else { Err(wrongs) }
 }
 
 /// A pattern of paths.
@@ -259,6 +278,17 @@ pub fn glob(node: &Node) -> Parsed<String> {
         }
         if pattern.starts_with('/') {
             return Err("paths are relative to the repository: leave the first / out".into());
+        }
+        if pattern.split('/').any(|part| part == "." || part == "..") {
+            return Err(
+                "paths are as git names them, without . and ..: `server/**`, not `./server/**`".into()
+            );
+        }
+        if pattern.trim() != pattern || pattern.is_empty() {
+            return Err("no path begins or ends with a space: this pattern matches nothing".into());
+        }
+        if pattern.contains(',') && !pattern.contains('{') {
+            return Err("one pattern each: [\"server/**\", \"web/**\"]".into());
         }
         match globset::Glob::new(pattern) {
             Ok(_) => Ok(pattern.to_owned()),

@@ -5,6 +5,7 @@ use super::tasks::Tasks;
 use super::{consume, open_spool};
 use crate::clock;
 use crate::deploy::Host;
+use crate::deploy::kept_files;
 use crate::deploy::observe::Observer;
 use crate::deploy::worker::Worker;
 use crate::intake::dispatch::Dispatch;
@@ -233,6 +234,12 @@ async fn retention(host: Host, stop: CancellationToken) {
         }
         if let Err(error) = run_log::prune(&host.logs(), before_ms) {
             tracing::warn!(%error, "cannot remove old run logs");
+        }
+        if let Err(error) = kept_files::prune(&host.config.state_directory, before_ms) {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "cannot remove old copies of files that were changed by hand"
+            );
         }
         tokio::select! {
             () = stop.cancelled() => return,

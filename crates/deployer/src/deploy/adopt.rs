@@ -69,7 +69,7 @@ pub async fn survey(host: &Host, deployment: &Deployment, live: &Target) -> Resu
     fs::create_dir_all(&trees)?;
     let index = trees.join(format!("{}-adopt.index", deployment.slug));
     let state = mirror.state_of_tree(&deployment.path, &index, &live.commit).await?;
-    let tree = mirror.tree(&live.commit).await?;
+    let tree = mirror.tree(&live.commit, false).await?;
     let mut survey = sort(deployment, state);
     for name in OWN_NAMES {
         if tree.has(name) || tree.has_directory(name) {

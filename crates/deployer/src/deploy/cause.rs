@@ -20,6 +20,9 @@ const LINES_MAX: usize = 2_000;
 /// As many bytes these lines may have together.
 const BYTES_MAX: usize = 1024 * 1024;
 
+/// The line that says why, the one before it and the one behind it.
+const LINES_AROUND: usize = 3;
+
 /// The last lines that a program printed.
 #[derive(Debug, Default)]
 pub struct Tail {
@@ -148,8 +151,7 @@ impl Tail {
 
     /// The line that says why, in words for people; none where nothing was printed.
     pub fn cause(&self) -> Option<String> {
-        let texts: Vec<String> =
-            self.lines.iter().map(|line| rendering::plain(&line.text).trim().to_owned()).collect();
+        let texts = self.texts();
         let index = self.index_of_cause(&texts)?;
         let text = shown(&texts[index]);
         // "An unexpected error occurred:" and then what.
@@ -158,6 +160,18 @@ impl Tail {
             Some(next) => format!("{text} {next}"),
             None => text.to_owned(),
         })
+    }
+
+    /// The line that says why as it was printed, the lines around it, and which of these it is.
+    pub fn around(&self) -> Option<(Vec<&str>, usize)> {
+        let index = self.index_of_cause(&self.texts())?;
+        let first = index.saturating_sub(1);
+        let lines = self.lines.iter().skip(first).take(LINES_AROUND).map(|line| line.text.as_str());
+        Some((lines.collect(), index - first))
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.lines.iter().map(|line| rendering::plain(&line.text).trim().to_owned()).collect()
     }
 
     fn index_of_cause(&self, texts: &[String]) -> Option<usize> {

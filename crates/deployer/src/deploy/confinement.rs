@@ -98,6 +98,7 @@ pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
         | Action::Processes { manager: Manager::Pm2(_), .. } => Standing::Users,
         Action::Health(HealthCheck { probe: Probe::Http { .. } | Probe::Tcp(_), .. })
         | Action::Processes { manager: Manager::Systemd(_) | Manager::Uwsgi(_), .. }
+        | Action::Preflight
         | Action::Fetch
         | Action::Export { .. }
         | Action::UpdateTree { .. }
@@ -400,7 +401,8 @@ mod tests {
             working_directory: "/".into(),
         };
         let wish = hand_over::Wish { release: release(), program: program.clone(), health: Vec::new() };
-        let http = Probe::Http { url: "http://x".into(), status: Vec::new(), body: None };
+        let http =
+            Probe::Http { url: "http://x".into(), status: Vec::new(), body: None, headers: BTreeMap::new() };
         vec![
             (health(Probe::Command(CommandLine::Shell("./check".into()))), Standing::Users),
             (health(http), Standing::Deployers),

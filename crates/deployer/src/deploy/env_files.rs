@@ -6,6 +6,7 @@
 //! interpreter. What is withheld is said in the run's log.
 
 use super::confinement;
+use crate::config::reference::looks_secret;
 use crate::config::{Config, Deployment, parse_env_file, steers, steers_starter};
 use crate::safe_path::{self, ENV_FILE_BYTES_MAX, Trust};
 use anyhow::{Context, Result, bail};
@@ -43,8 +44,10 @@ pub enum Reach {
 pub struct FromFiles {
     /// What the program gets; of the same name the last counts.
     pub variables: Vec<(String, String)>,
-    /// Every value, for the redactor.
+    /// Values that may be secrets, for the redactor.
     pub secrets: Vec<String>,
+    /// What of the files says nothing, in sentences.
+    pub ignored: Vec<String>,
     /// Names that it does not get.
     pub withheld: Vec<String>,
 }
@@ -91,8 +94,13 @@ impl EnvRules {
                 text = reading => text.context("environment file")?,
                 () = cancel.cancelled() => bail!("cancelled"),
             };
-            let entries = parse_env_file(&text).with_context(|| format!("in {}", file.display()))?;
-            found.secrets.extend(entries.iter().map(|(_, value)| value.clone()));
+            let read = parse_env_file(&text).with_context(|| format!("in {}", file.display()))?;
+            for line in read.ignored_lines {
+                found.ignored.push(format!("line {line} of {} has no `=`, and is ignored", file.display()));
+            }
+            let entries = read.variables;
+            let may_be_secret = entries.iter().filter(|(name, value)| may_be_secret(name, value));
+            found.secrets.extend(may_be_secret.map(|(_, value)| value.clone()));
             let (passed, withheld): (Vec<_>, Vec<_>) =
                 entries.into_iter().partition(|(name, _)| self.passes(name, reach));
             found.variables.extend(passed);
@@ -137,9 +145,60 @@ impl FromFiles {
     }
 }
 
+/// Whether a value is hidden wherever it is printed. Ports, switches and the words of which every log is full are not, unless the name says
+/// that they are secret: a line such as "listening on [redacted]:[redacted]" helps nobody.
+fn may_be_secret(name: &str, value: &str) -> bool {
+    const WORDS: [&str; 26] = [
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "none",
+        "null",
+        "auto",
+        "default",
+        "production",
+        "development",
+        "test",
+        "testing",
+        "staging",
+        "local",
+        "localhost",
+        "127.0.0.1",
+        "0.0.0.0",
+        "info",
+        "debug",
+        "warn",
+        "warning",
+        "error",
+        "utf-8",
+        "utc",
+    ];
+    let is_small_number = value.parse::<u16>().is_ok();
+    looks_secret(name) || !(is_small_number || WORDS.contains(&value.to_ascii_lowercase().as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_every_log_is_full_of_is_no_secret() {
+        for (name, value, expected) in [
+            ("PORT", "3000", false),
+            ("NODE_ENV", "production", false),
+            ("HOST", "localhost", false),
+            ("DEBUG", "true", false),
+            ("PIN", "65536", true),
+            ("DB_PASSWORD", "localhost", true),
+            ("API_KEY", "1234", true),
+            ("ANYTHING", "hunter2", true),
+        ] {
+            assert_eq!(may_be_secret(name, value), expected, "{name}={value}");
+        }
+    }
 
     #[test]
     fn what_a_file_says_reaches_whom_it_may() {

@@ -219,6 +219,7 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
     let hear = |heard: super::workbench::Heard<'_>| match heard {
         super::workbench::Heard::Note(text) => tracing::info!("{text}"),
         super::workbench::Heard::Line(line) => tracing::info!("{}", line.text),
+        super::workbench::Heard::Cause { .. } => {}
     };
     let workbench = Workbench {
         executor: &host.executor,

@@ -4,6 +4,7 @@ use super::plan::Command;
 use super::workbench::Workbench;
 use crate::config::{HealthCheck, Probe};
 use anyhow::{Result, anyhow};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -57,7 +58,7 @@ pub struct Question {
 }
 
 enum Asked {
-    Http { client: reqwest::Client, url: String, status: Vec<u16>, body: Option<String> },
+    Http { client: reqwest::Client, url: String, status: Vec<u16>, body: Option<String>, headers: HeaderMap },
     Tcp(String),
 }
 
@@ -65,7 +66,13 @@ impl Question {
     /// None where the check is a program.
     pub fn of(check: &HealthCheck) -> Result<Option<Self>> {
         let asked = match check.probe.clone() {
-            Probe::Http { url, status, body } => Asked::Http { client: client()?, url, status, body },
+            Probe::Http { url, status, body, headers } => {
+                let header = |(name, value): (&String, &String)| {
+                    Ok((HeaderName::try_from(name)?, HeaderValue::try_from(value)?))
+                };
+                let headers = headers.iter().map(header).collect::<Result<HeaderMap>>()?;
+                Asked::Http { client: client()?, url, status, body, headers }
+            }
             Probe::Tcp(address) => Asked::Tcp(address),
             Probe::Command(_) => return Ok(None),
         };
@@ -76,7 +83,10 @@ impl Question {
     pub async fn ask(&self) -> Result<()> {
         let answer = async {
             match &self.asked {
-                Asked::Http { client, url, status, body } => http(client, url, status, body.as_deref()).await,
+                Asked::Http { client, url, status, body, headers } => {
+                    let request = client.get(url).headers(headers.clone());
+                    http(request, url, status, body.as_deref()).await
+                }
                 Asked::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await.map(drop)?),
             }
         };
@@ -94,14 +104,33 @@ fn client() -> Result<reqwest::Client> {
         .build()?)
 }
 
-async fn http(client: &reqwest::Client, url: &str, status: &[u16], wanted: Option<&str>) -> Result<()> {
-    let mut response = client.get(url).send().await.map_err(innermost)?;
+async fn http(
+    request: reqwest::RequestBuilder,
+    url: &str,
+    status: &[u16],
+    wanted: Option<&str>,
+) -> Result<()> {
+    let mut response = request.send().await.map_err(|error| in_words(&error, url))?;
     let found = response.status();
     let expected = if status.is_empty() { found.is_success() } else { status.contains(&found.as_u16()) };
+    // What streams has answered, too.
+    if expected && wanted.is_none() {
+        return Ok(());
+    }
+    if !expected && let Some(to) = response.headers().get(reqwest::header::LOCATION) {
+        let to = String::from_utf8_lossy(to.as_bytes());
+        return Err(anyhow!(
+            "{url} answered {found}, and leads to {}; no redirect is followed. Ask that address, or add the status or the header \
+             (`headers = {{ X-Forwarded-Proto = \"https\" }}`) that it wants",
+            shown(&to)
+        ));
+    }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(innermost)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error, url))? {
         body.extend_from_slice(&chunk);
-        if body.len() > BODY_BYTES_MAX {
+        let is_found =
+            expected && wanted.is_some_and(|wanted| String::from_utf8_lossy(&body).contains(wanted));
+        if is_found || body.len() > BODY_BYTES_MAX {
             break;
         }
     }
@@ -117,12 +146,28 @@ async fn http(client: &reqwest::Client, url: &str, status: &[u16], wanted: Optio
     }
 }
 
-/// "error sending request for url" says nothing; the innermost cause does.
-#[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
-fn innermost(error: reqwest::Error) -> anyhow::Error {
-    let mut cause: &dyn std::error::Error = &error;
+/// "error sending request for url" says nothing; the innermost cause does, and of TLS not even that.
+fn in_words(error: &reqwest::Error, url: &str) -> anyhow::Error {
+    let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
+    }
+    let cause = cause.to_string();
+    let any = |signs: &[&str]| signs.iter().any(|sign| cause.contains(sign));
+    if any(&["InvalidContentType", "corrupt message"]) {
+        return anyhow!("{url}: what listens there does not speak TLS: write http:// instead of https://");
+    }
+    if any(&["CaUsedAsEndEntity", "UnknownIssuer", "BadSignature"]) {
+        return anyhow!(
+            "{url}: its certificate is signed by itself or by a CA that this host does not know: add the CA to the host's \
+             (update-ca-certificates), or ask the application by http:// behind its proxy ({cause})"
+        );
+    }
+    if any(&["NotValidForName"]) {
+        return anyhow!("{url}: its certificate is for another name ({cause})");
+    }
+    if any(&["Expired", "NotValidYet"]) {
+        return anyhow!("{url}: its certificate has expired, or is not valid yet ({cause})");
     }
     anyhow!("{cause}")
 }

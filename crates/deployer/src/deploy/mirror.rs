@@ -235,15 +235,26 @@ impl Mirror {
         Some(git::null_separated(&listing).map(str::to_owned).collect())
     }
 
-    /// The files of a commit, with the texts of those that say what kind of package it is.
-    pub async fn tree(&self, commit: &CommitId) -> Result<Tree> {
+    /// The files of a commit, with the texts of those that a recipe asks for.
+    pub async fn tree(&self, commit: &CommitId, for_recipe: bool) -> Result<Tree> {
         let tree = tree::read_listing(&self.ask(&git::listing(&self.directory, commit)).await?);
         let mut texts = Vec::new();
-        for path in tree.telling() {
+        for path in tree.telling(for_recipe) {
             let text = self.ask(&git::text(&self.directory, commit, &path)).await?;
             texts.push((path, text));
         }
         Ok(tree.with_texts(texts))
+    }
+
+    /// The files of a commit that are pointers of Git LFS.
+    pub async fn lfs_pointers(&self, commit: &CommitId) -> Result<Vec<String>> {
+        let invocation = git::lfs_pointers(&self.directory, commit);
+        let answer = self.executor.ask(&invocation, LOCAL_TIMEOUT, &CancellationToken::new()).await?;
+        if answer.end == End::Exited(1) {
+            return Ok(Vec::new());
+        }
+        let path = |entry: &str| entry.split_once(':').map(|(_, path)| path.to_owned());
+        Ok(git::null_separated(&answer.output).filter_map(path).collect())
     }
 
     /// Who has signed a commit that is here; an error where that cannot be found out.
@@ -283,9 +294,14 @@ impl Mirror {
     pub async fn state_of_tree(&self, tree: &Path, index: &Path, commit: &CommitId) -> Result<TreeState> {
         let _ = fs::remove_file(index);
         self.assume_checked_out(tree, index, commit).await?;
-        let listing = self.ask(&git::state_of_tree(&self.directory, tree, index)).await?;
+        let state = self.compared_with(tree, index).await?;
         fs::remove_file(index)?;
-        Ok(TreeState::read(&listing))
+        Ok(state)
+    }
+
+    /// How `tree` differs from what `index` says was written there; of an index that is not there yet, nothing was.
+    pub async fn compared_with(&self, tree: &Path, index: &Path) -> Result<TreeState> {
+        Ok(TreeState::read(&self.ask(&git::state_of_tree(&self.directory, tree, index)).await?))
     }
 
     /// Fetches and exports the submodules of a commit below `tree`, to a depth. They come from the server of this mirror, or from one

@@ -92,6 +92,11 @@ impl Outcome {
         }
     }
 
+    /// Whether there was no commit to deploy, or one that another run has the last word on.
+    fn says_nothing_of_its_commit(&self) -> bool {
+        matches!(self.verdict, Some(VerdictCode::BranchDeleted | VerdictCode::Duplicate))
+    }
+
     fn status(&self) -> Option<(report::Status, String)> {
         match self.state {
             RunState::Succeeded => {
@@ -102,7 +107,7 @@ impl Outcome {
             RunState::Failed => Some((report::Status::Failure, self.cause.clone())),
             RunState::Cancelled => Some((report::Status::Error, "cancelled by an operator".into())),
             RunState::Waiting => Some((report::Status::Pending, self.cause.clone())),
-            RunState::Skipped if self.verdict == Some(VerdictCode::BranchDeleted) => None,
+            RunState::Skipped if self.says_nothing_of_its_commit() => None,
             RunState::Skipped => Some((report::Status::Success, self.cause.clone())),
             _ => None,
         }
@@ -148,7 +153,7 @@ pub async fn end_run(
     let mut told: Vec<Telling> = Vec::new();
     if let Some(commit) = &commit {
         told.extend(tellings(host, deployment, commit, run, outcome));
-        let gives_way = outcome.verdict == Some(VerdictCode::BranchDeleted)
+        let gives_way = outcome.says_nothing_of_its_commit()
             || outcome.state == RunState::Undone && !is_awaited(host, &record).await?;
         if gives_way {
             told.extend(parting(host, deployment, commit, &outcome.cause, Some(run)).await?);

@@ -8,7 +8,8 @@
 //!
 //! No link that a repository may have planted on the way to a path is followed.
 
-use super::release::{directory_below, read_small};
+use super::release::directory_below;
+use crate::safe_path;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -16,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// A note is a run's id and a number.
+const NOTE_BYTES_MAX: u64 = 256;
 
 /// What is done; paths are relative to the deployment's, but for `Require`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +152,8 @@ fn exchange(root: &Path, path: &Path, run: &str) -> Result<()> {
 
 fn exchange_back(root: &Path, path: &Path, run: &str) -> Result<()> {
     let (served, built) = (inside(root, path)?, inside(root, &beside(path))?);
-    let note = read_small(&named_beside(&served, "exchange")).unwrap_or_default();
+    let note = safe_path::read_text_now(root, &named_beside(&served, "exchange"), NOTE_BYTES_MAX);
+    let note = note.unwrap_or_default();
     match served.symlink_metadata() {
         Ok(found) if note == note_text(run, found.ino()) => swap(&served, &built),
         // Not exchanged, or back already.
@@ -453,5 +458,29 @@ mod tests {
         fs::os::unix::fs::symlink("/etc", site.0.path().join("link")).unwrap();
         let outside = Placement::Clear { path: "link/build".into() };
         assert!(outside.carry_out(site.0.path()).is_err(), "no link is followed on the way");
+    }
+
+    #[test]
+    fn a_note_that_is_a_link_or_a_pipe_is_none() {
+        let (site, path) = (Site::new(), PathBuf::from("client/build"));
+        site.write(&path, "old");
+        site.write(&beside(&path), "new");
+        let run = "run".to_owned();
+        site.act(&Placement::Exchange { path: path.clone(), run: run.clone() }).unwrap();
+        assert_eq!(site.served(), "new");
+        let note = site.0.path().join("client/.build.exchange");
+        let (kept, back) = (site.0.path().join("kept"), Placement::ExchangeBack { path, run });
+        fs::rename(&note, &kept).unwrap();
+        fs::os::unix::fs::symlink(&kept, &note).unwrap();
+        site.act(&back).unwrap();
+        assert_eq!(site.served(), "new", "what a link leads to was believed");
+        fs::remove_file(&note).unwrap();
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(CWD, &note, kind, rustix::fs::Mode::RWXU, 0).unwrap();
+        site.act(&back).unwrap();
+        fs::remove_file(&note).unwrap();
+        fs::rename(&kept, &note).unwrap();
+        site.act(&back).unwrap();
+        assert_eq!(site.served(), "old");
     }
 }

@@ -87,6 +87,8 @@ impl Undo {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
+    /// Look whether what the run needs is there, before anything is done.
+    Preflight,
     /// Bring the branch's head (or the one commit asked for) into the mirror.
     Fetch,
     /// Make the release's directory out of the commit, and link what is shared.
@@ -158,6 +160,7 @@ impl Action {
     /// One line that says what is done: the command itself, or the built-in action in words.
     pub fn shown(&self) -> String {
         match self {
+            Self::Preflight => "look whether what the run needs is there".into(),
             Self::Fetch => "fetch the commit into the mirror".into(),
             Self::Export { release, commit } => format!("export {} to releases/{release}", commit.short()),
             Self::UpdateTree { commit } => format!("bring the work tree to {}", commit.short()),

@@ -3,7 +3,7 @@
 use super::mirror::Commit;
 use super::plan::{Command, Step};
 use super::recipes::{self, Purpose, Target};
-use super::{Host, gates, run, situation};
+use super::{Host, gates, preflight, run, situation};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use anyhow::{Context, Result};
@@ -23,6 +23,10 @@ pub struct Preview {
     pub nothing_to_do: Option<String>,
     /// For what a push of it would have to wait, or why it would be refused.
     pub held: Option<String>,
+    /// What a run could not do now, because something is missing on this host.
+    pub obstacles: Vec<String>,
+    /// What a release of it would lack, or what of the configuration has no effect on it.
+    pub remarks: Vec<String>,
     /// Against what is live; None where nothing is, or the mirror does not have it.
     pub changed_paths: Option<Vec<String>>,
     /// In order.
@@ -57,7 +61,11 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .context("cannot fetch")?;
     let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
-    of(host, deployment, head, (layout, live)).await
+    let seen = preflight::look(&host.config, deployment, layout).await;
+    let mut preview = of(host, deployment, head, (layout, live)).await?;
+    preview.obstacles = seen.obstacles;
+    preview.remarks.extend(seen.remarks);
+    Ok(preview)
 }
 
 /// What a deploy of a commit would do where the path is laid out like this, and this is live.
@@ -75,6 +83,7 @@ pub async fn of(
     let target = situation::new_target(deployment, layout, &head.id);
     let live_commit = live.as_ref().map(|live| live.commit.clone());
     let known = situation::known(&mirror, deployment, &head.id).await?;
+    let remarks = preflight::remarks(&mirror, deployment, &known.tree, &head.id).await?;
     let facts =
         situation::facts(host, deployment, &known, (layout, live), ("preview", target, Purpose::Deploy));
     let plan = recipes::plan(&facts);
@@ -86,7 +95,8 @@ pub async fn of(
     let answers = host.store.answers(deployment.slug.as_str()).await?;
     let asked = gates::ask(host, deployment, &head.id, &answers, false).await?;
     let held = Some(asked.decision.sentence().to_owned()).filter(|sentence| !sentence.is_empty());
-    let steps = std::iter::once(run::fetch_step(deployment)).chain(plan.steps).map(Planned::from).collect();
+    let first = [run::preflight_step(deployment), run::fetch_step(deployment)];
+    let steps = first.into_iter().chain(plan.steps).map(Planned::from).collect();
     let message = head.message.lines().next().unwrap_or_default().to_owned();
     Ok(Preview {
         live: live_commit,
@@ -94,6 +104,8 @@ pub async fn of(
         message,
         nothing_to_do,
         held,
+        obstacles: Vec::new(),
+        remarks,
         changed_paths,
         steps,
         on_failure: plan.on_failure,

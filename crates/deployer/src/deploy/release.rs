@@ -4,7 +4,7 @@
 //! a repository contains is treated as hostile while its directory is filled: no link of it is followed.
 
 use super::execute::Executor;
-use super::trees;
+use super::{preflight, trees};
 use crate::clock;
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
@@ -13,8 +13,6 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
-
-pub use crate::safe_path::read_small;
 
 /// The link that names the live release.
 pub const CURRENT: &str = "current";
@@ -73,7 +71,8 @@ pub async fn link_shared(
     let shared = deployment.path.join("shared");
     let mut notes = close_to_others(&deployment.path)?;
     for path in &deployment.shared_dirs {
-        in_shared(&deployment.path, path)?;
+        let directory = in_shared(&deployment.path, path)?;
+        notes.extend(preflight::take_over(release, &directory, path)?);
         replace_by_link(executor, release, &shared, path).await?;
     }
     for path in &deployment.shared_files {

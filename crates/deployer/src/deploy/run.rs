@@ -14,9 +14,9 @@ use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, adopt, confinement, execute, health, release, trees};
+use super::{Host, adopt, confinement, execute, health, preflight, release, trees};
 use crate::clock;
-use crate::config::{Deployment, HealthCheck, Phase, UserSource, users};
+use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource, users};
 use crate::names::CommitId;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{Direction, StepEnd, StepStart, StepState, StoreError};
@@ -165,7 +165,28 @@ struct Bounds<'a> {
 }
 
 impl Run {
-    /// The first step of every run that makes something new: the branch's head, or one commit, comes to this machine.
+    /// The first step of every run that makes something new: what is missing on this machine is told before anything is done.
+    pub async fn preflight(&mut self, layout: Layout) -> Result<(), Failure> {
+        let step = preflight_step(&self.deployment);
+        let recording = self.start_step(&step, Direction::Do).await?;
+        let seen = preflight::look(&self.host.config, &self.deployment, layout).await;
+        let mut obstacles = seen.obstacles;
+        if let Err(error) = check_space(&self.host, &self.deployment) {
+            obstacles.push(format!("{error:#}"));
+        }
+        for obstacle in seen.remarks.iter().chain(&obstacles) {
+            self.note(recording.number, obstacle);
+        }
+        let result = match obstacles.len() {
+            0 => Ok(()),
+            1 => Err(Failure::new(obstacles.remove(0))),
+            more => Err(Failure::new(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),
+        };
+        self.end_step(&recording, &result).await?;
+        result
+    }
+
+    /// The second one: the branch's head, or one commit, comes to this machine.
     pub async fn fetch(&mut self, commit: Option<&CommitId>) -> Result<Commit, Failure> {
         let step = fetch_step(&self.deployment);
         let recording = self.start_step(&step, Direction::Do).await?;
@@ -416,7 +437,7 @@ impl Run {
         let deployment = &self.deployment;
         match action {
             Action::Export { release, commit } => self.export(release, commit, number, cancel).await,
-            Action::UpdateTree { commit } => self.update_tree(commit, cancel).await,
+            Action::UpdateTree { commit } => self.update_tree(commit, number, cancel).await,
             Action::Activate { release } => release::activate(deployment, release),
             Action::Deactivate => release::deactivate(deployment),
             Action::Place(placement) => match placement.carry_out(&deployment.path)? {
@@ -433,7 +454,8 @@ impl Run {
                 self.note(number, "no daemon is running: the next one that is started is the new one");
                 release::activate(deployment, &wish.release)
             }
-            Action::Fetch
+            Action::Preflight
+            | Action::Fetch
             | Action::Command(_)
             | Action::Health(_)
             | Action::Processes { .. }
@@ -453,6 +475,10 @@ impl Run {
     fn hear(&self, number: u32, heard: Heard<'_>) {
         match heard {
             Heard::Note(text) => self.note(number, text),
+            Heard::Cause { text, says_why } => {
+                let stream = if says_why { run_log::Stream::Cause } else { run_log::Stream::Context };
+                self.log.lock().expect("no holder panics").write(number, stream, text);
+            }
             Heard::Line(line) => {
                 let stream = match line.stream {
                     Stream::Out => run_log::Stream::Output,
@@ -487,7 +513,12 @@ async fn pause(attempts: u32, cancel: &CancellationToken) -> bool {
     }
 }
 
-/// The step that every run begins with.
+/// The step before all others, of a run that makes something new.
+pub fn preflight_step(deployment: &Deployment) -> Step {
+    Step { name: "preflight".into(), action: Action::Preflight, ..bare_step(deployment, Phase::Fetch) }
+}
+
+/// The step that brings the commit.
 pub fn fetch_step(deployment: &Deployment) -> Step {
     Step { name: "fetch".into(), action: Action::Fetch, ..bare_step(deployment, Phase::Fetch) }
 }

@@ -94,21 +94,24 @@ pub fn target_of(found: &store::Release) -> Option<Target> {
 /// What a recipe may know beside the deployment and the commit.
 #[derive(Debug, Default)]
 pub struct Known {
-    tree: Tree,
+    /// The files of the commit.
+    pub tree: Tree,
     kept: Vec<(String, String)>,
 }
 
 /// Finds out what the deployment's recipe wants to know of a commit.
 pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) -> Result<Known> {
-    if !recipes::reads_files(&deployment.recipe) {
-        return Ok(Known::default());
+    let for_recipe = recipes::reads_files(&deployment.recipe);
+    let tree = mirror.tree(commit, for_recipe).await?;
+    if !for_recipe {
+        return Ok(Known { tree, kept: Vec::new() });
     }
     let shared = deployment.shared_files.iter().map(|path| deployment.path.join("shared").join(path));
     let files: Vec<PathBuf> = shared.chain(deployment.env_files.iter().cloned()).collect();
     let root = deployment.path.clone();
     let digests = move || Ok(files.into_iter().map(|file| digest(&root, &file)).collect());
     let kept = safe_path::off_thread(&deployment.path, DIGEST_MAX, digests).await?;
-    Ok(Known { tree: mirror.tree(commit).await?, kept })
+    Ok(Known { tree, kept })
 }
 
 /// A file's name, and what tells its content.
@@ -233,13 +236,19 @@ fn concerns(paths: &[String], paths_ignore: &[String], changed: &[String]) -> bo
     changed.iter().any(|path| (paths.is_empty() || wanted.is_match(path)) && !ignored.is_match(path))
 }
 
-/// Patterns as in GitHub Actions: `*` stops at a slash, `**` does not, `docs/**` is everything below `docs`.
-fn globs(patterns: &[String]) -> GlobSet {
+/// Patterns as in GitHub Actions: `*` stops at a slash, `**` does not, `docs/**` is everything below `docs`. Beside that `docs` and `docs/` are
+/// also everything below it, as in `.gitignore` and CODEOWNERS.
+pub fn globs(patterns: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        // `config` has refused what is no pattern.
-        if let Ok(glob) = GlobBuilder::new(pattern).literal_separator(true).build() {
-            set.add(glob);
+        let whole = pattern.trim_end_matches('/');
+        let last = whole.rsplit('/').next().unwrap_or_default();
+        let below = (!last.contains(['*', '?', '[', '{'])).then(|| format!("{whole}/**"));
+        for pattern in [Some(whole.to_owned()), below].into_iter().flatten() {
+            // `config` has refused what is no pattern.
+            if let Ok(glob) = GlobBuilder::new(&pattern).literal_separator(true).build() {
+                set.add(glob);
+            }
         }
     }
     set.build().unwrap_or_else(|_| GlobSet::empty())

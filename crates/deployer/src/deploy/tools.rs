@@ -43,7 +43,7 @@ impl Invocation {
 }
 
 /// Where packages put `crates/privileged`: what sudo may run as root, and what asks the helper.
-const HELPER: &str = "/usr/libexec/durhack-deployer/durhack-deployer-privileged";
+pub const HELPER: &str = "/usr/libexec/durhack-deployer/durhack-deployer-privileged";
 
 /// A command that needs root, as root would type it, and as a verb of the helper's with its arguments.
 fn privileged(privileges: Privileges, words: Vec<String>, asked: Vec<String>) -> CommandLine {

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+/// The name of the file that says what git does with which files; of every commit its text is read.
+const ATTRIBUTES: &str = ".gitattributes";
+
 /// Names of files whose text a recipe may ask for, wherever they lie.
 const KNOWN_NAMES: [&str; 13] = [
     ".gitignore",
@@ -75,18 +78,38 @@ impl Tree {
         self.files.range(inside.clone()..).next().is_some_and(|(found, _)| found.starts_with(&inside))
     }
 
+    /// The paths of its submodules.
+    pub fn submodules(&self) -> Vec<&str> {
+        self.files().filter(|(_, file)| file.mode == "160000").map(|(path, _)| path).collect()
+    }
+
+    /// Whether files of it may be pointers of Git LFS.
+    pub fn uses_lfs(&self) -> bool {
+        let attributes = self.texts.iter().filter(|(path, _)| path.ends_with(ATTRIBUTES));
+        attributes.into_iter().any(|(_, text)| text.contains("filter=lfs"))
+    }
+
+    /// Whether a pattern of `paths` matches a file of it.
+    pub fn matches(&self, pattern: &str) -> bool {
+        let pattern = super::situation::globs(&[pattern.to_owned()]);
+        self.files.keys().any(|path| pattern.is_match(path))
+    }
+
     /// What is written in a file of a known name.
     pub fn text(&self, path: &str) -> Option<&str> {
         self.texts.get(path).map(String::as_str)
     }
 
-    /// Paths of the files of which the text should be read.
-    pub fn telling(&self) -> Vec<String> {
+    /// Paths of the files of which the text should be read; without those that only a recipe asks for, where it asks for none.
+    pub fn telling(&self, for_recipe: bool) -> Vec<String> {
         let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
         let telling = self.files.iter().filter(|(path, file)| {
             let is_file = file.mode.starts_with("100");
+            let name = name(path);
             is_file
-                && KNOWN_NAMES.contains(&name(path).as_str())
+                && (name == ATTRIBUTES || for_recipe && KNOWN_NAMES.contains(&name.as_str()))
+                // A name in another encoding came here as text, and cannot be asked for.
+                && !path.contains('\u{FFFD}')
                 && file.bytes.is_some_and(|bytes| bytes <= TEXT_BYTES_MAX)
         });
         telling.map(|(path, _)| path.clone()).take(TEXTS_MAX).collect()
@@ -123,7 +146,7 @@ mod tests {
         assert_eq!(tree.files().count(), 5);
         assert!(tree.has("pr\u{f6}d/[a] b.conf") && tree.has("module") && !tree.has("server"));
         assert!(tree.has_directory("server") && !tree.has_directory("serv") && !tree.has_directory("link"));
-        assert_eq!(tree.telling(), ["package.json"], "the other is too large");
+        assert_eq!(tree.telling(true), ["package.json"], "the other is too large");
         let tree = tree.with_texts([("package.json".into(), "{}".into())]);
         assert_eq!((tree.text("package.json"), tree.text("server/package.json")), (Some("{}"), None));
     }

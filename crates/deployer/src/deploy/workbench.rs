@@ -51,6 +51,13 @@ pub enum Heard<'a> {
     Line(&'a supervise::Line),
     /// Our own words.
     Note(&'a str),
+    /// A line of a program that has failed, once more: the one that says why, or one beside it.
+    Cause {
+        /// As it was printed.
+        text: &'a str,
+        /// Whether it is the one.
+        says_why: bool,
+    },
 }
 
 /// What a program has written, line by line.
@@ -279,10 +286,17 @@ impl Workbench<'_> {
             }
             (_, None) => None,
             (End::DeadlineExceeded, _) => Some(format!("took longer than {limit:.0?} and was stopped")),
-            (_, Some(complaint)) => Some(match tail.cause() {
-                Some(line) => format!("{complaint}: {line}"),
-                None => complaint,
-            }),
+            (_, Some(complaint)) => {
+                if let Some((lines, why)) = tail.around() {
+                    for (index, text) in lines.into_iter().enumerate() {
+                        (self.hear)(Heard::Cause { text, says_why: index == why });
+                    }
+                }
+                Some(match tail.cause() {
+                    Some(line) => format!("{complaint}: {line}"),
+                    None => complaint,
+                })
+            }
         })
     }
 }

@@ -193,7 +193,7 @@ impl Worker {
         let state_directory = self.host.config.state_directory.clone();
         tokio::task::spawn_blocking(move || state_modes::mend(&state_directory)).await??;
         let new = NewRun {
-            id: &store::new_run_id(),
+            id: &self.host.store.new_run_id().await?,
             deployment: self.deployment.slug.as_str(),
             repository: self.deployment.repository.as_str(),
             branch: self.deployment.branch.as_str(),
@@ -321,16 +321,17 @@ impl Worker {
     }
 
     /// Whether a push brings nothing, by what the branch's head is: that is live, or was the last that was tried. Such a push (late,
-    /// repeated, reordered, replayed) gets its verdict and no run. A push whose commit is not known here is none of them.
+    /// repeated, reordered, replayed) gets its verdict and no run. Whether its commit is known here says nothing: a mirror forgets what no
+    /// branch has any more, and is made anew where it is gone.
     async fn is_settled_by_head(&self, order: &Order) -> Result<bool> {
-        let (RunTrigger::Delivery, Some(commit)) = (order.trigger, &order.commit) else { return Ok(false) };
+        let (RunTrigger::Delivery, Some(_)) = (order.trigger, &order.commit) else { return Ok(false) };
         let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
         // Not what was merely found there, nor what could not be taken back to for certain.
         let is_certain = |live: &Target| recorded.as_ref().is_some_and(|known| known.name == live.release);
         let live = self.live().await.unwrap_or(None).filter(is_certain);
         let tried = self.tried_and_judged(order).await?;
         let mirror = self.host.mirror(&self.deployment);
-        if (live.is_none() && tried.is_none()) || mirror.commit(commit).await.is_err() {
+        if live.is_none() && tried.is_none() {
             return Ok(false);
         }
         let fetched =
@@ -352,7 +353,7 @@ impl Worker {
 
     /// What was tried last of the branch, where that is a judgement on its commit: as reconcile has it, a push does not try that
     /// again. A redelivery does, where it failed.
-    async fn tried_and_judged(&self, order: &Order) -> Result<Option<store::Run>> {
+    pub(super) async fn tried_and_judged(&self, order: &Order) -> Result<Option<store::Run>> {
         let (host, slug) = (&self.host, self.deployment.slug.as_str());
         if order.is_wake_up() {
             return Ok(None);

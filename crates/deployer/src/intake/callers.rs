@@ -1,8 +1,12 @@
 //! Who may have a connection, and how many: decided by the address of the peer when it is accepted, before a byte of it is read.
 //!
-//! Where the peer is a proxy that stands in front, nothing can be told here. Where it is not, it is the caller itself:
+//! Where the peer is no proxy that stands in front, it is the caller itself:
 //! whoever may neither push nor look at pages gets no connection; whoever may only look at pages shares a quarter of the places with
 //! all others of his kind, so that the rest is left for pushes; and no address has more than `limits.connections_per_address_max`.
+//!
+//! Where the peer may be a proxy, the head of each request says for whom it speaks: that address is counted then, in the same way, and the
+//! peer's own where it says nothing. Until a head has come nobody is counted; where more connections of one peer than one address may have
+//! are silent, further ones must say something soon. A proxy has read a head before it connects, and never notices.
 
 use super::networks::{Admission, Networks};
 use crate::config::Proxies;
@@ -30,6 +34,8 @@ pub struct Callers {
 #[derive(Debug, Default)]
 struct Counts {
     by_address: HashMap<IpAddr, usize>,
+    /// Connections of peers that may be proxies, before the first head.
+    silent: HashMap<IpAddr, usize>,
     visitors: usize,
     complained_at: Option<Instant>,
 }
@@ -60,8 +66,20 @@ impl TurnedAway {
 #[derive(Debug)]
 pub struct Place {
     callers: Arc<Callers>,
-    /// The address, and whether it may only look at pages; None for a proxy.
-    counted: Option<(IpAddr, bool)>,
+    may_be_proxy: bool,
+    is_crowded: bool,
+    counted: Mutex<Counted>,
+}
+
+/// As whose connection one is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// A proxy's whose last request was turned away.
+    Nobody,
+    /// That of a peer that may be a proxy, and has said nothing yet.
+    Silent(IpAddr),
+    /// That of an address, which may only look at pages, or more.
+    Caller { address: IpAddr, is_visitor: bool },
 }
 
 impl Callers {
@@ -83,25 +101,26 @@ impl Callers {
         pages: &Networks,
     ) -> Result<Place, TurnedAway> {
         let peer = peer.to_canonical();
+        let place = |may_be_proxy, is_crowded, counted| Place {
+            callers: Arc::clone(self),
+            may_be_proxy,
+            is_crowded,
+            counted: Mutex::new(counted),
+        };
         if self.is_proxy(peer) {
-            return Ok(Place { callers: Arc::clone(self), counted: None });
+            let address = counted_as(peer);
+            let mut counts = self.counts();
+            let silent = counts.silent.entry(address).or_default();
+            *silent += 1;
+            return Ok(place(true, *silent > self.per_address_max, Counted::Silent(address)));
         }
         // While GitHub's networks are not known nobody may push, and whoever tries is to be told so.
         let may_push = pushes.admit(peer) != Admission::Refused;
         if !may_push && pages.admit(peer) != Admission::Allowed {
             return Err(TurnedAway::Foreign);
         }
-        let address = counted_as(peer);
-        let mut counts = self.counts();
-        if counts.by_address.get(&address).is_some_and(|count| *count >= self.per_address_max) {
-            return Err(TurnedAway::TooMany);
-        }
-        if !may_push && counts.visitors >= self.visitors_max {
-            return Err(TurnedAway::NoPlaceForVisitors);
-        }
-        *counts.by_address.entry(address).or_default() += 1;
-        counts.visitors += usize::from(!may_push);
-        Ok(Place { callers: Arc::clone(self), counted: Some((address, !may_push)) })
+        let counted = self.counts().take(self, peer, !may_push)?;
+        Ok(place(false, false, counted))
     }
 
     /// Whether it is time to say again that somebody was turned away: a flood of callers must not become one of lines.
@@ -126,22 +145,82 @@ impl Callers {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some((address, is_visitor)) = self.counted else { return };
-        let mut counts = self.callers.counts();
-        counts.visitors -= usize::from(is_visitor);
-        if let Some(count) = counts.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_address.remove(&address);
+impl Counts {
+    /// A place for one more connection of this address.
+    fn take(&mut self, callers: &Callers, address: IpAddr, is_visitor: bool) -> Result<Counted, TurnedAway> {
+        let address = counted_as(address);
+        if self.by_address.get(&address).is_some_and(|count| *count >= callers.per_address_max) {
+            return Err(TurnedAway::TooMany);
+        }
+        if is_visitor && self.visitors >= callers.visitors_max {
+            return Err(TurnedAway::NoPlaceForVisitors);
+        }
+        *self.by_address.entry(address).or_default() += 1;
+        self.visitors += usize::from(is_visitor);
+        Ok(Counted::Caller { address, is_visitor })
+    }
+
+    fn give_back(&mut self, counted: Counted) {
+        match counted {
+            Counted::Nobody => {}
+            Counted::Silent(address) => one_less(&mut self.silent, address),
+            Counted::Caller { address, is_visitor } => {
+                self.visitors -= usize::from(is_visitor);
+                one_less(&mut self.by_address, address);
             }
         }
     }
 }
 
+fn one_less(counts: &mut HashMap<IpAddr, usize>, address: IpAddr) {
+    if let Some(count) = counts.get_mut(&address) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&address);
+        }
+    }
+}
+
+impl Place {
+    /// The head of a request has come, and the request is this caller's: from now on the connection is counted as his. What a caller may do
+    /// who is in no network is said by the answer; he is counted with those who only look at pages.
+    pub fn heard_of(&self, client: IpAddr, pushes: &Networks) -> Result<(), TurnedAway> {
+        if !self.may_be_proxy {
+            return Ok(());
+        }
+        let client = client.to_canonical();
+        let is_visitor = pushes.admit(client) == Admission::Refused;
+        let mut counted = self.counted();
+        let mut counts = self.callers.counts();
+        counts.give_back(std::mem::replace(&mut *counted, Counted::Nobody));
+        *counted = counts.take(&self.callers, client, is_visitor)?;
+        Ok(())
+    }
+
+    /// Whether so many connections of the same peer are silent that this one must say something soon.
+    pub fn is_crowded(&self) -> bool {
+        self.is_crowded
+    }
+
+    /// See [`Callers::may_complain`].
+    pub fn may_complain(&self) -> bool {
+        self.callers.may_complain()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().expect("nothing that holds this lock can panic")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let counted = *self.counted();
+        self.callers.counts().give_back(counted);
+    }
+}
+
 /// Whoever has one address of IPv6 has 2^64 of them: they count as one.
-fn counted_as(address: IpAddr) -> IpAddr {
+pub fn counted_as(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -198,11 +277,40 @@ mod tests {
             let none = networks("198.51.100.0/24");
             let places: Vec<_> = (0..4).map(|_| admit(&callers, "127.0.0.1", &none).unwrap()).collect();
             assert_eq!(places.len(), 4);
+            // Only the first may take its time.
+            assert_eq!(places.iter().filter(|place| place.is_crowded()).count(), 3);
+            drop(places);
+            assert!(callers.counts().silent.is_empty());
         }
         let callers = Callers::new(&Proxies::Trusted(vec!["127.0.0.0/8".parse().unwrap()]), 4, 1);
         assert_eq!(
             admit(&callers, "203.0.113.1", &networks("198.51.100.0/24")).unwrap_err(),
             TurnedAway::Foreign
         );
+    }
+
+    #[test]
+    fn behind_a_proxy_the_caller_is_counted_and_who_names_none_is_the_caller() {
+        for proxies in [Proxies::Hops(1), Proxies::Trusted(vec!["127.0.0.0/8".parse().unwrap()])] {
+            let callers = Callers::new(&proxies, 8, 2);
+            let pushes = networks("192.0.2.0/24");
+            let heard = |client: &str| {
+                let place = admit(&callers, "127.0.0.1", &Networks::Any).unwrap();
+                place.heard_of(client.parse().unwrap(), &pushes).map(|()| place)
+            };
+            let pushing = [heard("192.0.2.1").unwrap(), heard("192.0.2.1").unwrap()];
+            assert_eq!(heard("::ffff:192.0.2.1").unwrap_err(), TurnedAway::TooMany);
+            // One connection speaks for one after the other.
+            pushing[0].heard_of("192.0.2.2".parse().unwrap(), &pushes).unwrap();
+            let again = heard("192.0.2.1").unwrap();
+            let refused = pushing[0].heard_of("192.0.2.1".parse().unwrap(), &pushes).unwrap_err();
+            assert_eq!(refused, TurnedAway::TooMany);
+            // Whoever may not push: a quarter of the places, and so for whoever stands where the proxy does.
+            let visitors = [heard("127.0.0.1").unwrap(), heard("203.0.113.1").unwrap()];
+            assert_eq!(heard("203.0.113.2").unwrap_err(), TurnedAway::NoPlaceForVisitors);
+            drop((pushing, again, visitors));
+            let counts = callers.counts();
+            assert!(counts.by_address.is_empty() && counts.silent.is_empty() && counts.visitors == 0);
+        }
     }
 }

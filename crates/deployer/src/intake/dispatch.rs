@@ -15,7 +15,7 @@ use crate::config::Deployment;
 use crate::deploy::Host;
 use crate::deploy::gates::Held;
 use crate::deploy::worker::is_database_away;
-use crate::entry::{Entry, Header, Payload};
+use crate::entry::{Entry, Header, Payload, Source};
 use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::report;
 use crate::record::store::{NewDelivery, Recorded, Verdict, VerdictCode};
@@ -34,6 +34,12 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Claims of one entry after which it is set aside: it has ended the deployer that often.
 const CLAIMS_MAX: u32 = 20;
+
+/// Entries set aside beyond which no delivery that cannot be read is kept.
+pub const BAD_FILES_MAX: usize = 1000;
+
+/// Bytes of entries set aside beyond which no delivery that cannot be read is kept: some hundreds of the longest.
+pub const BAD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Gives deliveries their verdicts.
 pub struct Dispatch {
@@ -129,7 +135,10 @@ impl Dispatch {
                 crate::crash_point!("dispatch-finished");
                 Ok(())
             }
-            Ok(Some(reason)) => bury(claim, reason).await,
+            Ok(Some(reason)) => {
+                let (id, hash) = (entry.header.id.clone(), entry.header.hash_in_spool_id().to_owned());
+                bury_malformed(&self.main, claim, &id, &hash, reason).await
+            }
             Err(error) => {
                 tokio::task::spawn_blocking(move || claim.release()).await??;
                 Err(error)
@@ -158,9 +167,13 @@ impl Dispatch {
                 delivery.git_ref = Some(&push.git_ref);
                 delivery.commit_id = push.after.as_ref().map(CommitId::as_str);
                 delivery.sender = push.pusher.as_deref();
-                self.note_visibility(push).await?;
-                self.without_replay(&delivery, verdicts_of_push(id, &self.host.config.deployments, push))
-                    .await?
+                let verdicts = verdicts_of_push(id, &self.host.config.deployments, push);
+                let verdicts = self.without_replay(&delivery, verdicts).await?;
+                // What a replay says of the repository was so once.
+                if !verdicts.iter().any(|verdict| verdict.code == VerdictCode::Duplicate) {
+                    self.note_visibility(push).await?;
+                }
+                verdicts
             }
         };
         let recorded = store.record_delivery(&delivery, &verdicts).await?;
@@ -181,7 +194,7 @@ impl Dispatch {
     }
 
     /// The entry's header with the id under which the delivery is known here. GitHub's GUID, as a rule; where that came with another
-    /// body before, an id that stands for GUID and body together.
+    /// body before, or has the form of an id that only this deployer gives, an id that stands for GUID and body together.
     async fn identified(&self, entry: &Entry<'_>) -> Result<Header> {
         let header = &entry.header;
         let store = &self.host.store;
@@ -190,11 +203,12 @@ impl Dispatch {
         let is_other = known.is_some_and(|known| {
             !known.payload_sha256.is_empty() && known.payload_sha256 != header.payload_sha256
         });
-        if !is_other {
+        let is_of_ours = header.source == Source::Github && header.id.is_derived();
+        if !is_other && !is_of_ours {
             return Ok(header.clone());
         }
         let id = header.id.with_body(&header.payload_sha256);
-        tracing::warn!(guid = %header.id, delivery = %id, "another delivery came under this GUID before: this one is known by an id of its own");
+        tracing::warn!(guid = %header.id, delivery = %id, is_of_ours, "another delivery came, or could come, under this GUID: this one is known by an id of its own");
         store.note_guid(id.as_str(), header.id.as_str()).await?;
         Ok(Header { id, ..header.clone() })
     }
@@ -209,11 +223,12 @@ impl Dispatch {
             return Ok(());
         }
         let visibility = if private { visibility::PRIVATE } else { visibility::PUBLIC };
-        visibility::note(&self.host.store, push.repository.as_str(), visibility).await?;
+        visibility::note(&self.host.store, push.repository.as_str(), visibility, push.pushed_at).await?;
         Ok(())
     }
 
-    /// A body that came before under another id is a replay (ids are not signed): it leads to nothing.
+    /// A body that came before under another id is a replay (ids are not signed), and so is one whose delivery was forgotten since: it
+    /// leads to nothing.
     async fn without_replay(
         &self,
         delivery: &NewDelivery<'_>,
@@ -222,12 +237,16 @@ impl Dispatch {
         if !verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
             return Ok(verdicts);
         }
-        let earlier = self.host.store.first_seen(delivery.payload_sha256).await?;
-        // Of what was deployed the worker says better whether it is live still; it deploys no replay.
-        let earlier = earlier.filter(|earlier| earlier != delivery.id);
-        if let Some(earlier) = earlier
-            && !self.was_deployed(&earlier).await?
-        {
+        let Some(earlier) = self.host.store.first_seen(delivery.payload_sha256).await? else {
+            return Ok(verdicts);
+        };
+        let is_replay = match earlier == delivery.id {
+            // Under its own id it is a redelivery as long as that delivery is known. It was forgotten long after it was dealt with.
+            true => self.host.store.delivery(delivery.id).await?.is_none(),
+            // Of what was deployed the worker says better whether it is live still; it deploys no replay.
+            false => !self.was_deployed(&earlier).await?,
+        };
+        if is_replay {
             for verdict in verdicts.iter_mut().filter(|verdict| verdict.code == VerdictCode::Queued) {
                 verdict.code = VerdictCode::Duplicate;
                 verdict.sentence = format!("the same body came before, as delivery {earlier}");
@@ -406,6 +425,33 @@ fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Ver
         Target::Branch(_) => (VerdictCode::Queued, "queued".to_owned()),
     };
     verdict(id, Some(&deployment.slug), code, &sentence)
+}
+
+/// Keeps what was signed and says nothing, for whoever wants to find out what it was: once for each body, and only so much of it. Whoever has
+/// a secret could fill the disk with it otherwise. Nothing that was set aside gives way to it.
+async fn bury_malformed(
+    main: &Spool,
+    claim: Claim,
+    id: &DeliveryId,
+    hash: &str,
+    reason: String,
+) -> Result<()> {
+    let spool = main.clone();
+    let sizes = tokio::task::spawn_blocking(move || spool.bad_sizes())
+        .await?
+        .context("cannot read what was set aside")?;
+    let is_there = sizes.iter().any(|(name, _)| name.id().ends_with(hash));
+    let bytes = sizes.iter().map(|(_, bytes)| bytes).sum::<u64>() + claim.contents().len() as u64;
+    let reason = match (is_there, sizes.len() < BAD_FILES_MAX && bytes <= BAD_BYTES_MAX) {
+        (false, true) => {
+            tracing::warn!(delivery = %id, reason, "set a delivery aside that cannot be read");
+            return bury(claim, reason).await;
+        }
+        (true, _) => "the same body was set aside before",
+        (false, false) => "too much was set aside already: `durhack-deployer queue` shows it",
+    };
+    tracing::warn!(delivery = %id, reason, "dropped a delivery that cannot be read");
+    tokio::task::spawn_blocking(move || claim.finish()).await?.context("cannot tidy up the main spool")
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {

@@ -62,6 +62,9 @@ pub struct Push {
     pub repository: RepositoryName,
     /// Whether only some may see the repository. None: it does not say.
     pub private: Option<bool>,
+    /// When GitHub took it, in seconds since the epoch. None: it does not say, or an older deployer has read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<i64>,
     /// What.
     pub target: Target,
     /// The whole ref, for people.
@@ -147,6 +150,9 @@ struct PushedRepository {
     full_name: String,
     #[serde(default)]
     private: Option<bool>,
+    /// In seconds. Anything else than a number is none.
+    #[serde(default)]
+    pushed_at: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -236,7 +242,8 @@ fn checked(event: &str, text: &str) -> Result<Reading, serde_json::Error> {
 
 fn push(text: &str) -> Result<Reading, serde_json::Error> {
     let payload: PushPayload = object(text)?;
-    let PushedRepository { full_name, private } = payload.repository.0;
+    let PushedRepository { full_name, private, pushed_at } = payload.repository.0;
+    let pushed_at = pushed_at.and_then(|at| at.as_i64());
     let wrong = |what: &str, error: &dyn fmt::Display| format!("push payload, {what}: {error}");
     let read = || -> Result<Push, String> {
         let repository =
@@ -250,7 +257,7 @@ fn push(text: &str) -> Result<Reading, serde_json::Error> {
             .map_or(Target::Other, Target::Branch);
         let pusher = payload.pusher.and_then(|pusher| pusher.0.name);
         let pusher = pusher.as_deref().map(shown);
-        Ok(Push { repository, private, target, git_ref: shown(&payload.git_ref), after, pusher })
+        Ok(Push { repository, private, pushed_at, target, git_ref: shown(&payload.git_ref), after, pusher })
     };
     let event = read().map_or_else(Event::Malformed, Event::Push);
     Ok(Reading { repository: Some(shown(&full_name)), event })

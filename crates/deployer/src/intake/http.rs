@@ -8,7 +8,8 @@ use super::callers::{Callers, Place};
 use super::exchange::{Exchange, Watched};
 use super::webhook::Webhook;
 use anyhow::{Context, Result};
-use http::HeaderValue;
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt;
@@ -48,6 +49,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Requests on one connection; nginx keeps connections, and opens another without loss. So nobody keeps one for ever by asking
 /// now and then.
 const EXCHANGES_MAX: usize = 1000;
+
+/// How soon the head of a request must be there on a connection of a peer with many that have said nothing yet: a proxy sends it at once.
+const CROWDED_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Connections from the daemon to itself: see [`serve`].
 pub type Knocks = mpsc::Receiver<UnixStream>;
@@ -121,7 +125,7 @@ async fn accept(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    held: (OwnedSemaphorePermit, Place),
+    (permit, place): (OwnedSemaphorePermit, Place),
     webhook: Arc<Webhook>,
     shutdown: CancellationToken,
 ) {
@@ -131,17 +135,19 @@ async fn connection(
     // A caller that has vanished, or whose window stays shut.
     let unacknowledged = u32::try_from(webhook.settings().exchange_limit().as_millis()).unwrap_or(u32::MAX);
     let _ = sockopt::set_tcp_user_timeout(&stream, unacknowledged);
-    if let Some(stream) = converse(stream, Some(peer), webhook, shutdown).await {
+    let place = Arc::new(place);
+    let caller = Some((peer, Arc::clone(&place)));
+    if let Some(stream) = converse(stream, caller, webhook, shutdown).await {
         // What it did not read is thrown away at once: else the kernel would go on offering it.
         let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
     }
-    drop(held);
+    drop((permit, place));
 }
 
 /// Answers requests until the connection ends. Gives the stream back where it is to be cut off.
 async fn converse<S>(
     stream: S,
-    peer: Option<SocketAddr>,
+    caller: Option<(SocketAddr, Arc<Place>)>,
     webhook: Arc<Webhook>,
     shutdown: CancellationToken,
 ) -> Option<S>
@@ -149,18 +155,28 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let settings = webhook.settings();
-    let header_timeout = settings.header_timeout;
+    let is_crowded = caller.as_ref().is_some_and(|(_, place)| place.is_crowded());
+    let header_timeout = match is_crowded {
+        true => settings.header_timeout.min(CROWDED_HEADER_TIMEOUT),
+        false => settings.header_timeout,
+    };
+    let peer = caller.as_ref().map(|(peer, _)| *peer);
     let exchange = Exchange::new(settings.exchange_limit());
     let asked = CancellationToken::new();
     let (has_asked, begun) = (asked.clone(), Arc::clone(&exchange));
     let requests = Arc::new(AtomicUsize::new(0));
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         has_asked.cancel();
         begun.begin();
         let is_last = requests.fetch_add(1, Ordering::Relaxed) + 1 >= EXCHANGES_MAX;
         let (webhook, begun) = (Arc::clone(&webhook), Arc::clone(&begun));
+        let turned_away =
+            caller.as_ref().and_then(|(peer, place)| webhook.count(place, peer.ip(), request.headers()));
         async move {
-            let mut answer = webhook.answer(peer, request).await;
+            let mut answer = match turned_away {
+                Some(answer) => answer,
+                None => webhook.answer(peer, request).await,
+            };
             if is_last {
                 answer.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }

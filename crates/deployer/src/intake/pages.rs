@@ -113,11 +113,15 @@ async fn sentences(
 
 async fn delivery_page(store: &Store, id: &str, is_stranger: bool) -> Result<Option<Page>, StoreError> {
     let Ok(id) = DeliveryId::parse(id) else { return Ok(None) };
-    let Some(delivery) = store.delivery(id.as_str()).await? else { return Ok(None) };
+    let mut further = store.further_deliveries(id.as_str()).await?.into_iter();
+    // A GUID that cannot be an id here stands for one that is.
+    let Some(delivery) = store.delivery(id.as_str()).await?.or_else(|| further.next()) else {
+        return Ok(None);
+    };
     let mut rows = rows_of_delivery(store, &delivery, is_stranger).await?;
     let state = rows.first().map_or_else(|| "waiting".to_owned(), |row| row.state.clone());
     // Whoever was answered with this GUID does not know that it is another's, too.
-    for further in store.further_deliveries(id.as_str()).await? {
+    for further in further {
         rows.extend(rows_of_delivery(store, &further, is_stranger).await?);
     }
     Ok(Some(Page {

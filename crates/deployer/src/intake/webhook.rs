@@ -31,6 +31,9 @@ use std::time::Duration;
 /// instead of a reset connection.
 const REFUSED_BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// Of what was signed and cannot be read, so much is kept.
+const MALFORMED_KEPT_BYTES_MAX: usize = 64 * 1024;
+
 /// What the service answers with.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -44,6 +47,8 @@ pub struct Webhook {
     spool: Spool,
     store: Store,
     bodies: Budget,
+    /// Held by whoever decodes a form.
+    decoding: tokio::sync::Mutex<()>,
 }
 
 /// A refusal: its status and the sentence that says why.
@@ -67,6 +72,7 @@ impl Webhook {
             spool,
             store,
             bodies: Budget::new(config.intake.body_bytes_max),
+            decoding: tokio::sync::Mutex::default(),
         }
     }
 
@@ -78,6 +84,22 @@ impl Webhook {
     /// A place among the callers for a connection that was just accepted.
     pub fn place(&self, callers: &Arc<Callers>, peer: IpAddr) -> Result<Place, TurnedAway> {
         callers.admit(peer, &self.networks, &self.page_networks)
+    }
+
+    /// Counts a request that comes by a proxy among those of its caller; an answer where he has too many.
+    pub fn count(&self, place: &Place, peer: IpAddr, headers: &HeaderMap) -> Option<Answer> {
+        // What a header says that cannot be read is refused later; until then the peer is the caller.
+        let client = self.client(peer, headers).unwrap_or(peer);
+        let reason = place.heard_of(client, &self.networks).err()?;
+        if place.may_complain() {
+            tracing::warn!(%peer, %client, reason = reason.as_str(), "turned a caller away (said once a minute at most)");
+        }
+        let mut answer = refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "There are too many connections from this address; deliver it again",
+        );
+        answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        Some(answer)
     }
 
     /// Answers one request; `peer` is None where the daemon asks itself. Never fails: every failure is an answer.
@@ -169,15 +191,20 @@ impl Webhook {
             // No body can make this good: none is waited for.
             Err(refusal) => return Err(drained(unsigned(refusal), body).await),
         };
-        let received = tokio::time::timeout(self.settings.body_timeout, self.collect(body, announced))
-            .await
-            .map_err(|_| body_too_slow(self.settings.body_timeout))??;
+        let received =
+            tokio::time::timeout(self.settings.body_timeout, self.collect(client, body, announced))
+                .await
+                .map_err(|_| body_too_slow(self.settings.body_timeout))??;
         let signer = self.signer(signature, received.bytes())?;
         let form = is_form(&parts.headers)?;
         let id = delivery_id(&parts.headers)?;
         let event = event_type(&parts.headers)?;
         let body = match form {
-            true => Content::of_form(received),
+            // One after the other: while it is decoded it is there twice.
+            true => {
+                let _decoding = self.decoding.lock().await;
+                Content::of_form(received)
+            }
             false => Content::Body(received),
         };
         self.store(client, id, event, &signer, body).await
@@ -222,12 +249,17 @@ impl Webhook {
     }
 
     /// The whole body, within the limits of one and of all together.
-    async fn collect<B>(&self, mut body: B, announced: Option<usize>) -> Result<ReceivedBody, Refused>
+    async fn collect<B>(
+        &self,
+        client: IpAddr,
+        mut body: B,
+        announced: Option<usize>,
+    ) -> Result<ReceivedBody, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let mut received = self.bodies.receive(announced);
+        let mut received = self.bodies.receive(client, announced);
         while let Some(frame) = body.frame().await {
             let frame = frame
                 .map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("The body broke off: {error}")))?;
@@ -241,6 +273,10 @@ impl Webhook {
                 BodyError::NoRoom => Refused(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "Too many large bodies at once; deliver it again".into(),
+                ),
+                BodyError::NoRoomForAddress => Refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Too many large bodies from this address at once; deliver it again".into(),
                 ),
                 BodyError::NoMemory(error) => {
                     tracing::error!(%error, "no memory for a body");
@@ -298,16 +334,22 @@ impl Webhook {
             Err(unreadable) => (unreadable.is_object, unreadable.reading()),
         };
         let kept = if is_object { trimmed(body.bytes()) } else { body.bytes() };
-        let header = Header {
+        let mut header = Header {
             reading: Some(reading),
             ..Header::new(id.clone(), &event, Source::Github, client.to_string(), kept)
         };
+        // What leads to nothing is kept so that somebody can look at it, and no longer than one would.
+        let is_cut = header.is_malformed() && kept.len() > MALFORMED_KEPT_BYTES_MAX;
+        if is_cut {
+            header.cut(kept, MALFORMED_KEPT_BYTES_MAX);
+        }
         let spool = self.spool.clone();
         let appended = tokio::task::spawn_blocking(move || {
             crate::crash_point!("delivery-read");
             let id = header.spool_id();
-            if !is_object {
-                let entry = header.with_malformed_body(body.bytes());
+            if is_cut || !is_object {
+                let kept = if is_object { trimmed(body.bytes()) } else { body.bytes() };
+                let entry = header.with_malformed_body(&kept[..kept.len().min(MALFORMED_KEPT_BYTES_MAX)]);
                 drop(body);
                 return spool.append(&id, &[&entry]);
             }

@@ -1,7 +1,7 @@
 //! A run's output: one file per run, which is written while the run goes on and can be followed meanwhile.
 //!
-//! A line is `<RFC 3339 time, UTC, ms> <step number> <o|e|i> <text>`: standard output, standard error, or a note
-//! of ours. It is a text file, so that `tail -f` and `grep` work where the deployer does not. Text is kept as
+//! A line is `<RFC 3339 time, UTC, ms> <step number> <o|e|i|c|a> <text>`: standard output, standard error, a note of ours; or, behind what a
+//! failed command has printed, the line of it that says why once more, and those around it. It is a text file, so that `tail -f` and `grep` work where the deployer does not. Text is kept as
 //! the programs printed it; what could harm a terminal is taken out when it is shown (see [`rendering`]).
 //!
 //! A log that cannot be written never changes the outcome of a run: the writer remembers the error, drops what it
@@ -43,7 +43,14 @@ pub enum Stream {
     Error,
     /// The deployer.
     Note,
+    /// The line of a failed command that says why, once more.
+    Cause,
+    /// A line around it.
+    Context,
 }
+
+/// All of them.
+const STREAMS: [Stream; 5] = [Stream::Output, Stream::Error, Stream::Note, Stream::Cause, Stream::Context];
 
 impl Stream {
     fn letter(self) -> char {
@@ -51,11 +58,13 @@ impl Stream {
             Self::Output => 'o',
             Self::Error => 'e',
             Self::Note => 'i',
+            Self::Cause => 'c',
+            Self::Context => 'a',
         }
     }
 
     fn of_letter(letter: &str) -> Option<Self> {
-        [Self::Output, Self::Error, Self::Note].into_iter().find(|stream| {
+        STREAMS.into_iter().find(|stream| {
             let mut buffer = [0; 1];
             stream.letter().encode_utf8(&mut buffer) == letter
         })

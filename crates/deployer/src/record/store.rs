@@ -49,9 +49,7 @@ pub use outbox::{NewTelling, OutboxTrouble, PendingTelling, TellingKind};
 pub use overview::DeploymentOverview;
 pub use prune::Pruned;
 pub use releases::{NewRelease, Release, ReleaseState};
-pub use runs::{
-    NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, Unjudged, new_run_id,
-};
+pub use runs::{NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, Unjudged};
 pub use steps::{Direction, Step, StepEnd, StepStart, StepState};
 pub use told_deployments::{NewToldDeployment, ToldDeployment};
 pub use verdicts::{Verdict, VerdictCode};

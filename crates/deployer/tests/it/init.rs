@@ -131,6 +131,10 @@ fn what_is_written_deploys() {
         assert!(printed.contains(&format!("clone_url = {}", text(&url))), "{printed}");
         assert!(printed.contains("shared_files = [\".env\"]"), "{printed}");
         fs_err::write(layer(world), &printed).expect("the world is writable");
+        // What `init` has said must be there.
+        let shared = world.path_of("site").join("shared");
+        fs_err::create_dir_all(&shared).expect("the world is writable");
+        fs_err::write(shared.join(".env"), "A=2\n").expect("the world is writable");
         world.start();
         let second = repository.commit(&[("index.html", "two")], "second");
         world.deploy("site", &repository, &second);

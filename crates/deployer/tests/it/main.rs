@@ -19,6 +19,7 @@ mod failures;
 mod faults;
 mod gap;
 mod gates;
+mod health;
 mod hooks;
 mod init;
 mod intake;

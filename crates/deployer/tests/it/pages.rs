@@ -93,3 +93,45 @@ fn a_page_says_no_more_than_the_commit_and_of_private_repositories_nothing() {
         }
     });
 }
+
+/// What an old push said of its repository was so once: a repository that was made private since is not shown again by it.
+#[test]
+fn an_old_push_does_not_show_what_is_private_by_now() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository).step(
+            "build",
+            "compile",
+            "echo CANARY >&2; exit 1",
+        )]);
+        world.start();
+        let commit = repository.commit(&[("index.html", "one")], "first");
+        let push_of = |commit: &str, private: bool| {
+            let mut payload = push_payload("acme/site", "refs/heads/main", NO_COMMIT, commit);
+            payload["repository"]["private"] = private.into();
+            Delivery::of("push", &payload)
+        };
+        let public = push_of(&commit, false);
+        world.accept(&public);
+        let run = world.ended_run("site", &commit);
+        world.wait_for_verdict(&public.guid, "failed");
+        let is_shown = |world: &World| {
+            let page = Request::new("GET", &format!("/runs/{}", run.id)).send(world.address());
+            String::from_utf8_lossy(&page.body).contains("CANARY")
+        };
+        assert!(is_shown(world));
+        // Captured, and never delivered until later.
+        let late = push_of(&commit, false);
+        let second = repository.commit(&[("index.html", "two")], "second");
+        let private = push_of(&second, true);
+        world.accept(&private);
+        world.ended_run("site", &second);
+        assert!(!is_shown(world));
+        for old in [public.clone(), public.replayed(), late.clone(), late.replayed()] {
+            world.accept(&old);
+            let after = world.accept(&Delivery::ping("acme/site"));
+            world.wait_for_verdict(&after, "ping");
+            assert!(!is_shown(world));
+        }
+    });
+}

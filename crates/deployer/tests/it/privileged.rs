@@ -4,6 +4,7 @@
 #[path = "../../../privileged/tests/corpus.rs"]
 mod corpus;
 
+mod corpus_of_sites;
 mod past_the_deployer;
 
 use crate::support::machine::{KEY, Machine, PRIVILEGED, Sources};
@@ -17,6 +18,9 @@ domains = ["a.test", "www.a.test"]
 [certbot]
 server = "https://localhost:14000/dir"
 "#;
+
+/// Answers the CA for names that no site has yet.
+const CATCH_ALL: &str = "server { listen 80 default_server; location /.well-known/acme-challenge/ { root /var/lib/letsencrypt/webroot; } location / { return 404; } }\n";
 
 const SITE: &str = "server { listen 80; server_name a.test www.a.test; location / { return 200 site; } }\n";
 
@@ -277,9 +281,25 @@ print(connection.getresponse().read().decode())
     );
     machine.write("/etc/nginx/conf.d/site.conf", SITE);
 
-    // By certbot's plugin for nginx, then by files: both in the unit's sandbox.
+    // Before the CA is asked, the helper sees that nginx would not answer it, and says what the site needs.
     start_authority(&machine);
+    let nginx = machine.run(&["sh", "-c", "find /etc/nginx -type f -exec md5sum {} +"]);
+    let output = as_deployer(&machine, &[PRIVILEGED, "ask", "certificate", "a.test", "www.a.test"]);
+    let needs = "location /.well-known/acme-challenge/ { root /var/lib/letsencrypt/webroot; }";
+    assert!(output.status.code() == Some(77) && said(&output).contains(needs), "{}", said(&output));
+    assert!(!machine.path("/etc/letsencrypt/live/a.test").exists());
+    machine.write("/etc/nginx/conf.d/site.conf", &SITE.replacen("location", &format!("{needs} location"), 1));
+    asks(&machine, &["nginx-reload"]);
+    let nginx_with_challenges = machine.run(&["sh", "-c", "find /etc/nginx -type f -exec md5sum {} +"]);
+    assert_ne!(nginx, nginx_with_challenges);
     asks(&machine, &["certificate", "a.test", "www.a.test"]);
+    // certbot's plugin would have rewritten them, also for a moment.
+    assert_eq!(
+        machine.run(&["sh", "-c", "find /etc/nginx -type f -exec md5sum {} +"]),
+        nginx_with_challenges
+    );
+    let renewal = machine.run(&["cat", "/etc/letsencrypt/renewal/a.test.conf"]);
+    assert!(renewal.contains("authenticator = webroot") && !renewal.contains("nginx"), "{renewal}");
     let first = certificate(&machine);
     assert!(first.contains("DNS:a.test") && first.contains("DNS:www.a.test"), "{first}");
     machine.run(&["mkdir", "-p", "/var/www/acme"]);
@@ -300,7 +320,9 @@ print(connection.getresponse().read().decode())
 fn a_deployer_without_rights_has_its_sites_certified_and_served_by_the_helper() {
     let machine = machine();
     start_authority(&machine);
-    machine.run(&["rm", "/etc/nginx/conf.d/site.conf"]);
+    machine.run(&["rm", "/etc/nginx/conf.d/site.conf", "/etc/nginx/sites-enabled/default"]);
+    machine.write("/etc/nginx/conf.d/catch-all.conf", CATCH_ALL);
+    asks(&machine, &["nginx-reload"]);
     let sources = Sources::new(&machine, "sites");
     let site = |answer: &str| {
         format!(
@@ -342,7 +364,8 @@ print(connection.getresponse().read().decode())
         1,
         "{journal}"
     );
-    assert_eq!(journal.matches("asks: [\"nginx-reload\"]").count(), 2, "{journal}");
+    // The first is this test's own, for the catch-all.
+    assert_eq!(journal.matches("asks: [\"nginx-reload\"]").count(), 3, "{journal}");
 }
 
 #[test]
@@ -409,6 +432,8 @@ fn sudo_lets_nobody_do_more_than_our_rules_say() {
     assert_eq!(traces(&machine), before, "{}", machine.picture());
 
     start_authority(&machine);
+    machine.run(&["rm", "/etc/nginx/sites-enabled/default"]);
+    machine.write("/etc/nginx/conf.d/site.conf", CATCH_ALL);
     for words in [
         &[PRIVILEGED, "nginx-test"][..],
         &[PRIVILEGED, "nginx-reload"],

@@ -133,3 +133,158 @@ fn a_branch_may_take_the_place_of_a_directory_of_branches_and_back() {
         }
     });
 }
+
+/// What the run of this commit noted in its log.
+fn log_of(world: &World, commit: &str) -> String {
+    let run = world.ended_run("site", commit);
+    fs_err::read_to_string(world.state().join("logs").join(format!("{}.log", run.id)))
+        .expect("a run has a log")
+}
+
+#[test]
+fn what_was_changed_by_hand_in_place_is_kept_and_named_and_back_when_a_run_fails() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let site = world.path_of("site");
+        let fails = "test ! -e fails";
+        let deployment = world.deployment("site", &repository).with("layout", "\"in-place\"");
+        world.configure(&[deployment.step("build", "check", fails)]);
+        world.start();
+        let files = [("index.html", "one"), ("config.json", "{}"), ("same.txt", "same"), ("a/b", "b")];
+        let first = repository.commit(&files, "first");
+        world.deploy("site", &repository, &first);
+        let by_hand = |name: &str, text: &str| fs_err::write(site.join(name), text).expect("writable");
+        by_hand("config.json", "by hand");
+        by_hand("users.db", "users");
+        by_hand("untouched.db", "stays");
+        by_hand("a/b", "by hand too");
+
+        // It overwrites a changed file, one that git never knew, and removes one; and fails.
+        repository.git(&["rm", "-q", "a/b"]);
+        let files = [("index.html", "two"), ("config.json", "{2}"), ("users.db", "empty"), ("fails", "")];
+        let broken = repository.commit(&files, "broken");
+        world.push(&repository, &broken);
+        assert_eq!(world.ended_run("site", &broken).state, "failed");
+        let there = |name: &str| {
+            world.live("site", &format!("../{name}")).or(fs_err::read_to_string(site.join(name)).ok())
+        };
+        assert_eq!(there("index.html").as_deref(), Some("one"));
+        assert_eq!(there("config.json").as_deref(), Some("by hand"), "what served is what serves");
+        assert_eq!(there("users.db").as_deref(), Some("users"));
+        assert_eq!(there("a/b").as_deref(), Some("by hand too"));
+
+        repository.git(&["rm", "-q", "fails"]);
+        let good = repository.commit(&[("index.html", "three")], "good");
+        world.deploy("site", &repository, &good);
+        assert_eq!(there("config.json").as_deref(), Some("{2}"));
+        assert_eq!(there("users.db").as_deref(), Some("empty"));
+        assert_eq!(there("untouched.db").as_deref(), Some("stays"));
+        assert_eq!(there("a/b"), None);
+        let run = world.ended_run("site", &good);
+        let kept = world.state().join("kept/site").join(&run.id);
+        let copy = |name: &str| fs_err::read_to_string(kept.join(name)).ok();
+        assert_eq!(copy("config.json").as_deref(), Some("by hand"));
+        assert_eq!(copy("users.db").as_deref(), Some("users"));
+        assert_eq!(copy("a/b").as_deref(), Some("by hand too"));
+        assert_eq!(copy("same.txt"), None, "what nobody has changed is in the repository");
+        let log = log_of(world, &good);
+        let said =
+            log.contains("changed on this host") && log.contains("users.db") && log.contains("kept/site");
+        assert!(said, "{log}");
+        assert!(world.log().contains("changed on this host"), "the daemon's log says it, too");
+    });
+}
+
+#[test]
+fn a_release_that_lacks_submodules_or_files_of_lfs_says_so_in_plan_and_log() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository).with("paths", r#"["server", "web/**"]"#)]);
+        world.start();
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+        let attributes = "*.png filter=lfs diff=lfs merge=lfs -text\n";
+        let files = [("logo.png", pointer), (".gitattributes", attributes), ("server/a", "a")];
+        let module = format!("160000,{},themes/theme", "a".repeat(40));
+        repository.git(&["update-index", "--add", "--cacheinfo", &module]);
+        for (name, content) in files {
+            let path = repository.work_tree().join(name);
+            fs_err::create_dir_all(path.parent().expect("below the tree")).expect("writable");
+            fs_err::write(path, content).expect("writable");
+            // No git of the host's may act on these attributes.
+            repository.git(&["-c", "filter.lfs.clean=cat", "add", name]);
+        }
+        let commit = repository.commit_index("first");
+        let plan = world.cli(&["plan", "site"]);
+        let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+        world.deploy("site", &repository, &commit);
+        for said in [&plan, &log_of(world, &commit)] {
+            assert!(said.contains("1 submodule is not fetched: themes/theme. `submodules = true`"), "{said}");
+            assert!(said.contains("1 file is a pointer of Git LFS") && said.contains("logo.png"), "{said}");
+            assert!(said.contains("`paths`: \"web/**\" matches no file of this commit"), "{said}");
+            assert!(!said.contains("\"server\""), "{said}");
+        }
+        // And a directory's name means what is below it.
+        let next = repository.commit(&[("server/a", "changed")], "second");
+        world.deploy("site", &repository, &next);
+    });
+}
+
+#[test]
+fn a_new_shared_directory_begins_with_the_repositorys_files_and_a_filled_one_says_what_it_hides() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository).with("shared_dirs", r#"["server/state"]"#)]);
+        world.start();
+        let files =
+            [("index.html", "1"), ("server/state/default.json", "{}"), ("server/state/views/.gitkeep", "")];
+        let first = repository.commit(&files, "first");
+        world.deploy("site", &repository, &first);
+        assert_eq!(world.live("site", "server/state/default.json").as_deref(), Some("{}"));
+        let shared = world.path_of("site").join("shared/server/state");
+        assert!(shared.join("views").is_dir(), "a framework's skeleton");
+        assert!(log_of(world, &first).contains("shared/server/state is new"), "{}", log_of(world, &first));
+        fs_err::write(shared.join("default.json"), "of the application").expect("writable");
+
+        let second = repository.commit(&[("server/state/more.json", "{}")], "second");
+        world.deploy("site", &repository, &second);
+        assert_eq!(world.live("site", "server/state/default.json").as_deref(), Some("of the application"));
+        let log = log_of(world, &second);
+        let said = "shared/server/state hides 1 file of the repository that it does not have itself: server/state/more.json";
+        assert!(log.contains(said), "{log}");
+    });
+}
+
+#[test]
+fn what_is_missing_on_the_host_is_told_by_plan_and_fails_a_run_before_it_fetches() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let deployment = world.deployment("site", &repository);
+        world.configure(std::slice::from_ref(&deployment));
+        world.start();
+        let first = repository.commit(&[("index.html", "one")], "first");
+        world.deploy("site", &repository, &first);
+        let env = world.path_of("site").join("shared/.env");
+        for (key, value, content, expected) in [
+            ("env_files", r#"["shared/.env"]"#, None, "there is no"),
+            ("env_files", r#"["shared/.env"]"#, Some("A=\"never ended"), ".env"),
+            ("shared_files", r#"[".env"]"#, None, "shared/.env does not exist, and `shared_files` names it"),
+        ] {
+            let _ = fs_err::remove_file(&env);
+            if let Some(content) = content {
+                fs_err::write(&env, content).expect("writable");
+            }
+            world.stop();
+            world.configure(&[deployment.clone().with(key, value)]);
+            world.start();
+            let commit = repository.commit(&[("index.html", content.unwrap_or(key))], key);
+            let plan = String::from_utf8_lossy(&world.cli(&["plan", "site"]).stdout).into_owned();
+            assert!(plan.contains("would fail before anything is done") && plan.contains(expected), "{plan}");
+            world.push(&repository, &commit);
+            let run = world.ended_run("site", &commit);
+            let cause = run.cause.unwrap_or_default();
+            assert!(run.state == "failed" && cause.contains(expected), "{cause}");
+            assert!(!log_of(world, &commit).contains("fetch the commit"), "nothing was fetched");
+            assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
+        }
+    });
+}

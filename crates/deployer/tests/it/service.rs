@@ -4,3 +4,4 @@ mod life;
 mod reload;
 mod sockets;
 mod units;
+mod writable;

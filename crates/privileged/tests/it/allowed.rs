@@ -10,7 +10,7 @@ fn text(bytes: &[u8]) -> &str {
 fn each_verb_calls_its_programs_and_nothing_else() {
     let house = House::new();
     let certonly = "/usr/bin/certbot certonly --non-interactive --agree-tos --renew-with-new-domains";
-    let names = "--cert-name=www.a.test --domain=www.a.test --domain=a.test --nginx --register-unsafely-without-email";
+    let names = "--webroot-path=/var/lib/letsencrypt/webroot --cert-name=www.a.test --domain=www.a.test --domain=a.test --webroot --register-unsafely-without-email";
     let mut calls = Vec::new();
     for (words, expected) in [
         (&["nginx-test"][..], &["/usr/sbin/nginx -t".to_owned()][..]),

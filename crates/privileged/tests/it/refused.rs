@@ -108,6 +108,7 @@ fn a_webroot_that_others_can_change_gets_no_certificate() {
     refused(&ask(), "cannot read /var/acme");
     std::fs::create_dir(&webroot).unwrap();
     assert!(ask().status.success());
+    std::fs::remove_dir_all(webroot.join(".well-known")).unwrap();
     symlink("/etc/cron.d", webroot.join(".well-known")).unwrap();
     refused(&ask(), "/var/acme/.well-known is not a directory");
     std::fs::remove_file(webroot.join(".well-known")).unwrap();

@@ -178,3 +178,19 @@ fn root_says_what_sites_may_say_beside_the_list() {
     std::fs::write(&list, listed).unwrap();
     done(&write(&house, "conf.d/a.conf", site));
 }
+
+#[test]
+fn what_one_file_decides_of_another_is_seen_before_nginx_reads_both() {
+    let house = House::new();
+    let site = "server { location /a { set $x 127.0.0.1; }\nlocation / { proxy_pass http://$x; } }\n";
+    done(&write(&house, "conf.d/a.conf", site));
+    done(&house.ask(&["nginx-test"]));
+    let calls = house.calls();
+    done(&write(&house, "conf.d/b.conf", "map $uri $x { default unix:/run/docker.sock; }\n"));
+    for words in [&["nginx-test"][..], &["nginx-reload"]] {
+        refused(&house.ask(words), "conf.d/a.conf: with the other sites' files: line 2: proxy_pass");
+    }
+    assert_eq!(house.calls(), calls);
+    done(&house.ask(&["site-remove", "conf.d/b.conf"]));
+    done(&house.ask(&["nginx-test"]));
+}

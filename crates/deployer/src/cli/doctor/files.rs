@@ -92,6 +92,12 @@ pub fn configuration(examined: &Examined) -> Answer {
     Ok(or_ok(findings, format!("layers that nobody else writes: {}", loaded.layers.len())))
 }
 
+/// Whether a file's mode lets nobody in but its owner and the service. In the service's own group is nobody else (`step_users` looks at
+/// that), so that root's files can be read by the deployer and not written.
+fn is_closed(service: &Account, mode: u32, group: u32) -> bool {
+    mode & 0o077 == 0 || (mode & 0o037 == 0 && group == service.gid)
+}
+
 /// Every file that holds a secret.
 pub fn secrets(examined: &Examined) -> Answer {
     let files = secret_files(examined)?;
@@ -119,14 +125,25 @@ pub fn secrets(examined: &Examined) -> Answer {
             }
         };
         seen += 1;
-        if found.mode() & 0o077 != 0 && !is_shared_with_its_user(examined, path)? {
+        if !is_closed(&examined.service, found.mode(), found.gid())
+            && !is_shared_with_its_user(examined, path)?
+        {
+            let is_roots = found.uid() == 0 && env_files.contains(&path);
             findings.push(Finding::error(
                 format!(
                     "{} holds a secret, and its mode {:03o} lets others in",
                     path.display(),
                     found.mode() & 0o777
                 ),
-                format!("`chmod 600 {}`", path.display()),
+                match is_roots {
+                    // The deployer must be able to read it.
+                    true => format!(
+                        "`chgrp \"$(id -g -n {})\" {1} && chmod 640 {1}`",
+                        examined.service.name,
+                        path.display()
+                    ),
+                    false => format!("`chmod 600 {}`", path.display()),
+                },
             ));
         }
         if builds_own(&found, path) {
@@ -295,4 +312,26 @@ fn has_default(directory: &Path, uid: u32) -> bool {
     let mut attribute = [0; 4096];
     let length = rustix::fs::getxattr(directory, acl::DEFAULT, &mut attribute);
     length.ok().and_then(|length| acl::lets_write(&attribute[..length], uid)).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_of_roots_may_be_read_by_the_services_own_group_and_written_by_nobody_else() {
+        let service =
+            Account { uid: 997, gid: 996, name: "durhack-deployer".into(), home: None, groups: vec![] };
+        for (mode, group, expected) in [
+            (0o100_600, 0, true),
+            (0o100_400, 33, true),
+            (0o100_640, 996, true),
+            (0o100_640, 33, false),
+            (0o100_660, 996, false),
+            (0o100_644, 996, false),
+            (0o100_604, 996, false),
+        ] {
+            assert_eq!(is_closed(&service, mode, group), expected, "{mode:o} of group {group}");
+        }
+    }
 }

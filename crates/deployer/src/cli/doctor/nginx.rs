@@ -6,7 +6,7 @@ use crate::cli::setup::{drop_in, places};
 use crate::clock::{now_ms, readable_utc};
 use crate::config::{Privileges, Recipe};
 use crate::deploy::sites::certificates::x509;
-use crate::deploy::tools::nginx;
+use crate::deploy::tools::{HELPER, nginx};
 use crate::names::DomainName;
 use anyhow::{Context, Result};
 use globset::Glob;
@@ -145,6 +145,7 @@ pub fn certificates(examined: &Examined) -> Answer {
             Err(error) => findings.push(Finding::not_checked(format!("as {}: {error}", examined.us.name))),
         }
     }
+    findings.extend(renewals(examined)?);
     if number == 0 && findings.is_empty() {
         let directory = config.certificates.directory.join("live");
         let why =
@@ -152,6 +153,46 @@ pub fn certificates(examined: &Examined) -> Answer {
         return Ok(vec![Finding::not_checked(why)]);
     }
     Ok(or_ok(findings, format!("certificates: {number}, none near its end")))
+}
+
+/// Certificates that certbot's timer renews by its plugin for nginx, which rewrites nginx's files as root: also those that root has judged.
+fn renewals(examined: &Examined) -> Result<Vec<Finding>> {
+    let config = examined.config()?;
+    if !nginx::root_writes(&config.nginx, config.privileges) {
+        return Ok(Vec::new());
+    }
+    let directory = &config.certificates.directory;
+    let mut findings = Vec::new();
+    for entry in fs_err::read_dir(directory.join("renewal")).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_renewal = path.extension().is_some_and(|ending| ending == "conf");
+        let Some(text) = is_renewal.then(|| fs_err::read_to_string(&path).ok()).flatten() else { continue };
+        if !is_renewed_by_plugin(&text) {
+            continue;
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let lineage = directory.join("live").join(&name).join("fullchain.pem");
+        let certificate = fs_err::read_to_string(lineage).ok().and_then(|text| x509::read(&text));
+        let others = certificate.map(|certificate| certificate.names).unwrap_or_default();
+        let others: Vec<String> = others.into_iter().filter(|other| *other != name).collect();
+        findings.push(Finding::warning(
+            format!("{} has certbot's plugin for nginx renew it, which rewrites nginx's files as root", path.display()),
+            format!(
+                "serve /.well-known/acme-challenge/ from the webroot (docs/recipes/nginx-sites.md), then, with all names of the certificate: \
+                 `sudo {HELPER} certificate-renew {}`",
+                [vec![name], others].concat().join(" ")
+            ),
+        ));
+    }
+    Ok(findings)
+}
+
+/// Of a file in certbot's `renewal/`: whether its plugin for nginx answers the CA, or installs what it has obtained.
+fn is_renewed_by_plugin(text: &str) -> bool {
+    let is_plugins = |(key, value): (&str, &str)| {
+        matches!(key.trim(), "authenticator" | "installer") && value.trim() == "nginx"
+    };
+    text.lines().filter_map(|line| line.split_once('=')).any(is_plugins)
 }
 
 fn judged(file: &Path, text: &str, now_ms: i64, renew_before_ms: i64) -> Option<Finding> {
@@ -252,5 +293,19 @@ mod tests {
             Path::new("/etc/nginx/conf.d/example.nginxconf")
         ));
         assert!(!fits(Path::new("/etc/nginx/mime.types"), Path::new("/etc/nginx/conf.d/example.conf")));
+    }
+
+    #[test]
+    fn renewals_by_the_plugin_are_told_from_others() {
+        let certbots = "version = 2.1.0\n[renewalparams]\naccount = x\n";
+        for (lines, expected) in [
+            ("authenticator = nginx\ninstaller = nginx\n", true),
+            ("authenticator = webroot\ninstaller = nginx\n", true),
+            ("authenticator=nginx\n", true),
+            ("authenticator = webroot\nwebroot_path = /var/www/nginx,\n", false),
+            ("authenticator = standalone\n[[webroot_map]]\nnginx = /srv\n", false),
+        ] {
+            assert_eq!(is_renewed_by_plugin(&format!("{certbots}{lines}")), expected, "{lines}");
+        }
     }
 }

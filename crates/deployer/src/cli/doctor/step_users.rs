@@ -5,8 +5,7 @@ use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use crate::cli::move_user::plan::units as system_units;
 use crate::cli::setup::places::ENABLED_SOCKETS;
-use crate::config::{Deployment, Recipe, UserSource, users};
-use crate::deploy::processes::systemd::complaint;
+use crate::config::{Deployment, UserSource, users};
 use crate::deploy::step_user;
 use crate::deploy::tools::systemctl;
 use crate::names::UserName;
@@ -106,7 +105,7 @@ fn without(deployments: &[&Deployment], others_have: bool) -> Vec<Finding> {
     findings
 }
 
-/// As whom the units run that deployments restart: what is pushed runs as that.
+/// As whom the units run that deployments restart: what is pushed runs as that. Root says it, in the units.
 pub async fn of_units(examined: &Examined) -> Answer {
     let mut findings = Vec::new();
     let mut number = 0;
@@ -118,7 +117,8 @@ pub async fn of_units(examined: &Examined) -> Answer {
         let words: Vec<&str> = call.iter().map(String::as_str).collect();
         for (unit, user) in systemctl::read_users(&examined.ask(&words).await?.output) {
             number += 1;
-            findings.extend(judge_unit(deployment, &unit, &user, &examined.service));
+            // A user that systemd makes for each start has nothing of anybody's.
+            findings.extend(user.and_then(|user| judge_unit(deployment, &unit, &user, &examined.service)));
         }
     }
     if number == 0 {
@@ -129,47 +129,29 @@ pub async fn of_units(examined: &Examined) -> Answer {
 
 fn judge_unit(deployment: &Deployment, unit: &str, user: &str, service: &Account) -> Option<Finding> {
     let slug = &deployment.slug;
-    let uid = Account::named(user).map(|account| account.uid);
-    let edit = |user: &str| format!("write `User={user}` below `[Service]`: `systemctl edit {unit}`");
+    let uid = |user: &str| Account::named(user).map(|account| account.uid).or_else(|| user.parse().ok());
+    let edit = |user: &str| {
+        format!("`systemctl edit {unit}`, write `[Service]` and `User={user}`, and deploy {slug} again")
+    };
     let own = deployment.user.as_ref().map(UserName::as_str);
-    if user == "root" || user == "0" || uid == Some(0) {
+    let found = uid(user);
+    if user == "root" || found == Some(0) {
         let what = format!("{unit} runs as root, and with it whatever is pushed to {slug}");
         return Some(Finding::error(what, edit(own.unwrap_or(&service.name))));
     }
-    let is_deployers = user == service.name || uid == Some(service.uid);
-    match own {
-        Some(own) if is_deployers => Some(Finding::error(
+    let own = own.filter(|own| *own != user && (found.is_none() || found != uid(own)))?;
+    Some(match user == service.name || found == Some(service.uid) {
+        true => Finding::error(
             format!(
                 "{unit} runs as the deployer, and with it whatever is pushed to {slug}, which is built as {own}"
             ),
             edit(own),
-        )),
-        _ => None,
-    }
-}
-
-/// Whether the units that serve deployments with a user of their own run as that user. Root says so, in the units.
-pub async fn units(examined: &Examined) -> Answer {
-    let mut findings = Vec::new();
-    let mut any = false;
-    for deployment in examined.deployments()? {
-        let units = match &deployment.recipe {
-            Recipe::Systemd(recipe) => &recipe.units,
-            Recipe::GoStatic(recipe) => &recipe.units,
-            _ => continue,
-        };
-        let Some(user) = deployment.user.as_ref().filter(|_| !units.is_empty()) else { continue };
-        any = true;
-        let printed = examined.ask_tool(&systemctl::show(false, units)).await?.output;
-        for complaint in systemctl::states(&printed).iter().filter_map(|unit| complaint(unit, user)) {
-            let (what, hint) = complaint.split_once("\nhint: ").unwrap_or((&complaint, ""));
-            findings.push(Finding::warning(format!("{}: {what}", deployment.slug), hint));
-        }
-    }
-    if !any {
-        return Ok(vec![Finding::not_checked("no deployment with a user of its own is run by units")]);
-    }
-    Ok(or_ok(findings, "units of deployments with a user of their own run as that user"))
+        ),
+        false => Finding::warning(
+            format!("{unit} runs as {user}, and not as {own}, as whom {slug} is built"),
+            edit(own),
+        ),
+    })
 }
 
 fn judge(found: Option<&Account>, service: &Account, user: &UserName, whose: &str) -> Vec<Finding> {
@@ -292,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_that_runs_as_root_or_as_the_deployer_is_no_wall() {
+    fn a_unit_that_runs_as_anybody_but_the_deployments_user_is_named() {
         let service = account(4_294_967_000, "durhack-deployer", &[]);
         let deployment = |user: &str| {
             let text = format!("user = \"{user}\"\nrecipe = \"systemd\"\nunits = [\"x.service\"]");
@@ -301,11 +283,14 @@ mod tests {
         let (own, shared) = (deployment("app-x"), deployment("durhack-deployer"));
         for (deployment, user, expected) in [
             (&own, "app-x", None),
-            (&own, "somebody", None),
+            (&own, "nobody", Some("runs as nobody, and not as app-x")),
+            (&own, "gone", Some("runs as gone, and not as app-x")),
             (&own, "root", Some("runs as root")),
             (&own, "0", Some("runs as root")),
             (&own, "durhack-deployer", Some("runs as the deployer")),
+            (&own, "4294967000", Some("runs as the deployer")),
             (&shared, "durhack-deployer", None),
+            (&shared, "nobody", None),
             (&shared, "root", Some("runs as root")),
         ] {
             let found = judge_unit(deployment, "x.service", user, &service).map(|finding| finding.what);

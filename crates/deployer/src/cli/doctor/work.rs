@@ -12,6 +12,7 @@ use crate::deploy::Host;
 use crate::deploy::observe::{self, finding::Severity};
 use crate::deploy::step_user;
 use crate::deploy::tools::systemctl::{self, Installation};
+use crate::intake::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, Store, StoreError};
 use anyhow::Result;
@@ -28,6 +29,9 @@ const UNSENT_MAX: Duration = Duration::from_secs(2 * 3600);
 
 /// A refusal is worth a look for so long.
 const REFUSED_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What the longest delivery takes that cannot be read: 64 KiB, encoded, with its header.
+const BAD_LONGEST: u64 = 100 * 1024;
 
 /// Entries named one by one.
 const SHOWN_MAX: usize = 5;
@@ -77,6 +81,15 @@ pub fn queues_of(config: &Config) -> Answer {
         findings.extend(strays(&name, &directory)?);
         let bad = entries(&directory.join("bad"))?;
         findings.extend(bad.iter().take(SHOWN_MAX).map(|entry| set_aside(&name, &directory, entry)));
+        if name == "main" && is_full(&directory.join("bad"), &bad) {
+            findings.push(Finding::warning(
+                format!(
+                    "{name}: {} entries were set aside, and no further delivery that cannot be read is kept",
+                    bad.len()
+                ),
+                "`durhack-deployer queue` shows them; `durhack-deployer queue drop ENTRY` removes one",
+            ));
+        }
         if bad.len() > SHOWN_MAX {
             findings.push(Finding::warning(
                 format!("{name}: {} further entries were set aside", bad.len() - SHOWN_MAX),
@@ -85,6 +98,14 @@ pub fn queues_of(config: &Config) -> Answer {
         }
     }
     Ok(or_ok(findings, format!("waiting entries: {waiting}; none was set aside")))
+}
+
+/// Whether nothing more is set aside there that others send without end.
+fn is_full(directory: &Path, bad: &[EntryName]) -> bool {
+    let size = |name: &EntryName| {
+        fs_err::symlink_metadata(directory.join(name.as_str())).map_or(0, |found| found.len())
+    };
+    bad.len() >= BAD_FILES_MAX || bad.iter().map(size).sum::<u64>() + BAD_LONGEST > BAD_BYTES_MAX
 }
 
 fn entries(directory: &Path) -> Result<Vec<EntryName>> {

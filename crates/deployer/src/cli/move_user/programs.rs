@@ -13,11 +13,14 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
-/// Its units, and as whom they run.
+/// Its units, and as whom they run. Those with a user that systemd makes for each start are left out: they stay as they are.
 pub async fn of_units(deployment: &Deployment, executor: &Executor) -> Result<Vec<(String, String)>> {
     match units(deployment) {
         [] => Ok(Vec::new()),
-        units => Ok(systemctl::read_users(&ask(executor, &systemctl::users(units)).await?)),
+        units => {
+            let found = systemctl::read_users(&ask(executor, &systemctl::users(units)).await?);
+            Ok(found.into_iter().filter_map(|(unit, user)| Some((unit, user?))).collect())
+        }
     }
 }
 

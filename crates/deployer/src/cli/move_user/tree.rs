@@ -1,7 +1,7 @@
 //! Whose the files of a deployment are, changed by root, in trees that builds and programs of the old user may be changing meanwhile.
 //!
-//! 1. Nothing is reached by a path. Each entry is opened below its directory's descriptor (`openat2`: no links, no other file system), as a
-//!    descriptor that can be asked and changed, and neither read nor waited for. What is judged is what is changed.
+//! 1. Nothing is reached by a path. Each entry is opened below its directory's descriptor (`safe_path::entry`: no links, no other file
+//!    system), as a descriptor that can be asked and changed, and neither read nor waited for. What is judged is what is changed.
 //! 2. Only what belongs to one of the old users changes. No user can give files away, so whatever a process renames or links while root
 //!    walks, root's files and other people's stay theirs.
 //! 3. A file with several names stays as it is: one of them may lie elsewhere, where it is the old user's database. Such files can be read
@@ -16,10 +16,9 @@
 //! their own files into a tree, as they could change their modes before.
 
 use crate::cli::doctor::acl;
+use crate::safe_path;
 use anyhow::{Context, Result};
-use rustix::fs::{
-    AtFlags, CWD, Dir, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, getxattr, openat2, removexattr,
-};
+use rustix::fs::{AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid, chownat, getxattr, openat, removexattr};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
@@ -97,7 +96,7 @@ pub fn give(path: &Path, trees: &[Tree], change: &Change) -> Result<Report> {
 /// What may lie in it is looked at by descriptor; what leads to it an administrator has chosen.
 fn open_top(path: &Path) -> Result<File> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+    openat(CWD, path, flags, Mode::empty())
         .map(File::from)
         .with_context(|| format!("cannot open {}, which must be a directory and no link", path.display()))
 }
@@ -168,8 +167,8 @@ impl Entry<'_> {
         if self.has_several_names(&now) || now.nlink() == 0 {
             return Ok(false);
         }
-        let Ok(named) = open_below(directory, name) else { return Ok(false) };
-        let named = named.metadata().with_context(said)?;
+        let Ok(named) = safe_path::entry(directory, name) else { return Ok(false) };
+        let named = File::from(named).metadata().with_context(said)?;
         Ok((named.dev(), named.ino()) == (now.dev(), now.ino()))
     }
 
@@ -208,7 +207,7 @@ struct Level {
 /// Changes everything in a tree, a directory before what is in it. What is gone meanwhile is passed over.
 fn walk(top: &File, path: &Path, tree: &Tree, change: &Change, report: &mut Report) -> Result<()> {
     let mut shown = path.join(&tree.directory);
-    let root = match open_below(top, &tree.directory) {
+    let root = match safe_path::entry(top, &tree.directory).map(File::from) {
         Ok(root) => root,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => {
@@ -229,7 +228,7 @@ fn walk(top: &File, path: &Path, tree: &Tree, change: &Change, report: &mut Repo
         };
         let name = Path::new(OsStr::from_bytes(name.as_bytes()));
         shown.push(name);
-        let next = match open_below(&last.directory, name) {
+        let next = match safe_path::entry(&last.directory, name).map(File::from) {
             Ok(entry) if look(&entry, &shown, Some((&last.directory, name)))?.apply(change, report)? => {
                 Some(entry)
             }
@@ -258,22 +257,6 @@ fn look<'a>(handle: &'a File, path: &'a Path, place: Option<(&'a File, &'a Path)
     Ok(Entry { handle, found, path, place })
 }
 
-/// Neither through a link, nor to another file system; nothing is opened in a way that waits or has an effect.
-fn open_below(directory: &File, name: &Path) -> Result<File, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
-    loop {
-        match openat2(directory, name, flags, Mode::empty(), resolve) {
-            // Somebody renames beside it: the kernel cannot tell, and wants to be asked again.
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            opened => return opened.map(File::from),
-        }
-    }
-}
-
 fn why_not(error: Errno) -> &'static str {
     match error {
         Errno::XDEV => "another file system is mounted there",
@@ -287,9 +270,7 @@ fn level(handle: &File, path: &Path) -> Result<Level> {
     let said = || format!("cannot read {}", path.display());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // `.` of the directory that is open, whatever has its name by now.
-    let directory = openat2(handle, ".", flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_XDEV)
-        .map(File::from)
-        .with_context(said)?;
+    let directory = openat(handle, ".", flags, Mode::empty()).map(File::from).with_context(said)?;
     let mut names = Vec::new();
     for entry in Dir::read_from(&directory).with_context(said)? {
         let entry = entry.with_context(said)?;

@@ -25,7 +25,8 @@ where each value came from.
 Durations are written `\"30s\"`, `\"5m\"`, `\"1h 30m\"`, `\"250ms\"` (units: ms, s, m, h, d, w) or as an integer of seconds. Sizes \
 are written `\"256MiB\"`, `\"1GB\"` or as an integer of bytes; KiB, MiB, GiB and TiB count by 1024, kB, MB, GB and TB by 1000.
 
-Patterns of paths are globs: `*` and `**` match anything, `?` one character, `[ab]` one of these, `{a,b}` either.
+Patterns of paths are globs: `*` matches anything up to the next slash, `**` any number of directories, `?` one character, \
+`[ab]` one of these, `{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
 ";
 
 /// The reference for people, in Markdown.

@@ -72,6 +72,11 @@ fn of_kind(kind: &Kind) -> Value {
             "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
             "additionalProperties": { "type": "string" },
         }),
+        Kind::Headers => json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" },
+            "additionalProperties": { "type": "string" },
+        }),
         Kind::Table(section) => of_section(section),
         Kind::Named(_, section) => json!({ "type": "object", "additionalProperties": of_section(section) }),
         Kind::Tables(section) => json!({ "type": "array", "items": of_section(section) }),

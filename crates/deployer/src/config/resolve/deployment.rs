@@ -9,8 +9,8 @@ use crate::config::reader::{Parsed, TableReader};
 use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
-    absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, inner_path, integer,
-    list, name, path_in, shell_line, text,
+    absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, headers, inner_path,
+    integer, list, name, path_in, shell_line, text,
 };
 use crate::config::{
     CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
@@ -82,6 +82,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         paths: table.value("paths", list(glob)).unwrap_or_default(),
         paths_ignore: table.value("paths_ignore", list(glob)).unwrap_or_default(),
         shared_files,
+        shared_files_written: table.is_written("shared_files"),
         shared_dirs,
         keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
         submodules: table.value("submodules", boolean).unwrap_or_default(),
@@ -446,8 +447,9 @@ fn health_check(table: &TableReader<'_>) -> Option<HealthCheck> {
     let http = table.value("http", |node| checked_text(node, |text| http_url(text).map(|_| text.to_owned())));
     let status = table.value("status", list(integer(100, 599))).unwrap_or_default();
     let body = table.value("body", text);
+    let headers = table.value("headers", headers).unwrap_or_default();
     let probes = [
-        http.map(|url| Probe::Http { url, status, body }),
+        http.map(|url| Probe::Http { url, status, body, headers }),
         table.value("tcp", host_and_port).map(Probe::Tcp),
         table.value("command", argv).map(Probe::Command),
         table.value("shell", shell_line).map(Probe::Command),
@@ -459,7 +461,7 @@ fn health_check(table: &TableReader<'_>) -> Option<HealthCheck> {
         );
         table.error_at_header(message, "write for example `http = \"http://localhost:3001/health\"`");
     }
-    for key in ["status", "body"] {
+    for key in ["status", "body", "headers"] {
         if table.is_written(key) && !table.is_written("http") {
             let help = format!("leave `{key}` out");
             table.report_at_key(

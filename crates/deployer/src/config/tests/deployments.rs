@@ -141,7 +141,12 @@ fn health_checks() {
     .health;
     assert_eq!(
         health[0].probe,
-        Probe::Http { url: "http://localhost:1/".into(), status: vec![200, 401], body: Some("ok".into()) }
+        Probe::Http {
+            url: "http://localhost:1/".into(),
+            status: vec![200, 401],
+            body: Some("ok".into()),
+            headers: std::collections::BTreeMap::new()
+        }
     );
     assert_eq!(
         (health[0].attempts, health[0].interval, health[0].timeout),

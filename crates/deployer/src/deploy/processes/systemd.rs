@@ -235,8 +235,8 @@ fn is_of_systemd(line: &str, unit: &str) -> bool {
             .any(|word| line.strip_prefix(word).is_some_and(|rest| rest.contains(unit)))
 }
 
-/// What is to be said of a unit that does not run as the deployment's own user.
-pub fn complaint(unit: &UnitState, user: &UserName) -> Option<String> {
+/// What a run's log says of a unit that does not run as the deployment's own user. `doctor` says it too, with the deployment's name.
+fn complaint(unit: &UnitState, user: &UserName) -> Option<String> {
     let found = unit.user.as_deref().filter(|found| *found != user.as_str())?;
     let follows = match found {
         "root" | "0" => ": whoever can push is root",
@@ -244,7 +244,7 @@ pub fn complaint(unit: &UnitState, user: &UserName) -> Option<String> {
     };
     let name = &unit.name;
     Some(format!(
-        "{name} runs as {found}, and not as {user}, as whom the deployment is to run{follows}\nhint: `systemctl edit {name}`, and write `[Service]` and `User={user}`"
+        "{name} runs as {found}, and not as {user}, as whom the deployment is to run{follows}\nhint: `systemctl edit {name}`, write `[Service]` and `User={user}`, and deploy again"
     ))
 }
 

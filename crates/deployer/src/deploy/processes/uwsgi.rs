@@ -4,7 +4,8 @@
 //! How (2.0.21, found by experiment, with directories and patterns alike): it compares whole seconds, only ever
 //! forwards, and follows links unless it was started with `--emperor-nofollow`, when it sees the link's own time. So the file
 //! and the link to it both get a time that is a second later than either had; the link's own, which outlives releases, remembers
-//! the last one where the file lies in a release.
+//! the last one where the file lies in a release. That link is the one that is followed: it lies in the emperor's directory, and whoever writes there
+//! has the emperor run anything. What a build puts in the place of its file (a link to another vassal's file, or to any other) is not touched.
 //!
 //! A reload keeps the master's process (it executes itself again), so it is the workers that must all be others than
 //! before. They are found by the vassal's file in their master's arguments, or by its pid file. A program that cannot be loaded may
@@ -15,13 +16,14 @@ use super::table::{self, Process};
 use crate::clock;
 use crate::config::CommandLine;
 use crate::deploy::observe::finding::Finding;
-use crate::deploy::release::read_small;
+use crate::deploy::release::CURRENT;
 use crate::deploy::step_user;
 use crate::deploy::tools::files;
 use crate::deploy::tools::systemctl;
 use crate::deploy::tools::uwsgi::{pid_file, runs_vassal};
 use crate::deploy::workbench::Workbench;
 use crate::names::{UnitName, UserName};
+use crate::safe_path::{self, Found, Refused, read_small};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
@@ -40,6 +42,12 @@ const RELOAD_WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// How long a vassal may take to end: the same mercy.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(75);
+
+/// How long a look at files may take: what a build has put there may lie on a file system that does not answer.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// More than any vassal's file has.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -92,7 +100,7 @@ impl Vassal {
     /// See [`super::Manager::look`].
     pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
         let config = self.config.display();
-        let mut running = self.running()?;
+        let mut running = self.running(workbench).await?;
         if running.workers.is_empty() {
             return Ok(vec![Finding::ProcessesDown {
                 what: format!("the vassal {config} has no workers"),
@@ -140,7 +148,7 @@ impl Vassal {
     }
 
     async fn reload(&self, workbench: &Workbench<'_>) -> Result<()> {
-        let before = self.running()?;
+        let before = self.running(workbench).await?;
         if self.link()? {
             workbench.note(format!("{} is a link to the repository's file now", self.config.display()));
         } else {
@@ -174,19 +182,19 @@ impl Vassal {
     /// Makes the file, and the link to it if it is one, younger than the emperor can have seen them.
     async fn touch(&self, workbench: &Workbench<'_>) -> Result<()> {
         let own = fs::symlink_metadata(&self.config)?;
-        let followed =
-            fs::metadata(&self.config).context("the vassal's file is a link that leads nowhere")?;
-        let seen = own.mtime().max(followed.mtime());
+        let (vassal, release) = (self.clone(), workbench.directory.to_owned());
+        let file = safe_path::off_thread(&self.config, LOOK_MAX, move || vassal.file(&release)).await?;
+        let seen = own.mtime().max(file.modified_at());
         let seconds = clock::now().as_second().max(seen.saturating_add(1));
         let mut refusals = Vec::new();
-        for (file, flags) in [(&followed, AtFlags::empty()), (&own, AtFlags::SYMLINK_NOFOLLOW)] {
-            match self.set_time(seconds, flags, workbench).await {
+        for (file, owner) in [(Some(&file), file.owner()), (None, own.uid())] {
+            match self.set_time(seconds, file, workbench).await {
                 Ok(()) => {}
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
-                    let is_link = flags.contains(AtFlags::SYMLINK_NOFOLLOW);
-                    let touch = files::touch(&self.config, seconds, is_link);
+                    // As the deployment's own user, who may touch what is its own, wherever a link leads.
+                    let touch = files::touch(&self.config, seconds, file.is_none());
                     if !(workbench.has_own_user() && workbench.look(&touch).await.is_ok()) {
-                        refusals.push(file.uid());
+                        refusals.push(owner);
                     }
                 }
                 Err(error) => {
@@ -211,25 +219,65 @@ impl Vassal {
         }
     }
 
-    /// Sets a time. Who may only write the file may set it to now; that is waited for where it has to be.
-    async fn set_time(&self, seconds: i64, flags: AtFlags, workbench: &Workbench<'_>) -> Result<(), Errno> {
+    /// The vassal's file itself, of which nothing is known but that it is a regular file: in the release, or where an administrator's link leads.
+    fn file(&self, release: &Path) -> Result<Found, Refused> {
+        let directory = self.config.parent().unwrap_or(Path::new("/"));
+        let target = match fs::read_link(&self.config) {
+            Ok(target) => directory.join(target),
+            Err(_) => self.config.clone(),
+        };
+        let path = self.releases.as_deref().and_then(Path::parent);
+        let of_build = match path {
+            Some(path) => match target.strip_prefix(path.join(CURRENT)) {
+                // `current` is the deployer's own link, and leads to this release.
+                Ok(inside) => Some((release, release.join(inside))),
+                Err(_) => target.starts_with(path).then(|| (path, target.clone())),
+            },
+            None => target.starts_with(release).then(|| (release, target.clone())),
+        };
+        if let Some((root, file)) = of_build {
+            let found = safe_path::find_now(root, &file)?;
+            return match found.has_several_names() {
+                true => Err(Refused::Link(file)),
+                false => Ok(found),
+            };
+        }
+        let place = target.parent().and_then(|parent| fs::canonicalize(parent).ok());
+        let (Some(place), Some(name)) = (place, target.file_name()) else {
+            return Err(Refused::Missing(target));
+        };
+        safe_path::find_now(&place, &place.join(name))
+    }
+
+    /// Sets the time of the file, or without one of the link to it. Who may only write the file may set it to now; that is waited for where it
+    /// has to be.
+    async fn set_time(
+        &self,
+        seconds: i64,
+        file: Option<&Found>,
+        workbench: &Workbench<'_>,
+    ) -> Result<(), Errno> {
+        let set = |times: &Timestamps| match file {
+            Some(file) => file.set_times(times),
+            None => utimensat(CWD, &self.config, times, AtFlags::SYMLINK_NOFOLLOW),
+        };
         let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let at = |time| Timestamps { last_access: omitted, last_modification: time };
         let exactly = at(Timespec { tv_sec: seconds, tv_nsec: 0 });
-        match utimensat(CWD, &self.config, &exactly, flags) {
+        match set(&exactly) {
             Err(Errno::PERM) => {}
             result => return result,
         }
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let now = Timestamps { last_access: now, last_modification: now };
-        utimensat(CWD, &self.config, &now, flags)?;
+        set(&now)?;
         let missing = u64::try_from(seconds - clock::now().as_second()).unwrap_or_default();
         if missing == 0 {
             return Ok(());
         }
         let wait = Duration::from_secs(missing).min(RELOAD_WAIT_MAX);
         workbench.pause(wait).await.map_err(|_| Errno::TIMEDOUT)?;
-        utimensat(CWD, &self.config, &now, flags)
+        set(&now)
     }
 
     /// Waits until there are workers, and none of these.
@@ -239,7 +287,7 @@ impl Vassal {
         let started = Instant::now();
         let mut masters = BTreeSet::new();
         loop {
-            let running = self.running()?;
+            let running = self.running(workbench).await?;
             let old = running.old(before, self, workbench.directory);
             if old.is_empty() && !running.workers.is_empty() {
                 running.note(self, workbench);
@@ -268,9 +316,9 @@ impl Vassal {
 
     async fn prove(&self, workbench: &Workbench<'_>) -> Result<()> {
         for _ in 0..SETTLE_ROUNDS_MAX {
-            let first = self.running()?;
+            let first = self.running(workbench).await?;
             workbench.pause(SETTLE).await?;
-            let mut second = self.running()?;
+            let mut second = self.running(workbench).await?;
             second.look(workbench).await;
             let stayed = |process: &&Process| {
                 first.workers.iter().any(|earlier| earlier.identity() == process.identity())
@@ -292,7 +340,7 @@ impl Vassal {
         if is_ours {
             fs::remove_file(&self.config)?;
             let started = Instant::now();
-            while !self.running()?.masters.is_empty() {
+            while !self.running(workbench).await?.masters.is_empty() {
                 if started.elapsed() >= STOP_WAIT_MAX {
                     bail!("the vassal {config} is still running {STOP_WAIT_MAX:.0?} after its file has gone");
                 }
@@ -314,11 +362,18 @@ impl Vassal {
         Ok(())
     }
 
-    fn running(&self) -> Result<Running> {
+    async fn running(&self, workbench: &Workbench<'_>) -> Result<Running> {
+        let (vassal, release) = (self.clone(), workbench.directory.to_owned());
+        safe_path::off_thread(&self.config, LOOK_MAX, move || Ok(vassal.running_now(&release))).await?
+    }
+
+    fn running_now(&self, release: &Path) -> Result<Running> {
         let processes = table::all()?;
         let mut masters = self.masters_by_arguments(&processes);
         if masters.is_empty() {
-            let text = read_small(&self.config).unwrap_or_default();
+            let file = self.file(release).and_then(|found| found.read_text(&self.config, FILE_BYTES_MAX));
+            let text = file.unwrap_or_default();
+            // Where it lies, the vassal's file says: links are followed, and of what is found only a number is used.
             let number =
                 pid_file(&self.config, &text).and_then(|file| read_small(&file)?.trim().parse::<i32>().ok());
             masters.extend(processes.iter().find(|process| Some(process.pid) == number).cloned());
@@ -397,6 +452,83 @@ impl Running {
         }
         if vassal.releases.is_some() && self.workers.iter().all(|worker| self.place(worker).is_none()) {
             workbench.note("they are another user's: where they stand cannot be seen, only that they were started after the reload");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_vassals_file_is_touched_and_no_other_that_a_build_has_named() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |path: &str| scratch.path().join(path);
+        for directory in ["vassals", "apps", "site/releases/1/deploy"] {
+            fs::create_dir_all(at(directory)).unwrap();
+        }
+        symlink("releases/1", at("site/current")).unwrap();
+        for file in ["vassals/other.ini", "vassals/plain.ini", "apps/app.ini", "site/releases/1/good.ini"] {
+            fs::write(at(file), "[uwsgi]").unwrap();
+        }
+        symlink(at("vassals/other.ini"), at("site/releases/1/link.ini")).unwrap();
+        symlink(at("vassals"), at("site/releases/1/way")).unwrap();
+        fs::hard_link(at("vassals/other.ini"), at("site/releases/1/hard.ini")).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let file_times = std::fs::FileTimes::new().set_modified(long_ago);
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: 2_000_000, tv_nsec: 0 },
+        };
+        for (link, target) in [
+            ("app.ini", at("apps/app.ini")),
+            ("relative.ini", "../apps/app.ini".into()),
+            ("good.ini", at("site/current/good.ini")),
+            ("link.ini", at("site/current/link.ini")),
+            ("way.ini", at("site/current/way/other.ini")),
+            ("up.ini", at("site/current/../../vassals/other.ini")),
+            ("direct.ini", at("site/releases/1/link.ini")),
+            ("hard.ini", at("site/current/hard.ini")),
+            ("directory.ini", at("site/current/deploy")),
+            ("nowhere.ini", at("site/current/nothing.ini")),
+        ] {
+            symlink(target, at("vassals").join(link)).unwrap();
+        }
+        for (config, touched) in [
+            ("plain.ini", Some("vassals/plain.ini")),
+            ("app.ini", Some("apps/app.ini")),
+            ("relative.ini", Some("apps/app.ini")),
+            ("good.ini", Some("site/releases/1/good.ini")),
+            ("link.ini", None),
+            ("way.ini", None),
+            ("up.ini", None),
+            ("direct.ini", None),
+            ("hard.ini", None),
+            ("directory.ini", None),
+            ("nowhere.ini", None),
+            ("missing.ini", None),
+        ] {
+            let all = ["vassals/other.ini", "vassals/plain.ini", "apps/app.ini", "site/releases/1/good.ini"];
+            for file in all {
+                std::fs::File::options().write(true).open(at(file)).unwrap().set_times(file_times).unwrap();
+            }
+            let vassal = Vassal {
+                config: at("vassals").join(config),
+                source: None,
+                releases: Some(at("site/releases")),
+                runs_as: None,
+            };
+            let found = vassal.file(&at("site/releases/1"));
+            assert_eq!(found.is_ok(), touched.is_some(), "{config}: {found:?}");
+            if let Ok(found) = found {
+                found.set_times(&times).unwrap();
+            }
+            for file in all {
+                let modified = at(file).metadata().unwrap().mtime();
+                let expected = if touched == Some(file) { 2_000_000 } else { 1_000_000 };
+                assert_eq!(modified, expected, "{config}: {file}");
+            }
         }
     }
 }

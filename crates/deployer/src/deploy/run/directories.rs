@@ -1,12 +1,12 @@
 //! The directories that a run makes, changes and removes.
 
-use super::super::{release, step_user};
+use super::super::{kept_files, release, step_user};
 use super::{Run, recorded};
 use crate::clock;
 use crate::names::CommitId;
 use crate::record::store::{NewRelease, Release, ReleaseState};
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 impl Run {
@@ -56,7 +56,12 @@ impl Run {
     }
 
     /// Brings the work tree in place to a commit.
-    pub(super) async fn update_tree(&self, commit: &CommitId, cancel: &CancellationToken) -> Result<()> {
+    pub(super) async fn update_tree(
+        &self,
+        commit: &CommitId,
+        number: u32,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
         let path = &self.deployment.path;
         let index = self.index("tree")?;
         if !index.exists()
@@ -66,13 +71,50 @@ impl Run {
             self.mirror.assume_checked_out(path, &index, &found).await?;
         }
         fs_err::create_dir_all(path)?;
+        let kept = kept_files::of_run(&self.host.config.state_directory, &self.deployment.slug, &self.id);
+        let goes_back = kept.exists();
+        if !goes_back {
+            let changed = self.changed_here(&index, commit).await?;
+            kept_files::keep(path, &kept, changed.clone()).await?;
+            if !changed.is_empty() {
+                let names: Vec<_> = changed.iter().map(|file| file.display().to_string()).collect();
+                let note = format!(
+                    "changed on this host, and overwritten or removed by the commit: {}. Copies lie in {}",
+                    names.join(", "),
+                    kept.display()
+                );
+                tracing::warn!(deployment = %self.deployment.slug, run = self.id, "{note}");
+                self.note(number, note);
+            }
+        }
         self.mirror.check_out(path, &index, commit).await?;
         crate::crash_point!("tree-updated");
+        if goes_back {
+            kept_files::put_back(path, &kept).await?;
+        }
         if self.deployment.submodules {
             let hosts = &self.deployment.submodule_hosts;
             self.mirror.check_out_submodules(path, &index, commit, hosts, cancel).await?;
         }
         Ok(())
+    }
+
+    /// Files in the tree that are neither as git wrote them last nor as this commit has them: what a person has changed or made there.
+    async fn changed_here(&self, index: &Path, commit: &CommitId) -> Result<Vec<PathBuf>> {
+        let path = &self.deployment.path;
+        let before = self.mirror.compared_with(path, index).await?;
+        let aside = index.with_extension("compared");
+        let after = self.mirror.state_of_tree(path, &aside, commit).await?;
+        let tree = self.mirror.tree(commit, false).await?;
+        let is_foreign = |file: &PathBuf| {
+            before.untracked.iter().chain(&before.ignored).any(|known| file.starts_with(known))
+        };
+        let overwritten =
+            after.modified.into_iter().filter(|file| before.modified.contains(file) || is_foreign(file));
+        let removed = before.modified.iter().filter(|file| !tree.has(&file.to_string_lossy())).cloned();
+        let mut changed: Vec<PathBuf> = overwritten.chain(removed).collect();
+        changed.retain(|file| path.join(file).symlink_metadata().is_ok_and(|found| found.is_file()));
+        Ok(changed)
     }
 
     /// Where git remembers what it wrote to a tree.

@@ -2,13 +2,10 @@
 
 use super::SitesStep;
 use super::selection::WantedFile;
+use crate::safe_path::{self, Refused};
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
 use nginx_policy::{Directive, FILE_BYTES_MAX};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::Errno;
-use std::fs::File;
-use std::io::Read;
+use std::path::{Component, Path};
 
 /// All files of a repository, at most: they are held in memory at once, and what is read of them takes up to twenty times as much.
 const ALL_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -58,6 +55,11 @@ pub fn read(step: &SitesStep) -> Result<Vec<SiteFile>> {
                 .extend(objections.iter().map(|found| format!("{source}:{}: {}", found.line, found.message))),
         }
     }
+    let together: Vec<&[Directive]> = files.iter().map(|file| file.directives.as_slice()).collect();
+    let found = nginx_policy::judge_together(&together, &bounds);
+    faults.extend(found.iter().map(|(number, found)| {
+        format!("{}:{}: {}", files[*number].wanted.source, found.line, found.message)
+    }));
     if faults.is_empty() { Ok(files) } else { bail!(in_one_line(&faults)) }
 }
 
@@ -73,28 +75,25 @@ pub fn in_one_line(faults: &[String]) -> String {
 /// What a build put in a file's place is not what the repository says: links, pipes and devices are not read, and nothing is waited for.
 fn read_one(step: &SitesStep, wanted: &WantedFile) -> Result<Vec<u8>> {
     let source = &wanted.source;
-    let directory = fs::File::open(&step.release)?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let opened = openat2(&directory, source.as_str(), flags, Mode::empty(), resolve);
-    let file = match opened {
-        Ok(file) => File::from(file),
-        Err(Errno::LOOP) => bail!("{source}: there is a link in its place or on the way to it"),
-        Err(error) => return Err(error).with_context(|| format!("{source} cannot be read")),
-    };
-    if !file.metadata()?.is_file() {
-        bail!("{source}: it is no plain file");
+    if !Path::new(source).components().all(|part| matches!(part, Component::Normal(_))) {
+        bail!("{source} cannot be read: it does not lie in the repository");
     }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("{source} cannot be read"))?;
-    Ok(bytes)
+    match safe_path::read_now(&step.release, &step.release.join(source), FILE_BYTES_MAX as u64) {
+        Ok(bytes) => Ok(bytes),
+        Err(Refused::Link(_)) => bail!("{source}: there is a link in its place or on the way to it"),
+        Err(Refused::Kind { .. }) => bail!("{source}: it is no plain file"),
+        Err(Refused::TooLarge { bytes, max, .. }) => {
+            bail!("{source}: {bytes} bytes are too many for a site file: at most {max}")
+        }
+        Err(refused) => Err(refused).with_context(|| format!("{source} cannot be read")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fs_err as fs;
+    use rustix::fs::Mode;
     use std::os::unix::fs::symlink;
 
     fn step(release: &std::path::Path) -> SitesStep {

@@ -225,6 +225,25 @@ pub fn text(mirror: &Path, commit: &CommitId, path: &str) -> Invocation {
     Invocation { argv, environment: environment("") }
 }
 
+/// Paths of the files of a commit that are pointers of Git LFS, each behind the commit's id and a colon and ended by NUL; fails where there
+/// are none.
+pub fn lfs_pointers(mirror: &Path, commit: &CommitId) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words([
+        "grep",
+        "--name-only",
+        "-z",
+        "-I",
+        "--no-recurse-submodules",
+        "--fixed-strings",
+        "-e",
+        "version https://git-lfs.github.com/spec/v1",
+        "--end-of-options",
+    ]));
+    argv.push(commit.as_str().into());
+    Invocation { argv, environment: environment("") }
+}
+
 /// The submodules of a commit: `ls-tree` lines ended by NUL, of which those with mode 160000 matter.
 pub fn tree_entries(mirror: &Path, commit: &CommitId) -> Invocation {
     let mut argv = in_mirror(mirror);

@@ -164,16 +164,23 @@ pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
 /// Asks as whom units run.
 pub fn users(units: &[UnitName]) -> CommandLine {
     let mut words = systemctl(false);
-    words.extend(["show".to_owned(), "--property=Id,User,LoadState".into(), "--".into()]);
+    words.extend(["show".to_owned(), "--property=Id,User,DynamicUser,LoadState".into(), "--".into()]);
     words.extend(units.iter().map(ToString::to_string));
     CommandLine::Argv(words)
 }
 
-/// Reads what [`users`] printed: the unit, and its user, which is root where none is named. Nothing for units that are not there.
-pub fn read_users(printed: &str) -> Vec<(String, String)> {
+/// Reads what [`users`] printed: the unit, and its user, which is root where none is named, and `None` where systemd makes one for each start
+/// (`DynamicUser=`). Nothing for units that are not there.
+pub fn read_users(printed: &str) -> Vec<(String, Option<String>)> {
     let loaded = blocks(printed).filter(|block| value(block, "LoadState") == "loaded");
-    let user = |block: &str| Some(value(block, "User")).filter(|user| !user.is_empty());
-    loaded.map(|block| (value(block, "Id"), user(block).unwrap_or_else(|| "root".into()))).collect()
+    loaded.map(|block| (value(block, "Id"), user_of(block))).collect()
+}
+
+fn user_of(block: &str) -> Option<String> {
+    (value(block, "DynamicUser") != "yes").then(|| match value(block, "User") {
+        none if none.is_empty() => "root".to_owned(),
+        user => user,
+    })
 }
 
 /// Reads what [`show`] printed: `Name=value` lines, an empty line between units.
@@ -185,10 +192,7 @@ pub fn states(printed: &str) -> Vec<UnitState> {
             sub: value(block, "SubState"),
             restarts: value(block, "NRestarts").parse().unwrap_or_default(),
             main_pid: value(block, "MainPID").parse().unwrap_or_default(),
-            user: (value(block, "DynamicUser") != "yes").then(|| match value(block, "User") {
-                none if none.is_empty() => "root".to_owned(),
-                user => user,
-            }),
+            user: user_of(block),
             is_known: value(block, "LoadState") != "not-found",
             is_enabled: starts_at_boot(block),
             has_install: value(block, "UnitFileState") != "static",

@@ -12,7 +12,7 @@ use crate::deploy::plan::{Plan, Step};
 use crate::deploy::recipes::{self, Facts, Purpose, Target};
 use crate::deploy::run::{self, Failure, Progress, Run};
 use crate::deploy::workbench::Heard;
-use crate::deploy::{adopt, hand_over, observe, release, situation};
+use crate::deploy::{adopt, hand_over, observe, preflight, release, situation};
 use crate::entry::Adopt;
 use crate::names::CommitId;
 use crate::record::run_log::RunLogWriter;
@@ -44,10 +44,10 @@ impl Worker {
     }
 
     async fn attempt(&self, order: &Order, run: &mut Run) -> Result<Outcome, Failure> {
-        run::check_space(&self.host, &self.deployment).map_err(|error| Failure::new(format!("{error:#}")))?;
         let layout = self.patiently("layout", || situation::layout(&self.host, &self.deployment)).await?;
         let live = situation::live(&self.host, &self.deployment, layout).await?;
         let adopt = order.request.adopt.as_ref();
+        let found = layout;
         let layout = match (adopt, layout) {
             (Some(_), Layout::Releases) => {
                 return Ok(Outcome::new(RunState::Skipped, "it is deployed as releases already"));
@@ -63,6 +63,8 @@ impl Worker {
                 (None, self.rollback_target(order, &run.id, layout, live.as_ref()).await?)
             }
             _ => {
+                // What adopting is about to move to `shared/` is not there yet.
+                run.preflight(found).await?;
                 let head = run.fetch(order.request.commit.as_ref()).await?;
                 let head = self.whose_turn(order, run, head, live.as_ref()).await;
                 let live_commit = live.as_ref().map(|live| &live.commit);
@@ -70,6 +72,9 @@ impl Worker {
                     outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
                 })
                 .await?;
+                if let Some(outcome) = self.says_nothing_new(order, &head).await? {
+                    return Ok(outcome);
+                }
                 let target = situation::new_target(&self.deployment, layout, &head.id);
                 (Some(head), target)
             }
@@ -81,6 +86,9 @@ impl Worker {
         let id = run.id.clone();
         let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
         let known = situation::known(&run.mirror, &self.deployment, &target.commit).await?;
+        for remark in preflight::remarks(&run.mirror, &self.deployment, &known.tree, &target.commit).await? {
+            run.note(run.next_step, remark);
+        }
         let facts = Facts {
             forced: order.request.force,
             ..situation::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
@@ -125,6 +133,23 @@ impl Worker {
         };
         outcome.add(gap);
         Ok(outcome)
+    }
+
+    /// The end of a run whose push leads to what was tried last. That is found out before there is a run, unless the server of the
+    /// repository did not answer just then.
+    async fn says_nothing_new(&self, order: &Order, head: &Commit) -> Result<Option<Outcome>, Failure> {
+        if order.trigger != RunTrigger::Delivery || order.commit.is_none() {
+            return Ok(None);
+        }
+        let tried = self.tried_and_judged(order).await?;
+        let same = tried.filter(|tried| tried.commit_id.as_deref() == Some(head.id.as_str()));
+        Ok(same.map(|tried| Outcome {
+            verdict: Some(VerdictCode::Duplicate),
+            ..Outcome::new(
+                RunState::Skipped,
+                format!("{} was tried by run {}, and nothing is new", head.id.short(), tried.id),
+            )
+        }))
     }
 
     /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker

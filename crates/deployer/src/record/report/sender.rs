@@ -106,9 +106,9 @@ impl Sender {
     async fn send_due(&mut self) -> Result<(), StoreError> {
         for row in self.store.due_outbox(clock::now_ms(), BATCH).await? {
             if !self.store.is_our_telling(&row)? {
-                let reason = "somebody else has put this into the database: it is not sent";
+                let reason = "somebody else has put this into the database, or put it back: it is not sent";
                 tracing::error!(repository = plain(&row.repository), id = row.id, reason);
-                self.store.outbox_refused(row.id, reason, clock::now_ms()).await?;
+                self.store.outbox_refused(&row, reason, clock::now_ms()).await?;
                 continue;
             }
             match self.send(&row).await {
@@ -133,7 +133,7 @@ impl Sender {
         match row.kind {
             TellingKind::Status => {
                 self.github.create_status(subject, &commit, &row.body).await?;
-                Ok(self.store.outbox_sent(row.id, clock::now_ms()).await?)
+                Ok(self.store.outbox_sent(row, clock::now_ms()).await?)
             }
             TellingKind::Deployment => self.send_deployment(row, subject, &commit).await,
         }
@@ -193,7 +193,7 @@ impl Sender {
                 reason = error.reason,
                 "GitHub refuses what it was told"
             );
-            return self.store.outbox_refused(row.id, &error.reason, clock::now_ms()).await;
+            return self.store.outbox_refused(row, &error.reason, clock::now_ms()).await;
         }
         let limit = match error.kind {
             ErrorKind::UnknownCommit => GIVE_UP_UNKNOWN_COMMIT_AFTER,
@@ -217,7 +217,7 @@ impl Sender {
     async fn give_up(&self, row: &PendingTelling, reason: &str) -> Result<(), StoreError> {
         let reason = format!("given up after {} hours: {reason}", age(row).as_secs() / 3600);
         tracing::warn!(repository = row.repository, commit = row.commit_id, reason, "GitHub is not told");
-        self.store.outbox_refused(row.id, &reason, clock::now_ms()).await
+        self.store.outbox_refused(row, &reason, clock::now_ms()).await
     }
 }
 

@@ -5,9 +5,15 @@
 //! carries an HMAC over all of it, with a key that is in the state directory and never in the database. A row without a valid one is
 //! shown, and never acted on.
 //!
-//! An HMAC does not tell an old row from a new one: who has read a row while its run was in progress can put it back later. Two
-//! facts are therefore kept outside of the database, beside the key: which runs were begun and have not ended (a file each, without
-//! which a run is never recovered), and which answer to a gate is the newest.
+//! An HMAC does not tell an old row from a new one: who has read a row while its run was in progress can put it back later. What is
+//! new is therefore noted outside of the database, beside the key: which runs were begun and have not ended (a file each, without
+//! which a run is never recovered), which answer to a gate is the newest, which rows of a deployment's releases are (one file for
+//! each deployment), and which reports GitHub is still to have (a file for each commit and context, until it has it).
+//!
+//! A note and a row cannot be written at one moment. The note comes first and names the row as it was and as it will be; what is left
+//! of that by a crash is settled by the next change.
+//!
+//! Beside them lies the id of the newest run. The next one is greater whatever the clock says: *newer* means a greater id.
 //!
 //! Deliberately absent: any protection against deletion. Whoever can write to the database can make the deployer forget.
 
@@ -17,10 +23,12 @@ use fs_err as fs;
 use hmac::{Hmac, KeyInit, Mac};
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use uuid::Uuid;
 
 /// Where all of it lies, in the state directory.
 const DIRECTORY: &str = "trust";
@@ -37,6 +45,19 @@ const KEY_BYTES: usize = 32;
 /// One empty-handed reader of a file is enough: keys, slugs and HMACs in hexadecimal digits are shorter.
 const SMALL_FILE_BYTES_MAX: u64 = 4096;
 
+/// The rows of a deployment's releases, each with an HMAC: thousands of releases that are still there.
+const RELEASES_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Where the id of the newest run is kept.
+const NEWEST_RUN_FILE: &str = "newest-run";
+
+/// With what the name of a note of reports begins.
+const TELLING_PREFIX: &str = "telling-";
+
+/// Reports of one key that a note names: the one that has waited for longest, and the newest ones, of which some may not have been
+/// written after all.
+const TELLINGS_NOTED: usize = 16;
+
 /// What makes these HMACs others than any other use of the same key.
 const DOMAIN: &str = "durhack-deployer database row, version 1";
 
@@ -47,6 +68,12 @@ pub struct Authenticator(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     key: OnceLock<[u8; KEY_BYTES]>,
+    /// What is noted of reports while the disk is full.
+    tellings: Mutex<HashMap<PathBuf, String>>,
+    /// The newest id that was given to a run.
+    newest_run: Mutex<Option<Uuid>>,
+    /// Held by whoever changes a note of releases.
+    releases: Mutex<()>,
 }
 
 impl std::fmt::Debug for Authenticator {
@@ -107,7 +134,13 @@ pub(super) trait Signed {
 impl Authenticator {
     /// That of a deployer whose state lies there. Reads and makes nothing before it is needed.
     pub fn new(state_directory: &Path) -> Self {
-        Self(Arc::new(Inner { directory: state_directory.join(DIRECTORY), key: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            directory: state_directory.join(DIRECTORY),
+            key: OnceLock::new(),
+            tellings: Mutex::default(),
+            newest_run: Mutex::default(),
+            releases: Mutex::default(),
+        }))
     }
 
     /// The HMAC of a row, in hexadecimal digits. Makes the key where there is none yet.
@@ -214,6 +247,157 @@ impl Authenticator {
         Ok(mac.is_some() && found.as_deref() == mac)
     }
 
+    /// An id for a run, greater than all that were given before: also where the clock was set back since, and by a process before this one.
+    pub(super) fn next_run_id(&self) -> Result<String, StoreError> {
+        let path = self.0.directory.join(NEWEST_RUN_FILE);
+        let mut newest = locked(&self.0.newest_run);
+        // Another process, or another handle of this one, may have given one since.
+        let noted = read_small(&path)
+            .map_err(|error| self.failed(&path, error))?
+            .and_then(|text| Uuid::parse_str(text.trim_end()).ok())
+            .max(*newest);
+        let id = after(noted);
+        *newest = Some(id);
+        match self.write(&path, &id.to_string(), true) {
+            Err(StoreError::Trust { error, .. }) if is_full(&error) => {
+                tracing::warn!(%error, "the id of the newest run cannot be noted: the disk is full");
+            }
+            result => result?,
+        }
+        Ok(id.to_string())
+    }
+
+    /// Notes rows of releases that are about to be written: `name` and HMAC of each. The rows that they replace stay noted.
+    pub(super) fn expect_releases(&self, deployment: &str, rows: &[(&str, &str)]) -> Result<(), StoreError> {
+        self.change_releases(deployment, |noted| {
+            for (name, mac) in rows {
+                let macs = noted.entry((*name).to_owned()).or_default();
+                if !macs.iter().any(|known| known == mac) {
+                    macs.push((*mac).to_owned());
+                }
+            }
+        })
+    }
+
+    /// The rows have been written: what they replace is old from now on. `None` is for a release that is there no longer.
+    pub(super) fn settle_releases(
+        &self,
+        deployment: &str,
+        rows: &[(&str, Option<&str>)],
+    ) -> Result<(), StoreError> {
+        self.change_releases(deployment, |noted| {
+            for (name, mac) in rows {
+                match mac {
+                    Some(mac) => drop(noted.insert((*name).to_owned(), vec![(*mac).to_owned()])),
+                    None => drop(noted.remove(*name)),
+                }
+            }
+        })
+    }
+
+    /// Nothing but these rows of releases of a deployment is new.
+    pub(super) fn set_releases(&self, deployment: &str, rows: &[(&str, &str)]) -> Result<(), StoreError> {
+        self.change_releases(deployment, |noted| {
+            noted.clear();
+            for (name, mac) in rows {
+                noted.entry((*name).to_owned()).or_default().push((*mac).to_owned());
+            }
+        })
+    }
+
+    /// The HMACs of the rows of a deployment's releases that are new, by name.
+    pub(super) fn noted_releases(
+        &self,
+        deployment: &str,
+    ) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+        let path = self.releases_path(deployment);
+        let text = read_up_to(&path, RELEASES_FILE_BYTES_MAX).map_err(|error| self.failed(&path, error))?;
+        let mut noted = BTreeMap::<String, Vec<String>>::new();
+        for line in text.unwrap_or_default().lines() {
+            // The HMAC has no blanks; a name of somebody else's might.
+            if let Some((mac, name)) = line.split_once(' ') {
+                noted.entry(name.to_owned()).or_default().push(mac.to_owned());
+            }
+        }
+        Ok(noted)
+    }
+
+    fn change_releases(
+        &self,
+        deployment: &str,
+        change: impl FnOnce(&mut BTreeMap<String, Vec<String>>),
+    ) -> Result<(), StoreError> {
+        let _changing = locked(&self.0.releases);
+        let before = self.noted_releases(deployment)?;
+        let mut noted = before.clone();
+        change(&mut noted);
+        if noted == before {
+            return Ok(());
+        }
+        let lines =
+            noted.iter().flat_map(|(name, macs)| macs.iter().map(move |mac| format!("{mac} {name}\n")));
+        self.write(&self.releases_path(deployment), &lines.collect::<String>(), true)
+    }
+
+    /// Notes a report that is about to be written for GitHub. On a full disk it is remembered for as long as this process lives.
+    pub(super) fn expect_telling(&self, key: &Message, mac: &str) -> Result<(), StoreError> {
+        let path = self.telling_path(key);
+        let before = self.noted_tellings(&path)?;
+        let mut macs: Vec<&str> = before.lines().collect();
+        if macs.last() == Some(&mac) {
+            return Ok(());
+        }
+        if macs.len() >= TELLINGS_NOTED {
+            macs.remove(1);
+        }
+        macs.push(mac);
+        let noted = macs.join("\n");
+        match self.write(&path, &noted, true) {
+            Err(StoreError::Trust { error, .. }) if is_full(&error) => {
+                drop(locked(&self.0.tellings).insert(path, noted));
+                Ok(())
+            }
+            result => {
+                locked(&self.0.tellings).remove(&path);
+                result
+            }
+        }
+    }
+
+    /// Whether GitHub is still to have this report.
+    pub(super) fn is_expected(&self, key: &Message, mac: Option<&str>) -> Result<bool, StoreError> {
+        let noted = self.noted_tellings(&self.telling_path(key))?;
+        Ok(noted.lines().any(|known| Some(known) == mac))
+    }
+
+    /// GitHub has the report, or will never have it. Whoever puts its row back later has it told to nobody.
+    pub(super) fn telling_is_done(&self, key: &Message, mac: Option<&str>) -> Result<(), StoreError> {
+        let path = self.telling_path(key);
+        if self.noted_tellings(&path)?.lines().last() != mac {
+            return Ok(());
+        }
+        locked(&self.0.tellings).remove(&path);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.failed(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn noted_tellings(&self, path: &Path) -> Result<String, StoreError> {
+        if let Some(noted) = locked(&self.0.tellings).get(path) {
+            return Ok(noted.clone());
+        }
+        Ok(read_small(path).map_err(|error| self.failed(path, error))?.unwrap_or_default())
+    }
+
+    fn releases_path(&self, deployment: &str) -> PathBuf {
+        self.0.directory.join(format!("releases-{}", name_of(deployment)))
+    }
+
+    fn telling_path(&self, key: &Message) -> PathBuf {
+        self.0.directory.join(format!("{TELLING_PREFIX}{}", hex::encode(Sha256::digest(&key.0))))
+    }
+
     fn run_path(&self, run: &str) -> PathBuf {
         self.0.directory.join(format!("{RUN_PREFIX}{}", name_of(run)))
     }
@@ -270,8 +454,31 @@ fn name_of(id: &str) -> String {
     if is_plain { id.to_owned() } else { hex::encode(Sha256::digest(id)) }
 }
 
+/// An id for a run by the clock, or by the newest one where the clock is behind it.
+fn after(newest: Option<Uuid>) -> Uuid {
+    let now = Uuid::now_v7();
+    let Some(newest) = newest.filter(|newest| *newest >= now) else { return now };
+    // The first 48 bits are milliseconds; the rest of the new one is random.
+    let millis = u64::try_from(newest.as_u128() >> 80).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = [0; 10];
+    bytes.copy_from_slice(&now.as_bytes()[6..]);
+    uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// A small regular file that is no link; None where there is none.
 fn read_small(path: &Path) -> io::Result<Option<String>> {
+    read_up_to(path, SMALL_FILE_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, bytes_max: u64) -> io::Result<Option<String>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => std::fs::File::from(file),
@@ -288,7 +495,7 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
     }
     let mut text = String::new();
-    file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text)?;
+    file.take(bytes_max).read_to_string(&mut text)?;
     Ok(Some(text))
 }
 
@@ -354,6 +561,59 @@ mod tests {
         std::fs::create_dir(state.path().join(DIRECTORY)).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", authenticator.key_path()).unwrap();
         authenticator.sign(&Message::of("runs")).unwrap_err();
+    }
+
+    #[test]
+    fn the_next_run_is_later_whatever_the_clock_says() {
+        let state = tempfile::tempdir().unwrap();
+        let one = Authenticator::new(state.path());
+        let mut ids = vec![one.next_run_id().unwrap()];
+        // As the clock of that time had it, which was set back since.
+        let ahead = "0fffaaaa-0000-7000-8000-000000000001";
+        std::fs::write(state.path().join(DIRECTORY).join(NEWEST_RUN_FILE), ahead).unwrap();
+        ids.push(ahead.to_owned());
+        let another = Authenticator::new(state.path());
+        ids.extend((0..100).map(|_| another.next_run_id().unwrap()));
+        ids.push(Authenticator::new(state.path()).next_run_id().unwrap());
+        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+        assert!(ids.iter().all(|id| Uuid::parse_str(id).unwrap().get_version_num() == 7));
+        // What is no id says nothing.
+        std::fs::write(state.path().join(DIRECTORY).join(NEWEST_RUN_FILE), "nonsense").unwrap();
+        Authenticator::new(state.path()).next_run_id().unwrap();
+    }
+
+    #[test]
+    fn a_row_is_new_until_another_has_been_written() {
+        let state = tempfile::tempdir().unwrap();
+        let authenticator = Authenticator::new(state.path());
+        let noted =
+            |name: &str| authenticator.noted_releases("site").unwrap().get(name).cloned().unwrap_or_default();
+        authenticator.expect_releases("site", &[("one", "m1")]).unwrap();
+        authenticator.settle_releases("site", &[("one", Some("m1"))]).unwrap();
+        // Between the note and the end of the transaction, whichever the transaction's end is.
+        authenticator.expect_releases("site", &[("one", "m2"), ("two", "m3")]).unwrap();
+        assert_eq!(
+            (noted("one"), noted("two")),
+            (vec!["m1".to_owned(), "m2".to_owned()], vec!["m3".to_owned()])
+        );
+        authenticator.settle_releases("site", &[("one", Some("m2")), ("two", None)]).unwrap();
+        assert_eq!((noted("one"), noted("two")), (vec!["m2".to_owned()], vec![]));
+        assert!(authenticator.noted_releases("another").unwrap().is_empty());
+
+        let key = Message::of("key").text("a");
+        let expected = |mac| authenticator.is_expected(&key, Some(mac)).unwrap();
+        authenticator.expect_telling(&key, "m1").unwrap();
+        authenticator.expect_telling(&key, "m2").unwrap();
+        for _ in 0..2 {
+            (3..30).for_each(|at| authenticator.expect_telling(&key, &format!("n{at}")).unwrap());
+        }
+        authenticator.expect_telling(&key, "m3").unwrap();
+        assert!(expected("m1") && !expected("m2") && expected("n29") && expected("m3"));
+        authenticator.telling_is_done(&key, Some("m2")).unwrap();
+        assert!(expected("m3"));
+        authenticator.telling_is_done(&key, Some("m3")).unwrap();
+        assert!(!expected("m2") && !expected("m3"));
+        assert!(!authenticator.is_expected(&key, None).unwrap());
     }
 
     #[test]

@@ -76,8 +76,13 @@ macro_rules! sign_all {
         }
         let releases: Vec<Release> =
             sqlx::query_as("SELECT * FROM releases").fetch_all(&mut *$transaction).await?;
+        let mut noted = std::collections::BTreeMap::<String, Vec<(String, String)>>::new();
         for release in &releases {
             let mac = $self.authenticator.sign(&release.message())?;
+            let of_deployment = noted.entry(release.deployment.clone()).or_default();
+            if release.state != super::ReleaseState::Removed {
+                of_deployment.push((release.name.clone(), mac.clone()));
+            }
             sqlx::query("UPDATE releases SET mac = $3 WHERE deployment = $1 AND name = $2")
                 .bind(&release.deployment)
                 .bind(&release.name)
@@ -85,13 +90,19 @@ macro_rules! sign_all {
                 .execute(&mut *$transaction)
                 .await?;
         }
+        for (deployment, rows) in &noted {
+            let rows: Vec<_> = rows.iter().map(|(name, mac)| (name.as_str(), mac.as_str())).collect();
+            $self.authenticator.set_releases(deployment, &rows)?;
+        }
         let tellings: Vec<PendingTelling> = sqlx::query_as(
-            "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL",
+            "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
+             ORDER BY id",
         )
         .fetch_all(&mut *$transaction)
         .await?;
         for telling in &tellings {
             let mac = $self.authenticator.sign(&telling.message())?;
+            $self.authenticator.expect_telling(&super::outbox::key_of(telling), &mac)?;
             sqlx::query("UPDATE outbox SET mac = $2 WHERE id = $1")
                 .bind(telling.id)
                 .bind(&mac)
@@ -176,7 +187,7 @@ impl Store {
     /// What somebody else has written.
     pub async fn foreign(&self) -> Result<Foreign, StoreError> {
         let runs: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM runs ORDER BY created_at_ms DESC LIMIT $1")
+            sqlx::query_as("SELECT * FROM runs ORDER BY id DESC LIMIT $1")
                 .bind(ROWS_MAX)
                 .fetch_all(pool)
                 .await?
@@ -205,11 +216,15 @@ impl Store {
         for row in answers.iter().filter(|row| row.is_one()) {
             foreign_answers += usize::from(!self.is_newest_answer(row)?);
         }
+        let mut foreign_tellings = 0;
+        for row in &tellings {
+            foreign_tellings += usize::from(!self.is_our_telling(row)?);
+        }
         Ok(Foreign {
             runs: runs.len() - self.only_ours(runs)?.len(),
-            releases: releases.len() - self.only_ours(releases)?.len(),
+            releases: releases.len() - self.only_newest_releases(releases)?.len(),
             answers: foreign_answers,
-            tellings: tellings.len() - self.only_ours(tellings)?.len(),
+            tellings: foreign_tellings,
         })
     }
 
@@ -271,6 +286,8 @@ impl Signed for ToldDeployment {
             .text(&self.repository)
             .text(&self.commit_id)
             .number(self.github_id)
+            .text(&self.state)
+            .number(self.told_at_ms)
     }
 
     fn mac(&self) -> Option<&str> {

@@ -82,7 +82,7 @@ pub struct DeliveryFilter<'a> {
 
 impl Store {
     /// Records a delivery with its first verdicts, unless it is known; as dispatched already, if none of them is queued. A redelivery is counted, once per entry.
-    /// The body of a webhook that concerns a deployment is remembered for longer ([`Store::first_seen`]).
+    /// The body of a webhook that a deployment is to act on is remembered for longer ([`Store::first_seen`]).
     pub async fn record_delivery(
         &self,
         delivery: &NewDelivery<'_>,
@@ -91,9 +91,7 @@ impl Store {
         // Where nothing is queued, nothing remains to be dispatched.
         let queued = verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued);
         let dispatched_at_ms = verdicts.first().filter(|_| !queued).map(|verdict| verdict.decided_at_ms);
-        let concerns =
-            |verdict: &Verdict| !verdict.deployment.is_empty() && verdict.code != VerdictCode::NotWaitedFor;
-        let is_remembered = delivery.source == "github" && verdicts.iter().any(concerns);
+        let is_remembered = delivery.source == "github" && queued;
         transaction!(self, |transaction| {
             let inserted = sqlx::query(
                 "INSERT INTO deliveries (id, entry, event, source, remote_address, received_at_ms,

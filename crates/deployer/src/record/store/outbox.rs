@@ -5,6 +5,7 @@
 //! at most one per key waits, and what GitHub sees never goes backwards, as long as one process at a time
 //! delivers. Several processes on one PostgreSQL each tell of their own deployments, under contexts of their own.
 
+use super::authenticator::Message;
 use super::pools::{found, reading, transaction, writing};
 use super::text::{embedded_json, storable, words};
 use super::{Store, StoreError};
@@ -91,6 +92,7 @@ macro_rules! push_telling {
         let telling: &$crate::record::store::NewTelling<'_> = $telling;
         let signed = $crate::record::store::outbox::as_row(telling);
         let mac = $self.authenticator.sign(&$crate::record::store::authenticator::Signed::message(&signed))?;
+        $self.authenticator.expect_telling(&$crate::record::store::outbox::key_of(&signed), &mac)?;
         // Pushed twice because the first commit's outcome was not known: it is there already.
         sqlx::query(
             "INSERT INTO outbox (kind, repository, commit_id, context, deployment, run_id, body, created_at_ms,
@@ -147,15 +149,35 @@ pub(super) fn as_row(telling: &NewTelling<'_>) -> PendingTelling {
     }
 }
 
+/// What a telling replaces: all others with the same.
+pub(super) fn key_of(telling: &PendingTelling) -> Message {
+    Message::of("key of the outbox")
+        .text(telling.kind.as_str())
+        .text(&telling.repository)
+        .text(&telling.commit_id)
+        .text(&telling.context)
+}
+
 impl Store {
     /// Puts something into the outbox, in place of what still waits under its key.
     pub async fn enqueue_telling(&self, telling: &NewTelling<'_>) -> Result<(), StoreError> {
         transaction!(self, |transaction| push_telling!(self, transaction, telling))
     }
 
-    /// Whether this deployer wrote a row of the outbox.
+    /// Whether this deployer wrote a row of the outbox, and GitHub is still to have it: not one that GitHub has had, put back.
     pub fn is_our_telling(&self, telling: &PendingTelling) -> Result<bool, StoreError> {
-        self.authenticator.recognises(telling)
+        Ok(self.authenticator.recognises(telling)?
+            && self.authenticator.is_expected(&key_of(telling), telling.mac.as_deref())?)
+    }
+
+    /// What is told under its key from now on must be written anew.
+    pub(super) async fn telling_is_done(&self, telling: &PendingTelling) -> Result<(), StoreError> {
+        // What somebody else puts there ends no report of ours.
+        if !self.authenticator.recognises(telling)? {
+            return Ok(());
+        }
+        let (key, mac) = (key_of(telling), telling.mac.clone());
+        self.off_thread(move |authenticator| authenticator.telling_is_done(&key, mac.as_deref())).await
     }
 
     /// What is due, what has waited for longest since it was last tried first (so that one that always fails is in no
@@ -175,15 +197,16 @@ impl Store {
     }
 
     /// GitHub has it.
-    pub async fn outbox_sent(&self, id: i64, at_ms: i64) -> Result<(), StoreError> {
+    pub async fn outbox_sent(&self, telling: &PendingTelling, at_ms: i64) -> Result<(), StoreError> {
         writing!(self, |pool| {
             let updated = sqlx::query("UPDATE outbox SET done_at_ms = $2, last_error = NULL WHERE id = $1")
-                .bind(id)
+                .bind(telling.id)
                 .bind(at_ms)
                 .execute(pool)
                 .await?;
-            found(updated.rows_affected(), "outbox row", id.to_string())?;
-        })
+            found(updated.rows_affected(), "outbox row", telling.id.to_string())?;
+        })?;
+        self.telling_is_done(telling).await
     }
 
     /// Telling it failed, and is to be tried again at `next_at_ms`.
@@ -208,16 +231,22 @@ impl Store {
     }
 
     /// GitHub will never take it; it is not tried again.
-    pub async fn outbox_refused(&self, id: i64, error: &str, at_ms: i64) -> Result<(), StoreError> {
+    pub async fn outbox_refused(
+        &self,
+        telling: &PendingTelling,
+        error: &str,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
         writing!(self, |pool| {
             let updated = sqlx::query("UPDATE outbox SET refused_at_ms = $2, last_error = $3 WHERE id = $1")
-                .bind(id)
+                .bind(telling.id)
                 .bind(at_ms)
                 .bind(storable(error))
                 .execute(pool)
                 .await?;
-            found(updated.rows_affected(), "outbox row", id.to_string())?;
-        })
+            found(updated.rows_affected(), "outbox row", telling.id.to_string())?;
+        })?;
+        self.telling_is_done(telling).await
     }
 
     /// What GitHub does not have yet, and what it would not take since then (Unix milliseconds).

@@ -48,7 +48,7 @@ impl Store {
                  LEFT JOIN releases ON releases.deployment = known.deployment AND releases.state = 'live'
                  LEFT JOIN runs ON runs.id = (SELECT newest.id FROM runs AS newest
                      WHERE newest.deployment = known.deployment
-                     ORDER BY newest.created_at_ms DESC, newest.id DESC LIMIT 1)
+                     ORDER BY newest.id DESC LIMIT 1)
                  ORDER BY known.deployment",
             )
             .fetch_all(pool)

@@ -26,8 +26,7 @@ const OLD_RUNS: &str = "DELETE FROM runs WHERE ended_at_ms < $1
         AND releases.state IN ('building', 'live', 'good'))
     AND EXISTS (SELECT 1 FROM runs AS newer WHERE newer.deployment = runs.deployment
         AND (newer.trigger_kind IN ('delivery', 'reconcile') OR runs.trigger_kind NOT IN ('delivery', 'reconcile'))
-        AND (newer.created_at_ms > runs.created_at_ms
-            OR (newer.created_at_ms = runs.created_at_ms AND newer.id > runs.id)))";
+        AND newer.id > runs.id)";
 
 /// Kept however old: deliveries that are not dispatched, that still wait, or that a kept run carried out.
 const OLD_DELIVERIES: &str =
@@ -45,9 +44,11 @@ const GUIDS_WITHOUT_DELIVERY: &str = "DELETE FROM deliveries_of_guids
 
 const OLD_BODIES: &str = "DELETE FROM seen_bodies WHERE seen_at_ms < $1";
 
-/// All but the newest.
-const TOO_MANY_BODIES: &str = "DELETE FROM seen_bodies WHERE seen_at_ms <=
-    (SELECT seen_at_ms FROM seen_bodies ORDER BY seen_at_ms DESC LIMIT 1 OFFSET $1)";
+/// Of each repository, all but the newest: none makes another's be forgotten.
+const TOO_MANY_BODIES: &str = "DELETE FROM seen_bodies WHERE payload_sha256 IN (SELECT payload_sha256 FROM
+    (SELECT payload_sha256, ROW_NUMBER() OVER
+        (PARTITION BY repository ORDER BY seen_at_ms DESC, payload_sha256) AS place FROM seen_bodies) AS placed
+    WHERE place > $1)";
 
 const REMOVED_RELEASES: &str = "DELETE FROM releases WHERE state = 'removed' AND created_at_ms < $1";
 

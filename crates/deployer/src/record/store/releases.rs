@@ -7,6 +7,7 @@ use super::runs::change_run;
 use super::text::words;
 use super::{Store, StoreError};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 words! {
     /// What a release is good for.
@@ -93,11 +94,12 @@ macro_rules! release_row {
     }};
 }
 
-/// Writes what may change of a release, signed.
+/// Writes what may change of a release, signed. Gives what is to be noted of it once that is committed.
 macro_rules! write_release {
     ($self:ident, $transaction:ident, $release:expr) => {{
         let release: &Release = $release;
         let mac = $self.authenticator.sign(&release.message())?;
+        $self.authenticator.expect_releases(&release.deployment, &[(&release.name, &mac)])?;
         let updated = sqlx::query(
             "UPDATE releases SET state = $3, live_at_ms = $4, bytes = $5, mac = $6 WHERE deployment = $1 AND name = $2",
         )
@@ -110,8 +112,13 @@ macro_rules! write_release {
         .execute(&mut *$transaction)
         .await?;
         found(updated.rows_affected(), "release", format!("{}/{}", release.deployment, release.name))?;
+        let is_there = release.state != ReleaseState::Removed;
+        (release.name.clone(), is_there.then_some(mac))
     }};
 }
+
+/// The name of a release whose row was written, and its HMAC; none where its directory is gone.
+type Written = (String, Option<String>);
 
 impl Store {
     /// Records that a release is about to be made, and notes it in its run. One that is there already stays; one of that name that
@@ -130,13 +137,14 @@ impl Store {
             mac: None,
         };
         let mac = self.authenticator.sign(&new.message())?;
-        transaction!(self, |transaction| {
+        let is_new = transaction!(self, |transaction| {
             let known = release_row!(transaction, release.deployment, release.name);
             let is_there = match &known {
-                Some(known) => self.authenticator.recognises(known)?,
+                Some(known) => self.is_newest_release(known)?,
                 None => false,
             };
             if !is_there {
+                self.authenticator.expect_releases(&new.deployment, &[(&new.name, &mac)])?;
                 sqlx::query(
                     "INSERT INTO releases (deployment, name, path, commit_id, run_id, state, created_at_ms, mac)
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -156,7 +164,54 @@ impl Store {
                 .await?;
             }
             change_run!(self, transaction, release.run_id, |run| run.release = Some(new.name.clone()));
-        })
+            !is_there
+        })?;
+        match is_new {
+            true => self.settle(&new.deployment, &[(new.name.clone(), Some(mac))]),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a row is ours, and what we wrote of that release last. Of one that is gone no older row says more.
+    pub(super) fn is_newest_release(&self, release: &Release) -> Result<bool, StoreError> {
+        if !self.authenticator.recognises(release)? {
+            return Ok(false);
+        }
+        if release.state == ReleaseState::Removed {
+            return Ok(true);
+        }
+        let noted = self.authenticator.noted_releases(&release.deployment)?;
+        Ok(is_noted(&noted, release))
+    }
+
+    pub(super) fn only_newest_releases(&self, rows: Vec<Release>) -> Result<Vec<Release>, StoreError> {
+        let mut noted = BTreeMap::new();
+        let mut newest = Vec::with_capacity(rows.len());
+        for row in self.only_ours(rows)? {
+            if !noted.contains_key(&row.deployment) {
+                noted.insert(row.deployment.clone(), self.authenticator.noted_releases(&row.deployment)?);
+            }
+            if row.state == ReleaseState::Removed || is_noted(&noted[&row.deployment], &row) {
+                newest.push(row);
+            }
+        }
+        Ok(newest)
+    }
+
+    fn require_newest(&self, release: &Release) -> Result<(), StoreError> {
+        match self.is_newest_release(release)? {
+            true => Ok(()),
+            false => Err(StoreError::Foreign {
+                kind: "release",
+                id: format!("{}/{}", release.deployment, release.name),
+            }),
+        }
+    }
+
+    /// What has been committed is what is new.
+    fn settle(&self, deployment: &str, written: &[Written]) -> Result<(), StoreError> {
+        let rows: Vec<_> = written.iter().map(|(name, mac)| (name.as_str(), mac.as_deref())).collect();
+        self.authenticator.settle_releases(deployment, &rows)
     }
 
     /// Sets what a release is good for, and its size if that is known now. For the live one see [`Store::set_live`].
@@ -168,32 +223,37 @@ impl Store {
         bytes: Option<i64>,
     ) -> Result<(), StoreError> {
         let id = || format!("{deployment}/{name}");
-        transaction!(self, |transaction| {
+        let written = transaction!(self, |transaction| {
             let known = release_row!(transaction, deployment, name);
             let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "release", id: id() })?;
-            self.require_ours(&known, "release", id)?;
+            self.require_newest(&known)?;
             let changed = Release { state, bytes: bytes.or(known.bytes), ..known };
-            write_release!(self, transaction, &changed);
-        })
+            write_release!(self, transaction, &changed)
+        })?;
+        self.settle(deployment, &[written])
     }
 
-    /// Makes a release the live one; the one that was live is a good one from then on.
+    /// Makes a release the live one; the one that was live is a good one from then on. It became live later than all others, whatever the
+    /// clock says.
     pub async fn set_live(&self, deployment: &str, name: &str, at_ms: i64) -> Result<(), StoreError> {
         let id = || format!("{deployment}/{name}");
-        transaction!(self, |transaction| {
+        let written = transaction!(self, |transaction| {
             let known = release_row!(transaction, deployment, name);
             let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "release", id: id() })?;
-            self.require_ours(&known, "release", id)?;
+            self.require_newest(&known)?;
+            let mut written: Vec<Written> = Vec::new();
             let others: Vec<Release> =
-                sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND state = $3 AND name <> $2")
+                sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND name <> $2")
                     .bind(deployment)
                     .bind(name)
-                    .bind(ReleaseState::Live)
                     .fetch_all(&mut *transaction)
                     .await?;
-            for other in others {
-                if self.authenticator.recognises(&other)? {
-                    write_release!(self, transaction, &Release { state: ReleaseState::Good, ..other });
+            let ours = self.only_newest_releases(others.clone())?;
+            let newest_ms = ours.iter().filter_map(|other| other.live_at_ms).max();
+            for other in others.into_iter().filter(|other| other.state == ReleaseState::Live) {
+                if ours.contains(&other) {
+                    let good = Release { state: ReleaseState::Good, ..other };
+                    written.push(write_release!(self, transaction, &good));
                 } else {
                     // Only one may be live; and what others have written is not signed.
                     sqlx::query("UPDATE releases SET state = $3 WHERE deployment = $1 AND name = $2")
@@ -204,9 +264,12 @@ impl Store {
                         .await?;
                 }
             }
+            let at_ms = newest_ms.map_or(at_ms, |newest_ms| at_ms.max(newest_ms.saturating_add(1)));
             let live = Release { state: ReleaseState::Live, live_at_ms: Some(at_ms), ..known };
-            write_release!(self, transaction, &live);
-        })
+            written.push(write_release!(self, transaction, &live));
+            written
+        })?;
+        self.settle(deployment, &written)
     }
 
     /// A deployment's live release.
@@ -218,19 +281,24 @@ impl Store {
                 .fetch_optional(pool)
                 .await?
         })?;
-        Ok(self.only_ours(found.into_iter().collect())?.pop())
+        Ok(self.only_newest_releases(found.into_iter().collect())?.pop())
     }
 
     /// A deployment's releases, the newest first.
     pub async fn releases(&self, deployment: &str) -> Result<Vec<Release>, StoreError> {
         let found = reading!(self, |pool| {
             sqlx::query_as(
-                "SELECT * FROM releases WHERE deployment = $1 ORDER BY created_at_ms DESC, name DESC",
+                "SELECT * FROM releases WHERE deployment = $1 ORDER BY run_id DESC, created_at_ms DESC, name DESC",
             )
             .bind(deployment)
             .fetch_all(pool)
             .await?
         })?;
-        self.only_ours(found)
+        self.only_newest_releases(found)
     }
+}
+
+fn is_noted(noted: &BTreeMap<String, Vec<String>>, release: &Release) -> bool {
+    let is_mac = |mac: &String| Some(mac.as_str()) == release.mac();
+    noted.get(&release.name).is_some_and(|macs| macs.iter().any(is_mac))
 }

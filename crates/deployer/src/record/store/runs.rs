@@ -1,6 +1,6 @@
 //! Runs: one execution of a plan each, from the wish to its end.
 
-use super::authenticator::{Message, Signed};
+use super::authenticator::{Authenticator, Message, Signed};
 use super::outbox::push_telling;
 use super::pools::{found, reading, transaction};
 use super::text::{embedded_json, storable, words};
@@ -56,7 +56,7 @@ words! {
 /// One execution of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Run {
-    /// A UUID of version 7: ids sort by time.
+    /// A UUID of version 7: ids are in the order of their making ([`Store::new_run_id`]).
     pub id: String,
     /// The deployment's slug.
     pub deployment: String,
@@ -188,7 +188,7 @@ pub(super) use write_run;
 /// A run to record; the fields are those of [`Run`].
 #[derive(Debug, Clone, Copy)]
 pub struct NewRun<'a> {
-    /// See [`new_run_id`]. Calling again with the same id changes nothing.
+    /// See [`Store::new_run_id`]. Calling again with the same id changes nothing.
     pub id: &'a str,
     pub deployment: &'a str,
     pub repository: &'a str,
@@ -264,15 +264,19 @@ pub enum RunMatch {
 /// How many ids an ambiguous beginning of a run id is answered with: enough to see what to type.
 const MATCHES_MAX: i64 = 5;
 
-/// How many of the newest runs are looked at for one that this deployer wrote. Whoever puts more before it could delete it as well.
-const CANDIDATES_MAX: i64 = 50;
+/// Failures of one commit that are counted: what waits longer with each has long reached its longest pause.
+const UNJUDGED_MAX: i64 = 100;
 
-/// A new id for a run.
-pub fn new_run_id() -> String {
-    uuid::Uuid::now_v7().to_string()
-}
+/// How many of the newest runs are looked at for one that this deployer wrote. Whoever puts more before it could delete it as well.
+pub(super) const CANDIDATES_MAX: i64 = 50;
 
 impl Store {
+    /// A new id for a run, greater than that of every run before: which of two runs was made later is asked of their ids and never of the
+    /// clock, which may be set back.
+    pub async fn new_run_id(&self) -> Result<String, StoreError> {
+        self.off_thread(Authenticator::next_run_id).await
+    }
+
     /// Records a run as queued, as the next attempt of its spool entry, and returns it.
     pub async fn create_run(&self, run: &NewRun<'_>) -> Result<Run, StoreError> {
         let new = Run {
@@ -512,13 +516,11 @@ impl Store {
         deployment: &str,
     ) -> Result<Vec<Run>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE delivery_id = $1 AND deployment = $2 ORDER BY created_at_ms, id",
-            )
-            .bind(delivery_id)
-            .bind(deployment)
-            .fetch_all(pool)
-            .await?
+            sqlx::query_as("SELECT * FROM runs WHERE delivery_id = $1 AND deployment = $2 ORDER BY id")
+                .bind(delivery_id)
+                .bind(deployment)
+                .fetch_all(pool)
+                .await?
         })
     }
 
@@ -527,7 +529,7 @@ impl Store {
         reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM runs WHERE state IN ('queued', 'running') AND ($1 IS NULL OR deployment = $1)
-                 ORDER BY created_at_ms, id",
+                 ORDER BY id",
             )
             .bind(deployment)
             .fetch_all(pool)
@@ -540,7 +542,7 @@ impl Store {
         reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM runs WHERE ($1 IS NULL OR deployment = $1) AND ($2 IS NULL OR state = $2)
-                 ORDER BY created_at_ms DESC, id DESC LIMIT $3",
+                 ORDER BY id DESC LIMIT $3",
             )
             .bind(filter.deployment)
             .bind(filter.state)
@@ -570,7 +572,7 @@ impl Store {
                              AND deliveries.commit_id IS NOT NULL AND runs.trigger_kind = 'operator')))
                      AND NOT EXISTS (SELECT 1 FROM verdicts
                          WHERE verdicts.run_id = runs.id AND verdicts.code = 'branch-deleted')
-                 ORDER BY created_at_ms DESC, id DESC LIMIT $2",
+                 ORDER BY id DESC LIMIT $2",
             )
             .bind(deployment)
             .bind(CANDIDATES_MAX)
@@ -586,7 +588,7 @@ impl Store {
             sqlx::query_as(
                 "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2
                      AND plan IS NOT NULL AND state IN ('succeeded', 'failed', 'cancelled')
-                 ORDER BY created_at_ms DESC, id DESC LIMIT $3",
+                 ORDER BY id DESC LIMIT $3",
             )
             .bind(deployment)
             .bind(commit_id)
@@ -605,14 +607,11 @@ impl Store {
         commit_id: &str,
         since_ms: i64,
     ) -> Result<bool, StoreError> {
-        let overruled: i64 = reading!(self, |pool| {
+        let superseded_at_ms: Option<i64> = reading!(self, |pool| {
             sqlx::query_scalar(
-                "SELECT COUNT(*) FROM verdicts JOIN deliveries ON deliveries.id = verdicts.delivery_id
+                "SELECT MIN(verdicts.decided_at_ms) FROM verdicts JOIN deliveries ON deliveries.id = verdicts.delivery_id
                  WHERE verdicts.deployment = $1 AND deliveries.commit_id = $2
-                     AND verdicts.code = 'superseded' AND verdicts.decided_at_ms >= $3
-                     AND EXISTS (SELECT 1 FROM runs WHERE runs.deployment = $1
-                         AND runs.trigger_kind IN ('operator', 'rollback')
-                         AND runs.created_at_ms >= verdicts.decided_at_ms)",
+                     AND verdicts.code = 'superseded' AND verdicts.decided_at_ms >= $3",
             )
             .bind(deployment)
             .bind(commit_id)
@@ -620,7 +619,19 @@ impl Store {
             .fetch_one(pool)
             .await?
         })?;
-        Ok(overruled > 0)
+        let Some(superseded_at_ms) = superseded_at_ms else { return Ok(false) };
+        let asked_for: Vec<Run> = reading!(self, |pool| {
+            sqlx::query_as(
+                "SELECT * FROM runs WHERE deployment = $1 AND trigger_kind IN ('operator', 'rollback')
+                     AND created_at_ms >= $2 ORDER BY id DESC LIMIT $3",
+            )
+            .bind(deployment)
+            .bind(superseded_at_ms)
+            .bind(CANDIDATES_MAX)
+            .fetch_all(pool)
+            .await?
+        })?;
+        Ok(self.first_of_ours(asked_for)?.is_some())
     }
 
     /// Whether a run failed and says nothing of its commit: it had no plan yet (nothing could be fetched, there was no room) and no gate
@@ -635,19 +646,23 @@ impl Store {
 
     /// How many runs of this commit failed without saying anything of it; those that were refused count too.
     pub async fn unjudged(&self, deployment: &str, commit_id: &str) -> Result<Unjudged, StoreError> {
-        let (failures, with_plan): (i64, i64) = reading!(self, |pool| {
+        let found: Vec<Run> = reading!(self, |pool| {
             sqlx::query_as(
-                "SELECT COUNT(*), COUNT(plan) FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed'
+                "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed'
                      AND (plan IS NULL OR EXISTS (SELECT 1 FROM verdicts
-                         WHERE verdicts.run_id = runs.id AND verdicts.code = 'error'))",
+                         WHERE verdicts.run_id = runs.id AND verdicts.code = 'error'))
+                 ORDER BY id DESC LIMIT $3",
             )
             .bind(deployment)
             .bind(commit_id)
-            .fetch_one(pool)
+            .bind(UNJUDGED_MAX)
+            .fetch_all(pool)
             .await?
         })?;
-        let [failures, with_plan] =
-            [failures, with_plan].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let ours = self.only_ours(found)?;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let failures = count(ours.len());
+        let with_plan = count(ours.iter().filter(|run| run.plan.is_some()).count());
         Ok(Unjudged { failures, with_plan })
     }
 }

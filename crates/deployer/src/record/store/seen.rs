@@ -7,20 +7,21 @@ use super::{Delivery, Store, StoreError};
 /// since.
 pub(super) const SEEN_KEPT_MS: i64 = 5 * 365 * 24 * 3_600_000;
 
-/// Bodies remembered at most, the newest: some 15 MB. Beyond, a replay is still judged by what was tried last.
-pub(super) const SEEN_MAX: i64 = 100_000;
+/// Bodies of one repository remembered at most, the newest: some 2 MB. Beyond, a replay is still judged by what was tried last.
+pub(super) const SEEN_MAX: i64 = 10_000;
 
 /// Remembers a body, unless it is known.
 macro_rules! remember_body {
     ($executor:expr, $delivery:expr) => {{
         let delivery: &$crate::record::store::NewDelivery<'_> = $delivery;
         sqlx::query(
-            "INSERT INTO seen_bodies (payload_sha256, delivery_id, seen_at_ms) VALUES ($1, $2, $3)
+            "INSERT INTO seen_bodies (payload_sha256, delivery_id, seen_at_ms, repository) VALUES ($1, $2, $3, $4)
              ON CONFLICT (payload_sha256) DO NOTHING",
         )
         .bind(delivery.payload_sha256)
         .bind(delivery.id)
         .bind(delivery.received_at_ms)
+        .bind(delivery.repository.unwrap_or_default().to_ascii_lowercase())
         .execute($executor)
         .await?
     }};

@@ -5,7 +5,7 @@
 
 use super::authenticator::Signed;
 use super::outbox::push_telling;
-use super::pools::{found, reading, transaction, writing};
+use super::pools::{reading, transaction, writing};
 use super::text::storable;
 use super::{NewTelling, PendingTelling, Store, StoreError, TellingKind};
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub struct ToldDeployment {
     pub state: String,
     /// Unix milliseconds.
     pub told_at_ms: i64,
-    /// Proof that this deployer wrote it. The state is not a part of that.
+    /// Proof that this deployer wrote it.
     #[serde(skip)]
     pub mac: Option<String>,
 }
@@ -80,7 +80,8 @@ impl Store {
                      told_at_ms, mac)
                  VALUES ($1, $2, $3, $4, $5, '', $6, $7)
                  ON CONFLICT (run_id) DO UPDATE SET deployment = excluded.deployment, repository = excluded.repository,
-                     commit_id = excluded.commit_id, github_id = excluded.github_id, mac = excluded.mac",
+                     commit_id = excluded.commit_id, github_id = excluded.github_id, state = excluded.state,
+                     told_at_ms = excluded.told_at_ms, mac = excluded.mac",
             )
             .bind(made.run_id)
             .bind(made.deployment)
@@ -105,31 +106,39 @@ impl Store {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         transaction!(self, |transaction| {
-            let updated =
-                sqlx::query("UPDATE told_deployments SET state = $2, told_at_ms = $3 WHERE run_id = $1")
+            let known: Option<ToldDeployment> =
+                sqlx::query_as("SELECT * FROM told_deployments WHERE run_id = $1")
                     .bind(run_id)
-                    .bind(storable(state))
-                    .bind(at_ms)
-                    .execute(&mut *transaction)
+                    .fetch_optional(&mut *transaction)
                     .await?;
-            found(updated.rows_affected(), "deployment at GitHub", run_id)?;
+            let known = known.ok_or_else(|| StoreError::NotRecorded {
+                kind: "deployment at GitHub",
+                id: run_id.to_owned(),
+            })?;
+            self.require_ours(&known, "deployment at GitHub", || run_id.to_owned())?;
+            let told = ToldDeployment { state: storable(state).into_owned(), told_at_ms: at_ms, ..known };
+            let mac = self.authenticator.sign(&told.message())?;
+            sqlx::query(
+                "UPDATE told_deployments SET state = $2, told_at_ms = $3, mac = $4 WHERE run_id = $1",
+            )
+            .bind(run_id)
+            .bind(&told.state)
+            .bind(at_ms)
+            .bind(&mac)
+            .execute(&mut *transaction)
+            .await?;
             sqlx::query("UPDATE outbox SET done_at_ms = $2, last_error = NULL WHERE id = $1")
                 .bind(row.id)
                 .bind(at_ms)
                 .execute(&mut *transaction)
                 .await?;
-            // Run ids are in the order of their making.
-            let replaced: Vec<ToldDeployment> = sqlx::query_as(
-                "SELECT * FROM told_deployments WHERE deployment = $1 AND (
-                     (state = 'success' AND run_id <
-                         (SELECT MAX(run_id) FROM told_deployments WHERE deployment = $1 AND state = 'success'))
-                     OR (state = 'queued' AND run_id <
-                         (SELECT MAX(run_id) FROM told_deployments WHERE deployment = $1 AND state <> '')))",
+            let all: Vec<ToldDeployment> = sqlx::query_as(
+                "SELECT * FROM told_deployments WHERE deployment = $1 AND state <> '' ORDER BY run_id",
             )
             .bind(&row.deployment)
             .fetch_all(&mut *transaction)
             .await?;
-            for old in &self.only_ours(replaced)? {
+            for old in &replaced(self.only_ours(all)?) {
                 let telling = NewTelling {
                     kind: TellingKind::Deployment,
                     repository: &old.repository,
@@ -142,6 +151,20 @@ impl Store {
                 };
                 push_telling!(self, transaction, &telling);
             }
-        })
+        })?;
+        self.telling_is_done(row).await
     }
+}
+
+/// Those that are to be told inactive, of all that GitHub was told something of, the oldest run first: ids of runs are in the order of
+/// their making.
+fn replaced(mut told: Vec<ToldDeployment>) -> Vec<ToldDeployment> {
+    let newest = told.last().map(|told| told.run_id.clone());
+    let newest_success = told.iter().rfind(|told| told.state == "success").map(|told| told.run_id.clone());
+    told.retain(|told| match told.state.as_str() {
+        "success" => Some(&told.run_id) != newest_success.as_ref(),
+        "queued" => Some(&told.run_id) != newest.as_ref(),
+        _ => false,
+    });
+    told
 }

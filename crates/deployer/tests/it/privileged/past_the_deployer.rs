@@ -24,7 +24,7 @@ const fn extras(name: &'static str, text: &'static str) -> Attack {
 }
 
 /// What stands in each of root's secrets.
-const CANARY: &str = "canary-of-root";
+pub const CANARY: &str = "canary-of-root";
 
 const ATTACKS: [Attack; 26] = [
     core("quote root's file", "include /root/secret;"),
@@ -125,13 +125,13 @@ const ATTACKS: [Attack; 26] = [
 ];
 
 /// Files that are there if anything outside nginx was done.
-const TRACES: &str = "ls -d /etc/owned /run/owned /tmp/owned /usr/owned /var/lib/owned /etc/cron.d/owned* /run/systemd/system/owned* \
+pub const TRACES: &str = "ls -d /etc/owned /run/owned /tmp/owned /usr/owned /var/lib/owned /etc/cron.d/owned* /run/systemd/system/owned* \
                       /run/initramfs/shutdown /var/lib/durhack-deployer/owned /var/lib/nginx/owned /dev/shm/owned \
                       /usr/lib*/owned /usr/lib/*/owned /usr/lib/nginx/modules/owned /usr/sbin/owned /run/udev/rules.d/owned 2>/dev/null; \
                       md5sum < /usr/sbin/nginx; cat /proc/sys/kernel/core_pattern; \
                       stat -c %U /etc/letsencrypt/archive; systemctl list-units --all --no-legend 'run-*' | grep -v '\\.mount' ; true";
 
-const STYLESHEET: &str = "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY k SYSTEM \"file:///root/secret\">\
+pub const STYLESHEET: &str = "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY k SYSTEM \"file:///root/secret\">\
     <!ENTITY l SYSTEM \"file:///etc/durhack-deployer/credentials/webhook-secret\">]>\
     <xsl:stylesheet version=\"1.0\" xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\">\
     <xsl:template match=\"/\"><out>&k;&l;</out></xsl:template></xsl:stylesheet>";
@@ -149,7 +149,7 @@ for path in ("/", "/p.xml", "/secret", "/shadow", "/e/shadow", "/e/durhack-deplo
         print(error)
 "#;
 
-fn machine(debian: Debian) -> Machine {
+pub fn machine(debian: Debian) -> Machine {
     let machine = Machine::boot_with(debian);
     machine.install_privileged(LIST);
     machine.confine_nginx();

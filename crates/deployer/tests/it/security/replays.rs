@@ -8,7 +8,7 @@ use crate::support::world::{SECRET, World, files_under};
 use serde_json::json;
 
 /// Whoever has the right secret, and a body that came once, gets nothing by it: not after a rollback, not when the deliveries of
-/// then are forgotten, and not when even their bodies are.
+/// then are forgotten, not when even their bodies are, and not when the mirror has none of their commits any more.
 #[test]
 fn a_replay_does_not_undo_a_rollback() {
     replays(|deployment| deployment);
@@ -74,6 +74,16 @@ fn replays(
         world.start();
         lead_to_nothing(world, "when the bodies are forgotten, too", false);
 
+        world.stop();
+        change_record(world, "DELETE FROM verdicts");
+        change_record(world, "DELETE FROM deliveries");
+        change_record(world, "DELETE FROM seen_bodies");
+        let mirrors = world.state().join("mirrors");
+        assert!(files_under(&mirrors).iter().any(|file| file.ends_with("HEAD")), "{mirrors:?}");
+        fs_err::remove_dir_all(&mirrors).expect("it is the test's");
+        world.start();
+        lead_to_nothing(world, "when the mirror is gone, too", false);
+
         // What is new is deployed as ever.
         let commit = repository.commit(&[("index.html", "four")], "four");
         world.deploy("site", &repository, &commit);
@@ -136,6 +146,53 @@ fn another_body_under_the_guid_of_a_push_does_not_swallow_it() {
             let said = String::from_utf8_lossy(&said.stdout).into_owned();
             (said.contains("ping") && said.contains("deployed")).then_some(())
         });
+    });
+}
+
+// What reconcile finds has an id that anybody can compute who knows what is pushed: nobody from outside gets it first.
+#[test]
+fn a_delivery_from_outside_never_has_an_id_of_ours() {
+    World::run(|world| {
+        let [one, two] = ["acme/one", "acme/two"].map(|name| world.repository(name));
+        let secret = "the secret of one repository, of thirty-two bytes and more";
+        world.settings.set("repositories.\"acme/one\".webhook_secret_token", text(secret));
+        world.settings.set("reconcile.enabled", "true");
+        world.settings.set("reconcile.interval", "\"1s\"");
+        world.configure(&[world.deployment("one", &one), world.deployment("two", &two)]);
+        one.commit(&[("index.html", "one")], "first");
+        let first = two.commit(&[("index.html", "one")], "first");
+        // As reconcile computes it: the deployment, its head, and what was tried last.
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(format!("two {first} ").as_bytes());
+        let bytes: [u8; 16] = digest[..16].try_into().expect("there are 32");
+        let id = uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string();
+        let mut before = Delivery::ping("acme/one");
+        before.guid.clone_from(&id);
+        // While nothing looks at the branches.
+        let listen = world.product(&["listen"]);
+        assert!(world.launch(listen).is_none(), "{}", world.log());
+        assert_eq!(before.signed(secret).send(world.address()).status, 202);
+        world.stop();
+        world.start();
+        assert_eq!(world.ended_run("two", &first).state, "succeeded");
+        assert_eq!(world.live("two", "index.html").as_deref(), Some("one"));
+        let explained = wait::until_told("both to be explained", || {
+            let output = world.cli(&["explain", &id, "--json"]);
+            let page: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+            page["others"].is_array().then_some(page)
+        });
+        assert_eq!(explained["delivery"]["source"], "reconcile", "{explained}");
+        assert_eq!(explained["others"][0]["delivery"]["event"], "ping", "{explained}");
+
+        // Under a GUID of that form that nobody else has, it is found by what its sender knows.
+        let mut alone = Delivery::ping("acme/one");
+        alone.guid = "00000000-0000-8000-8000-000000000000".into();
+        assert_eq!(alone.signed(secret).send(world.address()).status, 202);
+        wait::until_told("it to be explained", || {
+            let output = world.cli(&["explain", &alone.guid]);
+            String::from_utf8_lossy(&output.stdout).contains("ping").then_some(())
+        });
+        let page = crate::support::http::Request::new("GET", &format!("/deliveries/{}", alone.guid));
+        assert_eq!(page.send(world.address()).status, 200);
     });
 }
 

@@ -8,7 +8,7 @@ use crate::support::http::{connect_from, is_cut_off};
 use crate::support::memory::{forget_peak, peak_kilobytes};
 use crate::support::push::{Delivery, signature};
 use crate::support::wait;
-use crate::support::world::{SECRET, World};
+use crate::support::world::{SECRET, World, files_under};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 
@@ -316,5 +316,98 @@ fn addresses_are_judged_when_a_connection_is_accepted() {
             say(pusher, &push()).starts_with("HTTP/1.1 202").then_some(())
         });
         assert!(say(pusher, page).starts_with("HTTP/1.0 403"));
+    });
+}
+
+// Behind a proxy, too, one address has only so many connections, and whoever stands where the proxy does and says nothing does not keep
+// the places.
+#[test]
+fn callers_behind_a_proxy_are_counted() {
+    World::run(|world| {
+        world.settings.set("proxy_fix.x_for", "1");
+        world.settings.set("limits.header_timeout", "\"60s\"");
+        world.settings.set("limits.body_timeout", "\"60s\"");
+        world.settings.set("limits.connections_max", "12");
+        world.settings.set("limits.connections_per_address_max", "4");
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        let push_for = |world: &World, client: &str| {
+            let push = Delivery::ping("acme/site").signed(SECRET).header("X-Forwarded-For", client);
+            push.send(world.address()).status
+        };
+        let connect = || connect_from(Ipv4Addr::new(127, 0, 0, 9), world.address());
+        let cut_off = |callers: &[TcpStream]| callers.iter().filter(|caller| is_cut_off(caller)).count();
+
+        // Every place is taken by connections that say nothing: the push waits for a place, and gets one.
+        let silent: Vec<_> = (0..12).map(|_| connect()).collect();
+        assert_eq!(push_for(world, "192.0.2.7"), 202);
+        wait::until("all silent ones but four to be cut off", || (cut_off(&silent) == 8).then_some(()));
+        drop(silent);
+
+        // Who names nobody is the caller, and who is named is.
+        for line in [None, Some("X-Forwarded-For: 192.0.2.9")] {
+            let lines = [Some("Content-Length: 1000000"), line];
+            let lines: Vec<&str> = lines.into_iter().flatten().collect();
+            let begin = || {
+                let mut caller = connect();
+                let _ = caller.write_all(&head(&lines));
+                caller
+            };
+            let slow: Vec<_> = (0..8).map(|_| begin()).collect();
+            wait::until("all but four to be turned away", || (cut_off(&slow) == 4).then_some(()));
+            let client = if line.is_some() { "192.0.2.9" } else { "127.0.0.9" };
+            assert_eq!((push_for(world, client), push_for(world, "192.0.2.8")), (503, 202), "{line:?}");
+            drop(slow);
+            wait::until("the places to be given back", || (push_for(world, client) == 202).then_some(()));
+        }
+    });
+}
+
+// Whoever has a secret, and sends nonsense, fills no disk with it.
+#[test]
+fn what_is_signed_and_cannot_be_read_is_kept_once_and_not_without_end() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        let bad = world.spool("main").join("bad");
+        let kept = || {
+            let files = files_under(&bad);
+            let entries: Vec<_> =
+                files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "json")).collect();
+            let bytes: u64 = entries.iter().map(|file| file.metadata().map_or(0, |found| found.len())).sum();
+            (entries.len(), bytes)
+        };
+        let send = |world: &World, body: &[u8]| {
+            let delivery = Delivery::new("push", body.to_vec());
+            assert_eq!(world.deliver(&delivery).status, 400);
+            world.wait_for_verdict(&delivery.guid, "malformed");
+            let after = world.accept(&Delivery::ping("acme/site"));
+            world.wait_for_verdict(&after, "ping");
+        };
+        let brackets = vec![b'['; 2 * MIB];
+        let object = [br#"{"ref":""#.as_slice(), &vec![b'r'; 2 * MIB], br#""}"#].concat();
+        for _ in 0..3 {
+            send(world, &brackets);
+            send(world, &object);
+        }
+        send(world, b"[]");
+        let (entries, bytes) = kept();
+        assert_eq!(entries, 3, "each once");
+        assert!(bytes < 256 * 1024, "{bytes}");
+        assert!(world.log().contains("the same body was set aside before"), "{}", world.log());
+
+        for number in 0..1000 {
+            let name = format!("{number:020}-{}.json", crate::support::push::guid());
+            fs_err::write(bad.join(name), "of an operator").expect("it is the test's");
+        }
+        send(world, b"[1]");
+        assert_eq!(kept().0, 1003, "nothing gives way to it");
+        let doctor = String::from_utf8_lossy(&world.cli(&["doctor"]).stdout).into_owned();
+        assert!(doctor.contains("no further delivery that cannot be read is kept"), "{doctor}");
+        // What can be read is dealt with as ever.
+        let commit = repository.commit(&[("index.html", "one")], "first");
+        world.deploy("site", &repository, &commit);
     });
 }

@@ -291,6 +291,81 @@ fn github_is_told_only_what_the_deployer_says() {
 }
 
 #[test]
+fn nobody_is_told_of_what_others_say_or_put_back() {
+    on_both(|world, database| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        let first = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        let run = world.deploy("site", &repository, &first);
+        world.reported(&repository, &first);
+        let other = repository.commit(&[("index.html", "two")], "second");
+        let told = |world: &World, commit: &str| -> Vec<String> {
+            let statuses = world.github.statuses("acme/site", commit);
+            statuses.into_iter().map(|status| format!("{} {}", status.state, status.description)).collect()
+        };
+        let before = told(world, &first);
+        // A run of theirs that waits, deliveries that wait for it and for a run of ours, and what GitHub has had already.
+        for (id, run_id) in [("1", PLANTED), ("2", run.id.as_str())] {
+            database.execute(&format!(
+                "INSERT INTO verdicts (delivery_id, deployment, code, sentence, run_id, decided_at_ms)
+                 VALUES ('0199aaaa-0000-7000-8000-00000000001{id}', 'site', 'waiting', 'x', '{run_id}', 1)"
+            ));
+        }
+        database.execute(&format!(
+            "INSERT INTO runs (id, deployment, repository, branch, commit_id, attempt, trigger_kind, requested_by, entry, state, created_at_ms, ended_at_ms, pid, boot_id)
+             VALUES ('{PLANTED}', 'site', 'acme/site', 'main', '{other}', 1, 'delivery', 'x', 'x', 'waiting', 1, 1, 1, 'boot')"
+        ));
+        let third = repository.commit(&[("index.html", "three")], "third");
+        world.deploy("site", &repository, &third);
+        world.reported(&repository, &third);
+        assert_eq!(told(world, &other), Vec::<String>::new());
+        assert_eq!(told(world, &first), before);
+
+        let told_of_third = told(world, &third);
+        database.execute("UPDATE outbox SET done_at_ms = NULL, superseded_at_ms = NULL, next_at_ms = 1");
+        wait::until_told("the rows to be refused", || {
+            let status = describe(&world.cli(&["status", "--json"]));
+            (status.contains("or put it back") && status.replace(" ", "").contains("\"statuses_unsent\":0"))
+                .then_some(())
+        });
+        assert_eq!((told(world, &first), told(world, &third)), (before, told_of_third));
+    });
+}
+
+/// Rows of releases as they were at another time: what is live is not said to be something else, and nothing goes back to what is gone.
+#[test]
+fn releases_are_what_they_were_last() {
+    on_both(|world, database| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        let mut commits = Vec::new();
+        for number in ["one", "two", "three"] {
+            let commit = repository.commit(&[("index.html", number)], number);
+            world.deploy("site", &repository, &commit);
+            commits.push(commit);
+            if number == "two" {
+                database.execute("CREATE TABLE kept AS SELECT * FROM releases");
+            }
+        }
+        world.stop();
+        database.execute("DELETE FROM releases");
+        database.execute("INSERT INTO releases SELECT * FROM kept");
+        assert!(world.status_of("site").live.is_none_or(|live| live.commit != commits[1]));
+        world.start();
+        // Two was live when its row was read: it is no release to go back to, nor what serves.
+        let refused = world.cli(&["rollback", "site", "--to", &commits[1]]);
+        assert!(!refused.status.success(), "{}", describe(&refused));
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("three"));
+        let fourth = repository.commit(&[("index.html", "four")], "four");
+        world.deploy("site", &repository, &fourth);
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("four"));
+        assert_eq!(world.status_of("site").live.expect("it is known").commit, fourth);
+    });
+}
+
+#[test]
 fn what_an_operator_has_looked_at_is_signed() {
     on_both(|world, database| {
         let repository = world.repository("acme/site");

@@ -19,7 +19,7 @@ fn examined_by_user(host: &Host) -> Report {
 /// GitHub, and names, are not here; and the program of these tests runs as nobody.
 #[track_caller]
 fn is_well(report: &Report) {
-    let wrong = report.wrong_beside(&["credentials", "networks", "own users' units"]);
+    let wrong = report.wrong_beside(&["credentials", "networks", "users of units"]);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -49,7 +49,7 @@ pub fn says_what_mends_it(host: &Host) {
         "nobody listens on /run/durhack-deployer-privileged.sock",
         "`systemctl",
     );
-    for finding in report.wrong_beside(&["credentials", "networks", "own users' units"]) {
+    for finding in report.wrong_beside(&["credentials", "networks", "users of units"]) {
         let mend = finding.mend.as_deref().expect("what is wrong says so");
         let line = mend.split('`').nth(1).unwrap_or_else(|| panic!("no command line: {finding:?}"));
         machine.run(&["sh", "-c", line]);

@@ -278,23 +278,28 @@ impl Machine {
     /// Has nginx load modules, from its next start.
     #[track_caller]
     pub fn enable_modules(&self, modules: Modules) {
-        let all =
-            fs_err::read_dir(self.path("/usr/share/nginx/modules-available")).expect("nginx has modules");
-        for module in all {
-            let file = module.expect("readable").file_name().into_string().expect("it is text");
-            let name = file.trim_end_matches(".conf");
-            if modules == Modules::Core && !CORE.contains(&name) {
-                continue;
-            }
+        for name in self.modules(modules) {
             // What others are built on comes first, as the packages have it.
-            let order = match name {
+            let order = match name.as_str() {
                 "mod-http-ndk" => 10,
                 _ if name.starts_with("mod-stream-") => 70,
                 _ => 50,
             };
-            let link = format!("/etc/nginx/modules-enabled/{order}-{file}");
-            self.run(&["ln", "-sf", &format!("/usr/share/nginx/modules-available/{file}"), &link]);
+            let link = format!("/etc/nginx/modules-enabled/{order}-{name}.conf");
+            self.run(&["ln", "-sf", &format!("/usr/share/nginx/modules-available/{name}.conf"), &link]);
         }
+    }
+
+    /// The modules that its nginx has of these, such as `mod-http-geoip`.
+    #[track_caller]
+    pub fn modules(&self, modules: Modules) -> Vec<String> {
+        let all =
+            fs_err::read_dir(self.path("/usr/share/nginx/modules-available")).expect("nginx has modules");
+        let name = |module: std::io::Result<fs_err::DirEntry>| {
+            let file = module.expect("readable").file_name().into_string().expect("it is text");
+            file.trim_end_matches(".conf").to_owned()
+        };
+        all.map(name).filter(|name| modules == Modules::Extras || CORE.contains(&name.as_str())).collect()
     }
 
     /// Writes a file in it, and makes its directory.

@@ -5,7 +5,7 @@ use super::sites::SITE;
 use super::{DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PNPM_PM2, STEPS, SYSTEMD, TEXTS, UV_UWSGI};
 use crate::config::reference::Default::{Derived, Required, Value};
 use crate::config::reference::Kind::{
-    Boolean, Choice, Duration, Integer, List, Path, Table, Tables, Text, Variables,
+    Boolean, Choice, Duration, Headers, Integer, List, Path, Table, Tables, Text, Variables,
 };
 use crate::config::reference::{Key, Section};
 
@@ -189,6 +189,13 @@ pub static HEALTH: Section = Section {
             "With `http`: any of these statuses; empty: 200 to 299.",
         ),
         Key::new("body", Text, Derived("none"), r#""OK""#, "With `http`: the body must contain this."),
+        Key::new(
+            "headers",
+            Headers,
+            Value("{}"),
+            r#"{ Host = "shop.example.org" }"#,
+            "With `http`: sent with the request. `Host` is for applications that answer their own name only, `X-Forwarded-Proto` for those that lead everything else to https. Nothing secret: it is shown.",
+        ),
         Key::new("attempts", Integer { min: 1, max: 1000 }, Value("10"), "10", "How often, at most."),
         Key::new("interval", Duration, Value(r#""1s""#), r#""2s""#, "Between two attempts."),
         Key::new("timeout", Duration, Value(r#""5s""#), r#""10s""#, "Of one attempt."),

@@ -29,7 +29,7 @@ pub static PROXY_FIX: Section = Section {
             Integer { min: 0, max: 16 },
             Value("0"),
             "1",
-            "How many proxies add an entry: the client is that many entries from the right. 0: the peer is the client.",
+            "How many proxies add an entry: the client is that many entries from the right. 0: the peer is the client. Whoever connects passes for a proxy.",
         ),
         Key::new(
             "x_proto",
@@ -43,7 +43,7 @@ pub static PROXY_FIX: Section = Section {
             TEXTS,
             Value("[]"),
             r#"["127.0.0.0/8", "::1/128"]"#,
-            "Networks of the proxies: the client is the right-most entry that is in none of them. Instead of `x_for`.",
+            "Networks of the proxies: the client is the right-most entry that is in none of them. Instead of `x_for`, and better: a peer outside of them is the client whatever it writes.",
         ),
     ],
 };
@@ -85,7 +85,7 @@ pub static LIMITS: Section = Section {
             Integer { min: 1, max: 65536 },
             Value("128"),
             "128",
-            "Connections of one address at once (of IPv6: of one /64), where no proxy of `[proxy_fix]` is in front; further ones are closed.",
+            "Connections of one address at once (of IPv6: of one /64); behind a proxy of `[proxy_fix]`, of the address that it names. Further ones are closed, or answered 503.",
         ),
     ],
 };

@@ -62,9 +62,11 @@ pub static CERTIFICATES: Section = Section {
         Key::new(
             "webroot",
             Path,
-            Derived("none: certbot's plugin for nginx answers the CA"),
+            Derived(
+                "none: with `privileges = \"direct\"`, certbot's plugin for nginx answers the CA; else `/var/lib/letsencrypt/webroot`",
+            ),
             r#""/var/www/acme""#,
-            "The CA's questions are answered by files below it, which every site must serve at `/.well-known/acme-challenge/`. Unless `privileges` is `\"direct\"`, `privileged.toml` must name it too.",
+            "The CA's questions are answered by files below it, which every site must serve at `/.well-known/acme-challenge/`. Unless `privileges` is `\"direct\"`, `[certbot]` of `privileged.toml` names it, and this only says where it is tried.",
         ),
         Key::new(
             "email",

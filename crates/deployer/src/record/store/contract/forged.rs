@@ -6,7 +6,7 @@ use crate::names::CommitId;
 use sqlx::AssertSqlSafe;
 
 /// So many migrations have come since 0.1.0.
-const SINCE_0_1_0: usize = 2;
+const SINCE_0_1_0: usize = 3;
 
 #[tokio::test]
 async fn on_sqlite() {
@@ -23,7 +23,7 @@ async fn on_postgresql() {
 }
 
 /// The SQL of somebody else.
-async fn execute(store: &Store, statement: &str) {
+pub(super) async fn execute(store: &Store, statement: &str) {
     let statement = sqlx::raw_sql(AssertSqlSafe(statement));
     match &store.pools {
         Pools::Sqlite { writer, .. } => drop(statement.execute(writer).await.unwrap()),
@@ -49,6 +49,9 @@ async fn tell(store: &Store) {
     approvals(store).await;
     releases(store).await;
     what_github_is_told(store).await;
+    releases_put_back(store).await;
+    reports_put_back(store).await;
+    what_waits(store).await;
 }
 
 async fn run(store: &Store, id: &str) -> Run {
@@ -335,10 +338,147 @@ async fn what_github_is_told(store: &Store) {
     };
     store.create_told_deployment(&made).await.unwrap();
     assert!(store.told_deployment("r1").await.unwrap().is_some());
+    for change in ["github_id = 12", "state = 'success'", "told_at_ms = 9"] {
+        keep(store, "told_deployments", "run_id = 'r1'").await;
+        execute(store, &format!("UPDATE told_deployments SET {change}")).await;
+        assert!(store.told_deployment("r1").await.unwrap().is_none(), "{change}");
+        put_back(store, "told_deployments", "run_id = 'r1'").await;
+    }
     execute(store, "UPDATE told_deployments SET github_id = 12").await;
-    assert!(store.told_deployment("r1").await.unwrap().is_none());
     store.create_told_deployment(&made).await.unwrap();
     assert_eq!(store.told_deployment("r1").await.unwrap().unwrap().github_id, 11);
+}
+
+/// Rows of releases as we wrote them, at another time: the proof is genuine, the moment is not.
+async fn releases_put_back(store: &Store) {
+    execute(store, "DELETE FROM releases").await;
+    a_run_in_progress(store, "again", "tea").await;
+    let new = |name| NewRelease {
+        deployment: "tea",
+        name,
+        path: "/srv/tea/releases/x",
+        commit_id: "c1",
+        run_id: "again",
+        created_at_ms: 1,
+    };
+    let names = async || {
+        let mut names: Vec<_> = store.releases("tea").await.unwrap().into_iter().map(|r| r.name).collect();
+        names.sort();
+        names
+    };
+    let live = async || store.live_release("tea").await.unwrap().map(|release| release.name);
+    for name in ["one", "two"] {
+        store.create_release(&new(name)).await.unwrap();
+        store.set_live("tea", name, 5).await.unwrap();
+    }
+    keep(store, "releases", "deployment = 'tea'").await;
+    store.create_release(&new("three")).await.unwrap();
+    store.set_live("tea", "three", 4).await.unwrap();
+    let times: Vec<_> =
+        store.releases("tea").await.unwrap().into_iter().map(|r| (r.name, r.live_at_ms)).collect();
+    let at = |name: &str| times.iter().find(|(found, _)| found == name).unwrap().1;
+    assert!(
+        at("one") < at("two") && at("two") < at("three"),
+        "later is later whatever the clock says: {times:?}"
+    );
+
+    // Two was live once, and three had never been.
+    put_back(store, "releases", "deployment = 'tea'").await;
+    assert_eq!((live().await, names().await), (None, vec!["one".to_owned()]));
+    assert_eq!(store.foreign().await.unwrap().releases, 1);
+    assert_not_ours(&store.set_live("tea", "two", 6).await);
+    assert_not_ours(&store.set_release_state("tea", "two", ReleaseState::Good, None).await);
+
+    // What was removed does not come back.
+    keep(store, "releases", "name = 'one'").await;
+    store.set_release_state("tea", "one", ReleaseState::Removed, None).await.unwrap();
+    store.set_release_state("tea", "one", ReleaseState::Removed, None).await.unwrap();
+    put_back(store, "releases", "name = 'one'").await;
+    assert_eq!(names().await, Vec::<String>::new());
+    // The next deploy goes on all the same.
+    store.create_release(&new("four")).await.unwrap();
+    store.set_live("tea", "four", 7).await.unwrap();
+    assert_eq!((live().await.as_deref(), names().await), (Some("four"), vec!["four".to_owned()]));
+    store.end_run(&succeeds("again")).await.unwrap();
+    execute(store, "DELETE FROM releases").await;
+}
+
+async fn reports_put_back(store: &Store) {
+    execute(store, "DELETE FROM outbox").await;
+    let due = async || store.due_outbox(i64::MAX, 10).await.unwrap();
+    let ours = async || {
+        due()
+            .await
+            .iter()
+            .map(|row| (row.body.clone(), store.is_our_telling(row).unwrap()))
+            .collect::<Vec<_>>()
+    };
+    store.enqueue_telling(&a_status("deploy/tea", "1", 1)).await.unwrap();
+    store.outbox_sent(&due().await[0], 2).await.unwrap();
+    store.enqueue_telling(&a_status("deploy/tea", "2", 3)).await.unwrap();
+    assert_eq!(ours().await, [("2".to_owned(), true)]);
+    store.outbox_refused(&due().await[0], "never", 4).await.unwrap();
+    execute(store, "UPDATE outbox SET done_at_ms = NULL, refused_at_ms = NULL, next_at_ms = 1").await;
+    assert_eq!(ours().await, [("1".to_owned(), false), ("2".to_owned(), false)]);
+    assert_eq!(store.foreign().await.unwrap().tellings, 2);
+
+    // While a newer one waits, it is told last whatever is put back.
+    store.enqueue_telling(&a_status("deploy/tea", "3", 5)).await.unwrap();
+    assert_eq!(ours().await, [("3".to_owned(), true)]);
+    store.outbox_sent(&due().await[0], 6).await.unwrap();
+    execute(store, "UPDATE outbox SET done_at_ms = NULL, superseded_at_ms = NULL, refused_at_ms = NULL")
+        .await;
+    assert!(ours().await.iter().all(|(_, is_ours)| !is_ours));
+    execute(store, "DELETE FROM outbox").await;
+}
+
+/// Rows of others make no delivery wait, and so nothing is told of their commits; nor do they keep one from waiting.
+async fn what_waits(store: &Store) {
+    let waiting = async || store.waiting_deliveries("cafe").await.unwrap();
+    let ends = |run_id, state| RunEnd { state, cause: Some("because"), ..succeeds(run_id) };
+    let verdict = |delivery: &str, run: &str| Verdict {
+        run_id: Some(run.to_owned()),
+        ..a_verdict(delivery, "cafe", VerdictCode::Waiting)
+    };
+    execute(
+        store,
+        "INSERT INTO runs (id, deployment, repository, branch, commit_id, attempt, trigger_kind, requested_by, entry, state, created_at_ms, ended_at_ms, pid, boot_id)
+         VALUES ('w0', 'cafe', 'ducompsoc/durhack', 'main', 'c9', 1, 'delivery', 'x', 'x', 'waiting', 1, 1, 1, 'boot')",
+    )
+    .await;
+    store.set_verdict(&verdict("w0", "w0")).await.unwrap();
+    assert_eq!(waiting().await, []);
+
+    a_run_in_progress(store, "w1", "cafe").await;
+    store.set_verdict(&verdict("w1", "w1")).await.unwrap();
+    assert_eq!(waiting().await, [], "it is in progress");
+    store.end_run(&ends("w1", RunState::Waiting)).await.unwrap();
+    let expected = WaitingDelivery { delivery_id: "w1".into(), commit_id: "c1".into() };
+    assert_eq!(waiting().await, [expected]);
+    assert_eq!(store.held_run("cafe").await.unwrap().map(|run| run.id).as_deref(), Some("w1"));
+    // Their rollback takes nobody's place.
+    execute(
+        store,
+        "INSERT INTO runs (id, deployment, repository, branch, commit_id, attempt, trigger_kind, requested_by, entry, state, plan, created_at_ms, ended_at_ms, pid, boot_id)
+         VALUES ('w8', 'cafe', 'ducompsoc/durhack', 'main', 'c1', 1, 'rollback', 'x', 'x', 'succeeded', '{}', 99999, 99999, 1, 'boot')",
+    )
+    .await;
+    assert_eq!(store.held_run("cafe").await.unwrap().map(|run| run.id).as_deref(), Some("w1"));
+    assert_eq!(waiting().await.len(), 1);
+
+    // Deployed since: whoever says that it waits tells an old story.
+    a_run_in_progress(store, "w2", "cafe").await;
+    store.end_run(&ends("w2", RunState::Succeeded)).await.unwrap();
+    store.set_verdict(&verdict("w1", "w1")).await.unwrap();
+    store.set_verdict(&verdict("w2", "w2")).await.unwrap();
+    assert_eq!(waiting().await, []);
+
+    let failed = "INSERT INTO runs (id, deployment, repository, branch, commit_id, attempt, trigger_kind, requested_by, entry, state, created_at_ms, ended_at_ms, pid, boot_id)
+         VALUES ('w9', 'cafe', 'ducompsoc/durhack', 'main', 'c1', 1, 'delivery', 'x', 'x', 'failed', 99999, 99999, 1, 'boot')";
+    execute(store, failed).await;
+    assert_eq!(store.unjudged("cafe", "c1").await.unwrap(), Unjudged { failures: 0, with_plan: 0 });
+    execute(store, "DELETE FROM runs WHERE deployment = 'cafe'").await;
+    execute(store, "DELETE FROM verdicts WHERE deployment = 'cafe'").await;
 }
 
 #[tokio::test]

@@ -79,12 +79,12 @@ async fn tell(store: &Store) {
     assert_eq!(outcome("c4").await, None, "it waits");
 
     // An approval names the head, and is a try of it.
-    let approval = NewDelivery { event: "approve", ..a_delivery("r6", "6") };
+    let approval = NewDelivery { event: "approve", source: "operator", ..a_delivery("r6", "6") };
     store.record_delivery(&approval, &[a_verdict("r6", "api", VerdictCode::Queued)]).await.unwrap();
     let approved = NewRun { trigger: RunTrigger::Operator, ..new("r6", 50) };
     a_run_ends(store, &approved, "c6", RunState::Failed, VerdictCode::Failed).await;
     assert_eq!(store.last_tried("api").await.unwrap().unwrap().id, "r6");
-    let named = NewDelivery { event: "deploy", ..a_delivery("r7", "7") };
+    let named = NewDelivery { event: "deploy", source: "operator", ..a_delivery("r7", "7") };
     store.record_delivery(&named, &[a_verdict("r7", "api", VerdictCode::Queued)]).await.unwrap();
     let deployed = NewRun { trigger: RunTrigger::Operator, ..new("r7", 60) };
     a_run_ends(store, &deployed, "c7", RunState::Succeeded, VerdictCode::Deployed).await;
@@ -95,13 +95,28 @@ async fn tell(store: &Store) {
     for (id, event, trigger, at_ms) in
         [("r9", "redeploy", RunTrigger::Reconcile, 80), ("ra", "adopt", RunTrigger::Operator, 90)]
     {
-        let asked = NewDelivery { event, ..a_delivery(id, id) };
+        let asked = NewDelivery { event, source: "operator", ..a_delivery(id, id) };
         store.record_delivery(&asked, &[a_verdict(id, "api", VerdictCode::Queued)]).await.unwrap();
         let again = NewRun { trigger, ..new(id, at_ms) };
         a_run_ends(store, &again, "c7", RunState::Succeeded, VerdictCode::Deployed).await;
         store.save_plan(id, "{}").await.unwrap();
         assert_eq!(held().await.as_deref(), Some("r8"), "{event}");
     }
+
+    // Made later is later, also where the clock was set back meanwhile.
+    a_run_ends(store, &new("rb", 5), "c9", RunState::Failed, VerdictCode::Failed).await;
+    store.save_plan("rb", "{}").await.unwrap();
+    assert_eq!(store.last_tried("api").await.unwrap().unwrap().id, "rb");
+    assert_eq!(store.last_run("api").await.unwrap().unwrap().id, "rb");
+    a_run_ends(store, &new("rc", 4), "c9", RunState::Cancelled, VerdictCode::Cancelled).await;
+    store.save_plan("rc", "{}").await.unwrap();
+    assert_eq!(outcome("c9").await.as_deref(), Some("rc"));
+    a_run_ends(store, &new("rd", 3), "d1", RunState::Waiting, VerdictCode::Waiting).await;
+    assert_eq!(held().await.as_deref(), Some("rd"));
+    let rollback = NewRun { trigger: RunTrigger::Rollback, ..new("re", 2) };
+    a_run_ends(store, &rollback, "c1", RunState::Succeeded, VerdictCode::Deployed).await;
+    store.save_plan("re", "{}").await.unwrap();
+    assert_eq!(held().await, None, "an operator has put something else in its place");
 
     let commit = CommitId::parse(&"a".repeat(40)).unwrap();
     assert_eq!(store.answers("api").await.unwrap(), Answers::default());

@@ -233,7 +233,7 @@ async fn what_github_is_told(store: &Store) {
         due.into_iter().map(|status| status.body).collect::<Vec<_>>()
     };
     let settle = store.due_outbox(i64::MAX, 10).await.unwrap();
-    store.outbox_sent(settle[0].id, 2_900).await.unwrap();
+    store.outbox_sent(&settle[0], 2_900).await.unwrap();
 
     store.enqueue_telling(&a_status("a", "1", 3_000)).await.unwrap();
     store.enqueue_telling(&a_status("b", "2", 3_000)).await.unwrap();
@@ -252,15 +252,16 @@ async fn what_github_is_told(store: &Store) {
     let retried = &store.due_outbox(4_000, 10).await.unwrap()[1];
     assert_eq!(bodies(4_000).await, ["3", "2"], "the one that failed comes after the others");
     assert_eq!((retried.attempts, retried.last_error.as_deref()), (1, Some("502")));
-    store.outbox_refused(due[0].id, "no such commit", 4_001).await.unwrap();
-    store.outbox_sent(due[1].id, 4_001).await.unwrap();
+    store.outbox_refused(&due[0], "no such commit", 4_001).await.unwrap();
+    store.outbox_sent(&due[1], 4_001).await.unwrap();
     let trouble = store.outbox_trouble(0).await.unwrap();
     assert_eq!((trouble.unsent, &trouble.oldest_unsent, trouble.refused.len()), (0, &None, 1));
     assert_eq!(trouble.refused[0].last_error.as_deref(), Some("no such commit"));
     assert_eq!(store.outbox_trouble(4_002).await.unwrap().refused.len(), 0, "refused before that");
-    assert_not_recorded(store.outbox_sent(999, 1).await);
-    assert_not_recorded(store.outbox_refused(999, "", 1).await);
-    assert_not_recorded(store.outbox_failed(&PendingTelling { id: 999, ..due[0].clone() }, "", 1).await);
+    let nowhere = PendingTelling { id: 999, ..due[0].clone() };
+    assert_not_recorded(store.outbox_sent(&nowhere, 1).await);
+    assert_not_recorded(store.outbox_refused(&nowhere, "", 1).await);
+    assert_not_recorded(store.outbox_failed(&nowhere, "", 1).await);
 }
 
 async fn what_github_shows_as_deployed(store: &Store) {
@@ -328,7 +329,7 @@ async fn what_github_shows_as_deployed(store: &Store) {
     tell("r5", "inactive", 3_004).await;
     let unknown = row("r4", "success", 3_005).await;
     assert_not_recorded(store.deployment_told(&unknown, "r4", "success", 3_005).await);
-    store.outbox_sent(unknown.id, 3_006).await.unwrap();
+    store.outbox_sent(&unknown, 3_006).await.unwrap();
 }
 
 async fn a_rollback(store: &Store) {
@@ -410,6 +411,17 @@ async fn forgetting(store: &Store) {
         Some("d1"),
         "bodies are remembered for longer"
     );
+    // However many another repository sends.
+    super::forged::execute(
+        store,
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10003)
+         INSERT INTO seen_bodies (payload_sha256, delivery_id, seen_at_ms, repository)
+         SELECT 'x' || n, 'd', 2000 + n, 'acme/loud' FROM n",
+    )
+    .await;
+    store.prune(6_000).await.unwrap();
+    let is_seen = async |body: &str| store.first_seen(body).await.unwrap().is_some();
+    assert!(is_seen("aa").await && is_seen("x10003").await && is_seen("x4").await && !is_seen("x3").await);
     store.prune(i64::MAX).await.unwrap();
     assert_eq!(store.first_seen("aa").await.unwrap(), None, "but not for ever");
     assert_eq!(store.last_run("web").await.unwrap().unwrap().id, "other");

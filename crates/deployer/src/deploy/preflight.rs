@@ -1,0 +1,180 @@
+//! What can be known before anything changes: what stands in the way of a run, and what a release would lack without a word.
+//!
+//! A run looks before it fetches, and `plan` shows the same; so a file that is missing is told before a build, a migration or a switch, not
+//! after. What only may be wrong is a note: the run goes on, and its log and the plan say it.
+
+use super::env_files::{EnvRules, Reach};
+use super::mirror::Mirror;
+use super::tree::Tree;
+use crate::config::{Config, Deployment, Layout};
+use crate::names::CommitId;
+use crate::safe_path::{Directory, Kind};
+use anyhow::Result;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// A local file is read at once, or something is wrong with where it lies.
+const READ_MAX: Duration = Duration::from_secs(30);
+
+/// As many paths as a person reads.
+const NAMED_MAX: usize = 5;
+
+/// What is seen on this host, in sentences.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Why a run cannot succeed as the host is now.
+    pub obstacles: Vec<String>,
+    /// What has no effect.
+    pub remarks: Vec<String>,
+}
+
+/// Looks at what a run of this deployment needs on this host.
+pub async fn look(config: &Config, deployment: &Deployment, layout: Layout) -> Seen {
+    let Seen { mut obstacles, mut remarks } = Seen::default();
+    let rules = EnvRules::of(config, deployment, &deployment.path);
+    for file in deployment.env_files.iter().filter(|file| is_the_hosts(deployment, layout, file)) {
+        let never = CancellationToken::new();
+        let read = rules.read(std::slice::from_ref(file), Reach::Application, READ_MAX, &never).await;
+        match read {
+            Ok(found) => remarks.extend(found.ignored),
+            Err(error) => obstacles.push(format!("{error:#} (it is named in `env_files`)")),
+        }
+    }
+    if layout == Layout::Releases && deployment.shared_files_written {
+        let missing = deployment.shared_files.iter().filter(|file| is_missing(deployment, file));
+        obstacles.extend(missing.map(|file| {
+            format!(
+                "shared/{} does not exist, and `shared_files` names it: put it into {}, or take it out of `shared_files`",
+                file.display(),
+                deployment.path.join("shared").display()
+            )
+        }));
+    }
+    Seen { obstacles, remarks }
+}
+
+/// Whether a file is there before a release is: not one that a release brings.
+fn is_the_hosts(deployment: &Deployment, layout: Layout, file: &Path) -> bool {
+    let Ok(inner) = file.strip_prefix(&deployment.path) else { return true };
+    let first = inner.components().next();
+    layout == Layout::Releases && first == Some(Component::Normal("shared".as_ref()))
+}
+
+fn is_missing(deployment: &Deployment, file: &Path) -> bool {
+    let Some(name) = file.file_name() else { return false };
+    let inner = Path::new("shared").join(file.parent().unwrap_or(Path::new("")));
+    match Directory::open(&deployment.path).and_then(|path| path.below(&inner, false)) {
+        Ok(directory) => matches!(directory.kind(name), Ok(None)),
+        // What else may be wrong with it is told where it is used.
+        Err(refused) => refused.is_missing(),
+    }
+}
+
+/// What a release of this commit lacks, or what of the configuration has no effect on it; in sentences.
+pub async fn remarks(
+    mirror: &Mirror,
+    deployment: &Deployment,
+    tree: &Tree,
+    commit: &CommitId,
+) -> Result<Vec<String>> {
+    let mut remarks = Vec::new();
+    let modules = tree.submodules();
+    if !deployment.submodules && !modules.is_empty() {
+        remarks.push(format!(
+            "{} not fetched: {}. `submodules = true` fetches them",
+            counted(modules.len(), "submodule is", "submodules are"),
+            listed(&modules)
+        ));
+    }
+    if tree.uses_lfs() {
+        let pointers = mirror.lfs_pointers(commit).await?;
+        if !pointers.is_empty() {
+            let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
+            remarks.push(format!(
+                "{} of Git LFS, not the files themselves, which are not fetched: {}. A step of phase `fetch` can fetch them \
+                 (git lfs needs the repository's own clone), or keep such files outside of the repository",
+                counted(pointers.len(), "file is a pointer", "files are pointers"),
+                listed(&pointers)
+            ));
+        }
+    }
+    for (key, patterns) in [("paths", &deployment.paths), ("paths_ignore", &deployment.paths_ignore)] {
+        for pattern in patterns.iter().filter(|pattern| !tree.matches(pattern)) {
+            remarks.push(format!("`{key}`: {pattern:?} matches no file of this commit"));
+        }
+    }
+    Ok(remarks)
+}
+
+/// What a shared directory hides of a release, or takes from it: a new one begins with what the repository has in its place, as the files of
+/// a framework's skeleton are needed; one that has something already stays as it is.
+pub fn take_over(release: &Path, shared: &Directory, path: &Path) -> Result<Option<String>> {
+    let of_release = match Directory::open(release).and_then(|release| release.below(path, false)) {
+        Ok(directory) => directory,
+        // A link, a file or nothing: the link to the shared directory takes its place.
+        Err(_) => return Ok(None),
+    };
+    let shown = path.display();
+    if shared.names()?.is_empty() {
+        let names = of_release.names()?;
+        let moved = names.iter().try_for_each(|name| of_release.move_to(name, shared));
+        return match moved {
+            Ok(()) if names.is_empty() => Ok(None),
+            Ok(()) => {
+                Ok(Some(format!("shared/{shown} is new, and begins with what the repository has in {shown}")))
+            }
+            Err(refused) => Ok(Some(format!(
+                "shared/{shown} stays without what the repository has in {shown}: {refused}"
+            ))),
+        };
+    }
+    let mut hidden = Vec::new();
+    hidden_files(&of_release, shared, Path::new(""), &mut hidden)?;
+    if hidden.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<String> = hidden.iter().map(|file| path.join(file).display().to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(Some(format!(
+        "shared/{shown} hides {} that it does not have itself: {}. Copy what is needed there, or take {shown} out of `shared_dirs`",
+        counted(names.len(), "file of the repository", "files of the repository"),
+        listed(&names)
+    )))
+}
+
+/// Files that one directory has and the other lacks.
+fn hidden_files(
+    of_release: &Directory,
+    shared: &Directory,
+    inner: &Path,
+    hidden: &mut Vec<PathBuf>,
+) -> Result<()> {
+    /// Files that only keep a directory in git.
+    const PLACEHOLDERS: [&str; 3] = [".gitkeep", ".keep", ".gitignore"];
+    for name in of_release.names()? {
+        let path = inner.join(&name);
+        match (of_release.kind(&name)?, shared.kind(&name)?) {
+            (Some(Kind::Directory), Some(Kind::Directory)) => {
+                hidden_files(&of_release.child(&name)?, &shared.child(&name)?, &path, hidden)?;
+            }
+            (Some(_), None) if !PLACEHOLDERS.iter().any(|placeholder| name == *placeholder) => {
+                hidden.push(path)
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn counted(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(NAMED_MAX) {
+        Some(more @ 1..) => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}

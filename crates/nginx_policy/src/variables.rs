@@ -1,0 +1,364 @@
+//! Which values a variable can have when a request comes, as far as the file says. Pure.
+//!
+//! nginx puts addresses and paths together from variables at run time. Where all values of a variable are written in the file (`set`, `map`,
+//! `split_clients`, `geo`), they are put in here and judged like any other text. Any other variable is open: a visitor, another server or a module
+//! decides what it is.
+
+use crate::configuration::Directive;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Texts that one argument may become, at most.
+const TEXTS_MAX: usize = 2_000;
+
+/// Variables whose values hold further variables, at most.
+const DEPTH_MAX: usize = 8;
+
+/// Stands in a text for a variable that is open. Control characters are refused in files, so nothing else can be this.
+pub const OPEN: char = '\u{1}';
+
+/// nginx's own variables that no definition in a file changes for good, or whose name is a beginning for others.
+const BUILT_IN: &str = "args query_string uri document_uri document_root realpath_root request request_uri request_filename request_method \
+     request_body request_body_file request_completion request_id request_length request_time host hostname remote_addr remote_port remote_user \
+     server_addr server_name server_port server_protocol scheme is_args https limit_rate status body_bytes_sent bytes_sent connection \
+     connection_requests connection_time content_length content_type msec pid pipe nginx_version time_iso8601 time_local binary_remote_addr \
+     proxy_host proxy_port proxy_add_x_forwarded_for upstream_addr upstream_status upstream_response_time upstream_connect_time \
+     upstream_header_time upstream_response_length upstream_bytes_received upstream_bytes_sent upstream_cache_status proxy_protocol_addr \
+     proxy_protocol_port realip_remote_addr realip_remote_port invalid_referer fastcgi_script_name fastcgi_path_info gzip_ratio uid_got uid_set \
+     slice_range secure_link secure_link_expires date_local date_gmt";
+
+/// Beginnings of names that nginx makes variables of by itself.
+const BUILT_IN_PREFIXES: [&str; 10] = [
+    "arg_",
+    "http_",
+    "cookie_",
+    "sent_http_",
+    "sent_trailer_",
+    "upstream_http_",
+    "upstream_trailer_",
+    "upstream_cookie_",
+    "ssl_",
+    "proxy_protocol_tlv_",
+];
+
+/// What a file, or several, say of variables.
+#[derive(Debug, Default, Clone)]
+pub struct Variables {
+    /// By name: the texts that it may have; they may hold variables.
+    values: BTreeMap<String, BTreeSet<String>>,
+    /// Defined by a capture, a module, or an included file.
+    open: BTreeSet<String>,
+    /// Of those that are open: what visitors send, as they send it.
+    raw: BTreeSet<String>,
+    /// Something makes a request's URI begin with another sign than `/`.
+    has_rootless_uri: bool,
+}
+
+/// What an argument may become when a request comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    /// With [`OPEN`] for each variable whose values are not known.
+    pub text: String,
+    /// The names of those.
+    pub open: Vec<String>,
+}
+
+impl Variables {
+    /// What these directives define.
+    pub fn of(directives: &[Directive]) -> Self {
+        let mut variables = Self::default();
+        variables.collect(directives, false);
+        variables
+    }
+
+    /// What another file defines too. What it does to URIs it does to those of its own servers.
+    pub fn add(&mut self, other: &Self) {
+        for (name, values) in &other.values {
+            self.values.entry(name.clone()).or_default().extend(values.iter().cloned());
+        }
+        self.open.extend(other.open.iter().cloned());
+        self.raw.extend(other.raw.iter().cloned());
+    }
+
+    /// `has_raw_captures`: what `$1` is comes from what a visitor sent.
+    fn collect(&mut self, directives: &[Directive], has_raw_captures: bool) {
+        for directive in directives {
+            let arguments = directive.arguments();
+            let argument = |at: usize| arguments.get(at).map(|word| word.text.as_str()).unwrap_or_default();
+            let inner = directive.block.as_deref().unwrap_or_default();
+            let all_words = || directive.words.iter().chain(inner.iter().flat_map(|entry| &entry.words));
+            let is_raw = has_raw_captures || arguments.iter().any(|word| self.has_raw(&word.text));
+            if !matches!(directive.name(), "server" | "location") {
+                let named: Vec<String> = all_words().flat_map(|word| named_captures(&word.text)).collect();
+                self.raw.extend(named.iter().filter(|_| is_raw).cloned());
+                self.open.extend(named);
+            } else {
+                self.open.extend(arguments.iter().flat_map(|word| named_captures(&word.text)));
+            }
+            match directive.name() {
+                "set" => self.define(argument(0), argument(1), has_raw_captures),
+                "map" | "split_clients" => {
+                    for entry in inner {
+                        match entry.words.as_slice() {
+                            [key, value] if key.text != "include" => {
+                                self.define(argument(1), &value.text, is_raw);
+                            }
+                            [_] => {}
+                            _ => self.leave_open(argument(1)),
+                        }
+                    }
+                    self.define(argument(1), "", false);
+                }
+                "geo" => {
+                    let name = arguments.last().map(|word| word.text.as_str()).unwrap_or_default();
+                    for entry in inner {
+                        match (entry.name(), entry.argument()) {
+                            ("include", _) => self.leave_open(name),
+                            (_, Some(value)) => self.define(name, value, false),
+                            _ => {}
+                        }
+                    }
+                    self.define(name, "", false);
+                }
+                "rewrite" => self.has_rootless_uri |= !is_rooted(argument(1)),
+                "try_files" => {
+                    let rootless = |word: &crate::configuration::Word| !is_rooted(&word.text);
+                    self.has_rootless_uri |= arguments.iter().any(rootless);
+                }
+                "error_page" => {
+                    self.has_rootless_uri |= arguments.last().is_some_and(|word| word.text.starts_with('$'));
+                }
+                // Whatever else a variable is given to may define it: `auth_request_set`, `geoip2`, modules.
+                "if" | "server" | "location" | "limit_except" | "upstream" => {}
+                _ if directive.block.is_some() => {
+                    all_words().for_each(|word| self.leave_open(&word.text));
+                }
+                name if name.starts_with("set_")
+                    || name.ends_with("_set")
+                    || crate::list::rule(name).is_none() =>
+                {
+                    arguments.iter().for_each(|word| self.leave_open(&word.text));
+                }
+                _ => {}
+            }
+            if !directive.holds_data() {
+                let is_raw_condition = directive.name() == "if" && is_raw;
+                self.collect(inner, is_raw_condition || has_raw_captures && directive.name() != "location");
+            }
+        }
+    }
+
+    fn define(&mut self, variable: &str, value: &str, has_raw_captures: bool) {
+        let Some(name) = variable.strip_prefix('$') else { return };
+        let captures = |part: &Part<'_>| matches!(part, Part::Variable(name) if is_capture(name));
+        if parts(value).iter().any(captures) {
+            self.open.insert(name.to_owned());
+            if has_raw_captures {
+                self.raw.insert(name.to_owned());
+            }
+            return;
+        }
+        self.values.entry(name.to_owned()).or_default().insert(value.to_owned());
+    }
+
+    fn leave_open(&mut self, variable: &str) {
+        if let [Part::Variable(name)] = parts(variable).as_slice() {
+            self.open.insert((*name).to_owned());
+        }
+    }
+
+    /// Whether one of a text's variables is what a visitor sends.
+    fn has_raw(&self, text: &str) -> bool {
+        parts(text).iter().any(|part| matches!(part, Part::Variable(name) if self.is_raw(name)))
+    }
+
+    /// Whether a variable is what a visitor sends, as it is sent, so that it may hold `..` and anything else.
+    pub fn is_raw(&self, name: &str) -> bool {
+        let is_raw = match name {
+            // nginx has checked these two.
+            "http_host" | "http_upgrade" => false,
+            "args" | "query_string" | "request" | "request_body" | "remote_user" | "request_uri" => true,
+            _ => [
+                "arg_",
+                "http_",
+                "cookie_",
+                "sent_http_",
+                "upstream_http_",
+                "upstream_cookie_",
+                "ssl_client_",
+            ]
+            .iter()
+            .any(|prefix| name.starts_with(prefix)),
+        };
+        is_raw || self.raw.contains(name)
+    }
+
+    /// Whether a text in the place of this variable begins with `/` or `?`, or is empty.
+    pub fn begins_a_path(&self, name: &str) -> bool {
+        name == "request_uri" || matches!(name, "uri" | "document_uri") && !self.has_rootless_uri
+    }
+
+    /// All that this argument may become; None where that is too much to look at.
+    pub fn texts(&self, argument: &str) -> Option<Vec<Text>> {
+        self.expand(argument, 0)
+    }
+
+    fn expand(&self, argument: &str, depth: usize) -> Option<Vec<Text>> {
+        let mut texts = vec![Text::default()];
+        for part in parts(argument) {
+            let further = match part {
+                Part::Text(text) => vec![Text { text: text.to_owned(), open: Vec::new() }],
+                Part::Variable("scheme") => {
+                    ["http", "https"].map(|text| Text { text: text.to_owned(), open: Vec::new() }).to_vec()
+                }
+                Part::Variable(name) => match self.values.get(name) {
+                    Some(values) if depth < DEPTH_MAX && !self.open.contains(name) && !is_built_in(name) => {
+                        // One that is not set on the way of a request is empty.
+                        let mut all = vec![Text::default()];
+                        for value in values.iter().filter(|value| !value.is_empty()) {
+                            all.extend(self.expand(value, depth + 1)?);
+                            if all.len() > TEXTS_MAX {
+                                return None;
+                            }
+                        }
+                        all
+                    }
+                    _ => vec![Text { text: OPEN.to_string(), open: vec![name.to_owned()] }],
+                },
+            };
+            if texts.len() * further.len() > TEXTS_MAX {
+                return None;
+            }
+            texts = texts
+                .iter()
+                .flat_map(|text| {
+                    further.iter().map(|more| Text {
+                        text: format!("{}{}", text.text, more.text),
+                        open: text.open.iter().chain(&more.open).cloned().collect(),
+                    })
+                })
+                .collect();
+        }
+        Some(texts)
+    }
+}
+
+/// A piece of an argument, as nginx's scripts see it.
+#[derive(Debug, PartialEq, Eq)]
+enum Part<'a> {
+    Text(&'a str),
+    Variable(&'a str),
+}
+
+fn parts(argument: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = argument;
+    while let Some(at) = rest.find('$') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let length = |text: &str| match text.as_bytes().first() {
+            Some(b'0'..=b'9') => 1,
+            _ => text.bytes().take_while(|byte| is_name(byte)).count(),
+        };
+        let (name, after) = match after.strip_prefix('{') {
+            Some(braced) => {
+                let (name, after) = braced.split_at(length(braced));
+                (name, after.strip_prefix('}').unwrap_or(after))
+            }
+            None => after.split_at(length(after)),
+        };
+        if !before.is_empty() {
+            parts.push(Part::Text(before));
+        }
+        // A lone `$` is nothing that nginx takes; it is open here.
+        parts.push(Part::Variable(name));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest));
+    }
+    parts
+}
+
+fn is_capture(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_built_in(name: &str) -> bool {
+    is_capture(name)
+        || BUILT_IN.split_whitespace().any(|built_in| built_in == name)
+        || BUILT_IN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether what nginx makes of this URI begins with a slash, or leads elsewhere.
+fn is_rooted(uri: &str) -> bool {
+    ["/", "@", "=", "http://", "https://", "$scheme://", "$uri", "$document_uri", "$request_uri"]
+        .iter()
+        .any(|beginning| uri.starts_with(beginning))
+}
+
+/// The names in `(?<name>`, `(?P<name>` and `(?'name'`.
+fn named_captures(pattern: &str) -> Vec<String> {
+    let pieces = pattern.split("(?").skip(1);
+    let name = |piece: &str| {
+        let piece = piece.strip_prefix('P').unwrap_or(piece);
+        let (name, _) = match piece.strip_prefix('\'') {
+            Some(quoted) => quoted.split_once('\'')?,
+            None => piece.strip_prefix('<')?.split_once('>')?,
+        };
+        (!name.starts_with(['=', '!'])).then(|| name.to_owned())
+    };
+    pieces.filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::parse;
+
+    fn texts(file: &str, argument: &str) -> Vec<String> {
+        let variables = Variables::of(&parse(file).unwrap());
+        let shown = |text: Text| match text.open.is_empty() {
+            true => text.text,
+            false => format!("{} {:?}", text.text.replace(OPEN, "$"), text.open),
+        };
+        variables.texts(argument).unwrap().into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn what_is_written_in_the_file_is_put_in() {
+        let file = "map $host $pool { default a; b.org b; } server { set $port 80; set $at $pool:${port}; }";
+        assert_eq!(texts(file, "http://$pool"), ["http://", "http://a", "http://b"]);
+        assert!(texts(file, "$at/x").contains(&"b:80/x".to_owned()));
+        assert_eq!(texts(file, "$scheme://x"), ["http://x", "https://x"]);
+        assert_eq!(texts(file, "/$other/$1"), ["/$/$ [\"other\", \"1\"]"]);
+    }
+
+    #[test]
+    fn what_others_decide_is_open() {
+        for file in [
+            "server { set $x $arg_y; }",
+            "server { location ~ ^/(?<x>.*)$ { set $x 1; } }",
+            "server { location ~ ^/(?P<x>.*)$ { set $x 1; } }",
+            "map $uri $y { ~^/(?<x>.*)$ 1; } server { set $x 1; }",
+            "map $uri $x { include snippets/x; }",
+            "map $uri $x { ~^/(.*)$ $1; }",
+            "server { set $x 1; auth_request_set $x $upstream_http_x; }",
+            "geoip2 /usr/share/GeoIP/x { $x country; } server { set $x 1; }",
+            "server { set $x $x; }",
+            "server { set $x 1; set_unescape_uri $x $arg_y; }",
+        ] {
+            assert!(
+                texts(file, "$x").iter().any(|text| text.contains('$')),
+                "{file}: {:?}",
+                texts(file, "$x")
+            );
+        }
+        assert!(texts("server { set $arg_x 1; set $host a; }", "$arg_x$host")[0].starts_with("$$"));
+    }
+
+    #[test]
+    fn bombs_are_not_put_together() {
+        let file = "map $a $b { 1 a; 2 b; 3 c; 4 d; 5 e; 6 f; }";
+        assert_eq!(Variables::of(&parse(file).unwrap()).texts("$b$b$b$b$b"), None);
+    }
+}
