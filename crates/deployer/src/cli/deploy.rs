@@ -75,7 +75,7 @@ pub async fn ask(
         return Ok(());
     }
     let run = if alone {
-        do_it_here(session, spool, &asked).await?
+        Box::pin(do_it_here(session, spool, &asked)).await?
     } else {
         println!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
         watch(session, &asked).await?
@@ -159,7 +159,8 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
     if !done {
         work.await?;
     }
-    Observer::new(session.host.clone(), asked.deployment.clone(), spool).look().await;
+    let mut observer = Observer::new(session.host.clone(), asked.deployment.clone(), spool);
+    Box::pin(observer.look()).await;
     Ok(run)
 }
 

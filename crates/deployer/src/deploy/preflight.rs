@@ -159,7 +159,7 @@ fn hidden_files(
                 hidden_files(&of_release.child(&name)?, &shared.child(&name)?, &path, hidden)?;
             }
             (Some(_), None) if !PLACEHOLDERS.iter().any(|placeholder| name == *placeholder) => {
-                hidden.push(path)
+                hidden.push(path);
             }
             _ => {}
         }

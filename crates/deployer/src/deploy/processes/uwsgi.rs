@@ -129,7 +129,7 @@ impl Vassal {
             .await
             .ok()?;
         let state = systemctl::states(&printed).into_iter().next()?;
-        (!state.is_enabled).then(|| Finding::UnitNotEnabled {
+        (!state.is_enabled).then_some(Finding::UnitNotEnabled {
             unit,
             has_install: state.has_install,
             user: false,

@@ -255,7 +255,7 @@ impl Worker {
             }
         };
         let proof = observe::prove(&self.host, &self.deployment, layout, live, (&note, &self.abort));
-        let trouble = format!("{:#}", proof.await.err()?);
+        let trouble = format!("{:#}", Box::pin(proof).await.err()?);
         // What to do about it is in the log.
         let cause = trouble.lines().next().unwrap_or_default().to_owned();
         run.note(run.next_step, trouble);
