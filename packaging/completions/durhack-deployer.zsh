@@ -1239,7 +1239,7 @@ _durhack-deployer_commands() {
 'approve:Approve the commit that waits, and wait for the end of its run' \
 'release:Let the commit that waits through a freeze, or lift the freeze for a while' \
 'cancel:Stop a run, and wait until nothing of it is left' \
-'status:What is live, what is running, what waits' \
+'status:What is live, what is running, what waits, and what is wrong on this host; exit code 1 says that something is' \
 'runs:The latest runs' \
 'run:One run, step by step' \
 'logs:What a run'\''s commands printed; for a deployment, its newest run'\''s' \
@@ -1392,7 +1392,7 @@ _durhack-deployer__subcmd__help_commands() {
 'approve:Approve the commit that waits, and wait for the end of its run' \
 'release:Let the commit that waits through a freeze, or lift the freeze for a while' \
 'cancel:Stop a run, and wait until nothing of it is left' \
-'status:What is live, what is running, what waits' \
+'status:What is live, what is running, what waits, and what is wrong on this host; exit code 1 says that something is' \
 'runs:The latest runs' \
 'run:One run, step by step' \
 'logs:What a run'\''s commands printed; for a deployment, its newest run'\''s' \

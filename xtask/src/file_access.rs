@@ -83,6 +83,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     ("mirror/measure.rs", &["require_room"], "asks how much room there is, and opens nothing"),
     (
+        "observe/places.rs",
+        &[ALL],
+        "kinds of the names in the deployment's path, never followed; nginx's own site files, which no build may write",
+    ),
+    (
         "placement.rs",
         &[ALL],
         "`inside` has gone to the place without following links; names are looked at, exchanged and removed there, none is read or followed",
@@ -108,6 +113,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &[ALL],
         "/proc, and the end of a log as PM2 names it: of a regular file, opened without waiting",
     ),
+    ("processes/systemd.rs", &["lingering"], "whether systemd keeps a user's manager: nothing is opened"),
     ("processes/table.rs", &[ALL], "/proc"),
     (
         "processes/uwsgi.rs",
@@ -133,6 +139,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
             "new_name",
             "create",
             "current",
+            "is_there",
             "activate",
             "deactivate",
             "sync_directory",

@@ -17,6 +17,7 @@ pub mod queue;
 pub mod session;
 pub mod setup;
 pub mod simulate;
+pub mod status;
 pub mod webhook;
 
 use crate::config::{Environment, Purpose, passed_socket};
@@ -33,7 +34,7 @@ use std::time::Duration;
 pub mod exit {
     /// Done.
     pub const OK: u8 = 0;
-    /// What was asked for did not succeed: a run failed, the configuration has errors.
+    /// What was asked for did not succeed: a run failed, the configuration has errors; `status` and `doctor`: something is wrong.
     pub const FAILED: u8 = 1;
     /// The command line cannot be understood (clap's).
     pub const USAGE: u8 = 2;
@@ -58,7 +59,7 @@ Examples:
   durhack-deployer logs web -f                watch the newest run
   durhack-deployer rollback web               back to the release before the live one
 
-Exit codes: 0 done; 1 it did not succeed; 2 usage; 3 no such thing; 4 database or daemon unavailable, try again.";
+Exit codes: 0 done; 1 it did not succeed (status, doctor: something is wrong); 2 usage; 3 no such thing; 4 database or daemon unavailable, try again.";
 
 /// A push to a branch becomes a running release on a plain Linux host.
 #[derive(Debug, Parser)]
@@ -104,7 +105,7 @@ pub enum Command {
     Release(ReleaseArguments),
     /// Stop a run, and wait until nothing of it is left
     Cancel(CancelArguments),
-    /// What is live, what is running, what waits
+    /// What is live, what is running, what waits, and what is wrong on this host; exit code 1 says that something is
     Status(JsonArguments),
     /// The latest runs
     Runs(RunsArguments),
@@ -586,7 +587,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         }
         Command::Adopt(arguments) => Box::pin(adopt::run(&session(Purpose::Deploy).await?, &arguments)).await,
         Command::Cancel(arguments) => deploy::cancel(&session(Purpose::Ask).await?, &arguments).await,
-        Command::Status(arguments) => inspect::status(&session(Purpose::Ask).await?, arguments.json).await,
+        Command::Status(arguments) => status::run(directory, &environment, arguments.json).await,
         Command::Runs(arguments) => inspect::runs(&session(Purpose::Ask).await?, &arguments).await,
         Command::Run(arguments) => inspect::run(&session(Purpose::Ask).await?, &arguments).await,
         Command::Logs(arguments) => inspect::logs(&session(Purpose::Ask).await?, &arguments).await,

@@ -42,6 +42,17 @@ pub fn readable_utc(at_ms: i64) -> String {
     }
 }
 
+/// `12 s ago`: how long ago something was, of milliseconds. What lies ahead of a clock that was set back was just now.
+pub fn ago(milliseconds: i64) -> String {
+    match milliseconds {
+        ..1_000 => "just now".to_owned(),
+        1_000..60_000 => format!("{} s ago", milliseconds / 1_000),
+        60_000..3_600_000 => format!("{} min ago", milliseconds / 60_000),
+        3_600_000..172_800_000 => format!("{} h ago", milliseconds / 3_600_000),
+        _ => format!("{} days ago", milliseconds / 86_400_000),
+    }
+}
+
 /// A duration, in milliseconds, for people.
 pub fn duration(milliseconds: i64) -> String {
     match milliseconds {

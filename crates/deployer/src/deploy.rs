@@ -19,6 +19,7 @@ pub mod kept_files;
 pub mod live_modes;
 pub mod lock;
 pub mod mirror;
+pub mod observe;
 pub mod order;
 pub mod outcome;
 pub mod placement;

@@ -33,7 +33,7 @@ const CHALLENGES: [&str; 3] = ["", ".well-known", ".well-known/acme-challenge"];
 pub struct AllowList {
     /// The name of the only user who may ask.
     user: String,
-    /// Units that may be restarted, reloaded, started and stopped.
+    /// Units that may be restarted, reloaded, started and stopped, and whose journal may be read.
     #[serde(default)]
     units: Vec<String>,
     /// Names that may be in certificates.
@@ -141,7 +141,7 @@ impl AllowList {
             Request::NginxTest | Request::NginxReload => Ok(()),
             // What is in them is judged where they are written.
             Request::SiteWrite { .. } | Request::SiteRemove(_) | Request::SitesAdopt => Ok(()),
-            Request::Unit(_, unit) => {
+            Request::Unit(_, unit) | Request::UnitJournal(unit) => {
                 let full = unit.in_full();
                 let listed =
                     |text: &String| UnitName::parse(text).is_ok_and(|listed| listed.in_full() == full);
@@ -241,6 +241,8 @@ mod tests {
             (&["unit-restart", "b.service"], true),
             (&["unit-restart", "a.socket"], false),
             (&["unit-stop", "ssh.service"], false),
+            (&["unit-journal", "a"], true),
+            (&["unit-journal", "ssh.service"], false),
             (&["certificate", "a.org"], true),
             (&["certificate", "a.org", "www.a.org"], false),
             (&["certificate", "a.org.evil.org"], false),

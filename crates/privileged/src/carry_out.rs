@@ -19,6 +19,7 @@ pub fn request(request: &Request, words: &[String], list: &AllowList) -> Result<
             }
         }
         Request::Unit(verb, unit) => Ok(program::run_all(&[commands::unit(*verb, unit)])),
+        Request::UnitJournal(unit) => Ok(program::run_all(&[commands::unit_journal(unit)])),
         Request::Certificate { .. } => {
             // nginx reads the certificate next, and with it everything else.
             readers::check(list)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 const NGINX: &str = "/usr/sbin/nginx";
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
+const JOURNALCTL: &str = "/usr/bin/journalctl";
 const CERTBOT: &str = "/usr/bin/certbot";
 
 /// nginx resolves names and reads keys, no more.
@@ -13,6 +14,9 @@ const NGINX_LIMIT: Duration = Duration::from_secs(60);
 
 /// A unit may take 90 seconds to stop and as many to start, by systemd's defaults.
 const UNIT_LIMIT: Duration = Duration::from_secs(300);
+
+/// A large journal on a slow disk takes seconds.
+const JOURNAL_LIMIT: Duration = Duration::from_secs(20);
 
 /// A CA asks about each name, and may take its time.
 const CERTIFICATE_LIMIT: Duration = Duration::from_secs(600);
@@ -41,6 +45,13 @@ pub fn nginx_reload() -> Command {
 /// Something is done to a unit.
 pub fn unit(verb: UnitVerb, unit: &UnitName) -> Command {
     systemctl(verb.of_systemctl(), &unit.in_full())
+}
+
+/// The last lines of a unit's journal, systemd's own words about it among them.
+pub fn unit_journal(unit: &UnitName) -> Command {
+    let unit = format!("--unit={}", unit.in_full());
+    let words = ["--no-pager", "--quiet", "--output=cat", "--lines=30", unit.as_str()];
+    command(JOURNALCTL, &words, JOURNAL_LIMIT)
 }
 
 fn systemctl(verb: &str, unit: &str) -> Command {

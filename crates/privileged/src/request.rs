@@ -21,6 +21,8 @@ pub enum Request {
     },
     /// Something is done to a unit.
     Unit(UnitVerb, UnitName),
+    /// What a unit has said last.
+    UnitJournal(UnitName),
     /// A file of nginx's, as it shall be.
     SiteWrite {
         /// Relative to nginx's directory.
@@ -79,6 +81,10 @@ impl Request {
             "unit-start" => unit(UnitVerb::Start),
             "unit-stop" => unit(UnitVerb::Stop),
             "unit-reset-failed" => unit(UnitVerb::ResetFailed),
+            "unit-journal" => match arguments {
+                [unit] => Ok(Self::UnitJournal(UnitName::parse(unit)?)),
+                _ => Err(Refusal(format!("{verb} takes the name of one unit"))),
+            },
             "site-write" => match arguments {
                 [target, text] => Ok(Self::SiteWrite { target: site(target)?, text: text.clone() }),
                 _ => Err(Refusal("site-write takes a file's name, and what is in it".into())),

@@ -9,6 +9,7 @@ use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, 
 use crate::config::Deployment;
 use crate::daemon;
 use crate::deploy::lock;
+use crate::deploy::observe::Observer;
 use crate::deploy::preview::{self, Preview};
 use crate::deploy::recovery::recover;
 use crate::deploy::worker::Worker;
@@ -19,6 +20,7 @@ use crate::record::store::{Run, RunState, VerdictCode};
 use crate::record::verdict;
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -73,7 +75,7 @@ pub async fn ask(
         return Ok(());
     }
     let run = if alone {
-        do_it_here(session, spool, &asked).await?
+        Box::pin(do_it_here(session, spool, &asked)).await?
     } else {
         println!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
         watch(session, &asked).await?
@@ -130,6 +132,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
         spool: spool.clone(),
         stop: stop.clone(),
         abort: abort.clone(),
+        run_ended: Arc::default(),
     };
     let work = async {
         tokio::select! {
@@ -156,6 +159,8 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
     if !done {
         work.await?;
     }
+    let mut observer = Observer::new(session.host.clone(), asked.deployment.clone(), spool);
+    Box::pin(observer.look()).await;
     Ok(run)
 }
 

@@ -12,11 +12,12 @@ pub mod acl;
 mod configuration;
 mod examined;
 mod files;
-mod finding;
+pub mod finding;
 mod github;
 mod host;
 mod network;
 mod nginx;
+pub mod parts;
 mod privileges;
 mod programs;
 mod rights;
@@ -114,6 +115,7 @@ const CHECKS: &[Check] = &[
     asking("github", "networks", |examined| Box::pin(github::networks(examined))),
     asking("work", "record", |examined| Box::pin(work::record(examined))),
     asking("work", "database login", |examined| Box::pin(work::database_login(examined))),
+    asking("work", "deployments", |examined| Box::pin(work::deployments(examined))),
     asking("work", "authorship", |examined| Box::pin(work::authorship(examined))),
     now("work", "worker", work::worker),
     now("work", "queues", work::queues),

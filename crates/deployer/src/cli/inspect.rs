@@ -1,26 +1,18 @@
-//! `status`, `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
+//! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of, table};
+use super::output::{self, BOLD, DIM, Failed, RED, style_of, table};
 use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
 use crate::clock::{duration, now_ms, readable_utc};
-use crate::config::Layout;
-use crate::daemon;
-use crate::deploy::situation;
 use crate::names::DeliveryId;
-use crate::record::comparison::Comparison;
 use crate::record::run_log::rendering::plain;
 use crate::record::run_log::{LogLine, RunLogReader, Stream};
 use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Verdict};
 use anyhow::Context;
 use serde_json::{Value, json};
-use std::time::Duration;
-
-/// A refusal by GitHub is worth a look for so long; after that it is history.
-const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A run as machines see it.
-fn run_json(run: &Run) -> Value {
+pub fn run_json(run: &Run) -> Value {
     json!({
         "id": run.id, "deployment": run.deployment, "repository": run.repository, "branch": run.branch,
         "commit": run.commit_id, "previous_commit": run.previous_commit, "attempt": run.attempt,
@@ -41,131 +33,8 @@ fn verdicts_json(verdicts: &[Verdict]) -> Vec<Value> {
 }
 
 /// The first digits of a commit id.
-fn short(commit: Option<&str>) -> &str {
+pub fn short(commit: Option<&str>) -> &str {
     commit.map_or("-", |commit| commit.get(..7).unwrap_or(commit))
-}
-
-/// `status`
-pub async fn status(session: &Session, as_json: bool) -> Result<(), Failed> {
-    let config = session.config();
-    let running = daemon::is_working(&config.state_directory)?;
-    let mut deployments = Vec::new();
-    for deployment in config.deployments.values() {
-        let slug = &deployment.slug;
-        let live = session.store().live_release(slug.as_str()).await?;
-        let last = session.store().last_run(slug.as_str()).await?;
-        let layout = situation::layout(&session.host, deployment).await?;
-        if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
-            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
-        }
-        let spool = daemon::open_spool(config, slug.as_str())?;
-        let queued = spool.ready().map_or(0, |ready| ready.len());
-        deployments.push(json!({
-            "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
-            "live": live.map(|live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms })),
-             "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
-             "compared": Comparison::last(&config.state_directory, slug),
-        }));
-    }
-    let main = daemon::open_spool(config, "main")?;
-    let waiting = main.ready().map_or(0, |ready| ready.len());
-    let set_aside = main.bad().map_or(0, |bad| bad.len());
-    let refused_since = now_ms() - i64::try_from(REFUSALS_SHOWN_FOR.as_millis()).unwrap_or(i64::MAX / 2);
-    let outbox = session.store().outbox_trouble(refused_since).await?;
-    let foreign = session.store().foreign().await?;
-    let status = json!({
-        "foreign_rows": foreign,
-        "instance": config.instance, "daemon": running, "deliveries_waiting": waiting, "deliveries_set_aside": set_aside,
-        "statuses_unsent": outbox.unsent, "oldest_unsent": outbox.oldest_unsent, "refused_by_github": outbox.refused,
-        "deployments": deployments,
-    });
-    if as_json {
-        output::json(&status);
-        return Ok(());
-    }
-    show_status(&status);
-    Ok(())
-}
-
-fn show_status(status: &Value) {
-    let daemon = if status["daemon"] == true { "running" } else { "not running" };
-    println!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
-    for (key, what) in [
-        ("deliveries_waiting", "deliveries wait to be looked at"),
-        ("deliveries_set_aside", "deliveries were set aside: `durhack-deployer queue`"),
-        ("statuses_unsent", "statuses are not sent to GitHub yet"),
-    ] {
-        if status[key].as_u64().unwrap_or(0) > 0 {
-            println!("{} {what}", status[key]);
-        }
-    }
-    if let Some(foreign) = status["foreign_rows"].as_object()
-        && foreign.values().any(|count| *count != 0)
-    {
-        anstream::println!(
-            "{RED}the database holds rows that this deployer has not written{RED:#}; none of them is acted on: `durhack-deployer doctor` says what to do"
-        );
-    }
-    show_outbox(status);
-    if status["deployments"].as_array().is_none_or(Vec::is_empty) {
-        println!(
-            "no deployment can be shown: `durhack-deployer init OWNER/NAME` writes one; `config check` says what is wrong with what is written"
-        );
-        return;
-    }
-    let text =
-        |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
-    let rows: Vec<Vec<String>> = status["deployments"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|deployment| {
-            let last = &deployment["last_run"];
-            let state =
-                if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"], 20) };
-            vec![
-                text(&deployment["slug"], 63),
-                text(&deployment["live"]["commit"], 7),
-                deployment["live"]["since_ms"].as_i64().map_or("-".into(), readable_utc),
-                state,
-                last["ended_at_ms"]
-                    .as_i64()
-                    .or(last["started_at_ms"].as_i64())
-                    .map_or("-".into(), readable_utc),
-                deployment["queued"].to_string(),
-                deployment["compared"]["at_ms"].as_i64().map_or("-".into(), readable_utc),
-                text(&last["cause"], 80),
-            ]
-        })
-        .collect();
-    let headings =
-        ["DEPLOYMENT", "LIVE", "SINCE (UTC)", "LAST RUN", "AT (UTC)", "WAITING", "COMPARED (UTC)", "CAUSE"];
-    table(&headings, &rows, Some(3));
-    for deployment in status["deployments"].as_array().into_iter().flatten() {
-        let compared = &deployment["compared"];
-        if compared["is_error"] == true && deployment["enabled"] == true {
-            let finding = compared["finding"].as_str().unwrap_or_default();
-            let slug = deployment["slug"].as_str().unwrap_or_default();
-            anstream::println!("{RED}{slug} cannot be compared with its branch{RED:#}: {}", plain(finding));
-        }
-    }
-}
-
-/// Why GitHub does not have what it is to be told.
-fn show_outbox(status: &Value) {
-    if let Some(error) = status["oldest_unsent"]["last_error"].as_str() {
-        println!("  because of: {}", plain(error));
-    }
-    for refused in status["refused_by_github"].as_array().into_iter().flatten() {
-        println!(
-            "GitHub has not taken a {} of {} on {} ({} UTC): {}",
-            refused["kind"].as_str().unwrap_or_default(),
-            refused["deployment"].as_str().unwrap_or_default(),
-            short(refused["commit_id"].as_str()),
-            readable_utc(refused["created_at_ms"].as_i64().unwrap_or(0)),
-            plain(refused["last_error"].as_str().unwrap_or_default()),
-        );
-    }
 }
 
 /// `runs`

@@ -33,6 +33,12 @@ fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -
     })
 }
 
+/// What can be asked without the database, for the one command that says what is wrong with it. `None`: the configuration cannot be used.
+pub fn host_without_record(directory: Option<&Path>, environment: &Environment) -> Option<Host> {
+    let loaded = config::load(directory, environment, Purpose::Ask).ok()?;
+    daemon::host(Arc::new(loaded.config), environment).ok()
+}
+
 /// Says what is wrong with a configuration.
 pub fn print(problems: &Diagnostics) {
     let terminal = std::io::stderr().is_terminal();

@@ -6,6 +6,7 @@ use super::{consume, open_spool};
 use crate::clock;
 use crate::deploy::Host;
 use crate::deploy::kept_files;
+use crate::deploy::observe::Observer;
 use crate::deploy::worker::Worker;
 use crate::intake::dispatch::Dispatch;
 use crate::intake::reconcile::clock_watch::ClockWatch;
@@ -68,12 +69,24 @@ impl Work {
         for (slug, deployment) in &host.config.deployments {
             let spool = open_spool(&host.config, slug.as_str())?;
             let wake = work.watched(&spool);
+            let run_ended = Arc::new(Notify::new());
+            if deployment.enabled {
+                let observer = Observer::new(host.clone(), deployment.clone(), spool.clone());
+                let (schema, stop) = (schema.clone(), work.tasks.stop.clone());
+                let run_ended = Arc::clone(&run_ended);
+                work.tasks.start("the look at what is live", async move {
+                    if schema.up().await {
+                        observer.serve(run_ended, stop).await;
+                    }
+                });
+            }
             let worker = Worker {
                 host: host.clone(),
                 deployment: deployment.clone(),
                 spool: spool.clone(),
                 stop: work.tasks.stop.clone(),
                 abort: work.abort.clone(),
+                run_ended,
             };
             spools.insert(slug.clone(), spool);
             work.tasks.start("a worker", self::work(worker, schema.clone(), wake));

@@ -167,6 +167,11 @@ pub async fn walls(
     Ok(Walls { own, evaluation })
 }
 
+/// How programs are started that only look at what runs: as the deployment's user where only that user can see it.
+pub fn looking(deployment: &Deployment) -> Walls {
+    Walls { own: deployment.user.as_ref().map(as_user), evaluation: None }
+}
+
 /// As a user of the deployment's own, not sandboxed.
 fn as_user(user: &UserName) -> Confined {
     Confined {
@@ -385,6 +390,7 @@ mod tests {
             user: false,
             privileges: Privileges::Helper,
             runs_as: None,
+            env_files: Vec::new(),
         };
         let vassal = Vassal { config: "/x.ini".into(), source: None, releases: None, runs_as: None };
         let (release, commit) = (|| "1".to_owned(), CommitId::parse(&"1".repeat(40)).unwrap());

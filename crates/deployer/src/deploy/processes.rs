@@ -9,6 +9,7 @@ pub mod systemd;
 pub mod table;
 pub mod uwsgi;
 
+use super::observe::finding::Finding;
 use super::workbench::Workbench;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,15 @@ impl Manager {
             Self::Systemd(units) => units.grant(wish, workbench).await,
             Self::Uwsgi(vassal) => vassal.grant(wish, workbench).await,
             Self::Pm2(applications) => applications.grant(wish, workbench).await,
+        }
+    }
+
+    /// Looks whether the live release runs, and will run after a boot. Changes nothing.
+    pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
+        match self {
+            Self::Systemd(units) => units.look(workbench).await,
+            Self::Uwsgi(vassal) => vassal.look(workbench).await,
+            Self::Pm2(applications) => applications.look(workbench).await,
         }
     }
 

@@ -156,11 +156,15 @@ pub fn current(deployment: &Deployment) -> Result<Option<String>> {
     }
 }
 
+/// Whether a release's directory is there, and is one.
+pub fn is_there(deployment: &Deployment, release: &str) -> bool {
+    directory(deployment, release).symlink_metadata().is_ok_and(|found| found.is_dir())
+}
+
 /// Makes `current` name a release, durably and without a moment in which it does not exist.
 pub fn activate(deployment: &Deployment, release: &str) -> Result<()> {
-    let directory = directory(deployment, release);
-    if !directory.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-        bail!("the release {} is gone", directory.display());
+    if !is_there(deployment, release) {
+        bail!("the release {} is gone", directory(deployment, release).display());
     }
     current(deployment)?;
     let temporary = deployment.path.join(".current.new");

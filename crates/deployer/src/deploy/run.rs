@@ -76,12 +76,21 @@ pub struct Failure {
     pub exhausted: bool,
     /// Whether the branch to deploy is gone.
     pub branch_gone: bool,
+    /// Whether the switch had begun, so that what was live before was started again.
+    pub has_switched: bool,
 }
 
 impl Failure {
     /// What was to be deployed is at fault.
     pub fn new(cause: impl Into<String>) -> Self {
-        Self { cause: cause.into(), cancelled: false, ours: false, exhausted: false, branch_gone: false }
+        Self {
+            cause: cause.into(),
+            cancelled: false,
+            ours: false,
+            exhausted: false,
+            branch_gone: false,
+            has_switched: false,
+        }
     }
 
     /// Somebody stopped it.

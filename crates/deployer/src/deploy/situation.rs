@@ -59,6 +59,10 @@ pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Resul
         return Ok(recorded.as_ref().and_then(target_of).or_else(|| found.map(in_place)));
     }
     let Some(linked) = release::current(deployment)? else { return Ok(None) };
+    // A link to a release that somebody has removed serves nothing, and there is nothing to go back to.
+    if !release::is_there(deployment, &linked) {
+        return Ok(None);
+    }
     if let Some(found) = recorded.filter(|found| found.name == linked) {
         return Ok(target_of(&found));
     }

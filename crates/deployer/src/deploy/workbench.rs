@@ -122,6 +122,11 @@ impl Workbench<'_> {
         self.listen(&command, Manner::StepAnswer(self.walls.own.as_ref())).await
     }
 
+    /// Likewise a program of ours, without a line in the log.
+    pub async fn look_as_deployer(&self, line: &CommandLine) -> Result<String> {
+        self.listen(&Command { directory: "/".into(), ..self.command(line) }, Manner::Answer).await
+    }
+
     /// Likewise, a command with a place and an environment of its own.
     pub async fn ask(&self, command: &Command, manner: Manner<'_>) -> Result<String> {
         self.note(format!("$ {}", command.line.shown()));

@@ -51,6 +51,8 @@ pub struct Worker {
     pub stop: CancellationToken,
     /// Do not wait for the run in progress: take it back and leave its entry for later.
     pub abort: CancellationToken,
+    /// Told when a run has ended: what is live may be something else.
+    pub run_ended: Arc<Notify>,
 }
 
 impl Worker {
@@ -216,7 +218,14 @@ impl Worker {
             return Ok(RunState::Undone);
         }
         crate::crash_point!("run-done");
-        tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
+        match outcome.state {
+            RunState::Failed | RunState::Undone => {
+                tracing::warn!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
+            }
+            _ => {
+                tracing::info!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
+            }
+        }
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
         let state = outcome.state;
         while let Err(error) = self.recorded_end(&record.id, &outcome).await {
@@ -228,6 +237,7 @@ impl Worker {
             tokio::time::sleep(TROUBLE_PAUSE).await;
         }
         crate::crash_point!("run-ended");
+        self.run_ended.notify_one();
         Ok(state)
     }
 

@@ -56,6 +56,12 @@ pub struct Reconcile {
     slots: Arc<Semaphore>,
 }
 
+/// How long to wait after a comparison.
+struct Pauses {
+    answered: Duration,
+    failed: Duration,
+}
+
 /// The enabled deployments by what is asked for them: those of one repository together.
 pub fn by_source<'a>(deployments: impl Iterator<Item = &'a Deployment>) -> Vec<Vec<Deployment>> {
     let mut sources: Vec<Vec<Deployment>> = Vec::new();
@@ -92,10 +98,15 @@ impl Reconcile {
                 slot = self.slots.acquire() => slot,
             };
             jumps.mark_unchanged();
-            let answered = self.compare(&stop).await;
+            let (interval, fraction) = (self.host.config.reconcile.interval, random_fraction());
+            let pauses = Pauses {
+                answered: jittered(interval, fraction),
+                failed: jittered(pause(interval, failures + 1), fraction),
+            };
+            let answered = self.compare(&pauses, &stop).await;
             drop(slot);
             failures = if answered { 0 } else { failures + 1 };
-            let pause = jittered(pause(self.host.config.reconcile.interval, failures), random_fraction());
+            let pause = if answered { pauses.answered } else { pauses.failed };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -105,7 +116,7 @@ impl Reconcile {
     }
 
     /// Asks for the heads and looks at each deployment. Whether the source answered.
-    async fn compare(&self, stop: &CancellationToken) -> bool {
+    async fn compare(&self, pauses: &Pauses, stop: &CancellationToken) -> bool {
         let (first, _) = &self.targets[0];
         let branches: Vec<&BranchName> =
             self.targets.iter().map(|(deployment, _)| &deployment.branch).collect();
@@ -113,8 +124,9 @@ impl Reconcile {
         let seen_at = clock::now();
         match self.host.mirror(first).heads(&branches, ASK_TIMEOUT, stop).await {
             Ok(heads) => {
+                let next = pauses.answered;
                 for (deployment, spool) in &self.targets {
-                    self.look_at(deployment, spool, &heads, seen_at).await;
+                    self.look_at(deployment, spool, &heads, (seen_at, next)).await;
                 }
                 true
             }
@@ -122,7 +134,7 @@ impl Reconcile {
             Err(error) => {
                 tracing::warn!(repository = %first.repository, error = %error, "the heads of its branches cannot be asked for");
                 for (deployment, _) in &self.targets {
-                    self.note(deployment, None, Err(error.to_string()));
+                    self.note(deployment, None, Err(error.to_string()), pauses.failed);
                 }
                 false
             }
@@ -134,11 +146,11 @@ impl Reconcile {
         deployment: &Deployment,
         spool: &Spool,
         heads: &BTreeMap<BranchName, CommitId>,
-        seen_at: jiff::Timestamp,
+        (seen_at, next): (jiff::Timestamp, Duration),
     ) {
         let Some(head) = heads.get(&deployment.branch) else {
             let finding = format!("the branch {} does not exist; what is live stays live", deployment.branch);
-            return self.note(deployment, None, Ok(finding));
+            return self.note(deployment, None, Ok(finding), next);
         };
         let finding = match self.known(deployment, spool, head).await {
             Ok(known) => match standing(head, &known, clock::now_ms(), self.host.config.reconcile.interval) {
@@ -153,7 +165,7 @@ impl Reconcile {
         if let Err(error) = &finding {
             tracing::warn!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot be compared now");
         }
-        self.note(deployment, Some(head), finding.map_err(|error| format!("{error:#}")));
+        self.note(deployment, Some(head), finding.map_err(|error| format!("{error:#}")), next);
     }
 
     /// What record and spool say.
@@ -225,13 +237,23 @@ impl Reconcile {
             .context("cannot queue it")
     }
 
-    fn note(&self, deployment: &Deployment, head: Option<&CommitId>, finding: Result<String, String>) {
+    /// Keeps what came of it; the source is asked again after `next`. A source that answered without naming the branch does not have it.
+    fn note(
+        &self,
+        deployment: &Deployment,
+        head: Option<&CommitId>,
+        finding: Result<String, String>,
+        next: Duration,
+    ) {
         let is_error = finding.is_err();
+        let at_ms = clock::now_ms();
         let comparison = Comparison {
-            at_ms: clock::now_ms(),
+            at_ms,
             head: head.map(CommitId::to_string),
             finding: finding.unwrap_or_else(|error| error),
             is_error,
+            is_branch_gone: head.is_none() && !is_error,
+            next_at_ms: i64::try_from(next.as_millis()).ok().map(|next| at_ms + next),
         };
         if let Err(error) = comparison.keep(&self.host.config.state_directory, &deployment.slug) {
             tracing::debug!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot note the comparison");

@@ -19,6 +19,12 @@ pub struct Comparison {
     pub finding: String,
     /// Whether that is an error.
     pub is_error: bool,
+    /// Whether the repository answered, and does not have the branch.
+    #[serde(default)]
+    pub is_branch_gone: bool,
+    /// When the source is asked next, in Unix milliseconds. `None`: an older deployer does not say.
+    #[serde(default)]
+    pub next_at_ms: Option<i64>,
 }
 
 impl Comparison {

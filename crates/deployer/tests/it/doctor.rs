@@ -213,8 +213,8 @@ fn files_that_others_read_or_own_and_places_that_cannot_be_written_are_named() {
             report.assert("deployments' paths", "error", "nobody may not write", "chown nobody:");
             report.assert("programs", "error", "no-such-tool", "executable_search_paths");
             report.assert("disks", "error", "srv/site", "keep_releases");
-            report.assert("daemon", "warning", "no daemon", "durhack-deployer serve");
-            report.assert("worker", "warning", "nobody deploys", "durhack-deployer serve");
+            report.assert("daemon", "error", "no daemon", "durhack-deployer serve");
+            report.assert("worker", "error", "nobody deploys", "durhack-deployer serve");
         }
         assert_eq!(state_files(world), before, "it only looks");
         for path in files_under(&world.state()).into_iter().filter(|path| *path != foreign) {

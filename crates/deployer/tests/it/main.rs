@@ -24,6 +24,7 @@ mod hooks;
 mod init;
 mod intake;
 mod networks;
+mod observe;
 mod operator;
 mod outages;
 mod pages;

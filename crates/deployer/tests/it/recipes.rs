@@ -4,6 +4,7 @@ mod deployer;
 mod go_static;
 mod nginx_sites;
 mod pnpm_pm2;
+mod reboot;
 mod sudo;
 pub mod systemd;
 mod uv_uwsgi;

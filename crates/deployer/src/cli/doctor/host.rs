@@ -2,7 +2,7 @@
 
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
-use crate::config::Recipe;
+use crate::config::{Config, Recipe};
 use crate::deploy::confinement::missing_of_landlock;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,11 @@ const MEMORY_AVAILABLE_KIB_MIN: u64 = 512 * 1024;
 
 /// Bytes and inodes of every file system that is written to.
 pub fn disks(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+    disks_of(examined.config()?)
+}
+
+/// The same, of a configuration.
+pub fn disks_of(config: &Config) -> Answer {
     let mut places = vec![config.state_directory.as_path(), Path::new("/tmp")];
     places.extend(config.deployments.values().map(|deployment| deployment.path.as_path()));
     if config.deployments.values().any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))) {

@@ -3,6 +3,7 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::nginx::site_names;
+use crate::config::Config;
 use crate::daemon::{ADDRESS_FILE, listen_lock};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -100,7 +101,11 @@ fn of_if_inet6(text: &str) -> BTreeSet<IpAddr> {
 
 /// Whether the daemon answers where it should listen, and who does if it is another program.
 pub async fn door(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+    door_of(examined.config()?).await
+}
+
+/// The same, of a configuration.
+pub async fn door_of(config: &Config) -> Answer {
     let holder = holder(&listen_lock(&config.state_directory))?;
     let written = fs_err::read_to_string(config.state_directory.join(ADDRESS_FILE)).ok();
     let address = match (config.intake.port, written.filter(|_| holder.is_some())) {
@@ -136,7 +141,7 @@ pub async fn door(examined: &Examined) -> Answer {
 }
 
 fn not_running() -> Finding {
-    Finding::warning(
+    Finding::error(
         "no daemon listens: webhooks reach nobody",
         "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
     )

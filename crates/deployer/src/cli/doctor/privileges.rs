@@ -39,6 +39,24 @@ pub fn way(examined: &Examined) -> Answer {
     Ok(or_ok(findings, what))
 }
 
+/// Whether somebody listens who does what needs root. Nobody is connected to: that would start it.
+pub fn helper() -> Answer {
+    /// Of /proc/net/unix: a socket that accepts connections.
+    const LISTENS: &str = "00010000";
+    let sockets = fs_err::read_to_string("/proc/net/unix")?;
+    let listens = sockets.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        matches!(words.as_slice(), [_, _, _, LISTENS, .., HELPER_SOCKET])
+    });
+    Ok(vec![match listens {
+        true => Finding::ok(format!("the helper is listened for on {HELPER_SOCKET}")),
+        false => Finding::error(
+            format!("nobody listens on {HELPER_SOCKET}: what needs root cannot be done"),
+            "`sudo systemctl enable --now durhack-deployer-privileged.socket`",
+        ),
+    }])
+}
+
 /// What is in the way of doing something as root.
 fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: bool) -> Option<Finding> {
     match privileges {

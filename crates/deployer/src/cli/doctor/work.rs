@@ -5,10 +5,11 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::network;
-use crate::clock::{duration, now_ms, readable_utc};
-use crate::config::Recipe;
+use crate::clock::{ago, duration, now_ms, readable_utc};
+use crate::config::{Config, Recipe};
 use crate::daemon::work_lock;
 use crate::deploy::Host;
+use crate::deploy::observe::{self, finding::Severity};
 use crate::deploy::step_user;
 use crate::deploy::tools::systemctl::{self, Installation};
 use crate::intake::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
@@ -41,9 +42,14 @@ fn milliseconds(length: Duration) -> i64 {
 
 /// Whether anybody deploys what is received.
 pub fn worker(examined: &Examined) -> Answer {
-    Ok(vec![match network::holder(&work_lock(&examined.config()?.state_directory))? {
+    worker_of(examined.config()?)
+}
+
+/// The same, of a configuration.
+pub fn worker_of(config: &Config) -> Answer {
+    Ok(vec![match network::holder(&work_lock(&config.state_directory))? {
         Some(pid) => Finding::ok(format!("process {pid} deploys what is received")),
-        None => Finding::warning(
+        None => Finding::error(
             "nobody deploys: what is received waits",
             "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
         ),
@@ -52,7 +58,12 @@ pub fn worker(examined: &Examined) -> Answer {
 
 /// Entries that wait too long, and those that were set aside.
 pub fn queues(examined: &Examined) -> Answer {
-    let state = &examined.config()?.state_directory;
+    queues_of(examined.config()?)
+}
+
+/// The same, of a configuration.
+pub fn queues_of(config: &Config) -> Answer {
+    let state = &config.state_directory;
     let Ok(spools) = fs_err::read_dir(state.join("spool")) else {
         return Ok(vec![Finding::not_checked(format!(
             "there are none yet in {}, or they are not ours to see",
@@ -67,6 +78,7 @@ pub fn queues(examined: &Examined) -> Answer {
         let ready = entries(&directory)?;
         waiting += ready.len();
         findings.extend(oldest_too_old(&name, &ready));
+        findings.extend(strays(&name, &directory)?);
         let bad = entries(&directory.join("bad"))?;
         findings.extend(bad.iter().take(SHOWN_MAX).map(|entry| set_aside(&name, &directory, entry)));
         if name == "main" && is_full(&directory.join("bad"), &bad) {
@@ -106,6 +118,43 @@ fn entries(directory: &Path) -> Result<Vec<EntryName>> {
         listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     names.sort();
     Ok(names)
+}
+
+/// What lies in a spool and is nothing of it: nobody reads it, and nobody removes it.
+fn strays(spool: &str, directory: &Path) -> Result<Vec<Finding>> {
+    const OURS: [&str; 5] = ["tmp", "claimed", "bad", "attempts", "lock"];
+    let mut findings = Vec::new();
+    for (below, ours) in [("", &OURS[..]), ("claimed", &[]), ("bad", &[])] {
+        let place = directory.join(below);
+        let listing = match fs_err::read_dir(&place) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for entry in listing.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(".reason").filter(|_| below == "bad").unwrap_or(&name);
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            let is_entry = stem.parse::<EntryName>().is_ok() && is_file;
+            if is_entry || ours.contains(&name.as_str()) {
+                continue;
+            }
+            let path = place.join(&name);
+            findings.push(Finding::warning(
+                format!("{spool}: {} is no entry of the queue, and nobody works on it", path.display()),
+                format!("`ls -ld {0}`, and move it away: somebody has put it there", path.display()),
+            ));
+        }
+    }
+    if findings.len() > SHOWN_MAX {
+        let further = findings.len() - SHOWN_MAX;
+        findings.truncate(SHOWN_MAX);
+        findings.push(Finding::warning(
+            format!("{spool}: {further} further files are no entries of the queue"),
+            format!("`ls -la {}`", directory.display()),
+        ));
+    }
+    Ok(findings)
 }
 
 fn oldest_too_old(spool: &str, ready: &[EntryName]) -> Option<Finding> {
@@ -167,8 +216,12 @@ fn stuck(run: &Run, timeout: Duration, is_alive: bool, now_ms: i64) -> Option<Fi
 
 /// Whether the record can be reached, and has this program's schema.
 pub async fn record(examined: &Examined) -> Answer {
-    let store = examined.store()?;
-    Ok(vec![match store.migration_status().await {
+    Ok(record_of(examined.store()?).await)
+}
+
+/// The same, of a record.
+pub async fn record_of(store: &Store) -> Vec<Finding> {
+    vec![match store.migration_status().await {
         Ok(status) => {
             let missing = status.iter().filter(|migration| !migration.applied).count();
             match missing {
@@ -180,7 +233,7 @@ pub async fn record(examined: &Examined) -> Answer {
             }
         }
         Err(error) => of_store_error(&error),
-    }])
+    }]
 }
 
 /// Whether a build can log in to PostgreSQL. It knows no password of ours; it may be the user that we are.
@@ -303,6 +356,43 @@ pub async fn outbox(examined: &Examined) -> Answer {
         ));
     }
     Ok(or_ok(findings, format!("to be told to GitHub: {}, none for long", trouble.unsent)))
+}
+
+/// What the worker saw last of each deployment.
+pub async fn deployments(examined: &Examined) -> Answer {
+    if !examined.is_service() && !examined.us.is_root() {
+        return Ok(vec![Finding::not_checked(format!(
+            "only root and {} have the key that tells what the worker has written",
+            examined.service.name
+        ))]);
+    }
+    let store = examined.store()?;
+    let (mut findings, mut number, mut oldest_ms) = (Vec::new(), 0, now_ms());
+    for deployment in examined.deployments()? {
+        let slug = &deployment.slug;
+        let Some(seen) = store.observation(slug.as_str()).await? else {
+            findings
+                .push(Finding::not_checked(format!("{slug} was not looked at yet: the worker does that")));
+            continue;
+        };
+        (number, oldest_ms) = (number + 1, oldest_ms.min(seen.observed_at_ms));
+        let seen_ago = ago(now_ms() - seen.observed_at_ms);
+        for found in observe::stored(&seen.findings) {
+            let what = format!("{slug}: {} (seen {seen_ago})", found.what());
+            findings.push(match found.severity() {
+                Severity::Error => Finding::error(what, found.mend(slug.as_str())),
+                Severity::Warning => Finding::warning(what, found.mend(slug.as_str())),
+                Severity::NotSeen => Finding::not_checked(what),
+            });
+        }
+    }
+    if number == 0 && findings.is_empty() {
+        return Ok(vec![Finding::not_checked("there is no deployment that is enabled")]);
+    }
+    Ok(or_ok(
+        findings,
+        format!("{number} deployments are live as they were deployed (seen {})", ago(now_ms() - oldest_ms)),
+    ))
 }
 
 /// Whether PM2's applications come back after a boot.

@@ -24,6 +24,7 @@ pub mod definition;
 pub mod ecosystem;
 pub mod former;
 pub mod home;
+mod look;
 pub mod proof;
 pub mod saving;
 pub mod scheduled;

@@ -5,15 +5,20 @@
 
 use super::{Wish, table};
 use crate::config::{CommandLine, Privileges};
+use crate::deploy::cause::Tail;
+use crate::deploy::env_files::Reach;
 use crate::deploy::execute;
+use crate::deploy::observe::finding::Finding;
+use crate::deploy::release::CURRENT;
 use crate::deploy::tools::files;
 use crate::deploy::tools::systemctl::{self, UnitState};
 use crate::deploy::workbench::Workbench;
 use crate::names::{UnitName, UserName};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use supervise::Stream;
 
 /// How long a unit must run without being started again to count as running.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -32,6 +37,9 @@ pub struct Units {
     /// The deployment's own user, as whom they are to run. As whom they do, root says in the units.
     #[serde(default)]
     pub runs_as: Option<UserName>,
+    /// For their environment, as far as their unit files name them: what is written in there is not told to the world.
+    #[serde(default)]
+    pub env_files: Vec<PathBuf>,
 }
 
 impl Units {
@@ -56,6 +64,43 @@ impl Units {
         Ok(())
     }
 
+    /// See [`super::Manager::look`].
+    pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
+        let mut findings: Vec<Finding> = self.lingering(workbench).into_iter().collect();
+        for state in self.states(workbench).await? {
+            let (unit, user) = (state.name.clone(), self.user);
+            if !state.is_known {
+                findings.push(Finding::UnitMissing { unit });
+                continue;
+            }
+            if !state.is_active() {
+                // One that was stopped has said nothing of that.
+                let has_failed = state.active == "failed" || state.sub == "auto-restart";
+                let said = if has_failed { self.last_words(&unit, workbench).await } else { None };
+                findings.push(Finding::UnitDown { unit: unit.clone(), state: state.in_words(), said, user });
+            } else if !self.reload
+                && let Some(place) = self.wrong_place(&state, workbench).await
+            {
+                findings.push(Finding::UnitElsewhere { unit: unit.clone(), place, user });
+            }
+            if !state.is_enabled {
+                findings.push(Finding::UnitNotEnabled { unit, has_install: state.has_install, user });
+            }
+        }
+        Ok(findings)
+    }
+
+    /// A user's own manager is started at boot only where the user lingers.
+    fn lingering(&self, workbench: &Workbench<'_>) -> Option<Finding> {
+        let name =
+            workbench.variable("USER").or_else(|| workbench.variable("LOGNAME")).filter(|_| self.user)?;
+        let lingers = Path::new("/var/lib/systemd/linger").join(&name).exists();
+        (!lingers).then(|| Finding::NotAtBoot {
+            what: format!("the systemd manager of {name}, which has its units, is not started at boot"),
+            mend: format!("`sudo loginctl enable-linger {name}`"),
+        })
+    }
+
     /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: Wish) -> String {
         match wish {
@@ -78,15 +123,28 @@ impl Units {
         let before = self.states(workbench).await?;
         workbench.pause(SETTLE).await?;
         for (before, after) in before.iter().zip(self.states(workbench).await?) {
-            if !after.is_active() {
-                bail!("{} is {}\nhint: journalctl -u {}", after.name, after.in_words(), after.name);
-            }
-            if before.restarts != after.restarts {
-                bail!("{0} does not stay up: systemd started it again\nhint: journalctl -u {0}", after.name);
+            let wrong = if !after.is_active() {
+                Some(format!("{} is {}", after.name, after.in_words()))
+            } else if before.restarts != after.restarts {
+                Some(format!("{} does not stay up: systemd started it again", after.name))
+            } else {
+                None
+            };
+            if let Some(wrong) = wrong {
+                let hint = format!("journalctl -u {}", after.name);
+                match self.last_words(&after.name, workbench).await {
+                    Some(said) => bail!("{wrong}: {said}\nhint: {hint}"),
+                    None => bail!("{wrong}\nhint: {hint}"),
+                }
             }
             // A reload leaves the process, and where it stands, as they are.
             if !self.reload {
                 self.stands_in_release(&after, workbench).await?;
+            }
+            if !after.is_enabled {
+                let (unit, user) = (after.name.clone(), self.user);
+                let finding = Finding::UnitNotEnabled { unit, has_install: after.has_install, user };
+                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
             }
             if let Some(complaint) = self.runs_as.as_ref().and_then(|user| complaint(&after, user)) {
                 workbench.note(format!("WARNING: {complaint}"));
@@ -107,21 +165,48 @@ impl Units {
     /// A restarted unit must not stand in another release, or run a program out of it: its files name one, and not `current`. Where it
     /// stands elsewhere (its program may read what it needs by absolute paths), or nobody may look, nothing is known.
     async fn stands_in_release(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Result<()> {
-        let Some(releases) = workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
-        else {
-            return Ok(());
-        };
-        for found in self.places(unit, workbench).await {
-            if found.starts_with(releases) && !found.starts_with(workbench.directory) {
-                bail!(
-                    "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
-                    unit.name,
-                    found.display(),
-                    releases.with_file_name(crate::deploy::release::CURRENT).display()
-                );
+        match self.wrong_place(unit, workbench).await {
+            None => Ok(()),
+            Some(found) => bail!(
+                "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
+                unit.name,
+                found.display(),
+                releases(workbench).unwrap_or(workbench.directory).with_file_name(CURRENT).display()
+            ),
+        }
+    }
+
+    /// Where in another release a unit stands, or which program of one it runs.
+    async fn wrong_place(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Option<PathBuf> {
+        let releases = releases(workbench)?;
+        let places = self.places(unit, workbench).await;
+        places
+            .into_iter()
+            .find(|found| found.starts_with(releases) && !found.starts_with(workbench.directory))
+    }
+
+    /// Why a unit does not run, by its own words; every line goes to the run's log. None where it said nothing, or its journal is not for us
+    /// to read.
+    async fn last_words(&self, unit: &str, workbench: &Workbench<'_>) -> Option<String> {
+        let (rules, reach) = (workbench.env_rules, Reach::Application);
+        // It may quote what its environment files say, and the world is told.
+        let of_files = rules.read(&self.env_files, reach, workbench.left(), workbench.cancel).await.ok()?;
+        let journal = systemctl::journal(self.privileges, self.user, unit);
+        let printed = workbench.look_as_deployer(&journal).await.ok()?;
+        let printed = workbench.executor.redacted(&printed, &of_files.secrets);
+        let mut tail = Tail::default();
+        for line in printed.lines().filter(|line| !line.is_empty()) {
+            workbench.note(format!("{unit}: {line}"));
+            if !is_of_systemd(line, unit) {
+                tail.push(supervise::Line {
+                    stream: Stream::Err,
+                    text: line.to_owned(),
+                    truncated: false,
+                    at_ms: 0,
+                });
             }
         }
-        Ok(())
+        tail.cause()
     }
 
     /// Where its main process stands, and the file that it runs: as far as we may look, or the deployment's own user.
@@ -135,6 +220,19 @@ impl Units {
         let asked = workbench.look(&files::read_links(&links)).await;
         asked.map(|printed| files::links(&printed).into_values().collect()).unwrap_or_default()
     }
+}
+
+/// The directory of all releases; None in place.
+fn releases<'w>(workbench: &Workbench<'w>) -> Option<&'w Path> {
+    workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
+}
+
+/// Whether a line of a unit's journal is what systemd says of the unit. That it failed is known.
+fn is_of_systemd(line: &str, unit: &str) -> bool {
+    line.strip_prefix(unit).is_some_and(|rest| rest.starts_with(": "))
+        || ["Started ", "Starting ", "Stopped ", "Stopping ", "Failed to start "]
+            .iter()
+            .any(|word| line.strip_prefix(word).is_some_and(|rest| rest.contains(unit)))
 }
 
 /// What a run's log says of a unit that does not run as the deployment's own user. `doctor` says it too, with the deployment's name.

@@ -15,12 +15,14 @@ use super::Wish;
 use super::table::{self, Process};
 use crate::clock;
 use crate::config::CommandLine;
+use crate::deploy::observe::finding::Finding;
 use crate::deploy::release::CURRENT;
 use crate::deploy::step_user;
 use crate::deploy::tools::files;
+use crate::deploy::tools::systemctl;
 use crate::deploy::tools::uwsgi::{pid_file, runs_vassal};
 use crate::deploy::workbench::Workbench;
-use crate::names::UserName;
+use crate::names::{UnitName, UserName};
 use crate::safe_path::{self, Found, Refused, read_small};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -93,6 +95,45 @@ impl Vassal {
             Wish::Prove => self.prove(workbench).await,
             Wish::Stop => self.stop(workbench).await,
         }
+    }
+
+    /// See [`super::Manager::look`].
+    pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
+        let config = self.config.display();
+        let mut running = self.running(workbench).await?;
+        if running.workers.is_empty() {
+            return Ok(vec![Finding::ProcessesDown {
+                what: format!("the vassal {config} has no workers"),
+                mend: "see that uWSGI's emperor runs (`systemctl status uwsgi-emperor`), and what its log says of the vassal".into(),
+            }]);
+        }
+        running.look(workbench).await;
+        let mut findings = Vec::new();
+        if let Some(old) = running.old(&BTreeSet::new(), self, workbench.directory).first() {
+            let place = running.place(old).unwrap_or_default();
+            findings.push(Finding::ProcessesElsewhere {
+                what: format!("the vassal {config} runs {}, which is not the live release", place.display()),
+            });
+        }
+        findings.extend(self.emperor(&running, workbench).await);
+        Ok(findings)
+    }
+
+    /// Whether the emperor, whose unit is known by its control group, is started at boot.
+    async fn emperor(&self, running: &Running, workbench: &Workbench<'_>) -> Option<Finding> {
+        let emperor = running.masters.first()?.parent;
+        let cgroups = fs::read_to_string(format!("/proc/{emperor}/cgroup")).ok()?;
+        let unit = systemctl::service_of(&cgroups)?;
+        let printed = workbench
+            .look_as_deployer(&systemctl::show(false, &[UnitName::parse(&unit).ok()?]))
+            .await
+            .ok()?;
+        let state = systemctl::states(&printed).into_iter().next()?;
+        (!state.is_enabled).then_some(Finding::UnitNotEnabled {
+            unit,
+            has_install: state.has_install,
+            user: false,
+        })
     }
 
     /// See [`super::Manager::shown`].

@@ -17,6 +17,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &Systemd, release: &Target) -> Vec<Part>
         user: recipe.user,
         privileges: facts.privileges,
         runs_as: facts.deployment.user.clone(),
+        env_files: facts.deployment.env_files.clone(),
     });
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
     let mut parts = steps::parts(facts, &recipe.steps, release);

@@ -18,6 +18,7 @@ impl Run {
     /// Takes back what was started, in reverse, and tells the operator's `on_failure` commands.
     pub async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
         self.note(self.next_step, format!("failed: {}", failure.cause));
+        failure.has_switched = started.iter().any(|step| step.phase == Phase::Switch);
         let unfinished = self.undo(plan, started).await;
         crate::crash_point!("taken-back");
         if !unfinished.is_empty() {

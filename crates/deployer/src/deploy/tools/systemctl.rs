@@ -1,6 +1,6 @@
 //! `systemctl`, as we call it.
 
-use super::privileged;
+use super::{HELPER, privileged};
 use crate::config::{CommandLine, Privileges};
 use crate::names::UnitName;
 
@@ -19,6 +19,12 @@ pub struct UnitState {
     pub main_pid: u32,
     /// As whom it runs, by name or number; None: one that systemd makes for it.
     pub user: Option<String>,
+    /// Whether systemd has a file for it.
+    pub is_known: bool,
+    /// Whether it is started at boot, by itself or by a unit that is.
+    pub is_enabled: bool,
+    /// Whether its file says by what it would be started at boot, once it is enabled.
+    pub has_install: bool,
 }
 
 impl UnitState {
@@ -83,6 +89,17 @@ pub fn reload(units: &[&str]) -> CommandLine {
     words(&["reload"], units)
 }
 
+/// What a unit and its processes have said last, systemd's own words among it; as many lines as the helper gives. Not by sudo: a rule that it
+/// lacks would be complained of each time, and whoever may read the journal needs none.
+pub fn journal(privileges: Privileges, user: bool, unit: &str) -> CommandLine {
+    if privileges == Privileges::Helper && !user {
+        return CommandLine::Argv([HELPER, "ask", "unit-journal", unit].map(str::to_owned).to_vec());
+    }
+    let of = if user { "--user-unit" } else { "--unit" };
+    let words = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=30", of, unit];
+    CommandLine::Argv(words.map(str::to_owned).to_vec())
+}
+
 /// What a unit's processes have said last.
 pub fn last_words(unit: &str) -> CommandLine {
     let matched = format!("_SYSTEMD_UNIT={unit}");
@@ -137,7 +154,7 @@ pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     let mut words = systemctl(user);
     words.extend([
         "show".to_owned(),
-        "--property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser".into(),
+        "--property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser,LoadState,UnitFileState,WantedBy,RequiredBy,UpheldBy,TriggeredBy".into(),
         "--".into(),
     ]);
     words.extend(units.iter().map(ToString::to_string));
@@ -176,8 +193,32 @@ pub fn states(printed: &str) -> Vec<UnitState> {
             restarts: value(block, "NRestarts").parse().unwrap_or_default(),
             main_pid: value(block, "MainPID").parse().unwrap_or_default(),
             user: user_of(block),
+            is_known: value(block, "LoadState") != "not-found",
+            is_enabled: starts_at_boot(block),
+            has_install: value(block, "UnitFileState") != "static",
         })
         .collect()
+}
+
+/// `enabled` says so; what is not may be started by a unit that wants it, or by its socket, timer or path.
+fn starts_at_boot(block: &str) -> bool {
+    let starters = ["WantedBy", "RequiredBy", "UpheldBy", "TriggeredBy"];
+    match value(block, "UnitFileState").as_str() {
+        "enabled" | "alias" => true,
+        "masked" | "masked-runtime" => false,
+        _ => starters.iter().any(|starter| !value(block, starter).is_empty()),
+    }
+}
+
+/// The systemd service that a process belongs to, by its `/proc/PID/cgroup`; none for one of a session or a container's.
+pub fn service_of(cgroups: &str) -> Option<String> {
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::").filter(|path| *path != "/"));
+    let named = || cgroups.lines().find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path));
+    let unit = path
+        .or_else(named)?
+        .split('/')
+        .rfind(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
+    unit.ends_with(".service").then(|| unit.to_owned())
 }
 
 /// `Mon 2026-11-23 19:02:20.123456 UTC`; nothing where it was never started.
@@ -213,7 +254,6 @@ fn systemctl(user: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HELPER;
     use super::*;
 
     #[test]
@@ -260,5 +300,21 @@ mod tests {
         );
         assert_eq!((states[1].in_words().as_str(), states[1].restarts), ("activating (auto-restart)", 3));
         assert!(!states[1].is_active());
+    }
+
+    #[test]
+    fn the_service_of_a_process() {
+        for (cgroups, expected) in [
+            ("0::/system.slice/durhack-deployer.service\n", Some("durhack-deployer.service")),
+            ("0::/system.slice/pm2-durhack.service\n", Some("pm2-durhack.service")),
+            ("0::/user.slice/user-0.slice/session-3.scope\n", None),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-r1.scope\n", None),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n", Some("x.service")),
+            ("12:pids:/\n1:name=systemd:/system.slice/x.service/sub\n0::/\n", Some("x.service")),
+            ("0::/\n", None),
+            ("", None),
+        ] {
+            assert_eq!(service_of(cgroups).as_deref(), expected, "{cgroups:?}");
+        }
     }
 }

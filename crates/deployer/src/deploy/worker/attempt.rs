@@ -11,7 +11,8 @@ use crate::deploy::outcome::{self, Outcome};
 use crate::deploy::plan::{Plan, Step};
 use crate::deploy::recipes::{self, Facts, Purpose, Target};
 use crate::deploy::run::{self, Failure, Progress, Run};
-use crate::deploy::{adopt, hand_over, preflight, release, situation};
+use crate::deploy::workbench::Heard;
+use crate::deploy::{adopt, hand_over, observe, preflight, release, situation};
 use crate::entry::Adopt;
 use crate::names::CommitId;
 use crate::record::run_log::RunLogWriter;
@@ -219,10 +220,46 @@ impl Worker {
             tracing::warn!(run = run.id, error = format!("{error:#}"), "cannot set the failed release aside");
         }
         let live = self.live().await.ok().flatten();
-        let serves = live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short()));
+        let mut failure = failure;
+        let serves = match live {
+            None => "nothing is live".into(),
+            Some(live) => {
+                let commit = live.commit.short();
+                match self.trouble_of(run, &live, &failure).await {
+                    None => format!("{commit} is live"),
+                    Some(trouble) => {
+                        failure.cause = format!(
+                            "{}; {commit}, which was live before, does not run either: {trouble}",
+                            failure.cause
+                        );
+                        format!("{commit} is linked, and does not run")
+                    }
+                }
+            }
+        };
         let by_operator = trigger == RunTrigger::Operator;
-        let failure = Failure { branch_gone: failure.branch_gone && !by_operator, ..failure };
+        failure.branch_gone &= !by_operator;
         Outcome { summary: Some(serves), ..Outcome::of_failure(failure) }
+    }
+
+    /// Why what is live again does not run, if it does not: it was started again, and nobody else looks at it as closely.
+    async fn trouble_of(&self, run: &Run, live: &Target, failure: &Failure) -> Option<String> {
+        if !failure.has_switched || self.abort.is_cancelled() {
+            return None;
+        }
+        let layout = situation::layout(&self.host, &self.deployment).await.ok()?;
+        run.note(run.next_step, format!("looking whether {} runs again", live.commit.short()));
+        let note = |heard: Heard<'_>| {
+            if let Heard::Note(text) = heard {
+                run.note(run.next_step, text);
+            }
+        };
+        let proof = observe::prove(&self.host, &self.deployment, layout, live, (&note, &self.abort));
+        let trouble = format!("{:#}", Box::pin(proof).await.err()?);
+        // What to do about it is in the log.
+        let cause = trouble.lines().next().unwrap_or_default().to_owned();
+        run.note(run.next_step, trouble);
+        Some(cause)
     }
 
     async fn set_aside(&self, run: &Run) -> Result<()> {

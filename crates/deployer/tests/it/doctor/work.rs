@@ -73,7 +73,7 @@ fn what_got_stuck_is_named() {
         report.assert("runs", "error", "is gone", "start the daemon");
         report.assert("queues", "warning", "it is no entry", &format!("queue drop {old}-{other}"));
         report.assert("queues", "warning", "waiting entries: 1", "status");
-        report.assert("daemon", "warning", "no daemon", "");
+        report.assert("daemon", "error", "no daemon", "");
         fs_err::remove_file(world.spool("main").join(format!("{old}-{guid}.json"))).expect("it is there");
     });
 }

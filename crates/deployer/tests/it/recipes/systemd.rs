@@ -218,3 +218,46 @@ fn a_daemon_killed_during_the_switch_leaves_one_release_running_and_goes_on() {
     });
     site.shows("three");
 }
+
+#[test]
+fn a_port_that_another_process_has_taken_is_told_of_the_new_release_and_of_the_old_one() {
+    let machine = Machine::boot();
+    let site = Site::set_up(&machine, "");
+    succeeds(site.deploy());
+    site.shows("one");
+    let log = |site: &Site<'_>| site.cli(&["logs", "site"]).1;
+    assert!(
+        log(&site).contains("site.service runs now, and is not started at the next boot"),
+        "{}",
+        log(&site)
+    );
+
+    // As a debugging session leaves it.
+    machine.run(&["systemctl", "stop", "site"]);
+    machine.unit(
+        "thief.service",
+        "[Service]\nExecStart=/usr/bin/python3 -c \"import socket, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.1', 8080)); s.listen(); time.sleep(9999)\"\n",
+    );
+    machine.run(&["systemctl", "start", "thief"]);
+    site.sources.commit(&[("page", "two")]);
+    let (succeeded, printed) = site.deploy();
+    let says = |text: &str| text.contains("Address already in use") && text.contains("does not run either");
+    assert!(!succeeded && says(&printed), "{printed}");
+    let run =
+        &serde_json::from_str::<serde_json::Value>(&machine.run(&["durhack-deployer", "runs", "--json"]))
+            .expect("JSON")[0];
+    assert!(run["cause"].as_str().is_some_and(says), "{run:#}");
+    assert!(
+        run["summary"].as_str().is_some_and(|summary| summary.contains("is linked, and does not run")),
+        "{run:#}"
+    );
+    let log = log(&site);
+    assert!(log.contains("site.service: OSError: [Errno 98] Address already in use"), "the journal: {log}");
+    // The look after the run has seen it too.
+    let (succeeded, status) = site.cli(&["status"]);
+    assert!(!succeeded && status.contains("site.service"), "{status}");
+
+    machine.run(&["systemctl", "stop", "thief"]);
+    succeeds(site.deploy());
+    site.shows("two");
+}

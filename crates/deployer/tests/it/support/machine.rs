@@ -61,41 +61,32 @@ pub enum Modules {
 /// there is none of these.
 const HIERARCHIES: &str = "/sys/fs/cgroup/systemd /sys/fs/cgroup/unified";
 
-/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the hierarchies, $3 the root. With $4, what the machine
-/// writes outlasts its reboot: it lies in memory that nobody else sees, and is gone when the container is.
+/// Makes the place, goes there, and becomes the container. $1 is the machine's name, $2 the hierarchies, $3 the root, and the rest options.
 const BOOT: &str = r#"
 for hierarchy in $2; do
     [ -d "$hierarchy" ] || continue
     mkdir "$hierarchy/$1" && echo $$ > "$hierarchy/$1/cgroup.procs" || exit 1
 done
 ip netns add "$1" && ip netns exec "$1" ip link set lo up || exit 1
-boot='systemd-nspawn --quiet --directory="$2" --volatile="$3" --machine="$1" \
-    --register=no --keep-unit --network-namespace-path="/run/netns/$1" --console=pipe --notify-ready=yes --boot'
-[ -n "$4" ] || exec sh -c "exec $boot" boot "$1" "$3" overlay
-exec unshare --mount --propagation private sh -c '
-    root=$(realpath "$2") && mount -t tmpfs tmpfs /mnt && mkdir /mnt/upper /mnt/work /mnt/root &&
-    mount -t overlay overlay -o "lowerdir=$root,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root || exit 1
-    set -- "$1" /mnt/root no
-    # So it says that it wants to be started again.
-    status=133; while [ "$status" = 133 ]; do '"$boot"'; status=$?; done; exit "$status"
-' boot "$1" "$3"
+name=$1 root=$3
+shift 3
+exec systemd-nspawn --quiet --directory="$root" "$@" --machine="$name" \
+    --register=no --keep-unit --network-namespace-path="/run/netns/$name" --console=pipe --notify-ready=yes --boot
 "#;
 
 /// Waits until the test closes its end of the pipe, which it does however it ends; then ends the container, and removes its place. $1 is
-/// the machine's name, $2 the hierarchies, $3 the container's supervisor, which outlives the first process in it long enough to tidy up. There
-/// is nothing to be shut down in order: what the machine holds is thrown away. With $4, the supervisor is a shell that starts the container.
+/// the machine's name, $2 the hierarchies, $3 the container's supervisor, which outlives the first process in it long enough to tidy up, $4 its
+/// disk, if it has one of its own: that stays where it says so, for a reboot. There
+/// is nothing to be shut down in order: what the machine holds is thrown away.
 const END: &str = r#"
 cat > /dev/null
-first() {
-    [ -n "$4" ] || { pkill -KILL --parent "$3"; return; }
-    container=$(pgrep --parent "$3" -x systemd-nspawn) && pkill -KILL --parent "$container"
-}
-while first "$@"; do sleep 0.02; done
+while pkill -KILL --parent "$3"; do sleep 0.02; done
 timeout 10 tail --sleep-interval=0.02 --pid="$3" --follow /dev/null || kill -KILL "$3"
 for hierarchy in $2; do
     [ ! -d "$hierarchy/$1" ] || find "$hierarchy/$1" -depth -type d -exec rmdir {} ";"
 done
 ip netns delete "$1"
+[ -z "$4" ] || [ -e "$4/keep" ] || umount --lazy "$4/root" "$4"
 "#;
 
 /// See the module.
@@ -107,6 +98,39 @@ pub struct Machine {
     end: Child,
     /// Its first process, as the host numbers it.
     leader: u32,
+    /// What it has written, where that outlives a reboot; None: nothing does.
+    disk: Option<Disk>,
+}
+
+/// A layer in memory above a root file system: what a machine writes there is there after a reboot.
+struct Disk {
+    directory: tempfile::TempDir,
+}
+
+impl Disk {
+    #[track_caller]
+    fn above(root: &Path) -> Self {
+        let directory =
+            tempfile::Builder::new().prefix("deployer-disk-").tempdir().expect("a directory in /tmp");
+        let disk = Self { directory };
+        succeed(command("mount", Path::new("/")).args(["-t", "tmpfs", "tmpfs"]).arg(disk.directory.path()));
+        let [upper, work] = ["upper", "work"].map(|name| disk.directory.path().join(name));
+        for directory in [&upper, &work, &disk.root()] {
+            fs_err::create_dir(directory).expect("it is ours");
+        }
+        let layers =
+            format!("lowerdir={},upperdir={},workdir={}", root.display(), upper.display(), work.display());
+        succeed(
+            command("mount", Path::new("/"))
+                .args(["-t", "overlay", "overlay", "-o", &layers])
+                .arg(disk.root()),
+        );
+        disk
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
 }
 
 impl Machine {
@@ -119,84 +143,67 @@ impl Machine {
     /// The same, of a certain release.
     #[track_caller]
     pub fn boot_with(debian: Debian) -> Self {
-        Self::boot_as(debian, "")
+        Self::boot_at(&root_of(debian), &["--volatile=overlay"], None)
     }
 
-    /// One that can be booted anew, and has then what it had.
+    /// The same, which can be rebooted.
     #[track_caller]
     pub fn boot_lasting() -> Self {
-        Self::boot_as(Debian::Bookworm, "lasting")
+        let disk = Disk::above(&root_of(Debian::Bookworm));
+        Self::boot_at(&disk.root(), &[], Some(disk))
+    }
+
+    /// Cuts its power, and boots it again with what it has written.
+    #[track_caller]
+    pub fn reboot(&mut self) {
+        let disk = self.disk.take().expect("`boot_lasting` keeps what it writes");
+        let keep = disk.directory.path().join("keep");
+        fs_err::write(&keep, "").expect("it is ours");
+        self.end();
+        fs_err::remove_file(&keep).expect("it is ours");
+        *self = Self::boot_at(&disk.root(), &[], Some(disk));
     }
 
     #[track_caller]
-    fn boot_as(debian: Debian, lasts: &str) -> Self {
+    fn boot_at(root: &Path, options: &[&str], disk: Option<Disk>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let machine = if debian == Debian::Trixie { "machine-trixie" } else { "machine" };
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOTS).join(machine).join("root");
-        assert!(
-            root.join("sbin/init").exists(),
-            "no {}: run `cargo xtask test --prepare-only`",
-            root.display()
-        );
         let name = format!("deployer-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let console = tempfile::NamedTempFile::new().expect("a file in /tmp");
         let [out, error] = [(), ()].map(|()| console.reopen().expect("it is ours"));
         let mut boot = command("setsid", Path::new("/"));
-        boot.args(["sh", "-c", BOOT, "boot", &name, HIERARCHIES])
-            .arg(&root)
-            .arg(lasts)
-            .stdout(out)
-            .stderr(error);
-        let supervisor = boot.spawn().expect("setsid is installed");
+        boot.args(["sh", "-c", BOOT, "boot", &name, HIERARCHIES]).arg(root).args(options);
+        let supervisor = boot.stdout(out).stderr(error).spawn().expect("setsid is installed");
         // In a session of its own too: whoever ends a test that hangs ends its process group.
         let mut end = command("setsid", Path::new("/"));
-        end.args(["sh", "-c", END, "end", &name, HIERARCHIES, &supervisor.id().to_string(), lasts]);
+        end.args(["sh", "-c", END, "end", &name, HIERARCHIES, &supervisor.id().to_string()]);
+        end.args(disk.iter().map(|disk| disk.directory.path()));
         let end = end.stdin(Stdio::piped()).spawn().expect("setsid is installed");
-        let mut machine = Self { console, supervisor, end, leader: 0 };
-        machine.leader = machine.first_process();
+        let mut machine = Self { console, supervisor, end, leader: 0, disk };
+        machine.leader = wait::until("the machine to have a first process", || {
+            machine.is_alive();
+            let children = format!("/proc/{0}/task/{0}/children", machine.supervisor.id());
+            let children = fs_err::read_to_string(children).unwrap_or_default();
+            // The container's own preparations are done by children too, which end.
+            let is_first = |pid: &&str| {
+                fs_err::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "systemd")
+            };
+            children.split_whitespace().find(is_first).and_then(|pid| pid.parse().ok())
+        });
         wait::until_told("the machine to have booted", || {
             machine.is_alive();
-            machine.try_run(&["systemctl", "is-system-running"]).status.success().then_some(())
+            // `degraded`: a unit of the test's own has failed, which is for the test to say.
+            let state = machine.try_run(&["systemctl", "is-system-running"]).stdout;
+            matches!(String::from_utf8_lossy(&state).trim(), "running" | "degraded").then_some(())
         });
         machine.install(Path::new(env!("CARGO_BIN_EXE_durhack-deployer")), "/usr/local/bin/durhack-deployer");
         machine
     }
 
-    /// Ends everything in it in order, and boots it again.
-    #[track_caller]
-    pub fn reboot(&mut self) {
-        let before = self.leader;
-        self.try_run(&["systemctl", "reboot"]);
-        self.leader = wait::until("the machine to boot anew", || {
-            Some(self.first_process()).filter(|leader| *leader != before)
-        });
-        wait::until_told("the machine to have booted again", || {
-            self.is_alive();
-            // What does not start is for the test to find.
-            let state = self.try_run(&["systemctl", "is-system-running"]).stdout;
-            ["running", "degraded"].contains(&String::from_utf8_lossy(&state).trim()).then_some(())
-        });
-    }
-
-    #[track_caller]
-    fn first_process(&mut self) -> u32 {
-        wait::until("the machine to have a first process", || {
-            self.is_alive();
-            let children = |pid: &str| {
-                let children = fs_err::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-                children.unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-            };
-            let name = |pid: &String| {
-                let name = fs_err::read_to_string(format!("/proc/{pid}/comm"));
-                name.unwrap_or_default().trim().to_owned()
-            };
-            let mut found = children(&self.supervisor.id().to_string());
-            let containers: Vec<String> =
-                found.iter().filter(|pid| name(pid) == "systemd-nspawn").cloned().collect();
-            found.extend(containers.iter().flat_map(|pid| children(pid)));
-            // The container's own preparations are done by children too, which end.
-            found.iter().find(|pid| name(pid) == "systemd").and_then(|pid| pid.parse().ok())
-        })
+    /// Ends it at once, and waits until it has gone.
+    fn end(&mut self) {
+        drop(self.end.stdin.take());
+        let _ = self.supervisor.wait();
+        let _ = self.end.wait();
     }
 
     #[track_caller]
@@ -357,10 +364,17 @@ impl Drop for Machine {
         if std::thread::panicking() && self.leader != 0 {
             eprintln!("{}", self.picture());
         }
-        drop(self.end.stdin.take());
-        let _ = self.supervisor.wait();
-        let _ = self.end.wait();
+        self.end();
     }
+}
+
+/// A root file system that `cargo xtask test` has made.
+#[track_caller]
+fn root_of(debian: Debian) -> PathBuf {
+    let machine = if debian == Debian::Trixie { "machine-trixie" } else { "machine" };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(ROOTS).join(machine).join("root");
+    assert!(root.join("sbin/init").exists(), "no {}: run `cargo xtask test --prepare-only`", root.display());
+    root.canonicalize().expect("it is there")
 }
 
 /// The program of `crates/privileged`. It belongs to another package, so cargo has not built it for these tests.

@@ -79,6 +79,23 @@ pub struct DeploymentStatus {
     pub last_run: Option<Run>,
     pub queued: u64,
     pub compared: Option<Comparison>,
+    pub observed: Option<Observation>,
+}
+
+/// What the worker saw of a deployment last.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Observation {
+    pub at_ms: i64,
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Finding {
+    pub code: String,
+    pub severity: String,
+    pub what: String,
+    pub mend: String,
 }
 
 /// How a deployment was last compared with its branch.

@@ -347,10 +347,21 @@ impl World {
         self.json(&["run", id, "--json"])
     }
 
+    /// What `status --json` says. Its exit code says whether all is well.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let output = self.cli(&["status", "--json"]);
+        let status: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", describe(&output)));
+        let expected = if status["ok"] == true { 0 } else { 1 };
+        assert_eq!(output.status.code(), Some(expected), "{status:#}");
+        status
+    }
+
     /// What `status --json` says of a deployment.
     #[track_caller]
     pub fn status_of(&self, slug: &str) -> DeploymentStatus {
-        let status: Value = self.json(&["status", "--json"]);
+        let status = self.status();
         assert_eq!(status["instance"], INSTANCE);
         let deployments: Vec<DeploymentStatus> =
             serde_json::from_value(status["deployments"].clone()).expect("a list of deployments");

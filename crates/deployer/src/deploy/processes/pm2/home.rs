@@ -291,7 +291,7 @@ impl Home {
         }
         let pid = fs_err::read_to_string(self.directory.join("pm2.pid")).ok()?;
         let daemon = fs_err::read_to_string(format!("/proc/{}/cgroup", pid.trim())).ok()?;
-        own_service().filter(|service| service_of(&daemon).as_ref() == Some(service))
+        own_service().filter(|service| systemctl::service_of(&daemon).as_ref() == Some(service))
     }
 }
 
@@ -300,37 +300,5 @@ fn private(home: &Path, name: &str) -> PathBuf {
 }
 
 fn own_service() -> Option<String> {
-    service_of(&fs_err::read_to_string("/proc/self/cgroup").ok()?)
-}
-
-/// The systemd service that a process belongs to, by its `/proc/PID/cgroup`; none for one of a session or a container's.
-fn service_of(cgroups: &str) -> Option<String> {
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::").filter(|path| *path != "/"));
-    let named = || cgroups.lines().find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path));
-    let unit = path
-        .or_else(named)?
-        .split('/')
-        .rfind(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
-    unit.ends_with(".service").then(|| unit.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_service_of_a_process() {
-        for (cgroups, expected) in [
-            ("0::/system.slice/durhack-deployer.service\n", Some("durhack-deployer.service")),
-            ("0::/system.slice/pm2-durhack.service\n", Some("pm2-durhack.service")),
-            ("0::/user.slice/user-0.slice/session-3.scope\n", None),
-            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-r1.scope\n", None),
-            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n", Some("x.service")),
-            ("12:pids:/\n1:name=systemd:/system.slice/x.service/sub\n0::/\n", Some("x.service")),
-            ("0::/\n", None),
-            ("", None),
-        ] {
-            assert_eq!(service_of(cgroups).as_deref(), expected, "{cgroups:?}");
-        }
-    }
+    systemctl::service_of(&fs_err::read_to_string("/proc/self/cgroup").ok()?)
 }

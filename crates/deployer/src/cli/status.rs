@@ -1,0 +1,309 @@
+//! `status`: the parts of the deployer, what is live as this host has it, and what is wrong.
+//!
+//! What is live is what the link names; whether it serves, the worker has looked at last (`deploy/observe`), which is shown with its age.
+//! Exit code 1 says that something is not as it should be, so that a monitor needs no more than this command.
+
+use super::doctor::finding::Level;
+use super::doctor::parts::{self, Part};
+use super::inspect::{run_json, short};
+use super::output::{self, DIM, Failed, GREEN, RED, YELLOW, table};
+use super::session::{self, Session};
+use crate::clock::{ago, now_ms, readable_utc};
+use crate::config::{Deployment, Environment, Layout, Purpose};
+use crate::daemon;
+use crate::deploy::observe::{self, finding::Severity};
+use crate::deploy::{Host, release, situation};
+use crate::record::comparison::Comparison;
+use crate::record::run_log::rendering::plain;
+use crate::record::store::StoreError;
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// A refusal by GitHub is worth a look for so long; after that it is history.
+const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A look that is older than this was not repeated: the worker looks once a minute, but not during a run.
+const LOOK_AGE_MAX_MS: i64 = 10 * 60_000;
+
+/// `status`
+pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
+    let session = match Session::open(directory, environment, Purpose::Ask).await {
+        Ok(session) => session,
+        Err(failed) => {
+            // What can be said without the database is said all the same.
+            if let Some(host) = session::host_without_record(directory, environment) {
+                show_parts_alone(&parts::all(&host.config, &host.store).await, as_json);
+            }
+            return Err(failed);
+        }
+    };
+    let parts = parts::all(session.config(), session.store()).await;
+    status(&session, &parts, as_json).await
+}
+
+/// Where the database does not answer.
+fn show_parts_alone(parts: &[Part], as_json: bool) {
+    match as_json {
+        true => output::json(&json!({ "ok": false, "parts": parts })),
+        false => show_parts(parts),
+    }
+}
+
+async fn status(session: &Session, parts: &[Part], as_json: bool) -> Result<(), Failed> {
+    let config = session.config();
+    let running = daemon::is_working(&config.state_directory)?;
+    let mut deployments = Vec::new();
+    let mut is_well = !parts.iter().any(Part::is_broken);
+    for deployment in config.deployments.values() {
+        let layout = situation::layout(&session.host, deployment).await?;
+        if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
+            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+        }
+        let (shown, is_wrong) = of_deployment(&session.host, deployment, layout, running).await?;
+        is_well &= !is_wrong;
+        deployments.push(shown);
+    }
+    let main = daemon::open_spool(config, "main")?;
+    let waiting = main.ready().map_or(0, |ready| ready.len());
+    let set_aside = main.bad().map_or(0, |bad| bad.len());
+    let refused_since = now_ms() - i64::try_from(REFUSALS_SHOWN_FOR.as_millis()).unwrap_or(i64::MAX / 2);
+    let outbox = session.store().outbox_trouble(refused_since).await?;
+    let foreign = session.store().foreign().await?;
+    is_well &= foreign.is_none();
+    let status = json!({
+        "ok": is_well, "parts": parts, "foreign_rows": foreign,
+        "instance": config.instance, "daemon": running, "deliveries_waiting": waiting, "deliveries_set_aside": set_aside,
+        "statuses_unsent": outbox.unsent, "oldest_unsent": outbox.oldest_unsent, "refused_by_github": outbox.refused,
+        "deployments": deployments,
+    });
+    match as_json {
+        true => output::json(&status),
+        false => show_status(&status, parts),
+    }
+    // Everything has been said.
+    if is_well { Ok(()) } else { Err(Failed::silent()) }
+}
+
+/// A deployment for machines, and whether anything of it is wrong.
+async fn of_deployment(
+    host: &Host,
+    deployment: &Deployment,
+    layout: Layout,
+    is_working: bool,
+) -> Result<(Value, bool), Failed> {
+    let (slug, config) = (&deployment.slug, &host.config);
+    let last = host.store.last_run(slug.as_str()).await?;
+    let queued = daemon::open_spool(config, slug.as_str())?.ready().map_or(0, |ready| ready.len());
+    let unfinished = host.store.unfinished_runs(Some(slug.as_str())).await?;
+    let is_running = unfinished.iter().any(|run| run.started_at_ms.is_some());
+    let (observed, is_wrong) = observed(host, deployment, is_working && !is_running).await?;
+    let shown = json!({
+        "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
+        "live": live(host, deployment, layout, is_running).await?,
+        "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
+        "compared": Comparison::last(&config.state_directory, slug), "observed": observed,
+    });
+    Ok((shown, is_wrong))
+}
+
+/// The release that the link names, or the commit of the work tree. While a run is in progress it is what was live before: the new release is
+/// not verified yet.
+async fn live(
+    host: &Host,
+    deployment: &Deployment,
+    layout: Layout,
+    is_running: bool,
+) -> Result<Option<Value>, Failed> {
+    let slug = deployment.slug.as_str();
+    if is_running {
+        let live = host.store.live_release(slug).await?;
+        return Ok(live.map(
+            |live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms }),
+        ));
+    }
+    let live = match situation::live(host, deployment, layout).await {
+        Ok(live) => live,
+        Err(error) if error.is::<StoreError>() => return Err(error.into()),
+        // Something that is no link: what it is, the last look says.
+        Err(_) => None,
+    };
+    let Some(live) = live else { return Ok(None) };
+    let releases = host.store.releases(slug).await?;
+    let recorded = releases.iter().find(|release| release.name == live.release);
+    let since_ms = recorded.and_then(|release| release.live_at_ms).or_else(|| made_at_ms(deployment, layout));
+    Ok(Some(json!({ "commit": live.commit, "release": live.release, "since_ms": since_ms })))
+}
+
+/// When the link, or the work tree, was made what it is, as its file system has it.
+fn made_at_ms(deployment: &Deployment, layout: Layout) -> Option<i64> {
+    let path = match layout {
+        Layout::Releases => deployment.path.join(release::CURRENT),
+        Layout::InPlace => deployment.path.join(".git/HEAD"),
+    };
+    let found = path.symlink_metadata().ok()?;
+    Some(found.mtime() * 1_000 + found.mtime_nsec() / 1_000_000)
+}
+
+/// What the worker saw last. A deployment that is disabled is not looked at.
+async fn observed(
+    host: &Host,
+    deployment: &Deployment,
+    is_looked_at: bool,
+) -> Result<(Option<Value>, bool), Failed> {
+    let slug = deployment.slug.as_str();
+    let Some(seen) = host.store.observation(slug).await?.filter(|_| deployment.enabled) else {
+        return Ok((None, false));
+    };
+    let mut findings: Vec<Value> = Vec::new();
+    let mut is_wrong = false;
+    for found in observe::stored(&seen.findings) {
+        is_wrong |= found.severity() >= Severity::Warning;
+        let data = serde_json::to_value(&found).expect("paths, texts and numbers serialise");
+        findings.push(json!({
+            "code": data["code"], "severity": found.severity(), "what": found.what(), "mend": found.mend(slug),
+        }));
+    }
+    let age_ms = now_ms() - seen.observed_at_ms;
+    is_wrong |= Comparison::last(&host.config.state_directory, &deployment.slug)
+        .is_some_and(|compared| compared.is_error || compared.is_branch_gone);
+    let is_old = is_looked_at && age_ms > LOOK_AGE_MAX_MS;
+    if is_old {
+        findings.push(json!({
+            "code": "not-looked-at", "severity": Severity::Warning, "what": format!("nobody has looked at it since {} UTC", readable_utc(seen.observed_at_ms)),
+            "mend": "the worker looks every minute: `journalctl -u durhack-deployer-worker` says what keeps it",
+        }));
+    }
+    Ok((Some(json!({ "at_ms": seen.observed_at_ms, "findings": findings })), is_wrong || is_old))
+}
+
+fn show_parts(parts: &[Part]) {
+    for Part { name, finding } in parts {
+        let (style, word) = match finding.level {
+            Level::Ok => (GREEN, "ok"),
+            Level::NotChecked => (DIM, "not seen"),
+            Level::Warning => (YELLOW, "warning"),
+            Level::Error => (RED, "error"),
+        };
+        anstream::println!("  {name:<9} {style}{word:<8}{style:#} {}", plain(&finding.what));
+        if let Some(mend) = &finding.mend {
+            anstream::println!("                     {DIM}->{DIM:#} {}", plain(mend));
+        }
+    }
+}
+
+fn show_status(status: &Value, parts: &[Part]) {
+    let daemon = if status["daemon"] == true { "running" } else { "not running" };
+    println!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
+    show_parts(parts);
+    for (key, what) in [
+        ("deliveries_waiting", "deliveries wait to be looked at"),
+        ("deliveries_set_aside", "deliveries were set aside: `durhack-deployer queue`"),
+        ("statuses_unsent", "statuses are not sent to GitHub yet"),
+    ] {
+        if status[key].as_u64().unwrap_or(0) > 0 {
+            println!("{} {what}", status[key]);
+        }
+    }
+    if let Some(foreign) = status["foreign_rows"].as_object()
+        && foreign.values().any(|count| *count != 0)
+    {
+        anstream::println!(
+            "{RED}the database holds rows that this deployer has not written{RED:#}; none of them is acted on: `durhack-deployer doctor` says what to do"
+        );
+    }
+    show_outbox(status);
+    if status["deployments"].as_array().is_none_or(Vec::is_empty) {
+        println!(
+            "no deployment can be shown: `durhack-deployer init OWNER/NAME` writes one; `config check` says what is wrong with what is written"
+        );
+        return;
+    }
+    let text =
+        |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
+    let rows: Vec<Vec<String>> = status["deployments"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|deployment| {
+            let last = &deployment["last_run"];
+            let state =
+                if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"], 20) };
+            vec![
+                text(&deployment["slug"], 63),
+                text(&deployment["live"]["commit"], 7),
+                deployment["live"]["since_ms"].as_i64().map_or("-".into(), readable_utc),
+                state,
+                last["ended_at_ms"]
+                    .as_i64()
+                    .or(last["started_at_ms"].as_i64())
+                    .map_or("-".into(), readable_utc),
+                deployment["queued"].to_string(),
+                deployment["compared"]["at_ms"].as_i64().map_or("-".into(), readable_utc),
+                deployment["observed"]["at_ms"].as_i64().map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
+                text(&last["cause"], 80),
+            ]
+        })
+        .collect();
+    let headings = [
+        "DEPLOYMENT",
+        "LIVE",
+        "SINCE (UTC)",
+        "LAST RUN",
+        "AT (UTC)",
+        "WAITING",
+        "COMPARED (UTC)",
+        "SEEN",
+        "CAUSE",
+    ];
+    table(&headings, &rows, Some(3));
+    for deployment in status["deployments"].as_array().into_iter().flatten() {
+        show_findings(deployment);
+    }
+}
+
+/// What was seen of a deployment that is not as it should be; one line each, and what to do about it below.
+fn show_findings(deployment: &Value) {
+    let slug = deployment["slug"].as_str().unwrap_or_default();
+    let observed = &deployment["observed"];
+    let findings = observed["findings"].as_array().map_or(&[][..], Vec::as_slice);
+    // What is said of its source below is newer.
+    for finding in findings.iter().filter(|finding| finding["code"] != "source-away") {
+        let (style, word) = match finding["severity"].as_str() {
+            Some("error") => (RED, "error"),
+            Some("warning") => (YELLOW, "warning"),
+            _ => (DIM, "not seen"),
+        };
+        let seen = observed["at_ms"].as_i64().map_or(String::new(), |at_ms| ago(now_ms() - at_ms));
+        let what = plain(finding["what"].as_str().unwrap_or_default());
+        anstream::println!("{style}{word}{style:#} {slug}: {what} {DIM}(seen {seen}){DIM:#}");
+        println!("  -> {}", plain(finding["mend"].as_str().unwrap_or_default()));
+    }
+    let compared = &deployment["compared"];
+    if compared["is_error"] == true && deployment["enabled"] == true {
+        let finding = plain(compared["finding"].as_str().unwrap_or_default());
+        let at = |key: &str| compared[key].as_i64().map(readable_utc);
+        let asked = at("at_ms").map_or(String::new(), |at| format!(" (asked at {at} UTC"));
+        let next = at("next_at_ms").map_or(")".to_owned(), |next| format!(", next at {next} UTC)"));
+        anstream::println!("{RED}{slug} cannot be compared with its branch{RED:#}: {finding}{asked}{next}");
+    }
+}
+
+/// Why GitHub does not have what it is to be told.
+fn show_outbox(status: &Value) {
+    if let Some(error) = status["oldest_unsent"]["last_error"].as_str() {
+        println!("  because of: {}", plain(error));
+    }
+    for refused in status["refused_by_github"].as_array().into_iter().flatten() {
+        println!(
+            "GitHub has not taken a {} of {} on {} ({} UTC): {}",
+            refused["kind"].as_str().unwrap_or_default(),
+            refused["deployment"].as_str().unwrap_or_default(),
+            short(refused["commit_id"].as_str()),
+            readable_utc(refused["created_at_ms"].as_i64().unwrap_or(0)),
+            plain(refused["last_error"].as_str().unwrap_or_default()),
+        );
+    }
+}
