@@ -95,7 +95,7 @@ fn dot_env_adds_to_the_environment_and_does_not_win() {
     let loaded = load(Some(Path::new("etc/config")), &environment, Purpose::Serve).unwrap();
     assert_eq!(loaded.config.intake.secrets[0].expose(), "beside-the-configuration");
 
-    let problems = host_refuses(&Host::signed("").file(".env", "A=1\nhunter2"));
+    let problems = host_refuses(&Host::signed("").file(".env", "A=1\nB='hunter2"));
     assert!(problems.contains(".env: line 2") && !problems.contains("hunter2"), "{problems}");
 }
 
