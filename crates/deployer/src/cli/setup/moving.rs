@@ -40,8 +40,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use spool::Spool;
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -482,7 +483,8 @@ impl Move<'_> {
 
         self.remember_access(original, &mut journal, &date).await?;
         for site in &original.sites {
-            remember(&mut journal.sites, &date, &site.path)?;
+            // Behind a link, as the old tool makes them: the recipe knows such a link, and makes a file of its own of it.
+            remember(&mut journal.sites, &date, &fs::canonicalize(&site.path)?)?;
         }
         journal.save()?;
         self.turn_nginx(original, port, &journal).await?;
@@ -582,10 +584,9 @@ impl Move<'_> {
         for site in &original.sites {
             let text = fs::read_to_string(&site.path)?;
             let Some(text) = uwsgi_pass::changed(&text, &original.address, port) else { continue };
-            let file = File { path: site.path.clone(), text, owner: Owner::Root, mode: 0o644 };
-            Action::new("", Deed::Write(file)).carry_out(self.executor).await?;
+            write_site(&fs::canonicalize(&site.path)?, &text)?;
         }
-        let undo = || journal.sites.iter().try_for_each(|kept| aside::bring_back(&kept.kept, &kept.path));
+        let undo = || journal.sites.iter().try_for_each(bring_site_back);
         if let Err(error) = ask(self.executor, &words(&["nginx", "-t"])).await {
             undo()?;
             return Err(error.context("nginx does not accept its files so; they are as they were"));
@@ -786,12 +787,11 @@ impl Move<'_> {
             .filter_map(|kept| Some((kept.path.clone(), fs::read_to_string(&kept.path).ok()?)))
             .collect();
         for kept in &journal.sites {
-            aside::bring_back(&kept.kept, &kept.path)?;
+            bring_site_back(kept)?;
         }
         if let Err(error) = ask(executor, &words(&["nginx", "-t"])).await {
             for (path, text) in ours {
-                let file = File { path, text, owner: Owner::Root, mode: 0o644 };
-                Action::new("", Deed::Write(file)).carry_out(executor).await?;
+                write_site(&path, &text)?;
             }
             return Err(
                 error.context("nginx does not accept its old files; webhooks still come to the new intake")
@@ -891,6 +891,31 @@ async fn answers(port: u16) -> Result<()> {
     match answer.starts_with(b"HTTP/1.1 200") {
         true => Ok(()),
         false => bail!("the new intake answers {:.40}", String::from_utf8_lossy(&answer)),
+    }
+}
+
+/// Writes a file of nginx's whole, as the one whose it is: in a checkout, root would write wherever that user has a link lead.
+fn write_site(path: &Path, text: &str) -> Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    anyhow::ensure!(found.is_file(), "{} is not a plain file", path.display());
+    as_user((found.uid(), found.gid()), || {
+        let directory = path.parent().context("a file lies in a directory")?;
+        let mut new = tempfile::Builder::new().prefix(".setup.").suffix("~").tempfile_in(directory)?;
+        new.write_all(text.as_bytes())?;
+        fs::set_permissions(new.path(), std::fs::Permissions::from_mode(found.mode() & 0o7777))?;
+        new.as_file().sync_all()?;
+        new.persist(path)?;
+        Ok(())
+    })
+    .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn bring_site_back(kept: &Kept) -> Result<()> {
+    let text = fs::read_to_string(&kept.kept)?;
+    match kept.path.symlink_metadata() {
+        Ok(_) => write_site(&kept.path, &text),
+        // It is gone meanwhile: it comes back as it was.
+        Err(_) => aside::bring_back(&kept.kept, &kept.path),
     }
 }
 

@@ -90,7 +90,7 @@ fn is_here(machine: &Machine) {
     }
     let site = machine.run(&["cat", SITE]);
     assert!(site.contains("proxy_pass http://127.0.0.1:3401;") && !site.contains("uwsgi_pass"), "{site}");
-    assert!(!machine.path(SITE).is_symlink());
+    assert!(machine.path(SITE).is_symlink(), "the recipe knows the old tool's links");
     let access = machine.run(&["getfacl", "-p", "/etc/nginx/conf.d"]);
     assert!(!access.contains(USER), "{access}");
     // Never two.
