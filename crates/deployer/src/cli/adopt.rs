@@ -102,7 +102,7 @@ async fn begin(
     survey.obstacles.extend(adopt::in_use(&session.host, deployment));
     let releases = (Layout::Releases, Some(live.clone()));
     let mut preview = preview::of(&session.host, deployment, head, releases).await?;
-    preview.steps.insert(1, survey.step(deployment).into());
+    preview.steps.insert(2, survey.step(deployment).into());
     show(deployment, &live, &survey, &preview);
     survey.check(arguments.force).map_err(|error| {
         let hint = match survey.obstacles.is_empty() {

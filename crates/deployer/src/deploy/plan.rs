@@ -20,6 +20,10 @@ use std::time::Duration;
 pub struct Plan {
     /// In order.
     pub steps: Vec<Step>,
+    /// How many steps the run had recorded before the first of these. None: an older deployer's plan, whose runs had the fetch before it, and those
+    /// that go back to a release nothing.
+    #[serde(default)]
+    pub steps_before: Option<u32>,
     /// Run, in order, after a failed run has been taken back.
     pub on_failure: Vec<Command>,
     /// The environment of every command but those that take something back.

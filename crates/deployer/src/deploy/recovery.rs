@@ -91,7 +91,7 @@ async fn complete(
     close(host, found, &others, StepState::Unknown, Some("the deployer died")).await?;
     let mut warnings = Vec::new();
     if let Some(plan) = plan_of(found) {
-        let begun = Begun::of(found, recorded);
+        let begun = Begun::of(found, &plan, recorded);
         let (_, rest): (Vec<_>, Vec<_>) =
             plan.steps.iter().enumerate().partition(|(index, _)| begun.state_of(*index).is_some());
         let rest: Vec<&Step> = rest.into_iter().map(|(_, step)| step).collect();
@@ -116,7 +116,7 @@ async fn refuse(
     close(host, found, recorded, StepState::Failed, Some(cause)).await?;
     let mut failure = Failure::new(cause);
     if let Some(plan) = plan_of(found) {
-        let begun = Begun::of(found, recorded);
+        let begun = Begun::of(found, &plan, recorded);
         let started = begun.started(&plan);
         let mut run = run_of(host, deployment, found, recorded);
         failure = run.take_back(&plan, &started, failure).await;
@@ -138,7 +138,7 @@ async fn recover_run(
     let Some(plan) = plan_of(found) else {
         return end(host, deployment, found, &undone("the deployer died before anything was changed")).await;
     };
-    let begun = Begun::of(found, recorded);
+    let begun = Begun::of(found, &plan, recorded);
     let must_hold: Vec<usize> =
         (0..plan.steps.len()).filter(|index| plan.steps[*index].phase < Phase::Clean).collect();
     let went_back = recorded.iter().any(|step| step.direction == Direction::Undo);
@@ -169,18 +169,19 @@ fn plan_of(found: &store::Run) -> Option<Plan> {
 /// Which steps of a plan had been begun.
 struct Begun<'a> {
     forward: Vec<&'a store::Step>,
-    /// Step 1 is the fetch, where there is one; the plan's steps follow it, if nothing has been taken back yet.
-    first: u32,
+    /// As many steps came before the plan's, which follow them if nothing has been taken back yet.
+    before: u32,
 }
 
 impl<'a> Begun<'a> {
-    fn of(found: &store::Run, recorded: &'a [store::Step]) -> Self {
+    fn of(found: &store::Run, plan: &Plan, recorded: &'a [store::Step]) -> Self {
         let forward = recorded.iter().filter(|step| step.direction == Direction::Do).collect();
-        Self { forward, first: u32::from(found.trigger != RunTrigger::Rollback) }
+        let of_old = u32::from(found.trigger != RunTrigger::Rollback);
+        Self { forward, before: plan.steps_before.unwrap_or(of_old) }
     }
 
     fn state_of(&self, index: usize) -> Option<StepState> {
-        let number = self.first + 1 + u32::try_from(index).unwrap_or(u32::MAX / 2);
+        let number = self.before + 1 + u32::try_from(index).unwrap_or(u32::MAX / 2);
         self.forward.iter().find(|step| step.number == number).map(|step| step.state)
     }
 

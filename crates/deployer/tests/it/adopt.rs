@@ -219,8 +219,8 @@ fn what_is_left_of_the_old_tree_is_moved_aside_when_nothing_runs_in_it() {
 #[test]
 fn a_death_in_the_middle_leaves_one_layout_or_the_other() {
     for point in [
-        "step-started:2",
-        "step-done:2",
+        "step-started:3",
+        "step-done:3",
         "release-created:1",
         "link-made:1",
         "link-moved:1",

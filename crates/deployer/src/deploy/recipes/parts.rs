@@ -138,6 +138,7 @@ pub fn plan(facts: &Facts<'_>, order: [Phase; 7], parts: &dyn Fn(&Target) -> Vec
     let steps = phases.flat_map(|phase| phase_steps(facts, &forward, &way_back, phase)).collect();
     let on_failure = &facts.deployment.hooks.on_failure;
     Plan {
+        steps_before: None,
         steps,
         on_failure: on_failure.iter().map(|command| self::command(facts, command, &facts.target)).collect(),
         environment: facts.environment(&facts.target, facts.live.as_ref()),

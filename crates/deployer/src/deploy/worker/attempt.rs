@@ -192,7 +192,8 @@ impl Worker {
 
     /// The plan is in the record before its first step starts; with it the release, where one is made in place.
     async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &Plan) -> Result<(), StoreError> {
-        let text = serde_json::to_string(plan).expect("a plan of strings, numbers and lists serialises");
+        let plan = Plan { steps_before: Some(run.next_step - 1), ..plan.clone() };
+        let text = serde_json::to_string(&plan).expect("a plan of strings, numbers and lists serialises");
         let (store, target) = (&self.host.store, &facts.target);
         store.save_plan(&run.id, &text).await?;
         crate::crash_point!("plan-saved");
