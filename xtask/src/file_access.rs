@@ -41,6 +41,12 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &[IMPORT, "survey", "sort", "obstacle", "share", "unshare", "links_to", "old_tree", "aside"],
         "names and kinds of links, never followed; renames of both names at once; an operator's command on a tree that nobody builds in then",
     ),
+    (
+        "adopt.rs",
+        &["in_use", "named_by", "links_from", "walk", "lies_in_old_tree"],
+        "whether the deployer's own files are there; files of nginx's and systemd's configuration, where no build writes; where links lead, of which \
+         nothing is opened",
+    ),
     ("confinement.rs", &["own_places"], "below the state directory"),
     ("execute.rs", &["find"], "looks for a program in the search path, and opens none"),
     (
@@ -130,6 +136,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &["masters_by_arguments", "old"],
         "where directories really lie: nothing in them is opened",
     ),
+    ("processes/uwsgi.rs", &["emperor"], "/proc"),
     ("recipes/sample.rs", &[ALL], "of tests"),
     (
         "release.rs",
@@ -146,7 +153,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         ],
         "names directly in the deployment's path and in `releases/`, where no build of a release may write; links are read, not followed",
     ),
-    ("release.rs", &["check_space"], "how full a file system is"),
+    ("release.rs", &["check_space", "is_hidden_home"], "how full a file system is, and of what kind"),
     ("run/directories.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
     (
         "run/directories.rs",

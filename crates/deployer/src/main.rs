@@ -17,5 +17,7 @@ fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == supervise::STAND_IN_ARGUMENT) {
         return supervise::stand_in_main(arguments);
     }
+    // Root's commands go on as the user whose state it is: no other process of that user may look into this one, or type for it.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     cli::main()
 }

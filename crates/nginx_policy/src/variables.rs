@@ -2,7 +2,7 @@
 //!
 //! nginx puts addresses and paths together from variables at run time. Where all values of a variable are written in the file (`set`, `map`,
 //! `split_clients`, `geo`), they are put in here and judged like any other text. Any other variable is open: a visitor, another server or a module
-//! decides what it is.
+//! decides what it is. Names are compared in small letters, as nginx does.
 
 use crate::configuration::Directive;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,14 @@ const BUILT_IN: &str = "args query_string uri document_uri document_root realpat
      upstream_header_time upstream_response_length upstream_bytes_received upstream_bytes_sent upstream_cache_status proxy_protocol_addr \
      proxy_protocol_port realip_remote_addr realip_remote_port invalid_referer fastcgi_script_name fastcgi_path_info gzip_ratio uid_got uid_set \
      slice_range secure_link secure_link_expires date_local date_gmt";
+
+/// Of those, what nginx has checked or makes itself: no visitor has it say `..`. All others may.
+const CHECKED: &str = "uri document_uri document_root realpath_root request_filename request_method request_completion request_id request_length \
+     request_time host hostname remote_addr remote_port server_addr server_name server_port server_protocol scheme is_args https limit_rate \
+     status body_bytes_sent bytes_sent connection connection_requests connection_time content_length msec pid pipe nginx_version time_iso8601 \
+     time_local binary_remote_addr proxy_host proxy_port upstream_addr upstream_status upstream_response_time upstream_connect_time \
+     upstream_header_time upstream_response_length upstream_bytes_received upstream_bytes_sent upstream_cache_status realip_remote_addr \
+     realip_remote_port invalid_referer fastcgi_script_name fastcgi_path_info gzip_ratio slice_range date_local date_gmt";
 
 /// Beginnings of names that nginx makes variables of by itself.
 const BUILT_IN_PREFIXES: [&str; 10] = [
@@ -66,8 +74,14 @@ impl Variables {
     /// What these directives define.
     pub fn of(directives: &[Directive]) -> Self {
         let mut variables = Self::default();
-        variables.collect(directives, false);
-        variables
+        // What a visitor sends comes through any number of variables, and these may be defined in any order.
+        loop {
+            let before = variables.raw.len();
+            variables.collect(directives, false);
+            if variables.raw.len() == before {
+                return variables;
+            }
+        }
     }
 
     /// What another file defines too. What it does to URIs it does to those of its own servers.
@@ -103,7 +117,7 @@ impl Variables {
                                 self.define(argument(1), &value.text, is_raw);
                             }
                             [_] => {}
-                            _ => self.leave_open(argument(1)),
+                            _ => self.leave_open(argument(1), is_raw),
                         }
                     }
                     self.define(argument(1), "", false);
@@ -112,7 +126,7 @@ impl Variables {
                     let name = arguments.last().map(|word| word.text.as_str()).unwrap_or_default();
                     for entry in inner {
                         match (entry.name(), entry.argument()) {
-                            ("include", _) => self.leave_open(name),
+                            ("include", _) => self.leave_open(name, false),
                             (_, Some(value)) => self.define(name, value, false),
                             _ => {}
                         }
@@ -130,13 +144,16 @@ impl Variables {
                 // Whatever else a variable is given to may define it: `auth_request_set`, `geoip2`, modules.
                 "if" | "server" | "location" | "limit_except" | "upstream" => {}
                 _ if directive.block.is_some() => {
-                    all_words().for_each(|word| self.leave_open(&word.text));
+                    all_words().for_each(|word| self.leave_open(&word.text, false));
                 }
                 name if name.starts_with("set_")
                     || name.ends_with("_set")
                     || crate::list::rule(name).is_none() =>
                 {
-                    arguments.iter().for_each(|word| self.leave_open(&word.text));
+                    // The first is defined, the others say by what.
+                    arguments.iter().enumerate().for_each(|(at, word)| {
+                        self.leave_open(&word.text, at == 0 && is_raw);
+                    });
                 }
                 _ => {}
             }
@@ -148,21 +165,27 @@ impl Variables {
     }
 
     fn define(&mut self, variable: &str, value: &str, has_raw_captures: bool) {
-        let Some(name) = variable.strip_prefix('$') else { return };
+        let Some(name) = variable.strip_prefix('$').map(str::to_ascii_lowercase) else { return };
         let captures = |part: &Part<'_>| matches!(part, Part::Variable(name) if is_capture(name));
         if parts(value).iter().any(captures) {
-            self.open.insert(name.to_owned());
             if has_raw_captures {
-                self.raw.insert(name.to_owned());
+                self.raw.insert(name.clone());
             }
+            self.open.insert(name);
             return;
         }
-        self.values.entry(name.to_owned()).or_default().insert(value.to_owned());
+        if self.has_raw(value) {
+            self.raw.insert(name.clone());
+        }
+        self.values.entry(name).or_default().insert(value.to_owned());
     }
 
-    fn leave_open(&mut self, variable: &str) {
+    fn leave_open(&mut self, variable: &str, is_raw: bool) {
         if let [Part::Variable(name)] = parts(variable).as_slice() {
-            self.open.insert((*name).to_owned());
+            if is_raw {
+                self.raw.insert(name.clone());
+            }
+            self.open.insert(name.clone());
         }
     }
 
@@ -173,23 +196,11 @@ impl Variables {
 
     /// Whether a variable is what a visitor sends, as it is sent, so that it may hold `..` and anything else.
     pub fn is_raw(&self, name: &str) -> bool {
-        let is_raw = match name {
-            // nginx has checked these two.
-            "http_host" | "http_upgrade" => false,
-            "args" | "query_string" | "request" | "request_body" | "remote_user" | "request_uri" => true,
-            _ => [
-                "arg_",
-                "http_",
-                "cookie_",
-                "sent_http_",
-                "upstream_http_",
-                "upstream_cookie_",
-                "ssl_client_",
-            ]
-            .iter()
-            .any(|prefix| name.starts_with(prefix)),
-        };
-        is_raw || self.raw.contains(name)
+        // nginx has checked, or made itself, what these say.
+        let is_checked = matches!(name, "http_host" | "http_upgrade")
+            || CHECKED.split_whitespace().any(|checked| checked == name)
+            || is_capture(name);
+        (is_built_in(name) && !is_checked) || self.raw.contains(name)
     }
 
     /// Whether a text in the place of this variable begins with `/` or `?`, or is empty.
@@ -207,11 +218,13 @@ impl Variables {
         for part in parts(argument) {
             let further = match part {
                 Part::Text(text) => vec![Text { text: text.to_owned(), open: Vec::new() }],
-                Part::Variable("scheme") => {
+                Part::Variable(name) if name == "scheme" => {
                     ["http", "https"].map(|text| Text { text: text.to_owned(), open: Vec::new() }).to_vec()
                 }
-                Part::Variable(name) => match self.values.get(name) {
-                    Some(values) if depth < DEPTH_MAX && !self.open.contains(name) && !is_built_in(name) => {
+                Part::Variable(name) => match self.values.get(&name) {
+                    Some(values)
+                        if depth < DEPTH_MAX && !self.open.contains(&name) && !is_built_in(&name) =>
+                    {
                         // One that is not set on the way of a request is empty.
                         let mut all = vec![Text::default()];
                         for value in values.iter().filter(|value| !value.is_empty()) {
@@ -222,7 +235,7 @@ impl Variables {
                         }
                         all
                     }
-                    _ => vec![Text { text: OPEN.to_string(), open: vec![name.to_owned()] }],
+                    _ => vec![Text { text: OPEN.to_string(), open: vec![name] }],
                 },
             };
             if texts.len() * further.len() > TEXTS_MAX {
@@ -246,7 +259,8 @@ impl Variables {
 #[derive(Debug, PartialEq, Eq)]
 enum Part<'a> {
     Text(&'a str),
-    Variable(&'a str),
+    /// In small letters.
+    Variable(String),
 }
 
 fn parts(argument: &str) -> Vec<Part<'_>> {
@@ -270,7 +284,7 @@ fn parts(argument: &str) -> Vec<Part<'_>> {
             parts.push(Part::Text(before));
         }
         // A lone `$` is nothing that nginx takes; it is open here.
-        parts.push(Part::Variable(name));
+        parts.push(Part::Variable(name.to_ascii_lowercase()));
         rest = after;
     }
     if !rest.is_empty() {
@@ -305,7 +319,7 @@ fn named_captures(pattern: &str) -> Vec<String> {
             Some(quoted) => quoted.split_once('\'')?,
             None => piece.strip_prefix('<')?.split_once('>')?,
         };
-        (!name.starts_with(['=', '!'])).then(|| name.to_owned())
+        (!name.starts_with(['=', '!'])).then(|| name.to_ascii_lowercase())
     };
     pieces.filter_map(name).collect()
 }

@@ -185,7 +185,7 @@ impl Asked<'_> {
         }
         match &to {
             None => remarks.push(format!(
-                "whatever is pushed to {slug} can then do what the deployer can, in every deployment that has no user of its own"
+                "whatever is pushed to {slug} can then do what the deployer can: reach every deployment, also those that have a user of their own"
             )),
             Some(user) if of_others.contains(user) => remarks.push(format!(
                 "{user} is the user of another deployment too: whatever is pushed to one of them can change and end the other"

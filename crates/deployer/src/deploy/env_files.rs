@@ -176,8 +176,8 @@ fn may_be_secret(name: &str, value: &str) -> bool {
         "utf-8",
         "utc",
     ];
-    let is_small_number = value.parse::<u16>().is_ok();
-    looks_secret(name) || !(is_small_number || WORDS.contains(&value.to_ascii_lowercase().as_str()))
+    let is_port = value.parse::<u16>().is_ok() && name.to_ascii_lowercase().ends_with("port");
+    looks_secret(name) || !(is_port || WORDS.contains(&value.to_ascii_lowercase().as_str()))
 }
 
 #[cfg(test)]
@@ -191,7 +191,8 @@ mod tests {
             ("NODE_ENV", "production", false),
             ("HOST", "localhost", false),
             ("DEBUG", "true", false),
-            ("PIN", "65536", true),
+            ("PIN", "1234", true),
+            ("SMTP_PORT", "2525", false),
             ("DB_PASSWORD", "localhost", true),
             ("API_KEY", "1234", true),
             ("ANYTHING", "hunter2", true),

@@ -7,6 +7,7 @@ use crate::names::Slug;
 use crate::safe_path::{self, Directory};
 use anyhow::{Result, bail};
 use fs_err as fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,7 +48,8 @@ fn keep_now(tree: &Path, kept: &Path, files: &[PathBuf]) -> Result<()> {
         let to = aside.join(file);
         fs::create_dir_all(to.parent().unwrap_or(&aside))?;
         let mut copy = fs::File::create(&to)?;
-        std::io::copy(&mut from, &mut copy)?;
+        // It may be written to meanwhile: no more of it than what was counted.
+        std::io::copy(&mut (&mut from).take(length), &mut copy)?;
         copy.sync_all()?;
         copy.set_permissions(from.metadata()?.permissions())?;
     }

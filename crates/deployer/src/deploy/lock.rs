@@ -4,7 +4,9 @@
 //! the holder's process id, for people.
 
 use anyhow::{Context, Result};
+use fs_err::os::unix::fs::OpenOptionsExt;
 use fs_err::{self as fs, File, OpenOptions};
+use rustix::fs::OFlags;
 use std::fs::TryLockError;
 use std::io::{Seek, Write};
 use std::path::Path;
@@ -23,7 +25,15 @@ pub struct Lock {
 pub fn try_acquire(directory: &Path, name: &str) -> Result<Option<Lock>> {
     fs::create_dir_all(directory)?;
     let path = directory.join(format!("{name}.lock"));
-    let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+    let mut options = OpenOptions::new();
+    // A link is none of ours: root takes locks, too, where others may write.
+    options
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let mut file = options.open(&path)?;
     match file.file().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),

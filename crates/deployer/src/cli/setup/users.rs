@@ -143,7 +143,7 @@ fn shared(slug: &Slug, target: &Target) -> String {
         _ => "",
     };
     format!(
-        "{slug} is built and run as the deployer itself, {who}: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own. {first}{then}`sudo durhack-deployer move-user {slug}` gives it a user of its own"
+        "{slug} is built and run as the deployer itself, {who}: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own. {first}{then}`sudo durhack-deployer move-user {slug}` gives it a user of its own"
     )
 }
 
@@ -277,9 +277,9 @@ mod tests {
             target("c", UserSource::Written, PathState::New),
         ];
         insta::assert_snapshot!(assign(&old, None, free).remarks.join("\n"), @r"
-        a is built and run as the deployer itself, as it was before: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own. `sudo durhack-deployer move-user a` gives it a user of its own
-        b is built and run as the deployer itself, as it was before: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own. `durhack-deployer adopt b`, and then `sudo durhack-deployer move-user b` gives it a user of its own
-        c is built and run as the deployer itself, as you ask for: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own. take `user` out, and `sudo durhack-deployer move-user c` gives it a user of its own
+        a is built and run as the deployer itself, as it was before: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own. `sudo durhack-deployer move-user a` gives it a user of its own
+        b is built and run as the deployer itself, as it was before: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own. `durhack-deployer adopt b`, and then `sudo durhack-deployer move-user b` gives it a user of its own
+        c is built and run as the deployer itself, as you ask for: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own. take `user` out, and `sudo durhack-deployer move-user c` gives it a user of its own
         ");
     }
 }

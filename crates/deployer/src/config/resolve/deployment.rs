@@ -251,7 +251,7 @@ fn user(
     recipe: Option<&str>,
     facts: &Facts<'_>,
 ) -> (Option<UserName>, UserSource) {
-    const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own";
+    const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own";
     let is_written = table.is_written("user");
     let written: Option<UserName> = table.value("user", name);
     // Of one that is wrong it has been said, and takes the deployment with it.

@@ -68,14 +68,14 @@ fn who_shares_a_user_is_told_what_that_means() {
     }
     let by_record = recorded("api = \"durhack-deployer\"\nweb = \"app-web\"\n", "");
     assert_eq!(found(&by_record, "api"), (None, UserSource::Recorded, None));
-    insta::assert_snapshot!(brief_of(&by_record.loaded().problems), @"warning default.toml:2:1 [api] this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own -> `sudo durhack-deployer move-user api` gives it a user of its own");
+    insta::assert_snapshot!(brief_of(&by_record.loaded().problems), @"warning default.toml:2:1 [api] this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own -> `sudo durhack-deployer move-user api` gives it a user of its own");
     // `web` comes last: what is appended is its.
     let written = recorded(
         "api = \"app-api\"\nweb = \"app-web\"\n",
         "user = \"durhack-deployer\"\nlayout = \"in-place\"\n",
     );
     assert_eq!(found(&written, "web"), (None, UserSource::Written, Some(Layout::InPlace)));
-    insta::assert_snapshot!(brief_of(&written.loaded().problems), @"warning default.toml:10:1 [web] this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can, in every deployment that has no user of its own -> leave `user` out, and run `sudo durhack-deployer move-user web`: it then has a user of its own");
+    insta::assert_snapshot!(brief_of(&written.loaded().problems), @"warning default.toml:10:1 [web] this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own -> leave `user` out, and run `sudo durhack-deployer move-user web`: it then has a user of its own");
     let same = recorded("api = \"app-api\"\n", "user = \"app-api\"\n");
     assert_eq!(found(&same, "web"), (Some("app-api".into()), UserSource::Written, Some(Layout::Releases)));
     insta::assert_snapshot!(brief_of(&same.loaded().problems), @"warning default.toml:10:1 [web] app-api is also the user of deployment api: whatever is pushed to one of them can change and end the other -> leave `user` out, and each has a user of its own: `sudo durhack-deployer setup` makes it");

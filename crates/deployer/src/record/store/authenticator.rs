@@ -427,7 +427,12 @@ impl Authenticator {
                 let state = directory.parent().unwrap_or(directory);
                 if rustix::process::geteuid().is_root() {
                     let owner = fs::metadata(state)?;
-                    std::os::unix::fs::chown(directory, Some(owner.uid()), Some(owner.gid()))?;
+                    // The very directory, if it still is ours: whose the state is may have put something else there meanwhile.
+                    let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    let made = std::fs::File::from(rustix::fs::open(directory, flags, Mode::empty())?);
+                    if made.metadata()?.uid() == 0 {
+                        std::os::unix::fs::fchown(&made, Some(owner.uid()), Some(owner.gid()))?;
+                    }
                 }
                 fs::File::open(state)?.sync_all()
             }
