@@ -102,6 +102,9 @@ name! {
         if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':')) {
             return Err("only letters, digits, . _ - @ and : are allowed");
         }
+        if text.contains("@.") {
+            return Err("it is a template: name an instance, as in app@8101.service");
+        }
         Ok(())
     }
 }

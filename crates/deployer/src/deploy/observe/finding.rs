@@ -42,6 +42,8 @@ pub enum Finding {
     UnitElsewhere { unit: String, place: PathBuf, user: bool },
     /// A unit is not started at boot.
     UnitNotEnabled { unit: String, has_install: bool, user: bool },
+    /// The files of a unit are newer than what systemd has read of them.
+    UnitOutdated { unit: String, user: bool },
     /// Processes under PM2 or uWSGI do not run.
     ProcessesDown { what: String, mend: String },
     /// Processes under PM2 or uWSGI are another release's.
@@ -68,6 +70,7 @@ impl Finding {
         match self {
             Self::NotSeen { .. } => Severity::NotSeen,
             Self::UnitNotEnabled { .. }
+            | Self::UnitOutdated { .. }
             | Self::NotAtBoot { .. }
             | Self::BranchGone { .. }
             | Self::SourceAway { .. } => Severity::Warning,
@@ -130,6 +133,11 @@ impl Finding {
             }
             Self::UnitNotEnabled { unit, .. } => {
                 format!("{unit} runs now, and is not started at the next boot")
+            }
+            Self::UnitOutdated { unit, .. } => {
+                format!(
+                    "the files of {unit} have changed since systemd read them, and it runs what they said before"
+                )
             }
             Self::ProcessesDown { what, .. }
             | Self::ProcessesElsewhere { what }
@@ -197,6 +205,10 @@ impl Finding {
                     "its file has no [Install] section: `{systemctl} edit --full {unit}`, write `[Install]` and `WantedBy={target}` at its end, then `{systemctl} enable {unit}`"
                 )
             }
+            Self::UnitOutdated { unit, user } => {
+                let systemctl = commands(*user).0;
+                format!("`{systemctl} daemon-reload && {systemctl} restart {unit}`")
+            }
             Self::ProcessesDown { mend, .. } | Self::NotAtBoot { mend, .. } => mend.clone(),
             Self::ProcessesElsewhere { .. } => {
                 format!("`durhack-deployer deploy {slug} --force` brings them to a release")
@@ -242,6 +254,11 @@ mod tests {
         assert_eq!(finding(true, false).mend("web"), "`sudo systemctl enable web.service`");
         assert_eq!(finding(true, true).mend("web"), "`systemctl --user enable web.service`");
         assert!(finding(false, false).mend("web").contains("`WantedBy=multi-user.target`"));
+        let outdated = Finding::UnitOutdated { unit: "web.service".into(), user: false };
+        assert_eq!(
+            outdated.mend("web"),
+            "`sudo systemctl daemon-reload && sudo systemctl restart web.service`"
+        );
     }
 
     #[test]

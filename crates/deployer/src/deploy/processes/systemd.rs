@@ -45,6 +45,11 @@ pub struct Units {
 impl Units {
     /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
+        // A release may bring its unit's file. Root's manager reads nothing anew because of a push: of that it is only told.
+        if self.user && wish == Wish::Run && self.states(workbench).await?.iter().any(|unit| unit.is_outdated)
+        {
+            workbench.call(&systemctl::read_files_of_user_units()).await?;
+        }
         for (unit, command) in self.names.iter().zip(self.commands(wish)) {
             let Err(error) = workbench.call(&command).await else { continue };
             // A release that was started again and again has used up the starts that systemd allows in a while, also for the one
@@ -82,6 +87,9 @@ impl Units {
                 && let Some(place) = self.wrong_place(&state, workbench).await
             {
                 findings.push(Finding::UnitElsewhere { unit: unit.clone(), place, user });
+            }
+            if state.is_outdated {
+                findings.push(Finding::UnitOutdated { unit: unit.clone(), user });
             }
             if !state.is_enabled {
                 findings.push(Finding::UnitNotEnabled { unit, has_install: state.has_install, user });
@@ -140,6 +148,10 @@ impl Units {
             // A reload leaves the process, and where it stands, as they are.
             if !self.reload {
                 self.stands_in_release(&after, workbench).await?;
+            }
+            if after.is_outdated {
+                let finding = Finding::UnitOutdated { unit: after.name.clone(), user: self.user };
+                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
             }
             if !after.is_enabled {
                 let (unit, user) = (after.name.clone(), self.user);

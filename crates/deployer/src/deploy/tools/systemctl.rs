@@ -21,6 +21,8 @@ pub struct UnitState {
     pub user: Option<String>,
     /// Whether systemd has a file for it.
     pub is_known: bool,
+    /// Its files are newer than what systemd has read of them.
+    pub is_outdated: bool,
     /// Whether it is started at boot, by itself or by a unit that is.
     pub is_enabled: bool,
     /// Whether its file says by what it would be started at boot, once it is enabled.
@@ -149,12 +151,19 @@ pub fn read_installations(printed: &str) -> Vec<Installation> {
         .collect()
 }
 
+/// Has our user's own manager read its units' files anew.
+pub fn read_files_of_user_units() -> CommandLine {
+    let mut words = systemctl(true);
+    words.push("daemon-reload".to_owned());
+    CommandLine::Argv(words)
+}
+
 /// Asks for the states of units; anybody may.
 pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     let mut words = systemctl(user);
     words.extend([
         "show".to_owned(),
-        "--property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser,LoadState,UnitFileState,WantedBy,RequiredBy,UpheldBy,TriggeredBy".into(),
+        "--property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser,LoadState,NeedDaemonReload,UnitFileState,WantedBy,RequiredBy,UpheldBy,TriggeredBy".into(),
         "--".into(),
     ]);
     words.extend(units.iter().map(ToString::to_string));
@@ -194,6 +203,7 @@ pub fn states(printed: &str) -> Vec<UnitState> {
             main_pid: value(block, "MainPID").parse().unwrap_or_default(),
             user: user_of(block),
             is_known: value(block, "LoadState") != "not-found",
+            is_outdated: value(block, "NeedDaemonReload") == "yes",
             is_enabled: starts_at_boot(block),
             has_install: value(block, "UnitFileState") != "static",
         })
