@@ -153,6 +153,23 @@ fn a_unit_runs_what_is_live_and_the_old_release_again_where_the_new_one_fails() 
     site.shows("four");
     succeeds(site.cli(&["rollback", "site"]));
     site.shows("two");
+
+    // systemd runs what it has read: whoever changes a unit's file hears what is missing, until it is done.
+    machine.write("/etc/systemd/system/site.service", &UNIT.replace("server.py", "-u server.py"));
+    site.sources.commit(&[("page", "five")]);
+    let (succeeded, printed) = site.deploy();
+    assert!(
+        succeeded && printed.contains("the files of site.service have changed since systemd read them"),
+        "{printed}"
+    );
+    let hint = "sudo systemctl daemon-reload && sudo systemctl restart site.service";
+    assert!(printed.contains(hint), "{printed}");
+    machine.run(&["sh", "-c", &hint.replace("sudo ", "")]);
+    site.sources.commit(&[("page", "six")]);
+    let (succeeded, printed) = site.deploy();
+    assert!(succeeded && !printed.contains("have changed since systemd read them"), "{printed}");
+    let arguments = machine.run(&["cat", &format!("/proc/{}/cmdline", site.main_process())]);
+    assert!(arguments.contains("-u"), "{arguments:?}");
 }
 
 #[test]
