@@ -28,6 +28,7 @@ use crate::deploy::execute::Executor;
 use crate::deploy::step_user;
 use crate::deploy::tools::systemctl;
 use crate::names::{Slug, UserName};
+use crate::record::run_log::rendering::plain;
 use crate::safe_path::Directory;
 use anyhow::{Context, anyhow};
 use std::fs::{File, TryLockError};
@@ -206,7 +207,7 @@ impl Asked<'_> {
         anstream::println!("{GREEN}done{GREEN:#}");
         let Some(live) = live else {
             for left in programs::of_pm2(self.deployment, &host.old, self.executor).await? {
-                println!("{}", left.are_left(slug.as_str()));
+                println!("{}", plain(&left.are_left(slug.as_str())));
             }
             println!(
                 "`sudo durhack-deployer deploy {slug} --force` makes a release as the new user, and starts it"
@@ -244,7 +245,7 @@ impl Asked<'_> {
     /// What the old users' PM2s still keep of the deployment; and those of them that keep nothing else do not come back at a boot.
     async fn end_former(&self, host: &plan::Host) -> Result<(), Failed> {
         for line in programs::end_all(self.deployment, &host.old, self.executor).await? {
-            println!("- {line}");
+            println!("- {}", plain(&line));
         }
         if !matches!(self.deployment.recipe, config::Recipe::PnpmPm2(_)) {
             return Ok(());
@@ -309,10 +310,10 @@ impl Moved {
         lines.push(format!("deploy the live commit of {slug} once more, which starts it as {name}"));
         lines.extend(self.applications.iter().map(programs::Applications::what));
         for (number, line) in lines.iter().enumerate() {
-            println!("{:>3}. {line}", number + 1);
+            println!("{:>3}. {}", number + 1, plain(line));
         }
         for remark in &self.remarks {
-            anstream::println!("{YELLOW}  -{YELLOW:#} {remark}");
+            anstream::println!("{YELLOW}  -{YELLOW:#} {}", plain(remark));
         }
         Ok(())
     }

@@ -147,6 +147,12 @@ fn made_at_ms(deployment: &Deployment, layout: Layout) -> Option<i64> {
     Some(found.mtime() * 1_000 + found.mtime_nsec() / 1_000_000)
 }
 
+/// Since when there is a worker, by its lock.
+fn works_since_ms(host: &Host) -> Option<i64> {
+    let found = host.locks().join("daemon/work.lock").symlink_metadata().ok()?;
+    Some(found.mtime() * 1_000)
+}
+
 /// What the worker saw last. A deployment that is disabled is not looked at.
 async fn observed(
     host: &Host,
@@ -154,8 +160,21 @@ async fn observed(
     is_looked_at: bool,
 ) -> Result<(Option<Value>, bool), Failed> {
     let slug = deployment.slug.as_str();
-    let Some(seen) = host.store.observation(slug).await?.filter(|_| deployment.enabled) else {
+    if !deployment.enabled {
         return Ok((None, false));
+    }
+    let is_compared_badly = Comparison::last(&host.config.state_directory, &deployment.slug)
+        .is_some_and(|compared| compared.is_error || compared.is_branch_gone);
+    let Some(seen) = host.store.observation(slug).await? else {
+        // Right in the first minutes of a worker. Later somebody keeps what it sees from being stored.
+        let is_old = is_looked_at && works_since_ms(host).is_some_and(|at| now_ms() - at > LOOK_AGE_MAX_MS);
+        let finding = json!({
+            "code": "not-looked-at", "severity": Severity::Warning,
+            "what": "nothing is stored of what the worker sees of it",
+            "mend": "`durhack-deployer doctor` says whether the worker and the database are well",
+        });
+        let shown = is_old.then(|| json!({ "at_ms": null, "findings": [finding] }));
+        return Ok((shown, is_old || is_compared_badly));
     };
     let mut findings: Vec<Value> = Vec::new();
     let mut is_wrong = false;
@@ -167,8 +186,7 @@ async fn observed(
         }));
     }
     let age_ms = now_ms() - seen.observed_at_ms;
-    is_wrong |= Comparison::last(&host.config.state_directory, &deployment.slug)
-        .is_some_and(|compared| compared.is_error || compared.is_branch_gone);
+    is_wrong |= is_compared_badly;
     let is_old = is_looked_at && age_ms > LOOK_AGE_MAX_MS;
     if is_old {
         findings.push(json!({

@@ -3,6 +3,7 @@
 use super::plan::Account;
 use crate::deploy::processes::pm2::former::{self, ENDED};
 use crate::names::Slug;
+use crate::record::run_log::rendering::plain;
 use anyhow::{Context, Result};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -66,7 +67,7 @@ impl Run {
     pub async fn answer(mut self, ended: Result<Vec<String>>) {
         let answer = match ended {
             Ok(lines) => {
-                lines.iter().for_each(|line| println!("- {line}"));
+                lines.iter().for_each(|line| println!("- {}", plain(line)));
                 ENDED.to_owned()
             }
             Err(error) => format!("{error:#}"),
