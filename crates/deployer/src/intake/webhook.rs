@@ -27,6 +27,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where GitHub delivers to.
+const HOOK: &str = "/github-webhook";
+
 /// Read the body of a request that will be refused this far, so that a caller that is still sending sees the answer
 /// instead of a reset connection.
 const REFUSED_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -108,8 +111,9 @@ impl Webhook {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        if let (&Method::POST, "/github-webhook", Some(peer)) = (request.method(), request.uri().path(), peer)
-        {
+        // A slash at the end of a hook's address is easily added, and means nothing.
+        let is_hook = matches!(request.uri().path(), HOOK | "/github-webhook/");
+        if let (&Method::POST, true, Some(peer)) = (request.method(), is_hook, peer) {
             return match self.receive(peer, request).await {
                 Ok(answer) => answer,
                 Err(Refused(status, description)) => refusal(status, &description),
@@ -125,8 +129,8 @@ impl Webhook {
             ("/", &Method::GET | &Method::HEAD) => self.root(),
             ("/", &Method::OPTIONS) => options("GET, HEAD, OPTIONS"),
             ("/", _) => method_not_allowed("GET, HEAD, OPTIONS"),
-            ("/github-webhook", &Method::OPTIONS) => options("POST, OPTIONS"),
-            ("/github-webhook", _) => method_not_allowed("POST, OPTIONS"),
+            (HOOK, &Method::OPTIONS) => options("POST, OPTIONS"),
+            (HOOK, _) => method_not_allowed("POST, OPTIONS"),
             (path, &Method::GET | &Method::HEAD)
                 if path.starts_with("/runs/") || path.starts_with("/deliveries/") =>
             {
@@ -134,6 +138,11 @@ impl Webhook {
             }
             (path, &Method::GET | &Method::HEAD) => {
                 refusal(StatusCode::NOT_FOUND, &format!("There is nothing at {path}"))
+            }
+            // A hook with a mistake in its address: whoever set it up looks in GitHub's list of deliveries, or in the log.
+            (path, &Method::POST) if request.headers().contains_key("x-github-event") => {
+                tracing::warn!(path, "refused: webhooks are received at {HOOK}");
+                refusal(StatusCode::NOT_FOUND, &format!("Webhooks are received at {HOOK}"))
             }
             _ => method_not_allowed("GET, HEAD"),
         }
@@ -496,7 +505,12 @@ fn event_type(headers: &HeaderMap) -> Result<String, Refused> {
 
 fn unsigned(refusal: Refusal) -> Refused {
     match refusal {
-        Refusal::Missing => Refused(StatusCode::BAD_REQUEST, "X-Hub-Signature-256 header is missing".into()),
+        Refusal::Missing => {
+            tracing::warn!("refused: no signature (hint: the webhook's settings at GitHub have no secret)");
+            let description =
+                "X-Hub-Signature-256 header is missing: set the secret in the webhook's settings";
+            Refused(StatusCode::BAD_REQUEST, description.into())
+        }
         Refusal::Wrong => wrong_signature(),
     }
 }

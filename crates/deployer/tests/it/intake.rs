@@ -91,6 +91,30 @@ fn a_signed_delivery_is_accepted_in_both_of_githubs_content_types() {
 }
 
 #[test]
+fn a_hook_with_a_mistake_is_told_and_logged() {
+    World::run(|world| {
+        serve(world);
+        let delivery = Delivery::ping("acme/site");
+        let with_slash = delivery.signed(SECRET).to("/github-webhook", "/github-webhook/");
+        assert_eq!(with_slash.send(world.address()).status, 202);
+        let other = Delivery::ping("acme/site");
+        let answer = other.signed(SECRET).to("/github-webhook", "/webhook").send(world.address());
+        assert_error(&answer, 404, "Not Found");
+        assert_eq!(answer.json()["description"], "Webhooks are received at /github-webhook");
+        assert_error(&other.unsigned().body(&other.body).send(world.address()), 400, "Bad Request");
+        let log = world.log();
+        assert!(
+            log.contains("webhooks are received at /github-webhook") && log.contains("/webhook"),
+            "{log}"
+        );
+        assert!(
+            log.contains("no signature (hint: the webhook's settings at GitHub have no secret)"),
+            "{log}"
+        );
+    });
+}
+
+#[test]
 fn refusals_keep_the_originals_statuses() {
     World::run(|world| {
         serve(world);

@@ -21,6 +21,13 @@ impl Request {
         Self { head: head.into_bytes(), body: Vec::new() }
     }
 
+    /// The same request of another path.
+    pub fn to(mut self, from: &str, to: &str) -> Self {
+        let head = String::from_utf8(self.head).expect("a request is text");
+        self.head = head.replacen(&format!(" {from} HTTP"), &format!(" {to} HTTP"), 1).into_bytes();
+        self
+    }
+
     /// One more header; the value may be any bytes.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.head.extend_from_slice(name.as_bytes());
