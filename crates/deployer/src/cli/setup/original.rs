@@ -3,9 +3,9 @@
 //! What its README and its own `uwsgi.ini` have people make is looked for in the places where they make it; what is not found is said, and is
 //! then not there to be changed.
 
-use super::action::read_plain;
 use super::found::{account, ask, home_of};
 use super::layers;
+use super::reached::{TEXT_BYTES_MAX, read_plain, text_behind};
 use super::uwsgi_pass::{self, Address};
 use crate::config::{CommandLine, parse_env_file};
 use crate::deploy::execute::Executor;
@@ -115,13 +115,13 @@ pub async fn look(checkout: &Path, executor: &Executor) -> Result<Original> {
     let mut found = Vec::new();
     for name in names {
         let path = checkout.join("config").join(&name);
-        match read_plain(&path) {
+        match read_plain(&path, TEXT_BYTES_MAX) {
             Ok(text) => found.push((name, text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
-    let variables = read_plain(&checkout.join(".env")).ok();
+    let variables = text_behind(&checkout.join(".env"));
     let variables = variables.and_then(|text| parse_env_file(&text).ok()).unwrap_or_default().variables;
     let database_url = variables.into_iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, value)| value);
     let (user, why_user) = match units.iter().find(|unit| unit.is_workers && !unit.user.is_empty()) {
@@ -241,7 +241,7 @@ async fn units(checkout: &Path, executor: &Executor) -> Result<Vec<OldUnit>> {
     for directory in UNIT_DIRECTORIES {
         for path in files_in(Path::new(directory)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&path).unwrap_or_default();
+            let text = text_behind(&path).unwrap_or_default();
             let names_it = names_path(&text, checkout) || text.contains(&format!("{shown}/"));
             let is_workers = text.contains(SUPERVISOR);
             let is_listener = text.contains("webhook_listener") || text.contains("uwsgi");
@@ -317,7 +317,7 @@ fn vassals(checkout: &Path, layers: &[(String, String)]) -> (Vec<PathBuf>, Addre
             .iter()
             .any(|ending| path.to_string_lossy().ends_with(ending));
         let target = fs::canonicalize(&path).unwrap_or_default();
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = text_behind(&path).unwrap_or_default();
         let is_its =
             target.starts_with(checkout) || names_path(&text, checkout) || configured.contains(&path);
         if is_read && is_its && (text.contains("webhook_listener") || configured.contains(&path)) {
@@ -348,7 +348,7 @@ fn sites(address: &Address) -> Vec<OldSite> {
         let is_read = path.starts_with("/etc/nginx/sites-enabled")
             || path.starts_with("/etc/nginx/snippets")
             || [".conf", ".nginxconf"].iter().any(|ending| path.to_string_lossy().ends_with(ending));
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = text_behind(&path).unwrap_or_default();
         if let Some(text) = uwsgi_pass::changed(&text, address, 0).filter(|_| is_read) {
             let names = uwsgi_pass::server_names(&text);
             found.push(OldSite { target: fs::read_link(&path).ok(), path, text, names });
@@ -365,9 +365,7 @@ fn sudoers(user: &str) -> Vec<PathBuf> {
     };
     let files = files_in(Path::new(SUDOERS)).into_iter();
     files
-        .filter(|path| {
-            fs::read_to_string(path).is_ok_and(|text| lets(&text) && !super::aside::is_ours(&text))
-        })
+        .filter(|path| text_behind(path).is_some_and(|text| lets(&text) && !super::aside::is_ours(&text)))
         .collect()
 }
 
