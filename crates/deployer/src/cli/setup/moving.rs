@@ -32,6 +32,7 @@ use crate::github::meta;
 use crate::intake::event::Reading;
 use crate::names::{DeliveryId, Slug};
 use crate::private_file;
+use crate::record::run_log::rendering::plain;
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -173,13 +174,14 @@ pub async fn from(
         return Ok(());
     }
     if !arguments.json {
-        anstream::println!("{BOLD}Found in {}:{BOLD:#}", original.checkout.display());
-        found.iter().for_each(|line| println!("  {line}"));
+        let checkout = original.checkout.display().to_string();
+        anstream::println!("{BOLD}Found in {}:{BOLD:#}", plain(&checkout));
+        found.iter().for_each(|line| println!("  {}", plain(line)));
         anstream::println!("\n{BOLD}To be done:{BOLD:#}");
         for (number, action) in actions.iter().enumerate() {
-            println!("{:>3}. {action}", number + 1);
+            println!("{:>3}. {}", number + 1, plain(action));
         }
-        remarks.iter().for_each(|remark| anstream::println!("{YELLOW}  -{YELLOW:#} {remark}"));
+        remarks.iter().for_each(|remark| anstream::println!("{YELLOW}  -{YELLOW:#} {}", plain(remark)));
     }
     if arguments.dry_run {
         println!("\nnothing was done (--dry-run)");
@@ -205,7 +207,7 @@ pub async fn from(
     );
     for (slug, plan) in &plans {
         anstream::println!("\n{BOLD}durhack-deployer plan {slug}{BOLD:#}");
-        plan.lines().for_each(|line| println!("  {line}"));
+        plan.lines().for_each(|line| println!("  {}", plain(line)));
     }
     anstream::println!("\n{BOLD}Next{BOLD:#}");
     for (slug, _) in &plans {
@@ -245,7 +247,7 @@ pub async fn back(
     if !arguments.json {
         anstream::println!("{BOLD}To be done:{BOLD:#}");
         for (number, line) in lines.iter().enumerate() {
-            println!("{:>3}. {line}", number + 1);
+            println!("{:>3}. {}", number + 1, plain(line));
         }
     }
     if arguments.dry_run {
@@ -309,7 +311,7 @@ impl Move<'_> {
     fn say(&mut self, line: impl Into<String>) {
         let line = line.into();
         if !self.is_json {
-            println!("{line}");
+            println!("{}", plain(&line));
         }
         self.said.push(line);
     }
@@ -335,6 +337,7 @@ impl Move<'_> {
         let prepared = plan::plan(&found, &self::wishes(Path::new(places::CONFIGURATION)))?;
         let mut lines = Vec::new();
         let mut remarks = converted.changes.clone();
+        remarks.extend(original.remarks.iter().cloned());
         if is_installed {
             remarks.push(format!("the configuration in {} is kept as it is", places::CONFIGURATION));
         } else {
