@@ -53,15 +53,21 @@ fn place(kept: &Path) -> Result<Option<Reached>> {
 
 /// Puts a kept file back to where it was, in place of what is there.
 pub fn bring_back(kept: &Path, path: &Path) -> Result<()> {
-    let work = || {
-        let (from, to) = (Reached::entry(kept)?, Reached::exactly(path)?);
-        match from.link() {
-            Some((target, owner)) => to.make_link(&target, owner),
-            None => to.write(&from.read(TEXT_BYTES_MAX)?),
-        }
-    };
-    work().with_context(|| {
-        format!("cannot bring {} back, which is kept in {}: each directory on its way must be there again, and be no link", path.display(), kept.display())
+    let (from, to) = (Reached::entry(kept)?, way_back(kept, path)?);
+    match from.link() {
+        Some((target, owner)) => to.make_link(&target, owner),
+        None => to.write(&from.read(TEXT_BYTES_MAX)?),
+    }
+}
+
+/// Where a kept file was, with what to do where there is no way to it any more.
+pub fn way_back(kept: &Path, path: &Path) -> Result<Reached> {
+    Reached::exactly(path).with_context(|| {
+        format!(
+            "cannot bring back {}, which is kept in {}: each directory on its way must be there again, and be no link",
+            path.display(),
+            kept.display()
+        )
     })
 }
 

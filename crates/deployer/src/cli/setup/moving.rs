@@ -234,7 +234,10 @@ pub async fn back(
         brought.map(|kept| format!("bring back {}, as {} has it", kept.path.display(), kept.kept.display())),
     );
     lines.extend(journal.access.iter().map(|file| {
-        format!("bring back the access lists of nginx's directories, as {} has them", file.display())
+        format!(
+            "bring back the access lists of nginx's directories themselves, as {} has them",
+            file.display()
+        )
     }));
     lines.push("wait for the old listener, then have nginx, tested and reloaded, send webhooks to it".into());
     lines.push(format!("put what waits here into {}/queues/main", journal.from.display()));
@@ -737,8 +740,9 @@ impl Move<'_> {
         if listed.is_empty() || journal.access.is_some() {
             return Ok(());
         }
-        let call = [&["getfacl", "--absolute-names"][..], &listed].concat();
-        let printed = own_access_lists(&ask(self.executor, &words(&call)).await?);
+        // All of it, for people; brought back are the lists of the directories themselves.
+        let call = [&["getfacl", "--absolute-names", "--recursive", "--physical"][..], &listed].concat();
+        let printed = ask(self.executor, &words(&call)).await?;
         let kept = aside::place_of(date, Path::new("/access-lists"));
         aside::make_private(kept.parent().context("it lies in a directory")?)?;
         private_file::replace(&kept, &format!("{}\n", printed.trim_end()), Path::new(places::ASIDE))?;
@@ -786,17 +790,25 @@ impl Move<'_> {
         }
         if let Some(file) = journal.access.as_ref().filter(|file| file.exists()) {
             // Of these two directories alone: what is in them is not root's, and may be links by now.
-            let lists = own_access_lists(&fs::read_to_string(file)?);
+            let all = fs::read_to_string(file)?;
+            let lists = own_access_lists(&all);
             let mut kept = tempfile::NamedTempFile::new()?;
             kept.write_all(lists.as_bytes())?;
             let restore = format!("--restore={}", kept.path().display());
             // What has come since is not in it, and what has gone since is said.
             let restored = ask(executor, &words(&["setfacl", &restore])).await;
             match restored {
-                Ok(_) => self.say("brought back the access lists of nginx's directories"),
+                Ok(_) => self.say("brought back the access lists of nginx's directories themselves"),
                 Err(error) => {
                     self.say(format!("not all access lists of nginx's directories came back: {error:#}"));
                 }
+            }
+            let entry = format!("user:{}:", journal.user);
+            if all.matches(&entry).count() > lists.matches(&entry).count() {
+                self.say(format!(
+                    "the access lists of what lies in them are as setup left them; what they were is in {}: give them by hand (`setfacl --modify`) where the old tool needs them",
+                    file.display()
+                ));
             }
         }
         self.start_old(&journal.listeners).await?;
@@ -810,12 +822,15 @@ impl Move<'_> {
                 );
             }
         }
+        // All of them can be reached, before the first one changes.
         let mut ours: Vec<(Reached, Content)> = Vec::new();
         for kept in &journal.sites {
-            let reached = Reached::exactly(&kept.path)?;
+            let reached = aside::way_back(&kept.kept, &kept.path)?;
             if let Ok(content) = reached.read(TEXT_BYTES_MAX) {
                 ours.push((reached, content));
             }
+        }
+        for kept in &journal.sites {
             aside::bring_back(&kept.kept, &kept.path)?;
         }
         if let Err(error) = ask(executor, &words(&["nginx", "-t"])).await {
