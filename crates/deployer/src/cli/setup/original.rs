@@ -506,7 +506,7 @@ mod tests {
         for (text, expected) in [
             (its.to_owned(), Rules::Alone),
             (format!("# alice\n\nDefaults:d !requiretty\n{its}"), Rules::Alone),
-            (format!("d ALL=(root) NOPASSWD: \\\n  /usr/bin/systemctl\n"), Rules::Alone),
+            ("d ALL=(root) NOPASSWD: \\\n  /usr/bin/systemctl\n".to_owned(), Rules::Alone),
             (format!("alice ALL=(ALL) ALL\n{its}"), Rules::AmongOthers),
             (format!("#1000 ALL=(ALL) ALL\n{its}"), Rules::AmongOthers),
             (format!("#includedir /etc/more\n{its}"), Rules::AmongOthers),
