@@ -57,19 +57,24 @@ impl Failed {
     /// error, caused by, hint.
     pub fn print(&self) {
         let Some(error) = &self.error else { return };
-        anstream::eprintln!("{RED}error{RED:#}: {error}");
+        anstream::eprintln!("{RED}error{RED:#}: {}", harmless(&error.to_string()));
         let mut said = error.to_string();
         for cause in error.chain().skip(1).map(ToString::to_string) {
             // Some errors hold their cause's words already.
             if !said.ends_with(&cause) {
-                anstream::eprintln!("  caused by: {cause}");
+                anstream::eprintln!("  caused by: {}", harmless(&cause));
                 said = cause;
             }
         }
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("  hint: {hint}");
+            anstream::eprintln!("  hint: {}", harmless(hint));
         }
     }
+}
+
+/// What is said may quote names and texts of somebody else's. Its lines stay.
+fn harmless(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
 impl From<anyhow::Error> for Failed {

@@ -18,6 +18,7 @@ pub mod moving;
 pub mod original;
 pub mod places;
 pub mod plan;
+pub mod reached;
 pub mod removal;
 pub mod site;
 pub mod sudoers;
@@ -29,6 +30,7 @@ use super::SetupArguments;
 use super::output::{BOLD, DIM, Failed, GREEN, YELLOW, agreed};
 use crate::config::Environment;
 use crate::deploy::execute::Executor;
+use crate::record::run_log::rendering::plain;
 use anyhow::anyhow;
 use found::Found;
 use plan::Plan;
@@ -109,19 +111,19 @@ fn show(plan: &Plan) {
         actions => {
             anstream::println!("{BOLD}To be done:{BOLD:#}");
             for (number, action) in actions.iter().enumerate() {
-                println!("{:>3}. {}", number + 1, action.what);
+                println!("{:>3}. {}", number + 1, plain(&action.what));
             }
         }
     }
     for remark in &plan.remarks {
-        anstream::println!("{YELLOW}  -{YELLOW:#} {remark}");
+        anstream::println!("{YELLOW}  -{YELLOW:#} {}", plain(remark));
     }
 }
 
 async fn carry_out(plan: &Plan, executor: &Executor) -> Result<(), Failed> {
     println!();
     for (number, action) in plan.actions.iter().enumerate() {
-        println!("[{}/{}] {}", number + 1, plan.actions.len(), action.what);
+        println!("[{}/{}] {}", number + 1, plan.actions.len(), plain(&action.what));
         action.carry_out(executor).await.map_err(|error| {
             Failed::because(error.context(format!("cannot {}", action.what)))
                 .hint("what was done before it stays; mend the cause, and run the same command again: it does the rest")

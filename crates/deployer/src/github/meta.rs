@@ -9,6 +9,7 @@
 use super::api::{Api, Request};
 use super::error::ApiError;
 use crate::config::{self, Config};
+use crate::safe_path;
 use anyhow::{Context, Result};
 use base64::Engine;
 use ipnet::IpNet;
@@ -91,9 +92,10 @@ impl Meta {
 
     /// What lies in the state directory; None where nothing does.
     pub fn load(state_directory: &Path) -> Result<Option<Self>, String> {
-        match fs_err::read(state_directory.join(META_FILE)) {
+        match safe_path::read_now(state_directory, &state_directory.join(META_FILE), ANSWER_BYTES_MAX as u64)
+        {
             Ok(text) => Self::parse(&text).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -6,6 +6,7 @@
 use super::aside;
 use super::found::{account, ask, ids};
 use super::places::{self, Directory, Owner};
+use super::reached::{TEXT_BYTES_MAX, read_plain};
 use crate::config::CommandLine;
 use crate::deploy::execute::Executor;
 use crate::deploy::tools::{nginx, systemctl, visudo};
@@ -163,7 +164,7 @@ async fn nginx_walls(text: Option<&str>, executor: &Executor) -> Result<()> {
         }
         None => remove(path),
     };
-    let before = read_plain(path).ok();
+    let before = read_plain(path, TEXT_BYTES_MAX).ok();
     place(text)?;
     ask(executor, &systemctl::reload_units()).await?;
     let state = systemctl::installations(&[places::NGINX_UNIT]);
@@ -184,16 +185,6 @@ async fn nginx_walls(text: Option<&str>, executor: &Executor) -> Result<()> {
     ask(executor, &systemctl::restart(&[places::NGINX_UNIT])).await.map(drop)
 }
 
-/// The text of a file that is neither a link nor anything that lets one wait.
-pub fn read_plain(path: &Path) -> std::io::Result<String> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = std::fs::File::from(open(path, flags, Mode::empty())?);
-    match file.metadata()?.is_file() {
-        true => std::io::read_to_string(file),
-        false => Err(std::io::Error::other(format!("{} is not a plain file", path.display()))),
-    }
-}
-
 /// The note goes first and comes last: who is killed in between begins here again.
 async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()> {
     let pending = Path::new(places::SITE_PENDING);
@@ -201,7 +192,7 @@ async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()
         fs::write(pending, "nginx has not been told of the site yet\n")?;
     }
     // Only what setup itself has written is put back: the deployer's user may have put something else here.
-    let before = read_plain(path).ok().filter(|text| text.starts_with(super::site::MARK));
+    let before = read_plain(path, TEXT_BYTES_MAX).ok().filter(|text| text.starts_with(super::site::MARK));
     let place = |text: Option<&str>| match text {
         Some(text) => {
             write(&File { path: path.to_owned(), text: text.into(), owner: Owner::Root, mode: 0o644 })

@@ -2,10 +2,9 @@
 //! ours comes into their place.
 
 use super::places;
-use crate::private_file;
+use super::reached::{Content, Reached, TEXT_BYTES_MAX};
 use anyhow::{Context, Result};
-use fs_err as fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// In what every file that setup writes begins, or what stands in it.
@@ -29,33 +28,47 @@ pub fn place_of(date: &str, path: &Path) -> PathBuf {
 
 /// Copies a file, or a link, with its owner and mode, to where it is kept. One that is kept there already stays as it is.
 pub fn keep(path: &Path, kept: &Path) -> Result<()> {
-    if kept.symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    let directory = kept.parent().context("a file lies in a directory")?;
-    make_private(directory)?;
-    copy(path, kept).with_context(|| format!("cannot keep {} in {}", path.display(), kept.display()))
+    keep_reached(&Reached::entry(path)?, kept)
+}
+
+/// The same, of what was reached.
+pub fn keep_reached(from: &Reached, kept: &Path) -> Result<()> {
+    let work = || match from.link() {
+        Some((target, owner)) => place(kept)?.map_or(Ok(()), |place| place.make_link(&target, owner)),
+        None => keep_content(&from.read(TEXT_BYTES_MAX)?, kept),
+    };
+    work().with_context(|| format!("cannot keep {} in {}", from.path.display(), kept.display()))
+}
+
+/// The same, of what was read.
+pub fn keep_content(content: &Content, kept: &Path) -> Result<()> {
+    place(kept)?.map_or(Ok(()), |place| place.write(content))
+}
+
+/// None: something is kept there already.
+fn place(kept: &Path) -> Result<Option<Reached>> {
+    make_private(kept.parent().context("a file lies in a directory")?)?;
+    Ok(kept.symlink_metadata().is_err().then_some(Reached::entry(kept)?))
 }
 
 /// Puts a kept file back to where it was, in place of what is there.
 pub fn bring_back(kept: &Path, path: &Path) -> Result<()> {
-    let what = || format!("cannot bring {} back from {}", path.display(), kept.display());
-    let directory = path.parent().with_context(what)?;
-    fs::create_dir_all(directory)?;
-    // A name that neither sudo, nginx, systemd nor uWSGI reads.
-    let new = private_file::beside(path, ".setup~");
-    if new.symlink_metadata().is_ok() {
-        fs::remove_file(&new)?;
+    let (from, to) = (Reached::entry(kept)?, way_back(kept, path)?);
+    match from.link() {
+        Some((target, owner)) => to.make_link(&target, owner),
+        None => to.write(&from.read(TEXT_BYTES_MAX)?),
     }
-    copy(kept, &new).with_context(what)?;
-    fs::rename(&new, path)?;
-    Ok(std::fs::File::open(directory).and_then(|directory| directory.sync_all())?)
 }
 
-/// Moves a file to where it is kept.
-pub fn put(path: &Path, kept: &Path) -> Result<()> {
-    keep(path, kept)?;
-    Ok(fs::remove_file(path)?)
+/// Where a kept file was, with what to do where there is no way to it any more.
+pub fn way_back(kept: &Path, path: &Path) -> Result<Reached> {
+    Reached::exactly(path).with_context(|| {
+        format!(
+            "cannot bring back {}, which is kept in {}: each directory on its way must be there again, and be no link",
+            path.display(),
+            kept.display()
+        )
+    })
 }
 
 /// Root's alone: what is kept may hold secrets.
@@ -67,23 +80,10 @@ pub fn make_private(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot make {}", directory.display()))
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let found = fs::symlink_metadata(from)?;
-    if found.is_symlink() {
-        symlink(fs::read_link(from)?, to)?;
-        return Ok(lchown(to, Some(found.uid()), Some(found.gid()))?);
-    }
-    // fs::copy would wait at a pipe.
-    anyhow::ensure!(found.is_file(), "{} is neither a file nor a link", from.display());
-    fs::copy(from, to)?;
-    chown(to, Some(found.uid()), Some(found.gid()))?;
-    fs::set_permissions(to, std::fs::Permissions::from_mode(found.mode() & 0o7777))?;
-    Ok(std::fs::File::open(to)?.sync_all()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
     fn what_is_kept_comes_back_as_it_was() {

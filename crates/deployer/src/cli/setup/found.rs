@@ -2,6 +2,7 @@
 
 use super::action::{Action, Deed};
 use super::places::{self, Owner};
+use super::reached::{TEXT_BYTES_MAX, read_plain};
 use super::users::{self, AccountState, Assignment, PathState, Target};
 use super::wishes::Wishes;
 use super::{aside, drop_in};
@@ -190,7 +191,7 @@ pub async fn look_also_at(
         .collect::<Vec<_>>();
     let written = written.iter().map(PathBuf::from).chain([wishes.configuration.join(config::users::FILE)]);
     for path in written.chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
-        match super::action::read_plain(&path) {
+        match read_plain(&path, TEXT_BYTES_MAX) {
             Ok(text) => drop(found.texts.insert(path, text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
@@ -420,7 +421,7 @@ fn objection(path: &Path, target: &str, bounds: &Bounds) -> Option<String> {
         return Some(why);
     }
     // A link's file is looked at by root's own program, which asks whose it is.
-    match super::action::read_plain(path) {
+    match read_plain(path, TEXT_BYTES_MAX) {
         Ok(text) => {
             let objections = nginx_policy::judge(text.as_bytes(), bounds).err()?;
             objections.first().map(ToString::to_string)

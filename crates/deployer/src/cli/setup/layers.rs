@@ -3,7 +3,8 @@
 //! Each file stays what it is, with its comments and its order. Changed is what must not stay there (the secret), what has no effect any more,
 //! and what would have two deployers of one host: the deployment of the Python tool by itself.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
+use std::path::PathBuf;
 use toml_edit::{DocumentMut, Item, value};
 
 /// The repository of the Python tool itself.
@@ -39,7 +40,13 @@ pub fn convert(layers: &[(String, String)]) -> Result<Converted> {
     let mut converted = Converted::default();
     let documents: Result<Vec<DocumentMut>> = layers
         .iter()
-        .map(|(name, text)| text.parse().with_context(|| format!("{name} is not TOML")))
+        .map(|(name, text)| {
+            // Without the line, which may be anything, and a secret too.
+            text.parse().map_err(|error: toml_edit::TomlError| {
+                let line = text[..error.span().map_or(0, |span| span.start)].lines().count().max(1);
+                anyhow!("{name} is not TOML: line {line}: {}", error.message())
+            })
+        })
         .collect();
     let mut documents = documents?;
     let own = own_deployments(&documents);
@@ -84,6 +91,17 @@ pub fn convert(layers: &[(String, String)]) -> Result<Converted> {
             .push(format!("{} has no effect any more, and is left out", without_effect.join(", ")));
     }
     Ok(converted)
+}
+
+/// Where the deployment of the Python tool by itself has its file for uWSGI. Those of other deployments are other people's applications.
+pub fn own_vassals(layers: &[(String, String)]) -> Vec<PathBuf> {
+    let documents: Vec<DocumentMut> = layers.iter().filter_map(|(_, text)| text.parse().ok()).collect();
+    let own = own_deployments(&documents);
+    let path = |document: &DocumentMut, slug: &str| {
+        let path = document.get("deployments")?.as_table_like()?.get(slug)?.as_table_like()?;
+        Some(PathBuf::from(path.get("uwsgi_config_path")?.as_str()?))
+    };
+    documents.iter().flat_map(|document| own.iter().filter_map(|(slug, _)| path(document, slug))).collect()
 }
 
 /// The slugs of deployments of the Python tool by itself, and whether they are enabled.

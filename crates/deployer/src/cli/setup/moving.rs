@@ -15,6 +15,7 @@ use super::found::{self, Found, Moving, ask};
 use super::original::{self, Original};
 use super::places::{self, Owner};
 use super::plan::{self, Plan};
+use super::reached::{Content, Reached, TEXT_BYTES_MAX, as_user, read_plain};
 use super::wishes::Wishes;
 use super::{aside, drop_in, layers, uwsgi_pass};
 use crate::cli::SetupArguments;
@@ -31,10 +32,9 @@ use crate::github::meta;
 use crate::intake::event::Reading;
 use crate::names::{DeliveryId, Slug};
 use crate::private_file;
+use crate::record::run_log::rendering::plain;
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
-use rustix::fs::{Gid, Uid};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -42,7 +42,6 @@ use spool::Spool;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,6 +58,9 @@ const VASSAL_TIME: Duration = Duration::from_secs(60);
 
 /// How long the old workers may take for the deployments that they are at.
 const WORKERS_TIME: Duration = Duration::from_secs(30 * 60);
+
+/// GitHub sends no more than 25 MiB, which the old tool has written with more spaces.
+const EVENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Between two looks at something that is waited for.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -126,11 +128,11 @@ impl Journal {
 }
 
 /// Remembers a file, and keeps a copy of it, before it is changed.
-fn remember(list: &mut Vec<Kept>, date: &str, path: &Path) -> Result<()> {
-    let kept = aside::place_of(date, path);
-    aside::keep(path, &kept)?;
-    list.retain(|known| known.path != path);
-    list.push(Kept { path: path.to_owned(), kept });
+fn remember(list: &mut Vec<Kept>, date: &str, reached: &Reached) -> Result<()> {
+    let kept = aside::place_of(date, &reached.path);
+    aside::keep_reached(reached, &kept)?;
+    list.retain(|known| known.path != reached.path);
+    list.push(Kept { path: reached.path.clone(), kept });
     Ok(())
 }
 
@@ -172,13 +174,14 @@ pub async fn from(
         return Ok(());
     }
     if !arguments.json {
-        anstream::println!("{BOLD}Found in {}:{BOLD:#}", original.checkout.display());
-        found.iter().for_each(|line| println!("  {line}"));
+        let checkout = original.checkout.display().to_string();
+        anstream::println!("{BOLD}Found in {}:{BOLD:#}", plain(&checkout));
+        found.iter().for_each(|line| println!("  {}", plain(line)));
         anstream::println!("\n{BOLD}To be done:{BOLD:#}");
         for (number, action) in actions.iter().enumerate() {
-            println!("{:>3}. {action}", number + 1);
+            println!("{:>3}. {}", number + 1, plain(action));
         }
-        remarks.iter().for_each(|remark| anstream::println!("{YELLOW}  -{YELLOW:#} {remark}"));
+        remarks.iter().for_each(|remark| anstream::println!("{YELLOW}  -{YELLOW:#} {}", plain(remark)));
     }
     if arguments.dry_run {
         println!("\nnothing was done (--dry-run)");
@@ -204,7 +207,7 @@ pub async fn from(
     );
     for (slug, plan) in &plans {
         anstream::println!("\n{BOLD}durhack-deployer plan {slug}{BOLD:#}");
-        plan.lines().for_each(|line| println!("  {line}"));
+        plan.lines().for_each(|line| println!("  {}", plain(line)));
     }
     anstream::println!("\n{BOLD}Next{BOLD:#}");
     for (slug, _) in &plans {
@@ -231,7 +234,10 @@ pub async fn back(
         brought.map(|kept| format!("bring back {}, as {} has it", kept.path.display(), kept.kept.display())),
     );
     lines.extend(journal.access.iter().map(|file| {
-        format!("bring back the access lists of nginx's directories, as {} has them", file.display())
+        format!(
+            "bring back the access lists of nginx's directories themselves, as {} has them",
+            file.display()
+        )
     }));
     lines.push("wait for the old listener, then have nginx, tested and reloaded, send webhooks to it".into());
     lines.push(format!("put what waits here into {}/queues/main", journal.from.display()));
@@ -244,7 +250,7 @@ pub async fn back(
     if !arguments.json {
         anstream::println!("{BOLD}To be done:{BOLD:#}");
         for (number, line) in lines.iter().enumerate() {
-            println!("{:>3}. {line}", number + 1);
+            println!("{:>3}. {}", number + 1, plain(line));
         }
     }
     if arguments.dry_run {
@@ -308,7 +314,7 @@ impl Move<'_> {
     fn say(&mut self, line: impl Into<String>) {
         let line = line.into();
         if !self.is_json {
-            println!("{line}");
+            println!("{}", plain(&line));
         }
         self.said.push(line);
     }
@@ -334,6 +340,7 @@ impl Move<'_> {
         let prepared = plan::plan(&found, &self::wishes(Path::new(places::CONFIGURATION)))?;
         let mut lines = Vec::new();
         let mut remarks = converted.changes.clone();
+        remarks.extend(original.remarks.iter().cloned());
         if is_installed {
             remarks.push(format!("the configuration in {} is kept as it is", places::CONFIGURATION));
         } else {
@@ -471,10 +478,9 @@ impl Move<'_> {
         journal.save()?;
         let mut found = found::look(&wishes, self.environment, executor).await?;
         self.do_plan(&plan::directories(&found)?).await?;
-        // The worker makes what is in it, and does not run yet.
-        let state = Path::new(places::STATE);
-        daemon::prepare_state_directory(state)?;
-        give(state, found::account(&places::user())?.context("the deployer's user is there")?)?;
+        // The worker makes what is in it, and does not run yet. As its user: it is that user's, who may put links there.
+        let account = found::account(&places::user())?.context("the deployer's user is there")?;
+        as_user(account, || daemon::prepare_state_directory(Path::new(places::STATE)))?;
         self.know_networks().await?;
         found = found::look(&wishes, self.environment, executor).await?;
         self.prepare_plan(&mut found, port, true);
@@ -482,14 +488,20 @@ impl Move<'_> {
         answers(port).await?;
 
         self.remember_access(original, &mut journal, &date).await?;
+        let mut sites = Vec::new();
         for site in &original.sites {
             // Behind a link, as the old tool makes them: the recipe knows such a link, and makes a file of its own of it.
-            remember(&mut journal.sites, &date, &fs::canonicalize(&site.path)?)?;
+            let reached = Reached::behind_links(&site.path)?;
+            remember(&mut journal.sites, &date, &reached)?;
+            sites.push(reached);
         }
         journal.save()?;
-        self.turn_nginx(original, port, &journal).await?;
+        self.turn_nginx(original, &sites, port, &journal).await?;
+        let mut vassals = Vec::new();
         for vassal in &original.vassals {
-            remember(&mut journal.vassals, &date, vassal)?;
+            let reached = Reached::entry(vassal)?;
+            remember(&mut journal.vassals, &date, &reached)?;
+            vassals.push(reached);
         }
         for unit in &original.units {
             if unit.is_active || unit.is_enabled {
@@ -499,9 +511,9 @@ impl Move<'_> {
             }
         }
         journal.save()?;
-        for vassal in &original.vassals {
-            fs::remove_file(vassal)?;
-            self.say(format!("moved {} aside: uWSGI ends the old listener", vassal.display()));
+        for vassal in vassals {
+            vassal.remove()?;
+            self.say(format!("moved {} aside: uWSGI ends the old listener", vassal.path.display()));
         }
         for unit in original.units.iter().filter(|unit| !unit.is_workers) {
             self.stop_old(&unit.name).await?;
@@ -534,11 +546,13 @@ impl Move<'_> {
         if config.intake.source_networks != config::SourceNetworks::GitHub {
             return Ok(());
         }
-        let asked = meta::Keeper::open(&config).know().await;
-        asked.with_context(|| format!("GitHub cannot be asked from where its webhooks come, and the new intake would refuse them: put its answer (https://api.github.com/meta) into {}/{}, or write `source_networks`", config.state_directory.display(), meta::META_FILE))?;
+        // As the user whose directory the answer is written to; a thread of its own, because of which it is written by nobody else.
         let account = found::account(&places::user())?.context("the deployer's user is there")?;
-        let file = config.state_directory.join(meta::META_FILE);
-        Ok(chown(&file, Some(account.0), Some(account.1))?)
+        let asked = as_user(account, || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async { meta::Keeper::open(&config).know().await })
+        });
+        asked.with_context(|| format!("GitHub cannot be asked from where its webhooks come, and the new intake would refuse them: put its answer (https://api.github.com/meta) into {}/{}, or write `source_networks`", config.state_directory.display(), meta::META_FILE))
     }
 
     async fn do_plan(&mut self, plan: &Plan) -> Result<()> {
@@ -568,7 +582,7 @@ impl Move<'_> {
         self.do_plan(&Plan::of(rest)).await?;
         let (secret, path) =
             (converted.secret.as_deref().unwrap_or_default(), Path::new(places::WEBHOOK_SECRET));
-        if fs::read_to_string(path).is_ok_and(|text| text.trim() != secret) {
+        if read_plain(path, TEXT_BYTES_MAX).is_ok_and(|text| text.trim() != secret) {
             aside::keep(path, &aside::place_of(&found.date, path))?;
         }
         private_file::replace(path, &format!("{secret}\n"), Path::new(places::CREDENTIALS))?;
@@ -577,16 +591,24 @@ impl Move<'_> {
     }
 
     /// From its reload on, webhooks come here; those that old workers of nginx's are at are waited for.
-    async fn turn_nginx(&mut self, original: &Original, port: u16, journal: &Journal) -> Result<()> {
+    async fn turn_nginx(
+        &mut self,
+        original: &Original,
+        sites: &[Reached],
+        port: u16,
+        journal: &Journal,
+    ) -> Result<()> {
         if original.sites.is_empty() {
             return Ok(());
         }
-        for site in &original.sites {
-            let text = fs::read_to_string(&site.path)?;
-            let Some(text) = uwsgi_pass::changed(&text, &original.address, port) else { continue };
-            write_site(&fs::canonicalize(&site.path)?, &text)?;
+        for site in sites {
+            let content = site.read(TEXT_BYTES_MAX)?;
+            let text = std::str::from_utf8(&content.bytes)
+                .with_context(|| format!("{} is no text", site.path.display()))?;
+            let Some(text) = uwsgi_pass::changed(text, &original.address, port) else { continue };
+            site.write(&Content { bytes: text.into_bytes(), ..content })?;
         }
-        let undo = || journal.sites.iter().try_for_each(bring_site_back);
+        let undo = || journal.sites.iter().try_for_each(|kept| aside::bring_back(&kept.kept, &kept.path));
         if let Err(error) = ask(self.executor, &words(&["nginx", "-t"])).await {
             undo()?;
             return Err(error.context("nginx does not accept its files so; they are as they were"));
@@ -666,28 +688,31 @@ impl Move<'_> {
     async fn take_along(&mut self, checkout: &Path, date: &str) -> Result<()> {
         let account = found::account(&places::user())?.context("the deployer's user is there")?;
         let directory = Host::spool_directory(Path::new(places::STATE), "main");
-        let (mut entries, mut paths) = (Vec::new(), Vec::new());
-        for path in original::waiting(checkout) {
-            match entry_of(&fs::read(&path)?) {
-                Some((header, payload)) => {
-                    entries.push((header.spool_id(), header.with_payload(payload.as_bytes())));
-                    paths.push(path);
-                }
-                None => self.say(format!("{} is no event, and is left there", path.display())),
-            }
-        }
-        let append = || {
-            let spool = open_spool(&directory)?;
-            for (id, bytes) in &entries {
+        let mut number = 0;
+        // All of it as the user whose queues these are: links and pipes may lie there by now.
+        for path in as_user(account, || Ok(original::waiting(checkout)))? {
+            let take = || {
+                let Some((text, (header, payload))) =
+                    read_plain(&path, EVENT_BYTES_MAX).ok().and_then(|text| {
+                        let entry = entry_of(text.as_bytes())?;
+                        Some((text, entry))
+                    })
+                else {
+                    return Ok(None);
+                };
                 // What is there already is as good as new.
-                drop(spool.append(id, &[bytes])?);
-            }
-            Ok(())
-        };
-        as_user(account, append)?;
-        let number = paths.len();
-        for path in paths {
-            aside::put(&path, &aside::place_of(date, &path))?;
+                let entry = header.with_payload(payload.as_bytes());
+                drop(open_spool(&directory)?.append(&header.spool_id(), &[&entry])?);
+                Ok(Some(text))
+            };
+            let Some(text) = as_user(account, take)? else {
+                self.say(format!("{} is no event, and is left there", path.display()));
+                continue;
+            };
+            let content = Content { bytes: text.into_bytes(), owner: account, mode: 0o600 };
+            aside::keep_content(&content, &aside::place_of(date, &path))?;
+            as_user(account, || Ok(fs::remove_file(&path)?))?;
+            number += 1;
         }
         if number > 0 {
             self.say(format!("took along {number} events that waited in {}/queues", checkout.display()));
@@ -704,7 +729,8 @@ impl Move<'_> {
     ) -> Result<()> {
         let directories = places::NGINX_SITES.map(|name| format!("{}/{name}", places::NGINX));
         let mut listed = Vec::new();
-        for directory in directories.iter().filter(|directory| Path::new(directory).is_dir()) {
+        let is_there = |path: &&String| fs::symlink_metadata(path.as_str()).is_ok_and(|found| found.is_dir());
+        for directory in directories.iter().filter(is_there) {
             let call = words(&["getfacl", "--absolute-names", "--omit-header", directory]);
             let printed = ask(self.executor, &call).await?;
             if printed.lines().any(|line| line.contains(&format!("user:{}:", original.user))) {
@@ -714,6 +740,7 @@ impl Move<'_> {
         if listed.is_empty() || journal.access.is_some() {
             return Ok(());
         }
+        // All of it, for people; brought back are the lists of the directories themselves.
         let call = [&["getfacl", "--absolute-names", "--recursive", "--physical"][..], &listed].concat();
         let printed = ask(self.executor, &words(&call)).await?;
         let kept = aside::place_of(date, Path::new("/access-lists"));
@@ -725,13 +752,15 @@ impl Move<'_> {
 
     /// What let the old tool act as root is moved aside.
     fn take_rights(&mut self, original: &Original, journal: &mut Journal, date: &str) -> Result<()> {
-        for file in &original.sudoers {
+        let files: Vec<Reached> =
+            original.sudoers.iter().map(|file| Reached::entry(file)).collect::<Result<_>>()?;
+        for file in &files {
             remember(&mut journal.sudoers, date, file)?;
         }
         journal.save()?;
-        for file in &original.sudoers {
-            fs::remove_file(file)?;
-            self.say(format!("moved {} aside", file.display()));
+        for file in files {
+            file.remove()?;
+            self.say(format!("moved {} aside", file.path.display()));
         }
         Ok(())
     }
@@ -760,14 +789,26 @@ impl Move<'_> {
             self.say(format!("brought back {}", kept.path.display()));
         }
         if let Some(file) = journal.access.as_ref().filter(|file| file.exists()) {
-            let restore = format!("--restore={}", file.display());
+            // Of these two directories alone: what is in them is not root's, and may be links by now.
+            let all = fs::read_to_string(file)?;
+            let lists = own_access_lists(&all);
+            let mut kept = tempfile::NamedTempFile::new()?;
+            kept.write_all(lists.as_bytes())?;
+            let restore = format!("--restore={}", kept.path().display());
             // What has come since is not in it, and what has gone since is said.
             let restored = ask(executor, &words(&["setfacl", &restore])).await;
             match restored {
-                Ok(_) => self.say("brought back the access lists of nginx's directories"),
+                Ok(_) => self.say("brought back the access lists of nginx's directories themselves"),
                 Err(error) => {
                     self.say(format!("not all access lists of nginx's directories came back: {error:#}"));
                 }
+            }
+            let entry = format!("user:{}:", journal.user);
+            if all.matches(&entry).count() > lists.matches(&entry).count() {
+                self.say(format!(
+                    "the access lists of what lies in them are as setup left them; what they were is in {}: give them by hand (`setfacl --modify`) where the old tool needs them",
+                    file.display()
+                ));
             }
         }
         self.start_old(&journal.listeners).await?;
@@ -781,17 +822,20 @@ impl Move<'_> {
                 );
             }
         }
-        let ours: Vec<(PathBuf, String)> = journal
-            .sites
-            .iter()
-            .filter_map(|kept| Some((kept.path.clone(), fs::read_to_string(&kept.path).ok()?)))
-            .collect();
+        // All of them can be reached, before the first one changes.
+        let mut ours: Vec<(Reached, Content)> = Vec::new();
         for kept in &journal.sites {
-            bring_site_back(kept)?;
+            let reached = aside::way_back(&kept.kept, &kept.path)?;
+            if let Ok(content) = reached.read(TEXT_BYTES_MAX) {
+                ours.push((reached, content));
+            }
+        }
+        for kept in &journal.sites {
+            aside::bring_back(&kept.kept, &kept.path)?;
         }
         if let Err(error) = ask(executor, &words(&["nginx", "-t"])).await {
-            for (path, text) in ours {
-                write_site(&path, &text)?;
+            for (reached, content) in ours {
+                reached.write(&content)?;
             }
             return Err(
                 error.context("nginx does not accept its old files; webhooks still come to the new intake")
@@ -894,29 +938,14 @@ async fn answers(port: u16) -> Result<()> {
     }
 }
 
-/// Writes a file of nginx's whole, as the one whose it is: in a checkout, root would write wherever that user has a link lead.
-fn write_site(path: &Path, text: &str) -> Result<()> {
-    let found = fs::symlink_metadata(path)?;
-    anyhow::ensure!(found.is_file(), "{} is not a plain file", path.display());
-    as_user((found.uid(), found.gid()), || {
-        let directory = path.parent().context("a file lies in a directory")?;
-        let mut new = tempfile::Builder::new().prefix(".setup.").suffix("~").tempfile_in(directory)?;
-        new.write_all(text.as_bytes())?;
-        fs::set_permissions(new.path(), std::fs::Permissions::from_mode(found.mode() & 0o7777))?;
-        new.as_file().sync_all()?;
-        new.persist(path)?;
-        Ok(())
-    })
-    .with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn bring_site_back(kept: &Kept) -> Result<()> {
-    let text = fs::read_to_string(&kept.kept)?;
-    match kept.path.symlink_metadata() {
-        Ok(_) => write_site(&kept.path, &text),
-        // It is gone meanwhile: it comes back as it was.
-        Err(_) => aside::bring_back(&kept.kept, &kept.path),
-    }
+/// Of what `getfacl` printed, the lists of nginx's directories themselves, without the lines that say whose they are: what would be given
+/// back with them, and what lies in the directories, setup has not changed.
+fn own_access_lists(printed: &str) -> String {
+    let ours = places::NGINX_SITES.map(|name| format!("# file: {}/{name}", places::NGINX));
+    let is_ours = |block: &&str| block.lines().next().is_some_and(|line| ours.iter().any(|our| our == line));
+    let blocks = printed.split("\n\n").map(str::trim_start).filter(is_ours);
+    let is_kept = |line: &&str| !line.starts_with('#') || line.starts_with("# file: ");
+    blocks.map(|block| block.lines().filter(is_kept).collect::<Vec<_>>().join("\n") + "\n\n").collect()
 }
 
 /// Nothing but where the configuration lies.
@@ -973,21 +1002,6 @@ fn has_connections(port: u16) -> bool {
     tcp_sockets().iter().any(|(local, _, state)| *local == port && *state == ESTABLISHED)
 }
 
-/// What lies in a spool is its owner's.
-fn give(directory: &Path, (user, group): (u32, u32)) -> Result<()> {
-    let mut pending = vec![directory.to_owned()];
-    while let Some(path) = pending.pop() {
-        let found = fs::symlink_metadata(&path)?;
-        if found.uid() == 0 && !found.is_symlink() {
-            chown(&path, Some(user), Some(group))?;
-        }
-        if found.is_dir() {
-            pending.extend(fs::read_dir(&path)?.flatten().map(|entry| entry.path()));
-        }
-    }
-    Ok(())
-}
-
 /// An event of the Python tool's, as it writes one.
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -1012,24 +1026,6 @@ fn entry_of(text: &[u8]) -> Option<(Header, String)> {
         Header::new(id, &kind, Source::Github, "the queues of the Python tool".into(), payload.as_bytes());
     header.reading = Some(Reading::of_entry(&kind, &payload));
     Some((header, payload))
-}
-
-/// Does something as a user: a spool is opened by nobody but its owner, also not by root.
-fn as_user<T: Send>((user, group): (u32, u32), work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
-    // These calls change the thread that makes them, and no other.
-    let become_it = move || -> Result<()> {
-        set_thread_groups(&[])?;
-        set_thread_res_gid(group, group, group)?;
-        Ok(set_thread_res_uid(user, user, user)?)
-    };
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            become_it().context("cannot act as the deployer's user")?;
-            work()
-        });
-        thread.join().map_err(|_| anyhow!("what was done as the deployer's user has failed"))?
-    })
 }
 
 fn open_spool(directory: &Path) -> Result<Spool> {
@@ -1090,6 +1086,17 @@ fn event_of(entry: &Entry<'_>) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn access_lists_come_back_for_the_directories_themselves_and_nobody_is_given_them() {
+        let printed = "# file: /etc/nginx/snippets\n# owner: root\n# group: root\nuser::rwx\nuser:d:rwx\ndefault:user:d:rwx\n\n\
+             # file: /etc/nginx/snippets/d/x\n# owner: d\n# group: d\nuser::rw-\n\n\
+             # file: /etc/nginx/conf.d\n# owner: root\n# flags: -s-\nuser::rwx\n";
+        let expected = "# file: /etc/nginx/snippets\nuser::rwx\nuser:d:rwx\ndefault:user:d:rwx\n\n\
+             # file: /etc/nginx/conf.d\nuser::rwx\n\n";
+        assert_eq!(own_access_lists(printed), expected);
+        assert_eq!(own_access_lists(expected), expected);
+    }
 
     #[test]
     fn an_event_of_the_old_tool_is_a_delivery_of_ours() {

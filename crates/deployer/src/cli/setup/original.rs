@@ -3,13 +3,13 @@
 //! What its README and its own `uwsgi.ini` have people make is looked for in the places where they make it; what is not found is said, and is
 //! then not there to be changed.
 
-use super::action::read_plain;
 use super::found::{account, ask, home_of};
 use super::layers;
+use super::reached::{Reached, TEXT_BYTES_MAX, text_behind};
 use super::uwsgi_pass::{self, Address};
 use crate::config::{CommandLine, parse_env_file};
 use crate::deploy::execute::Executor;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use fs_err as fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -65,6 +65,8 @@ pub struct Original {
     pub sudoers: Vec<PathBuf>,
     /// Events that wait in its queues, or have failed there.
     pub waiting: Vec<PathBuf>,
+    /// What there is to be said beside it.
+    pub remarks: Vec<String>,
 }
 
 /// One of its units.
@@ -112,18 +114,34 @@ pub async fn look(checkout: &Path, executor: &Executor) -> Result<Original> {
     let environment = variable("PYTHON_ENV").unwrap_or_else(|| "production".into());
     let instance = variable("PYTHON_APP_INSTANCE");
     let names = layers::names(&environment, instance.as_deref());
-    let mut found = Vec::new();
+    let (mut found, mut remarks) = (Vec::new(), Vec::new());
     for name in names {
         let path = checkout.join("config").join(&name);
-        match read_plain(&path) {
-            Ok(text) => found.push((name, text)),
+        // A link on the way is followed in the right of who made it.
+        match Reached::behind_links(&path)?.read(TEXT_BYTES_MAX) {
+            Ok(content) => {
+                let text = String::from_utf8(content.bytes);
+                let text = text.map_err(|_| anyhow!("{} is no text", path.display()))?;
+                if content.mode & 0o004 != 0 && text.contains("webhook_secret_token") {
+                    remarks.push(format!("everybody on this host can read the webhook secret in {path}, which stays there: `chmod o-r {path}`", path = path.display()));
+                }
+                found.push((name, text));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
-    let variables = read_plain(&checkout.join(".env")).ok();
+    let variables = text_behind(&checkout.join(".env"));
     let variables = variables.and_then(|text| parse_env_file(&text).ok()).unwrap_or_default().variables;
     let database_url = variables.into_iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, value)| value);
+    for value in [Some(&environment), instance.as_ref(), database_url.as_ref()].into_iter().flatten() {
+        // It would be further lines of the services' environment.
+        ensure!(
+            !value.chars().any(char::is_control),
+            "{} or its unit sets PYTHON_ENV, PYTHON_APP_INSTANCE or DATABASE_URL to something with control characters in it: write it without",
+            checkout.join(".env").display()
+        );
+    }
     let (user, why_user) = match units.iter().find(|unit| unit.is_workers && !unit.user.is_empty()) {
         Some(unit) => (
             unit.user.clone(),
@@ -136,8 +154,8 @@ pub async fn look(checkout: &Path, executor: &Executor) -> Result<Original> {
     }
     let home = home_of(&user)?.context("a user has a home")?;
     let (vassals, address) = vassals(&checkout, &found);
-    let sites = sites(&address);
-    let sudoers = sudoers(&user);
+    let sites = sites(&address, &mut remarks);
+    let sudoers = sudoers(&user, &mut remarks);
     let waiting = waiting(&checkout);
     Ok(Original {
         layers: found,
@@ -154,6 +172,7 @@ pub async fn look(checkout: &Path, executor: &Executor) -> Result<Original> {
         sites,
         sudoers,
         waiting,
+        remarks,
     })
 }
 
@@ -241,7 +260,7 @@ async fn units(checkout: &Path, executor: &Executor) -> Result<Vec<OldUnit>> {
     for directory in UNIT_DIRECTORIES {
         for path in files_in(Path::new(directory)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&path).unwrap_or_default();
+            let text = text_behind(&path).unwrap_or_default();
             let names_it = names_path(&text, checkout) || text.contains(&format!("{shown}/"));
             let is_workers = text.contains(SUPERVISOR);
             let is_listener = text.contains("webhook_listener") || text.contains("uwsgi");
@@ -294,12 +313,7 @@ fn names_path(text: &str, path: &Path) -> bool {
 
 /// The files of the emperor's that run its listener, and where that listens.
 fn vassals(checkout: &Path, layers: &[(String, String)]) -> (Vec<PathBuf>, Address) {
-    let configured = layers.iter().filter_map(|(_, text)| text.parse::<toml::Table>().ok());
-    let configured: Vec<PathBuf> = configured
-        .filter_map(|table| table.get("deployments")?.as_table().cloned())
-        .flat_map(|table| table.into_iter().map(|(_, one)| one).collect::<Vec<_>>())
-        .filter_map(|one| Some(PathBuf::from(one.get("uwsgi_config_path")?.as_str()?)))
-        .collect();
+    let configured = layers::own_vassals(layers);
     let directories = configured.iter().filter_map(|path| path.parent()).map(Path::to_owned);
     let mut candidates: Vec<PathBuf> = VASSAL_DIRECTORIES
         .iter()
@@ -317,10 +331,10 @@ fn vassals(checkout: &Path, layers: &[(String, String)]) -> (Vec<PathBuf>, Addre
             .iter()
             .any(|ending| path.to_string_lossy().ends_with(ending));
         let target = fs::canonicalize(&path).unwrap_or_default();
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = text_behind(&path).unwrap_or_default();
         let is_its =
             target.starts_with(checkout) || names_path(&text, checkout) || configured.contains(&path);
-        if is_read && is_its && (text.contains("webhook_listener") || configured.contains(&path)) {
+        if is_read && is_its && text.contains("webhook_listener") {
             address = address.or_else(|| address_in(&text));
             found.push(path);
         }
@@ -341,15 +355,26 @@ fn address_in(text: &str) -> Option<Address> {
     }
 }
 
-fn sites(address: &Address) -> Vec<OldSite> {
+fn sites(address: &Address, remarks: &mut Vec<String>) -> Vec<OldSite> {
     let directories = NGINX_DIRECTORIES.iter().flat_map(|directory| files_below(Path::new(directory)));
     let mut found = Vec::new();
     for path in directories.chain([PathBuf::from("/etc/nginx/nginx.conf")]) {
         let is_read = path.starts_with("/etc/nginx/sites-enabled")
             || path.starts_with("/etc/nginx/snippets")
             || [".conf", ".nginxconf"].iter().any(|ending| path.to_string_lossy().ends_with(ending));
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        if let Some(text) = uwsgi_pass::changed(&text, address, 0).filter(|_| is_read) {
+        if !is_read {
+            continue;
+        }
+        let text = match Reached::behind_links(&path).and_then(|reached| Ok(reached.read(TEXT_BYTES_MAX)?)) {
+            Ok(content) => String::from_utf8(content.bytes).unwrap_or_default(),
+            // A link that leads nowhere is none that nginx reads.
+            Err(_) if !path.exists() => continue,
+            Err(error) => {
+                remarks.push(format!("{} was not looked at: {error:#}", path.display()));
+                continue;
+            }
+        };
+        if let Some(text) = uwsgi_pass::changed(&text, address, 0) {
             let names = uwsgi_pass::server_names(&text);
             found.push(OldSite { target: fs::read_link(&path).ok(), path, text, names });
         }
@@ -357,25 +382,54 @@ fn sites(address: &Address) -> Vec<OldSite> {
     found
 }
 
-/// Files that name its user and what the original's README has it do.
-fn sudoers(user: &str) -> Vec<PathBuf> {
-    let begins = |line: &str| line.split_whitespace().next() == Some(user);
-    let lets = |text: &str| {
-        text.lines().any(|line| begins(line) && (line.contains("certbot") || line.contains("systemctl")))
+/// Files that name its user and what the original's README has it do, and nobody else.
+fn sudoers(user: &str, remarks: &mut Vec<String>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in files_in(Path::new(SUDOERS)) {
+        let Some(text) = text_behind(&path).filter(|text| !super::aside::is_ours(text)) else { continue };
+        match rules_of(&text, user) {
+            Rules::None => {}
+            Rules::Alone => found.push(path),
+            Rules::AmongOthers => remarks.push(format!(
+                "{path} has rules of {user}, which nothing needs any more, among others: it stays; take them out with `visudo -f {path}`",
+                path = path.display()
+            )),
+        }
+    }
+    found
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Rules {
+    None,
+    Alone,
+    AmongOthers,
+}
+
+fn rules_of(text: &str, user: &str) -> Rules {
+    let text = text.replace("\\\n", " ");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    // `#include` and `#1000 ALL=...` are no comments.
+    let is_comment = |line: &str| {
+        line.starts_with('#') && !line[1..].starts_with(|next: char| next.is_ascii_digit() || next == 'i')
     };
-    let files = files_in(Path::new(SUDOERS)).into_iter();
-    files
-        .filter(|path| {
-            fs::read_to_string(path).is_ok_and(|text| lets(&text) && !super::aside::is_ours(&text))
-        })
-        .collect()
+    let lines: Vec<&str> = lines.filter(|line| !is_comment(line)).collect();
+    let begins = |line: &str| line.split_whitespace().next() == Some(user);
+    let defaults = format!("Defaults:{user}");
+    let is_its = |line: &str| begins(line) || line.split_whitespace().next() == Some(&defaults);
+    match lines.iter().any(|line| begins(line) && (line.contains("certbot") || line.contains("systemctl"))) {
+        false => Rules::None,
+        true if lines.iter().all(|line| is_its(line)) => Rules::Alone,
+        true => Rules::AmongOthers,
+    }
 }
 
 /// Its queues' items: of the events first, then of the deployments.
 pub fn waiting(checkout: &Path) -> Vec<PathBuf> {
     let queues = checkout.join("queues");
-    let mut directories: Vec<PathBuf> =
-        fs::read_dir(&queues).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let entries = fs::read_dir(&queues).into_iter().flatten().flatten();
+    let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut directories: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     directories.sort_by_key(|directory| (!directory.ends_with("main"), directory.clone()));
     let is_item = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -420,6 +474,46 @@ mod tests {
             ("# socket: none\nmodule = x", None),
         ] {
             assert_eq!(address_in(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_vassal_is_the_listeners_only_if_it_runs_the_listener() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("vassals")).unwrap();
+        fs::write(at("vassals/site.ini"), "[uwsgi]\nsocket = 127.0.0.1:9999\n").unwrap();
+        fs::write(at("vassals/own.ini"), "[uwsgi]\nsocket = 127.0.0.1:3456\nmodule = webhook_listener\n")
+            .unwrap();
+        let deployment = |slug: &str, repository: &str| {
+            let path = at("vassals").join(format!("{slug}.ini"));
+            format!(
+                "[deployments.{slug}]\nrepository = \"{repository}\"\nuwsgi_config_path = \"{}\"\n",
+                path.display()
+            )
+        };
+        let layer = |text: String| [("default.toml".to_owned(), text)];
+        let both = deployment("site", "acme/site") + &deployment("own", "ducompsoc/durhack-deployer");
+        let found = vassals(&at("checkout"), &layer(both));
+        assert_eq!(found, (vec![at("vassals/own.ini")], Address::Port(3456)));
+        let claims = layer(deployment("site", "ducompsoc/durhack-deployer"));
+        assert_eq!(vassals(&at("checkout"), &claims), (vec![], Address::Port(PORT)));
+    }
+
+    #[test]
+    fn only_a_file_for_its_user_alone_is_moved_aside() {
+        let its = "d ALL=(root) NOPASSWD: /usr/bin/certbot\n";
+        for (text, expected) in [
+            (its.to_owned(), Rules::Alone),
+            (format!("# alice\n\nDefaults:d !requiretty\n{its}"), Rules::Alone),
+            ("d ALL=(root) NOPASSWD: \\\n  /usr/bin/systemctl\n".to_owned(), Rules::Alone),
+            (format!("alice ALL=(ALL) ALL\n{its}"), Rules::AmongOthers),
+            (format!("#1000 ALL=(ALL) ALL\n{its}"), Rules::AmongOthers),
+            (format!("#includedir /etc/more\n{its}"), Rules::AmongOthers),
+            (format!("Defaults env_reset\n{its}"), Rules::AmongOthers),
+            ("alice ALL=(root) /usr/bin/certbot\n".to_owned(), Rules::None),
+        ] {
+            assert_eq!(rules_of(&text, "d"), expected, "{text}");
         }
     }
 
