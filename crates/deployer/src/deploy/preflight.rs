@@ -8,7 +8,7 @@ use super::mirror::Mirror;
 use super::tree::Tree;
 use crate::config::{Config, Deployment, Layout};
 use crate::names::CommitId;
-use crate::safe_path::{Directory, Kind};
+use crate::safe_path::{self, Directory, Kind};
 use anyhow::Result;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -29,21 +29,26 @@ pub struct Seen {
     pub remarks: Vec<String>,
 }
 
-/// Looks at what a run of this deployment needs on this host.
-pub async fn look(config: &Config, deployment: &Deployment, layout: Layout) -> Seen {
+/// Looks at what a run of this deployment needs on this host, for as long as that may take, or until somebody cancels.
+pub async fn look(
+    config: &Config,
+    deployment: &Deployment,
+    layout: Layout,
+    cancel: &CancellationToken,
+) -> Seen {
     let Seen { mut obstacles, mut remarks } = Seen::default();
     let rules = EnvRules::of(config, deployment, &deployment.path);
     for file in deployment.env_files.iter().filter(|file| is_the_hosts(deployment, layout, file)) {
-        let never = CancellationToken::new();
-        let read = rules.read(std::slice::from_ref(file), Reach::Application, READ_MAX, &never).await;
+        let limit = deployment.step_timeout;
+        let read = rules.read(std::slice::from_ref(file), Reach::Application, limit, cancel).await;
         match read {
             Ok(found) => remarks.extend(found.ignored),
             Err(error) => obstacles.push(format!("{error:#} (it is named in `env_files`)")),
         }
     }
     if layout == Layout::Releases && deployment.shared_files_written {
-        let missing = deployment.shared_files.iter().filter(|file| is_missing(deployment, file));
-        obstacles.extend(missing.map(|file| {
+        let missing = missing(deployment).await;
+        obstacles.extend(missing.iter().map(|file| {
             format!(
                 "shared/{} does not exist, and `shared_files` names it: put it into {}, or take it out of `shared_files`",
                 file.display(),
@@ -61,10 +66,17 @@ fn is_the_hosts(deployment: &Deployment, layout: Layout, file: &Path) -> bool {
     layout == Layout::Releases && first == Some(Component::Normal("shared".as_ref()))
 }
 
-fn is_missing(deployment: &Deployment, file: &Path) -> bool {
+/// The shared files that are not there. What else may be wrong with them, a file system that hangs among it, is told where they are used.
+async fn missing(deployment: &Deployment) -> Vec<PathBuf> {
+    let (path, files) = (deployment.path.clone(), deployment.shared_files.clone());
+    let look = move || Ok(files.into_iter().filter(|file| is_missing(&path, file)).collect());
+    safe_path::off_thread(&deployment.path, READ_MAX, look).await.unwrap_or_default()
+}
+
+fn is_missing(path: &Path, file: &Path) -> bool {
     let Some(name) = file.file_name() else { return false };
     let inner = Path::new("shared").join(file.parent().unwrap_or(Path::new("")));
-    match Directory::open(&deployment.path).and_then(|path| path.below(&inner, false)) {
+    match Directory::open(path).and_then(|path| path.below(&inner, false)) {
         Ok(directory) => matches!(directory.kind(name), Ok(None)),
         // What else may be wrong with it is told where it is used.
         Err(refused) => refused.is_missing(),

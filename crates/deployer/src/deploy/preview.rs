@@ -61,7 +61,7 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .context("cannot fetch")?;
     let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
-    let seen = preflight::look(&host.config, deployment, layout).await;
+    let seen = preflight::look(&host.config, deployment, layout, &CancellationToken::new()).await;
     let mut preview = of(host, deployment, head, (layout, live)).await?;
     preview.obstacles = seen.obstacles;
     preview.remarks.extend(seen.remarks);

@@ -169,7 +169,7 @@ impl Run {
     pub async fn preflight(&mut self, layout: Layout) -> Result<(), Failure> {
         let step = preflight_step(&self.deployment);
         let recording = self.start_step(&step, Direction::Do).await?;
-        let seen = preflight::look(&self.host.config, &self.deployment, layout).await;
+        let seen = preflight::look(&self.host.config, &self.deployment, layout, &self.cancel).await;
         let mut obstacles = seen.obstacles;
         if let Err(error) = check_space(&self.host, &self.deployment) {
             obstacles.push(format!("{error:#}"));
@@ -178,6 +178,7 @@ impl Run {
             self.note(recording.number, obstacle);
         }
         let result = match obstacles.len() {
+            _ if self.cancel.is_cancelled() => Err(Failure::cancelled()),
             0 => Ok(()),
             1 => Err(Failure::new(obstacles.remove(0))),
             more => Err(Failure::new(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),

@@ -378,7 +378,7 @@ fn a_file_system_that_hangs_holds_one_deployment_until_it_is_cancelled() {
         world.push(&two.site, &commit);
         wait::until("the run to be at the step", || {
             let run = world.runs("site").into_iter().rfind(|run| run.commit == commit)?;
-            world.run_page(&run.id).steps.iter().any(|step| step.phase == "build").then_some(())
+            world.run_page(&run.id).steps.iter().any(|step| step.name == "preflight").then_some(())
         });
         for _ in 0..2 {
             two.other_goes_on(world);
@@ -393,7 +393,7 @@ fn a_file_system_that_hangs_holds_one_deployment_until_it_is_cancelled() {
         world.push(&two.site, &again);
         wait::until("the run to be at the step", || {
             let run = world.runs("site").into_iter().rfind(|run| run.commit == again)?;
-            world.run_page(&run.id).steps.iter().any(|step| step.phase == "build").then_some(())
+            world.run_page(&run.id).steps.iter().any(|step| step.name == "preflight").then_some(())
         });
         world.stop();
         drop(hanging);

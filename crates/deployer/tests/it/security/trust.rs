@@ -367,14 +367,14 @@ fn what_an_operator_has_looked_at_is_signed() {
         world.deploy("site", &repository, &commit);
         // As an upgrade from 0.1.0 with PostgreSQL leaves it, or a backup that was put back without the key.
         database.execute("UPDATE runs SET mac = NULL; UPDATE releases SET mac = NULL");
-        assert!(world.status_of("site").live.is_none());
-        let refused = world.cli(&["migrate", "trust"]);
-        let said = describe(&refused);
-        assert!(
-            !refused.status.success() && said.contains("1 run, 1 release") && said.contains("--yes"),
-            "{said}"
-        );
-        assert!(world.status_of("site").live.is_none(), "nothing was signed");
+        for _ in 0..2 {
+            let refused = world.cli(&["migrate", "trust"]);
+            let said = describe(&refused);
+            assert!(
+                !refused.status.success() && said.contains("1 run, 1 release") && said.contains("--yes"),
+                "nothing is signed by asking: {said}"
+            );
+        }
         let signed = world.cli(&["migrate", "trust", "--yes"]);
         assert!(signed.status.success(), "{}", describe(&signed));
         assert_eq!(world.status_of("site").live.expect("it is known again").commit, commit);
