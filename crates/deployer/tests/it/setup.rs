@@ -28,6 +28,8 @@ ExecStart=/usr/bin/python3 server.py
 WorkingDirectory=/var/www/site/current
 Restart=always
 RestartSec=100ms
+[Install]
+WantedBy=multi-user.target
 ";
 
 /// The application's site, which its administrator has written.
@@ -94,6 +96,7 @@ impl Host {
         machine.run(&["rm", "-f", "/usr/local/bin/durhack-deployer"]);
         machine.install(package, PACKAGE);
         machine.unit("site.service", UNIT);
+        machine.run(&["systemctl", "enable", "--quiet", "site.service"]);
         machine.write("/etc/nginx/conf.d/site.conf", SITE);
         machine.run(&["systemctl", "reload", "nginx"]);
         machine.write("/etc/hosts", "127.0.0.1 localhost deploy.test\n");

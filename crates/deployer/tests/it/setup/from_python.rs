@@ -61,9 +61,10 @@ fn runs(machine: &Machine, slug: &str) -> Vec<String> {
 }
 
 /// Everything of the administrator's.
+/// Of access lists those of the directories themselves: `--back` says of the others where they are kept.
 fn theirs(machine: &Machine) -> String {
     let files = format!(
-        "stat -c '%A %U %G %N' {VASSAL} '{SITE}' {SUDOERS}; cat {SUDOERS} '{SITE}' {VASSAL} /etc/systemd/system/{UNIT}; getfacl -pR /etc/nginx/conf.d /etc/nginx/snippets; find {CHECKOUT} -not -path '*/queues/*' -type f ! -name '*.log' ! -name '*.pyc' | sort | xargs sha256sum"
+        "stat -c '%A %U %G %N' {VASSAL} '{SITE}' {SUDOERS}; cat {SUDOERS} '{SITE}' {VASSAL} /etc/systemd/system/{UNIT}; getfacl -p /etc/nginx/conf.d /etc/nginx/snippets; find {CHECKOUT} -not -path '*/queues/*' -type f ! -name '*.log' ! -name '*.pyc' | sort | xargs sha256sum"
     );
     machine.run(&["sh", "-c", &files])
 }
