@@ -7,7 +7,7 @@ use crate::clock::{duration, now_ms, readable_utc};
 use crate::names::DeliveryId;
 use crate::record::run_log::rendering::plain;
 use crate::record::run_log::{LogLine, RunLogReader, Stream};
-use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Verdict};
+use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -77,7 +77,7 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
 pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Failed> {
     let run = session.run_of(&arguments.id).await?;
     let steps = session.store().steps(&run.id).await?;
-    let around = lines_around_cause(session, &run.id).await;
+    let around = lines_around_cause(session, &run.id, &steps).await;
     if arguments.json {
         output::json(&json!({ "run": run_json(&run), "steps": steps, "cause_lines": around }));
         return Ok(());
@@ -125,9 +125,11 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     Ok(())
 }
 
-/// The line that says why a run failed as its program printed it, and those around it: of the first step that failed, as what follows it takes
-/// it back. Empty where there is none, or the log is gone.
-async fn lines_around_cause(session: &Session, run: &str) -> Vec<LogLine> {
+/// The line that says why a run failed as its program printed it, and those around it: of the step that failed, not of one that undoes it, and
+/// not of a program that failed in a step that went on. Empty where there is none, or the log is gone.
+async fn lines_around_cause(session: &Session, run: &str, steps: &[Step]) -> Vec<LogLine> {
+    let has_failed = |step: &&Step| step.direction == Direction::Do && step.state == StepState::Failed;
+    let Some(failed) = steps.iter().find(has_failed) else { return Vec::new() };
     let Ok(mut reader) = RunLogReader::open(&session.host.logs(), run, 0) else { return Vec::new() };
     let mut lines: Vec<LogLine> = Vec::new();
     while let Ok(Some(batch)) = reader.read().await {
@@ -135,8 +137,7 @@ async fn lines_around_cause(session: &Session, run: &str) -> Vec<LogLine> {
             batch.lines.into_iter().filter(|line| matches!(line.stream, Stream::Cause | Stream::Context)),
         );
     }
-    let first = lines.first().map(|line| line.step);
-    lines.retain(|line| Some(line.step) == first);
+    lines.retain(|line| line.step == failed.number);
     // Of several attempts the last.
     let last = lines.iter().rposition(|line| line.stream == Stream::Cause).unwrap_or_default();
     lines.drain(..last.saturating_sub(1));

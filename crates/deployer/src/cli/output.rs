@@ -72,7 +72,7 @@ impl Failed {
     }
 }
 
-/// What is said may quote names and texts of somebody else's. Its lines stay.
+/// A message may quote foreign names and texts, so escape sequences are removed; line breaks stay.
 fn harmless(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }

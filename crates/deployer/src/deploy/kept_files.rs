@@ -1,7 +1,7 @@
 //! Files that somebody changed or made in a tree deployed in place, and that a deploy overwrites: copies of them, one directory for
 //! each run, below `kept/` in the state directory.
 //!
-//! A run that is taken back puts them back, as they were part of what was served.
+//! A run that is undone restores them: they were part of what was served.
 
 use crate::names::Slug;
 use crate::safe_path::{self, Directory};

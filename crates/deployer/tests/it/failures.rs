@@ -374,3 +374,24 @@ fn the_database_is_gone_for_longer_than_a_run_waits() {
         assert_eq!(world.live("site", "index.html").as_deref(), Some("next"));
     });
 }
+
+#[test]
+fn a_failed_run_shows_the_line_that_says_why_and_those_around_it_and_a_good_one_none() {
+    with_site(|world, repository, deployment| {
+        let script = "echo compiling; echo 'src/main.ts(1,7): error TS2322: no'; echo done; test ! -e fails";
+        world.configure(&[deployment.step("build", "build", script)]);
+        world.start();
+        let shown = |world: &World, commit: &str| {
+            let id = world.ended_run("site", commit).id;
+            String::from_utf8_lossy(&world.cli(&["run", &id]).stdout).into_owned()
+        };
+        let good = repository.commit(&[("a", "1")], "good");
+        world.deploy("site", repository, &good);
+        assert!(!shown(world, &good).contains("TS2322: no\n"), "{}", shown(world, &good));
+        let bad = repository.commit(&[("fails", "")], "bad");
+        world.push(repository, &bad);
+        let shown = shown(world, &bad);
+        let lines = ["  compiling\n", "> src/main.ts(1,7): error TS2322: no\n", "  done\n"];
+        assert!(lines.iter().all(|line| shown.contains(line)), "{shown}");
+    });
+}

@@ -106,9 +106,9 @@ pub struct Configuration {
     pub changed_at_us: i64,
     /// The same, of the secrets beside it.
     pub secrets_changed_at_us: i64,
-    /// Its deployments.
+    /// The deployments that the configuration names.
     pub slugs: BTreeSet<Slug>,
-    /// Their directories.
+    /// The `path` of each deployment.
     pub paths: BTreeSet<PathBuf>,
     /// Those of them that hold sites for nginx.
     pub sites_paths: BTreeSet<PathBuf>,

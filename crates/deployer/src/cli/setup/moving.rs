@@ -144,7 +144,7 @@ struct Move<'a> {
     said: Vec<String>,
 }
 
-/// `setup --from`
+/// Moves an installation of the Python tool here (`setup --from DIR`).
 pub async fn from(
     directory: &Path,
     environment: &Environment,
@@ -218,7 +218,7 @@ pub async fn from(
     Ok(())
 }
 
-/// `setup --back`
+/// Returns to the Python tool, by the journal of the move (`setup --back`).
 pub async fn back(
     environment: &Environment,
     executor: &Executor,

@@ -39,9 +39,9 @@ const PORT: u16 = 3400;
 pub struct Original {
     /// What `--from` names.
     pub checkout: PathBuf,
-    /// `production`
+    /// What its `PYTHON_ENV` says, such as `production`.
     pub environment: String,
-    /// `deploy.durhack.com`
+    /// What its `PYTHON_APP_INSTANCE` says, such as `deploy.durhack.com`.
     pub instance: Option<String>,
     /// Name and text of each layer.
     pub layers: Vec<(String, String)>,

@@ -70,7 +70,7 @@ pub const NGINX_HOME_DROP_INS: [&str; 3] = [
     "/etc/systemd/system/durhack-deployer-privileged.service.d/setup.conf",
 ];
 
-/// Where files of somebody else's are kept that make room for one of ours, below a directory for each time.
+/// Where foreign files are kept that `setup` replaces by its own, in a directory for each time.
 pub const ASIDE: &str = "/var/backups/durhack-deployer";
 
 /// What `setup --from` has changed, so that `setup --back` can undo it.

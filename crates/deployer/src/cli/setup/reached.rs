@@ -1,7 +1,7 @@
 //! Names in directories that others than root may change, as root reaches them: nginx's files, uWSGI's, and those of the old tool's checkout.
 //!
 //! 1. The way is walked from `/` by descriptors, one name after the other. What was reached stays what it is, whoever renames meanwhile.
-//! 2. Where all directories on the way are root's, root does the work. Behind the first one that is somebody else's, or behind a link that is,
+//! 2. Where all directories on the way are root's, root does the work. Behind the first one that is not, or behind a link that is not,
 //!    its owner does it: who leads the way gets nothing that is not already open to him.
 //! 3. A directory of root's inside of one that others may write is entered by nobody: they may have put it there.
 //! 4. Read are plain files, up to a limit, without waiting. A file is written whole, beside its place, and then renamed into it.
