@@ -8,13 +8,20 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Below the webroot, and in the CA's URLs.
 const CHALLENGES: &str = ".well-known/acme-challenge";
 
 /// nginx on this host answers at once, or hangs.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So long after `nginx -s reload` processes with the configuration of before may still answer.
+const RELOAD_MAX: Duration = Duration::from_secs(10);
+
+/// Until nginx is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Of an answer, what is read: the token comes behind a few headers.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -26,7 +33,12 @@ pub fn check(names: &[DomainName], webroot: &Path) -> Result<(), Refusal> {
     let file = directory.join(&token);
     let written = fs::create_dir_all(&directory).and_then(|()| fs::write(&file, &token));
     written.map_err(|error| Refusal(format!("cannot write {}: {error}", file.display())))?;
-    let unanswered = names.iter().find(|name| is_refused(name, &token));
+    let deadline = Instant::now() + RELOAD_MAX;
+    let mut unanswered = names.iter().find(|name| is_refused(name, &token));
+    while unanswered.is_some() && Instant::now() < deadline {
+        thread::sleep(PAUSE);
+        unanswered = names.iter().find(|name| is_refused(name, &token));
+    }
     // What is left behind says nothing to anybody.
     let _ = fs::remove_file(&file);
     unanswered.map_or(Ok(()), |name| Err(Refusal(format!("http://{name}/{CHALLENGES}/ {}", hint(webroot)))))

@@ -134,6 +134,8 @@ impl Host {
             let installed = format!("/opt/node_modules/.bin/{program}");
             self.machine.run(&["ln", "-s", &installed, &format!("/usr/local/bin/{program}")]);
         }
+        // At the next boot its port is for what PM2 runs.
+        self.machine.run(&["systemctl", "disable", "--quiet", "site.service"]);
     }
 
     /// The id, state and log of the newest run that has ended, once there is one beside these.
