@@ -12,6 +12,9 @@ const NESTING_MAX: usize = 32;
 /// Words in a file, at most: a map of a hundred thousand entries. Each costs about a hundred bytes.
 const WORDS_MAX: usize = 200_000;
 
+/// A word, in bytes. A longer one does not fit into nginx's buffer: "too long parameter".
+const WORD_BYTES_MAX: usize = 4_095;
+
 /// A directive with its arguments, and what stands in its block if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {
@@ -120,6 +123,9 @@ fn block(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Directive>, Syntax
         match token {
             Token::Word(_) if reader.words == WORDS_MAX => {
                 return Err(reader.wrong("too many words in one file"));
+            }
+            Token::Word(word) if reader.is_strict && word.place.len() > WORD_BYTES_MAX => {
+                return Err(reader.wrong("a word that is too long for nginx"));
             }
             Token::Word(word) => {
                 reader.words += 1;
