@@ -82,11 +82,14 @@ impl SitesStep {
         match self.work {
             Work::Stage => {
                 self.selection.notes.iter().for_each(|note| workbench.note(format!("not for nginx: {note}")));
-                let files = files::read(self)?;
+                let files = files::read(self, workbench).await?;
                 certificates::check_references(self, &files)?;
                 stage::test(self, &files, workbench).await
             }
-            Work::Certify => certificates::obtain_all(self, &files::read(self)?, workbench).await,
+            Work::Certify => {
+                let files = files::read(self, workbench).await?;
+                certificates::obtain_all(self, &files, workbench).await
+            }
             Work::Install => install::install(self, workbench).await,
             Work::Restore => install::restore(self, workbench).await,
         }
