@@ -12,12 +12,14 @@ mod arguments;
 pub mod configuration;
 mod list;
 mod names;
+mod remarks;
 mod variables;
 
 pub use allowance::judge_allowance;
 pub use arguments::{Bounds, names_key_file};
 pub use configuration::Directive;
 pub use names::judge_name;
+pub use remarks::remarks;
 
 use std::collections::BTreeSet;
 

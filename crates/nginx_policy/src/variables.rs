@@ -237,6 +237,10 @@ impl Variables {
                     let rootless = |word: &crate::configuration::Word| !is_rooted(&word.text);
                     self.has_rootless_uri |= arguments.iter().any(rootless);
                 }
+                // Only where an operator has allowed it whatever it says; it is judged otherwise.
+                "auth_request" | "mirror" | "post_action" | "add_before_body" | "add_after_body" => {
+                    self.has_rootless_uri |= !matches!(argument(0), "off" | "") && !is_rooted(argument(0));
+                }
                 "error_page" => {
                     self.has_rootless_uri |= arguments.last().is_some_and(|word| word.text.starts_with('$'));
                 }
@@ -438,9 +442,16 @@ fn is_built_in(name: &str) -> bool {
 
 /// Whether what nginx makes of this URI begins with a slash, or leads elsewhere.
 fn is_rooted(uri: &str) -> bool {
-    ["/", "@", "=", "http://", "https://", "$scheme://", "$uri", "$document_uri", "$request_uri"]
-        .iter()
-        .any(|beginning| uri.starts_with(beginning))
+    ["/", "@", "=", "http://", "https://", "$scheme://", "$uri", "$document_uri", "$request_uri"].iter().any(
+        |beginning| {
+            // `$uri_of_mine` is another variable.
+            let is_name = |next: char| next.is_ascii_alphanumeric() || next == '_';
+            let rest = uri.strip_prefix(beginning);
+            rest.is_some_and(|rest| {
+                !beginning.starts_with('$') || beginning.ends_with('/') || !rest.starts_with(is_name)
+            })
+        },
+    )
 }
 
 /// The names in `(?<name>`, `(?P<name>` and `(?'name'`.
