@@ -16,6 +16,9 @@ const ALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Of several faults, those that an error names.
 const FAULTS_SHOWN_MAX: usize = 4;
 
+/// Of remarks, those that are made in a run's log.
+const REMARKS_SHOWN_MAX: usize = 20;
+
 /// A file that may be installed.
 #[derive(Debug)]
 pub struct SiteFile {
@@ -33,11 +36,7 @@ pub async fn read(step: &SitesStep, workbench: &Workbench<'_>) -> Result<Vec<Sit
 }
 
 /// On a thread of its own: what people may write into many large files takes seconds to judge, and meanwhile the step can be stopped.
-async fn read_within(
-    step: &SitesStep,
-    limit: Duration,
-    cancel: &CancellationToken,
-) -> Result<Vec<SiteFile>> {
+async fn read_within(step: &SitesStep, limit: Duration, cancel: &CancellationToken) -> Result<Vec<SiteFile>> {
     let own = step.clone();
     let judged = safe_path::off_thread(&step.release, limit, move || Ok(read_now(&own)));
     tokio::select! {
@@ -87,6 +86,16 @@ fn read_now(step: &SitesStep) -> Result<Vec<SiteFile>> {
         format!("{}:{}: {}", files[*number].wanted.source, found.line, found.message)
     }));
     if faults.is_empty() { Ok(files) } else { bail!(in_one_line(&faults)) }
+}
+
+/// What whoever wrote them should hear of, although it is allowed.
+pub fn remarks(step: &SitesStep, files: &[SiteFile]) -> Vec<String> {
+    let of = |file: &SiteFile| {
+        let remarks = nginx_policy::remarks(&file.directives, &step.deployments);
+        let source = file.wanted.source.clone();
+        remarks.into_iter().map(move |remark| format!("{source}:{}: {}", remark.line, remark.message))
+    };
+    files.iter().flat_map(of).take(REMARKS_SHOWN_MAX).collect()
 }
 
 /// Several faults as one cause.
@@ -143,14 +152,13 @@ mod tests {
     async fn whoever_waits_for_the_judge_can_stop() {
         let directory = tempfile::tempdir().unwrap();
         let values: String = (0..1_900).map(|number| format!("k{number} v{number};\n")).collect();
-        let uses: String = (0..9_000).map(|number| format!("location / {{ root /srv/$b/{number}; }}\n")).collect();
-        fs::write(directory.path().join("a"), format!("map $uri $b {{ {values} }} server {{ {uses} }}")).unwrap();
+        let uses: String =
+            (0..9_000).map(|number| format!("location / {{ root /srv/$b/{number}; }}\n")).collect();
+        fs::write(directory.path().join("a"), format!("map $uri $b {{ {values} }} server {{ {uses} }}"))
+            .unwrap();
         let mut step = step(directory.path());
-        let wanted = |number: usize| WantedFile {
-            source: "a".into(),
-            target: format!("conf.d/{number}"),
-            site: None,
-        };
+        let wanted =
+            |number: usize| WantedFile { source: "a".into(), target: format!("conf.d/{number}"), site: None };
         step.selection.files = (0..20).map(wanted).collect();
         let never = CancellationToken::new();
         let error = read_within(&step, Duration::ZERO, &never).await.unwrap_err();
