@@ -354,19 +354,27 @@ fn key_file(path: &str, bounds: &Bounds) -> Option<String> {
     (!allowed).then(|| format!("it must lie below {certificates}, {SYSTEM_CERTIFICATES} or {directory}"))
 }
 
-/// Read by nginx's user for each request, and never shown.
+/// Read by nginx's user for each request, and never shown. Not where content lies: nginx waits while it opens it, and a pipe that an application
+/// puts there would stop its workers, for all sites.
 fn password_file(path: &str, bounds: &Bounds) -> Option<String> {
     let full = bounds.directory.join(path).to_string_lossy().into_owned();
     let mut roots = vec![bounds.directory.as_path(), Path::new(PASSWORDS)];
-    roots.extend(content(bounds));
+    roots.extend(allowed_paths(bounds));
     (!is_below(literal_part(&full), &roots) && path != "off").then(|| {
-        format!("it must lie below {}, {PASSWORDS} or where content may lie", bounds.directory.display())
+        format!(
+            "it must lie below {} or {PASSWORDS}, where only root writes: a pipe in its place would stop nginx",
+            bounds.directory.display()
+        )
     })
 }
 
 fn content(bounds: &Bounds) -> impl Iterator<Item = &Path> {
-    let allowed = bounds.allowed.iter().filter(|allowed| allowed.starts_with('/')).map(Path::new);
-    CONTENT.iter().map(Path::new).chain(allowed)
+    CONTENT.iter().map(Path::new).chain(allowed_paths(bounds))
+}
+
+/// What an operator lets sites name beside the usual places.
+fn allowed_paths(bounds: &Bounds) -> impl Iterator<Item = &Path> {
+    bounds.allowed.iter().filter(|allowed| allowed.starts_with('/')).map(Path::new)
 }
 
 /// What comes before the first variable, up to its last slash.
