@@ -12,7 +12,10 @@ pub mod allow_list;
 pub mod aside;
 pub mod configuration;
 pub mod drop_in;
+pub mod events;
 pub mod found;
+pub mod going_back;
+pub mod journal;
 pub mod layers;
 pub mod moving;
 pub mod original;
@@ -61,7 +64,7 @@ pub async fn run(
         Executor::unconfigured("/proc/self/exe".into(), environment, &SEARCH_PATHS.map(PathBuf::from));
     match &arguments.from {
         Some(directory) => return moving::from(directory, environment, &executor, arguments).await,
-        None if arguments.back => return moving::back(environment, &executor, arguments).await,
+        None if arguments.back => return going_back::back(environment, &executor, arguments).await,
         None => refuse_another_directory(&wishes)?,
     }
     let found = found::look(&wishes, environment, &executor).await?;
