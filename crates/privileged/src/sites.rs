@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -207,15 +207,22 @@ fn read_users(target: &str, user: u32, is_taken_over: bool) -> Option<std::io::R
     if path.symlink_metadata().ok()?.uid() != user && !is_taken_over {
         return None;
     }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
+    // Looked at before it is opened: the user may have it lead to a device, which an opening would set going.
+    let looked_at = match rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(looked_at) => looked_at,
         Err(error) => return Some(Err(error.into())),
     };
-    let is_users = file.metadata().is_ok_and(|found| found.is_file() && found.uid() == user);
+    let found = rustix::fs::fstat(&looked_at);
+    let is_users = found.is_ok_and(|found| {
+        FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_uid == user
+    });
     if !is_users {
         return Some(Err(std::io::Error::other("it is not a plain file of the deployer's user")));
     }
+    let file = match File::open(format!("/proc/self/fd/{}", looked_at.as_raw_fd())) {
+        Ok(file) => file,
+        Err(error) => return Some(Err(error)),
+    };
     let mut bytes = Vec::new();
     Some(file.take(BYTES_MAX).read_to_end(&mut bytes).map(|_| bytes))
 }
