@@ -15,6 +15,7 @@ pub mod durable;
 pub mod files;
 pub mod install;
 pub mod manifest;
+pub mod own_site;
 pub mod reload;
 pub mod selection;
 pub mod stage;
@@ -59,6 +60,9 @@ pub struct SitesStep {
     /// What sites may say beside the list (`sites_allow`).
     #[serde(default)]
     pub allowed: Vec<String>,
+    /// The name by which the deployer itself is reached, or nothing.
+    #[serde(default)]
+    pub own_host: String,
 }
 
 /// The parts of the work.
