@@ -7,6 +7,7 @@
 //! Deliberately absent: installing programs (the package does), obtaining certificates for the deployer's own site (certbot does), and
 //! anything over the network.
 
+pub mod access_lists;
 pub mod action;
 pub mod allow_list;
 pub mod aside;
@@ -18,6 +19,7 @@ pub mod going_back;
 pub mod journal;
 pub mod layers;
 pub mod moving;
+pub mod old_links;
 pub mod original;
 pub mod places;
 pub mod plan;

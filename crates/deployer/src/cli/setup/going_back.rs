@@ -1,10 +1,12 @@
 //! `setup --back`: from here to the Python tool again, by the [`Journal`] of the move, in the opposite order of [`super::moving`].
 
+use super::access_lists;
 use super::events::{event_of, open_spool};
 use super::found::{self, ask};
 use super::journal::{Journal, JournalState};
 use super::moving::{Move, VASSAL_TIME, is_listening, nginx_workers, reload_nginx, wishes, words};
-use super::reached::{Content, Reached, TEXT_BYTES_MAX, as_user};
+use super::old_links::{self, Present};
+use super::reached::as_user;
 use super::uwsgi_pass::Address;
 use super::{aside, places};
 use crate::cli::SetupArguments;
@@ -20,7 +22,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Returns to the Python tool, by the journal of the move (`setup --back`).
@@ -34,13 +35,13 @@ pub async fn back(
             .hint("`setup --from DIR` does that, and `setup --back` undoes it"));
     };
     let mut lines = vec!["stop the worker, which first ends the run that it is at".to_owned()];
-    let brought = journal.sudoers.iter().chain(&journal.vassals).chain(&journal.sites);
+    let brought = journal.sudoers.iter().chain(&journal.vassals).chain(&journal.sites).chain(&journal.links);
     lines.extend(
         brought.map(|kept| format!("bring back {}, as {} has it", kept.path.display(), kept.kept.display())),
     );
     lines.extend(journal.access.iter().map(|file| {
         format!(
-            "bring back the access lists of nginx's directories themselves, as {} has them",
+            "bring back the access lists of nginx's directories and files, as {} has them",
             file.display()
         )
     }));
@@ -63,7 +64,13 @@ pub async fn back(
         return Ok(());
     }
     agreed(arguments.yes, "Go back to the old tool?")?;
-    let mut the_move = Move { environment, executor, is_json: arguments.json, said: Vec::new() };
+    let mut the_move = Move {
+        environment,
+        executor,
+        is_json: arguments.json,
+        said: Vec::new(),
+        date: clock::compact_utc(clock::now()),
+    };
     the_move.go_back(journal).await.map_err(|error| {
         Failed::because(error)
             .hint("mend the cause, and run `durhack-deployer setup --back` again: it does the rest")
@@ -89,26 +96,13 @@ impl Move<'_> {
             self.say(format!("brought back {}", kept.path.display()));
         }
         if let Some(file) = journal.access.as_ref().filter(|file| file.exists()) {
-            // Of these two directories alone: what is in them is not root's, and may be links by now.
-            let all = fs::read_to_string(file)?;
-            let lists = own_access_lists(&all);
-            let mut kept = tempfile::NamedTempFile::new()?;
-            kept.write_all(lists.as_bytes())?;
-            let restore = format!("--restore={}", kept.path().display());
-            // What has come since is not in it, and what has gone since is said.
-            let restored = ask(executor, &words(&["setfacl", &restore])).await;
-            match restored {
-                Ok(_) => self.say("brought back the access lists of nginx's directories themselves"),
-                Err(error) => {
-                    self.say(format!("not all access lists of nginx's directories came back: {error:#}"));
-                }
+            let left = access_lists::give_back(&fs::read_to_string(file)?, executor).await?;
+            self.say("brought back the access lists of nginx's directories and files");
+            if !left.is_empty() {
+                self.say(format!("what the access lists of these were is in {}; give them by hand (`setfacl --modify`) where the old tool needs them:", file.display()));
             }
-            let entry = format!("user:{}:", journal.user);
-            if all.matches(&entry).count() > lists.matches(&entry).count() {
-                self.say(format!(
-                    "the access lists of what lies in them are as setup left them; what they were is in {}: give them by hand (`setfacl --modify`) where the old tool needs them",
-                    file.display()
-                ));
+            for line in left {
+                self.say(format!("  {line}"));
             }
         }
         self.start_old(&journal.listeners).await?;
@@ -123,20 +117,14 @@ impl Move<'_> {
             }
         }
         // All of them can be reached, before the first one changes.
-        let mut ours: Vec<(Reached, Content)> = Vec::new();
-        for kept in &journal.sites {
-            let reached = aside::way_back(&kept.kept, &kept.path)?;
-            if let Ok(content) = reached.read(TEXT_BYTES_MAX) {
-                ours.push((reached, content));
-            }
-        }
-        for kept in &journal.sites {
+        let date = self.date.clone();
+        let brought = || journal.sites.iter().chain(&journal.links);
+        let ours = brought().map(|kept| Present::keep(kept, &date)).collect::<Result<Vec<_>>>()?;
+        for kept in brought() {
             aside::bring_back(&kept.kept, &kept.path)?;
         }
         if let Err(error) = ask(executor, &words(&["nginx", "-t"])).await {
-            for (reached, content) in ours {
-                reached.write(&content)?;
-            }
+            ours.into_iter().try_for_each(Present::put_back)?;
             return Err(
                 error.context("nginx does not accept its old files; webhooks still come to the new intake")
             );
@@ -144,6 +132,12 @@ impl Move<'_> {
         let before = nginx_workers();
         ask(executor, &reload_nginx()).await?;
         self.say("nginx sends webhooks to the old listener");
+        if !ours.is_empty() {
+            self.say(format!("what was in these places until now is kept in {}/{date}", places::ASIDE));
+        }
+        for path in old_links::come_since(&journal) {
+            self.say(format!("{0} was deployed from here, and stays: the old tool puts no link in its place. `mv '{0}' /root/` before it deploys that site", path.display()));
+        }
         self.drain(&before, &Address::Port(journal.port)).await?;
         let mut stopped = vec![places::INTAKE_SOCKET.to_owned(), places::INTAKE.to_owned()];
         let found =
@@ -220,16 +214,6 @@ impl Move<'_> {
     }
 }
 
-/// Of what `getfacl` printed, the lists of nginx's directories themselves, without the lines that say whose they are: what would be given
-/// back with them, and what lies in the directories, setup has not changed.
-fn own_access_lists(printed: &str) -> String {
-    let ours = places::NGINX_SITES.map(|name| format!("# file: {}/{name}", places::NGINX));
-    let is_ours = |block: &&str| block.lines().next().is_some_and(|line| ours.iter().any(|our| our == line));
-    let blocks = printed.split("\n\n").map(str::trim_start).filter(is_ours);
-    let is_kept = |line: &&str| !line.starts_with('#') || line.starts_with("# file: ");
-    blocks.map(|block| block.lines().filter(is_kept).collect::<Vec<_>>().join("\n") + "\n\n").collect()
-}
-
 /// What waits in our spools becomes events of the Python tool. How many these are.
 fn hand_over(journal: &Journal) -> Result<usize> {
     let account =
@@ -268,20 +252,4 @@ fn empty_into(queue: &Path, directory: &Path, written: &mut BTreeSet<String>) ->
         claim.finish()?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn access_lists_come_back_for_the_directories_themselves_and_nobody_is_given_them() {
-        let printed = "# file: /etc/nginx/snippets\n# owner: root\n# group: root\nuser::rwx\nuser:d:rwx\ndefault:user:d:rwx\n\n\
-             # file: /etc/nginx/snippets/d/x\n# owner: d\n# group: d\nuser::rw-\n\n\
-             # file: /etc/nginx/conf.d\n# owner: root\n# flags: -s-\nuser::rwx\n";
-        let expected = "# file: /etc/nginx/snippets\nuser::rwx\nuser:d:rwx\ndefault:user:d:rwx\n\n\
-             # file: /etc/nginx/conf.d\nuser::rwx\n\n";
-        assert_eq!(own_access_lists(printed), expected);
-        assert_eq!(own_access_lists(expected), expected);
-    }
 }

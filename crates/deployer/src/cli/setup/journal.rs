@@ -29,6 +29,9 @@ pub struct Journal {
     pub vassals: Vec<Kept>,
     /// Files by which nginx led to the listener.
     pub sites: Vec<Kept>,
+    /// The old tool's links among nginx's files.
+    #[serde(default)]
+    pub links: Vec<Kept>,
     /// Files that let the old tool act as root.
     pub sudoers: Vec<Kept>,
     /// What `getfacl` said of nginx's directories.

@@ -19,7 +19,7 @@ use super::places::{self, Owner};
 use super::plan::{self, Plan};
 use super::reached::{Content, Reached, TEXT_BYTES_MAX, as_user, read_plain};
 use super::wishes::Wishes;
-use super::{aside, drop_in, layers, uwsgi_pass};
+use super::{aside, drop_in, layers, old_links, uwsgi_pass};
 use crate::cli::SetupArguments;
 use crate::cli::output::{self, BOLD, Failed, GREEN, YELLOW, agreed};
 use crate::clock;
@@ -73,6 +73,8 @@ pub struct Move<'a> {
     pub is_json: bool,
     /// What was said.
     pub said: Vec<String>,
+    /// What is kept lies in a directory of this name, also where the question was answered long after it was shown.
+    pub date: String,
 }
 
 /// Moves an installation of the Python tool here (`setup --from DIR`).
@@ -97,7 +99,13 @@ pub async fn from(
             .hint("without nginx in between there would be a moment in which webhooks are refused: have nginx `uwsgi_pass` to it first"));
     }
     let port = port(journal.as_ref(), executor).await?;
-    let mut the_move = Move { environment, executor, is_json: arguments.json, said: Vec::new() };
+    let mut the_move = Move {
+        environment,
+        executor,
+        is_json: arguments.json,
+        said: Vec::new(),
+        date: clock::compact_utc(clock::now()),
+    };
     let (actions, remarks) = the_move.planned(&original, &converted, port, is_installed).await?;
     let found = original.lines();
     if arguments.json && arguments.dry_run {
@@ -118,7 +126,20 @@ pub async fn from(
         println!("\nnothing was done (--dry-run)");
         return Ok(());
     }
-    if is_here && !original.is_live() && original.sites.is_empty() && original.waiting.is_empty() {
+    let is_handed_over = || {
+        let trees =
+            the_move.config().map(|config| old_links::trees(&config).into_values().flatten().collect());
+        let links = trees.map(|trees| old_links::find(&trees));
+        let known =
+            journal.iter().flat_map(|journal| &journal.links).map(|kept| &kept.path).collect::<Vec<_>>();
+        links.is_ok_and(|links| links.iter().all(|link| known.contains(&link)))
+    };
+    if is_here
+        && !original.is_live()
+        && original.sites.is_empty()
+        && original.waiting.is_empty()
+        && is_handed_over()
+    {
         the_move.say("nothing to do: what was installed here has moved already");
     } else {
         agreed(arguments.yes, "Do it?")?;
@@ -258,6 +279,14 @@ impl Move<'_> {
                 aside::place_of(&found.date, file).display()
             ));
         }
+        let paths = found.configuration.iter().flat_map(|known| &known.sites_paths);
+        for link in old_links::find(&paths.flat_map(|path| old_links::names_of(path)).collect()) {
+            lines.push(format!(
+                "make a file of root's of the link {}, so that a deploy can replace it (kept: {})",
+                link.display(),
+                aside::place_of(&found.date, &link).display()
+            ));
+        }
         lines.push(format!(
             "start {}, now and at every boot; it waits for your first `deploy` of each deployment",
             places::WORKER
@@ -284,6 +313,7 @@ impl Move<'_> {
 
     /// Has a look's plan leave out what it must.
     fn prepare_plan(&self, found: &mut Found, port: u16, is_old_tool_live: bool) {
+        found.date.clone_from(&self.date);
         found.moving = Some(Moving { port, is_old_tool_live });
         if let Some(known) = found.configuration.as_mut().filter(|_| is_old_tool_live) {
             let slugs: Vec<Slug> = known.slugs.iter().cloned().collect();
@@ -338,7 +368,7 @@ impl Move<'_> {
     ) -> Result<()> {
         let executor = self.executor;
         let wishes = wishes(Path::new(places::CONFIGURATION));
-        let date = clock::compact_utc(clock::now());
+        let date = self.date.clone();
         if journal.state == JournalState::Back {
             // What was kept then stays where it lies.
             journal = Journal::default();
@@ -412,15 +442,24 @@ impl Move<'_> {
         let mut found = found::look(&wishes, self.environment, executor).await?;
         self.prepare_plan(&mut found, port, false);
         self.do_plan(&plan::plan(&found, &wishes)?).await?;
+        let config = self.config()?;
+        for line in old_links::hand_over(&config, &mut journal, &date, executor).await? {
+            self.say(line);
+        }
         journal.state = JournalState::Here;
         journal.save()
     }
 
-    /// The intake asks nobody, and the worker does not run yet: from where GitHub calls must be known before it calls here.
-    async fn know_networks(&mut self) -> Result<()> {
+    /// The configuration that is installed, as the units have it.
+    fn config(&self) -> Result<config::Config> {
         let environment = found::as_units_have_it(self.environment);
         let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
-        let config = loaded.map_err(|problems| anyhow!("{problems}"))?.config;
+        Ok(loaded.map_err(|problems| anyhow!("{problems}"))?.config)
+    }
+
+    /// The intake asks nobody, and the worker does not run yet: from where GitHub calls must be known before it calls here.
+    async fn know_networks(&mut self) -> Result<()> {
+        let config = self.config()?;
         if config.intake.source_networks != config::SourceNetworks::GitHub {
             return Ok(());
         }
@@ -442,7 +481,7 @@ impl Move<'_> {
     }
 
     async fn install(&mut self, original: &Original, converted: &layers::Converted) -> Result<()> {
-        let found = Found { date: clock::compact_utc(clock::now()), ..Found::default() };
+        let found = Found { date: self.date.clone(), ..Found::default() };
         // As whom the services run is known from here on.
         let actions = self.installing(original, converted, &found);
         let (users, rest): (Vec<Action>, Vec<Action>) =
@@ -618,7 +657,6 @@ impl Move<'_> {
         if listed.is_empty() || journal.access.is_some() {
             return Ok(());
         }
-        // All of it, for people; brought back are the lists of the directories themselves.
         let call = [&["getfacl", "--absolute-names", "--recursive", "--physical"][..], &listed].concat();
         let printed = ask(self.executor, &words(&call)).await?;
         let kept = aside::place_of(date, Path::new("/access-lists"));
@@ -645,11 +683,9 @@ impl Move<'_> {
 
     /// What `plan` says of each deployment that is on.
     async fn plans(&self) -> Result<Vec<(String, String)>, Failed> {
-        let environment = found::as_units_have_it(self.environment);
-        let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
-        let loaded = loaded.map_err(|problems| anyhow!("{problems}"))?;
+        let config = self.config()?;
         let mut plans = Vec::new();
-        for deployment in loaded.config.deployments.values().filter(|deployment| deployment.enabled) {
+        for deployment in config.deployments.values().filter(|deployment| deployment.enabled) {
             let slug = deployment.slug.to_string();
             let plan = ask(self.executor, &words(&["/proc/self/exe", "plan", &slug])).await;
             plans.push((slug, plan.unwrap_or_else(|error| format!("{error:#}"))));
