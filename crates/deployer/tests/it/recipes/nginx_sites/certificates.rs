@@ -327,11 +327,11 @@ fn what_certbot_has_decided_about_certificates_that_we_may_not_read_is_remembere
 #[test]
 fn files_that_certbots_plugin_makes_are_named_with_the_command_that_makes_them() {
     with_nginx(|world, _nginx, repository, _deployment| {
-        let certbots = world.root().join("certbot");
+        let directory = world.root().join("letsencrypt");
         let site = format!(
             "server {{ listen {}; server_name a.test;\n include {at}/options-ssl-nginx.conf;\n ssl_dhparam {at}/ssl-dhparams.pem; }}\n",
             free_port(),
-            at = certbots.display()
+            at = directory.display()
         );
         let commit = repository.commit(&[("production/[a.test].conf", &site)], "as certbot writes it");
         let run = fails(world, repository, &commit);
@@ -341,7 +341,7 @@ fn files_that_certbots_plugin_makes_are_named_with_the_command_that_makes_them()
         ] {
             let said = format!(
                 "[a.test].conf:{line}: {at}/{file} does not exist: certbot's plugin for nginx makes it; so does `sudo cp /usr/lib/python3/dist-packages/{from} {at}/{file}`",
-                at = certbots.display()
+                at = directory.display()
             );
             assert!(cause(&run).contains(&said), "{said}: {run:?}");
         }
