@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Confinement, Enforcement, Redactor, ResourceLimits};
+use crate::{Confinement, Enforcement, Keeper, Redactor, ResourceLimits};
 
 /// A command and the leash it gets.
 #[derive(Debug, Clone)]
@@ -38,9 +38,9 @@ pub struct Command {
     /// The program that calls [`crate::leash_main`] when its first argument is [`crate::LEASH_ARGUMENT`].
     /// `/proc/self/exe` is the calling program itself, even after its file was replaced by an update.
     pub leash: PathBuf,
-    /// The socket of a keeper ([`crate::keeper_main`]), which then starts the leash, out of its own program and as its own user. Only
+    /// A keeper ([`crate::keeper_main`]), which then starts the leash, out of its own program and as its own user. Only
     /// with a `mark`: what a keeper's leash has left is found by it. `None`: the caller does.
-    pub keeper: Option<PathBuf>,
+    pub keeper: Option<Keeper>,
     /// The time, in Unix milliseconds, for the time stamps of lines.
     pub now_ms: fn() -> i64,
 }

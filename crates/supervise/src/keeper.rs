@@ -17,8 +17,13 @@
 //! when a leash was killed: then nobody knows what that has left behind, so it kills everything that it has started, and a service manager
 //! what may be left of a service even then. That includes other commands of that user; whose leash is killed is under attack by his own.
 //!
-//! Deliberately absent: any check of what is asked for. Whoever may connect may do everything that the user may.
+//! Who connects shows a key first, which the keeper has from the service manager (the credential [`CREDENTIAL`]). The socket's mode
+//! lets in whoever is the deployer's user, and builds of a deployment without a user of its own are: Landlock does not judge `connect`, but
+//! keeps the key from them. Each user's keeper has a key of its own, so what is read from one opens no other.
+//!
+//! Deliberately absent: any check of what is asked for. Whoever has the key may do everything that the user may.
 
+mod address;
 mod request;
 
 use std::ffi::OsString;
@@ -42,6 +47,7 @@ use tokio::time::timeout;
 use crate::leash::STATUS_UNKNOWN;
 use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
 use crate::{belt, control_group};
+pub use address::{CREDENTIAL, Keeper};
 use request::Start;
 pub(crate) use request::{Descriptors, Request};
 
@@ -68,7 +74,9 @@ pub fn keeper_main() -> ExitCode {
     let _ = set_child_subreaper(Some(getpid()));
     // Or each command has none of its own; then what ends the keeper ends them too.
     let _ = control_group::settle();
-    let served = stdin().as_fd().try_clone_to_owned().and_then(|socket| serve(&UnixListener::from(socket)));
+    let key = address::own_key();
+    let serve = |socket| serve(&UnixListener::from(socket), &key);
+    let served = stdin().as_fd().try_clone_to_owned().and_then(serve);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -80,7 +88,7 @@ pub fn keeper_main() -> ExitCode {
     }
 }
 
-fn serve(listener: &UnixListener) -> io::Result<()> {
+fn serve(listener: &UnixListener, key: &Arc<str>) -> io::Result<()> {
     let working = Arc::new(AtomicUsize::new(0));
     loop {
         match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&IDLE)) {
@@ -90,9 +98,9 @@ fn serve(listener: &UnixListener) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
         let attended = listener.accept().and_then(|(connection, _)| {
-            let working = Attendance::of(&working);
+            let (working, key) = (Attendance::of(&working), Arc::clone(key));
             thread::Builder::new().spawn(move || {
-                attend(connection);
+                attend(connection, &key);
                 drop(working);
             })
         });
@@ -120,8 +128,8 @@ impl Drop for Attendance {
 }
 
 /// One request, from its first byte to the answer.
-fn attend(mut connection: UnixStream) {
-    let done = Request::receive(&connection).and_then(|request| match request {
+fn attend(mut connection: UnixStream, key: &str) {
+    let done = Request::receive(&connection, key).and_then(|request| match request {
         Request::Start(start, descriptors) => keep(&start, descriptors).map(Report::Ended),
         Request::KillMarked { variable, value } => belt::kill_marked(&variable, &value).map(Report::Killed),
     });
@@ -177,11 +185,11 @@ pub(crate) fn start_request(
     Request::Start(Start { directory: command.directory.clone().into(), arguments, variables }, descriptors)
 }
 
-/// [`crate::kill_marked`] among the processes of a keeper's user; `keeper` is its socket.
+/// [`crate::kill_marked`] among the processes of a keeper's user.
 ///
 /// # Errors
-/// Nobody serves there, or what [`crate::kill_marked`] says.
-pub async fn kill_marked_by(keeper: &Path, variable: &str, value: &str) -> io::Result<usize> {
+/// Nobody serves there, it does not take the key, or what [`crate::kill_marked`] says.
+pub async fn kill_marked_by(keeper: &Keeper, variable: &str, value: &str) -> io::Result<usize> {
     let request = Request::KillMarked { variable: variable.to_owned(), value: value.to_owned() };
     let mut conversation = request.send(keeper).await?;
     match timeout(KILL_MAX, conversation.hear()).await {

@@ -101,7 +101,7 @@ pub use command::{Command, End, Leftovers, Line, Mark, Outcome, OutputLimits, St
 pub use confinement::{Confinement, Enforcement, Landlock, ResourceLimits};
 pub use control_group::{is_available as has_control_groups, settle as settle_in_control_group};
 pub use environment::Environment;
-pub use keeper::{KEEPER_ARGUMENT, keeper_main, kill_marked_by};
+pub use keeper::{CREDENTIAL as KEEPER_CREDENTIAL, KEEPER_ARGUMENT, Keeper, keeper_main, kill_marked_by};
 pub use leash::leash_main;
 pub use protocol::LEASH_ARGUMENT;
 pub use redactor::{REDACTED, Redactor, SECRET_BYTES_MIN};

@@ -122,7 +122,7 @@ pub struct Confined {
     /// Of what makes a release.
     pub resources: Option<ResourceLimits>,
     /// Who starts it as the deployment's own user.
-    pub keeper: Option<PathBuf>,
+    pub keeper: Option<supervise::Keeper>,
     /// Variables that it needs to know, below those of the run and the operator.
     pub environment: BTreeMap<String, String>,
 }
@@ -175,7 +175,7 @@ pub fn looking(deployment: &Deployment) -> Walls {
 /// As a user of the deployment's own, not sandboxed.
 fn as_user(user: &UserName) -> Confined {
     Confined {
-        keeper: Some(step_user::socket(user)),
+        keeper: Some(step_user::keeper(user)),
         environment: step_user::environment(user),
         ..Confined::default()
     }

@@ -238,7 +238,7 @@ impl Executor {
         environment.extend(as_variables(&step_user::environment(user)));
         let command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
-        answer(supervise::Command { keeper: Some(step_user::socket(user)), ..command }, cancel).await
+        answer(supervise::Command { keeper: Some(step_user::keeper(user)), ..command }, cancel).await
     }
 
     /// Runs a program of ours whose lines are of interest as they come.

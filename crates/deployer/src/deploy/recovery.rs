@@ -66,7 +66,7 @@ async fn end_processes(deployment: &Deployment, run: &str) -> Result<()> {
     let id = run.to_owned();
     let mut killed = tokio::task::spawn_blocking(move || supervise::kill_marked(RUN_MARK, &id)).await??;
     if let Some(user) = &deployment.user {
-        match supervise::kill_marked_by(&step_user::socket(user), RUN_MARK, run).await {
+        match supervise::kill_marked_by(&step_user::keeper(user), RUN_MARK, run).await {
             Ok(more) => killed += more,
             // Then none of its steps could be started either.
             Err(error) => tracing::warn!(run, %user, %error, "cannot look for processes of this user"),

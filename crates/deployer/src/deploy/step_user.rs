@@ -3,7 +3,8 @@
 //!
 //! Nobody here can become another user, and nothing of ours is root to do it. systemd is: connecting to the socket of
 //! `durhack-deployer-steps@web.socket` has it start a keeper (`supervise::keeper_main`) as `web`, in a unit with walls and a control group of its
-//! own. That root has enabled this socket is what allows it; only the deployer may connect.
+//! own. That root has enabled this socket is what allows it; only the deployer may connect, and only who shows the key is heard: the worker, and
+//! root. That keeps out builds of deployments that share the deployer's user.
 //!
 //! Two users then make one tree: the deployer its directory and what the commit holds, the other what comes of that. An access list
 //! lets each write what the other makes, and everybody may read it, who runs or serves it too. It is of releases, and of what is shared: the
@@ -11,7 +12,8 @@
 
 use super::execute::{Executor, complaint_of};
 use super::tools::{Invocation, acl};
-use crate::config::{CommandLine, Deployment};
+use crate::config::{CREDENTIALS_VARIABLE, CommandLine, Deployment};
+use crate::entry::sha256_hex;
 use crate::names::UserName;
 use anyhow::{Context, Result, bail};
 use rustix::process::getuid;
@@ -49,6 +51,54 @@ pub fn complaint(user: &UserName, what: &str, found: u32) -> Option<String> {
     };
     let follows = if found == 0 { ": whoever can push is root" } else { "" };
     Some(format!("{what} runs as {who}, and not as {user}, as whom the deployment is to run{follows}"))
+}
+
+/// Where systemd puts the key that its worker shows the privileged helper; from it those of the keepers are made.
+const WORKERS_KEY: &str = "/run/credentials/durhack-deployer-worker.service/helper-key";
+
+/// Where root keeps it.
+const ROOTS_KEY: &str = "/etc/durhack-deployer/credentials/helper-key";
+
+/// Below it root keeps those of the keepers, `-USER` at the end, which the unit names too.
+const STEPS_KEY: &str = "/etc/durhack-deployer/credentials/steps-key";
+
+/// Who starts steps of this user, and the key that is shown there. Where this process has none, asking says so.
+#[expect(clippy::disallowed_methods, reason = "systemd says where a unit's credentials lie")]
+pub fn keeper(user: &UserName) -> supervise::Keeper {
+    let own =
+        std::env::var_os(CREDENTIALS_VARIABLE).map(|directory| Path::new(&directory).join("helper-key"));
+    let places = own.into_iter().chain([WORKERS_KEY, ROOTS_KEY].map(PathBuf::from));
+    let key = places.into_iter().find_map(|path| key_from(user, &path));
+    supervise::Keeper { socket: socket(user), key: key.unwrap_or_default() }
+}
+
+/// The key of this user's steps, as root makes it.
+pub fn key(user: &UserName) -> Option<String> {
+    key_from(user, Path::new(ROOTS_KEY))
+}
+
+/// Where root keeps it.
+pub fn key_file(user: &UserName) -> PathBuf {
+    format!("{STEPS_KEY}-{user}").into()
+}
+
+/// Whether it is one of these files.
+pub fn is_key_file(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.starts_with(&format!("{STEPS_KEY}-")))
+}
+
+/// Whether root keeps the right one there.
+pub fn has_key(user: &UserName) -> bool {
+    let kept = fs_err::read_to_string(key_file(user)).ok();
+    kept.is_some_and(|kept| key(user).is_some_and(|key| kept.trim_end() == key))
+}
+
+/// One that belongs to the helper's, and says nothing of it, nor of another user's: an application may read that of its own user. The package's
+/// postinst makes the same.
+fn key_from(user: &UserName, helpers: &Path) -> Option<String> {
+    let helpers = fs_err::read_to_string(helpers).ok()?;
+    let helpers = helpers.trim_end();
+    (!helpers.is_empty()).then(|| sha256_hex(format!("{helpers} steps of {user}").as_bytes()))
 }
 
 /// Where steps are asked for.
@@ -180,6 +230,20 @@ mod tests {
         ] {
             assert_eq!(is_ours(&shared, Path::new(path), is_directory), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn each_user_has_a_key_that_the_package_makes_too() {
+        let scratch = tempfile::tempdir().unwrap();
+        let helpers = scratch.path().join("helper-key");
+        let key = |user: &str| key_from(&UserName::parse(user).unwrap(), &helpers);
+        // What systemd puts in the place of one that is not there.
+        std::fs::write(&helpers, "\n").unwrap();
+        assert_eq!(key("app-a"), None);
+        std::fs::write(&helpers, "abc\n").unwrap();
+        // $ printf '%s steps of %s' abc app-a | sha256sum
+        assert_eq!(key("app-a").unwrap(), "2fdd2efc51f2e7168117949fbcdff0edf39a5e39c94d72b3f25bab13436315ee");
+        assert_ne!(key("app-a"), key("app-b"));
     }
 
     #[test]

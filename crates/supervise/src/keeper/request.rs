@@ -1,4 +1,4 @@
-//! What a keeper is asked, and how that crosses the socket: a length of four bytes, with the descriptors; then words, each
+//! What a keeper is asked, and how that crosses the socket: the key and a length of four bytes, with the descriptors; then words, each
 //! followed by a zero byte. No path, argument or variable of a process can have one in it.
 
 use std::ffi::{OsStr, OsString};
@@ -7,7 +7,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{
@@ -17,6 +16,7 @@ use rustix::net::{
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::time::timeout;
 
+use super::address::{self, KEY_BYTES, Keeper};
 use crate::run::Conversation;
 
 /// The system gives a process no more than 2 MiB of arguments and environment, if nobody has raised that.
@@ -24,6 +24,12 @@ const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// For sending a request, and for the service manager to start the keeper before that.
 const SEND_MAX: Duration = Duration::from_secs(30);
+
+/// What comes first: key and length.
+const HEAD_BYTES: usize = KEY_BYTES + 4;
+
+/// For the first bytes: who cannot show the key holds a keeper's thread for no longer.
+const KEY_MAX: Duration = Duration::from_secs(1);
 
 /// A keeper's part of it: who connects sends at once.
 const RECEIVE_MAX: Duration = Duration::from_secs(10);
@@ -53,19 +59,21 @@ pub(crate) struct Start {
 }
 
 impl Request {
-    /// Sends it to the keeper of this socket; what comes back are reports.
-    pub async fn send(self, keeper: &Path) -> io::Result<Conversation> {
+    /// Sends it to this keeper; what comes back are reports.
+    pub async fn send(self, keeper: &Keeper) -> io::Result<Conversation> {
         let sent = timeout(SEND_MAX, self.send_at_leisure(keeper)).await;
         sent.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "nobody took the request")))
     }
 
-    async fn send_at_leisure(self, keeper: &Path) -> io::Result<Conversation> {
-        let mut socket = tokio::net::UnixStream::connect(keeper).await?;
+    async fn send_at_leisure(self, keeper: &Keeper) -> io::Result<Conversation> {
+        let mut socket = tokio::net::UnixStream::connect(&keeper.socket).await?;
+        let key = address::checked(&keeper.key).ok_or_else(no_key)?;
         let (words, descriptors) = self.into_words();
         let bytes: Vec<u8> =
             words.iter().flat_map(|word| word.as_bytes().iter().chain(&[0])).copied().collect();
         let length = u32::try_from(bytes.len()).ok().filter(|length| *length as usize <= REQUEST_BYTES_MAX);
         let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::ArgumentListTooLong))?.to_be_bytes();
+        let head = [key.as_bytes(), &length].concat();
         let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         let send = || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
@@ -73,36 +81,42 @@ impl Request {
             if !borrowed.is_empty() {
                 ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
             }
-            Ok(sendmsg(&socket, &[IoSlice::new(&length)], &mut ancillary, SendFlags::NOSIGNAL)?)
+            Ok(sendmsg(&socket, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?)
         };
         // So few bytes are sent whole or not at all.
         socket.async_io(Interest::WRITABLE, send).await?;
-        socket.write_all(&bytes).await?;
+        match socket.write_all(&bytes).await {
+            // It did not listen to the end, and what it has answered says why.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {}
+            written => written?,
+        }
         Ok(Conversation::new(socket))
     }
 
-    /// The keeper's end of it.
-    pub fn receive(connection: &UnixStream) -> io::Result<Self> {
-        connection.set_read_timeout(Some(RECEIVE_MAX))?;
-        let mut length = [0; 4];
+    /// The keeper's end of it. Who does not show the key is not listened to.
+    pub fn receive(connection: &UnixStream, key: &str) -> io::Result<Self> {
+        connection.set_read_timeout(Some(KEY_MAX))?;
+        let mut head = [0; HEAD_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = recvmsg(
-            connection,
-            &mut [IoSliceMut::new(&mut length)],
-            &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        )?;
+        let received =
+            recvmsg(connection, &mut [IoSliceMut::new(&mut head)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
         let mut descriptors: Vec<OwnedFd> = Vec::new();
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(sent) = message {
                 descriptors.extend(sent);
             }
         }
-        let length = u32::from_be_bytes(length) as usize;
-        if received.bytes != 4 || length > REQUEST_BYTES_MAX {
+        let (shown, length) = head.split_at(KEY_BYTES);
+        if received.bytes != HEAD_BYTES || !address::is_right(shown, key) {
+            return Err(wrong_key(key));
+        }
+        let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        if length > REQUEST_BYTES_MAX {
             return Err(nonsense());
         }
+        connection.set_read_timeout(Some(RECEIVE_MAX))?;
         let mut bytes = vec![0; length];
         let mut source = connection;
         source.read_exact(&mut bytes)?;
@@ -162,6 +176,21 @@ impl Start {
         let variables = words.map(variable).collect::<Option<_>>()?;
         (arguments.len() == count).then_some(Self { directory, arguments, variables })
     }
+}
+
+fn no_key() -> io::Error {
+    let text = "only durhack-deployer-worker.service has the key by which it is asked: is it running? `durhack-deployer setup`, as root, makes the key";
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
+}
+
+fn wrong_key(key: &str) -> io::Error {
+    let text = match key {
+        "" => "the unit of this user's steps has no key; `durhack-deployer setup`, as root, makes one",
+        _ => {
+            "the key is not the one of this user's steps; `durhack-deployer setup`, as root, puts that right"
+        }
+    };
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
 fn nonsense() -> io::Error {

@@ -1,7 +1,6 @@
 //! Who started a leash, and so hears of its end: the caller itself, or a keeper.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -11,12 +10,12 @@ use tokio::time::timeout;
 use crate::leash::Assignment;
 use crate::protocol::{Ended, LEASH_ARGUMENT, Report, Status};
 use crate::run::{Conversation, variables_of_leash};
-use crate::{Command, Mark, StartError, adopted, belt, control_group, keeper};
+use crate::{Command, Keeper, Mark, StartError, adopted, belt, control_group, keeper};
 
 /// See the module.
 pub(super) enum Holder {
     Caller(Child),
-    Keeper { socket: PathBuf, conversation: Conversation },
+    Keeper { keeper: Keeper, conversation: Conversation },
 }
 
 /// How a leash ended.
@@ -32,9 +31,9 @@ impl Holder {
     /// Starts the leash with these: control socket, standard output, standard error.
     pub async fn start(command: &Command, descriptors: [OwnedFd; 3]) -> Result<Self, StartError> {
         let arguments = Assignment::of(command).into_arguments();
-        if let Some(socket) = &command.keeper {
+        if let Some(keeper) = &command.keeper {
             let refuse = |error: std::io::Error| StartError::Keeper {
-                socket: socket.clone(),
+                socket: keeper.socket.clone(),
                 reason: error.to_string(),
             };
             let [control, out, error] = descriptors;
@@ -43,8 +42,8 @@ impl Holder {
                 program.map_err(|error| StartError::of_leash(&command.program, &command.leash, &error))?;
             let descriptors = [program.into(), control, out, error];
             let request = keeper::start_request(command, arguments.collect(), descriptors);
-            let conversation = request.send(socket).await.map_err(refuse)?;
-            return Ok(Self::Keeper { socket: socket.clone(), conversation });
+            let conversation = request.send(keeper).await.map_err(refuse)?;
+            return Ok(Self::Keeper { keeper: keeper.clone(), conversation });
         }
         let [control, out, error] = descriptors;
         #[expect(clippy::disallowed_methods, reason = "the one place where a leash is started")]
@@ -69,9 +68,9 @@ impl Holder {
         match self {
             Self::Caller(leash) => kill_from_here(leash, mark.cloned()).await,
             // It kills the leash too, which has the mark.
-            Self::Keeper { socket, .. } => match mark {
+            Self::Keeper { keeper, .. } => match mark {
                 Some(mark) => {
-                    let killed = keeper::kill_marked_by(socket, &mark.variable, &mark.value).await;
+                    let killed = keeper::kill_marked_by(keeper, &mark.variable, &mark.value).await;
                     u32::from(killed.is_err())
                 }
                 None => 1,

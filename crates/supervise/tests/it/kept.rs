@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::process::{Child, Stdio};
 
 use rustix::process::{Signal, kill_process};
@@ -14,6 +13,9 @@ use crate::support::{
     MARK, PROGRAM, enforced, finish, finish_after_line, lines_when_cancelled_at_the_first, living_with, mark,
     pid, sh, texts,
 };
+
+/// What is shown to the keepers of these tests.
+const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Debian's `nobody`.
 const USER: u32 = 65534;
@@ -26,17 +28,23 @@ pub struct Keeper {
 
 impl Keeper {
     pub fn start() -> Self {
+        Self::start_with(KEY)
+    }
+
+    fn start_with(key: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Its program too must be where that user finds it.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = directory.path().join("program");
         fs::copy(PROGRAM, &program).unwrap();
+        fs::write(directory.path().join(supervise::KEEPER_CREDENTIAL), format!("{key}\n")).unwrap();
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "stands in for a service manager")]
         let process = std::process::Command::new("setpriv")
             .args([&format!("--reuid={USER}"), "--clear-groups", "--no-new-privs", "--"])
             .arg(program)
             .arg(supervise::KEEPER_ARGUMENT)
+            .env("CREDENTIALS_DIRECTORY", directory.path())
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
             .stderr(Stdio::null())
             .spawn()
@@ -45,7 +53,11 @@ impl Keeper {
     }
 
     pub fn keep(&self, command: Command) -> Command {
-        Command { keeper: Some(self.directory.path().join("socket")), ..command }
+        Command { keeper: Some(self.address()), ..command }
+    }
+
+    fn address(&self) -> supervise::Keeper {
+        supervise::Keeper { socket: self.directory.path().join("socket"), key: KEY.into() }
     }
 
     /// A command that this user may do something in a directory of his own.
@@ -127,10 +139,10 @@ async fn when_its_leash_is_killed_the_keeper_does_the_rest() {
 async fn what_a_mark_is_on_is_killed_by_its_own_user() {
     let keeper = Keeper::start();
     let command = keeper.keep(sh("echo $PPID; sleep 1000"));
-    let (socket, value) = (command.keeper.clone().unwrap(), mark(&command));
+    let (address, value) = (keeper.address(), mark(&command));
     let outcome = finish_after_line(command, async |_, _| {
         assert_eq!(supervise::kill_marked(MARK, &value).unwrap(), 0, "it is not ours");
-        assert!(kill_marked_by(&socket, MARK, &value).await.unwrap() >= 2);
+        assert!(kill_marked_by(&address, MARK, &value).await.unwrap() >= 2);
     });
     // Whichever of the two was the first.
     assert!(matches!(outcome.await.end, End::LeashLost | End::Signalled(9)));
@@ -177,7 +189,7 @@ async fn who_cannot_be_asked_and_what_cannot_be_started_is_said() {
     assert!(error.to_string().contains("closed: Permission denied"), "{error}");
     let error = refused(keeper.keep(crate::support::command("no-such-program", [""; 0]))).await;
     assert!(matches!(error, StartError::ProgramNotFound { .. }), "{error}");
-    let nobody = Some(Path::new("/nowhere/socket").to_owned());
+    let nobody = Some(supervise::Keeper { socket: "/nowhere/socket".into(), ..keeper.address() });
     let error = refused(Command { keeper: nobody, ..sh("true") }).await;
     assert!(error.to_string().contains("/nowhere/socket (No such file"), "{error}");
 }
@@ -187,9 +199,17 @@ async fn nonsense_is_answered_and_forgotten() {
     use std::io::{Read, Write};
     let keeper = Keeper::start();
     let socket = keeper.directory.path().join("socket");
-    for nonsense in [&b"\0\0\0\x04kill"[..], b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0"] {
+    let behind = |key: &str, bytes: &[u8]| [key.as_bytes(), bytes].concat();
+    for nonsense in [
+        behind(KEY, b"\0\0\0\x04kill"),
+        behind(KEY, b"\xff\xff\xff\xff"),
+        behind(KEY, b"\0\0\0\0"),
+        behind(KEY, b"\0"),
+        behind("", b"GET / HTTP/1.1\r\n\r\n"),
+        behind("", b"\0\0\0\x04kill"),
+    ] {
         let mut stranger = std::os::unix::net::UnixStream::connect(&socket).unwrap();
-        stranger.write_all(nonsense).unwrap();
+        stranger.write_all(&nonsense).unwrap();
         stranger.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answer = Vec::new();
         // What it did not read, it throws away, and the answer with it.
@@ -198,4 +218,30 @@ async fn nonsense_is_answered_and_forgotten() {
         }
     }
     assert_eq!(finish(keeper.keep(sh("true"))).await.0.end, End::Exited(0));
+}
+
+/// What is asked with another key, or of a keeper that has none, is not done; and the next who has the key is heard.
+#[tokio::test]
+async fn who_does_not_show_the_key_has_nothing_run() {
+    let (keeper, without) = (Keeper::start(), Keeper::start_with(""));
+    let witness = keeper.home().join("run-by-a-stranger");
+    let touch = || sh(&format!("touch {}", witness.display()));
+    let other = format!("f{}", &KEY[1..]);
+    for (address, expected) in [
+        (supervise::Keeper { key: other, ..keeper.address() }, "the key is not the one of this user's steps"),
+        (
+            supervise::Keeper { key: String::new(), ..keeper.address() },
+            "only durhack-deployer-worker.service has the key",
+        ),
+        (without.address(), "has no key"),
+    ] {
+        let command = Command { keeper: Some(address.clone()), ..touch() };
+        let error = supervise::run(command, |_| {}, CancellationToken::new()).await.map(drop).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        let error = kill_marked_by(&address, MARK, "1").await.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    assert!(!witness.exists());
+    assert_eq!(finish(keeper.keep(touch())).await.0.end, End::Exited(0));
+    assert!(witness.exists());
 }

@@ -52,6 +52,11 @@ pub fn all(examined: &Examined) -> Answer {
         let mut wrong = judge(account.as_ref(), &examined.service, user, &whose);
         wrong.extend(of_socket(&socket, &examined.service, user, &whose));
         wrong.extend(of_boot(Path::new(ENABLED_SOCKETS), user));
+        if examined.us.is_root() && !step_user::has_key(user) {
+            let file = step_user::key_file(user);
+            let what = format!("{} is not the key by which steps of {whose} are asked for", file.display());
+            wrong.push(Finding::error(what, SETUP));
+        }
         wrong.extend(account.as_ref().and_then(|account| of_home(&home, account)));
         if slugs.len() > 1 {
             wrong.push(Finding::warning(
@@ -61,12 +66,12 @@ pub fn all(examined: &Examined) -> Answer {
         }
         findings.extend(or_ok(wrong, format!("releases of {whose} are made as {user}")));
     }
-    findings.extend(without(&deployments, !users.is_empty()));
+    findings.extend(without(&deployments));
     Ok(or_ok(findings, "there is no deployment"))
 }
 
 /// What is said of deployments that have no user of their own.
-fn without(deployments: &[&Deployment], others_have: bool) -> Vec<Finding> {
+fn without(deployments: &[&Deployment]) -> Vec<Finding> {
     let slugs = |is: fn(UserSource) -> bool| -> Vec<&str> {
         let those = deployments.iter().filter(|one| one.user.is_none() && is(one.user_source));
         those.map(|deployment| deployment.slug.as_str()).collect()
@@ -91,17 +96,7 @@ fn without(deployments: &[&Deployment], others_have: bool) -> Vec<Finding> {
             several.join(", ")
         ),
     };
-    findings.push(Finding::warning(what, mend.clone()));
-    // Steps of those without run as the deployer, whose the sockets are.
-    if others_have {
-        findings.push(Finding::warning(
-            format!(
-                "builds of {} have no user of their own: they can ask for steps of those who have",
-                shared.join(", ")
-            ),
-            mend,
-        ));
-    }
+    findings.push(Finding::warning(what, mend));
     findings
 }
 
@@ -305,25 +300,21 @@ mod tests {
         let shared = deployment_of("user = \"durhack-deployer\"");
         let fresh = deployment_of("");
         let missing = Deployment { user_source: UserSource::Missing, ..fresh.clone() };
-        let said = |deployments: &[&Deployment], others_have| {
-            let findings = without(deployments, others_have);
+        let said = |deployments: &[&Deployment]| {
+            let findings = without(deployments);
             findings
                 .iter()
                 .map(|one| format!("{:?} {}", one.level, one.mend.clone().unwrap_or_default()))
                 .collect::<Vec<_>>()
                 .join("; ")
         };
-        assert_eq!(said(&[], true), "");
+        assert_eq!(said(&[]), "");
+        assert_eq!(said(&[&shared]), "Warning `sudo durhack-deployer move-user x` gives x a user of its own");
         assert_eq!(
-            said(&[&shared], false),
-            "Warning `sudo durhack-deployer move-user x` gives x a user of its own"
-        );
-        assert!(said(&[&shared], true).contains("; Warning"), "they mix");
-        assert_eq!(
-            said(&[&fresh], false),
+            said(&[&fresh]),
             "Warning `sudo durhack-deployer setup`, and then the command that it names"
         );
-        assert_eq!(said(&[&missing], true), "Error `sudo durhack-deployer setup`");
+        assert_eq!(said(&[&missing]), "Error `sudo durhack-deployer setup`");
     }
 
     #[test]

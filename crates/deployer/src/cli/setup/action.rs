@@ -9,7 +9,9 @@ use super::places::{self, Directory, Owner};
 use super::reached::{TEXT_BYTES_MAX, read_plain};
 use crate::config::CommandLine;
 use crate::deploy::execute::Executor;
+use crate::deploy::step_user;
 use crate::deploy::tools::{nginx, systemctl, visudo};
+use crate::names::UserName;
 use crate::private_file;
 use crate::secret::Secret;
 use anyhow::{Context, Result};
@@ -44,6 +46,8 @@ pub enum Deed {
     MakeSecret,
     /// The key is made that the worker shows the privileged helper.
     MakeKey,
+    /// From that key, the one by which steps of this user are asked for.
+    MakeStepsKey(UserName),
     /// nginx's unit gets walls, if nginx can do its work inside them. None: they go.
     NginxWalls(Option<String>),
     /// The deployer's own site is written, and nginx told; what nginx refuses goes away again. None: the site goes.
@@ -84,6 +88,7 @@ impl Action {
             Deed::WriteSudoers(text) => write_sudoers(text, executor).await,
             Deed::MakeSecret => make_secret(places::WEBHOOK_SECRET),
             Deed::MakeKey => make_secret(places::HELPER_KEY),
+            Deed::MakeStepsKey(user) => make_steps_key(user),
             Deed::NginxWalls(text) => nginx_walls(text.as_deref(), executor).await,
             Deed::Site(path, text) => site(path, text.as_deref(), executor).await,
             Deed::Keep(path, kept) => aside::keep(path, kept),
@@ -146,6 +151,11 @@ fn make_secret(path: &str) -> Result<()> {
     let path = Path::new(path);
     let directory = Path::new(places::CREDENTIALS);
     private_file::create(path, &format!("{}\n", Secret::generate().expose()), directory).map(drop)
+}
+
+fn make_steps_key(user: &UserName) -> Result<()> {
+    let key = step_user::key(user).with_context(|| format!("{} holds no key", places::HELPER_KEY))?;
+    write(&File { path: step_user::key_file(user), text: key + "\n", owner: Owner::Root, mode: 0o600 })
 }
 
 fn remove(path: &Path) -> Result<()> {

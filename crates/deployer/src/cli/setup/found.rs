@@ -46,6 +46,8 @@ pub struct Found {
     pub step_users: BTreeMap<UserName, Option<u32>>,
     /// Those of them that an earlier `setup` made.
     pub own_accounts: BTreeSet<UserName>,
+    /// Those of them whose steps have the key by which they are asked for.
+    pub keyed_users: BTreeSet<UserName>,
     /// None: there is no nginx.
     pub nginx: Option<Nginx>,
     /// None: there is none yet.
@@ -204,6 +206,9 @@ pub async fn look_also_at(
         if account_state(&user)? == AccountState::Ours {
             found.own_accounts.insert(user.clone());
         }
+        if step_user::has_key(&user) {
+            found.keyed_users.insert(user.clone());
+        }
         found.step_users.insert(user, id);
     }
     let pm2 = found.step_users.keys().map(step_user::pm2_unit);
@@ -339,6 +344,7 @@ impl Found {
     pub fn note(&mut self, action: &Action) {
         match &action.deed {
             Deed::Write(file) => drop(self.texts.insert(file.path.clone(), file.text.clone())),
+            Deed::MakeStepsKey(user) => drop(self.keyed_users.insert(user.clone())),
             Deed::Call(call) => {
                 let words = call.argv();
                 let (verb, last) = (words.get(2).map(String::as_str), words.last());
@@ -482,6 +488,8 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         }
     };
     let secrets = fs::read_dir(places::CREDENTIALS).into_iter().flatten().flatten().map(|entry| entry.path());
+    // Those are read at each start of the unit that has them.
+    let secrets = secrets.filter(|path| !step_user::is_key_file(path));
     let deployments = loaded.config.deployments.values();
     let mut known = Configuration {
         privileges: loaded.config.privileges,

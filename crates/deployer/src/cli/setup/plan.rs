@@ -162,6 +162,13 @@ impl Plan {
         for (user, id) in &found.step_users {
             let unit = step_user::unit(user);
             if named.contains(user) && !id.is_some_and(|id| is_special(found, id)) {
+                if !found.keyed_users.contains(user) {
+                    let what = format!(
+                        "make the key by which steps of {user} are asked for: {}",
+                        step_user::key_file(user).display()
+                    );
+                    self.add(what, Deed::MakeStepsKey(user.clone()));
+                }
                 self.start(found, &unit, false);
             } else if found.units.get(&unit).is_some_and(|unit| unit.is_active || unit.is_enabled) {
                 let what = format!("stop {unit}: no deployment names this user");
@@ -616,6 +623,7 @@ pub mod tests {
             Deed::MakeKey => {
                 found.places.insert(places::HELPER_KEY.into(), place(Owner::Root, 0o600, false));
             }
+            Deed::MakeStepsKey(user) => drop(found.keyed_users.insert(user.clone())),
             Deed::NginxWalls(text) => {
                 found.texts.insert(places::NGINX_DROP_IN.into(), text.clone().unwrap());
             }
@@ -806,6 +814,7 @@ pub mod tests {
         write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
         write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-pm2@.service.d/setup.conf
         have systemd read its units again
+        make the key by which steps of web are asked for: /etc/durhack-deployer/credentials/steps-key-web
         start durhack-deployer-steps@web.socket, now and at every boot
         start durhack-deployer-pm2@web.service at every boot
         ");
@@ -849,6 +858,7 @@ pub mod tests {
         insta::assert_snapshot!(lines(&assigned).join("\n"), @r"
         make the user and group app-site, without password and shell
         record as whom deployments run (site: app-site), in /etc/durhack-deployer/users.toml
+        make the key by which steps of app-site are asked for: /etc/durhack-deployer/credentials/steps-key-app-site
         start durhack-deployer-steps@app-site.socket, now and at every boot
         have durhack-deployer-worker.service read the configuration, which has changed since it did
         have durhack-deployer-intake.service read the configuration, which has changed since it did

@@ -55,6 +55,34 @@ enabled = false
 steps = []
 "#;
 
+/// Asks for a step of the user web, as a build could that runs as the deployer: the key is not the right one.
+const STRANGER: &str = r#"
+import socket, struct
+words = b"start-1\0/\0" + b"0\0"
+connection = socket.socket(socket.AF_UNIX)
+connection.connect("/run/durhack-deployer-steps/web.sock")
+connection.sendall(b"0" * 64 + struct.pack(">I", len(words)) + words)
+print(connection.recv(4096).decode())
+"#;
+
+/// Nobody but the worker has steps of another user run; and the package makes the keys where an earlier version has set up the users.
+fn only_the_worker_is_heard(host: &Host) {
+    let machine = &host.machine;
+    let answer = machine.run(&["runuser", "-u", "durhack-deployer", "--", "python3", "-c", STRANGER]);
+    assert!(answer.starts_with("failed 0 the key is not the one"), "{answer}");
+    let (file, postinst) =
+        ("/etc/durhack-deployer/credentials/steps-key-web", "/var/lib/dpkg/info/durhack-deployer.postinst");
+    let key = || machine.run(&["cat", file]);
+    let made = key();
+    assert_eq!(machine.run(&["stat", "-c", "%U %a", file]), "root 600");
+    machine.run(&["rm", file]);
+    let doctor = machine.try_run(&["durhack-deployer", "doctor"]);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(!doctor.status.success() && said.contains("steps-key-web is not the key"), "{said}");
+    machine.run(&["sh", postinst, "configure", "0.1.0-1"]);
+    assert_eq!((key(), machine.run(&["stat", "-c", "%U %a", file])), (made, "root 600".to_owned()));
+}
+
 fn live(host: &Host, file: &str) -> String {
     // As nginx does.
     host.machine.run(&["runuser", "-u", "www-data", "--", "cat", &format!("/var/www/site/current/{file}")])
@@ -120,6 +148,8 @@ fn a_release_is_made_by_its_own_user_who_reaches_nothing_else() {
     assert_eq!(owner("/var/lib/durhack-deployer-steps/web"), "web 700");
     assert_eq!(owner("/run/durhack-deployer-steps/web.sock"), "durhack-deployer 600");
     assert_eq!(owner("/var/www/site/current"), "durhack-deployer 777", "a link of the deployer's");
+
+    only_the_worker_is_heard(&host);
 
     // The user's own files, closed to us, go with their release.
     for page in ["two", "three", "four"] {
