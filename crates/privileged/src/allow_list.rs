@@ -140,7 +140,7 @@ impl AllowList {
         match request {
             Request::NginxTest | Request::NginxReload => Ok(()),
             // What is in them is judged where they are written.
-            Request::SiteWrite { .. } | Request::SiteRemove(_) | Request::SitesAdopt => Ok(()),
+            Request::SiteWrite { .. } | Request::SiteRemove(_) | Request::SitesAdopt(_) => Ok(()),
             Request::Unit(_, unit) | Request::UnitJournal(unit) => {
                 let full = unit.in_full();
                 let listed =

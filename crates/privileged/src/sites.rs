@@ -12,11 +12,12 @@ use nginx_policy::{Directive, Objection, configuration};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 /// Where Debian's nginx has its configuration. Targets are relative to it.
 pub const NGINX: &str = "/etc/nginx";
@@ -51,6 +52,9 @@ struct Owned {
     files: BTreeSet<String>,
     /// Directories that were made for them.
     directories: BTreeSet<String>,
+    /// Links of the Python tool's, and where they lead. As long as one does, a file may come into its place, or nothing.
+    #[serde(default)]
+    links: BTreeMap<String, PathBuf>,
 }
 
 /// Why something is not done: refused, or an error of the system.
@@ -72,7 +76,12 @@ pub fn write(target: &str, text: &str, list: &AllowList) -> Done {
     }
     owned.files.insert(target.to_owned());
     state.save(&owned)?;
-    place.put(text.as_bytes())
+    place.put(text.as_bytes())?;
+    // A file from here on; the same link, made once more, would be somebody else's.
+    match owned.links.remove(target) {
+        Some(_) => state.save(&owned),
+        None => Ok(()),
+    }
 }
 
 /// Removes a file; one that is not there is gone already.
@@ -92,6 +101,7 @@ pub fn remove(target: &str) -> Done {
     }
     place.take_away()?;
     owned.files.remove(target);
+    owned.links.remove(target);
     for parent in Path::new(target).ancestors().skip(1) {
         let name = parent.to_string_lossy().into_owned();
         // One in which somebody has put something else stays.
@@ -102,15 +112,19 @@ pub fn remove(target: &str) -> Done {
     state.save(&owned)
 }
 
-/// Makes root's what the deployer's user has written among nginx's files, where it is such as root would write itself. One line for each file:
-/// what became of it.
-pub fn adopt(list: &AllowList) -> Result<String, Refusal> {
+/// Makes root's what the deployer's user has written among nginx's files, where it is such as root would write itself; likewise what links into
+/// these directories lead to, whoever made the links. One line for each file: what became of it.
+///
+/// A link of the latter kind that stays, because root would not write so or because it leads to nothing, is remembered: what the deployer
+/// writes instead is judged then.
+pub fn adopt(trees: &[PathBuf], list: &AllowList) -> Result<String, Refusal> {
     let user = list.uid()?;
     let state = State::lock()?;
     let mut owned = state.load()?;
     let mut report = String::new();
     for target in below_directories() {
-        let Some(text) = read_users(&target, user) else { continue };
+        let link = link_into(&target, trees);
+        let Some(text) = read_users(&target, user, link.is_some()) else { continue };
         let adopted = text
             .map_err(|why| Refusal(why.to_string()))
             .and_then(|text| {
@@ -123,9 +137,14 @@ pub fn adopt(list: &AllowList) -> Result<String, Refusal> {
                 state.save(&owned)?;
                 place.put(&text)
             });
-        match adopted {
-            Ok(()) => report.push_str(&format!("{target}: root's now\n")),
-            Err(Refusal(why)) => report.push_str(&format!("{target}: left as it is: {why}\n")),
+        match (adopted, link) {
+            (Ok(()), _) => report.push_str(&format!("{target}: root's now\n")),
+            (Err(Refusal(why)), None) => report.push_str(&format!("{target}: left as it is: {why}\n")),
+            (Err(Refusal(why)), Some(to)) => {
+                report.push_str(&format!("{target}: stays a link until it is deployed: {why}\n"));
+                owned.links.insert(target, to);
+                state.save(&owned)?;
+            }
         }
     }
     Ok(report)
@@ -213,22 +232,37 @@ fn below_directories() -> Vec<String> {
     found
 }
 
-/// What is in a file of this user's; None where it is not one. A link of the user's counts, where the file that it leads to is the user's too.
-fn read_users(target: &str, user: u32) -> Option<std::io::Result<Vec<u8>>> {
+/// Where a link leads, if that is into one of these directories.
+fn link_into(target: &str, trees: &[PathBuf]) -> Option<PathBuf> {
+    let to = std::fs::read_link(Path::new(NGINX).join(target)).ok()?;
+    let is_plain = to.components().all(|part| part != Component::ParentDir);
+    (is_plain && trees.iter().any(|tree| to.starts_with(tree))).then_some(to)
+}
+
+/// What is in a file of this user's; None where it is not one. A link of the user's, or one that is to be taken over whosever it is, counts
+/// where the file that it leads to is the user's.
+fn read_users(target: &str, user: u32, is_taken_over: bool) -> Option<std::io::Result<Vec<u8>>> {
     use std::os::unix::fs::MetadataExt;
     let path = Path::new(NGINX).join(target);
-    if path.symlink_metadata().ok()?.uid() != user {
+    if path.symlink_metadata().ok()?.uid() != user && !is_taken_over {
         return None;
     }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
+    // Looked at before it is opened: the user may have it lead to a device, which an opening would set going.
+    let looked_at = match rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(looked_at) => looked_at,
         Err(error) => return Some(Err(error.into())),
     };
-    let is_users = file.metadata().is_ok_and(|found| found.is_file() && found.uid() == user);
+    let found = rustix::fs::fstat(&looked_at);
+    let is_users = found.is_ok_and(|found| {
+        FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_uid == user
+    });
     if !is_users {
         return Some(Err(std::io::Error::other("it is not a plain file of the deployer's user")));
     }
+    let file = match File::open(format!("/proc/self/fd/{}", looked_at.as_raw_fd())) {
+        Ok(file) => file,
+        Err(error) => return Some(Err(error)),
+    };
     let mut bytes = Vec::new();
     Some(file.take(BYTES_MAX).read_to_end(&mut bytes).map(|_| bytes))
 }
@@ -332,8 +366,16 @@ impl<'a> Place<'a> {
 
     /// Whether what is there must be left alone.
     fn holds_foreign(&self, owned: &Owned, target: &str) -> Result<bool, Refusal> {
-        let is_foreign = |kind| kind != FileType::RegularFile || !owned.files.contains(target);
-        self.kind().map(|kind| kind.is_some_and(is_foreign))
+        Ok(match self.kind()? {
+            None => false,
+            Some(FileType::RegularFile) => !owned.files.contains(target),
+            Some(FileType::Symlink) => {
+                let to = rustix::fs::readlinkat(&self.directory, self.name, Vec::new());
+                let to = to.map_err(|error| cannot("read", self.shown, error))?;
+                owned.links.get(target).is_none_or(|known| known.as_os_str().as_bytes() != to.as_bytes())
+            }
+            Some(_) => true,
+        })
     }
 
     fn put(&self, bytes: &[u8]) -> Done {

@@ -15,6 +15,7 @@ pub mod durable;
 pub mod files;
 pub mod install;
 pub mod manifest;
+pub mod own_site;
 pub mod reload;
 pub mod selection;
 pub mod stage;
@@ -62,6 +63,9 @@ pub struct SitesStep {
     /// The paths of all deployments: what is served out of them, whoever is pushed there has put there.
     #[serde(default)]
     pub deployments: Vec<PathBuf>,
+    /// The name by which the deployer itself is reached, or nothing.
+    #[serde(default)]
+    pub own_host: String,
 }
 
 /// The parts of the work.

@@ -169,6 +169,69 @@ fn what_the_deployers_user_wrote_becomes_roots_if_it_is_good() {
 }
 
 #[test]
+fn links_of_the_python_tool_are_taken_over_and_no_others() {
+    let house = House::new();
+    let conf_d = house.inside("etc/nginx/conf.d");
+    let tree = house.inside("var/tree");
+    std::fs::create_dir_all(tree.join("local-live")).unwrap();
+    std::fs::create_dir_all(house.inside("var/tree-of-others")).unwrap();
+    let file = |path: &str, text: &str, uid: u32| {
+        std::fs::write(house.inside(path), text).unwrap();
+        chown(house.inside(path), Some(uid), None).unwrap();
+    };
+    file("var/tree/local-live/good", SITE, USER);
+    file("var/tree/local-live/bad", "perl_set $x 'sub {}';\n", USER);
+    file("var/tree/local-live/roots", SITE, 0);
+    file("var/tree-of-others/x", SITE, USER);
+    file("var/secret", SITE, 0);
+    symlink("/var/secret", tree.join("local-live/way")).unwrap();
+    for (name, to) in [
+        ("good.conf", "/var/tree/local-live/good"),
+        ("bad.conf", "/var/tree/local-live/bad"),
+        ("gone.conf", "/var/tree/local-live/gone"),
+        ("roots.conf", "/var/tree/local-live/roots"),
+        ("way.conf", "/var/tree/local-live/way"),
+        ("up.conf", "/var/tree/../secret"),
+        ("other.conf", "/var/tree-of-others/x"),
+    ] {
+        // Of root's, as an administrator makes them.
+        symlink(to, conf_d.join(name)).unwrap();
+    }
+    refused(&house.ask(&["sites-adopt", "/var/tree"]), "for root");
+    let report = done(&house.at_once_as(0, &["sites-adopt", "/var/tree"]));
+    let mut lines = report.lines();
+    for (target, became) in [
+        ("conf.d/bad.conf", "stays a link until it is deployed: conf.d/bad.conf: line 1"),
+        ("conf.d/gone.conf", "stays a link until it is deployed: No such file"),
+        ("conf.d/good.conf", "root's now"),
+        ("conf.d/roots.conf", "stays a link until it is deployed: it is not a plain file of"),
+        ("conf.d/way.conf", "stays a link until it is deployed: it is not a plain file of"),
+    ] {
+        let line = lines.next().unwrap();
+        assert!(line.starts_with(&format!("{target}: {became}")), "{report}");
+    }
+    assert_eq!(lines.next(), None);
+    let found = conf_d.join("good.conf").symlink_metadata().unwrap();
+    assert!(found.is_file() && found.uid() == 0);
+    // What stayed a link may be replaced and removed, and what it leads to stays.
+    done(&write(&house, "conf.d/bad.conf", SITE));
+    done(&write(&house, "conf.d/way.conf", SITE));
+    done(&house.ask(&["site-remove", "conf.d/gone.conf"]));
+    assert_eq!(std::fs::read_to_string(tree.join("local-live/bad")).unwrap(), "perl_set $x 'sub {}';\n");
+    assert!(tree.join("local-live/way").symlink_metadata().unwrap().is_symlink());
+    assert!(conf_d.join("gone.conf").symlink_metadata().is_err());
+    done(&house.ask(&["site-remove", "conf.d/bad.conf"]));
+    // As long as it leads there, and only once.
+    symlink("/var/tree/local-live/bad", conf_d.join("bad.conf")).unwrap();
+    std::fs::remove_file(conf_d.join("roots.conf")).unwrap();
+    symlink("/var/secret", conf_d.join("roots.conf")).unwrap();
+    for theirs in ["conf.d/bad.conf", "conf.d/roots.conf", "conf.d/up.conf", "conf.d/other.conf"] {
+        refused(&write(&house, theirs, SITE), "is not the deployer's");
+        refused(&house.ask(&["site-remove", theirs]), "is not the deployer's");
+    }
+}
+
+#[test]
 fn root_says_what_sites_may_say_beside_the_list() {
     let house = House::new();
     let site = "server { location / { perl main::handler; } }\n";

@@ -1,7 +1,7 @@
 //! The wanted files, read from the release and judged. Nothing of them has been near nginx before.
 
-use super::SitesStep;
 use super::selection::WantedFile;
+use super::{SitesStep, own_site};
 use crate::deploy::workbench::Workbench;
 use crate::safe_path::{self, Refused};
 use anyhow::{Context, Result, bail};
@@ -85,6 +85,7 @@ fn read_now(step: &SitesStep) -> Result<Vec<SiteFile>> {
     faults.extend(found.iter().map(|(number, found)| {
         format!("{}:{}: {}", files[*number].wanted.source, found.line, found.message)
     }));
+    faults.extend(own_site::faults(step, &files));
     if faults.is_empty() { Ok(files) } else { bail!(in_one_line(&faults)) }
 }
 

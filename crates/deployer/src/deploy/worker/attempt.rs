@@ -364,7 +364,10 @@ impl Worker {
         facts: &Facts<'_>,
         plan: &Plan,
     ) -> Result<Option<Outcome>, StoreError> {
-        if order.request.force {
+        let is_first = || crate::deploy::gates::is_first_after_the_move(&self.host, &self.deployment);
+        if order.request.force
+            || (order.trigger == RunTrigger::Operator && self.patiently("runs", is_first).await?)
+        {
             return Ok(None);
         }
         let same = self.patiently("inputs", || situation::same_inputs(&self.host, facts, plan)).await?;
