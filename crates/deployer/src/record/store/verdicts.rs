@@ -93,7 +93,7 @@ macro_rules! upsert_verdict {
         .bind(&verdict.delivery_id)
         .bind(&verdict.deployment)
         .bind(verdict.code)
-        .bind($crate::record::store::text::storable(&verdict.sentence))
+        .bind($crate::record::store::text::bounded(&verdict.sentence))
         .bind(verdict.run_id.as_deref())
         .bind(verdict.decided_at_ms)
         .execute($executor)

@@ -416,6 +416,45 @@ fn whoever_stands_beside_the_proxy_keeps_no_good_push_out() {
     });
 }
 
+// A name in an event that leads to nothing is text of others as every name is.
+#[test]
+fn what_is_signed_and_leads_to_nothing_fills_no_record() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        let long = "n".repeat(4 * MIB);
+        let named = |rest: &str| format!(r#"{{{rest}"repository":{{"full_name":"{long}"}}}}"#);
+        let wrong_kind =
+            format!(r#"{{"ref":"refs/heads/main","after":"","deleted":"{long}","repository":{{}}}}"#);
+        for (event, body, status, verdict) in [
+            ("watch", named(""), 202, "event-not-handled"),
+            ("ping", named(""), 202, "ping"),
+            ("push", named(r#""ref":3,"#), 400, "malformed"),
+            ("check_run", named(r#""check_run":{},"#), 400, "malformed"),
+            ("push", wrong_kind, 400, "malformed"),
+        ] {
+            let delivery = Delivery::new(event, body.into_bytes());
+            assert_eq!(world.deliver(&delivery).status, status, "{event}");
+            world.wait_for_verdict(&delivery.guid, verdict);
+            let explained = world.cli(&["explain", &delivery.guid]);
+            assert!(
+                explained.stdout.len() < 16 * 1024,
+                "{event}: {} bytes are shown",
+                explained.stdout.len()
+            );
+        }
+        let record: u64 = files_under(&world.state())
+            .iter()
+            .filter(|file| {
+                file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("record.sqlite"))
+            })
+            .map(|file| file.metadata().map_or(0, |found| found.len()))
+            .sum();
+        assert!(record < 4 * MIB as u64, "the record has {record} bytes");
+    });
+}
+
 // Whoever has a secret, and sends nonsense, fills no disk with it.
 #[test]
 fn what_is_signed_and_cannot_be_read_is_kept_once_and_not_without_end() {
