@@ -88,6 +88,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
         submodules: table.value("submodules", boolean).unwrap_or_default(),
         submodule_hosts: table.value("submodule_hosts", list(filled_text)).unwrap_or_default(),
+        submodule_repositories: table.value("submodule_repositories", list(name)).unwrap_or_default(),
         timeout: table.value("timeout", duration).unwrap_or_default(),
         step_timeout: table.value("step_timeout", duration).unwrap_or_default(),
         env_files: env_files(table, &base),
