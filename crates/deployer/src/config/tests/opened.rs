@@ -159,6 +159,11 @@ fn one_directory_by_two_names_is_one_directory() {
     let real = host.path("sites");
     fs_err::create_dir(&real).unwrap();
     fs_err::os::unix::fs::symlink(&real, host.path("link")).unwrap();
+    fs_err::create_dir_all(host.path("var")).unwrap();
+    fs_err::os::unix::fs::symlink(host.path("var"), host.path("state")).unwrap();
+    let in_state = of_x("").replace("/srv/x", &host.path("state/x").to_string_lossy());
+    let in_state = format!("state_directory = {:?}\n{in_state}", host.path("var"));
+    assert!(brief(Host::signed(&in_state).load()).contains("leads through a link into the state directory"));
     for (one, other) in [("sites", "link"), ("sites/a", "link/a"), ("link", "sites/a/b")] {
         let text = of_x("")
             .replace("/srv/x", &host.path(one).to_string_lossy())

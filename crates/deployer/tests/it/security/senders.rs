@@ -365,6 +365,9 @@ fn callers_behind_a_proxy_are_counted() {
     });
 }
 
+/// What a caller sends, by its number.
+type SentBy<'a> = &'a dyn Fn(usize) -> Vec<u8>;
+
 // A build on the host can connect as the proxy does, and name another caller each time. It keeps nobody out: who is waited for gives way.
 #[test]
 fn whoever_stands_beside_the_proxy_keeps_no_good_push_out() {
@@ -381,7 +384,7 @@ fn whoever_stands_beside_the_proxy_keeps_no_good_push_out() {
             [&head(&[&names(number), length])[..], &vec![b' '; sent]].concat()
         };
         let page = |number| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n", names(number));
-        let ways: [(&str, &dyn Fn(usize) -> Vec<u8>); 6] = [
+        let ways: [(&str, SentBy<'_>); 6] = [
             ("nothing at all", &|_| Vec::new()),
             ("a head, and the body never", &|number| begun(number, "Content-Length: 1000", 0)),
             ("a body less one byte", &|number| begun(number, "Content-Length: 60000", 59_999)),
