@@ -363,6 +363,8 @@ pub struct Deployment {
     pub submodules: bool,
     /// From which hosts they may come, beside that of the clone URL.
     pub submodule_hosts: Vec<String>,
+    /// Of which repositories a push may have submodules that are fetched with the deployment's credential.
+    pub submodule_repositories: Vec<RepositoryName>,
     /// Deadline of a whole run.
     pub timeout: Duration,
     /// Deadline of a step that names none.

@@ -368,8 +368,7 @@ impl Worker {
             && Held::of(host, &self.deployment)
                 .await?
                 .is_none_or(|held| run.commit_id.as_deref() != Some(held.commit.as_str()));
-        let is_retry =
-            matches!(run.state, RunState::Failed | RunState::Cancelled) && self.is_redelivery(order).await?;
+        let is_retry = run.state == RunState::Failed && self.is_redelivery(order).await?;
         Ok((has_had_its_turn && !is_retry).then_some(run))
     }
 
