@@ -7,7 +7,7 @@
 mod applications;
 mod deployment;
 mod gates;
-mod pnpm;
+mod pm2;
 pub mod preset;
 pub mod secrets;
 pub mod sites;
