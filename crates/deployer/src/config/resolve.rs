@@ -8,7 +8,7 @@ mod applications;
 mod deployment;
 mod gates;
 mod opened;
-mod pnpm;
+mod pm2;
 pub mod preset;
 pub mod secrets;
 pub mod sites;

@@ -243,7 +243,12 @@ impl Mirror {
             let text = self.ask(&git::text(&self.directory, commit, &path)).await?;
             texts.push((path, text));
         }
-        Ok(tree.with_texts(texts))
+        let mut changes = Vec::new();
+        for path in if for_recipe { tree.rivals() } else { Vec::new() } {
+            let seconds = self.ask(&git::changed_at(&self.directory, commit, path)).await?;
+            changes.extend(seconds.trim().parse().ok().map(|seconds| (path.to_owned(), seconds)));
+        }
+        Ok(tree.with_texts(texts).with_changes(changes))
     }
 
     /// The files of a commit that are pointers of Git LFS.

@@ -1,12 +1,14 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{Facts, applications, gates, pnpm, preset, secrets, steps};
+use super::{Facts, applications, gates, pm2, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::environment::is_variable_name;
 use crate::config::raw::Node;
 use crate::config::reader::{Parsed, TableReader};
-use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
+use crate::config::reference::keys::{
+    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI,
+};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, headers, inner_path,
@@ -115,10 +117,11 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
 
 /// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
 fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
-    const RECIPES: [(&str, &str); 7] = [
+    const RECIPES: [(&str, &str); 8] = [
         (STEPS, STEPS),
         (SYSTEMD, SYSTEMD),
         (NGINX_SITES, NGINX_SITES),
+        (PM2, PM2),
         (PNPM_PM2, PNPM_PM2),
         (UV_UWSGI, UV_UWSGI),
         (GO_STATIC, GO_STATIC),
@@ -151,9 +154,9 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
                 allowed: sites_allow(table),
             })
         }
-        Some(PNPM_PM2) => {
+        Some(recipe @ (PM2 | PNPM_PM2)) => {
             let origin = preset.map(origin_of).unwrap_or_default();
-            Recipe::PnpmPm2(pnpm::pnpm_pm2(table, preset, &origin))
+            Recipe::Pm2(pm2::pm2(table, recipe, preset, &origin))
         }
         Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),
         Some(GO_STATIC) => Recipe::GoStatic(applications::go_static(table, preset)),
