@@ -8,7 +8,7 @@
 
 use crate::allow_list::AllowList;
 use crate::request::Refusal;
-use nginx_policy::Objection;
+use nginx_policy::{Directive, Objection, configuration};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub const DIRECTORIES: [&str; 2] = ["conf.d", "snippets"];
 
 /// Of root alone; systemd makes it for the helper's unit (`StateDirectory=`).
 const STATE: &str = "/var/lib/durhack-deployer-privileged";
+
+/// Where nginx keeps caches. Its unit's drop-in, or a package of nginx's, makes it as root's.
+const CACHES: &str = "/var/cache/nginx";
 
 /// In it: which files are the deployer's.
 const LIST: &str = "sites.json";
@@ -55,7 +58,7 @@ type Done = Result<(), Refusal>;
 
 /// Judges a file, and puts it where nginx reads it. Refuses to replace one that is not the deployer's.
 pub fn write(target: &str, text: &str, list: &AllowList) -> Done {
-    judge(target, text.as_bytes(), list)?;
+    check_caches(&judge(target, text.as_bytes(), list)?)?;
     let state = State::lock()?;
     let mut owned = state.load()?;
     if owned.files.len() >= FILES_MAX && !owned.files.contains(target) {
@@ -112,7 +115,7 @@ pub fn adopt(list: &AllowList) -> Result<String, Refusal> {
             .map_err(|why| Refusal(why.to_string()))
             .and_then(|text| {
                 nginx_policy::judge_name(&target).map_err(Refusal)?;
-                judge(&target, &text, list)?;
+                check_caches(&judge(&target, &text, list)?)?;
                 Ok((Place::find(&target, None)?, text))
             })
             .and_then(|(place, text)| {
@@ -129,12 +132,38 @@ pub fn adopt(list: &AllowList) -> Result<String, Refusal> {
 }
 
 /// Judges a file as the deployer has done before: its objections have the same words.
-fn judge(target: &str, text: &[u8], list: &AllowList) -> Done {
-    let Err(objections) = nginx_policy::judge(text, &list.bounds()) else { return Ok(()) };
+fn judge(target: &str, text: &[u8], list: &AllowList) -> Result<Vec<Directive>, Refusal> {
+    let objections = match nginx_policy::judge(text, &list.bounds()) {
+        Ok(directives) => return Ok(directives),
+        Err(objections) => objections,
+    };
     let shown = objections.iter().take(OBJECTIONS_SHOWN).map(Objection::to_string).collect::<Vec<_>>();
     let more = objections.len().saturating_sub(OBJECTIONS_SHOWN);
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     Err(Refusal(format!("{target}: {}{more}", shown.join("; "))))
+}
+
+/// Where a file has nginx keep a cache, nobody but root may decide what its directory is: nginx's master gives it to nginx's user by its name, and
+/// through links.
+fn check_caches(directives: &[Directive]) -> Done {
+    let caches = Path::new(CACHES);
+    let mut named = Vec::new();
+    configuration::each(directives, &mut |directive| {
+        if directive.name().ends_with("_cache_path") {
+            named.extend(directive.argument().map(Path::new).filter(|path| path.starts_with(caches)));
+        }
+    });
+    if named.is_empty() || caches.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    crate::allow_list::check_directories(caches)?;
+    match named.into_iter().find(|path| path.symlink_metadata().is_ok_and(|found| !found.is_dir())) {
+        Some(path) => Err(Refusal(format!(
+            "{} is a link or a file, and nginx would give what is there to its user: remove it, then deploy again",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Judges all files of the deployer's together: each was judged when it was written, and what a variable is in one may be decided in another.
@@ -142,11 +171,22 @@ pub fn check_together(list: &AllowList) -> Done {
     let owned = State::lock()?.load()?;
     let mut files = Vec::new();
     for target in &owned.files {
-        // What is gone, or is not a configuration, nginx's test tells of.
-        let text = crate::allow_list::read(&Path::new(NGINX).join(target)).unwrap_or_default();
-        if let Ok(directives) = nginx_policy::configuration::parse_alike(&text) {
-            files.push((target, directives));
+        let path = Path::new(NGINX).join(target);
+        // What is gone, nginx does not read.
+        if path.symlink_metadata().is_err() || list.nginx_foreign.contains(&path) {
+            continue;
         }
+        let not_understood = |why: &dyn std::fmt::Display| {
+            Refusal(format!(
+                "{} is the deployer's and cannot be judged: {why}. Deploy it anew; or, if it is an administrator's now, add it to `nginx_foreign` of {}",
+                path.display(),
+                crate::allow_list::PATH
+            ))
+        };
+        let text = crate::allow_list::read(&path).map_err(|refusal| not_understood(&refusal))?;
+        let directives = configuration::parse_alike(&text).map_err(|error| not_understood(&error))?;
+        check_caches(&directives)?;
+        files.push((target, directives));
     }
     let together: Vec<_> = files.iter().map(|(_, directives)| directives.as_slice()).collect();
     match nginx_policy::judge_together(&together, &list.bounds()).first() {

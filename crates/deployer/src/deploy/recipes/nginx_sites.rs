@@ -31,6 +31,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Pa
             run: facts.run.to_owned(),
             forced: facts.forced,
             allowed: recipe.allowed.clone(),
+            deployments: facts.host.deployments.values().map(|other| other.path.clone()).collect(),
         }))
     };
     vec![

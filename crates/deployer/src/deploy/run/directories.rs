@@ -4,6 +4,7 @@ use super::super::{kept_files, release, step_user};
 use super::{Run, recorded};
 use crate::clock;
 use crate::names::CommitId;
+use crate::record::run_log::rendering::plain;
 use crate::record::store::{NewRelease, Release, ReleaseState};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ impl Run {
             let changed = self.changed_here(&index, commit).await?;
             kept_files::keep(path, &kept, changed.clone()).await?;
             if !changed.is_empty() {
-                let names: Vec<_> = changed.iter().map(|file| file.display().to_string()).collect();
+                let names: Vec<_> = changed.iter().map(|file| plain(&file.to_string_lossy())).collect();
                 let note = format!(
                     "changed on this host, and overwritten or removed by the commit: {}. Copies lie in {}",
                     names.join(", "),
