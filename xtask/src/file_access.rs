@@ -154,7 +154,12 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "names directly in the deployment's path and in `releases/`, where no build of a release may write; links are read, not followed",
     ),
     ("release.rs", &["check_space", "is_hidden_home"], "how full a file system is, and of what kind"),
-    ("run/directories.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
+    (
+        "preview.rs",
+        &["overwritten"],
+        "git's index in the state directory, copied to a directory of this process's own",
+    ),
+    ("tree_in_place.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
     (
         "run/directories.rs",
         &["export", "update_tree", "index"],
