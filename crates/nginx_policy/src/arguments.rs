@@ -489,7 +489,8 @@ fn subrequested(word: &Word, variables: &Variables) -> Option<String> {
 /// The address of a server that nginx asks. Its host must be written in the file.
 fn address(address: &str, variables: &Variables, bounds: &Bounds) -> Option<String> {
     let Some(texts) = variables.texts(address) else { return Some(TOO_MANY.into()) };
-    texts.iter().find_map(|text| open_host(text, variables).or_else(|| peer(&text.text, bounds)))
+    let judged = |text: &Text| open_host(text, variables).or_else(|| peer(&text.text, bounds));
+    texts.iter().find_map(|text| judged(text).or_else(|| judged(&without_query(text)?)))
 }
 
 fn open_host(text: &Text, variables: &Variables) -> Option<String> {
@@ -500,33 +501,43 @@ fn open_host(text: &Text, variables: &Variables) -> Option<String> {
         Some(path) => "unix:".len() + path.find(':').unwrap_or(path.len()),
         None => rest.find(['/', '?']).unwrap_or(rest.len()),
     };
-    let mut number = 0;
-    let mut at = whole[..start + end].find(OPEN)?;
-    number += whole[..at].matches(OPEN).count();
-    loop {
-        let name = text.open.get(number)?;
-        // `http://host$request_uri`: what follows the host begins with a slash.
-        let follows_host = at > 0 && socket_path(rest).is_none();
-        if follows_host && variables.begins_a_path(name) {
-            return None;
-        }
-        let is_query = name == "is_args"
-            && matches!(text.open.get(number + 1).map(String::as_str), Some("args" | "query_string"))
-            && whole[at + OPEN.len_utf8()..].starts_with(OPEN);
-        if !(follows_host && is_query) {
-            return Some(format!(
-                "whom nginx asks is decided by ${name}, whose values are not all written in this file; `set` or `map` it here to plain values, or put a / before it"
-            ));
-        }
-        // A request without a query has neither a `?` nor what follows it: then the host goes on.
-        let after = at + 2 * OPEN.len_utf8();
-        let next = after + whole[after..].find([OPEN, '/', '?'])?;
-        if !whole[next..].starts_with(OPEN) {
-            return None;
-        }
-        number += 2;
-        at = next;
+    let at = whole[..start + end].find(OPEN)?;
+    let before = whole[..at].matches(OPEN).count();
+    let name = text.open.get(before)?;
+    // `http://host$request_uri`: what follows the host begins with a slash, or with the `?` of a query that is there.
+    let follows_host = at > 0 && socket_path(rest).is_none();
+    let is_query = is_query(text, before) && whole[at + OPEN.len_utf8()..].starts_with(OPEN);
+    if follows_host && (variables.begins_a_path(name) || is_query) {
+        return None;
     }
+    Some(format!(
+        "whom nginx asks is decided by ${name}, whose values are not all written in this file; `set` or `map` it here to plain values, or put a / before it"
+    ))
+}
+
+/// Whether the open variable with this number is `$is_args`, and the next one what it stands before.
+fn is_query(text: &Text, number: usize) -> bool {
+    text.open.get(number).is_some_and(|name| name == "is_args")
+        && matches!(text.open.get(number + 1).map(String::as_str), Some("args" | "query_string"))
+}
+
+/// What a text is where a request has no query, and both `$is_args` and `$args` are empty; None: it has none of them side by side.
+fn without_query(text: &Text) -> Option<Text> {
+    let mut rest = Text::default();
+    let mut characters = text.text.chars().peekable();
+    let mut number = 0;
+    while let Some(character) = characters.next() {
+        if character != OPEN {
+            rest.text.push(character);
+        } else if is_query(text, number) && characters.next_if_eq(&OPEN).is_some() {
+            number += 2;
+        } else {
+            rest.text.push(OPEN);
+            rest.open.extend(text.open.get(number).cloned());
+            number += 1;
+        }
+    }
+    (rest.open.len() < text.open.len()).then_some(rest)
 }
 
 fn peer(address: &str, bounds: &Bounds) -> Option<String> {

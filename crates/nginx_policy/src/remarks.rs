@@ -12,7 +12,7 @@ pub fn remarks(directives: &[Directive], deployments: &[PathBuf]) -> Vec<Objecti
         let message = two_addresses(directive).or_else(|| applications_port(directive));
         found.extend(message.map(|message| Objection { line: directive.line(), message }));
     });
-    links(directives, deployments, &[], &mut found);
+    links(directives, deployments, None, &mut found);
     found.sort_by_key(|remark| remark.line);
     found
 }
@@ -63,17 +63,17 @@ fn applications_port(directive: &Directive) -> Option<String> {
 fn links(
     directives: &[Directive],
     deployments: &[PathBuf],
-    outer: &[&Directive],
+    outer: Option<&Directive>,
     found: &mut Vec<Objection>,
 ) {
     let own = directives.iter().rfind(|directive| directive.name() == "disable_symlinks");
-    let holds: Vec<&Directive> = own.map_or_else(|| outer.to_vec(), |own| vec![own]);
+    let holds = own.or(outer);
     for directive in directives {
         if matches!(directive.name(), "root" | "alias") {
             let path = Path::new(directive.argument().unwrap_or_default());
             let within = deployments.iter().find(|deployment| path.starts_with(deployment));
             let is_held =
-                |deployment: &Path| holds.iter().any(|directive| refuses_links(directive, deployment));
+                |deployment: &Path| holds.is_some_and(|directive| refuses_links(directive, deployment));
             found.extend(within.filter(|deployment| !is_held(deployment)).map(|deployment| Objection {
                 line: directive.line(),
                 message: format!(
@@ -85,7 +85,7 @@ fn links(
             }));
         }
         if !directive.holds_data() {
-            links(directive.block.as_deref().unwrap_or_default(), deployments, &holds, found);
+            links(directive.block.as_deref().unwrap_or_default(), deployments, holds, found);
         }
     }
 }

@@ -89,8 +89,17 @@ fn walls(examined: &Examined) -> Result<Option<Finding>> {
 fn remarks(examined: &Examined) -> Result<Vec<Finding>> {
     let deployments: Vec<PathBuf> =
         examined.config()?.deployments.values().map(|deployment| deployment.path.clone()).collect();
+    // What the http block says of links holds for all sites that say nothing of them.
+    let main = fs_err::read_to_string(&examined.config()?.nginx.configuration).unwrap_or_default();
+    let main = parse(&main).unwrap_or_default();
+    let http = main.into_iter().filter(|directive| directive.name() == "http");
+    let inherited: Vec<Directive> = http
+        .flat_map(|http| http.block.unwrap_or_default())
+        .filter(|directive| directive.name() == "disable_symlinks")
+        .collect();
     let mut findings = Vec::new();
     for (path, directives) in site_files(examined)? {
+        let directives: Vec<Directive> = inherited.iter().cloned().chain(directives).collect();
         let remarks = nginx_policy::remarks(&directives, &deployments);
         findings.extend(remarks.into_iter().map(|remark| {
             Finding::warning(
