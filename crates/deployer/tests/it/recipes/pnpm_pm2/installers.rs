@@ -126,7 +126,7 @@ fn an_ecosystem_file_may_have_every_form_that_pm2_reads() {
                 "module.exports = Promise.resolve({});",
                 "it exports a promise, for which PM2 does not wait",
             ),
-            ("empty.json", "{ \"name\": ", "empty.json: Unexpected end of input"),
+            ("empty.json", "{ \"name\": ", "empty.json: Unexpected token"),
             ("nothing.yml", "apps:\n", "it exports no list `apps`"),
             ("apps.ts", "export const apps = [];", "PM2 reads applications from files that end with .js"),
         ] {
