@@ -289,10 +289,10 @@ fn definition(exported: &Value, origin: Origin<'_>) -> Result<Definition, String
 /// PM2's other names for the script.
 fn use_aliases(application: &mut Map<String, Value>) {
     for alias in ["cmd", "command"] {
-        if !application.contains_key("script") {
-            if let Some(script) = application.remove(alias) {
-                application.insert("script".into(), script);
-            }
+        if !application.contains_key("script")
+            && let Some(script) = application.remove(alias)
+        {
+            application.insert("script".into(), script);
         }
     }
 }

@@ -196,10 +196,10 @@ pub async fn read(
     for application in applications.as_array_mut().into_iter().flatten() {
         lay_over(application, of_deploy);
     }
-    if let Some(block) = origin.block.filter(|block| block.is_asked_for && of_deploy.is_none()) {
-        if !blocks.contains(&block.name) {
-            bail!("{name}: no application has `env_{0}`, which `pm2_env = \"{0}\"` asks for", block.name);
-        }
+    if let Some(block) = origin.block.filter(|block| block.is_asked_for && of_deploy.is_none())
+        && !blocks.contains(&block.name)
+    {
+        bail!("{name}: no application has `env_{0}`, which `pm2_env = \"{0}\"` asks for", block.name);
     }
     let unused = unused(&name, &blocks, origin.block);
     let definitions = definitions(&applications, origin).map_err(|error| anyhow!("{name}: {error}"))?;
