@@ -185,7 +185,8 @@ async fn answer(owner: &Account, environment: &Environment, words: &[&str]) -> R
     let (mut said, mut complaint) = (Vec::new(), Vec::new());
     let (mut out, mut error) = (out.take(ANSWER_BYTES_MAX), error.take(ANSWER_BYTES_MAX));
     let (read, complained) = tokio::join!(out.read_to_end(&mut said), error.read_to_end(&mut complaint));
-    (read?, complained?);
+    read?;
+    complained?;
     anyhow::ensure!(out.limit() > 0, "the answer is too long");
     let status = child.wait().await?;
     match String::from_utf8(said) {

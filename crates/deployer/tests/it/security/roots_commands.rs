@@ -359,6 +359,28 @@ fn who_becomes_the_services_user_for_root_has_no_terminal_of_roots_and_hears_ctr
 }
 
 #[test]
+fn root_asks_the_questions_of_a_command_that_another_user_carries_out() {
+    World::run(|world| {
+        world.drop_privileges();
+        let repository = world.repository("acme/site");
+        repository.commit(&[("index.html", "one")], "first");
+        let path = world.path_of("site");
+        succeed(command("git", world.root()).args(["clone", "-q", &repository.clone_url()]).arg(&path));
+        world.configure(&[world.deployment("site", &repository)]);
+        world.start();
+        make_way_roots(world);
+        for (answer, is_done) in [(&b"n\n"[..], false), (b"y\n", true)] {
+            let mut terminal = Terminal::start(world, &["adopt", "site"]);
+            terminal.types(answer);
+            let ended = terminal.script.wait_with_output().expect("it was started");
+            assert_eq!(ended.status.success(), is_done, "{}", describe(&ended));
+            assert_eq!(path.join("current").exists(), is_done, "{}", describe(&ended));
+            assert!(describe(&ended).contains("Adopt it? [y/N]"), "{}", describe(&ended));
+        }
+    });
+}
+
+#[test]
 fn what_a_payload_says_is_no_command_for_a_terminal() {
     World::run(|world| {
         world.drop_privileges();
