@@ -363,6 +363,8 @@ pub struct Deployment {
     pub submodules: bool,
     /// From which hosts they may come, beside that of the clone URL.
     pub submodule_hosts: Vec<String>,
+    /// Of which repositories a push may have submodules that are fetched with the deployment's credential.
+    pub submodule_repositories: Vec<RepositoryName>,
     /// Deadline of a whole run.
     pub timeout: Duration,
     /// Deadline of a step that names none.
@@ -428,8 +430,9 @@ pub enum Recipe {
     Systemd(Systemd),
     /// nginx sites out of a repository, with certificates.
     NginxSites(NginxSites),
-    /// A pnpm workspace under PM2.
-    PnpmPm2(PnpmPm2),
+    /// Node packages under PM2: `pm2`, and `pnpm-pm2`, where pnpm installs them. Digests of releases have the older name.
+    #[serde(rename = "pnpm-pm2")]
+    Pm2(Pm2),
     /// A Python project of uv's under uWSGI.
     UvUwsgi(UvUwsgi),
     /// A client of files, a Go server, or both.
@@ -562,12 +565,15 @@ pub struct SiteRule {
     pub select: Vec<String>,
 }
 
-/// A pnpm workspace under PM2.
+/// Node packages under PM2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PnpmPm2 {
+pub struct Pm2 {
+    /// Who installs them. Of pnpm, digests say nothing: for long it was the only one.
+    #[serde(skip_serializing_if = "InstalledBy::is_pnpm")]
+    pub installer: InstalledBy,
     /// The packages that are deployed, with what they depend on; empty: all of the workspace.
     pub packages: Vec<PackageDirectory>,
-    /// What brings the database to the release's schema, as arguments of `pnpm exec`; empty: nothing does. None: what the
+    /// What brings the database to the release's schema, program and arguments, called by the installer; empty: nothing does. None: what the
     /// packages hold tells.
     pub migrate: Option<Vec<String>>,
     /// Scripts that make the release, in order; a package without one is passed over.
@@ -576,6 +582,33 @@ pub struct PnpmPm2 {
     pub migrates_before_build: bool,
     /// The file that names the applications, relative to the release. None: the first there is of those that PM2 knows.
     pub ecosystem: Option<PathBuf>,
+    /// Which of the file's blocks `env_*` the operator has named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<String>,
+}
+
+/// Who installs Node packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstalledBy {
+    /// Whose lock file there is, in each directory.
+    LockFile,
+    /// pnpm, all of them by the lock file in the root.
+    Pnpm,
+    /// npm.
+    Npm,
+    /// yarn, of whichever version.
+    Yarn,
+    /// bun.
+    Bun,
+    /// Nobody: there is nothing to install or to build.
+    Nothing,
+}
+
+impl InstalledBy {
+    fn is_pnpm(&self) -> bool {
+        *self == Self::Pnpm
+    }
 }
 
 /// The deployer itself.

@@ -37,6 +37,7 @@ pub mod state_modes;
 pub mod step_user;
 pub mod tools;
 pub mod tree;
+pub mod tree_in_place;
 pub mod trees;
 pub mod workbench;
 pub mod worker;

@@ -76,23 +76,17 @@ const TLS_COMMANDS: [&str; 12] = [
     "SignatureAlgorithms",
 ];
 
-/// Sockets of the host's own services, and of this deployer. Their modes keep nginx's user out; this is the second lock.
-const HOST_SOCKETS: [&str; 14] = [
-    "containerd",
-    "credentials",
-    "crio",
-    "dbus",
-    "docker",
-    "docker.sock",
-    "durhack-deployer",
-    "libvirt",
-    "lxd",
-    "podman",
-    "snapd",
-    "systemd",
-    "udev",
-    "user",
-];
+/// Where sockets of applications may lie, beside the content: nowhere else, and so not in `/proc`, `/dev` and `/sys`, by whose names any
+/// socket of the host can be reached.
+const SOCKETS: [&str; 6] = ["/run", "/var/run", "/tmp", "/var/lib", "/var/opt", "/var/discourse"];
+
+/// In the directories that applications share with the host: sockets of the host's own services, and of this deployer. Their modes keep nginx's
+/// user out; this is the second lock.
+const HOST_SOCKETS: &str = "NetworkManager acpid.socket apt avahi-daemon buildkit cockpit containerd containers credentials cri-dockerd.sock crio \
+     crun cups dbus dkms dmeventd-client dmeventd-server docker docker.sock dpkg durhack-deployer fail2ban incus initctl initramfs k3s kubelet \
+     kubernetes libvirt lock log lvm lxc lxd machines mount multipathd.sock netns nscd openvswitch podman polkit-1 portables private rpcbind.sock \
+     runc samba snapd sshd sssd sudo supervisor supervisor.sock supervisord.sock systemd tailscale tailscaled.socket udev udisks2 user \
+     utmp wpa_supplicant";
 
 /// Words of data blocks that no directive is called; they may stand in a file of data that a `map` includes.
 const DATA_WORDS: [&str; 3] = ["default", "hostnames", "volatile"];
@@ -225,15 +219,28 @@ fn argument_objection(
     match rule {
         Rule::Plain | Rule::Block | Rule::Data | Rule::Geo => None,
         Rule::Server if directive.block.is_some() => None,
-        Rule::Server => peer(first?),
-        Rule::Peer => address(first?, variables),
+        Rule::Server => peer(first?, bounds),
+        Rule::Peer => address(first?, variables, bounds),
+        Rule::Bind => (arguments.len() != 1).then(|| {
+            "one address and no more: with `transparent` nginx's workers want a right that its unit does not have, and all of them end".into()
+        }),
+        Rule::Resolver => arguments
+            .iter()
+            .any(|word| socket_path(&word.text).is_some())
+            .then(|| "a server of the DNS has an address, and is no socket".into()),
+        Rule::Subrequested(at) => arguments.get(at).and_then(|word| subrequested(word, variables)),
         Rule::Include => include(first?, bounds),
         Rule::Log => log(first?, bounds),
         Rule::Cache => {
-            let path = first?;
-            let allowed =
-                goes_down(Path::new(path)) && Path::new(path).starts_with(CACHES) && !path.contains('$');
-            (!allowed).then(|| format!("caches may only lie below {CACHES}"))
+            // nginx's master gives it to nginx's user, by its name: who could change that name one level further down would have it give away
+            // any file.
+            let inner = first?.strip_prefix(CACHES).and_then(|rest| rest.strip_prefix('/'));
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+            let is_name = |name: &str| {
+                !name.is_empty() && !name.starts_with(['.', '-']) && name.bytes().all(is_plain)
+            };
+            let allowed = inner.is_some_and(|inner| is_name(inner.strip_suffix('/').unwrap_or(inner)));
+            (!allowed).then(|| format!("a cache may only be a directory directly in {CACHES}, such as {CACHES}/NAME"))
         }
         Rule::KeyFile => key_file(first?, bounds),
         Rule::GeoIpFile | Rule::GeoIpData => {
@@ -264,15 +271,21 @@ fn argument_objection(
         }
         Rule::IndexPart => {
             let is_subrequest = arguments.get(1).is_none_or(|word| word.text == "subrequest");
-            (!is_subrequest)
-                .then(|| "with `local`, nginx's master reads the file as root; use `subrequest`".into())
+            if is_subrequest {
+                subrequested(arguments.first()?, variables)
+            } else {
+                Some("with `local`, nginx's master reads the file as root; use `subrequest`".into())
+            }
         }
         Rule::Subrequest => {
             let names_file = arguments.iter().any(|word| word.text == "-f");
             if names_file {
                 Some("-f reads a file; use -b".into())
             } else {
-                uris(directive.name(), arguments, variables)
+                arguments
+                    .get(1)
+                    .and_then(|word| subrequested(word, variables))
+                    .or_else(|| uris(directive.name(), arguments, variables))
             }
         }
     }
@@ -341,19 +354,27 @@ fn key_file(path: &str, bounds: &Bounds) -> Option<String> {
     (!allowed).then(|| format!("it must lie below {certificates}, {SYSTEM_CERTIFICATES} or {directory}"))
 }
 
-/// Read by nginx's user for each request, and never shown.
+/// Read by nginx's user for each request, and never shown. Not where content lies: nginx waits while it opens it, and a pipe that an application
+/// puts there would stop its workers, for all sites.
 fn password_file(path: &str, bounds: &Bounds) -> Option<String> {
     let full = bounds.directory.join(path).to_string_lossy().into_owned();
     let mut roots = vec![bounds.directory.as_path(), Path::new(PASSWORDS)];
-    roots.extend(content(bounds));
+    roots.extend(allowed_paths(bounds));
     (!is_below(literal_part(&full), &roots) && path != "off").then(|| {
-        format!("it must lie below {}, {PASSWORDS} or where content may lie", bounds.directory.display())
+        format!(
+            "it must lie below {} or {PASSWORDS}, where only root writes: a pipe in its place would stop nginx",
+            bounds.directory.display()
+        )
     })
 }
 
 fn content(bounds: &Bounds) -> impl Iterator<Item = &Path> {
-    let allowed = bounds.allowed.iter().filter(|allowed| allowed.starts_with('/')).map(Path::new);
-    CONTENT.iter().map(Path::new).chain(allowed)
+    CONTENT.iter().map(Path::new).chain(allowed_paths(bounds))
+}
+
+/// What an operator lets sites name beside the usual places.
+fn allowed_paths(bounds: &Bounds) -> impl Iterator<Item = &Path> {
+    bounds.allowed.iter().filter(|allowed| allowed.starts_with('/')).map(Path::new)
 }
 
 /// What comes before the first variable, up to its last slash.
@@ -448,10 +469,27 @@ fn uris(directive: &str, words: &[Word], variables: &Variables) -> Option<String
     })
 }
 
+/// The URI of a subrequest. nginx takes it as it is, so that `$uri` begins there with whatever it begins with.
+fn subrequested(word: &Word, variables: &Variables) -> Option<String> {
+    if matches!(word.text.as_str(), "off" | "") {
+        return None;
+    }
+    let Some(texts) = variables.texts(&word.text) else { return Some(TOO_MANY.into()) };
+    let is_rooted = |text: &Text| match text.text.chars().next() {
+        Some('/' | '@') => true,
+        Some(OPEN) => text.open.first().is_some_and(|name| variables.begins_a_path(name)),
+        _ => false,
+    };
+    // A variable that is not set on the way of a request is empty, and then there is none.
+    let rootless = texts.iter().find(|text| !text.text.is_empty() && !is_rooted(text));
+    let objection = rootless.map(|_| "a subrequest's URI begins with a slash: write it first".to_owned());
+    objection.or_else(|| uris("", std::slice::from_ref(word), variables))
+}
+
 /// The address of a server that nginx asks. Its host must be written in the file.
-fn address(address: &str, variables: &Variables) -> Option<String> {
+fn address(address: &str, variables: &Variables, bounds: &Bounds) -> Option<String> {
     let Some(texts) = variables.texts(address) else { return Some(TOO_MANY.into()) };
-    texts.iter().find_map(|text| peer(&text.text).or_else(|| open_host(text, variables)))
+    texts.iter().find_map(|text| open_host(text, variables).or_else(|| peer(&text.text, bounds)))
 }
 
 fn open_host(text: &Text, variables: &Variables) -> Option<String> {
@@ -462,32 +500,55 @@ fn open_host(text: &Text, variables: &Variables) -> Option<String> {
         Some(path) => "unix:".len() + path.find(':').unwrap_or(path.len()),
         None => rest.find(['/', '?']).unwrap_or(rest.len()),
     };
-    let at = whole[..start + end].find(OPEN)?;
-    let before = whole[..at].matches(OPEN).count();
-    let name = text.open.get(before)?;
-    // `http://host$request_uri`: what follows the host begins with a slash.
-    let follows_host = at > 0 && socket_path(rest).is_none();
-    let is_query = name == "is_args"
-        && matches!(text.open.get(before + 1).map(String::as_str), Some("args" | "query_string"))
-        && whole[at + OPEN.len_utf8()..].starts_with(OPEN);
-    if follows_host && (variables.begins_a_path(name) || is_query) {
-        return None;
+    let mut number = 0;
+    let mut at = whole[..start + end].find(OPEN)?;
+    number += whole[..at].matches(OPEN).count();
+    loop {
+        let name = text.open.get(number)?;
+        // `http://host$request_uri`: what follows the host begins with a slash.
+        let follows_host = at > 0 && socket_path(rest).is_none();
+        if follows_host && variables.begins_a_path(name) {
+            return None;
+        }
+        let is_query = name == "is_args"
+            && matches!(text.open.get(number + 1).map(String::as_str), Some("args" | "query_string"))
+            && whole[at + OPEN.len_utf8()..].starts_with(OPEN);
+        if !(follows_host && is_query) {
+            return Some(format!(
+                "whom nginx asks is decided by ${name}, whose values are not all written in this file; `set` or `map` it here to plain values, or put a / before it"
+            ));
+        }
+        // A request without a query has neither a `?` nor what follows it: then the host goes on.
+        let after = at + 2 * OPEN.len_utf8();
+        let next = after + whole[after..].find([OPEN, '/', '?'])?;
+        if !whole[next..].starts_with(OPEN) {
+            return None;
+        }
+        number += 2;
+        at = next;
     }
-    Some(format!(
-        "whom nginx asks is decided by ${name}, whose values are not all written in this file; `set` or `map` it here to plain values, or put a / before it"
-    ))
 }
 
-fn peer(address: &str) -> Option<String> {
-    let at = address.to_ascii_lowercase().find("unix:")?;
-    let path = socket_path(&address[at..])?;
+fn peer(address: &str, bounds: &Bounds) -> Option<String> {
+    let after_scheme = address.split_once("://").map_or("", |(_, rest)| rest);
+    let path = socket_path(address).or_else(|| socket_path(after_scheme))?;
     let path = path.split_once(':').map_or(path, |(path, _)| path);
     if !goes_down(Path::new(path)) {
         return Some("a socket's path goes down only".into());
     }
-    let inner = ["/run", "/var/run"].iter().find_map(|run| Path::new(path).strip_prefix(run).ok())?;
+    let places = || SOCKETS.iter().map(Path::new).chain(content(bounds));
+    if !places().any(|place| Path::new(path).starts_with(place)) {
+        return Some(format!(
+            "sockets may only lie below {}, or where content may lie: {}; a further directory is allowed by its path, sites_allow = [\"/DIRECTORY\"]",
+            SOCKETS.join(", "),
+            CONTENT.join(", ")
+        ));
+    }
+    let shared = ["/run", "/var/run", "/var/lib"];
+    let inner = shared.iter().find_map(|shared| Path::new(path).strip_prefix(shared).ok())?;
     let service = inner.components().next()?.as_os_str().to_string_lossy();
-    let is_hosts = HOST_SOCKETS.contains(&&*service) || service.starts_with("durhack-deployer");
+    let is_hosts = HOST_SOCKETS.split_whitespace().any(|host| host == service)
+        || service.starts_with("durhack-deployer");
     is_hosts.then(|| "this socket is one of the host's own services, not of an application".into())
 }
 

@@ -12,6 +12,9 @@ const NESTING_MAX: usize = 32;
 /// Words in a file, at most: a map of a hundred thousand entries. Each costs about a hundred bytes.
 const WORDS_MAX: usize = 200_000;
 
+/// A word, in bytes. A longer one does not fit into nginx's buffer: "too long parameter".
+const WORD_BYTES_MAX: usize = 4_095;
+
 /// A directive with its arguments, and what stands in its block if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {
@@ -83,7 +86,8 @@ pub fn each<'a>(directives: &'a [Directive], visit: &mut impl FnMut(&'a Directiv
     }
 }
 
-/// Reads a whole file as nginx does.
+/// Reads a whole file as nginx does. The body of a `*_by_lua_block`, which nginx's Lua module reads by Lua's rules, is an empty block here: nothing in
+/// it is a directive.
 pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
     read(text, false)
 }
@@ -121,6 +125,9 @@ fn block(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Directive>, Syntax
             Token::Word(_) if reader.words == WORDS_MAX => {
                 return Err(reader.wrong("too many words in one file"));
             }
+            Token::Word(word) if reader.is_strict && word.place.len() > WORD_BYTES_MAX => {
+                return Err(reader.wrong("a word that is too long for nginx"));
+            }
             Token::Word(word) => {
                 reader.words += 1;
                 words.push(word);
@@ -131,6 +138,11 @@ fn block(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Directive>, Syntax
             }
             Token::Open if words.is_empty() => return Err(reader.wrong("unexpected \"{\"")),
             Token::Open if depth == NESTING_MAX => return Err(reader.wrong("too many blocks inside blocks")),
+            // certbot's plugin reads no Lua, and neither does it stand in a site.
+            Token::Open if !reader.is_strict && words[0].text.ends_with("_by_lua_block") => {
+                reader.skip_lua()?;
+                directives.push(Directive { words: taken(&mut words), block: Some(Vec::new()) });
+            }
             Token::Open => {
                 let inner = block(reader, depth + 1)?;
                 directives.push(Directive { words: taken(&mut words), block: Some(inner) });
@@ -200,6 +212,75 @@ impl Reader<'_> {
                 _ => return self.plain().map(Token::Word),
             }
         }
+    }
+
+    /// Goes behind the brace that ends a body of Lua, of which the first brace has been read. Braces in its strings and comments do not count.
+    fn skip_lua(&mut self) -> Result<(), SyntaxError> {
+        let line = self.line;
+        let endless = SyntaxError { line, message: "a block of Lua is opened and never closed" };
+        let mut depth = 1;
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            match rest {
+                [] => return Err(endless),
+                [b'-', b'-', ..] => {
+                    self.at += 2;
+                    match self.lua_bracket() {
+                        Some(level) => self.skip_lua_bracket(level).ok_or(endless.clone())?,
+                        None => {
+                            while self.peek().is_some_and(|byte| byte != b'\n') {
+                                self.step();
+                            }
+                        }
+                    }
+                }
+                [b'[', ..] => match self.lua_bracket() {
+                    Some(level) => self.skip_lua_bracket(level).ok_or(endless.clone())?,
+                    None => self.step(),
+                },
+                [quote @ (b'"' | b'\''), ..] => {
+                    let quote = *quote;
+                    self.step();
+                    while let Some(byte) = self.peek().filter(|byte| *byte != quote) {
+                        if byte == b'\\' {
+                            self.step();
+                        }
+                        self.step();
+                    }
+                    self.step();
+                }
+                [b'{', ..] => {
+                    depth += 1;
+                    self.step();
+                }
+                [b'}', ..] => {
+                    depth -= 1;
+                    self.step();
+                    if depth == 0 {
+                        return Ok(());
+                    }
+                }
+                _ => self.step(),
+            }
+        }
+    }
+
+    /// The number of `=` in Lua's `[==[`, if one begins here.
+    fn lua_bracket(&self) -> Option<usize> {
+        let inner = self.bytes.get(self.at..)?.strip_prefix(b"[")?;
+        let level = inner.iter().take_while(|byte| **byte == b'=').count();
+        (inner.get(level) == Some(&b'[')).then_some(level)
+    }
+
+    /// Goes behind its `]==]`.
+    fn skip_lua_bracket(&mut self, level: usize) -> Option<()> {
+        let end = [b"]".as_slice(), &vec![b'='; level], b"]"].concat();
+        while !self.bytes.get(self.at..)?.starts_with(&end) {
+            self.peek()?;
+            self.step();
+        }
+        self.at += end.len();
+        Some(())
     }
 
     fn quoted(&mut self, quote: u8) -> Result<Word, SyntaxError> {
@@ -303,6 +384,33 @@ mod tests {
     }
 
     #[test]
+    fn a_body_of_lua_ends_where_lua_ends_it() {
+        for body in [
+            "ngx.say('x')",
+            "local s = 1 -- it is Bob's }",
+            "local s = \"}\" .. '\\'}'",
+            "local t = { a = { 1 } }",
+            "local l = [[ }}' ]] .. [==[ ]] } ]==]",
+            "--[[ } ' ]] local x = t[1] --[=[ ]] } ]=]",
+            "if a then b[c[1]] = 'include /srv/x;' end",
+            "local u = 'gr\u{fc}n'",
+        ] {
+            let text =
+                format!("init_by_lua_block {{ {body}\n}} include x; set_by_lua_block $y {{ {body}\n}} a;");
+            assert_eq!(brief(&text), "init_by_lua_block{}include|x;set_by_lua_block|$y{}a;", "{body}");
+            assert!(parse_alike("a_by_lua_block { it's }").is_err());
+        }
+        for text in [
+            "a_by_lua_block { ' }",
+            "a_by_lua_block { --[[ }",
+            "a_by_lua_block { {} ",
+            "a_by_lua_block { -- }",
+        ] {
+            assert!(brief(text).contains("never closed"), "{text}");
+        }
+    }
+
+    #[test]
     fn words_end_where_nginx_ends_them() {
         for (text, expected) in [
             ("", ""),
@@ -361,6 +469,11 @@ mod tests {
                     assert_eq!(word.line, line, "{found:?}");
                 });
             }
+        }
+
+        #[test]
+        fn no_body_of_lua_makes_it_panic(text in "[a-b $\\\\{}\"'=\\[\\]\n-]{0,40}") {
+            let _ = parse(&format!("a_by_lua_block {{{text}"));
         }
 
         #[test]

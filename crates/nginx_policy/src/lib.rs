@@ -12,12 +12,16 @@ mod arguments;
 pub mod configuration;
 mod list;
 mod names;
+mod remarks;
 mod variables;
 
 pub use allowance::judge_allowance;
 pub use arguments::{Bounds, names_key_file};
 pub use configuration::Directive;
 pub use names::judge_name;
+pub use remarks::remarks;
+
+use std::collections::BTreeSet;
 
 /// The largest file that is judged, in bytes. The largest site files have some hundred lines.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -41,13 +45,17 @@ impl std::fmt::Display for Objection {
 }
 
 /// Judges one file: its size, its characters, its syntax, and each of its directives. Time and memory are bounded by
-/// [`FILE_BYTES_MAX`].
+/// [`FILE_BYTES_MAX`], and by what its variables may become together: nothing is looked at again and again.
 pub fn judge(text: &[u8], bounds: &Bounds) -> Result<Vec<Directive>, Vec<Objection>> {
     let one = |line, message: String| vec![Objection { line, message }];
     let text = readable(text).map_err(|(line, message)| one(line, message))?;
     let directives =
         configuration::parse_alike(text).map_err(|error| one(error.line, error.message.to_owned()))?;
     let variables = variables::Variables::of(&directives);
+    if let Some(line) = variables.one_too_many() {
+        let most = variables::VARIABLES_MAX;
+        return Err(one(line, format!("too many variables for a site file: at most {most}")));
+    }
     let objections = arguments::objections(&directives, &variables, bounds, OBJECTIONS_MAX);
     if objections.is_empty() { Ok(directives) } else { Err(objections) }
 }
@@ -55,16 +63,17 @@ pub fn judge(text: &[u8], bounds: &Bounds) -> Result<Vec<Directive>, Vec<Objecti
 /// Judges files that were accepted one by one again, together: what a variable is in one file may be decided in another. Gives what is wrong with
 /// that, with the number of the file in which it is wrong.
 pub fn judge_together(files: &[&[Directive]], bounds: &Bounds) -> Vec<(usize, Objection)> {
-    let each: Vec<_> = files.iter().map(|directives| variables::Variables::of(directives)).collect();
-    let mut all = variables::Variables::default();
-    each.iter().for_each(|variables| all.add(variables));
+    let mut all = variables::Variables::of_all(files);
     let mut found = Vec::new();
     for (number, directives) in files.iter().enumerate() {
-        let alone = arguments::objections(directives, &each[number], bounds, OBJECTIONS_MAX);
-        let mut together = each[number].clone();
-        together.add(&all);
-        let together = arguments::objections(directives, &together, bounds, OBJECTIONS_MAX);
-        let lines: Vec<usize> = alone.iter().map(|objection| objection.line).collect();
+        let alone = variables::Variables::of(directives);
+        all.turn_to(&alone);
+        let together = arguments::objections(directives, &all, bounds, OBJECTIONS_MAX);
+        if together.is_empty() {
+            continue;
+        }
+        let alone = arguments::objections(directives, &alone, bounds, OBJECTIONS_MAX);
+        let lines: BTreeSet<usize> = alone.iter().map(|objection| objection.line).collect();
         found.extend(
             together
                 .into_iter()

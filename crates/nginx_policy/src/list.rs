@@ -41,8 +41,14 @@ pub enum Rule {
     Served,
     /// URIs from this argument on: nginx puts them behind `root` as they are, so `..` would lead out of it.
     Uris(usize),
+    /// The argument with this number is the URI of a subrequest: it begins with a slash. nginx takes it as it is, and `$uri` there is it.
+    Subrequested(usize),
     /// The address of a server, or its socket.
     Peer,
+    /// The address that connections to servers come from, and nothing beside it.
+    Bind,
+    /// Servers of the DNS.
+    Resolver,
     /// An address and port that nginx listens on.
     Listen,
     /// A command of OpenSSL's; some of those name files.
@@ -60,8 +66,9 @@ pub enum Rule {
 }
 
 use Rule::{
-    Block, Cache, Data, FastCgiParameter, Geo, GeoIpData, GeoIpFile, Include, IndexPart, KeyFile, Listen,
-    Log, OneOf, PasswordFile, Peer, Plain, Served, Server, Subrequest, TlsCommand, Uris, UwsgiParameter,
+    Bind, Block, Cache, Data, FastCgiParameter, Geo, GeoIpData, GeoIpFile, Include, IndexPart, KeyFile,
+    Listen, Log, OneOf, PasswordFile, Peer, Plain, Resolver, Served, Server, Subrequest, Subrequested,
+    TlsCommand, Uris, UwsgiParameter,
 };
 
 /// Modifiers of uWSGI that only choose the interface of the application (WSGI, PSGI, Rack, CGI, PHP, Mono). Others run code that comes with the
@@ -91,15 +98,17 @@ static GROUPS: &[(Rule, &str)] = &[
          max_headers max_ranges merge_slashes msie_padding msie_refresh open_file_cache \
          open_file_cache_errors open_file_cache_events open_file_cache_min_uses open_file_cache_valid \
          output_buffers port_in_redirect postpone_output read_ahead recursive_error_pages \
-         request_pool_size reset_timedout_connection resolver resolver_timeout satisfy send_lowat \
+         request_pool_size reset_timedout_connection resolver_timeout satisfy send_lowat \
          send_timeout sendfile sendfile_max_chunk server_name server_name_in_redirect \
          server_names_hash_bucket_size server_names_hash_max_size server_tokens \
          subrequest_output_buffer_size tcp_nodelay tcp_nopush types_hash_bucket_size types_hash_max_size \
          underscores_in_headers variables_hash_bucket_size variables_hash_max_size early_hints",
     ),
+    (Resolver, "resolver"),
     (Listen, "listen"),
     (Served, "root alias"),
-    (Uris(0), "try_files error_page index post_action"),
+    (Uris(0), "try_files error_page index"),
+    (Subrequested(0), "post_action"),
     (BODY_FILES, "client_body_in_file_only"),
     // Rewriting.
     (Plain, "break return rewrite_log set uninitialized_variable_warn"),
@@ -116,7 +125,7 @@ static GROUPS: &[(Rule, &str)] = &[
          ancient_browser_value modern_browser modern_browser_value",
     ),
     (PasswordFile, "auth_basic_user_file"),
-    (Uris(0), "auth_request mirror"),
+    (Subrequested(0), "auth_request mirror"),
     // Logs.
     (Plain, "log_format open_log_file_cache"),
     (Log, "access_log error_log"),
@@ -133,7 +142,7 @@ static GROUPS: &[(Rule, &str)] = &[
          ssi_silent_errors ssi_types ssi_value_length stub_status sub_filter sub_filter_last_modified \
          sub_filter_once sub_filter_types",
     ),
-    (Uris(0), "add_after_body add_before_body"),
+    (Subrequested(0), "add_after_body add_before_body"),
     // WebDAV: without `dav_methods`, which writes files, these have no effect.
     (Plain, "create_full_put_path dav_access min_delete_depth"),
     (OneOf(&["off"]), "dav_methods"),
@@ -141,9 +150,9 @@ static GROUPS: &[(Rule, &str)] = &[
     (
         Plain,
         "ssl ssl_buffer_size ssl_certificate_cache ssl_certificate_compression ssl_ciphers ssl_early_data \
-         ssl_ecdh_curve ssl_ocsp ssl_ocsp_cache ssl_ocsp_responder ssl_prefer_server_ciphers \
+         ssl_ecdh_curve ssl_ocsp ssl_ocsp_cache ssl_prefer_server_ciphers \
          ssl_protocols ssl_reject_handshake ssl_session_cache ssl_session_tickets ssl_session_timeout \
-         ssl_stapling ssl_stapling_responder ssl_stapling_verify ssl_verify_client ssl_verify_depth http2 \
+         ssl_stapling ssl_stapling_verify ssl_verify_client ssl_verify_depth http2 \
          http2_body_preread_size http2_chunk_size http2_idle_timeout http2_max_concurrent_pushes \
          http2_max_concurrent_streams http2_max_field_size http2_max_header_size http2_max_requests \
          http2_pool_size http2_push http2_push_preload http2_recv_buffer_size http2_recv_timeout \
@@ -156,12 +165,14 @@ static GROUPS: &[(Rule, &str)] = &[
          ssl_password_file ssl_session_ticket_key ssl_stapling_file ssl_trusted_certificate quic_host_key",
     ),
     (TlsCommand, "ssl_conf_command"),
+    (Peer, "ssl_ocsp_responder ssl_stapling_responder"),
     // Upstreams.
     (Plain, "hash ip_hash keepalive least_conn random zone upstream_list fair upstream_fair_shm_size"),
+    (Bind, "proxy_bind fastcgi_bind uwsgi_bind scgi_bind grpc_bind memcached_bind"),
     // proxy_
     (
         Plain,
-        "proxy_bind proxy_buffer_size proxy_buffering proxy_buffers \
+        "proxy_buffer_size proxy_buffering proxy_buffers \
          proxy_busy_buffers_size proxy_cache proxy_cache_background_update proxy_cache_bypass \
          proxy_cache_convert_head proxy_cache_key proxy_cache_lock proxy_cache_lock_age \
          proxy_cache_lock_timeout proxy_cache_max_range_offset proxy_cache_methods proxy_cache_min_uses \
@@ -192,7 +203,7 @@ static GROUPS: &[(Rule, &str)] = &[
     // fastcgi_
     (
         Plain,
-        "fastcgi_bind fastcgi_buffer_size fastcgi_buffering fastcgi_buffers fastcgi_busy_buffers_size \
+        "fastcgi_buffer_size fastcgi_buffering fastcgi_buffers fastcgi_busy_buffers_size \
          fastcgi_cache fastcgi_cache_background_update fastcgi_cache_bypass fastcgi_cache_key \
          fastcgi_cache_lock fastcgi_cache_lock_age fastcgi_cache_lock_timeout \
          fastcgi_cache_max_range_offset fastcgi_cache_methods fastcgi_cache_min_uses fastcgi_cache_purge \
@@ -212,7 +223,7 @@ static GROUPS: &[(Rule, &str)] = &[
     // uwsgi_
     (
         Plain,
-        "uwsgi_bind uwsgi_buffer_size uwsgi_buffering uwsgi_buffers uwsgi_busy_buffers_size uwsgi_cache \
+        "uwsgi_buffer_size uwsgi_buffering uwsgi_buffers uwsgi_busy_buffers_size uwsgi_cache \
          uwsgi_cache_background_update uwsgi_cache_bypass uwsgi_cache_key uwsgi_cache_lock \
          uwsgi_cache_lock_age uwsgi_cache_lock_timeout uwsgi_cache_max_range_offset uwsgi_cache_methods \
          uwsgi_cache_min_uses uwsgi_cache_purge uwsgi_cache_revalidate uwsgi_cache_use_stale \
@@ -239,7 +250,7 @@ static GROUPS: &[(Rule, &str)] = &[
     // scgi_
     (
         Plain,
-        "scgi_bind scgi_buffer_size scgi_buffering scgi_buffers scgi_busy_buffers_size scgi_cache \
+        "scgi_buffer_size scgi_buffering scgi_buffers scgi_busy_buffers_size scgi_cache \
          scgi_cache_background_update scgi_cache_bypass scgi_cache_key scgi_cache_lock \
          scgi_cache_lock_age scgi_cache_lock_timeout scgi_cache_max_range_offset scgi_cache_methods \
          scgi_cache_min_uses scgi_cache_purge scgi_cache_revalidate scgi_cache_use_stale scgi_cache_valid \
@@ -256,7 +267,7 @@ static GROUPS: &[(Rule, &str)] = &[
     // grpc_
     (
         Plain,
-        "grpc_bind grpc_buffer_size grpc_connect_timeout grpc_hide_header grpc_ignore_headers \
+        "grpc_buffer_size grpc_connect_timeout grpc_hide_header grpc_ignore_headers \
          grpc_intercept_errors grpc_next_upstream grpc_next_upstream_timeout grpc_next_upstream_tries \
          grpc_pass_header grpc_read_timeout grpc_send_timeout grpc_set_header grpc_socket_keepalive \
          grpc_ssl_certificate_cache grpc_ssl_ciphers grpc_ssl_name grpc_ssl_protocols \
@@ -272,7 +283,7 @@ static GROUPS: &[(Rule, &str)] = &[
     // memcached_
     (
         Plain,
-        "memcached_bind memcached_buffer_size memcached_connect_timeout memcached_gzip_flag \
+        "memcached_buffer_size memcached_connect_timeout memcached_gzip_flag \
          memcached_next_upstream memcached_next_upstream_timeout memcached_next_upstream_tries \
          memcached_read_timeout memcached_send_timeout memcached_socket_keepalive",
     ),
@@ -314,8 +325,9 @@ static GROUPS: &[(Rule, &str)] = &[
          echo_end echo_flush echo_foreach_split echo_read_request_body echo_request_body \
          echo_reset_timer echo_sleep echo_status",
     ),
-    (Uris(0), "echo_exec echo_location echo_location_async"),
+    (Subrequested(0), "echo_exec echo_location echo_location_async"),
     (Subrequest, "echo_subrequest echo_subrequest_async"),
+    (Subrequested(1), "srcache_fetch srcache_store"),
     // set-misc, memc, srcache.
     (
         Plain,
@@ -328,9 +340,9 @@ static GROUPS: &[(Rule, &str)] = &[
          memc_buffer_size memc_cmds_allowed memc_connect_timeout memc_flags_to_last_modified \
          memc_ignore_client_abort memc_next_upstream memc_read_timeout memc_send_timeout \
          memc_upstream_fail_timeout memc_upstream_max_fails srcache_buffer srcache_default_expire \
-         srcache_fetch srcache_fetch_skip srcache_header_buffer_size srcache_ignore_content_encoding \
+         srcache_fetch_skip srcache_header_buffer_size srcache_ignore_content_encoding \
          srcache_max_expire srcache_methods srcache_request_cache_control \
-         srcache_response_cache_control srcache_store srcache_store_hide_header srcache_store_max_size \
+         srcache_response_cache_control srcache_store_hide_header srcache_store_max_size \
          srcache_store_no_cache srcache_store_no_store srcache_store_pass_header srcache_store_private \
          srcache_store_ranges srcache_store_skip srcache_store_statuses",
     ),
@@ -412,10 +424,13 @@ pub fn refusal(name: &str) -> Refusal {
             | Rule::IndexPart
             | Rule::TlsCommand,
         ) => "nginx's master reads any file as root: whoever can push to this repository reads root's files",
-        Some(Rule::Served | Rule::PasswordFile | Rule::Uris(_) | Rule::Subrequest) => {
-            "nginx reads and serves any file that its user can read"
+        Some(
+            Rule::Served | Rule::PasswordFile | Rule::Uris(_) | Rule::Subrequested(_) | Rule::Subrequest,
+        ) => "nginx reads and serves any file that its user can read",
+        Some(Rule::Bind) => {
+            "nginx's workers take a right that its unit may not give: then they end, and with them every site"
         }
-        Some(Rule::FastCgiParameter | Rule::UwsgiParameter | Rule::Peer) => {
+        Some(Rule::FastCgiParameter | Rule::UwsgiParameter | Rule::Peer | Rule::Resolver) => {
             "whoever can push to this repository commands the application servers that nginx reaches, and runs code as their users"
         }
         Some(Rule::Listen) => "nginx's master opens any port, and makes socket files, as root",

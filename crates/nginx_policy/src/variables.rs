@@ -5,10 +5,22 @@
 //! decides what it is. Names are compared in small letters, as nginx does.
 
 use crate::configuration::Directive;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::LazyLock;
+
+/// Variables that a file defines, at most. nginx's own table of them has as many places, if its administrator does not make it larger.
+pub const VARIABLES_MAX: usize = 1_024;
 
 /// Texts that one argument may become, at most.
 const TEXTS_MAX: usize = 2_000;
+
+/// What all arguments of a file may become together, in bytes. Real files come to some thousand.
+const TEXTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a text costs beside its bytes, and what each of its open variables costs.
+const TEXT_COST: usize = 64;
 
 /// Variables whose values hold further variables, at most.
 const DEPTH_MAX: usize = 8;
@@ -49,7 +61,7 @@ const BUILT_IN_PREFIXES: [&str; 10] = [
 ];
 
 /// What a file, or several, say of variables.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub struct Variables {
     /// By name: the texts that it may have; they may hold variables.
     values: BTreeMap<String, BTreeSet<String>>,
@@ -59,6 +71,88 @@ pub struct Variables {
     raw: BTreeSet<String>,
     /// Something makes a request's URI begin with another sign than `/`.
     has_rootless_uri: bool,
+    /// The line on which one more variable is defined than a file may define.
+    one_too_many: Option<usize>,
+    /// What arguments may become, as it was found before.
+    known: RefCell<HashMap<String, Option<Rc<[Text]>>>>,
+    /// What has been spent on that, in bytes.
+    spent: Cell<usize>,
+}
+
+/// Where what visitors send goes: from variables by way of directives to variables. Followed once, when all of a file has been read, for it may
+/// go through any number of variables, and these may be defined in any order.
+#[derive(Default)]
+struct Flow {
+    numbers: HashMap<String, usize>,
+    /// By number: the variable's name; None for a directive.
+    names: Vec<Option<String>>,
+    /// By number: what gets it from there.
+    leads_to: Vec<Vec<usize>>,
+    /// What is defined, wherever it comes from.
+    defined: HashSet<String>,
+}
+
+/// In a [`Flow`]: what a directive's captures, or its result, are made of. None: of nothing that is known to be a visitor's.
+type Source = Option<usize>;
+
+impl Flow {
+    fn variable(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.add(Some(name.to_owned()));
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+
+    fn add(&mut self, name: Option<String>) -> usize {
+        self.names.push(name);
+        self.leads_to.push(Vec::new());
+        self.names.len() - 1
+    }
+
+    /// A directive that is given these texts inside of another one.
+    fn directive<'a>(&mut self, outer: Source, texts: impl Iterator<Item = &'a str>) -> Source {
+        let mut sources: Vec<usize> = outer.into_iter().collect();
+        for text in texts {
+            for part in parts(text) {
+                if let Part::Variable(name) = part {
+                    sources.push(self.variable(&name));
+                }
+            }
+        }
+        match sources.as_slice() {
+            [] => None,
+            [only] => Some(*only),
+            _ => {
+                let number = self.add(None);
+                sources.into_iter().for_each(|source| self.leads_to[source].push(number));
+                Some(number)
+            }
+        }
+    }
+
+    fn lead(&mut self, from: Source, variable: &str) {
+        if let Some(from) = from {
+            let to = self.variable(variable);
+            self.leads_to[from].push(to);
+        }
+    }
+
+    /// The names of all that it comes to.
+    fn raw(mut self) -> BTreeSet<String> {
+        let is_sent = |name: &Option<String>| name.as_deref().is_some_and(is_sent_as_it_is);
+        let mut pending: Vec<usize> = (0..self.names.len()).filter(|at| is_sent(&self.names[*at])).collect();
+        let mut is_seen = vec![false; self.names.len()];
+        let mut raw = BTreeSet::new();
+        while let Some(number) = pending.pop() {
+            if !std::mem::replace(&mut is_seen[number], true) {
+                raw.extend(self.names[number].take());
+                pending.append(&mut self.leads_to[number]);
+            }
+        }
+        raw
+    }
 }
 
 /// What an argument may become when a request comes.
@@ -73,70 +167,79 @@ pub struct Text {
 impl Variables {
     /// What these directives define.
     pub fn of(directives: &[Directive]) -> Self {
-        let mut variables = Self::default();
-        // What a visitor sends comes through any number of variables, and these may be defined in any order.
-        loop {
-            let before = variables.raw.len();
-            variables.collect(directives, false);
-            if variables.raw.len() == before {
-                return variables;
-            }
-        }
+        Self::of_all(&[directives])
     }
 
-    /// What another file defines too. What it does to URIs it does to those of its own servers.
-    pub fn add(&mut self, other: &Self) {
-        for (name, values) in &other.values {
-            self.values.entry(name.clone()).or_default().extend(values.iter().cloned());
-        }
-        self.open.extend(other.open.iter().cloned());
-        self.raw.extend(other.raw.iter().cloned());
+    /// What several files define together.
+    pub fn of_all(files: &[&[Directive]]) -> Self {
+        let (mut variables, mut flow) = (Self::default(), Flow::default());
+        files.iter().for_each(|directives| variables.collect(directives, None, &mut flow));
+        variables.raw = flow.raw();
+        variables
     }
 
-    /// `has_raw_captures`: what `$1` is comes from what a visitor sent.
-    fn collect(&mut self, directives: &[Directive], has_raw_captures: bool) {
+    /// Makes ready for one of the files: what others do to URIs they do to those of their own servers, and what is spent is spent by each.
+    pub fn turn_to(&mut self, file: &Self) {
+        self.has_rootless_uri = file.has_rootless_uri;
+        self.known.get_mut().clear();
+        self.spent.set(0);
+    }
+
+    /// The line on which one more variable is defined than a file may define.
+    pub fn one_too_many(&self) -> Option<usize> {
+        self.one_too_many
+    }
+
+    /// `captured`: where what `$1` is comes from.
+    fn collect(&mut self, directives: &[Directive], captured: Source, flow: &mut Flow) {
         for directive in directives {
             let arguments = directive.arguments();
             let argument = |at: usize| arguments.get(at).map(|word| word.text.as_str()).unwrap_or_default();
             let inner = directive.block.as_deref().unwrap_or_default();
             let all_words = || directive.words.iter().chain(inner.iter().flat_map(|entry| &entry.words));
-            let is_raw = has_raw_captures || arguments.iter().any(|word| self.has_raw(&word.text));
+            let source = flow.directive(captured, arguments.iter().map(|word| word.text.as_str()));
             if !matches!(directive.name(), "server" | "location") {
-                let named: Vec<String> = all_words().flat_map(|word| named_captures(&word.text)).collect();
-                self.raw.extend(named.iter().filter(|_| is_raw).cloned());
-                self.open.extend(named);
+                for name in all_words().flat_map(|word| named_captures(&word.text)) {
+                    flow.lead(source, &name);
+                    self.open(name, flow);
+                }
             } else {
-                self.open.extend(arguments.iter().flat_map(|word| named_captures(&word.text)));
+                let names = arguments.iter().flat_map(|word| named_captures(&word.text));
+                names.for_each(|name| self.open(name, flow));
             }
             match directive.name() {
-                "set" => self.define(argument(0), argument(1), has_raw_captures),
+                "set" => self.define(argument(0), argument(1), captured, flow),
                 "map" | "split_clients" => {
                     for entry in inner {
                         match entry.words.as_slice() {
                             [key, value] if key.text != "include" => {
-                                self.define(argument(1), &value.text, is_raw);
+                                self.define(argument(1), &value.text, source, flow);
                             }
                             [_] => {}
-                            _ => self.leave_open(argument(1), is_raw),
+                            _ => self.leave_open(argument(1), source, flow),
                         }
                     }
-                    self.define(argument(1), "", false);
+                    self.define(argument(1), "", None, flow);
                 }
                 "geo" => {
                     let name = arguments.last().map(|word| word.text.as_str()).unwrap_or_default();
                     for entry in inner {
                         match (entry.name(), entry.argument()) {
-                            ("include", _) => self.leave_open(name, false),
-                            (_, Some(value)) => self.define(name, value, false),
+                            ("include", _) => self.leave_open(name, None, flow),
+                            (_, Some(value)) => self.define(name, value, None, flow),
                             _ => {}
                         }
                     }
-                    self.define(name, "", false);
+                    self.define(name, "", None, flow);
                 }
                 "rewrite" => self.has_rootless_uri |= !is_rooted(argument(1)),
                 "try_files" => {
                     let rootless = |word: &crate::configuration::Word| !is_rooted(&word.text);
                     self.has_rootless_uri |= arguments.iter().any(rootless);
+                }
+                // Only where an operator has allowed it whatever it says; it is judged otherwise.
+                "auth_request" | "mirror" | "post_action" | "add_before_body" | "add_after_body" => {
+                    self.has_rootless_uri |= !matches!(argument(0), "off" | "") && !is_rooted(argument(0));
                 }
                 "error_page" => {
                     self.has_rootless_uri |= arguments.last().is_some_and(|word| word.text.starts_with('$'));
@@ -144,7 +247,7 @@ impl Variables {
                 // Whatever else a variable is given to may define it: `auth_request_set`, `geoip2`, modules.
                 "if" | "server" | "location" | "limit_except" | "upstream" => {}
                 _ if directive.block.is_some() => {
-                    all_words().for_each(|word| self.leave_open(&word.text, false));
+                    all_words().for_each(|word| self.leave_open(&word.text, None, flow));
                 }
                 name if name.starts_with("set_")
                     || name.ends_with("_set")
@@ -152,55 +255,53 @@ impl Variables {
                 {
                     // The first is defined, the others say by what.
                     arguments.iter().enumerate().for_each(|(at, word)| {
-                        self.leave_open(&word.text, at == 0 && is_raw);
+                        self.leave_open(&word.text, source.filter(|_| at == 0), flow);
                     });
                 }
                 _ => {}
             }
+            if flow.defined.len() > VARIABLES_MAX {
+                self.one_too_many.get_or_insert(directive.line());
+            }
             if !directive.holds_data() {
-                let is_raw_condition = directive.name() == "if" && is_raw;
-                self.collect(inner, is_raw_condition || has_raw_captures && directive.name() != "location");
+                let captured = match directive.name() {
+                    "if" => source,
+                    "location" => None,
+                    _ => captured,
+                };
+                self.collect(inner, captured, flow);
             }
         }
     }
 
-    fn define(&mut self, variable: &str, value: &str, has_raw_captures: bool) {
+    fn define(&mut self, variable: &str, value: &str, captured: Source, flow: &mut Flow) {
         let Some(name) = variable.strip_prefix('$').map(str::to_ascii_lowercase) else { return };
         let captures = |part: &Part<'_>| matches!(part, Part::Variable(name) if is_capture(name));
         if parts(value).iter().any(captures) {
-            if has_raw_captures {
-                self.raw.insert(name.clone());
-            }
-            self.open.insert(name);
-            return;
+            flow.lead(captured, &name);
+            return self.open(name, flow);
         }
-        if self.has_raw(value) {
-            self.raw.insert(name.clone());
-        }
+        let source = flow.directive(None, std::iter::once(value));
+        flow.lead(source, &name);
+        flow.defined.insert(name.clone());
         self.values.entry(name).or_default().insert(value.to_owned());
     }
 
-    fn leave_open(&mut self, variable: &str, is_raw: bool) {
+    fn leave_open(&mut self, variable: &str, source: Source, flow: &mut Flow) {
         if let [Part::Variable(name)] = parts(variable).as_slice() {
-            if is_raw {
-                self.raw.insert(name.clone());
-            }
-            self.open.insert(name.clone());
+            flow.lead(source, name);
+            self.open(name.clone(), flow);
         }
     }
 
-    /// Whether one of a text's variables is what a visitor sends.
-    fn has_raw(&self, text: &str) -> bool {
-        parts(text).iter().any(|part| matches!(part, Part::Variable(name) if self.is_raw(name)))
+    fn open(&mut self, name: String, flow: &mut Flow) {
+        flow.defined.insert(name.clone());
+        self.open.insert(name);
     }
 
     /// Whether a variable is what a visitor sends, as it is sent, so that it may hold `..` and anything else.
     pub fn is_raw(&self, name: &str) -> bool {
-        // nginx has checked, or made itself, what these say.
-        let is_checked = matches!(name, "http_host" | "http_upgrade")
-            || CHECKED.split_whitespace().any(|checked| checked == name)
-            || is_capture(name);
-        (is_built_in(name) && !is_checked) || self.raw.contains(name)
+        is_sent_as_it_is(name) || self.raw.contains(name)
     }
 
     /// Whether a text in the place of this variable begins with `/` or `?`, or is empty.
@@ -209,8 +310,22 @@ impl Variables {
     }
 
     /// All that this argument may become; None where that is too much to look at.
-    pub fn texts(&self, argument: &str) -> Option<Vec<Text>> {
-        self.expand(argument, 0)
+    pub fn texts(&self, argument: &str) -> Option<Rc<[Text]>> {
+        let before = self.known.borrow().get(argument).cloned();
+        let texts = before.unwrap_or_else(|| {
+            let texts = self.expand(argument, 0).map(Rc::from);
+            self.known.borrow_mut().insert(argument.to_owned(), texts.clone());
+            texts
+        })?;
+        // They are looked at again.
+        self.spend(cost(&texts))?;
+        Some(texts)
+    }
+
+    /// None: all that may be spent is.
+    fn spend(&self, bytes: usize) -> Option<()> {
+        self.spent.set(self.spent.get().saturating_add(bytes));
+        (self.spent.get() <= TEXTS_BYTES_MAX).then_some(())
     }
 
     fn expand(&self, argument: &str, depth: usize) -> Option<Vec<Text>> {
@@ -241,6 +356,15 @@ impl Variables {
             if texts.len() * further.len() > TEXTS_MAX {
                 return None;
             }
+            if let [only] = further.as_slice() {
+                self.spend(cost(&further) * texts.len())?;
+                for text in &mut texts {
+                    text.text.push_str(&only.text);
+                    text.open.extend(only.open.iter().cloned());
+                }
+                continue;
+            }
+            self.spend(cost(&texts) * further.len() + cost(&further) * texts.len())?;
             texts = texts
                 .iter()
                 .flat_map(|text| {
@@ -253,6 +377,11 @@ impl Variables {
         }
         Some(texts)
     }
+}
+
+/// What it costs to make these texts.
+fn cost(texts: &[Text]) -> usize {
+    texts.iter().map(|text| text.text.len() + (1 + text.open.len()) * TEXT_COST).sum()
 }
 
 /// A piece of an argument, as nginx's scripts see it.
@@ -297,17 +426,32 @@ fn is_capture(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether nginx gives this variable what a visitor sends, and has not checked it.
+fn is_sent_as_it_is(name: &str) -> bool {
+    static CHECKED_NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| CHECKED.split_whitespace().collect());
+    let is_checked = matches!(name, "http_host" | "http_upgrade") || CHECKED_NAMES.contains(name);
+    is_built_in(name) && !is_checked && !is_capture(name)
+}
+
 fn is_built_in(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| BUILT_IN.split_whitespace().collect());
     is_capture(name)
-        || BUILT_IN.split_whitespace().any(|built_in| built_in == name)
+        || NAMES.contains(name)
         || BUILT_IN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether what nginx makes of this URI begins with a slash, or leads elsewhere.
 fn is_rooted(uri: &str) -> bool {
-    ["/", "@", "=", "http://", "https://", "$scheme://", "$uri", "$document_uri", "$request_uri"]
-        .iter()
-        .any(|beginning| uri.starts_with(beginning))
+    ["/", "@", "=", "http://", "https://", "$scheme://", "$uri", "$document_uri", "$request_uri"].iter().any(
+        |beginning| {
+            // `$uri_of_mine` is another variable.
+            let is_name = |next: char| next.is_ascii_alphanumeric() || next == '_';
+            let rest = uri.strip_prefix(beginning);
+            rest.is_some_and(|rest| {
+                !beginning.starts_with('$') || beginning.ends_with('/') || !rest.starts_with(is_name)
+            })
+        },
+    )
 }
 
 /// The names in `(?<name>`, `(?P<name>` and `(?'name'`.
@@ -335,7 +479,7 @@ mod tests {
             true => text.text,
             false => format!("{} {:?}", text.text.replace(OPEN, "$"), text.open),
         };
-        variables.texts(argument).unwrap().into_iter().map(shown).collect()
+        variables.texts(argument).unwrap().iter().cloned().map(shown).collect()
     }
 
     #[test]

@@ -120,6 +120,69 @@ fn bombs_are_answered() {
     answers(&vec![0; 64 * megabyte]);
 }
 
+/// Variables that are made of variables, and what is put together of them again and again. Each of these took minutes or gigabytes once.
+#[test]
+fn bombs_of_variables_are_answered() {
+    let chain = |numbers: Box<dyn Iterator<Item = usize>>, link: &str| {
+        let link = |number: usize| {
+            link.replace("NEXT", &(number + 1).to_string()).replace("THIS", &number.to_string())
+        };
+        numbers.map(link).collect::<String>()
+    };
+    for link in [
+        "set $vTHIS $vNEXT;\n",
+        "map $vNEXT $vTHIS { default $vNEXT; }\n",
+        "map $vNEXT $vTHIS { ~^(.*)$ $1; }\n",
+        "if ($vNEXT ~ ^(.*)$) { set $vTHIS $1; }\n",
+        "if ($vNEXT ~ ^(?<vTHIS>.*)$) { break; }\n",
+        "set_md5 $vTHIS $vNEXT;\n",
+    ] {
+        for (last, is_accepted) in [(1_000, true), (4_000, false)] {
+            let orders: [Box<dyn Iterator<Item = usize>>; 2] = [Box::new(1..last), Box::new((1..last).rev())];
+            for numbers in orders {
+                let text = chain(numbers, link) + &format!("set $v{last} $arg_x;\n");
+                // What comes out at its end is still seen to be a visitor's.
+                let used = format!("server {{ {text} root /srv/$v1; }}");
+                assert!(judge(used.as_bytes(), &bounds()).is_err(), "{link}");
+                let unused = judge(format!("server {{ {text} }}").as_bytes(), &bounds());
+                assert_eq!(unused.is_ok(), is_accepted, "{link}: {unused:?}");
+            }
+        }
+    }
+    let values: String = (0..1_990).map(|number| format!("k{number} v{number};\n")).collect();
+    let uses = "location / { root /srv/$b; }\n".repeat(8_000);
+    answers(format!("map $uri $b {{ {values} }} server {{ {uses} }}").as_bytes());
+    let different: String =
+        (0..8_000).map(|number| format!("location / {{ root /srv/$b/{number}; }}\n")).collect();
+    answers(format!("map $uri $b {{ {values} }} server {{ {different} }}").as_bytes());
+    let many_opens = "$x".repeat(1_000);
+    let opens = format!("location / {{ root /srv/{many_opens}$b; }}\n").repeat(300);
+    answers(format!("map $uri $b {{ {values} }} server {{ {opens} }}").as_bytes());
+    // One long value, several times in one word.
+    for length in [900_000, 4_000] {
+        let value = "a".repeat(length);
+        let times = "$x".repeat(10);
+        let uses = format!("location / {{ root /srv/{times}; }}\n").repeat(2_000);
+        let text = format!("map $uri $x {{ default \"{value}\"; }} server {{ root /srv/{times}; {uses} }}");
+        assert!(judge(text.as_bytes(), &bounds()).is_err());
+    }
+    // The same where the files of a host are looked at together.
+    let map = format!("map $uri $b {{ {values} }}");
+    let site = format!("server {{ {} }}", "location / { root /srv/$b; }\n".repeat(20));
+    let judged: Vec<_> = [map, site].iter().map(|text| judge(text.as_bytes(), &bounds()).unwrap()).collect();
+    let mut all = vec![judged[0].as_slice()];
+    all.extend(std::iter::repeat_n(judged[1].as_slice(), 50));
+    assert!(judge_together(&all, &bounds()).is_empty());
+}
+
+#[test]
+fn a_word_that_nginx_would_not_take_is_refused() {
+    let of = |length: usize| format!("server {{\nadd_header x \"{}\"; }}", "a".repeat(length));
+    assert!(judge(of(4_000).as_bytes(), &bounds()).is_ok());
+    let objections = judge(of(4_100).as_bytes(), &bounds()).unwrap_err();
+    assert!(objections[0].line == 2 && objections[0].message.contains("too long"), "{objections:?}");
+}
+
 /// Few objections, and short ones.
 fn answers(text: &[u8]) {
     if let Err(objections) = judge(text, &bounds()) {

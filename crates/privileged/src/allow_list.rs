@@ -140,7 +140,7 @@ impl AllowList {
         match request {
             Request::NginxTest | Request::NginxReload => Ok(()),
             // What is in them is judged where they are written.
-            Request::SiteWrite { .. } | Request::SiteRemove(_) | Request::SitesAdopt => Ok(()),
+            Request::SiteWrite { .. } | Request::SiteRemove(_) | Request::SitesAdopt(_) => Ok(()),
             Request::Unit(_, unit) | Request::UnitJournal(unit) => {
                 let full = unit.in_full();
                 let listed =
@@ -207,7 +207,11 @@ pub fn read(path: &Path) -> Result<String, Refusal> {
     }
     check_owner(path, &found)?;
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| cannot(&error))?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| cannot(&error))?;
+    // The beginning of one is not what it says.
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(cannot(&format_args!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
     Ok(text)
 }
 

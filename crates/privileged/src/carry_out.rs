@@ -27,7 +27,7 @@ pub fn request(request: &Request, words: &[String], list: &AllowList) -> Result<
         }
         Request::SiteWrite { target, text } => sites::write(target, text, list).map(|()| done("")),
         Request::SiteRemove(target) => sites::remove(target).map(|()| done("")),
-        Request::SitesAdopt => sites::adopt(list).map(|report| done(&report)),
+        Request::SitesAdopt(trees) => sites::adopt(trees, list).map(|report| done(&report)),
     }
 }
 

@@ -39,7 +39,7 @@ const USAGE: &str = "usage: durhack-deployer-privileged ask VERB [ARGUMENT...]
 
 verbs: nginx-test, nginx-reload, certificate NAME..., certificate-renew NAME...,
        unit-restart|unit-reload|unit-start|unit-stop|unit-reset-failed|unit-journal UNIT,
-       site-write FILE < CONTENT, site-remove FILE, sites-adopt (root only)
+       site-write FILE < CONTENT, site-remove FILE, sites-adopt [DIRECTORY...] (root only)
 
 systemd starts it as `serve`, `serve-nginx-test` and `serve-certbot`.";
 

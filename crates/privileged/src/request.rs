@@ -1,6 +1,7 @@
 //! What can be asked for. Words from outside become a [`Request`] here, or nothing happens. Pure.
 
 use std::fmt;
+use std::path::{Component, Path, PathBuf};
 
 /// Names in one certificate, at most: the limit of Let's Encrypt.
 const NAMES_MAX: usize = 100;
@@ -32,8 +33,9 @@ pub enum Request {
     },
     /// A file of nginx's goes.
     SiteRemove(String),
-    /// What the deployer's user has written among nginx's files becomes root's. By root alone.
-    SitesAdopt,
+    /// What the deployer's user has written among nginx's files becomes root's; likewise what links into one of these directories lead to. By
+    /// root alone.
+    SitesAdopt(Vec<PathBuf>),
 }
 
 /// What is done to a unit.
@@ -93,7 +95,9 @@ impl Request {
                 [target] => Ok(Self::SiteRemove(site(target)?)),
                 _ => Err(Refusal("site-remove takes a file's name".into())),
             },
-            "sites-adopt" => without(verb, arguments, Self::SitesAdopt),
+            "sites-adopt" => {
+                Ok(Self::SitesAdopt(arguments.iter().map(|path| tree(path)).collect::<Result<_, _>>()?))
+            }
             _ => Err(Refusal(format!("{verb:?} is not a verb of durhack-deployer-privileged"))),
         }
     }
@@ -102,6 +106,19 @@ impl Request {
 /// A name that a site file may have.
 fn site(target: &str) -> Result<String, Refusal> {
     nginx_policy::judge_name(target).map(|()| target.to_owned()).map_err(Refusal)
+}
+
+/// A directory that nginx's links may lead into: a plain way to it, and not all of the host.
+fn tree(path: &str) -> Result<PathBuf, Refusal> {
+    let is_plain = |path: &Path| {
+        let mut parts = path.components();
+        parts.next() == Some(Component::RootDir)
+            && parts.clone().count() >= 2
+            && parts.all(|part| matches!(part, Component::Normal(_)))
+    };
+    Some(PathBuf::from(path))
+        .filter(|path| is_plain(path))
+        .ok_or_else(|| Refusal(format!("{path:?} is no path of a deployment")))
 }
 
 fn without(verb: &str, arguments: &[String], request: Request) -> Result<Request, Refusal> {
@@ -237,6 +254,10 @@ mod tests {
             &["site-remove", "conf.d"],
             &["site-remove"],
             &["sites-adopt", "x"],
+            &["sites-adopt", "/"],
+            &["sites-adopt", "/srv"],
+            &["sites-adopt", "/srv/../etc"],
+            &["sites-adopt", "/srv/site", ""],
             &["sh"],
             &["certificate"],
             &["certificate", "--pre-hook"],

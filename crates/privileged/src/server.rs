@@ -70,7 +70,7 @@ fn answer_to(service: Service, uid: u32, words: &[String]) -> Result<Answer, Ref
             let list = AllowList::load()?;
             list.admit(uid)?;
             match Request::parse(words)? {
-                Request::SitesAdopt => Err(Refusal("sites-adopt is for root, without the socket".into())),
+                Request::SitesAdopt(_) => Err(Refusal("sites-adopt is for root, without the socket".into())),
                 request => carry_out::request(&request, words, &list),
             }
         }

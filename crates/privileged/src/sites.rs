@@ -8,15 +8,16 @@
 
 use crate::allow_list::AllowList;
 use crate::request::Refusal;
-use nginx_policy::Objection;
+use nginx_policy::{Directive, Objection, configuration};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 /// Where Debian's nginx has its configuration. Targets are relative to it.
 pub const NGINX: &str = "/etc/nginx";
@@ -26,6 +27,9 @@ pub const DIRECTORIES: [&str; 2] = ["conf.d", "snippets"];
 
 /// Of root alone; systemd makes it for the helper's unit (`StateDirectory=`).
 const STATE: &str = "/var/lib/durhack-deployer-privileged";
+
+/// Where nginx keeps caches. Its unit's drop-in, or a package of nginx's, makes it as root's.
+const CACHES: &str = "/var/cache/nginx";
 
 /// In it: which files are the deployer's.
 const LIST: &str = "sites.json";
@@ -48,6 +52,9 @@ struct Owned {
     files: BTreeSet<String>,
     /// Directories that were made for them.
     directories: BTreeSet<String>,
+    /// Links of the Python tool's, and where they lead. As long as one does, a file may come into its place, or nothing.
+    #[serde(default)]
+    links: BTreeMap<String, PathBuf>,
 }
 
 /// Why something is not done: refused, or an error of the system.
@@ -55,7 +62,7 @@ type Done = Result<(), Refusal>;
 
 /// Judges a file, and puts it where nginx reads it. Refuses to replace one that is not the deployer's.
 pub fn write(target: &str, text: &str, list: &AllowList) -> Done {
-    judge(target, text.as_bytes(), list)?;
+    check_caches(&judge(target, text.as_bytes(), list)?)?;
     let state = State::lock()?;
     let mut owned = state.load()?;
     if owned.files.len() >= FILES_MAX && !owned.files.contains(target) {
@@ -69,7 +76,12 @@ pub fn write(target: &str, text: &str, list: &AllowList) -> Done {
     }
     owned.files.insert(target.to_owned());
     state.save(&owned)?;
-    place.put(text.as_bytes())
+    place.put(text.as_bytes())?;
+    // A file from here on; the same link, made once more, would be somebody else's.
+    match owned.links.remove(target) {
+        Some(_) => state.save(&owned),
+        None => Ok(()),
+    }
 }
 
 /// Removes a file; one that is not there is gone already.
@@ -89,6 +101,7 @@ pub fn remove(target: &str) -> Done {
     }
     place.take_away()?;
     owned.files.remove(target);
+    owned.links.remove(target);
     for parent in Path::new(target).ancestors().skip(1) {
         let name = parent.to_string_lossy().into_owned();
         // One in which somebody has put something else stays.
@@ -99,20 +112,24 @@ pub fn remove(target: &str) -> Done {
     state.save(&owned)
 }
 
-/// Makes root's what the deployer's user has written among nginx's files, where it is such as root would write itself. One line for each file:
-/// what became of it.
-pub fn adopt(list: &AllowList) -> Result<String, Refusal> {
+/// Makes root's what the deployer's user has written among nginx's files, where it is such as root would write itself; likewise what links into
+/// these directories lead to, whoever made the links. One line for each file: what became of it.
+///
+/// A link of the latter kind that stays, because root would not write so or because it leads to nothing, is remembered: what the deployer
+/// writes instead is judged then.
+pub fn adopt(trees: &[PathBuf], list: &AllowList) -> Result<String, Refusal> {
     let user = list.uid()?;
     let state = State::lock()?;
     let mut owned = state.load()?;
     let mut report = String::new();
     for target in below_directories() {
-        let Some(text) = read_users(&target, user) else { continue };
+        let link = link_into(&target, trees);
+        let Some(text) = read_users(&target, user, link.is_some()) else { continue };
         let adopted = text
             .map_err(|why| Refusal(why.to_string()))
             .and_then(|text| {
                 nginx_policy::judge_name(&target).map_err(Refusal)?;
-                judge(&target, &text, list)?;
+                check_caches(&judge(&target, &text, list)?)?;
                 Ok((Place::find(&target, None)?, text))
             })
             .and_then(|(place, text)| {
@@ -120,21 +137,52 @@ pub fn adopt(list: &AllowList) -> Result<String, Refusal> {
                 state.save(&owned)?;
                 place.put(&text)
             });
-        match adopted {
-            Ok(()) => report.push_str(&format!("{target}: root's now\n")),
-            Err(Refusal(why)) => report.push_str(&format!("{target}: left as it is: {why}\n")),
+        match (adopted, link) {
+            (Ok(()), _) => report.push_str(&format!("{target}: root's now\n")),
+            (Err(Refusal(why)), None) => report.push_str(&format!("{target}: left as it is: {why}\n")),
+            (Err(Refusal(why)), Some(to)) => {
+                report.push_str(&format!("{target}: stays a link until it is deployed: {why}\n"));
+                owned.links.insert(target, to);
+                state.save(&owned)?;
+            }
         }
     }
     Ok(report)
 }
 
 /// Judges a file as the deployer has done before: its objections have the same words.
-fn judge(target: &str, text: &[u8], list: &AllowList) -> Done {
-    let Err(objections) = nginx_policy::judge(text, &list.bounds()) else { return Ok(()) };
+fn judge(target: &str, text: &[u8], list: &AllowList) -> Result<Vec<Directive>, Refusal> {
+    let objections = match nginx_policy::judge(text, &list.bounds()) {
+        Ok(directives) => return Ok(directives),
+        Err(objections) => objections,
+    };
     let shown = objections.iter().take(OBJECTIONS_SHOWN).map(Objection::to_string).collect::<Vec<_>>();
     let more = objections.len().saturating_sub(OBJECTIONS_SHOWN);
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     Err(Refusal(format!("{target}: {}{more}", shown.join("; "))))
+}
+
+/// Where a file has nginx keep a cache, nobody but root may decide what its directory is: nginx's master gives it to nginx's user by its name, and
+/// through links.
+fn check_caches(directives: &[Directive]) -> Done {
+    let caches = Path::new(CACHES);
+    let mut named = Vec::new();
+    configuration::each(directives, &mut |directive| {
+        if directive.name().ends_with("_cache_path") {
+            named.extend(directive.argument().map(Path::new).filter(|path| path.starts_with(caches)));
+        }
+    });
+    if named.is_empty() || caches.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    crate::allow_list::check_directories(caches)?;
+    match named.into_iter().find(|path| path.symlink_metadata().is_ok_and(|found| !found.is_dir())) {
+        Some(path) => Err(Refusal(format!(
+            "{} is a link or a file, and nginx would give what is there to its user: remove it, then deploy again",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Judges all files of the deployer's together: each was judged when it was written, and what a variable is in one may be decided in another.
@@ -142,11 +190,22 @@ pub fn check_together(list: &AllowList) -> Done {
     let owned = State::lock()?.load()?;
     let mut files = Vec::new();
     for target in &owned.files {
-        // What is gone, or is not a configuration, nginx's test tells of.
-        let text = crate::allow_list::read(&Path::new(NGINX).join(target)).unwrap_or_default();
-        if let Ok(directives) = nginx_policy::configuration::parse_alike(&text) {
-            files.push((target, directives));
+        let path = Path::new(NGINX).join(target);
+        // What is gone, nginx does not read.
+        if path.symlink_metadata().is_err() || list.nginx_foreign.contains(&path) {
+            continue;
         }
+        let not_understood = |why: &dyn std::fmt::Display| {
+            Refusal(format!(
+                "{} is the deployer's and cannot be judged: {why}. Deploy it anew; or, if it is an administrator's now, add it to `nginx_foreign` of {}",
+                path.display(),
+                crate::allow_list::PATH
+            ))
+        };
+        let text = crate::allow_list::read(&path).map_err(|refusal| not_understood(&refusal))?;
+        let directives = configuration::parse_alike(&text).map_err(|error| not_understood(&error))?;
+        check_caches(&directives)?;
+        files.push((target, directives));
     }
     let together: Vec<_> = files.iter().map(|(_, directives)| directives.as_slice()).collect();
     match nginx_policy::judge_together(&together, &list.bounds()).first() {
@@ -173,22 +232,37 @@ fn below_directories() -> Vec<String> {
     found
 }
 
-/// What is in a file of this user's; None where it is not one. A link of the user's counts, where the file that it leads to is the user's too.
-fn read_users(target: &str, user: u32) -> Option<std::io::Result<Vec<u8>>> {
+/// Where a link leads, if that is into one of these directories.
+fn link_into(target: &str, trees: &[PathBuf]) -> Option<PathBuf> {
+    let to = std::fs::read_link(Path::new(NGINX).join(target)).ok()?;
+    let is_plain = to.components().all(|part| part != Component::ParentDir);
+    (is_plain && trees.iter().any(|tree| to.starts_with(tree))).then_some(to)
+}
+
+/// What is in a file of this user's; None where it is not one. A link of the user's, or one that is to be taken over whosever it is, counts
+/// where the file that it leads to is the user's.
+fn read_users(target: &str, user: u32, is_taken_over: bool) -> Option<std::io::Result<Vec<u8>>> {
     use std::os::unix::fs::MetadataExt;
     let path = Path::new(NGINX).join(target);
-    if path.symlink_metadata().ok()?.uid() != user {
+    if path.symlink_metadata().ok()?.uid() != user && !is_taken_over {
         return None;
     }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
+    // Looked at before it is opened: the user may have it lead to a device, which an opening would set going.
+    let looked_at = match rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(looked_at) => looked_at,
         Err(error) => return Some(Err(error.into())),
     };
-    let is_users = file.metadata().is_ok_and(|found| found.is_file() && found.uid() == user);
+    let found = rustix::fs::fstat(&looked_at);
+    let is_users = found.is_ok_and(|found| {
+        FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_uid == user
+    });
     if !is_users {
         return Some(Err(std::io::Error::other("it is not a plain file of the deployer's user")));
     }
+    let file = match File::open(format!("/proc/self/fd/{}", looked_at.as_raw_fd())) {
+        Ok(file) => file,
+        Err(error) => return Some(Err(error)),
+    };
     let mut bytes = Vec::new();
     Some(file.take(BYTES_MAX).read_to_end(&mut bytes).map(|_| bytes))
 }
@@ -292,8 +366,16 @@ impl<'a> Place<'a> {
 
     /// Whether what is there must be left alone.
     fn holds_foreign(&self, owned: &Owned, target: &str) -> Result<bool, Refusal> {
-        let is_foreign = |kind| kind != FileType::RegularFile || !owned.files.contains(target);
-        self.kind().map(|kind| kind.is_some_and(is_foreign))
+        Ok(match self.kind()? {
+            None => false,
+            Some(FileType::RegularFile) => !owned.files.contains(target),
+            Some(FileType::Symlink) => {
+                let to = rustix::fs::readlinkat(&self.directory, self.name, Vec::new());
+                let to = to.map_err(|error| cannot("read", self.shown, error))?;
+                owned.links.get(target).is_none_or(|known| known.as_os_str().as_bytes() != to.as_bytes())
+            }
+            Some(_) => true,
+        })
     }
 
     fn put(&self, bytes: &[u8]) -> Done {

@@ -118,6 +118,8 @@ fn work_tree(path: &Path) -> Result<Source> {
     let url = path.to_str().context("the path is not UTF-8")?.to_owned();
     let settings = fs::read_to_string(shared.join("config")).unwrap_or_default();
     let origin = origin_of(&settings).and_then(|url| config::values::addresses::checked_clone_url(&url).ok());
+    // Another directory of this machine says nothing that the one that was asked for does not.
+    let origin = origin.filter(|url| !is_local(url));
     let clone_url = origin.unwrap_or_else(|| url.clone());
     let repository = repository_of(&clone_url);
     Ok(Source { repository, url, clone_url, branch })

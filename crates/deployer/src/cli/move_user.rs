@@ -247,7 +247,7 @@ impl Asked<'_> {
         for line in programs::end_all(self.deployment, &host.old, self.executor).await? {
             println!("- {}", plain(&line));
         }
-        if !matches!(self.deployment.recipe, config::Recipe::PnpmPm2(_)) {
+        if !matches!(self.deployment.recipe, config::Recipe::Pm2(_)) {
             return Ok(());
         }
         let others = self.loaded.config.deployments.values();
@@ -336,7 +336,7 @@ impl Moved {
     fn users_recorded(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<setup::plan::Plan> {
         let mut found = self.found.clone();
         let moved = Deployment { user: to.cloned(), ..asked.deployment.clone() };
-        let is_under_pm2 = |one: &&Deployment| matches!(one.recipe, config::Recipe::PnpmPm2(_));
+        let is_under_pm2 = |one: &&Deployment| matches!(one.recipe, config::Recipe::Pm2(_));
         if let Some(known) = &mut found.configuration {
             let others = asked.loaded.config.deployments.values();
             let all = || others.clone().filter(|other| other.slug != moved.slug).chain([&moved]);

@@ -28,8 +28,15 @@ pub fn load(directory: Option<&Path>, environment: &Environment, purpose: Purpos
 pub fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Loaded, Failed> {
     config::load(directory, environment, purpose).map_err(|problems| {
         print(&problems);
-        Failed::because(anyhow::anyhow!("the configuration cannot be used"))
-            .hint("`durhack-deployer config check` says the same; `config reference` lists every key")
+        let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+        let unset = if is_set("DEPLOYER_ENV") || is_set("PYTHON_ENV") {
+            ""
+        } else {
+            ". Neither DEPLOYER_ENV nor PYTHON_ENV is set: the layers of `development` were read, and no production.toml"
+        };
+        Failed::because(anyhow::anyhow!("the configuration cannot be used")).hint(format!(
+            "`durhack-deployer config check` says the same; `config reference` lists every key{unset}"
+        ))
     })
 }
 
@@ -74,7 +81,8 @@ impl Session {
         if purpose != Purpose::Serve {
             owner::leave_to_owner_of(&loaded.config.state_directory, environment).await?;
         }
-        print(&loaded.problems);
+        // Advice is for whoever writes the configuration, and not before the output of every command.
+        print(&loaded.problems.without_notes());
         daemon::prepare_state_directory(&loaded.config.state_directory).map_err(Failed::unavailable)?;
         let host = daemon::host(Arc::new(loaded.config), environment)?;
         host.store.migrate(crate::clock::now_ms()).await?;

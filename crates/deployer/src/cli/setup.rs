@@ -7,14 +7,19 @@
 //! Deliberately absent: installing programs (the package does), obtaining certificates for the deployer's own site (certbot does), and
 //! anything over the network.
 
+pub mod access_lists;
 pub mod action;
 pub mod allow_list;
 pub mod aside;
 pub mod configuration;
 pub mod drop_in;
+pub mod events;
 pub mod found;
+pub mod going_back;
+pub mod journal;
 pub mod layers;
 pub mod moving;
+pub mod old_links;
 pub mod original;
 pub mod places;
 pub mod plan;
@@ -61,7 +66,7 @@ pub async fn run(
         Executor::unconfigured("/proc/self/exe".into(), environment, &SEARCH_PATHS.map(PathBuf::from));
     match &arguments.from {
         Some(directory) => return moving::from(directory, environment, &executor, arguments).await,
-        None if arguments.back => return moving::back(environment, &executor, arguments).await,
+        None if arguments.back => return going_back::back(environment, &executor, arguments).await,
         None => refuse_another_directory(&wishes)?,
     }
     let found = found::look(&wishes, environment, &executor).await?;

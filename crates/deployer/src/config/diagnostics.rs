@@ -119,6 +119,13 @@ impl Diagnostics {
         })
     }
 
+    /// What needs a hand: without advice.
+    #[must_use]
+    pub fn without_notes(&self) -> Self {
+        let problems = self.problems.iter().filter(|problem| problem.severity != Severity::Note);
+        Self { problems: problems.cloned().collect() }
+    }
+
     /// The report that people read, with the lines of the files that it is about.
     pub fn render(&self, rendering: Rendering) -> String {
         let theme = match rendering {

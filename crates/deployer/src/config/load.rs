@@ -124,6 +124,7 @@ fn load_with(
         configuration_directory: &absolute_directory,
         purpose,
         read_secret_file: &read_secret_file,
+        real_path: &real_path,
         absent_webhook_secret,
     };
     match resolve(&tree, &facts) {
@@ -132,6 +133,18 @@ fn load_with(
             Ok(Loaded { config, problems, merged, layers, environment, users, directory })
         }
         Resolution { problems, .. } => Err(problems),
+    }
+}
+
+/// Where a path leads through links. What is not there yet will lie where its directory leads.
+fn real_path(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|above| Some((above, fs_err::canonicalize(above).ok()?)));
+    match there {
+        Some((above, real)) => {
+            let below = path.strip_prefix(above).unwrap_or(Path::new(""));
+            if below.as_os_str().is_empty() { real } else { real.join(below) }
+        }
+        None => path.to_owned(),
     }
 }
 

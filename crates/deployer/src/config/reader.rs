@@ -236,6 +236,13 @@ impl<'a> TableReader<'a> {
         }
     }
 
+    /// A table that was read and checked before, to report more about it; None where it is not written.
+    pub fn known_table(&self, name: &str) -> Option<TableReader<'a>> {
+        let Some(Node { value: Value::Table(table), position }) = self.node(name) else { return None };
+        let section = self.key(name).kind.section()?;
+        Some(self.below(section, &self.path(name), Some(table), position.as_ref()))
+    }
+
     /// The tables below, with the names the operator chose. Not yet [`TableReader::checked`].
     pub fn named(&self, name: &str) -> Vec<(&'a str, Result<TableReader<'a>, &'a Node>)> {
         let Kind::Named(_, section) = self.key(name).kind else { return Vec::new() };

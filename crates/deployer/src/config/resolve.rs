@@ -7,7 +7,8 @@
 mod applications;
 mod deployment;
 mod gates;
-mod pnpm;
+mod opened;
+mod pm2;
 pub mod preset;
 pub mod secrets;
 pub mod sites;
@@ -54,6 +55,8 @@ pub struct Facts<'a> {
     pub purpose: Purpose,
     /// Reads a file that holds a secret; None where there is none; on error why it could not.
     pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, Unreadable>,
+    /// Where a path leads through links; itself where nothing is there.
+    pub real_path: &'a dyn Fn(&Path) -> PathBuf,
     /// For the command that makes webhook secrets: what a file of one that is not there yet will hold. None: such a file, and
     /// having no secret at all, is an error.
     pub absent_webhook_secret: Option<&'a dyn Fn() -> Secret>,
@@ -85,8 +88,11 @@ pub fn resolve(tree: &Table, facts: &Facts<'_>) -> Resolution {
         (facts.read_secret_file)(path)
     };
     let facts = Facts { read_secret_file: &remember, ..*facts };
-    let mut config = read(&TableReader::root(&reading, &ROOT, tree), &facts, &reading);
+    let root = TableReader::root(&reading, &ROOT, tree);
+    let mut config = read(&root, &facts, &reading);
     config.secret_files = secret_files.take();
+    opened::judge(&root, &config, &facts);
+    drop(root);
     let (mut problems, shown) = reading.into_parts();
     problems.sort();
     config.deployments.retain(|slug, _| !problems.leaves_out(slug.as_str()));

@@ -4,6 +4,7 @@ mod applications;
 mod deployments;
 mod errors;
 mod layers;
+mod opened;
 mod original;
 mod privileges;
 mod secrets;

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::deploy::Host;
 use crate::deploy::kept_files;
 use crate::deploy::observe::Observer;
+use crate::deploy::step_user;
 use crate::deploy::worker::Worker;
 use crate::intake::dispatch::Dispatch;
 use crate::intake::reconcile::clock_watch::ClockWatch;
@@ -101,6 +102,12 @@ impl Work {
                 }
             });
         }
+        let apart = host.clone();
+        work.tasks.start("keeping deployments apart", async move {
+            for deployment in apart.config.deployments.values() {
+                step_user::keep_others_out(&apart, deployment).await;
+            }
+        });
         work.tasks.start("reaping", reaping(work.tasks.stop.clone()));
         work.tasks.start("retention", retention(host.clone(), work.tasks.stop.clone()));
         start_reconcile(host, &spools, &schema, &work.tasks);

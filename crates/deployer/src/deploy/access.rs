@@ -32,6 +32,10 @@ pub struct Access {
     github_host: String,
     ssh_key_file: Option<PathBuf>,
     known_hosts: PathBuf,
+    /// Of which repositories a push may have submodules that need a credential.
+    submodule_repositories: Vec<RepositoryName>,
+    /// Whether a credential may be used.
+    is_let_in: bool,
 }
 
 impl Access {
@@ -40,6 +44,7 @@ impl Access {
         Self {
             deployment: deployment.slug.to_string(),
             ssh_key_file: deployment.ssh_key_file.clone(),
+            submodule_repositories: deployment.submodule_repositories.clone(),
             ..Self::of_repository(config, credentials, &deployment.repository)
         }
     }
@@ -53,7 +58,24 @@ impl Access {
             github_host: config.github.host(),
             ssh_key_file: None,
             known_hosts: config.state_directory.join(KNOWN_HOSTS_FILE),
+            submodule_repositories: Vec::new(),
+            is_let_in: true,
         }
+    }
+
+    /// To a submodule, whose URL a push has written: with a credential only where the operator has named its repository. Else whoever
+    /// pushes here would read all that the credential reads.
+    pub fn to_submodule(&self, url: &str) -> Self {
+        let named = [&self.repository].into_iter().chain(&self.submodule_repositories);
+        let found = login::repository_of(url);
+        let is_named =
+            |found: &str| named.into_iter().any(|named| named.as_str().eq_ignore_ascii_case(found));
+        Self { is_let_in: found.is_some_and(is_named), ..self.clone() }
+    }
+
+    /// Whose mirrors of submodules are shared with nobody else.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
     }
 
     /// Asks git something for which it talks to `url`. A token that is refused is asked for anew, once.
@@ -94,6 +116,14 @@ impl Access {
 
     /// What git complained of, and what to do about it where that is known.
     pub fn explained(&self, answer: &Answer, url: &str) -> String {
+        if !self.is_let_in
+            && let Some(repository) = login::repository_of(url)
+        {
+            return format!(
+                "{}; it was asked for without a credential, because the operator has not named it\nhint: `submodule_repositories = [{repository:?}]` lets whoever pushes here read it",
+                answer.complaint
+            );
+        }
         match complaints::advice(&answer.said, login::host_of(url).unwrap_or("it")) {
             Some(advice) => format!("{}; {advice}", answer.complaint),
             None => answer.complaint.clone(),
@@ -102,7 +132,7 @@ impl Access {
 
     /// The token for an https repository on GitHub, or why there is none.
     async fn token_for(&self, url: &str) -> (Option<Secret>, Option<String>) {
-        if !login::is_on(url, &self.github_host) {
+        if !self.is_let_in || !login::is_on(url, &self.github_host) {
             return (None, None);
         }
         match self.credentials.token(self.subject()).await {
@@ -118,6 +148,9 @@ impl Access {
     fn by_ssh(&self, invocation: Invocation, url: &str) -> Invocation {
         let pinned = (login::is_on(url, &self.github_host) && self.known_hosts.exists())
             .then_some((self.known_hosts.as_path(), self.github_host.as_str()));
-        login::with_ssh(invocation, &login::Ssh { key_file: self.ssh_key_file.as_deref(), pinned })
+        login::with_ssh(
+            invocation,
+            &login::Ssh { key_file: self.ssh_key_file.as_deref(), no_key: !self.is_let_in, pinned },
+        )
     }
 }

@@ -20,7 +20,7 @@ use crate::config::{Deployment, Gates, UserSource, users};
 use crate::deploy::tools::git::signatures::SignatureKind;
 use crate::github::checks::{Check, CheckState};
 use crate::names::{CommitId, DeliveryId, Slug};
-use crate::record::store::{Answers, Run, RunState, VerdictCode};
+use crate::record::store::{Answers, Run, RunState, StoreError, VerdictCode};
 use anyhow::Result;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -101,10 +101,7 @@ pub async fn ask(
         let decision = Decision::Waiting(users::missing(&deployment.slug));
         return Ok(Asked { decision, is_certain: true });
     }
-    if let Some(since_ms) = deployment.waits_since_ms
-        && asker == Asker::Nobody
-        && !host.store.was_deployed_since(deployment.slug.as_str(), since_ms).await?
-    {
+    if asker == Asker::Nobody && is_first_after_the_move(host, deployment).await? {
         let decision = Decision::Waiting(users::awaits_first_deploy(&deployment.slug));
         return Ok(Asked { decision, is_certain: true });
     }
@@ -131,6 +128,13 @@ pub async fn ask(
     let is_certain = checks.is_ok();
     let facts = Facts { gates, commit, signature, checks, answers, now: clock::now(), is_forced };
     Ok(Asked { decision: decide(&facts), is_certain })
+}
+
+/// Whether `setup --from` has brought it along, and no operator has deployed it since: what is live there was made by another tool, also where
+/// it was made by this one once before.
+pub async fn is_first_after_the_move(host: &Host, deployment: &Deployment) -> Result<bool, StoreError> {
+    let Some(since_ms) = deployment.waits_since_ms else { return Ok(false) };
+    Ok(!host.store.was_deployed_since(deployment.slug.as_str(), since_ms).await?)
 }
 
 /// What has changed for a commit that was held back.

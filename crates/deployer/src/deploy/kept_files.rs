@@ -51,7 +51,9 @@ fn keep_now(tree: &Path, kept: &Path, files: &[PathBuf]) -> Result<()> {
         // It may be written to meanwhile: no more of it than what was counted.
         std::io::copy(&mut (&mut from).take(length), &mut copy)?;
         copy.sync_all()?;
-        copy.set_permissions(from.metadata()?.permissions())?;
+        // Not whom it runs as: the copy is ours.
+        let mode = from.metadata()?.permissions().mode() & 0o777;
+        copy.set_permissions(std::fs::Permissions::from_mode(mode))?;
     }
     // Whole or not at all: what is there is put back by a run that is taken back.
     Ok(fs::rename(&aside, kept)?)

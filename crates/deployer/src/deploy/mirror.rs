@@ -243,7 +243,12 @@ impl Mirror {
             let text = self.ask(&git::text(&self.directory, commit, &path)).await?;
             texts.push((path, text));
         }
-        Ok(tree.with_texts(texts))
+        let mut changes = Vec::new();
+        for path in if for_recipe { tree.rivals() } else { Vec::new() } {
+            let seconds = self.ask(&git::changed_at(&self.directory, commit, path)).await?;
+            changes.extend(seconds.trim().parse().ok().map(|seconds| (path.to_owned(), seconds)));
+        }
+        Ok(tree.with_texts(texts).with_changes(changes))
     }
 
     /// The files of a commit that are pointers of Git LFS.
@@ -378,7 +383,8 @@ impl Mirror {
         Ok(())
     }
 
-    /// A submodule's mirror. Its URL comes from the repository, so it may only speak https or ssh, or lie beside its parent.
+    /// A submodule's mirror. Its URL comes from the repository, so it may only speak https or ssh, or lie beside its parent. Each deployment
+    /// has its own: what is here already is given without asking the server, who might not give it to another deployment.
     fn submodule(&self, url: &str) -> Result<Self> {
         let url = match url.starts_with("./") || url.starts_with("../") {
             true => relative_url(&self.url, url)?,
@@ -388,13 +394,15 @@ impl Mirror {
         let allowed = url.starts_with("https://")
             || url.starts_with("ssh://")
             || (url.contains('@') && url.contains(':') && !url.contains("://"))
-            || (parent_is_local && url.starts_with("file://"));
+            || (parent_is_local && url.starts_with("file://"))
+            || (self.url.starts_with("http://") && url.starts_with("http://"));
         if !allowed || url.starts_with('-') {
             return Err(anyhow!("its URL {url:?} is neither https nor ssh"));
         }
-        let name = crate::entry::sha256_hex(url.as_bytes());
+        let access = self.access.to_submodule(&url);
+        let name = crate::entry::sha256_hex(format!("{}\n{url}", access.deployment()).as_bytes());
         let directory = self.root.join("submodules").join(format!("{}.git", &name[..32]));
-        Ok(Self { directory, url, ..self.clone() })
+        Ok(Self { directory, url, access, ..self.clone() })
     }
 
     async fn lock(&self, cancel: &CancellationToken) -> Result<lock::Lock, FetchError> {

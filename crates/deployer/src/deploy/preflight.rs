@@ -5,8 +5,10 @@
 
 use super::env_files::{EnvRules, Reach};
 use super::mirror::Mirror;
+use super::processes::pm2::ecosystem;
+use super::recipes::pm2;
 use super::tree::Tree;
-use crate::config::{Config, Deployment, Layout};
+use crate::config::{Config, Deployment, Layout, Pm2, Recipe};
 use crate::names::CommitId;
 use crate::safe_path::{self, Directory, Kind};
 use anyhow::Result;
@@ -111,12 +113,27 @@ pub async fn remarks(
             ));
         }
     }
+    if let Recipe::Pm2(recipe) = &deployment.recipe {
+        remarks.extend(pm2::remarks(tree, recipe));
+        remarks.extend(unused_blocks(tree, deployment, recipe));
+    }
     for (key, patterns) in [("paths", &deployment.paths), ("paths_ignore", &deployment.paths_ignore)] {
         for pattern in patterns.iter().filter(|pattern| !tree.matches(pattern)) {
             remarks.push(format!("`{key}`: {pattern:?} matches no file of this commit"));
         }
     }
     Ok(remarks)
+}
+
+/// Of blocks `env_*` that the ecosystem file seems to have, by its text: what it really says, the run knows.
+fn unused_blocks(tree: &Tree, deployment: &Deployment, recipe: &Pm2) -> Option<String> {
+    let written = recipe.ecosystem.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let file = match &written {
+        Some(path) => path.as_str(),
+        None => ecosystem::NAMES.iter().copied().find(|name| tree.has(name))?,
+    };
+    let blocks = ecosystem::blocks_in_text(tree.text(file)?);
+    ecosystem::unused(file, &blocks, pm2::block(deployment, recipe).as_ref())
 }
 
 /// What a shared directory hides of a release, or takes from it: a new one begins with what the repository has in its place, as the files of

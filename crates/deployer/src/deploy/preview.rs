@@ -3,7 +3,7 @@
 use super::mirror::Commit;
 use super::plan::{Command, Step};
 use super::recipes::{self, Purpose, Target};
-use super::{Host, gates, preflight, run, situation};
+use super::{Host, gates, preflight, run, situation, tree_in_place};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
 use anyhow::{Context, Result};
@@ -65,7 +65,41 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
     let mut preview = of(host, deployment, head, (layout, live)).await?;
     preview.obstacles = seen.obstacles;
     preview.remarks.extend(seen.remarks);
+    if layout == Layout::InPlace {
+        preview.remarks.extend(overwritten(host, deployment, &preview.commit).await);
+    }
     Ok(preview)
+}
+
+/// Says which files of a tree in place were changed on this host and would not outlive a deploy of the commit.
+async fn overwritten(host: &Host, deployment: &Deployment, commit: &CommitId) -> Option<String> {
+    let mirror = host.mirror(deployment);
+    let look = async {
+        // What git remembers of the tree is a run's to change.
+        let aside = tempfile::tempdir()?;
+        let index = aside.path().join("index");
+        match fs_err::copy(
+            tree_in_place::index(&host.config.state_directory, &deployment.slug, "tree"),
+            &index,
+        ) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                tree_in_place::assume(&mirror, &deployment.path, &index).await?;
+            }
+            copied => drop(copied?),
+        }
+        tree_in_place::changed_here(&mirror, &deployment.path, &index, commit).await
+    };
+    match look.await {
+        Ok(changed) if changed.is_empty() => None,
+        Ok(changed) => {
+            let names: Vec<_> = changed.iter().map(|file| file.display().to_string()).collect();
+            Some(format!(
+                "changed on this host, and overwritten or removed by the commit: {}; copies are kept then",
+                names.join(", ")
+            ))
+        }
+        Err(error) => Some(format!("whether files were changed by hand cannot be seen: {error:#}")),
+    }
 }
 
 /// What a deploy of a commit would do where the path is laid out like this, and this is live.
@@ -92,6 +126,8 @@ pub async fn of(
         situation::nothing_to_do(deployment, &mirror, &head, facts.live.as_ref(), same_inputs)
             .await
             .map(|(_, sentence)| sentence);
+    let is_first = gates::is_first_after_the_move(host, deployment).await?;
+    let nothing_to_do = nothing_to_do.filter(|_| !is_first);
     let answers = host.store.answers(deployment.slug.as_str()).await?;
     let asked = gates::ask(host, deployment, &head.id, &answers, gates::Asker::Nobody).await?;
     let held = Some(asked.decision.sentence().to_owned()).filter(|sentence| !sentence.is_empty());

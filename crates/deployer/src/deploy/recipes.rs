@@ -7,7 +7,7 @@ pub mod go_static;
 pub mod inputs;
 pub mod nginx_sites;
 pub mod parts;
-pub mod pnpm_pm2;
+pub mod pm2;
 #[cfg(test)]
 pub mod sample;
 pub mod steps;
@@ -92,8 +92,8 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         Recipe::NginxSites(recipe) => {
             parts::plan(facts, ORDER, &|release| nginx_sites::parts(facts, recipe, release))
         }
-        Recipe::PnpmPm2(recipe) => {
-            parts::plan(facts, pnpm_pm2::order(recipe), &|release| pnpm_pm2::parts(facts, recipe, release))
+        Recipe::Pm2(recipe) => {
+            parts::plan(facts, pm2::order(recipe), &|release| pm2::parts(facts, recipe, release))
         }
         Recipe::Deployer(recipe) => {
             parts::plan(facts, ORDER, &|release| deployer::parts(facts, recipe, release))

@@ -293,8 +293,12 @@ impl Run {
         let mut attempt = 0;
         loop {
             let limit = left().map_or(step.timeout, |left| left.min(step.timeout));
+            let begun = Instant::now();
             let result = self.act(&step.action, phase, environment, number, limit, bounds.cancel).await;
-            let is_over = attempt >= step.retries || left().is_some_and(|left| left.is_zero());
+            // What has taken all of its time once would take it again, with everybody behind it waiting.
+            let is_out_of_time = begun.elapsed() >= limit;
+            let is_over =
+                attempt >= step.retries || is_out_of_time || left().is_some_and(|left| left.is_zero());
             match result {
                 Err(failure) if !is_over && !failure.cancelled => {
                     attempt += 1;

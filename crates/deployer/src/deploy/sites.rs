@@ -15,6 +15,7 @@ pub mod durable;
 pub mod files;
 pub mod install;
 pub mod manifest;
+pub mod own_site;
 pub mod reload;
 pub mod selection;
 pub mod stage;
@@ -59,6 +60,12 @@ pub struct SitesStep {
     /// What sites may say beside the list (`sites_allow`).
     #[serde(default)]
     pub allowed: Vec<String>,
+    /// The paths of all deployments: what is served out of them, whoever is pushed there has put there.
+    #[serde(default)]
+    pub deployments: Vec<PathBuf>,
+    /// The name by which the deployer itself is reached, or nothing.
+    #[serde(default)]
+    pub own_host: String,
 }
 
 /// The parts of the work.
@@ -82,11 +89,15 @@ impl SitesStep {
         match self.work {
             Work::Stage => {
                 self.selection.notes.iter().for_each(|note| workbench.note(format!("not for nginx: {note}")));
-                let files = files::read(self)?;
+                let files = files::read(self, workbench).await?;
+                files::remarks(self, &files).into_iter().for_each(|remark| workbench.note(remark));
                 certificates::check_references(self, &files)?;
                 stage::test(self, &files, workbench).await
             }
-            Work::Certify => certificates::obtain_all(self, &files::read(self)?, workbench).await,
+            Work::Certify => {
+                let files = files::read(self, workbench).await?;
+                certificates::obtain_all(self, &files, workbench).await
+            }
             Work::Install => install::install(self, workbench).await,
             Work::Restore => install::restore(self, workbench).await,
         }

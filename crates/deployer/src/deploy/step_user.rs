@@ -10,6 +10,7 @@
 //! lets each write what the other makes, and everybody may read it, who runs or serves it too. It is of releases, and of what is shared: the
 //! link `current` is beyond that user's reach. Earlier releases it has made itself: only Landlock keeps a step out of those.
 
+use super::Host;
 use super::execute::{Executor, complaint_of};
 use super::tools::{Invocation, acl};
 use crate::config::{CREDENTIALS_VARIABLE, CommandLine, Deployment};
@@ -17,7 +18,7 @@ use crate::entry::sha256_hex;
 use crate::names::{Slug, UserName};
 use anyhow::{Context, Result, bail};
 use rustix::process::getuid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +38,13 @@ pub fn id(user: &UserName) -> Option<u32> {
     let users = fs_err::read_to_string("/etc/passwd").ok()?;
     let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
     fields.into_iter().find(|fields| fields.first() == Some(&user.as_str()))?.get(2)?.parse().ok()
+}
+
+/// The numbers of all users that deployments of this host have of their own: root has enabled a socket for each.
+pub fn ids() -> BTreeSet<u32> {
+    let sockets = fs_err::read_dir(SOCKETS).into_iter().flatten().flatten();
+    let names = sockets.filter_map(|socket| UserName::parse(socket.path().file_stem()?.to_str()?).ok());
+    names.filter_map(|user| id(&user)).collect()
 }
 
 /// What is to be said of a program that is to run as this user, and runs as one with this number. None: nothing.
@@ -192,6 +200,29 @@ fn is_ours(shared: &Path, path: &Path, is_directory: bool) -> bool {
     let way = inner.ancestors().skip(1).take_while(|above| above.starts_with(shared));
     let kind = if is_directory { std::fs::FileType::is_dir } else { std::fs::FileType::is_file };
     way.into_iter().all(closed) && found(&inner).is_some_and(|found| kind(&found.file_type()))
+}
+
+/// Keeps the users of other deployments out of this one's directory. Everybody may enter it, so that nginx and programs of whatever user can serve
+/// what lies there; those users run what others push.
+pub async fn keep_others_out(host: &Host, deployment: &Deployment) {
+    let own = deployment.user.as_ref().and_then(id);
+    let users = host.config.deployments.values().filter_map(|other| other.user.as_ref());
+    let others: BTreeSet<u32> = users.filter_map(id).filter(|user| Some(*user) != own).collect();
+    let path = &deployment.path;
+    let is_ours =
+        path.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == getuid().as_raw());
+    if others.is_empty() || !is_ours {
+        return;
+    }
+    let invocation = Invocation::of(&acl::keep_out(own, &others, path));
+    let answer = host.executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
+    let complaint = match answer {
+        Ok(answer) => complaint_of(&answer.end).map(|end| format!("setfacl {end}: {}", answer.complaint)),
+        Err(error) => Some(format!("{error:#}; is setfacl there (Debian's package acl)?")),
+    };
+    if let Some(complaint) = complaint {
+        tracing::warn!(deployment = %deployment.slug, complaint, "programs of other deployments can read what lies here");
+    }
 }
 
 async fn grant(executor: &Executor, user: &UserName, call: &CommandLine) -> Result<()> {

@@ -3,20 +3,25 @@
 //!
 //! Read from the mirror, never from a work tree, so that nothing that a build wrote is in it.
 
+use super::tools::node_packages::is_lock_file;
 use std::collections::BTreeMap;
 
 /// The name of the file that says what git does with which files; of every commit its text is read.
 const ATTRIBUTES: &str = ".gitattributes";
 
 /// Names of files whose text a recipe may ask for, wherever they lie.
-const KNOWN_NAMES: [&str; 13] = [
+const KNOWN_NAMES: [&str; 17] = [
     ".gitignore",
+    ".gitmodules",
     "package.json",
     "pnpm-workspace.yaml",
     "pnpm-lock.yaml",
     "ecosystem.config.js",
     "ecosystem.config.cjs",
     "ecosystem.config.mjs",
+    "ecosystem.config.json",
+    "ecosystem.json",
+    "process.json",
     "pyproject.toml",
     "alembic.ini",
     "go.mod",
@@ -37,6 +42,8 @@ pub struct Tree {
     /// By path, with `/` between its parts.
     files: BTreeMap<String, File>,
     texts: BTreeMap<String, String>,
+    /// When some of the files were last changed.
+    changes: BTreeMap<String, u64>,
 }
 
 /// A file of a commit.
@@ -53,13 +60,38 @@ pub struct File {
 impl Tree {
     /// From these files, without texts.
     pub fn new(files: impl IntoIterator<Item = (String, File)>) -> Self {
-        Self { files: files.into_iter().collect(), texts: BTreeMap::new() }
+        Self { files: files.into_iter().collect(), ..Self::default() }
     }
 
     /// The same, and what is written in some of the files.
     #[must_use]
     pub fn with_texts(self, texts: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { texts: texts.into_iter().collect(), ..self }
+    }
+
+    /// The same, and when some of the files were last changed, in seconds.
+    #[must_use]
+    pub fn with_changes(self, changes: impl IntoIterator<Item = (String, u64)>) -> Self {
+        Self { changes: changes.into_iter().collect(), ..self }
+    }
+
+    /// When a file was last changed; None where nobody has asked.
+    pub fn changed_at(&self, path: &str) -> Option<u64> {
+        self.changes.get(path).copied()
+    }
+
+    /// Lock files that lie beside others: of those somebody has to ask when they were changed. At most as many as a person would have.
+    pub fn rivals(&self) -> Vec<&str> {
+        const RIVALS_MAX: usize = 24;
+        let split = |path: &'_ str| path.rsplit_once('/').map_or(0, |(directory, _)| directory.len());
+        let locks: Vec<&str> = self
+            .files()
+            .map(|(path, _)| path)
+            .filter(|path| is_lock_file(path.rsplit('/').next().unwrap_or_default()))
+            .collect();
+        let beside =
+            |path: &str| locks.iter().filter(|other| other[..split(other)] == path[..split(path)]).count();
+        locks.iter().copied().filter(|path| beside(path) > 1).take(RIVALS_MAX).collect()
     }
 
     /// All files, sorted by path.
@@ -147,6 +179,10 @@ mod tests {
         assert!(tree.has("pr\u{f6}d/[a] b.conf") && tree.has("module") && !tree.has("server"));
         assert!(tree.has_directory("server") && !tree.has_directory("serv") && !tree.has_directory("link"));
         assert_eq!(tree.telling(true), ["package.json"], "the other is too large");
+        let locks = ["yarn.lock", "package-lock.json", "a/bun.lock", "b/bun.lock", "ab/yarn.lock"];
+        let file = || File { mode: "100644".into(), content: String::new(), bytes: Some(1) };
+        let several = Tree::new(locks.map(|path| (path.to_owned(), file())));
+        assert_eq!(several.rivals(), ["package-lock.json", "yarn.lock"]);
         let tree = tree.with_texts([("package.json".into(), "{}".into())]);
         assert_eq!((tree.text("package.json"), tree.text("server/package.json")), (Some("{}"), None));
     }

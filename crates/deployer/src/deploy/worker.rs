@@ -11,7 +11,7 @@ use super::order::{self, Order};
 use super::outcome::{self, Outcome};
 use super::recipes::Target;
 use super::recovery::recover;
-use super::{Host, live_modes, lock, run, situation, state_modes};
+use super::{Host, live_modes, lock, run, situation, state_modes, step_user};
 use crate::clock;
 use crate::config::{Deployment, Queue, users};
 use crate::entry::{REDEPLOY, Request, Source, request_entry};
@@ -192,6 +192,7 @@ impl Worker {
         // A build of another deployment may have changed them meanwhile.
         let state_directory = self.host.config.state_directory.clone();
         tokio::task::spawn_blocking(move || state_modes::mend(&state_directory)).await??;
+        step_user::keep_others_out(&self.host, &self.deployment).await;
         let new = NewRun {
             id: &self.host.store.new_run_id().await?,
             deployment: self.deployment.slug.as_str(),
@@ -213,6 +214,8 @@ impl Worker {
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
+        // The first run has made the directory.
+        step_user::keep_others_out(&self.host, &self.deployment).await;
         if outcome.state == RunState::Running {
             // Whoever serves next settles it, and finds the entry where it is.
             return Ok(RunState::Undone);
@@ -365,8 +368,7 @@ impl Worker {
             && Held::of(host, &self.deployment)
                 .await?
                 .is_none_or(|held| run.commit_id.as_deref() != Some(held.commit.as_str()));
-        let is_retry =
-            matches!(run.state, RunState::Failed | RunState::Cancelled) && self.is_redelivery(order).await?;
+        let is_retry = run.state == RunState::Failed && self.is_redelivery(order).await?;
         Ok((has_had_its_turn && !is_retry).then_some(run))
     }
 

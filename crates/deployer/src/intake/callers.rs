@@ -5,22 +5,36 @@
 //! all others of his kind, so that the rest is left for pushes; and no address has more than `limits.connections_per_address_max`.
 //!
 //! Where the peer may be a proxy, the head of each request says for whom it speaks: that address is counted then, in the same way, and the
-//! peer's own where it says nothing. Until a head has come nobody is counted; where more connections of one peer than one address may have
-//! are silent, further ones must say something soon. A proxy has read a head before it connects, and never notices.
+//! peer's own where it says nothing. But any process beside the proxy can connect as it does and name any address. A proxy
+//! sends a request that it has read already, and takes the answer at once. So a connection of a possible proxy for whose *peer* we wait (no
+//! whole request is there, or its answer was not taken yet) gives way: the oldest is closed when a place is needed, and where more
+//! of one peer are waited for than one address may have, a further one has [`CROWDED_LIMIT`].
 
 use super::networks::{Admission, Networks};
 use crate::config::Proxies;
-use std::collections::HashMap;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// One in so many places is for those who may only look at pages.
 const VISITORS_ONE_IN: usize = 4;
 
 /// How often at most the log says that callers are turned away.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a connection of a proxy may keep us waiting where many of the same peer do: for a whole request, or for the taking of an answer.
+const CROWDED_LIMIT: Duration = Duration::from_secs(2);
+
+/// A connection of a proxy is not closed for want of a place before it is this old: the proxy sends at once, and needs a turn to do so.
+const GIVES_WAY_AFTER: Duration = Duration::from_millis(100);
 
 /// The callers that have a connection.
 #[derive(Debug)]
@@ -29,15 +43,27 @@ pub struct Callers {
     per_address_max: usize,
     visitors_max: usize,
     counts: Mutex<Counts>,
+    /// Somebody is waited for who was not before.
+    more_waited_for: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     by_address: HashMap<IpAddr, usize>,
-    /// Connections of peers that may be proxies, before the first head.
-    silent: HashMap<IpAddr, usize>,
+    /// Connections of peers that may be proxies, and for which we wait, by the order in which they were accepted.
+    waited_for: BTreeMap<u64, WaitedFor>,
+    /// How many these are of each peer.
+    waited_for_of: HashMap<IpAddr, usize>,
+    accepted: u64,
     visitors: usize,
     complained_at: Option<Instant>,
+}
+
+/// A connection that gives way.
+#[derive(Debug)]
+struct WaitedFor {
+    began: Instant,
+    gives_way: CancellationToken,
 }
 
 /// Why somebody gets no connection.
@@ -66,18 +92,27 @@ impl TurnedAway {
 #[derive(Debug)]
 pub struct Place {
     callers: Arc<Callers>,
-    may_be_proxy: bool,
-    is_crowded: bool,
+    /// None where the peer is no proxy.
+    proxied: Option<Proxied>,
     counted: Mutex<Counted>,
+}
+
+/// The connection of a peer that may be a proxy.
+#[derive(Debug)]
+struct Proxied {
+    peer: IpAddr,
+    number: u64,
+    began: OnceLock<Instant>,
+    gives_way: CancellationToken,
+    /// Until when the peer has to do its part. None: it is our turn, or there is room enough.
+    until: Mutex<Option<Instant>>,
 }
 
 /// As whose connection one is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counted {
-    /// A proxy's whose last request was turned away.
+    /// A proxy's that has said nothing yet, or whose last request was turned away.
     Nobody,
-    /// That of a peer that may be a proxy, and has said nothing yet.
-    Silent(IpAddr),
     /// That of an address, which may only look at pages, or more.
     Caller { address: IpAddr, is_visitor: bool },
 }
@@ -90,6 +125,7 @@ impl Callers {
             per_address_max: per_address,
             visitors_max: (connections_max / VISITORS_ONE_IN).max(1),
             counts: Mutex::default(),
+            more_waited_for: Notify::new(),
         })
     }
 
@@ -101,18 +137,20 @@ impl Callers {
         pages: &Networks,
     ) -> Result<Place, TurnedAway> {
         let peer = peer.to_canonical();
-        let place = |may_be_proxy, is_crowded, counted| Place {
-            callers: Arc::clone(self),
-            may_be_proxy,
-            is_crowded,
-            counted: Mutex::new(counted),
-        };
+        let place =
+            |proxied, counted| Place { callers: Arc::clone(self), proxied, counted: Mutex::new(counted) };
         if self.is_proxy(peer) {
-            let address = counted_as(peer);
             let mut counts = self.counts();
-            let silent = counts.silent.entry(address).or_default();
-            *silent += 1;
-            return Ok(place(true, *silent > self.per_address_max, Counted::Silent(address)));
+            counts.accepted += 1;
+            let proxied = Proxied {
+                peer: counted_as(peer),
+                number: counts.accepted,
+                began: OnceLock::new(),
+                gives_way: CancellationToken::new(),
+                until: Mutex::default(),
+            };
+            drop(counts);
+            return Ok(place(Some(proxied), Counted::Nobody));
         }
         // While GitHub's networks are not known nobody may push, and whoever tries is to be told so.
         let may_push = pushes.admit(peer) != Admission::Refused;
@@ -120,7 +158,25 @@ impl Callers {
             return Err(TurnedAway::Foreign);
         }
         let counted = self.counts().take(self, peer, !may_push)?;
-        Ok(place(false, false, counted))
+        Ok(place(None, counted))
+    }
+
+    /// Closes the oldest connection of a proxy for which we wait, as soon as there is one that is old enough. It leaves the list when it is
+    /// closed: asked again before, this closes no other.
+    pub async fn close_oldest(&self) {
+        loop {
+            let more = self.more_waited_for.notified();
+            let oldest = self.counts().oldest();
+            match oldest {
+                None => more.await,
+                Some((began, gives_way)) if began.elapsed() >= GIVES_WAY_AFTER => {
+                    gives_way.cancel();
+                    return;
+                }
+                // Until then it may have become our turn.
+                Some((began, _)) => tokio::time::sleep_until(began + GIVES_WAY_AFTER).await,
+            }
+        }
     }
 
     /// Whether it is time to say again that somebody was turned away: a flood of callers must not become one of lines.
@@ -163,12 +219,15 @@ impl Counts {
     fn give_back(&mut self, counted: Counted) {
         match counted {
             Counted::Nobody => {}
-            Counted::Silent(address) => one_less(&mut self.silent, address),
             Counted::Caller { address, is_visitor } => {
                 self.visitors -= usize::from(is_visitor);
                 one_less(&mut self.by_address, address);
             }
         }
+    }
+
+    fn oldest(&self) -> Option<(Instant, CancellationToken)> {
+        self.waited_for.values().next().map(|oldest| (oldest.began, oldest.gives_way.clone()))
     }
 }
 
@@ -185,7 +244,7 @@ impl Place {
     /// The head of a request has come, and the request is this caller's: from now on the connection is counted as his. What a caller may do
     /// who is in no network is said by the answer; he is counted with those who only look at pages.
     pub fn heard_of(&self, client: IpAddr, pushes: &Networks) -> Result<(), TurnedAway> {
-        if !self.may_be_proxy {
+        if self.proxied.is_none() {
             return Ok(());
         }
         let client = client.to_canonical();
@@ -197,9 +256,51 @@ impl Place {
         Ok(())
     }
 
-    /// Whether so many connections of the same peer are silent that this one must say something soon.
-    pub fn is_crowded(&self) -> bool {
-        self.is_crowded
+    /// The peer has to do its part: send a whole request, or take the answer to one. A connection that was accepted and still waits for
+    /// a place itself is not one that could give way.
+    pub fn waits_for_peer(&self) {
+        let Some(proxied) = &self.proxied else { return };
+        let mut counts = self.callers.counts();
+        let began = *proxied.began.get_or_init(Instant::now);
+        let waited_for = WaitedFor { began, gives_way: proxied.gives_way.clone() };
+        if counts.waited_for.insert(proxied.number, waited_for).is_some() {
+            return;
+        }
+        let of_peer = counts.waited_for_of.entry(proxied.peer).or_default();
+        *of_peer += 1;
+        let is_crowded = *of_peer > self.callers.per_address_max;
+        *proxied.until() = is_crowded.then(|| Instant::now() + CROWDED_LIMIT);
+        self.callers.more_waited_for.notify_waiters();
+    }
+
+    /// A whole request is there: it is our turn.
+    fn has_whole_request(&self) {
+        let Some(proxied) = &self.proxied else { return };
+        let mut counts = self.callers.counts();
+        if counts.waited_for.remove(&proxied.number).is_some() {
+            one_less(&mut counts.waited_for_of, proxied.peer);
+            *proxied.until() = None;
+        }
+    }
+
+    /// Waits until the connection has to be closed, because its peer took too long or somebody else needs the place.
+    pub async fn gives_way(&self) {
+        let Some(proxied) = &self.proxied else { return std::future::pending().await };
+        let overdue = async {
+            loop {
+                let until = *proxied.until();
+                match until {
+                    Some(until) if until <= Instant::now() => return,
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    // A limit that begins from now on ends later than this.
+                    None => tokio::time::sleep(CROWDED_LIMIT).await,
+                }
+            }
+        };
+        tokio::select! {
+            () = proxied.gives_way.cancelled() => {}
+            () = overdue => {}
+        }
     }
 
     /// See [`Callers::may_complain`].
@@ -212,8 +313,68 @@ impl Place {
     }
 }
 
+impl Proxied {
+    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.until.lock().expect("nothing that holds this lock can panic")
+    }
+}
+
+/// The body of a request, which tells the [`Place`] of its connection when all of it is there.
+#[derive(Debug)]
+pub struct CountedBody<B> {
+    body: B,
+    place: Option<Arc<Place>>,
+}
+
+impl<B: Body> CountedBody<B> {
+    /// Wraps the body of a request whose head has come.
+    pub fn new(body: B, place: Option<Arc<Place>>) -> Self {
+        let mut counted = Self { body, place };
+        counted.look();
+        counted
+    }
+
+    fn look(&mut self) {
+        if self.body.is_end_stream()
+            && let Some(place) = self.place.take()
+        {
+            place.has_whole_request();
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match frame {
+            Some(_) => self.look(),
+            None => {
+                if let Some(place) = self.place.take() {
+                    place.has_whole_request();
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        self.has_whole_request();
         let counted = *self.counted();
         self.callers.counts().give_back(counted);
     }
@@ -276,11 +437,17 @@ mod tests {
             let callers = Callers::new(&proxies, 4, 1);
             let none = networks("198.51.100.0/24");
             let places: Vec<_> = (0..4).map(|_| admit(&callers, "127.0.0.1", &none).unwrap()).collect();
-            assert_eq!(places.len(), 4);
+            places.iter().for_each(Place::waits_for_peer);
             // Only the first may take its time.
-            assert_eq!(places.iter().filter(|place| place.is_crowded()).count(), 3);
+            let limits = || places.iter().map(|place| place.proxied.as_ref().unwrap().until().is_some());
+            assert_eq!(limits().collect::<Vec<_>>(), [false, true, true, true]);
+            places[1].has_whole_request();
+            assert_eq!(limits().collect::<Vec<_>>(), [false, false, true, true]);
+            // What the answer is for has to be taken.
+            places[1].waits_for_peer();
+            assert!(limits().nth(1).unwrap());
             drop(places);
-            assert!(callers.counts().silent.is_empty());
+            assert!(callers.counts().waited_for.is_empty() && callers.counts().waited_for_of.is_empty());
         }
         let callers = Callers::new(&Proxies::Trusted(vec!["127.0.0.0/8".parse().unwrap()]), 4, 1);
         assert_eq!(
@@ -310,7 +477,37 @@ mod tests {
             assert_eq!(heard("203.0.113.2").unwrap_err(), TurnedAway::NoPlaceForVisitors);
             drop((pushing, again, visitors));
             let counts = callers.counts();
-            assert!(counts.by_address.is_empty() && counts.silent.is_empty() && counts.visitors == 0);
+            assert!(counts.by_address.is_empty() && counts.waited_for.is_empty() && counts.visitors == 0);
         }
+    }
+    #[tokio::test]
+    async fn the_oldest_that_is_waited_for_gives_way_and_nobody_whose_turn_is_ours() {
+        let callers = Callers::new(&Proxies::Hops(1), 8, 8);
+        let place = || {
+            let place = admit(&callers, "127.0.0.1", &Networks::Any).unwrap();
+            place.waits_for_peer();
+            Arc::new(place)
+        };
+        let places = [place(), place(), place()];
+        let has_to_close =
+            |place: &Place| place.proxied.as_ref().is_some_and(|proxied| proxied.gives_way.is_cancelled());
+        // A request without a body is whole with its head; one that has sent a part is not.
+        let empty = http_body_util::Empty::<Bytes>::new();
+        drop(CountedBody::new(empty, Some(Arc::clone(&places[0]))));
+        drop(CountedBody::new(http_body_util::Full::new(Bytes::from("part")), Some(Arc::clone(&places[1]))));
+        for _ in 0..2 {
+            callers.close_oldest().await;
+            assert_eq!(places.each_ref().map(|place| has_to_close(place)), [false, true, false]);
+        }
+        places[1].gives_way().await;
+        let [first, second, third] = places;
+        drop(second);
+        third.has_whole_request();
+        // Nobody is waited for, until the first has its answer.
+        let ((), ()) = tokio::join!(callers.close_oldest(), async {
+            assert!(!has_to_close(&first) && !has_to_close(&third));
+            first.waits_for_peer();
+        });
+        assert!(has_to_close(&first) && !has_to_close(&third));
     }
 }

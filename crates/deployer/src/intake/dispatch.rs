@@ -32,6 +32,9 @@ use tokio_util::sync::CancellationToken;
 /// Before the next attempt while the database is away.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a delivery that led to nothing is tried again because it is delivered again.
+const RETRIES_MAX: u32 = 3;
+
 /// Claims of one entry after which it is set aside: it has ended the deployer that often.
 const CLAIMS_MAX: u32 = 20;
 
@@ -275,8 +278,14 @@ impl Dispatch {
         let id = &header.id;
         let store = &self.host.store;
         let recorded = store.verdicts(id.as_str()).await?;
-        let code =
-            recorded.iter().find(|known| known.deployment == queued.deployment).map(|known| known.code);
+        let recorded = recorded.iter().find(|known| known.deployment == queued.deployment);
+        let code = recorded.map(|known| known.code);
+        if again && let Some(sentence) = self.why_not_again(id, recorded).await? {
+            if let Some(recorded) = recorded {
+                store.set_verdict(&Verdict { sentence, ..recorded.clone() }).await?;
+            }
+            return Ok(());
+        }
         match code {
             // A redelivery is a retry of what failed, and only of that.
             Some(code) if again && code.may_be_retried() => {
@@ -303,6 +312,30 @@ impl Dispatch {
             .await?
             .with_context(|| format!("cannot queue the delivery for {}", deployment.slug))?;
         Ok(())
+    }
+
+    /// Why a delivery that led to nothing, and comes again, is not tried again; None where it is, or never would be. Whoever has captured
+    /// it can send it as GitHub does, so it takes back nothing that an operator decided, and builds nothing without end.
+    async fn why_not_again(&self, id: &DeliveryId, recorded: Option<&Verdict>) -> Result<Option<String>> {
+        let Some(recorded) = recorded else { return Ok(None) };
+        let instead = format!("`durhack-deployer deploy {}` tries it again", recorded.deployment);
+        if recorded.code == VerdictCode::Cancelled {
+            return Ok(Some(format!("cancelled; that it was delivered again changes nothing: {instead}")));
+        }
+        let delivery = self.host.store.delivery(id.as_str()).await?;
+        let times = delivery.map_or(0, |delivery| delivery.redeliveries);
+        if !recorded.code.may_be_retried() || times <= RETRIES_MAX {
+            return Ok(None);
+        }
+        // The reason stays, and the rest is said once.
+        let is_first = times == RETRIES_MAX + 1;
+        let said = &recorded.sentence;
+        Ok(Some(match is_first {
+            true => {
+                format!("{said}; it was tried again {RETRIES_MAX} times for the same delivery: {instead}")
+            }
+            false => said.clone(),
+        }))
     }
 
     /// The commit's status says at once that it waits; a run in progress may take long.

@@ -17,7 +17,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What is kept of a text that is only shown, in characters. GitHub's names and refs are far shorter.
+/// What is kept of a text that is only shown, in characters. GitHub's names and refs are far shorter. No name of a repository is as long, so
+/// that a name that was cut is nobody's.
 const SHOWN_CHARS_MAX: usize = 300;
 
 /// A delivery, read.
@@ -178,7 +179,9 @@ struct About {
 impl Reading {
     /// Reads a payload according to its event type.
     pub fn of(event_type: &str, payload: &[u8]) -> Result<Self, Unreadable> {
-        let unreadable = |reason: String| Unreadable { reason, repository: None, is_object: false };
+        // The parser's words can hold the whole of a value that it did not expect.
+        let unreadable =
+            |reason: String| Unreadable { reason: shown(&reason), repository: None, is_object: false };
         let text = std::str::from_utf8(payload).map_err(|error| unreadable(error.to_string()))?;
         let read = match event_type {
             "push" => push(text),
@@ -188,8 +191,8 @@ impl Reading {
         read.map_err(|error| match object::<AnyPayload>(text) {
             // As far as it goes it can be read: it speaks for this repository, and says nothing.
             Ok(any) => Unreadable {
-                reason: format!("{event_type} payload: {error}"),
-                repository: any.repository.map(|repository| repository.0.full_name),
+                reason: shown(&format!("{event_type} payload: {error}")),
+                repository: any.repository.map(|repository| shown(&repository.0.full_name)),
                 is_object: true,
             },
             Err(error) => unreadable(error.to_string()),
@@ -216,7 +219,7 @@ fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error>
 fn other(event_type: &str, text: &str) -> Result<Reading, serde_json::Error> {
     let payload: AnyPayload = object(text)?;
     let event = if event_type == "ping" { Event::Ping } else { Event::Other(event_type.to_owned()) };
-    Ok(Reading { repository: payload.repository.map(|repository| repository.0.full_name), event })
+    Ok(Reading { repository: payload.repository.map(|repository| shown(&repository.0.full_name)), event })
 }
 
 fn checked(event: &str, text: &str) -> Result<Reading, serde_json::Error> {
@@ -428,5 +431,21 @@ mod tests {
         let long = "x".repeat(10_000);
         let push = push_of(&format!("refs/heads/{long}"), SHA, "a/b");
         assert_eq!((push.target, push.git_ref.chars().count()), (Target::Other, SHOWN_CHARS_MAX));
+        let repository = json!({ "full_name": long });
+        for (event, payload) in [
+            ("push", payload("refs/heads/main", SHA, &long)),
+            ("push", json!({ "ref": 1, "repository": repository })),
+            ("push", json!({ "ref": "", "after": "", "deleted": long, "repository": repository })),
+            ("status", json!({ "sha": long, "repository": repository })),
+            ("status", json!({ "sha": [long], "repository": repository })),
+            ("ping", json!({ "repository": repository })),
+            ("watch", json!({ "repository": repository })),
+            ("watch", json!({ "repository": long })),
+        ] {
+            let reading = Reading::of_entry(event, &payload.to_string());
+            let spooled = serde_json::to_string(&reading).unwrap();
+            assert!(spooled.len() < 3 * SHOWN_CHARS_MAX, "{event}: {} bytes", spooled.len());
+            assert!(RepositoryName::parse(reading.repository.as_deref().unwrap_or_default()).is_err());
+        }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! HTTP/1.1 only: in front of us stands nginx, which speaks it. Every wait has a limit: heads (which also bounds an
 //! idle keep-alive connection) by hyper's timer, bodies in [`super::webhook`], the whole of a request and its answer by
-//! [`super::exchange`], connections by a semaphore that leaves further callers in the kernel's backlog, and by [`super::callers`].
+//! [`super::exchange`], connections by a semaphore that leaves further callers in the kernel's backlog, and by [`super::callers`], which
+//! says who gives way to the first of them.
 
-use super::callers::{Callers, Place};
+use super::callers::{Callers, CountedBody, Place};
 use super::exchange::{Exchange, Watched};
 use super::webhook::Webhook;
 use anyhow::{Context, Result};
@@ -50,9 +51,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// now and then.
 const EXCHANGES_MAX: usize = 1000;
 
-/// How soon the head of a request must be there on a connection of a peer with many that have said nothing yet: a proxy sends it at once.
-const CROWDED_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Connections from the daemon to itself: see [`serve`].
 pub type Knocks = mpsc::Receiver<UnixStream>;
 
@@ -78,19 +76,30 @@ pub async fn serve(
     let callers =
         Callers::new(&settings.proxies, settings.connections_max, settings.connections_per_address_max);
     let tracker = TaskTracker::new();
+    // Accepted, and without a place yet.
+    let mut next: Option<(TcpStream, SocketAddr, Place)> = None;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(stream) = knocks.recv() => {
                 tracker.spawn(converse(stream, None, Arc::clone(&webhook), shutdown.clone()));
             }
-            accepted = accept(&listener, &connections) => {
-                let Some((stream, peer, permit)) = accepted else { continue };
-                match webhook.place(&callers, peer.ip()) {
-                    Ok(place) => {
-                        let held = (permit, place);
-                        tracker.spawn(connection(stream, peer, held, Arc::clone(&webhook), shutdown.clone()));
+            permit = room(&connections, &callers), if next.is_some() => {
+                let Some((stream, peer, place)) = next.take() else { continue };
+                let held = (permit, place);
+                tracker.spawn(connection(stream, peer, held, Arc::clone(&webhook), shutdown.clone()));
+            }
+            accepted = listener.accept(), if next.is_none() => {
+                let (stream, peer) = match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
                     }
+                };
+                match webhook.place(&callers, peer.ip()) {
+                    Ok(place) => next = Some((stream, peer, place)),
                     Err(reason) => {
                         if callers.may_complain() {
                             tracing::warn!(%peer, reason = reason.as_str(), "turned a caller away (said once a minute at most)");
@@ -107,19 +116,25 @@ pub async fn serve(
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.expect("the semaphore is never closed");
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
-        Err(error) => {
-            tracing::warn!(%error, "cannot accept a connection");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
+/// Waits for room for one more connection: somebody ends, or gives way.
+async fn room(connections: &Arc<Semaphore>, callers: &Callers) -> OwnedSemaphorePermit {
+    if let Ok(permit) = Arc::clone(connections).try_acquire_owned() {
+        return permit;
     }
+    let ended = Arc::clone(connections).acquire_owned();
+    tokio::pin!(ended);
+    let permit = tokio::select! {
+        permit = &mut ended => permit,
+        () = callers.close_oldest() => {
+            if callers.may_complain() {
+                tracing::warn!(
+                    "closed the oldest connection of a proxy that was waited for: all `limits.connections_max` are taken (said once a minute at most)"
+                );
+            }
+            ended.await
+        }
+    };
+    permit.expect("the semaphore is never closed")
 }
 
 async fn connection(
@@ -135,6 +150,7 @@ async fn connection(
     // A caller that has vanished, or whose window stays shut.
     let unacknowledged = u32::try_from(webhook.settings().exchange_limit().as_millis()).unwrap_or(u32::MAX);
     let _ = sockopt::set_tcp_user_timeout(&stream, unacknowledged);
+    place.waits_for_peer();
     let place = Arc::new(place);
     let caller = Some((peer, Arc::clone(&place)));
     if let Some(stream) = converse(stream, caller, webhook, shutdown).await {
@@ -155,11 +171,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let settings = webhook.settings();
-    let is_crowded = caller.as_ref().is_some_and(|(_, place)| place.is_crowded());
-    let header_timeout = match is_crowded {
-        true => settings.header_timeout.min(CROWDED_HEADER_TIMEOUT),
-        false => settings.header_timeout,
-    };
+    let place = caller.as_ref().map(|(_, place)| Arc::clone(place));
+    let header_timeout = settings.header_timeout;
     let peer = caller.as_ref().map(|(peer, _)| *peer);
     let exchange = Exchange::new(settings.exchange_limit());
     let asked = CancellationToken::new();
@@ -172,11 +185,16 @@ where
         let (webhook, begun) = (Arc::clone(&webhook), Arc::clone(&begun));
         let turned_away =
             caller.as_ref().and_then(|(peer, place)| webhook.count(place, peer.ip(), request.headers()));
+        let place = caller.as_ref().map(|(_, place)| Arc::clone(place));
         async move {
+            let request = request.map(|body| CountedBody::new(body, place.clone()));
             let mut answer = match turned_away {
                 Some(answer) => answer,
                 None => webhook.answer(peer, request).await,
             };
+            if let Some(place) = place {
+                place.waits_for_peer();
+            }
             if is_last {
                 answer.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -198,6 +216,10 @@ where
                 tracing::debug!(?peer, "cut off: the request and its answer took too long");
                 return Some(connection.into_parts().io.into_inner().into_inner());
             }
+            () = gives_way(place.as_deref()) => {
+                tracing::debug!(?peer, "cut off: a proxy would have sent its request, and taken the answer");
+                return Some(connection.into_parts().io.into_inner().into_inner());
+            }
             () = told_to_end(&shutdown, &asked), if !is_ending => {
                 is_ending = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
@@ -208,6 +230,13 @@ where
         tracing::debug!(?peer, %error, "connection ended");
     }
     None
+}
+
+async fn gives_way(place: Option<&Place>) {
+    match place {
+        Some(place) => place.gives_way().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until a connection is to end after what it is doing: at the end of the service, but not before its first request.

@@ -73,6 +73,59 @@ fn a_token_fetches_a_private_repository_and_is_seen_nowhere() {
     });
 }
 
+// A push writes the URLs of its submodules. It reads no private repository by that, neither with the deployment's token nor out of what
+// was fetched for another deployment.
+#[test]
+fn a_submodule_is_fetched_with_a_token_only_where_the_operator_has_named_it() {
+    World::run(|world| {
+        let private = world.repository("acme/private");
+        let inside = private.commit(&[("inside.txt", "private")], "private");
+        let server = world.github.serve_git(world.root());
+        let with_submodule = |name: &str| {
+            let repository = world.repository(name);
+            let modules = "[submodule \"lib\"]\n\tpath = lib\n\turl = ../private.git\n";
+            repository.commit(&[(".gitmodules", modules), ("index.html", "page")], "modules");
+            repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{inside},lib")]);
+            let commit = repository.commit_index("a submodule");
+            (repository, commit)
+        };
+        let (app, of_app) = with_submodule("acme/app");
+        let (site, of_site) = with_submodule("acme/site");
+        let named = text("acme/private");
+        let configure = |world: &mut World, site_may: bool| {
+            let deployment = |slug: &str, repository, may: bool| {
+                let url = text(&server.clone_url(&format!("acme/{slug}")));
+                let all =
+                    world.deployment(slug, repository).with("clone_url", url).with("submodules", "true");
+                if may { all.with("submodule_repositories", format!("[{named}]")) } else { all }
+            };
+            let deployments = [deployment("app", &app, true), deployment("site", &site, site_may)];
+            world.configure(&deployments);
+            world.start();
+        };
+        configure(world, false);
+        world.deploy("app", &app, &of_app);
+        assert_eq!(world.live("app", "lib/inside.txt").as_deref(), Some("private"));
+
+        world.push(&site, &of_site);
+        let run = world.ended_run("site", &of_site);
+        let cause = run.cause.unwrap_or_default();
+        assert!(run.state == "failed" && cause.contains("submodule lib"), "{cause}");
+        let said = world.cli(&["run", &run.id]);
+        let said = format!("{cause}{}", describe(&said));
+        assert!(said.contains("submodule_repositories = [\"acme/private\"]"), "{said}");
+        let leaked = files_under(&world.path_of("site")).into_iter().any(|file| file.ends_with("inside.txt"));
+        assert!(!leaked);
+
+        // As the hint says.
+        world.stop();
+        configure(world, true);
+        let output = world.cli(&["deploy", "site"]);
+        assert!(output.status.success(), "{}", describe(&output));
+        assert_eq!(world.live("site", "lib/inside.txt").as_deref(), Some("private"));
+    });
+}
+
 #[test]
 fn a_token_that_github_has_had_enough_of_keeps_no_other_waiting() {
     World::run(|world| {

@@ -3,6 +3,7 @@
 use crate::support::configuration::text;
 use crate::support::gate::Gate;
 use crate::support::process::{describe, living_in};
+use crate::support::push::Delivery;
 use crate::support::wait;
 use crate::support::world::World;
 use rustix::process::{Pid, Signal};
@@ -27,7 +28,8 @@ fn cancel_stops_a_run_and_leaves_nothing_of_it() {
         world.start();
         world.deploy("site", &repository, &first);
         let second = repository.commit(&[("index.html", "two")], "second");
-        let guid = world.push(&repository, &second);
+        let delivery = repository.push_of(&second);
+        let guid = world.accept(&delivery);
         gate.wait_for(&second);
 
         said(&world.cli(&["cancel", "site"]));
@@ -43,6 +45,40 @@ fn cancel_stops_a_run_and_leaves_nothing_of_it() {
         let again = world.cli(&["cancel", "site"]);
         assert!(String::from_utf8_lossy(&again.stderr).contains("already"), "{}", describe(&again));
     });
+}
+
+// Whoever has captured a delivery can send it again, byte for byte: what an operator has stopped stays stopped.
+#[test]
+fn a_delivery_that_comes_again_does_not_take_back_a_cancel() {
+    for queue in ["latest", "all"] {
+        World::run(|world| {
+            let repository = world.repository("acme/site");
+            let gate = Gate::new(&world.root().join("gate"));
+            let deployment = world.deployment("site", &repository).step("build", "wait", &gate.shell());
+            world.configure(&[deployment.with("queue", text(queue))]);
+            let commit = repository.commit(&[("index.html", "one")], "first");
+            world.start();
+            let delivery = repository.push_of(&commit);
+            world.accept(&delivery);
+            gate.wait_for(&commit);
+            said(&world.cli(&["cancel", "site"]));
+            assert_eq!(world.ended_run("site", &commit).state, "cancelled");
+            world.wait_for_verdict(&delivery.guid, "cancelled");
+
+            for _ in 0..2 {
+                world.accept(&delivery);
+                let after = world.accept(&Delivery::ping("acme/site"));
+                world.wait_for_verdict(&after, "ping");
+            }
+            assert_eq!(world.settled("site", 1).len(), 1);
+            let explained = said(&world.cli(&["explain", &delivery.guid]));
+            assert!(explained.contains("`durhack-deployer deploy site`"), "{explained}");
+            // As it says.
+            gate.open();
+            said(&world.cli(&["deploy", "site"]));
+            assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
+        });
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod corpus;
 mod corpus_of_sites;
 mod past_the_deployer;
 
+use crate::support::authority;
 use crate::support::machine::{KEY, Machine, PRIVILEGED, Sources};
 use crate::support::wait;
 use std::process::Output;
@@ -75,11 +76,6 @@ print("held", flush=True)
 time.sleep(600)
 "#;
 
-/// A CA that says of every name that it is this machine.
-const AUTHORITY: &str = r#"{"pebble":{"listenAddress":"127.0.0.1:14000","managementListenAddress":"127.0.0.1:15000",
-"certificate":"/srv/ca/certificate.pem","privateKey":"/srv/ca/key.pem","httpPort":80,"tlsPort":443,
-"ocspResponderURL":"","externalAccountBindingRequired":false}}"#;
-
 /// A machine with nginx, a site, a unit, and the helper.
 fn machine() -> Machine {
     let machine = Machine::boot();
@@ -88,29 +84,6 @@ fn machine() -> Machine {
     machine.write("/etc/nginx/conf.d/site.conf", SITE);
     machine.run(&["systemctl", "start", "website", "nginx"]);
     machine
-}
-
-/// Starts a CA, and has the machine trust it.
-fn start_authority(machine: &Machine) {
-    machine.write("/srv/ca/pebble.json", AUTHORITY);
-    let certificate = "cd /srv/ca && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out certificate.pem \
-                       -subj /CN=localhost -addext subjectAltName=DNS:localhost && cat certificate.pem >> /etc/ssl/certs/ca-certificates.crt";
-    machine.run(&["sh", "-c", certificate]);
-    machine.unit(
-        "resolver.service",
-        "[Service]\nExecStart=pebble-challtestsrv -defaultIPv4 127.0.0.1 -defaultIPv6 \"\" -http01 \"\" -https01 \"\" -tlsalpn01 \"\" \
-         -dns01 127.0.0.1:8053 -management 127.0.0.1:8055\n",
-    );
-    machine.unit(
-        "authority.service",
-        "[Service]\nEnvironment=PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0\n\
-         ExecStart=pebble -config /srv/ca/pebble.json -dnsserver 127.0.0.1:8053\n",
-    );
-    machine.run(&["systemctl", "start", "resolver", "authority"]);
-    let asked = "import socket; socket.create_connection(('127.0.0.1', 14000))";
-    wait::until_told("pebble to listen", || {
-        machine.try_run(&["python3", "-c", asked]).status.success().then_some(())
-    });
 }
 
 /// As the deployer's user.
@@ -282,7 +255,7 @@ print(connection.getresponse().read().decode())
     machine.write("/etc/nginx/conf.d/site.conf", SITE);
 
     // Before the CA is asked, the helper sees that nginx would not answer it, and says what the site needs.
-    start_authority(&machine);
+    authority::start(&machine);
     let output = as_deployer(&machine, &[PRIVILEGED, "ask", "certificate", "a.test", "www.a.test"]);
     let needs = "location /.well-known/acme-challenge/ { root /var/lib/letsencrypt/webroot; }";
     assert!(output.status.code() == Some(77) && said(&output).contains(needs), "{}", said(&output));
@@ -315,7 +288,7 @@ print(connection.getresponse().read().decode())
 #[test]
 fn a_deployer_without_rights_has_its_sites_certified_and_served_by_the_helper() {
     let machine = machine();
-    start_authority(&machine);
+    authority::start(&machine);
     machine.run(&["rm", "/etc/nginx/conf.d/site.conf", "/etc/nginx/sites-enabled/default"]);
     machine.write("/etc/nginx/conf.d/catch-all.conf", CATCH_ALL);
     asks(&machine, &["nginx-reload"]);
@@ -427,7 +400,7 @@ fn sudo_lets_nobody_do_more_than_our_rules_say() {
     }
     assert_eq!(traces(&machine), before, "{}", machine.picture());
 
-    start_authority(&machine);
+    authority::start(&machine);
     machine.run(&["rm", "/etc/nginx/sites-enabled/default"]);
     machine.write("/etc/nginx/conf.d/site.conf", CATCH_ALL);
     for words in [

@@ -320,6 +320,31 @@ fn a_redelivery_after_failure_is_a_retry() {
     });
 }
 
+// The same bytes may be a stranger's who has captured them: they have a build repeated a few times, not without end.
+#[test]
+fn a_delivery_is_tried_again_a_few_times_and_no_more() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository).step("build", "compile", "exit 1")]);
+        let commit = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        let delivery = repository.push_of(&commit);
+        for sent in 1..=7 {
+            world.accept(&delivery);
+            let after = world.accept(&Delivery::ping("acme/site"));
+            world.wait_for_verdict(&after, "ping");
+            assert_eq!(world.settled("site", sent.min(4)).len(), sent.min(4));
+            world.wait_for_verdict(&delivery.guid, "failed");
+        }
+        let explained = String::from_utf8_lossy(&world.cli(&["explain", &delivery.guid]).stdout).into_owned();
+        assert_eq!(
+            explained.matches("`durhack-deployer deploy site` tries it again").count(),
+            1,
+            "{explained}"
+        );
+    });
+}
+
 #[test]
 fn a_failed_commit_is_not_tried_again_by_another_push_of_it() {
     World::run(|world| {

@@ -175,6 +175,12 @@ fn what_was_changed_by_hand_in_place_is_kept_and_named_and_back_when_a_run_fails
 
         repository.git(&["rm", "-q", "fails"]);
         let good = repository.commit(&[("index.html", "three")], "good");
+        let plan = String::from_utf8_lossy(&world.cli(&["plan", "site"]).stdout).into_owned();
+        let said = "changed on this host, and overwritten or removed by the commit: ";
+        let named = plan.lines().find_map(|line| line.split_once(said)).expect("the plan says it").1;
+        assert!(["config.json", "users.db", "a/b"].iter().all(|file| named.contains(file)), "{plan}");
+        assert!(!named.contains("same.txt") && !named.contains("untouched.db"), "{plan}");
+        assert_eq!(there("config.json").as_deref(), Some("by hand"), "a plan changes nothing");
         world.deploy("site", &repository, &good);
         assert_eq!(there("config.json").as_deref(), Some("{2}"));
         assert_eq!(there("users.db").as_deref(), Some("empty"));

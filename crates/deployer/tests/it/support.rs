@@ -1,5 +1,6 @@
 //! The world in which a test runs the product: see [`world`].
 
+pub mod authority;
 pub mod configuration;
 pub mod gate;
 pub mod github;

@@ -169,6 +169,69 @@ fn what_the_deployers_user_wrote_becomes_roots_if_it_is_good() {
 }
 
 #[test]
+fn links_of_the_python_tool_are_taken_over_and_no_others() {
+    let house = House::new();
+    let conf_d = house.inside("etc/nginx/conf.d");
+    let tree = house.inside("var/tree");
+    std::fs::create_dir_all(tree.join("local-live")).unwrap();
+    std::fs::create_dir_all(house.inside("var/tree-of-others")).unwrap();
+    let file = |path: &str, text: &str, uid: u32| {
+        std::fs::write(house.inside(path), text).unwrap();
+        chown(house.inside(path), Some(uid), None).unwrap();
+    };
+    file("var/tree/local-live/good", SITE, USER);
+    file("var/tree/local-live/bad", "perl_set $x 'sub {}';\n", USER);
+    file("var/tree/local-live/roots", SITE, 0);
+    file("var/tree-of-others/x", SITE, USER);
+    file("var/secret", SITE, 0);
+    symlink("/var/secret", tree.join("local-live/way")).unwrap();
+    for (name, to) in [
+        ("good.conf", "/var/tree/local-live/good"),
+        ("bad.conf", "/var/tree/local-live/bad"),
+        ("gone.conf", "/var/tree/local-live/gone"),
+        ("roots.conf", "/var/tree/local-live/roots"),
+        ("way.conf", "/var/tree/local-live/way"),
+        ("up.conf", "/var/tree/../secret"),
+        ("other.conf", "/var/tree-of-others/x"),
+    ] {
+        // Of root's, as an administrator makes them.
+        symlink(to, conf_d.join(name)).unwrap();
+    }
+    refused(&house.ask(&["sites-adopt", "/var/tree"]), "for root");
+    let report = done(&house.at_once_as(0, &["sites-adopt", "/var/tree"]));
+    let mut lines = report.lines();
+    for (target, became) in [
+        ("conf.d/bad.conf", "stays a link until it is deployed: conf.d/bad.conf: line 1"),
+        ("conf.d/gone.conf", "stays a link until it is deployed: No such file"),
+        ("conf.d/good.conf", "root's now"),
+        ("conf.d/roots.conf", "stays a link until it is deployed: it is not a plain file of"),
+        ("conf.d/way.conf", "stays a link until it is deployed: it is not a plain file of"),
+    ] {
+        let line = lines.next().unwrap();
+        assert!(line.starts_with(&format!("{target}: {became}")), "{report}");
+    }
+    assert_eq!(lines.next(), None);
+    let found = conf_d.join("good.conf").symlink_metadata().unwrap();
+    assert!(found.is_file() && found.uid() == 0);
+    // What stayed a link may be replaced and removed, and what it leads to stays.
+    done(&write(&house, "conf.d/bad.conf", SITE));
+    done(&write(&house, "conf.d/way.conf", SITE));
+    done(&house.ask(&["site-remove", "conf.d/gone.conf"]));
+    assert_eq!(std::fs::read_to_string(tree.join("local-live/bad")).unwrap(), "perl_set $x 'sub {}';\n");
+    assert!(tree.join("local-live/way").symlink_metadata().unwrap().is_symlink());
+    assert!(conf_d.join("gone.conf").symlink_metadata().is_err());
+    done(&house.ask(&["site-remove", "conf.d/bad.conf"]));
+    // As long as it leads there, and only once.
+    symlink("/var/tree/local-live/bad", conf_d.join("bad.conf")).unwrap();
+    std::fs::remove_file(conf_d.join("roots.conf")).unwrap();
+    symlink("/var/secret", conf_d.join("roots.conf")).unwrap();
+    for theirs in ["conf.d/bad.conf", "conf.d/roots.conf", "conf.d/up.conf", "conf.d/other.conf"] {
+        refused(&write(&house, theirs, SITE), "is not the deployer's");
+        refused(&house.ask(&["site-remove", theirs]), "is not the deployer's");
+    }
+}
+
+#[test]
 fn root_says_what_sites_may_say_beside_the_list() {
     let house = House::new();
     let site = "server { location / { perl main::handler; } }\n";
@@ -193,4 +256,100 @@ fn what_one_file_decides_of_another_is_seen_before_nginx_reads_both() {
     assert_eq!(house.calls(), calls);
     done(&house.ask(&["site-remove", "conf.d/b.conf"]));
     done(&house.ask(&["nginx-test"]));
+}
+
+#[test]
+fn what_root_cannot_understand_is_refused_by_name_and_not_taken_for_nothing() {
+    let house = House::new();
+    let foreign = house.inside("var/foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    chown(&foreign, Some(USER), None).unwrap();
+    std::fs::write(foreign.join("x.conf"), "perl_modules /tmp;\n").unwrap();
+    let file = house.inside("etc/nginx/conf.d/administrators.conf");
+    let include = b"include /var/foreign/*.conf;\n".as_slice();
+    let owner = "can be changed by others than root";
+    for (before, because) in [
+        (b"# plain\n".as_slice(), owner),
+        (b"# gr\xfcn\n", owner),
+        (b"add_header x \"gr\xfcn\";\n", owner),
+        (b"init_by_lua_block { local s = 1 -- it is Bob's }\n}\n", owner),
+        (b"init_by_lua_block { ngx.say('} include x;') }\n", owner),
+        (b"map $a $b { x y; }\n", owner),
+        (b"a \"b\"c;\n", "conf.d/administrators.conf is not understood here (something follows"),
+        (b"}\n", "conf.d/administrators.conf is not understood here"),
+        (b"init_by_lua_block { ' }\n", "conf.d/administrators.conf is not understood here"),
+        (
+            &[b"#".repeat(4_300_000).as_slice(), b"\n"].concat(),
+            "is not understood here (it has 4300030 bytes",
+        ),
+    ] {
+        std::fs::write(&file, [before, include].concat()).unwrap();
+        for words in [&["nginx-test"][..], &["nginx-reload"], &["certificate", "a.test"]] {
+            refused(&house.ask(words), because);
+        }
+    }
+    assert!(house.calls().is_empty());
+    // What nginx does not read may be anything.
+    std::fs::write(&file, "").unwrap();
+    std::fs::write(house.inside("etc/nginx/conf.d/dhparam.pem"), "-----BEGIN DH PARAMETERS-----\n").unwrap();
+    std::fs::write(house.inside("etc/nginx/conf.d/.administrators.conf.swp"), "b0VIM '").unwrap();
+    done(&house.ask(&["nginx-test"]));
+    // Root may say that it is in order all the same.
+    std::fs::write(&file, "a \"b\"c;\n").unwrap();
+    refused(&house.ask(&["nginx-test"]), "add \"/etc/nginx/conf.d/administrators.conf\" to `nginx_foreign`");
+    let list = house.inside(LIST);
+    let listed = std::fs::read_to_string(&list).unwrap();
+    let foreign = "nginx_foreign = [\"/etc/nginx/conf.d/administrators.conf\"]\n";
+    std::fs::write(&list, listed + foreign).unwrap();
+    done(&house.ask(&["nginx-test"]));
+}
+
+#[test]
+fn a_site_file_that_cannot_be_judged_any_more_is_not_left_out() {
+    let house = House::new();
+    let site = "server { location /a { set $x 127.0.0.1; }\nlocation / { proxy_pass http://$x; } }\n";
+    done(&write(&house, "conf.d/a.conf", site));
+    let file = house.inside("etc/nginx/conf.d/a.conf");
+    for text in [
+        b"server { add_header x \"gr\xfcn\"; }\n".to_vec(),
+        b"server { init_by_lua_block { it's } }\n".to_vec(),
+        [b"#".repeat(1_100_000), b"\n".to_vec()].concat(),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        refused(&house.ask(&["nginx-test"]), "/etc/nginx/conf.d/a.conf");
+    }
+    done(&write(&house, "conf.d/a.conf", site));
+    done(&house.ask(&["nginx-test"]));
+    std::fs::remove_file(&file).unwrap();
+    done(&house.ask(&["nginx-test"]));
+}
+
+#[test]
+fn a_cache_is_not_given_away_through_a_link() {
+    let house = House::new();
+    let caches = house.inside("var/cache/nginx");
+    std::fs::create_dir_all(&caches).unwrap();
+    chown(&caches, Some(0), Some(0)).unwrap();
+    mode(&caches, 0o755);
+    let site = "proxy_cache_path /var/cache/nginx/pages keys_zone=p:1m;\n";
+    done(&write(&house, "conf.d/a.conf", site));
+    done(&house.ask(&["nginx-test"]));
+    let calls = house.calls();
+    symlink("/etc/shadow", caches.join("pages")).unwrap();
+    refused(&house.ask(&["nginx-test"]), "/var/cache/nginx/pages is a link");
+    refused(&write(&house, "conf.d/a.conf", site), "/var/cache/nginx/pages is a link");
+    std::fs::remove_file(caches.join("pages")).unwrap();
+    std::fs::create_dir(caches.join("pages")).unwrap();
+    // It may be nginx's user's; the directory around it may not.
+    chown(caches.join("pages"), Some(USER), None).unwrap();
+    done(&house.ask(&["nginx-test"]));
+    assert_eq!(house.calls().len(), calls.len() + 1);
+    chown(&caches, Some(USER), None).unwrap();
+    refused(&house.ask(&["nginx-reload"]), "/var/cache/nginx can be changed by others than root");
+    refused(
+        &write(&house, "conf.d/b.conf", "scgi_cache_path /var/cache/nginx/b keys_zone=b:1m;\n"),
+        "/var/cache/nginx can",
+    );
+    done(&write(&house, "conf.d/a.conf", "server { listen 80; }\n"));
+    done(&house.ask(&["nginx-reload"]));
 }

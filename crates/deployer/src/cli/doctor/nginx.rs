@@ -18,6 +18,9 @@ use supervise::End;
 /// Site files that are read: a host with more has another way to look after them.
 const SITE_FILES_MAX: usize = 500;
 
+/// Remarks that are shown.
+const REMARKS_MAX: usize = 20;
+
 /// A certificate that ends within this keeps nobody out yet, and will before the next working day is over.
 const NEAR_END_MS: i64 = 3 * 24 * 3600 * 1000;
 
@@ -54,6 +57,7 @@ pub async fn configuration(examined: &Examined) -> Answer {
         }
     }
     findings.extend(walls(examined)?);
+    findings.extend(remarks(examined)?);
     findings.push(test(examined).await.unwrap_or_else(|error| Finding::not_checked(format!("{error:#}"))));
     Ok(findings)
 }
@@ -79,6 +83,24 @@ fn walls(examined: &Examined) -> Result<Option<Finding>> {
             "`durhack-deployer setup` writes it, and tries it before it restarts nginx",
         )
     }))
+}
+
+/// What nginx is told that gives one user of this host what is another's: also what administrators have told it.
+fn remarks(examined: &Examined) -> Result<Vec<Finding>> {
+    let deployments: Vec<PathBuf> =
+        examined.config()?.deployments.values().map(|deployment| deployment.path.clone()).collect();
+    let mut findings = Vec::new();
+    for (path, directives) in site_files(examined)? {
+        let remarks = nginx_policy::remarks(&directives, &deployments);
+        findings.extend(remarks.into_iter().map(|remark| {
+            Finding::warning(
+                format!("{}:{}: {}", path.display(), remark.line, remark.message),
+                "docs/recipes/nginx-sites.md says why; if the file is out of a repository, change it there",
+            )
+        }));
+    }
+    findings.truncate(REMARKS_MAX);
+    Ok(findings)
 }
 
 /// `nginx -t`, as deploys do it.
@@ -223,7 +245,7 @@ fn judged(file: &Path, text: &str, now_ms: i64, renew_before_ms: i64) -> Option<
 /// The certificate files that the sites in nginx's directory name.
 fn named_in_sites(examined: &Examined) -> Result<Vec<String>> {
     let mut named = Vec::new();
-    for directives in site_files(examined)? {
+    for (_, directives) in site_files(examined)? {
         named.extend(
             arguments(&directives, "ssl_certificate").into_iter().filter(|path| path.starts_with('/')),
         );
@@ -234,7 +256,7 @@ fn named_in_sites(examined: &Examined) -> Result<Vec<String>> {
 /// The public names of the sites in nginx's directory.
 pub fn site_names(examined: &Examined) -> Result<BTreeSet<DomainName>> {
     let mut names = BTreeSet::new();
-    for directives in site_files(examined)? {
+    for (_, directives) in site_files(examined)? {
         each(&directives, &mut |directive| {
             if directive.name() == "server_name" {
                 let words = directive.arguments().iter();
@@ -246,12 +268,15 @@ pub fn site_names(examined: &Examined) -> Result<BTreeSet<DomainName>> {
     Ok(names)
 }
 
-/// What can be read of `conf.d`.
-fn site_files(examined: &Examined) -> Result<Vec<Vec<Directive>>> {
+/// What can be read of `conf.d`, and where it lies.
+fn site_files(examined: &Examined) -> Result<Vec<(PathBuf, Vec<Directive>)>> {
     let directory = examined.config()?.nginx.directory.join("conf.d");
     let entries = fs_err::read_dir(directory).into_iter().flatten().flatten().take(SITE_FILES_MAX);
-    let texts = entries.filter_map(|entry| fs_err::read_to_string(entry.path()).ok());
-    Ok(texts.filter_map(|text| parse(&text).ok()).collect())
+    let read = |path: PathBuf| {
+        let directives = parse(&fs_err::read_to_string(&path).ok()?).ok()?;
+        Some((path, directives))
+    };
+    Ok(entries.filter_map(|entry| read(entry.path())).collect())
 }
 
 /// The first argument of every directive of this name.

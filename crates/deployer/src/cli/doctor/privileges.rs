@@ -94,7 +94,7 @@ fn wishes(config: &Config) -> Vec<&'static str> {
             }
             Recipe::Systemd(systemd) => add(!systemd.user, "restart units"),
             Recipe::GoStatic(go) => add(!go.user && !go.units.is_empty(), "restart units"),
-            Recipe::Steps(_) | Recipe::PnpmPm2(_) | Recipe::UvUwsgi(_) | Recipe::Deployer(_) => {}
+            Recipe::Steps(_) | Recipe::Pm2(_) | Recipe::UvUwsgi(_) | Recipe::Deployer(_) => {}
         }
     }
     wishes

@@ -4,7 +4,7 @@ use super::examined::Examined;
 use super::finding::{Answer, Finding};
 use super::privileges::of_version;
 use super::versions;
-use crate::config::{CommandLine, Config, Deployment, Recipe};
+use crate::config::{CommandLine, Config, Deployment, InstalledBy, Recipe};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -71,7 +71,17 @@ fn of_deployment<'a>(deployment: &'a Deployment, config: &'a Config) -> Vec<&'a 
             programs.push("certbot");
             programs.extend(config.nginx.program.to_str());
         }
-        Recipe::PnpmPm2(_) => programs.extend(["node", "pnpm", "pm2"]),
+        Recipe::Pm2(pm2) => {
+            programs.extend(["node", "pm2"]);
+            programs.extend(match pm2.installer {
+                // The repository says; and npm comes with node.
+                InstalledBy::LockFile | InstalledBy::Nothing => None,
+                InstalledBy::Pnpm => Some("pnpm"),
+                InstalledBy::Npm => Some("npm"),
+                InstalledBy::Yarn => Some("yarn"),
+                InstalledBy::Bun => Some("bun"),
+            });
+        }
         Recipe::UvUwsgi(_) => programs.extend(["uv", "uwsgi"]),
         Recipe::GoStatic(go) => {
             if go.client.is_some() {

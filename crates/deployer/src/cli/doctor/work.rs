@@ -406,7 +406,7 @@ pub async fn pm2(examined: &Examined) -> Answer {
     let mut homes: Vec<PathBuf> = Vec::new();
     let mut units: Vec<String> = Vec::new();
     for deployment in examined.deployments()? {
-        if matches!(deployment.recipe, Recipe::PnpmPm2(_)) {
+        if matches!(deployment.recipe, Recipe::Pm2(_)) {
             if let Some(user) = &deployment.user {
                 units.push(step_user::pm2_unit(user));
                 continue;

@@ -51,7 +51,7 @@ pub async fn of_pm2(
     executor: &Executor,
 ) -> Result<Vec<Applications>> {
     let mut all = Vec::new();
-    if !matches!(deployment.recipe, Recipe::PnpmPm2(_)) {
+    if !matches!(deployment.recipe, Recipe::Pm2(_)) {
         return Ok(all);
     }
     for user in users {

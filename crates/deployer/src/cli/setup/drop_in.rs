@@ -23,7 +23,7 @@ pub fn port_in(text: &str) -> Option<u16> {
 }
 
 /// Who runs the services, where it is not the package's user: one for each of [`places::USER_DROP_INS`].
-pub fn users(user: &str, home: &Path) -> [String; 4] {
+pub fn users(user: &str, home: &Path) -> [String; 5] {
     const HEAD: &str =
         "# Written by `durhack-deployer setup --from`: what is deployed here is this user's.\n";
     let home = escaped(home);
@@ -31,6 +31,7 @@ pub fn users(user: &str, home: &Path) -> [String; 4] {
         format!(
             "{HEAD}[Service]\nUser={user}\nGroup={user}\n# Its keys, and what it keeps PM2's and node's files in.\nEnvironment=HOME={home}\nBindPaths=-{home}\n"
         ),
+        format!("{HEAD}[Service]\nUser={user}\nGroup={user}\n"),
         format!("{HEAD}[Service]\nUser={user}\nGroup={user}\n"),
         format!("{HEAD}[Socket]\nSocketGroup={user}\n"),
         format!("{HEAD}[Socket]\nSocketUser={user}\n"),

@@ -518,7 +518,7 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         assignment: assignment.clone(),
         pm2_users: deployments
             .clone()
-            .filter(|deployment| matches!(deployment.recipe, Recipe::PnpmPm2(_)))
+            .filter(|deployment| matches!(deployment.recipe, Recipe::Pm2(_)))
             .filter_map(user_of)
             .collect(),
         search_paths: loaded.config.executable_search_paths.clone(),
@@ -541,7 +541,7 @@ pub fn needs_user_manager(deployment: &config::Deployment) -> bool {
     match &deployment.recipe {
         config::Recipe::Systemd(systemd) => systemd.user,
         config::Recipe::GoStatic(application) => application.user,
-        config::Recipe::PnpmPm2(_) => deployment.user.is_none(),
+        config::Recipe::Pm2(_) => deployment.user.is_none(),
         _ => false,
     }
 }

@@ -1,23 +1,25 @@
-//! `setup --from DIR` and `setup --back`: from the Python tool to this one and back, without a moment in which a webhook is refused, two
+//! `setup --from DIR`: from the Python tool to this one, without a moment in which a webhook is refused, two
 //! deployers work, or a site is away.
 //!
 //! Theory of operation. The intake comes first, on a port of its own, and takes what nobody sends yet. Then nginx is told: from its reload on,
 //! webhooks are written into our spool, and those that the old listener is just answering are waited for. Only then does the listener go, and
 //! after it the old workers, each of which first ends what it is at; what is left in their queues is appended to our spool. The worker starts
 //! last, and deploys nothing of these deployments before an operator has deployed each of them once (`deploy::gates`). The way back is the
-//! same in the opposite order.
+//! same in the opposite order ([`super::going_back`]).
 //!
-//! Nothing that somebody else has written is deleted: it is kept below [`places::ASIDE`], in a directory of the time, and [`Journal`] says what
+//! Nothing that somebody else has written is deleted: it is kept below [`places::ASIDE`], in a directory of the time, and the [`Journal`] says what
 //! was where. Each change is in the journal before it is made, so that whatever interrupts this, the same command does the rest.
 
 use super::action::{Action, Deed, File};
+use super::events::{entry_of, open_spool};
 use super::found::{self, Found, Moving, ask};
+use super::journal::{Journal, JournalState, remember};
 use super::original::{self, Original};
 use super::places::{self, Owner};
 use super::plan::{self, Plan};
 use super::reached::{Content, Reached, TEXT_BYTES_MAX, as_user, read_plain};
 use super::wishes::Wishes;
-use super::{aside, drop_in, layers, uwsgi_pass};
+use super::{aside, drop_in, layers, old_links, uwsgi_pass};
 use crate::cli::SetupArguments;
 use crate::cli::output::{self, BOLD, Failed, GREEN, YELLOW, agreed};
 use crate::clock;
@@ -27,20 +29,13 @@ use crate::deploy::Host;
 use crate::deploy::execute::Executor;
 use crate::deploy::processes::table;
 use crate::deploy::tools::systemctl;
-use crate::entry::{Entry, Header, Payload, Source, sha256_hex};
 use crate::github::meta;
-use crate::intake::event::Reading;
-use crate::names::{DeliveryId, Slug};
+use crate::names::Slug;
 use crate::private_file;
 use crate::record::run_log::rendering::plain;
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
-use spool::Spool;
-use std::collections::BTreeSet;
-use std::io::Write;
+use serde_json::json;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -54,7 +49,7 @@ const PORTS: std::ops::RangeInclusive<u16> = 3400..=3499;
 const DRAIN_TIME: Duration = Duration::from_secs(60);
 
 /// How long uWSGI may take to start or to end a vassal.
-const VASSAL_TIME: Duration = Duration::from_secs(60);
+pub const VASSAL_TIME: Duration = Duration::from_secs(60);
 
 /// How long the old workers may take for the deployments that they are at.
 const WORKERS_TIME: Duration = Duration::from_secs(30 * 60);
@@ -68,80 +63,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Has a unit's stop wait until its process has ended by itself: a deployment that is killed half-way would take its site down.
 const PATIENCE: &str = "[Service]\nTimeoutStopSec=infinity\n";
 
-/// What was changed, and where what was there is kept.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Journal {
-    /// The checkout of the Python tool.
-    from: PathBuf,
-    /// Whose it is.
-    user: String,
-    /// The old listener's port or socket.
-    old_port: Option<u16>,
-    /// The port behind nginx.
-    port: u16,
-    /// Whether it is under way to here, here, or back again.
-    state: JournalState,
-    /// Units that were stopped: name, and whether they were started at boot.
-    units: Vec<(String, bool)>,
-    /// The same of those that ran the listener.
-    listeners: Vec<(String, bool)>,
-    /// Files that were moved aside, and where they are kept.
-    vassals: Vec<Kept>,
-    sites: Vec<Kept>,
-    sudoers: Vec<Kept>,
-    /// What `getfacl` said of nginx's directories.
-    access: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum JournalState {
-    #[default]
-    UnderWay,
-    Here,
-    Back,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
-    path: PathBuf,
-    kept: PathBuf,
-}
-
-impl Journal {
-    fn read() -> Result<Option<Self>> {
-        match fs::read(places::MOVE) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .with_context(|| format!("{} cannot be read", places::MOVE)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn save(&self) -> Result<()> {
-        let path = Path::new(places::MOVE);
-        let directory = Path::new(places::ASIDE);
-        aside::make_private(directory)?;
-        private_file::replace(path, &format!("{:#}\n", serde_json::to_value(self)?), directory)
-    }
-}
-
-/// Remembers a file, and keeps a copy of it, before it is changed.
-fn remember(list: &mut Vec<Kept>, date: &str, reached: &Reached) -> Result<()> {
-    let kept = aside::place_of(date, &reached.path);
-    aside::keep_reached(reached, &kept)?;
-    list.retain(|known| known.path != reached.path);
-    list.push(Kept { path: reached.path.clone(), kept });
-    Ok(())
-}
-
 /// All that a move needs to know.
-struct Move<'a> {
-    environment: &'a Environment,
-    executor: &'a Executor,
-    is_json: bool,
-    said: Vec<String>,
+pub struct Move<'a> {
+    /// That of whoever runs the command.
+    pub environment: &'a Environment,
+    /// Runs programs.
+    pub executor: &'a Executor,
+    /// Whether what is said is for programs.
+    pub is_json: bool,
+    /// What was said.
+    pub said: Vec<String>,
+    /// What is kept lies in a directory of this name, also where the question was answered long after it was shown.
+    pub date: String,
 }
 
 /// Moves an installation of the Python tool here (`setup --from DIR`).
@@ -166,7 +99,13 @@ pub async fn from(
             .hint("without nginx in between there would be a moment in which webhooks are refused: have nginx `uwsgi_pass` to it first"));
     }
     let port = port(journal.as_ref(), executor).await?;
-    let mut the_move = Move { environment, executor, is_json: arguments.json, said: Vec::new() };
+    let mut the_move = Move {
+        environment,
+        executor,
+        is_json: arguments.json,
+        said: Vec::new(),
+        date: clock::compact_utc(clock::now()),
+    };
     let (actions, remarks) = the_move.planned(&original, &converted, port, is_installed).await?;
     let found = original.lines();
     if arguments.json && arguments.dry_run {
@@ -187,7 +126,20 @@ pub async fn from(
         println!("\nnothing was done (--dry-run)");
         return Ok(());
     }
-    if is_here && !original.is_live() && original.sites.is_empty() && original.waiting.is_empty() {
+    let is_handed_over = || {
+        let trees =
+            the_move.config().map(|config| old_links::trees(&config).into_values().flatten().collect());
+        let links = trees.map(|trees| old_links::find(&trees));
+        let known =
+            journal.iter().flat_map(|journal| &journal.links).map(|kept| &kept.path).collect::<Vec<_>>();
+        links.is_ok_and(|links| links.iter().all(|link| known.contains(&link)))
+    };
+    if is_here
+        && !original.is_live()
+        && original.sites.is_empty()
+        && original.waiting.is_empty()
+        && is_handed_over()
+    {
         the_move.say("nothing to do: what was installed here has moved already");
     } else {
         agreed(arguments.yes, "Do it?")?;
@@ -218,61 +170,6 @@ pub async fn from(
     Ok(())
 }
 
-/// Returns to the Python tool, by the journal of the move (`setup --back`).
-pub async fn back(
-    environment: &Environment,
-    executor: &Executor,
-    arguments: &SetupArguments,
-) -> Result<(), Failed> {
-    let Some(journal) = Journal::read()?.filter(|journal| journal.state != JournalState::Back) else {
-        return Err(Failed::because(anyhow!("nothing has moved here from the Python tool"))
-            .hint("`setup --from DIR` does that, and `setup --back` undoes it"));
-    };
-    let mut lines = vec!["stop the worker, which first ends the run that it is at".to_owned()];
-    let brought = journal.sudoers.iter().chain(&journal.vassals).chain(&journal.sites);
-    lines.extend(
-        brought.map(|kept| format!("bring back {}, as {} has it", kept.path.display(), kept.kept.display())),
-    );
-    lines.extend(journal.access.iter().map(|file| {
-        format!(
-            "bring back the access lists of nginx's directories themselves, as {} has them",
-            file.display()
-        )
-    }));
-    lines.push("wait for the old listener, then have nginx, tested and reloaded, send webhooks to it".into());
-    lines.push(format!("put what waits here into {}/queues/main", journal.from.display()));
-    lines.extend(journal.units.iter().map(|(unit, _)| format!("start {unit}, now and at every boot")));
-    lines.push("stop the intake and the helper; configuration, state and secrets stay".into());
-    if arguments.json && arguments.dry_run {
-        output::json(&json!({ "to_do": lines }));
-        return Ok(());
-    }
-    if !arguments.json {
-        anstream::println!("{BOLD}To be done:{BOLD:#}");
-        for (number, line) in lines.iter().enumerate() {
-            println!("{:>3}. {}", number + 1, plain(line));
-        }
-    }
-    if arguments.dry_run {
-        println!("\nnothing was done (--dry-run)");
-        return Ok(());
-    }
-    agreed(arguments.yes, "Go back to the old tool?")?;
-    let mut the_move = Move { environment, executor, is_json: arguments.json, said: Vec::new() };
-    the_move.go_back(journal).await.map_err(|error| {
-        Failed::because(error)
-            .hint("mend the cause, and run `durhack-deployer setup --back` again: it does the rest")
-    })?;
-    if arguments.json {
-        output::json(&json!({ "to_do": lines, "done": the_move.said }));
-    } else {
-        anstream::println!(
-            "\n{GREEN}done{GREEN:#}: the old tool receives and deploys again; `setup --from` comes here again"
-        );
-    }
-    Ok(())
-}
-
 fn check_secret(secret: Option<&str>) -> Result<(), Failed> {
     const PUBLISHED: &str = "not-a-real-secret-token";
     const BYTES_MIN: usize = 16;
@@ -286,7 +183,8 @@ fn check_secret(secret: Option<&str>) -> Result<(), Failed> {
     }
 }
 
-fn shown(address: &Address) -> String {
+/// An address, for people.
+pub fn shown(address: &Address) -> String {
     match address {
         Address::Port(port) => format!("port {port}"),
         Address::Socket(path) => path.clone(),
@@ -311,7 +209,8 @@ async fn port(journal: Option<&Journal>, executor: &Executor) -> Result<u16> {
 }
 
 impl Move<'_> {
-    fn say(&mut self, line: impl Into<String>) {
+    /// Says what was done.
+    pub fn say(&mut self, line: impl Into<String>) {
         let line = line.into();
         if !self.is_json {
             println!("{}", plain(&line));
@@ -380,6 +279,14 @@ impl Move<'_> {
                 aside::place_of(&found.date, file).display()
             ));
         }
+        let paths = found.configuration.iter().flat_map(|known| &known.sites_paths);
+        for link in old_links::find(&paths.flat_map(|path| old_links::names_of(path)).collect()) {
+            lines.push(format!(
+                "make a file of root's of the link {}, so that a deploy can replace it (kept: {})",
+                link.display(),
+                aside::place_of(&found.date, &link).display()
+            ));
+        }
         lines.push(format!(
             "start {}, now and at every boot; it waits for your first `deploy` of each deployment",
             places::WORKER
@@ -406,6 +313,7 @@ impl Move<'_> {
 
     /// Has a look's plan leave out what it must.
     fn prepare_plan(&self, found: &mut Found, port: u16, is_old_tool_live: bool) {
+        found.date.clone_from(&self.date);
         found.moving = Some(Moving { port, is_old_tool_live });
         if let Some(known) = found.configuration.as_mut().filter(|_| is_old_tool_live) {
             let slugs: Vec<Slug> = known.slugs.iter().cloned().collect();
@@ -460,7 +368,7 @@ impl Move<'_> {
     ) -> Result<()> {
         let executor = self.executor;
         let wishes = wishes(Path::new(places::CONFIGURATION));
-        let date = clock::compact_utc(clock::now());
+        let date = self.date.clone();
         if journal.state == JournalState::Back {
             // What was kept then stays where it lies.
             journal = Journal::default();
@@ -534,15 +442,24 @@ impl Move<'_> {
         let mut found = found::look(&wishes, self.environment, executor).await?;
         self.prepare_plan(&mut found, port, false);
         self.do_plan(&plan::plan(&found, &wishes)?).await?;
+        let config = self.config()?;
+        for line in old_links::hand_over(&config, &mut journal, &date, executor).await? {
+            self.say(line);
+        }
         journal.state = JournalState::Here;
         journal.save()
     }
 
-    /// The intake asks nobody, and the worker does not run yet: from where GitHub calls must be known before it calls here.
-    async fn know_networks(&mut self) -> Result<()> {
+    /// The configuration that is installed, as the units have it.
+    fn config(&self) -> Result<config::Config> {
         let environment = found::as_units_have_it(self.environment);
         let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
-        let config = loaded.map_err(|problems| anyhow!("{problems}"))?.config;
+        Ok(loaded.map_err(|problems| anyhow!("{problems}"))?.config)
+    }
+
+    /// The intake asks nobody, and the worker does not run yet: from where GitHub calls must be known before it calls here.
+    async fn know_networks(&mut self) -> Result<()> {
+        let config = self.config()?;
         if config.intake.source_networks != config::SourceNetworks::GitHub {
             return Ok(());
         }
@@ -564,7 +481,7 @@ impl Move<'_> {
     }
 
     async fn install(&mut self, original: &Original, converted: &layers::Converted) -> Result<()> {
-        let found = Found { date: clock::compact_utc(clock::now()), ..Found::default() };
+        let found = Found { date: self.date.clone(), ..Found::default() };
         // As whom the services run is known from here on.
         let actions = self.installing(original, converted, &found);
         let (users, rest): (Vec<Action>, Vec<Action>) =
@@ -623,7 +540,7 @@ impl Move<'_> {
     }
 
     /// Waits until nobody asks the old listener any more.
-    async fn drain(&mut self, workers: &[(i32, u64)], address: &Address) -> Result<()> {
+    pub async fn drain(&mut self, workers: &[(i32, u64)], address: &Address) -> Result<()> {
         let have_ended = || workers.iter().all(|worker| !is_process(*worker));
         if self.waits(DRAIN_TIME, have_ended).await {
             return Ok(());
@@ -642,7 +559,7 @@ impl Move<'_> {
     }
 
     /// Whether it comes to be within a time.
-    async fn waits(&self, time: Duration, is_so: impl Fn() -> bool) -> bool {
+    pub async fn waits(&self, time: Duration, is_so: impl Fn() -> bool) -> bool {
         let begun = Instant::now();
         while !is_so() {
             if begun.elapsed() > time {
@@ -740,7 +657,6 @@ impl Move<'_> {
         if listed.is_empty() || journal.access.is_some() {
             return Ok(());
         }
-        // All of it, for people; brought back are the lists of the directories themselves.
         let call = [&["getfacl", "--absolute-names", "--recursive", "--physical"][..], &listed].concat();
         let printed = ask(self.executor, &words(&call)).await?;
         let kept = aside::place_of(date, Path::new("/access-lists"));
@@ -767,156 +683,14 @@ impl Move<'_> {
 
     /// What `plan` says of each deployment that is on.
     async fn plans(&self) -> Result<Vec<(String, String)>, Failed> {
-        let environment = found::as_units_have_it(self.environment);
-        let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
-        let loaded = loaded.map_err(|problems| anyhow!("{problems}"))?;
+        let config = self.config()?;
         let mut plans = Vec::new();
-        for deployment in loaded.config.deployments.values().filter(|deployment| deployment.enabled) {
+        for deployment in config.deployments.values().filter(|deployment| deployment.enabled) {
             let slug = deployment.slug.to_string();
             let plan = ask(self.executor, &words(&["/proc/self/exe", "plan", &slug])).await;
             plans.push((slug, plan.unwrap_or_else(|error| format!("{error:#}"))));
         }
         Ok(plans)
-    }
-
-    async fn go_back(&mut self, mut journal: Journal) -> Result<()> {
-        let executor = self.executor;
-        self.say(format!("stop {}, which ends the run that it is at", places::WORKER));
-        ask(executor, &systemctl::disable(&[places::WORKER])).await?;
-        let waiting = self.waiting_here().await;
-        for kept in journal.sudoers.iter().chain(&journal.vassals) {
-            aside::bring_back(&kept.kept, &kept.path)?;
-            self.say(format!("brought back {}", kept.path.display()));
-        }
-        if let Some(file) = journal.access.as_ref().filter(|file| file.exists()) {
-            // Of these two directories alone: what is in them is not root's, and may be links by now.
-            let all = fs::read_to_string(file)?;
-            let lists = own_access_lists(&all);
-            let mut kept = tempfile::NamedTempFile::new()?;
-            kept.write_all(lists.as_bytes())?;
-            let restore = format!("--restore={}", kept.path().display());
-            // What has come since is not in it, and what has gone since is said.
-            let restored = ask(executor, &words(&["setfacl", &restore])).await;
-            match restored {
-                Ok(_) => self.say("brought back the access lists of nginx's directories themselves"),
-                Err(error) => {
-                    self.say(format!("not all access lists of nginx's directories came back: {error:#}"));
-                }
-            }
-            let entry = format!("user:{}:", journal.user);
-            if all.matches(&entry).count() > lists.matches(&entry).count() {
-                self.say(format!(
-                    "the access lists of what lies in them are as setup left them; what they were is in {}: give them by hand (`setfacl --modify`) where the old tool needs them",
-                    file.display()
-                ));
-            }
-        }
-        self.start_old(&journal.listeners).await?;
-        if let Some(port) =
-            journal.old_port.filter(|_| !journal.vassals.is_empty() || !journal.listeners.is_empty())
-        {
-            let address = Address::Port(port);
-            if !self.waits(VASSAL_TIME, || is_listening(&address)).await {
-                bail!(
-                    "the old listener does not listen on port {port}: is uWSGI running? Webhooks still come to the new intake"
-                );
-            }
-        }
-        // All of them can be reached, before the first one changes.
-        let mut ours: Vec<(Reached, Content)> = Vec::new();
-        for kept in &journal.sites {
-            let reached = aside::way_back(&kept.kept, &kept.path)?;
-            if let Ok(content) = reached.read(TEXT_BYTES_MAX) {
-                ours.push((reached, content));
-            }
-        }
-        for kept in &journal.sites {
-            aside::bring_back(&kept.kept, &kept.path)?;
-        }
-        if let Err(error) = ask(executor, &words(&["nginx", "-t"])).await {
-            for (reached, content) in ours {
-                reached.write(&content)?;
-            }
-            return Err(
-                error.context("nginx does not accept its old files; webhooks still come to the new intake")
-            );
-        }
-        let before = nginx_workers();
-        ask(executor, &reload_nginx()).await?;
-        self.say("nginx sends webhooks to the old listener");
-        self.drain(&before, &Address::Port(journal.port)).await?;
-        let mut stopped = vec![places::INTAKE_SOCKET.to_owned(), places::INTAKE.to_owned()];
-        let found =
-            found::look(&wishes(Path::new(places::CONFIGURATION)), self.environment, executor).await?;
-        stopped.extend(
-            places::units(found.step_users.keys())
-                .into_iter()
-                .filter(|unit| unit != places::WORKER && !stopped.contains(unit))
-                .collect::<Vec<_>>(),
-        );
-        for unit in stopped
-            .iter()
-            .filter(|unit| found.units.get(*unit).is_some_and(|unit| unit.is_active || unit.is_enabled))
-        {
-            ask(executor, &systemctl::disable(&[unit])).await?;
-        }
-        self.say("stopped the intake and the helper");
-        let handed = hand_over(&journal)?;
-        if handed > 0 {
-            self.say(format!(
-                "put {handed} events that waited here into {}/queues/main",
-                journal.from.display()
-            ));
-        }
-        self.start_old(&journal.units).await?;
-        for line in waiting {
-            self.say(line);
-        }
-        journal.state = JournalState::Back;
-        journal.save()
-    }
-
-    async fn start_old(&mut self, units: &[(String, bool)]) -> Result<()> {
-        for (unit, is_enabled) in units {
-            let verb: &[&str] = if *is_enabled { &["enable", "--now"] } else { &["start"] };
-            ask(
-                self.executor,
-                &words(&[&["systemctl", "--no-ask-password"][..], verb, &["--", unit]].concat()),
-            )
-            .await?;
-            self.say(format!("started {unit}"));
-        }
-        Ok(())
-    }
-
-    /// What was queued here and not deployed: the old tool does not know of it.
-    async fn waiting_here(&self) -> Vec<String> {
-        let call = words(&["/proc/self/exe", "runs", "--json", "-n", "200"]);
-        let Ok(printed) = ask(self.executor, &call).await else { return Vec::new() };
-        let runs: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();
-        let environment = found::as_units_have_it(self.environment);
-        let loaded = config::load(Some(Path::new(places::CONFIGURATION)), &environment, config::Purpose::Ask);
-        let deployments = loaded.map(|loaded| loaded.config.deployments).unwrap_or_default();
-        let path_of = |slug: &str| {
-            let found = Slug::parse(slug).ok().and_then(|slug| deployments.get(&slug));
-            found.map_or(PathBuf::from("PATH"), |deployment| deployment.path.clone())
-        };
-        let mut seen = BTreeSet::new();
-        let mut lines = Vec::new();
-        for run in &runs {
-            let text = |key: &str| run[key].as_str().unwrap_or_default();
-            let (slug, state, commit) = (text("deployment"), text("state"), text("commit"));
-            if !seen.insert(slug.to_owned()) {
-                continue;
-            }
-            let (path, short) = (path_of(slug), commit.get(..7).unwrap_or(commit));
-            if state == "waiting" {
-                lines.push(format!("{slug}: {short} was pushed meanwhile and is not deployed: push again, or redeliver it at GitHub, and the old tool deploys it"));
-            } else if state == "succeeded" {
-                lines.push(format!("{slug}: {short} was deployed from here, and git of the old tool refuses to check out over it: first `git -C {} checkout --force --detach {commit}`", path.display()));
-            }
-        }
-        lines
     }
 }
 
@@ -938,31 +712,23 @@ async fn answers(port: u16) -> Result<()> {
     }
 }
 
-/// Of what `getfacl` printed, the lists of nginx's directories themselves, without the lines that say whose they are: what would be given
-/// back with them, and what lies in the directories, setup has not changed.
-fn own_access_lists(printed: &str) -> String {
-    let ours = places::NGINX_SITES.map(|name| format!("# file: {}/{name}", places::NGINX));
-    let is_ours = |block: &&str| block.lines().next().is_some_and(|line| ours.iter().any(|our| our == line));
-    let blocks = printed.split("\n\n").map(str::trim_start).filter(is_ours);
-    let is_kept = |line: &&str| !line.starts_with('#') || line.starts_with("# file: ");
-    blocks.map(|block| block.lines().filter(is_kept).collect::<Vec<_>>().join("\n") + "\n\n").collect()
-}
-
 /// Nothing but where the configuration lies.
-fn wishes(configuration: &Path) -> Wishes {
+pub fn wishes(configuration: &Path) -> Wishes {
     Wishes { configuration: configuration.to_owned(), origin: None, privileges: None, uninstall: false }
 }
 
-fn words(words: &[&str]) -> CommandLine {
+/// A program and its arguments.
+pub fn words(words: &[&str]) -> CommandLine {
     CommandLine::Argv(words.iter().map(|word| (*word).to_owned()).collect())
 }
 
-fn reload_nginx() -> CommandLine {
+/// Has nginx read its files again.
+pub fn reload_nginx() -> CommandLine {
     systemctl::reload_if_running(places::NGINX_UNIT)
 }
 
 /// nginx's workers: number and start.
-fn nginx_workers() -> Vec<(i32, u64)> {
+pub fn nginx_workers() -> Vec<(i32, u64)> {
     let all = table::all().unwrap_or_default();
     let is_worker = |process: &table::Process| {
         process.arguments.first().is_some_and(|name| name.starts_with("nginx: worker"))
@@ -987,7 +753,8 @@ fn tcp_sockets() -> Vec<(u16, u16, u8)> {
         .collect()
 }
 
-fn is_listening(address: &Address) -> bool {
+/// Whether somebody listens there.
+pub fn is_listening(address: &Address) -> bool {
     const LISTEN: u8 = 0x0A;
     match address {
         Address::Port(port) => {
@@ -1000,130 +767,4 @@ fn is_listening(address: &Address) -> bool {
 fn has_connections(port: u16) -> bool {
     const ESTABLISHED: u8 = 0x01;
     tcp_sockets().iter().any(|(local, _, state)| *local == port && *state == ESTABLISHED)
-}
-
-/// An event of the Python tool's, as it writes one.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    payload: &'a RawValue,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    id: Option<String>,
-}
-
-/// Such an event as an entry of ours. `None`: it is none.
-fn entry_of(text: &[u8]) -> Option<(Header, String)> {
-    let event: Event<'_> = serde_json::from_slice(text).ok()?;
-    let payload = event.payload.get().to_owned();
-    payload.starts_with('{').then_some(())?;
-    let id = event.id.and_then(|id| DeliveryId::parse(&id).ok());
-    let id = id.unwrap_or_else(|| {
-        DeliveryId::of_reconcile(&format!("taken along {}", sha256_hex(payload.as_bytes())))
-    });
-    let kind = event.kind.unwrap_or_default();
-    let mut header =
-        Header::new(id, &kind, Source::Github, "the queues of the Python tool".into(), payload.as_bytes());
-    header.reading = Some(Reading::of_entry(&kind, &payload));
-    Some((header, payload))
-}
-
-fn open_spool(directory: &Path) -> Result<Spool> {
-    let now = || u64::try_from(clock::now().as_nanosecond()).unwrap_or(0);
-    Ok(Spool::open(directory, now)?)
-}
-
-/// What waits in our spools becomes events of the Python tool. How many these are.
-fn hand_over(journal: &Journal) -> Result<usize> {
-    let account =
-        found::account(&journal.user)?.with_context(|| format!("there is no user {}", journal.user))?;
-    let queue = journal.from.join("queues/main");
-    as_user(account, || {
-        let spools =
-            fs::read_dir(Path::new(places::STATE).join("spool"))?.flatten().map(|entry| entry.path());
-        let mut written = BTreeSet::new();
-        for directory in spools.filter(|directory| directory.is_dir()) {
-            empty_into(&queue, &directory, &mut written)?;
-        }
-        Ok(written.len())
-    })
-}
-
-/// Writes what waits in a spool into a queue, each delivery once.
-fn empty_into(queue: &Path, directory: &Path, written: &mut BTreeSet<String>) -> Result<()> {
-    let spool = open_spool(directory)?;
-    let Some(lock) = spool.consumer_lock()? else {
-        bail!("{} is still being worked on", directory.display());
-    };
-    let _: spool::Recovered = lock.recover()?;
-    for name in spool.ready()? {
-        let Some(claim) = spool.claim(&name)? else { continue };
-        let event = Entry::parse(claim.contents()).ok().and_then(|entry| event_of(&entry));
-        // An operator's request, or what reconcile found: the old tool has nothing like it.
-        if let Some((id, event)) = event
-            && written.insert(id)
-        {
-            fs::create_dir_all(queue)?;
-            let new = queue.join(".setup.new");
-            fs::write(&new, event)?;
-            fs::rename(&new, queue.join(format!("{}.json", clock::now().as_nanosecond())))?;
-        }
-        claim.finish()?;
-    }
-    Ok(())
-}
-
-/// An entry of ours as an event of the Python tool: its id, and its text.
-fn event_of(entry: &Entry<'_>) -> Option<(String, String)> {
-    let (Source::Github, Payload::Json(payload)) = (entry.header.source, &entry.payload) else { return None };
-    let payload: &RawValue = serde_json::from_str(payload).ok()?;
-    let kind = Some(entry.header.event.as_str()).filter(|kind| !kind.is_empty());
-    let id = entry.header.id.to_string();
-    let event = json!({ "payload": payload, "type": kind, "id": id, "__dataclass__": "GitHubEvent" });
-    Some((id, serde_json::to_string_pretty(&event).ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn access_lists_come_back_for_the_directories_themselves_and_nobody_is_given_them() {
-        let printed = "# file: /etc/nginx/snippets\n# owner: root\n# group: root\nuser::rwx\nuser:d:rwx\ndefault:user:d:rwx\n\n\
-             # file: /etc/nginx/snippets/d/x\n# owner: d\n# group: d\nuser::rw-\n\n\
-             # file: /etc/nginx/conf.d\n# owner: root\n# flags: -s-\nuser::rwx\n";
-        let expected = "# file: /etc/nginx/snippets\nuser::rwx\nuser:d:rwx\ndefault:user:d:rwx\n\n\
-             # file: /etc/nginx/conf.d\nuser::rwx\n\n";
-        assert_eq!(own_access_lists(printed), expected);
-        assert_eq!(own_access_lists(expected), expected);
-    }
-
-    #[test]
-    fn an_event_of_the_old_tool_is_a_delivery_of_ours() {
-        let text = br#"{
-  "payload": {"ref": "refs/heads/main", "repository": {"full_name": "acme/site"}, "after": "x"},
-  "type": "push",
-  "id": "0b989ba4-242f-11e5-81e1-c7b6966d2516",
-  "__dataclass__": "GitHubEvent"
-}"#;
-        let (header, payload) = entry_of(text).unwrap();
-        assert_eq!(
-            (header.event.as_str(), header.id.as_str()),
-            ("push", "0b989ba4-242f-11e5-81e1-c7b6966d2516")
-        );
-        let bytes = header.with_payload(payload.as_bytes());
-        // And the way back.
-        let (id, event) = event_of(&Entry::parse(&bytes).unwrap()).unwrap();
-        let (again, same) = entry_of(event.as_bytes()).unwrap();
-        assert_eq!((id.as_str(), again.id.as_str()), (header.id.as_str(), header.id.as_str()));
-        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-        assert_eq!(value(&same), value(&payload));
-        // Headers may have been missing; then twice is still once.
-        let without =
-            br#"{"payload": {"zen": "x"}, "type": null, "id": null, "__dataclass__": "GitHubEvent"}"#;
-        assert_eq!(entry_of(without).unwrap().0.id, entry_of(without).unwrap().0.id);
-        for nonsense in [&b"{"[..], b"[]", br#"{"payload": 1, "type": "push", "id": null}"#] {
-            assert!(entry_of(nonsense).is_none());
-        }
-    }
 }

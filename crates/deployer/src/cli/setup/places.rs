@@ -56,9 +56,10 @@ pub const SOCKET_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-intake.so
 pub const ENVIRONMENT: &str = crate::config::SYSTEM_ENVIRONMENT;
 
 /// As whom the services run, where that is another user than the package's: an installation of the Python tool has moved here.
-pub const USER_DROP_INS: [&str; 4] = [
+pub const USER_DROP_INS: [&str; 5] = [
     "/etc/systemd/system/durhack-deployer-worker.service.d/user.conf",
     "/etc/systemd/system/durhack-deployer-intake.service.d/user.conf",
+    "/etc/systemd/system/durhack-deployer-state.service.d/user.conf",
     "/etc/systemd/system/durhack-deployer-privileged.socket.d/user.conf",
     "/etc/systemd/system/durhack-deployer-steps@.socket.d/user.conf",
 ];
@@ -122,12 +123,13 @@ pub const PRIVILEGED_INSTANCES: [&str; 3] = [
 pub const STEPS_INSTANCES: &str = "durhack-deployer-steps@*.service";
 
 /// What the package brings and nothing works without.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "/usr/bin/durhack-deployer",
     "/usr/libexec/durhack-deployer/durhack-deployer-privileged",
     "/usr/lib/sysusers.d/durhack-deployer.conf",
     "/usr/lib/systemd/system/durhack-deployer-intake.socket",
     "/usr/lib/systemd/system/durhack-deployer-intake.service",
+    "/usr/lib/systemd/system/durhack-deployer-state.service",
     "/usr/lib/systemd/system/durhack-deployer-worker.service",
     "/usr/lib/systemd/system/durhack-deployer-privileged.socket",
     "/usr/lib/systemd/system/durhack-deployer-nginx-test.socket",

@@ -151,6 +151,17 @@ impl Reached {
         found.is_symlink().then_some((file, found))
     }
 
+    /// What is there, held, where nobody but root can have put it there: a plain file of one name, or a directory.
+    pub fn held(&self) -> Result<(File, Metadata)> {
+        anyhow::ensure!(self.user.is_none(), "{}", self.shown());
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(&self.directory, &self.name, flags, Mode::empty())?);
+        let found = file.metadata()?;
+        let is_roots = found.uid() == 0 && (found.is_dir() || (found.is_file() && found.nlink() == 1));
+        anyhow::ensure!(is_roots, "{} is not a file or directory of root's", self.path.display());
+        Ok((file, found))
+    }
+
     /// Writes a file whole, in place of what may be there. Root gives it its owner; of another user it is that user's.
     pub fn write(&self, content: &Content) -> Result<()> {
         self.replace(|new| {
@@ -405,6 +416,30 @@ mod tests {
         assert!(Reached::entry(&at("his/way/new")).unwrap().write(&content("x")).is_err());
         assert!(Reached::entry(&at("his/way/secret")).unwrap().remove().is_err());
         assert_eq!(std::fs::read_to_string(at("roots/secret")).unwrap(), "secret");
+    }
+
+    #[test]
+    fn held_is_what_root_alone_has_put_there() {
+        let scratch = scratch();
+        let at = |name: &str| scratch.path().join(name);
+        for name in ["roots/file", "roots/users", "roots/linked", "his/file"] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        chown(at("roots/users"), Some(USER), None).unwrap();
+        std::fs::hard_link(at("roots/linked"), at("roots/again")).unwrap();
+        symlink(at("roots/file"), at("roots/link")).unwrap();
+        for (name, expected) in [
+            ("roots", true),
+            ("roots/file", true),
+            ("roots/users", false),
+            ("roots/linked", false),
+            ("roots/link", false),
+            ("his", false),
+            ("his/file", false),
+        ] {
+            let held = Reached::exactly(&at(name)).unwrap().held();
+            assert_eq!(held.is_ok(), expected, "{name}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A key that cannot be written with its default (it has none, or another key excludes it) is commented out with
 //! `#` and no space, in front of an example. One deployment for each recipe, so that each key stands where it may.
 
-use super::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, ROOT, STEPS, SYSTEMD, UV_UWSGI};
+use super::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, ROOT, STEPS, SYSTEMD, UV_UWSGI};
 use super::{Default, Key, Kind, Section};
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ struct Deployment {
     path: &'static str,
 }
 
-const DEPLOYMENTS: [Deployment; 7] = [
+const DEPLOYMENTS: [Deployment; 8] = [
     Deployment {
         slug: "website",
         recipe: STEPS,
@@ -44,6 +44,13 @@ const DEPLOYMENTS: [Deployment; 7] = [
         meaning: "nginx sites out of a repository, with certificates.",
         repository: "ducompsoc/durhack-nginx",
         path: "/srv/durhack-nginx",
+    },
+    Deployment {
+        slug: "shop",
+        recipe: PM2,
+        meaning: "Node packages under PM2, installed by npm, yarn, bun or pnpm.",
+        repository: "example/shop",
+        path: "/var/www/shop",
     },
     Deployment {
         slug: "durhack-api",

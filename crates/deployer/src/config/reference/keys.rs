@@ -27,6 +27,8 @@ const PATHS: Kind = List(&Path);
 pub const STEPS: &str = "steps";
 /// Site files for nginx, out of a repository.
 pub const NGINX_SITES: &str = "nginx-sites";
+/// Node applications that PM2 runs, whatever installs them.
+pub const PM2: &str = "pm2";
 /// Node applications that pnpm installs and PM2 runs.
 pub const PNPM_PM2: &str = "pnpm-pm2";
 /// A program that units of systemd run.

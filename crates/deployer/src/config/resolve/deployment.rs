@@ -1,12 +1,14 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{Facts, applications, gates, pnpm, preset, secrets, steps};
+use super::{Facts, applications, gates, pm2, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::environment::is_variable_name;
 use crate::config::raw::Node;
 use crate::config::reader::{Parsed, TableReader};
-use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI};
+use crate::config::reference::keys::{
+    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI,
+};
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, headers, inner_path,
@@ -43,7 +45,7 @@ pub fn deployments(
         };
         if let Some(deployment) = deployment(&table, slug, facts) {
             // One that overlaps is left out itself, and takes nobody else's place.
-            if check_path(&table, &deployment.path, &taken, state_directory) {
+            if check_path(&table, &deployment.path, &taken, state_directory, facts.real_path) {
                 taken.push((slug, deployment.path.clone()));
             }
             if let Some(user) = &deployment.user {
@@ -88,6 +90,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
         keep_releases: table.value("keep_releases", integer(1, 1000)).unwrap_or_default(),
         submodules: table.value("submodules", boolean).unwrap_or_default(),
         submodule_hosts: table.value("submodule_hosts", list(filled_text)).unwrap_or_default(),
+        submodule_repositories: table.value("submodule_repositories", list(name)).unwrap_or_default(),
         timeout: table.value("timeout", duration).unwrap_or_default(),
         step_timeout: table.value("step_timeout", duration).unwrap_or_default(),
         env_files: env_files(table, &base),
@@ -114,10 +117,11 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
 
 /// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
 fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
-    const RECIPES: [(&str, &str); 7] = [
+    const RECIPES: [(&str, &str); 8] = [
         (STEPS, STEPS),
         (SYSTEMD, SYSTEMD),
         (NGINX_SITES, NGINX_SITES),
+        (PM2, PM2),
         (PNPM_PM2, PNPM_PM2),
         (UV_UWSGI, UV_UWSGI),
         (GO_STATIC, GO_STATIC),
@@ -150,9 +154,9 @@ fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Pres
                 allowed: sites_allow(table),
             })
         }
-        Some(PNPM_PM2) => {
+        Some(recipe @ (PM2 | PNPM_PM2)) => {
             let origin = preset.map(origin_of).unwrap_or_default();
-            Recipe::PnpmPm2(pnpm::pnpm_pm2(table, preset, &origin))
+            Recipe::Pm2(pm2::pm2(table, recipe, preset, &origin))
         }
         Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),
         Some(GO_STATIC) => Recipe::GoStatic(applications::go_static(table, preset)),
@@ -410,7 +414,8 @@ fn shared(table: &TableReader<'_>, preset: Option<&Preset>) -> (Vec<PathBuf>, Ve
     (files, directories)
 }
 
-fn overlap(one: &Path, other: &Path) -> bool {
+/// Whether one directory is the other, or lies in it.
+pub fn overlap(one: &Path, other: &Path) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }
 
@@ -420,6 +425,7 @@ fn check_path(
     path: &Path,
     taken: &[(&str, PathBuf)],
     state_directory: &Path,
+    real_path: &dyn Fn(&Path) -> PathBuf,
 ) -> bool {
     let mut wrongs = Vec::new();
     if path.parent().is_none() {
@@ -432,8 +438,23 @@ fn check_path(
             let message = format!("this path lies in the state directory {}", state_directory.display());
             wrongs.push((message, "name a directory outside it"));
         }
-        for (other, other_path) in taken.iter().filter(|(_, other_path)| overlap(path, other_path)) {
-            let relation = if path == other_path { "is also the path of" } else { "overlaps the path of" };
+        let real = real_path(path);
+        let is_in_state_by_link =
+            !path.starts_with(state_directory) && real.starts_with(real_path(state_directory));
+        if is_in_state_by_link {
+            let message = format!(
+                "this path leads through a link into the state directory {}",
+                state_directory.display()
+            );
+            wrongs.push((message, "name a directory outside it"));
+        }
+        for (other, other_path) in taken {
+            let relation = match () {
+                () if path == other_path => "is also the path of",
+                () if overlap(path, other_path) => "overlaps the path of",
+                () if overlap(&real, &real_path(other_path)) => "leads through a link to the path of",
+                () => continue,
+            };
             let message = format!("this path {relation} deployment {other}");
             wrongs.push((message, "each deployment needs a directory of its own"));
         }

@@ -29,7 +29,7 @@ pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// Shorter ones can be guessed by trying; GitHub's signatures give an attacker something to try against.
 const SECRET_BYTES_MIN: usize = 16;
 
-const HOW_TO_MAKE_ONE: &str = "make one with `openssl rand -hex 32`";
+const HOW_TO_MAKE_ONE: &str = "make one with `openssl rand -hex 32`, and keep it out of files that a repository has: in `local.toml`, or in a file that `..._file` names";
 
 /// Secrets that everybody knows: of the original's default.toml, of GitHub's documentation, of our examples.
 const KNOWN_SECRETS: [&str; 4] = [

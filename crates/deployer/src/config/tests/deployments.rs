@@ -166,7 +166,7 @@ fn a_written_recipe_or_list_wins_over_the_preset() {
     let text = "[deployments.x]\nrepository = \"ducompsoc/durhack\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
     let by_preset = Host::signed(&format!("{text}instance_name = \"i\"\nshared_files = []")).loaded();
     let found = deployment(&by_preset.config, "x");
-    assert!(matches!(found.recipe, Recipe::PnpmPm2(_)) && found.shared_files.is_empty());
+    assert!(matches!(found.recipe, Recipe::Pm2(_)) && found.shared_files.is_empty());
     let written = Host::signed(&format!("{text}recipe = \"steps\"")).loaded();
     let found = deployment(&written.config, "x");
     assert!(matches!(found.recipe, Recipe::Steps(_)) && found.shared_files.is_empty());
@@ -186,7 +186,7 @@ timeout = "0s"
 env_files = ["~/x"]
 environment = { "A-B" = "1", C = 2 }
 "#), @r#"
-    error default.toml:5:10 [x] "docker" is not possible here -> write "steps" or "systemd" or "nginx-sites" or "pnpm-pm2" or "uv-uwsgi" or "go-static" or "deployer"
+    error default.toml:5:10 [x] "docker" is not possible here -> write "steps" or "systemd" or "nginx-sites" or "pm2" or "pnpm-pm2" or "uv-uwsgi" or "go-static" or "deployer"
     error default.toml:6:13 [x] this is not a URL that git can fetch from safely -> write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path
     error default.toml:7:10 [x] "flat" is not possible here -> write "releases" or "in-place"
     error default.toml:8:9 [x] "newest" is not possible here -> write "latest" or "all"
@@ -292,7 +292,7 @@ error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> wr
 fn keys_of_other_recipes_and_missing_ones() {
     insta::assert_snapshot!(wrong("recipe = \"nginx-sites\"\ninstance_name = \"x\"\nsteps = []\n"), @r#"
     error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
-    error default.toml:6:1 [x] `instance_name` belongs to recipe "pnpm-pm2" and "go-static" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
+    error default.toml:6:1 [x] `instance_name` belongs to recipe "pm2" and "pnpm-pm2" and "go-static" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
     error default.toml:7:1 [x] `steps` belongs to recipe "steps" and "systemd", and this deployment has recipe "nginx-sites" -> leave `steps` out, or write another `recipe`
     "#);
     insta::assert_snapshot!(wrong("recipe = \"deployer\"\nsystemd_unit_name = \"--force\"\nsites = []\n"), @r#"

@@ -39,7 +39,7 @@ fn the_persistent_host_of_the_original() {
     assert_eq!(staging.instance_name.as_deref(), Some("durhack-staging"));
     assert_eq!(staging.branch.as_str(), "staging");
     assert!(staging.shared_files.contains(&PathBuf::from("server/.env")));
-    assert!(matches!(staging.recipe, Recipe::PnpmPm2(_)));
+    assert!(matches!(staging.recipe, Recipe::Pm2(_)));
     let Recipe::Deployer(deployer) = &deployment(&config, "deployer").recipe else { panic!() };
     assert_eq!(deployer.systemd_unit_name.as_str(), "durhack-deployer-queue-workers.service");
     let Recipe::NginxSites(nginx) = &deployment(&config, "nginx").recipe else { panic!() };
@@ -80,7 +80,7 @@ fn the_example_is_a_configuration_and_all_its_values_are_defaults() {
     let host = Host::signed(&example_toml()).variable("DEPLOYER_ENV", "production");
     let loaded = host.loaded();
     assert_eq!(brief_of(&loaded.problems), "");
-    assert_eq!(loaded.config.deployments.len(), 7);
+    assert_eq!(loaded.config.deployments.len(), 8);
     let bare = Host::signed("").variable("DEPLOYER_ENV", "production").loaded();
     for shown in bare.merged.show().iter().filter(|shown| !shown.value.to_string().contains("/tmp")) {
         let of_example = loaded.merged.show().iter().find(|other| other.key == shown.key).unwrap();

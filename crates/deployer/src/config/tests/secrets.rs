@@ -69,7 +69,7 @@ fn what_will_not_do_is_refused() {
         ),
         (
             production("webhook_secret_token = \"too-short\""),
-            "too short: at least 16 bytes -> make one with `openssl rand -hex 32`",
+            "too short: at least 16 bytes -> make one with `openssl rand -hex 32`, and keep it out of files that a repository has",
         ),
         (production("webhook_secret_token = \"Not-A-Real-Secret-Token\""), "known to everybody"),
         (

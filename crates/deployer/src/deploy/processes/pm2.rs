@@ -40,7 +40,8 @@ use crate::deploy::workbench::Workbench;
 use crate::names::{Slug, UserName};
 use anyhow::{Result, anyhow, bail};
 use changes::{Changes, Owner, changes, of};
-use definition::{Definition, Origin};
+use definition::{Block, Definition, Origin};
+use ecosystem::Exported;
 use home::Home;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -79,6 +80,9 @@ pub struct Applications {
     pub through: PathBuf,
     /// The file that names them, relative to the release; None: the first that there is.
     pub ecosystem: Option<PathBuf>,
+    /// Which of its blocks `env_*` is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Block>,
     /// For their environment.
     pub env_files: Vec<PathBuf>,
     /// Who may start PM2's unit.
@@ -191,7 +195,8 @@ impl Scene<'_> {
     /// Everything that can be known to fail before anything is changed, and all that may have to be waited for: once the link has moved,
     /// every second is one in which a process that dies comes back as the new release beside the old one.
     async fn check(&self) -> Result<()> {
-        let wanted = self.wanted().await?;
+        let Exported { definitions: wanted, unused } = self.exported().await?;
+        unused.into_iter().for_each(|unused| self.workbench.note(unused));
         for definition in &wanted {
             let script = definition.script().map(|script| match script.strip_prefix(&self.of.through) {
                 Ok(inside) => self.of.release.join(inside),
@@ -302,6 +307,10 @@ impl Scene<'_> {
     }
 
     async fn wanted(&self) -> Result<Vec<Definition>> {
+        Ok(self.exported().await?.definitions)
+    }
+
+    async fn exported(&self) -> Result<Exported> {
         let file = ecosystem::find(&self.of.release, self.of.ecosystem.as_deref())?;
         // The file knows where it lies as node says it: without links.
         let places = [self.of.release.clone(), fs_err::canonicalize(&self.of.release)?];
@@ -311,7 +320,8 @@ impl Scene<'_> {
     fn origin<'o>(&'o self, places: &'o [PathBuf]) -> Origin<'o> {
         let Applications { deployment, through, .. } = self.of;
         let (environment, of_release) = (&self.lasting, &self.of_release);
-        Origin { deployment, release: places, through, environment, of_release }
+        let block = self.of.block.as_ref();
+        Origin { deployment, release: places, through, environment, of_release, block }
     }
 
     /// The lock, and a daemon: asked where none runs, PM2 would start one, empty, where it is ended with us.
@@ -400,6 +410,7 @@ pub fn sample() -> Applications {
         release_name: "1".into(),
         through: "/srv/api/current".into(),
         ecosystem: None,
+        block: None,
         env_files: Vec::new(),
         privileges: Privileges::Direct,
         user: None,

@@ -8,7 +8,8 @@
 //! has the emperor run anything. What a build puts in the place of its file (a link to another vassal's file, or to any other) is not touched.
 //!
 //! A reload keeps the master's process (it executes itself again), so it is the workers that must all be others than
-//! before. They are found by the vassal's file in their master's arguments, or by its pid file. A program that cannot be loaded may
+//! before. They are found by the vassal's file in their master's arguments, or by its pid file. Any local process may have such arguments, so
+//! who started the master counts as well ([`Trusted`]). A program that cannot be loaded may
 //! only show some moments later, so the proof looks for a while. What a worker answers is for health checks to ask.
 
 use super::Wish;
@@ -61,6 +62,12 @@ const SETTLE_ROUNDS_MAX: u32 = 3;
 
 /// Masters that may be seen one after another before the vassal counts as one that does not stay up.
 const MASTERS_MAX: usize = 4;
+
+/// Who inherits processes whose parent has ended.
+const INIT: i32 = 1;
+
+/// The first number of a person's account (Debian's `UID_MIN`).
+const FIRST_PERSON: u32 = 1000;
 
 /// A vassal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -383,8 +390,9 @@ impl Vassal {
         Ok(Running { masters, workers, places: BTreeMap::new() })
     }
 
-    /// Those that run the file, and whose parent does not.
+    /// Those that run the file, whose parent does not, and that an emperor has started or somebody who may be one.
     fn masters_by_arguments(&self, processes: &[Process]) -> Vec<Process> {
+        let trusted = Trusted::now(self.runs_as.as_ref());
         let emperor_of = |process: &Process| {
             let emperor = processes.iter().find(|other| other.pid == process.parent)?;
             emperor.directory()
@@ -398,10 +406,43 @@ impl Vassal {
         let runs = |process: &Process| runs_in(process, None);
         let all: Vec<&Process> = processes.iter().filter(|process| runs(process)).collect();
         let is_worker = |process: &Process| all.iter().any(|other| other.pid == process.parent);
-        let masters = all.iter().filter(|process| !is_worker(process));
+        let parent_of = |process: &Process| processes.iter().find(|other| other.pid == process.parent);
+        let is_started = |process: &Process| match parent_of(process).filter(|parent| parent.pid != INIT) {
+            Some(parent) => is_uwsgi(parent) && parent.user().is_some_and(|user| trusted.is_emperor(user)),
+            None => process.user().is_some_and(|user| trusted.is_emperor(user)),
+        };
+        let masters = all.iter().filter(|process| !is_worker(process) && is_started(process));
         let ours = masters.filter(|process| runs_in(process, emperor_of(process).as_deref()));
         ours.map(|process| (*process).clone()).collect()
     }
+}
+
+/// Users of whom a process may be uWSGI's emperor. A local process with the right arguments is not one yet: else whoever runs something
+/// here, another deployment's application too, could make a reload fail, or look done.
+#[derive(Debug)]
+struct Trusted {
+    own: BTreeSet<u32>,
+    of_deployments: BTreeSet<u32>,
+}
+
+impl Trusted {
+    /// The deployer, this deployment's own user; and not those of others.
+    fn now(runs_as: Option<&UserName>) -> Self {
+        let own = [rustix::process::geteuid().as_raw()].into_iter().chain(runs_as.and_then(step_user::id));
+        Self { own: own.collect(), of_deployments: step_user::ids() }
+    }
+
+    /// Root, its own, or an account that root has made for a service, as Debian's emperor is www-data. People are no services.
+    fn is_emperor(&self, user: u32) -> bool {
+        let is_service = user < FIRST_PERSON && !self.of_deployments.contains(&user);
+        is_service || self.own.contains(&user)
+    }
+}
+
+/// Whether it calls itself uWSGI: root also starts what cron and sshd are asked for by anybody.
+fn is_uwsgi(process: &Process) -> bool {
+    let name = process.arguments.first().and_then(|program| Path::new(program).file_name()?.to_str());
+    name.is_some_and(|name| name.to_ascii_lowercase().contains("uwsgi"))
 }
 
 impl Running {
@@ -460,6 +501,37 @@ impl Running {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn people_and_other_deployments_have_no_emperor() {
+        let trusted = Trusted { own: [997, 1001].into(), of_deployments: [996, 995, 1001].into() };
+        for (user, expected) in [
+            (0, true),
+            (33, true),
+            (997, true),
+            (1001, true),
+            (996, false),
+            (995, false),
+            (1000, false),
+            (65534, false),
+        ] {
+            assert_eq!(trusted.is_emperor(user), expected, "{user}");
+        }
+        let called = |arguments: &[&str]| {
+            is_uwsgi(&Process {
+                pid: 2,
+                parent: 1,
+                started_ticks: 0,
+                arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+            })
+        };
+        assert!(
+            called(&["/usr/bin/uwsgi", "--emperor", "/etc/uwsgi"])
+                && called(&["uWSGI master"])
+                && called(&["uwsgi-core"])
+        );
+        assert!(!called(&["/usr/sbin/cron", "-f"]) && !called(&["/srv/uwsgi/sh"]) && !called(&[]));
+    }
 
     #[test]
     fn a_vassals_file_is_touched_and_no_other_that_a_build_has_named() {

@@ -54,10 +54,7 @@ fn client_parts(facts: &Facts<'_>, recipe: &GoStatic, client: &Path, release: &T
     let directory = release.directory.join(client);
     let output = Output::new(facts, &recipe.client_output, release);
     let program = |phase, name, line| {
-        let cache = match installer {
-            Installer::Pnpm => ("npm_config_store_dir", facts.cache("pnpm")),
-            Installer::Npm | Installer::NpmUnlocked => ("npm_config_cache", facts.cache("npm")),
-        };
+        let cache = (installer.cache_variable(), facts.cache(installer.program()));
         let environment = [cache, ("npm_config_update_notifier", "false".into())];
         // What is served is not what was installed: nothing has to be installed or built again to go back.
         Part::of_program(facts, phase, name, line, &directory, environment).taken_back(Back::Nothing)

@@ -5,7 +5,7 @@
 //! make the plan (so that a change of the configuration counts), but neither the commit's id nor anything else that differs from run to
 //! run. A recipe that cannot know on what its commands depend has none, and every push runs them.
 
-use super::pnpm_pm2::workspace::Selected;
+use super::pm2::workspace::Selected;
 use super::{Facts, reads_files};
 use crate::config::Recipe;
 use serde::Serialize;
@@ -61,7 +61,7 @@ fn written(settings: &impl Serialize) -> Vec<u8> {
 fn concerned<'a>(facts: &'a Facts<'_>) -> Box<dyn Fn(&str) -> bool + 'a> {
     match &facts.deployment.recipe {
         Recipe::NginxSites(_) => Box::new(|path| !path.starts_with("development/")),
-        Recipe::PnpmPm2(recipe) => {
+        Recipe::Pm2(recipe) => {
             let selected = Selected::new(facts.tree, &recipe.packages);
             Box::new(move |path| selected.concerns(path))
         }

@@ -8,7 +8,7 @@ use super::parts::{Back, Part};
 use super::{Facts, Target};
 use crate::config::{NginxSites, Phase};
 use crate::deploy::plan::Action;
-use crate::deploy::sites::{SitesStep, Work, selection};
+use crate::deploy::sites::{SitesStep, Work, own_site, selection};
 
 /// The parts for a release.
 pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Part> {
@@ -31,6 +31,8 @@ pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Pa
             run: facts.run.to_owned(),
             forced: facts.forced,
             allowed: recipe.allowed.clone(),
+            deployments: facts.host.deployments.values().map(|other| other.path.clone()).collect(),
+            own_host: own_site::host_of(&facts.host.origin).to_owned(),
         }))
     };
     vec![

@@ -1,12 +1,13 @@
 //! The directories that a run makes, changes and removes.
 
-use super::super::{kept_files, release, step_user};
+use super::super::{kept_files, release, step_user, tree_in_place};
 use super::{Run, recorded};
 use crate::clock;
 use crate::names::CommitId;
+use crate::record::run_log::rendering::plain;
 use crate::record::store::{NewRelease, Release, ReleaseState};
 use anyhow::Result;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 impl Run {
@@ -64,20 +65,17 @@ impl Run {
     ) -> Result<()> {
         let path = &self.deployment.path;
         let index = self.index("tree")?;
-        if !index.exists()
-            && let Some(found) = release::commit_of_work_tree(path)
-            && self.mirror.commit(&found).await.is_ok()
-        {
-            self.mirror.assume_checked_out(path, &index, &found).await?;
+        if !index.exists() {
+            tree_in_place::assume(&self.mirror, path, &index).await?;
         }
         fs_err::create_dir_all(path)?;
         let kept = kept_files::of_run(&self.host.config.state_directory, &self.deployment.slug, &self.id);
         let goes_back = kept.exists();
         if !goes_back {
-            let changed = self.changed_here(&index, commit).await?;
+            let changed = tree_in_place::changed_here(&self.mirror, path, &index, commit).await?;
             kept_files::keep(path, &kept, changed.clone()).await?;
             if !changed.is_empty() {
-                let names: Vec<_> = changed.iter().map(|file| file.display().to_string()).collect();
+                let names: Vec<_> = changed.iter().map(|file| plain(&file.to_string_lossy())).collect();
                 let note = format!(
                     "changed on this host, and overwritten or removed by the commit: {}. Copies lie in {}",
                     names.join(", "),
@@ -99,29 +97,11 @@ impl Run {
         Ok(())
     }
 
-    /// Files in the tree that are neither as git wrote them last nor as this commit has them: what a person has changed or made there.
-    async fn changed_here(&self, index: &Path, commit: &CommitId) -> Result<Vec<PathBuf>> {
-        let path = &self.deployment.path;
-        let before = self.mirror.compared_with(path, index).await?;
-        let aside = index.with_extension("compared");
-        let after = self.mirror.state_of_tree(path, &aside, commit).await?;
-        let tree = self.mirror.tree(commit, false).await?;
-        let is_foreign = |file: &PathBuf| {
-            before.untracked.iter().chain(&before.ignored).any(|known| file.starts_with(known))
-        };
-        let overwritten =
-            after.modified.into_iter().filter(|file| before.modified.contains(file) || is_foreign(file));
-        let removed = before.modified.iter().filter(|file| !tree.has(&file.to_string_lossy())).cloned();
-        let mut changed: Vec<PathBuf> = overwritten.chain(removed).collect();
-        changed.retain(|file| path.join(file).symlink_metadata().is_ok_and(|found| found.is_file()));
-        Ok(changed)
-    }
-
     /// Where git remembers what it wrote to a tree.
     fn index(&self, name: &str) -> Result<PathBuf> {
-        let directory = self.host.config.state_directory.join("trees");
-        fs_err::create_dir_all(&directory)?;
-        Ok(directory.join(format!("{}-{name}.index", self.deployment.slug)))
+        let index = tree_in_place::index(&self.host.config.state_directory, &self.deployment.slug, name);
+        fs_err::create_dir_all(index.parent().unwrap_or(&index))?;
+        Ok(index)
     }
 
     /// Removes what `keep_releases` does not keep: never the live one, the one before it, or the last failed one.

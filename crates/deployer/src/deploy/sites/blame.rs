@@ -30,13 +30,17 @@ pub async fn judged(
         (workbench.hear)(heard);
     };
     let result = Workbench { hear: &hear, ..*workbench }.call(command).await;
-    result.map_err(|error| {
-        let lines = lines.lock().expect("no holder panics");
-        match lines.iter().find_map(|line| complaint(line)) {
-            Some(complaint) => anyhow!("nginx refuses it: {}", in_their_words(step, complaint, stage)),
-            None => error,
+    let error = match result {
+        Ok(printed) => return Ok(printed),
+        Err(error) => error,
+    };
+    let lines = lines.into_inner().expect("no holder panics");
+    match lines.iter().find_map(|line| complaint(line)) {
+        Some(complaint) => {
+            Err(anyhow!("nginx refuses it: {}", in_their_words(step, complaint, stage, workbench).await))
         }
-    })
+        None => Err(error),
+    }
 }
 
 /// `unknown directive "x" in /etc/nginx/a:3` of a line that says so.
@@ -53,7 +57,12 @@ pub fn complaint(line: &str) -> Option<&str> {
 }
 
 /// Paths become those of the repository, where the file is from there.
-fn in_their_words(step: &SitesStep, complaint: &str, stage: Option<&Path>) -> String {
+async fn in_their_words(
+    step: &SitesStep,
+    complaint: &str,
+    stage: Option<&Path>,
+    workbench: &Workbench<'_>,
+) -> String {
     let mut text = complaint.to_owned();
     if let Some(stage) = stage {
         text = text.replace(&*stage.to_string_lossy(), "");
@@ -67,7 +76,7 @@ fn in_their_words(step: &SitesStep, complaint: &str, stage: Option<&Path>) -> St
     }
     // nginx names no place (keys, variables and zones are looked for after all files have been read), or the second of two that
     // contradict each other: then it is the file that speaks of the same thing.
-    let files = files::read(step).unwrap_or_default();
+    let files = files::read(step, workbench).await.unwrap_or_default();
     match subjects(complaint).into_iter().find_map(|subject| speaker(&files, subject, complaint)) {
         Some(place) => format!("{text} ({place})"),
         None => text,

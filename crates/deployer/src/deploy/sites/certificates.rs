@@ -21,8 +21,11 @@ use fs_err as fs;
 use nginx_policy::configuration::{self, Directive};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use x509::Certificate;
+
+/// What there is to be done about a file for a certificate that only other hosts have.
+const OF_EVERY_HOST: &str = " (its name has no brackets, so it is for every host: `unbracketed = [...]` of the deployment names those that are for this one)";
 
 /// A certificate that a site refers to.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,8 +69,8 @@ async fn obtain(
     let failures = backoff::Failures::load(&step.state, &need.site, &need.names);
     if let Some(until) = failures.wait_until_ms(clock::now_ms()).filter(|_| !step.forced) {
         bail!(
-            "the CA has refused it {} times, and is not asked again before {} UTC; `deploy --force` asks at once",
-            failures.number,
+            "certbot could not obtain it {}, and the CA is not asked again before {} UTC; `deploy --force` asks at once",
+            if failures.number == 1 { "once".to_owned() } else { format!("{} times", failures.number) },
             clock::readable_utc(until)
         );
     }
@@ -79,7 +82,8 @@ async fn obtain(
     let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew)?;
     let (said, called) = workbench.hear_out(&command).await;
     if let Err(error) = called {
-        if !workbench.cancel.is_cancelled() {
+        // Where root's helper would not have certbot called, or could not be asked, nothing was asked of the CA.
+        if !workbench.cancel.is_cancelled() && !certbot::was_not_called(step.privileges, &error, &said.err) {
             failures.add(&step.state, &need.site, &need.names, clock::now_ms())?;
         }
         return Err(certbot::complaint(&said.out, &said.err).map_or(error, |said| anyhow!("certbot: {said}")));
@@ -95,19 +99,55 @@ pub fn check_references(step: &SitesStep, files: &[SiteFile]) -> Result<()> {
     let obtained: Vec<PathBuf> =
         needs(step, files).iter().map(|need| directory_of(step, &need.site)).collect();
     let mut faults = Vec::new();
+    let is_missing =
+        |path: &Path| matches!(path.metadata(), Err(error) if error.kind() == ErrorKind::NotFound);
     for file in files {
+        let source = &file.wanted.source;
         for (directive, path) in key_files(step, file) {
-            let missing = matches!(path.metadata(), Err(error) if error.kind() == ErrorKind::NotFound);
-            if missing && !obtained.iter().any(|directory| path.starts_with(directory)) {
-                let (source, line) = (&file.wanted.source, directive.line());
-                let path = path.display();
-                faults.push(format!(
-                    "{source}:{line}: {path} does not exist, and no certificate is obtained for this file"
-                ));
+            if is_missing(&path) && !obtained.iter().any(|directory| path.starts_with(directory)) {
+                faults.push(match made_by_certbot(&path) {
+                    Some(how) => {
+                        format!("{source}:{}: {} does not exist: {how}", directive.line(), path.display())
+                    }
+                    None => format!(
+                        "{source}:{}: {} does not exist, and no certificate is obtained for this file{}",
+                        directive.line(),
+                        path.display(),
+                        if file.wanted.site.is_some() { "" } else { OF_EVERY_HOST }
+                    ),
+                });
             }
         }
+        configuration::each(&file.directives, &mut |directive| {
+            let path = directive.argument().map(|path| step.nginx.directory.join(path));
+            if directive.name() == "include"
+                && let Some(path) = path.filter(|path| is_missing(path))
+                && let Some(how) = made_by_certbot(&path)
+            {
+                faults.push(format!(
+                    "{source}:{}: {} does not exist: {how}",
+                    directive.line(),
+                    path.display()
+                ));
+            }
+        });
     }
     if faults.is_empty() { Ok(()) } else { bail!(files::in_one_line(&faults)) }
+}
+
+/// How a file comes to be that certbot's plugin for nginx makes at its first certificate, and that sites name since.
+fn made_by_certbot(path: &Path) -> Option<String> {
+    let (from, package) = match path.file_name()?.to_str()? {
+        "ssl-dhparams.pem" => ("certbot/ssl-dhparams.pem", "certbot"),
+        "options-ssl-nginx.conf" => {
+            ("certbot_nginx/_internal/tls_configs/options-ssl-nginx.conf", "python3-certbot-nginx")
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "certbot's plugin for nginx makes it; so does `sudo cp /usr/lib/python3/dist-packages/{from} {}` (package {package})",
+        path.display()
+    ))
 }
 
 /// One for each site that names hosts and whose certificate some file refers to.

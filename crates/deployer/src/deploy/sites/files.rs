@@ -1,17 +1,23 @@
 //! The wanted files, read from the release and judged. Nothing of them has been near nginx before.
 
-use super::SitesStep;
 use super::selection::WantedFile;
+use super::{SitesStep, own_site};
+use crate::deploy::workbench::Workbench;
 use crate::safe_path::{self, Refused};
 use anyhow::{Context, Result, bail};
 use nginx_policy::{Directive, FILE_BYTES_MAX};
 use std::path::{Component, Path};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// All files of a repository, at most: they are held in memory at once, and what is read of them takes up to twenty times as much.
 const ALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Of several faults, those that an error names.
 const FAULTS_SHOWN_MAX: usize = 4;
+
+/// Of remarks, those that are made in a run's log.
+const REMARKS_SHOWN_MAX: usize = 20;
 
 /// A file that may be installed.
 #[derive(Debug)]
@@ -24,8 +30,27 @@ pub struct SiteFile {
     pub directives: Vec<Directive>,
 }
 
-/// Reads all wanted files. An error names the faults of all of them, each with file and line.
-pub fn read(step: &SitesStep) -> Result<Vec<SiteFile>> {
+/// Reads all wanted files, and judges them. An error names the faults of all of them, each with file and line.
+pub async fn read(step: &SitesStep, workbench: &Workbench<'_>) -> Result<Vec<SiteFile>> {
+    read_within(step, workbench.left(), workbench.cancel).await
+}
+
+/// On a thread of its own: what people may write into many large files takes seconds to judge, and meanwhile the step can be stopped.
+async fn read_within(step: &SitesStep, limit: Duration, cancel: &CancellationToken) -> Result<Vec<SiteFile>> {
+    let own = step.clone();
+    let judged = safe_path::off_thread(&step.release, limit, move || Ok(read_now(&own)));
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => bail!("cancelled"),
+        judged = judged => match judged {
+            Ok(files) => files,
+            Err(Refused::Hangs { .. }) => bail!("the site files were not read and judged within the step's time"),
+            Err(refused) => Err(refused.into()),
+        },
+    }
+}
+
+fn read_now(step: &SitesStep) -> Result<Vec<SiteFile>> {
     let mut faults = step.selection.refused.clone();
     let bounds = step.bounds();
     let mut files = Vec::new();
@@ -60,7 +85,18 @@ pub fn read(step: &SitesStep) -> Result<Vec<SiteFile>> {
     faults.extend(found.iter().map(|(number, found)| {
         format!("{}:{}: {}", files[*number].wanted.source, found.line, found.message)
     }));
+    faults.extend(own_site::faults(step, &files));
     if faults.is_empty() { Ok(files) } else { bail!(in_one_line(&faults)) }
+}
+
+/// What whoever wrote them should hear of, although it is allowed.
+pub fn remarks(step: &SitesStep, files: &[SiteFile]) -> Vec<String> {
+    let of = |file: &SiteFile| {
+        let remarks = nginx_policy::remarks(&file.directives, &step.deployments);
+        let source = file.wanted.source.clone();
+        remarks.into_iter().map(move |remark| format!("{source}:{}: {}", remark.line, remark.message))
+    };
+    files.iter().flat_map(of).take(REMARKS_SHOWN_MAX).collect()
 }
 
 /// Several faults as one cause.
@@ -111,6 +147,30 @@ mod tests {
             "forced": false,
         });
         serde_json::from_value(step).expect("a step as plans have it")
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_judge_can_stop() {
+        let directory = tempfile::tempdir().unwrap();
+        let values: String = (0..1_900).map(|number| format!("k{number} v{number};\n")).collect();
+        let uses: String =
+            (0..9_000).map(|number| format!("location / {{ root /srv/$b/{number}; }}\n")).collect();
+        fs::write(directory.path().join("a"), format!("map $uri $b {{ {values} }} server {{ {uses} }}"))
+            .unwrap();
+        let mut step = step(directory.path());
+        let wanted =
+            |number: usize| WantedFile { source: "a".into(), target: format!("conf.d/{number}"), site: None };
+        step.selection.files = (0..20).map(wanted).collect();
+        let never = CancellationToken::new();
+        let error = read_within(&step, Duration::ZERO, &never).await.unwrap_err();
+        assert!(error.to_string().contains("within the step's time"), "{error:#}");
+        // There is one thread for all that is async here, and it is free to hear that somebody wants it stopped.
+        let stopped = CancellationToken::new();
+        let stop = async { stopped.cancel() };
+        let (read, ()) = tokio::join!(read_within(&step, Duration::from_secs(600), &stopped), stop);
+        assert_eq!(read.unwrap_err().to_string(), "cancelled");
+        step.selection.files.clear();
+        assert!(read_within(&step, Duration::from_secs(600), &never).await.unwrap().is_empty());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Changes {
 
 /// Installs the files, and has nginx serve them.
 pub async fn install(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
-    let files = files::read(step)?;
+    let files = files::read(step, workbench).await?;
     let before = Manifest::load(&step.state)?;
     let changes = changes(step, &files, &before)?;
     changes.notes.iter().for_each(|note| workbench.note(note));

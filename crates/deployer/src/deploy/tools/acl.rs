@@ -1,6 +1,7 @@
 //! `setfacl` and `getfacl`, as we call them: a user who may write where root is the owner.
 
 use crate::config::CommandLine;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What the user may do in a directory.
@@ -47,6 +48,15 @@ pub fn open(user: &str, directory: &Path) -> CommandLine {
 pub fn share(user: &str, deployer: u32, directories: &[impl AsRef<Path>]) -> CommandLine {
     let entries = format!("user:{user}:rwx,default:user:{user}:rwx,default:user:{deployer}:rwx");
     on(&["--modify", &entries], directories)
+}
+
+/// Lets a user enter a directory, and none of these others, whatever everybody may do there: an entry that names a user goes before. By number:
+/// a name that is not known would be an error.
+pub fn keep_out(own: Option<u32>, others: &BTreeSet<u32>, directory: &Path) -> CommandLine {
+    let own = own.map(|user| format!("user:{user}:r-x"));
+    let entries: Vec<String> =
+        own.into_iter().chain(others.iter().map(|user| format!("user:{user}:---"))).collect();
+    setfacl(&["--modify", &entries.join(",")], directory)
 }
 
 /// Files that a user may read.

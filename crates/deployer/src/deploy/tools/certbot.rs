@@ -106,6 +106,15 @@ pub fn complaint(out: &[String], err: &[String]) -> Option<String> {
     last.map(|line| line.trim().to_owned())
 }
 
+/// Whether certbot was not called at all, as whoever should call it as root would not, or could not be asked.
+pub fn was_not_called(privileges: Privileges, error: &anyhow::Error, err: &[String]) -> bool {
+    /// How the helper ends where it refuses, and where it cannot be reached.
+    const ENDS: [&str; 2] = ["exited with 77", "exited with 69"];
+    let error = error.to_string();
+    privileges != Privileges::Direct
+        && (ENDS.iter().any(|end| error.contains(end)) || err.iter().any(|line| line.starts_with("sudo: ")))
+}
+
 /// Said only where they are not certbot's own.
 fn directories(directory: &Path) -> Vec<String> {
     const USUAL: &str = "/etc/letsencrypt";
@@ -127,6 +136,24 @@ fn text(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_root_refuses_is_no_answer_of_the_ca() {
+        let because = |text: &str| anyhow::anyhow!("{HELPER} {text}");
+        let called = |privileges, text, err: &[&str]| {
+            let err: Vec<String> = err.iter().map(|line| (*line).to_owned()).collect();
+            !was_not_called(privileges, &because(text), &err)
+        };
+        for (privileges, text, err, expected) in [
+            (Privileges::Helper, "exited with 77: refused: not in `domains`", &[][..], false),
+            (Privileges::Helper, "exited with 69: /run/x.sock: Permission denied", &[], false),
+            (Privileges::Sudo, "exited with 1: sudo", &["sudo: a password is required"], false),
+            (Privileges::Helper, "exited with 1: certbot", &["Some challenges have failed."], true),
+            (Privileges::Direct, "exited with 77", &[], true),
+        ] {
+            assert_eq!(called(privileges, text, err), expected, "{text}");
+        }
+    }
     use std::time::Duration;
 
     #[test]

@@ -216,6 +216,23 @@ pub fn listing_in_lines(mirror: &Path, commit: &CommitId) -> Invocation {
     Invocation { argv, environment: environment("") }
 }
 
+/// When a file was last changed before a commit, or by it, in seconds.
+pub fn changed_at(mirror: &Path, commit: &CommitId, path: &str) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.extend(words([
+        "--literal-pathspecs",
+        "log",
+        "-1",
+        "--format=%ct",
+        "--no-show-signature",
+        "--end-of-options",
+    ]));
+    argv.push(commit.as_str().into());
+    argv.push("--".into());
+    argv.push(path.into());
+    Invocation { argv, environment: environment("") }
+}
+
 /// What is written in one file of a commit.
 pub fn text(mirror: &Path, commit: &CommitId, path: &str) -> Invocation {
     let mut argv = in_mirror(mirror);

@@ -2,7 +2,8 @@
 
 use super::{HELPER, privileged, sudo};
 use crate::config::{CommandLine, Nginx, NginxReload, Privileges};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// What nginx reads first.
 const CONFIGURATION: &str = "/etc/nginx/nginx.conf";
@@ -44,6 +45,12 @@ pub fn remove_site(privileges: Privileges, target: &str) -> CommandLine {
 /// Has root take over what this user has written among nginx's files, by root.
 pub fn adopt_sites() -> CommandLine {
     by_root(Privileges::Direct, &["sites-adopt"])
+}
+
+/// The same, and of what links into these directories lead to.
+pub fn adopt_links(trees: &BTreeSet<PathBuf>) -> CommandLine {
+    let trees = trees.iter().map(|tree| tree.to_string_lossy().into_owned());
+    CommandLine::Argv(adopt_sites().argv().into_iter().chain(trees).collect())
 }
 
 /// A verb of the helper's: by its socket, by sudo, or at once by root.

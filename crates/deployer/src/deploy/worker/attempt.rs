@@ -319,9 +319,13 @@ impl Worker {
     async fn had_its_turn(&self, order: &Order, named: &CommitId) -> bool {
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         let tried = self.patiently("the commit's runs", || store.last_outcome(slug, named.as_str())).await;
-        // A redelivery is a retry. What cannot be found out now is taken to be so: then the head has its turn.
-        let was_tried = tried.map_or(true, |run| run.is_some());
-        was_tried && !self.is_redelivery(order).await.unwrap_or(false)
+        // A redelivery is a retry, but of what an operator has cancelled. What cannot be found out now is taken to be tried: then the head
+        // has its turn.
+        match tried {
+            Ok(None) => false,
+            Ok(Some(run)) if run.state == RunState::Cancelled => true,
+            Ok(Some(_)) | Err(_) => !self.is_redelivery(order).await.unwrap_or(false),
+        }
     }
 
     /// The release to go back to: in place that is a new tree of its commit.
@@ -364,7 +368,10 @@ impl Worker {
         facts: &Facts<'_>,
         plan: &Plan,
     ) -> Result<Option<Outcome>, StoreError> {
-        if order.request.force {
+        let is_first = || crate::deploy::gates::is_first_after_the_move(&self.host, &self.deployment);
+        if order.request.force
+            || (order.trigger == RunTrigger::Operator && self.patiently("runs", is_first).await?)
+        {
             return Ok(None);
         }
         let same = self.patiently("inputs", || situation::same_inputs(&self.host, facts, plan)).await?;

@@ -2,7 +2,7 @@
 
 use super::pools::{reading, transaction, writing};
 use super::seen::remember_body;
-use super::text::storable;
+use super::text::bounded;
 use super::verdicts::upsert_verdict;
 use super::{Store, StoreError, Verdict, VerdictCode};
 use serde::Serialize;
@@ -100,15 +100,15 @@ impl Store {
             )
             .bind(delivery.id)
             .bind(delivery.entry)
-            .bind(storable(delivery.event))
+            .bind(bounded(delivery.event))
             .bind(delivery.source)
             .bind(delivery.remote_address)
             .bind(delivery.received_at_ms)
             .bind(delivery.payload_sha256)
-            .bind(delivery.repository.map(storable))
-            .bind(delivery.git_ref.map(storable))
-            .bind(delivery.commit_id.map(storable))
-            .bind(delivery.sender.map(storable))
+            .bind(delivery.repository.map(bounded))
+            .bind(delivery.git_ref.map(bounded))
+            .bind(delivery.commit_id.map(bounded))
+            .bind(delivery.sender.map(bounded))
             .bind(dispatched_at_ms)
             .execute(&mut *transaction)
             .await?

@@ -95,6 +95,15 @@ pub(super) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
+/// What a row keeps of a text that came from outside, in characters: longer than any that is read where a delivery is received.
+const CHARS_MAX: usize = 4096;
+
+/// Text of others that both databases take, and no longer than [`CHARS_MAX`]: what is longer is cut.
+pub(super) fn bounded(text: &str) -> Cow<'_, str> {
+    let end = text.char_indices().nth(CHARS_MAX).map_or(text.len(), |(end, _)| end);
+    storable(&text[..end])
+}
+
 /// Serialises JSON text as the JSON that it is; what is not JSON, as a string.
 pub(super) fn embedded_json<S: serde::Serializer>(
     text: &Option<String>,
@@ -112,6 +121,7 @@ pub(super) fn embedded_json<S: serde::Serializer>(
 #[cfg(test)]
 mod tests {
     use super::super::{Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode};
+    use super::{CHARS_MAX, bounded};
 
     #[test]
     fn every_word_is_read_back_as_what_it_was_written_for() {
@@ -125,6 +135,14 @@ mod tests {
             )+};
         }
         check!(Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
+    }
+
+    #[test]
+    fn texts_of_others_are_cut_between_characters() {
+        assert_eq!(bounded("a\0b"), "a\u{fffd}b");
+        let long = "\u{e9}".repeat(CHARS_MAX);
+        assert_eq!(bounded(&long), long);
+        assert_eq!(bounded(&format!("{long}x")), long);
     }
 
     #[test]

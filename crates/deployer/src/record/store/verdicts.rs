@@ -57,9 +57,10 @@ impl VerdictCode {
         !matches!(self, Self::Queued)
     }
 
-    /// Whether the same delivery, coming again, is a reason to try again.
+    /// Whether the same delivery, coming again, is a reason to try again. What an operator has cancelled is not: whoever has captured a
+    /// delivery can send it again, byte for byte, as GitHub does.
     pub fn may_be_retried(self) -> bool {
-        matches!(self, Self::Failed | Self::Error | Self::Cancelled | Self::Refused | Self::Waiting)
+        matches!(self, Self::Failed | Self::Error | Self::Refused | Self::Waiting)
     }
 }
 
@@ -93,7 +94,7 @@ macro_rules! upsert_verdict {
         .bind(&verdict.delivery_id)
         .bind(&verdict.deployment)
         .bind(verdict.code)
-        .bind($crate::record::store::text::storable(&verdict.sentence))
+        .bind($crate::record::store::text::bounded(&verdict.sentence))
         .bind(verdict.run_id.as_deref())
         .bind(verdict.decided_at_ms)
         .execute($executor)

@@ -1,7 +1,8 @@
-//! `pnpm-pm2` with real pnpm, node and PM2, on small applications of our own (`tests/fixtures`).
+//! `pnpm-pm2` and `pm2` with real pnpm, npm, yarn, bun, node and PM2, on small applications of our own (`tests/fixtures`).
 
 mod applications;
 mod faults;
+mod installers;
 mod processes;
 mod under_systemd;
 

@@ -324,6 +324,22 @@ fn an_emperor_with_a_pattern_sees_each_release_by_a_plain_file() {
     with_file(Emperor::Pattern, false, |world, stage| reloads_however_young(world, stage));
 }
 
+/// It would be a master whose worker never goes: the reload would wait for it in vain.
+#[test]
+fn a_strangers_process_with_the_same_arguments_is_no_vassal() {
+    with_file(Emperor::Directory, false, |world, stage| {
+        let script = "sleep 600 & trap \"kill $!\" TERM; wait";
+        let mut stranger = command("setpriv", world.root());
+        stranger
+            .args(["--reuid=65534", "--clear-groups", "--", "sh", "-c", script, "uwsgi", "--ini"])
+            .arg(stage.vassal());
+        let _stranger = Server::start(stranger, Signal::TERM, &world.root().join("stranger.log"));
+        let three = stage.commit("three", &[]);
+        world.deploy("tickets", &stage.repository, &three);
+        assert_eq!(stage.page(), "three");
+    });
+}
+
 #[test]
 fn twenty_redeploys_lose_no_request() {
     with_file(Emperor::Directory, true, |world, stage| {

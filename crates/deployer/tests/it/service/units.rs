@@ -50,7 +50,8 @@ impl<'m> Host<'m> {
         machine.write("/dev/shm/of-the-host", "x");
         machine.write("/etc/durhack-deployer/credentials/webhook-secret", &format!("{SECRET}\n"));
         machine.run(&["chmod", "-R", "go=", "/etc/durhack-deployer/credentials"]);
-        for unit in [format!("{INTAKE}.socket"), format!("{INTAKE}.service"), format!("{WORKER}.service")] {
+        let services = [INTAKE, WORKER, "durhack-deployer-state"].map(|unit| format!("{unit}.service"));
+        for unit in services.into_iter().chain([format!("{INTAKE}.socket")]) {
             let text = fs_err::read_to_string(Path::new(UNITS).join(&unit)).expect("it is packaged");
             machine.write(&format!("/usr/lib/systemd/system/{unit}"), &text);
         }
@@ -253,6 +254,64 @@ fn a_bad_configuration_fails_the_reload_and_changes_nothing_under_systemd() {
     }
 }
 
+/// systemd is root: what it makes, gives away or opens by name must not lie where another user can put a link or a pipe.
+#[test]
+fn systemd_itself_touches_nothing_that_lies_in_another_users_directory() {
+    /// Settings by which systemd makes directories, and gives them to the unit's user.
+    const GIVEN: [&str; 5] = [
+        "StateDirectory=",
+        "CacheDirectory=",
+        "LogsDirectory=",
+        "RuntimeDirectory=",
+        "ConfigurationDirectory=",
+    ];
+    /// Settings by which systemd opens files.
+    const OPENED: [&str; 6] = [
+        "PIDFile=",
+        "EnvironmentFile=",
+        "LoadCredential=",
+        "StandardInput=file:",
+        "StandardOutput=",
+        "StandardError=",
+    ];
+    /// Root's own directories, in which nobody else makes anything.
+    const ROOTS: [&str; 3] = ["/etc/durhack-deployer/", "/etc/default/", "/run/nginx.pid"];
+    let mut looked_at = 0;
+    for entry in fs_err::read_dir(UNITS).expect("they are packaged") {
+        let path = entry.expect("readable").path();
+        let Some(unit) =
+            path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".service"))
+        else {
+            continue;
+        };
+        let text = fs_err::read_to_string(&path).expect("it is packaged");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let values = |key: &str| -> Vec<&str> {
+            let of_key = lines.iter().filter_map(|line| line.strip_prefix(key));
+            of_key.flat_map(str::split_ascii_whitespace).collect()
+        };
+        let is_others = !matches!(values("User=")[..], [] | ["root"]);
+        for key in GIVEN {
+            let given = values(key);
+            for (inner, outer) in given.iter().flat_map(|one| given.iter().map(move |other| (one, other))) {
+                let is_inside = Path::new(inner) != Path::new(outer) && Path::new(inner).starts_with(outer);
+                assert!(!(is_others && is_inside), "{unit}: {key}{inner} lies in {outer}");
+                looked_at += 1;
+            }
+        }
+        for key in OPENED {
+            for value in values(key) {
+                let path = value.split(':').find(|part| part.trim_start_matches('-').starts_with('/'));
+                let is_roots =
+                    |path: &str| ROOTS.iter().any(|root| path.trim_start_matches('-').starts_with(root));
+                assert!(path.is_none_or(is_roots), "{unit}: {key}{value}");
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 20, "{looked_at}");
+}
+
 #[test]
 fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
     let root = Path::new("/");
@@ -265,6 +324,7 @@ fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
     let packaged = |unit: &str| format!("{UNITS}/{unit}.service");
     for (file, tenths_max) in [
         (packaged(INTAKE), 3),
+        (packaged("durhack-deployer-state"), 3),
         (packaged(WORKER), 15),
         (packaged("durhack-deployer-steps@"), 13),
         (packaged("durhack-deployer-pm2@"), 15),
@@ -294,7 +354,7 @@ fn the_units_are_right_and_as_hard_as_they_are_said_to_be() {
     let units =
         fs_err::read_dir(UNITS).expect("they are packaged").map(|entry| entry.expect("readable").path());
     let ours = units.filter(|path| {
-        ["intake", "worker", "steps", "pm2", "privileged", "nginx-test", "certbot"]
+        ["intake", "state", "worker", "steps", "pm2", "privileged", "nginx-test", "certbot"]
             .iter()
             .any(|ours| path.to_string_lossy().contains(ours))
     });

@@ -237,7 +237,7 @@ fn each_unit_writes_where_it_should_and_nowhere_else(debian: Debian) {
     // PM2 is not here; what runs in its place sees what it would see.
     machine.unit(
         "durhack-deployer-pm2@.service.d/test.conf",
-        "[Service]\nType=exec\nPIDFile=\nExecStart=\nExecStart=/bin/sleep infinity\nExecStop=\n",
+        "[Service]\nType=exec\nExecStart=\nExecStart=/bin/sleep infinity\nExecStop=\n",
     );
     machine.run(&[
         "useradd",

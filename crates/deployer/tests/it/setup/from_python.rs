@@ -4,7 +4,7 @@
 use crate::support::machine::{Debian, Machine};
 use crate::support::package::Package;
 use crate::support::push::{NO_COMMIT, push_payload};
-use crate::support::python_tool::{self as old, CHECKOUT, SECRET, SITE, SUDOERS, UNIT, USER, VASSAL};
+use crate::support::python_tool::{self as old, CHECKOUT, SECRET, SECURE, SITE, SUDOERS, UNIT, USER, VASSAL};
 use crate::support::servers::testbed;
 use crate::support::traffic::Traffic;
 use crate::support::wait;
@@ -61,22 +61,63 @@ fn runs(machine: &Machine, slug: &str) -> Vec<String> {
 }
 
 /// Everything of the administrator's.
-/// Of access lists those of the directories themselves: `--back` says of the others where they are kept.
 fn theirs(machine: &Machine) -> String {
     let files = format!(
-        "stat -c '%A %U %G %N' {VASSAL} '{SITE}' {SUDOERS}; cat {SUDOERS} '{SITE}' {VASSAL} /etc/systemd/system/{UNIT}; getfacl -p /etc/nginx/conf.d /etc/nginx/snippets; find {CHECKOUT} -not -path '*/queues/*' -type f ! -name '*.log' ! -name '*.pyc' | sort | xargs sha256sum"
+        "stat -c '%A %U %G %N' {VASSAL} '{SITE}' {SUDOERS}; cat {SUDOERS} '{SITE}' {VASSAL} /etc/systemd/system/{UNIT}; find /etc/nginx -printf '%p %y %u %m %l\n' | sort; getfacl -RP -p /etc/nginx/conf.d /etc/nginx/snippets; find {CHECKOUT} -not -path '*/queues/*' -type f ! -name '*.log' ! -name '*.pyc' | sort | xargs sha256sum"
     );
     machine.run(&["sh", "-c", &files])
 }
 
+/// A commit to `main` of one of the repositories.
+fn committed(machine: &Machine, name: &str, files: &[(&str, &str)]) -> String {
+    let directory = format!("/srv/git/{name}");
+    for (file, text) in files {
+        machine.write(&format!("{directory}/{file}"), text);
+    }
+    let git = ["runuser", "-u", USER, "--", "git", "-C", &directory];
+    machine.run(&["chown", "-R", &format!("{USER}:"), &directory]);
+    machine.run(&[&git[..], &["commit", "-q", "-a", "-m", "next"]].concat());
+    machine.run(&[&git[..], &["rev-parse", "HEAD"]].concat())
+}
+
 /// A push to `main` of the application, as GitHub sends it.
 fn pushed(machine: &Machine, page: &str) -> (Value, String) {
-    machine.write("/srv/git/api/page", page);
-    let git = ["runuser", "-u", USER, "--", "git", "-C", "/srv/git/api"];
-    machine.run(&["chown", "-R", &format!("{USER}:"), "/srv/git/api"]);
-    machine.run(&[&git[..], &["commit", "-q", "-a", "-m", page]].concat());
-    let commit = machine.run(&[&git[..], &["rev-parse", "HEAD"]].concat());
+    let commit = committed(machine, "api", &[("page", page)]);
     (push_payload("ducompsoc/durhack", "refs/heads/main", NO_COMMIT, &commit), commit)
+}
+
+/// The sites as the guide has people change them before they are deployed: to the new tool, and with the CA's questions answered.
+fn sites(machine: &Machine, names: &str, page: &str) {
+    const QUESTIONS: &str = "location /.well-known/acme-challenge/ { root /var/lib/letsencrypt/webroot; }";
+    let deployer = format!(
+        "server {{ listen 80; server_name deploy.durhack.com; client_max_body_size 25m; {QUESTIONS}\n\
+         location / {{ proxy_pass http://127.0.0.1:3401; proxy_set_header X-Forwarded-For $remote_addr; }} }}\n"
+    );
+    let secure = format!(
+        "server {{ listen 443 ssl; server_name {names}; ssl_certificate /etc/letsencrypt/live/secure.durhack.com/fullchain.pem;\n\
+         ssl_certificate_key /etc/letsencrypt/live/secure.durhack.com/privkey.pem; location / {{ return 200 {page}; }} }}\n\
+         server {{ listen 80; server_name {names}; {QUESTIONS} location / {{ return 301 https://$host$request_uri; }} }}\n"
+    );
+    committed(
+        machine,
+        "nginx",
+        &[
+            ("production/[deploy.durhack.com].nginxconf", &deployer),
+            ("production/[secure.durhack.com].nginxconf", &secure),
+        ],
+    );
+}
+
+/// What a visitor of the site with a certificate sees, and the certificate's number.
+fn secure_page(machine: &Machine) -> (String, String) {
+    let visit = r#"
+import http.client, ssl
+connection = http.client.HTTPSConnection("127.0.0.1", context=ssl._create_unverified_context())
+connection.request("GET", "/", headers={"Host": "secure.durhack.com"})
+print(connection.getresponse().read().decode())
+"#;
+    let number = "openssl s_client -connect 127.0.0.1:443 -servername secure.durhack.com </dev/null 2>/dev/null | openssl x509 -noout -serial -ext subjectAltName";
+    (machine.run(&["python3", "-c", visit]), machine.run(&["sh", "-c", number]))
 }
 
 /// The new tool works, and the old one does not.
@@ -91,7 +132,12 @@ fn is_here(machine: &Machine) {
     }
     let site = machine.run(&["cat", SITE]);
     assert!(site.contains("proxy_pass http://127.0.0.1:3401;") && !site.contains("uwsgi_pass"), "{site}");
-    assert!(machine.path(SITE).is_symlink(), "the recipe knows the old tool's links");
+    for taken in [SITE, SECURE, "/etc/nginx/snippets/uwsgi-params"] {
+        assert_eq!(machine.run(&["stat", "-c", "%F %U", taken]), "regular file root", "{taken}");
+    }
+    let judged =
+        machine.try_run(&["/usr/libexec/durhack-deployer/durhack-deployer-privileged", "nginx-test"]);
+    assert!(judged.status.success(), "{judged:?}");
     let access = machine.run(&["getfacl", "-p", "/etc/nginx/conf.d"]);
     assert!(!access.contains(USER), "{access}");
     // Never two.
@@ -114,7 +160,9 @@ fn there_and_back_and_there_again(debian: Debian) {
     });
 
     let typed = commands("Move");
-    let [install, try_it, do_it, deploy, status, doctor] = typed.as_slice() else { panic!("{typed:?}") };
+    let [install, try_it, do_it, deploy, deploy_sites, status, doctor] = typed.as_slice() else {
+        panic!("{typed:?}")
+    };
     types(&machine, install);
     let planned = types(&machine, try_it);
     for said in [
@@ -188,6 +236,47 @@ fn there_and_back_and_there_again(debian: Debian) {
     wait::until_told("a push to be deployed", || {
         (machine.run(&["cat", "/var/www/api.durhack.com/built"]) == "four").then_some(())
     });
+
+    // So do the sites: with the certificate that the old tool's certbot has obtained, then with one more name in it.
+    let (page, of_the_plugin) = secure_page(&machine);
+    assert_eq!(page, "one");
+    let cut_off = machine.try_run(&["durhack-deployer", "deploy", "nginx"]);
+    let cut_off = String::from_utf8_lossy(&[cut_off.stdout, cut_off.stderr].concat()).into_owned();
+    assert!(
+        cut_off.contains("deploy.durhack.com is this deployer's own name, and it does not speak uwsgi"),
+        "{cut_off}"
+    );
+    sites(&machine, "secure.durhack.com", "two");
+    types(&machine, deploy_sites);
+    assert_eq!(secure_page(&machine), ("two".into(), of_the_plugin.clone()));
+    let renewal = || machine.run(&["cat", "/etc/letsencrypt/renewal/secure.durhack.com.conf"]);
+    assert!(renewal().contains("authenticator = nginx"), "{}", renewal());
+    sites(&machine, "secure.durhack.com www.secure.durhack.com", "three");
+    let refused = machine.try_run(&["durhack-deployer", "deploy", "nginx"]);
+    let refused = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
+    assert!(
+        refused.contains("in `domains` of /etc/durhack-deployer/privileged.toml; root can add it there"),
+        "{refused}"
+    );
+    machine.run(&[
+        "sed",
+        "-i",
+        "/^domains = /s/\\[/[\"www.secure.durhack.com\", /",
+        "/etc/durhack-deployer/privileged.toml",
+    ]);
+    types(&machine, deploy_sites);
+    let (page, of_the_webroot) = secure_page(&machine);
+    assert_eq!(page, "three");
+    assert!(of_the_webroot.contains("DNS:www.secure.durhack.com"), "{of_the_webroot}");
+    assert!(renewal().contains("authenticator = webroot"), "{}", renewal());
+    types(
+        &machine,
+        "certbot renew --force-renewal --no-random-sleep-on-renew --cert-name secure.durhack.com",
+    );
+    machine.run(&["systemctl", "reload", "nginx"]);
+    wait::until_told("the renewed certificate to be served", || {
+        (secure_page(&machine).1 != of_the_webroot).then_some(())
+    });
     types(&machine, status);
     types(&machine, &format!("{doctor} || true"));
     let imported = json_of(&machine, &["deliveries", "--json", "-n", "10000"]).to_string();
@@ -199,6 +288,7 @@ fn there_and_back_and_there_again(debian: Debian) {
     let [back, again] = typed.as_slice() else { panic!("{typed:?}") };
     let went = types(&machine, back);
     assert_eq!(theirs(&machine), before, "{went}");
+    assert_eq!(secure_page(&machine).0, "one");
     assert_eq!(state(&machine, UNIT), is("active", "enabled"));
     for unit in [
         "durhack-deployer-worker.service",
@@ -222,6 +312,9 @@ fn there_and_back_and_there_again(debian: Debian) {
     });
     types(&machine, deploy);
     assert_eq!(machine.run(&["cat", "/var/www/api.durhack.com/built"]), "five");
+    assert_eq!(secure_page(&machine).0, "one");
+    types(&machine, deploy_sites);
+    assert_eq!(secure_page(&machine).0, "three");
 
     let seen = traffic.stop();
     assert_eq!(seen.errors, json!([]), "of {}: {}", seen.guids.len(), machine.picture());

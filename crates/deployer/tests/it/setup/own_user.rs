@@ -15,6 +15,8 @@ tries cat /etc/durhack-deployer/credentials/webhook-secret
 tries cat /etc/durhack-deployer/default.toml
 tries ls /var/lib/durhack-deployer
 tries cat /var/www/other/shared/secret
+tries cat /var/www/other/shared/data/open
+tries ls /var/www/other
 tries touch /var/www/site/planted
 tries ln -sfn /etc /var/www/site/current
 tries touch /etc/planted
@@ -108,6 +110,9 @@ fn a_release_is_made_by_its_own_user_who_reaches_nothing_else() {
     for (slug, file) in [("site", ".env"), ("other", "secret")] {
         host.share(slug, file);
     }
+    // As an application of the other deployment makes its files: for everybody to read, and nginx does.
+    machine.run(&["install", "-d", "-m", "755", "/var/www/other/shared/data"]);
+    machine.write("/var/www/other/shared/data/open", "data");
     host.configure_with(DEPLOYMENT);
     let refused = machine.try_run(&["durhack-deployer", "doctor"]);
     let said = String::from_utf8_lossy(&refused.stdout).into_owned();
@@ -150,6 +155,7 @@ fn a_release_is_made_by_its_own_user_who_reaches_nothing_else() {
     assert_eq!(owner("/var/www/site/current"), "durhack-deployer 777", "a link of the deployer's");
 
     only_the_worker_is_heard(&host);
+    machine.run(&["runuser", "-u", "www-data", "--", "cat", "/var/www/other/shared/data/open"]);
 
     // The user's own files, closed to us, go with their release.
     for page in ["two", "three", "four"] {

@@ -294,4 +294,17 @@ fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
         "web 700",
         "nobody else's"
     );
+
+    // A pipe in the place of PM2's file stops this user's PM2, and nothing of systemd.
+    let pm2_file = "/var/lib/durhack-deployer-steps/web/.pm2/pm2.pid";
+    let pid = machine.property(PM2_UNIT, "MainPID");
+    for words in [&["rm", pm2_file][..], &["mkfifo", pm2_file], &["kill", "-KILL", &pid]] {
+        machine.run(&[&["runuser", "-u", "web", "--"], words].concat());
+    }
+    wait::until_told("systemd to see that", || (machine.property(PM2_UNIT, "MainPID") != pid).then_some(()));
+    machine.run(&["systemctl", "restart", "ssh.service"]);
+    machine.run(&["rm", pm2_file]);
+    machine.run(&["systemctl", "restart", PM2_UNIT]);
+    host.shows(&page("one"));
+    kept(&host);
 }

@@ -5,6 +5,7 @@
 //! `queues/main/TIME.json`; the workers pass pushes on to the deployment's queue, deploy one at a time (which takes a while), and on TERM end
 //! what they are at before they go. What they have had is in `recorded.log`.
 
+use super::authority;
 use super::machine::Machine;
 use super::wait;
 
@@ -15,6 +16,7 @@ pub const UNIT: &str = "queue-workers.service";
 pub const VASSAL: &str = "/etc/uwsgi/vassals/deploy.durhack.com.ini";
 pub const SUDOERS: &str = "/etc/sudoers.d/durhack-deployer";
 pub const SITE: &str = "/etc/nginx/conf.d/[deploy.durhack.com].nginxconf";
+pub const SECURE: &str = "/etc/nginx/conf.d/[secure.durhack.com].nginxconf";
 pub const NGINX_CHECKOUT: &str = "/home/durhack-deployer/projects/durhack-nginx";
 
 /// In the table `event`: the old tool has dealt with it.
@@ -101,7 +103,7 @@ clone_url = "file:///srv/git/nginx"
 enabled = true
 branch = "main"
 path = "/home/durhack-deployer/projects/durhack-nginx"
-sites = [{ rule = "include", select = ["deploy.durhack.com"] }]
+sites = [{ rule = "include", select = ["deploy.durhack.com", "secure.durhack.com"] }]
 
 [deployments.durhack-api]
 repository = "ducompsoc/durhack"
@@ -116,6 +118,8 @@ webhook_secret_token = "a secret of the old installation's"
 # What only the new tool reads.
 source_networks = "any"
 runs = { drain_timeout = "1s" }
+# Its own look at the network knows only the real one.
+certificates = { self_test = false }
 [deployments.durhack-api]
 recipe = "steps"
 steps = [{ phase = "build", name = "build", shell = "cp page built" }]
@@ -190,6 +194,17 @@ const NGINX_SITE: &str = "server {
 }
 ";
 
+/// Has a certificate, which certbot has obtained with its plugin for nginx, as the old tool calls it.
+const SECURE_SITE: &str = "server {
+    listen 443 ssl;
+    server_name secure.durhack.com;
+    ssl_certificate /etc/letsencrypt/live/secure.durhack.com/fullchain.pem;
+    ssl_certificate_key /etc/letsencrypt/live/secure.durhack.com/privkey.pem;
+    location / { return 200 one; }
+}
+server { listen 80; server_name secure.durhack.com; return 301 https://$host$request_uri; }
+";
+
 const API_SITE: &str = "server {
     listen 127.0.0.1:8000;
     location / { proxy_pass http://127.0.0.1:3001; }
@@ -205,7 +220,7 @@ require("http").createServer((_, answer) => answer.end(readFileSync(`${__dirname
 #[track_caller]
 pub fn install(machine: &Machine) {
     let shell = |script: &str| machine.run(&["sh", "-ec", script]);
-    machine.write("/etc/hosts", "127.0.0.1 localhost deploy.durhack.com\n");
+    machine.write("/etc/hosts", "127.0.0.1 localhost deploy.durhack.com secure.durhack.com\n");
     shell("useradd --create-home --shell /bin/bash durhack-deployer; chmod 755 /home/durhack-deployer");
     machine.write(SUDOERS, SUDO);
     shell("chmod 440 /etc/sudoers.d/durhack-deployer");
@@ -244,6 +259,7 @@ pub fn install(machine: &Machine) {
             NGINX_CHECKOUT,
             &[
                 ("production/[deploy.durhack.com].nginxconf", NGINX_SITE),
+                ("production/[secure.durhack.com].nginxconf", SECURE_SITE),
                 ("snippets/uwsgi-params", "include uwsgi_params;\n"),
             ],
         ),
@@ -257,13 +273,22 @@ pub fn install(machine: &Machine) {
             "{git} add --all; {git} commit -q -m first; mkdir -p $(dirname {path}); git clone -q /srv/git/{name} {path}; git -C {path} checkout -q --detach"
         ));
     }
+    shell("rm -f /etc/nginx/sites-enabled/default; systemctl start nginx");
+    authority::start(machine);
     shell(&format!(
-        "mkdir {NGINX_CHECKOUT}/local-live; cp '{NGINX_CHECKOUT}/production/[deploy.durhack.com].nginxconf' {NGINX_CHECKOUT}/local-live/;
-        ln -s '{NGINX_CHECKOUT}/local-live/[deploy.durhack.com].nginxconf' '{SITE}'; ln -s {NGINX_CHECKOUT}/snippets/uwsgi-params /etc/nginx/snippets/uwsgi-params"
+        "echo server = {} >> /etc/letsencrypt/cli.ini;
+        certbot --non-interactive --agree-tos --register-unsafely-without-email --nginx --cert-name secure.durhack.com -d secure.durhack.com --renew-with-new-domains certonly",
+        authority::DIRECTORY
     ));
+    shell(&format!(
+        "mkdir {NGINX_CHECKOUT}/local-live; cp {NGINX_CHECKOUT}/production/* {NGINX_CHECKOUT}/local-live/;
+        for site in '{SITE}' '{SECURE}'; do ln -s \"{NGINX_CHECKOUT}/local-live/$(basename \"$site\")\" \"$site\"; done;
+        ln -s {NGINX_CHECKOUT}/snippets/uwsgi-params /etc/nginx/snippets/uwsgi-params"
+    ));
+    // Those that the old tool makes by itself are its user's.
+    machine.run(&["chown", "--no-dereference", USER, SECURE]);
     machine.write("/etc/nginx/conf.d/include.conf", "include /etc/nginx/conf.d/*.nginxconf;\n");
     machine.write("/etc/nginx/conf.d/api.conf", API_SITE);
-    shell("rm -f /etc/nginx/sites-enabled/default");
     shell(&format!(
         "chown -R {USER}: /srv/git {CHECKOUT} /var/www/api.durhack.com /home/{USER}; chmod 600 {CHECKOUT}/.env"
     ));

@@ -2,7 +2,7 @@
 
 use super::commands::{HOOKS, STEP};
 use super::sites::SITE;
-use super::{DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PNPM_PM2, STEPS, SYSTEMD, TEXTS, UV_UWSGI};
+use super::{DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PM2, PNPM_PM2, STEPS, SYSTEMD, TEXTS, UV_UWSGI};
 use crate::config::reference::Default::{Derived, Required, Value};
 use crate::config::reference::Kind::{
     Boolean, Choice, Duration, Headers, Integer, List, Path, Table, Tables, Text, Variables,
@@ -51,9 +51,11 @@ pub static DEPLOYMENT: Section = Section {
         Key::new("keep_releases", Integer { min: 1, max: 1000 }, Value("5"), "5",
             "Successful releases to keep, the live one included."),
         Key::new("submodules", Boolean, Value("false"), "true",
-            "Whether submodules are fetched: from the host of the clone URL, and from `submodule_hosts`."),
+            "Whether submodules are fetched: from the host of the clone URL, and from `submodule_hosts`. Private ones have to be named in `submodule_repositories`."),
         Key::new("submodule_hosts", TEXTS, Value("[]"), r#"["gitlab.com"]"#,
             "Further hosts from which submodules may be fetched. What a push says of its submodules is connected to."),
+        Key::new("submodule_repositories", TEXTS, Value("[]"), r#"["ducompsoc/theme"]"#,
+            "Private repositories that may be submodules. They are fetched with the deployment's token or key, so whoever can push here can read them. All others are fetched without a credential."),
         Key::new("timeout", Duration, Value(r#""30m""#), r#""1h 30m""#, "Deadline of a whole run."),
         Key::new("step_timeout", Duration, Value(r#""10m""#), r#""20m""#, "Deadline of a step that names none."),
         Key::new("env_file", Path, Derived("none"), r#""shared/server/.env""#,
@@ -74,7 +76,7 @@ pub static DEPLOYMENT: Section = Section {
         Key::new("url", Text, Derived("none"), r#""https://api.durhack.com""#,
             "Where people see what is deployed; with `github.deployments` GitHub links there."),
         Key::new("instance_name", Text, Derived("none; the presets of DurHack's applications require it"), r#""durhack-staging""#,
-            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PNPM_PM2, GO_STATIC, STEPS]),
+            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PM2, PNPM_PM2, GO_STATIC, STEPS]),
         Key::new("sites", Tables(&SITE), Required, "",
             "Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none.")
             .of(&[NGINX_SITES]),
@@ -97,10 +99,10 @@ pub static DEPLOYMENT: Section = Section {
             "A file of the repository. Where `uwsgi_config_path` does not exist, it is made a link to it; and removed again where the first release fails.")
             .of(&[UV_UWSGI]),
         Key::new("migrate", TEXTS,
-            Derived("what the repository shows: `[\"alembic\", \"upgrade\", \"head\"]` for `alembic.ini` and `[\"scripts/migrate.sh\"]` for that file (uv-uwsgi); `[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations (pnpm-pm2); else none"),
+            Derived("what the repository shows: `[\"alembic\", \"upgrade\", \"head\"]` for `alembic.ini` and `[\"scripts/migrate.sh\"]` for that file (uv-uwsgi); `[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations (pm2, pnpm-pm2); else none"),
             r#"["alembic", "upgrade", "head"]"#,
-            "What brings the database to the release's schema: program and arguments. With uv-uwsgi it runs in the release, whose virtual environment's programs come first; with pnpm-pm2 by `pnpm exec` in the first of `packages`. `[]`: nothing does.")
-            .of(&[UV_UWSGI, PNPM_PM2]),
+            "What brings the database to the release's schema: program and arguments. With uv-uwsgi it runs in the release, whose virtual environment's programs come first; with pm2 and pnpm-pm2 in the first of `packages`, whose dependencies' programs come first. `[]`: nothing does.")
+            .of(&[UV_UWSGI, PM2, PNPM_PM2]),
         Key::new("python", Text, Derived("what the project asks for, of the system's"), r#""/usr/bin/python3.11""#,
             "The Python of the virtual environment, as `uv --python` takes it. It must be the version that uWSGI's plugin was built for.")
             .of(&[UV_UWSGI]),
@@ -136,15 +138,20 @@ pub static DEPLOYMENT: Section = Section {
             .of(&[SYSTEMD, GO_STATIC]),
         Key::new("packages", TEXTS, Derived("the preset's, else all of the workspace"), r#"["server"]"#,
             "Directories of the workspace's packages that are deployed, each with the packages that it depends on. The others are neither installed nor built, and a change of them alone deploys nothing.")
-            .of(&[PNPM_PM2]),
+            .of(&[PM2, PNPM_PM2]),
         Key::new("migrate_before", Choice(&["build", "switch"]), Derived("the preset's, else `\"switch\"`"), r#""build""#,
             "Whether the database is migrated before the scripts run, because they ask it, or after they have succeeded.")
-            .of(&[PNPM_PM2]),
+            .of(&[PM2, PNPM_PM2]),
         Key::new("scripts", TEXTS, Value(r#"["generate", "build"]"#), r#"["build"]"#,
             "Scripts of the packages that make the release, in this order; a package without one is passed over.")
-            .of(&[PNPM_PM2]),
-        Key::new("ecosystem", Path, Derived("`ecosystem.config.js`, `.cjs` or `.mjs`, the first there is"), r#""ecosystem.config.cjs""#,
-            "The file that names the applications, relative to the release.").of(&[PNPM_PM2]),
+            .of(&[PM2, PNPM_PM2]),
+        Key::new("installer", Choice(&["npm", "pnpm", "yarn", "bun", "none"]),
+            Derived("whose lock file there is; of several the one that `packageManager` in `package.json` names, else the one that was changed last"), r#""npm""#,
+            "What installs the packages and runs their scripts. `none`: nothing is installed or built.").of(&[PM2]),
+        Key::new("ecosystem", Path, Derived("`ecosystem.config.js`, `.cjs`, `.mjs`, `.json` or `.yml`, `process.json`, `pm2.json`, or another such name: the first there is"), r#""ecosystem.config.cjs""#,
+            "The file that names the applications, relative to the release.").of(&[PM2, PNPM_PM2]),
+        Key::new("pm2_env", Text, Derived("`\"production\"` where `environment` has `NODE_ENV = \"production\"` and the file has `env_production`; else none"), r#""production""#,
+            "Which block `env_NAME` of the ecosystem file is laid over `env`, as by `pm2 start --env NAME`.").of(&[PM2, PNPM_PM2]),
         Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
     ],
 };

@@ -152,6 +152,7 @@ mod tests {
             through,
             environment: &environment,
             of_release: &environment,
+            block: None,
         };
         definitions(applications, origin).unwrap()
     }

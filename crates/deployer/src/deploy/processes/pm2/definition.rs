@@ -5,6 +5,7 @@
 
 use crate::deploy::tools::pm2::{is_no, is_schedule, marks};
 use crate::names::{ApplicationName, Slug};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,6 +158,15 @@ pub struct Definition {
     application: Map<String, Value>,
 }
 
+/// Which of an application's blocks `env_NAME` is laid over its `env`, as by `pm2 start --env NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Its name, without `env_`.
+    pub name: String,
+    /// Whether the operator has named it. Else it need not be there.
+    pub is_asked_for: bool,
+}
+
 /// What definitions are made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
@@ -170,6 +180,8 @@ pub struct Origin<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// The same, of what differs from release to release and makes no other definition.
     pub of_release: &'a BTreeMap<String, String>,
+    /// Which block is laid over each `env`.
+    pub block: Option<&'a Block>,
 }
 
 impl Definition {
@@ -234,9 +246,19 @@ pub fn definitions(exported: &Value, origin: Origin<'_>) -> Result<Vec<Definitio
 
 fn definition(exported: &Value, origin: Origin<'_>) -> Result<Definition, String> {
     let mut application = exported.as_object().cloned().ok_or("it is no object")?;
+    use_aliases(&mut application);
     check_fields(&application)?;
     application.values_mut().for_each(|value| relocate(value, origin));
-    let name = ApplicationName::parse(&name(&application)?).map_err(|error| error.to_string())?;
+    let mut name = name(&application)?;
+    if let Some(block) = origin.block {
+        if application.get("append_env_to_name").is_some_and(|append| append == &json!(true)) {
+            name = format!("{name}-{}", block.name);
+        }
+        lay_block(&mut application, block);
+    }
+    // The others are nothing to PM2: it would keep them, with what secrets they may hold.
+    application.retain(|field, _| !field.starts_with("env_"));
+    let name = ApplicationName::parse(&name).map_err(|error| error.to_string())?;
     let directory = application.get("cwd").and_then(Value::as_str).unwrap_or_default();
     let directory = joined(origin.through, directory);
     application.insert("name".into(), json!(name.as_str()));
@@ -262,6 +284,24 @@ fn definition(exported: &Value, origin: Origin<'_>) -> Result<Definition, String
         variables: variables.into_iter().collect(),
         application,
     })
+}
+
+/// PM2's other names for the script.
+fn use_aliases(application: &mut Map<String, Value>) {
+    for alias in ["cmd", "command"] {
+        if !application.contains_key("script") {
+            if let Some(script) = application.remove(alias) {
+                application.insert("script".into(), script);
+            }
+        }
+    }
+}
+
+fn lay_block(application: &mut Map<String, Value>, block: &Block) {
+    let Some(Value::Object(of_block)) = application.remove(&format!("env_{}", block.name)) else { return };
+    let mut variables = own_variables(application);
+    variables.extend(of_block);
+    application.insert("env".into(), Value::Object(variables));
 }
 
 /// Why PM2 is not to be told what a file says, if so.
@@ -381,6 +421,7 @@ mod tests {
                 through,
                 environment: &environment,
                 of_release: &environment,
+                block: None,
             },
         )
     }
@@ -479,6 +520,37 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_laid_over_the_variables_as_pm2_does() {
+        let slug = Slug::parse("api").unwrap();
+        let environment = BTreeMap::new();
+        let of = |name: &str, application: Value| {
+            let block = Block { name: name.into(), is_asked_for: true };
+            let origin = Origin {
+                deployment: &slug,
+                release: &[],
+                through: Path::new("/srv/api/current"),
+                environment: &environment,
+                of_release: &environment,
+                block: Some(&block),
+            };
+            definitions(&json!([application]), origin).unwrap().remove(0)
+        };
+        let application = || {
+            json!({"name": "web", "cmd": "a.js", "append_env_to_name": true,
+            "env": {"A": "env", "B": "env"}, "env_production": {"A": "prod", "C": 1}, "env_staging": {"A": "staging"}})
+        };
+        let production = of("production", application());
+        assert_eq!(production.name.as_str(), "web-production");
+        assert_eq!(production.application["env"], json!({"A": "prod", "B": "env", "C": 1}));
+        assert_eq!((production.variables.len(), &production.application["script"]), (3, &json!("a.js")));
+        assert!(production.application.keys().all(|field| !field.starts_with("env_")));
+        let none = of("other", application());
+        assert_eq!(none.application["env"], json!({"A": "env", "B": "env"}));
+        let alone = of("production", json!({"script": "a.js", "env_production": {"PORT": 1}}));
+        assert_eq!(alone.application["env"], json!({"PORT": 1}));
+    }
+
+    #[test]
     fn what_pm2_is_told_of_an_application_is_a_closed_list() {
         let refused = |application: Value| of("/srv/api/releases/1", &json!([application])).unwrap_err();
         for (field, value) in [
@@ -532,6 +604,7 @@ mod tests {
             through: path,
             environment: &environment,
             of_release: &environment,
+            block: None,
         };
         let application = definition.application(origin);
         assert_eq!(application["env"][marks::DEPLOYMENT], "api");

@@ -13,6 +13,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Redirects that are followed, as the CA does.
 const REDIRECTS_MAX: usize = 10;
 
+/// Of an answer, what is read: it is a token, or it is not ours. Whoever answers may send without end.
+const ANSWER_BYTES_MAX: usize = 4096;
+
 /// Where the CA asks. It cannot be told of another port.
 const PORT: u16 = 80;
 
@@ -40,7 +43,7 @@ async fn challenge(host: &str, webroot: &Path) -> Result<()> {
     };
     let url = format!("http://{host}/{CHALLENGES}/{token}");
     let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
+        .redirect(same_host())
         // The certificate behind a redirect may be the one that is to be replaced.
         .tls_danger_accept_invalid_certs(true)
         .timeout(TIMEOUT)
@@ -48,12 +51,37 @@ async fn challenge(host: &str, webroot: &Path) -> Result<()> {
         .build()?;
     let hint =
         || format!("{url} is not answered from {}: the CA would not find it either", webroot.display());
-    let answer = client.get(&url).send().await.with_context(hint)?;
+    let mut answer = client.get(&url).send().await.with_context(hint)?;
     let status = answer.status();
-    match answer.text().await {
-        Ok(text) if text == token => Ok(()),
-        _ => Err(anyhow!("status {status}").context(hint())),
+    if status.is_redirection() {
+        // To another host: the CA goes there, and sees for itself. We do not, for it could be any server that this host reaches.
+        return Ok(());
     }
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    if body == token.as_bytes() { Ok(()) } else { Err(anyhow!("status {status}").context(hint())) }
+}
+
+/// A site leads its visitors to https. Where else it may lead, whoever wrote it decides.
+fn same_host() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        let first = attempt.previous().first();
+        let is_same = first.is_some_and(|first| {
+            let ports = [first.port_or_known_default(), Some(80), Some(443)];
+            first.host_str() == attempt.url().host_str()
+                && ports.contains(&attempt.url().port_or_known_default())
+        });
+        match is_same {
+            _ if attempt.previous().len() > REDIRECTS_MAX => attempt.error("too many redirects"),
+            true => attempt.follow(),
+            false => attempt.stop(),
+        }
+    })
 }
 
 /// Gone when it is dropped.
@@ -109,6 +137,63 @@ mod tests {
             let left = fs::read_dir(webroot.path().join(CHALLENGES)).unwrap().count();
             assert_eq!(left, 0, "the token is gone");
         }
+    }
+
+    /// Answers one request with this head, then with zeros for as long as somebody takes them; gives how many were taken.
+    async fn flood(listener: &TcpListener, head: &str, most: usize) -> usize {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let _ = connection.read(&mut request).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b'0'; 64 * 1024];
+        let mut taken = 0;
+        while taken < most && connection.write_all(&piece).await.is_ok() {
+            taken += piece.len();
+        }
+        taken
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_not_read() {
+        const MOST: usize = 256 * 1024 * 1024;
+        let webroot = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+        let (tested, taken) = tokio::join!(challenge(&host, webroot.path()), flood(&listener, head, MOST));
+        assert!(tested.is_err() && taken < MOST, "{tested:?} {taken}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_another_host_is_not_followed() {
+        let webroot = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let inner = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            inner.local_addr().unwrap()
+        );
+        let asked = async {
+            tokio::select! {
+                biased;
+                _ = inner.accept() => true,
+                // By then the answer was made.
+                (tested, _) = async { tokio::join!(challenge(&host, webroot.path()), flood(&listener, &head, 0)) } => {
+                    assert!(tested.is_ok(), "{tested:?}");
+                    false
+                }
+            }
+        };
+        assert!(!asked.await, "the other host was asked");
+        // Nor is a port of the same host that the CA would not go to.
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            other.local_addr().unwrap()
+        );
+        let (tested, _) = tokio::join!(challenge(&host, webroot.path()), flood(&listener, &head, 0));
+        assert!(tested.is_ok(), "{tested:?}");
     }
 
     #[tokio::test]

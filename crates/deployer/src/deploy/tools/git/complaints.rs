@@ -60,8 +60,8 @@ pub fn advice(said: &str, host: &str) -> Option<String> {
     }
     if any(&["dubious ownership"]) {
         return Some(
-            "git reads no repository of somebody else's: give it to the user that reads it here (chown -R), or have that user's git \
-             trust it (git config --global --add safe.directory PATH)"
+            "git reads no repository of somebody else's: give it to the user that reads it here (`chown -R`). `safe.directory` does not \
+             help, as git is called without the settings of the user and of this machine"
                 .into(),
         );
     }
@@ -103,7 +103,7 @@ mod tests {
             ("git@x: Permission denied (publickey).", Some("ssh_key_file")),
             ("fatal: could not read Username for 'https://github.com'", Some("github_token_file")),
             ("fatal: repository 'https://x/' not found", Some("is the name right")),
-            ("fatal: detected dubious ownership in repository at '/x/.git'", Some("safe.directory")),
+            ("fatal: detected dubious ownership in repository at '/x/.git'", Some("chown -R")),
             ("fatal: early EOF", None),
         ] {
             let advice = advice(said, "x");

@@ -53,6 +53,17 @@ pub fn port_of(url: &str) -> Option<&str> {
     behind.split_once(':').map(|(_, port)| port)
 }
 
+/// `owner/name` of a URL, where its path has this form as GitHub's have.
+pub fn repository_of(url: &str) -> Option<&str> {
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None => url.split_once(':')?.1.trim_start_matches('/'),
+    };
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    crate::names::RepositoryName::parse(path).is_ok().then_some(path)
+}
+
 /// Whether a URL's server is this host, or its `ssh.`, by which GitHub can be reached where port 22 is closed.
 pub fn is_on(url: &str, host: &str) -> bool {
     let found = host_of(url).map(|found| found.strip_prefix("ssh.").unwrap_or(found));
@@ -69,6 +80,8 @@ pub fn is_ssh(url: &str) -> bool {
 pub struct Ssh<'a> {
     /// The private key; None: what ssh finds.
     pub key_file: Option<&'a Path>,
+    /// Nobody is to be proved: no key is offered, neither this one nor what ssh finds.
+    pub no_key: bool,
     /// Only the keys in this file, under this name, are the server's; None: what the user's own file says.
     pub pinned: Option<(&'a Path, &'a str)>,
 }
@@ -76,7 +89,9 @@ pub struct Ssh<'a> {
 /// Lets git use ssh in this way.
 pub fn with_ssh(mut invocation: Invocation, ssh: &Ssh<'_>) -> Invocation {
     let mut command = format!("{SSH} -o StrictHostKeyChecking=yes");
-    if let Some(key_file) = ssh.key_file {
+    if ssh.no_key {
+        command.push_str(" -o IdentityFile=none -o IdentitiesOnly=yes -o IdentityAgent=none");
+    } else if let Some(key_file) = ssh.key_file {
         command.push_str(&format!(" -i {} -o IdentitiesOnly=yes", shell_quoted(&key_file.to_string_lossy())));
     }
     if let Some((file, name)) = ssh.pinned {
@@ -130,9 +145,14 @@ mod tests {
         };
         let plain = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o StrictHostKeyChecking=yes";
         assert_eq!(command(&Ssh::default()), plain);
+        let nobody = command(&Ssh { key_file: Some(Path::new("/key")), no_key: true, pinned: None });
+        assert_eq!(
+            nobody,
+            format!("{plain} -o IdentityFile=none -o IdentitiesOnly=yes -o IdentityAgent=none")
+        );
         let pinned = Some((Path::new("/state of it/50%"), "github.com"));
         assert_eq!(
-            command(&Ssh { key_file: Some(Path::new("/it's/key")), pinned }),
+            command(&Ssh { key_file: Some(Path::new("/it's/key")), no_key: false, pinned }),
             format!(
                 "{plain} -i '/it'\\''s/key' -o IdentitiesOnly=yes -o 'UserKnownHostsFile=\"/state of it/50%%\"' \
                  -o 'HostKeyAlias=github.com' -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o CheckHostIP=no"
@@ -151,6 +171,20 @@ mod tests {
             ("/srv/a:b", None),
         ] {
             assert_eq!(host_of(url), expected, "{url}");
+        }
+        for (url, expected) in [
+            ("https://github.com/a/b.git", Some("a/b")),
+            ("https://github.com/a/b/", Some("a/b")),
+            ("ssh://git@github.com/a/b", Some("a/b")),
+            ("git@github.com:a/b.git", Some("a/b")),
+            ("https://github.com/a/b/c", None),
+            ("https://github.com//a/b", None),
+            ("https://github.com/a/b?x=c/d", None),
+            ("https://github.com/x/../a/b", None),
+            ("https://github.com/a/%62", None),
+            ("/srv/a", None),
+        ] {
+            assert_eq!(repository_of(url), expected, "{url}");
         }
         assert!(is_on("ssh://git@ssh.github.com:443/a/b.git", "github.com"));
         assert!(!is_on("https://github.com.example.org/a/b.git", "github.com"));

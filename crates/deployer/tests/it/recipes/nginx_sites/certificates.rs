@@ -153,7 +153,10 @@ fn b01_b29_certificates_are_obtained_before_a_site_is_live_and_only_when_they_ar
         // Its patience is protected from us, until an operator knows better.
         assert!(!world.cli(&["deploy", "nginx"]).status.success());
         let again = world.settled("nginx", 2).pop().unwrap();
-        assert!(cause(&again).contains("not asked again before"), "{again:?}");
+        assert!(
+            cause(&again).contains("could not obtain it once, and the CA is not asked again before"),
+            "{again:?}"
+        );
         let forced = world.cli(&["deploy", "nginx", "--force"]);
         assert!(forced.status.success(), "{}", describe(&forced));
         let shown = certificate_shown(world.root(), tls, "a.test");
@@ -318,5 +321,29 @@ fn what_certbot_has_decided_about_certificates_that_we_may_not_read_is_remembere
         assert!(world.cli(&["deploy", "nginx", "--force"]).status.success());
         let run = world.settled("nginx", 5).pop().unwrap();
         assert_eq!(certbot_calls(world, &run), 1);
+    });
+}
+
+#[test]
+fn files_that_certbots_plugin_makes_are_named_with_the_command_that_makes_them() {
+    with_nginx(|world, _nginx, repository, _deployment| {
+        let directory = world.root().join("letsencrypt");
+        let site = format!(
+            "server {{ listen {}; server_name a.test;\n include {at}/options-ssl-nginx.conf;\n ssl_dhparam {at}/ssl-dhparams.pem; }}\n",
+            free_port(),
+            at = directory.display()
+        );
+        let commit = repository.commit(&[("production/[a.test].conf", &site)], "as certbot writes it");
+        let run = fails(world, repository, &commit);
+        for (line, file, from) in [
+            (2, "options-ssl-nginx.conf", "certbot_nginx/_internal/tls_configs/options-ssl-nginx.conf"),
+            (3, "ssl-dhparams.pem", "certbot/ssl-dhparams.pem"),
+        ] {
+            let said = format!(
+                "[a.test].conf:{line}: {at}/{file} does not exist: certbot's plugin for nginx makes it; so does `sudo cp /usr/lib/python3/dist-packages/{from} {at}/{file}`",
+                at = directory.display()
+            );
+            assert!(cause(&run).contains(&said), "{said}: {run:?}");
+        }
     });
 }

@@ -4,7 +4,8 @@
 //! file too many count.
 
 use crate::deploy::tree::Tree;
-use crate::names::PackageDirectory;
+use crate::names::{PackageDirectory, ScriptName};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -61,6 +62,84 @@ pub fn with_prisma_migrations(tree: &Tree, selected: &[PackageDirectory]) -> Vec
         .collect()
 }
 
+/// Whether a package has a script.
+pub fn has_script(tree: &Tree, directory: &str, script: &ScriptName) -> bool {
+    manifest(tree, directory)["scripts"][script.as_str()].is_string()
+}
+
+/// The directories of the packages in which a script is run, those first that others depend on: of the selected ones and what they depend on.
+/// Where none is selected, of the root alone, if it has the script: it calls the others'; else of all of the workspace.
+pub fn with_script(tree: &Tree, selected: &[PackageDirectory], script: &ScriptName) -> Vec<String> {
+    let root = "";
+    let candidates: BTreeSet<String> = if !selected.is_empty() {
+        closure(tree, selected)
+    } else if has_script(tree, root, script) {
+        return vec![root.to_owned()];
+    } else {
+        members(tree)
+    };
+    let mut ordered = Vec::new();
+    for directory in &candidates {
+        put_in_order(tree, &candidates, directory, &mut Vec::new(), &mut ordered);
+    }
+    ordered.retain(|directory| has_script(tree, directory, script));
+    ordered
+}
+
+/// The directories of the workspace's packages, as `workspaces` of the root says: a list, or a table with one. Those with `!` in front are none.
+fn members(tree: &Tree) -> BTreeSet<String> {
+    let root = manifest(tree, "");
+    let written = root["workspaces"].as_array().or_else(|| root["workspaces"]["packages"].as_array());
+    let plain = |pattern: &str| pattern.trim_start_matches("./").trim_end_matches('/').to_owned();
+    let patterns = written.into_iter().flatten().filter_map(Value::as_str);
+    let (without, with): (Vec<&str>, Vec<&str>) = patterns.partition(|pattern| pattern.starts_with('!'));
+    let without = exactly(without.iter().map(|pattern| plain(pattern.trim_start_matches('!'))));
+    let with = exactly(with.into_iter().map(plain));
+    let is_member = |directory: &&str| with.is_match(directory) && !without.is_match(directory);
+    packages(tree).filter(is_member).map(str::to_owned).collect()
+}
+
+/// Patterns of directories: `*` stops at a slash. What is no pattern matches nothing.
+fn exactly(patterns: impl Iterator<Item = String>) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for glob in patterns.filter_map(|pattern| GlobBuilder::new(&pattern).literal_separator(true).build().ok())
+    {
+        set.add(glob);
+    }
+    set.build().unwrap_or_else(|_| GlobSet::empty())
+}
+
+/// Puts a package behind all that it depends on. Of a circle, the one that was come to first is last.
+fn put_in_order<'a>(
+    tree: &Tree,
+    candidates: &'a BTreeSet<String>,
+    directory: &'a str,
+    on_the_way: &mut Vec<&'a str>,
+    ordered: &mut Vec<String>,
+) {
+    if on_the_way.contains(&directory) || ordered.iter().any(|other| other == directory) {
+        return;
+    }
+    on_the_way.push(directory);
+    let needed = names_needed(&manifest(tree, directory));
+    let is_needed =
+        |other: &&String| manifest(tree, other)["name"].as_str().is_some_and(|name| needed.contains(name));
+    for other in candidates.iter().filter(is_needed) {
+        put_in_order(tree, candidates, other, on_the_way, ordered);
+    }
+    ordered.push(directory.to_owned());
+}
+
+fn manifest(tree: &Tree, directory: &str) -> Value {
+    let path = if directory.is_empty() { "package.json".into() } else { format!("{directory}/package.json") };
+    serde_json::from_str(tree.text(&path).unwrap_or_default()).unwrap_or_default()
+}
+
+fn names_needed(manifest: &Value) -> BTreeSet<String> {
+    let kinds = DEPENDENCIES.iter().filter_map(|kind| manifest[kind].as_object());
+    kinds.flat_map(|of_kind| of_kind.keys().cloned()).collect()
+}
+
 /// The directory of the package that a file lies in; none for the root's.
 fn package_of<'a>(tree: &Tree, path: &'a str) -> Option<&'a str> {
     let mut parents =
@@ -74,22 +153,16 @@ fn packages(tree: &Tree) -> impl Iterator<Item = &str> {
 
 /// The directories of these packages and of all that they depend on.
 fn closure(tree: &Tree, selected: &[PackageDirectory]) -> BTreeSet<String> {
-    let manifest = |directory: &str| -> Value {
-        let text = tree.text(&format!("{directory}/package.json")).unwrap_or_default();
-        serde_json::from_str(text).unwrap_or_default()
-    };
-    let all: Vec<(&str, Value)> = packages(tree).map(|directory| (directory, manifest(directory))).collect();
+    let all: Vec<(&str, Value)> =
+        packages(tree).map(|directory| (directory, manifest(tree, directory))).collect();
     let mut found = BTreeSet::new();
     let mut waiting: Vec<String> = selected.iter().map(ToString::to_string).collect();
     while let Some(directory) = waiting.pop() {
-        let own = manifest(&directory);
+        let names = names_needed(&manifest(tree, &directory));
         if !found.insert(directory) {
             continue;
         }
-        let names = DEPENDENCIES.iter().filter_map(|kind| own[kind].as_object());
-        let names: BTreeSet<&String> = names.flat_map(|of_kind| of_kind.keys()).collect();
-        let is_named =
-            |manifest: &Value| manifest["name"].as_str().is_some_and(|name| names.contains(&name.to_owned()));
+        let is_named = |manifest: &Value| manifest["name"].as_str().is_some_and(|name| names.contains(name));
         let needed = all.iter().filter(|(_, manifest)| is_named(manifest));
         waiting.extend(needed.map(|(directory, _)| (*directory).to_owned()));
     }
@@ -157,6 +230,36 @@ mod tests {
             let selected = Selected::new(&tree, &directories(selected));
             assert_eq!(selected.concerns(path), expected, "{:?} {path}", selected.directories);
         }
+    }
+
+    #[test]
+    fn a_script_is_run_where_it_is_and_first_where_others_depend_on_it() {
+        let manifests = [
+            ("package.json", json!({"workspaces": {"packages": ["./*", "!zzy"]}, "scripts": {"all": "x"}})),
+            (
+                "api/package.json",
+                json!({"name": "api", "dependencies": {"zoo": "1"}, "scripts": {"build": "x", "all": "x"}}),
+            ),
+            ("web/package.json", json!({"name": "web", "scripts": {"build": "x"}})),
+            (
+                "zoo/package.json",
+                json!({"name": "zoo", "dependencies": {"api": "1"}, "scripts": {"build": "x"}}),
+            ),
+            ("zzz/package.json", json!({"name": "zzz"})),
+            ("zzy/package.json", json!({"name": "zzy", "scripts": {"build": "x"}})),
+            ("web/example/package.json", json!({"name": "example", "scripts": {"build": "x"}})),
+        ];
+        let file = || File { mode: "100644".into(), content: String::new(), bytes: Some(1) };
+        let tree = Tree::new(manifests.iter().map(|(path, _)| ((*path).to_owned(), file())))
+            .with_texts(manifests.iter().map(|(path, manifest)| ((*path).to_owned(), manifest.to_string())));
+        let of = |selected: &[&str], script: &str| {
+            with_script(&tree, &directories(selected), &ScriptName::parse(script).unwrap())
+        };
+        assert_eq!(of(&[], "build"), ["zoo", "api", "web"], "a circle ends");
+        assert_eq!(of(&["api"], "build"), ["zoo", "api"]);
+        assert_eq!(of(&[], "all"), [""]);
+        assert_eq!(of(&["api"], "all"), ["api"]);
+        assert!(of(&[], "nothing").is_empty());
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! What a deployment of a pnpm workspace says, where it says it, and what its preset says otherwise.
+//! What a deployment under PM2 says, where it says it, and what its preset says otherwise.
 
 use super::preset::Preset;
-use crate::config::PnpmPm2;
 use crate::config::reader::TableReader;
-use crate::config::values::{choice, filled_text, inner_path, list, name};
+use crate::config::reference::keys::PNPM_PM2;
+use crate::config::values::{checked_text, choice, filled_text, inner_path, list, name};
+use crate::config::{InstalledBy, Pm2};
 use crate::names::{PackageDirectory, ScriptName};
 
-/// Of one deployment.
-pub fn pnpm_pm2(table: &TableReader<'_>, preset: Option<&Preset>, origin: &str) -> PnpmPm2 {
-    PnpmPm2 {
+/// Of one deployment with one of the two recipes.
+pub fn pm2(table: &TableReader<'_>, recipe: &str, preset: Option<&Preset>, origin: &str) -> Pm2 {
+    Pm2 {
+        installer: if recipe == PNPM_PM2 { InstalledBy::Pnpm } else { installer(table) },
         packages: packages(table, preset, origin),
         migrate: table
             .is_written("migrate")
@@ -16,6 +18,28 @@ pub fn pnpm_pm2(table: &TableReader<'_>, preset: Option<&Preset>, origin: &str) 
         scripts: scripts(table),
         migrates_before_build: migrates_before_build(table, preset, origin),
         ecosystem: table.value("ecosystem", inner_path),
+        block: table.value("pm2_env", |node| checked_text(node, block)),
+    }
+}
+
+fn installer(table: &TableReader<'_>) -> InstalledBy {
+    const INSTALLERS: [(&str, InstalledBy); 5] = [
+        ("npm", InstalledBy::Npm),
+        ("pnpm", InstalledBy::Pnpm),
+        ("yarn", InstalledBy::Yarn),
+        ("bun", InstalledBy::Bun),
+        ("none", InstalledBy::Nothing),
+    ];
+    table.value("installer", choice(&INSTALLERS)).unwrap_or(InstalledBy::LockFile)
+}
+
+/// The name of a block, as it stands behind `env_`.
+fn block(text: &str) -> Result<String, String> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    match text.strip_prefix("env_") {
+        Some(name) => Err(format!("the name is what stands behind `env_`: write {name:?}")),
+        None if text.chars().all(plain) => Ok(text.to_owned()),
+        None => Err("only letters, digits, _ and - are allowed".into()),
     }
 }
 
