@@ -220,6 +220,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simula
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -l head-only -d 'Only print what the branch is at: root asks the mirror\'s owner so'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from push" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand simulate; and __fish_seen_subcommand_from help" -f -a "push" -d 'A push of the branch\'s head, signed with the configured secret'
@@ -331,6 +332,7 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand webhoo
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l json -d 'For machines'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -l of-state -d 'Only look at the state: root asks its owner so'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand config; and not __fish_seen_subcommand_from check show schema reference help" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F

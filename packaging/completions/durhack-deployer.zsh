@@ -405,6 +405,7 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
+'--head-only[Only print what the branch is at\: root asks the mirror'\''s owner so]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -676,6 +677,7 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
 '--json[For machines]' \
+'--of-state[Only look at the state\: root asks its owner so]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \

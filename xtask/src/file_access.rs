@@ -186,6 +186,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &["is_ours", "grant", "id"],
         "looks whether anybody else could exchange it, without following links; the socket that systemd made",
     ),
+    ("step_user.rs", &["has_key", "derived"], "keys, in directories where root and systemd alone write"),
     ("tools/nginx.rs", &["test_host"], "whether the helper's program is there"),
     ("trees.rs", &["remove"], "what lies under a name is removed, and not followed"),
     ("worker.rs", &["supervised"], "the state directory"),

@@ -126,7 +126,7 @@ pub enum Command {
     /// Make, look at, try out, and remove the hooks at GitHub that deliver here
     Webhook(webhook::arguments::WebhookArguments),
     /// Look at everything the service needs, and say how to mend what is wrong; nothing is changed
-    Doctor(JsonArguments),
+    Doctor(DoctorArguments),
     /// Look at the configuration
     Config(ConfigArguments),
     /// Bring the database's schema up or down
@@ -223,6 +223,17 @@ pub struct JsonArguments {
     /// For machines
     #[arg(long)]
     pub json: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+    /// Only look at the state: root asks its owner so
+    #[arg(long, hide = true)]
+    pub of_state: bool,
 }
 
 /// `demo`
@@ -450,6 +461,9 @@ pub enum SimulateCommand {
         /// For machines
         #[arg(long)]
         json: bool,
+        /// Only print what the branch is at: root asks the mirror's owner so
+        #[arg(long, hide = true)]
+        head_only: bool,
     },
 }
 
@@ -597,11 +611,11 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Explain(arguments) => inspect::explain(&session(Purpose::Ask).await?, &arguments).await,
         Command::Plan(arguments) => deploy::plan(&session(Purpose::Deploy).await?, &arguments).await,
         Command::Queue(arguments) => queue::run(&session(Purpose::Ask).await?, &arguments),
-        Command::Simulate(SimulateArguments { command: SimulateCommand::Push { slug, url, json } }) => {
-            simulate::push(&session(Purpose::Serve).await?, &slug, url, json).await
+        Command::Simulate(SimulateArguments { command }) => {
+            Box::pin(simulate::push(directory, &environment, command)).await
         }
         Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
-        Command::Doctor(arguments) => doctor::run(directory, &environment, arguments.json).await,
+        Command::Doctor(arguments) => doctor::run(directory, &environment, &arguments).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
         Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
         Command::Completions { shell } => generate::completions(shell),
@@ -618,6 +632,12 @@ async fn serve(
     passed: Option<TcpListener>,
 ) -> Result<(), Failed> {
     let loaded = session::load(directory, environment, role.purpose())?;
+    owner::require_own(&loaded.config.state_directory)?;
+    if environment.is_root() {
+        tracing::warn!(
+            "this runs as root, and so does whatever is pushed to a deployment without a user of its own; `durhack-deployer setup` makes a service with a user"
+        );
+    }
     let start = Start { directory, environment, role, take_over, passed };
     match daemon::run(loaded.config, start).await? {
         Farewell::Leave => Ok(()),

@@ -18,6 +18,7 @@ mod tasks;
 mod watchdog;
 mod work;
 
+use crate::config::users::DEPLOYER;
 use crate::config::{Config, Environment, Purpose, SourceNetworks};
 use crate::deploy::confinement::Walls;
 use crate::deploy::env_files::EnvRules;
@@ -25,17 +26,20 @@ use crate::deploy::execute::Executor;
 use crate::deploy::hand_over::{Oneself, Pending, Request};
 use crate::deploy::tools::git::login;
 use crate::deploy::workbench::{Heard, Workbench};
-use crate::deploy::{Host, health, lock, recipes, release};
+use crate::deploy::{Host, health, lock, recipes, release, step_user};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::meta;
+use crate::names::UserName;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{Authenticator, Store};
+use crate::safe_path;
 use anyhow::{Context, Result, bail};
 use door::{Door, Given, Listening};
 use schema::bring_schema_up;
 use service_manager::ServiceManager;
 use state_directory::take_locks;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use succession::{Candidate, Farewell, Inheritance, Link};
@@ -455,6 +459,9 @@ fn hide_from_own_children() {
     }
 }
 
+/// An address is shorter.
+const ADDRESS_BYTES_MAX: u64 = 128;
+
 /// Everything that deployments stand on.
 pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let store = Store::open(config.database_url.expose(), Authenticator::new(&config.state_directory))?;
@@ -467,8 +474,36 @@ pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
 }
 
 /// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
+///
+/// Where root only has the command line of another user's installation, it does without that one's programs: who writes in
+/// `executable_search_paths` would be root.
 pub fn executor(config: &Config, environment: &Environment) -> Executor {
-    Executor::new("/proc/self/exe".into(), config, environment)
+    let leash = "/proc/self/exe".into();
+    match is_anothers(&config.state_directory) {
+        true => Executor::new(
+            leash,
+            &Config { executable_search_paths: Vec::new(), ..config.clone() },
+            environment,
+        ),
+        false => Executor::new(leash, config, environment),
+    }
+}
+
+/// Whether we are root, and the state is another user's, or will be: then nothing that concerns it is ours to do.
+pub fn is_anothers(state_directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    rustix::process::geteuid().is_root()
+        && match state_directory.symlink_metadata() {
+            Ok(found) => found.uid() != 0,
+            // Before the first start. The package has made its user.
+            Err(_) => UserName::parse(DEPLOYER).is_ok_and(|deployer| step_user::id(&deployer).is_some()),
+        }
+}
+
+/// Where the running daemon listens, as it has written. Anything else in that place is none of its words.
+pub fn address(config: &Config) -> Option<SocketAddr> {
+    let state = &config.state_directory;
+    safe_path::read_text_now(state, &state.join(ADDRESS_FILE), ADDRESS_BYTES_MAX).ok()?.trim().parse().ok()
 }
 
 /// Keeps what GitHub says of itself up to date, if the deployer needs it: for who may call, or for whom ssh may talk to. Whoever only

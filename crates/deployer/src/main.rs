@@ -17,7 +17,11 @@ fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == supervise::STAND_IN_ARGUMENT) {
         return supervise::stand_in_main(arguments);
     }
-    // Root's commands go on as the user whose state it is: no other process of that user may look into this one, or type for it.
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == cli::owner::STAGE_ARGUMENT) {
+        return cli::owner::stage_main(arguments);
+    }
+    // Root's commands are done by the user whose state it is: no other process of that user may look into this one.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     cli::main()
 }

@@ -190,6 +190,11 @@ impl Found {
         self.stat.st_mtime
     }
 
+    /// Its number on its file system.
+    pub fn inode(&self) -> u64 {
+        self.stat.st_ino
+    }
+
     /// Whose it is.
     pub fn owner(&self) -> u32 {
         self.stat.st_uid

@@ -1,7 +1,7 @@
 //! `config` and `migrate`.
 
 use super::output::{self, Failed, GREEN, table};
-use super::{CheckArguments, ConfigCommand, MigrateCommand, session};
+use super::{CheckArguments, ConfigCommand, MigrateCommand, owner, session};
 use crate::config::resolve;
 use crate::config::{self, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
 use crate::deploy::{hand_over, release, situation};
@@ -88,7 +88,9 @@ pub async fn migrate(
     environment: &Environment,
     command: &MigrateCommand,
 ) -> Result<(), Failed> {
-    let loaded = session::load(directory, environment, Purpose::Ask)?;
+    let loaded = session::read(directory, environment, Purpose::Ask)?;
+    owner::leave_to_owner_of(&loaded.config.state_directory, environment).await?;
+    session::print(&loaded.problems);
     crate::daemon::prepare_state_directory(&loaded.config.state_directory)?;
     let store =
         Store::open(loaded.config.database_url.expose(), Authenticator::new(&loaded.config.state_directory))?;

@@ -5,7 +5,7 @@
 
 use super::output::{self, BOLD, DIM, Failed};
 use super::session::Session;
-use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow};
+use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, owner};
 use crate::config::Deployment;
 use crate::daemon;
 use crate::deploy::lock;
@@ -59,7 +59,7 @@ pub async fn ask(
     let alone = !daemon::is_working(state_directory)?;
     if no_wait && alone {
         return Err(Failed::unavailable(anyhow!("no daemon is running that could do it"))
-            .hint("leave --no-wait away, or start `durhack-deployer serve`"));
+            .hint(format!("leave --no-wait away, or start the service: {}", owner::how_to_start())));
     }
     if !deployment.enabled && !alone {
         return Err(Failed::because(anyhow!("{} is disabled in the configuration", deployment.slug))

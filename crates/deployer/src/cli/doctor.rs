@@ -27,12 +27,14 @@ mod versions;
 mod work;
 
 use super::output::{self, BOLD, DIM, Failed, GREEN, RED, YELLOW};
-use crate::config::Environment;
+use super::{DoctorArguments, owner};
+use crate::config::{Environment, Purpose};
+use crate::daemon;
 use crate::record::run_log::rendering::plain;
 use anyhow::anyhow;
 use examined::Examined;
 use finding::{Answer, Finding, Level};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,11 +55,16 @@ const HANG_MARGIN: Duration = Duration::from_secs(1);
 /// What a database may take to be left: SQLite's last reader makes durable what it takes away, and disks may be busy.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// What the owner of the state may take to answer for it: its checks, and the record's end.
+const STATE_TIME_MAX: Duration = Duration::from_secs(40);
+
 /// One look.
 struct Check {
     group: &'static str,
     name: &'static str,
     run: Run,
+    /// It is about what lies in the state directory, or in the home of the service: as root, its owner looks.
+    is_of_state: bool,
 }
 
 /// How it looks.
@@ -71,7 +78,7 @@ enum Run {
 type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
 
 const fn now(group: &'static str, name: &'static str, run: fn(&Examined) -> Answer) -> Check {
-    Check { group, name, run: Run::Now(run) }
+    Check { group, name, run: Run::Now(run), is_of_state: false }
 }
 
 const fn asking(
@@ -79,13 +86,17 @@ const fn asking(
     name: &'static str,
     run: for<'a> fn(&'a Examined) -> Asking<'a>,
 ) -> Check {
-    Check { group, name, run: Run::Asking(run) }
+    Check { group, name, run: Run::Asking(run), is_of_state: false }
+}
+
+const fn of_state(check: Check) -> Check {
+    Check { is_of_state: true, ..check }
 }
 
 /// In the order of the report: what others depend on first.
 const CHECKS: &[Check] = &[
     now("configuration", "configuration", configuration::problems),
-    now("files", "state", files::state),
+    of_state(now("files", "state", files::state)),
     now("files", "configuration files", files::configuration),
     now("files", "secrets", files::secrets),
     asking("files", "deployments' paths", |examined| Box::pin(files::paths(examined))),
@@ -108,20 +119,20 @@ const CHECKS: &[Check] = &[
     asking("host", "time service", |examined| Box::pin(host::synchronisation(examined))),
     asking("network", "origin", |examined| Box::pin(network::origin(examined))),
     asking("network", "site names", |examined| Box::pin(network::sites(examined))),
-    asking("network", "daemon", |examined| Box::pin(network::door(examined))),
+    of_state(asking("network", "daemon", |examined| Box::pin(network::door(examined)))),
     asking("github", "credentials", |examined| Box::pin(github::credentials(examined))),
     asking("github", "hooks", |examined| Box::pin(github::hooks(examined))),
     asking("github", "clock", |examined| Box::pin(github::clock(examined))),
-    asking("github", "networks", |examined| Box::pin(github::networks(examined))),
-    asking("work", "record", |examined| Box::pin(work::record(examined))),
-    asking("work", "database login", |examined| Box::pin(work::database_login(examined))),
-    asking("work", "deployments", |examined| Box::pin(work::deployments(examined))),
-    asking("work", "authorship", |examined| Box::pin(work::authorship(examined))),
-    now("work", "worker", work::worker),
-    now("work", "queues", work::queues),
-    asking("work", "runs", |examined| Box::pin(work::runs(examined))),
-    asking("work", "outbox", |examined| Box::pin(work::outbox(examined))),
-    asking("work", "pm2", |examined| Box::pin(work::pm2(examined))),
+    of_state(asking("github", "networks", |examined| Box::pin(github::networks(examined)))),
+    of_state(asking("work", "record", |examined| Box::pin(work::record(examined)))),
+    of_state(asking("work", "database login", |examined| Box::pin(work::database_login(examined)))),
+    of_state(asking("work", "deployments", |examined| Box::pin(work::deployments(examined)))),
+    of_state(asking("work", "authorship", |examined| Box::pin(work::authorship(examined)))),
+    of_state(now("work", "worker", work::worker)),
+    of_state(now("work", "queues", work::queues)),
+    of_state(asking("work", "runs", |examined| Box::pin(work::runs(examined)))),
+    of_state(asking("work", "outbox", |examined| Box::pin(work::outbox(examined)))),
+    of_state(asking("work", "pm2", |examined| Box::pin(work::pm2(examined)))),
 ];
 
 /// A line of the report.
@@ -133,11 +144,47 @@ struct Line {
     finding: Finding,
 }
 
+/// The same as the state's owner has it.
+#[derive(Deserialize)]
+struct Told {
+    check: String,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+/// All that the state's owner says.
+#[derive(Deserialize)]
+struct Answered {
+    findings: Vec<Told>,
+}
+
 /// `doctor`
-pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
-    let examined = Arc::new(Examined::new(directory, environment)?);
+pub async fn run(
+    directory: Option<&Path>,
+    environment: &Environment,
+    arguments: &DoctorArguments,
+) -> Result<(), Failed> {
+    // Whose state it is need not be able to read what is secret.
+    let purpose = if arguments.of_state { Purpose::Ask } else { Purpose::Check };
+    let examined = Arc::new(Examined::new(directory, environment, purpose)?);
+    let as_json = arguments.json;
+    let state = examined.config().ok().map(|config| config.state_directory.clone());
+    let state = state.filter(|state| state.exists() && daemon::is_anothers(state));
+    let is_ours = |check: &&Check| match arguments.of_state {
+        true => check.is_of_state,
+        false => state.is_none() || !check.is_of_state,
+    };
+    let checks: Vec<&'static Check> = CHECKS.iter().filter(is_ours).collect();
     let shows_progress = !as_json && std::io::stderr().is_terminal();
-    let lines = examine(&examined, CHECKS, CHECK_TIME_MAX, shows_progress).await;
+    let (mut lines, told) =
+        tokio::join!(examine(&examined, &checks, CHECK_TIME_MAX, shows_progress), async {
+            match &state {
+                Some(state) => of_owner(state, directory, environment).await,
+                None => Vec::new(),
+            }
+        });
+    lines.extend(told);
+    lines.sort_by_key(|line| CHECKS.iter().position(|check| check.name == line.check));
     // One that hangs has been reported as such.
     let _ = timeout(CLOSE_TIME_MAX, examined.close()).await;
     let count = |level: Level| lines.iter().filter(|line| line.finding.level == level).count();
@@ -148,22 +195,43 @@ pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: b
             "user": examined.us.name, "service_user": examined.service.name, "findings": lines,
         }));
     } else {
-        show(&lines, &examined);
+        show(&lines, &examined, state.is_some());
         let unseen = count(Level::NotChecked);
         anstream::println!("\n{BOLD}{errors} errors, {warnings} warnings{BOLD:#}, {unseen} not checked");
     }
     if errors > 0 { Err(Failed::silent()) } else { Ok(()) }
 }
 
+/// What the state's owner says of it, in our place: root opens and follows nothing there.
+async fn of_owner(state: &Path, directory: Option<&Path>, environment: &Environment) -> Vec<Line> {
+    let directory = directory.map(|directory| directory.to_string_lossy().into_owned());
+    let named = directory.iter().flat_map(|directory| ["--config", directory]);
+    let words: Vec<&str> = named.chain(["doctor", "--json", "--of-state"]).collect();
+    let asked = owner::ask_owner_of(state, environment, &words, STATE_TIME_MAX).await;
+    let told = asked.map_err(|failed| failed.said()).and_then(|told| {
+        let answered = serde_json::from_str::<Answered>(&told.unwrap_or_default());
+        answered.map_err(|error| format!("its owner does not say how it is: {error}"))
+    });
+    let answer_of = |check: &Check| -> Answer {
+        let answered = told.as_ref().map_err(|why| anyhow!(why.clone()))?;
+        let of_check = answered.findings.iter().filter(|told| told.check == check.name);
+        let findings: Vec<Finding> = of_check.map(|told| told.finding.clone()).collect();
+        anyhow::ensure!(!findings.is_empty(), "its owner says nothing of it");
+        Ok(findings)
+    };
+    let checks = CHECKS.iter().filter(|check| check.is_of_state);
+    checks.flat_map(|check| lines_of(check, Some(answer_of(check)), STATE_TIME_MAX)).collect()
+}
+
 /// All of them at once; whoever does not answer is not waited for.
 async fn examine(
     examined: &Arc<Examined>,
-    checks: &'static [Check],
+    checks: &[&'static Check],
     time_max: Duration,
     shows_progress: bool,
 ) -> Vec<Line> {
     let (answers, mut answered) = mpsc::channel(checks.len());
-    for (number, check) in checks.iter().enumerate() {
+    for (number, check) in checks.iter().copied().enumerate() {
         let (of_thread, examined, handle) = (answers.clone(), Arc::clone(examined), Handle::current());
         let look = move || {
             let answer = catch_unwind(AssertUnwindSafe(|| check.look(&examined, time_max, &handle)));
@@ -215,7 +283,7 @@ fn lines_of(check: &Check, answer: Option<Answer>, time_max: Duration) -> Vec<Li
     findings.into_iter().map(|finding| Line { group: check.group, check: check.name, finding }).collect()
 }
 
-fn progress(checks: &[Check], found: &[Option<Answer>]) {
+fn progress(checks: &[&Check], found: &[Option<Answer>]) {
     /// A terminal is at least as wide as these.
     const NAMES_MAX: usize = 3;
     let open = checks.iter().zip(found).filter(|(_, answer)| answer.is_none()).map(|(check, _)| check.name);
@@ -224,9 +292,10 @@ fn progress(checks: &[Check], found: &[Option<Answer>]) {
     anstream::eprint!("\r\x1b[2K{DIM}{done} of {all} checks; waiting for {}{DIM:#}", names.join(", "));
 }
 
-fn show(lines: &[Line], examined: &Examined) {
+fn show(lines: &[Line], examined: &Examined, owner_was_asked: bool) {
     let (us, service) = (&examined.us.name, &examined.service.name);
-    anstream::println!("{DIM}looked at as {us}; the service is {service}'s{DIM:#}");
+    let also = if owner_was_asked { format!(", and the state as {service}") } else { String::new() };
+    anstream::println!("{DIM}looked at as {us}{also}; the service is {service}'s{DIM:#}");
     let mut group = "";
     for Line { group: of_line, check, finding } in lines {
         if *of_line != group {
@@ -266,8 +335,9 @@ mod tests {
             now("a", "works", |_| Ok(vec![Finding::ok("fine")])),
         ];
         let nothing = Environment::new([("A", "b")], "/no/such/directory");
-        let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing).unwrap());
-        let lines = examine(&examined, BROKEN, Duration::ZERO, false).await;
+        let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing, Purpose::Check).unwrap());
+        let broken: Vec<&Check> = BROKEN.iter().collect();
+        let lines = examine(&examined, &broken, Duration::ZERO, false).await;
         let found: Vec<(Level, &str)> =
             lines.iter().map(|line| (line.finding.level, line.finding.what.as_str())).collect();
         let crashed = "the check has crashed: report it, please";
@@ -287,8 +357,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn without_a_configuration_what_does_not_need_it_is_looked_at() {
         let nothing = Environment::new([("A", "b")], "/no/such/directory");
-        let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing).unwrap());
-        let lines = examine(&examined, CHECKS, CHECK_TIME_MAX, false).await;
+        let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing, Purpose::Check).unwrap());
+        let all: Vec<&Check> = CHECKS.iter().collect();
+        let lines = examine(&examined, &all, CHECK_TIME_MAX, false).await;
         let looked: HashSet<&str> = lines.iter().map(|line| line.check).collect();
         assert_eq!(looked.len(), CHECKS.len(), "each says something, under a name of its own");
         let level =

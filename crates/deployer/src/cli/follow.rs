@@ -63,6 +63,6 @@ pub fn show_end(run: &Run) {
         }
     }
     if let Some(summary) = &run.summary {
-        anstream::println!("  {summary}");
+        anstream::println!("  {}", rendering::plain(summary));
     }
 }

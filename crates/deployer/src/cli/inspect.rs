@@ -85,13 +85,13 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     let state = run.state.as_str();
     let style = style_of(state);
     anstream::println!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
-    println!("  commit   {}", run.commit_id.as_deref().unwrap_or("-"));
-    println!("  trigger  {} ({})", run.trigger.as_str(), run.requested_by);
+    println!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
+    println!("  trigger  {} ({})", run.trigger.as_str(), plain(&run.requested_by));
     if let Some(delivery) = &run.delivery_id {
-        println!("  delivery {delivery}");
+        println!("  delivery {}", plain(delivery));
     }
     if let Some(release) = &run.release {
-        println!("  release  {release}");
+        println!("  release  {}", plain(release));
     }
     if let Some(cause) = &run.cause {
         anstream::println!("  {RED}cause{RED:#}    {}", plain(cause));
@@ -104,7 +104,7 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
         }
     }
     if let Some(summary) = &run.summary {
-        println!("  note     {summary}");
+        println!("  note     {}", plain(summary));
     }
     let rows: Vec<Vec<String>> = steps
         .iter()
@@ -239,13 +239,14 @@ async fn explain_one(session: &Session, delivery: &Delivery) -> Result<(), Faile
     println!(
         "delivery {}: {} received {} UTC from {}",
         delivery.id,
-        delivery.event,
+        plain(&delivery.event),
         readable_utc(delivery.received_at_ms),
-        delivery.remote_address
+        plain(&delivery.remote_address)
     );
     if let Some(repository) = &delivery.repository {
         let commit = short(delivery.commit_id.as_deref());
-        println!("  {repository} {} {commit}", plain(delivery.git_ref.as_deref().unwrap_or_default()));
+        let git_ref = plain(delivery.git_ref.as_deref().unwrap_or_default());
+        println!("  {} {git_ref} {}", plain(repository), plain(commit));
     }
     if delivery.redeliveries > 0 {
         println!("  delivered again {} times", delivery.redeliveries);

@@ -359,7 +359,7 @@ impl Moved {
 
     async fn carry_out(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
         let does = async |action: &setup::action::Action| {
-            println!("- {}", action.what);
+            println!("- {}", plain(&action.what));
             action.carry_out(asked.executor).await.with_context(|| format!("cannot {}", action.what))
         };
         for action in &self.users_made(asked, to).actions {
@@ -373,7 +373,7 @@ impl Moved {
         let trees = plan::trees(&host, asked.deployment);
         let path = asked.deployment.path.clone();
         let is_there = path.symlink_metadata().is_ok();
-        println!("- give the files in {} to their new user", path.display());
+        println!("- give the files in {} to their new user", plain(&path.to_string_lossy()));
         if is_there {
             let report = tokio::task::spawn_blocking(move || tree::give(&path, &trees, &change)).await??;
             say(&report);
@@ -392,7 +392,7 @@ fn say(report: &tree::Report) {
     if report.left > 0 {
         println!("  {} stay as they are:", report.left);
         for (path, why) in &report.named {
-            println!("    {}: {why}", crate::record::run_log::rendering::plain(&path.to_string_lossy()));
+            println!("    {}: {}", plain(&path.to_string_lossy()), plain(why));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What people see: errors with their causes and what to do, tables, colour only on a terminal, and the log.
 
+use super::owner::{QUESTION, QUESTIONS_VARIABLE};
 use super::{Cli, Command, exit};
 use crate::config::Environment;
 use crate::record::run_log::rendering::plain;
@@ -52,6 +53,15 @@ impl Failed {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// All of it in one line.
+    pub fn said(&self) -> String {
+        let said = self.error.as_ref().map(|error| format!("{error:#}")).unwrap_or_default();
+        match &self.hint {
+            Some(hint) => format!("{said}; {hint}"),
+            None => said,
+        }
     }
 
     /// error, caused by, hint.
@@ -243,18 +253,31 @@ pub fn agreed(yes: bool, question: &str) -> Result<(), Failed> {
     if yes {
         return Ok(());
     }
+    if Environment::of_process().get(QUESTIONS_VARIABLE).is_some() {
+        // Root has the terminal, and asks.
+        println!("{QUESTION}{question}");
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+        return if answer.trim() == "y" { Ok(()) } else { Err(nothing_done()) };
+    }
     if !std::io::stdin().is_terminal() {
         return Err(Failed::because(anyhow!("nobody is there to be asked"))
             .hint("`--yes` does it without asking; `--dry-run` only says what would be done"));
     }
+    if agrees(question)? { Ok(()) } else { Err(nothing_done()) }
+}
+
+/// Asks whoever sits at the terminal.
+pub fn agrees(question: &str) -> anyhow::Result<bool> {
     print!("\n{question} [y/N] ");
     let _ = std::io::stdout().flush();
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
-    match answer.trim().eq_ignore_ascii_case("y") {
-        true => Ok(()),
-        false => Err(Failed::because(anyhow!("nothing was done"))),
-    }
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+fn nothing_done() -> Failed {
+    Failed::because(anyhow!("nothing was done"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use crate::daemon;
 use crate::deploy::Host;
 use crate::names::Slug;
 use crate::record::store::{self, RunMatch, Store};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +24,8 @@ pub fn load(directory: Option<&Path>, environment: &Environment, purpose: Purpos
     Ok(loaded)
 }
 
-fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Loaded, Failed> {
+/// The same, without a word about single deployments.
+pub fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Loaded, Failed> {
     config::load(directory, environment, purpose).map_err(|problems| {
         print(&problems);
         let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
@@ -43,13 +43,30 @@ fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -
 /// What can be asked without the database, for the one command that says what is wrong with it. `None`: the configuration cannot be used.
 pub fn host_without_record(directory: Option<&Path>, environment: &Environment) -> Option<Host> {
     let loaded = config::load(directory, environment, Purpose::Ask).ok()?;
+    // Even to look at it is not root's.
+    if daemon::is_anothers(&loaded.config.state_directory) {
+        return None;
+    }
     daemon::host(Arc::new(loaded.config), environment).ok()
 }
 
 /// Says what is wrong with a configuration.
 pub fn print(problems: &Diagnostics) {
-    let terminal = std::io::stderr().is_terminal();
-    eprint!("{}", problems.render(if terminal { Rendering::Terminal } else { Rendering::Plain }));
+    let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    eprint!("{}", problems.render(if colours { Rendering::Terminal } else { Rendering::Plain }));
+}
+
+/// A deployment by its name.
+pub fn deployment<'a>(config: &'a Config, slug: &str) -> Result<&'a Deployment, Failed> {
+    let found = Slug::parse(slug).ok().and_then(|slug| config.deployments.get(&slug));
+    found.ok_or_else(|| {
+        let known: Vec<&str> = config.deployments.keys().map(Slug::as_str).collect();
+        let failed = Failed::not_found(format!("there is no deployment {slug:?}"));
+        match known.as_slice() {
+            [] => failed.hint("none is configured: `durhack-deployer init OWNER/NAME` writes one"),
+            known => failed.hint(format!("there are: {}", known.join(", "))),
+        }
+    })
 }
 
 impl Session {
@@ -62,7 +79,7 @@ impl Session {
         let loaded = read(directory, environment, purpose)?;
         // What signs webhooks may be for root alone to read.
         if purpose != Purpose::Serve {
-            owner::become_owner_of(&loaded.config.state_directory, environment)?;
+            owner::leave_to_owner_of(&loaded.config.state_directory, environment).await?;
         }
         // Advice is for whoever writes the configuration, and not before the output of every command.
         print(&loaded.problems.without_notes());
@@ -90,15 +107,7 @@ impl Session {
 
     /// A deployment by its name.
     pub fn deployment(&self, slug: &str) -> Result<&Deployment, Failed> {
-        let found = Slug::parse(slug).ok().and_then(|slug| self.config().deployments.get(&slug));
-        found.ok_or_else(|| {
-            let known: Vec<&str> = self.config().deployments.keys().map(Slug::as_str).collect();
-            let failed = Failed::not_found(format!("there is no deployment {slug:?}"));
-            match known.as_slice() {
-                [] => failed.hint("none is configured: `durhack-deployer init OWNER/NAME` writes one"),
-                known => failed.hint(format!("there are: {}", known.join(", "))),
-            }
-        })
+        deployment(self.config(), slug)
     }
 
     /// A run by its id or the beginning of it.

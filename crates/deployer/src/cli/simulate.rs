@@ -1,16 +1,23 @@
 //! `simulate push`: what GitHub would send, signed with the configured secret, to the daemon that runs here.
 
 use super::output::{self, Failed};
-use super::session::Session;
-use crate::config::{Config, Deployment, Proxies, SourceNetworks};
-use crate::daemon::ADDRESS_FILE;
+use super::session::{self, Session};
+use super::{SimulateCommand, owner};
+use crate::config::{Config, Deployment, Environment, Proxies, Purpose, SourceNetworks};
+use crate::daemon;
 use crate::intake::signature::sign;
 use crate::names::{CommitId, DeliveryId, RepositoryName};
+use crate::record::run_log::rendering::plain;
 use crate::secret::Secret;
 use anyhow::{Context, anyhow};
 use serde_json::json;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// What the question for the branch's head may take.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The answer to a webhook.
 pub struct Answer {
@@ -23,17 +30,57 @@ pub struct Answer {
 }
 
 /// `simulate push`
-pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: bool) -> Result<(), Failed> {
-    let deployment = session.deployment(slug)?;
-    let config = session.config();
+pub async fn push(
+    directory: Option<&Path>,
+    environment: &Environment,
+    command: SimulateCommand,
+) -> Result<(), Failed> {
+    let SimulateCommand::Push { slug, url, json, head_only } = command;
+    if head_only {
+        let session = Session::open(directory, environment, Purpose::Deploy).await?;
+        println!("{}", head_of(&session, session.deployment(&slug)?).await?);
+        return Ok(());
+    }
+    let loaded = session::read(directory, environment, Purpose::Serve)?;
+    let state = &loaded.config.state_directory;
+    if !daemon::is_anothers(state) {
+        let session = Session::open(directory, environment, Purpose::Serve).await?;
+        let deployment = session.deployment(&slug)?;
+        let head = head_of(&session, deployment).await?;
+        return send_it(session.config(), deployment, &head, url, json).await;
+    }
+    // Root has the secret, and the mirror is its owner's.
+    session::print(&loaded.problems);
+    let deployment = session::deployment(&loaded.config, &slug)?;
+    let directory = directory.map(|directory| directory.to_string_lossy().into_owned());
+    let named = directory.iter().flat_map(|directory| ["--config", directory]);
+    let words: Vec<&str> = named.chain(["simulate", "push", slug.as_str(), "--head-only"]).collect();
+    let told = owner::ask_owner_of(state, environment, &words, HEAD_TIME_MAX).await?;
+    let head = CommitId::parse(told.unwrap_or_default().trim());
+    let head =
+        head.map_err(|error| Failed::unavailable(anyhow!(error).context("the branch's head is not told")))?;
+    send_it(&loaded.config, deployment, &head, url, json).await
+}
+
+/// What the branch is at.
+async fn head_of(session: &Session, deployment: &Deployment) -> Result<CommitId, Failed> {
     let mirror = session.host.mirror(deployment);
     let never = CancellationToken::new();
-    // Asked, not fetched: whoever may read the secret may be another user than the one whose mirror it is.
+    // Asked, not fetched: nothing is changed here.
     let heads = mirror.heads(&[&deployment.branch], deployment.step_timeout, &never).await;
     let heads = heads.map_err(|error| anyhow!(error).context("cannot ask for the branch's head"))?;
-    let head = heads.get(&deployment.branch).ok_or_else(|| {
+    heads.get(&deployment.branch).cloned().ok_or_else(|| {
         Failed::not_found(format!("{} has no branch {}", deployment.repository, deployment.branch))
-    })?;
+    })
+}
+
+async fn send_it(
+    config: &Config,
+    deployment: &Deployment,
+    head: &CommitId,
+    url: Option<String>,
+    as_json: bool,
+) -> Result<(), Failed> {
     let url = match url {
         Some(url) => url,
         None => format!("{}/github-webhook", daemon_url(config)?),
@@ -42,7 +89,7 @@ pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: b
     if as_json {
         output::json(&json!({ "delivery": answer.delivery, "status": answer.status, "body": answer.body }));
     } else {
-        println!("{} {}", answer.status, answer.body);
+        println!("{} {}", answer.status, plain(&answer.body));
     }
     if answer.status != 202 {
         return Err(Failed::because(anyhow!("the daemon refused the push")));
@@ -55,13 +102,16 @@ pub async fn push(session: &Session, slug: &str, url: Option<String>, as_json: b
 
 /// Where the running daemon listens.
 pub fn daemon_url(config: &Config) -> Result<String, Failed> {
-    let file = config.state_directory.join(ADDRESS_FILE);
-    let address = fs_err::read_to_string(&file).map_err(|_| {
+    let mut address = daemon::address(config).ok_or_else(|| {
         Failed::unavailable(anyhow!("no daemon is running here"))
-            .hint("start it with `durhack-deployer serve`")
+            .hint(format!("start it: {}", owner::how_to_start()))
     })?;
     // What listens on every address is reached on this machine's own.
-    let address = address.trim().replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
     Ok(format!("http://{address}"))
 }
 

@@ -86,11 +86,18 @@ impl Webhooks {
             loaded.config.github.app = None;
         }
         let config = &loaded.config;
-        daemon::prepare_state_directory(&config.state_directory)?;
+        if !daemon::is_anothers(&config.state_directory) {
+            daemon::prepare_state_directory(&config.state_directory)?;
+        }
         let credentials = Credentials::new(config, &daemon::executor(config, environment))?;
         if !credentials.any() {
-            return Err(Failed::because(anyhow!("there is no credential for GitHub's API"))
-                .hint("write `app_id` and `app_key_file`, or `token_file`, into [github], or set GITHUB_TOKEN; it needs the right to manage webhooks"));
+            let hint = "write `app_id` and `app_key_file`, or `token_file`, into [github], or set GITHUB_TOKEN; it needs the right to manage webhooks";
+            return Err(Failed::because(anyhow!("there is no credential for GitHub's API")).hint(
+                match daemon::is_anothers(&config.state_directory) {
+                    true => format!("{hint}; root's `gh` is not asked for another user's installation"),
+                    false => hint.to_owned(),
+                },
+            ));
         }
         let github = GitHub::new(&config.github, credentials)?;
         let url = match url {

@@ -15,7 +15,7 @@ use super::execute::{Executor, complaint_of};
 use super::tools::{Invocation, acl};
 use crate::config::{CREDENTIALS_VARIABLE, CommandLine, Deployment};
 use crate::entry::sha256_hex;
-use crate::names::UserName;
+use crate::names::{Slug, UserName};
 use anyhow::{Context, Result, bail};
 use rustix::process::getuid;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,13 +71,22 @@ const ROOTS_KEY: &str = "/etc/durhack-deployer/credentials/helper-key";
 const STEPS_KEY: &str = "/etc/durhack-deployer/credentials/steps-key";
 
 /// Who starts steps of this user, and the key that is shown there. Where this process has none, asking says so.
-#[expect(clippy::disallowed_methods, reason = "systemd says where a unit's credentials lie")]
 pub fn keeper(user: &UserName) -> supervise::Keeper {
+    let key = helpers_keys().find_map(|path| key_from(user, &path));
+    supervise::Keeper { socket: socket(user), key: key.unwrap_or_default() }
+}
+
+/// Where the helper's key lies for who may have it: the worker, and root.
+#[expect(clippy::disallowed_methods, reason = "systemd says where a unit's credentials lie")]
+fn helpers_keys() -> impl Iterator<Item = PathBuf> {
     let own =
         std::env::var_os(CREDENTIALS_VARIABLE).map(|directory| Path::new(&directory).join("helper-key"));
-    let places = own.into_iter().chain([WORKERS_KEY, ROOTS_KEY].map(PathBuf::from));
-    let key = places.into_iter().find_map(|path| key_from(user, &path));
-    supervise::Keeper { socket: socket(user), key: key.unwrap_or_default() }
+    own.into_iter().chain([WORKERS_KEY, ROOTS_KEY].map(PathBuf::from))
+}
+
+/// What a run shows `move-user`, of which the worker and root alone can know it. None where this process has none.
+pub fn key_of_move(deployment: &Slug) -> Option<String> {
+    helpers_keys().find_map(|path| derived(&path, &format!("move of {deployment}")))
 }
 
 /// The key of this user's steps, as root makes it.
@@ -104,9 +113,13 @@ pub fn has_key(user: &UserName) -> bool {
 /// One that belongs to the helper's, and says nothing of it, nor of another user's: an application may read that of its own user. The package's
 /// postinst makes the same.
 fn key_from(user: &UserName, helpers: &Path) -> Option<String> {
+    derived(helpers, &format!("steps of {user}"))
+}
+
+fn derived(helpers: &Path, what_for: &str) -> Option<String> {
     let helpers = fs_err::read_to_string(helpers).ok()?;
     let helpers = helpers.trim_end();
-    (!helpers.is_empty()).then(|| sha256_hex(format!("{helpers} steps of {user}").as_bytes()))
+    (!helpers.is_empty()).then(|| sha256_hex(format!("{helpers} {what_for}").as_bytes()))
 }
 
 /// Where steps are asked for.

@@ -11,6 +11,7 @@ use super::app::App;
 use super::error::{ApiError, ErrorKind};
 use super::rights::Installation;
 use crate::config::Config;
+use crate::daemon::is_anothers;
 use crate::deploy::execute::Executor;
 use crate::deploy::tools::gh;
 use crate::names::RepositoryName;
@@ -88,6 +89,8 @@ impl Credentials {
         let for_all = match (&github.app, &github.token) {
             (Some(app), _) => ForAll::App(App::new(app.clone(), github)?),
             (None, Some(token)) => ForAll::Token(token.clone()),
+            // Whoever `gh` knows is somebody else for each user: root's is not the service's.
+            (None, None) if is_anothers(&config.state_directory) => ForAll::None,
             (None, None) if github.use_gh && executor.find(gh::PROGRAM).is_some() => ForAll::Gh(Gh {
                 executor: executor.clone(),
                 host: github.host(),

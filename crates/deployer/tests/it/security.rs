@@ -9,6 +9,7 @@ mod leaks;
 mod replays;
 mod repositories;
 mod repository_limits;
+mod roots_commands;
 mod sandbox;
 mod senders;
 mod strangers;

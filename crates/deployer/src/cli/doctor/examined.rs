@@ -5,7 +5,7 @@ use super::network;
 use crate::config::{self, CommandLine, Config, Deployment, Diagnostics, Environment, Loaded, Purpose};
 use crate::daemon;
 use crate::deploy::execute::{Answer, Executor};
-use crate::deploy::tools::Invocation;
+use crate::deploy::tools::{Invocation, gh};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::record::store::{Authenticator, Store};
@@ -44,7 +44,8 @@ struct Usable {
     executor: Executor,
     credentials: Credentials,
     github: GitHub,
-    store: Store,
+    /// None where it is another user's to open: SQLite believes what lies beside a database, and removes by it.
+    store: Option<Store>,
     /// The `PATH` that steps get.
     path: OsString,
     is_path_of_daemon: bool,
@@ -52,9 +53,9 @@ struct Usable {
 
 impl Examined {
     /// Reads the configuration and the tables of users. Asks nobody, changes nothing.
-    pub fn new(directory: Option<&Path>, environment: &Environment) -> Result<Self> {
+    pub fn new(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Self> {
         let us = Account::ours();
-        let (loaded, problems) = match config::load(directory, environment, Purpose::Check) {
+        let (loaded, problems) = match config::load(directory, environment, purpose) {
             Ok(loaded) => {
                 let problems = loaded.problems.clone();
                 (Some(loaded), problems)
@@ -96,7 +97,8 @@ impl Examined {
 
     /// The record, which is not there before the first start.
     pub fn store(&self) -> Result<&Store> {
-        let store = &self.usable()?.store;
+        let store = self.usable()?.store.as_ref();
+        let store = store.with_context(|| format!("only {} opens the record", self.service.name))?;
         match store.file() {
             Some(file) if !file.exists() => {
                 Err(anyhow!("there is no record yet at {}: the first start makes it", file.display()))
@@ -111,6 +113,13 @@ impl Examined {
         if let Ok(store) = self.store() {
             store.close().await;
         }
+    }
+
+    /// Whether the service asks `gh` who it is. Root's `gh` is another one, which is not asked.
+    pub fn service_asks_gh(&self) -> Result<bool> {
+        let github = &self.config()?.github;
+        let is_alone = github.use_gh && github.app.is_none() && github.token.is_none();
+        Ok(is_alone && !self.is_service() && self.find(gh::PROGRAM)?.is_some())
     }
 
     /// Whether we can see what the service sees.
@@ -202,13 +211,21 @@ impl Usable {
         let executor = daemon::executor(&loaded.config, environment);
         let credentials = Credentials::new(&loaded.config, &executor)?;
         let github = GitHub::new(&loaded.config.github, credentials.clone())?;
-        let store = Store::open(
-            loaded.config.database_url.expose(),
-            Authenticator::new(&loaded.config.state_directory),
-        )?;
+        let state = &loaded.config.state_directory;
+        let open = || Store::open(loaded.config.database_url.expose(), Authenticator::new(state));
+        let store = match state.exists() && daemon::is_anothers(state) {
+            true => None,
+            false => Some(open()?),
+        };
         let of_daemon = path_of_daemon(&loaded.config);
         let is_path_of_daemon = of_daemon.is_some();
-        let ours = || executor.variable("PATH").unwrap_or(OsStr::new("/usr/bin:/bin")).to_owned();
+        // To look for programs, not to call them.
+        let ours = || {
+            let path = executor.variable("PATH").unwrap_or(OsStr::new("/usr/bin:/bin"));
+            let searched = loaded.config.executable_search_paths.iter().cloned();
+            let all = std::env::join_paths(std::env::split_paths(path).chain(searched));
+            all.unwrap_or_else(|_| path.to_owned())
+        };
         let path = of_daemon.unwrap_or_else(ours);
         Ok(Self { loaded, executor, credentials, github, store, path, is_path_of_daemon })
     }
@@ -216,7 +233,8 @@ impl Usable {
 
 /// The `PATH` that the running daemon was started with, and the configured paths behind it; None where only root could see that.
 fn path_of_daemon(config: &Config) -> Option<OsString> {
-    let pid = network::holder(&daemon::work_lock(&config.state_directory)).ok()??;
+    let state = &config.state_directory;
+    let pid = network::holder(state, &daemon::work_lock(state)).ok()??;
     let environment = fs_err::read(format!("/proc/{pid}/environ")).ok()?;
     let path = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"PATH="))?;
     let searched = config.executable_search_paths.iter().cloned();

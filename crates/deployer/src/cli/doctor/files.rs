@@ -4,6 +4,7 @@ use super::accounts::Account;
 use super::acl;
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
+use crate::cli::owner;
 use crate::config::Recipe;
 use crate::deploy::tools;
 use std::collections::BTreeSet;
@@ -22,7 +23,10 @@ pub fn state(examined: &Examined) -> Answer {
     let Ok(found) = directory.metadata() else {
         return Ok(vec![Finding::warning(
             format!("there is no {} yet", directory.display()),
-            "the first `durhack-deployer serve` makes it, where it may; `config show` says which it is",
+            format!(
+                "the first start makes it, where it may ({}); `config show` says which it is",
+                owner::how_to_start()
+            ),
         )]);
     };
     let mut findings = Vec::new();
@@ -116,6 +120,18 @@ pub fn secrets(examined: &Examined) -> Answer {
     let mut findings = Vec::new();
     let mut seen = 0;
     for path in &files {
+        let is_handed_over = handed_over.as_ref().is_some_and(|directory| path.starts_with(directory));
+        let leader = if is_handed_over { None } else { leader(path) };
+        if let (Some((who, _)), Ok(target)) = (&leader, path.read_link()) {
+            findings.push(Finding::error(
+                format!("{} is a link to {}, and {} can have put it there", path.display(), target.display(), who.name),
+                format!(
+                    "do nothing with it as root that follows it; `ls -ld {}` shows it. Name the file itself in the configuration, in a directory of root's",
+                    path.display()
+                ),
+            ));
+            continue;
+        }
         let found = match path.metadata() {
             Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -135,14 +151,19 @@ pub fn secrets(examined: &Examined) -> Answer {
                     path.display(),
                     found.mode() & 0o777
                 ),
-                match is_roots {
+                match (&leader, is_roots) {
+                    (Some(leader), true) => elsewhere(leader),
+                    // As its owner, who gets nothing by what lies there by then.
+                    (Some(_), false) => {
+                        format!("`sudo -u {} chmod 600 {}`", Account::of(found.uid()).name, path.display())
+                    }
                     // The deployer must be able to read it.
-                    true => format!(
+                    (None, true) => format!(
                         "`chgrp \"$(id -g -n {})\" {1} && chmod 640 {1}`",
                         examined.service.name,
                         path.display()
                     ),
-                    false => format!("`chmod 600 {}`", path.display()),
+                    (None, false) => format!("`chmod 600 {}`", path.display()),
                 },
             ));
         }
@@ -159,11 +180,34 @@ pub fn secrets(examined: &Examined) -> Answer {
         if ![0, examined.service.uid].contains(&found.uid()) {
             findings.push(Finding::warning(
                 format!("{} holds a secret and belongs to user {}", path.display(), found.uid()),
-                format!("`chown {}: {}`", examined.service.name, path.display()),
+                match &leader {
+                    Some(leader) => elsewhere(leader),
+                    None => format!("`chown {}: {}`", examined.service.name, path.display()),
+                },
             ));
         }
     }
     Ok(or_ok(findings, format!("files with secrets that nobody else reads: {seen}")))
+}
+
+/// Who beside root can change what a path leads to, by which directory: what root does there by name is done to whatever that one chooses.
+fn leader(path: &Path) -> Option<(Account, PathBuf)> {
+    if owner::is_roots_way(path) {
+        return None;
+    }
+    let is_others = |directory: &&Path| directory.symlink_metadata().is_ok_and(|found| found.uid() != 0);
+    let above = || path.ancestors().skip(1);
+    let directory = above().find(is_others).or_else(|| above().find(|directory| directory.exists()))?;
+    Some((Account::of(directory.symlink_metadata().ok()?.uid()), directory.to_owned()))
+}
+
+/// What is done about a file there instead.
+fn elsewhere((who, directory): &(Account, PathBuf)) -> String {
+    format!(
+        "{} is {}'s to change, who can put another file there while you mend this one: write it anew in a directory of root's, as /etc/durhack-deployer, and name it there",
+        directory.display(),
+        who.name
+    )
 }
 
 /// Whether it is a deployment's own, and nobody else than that one's user can read it: the access list shows in the group's bits.
@@ -234,7 +278,14 @@ pub async fn paths(examined: &Examined) -> Answer {
                     examined.service.name,
                     existing.display()
                 ),
-                format!("`chown {}: {}`", examined.service.name, existing.display()),
+                match leader(existing) {
+                    None => format!("`chown {}: {}`", examined.service.name, existing.display()),
+                    Some((who, _)) => format!(
+                        "`sudo -u {} mv {1} {1}.old`, and the next run makes it anew",
+                        who.name,
+                        existing.display()
+                    ),
+                },
             )),
             Ok(_) => findings.push(Finding::error(
                 format!(

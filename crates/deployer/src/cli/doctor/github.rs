@@ -57,7 +57,11 @@ fn identities(examined: &Examined) -> Result<Vec<Identity<'_>>> {
     let (own, general): (Vec<&Deployment>, Vec<&Deployment>) =
         examined.deployments()?.partition(|deployment| deployment.github_token.is_some());
     let mut identities = Vec::new();
-    let name = match credentials.kind_for_all() {
+    let kind = match credentials.kind_for_all() {
+        Kind::None if examined.service_asks_gh()? => Kind::Gh,
+        kind => kind,
+    };
+    let name = match kind {
         Kind::None => None,
         Kind::Token => Some("the token for all"),
         Kind::App => Some("the GitHub App"),
@@ -66,7 +70,7 @@ fn identities(examined: &Examined) -> Result<Vec<Identity<'_>>> {
     if let (Some(name), false) = (name, general.is_empty()) {
         // Without a deployment named, so that it is asked as what is there for all; any of these would lead there.
         let first = general.first().map(|deployment| deployment.slug.as_str());
-        identities.push(Identity::of(name, credentials.kind_for_all(), first, &general, config));
+        identities.push(Identity::of(name, kind, first, &general, config));
     }
     for deployment in own {
         let name = format!("the token of {}", deployment.slug);

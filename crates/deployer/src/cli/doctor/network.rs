@@ -3,12 +3,13 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::nginx::site_names;
+use crate::cli::owner;
 use crate::config::Config;
-use crate::daemon::{ADDRESS_FILE, listen_lock};
+use crate::daemon::{self, listen_lock};
+use crate::safe_path;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -19,6 +20,9 @@ const DNS_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Sites whose names are looked up: more take longer than a check may.
 const SITES_MAX: usize = 50;
+
+/// A process's number is shorter.
+const PID_BYTES_MAX: u64 = 32;
 
 /// From the question to the end of the answer at our own door.
 const DOOR_TIME_MAX: Duration = Duration::from_secs(5);
@@ -106,10 +110,9 @@ pub async fn door(examined: &Examined) -> Answer {
 
 /// The same, of a configuration.
 pub async fn door_of(config: &Config) -> Answer {
-    let holder = holder(&listen_lock(&config.state_directory))?;
-    let written = fs_err::read_to_string(config.state_directory.join(ADDRESS_FILE)).ok();
-    let address = match (config.intake.port, written.filter(|_| holder.is_some())) {
-        (_, Some(written)) => written.trim().to_owned(),
+    let holder = holder(&config.state_directory, &listen_lock(&config.state_directory))?;
+    let address = match (config.intake.port, daemon::address(config).filter(|_| holder.is_some())) {
+        (_, Some(written)) => written.to_string(),
         (0, None) => return Ok(vec![not_running()]),
         (port, None) => format!("{}:{port}", unspecified_as_loopback(&config.intake.host)),
     };
@@ -141,10 +144,7 @@ pub async fn door_of(config: &Config) -> Answer {
 }
 
 fn not_running() -> Finding {
-    Finding::error(
-        "no daemon listens: webhooks reach nobody",
-        "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
-    )
+    Finding::error("no daemon listens: webhooks reach nobody", format!("start it: {}", owner::how_to_start()))
 }
 
 /// Whom one asks where all addresses are listened on.
@@ -167,11 +167,14 @@ async fn answers_as_we_do(address: &str) -> bool {
 }
 
 /// The process that holds a lock, looked up without touching the lock: none where nobody does.
-pub fn holder(lock: &Path) -> Result<Option<u32>> {
-    let Ok(found) = lock.metadata() else { return Ok(None) };
+pub fn holder(state_directory: &Path, lock: &Path) -> Result<Option<u32>> {
+    let found = match safe_path::find_now(state_directory, lock) {
+        Err(refused) if refused.is_missing() => return Ok(None),
+        found => found?,
+    };
     // Its holder has written itself into it, which tells it from a file of the same number on another file system.
-    let written = fs_err::read_to_string(lock)?.trim().parse().ok();
-    Ok(holder_in(&fs_err::read_to_string("/proc/locks")?, found.ino()).filter(|pid| Some(*pid) == written))
+    let written = found.read_text(lock, PID_BYTES_MAX)?.trim().parse().ok();
+    Ok(holder_in(&fs_err::read_to_string("/proc/locks")?, found.inode()).filter(|pid| Some(*pid) == written))
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 17572 fe:00:10195282 0 EOF`

@@ -5,6 +5,7 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::network;
+use crate::cli::owner;
 use crate::clock::{ago, duration, now_ms, readable_utc};
 use crate::config::{Config, Recipe};
 use crate::daemon::work_lock;
@@ -47,11 +48,11 @@ pub fn worker(examined: &Examined) -> Answer {
 
 /// The same, of a configuration.
 pub fn worker_of(config: &Config) -> Answer {
-    Ok(vec![match network::holder(&work_lock(&config.state_directory))? {
+    Ok(vec![match network::holder(&config.state_directory, &work_lock(&config.state_directory))? {
         Some(pid) => Finding::ok(format!("process {pid} deploys what is received")),
         None => Finding::error(
             "nobody deploys: what is received waits",
-            "start its unit (`systemctl list-unit-files 'durhack-deployer*'`), or `durhack-deployer serve`",
+            format!("start it: {}", owner::how_to_start()),
         ),
     }])
 }
@@ -191,7 +192,12 @@ pub async fn runs(examined: &Examined) -> Answer {
         let timeout = timeout.map_or(Duration::ZERO, |deployment| deployment.timeout);
         // Whoever runs a deployment holds its lock.
         let lock = config.state_directory.join("locks").join(format!("{}.lock", run.deployment));
-        findings.extend(stuck(run, timeout, network::holder(&lock)?.is_some(), now_ms()));
+        findings.extend(stuck(
+            run,
+            timeout,
+            network::holder(&config.state_directory, &lock)?.is_some(),
+            now_ms(),
+        ));
     }
     Ok(or_ok(findings, format!("{} in progress, none stuck", running.len())))
 }

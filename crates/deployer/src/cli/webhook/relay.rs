@@ -11,6 +11,7 @@ use super::arguments::RelayArguments;
 use super::report::hint;
 use crate::cli::output::Failed;
 use crate::cli::simulate::{Outgoing, daemon_url, deliver, secret_of};
+use crate::daemon;
 use crate::github::error::ApiError;
 use crate::github::hooks::{Delivery, Hook};
 use crate::names::{DeliveryId, RepositoryName};
@@ -67,6 +68,11 @@ impl From<Failed> for Trouble {
 
 /// `webhook relay`
 pub async fn relay(webhooks: &Webhooks, arguments: &RelayArguments) -> Result<(), Failed> {
+    let state = &webhooks.config().state_directory;
+    if daemon::is_anothers(state) {
+        let what = anyhow!("{} is another user's: the relay keeps its position there", state.display());
+        return Err(Failed::because(what).hint("`webhook relay` is for development: run it as that user"));
+    }
     let repositories = webhooks.repositories(Some(&arguments.repository))?;
     let repository = repositories.into_iter().next().expect("a named repository is found or an error");
     let hook = webhooks.hook(&repository, arguments.hook).await.map_err(failed)?;

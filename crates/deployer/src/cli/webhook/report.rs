@@ -68,7 +68,7 @@ impl Report {
     fn fail(&mut self, subject: &str, message: &str, hint: Option<&str>, code: u8) {
         anstream::eprintln!("{RED}error{RED:#}: {}: {}", plain(subject), plain(message));
         if let Some(hint) = hint {
-            anstream::eprintln!("  hint: {hint}");
+            anstream::eprintln!("  hint: {}", plain(hint));
         }
         self.entries.push(json!({ "repository": subject, "error": message, "hint": hint }));
         self.failed.get_or_insert(code);

@@ -18,13 +18,15 @@ use super::report::Report;
 use crate::cli::output::Failed;
 use crate::cli::simulate::{Outgoing, daemon_url, deliver};
 use crate::config::SecretFiles;
-use crate::deploy::lock;
 use crate::names::{DeliveryId, RepositoryName};
 use crate::private_file;
 use crate::secret::Secret;
 use anyhow::{Context, Result, anyhow};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Where further secrets are named: the same word at the top and in a repository's table.
@@ -33,16 +35,34 @@ const FURTHER_KEY: &str = "webhook_secret_files";
 /// `webhook rotate-secret`
 pub async fn rotate(webhooks: &Webhooks, arguments: &RotateArguments) -> Result<(), Failed> {
     let named = webhooks.repositories(arguments.repository.as_deref())?;
-    let locks = webhooks.config().state_directory.join("locks/daemon");
     // Two at once would tell GitHub one secret and write another.
-    let _lock = lock::try_acquire(&locks, "rotate-secret")?.ok_or_else(|| {
-        Failed::unavailable(anyhow!("another `webhook rotate-secret` is running")).hint("wait for its end")
-    })?;
+    let _lock = lock_of(&webhooks.config().state_directory)?;
     let mut report = Report::new(arguments.json);
     for rotation in rotations(webhooks, &named)? {
         rotation.go_on(webhooks, arguments, &mut report).await?;
     }
     report.end()
+}
+
+/// Of the state directory itself, so that nothing is made in it: it may be another user's. None where there is no state yet.
+fn lock_of(state_directory: &Path) -> Result<Option<File>, Failed> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::open(state_directory, flags, Mode::empty()) {
+        Ok(opened) => File::from(opened),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => {
+            let what = format!("cannot open {}", state_directory.display());
+            return Err(Failed::unavailable(anyhow!(error).context(what)));
+        }
+    };
+    match opened.try_lock() {
+        Ok(()) => Ok(Some(opened)),
+        Err(TryLockError::WouldBlock) => {
+            Err(Failed::unavailable(anyhow!("another `webhook rotate-secret` is running"))
+                .hint("wait for its end"))
+        }
+        Err(TryLockError::Error(error)) => Err(Failed::unavailable(error)),
+    }
 }
 
 /// One secret that is replaced, and whose it is.

@@ -230,7 +230,8 @@ impl Scene<'_> {
                 return self.save().await;
             }
             if round == 0 && !changes.run.is_empty() {
-                former::end(&former::socket(&self.of.deployment), &self.workbench).await?;
+                former::end(&former::socket(&self.of.deployment), &self.of.deployment, &self.workbench)
+                    .await?;
             }
             self.apply(&changes).await?;
         }
