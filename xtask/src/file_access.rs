@@ -186,6 +186,12 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         &["is_ours", "grant", "id"],
         "looks whether anybody else could exchange it, without following links; the socket that systemd made",
     ),
+    ("step_user.rs", &["ids"], "names of sockets, in a directory of root's: nothing is opened"),
+    (
+        "step_user.rs",
+        &["keep_others_out"],
+        "whose the deployment's own directory is: an access list takes something away from others, in directories of the deployer's alone",
+    ),
     ("step_user.rs", &["has_key", "derived"], "keys, in directories where root and systemd alone write"),
     ("tools/nginx.rs", &["test_host"], "whether the helper's program is there"),
     ("trees.rs", &["remove"], "what lies under a name is removed, and not followed"),
