@@ -164,14 +164,14 @@ pub static HEALTH: Section = Section {
             "http",
             Text,
             Derived("none"),
-            r#""http://localhost:3001/health""#,
+            r#""http://127.0.0.1:3001/health""#,
             "GET this URL; no redirect is followed.",
         ),
         Key::new(
             "tcp",
             Text,
             Derived("none"),
-            r#""localhost:3001""#,
+            r#""127.0.0.1:3001""#,
             "A connection to this `host:port` must be accepted.",
         ),
         Key::new(
