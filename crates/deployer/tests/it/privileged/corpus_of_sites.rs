@@ -53,7 +53,9 @@ def ask(*words):
     answer = b""
     while piece := connection.recv(65536):
         answer += piece
-    return json.loads(answer)["done"]
+    answer = json.loads(answer)
+    # What root does not understand, it does not have nginx read.
+    return answer.get("done") or {"code": 77, "out": "", "err": answer["refused"]}
 said = []
 for target, text in json.load(open("/srv/files")):
     path = "/etc/nginx/" + target
