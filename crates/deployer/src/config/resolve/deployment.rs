@@ -481,7 +481,7 @@ fn health_check(table: &TableReader<'_>) -> Option<HealthCheck> {
         let message = format!(
             "a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not {written}"
         );
-        table.error_at_header(message, "write for example `http = \"http://localhost:3001/health\"`");
+        table.error_at_header(message, "write for example `http = \"http://127.0.0.1:3001/health\"`");
     }
     for key in ["status", "body", "headers"] {
         if table.is_written(key) && !table.is_written("http") {

@@ -278,10 +278,10 @@ fn mistakes_in_health_checks() {
   { http = "http://localhost:1", status = [99] },
 ]
 "#), @r###"
-error default.toml:6:3 [x] a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not 0 -> write for example `http = "http://localhost:3001/health"`
-error default.toml:7:3 [x] a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not 2 -> write for example `http = "http://localhost:3001/health"`
-error default.toml:7:12 [x] this URL must begin with http:// or https:// and a host -> write for example `http = "http://localhost:3001/health"`
-error default.toml:7:33 [x] "localhost" is not host:port -> write for example `tcp = "localhost:3001"`
+error default.toml:6:3 [x] a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not 0 -> write for example `http = "http://127.0.0.1:3001/health"`
+error default.toml:7:3 [x] a health check needs exactly one of `http`, `tcp`, `command` and `shell`, not 2 -> write for example `http = "http://127.0.0.1:3001/health"`
+error default.toml:7:12 [x] this URL must begin with http:// or https:// and a host -> write for example `http = "http://127.0.0.1:3001/health"`
+error default.toml:7:33 [x] "localhost" is not host:port -> write for example `tcp = "127.0.0.1:3001"`
 error default.toml:8:26 [x] `status` has a meaning only beside `http` -> leave `status` out
 error default.toml:8:53 [x] 0 is not possible here: it must be 1 to 1000 -> write for example `attempts = 10`
 error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> write for example `status = [200, 204]`
