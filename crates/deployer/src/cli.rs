@@ -225,7 +225,7 @@ pub struct JsonArguments {
     pub json: bool,
 }
 
-/// `doctor`
+/// What `doctor` is told.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
     /// For machines

@@ -595,11 +595,11 @@ pub enum InstalledBy {
     LockFile,
     /// pnpm, all of them by the lock file in the root.
     Pnpm,
-    /// npm.
+    /// npm: `npm ci`, or `npm install` without a lock file.
     Npm,
     /// yarn, of whichever version.
     Yarn,
-    /// bun.
+    /// bun, by either of its lock files.
     Bun,
     /// Nobody: there is nothing to install or to build.
     Nothing,

@@ -77,7 +77,7 @@ pub fn write(target: &str, text: &str, list: &AllowList) -> Done {
     owned.files.insert(target.to_owned());
     state.save(&owned)?;
     place.put(text.as_bytes())?;
-    // A file from here on; the same link, made once more, would be somebody else's.
+    // A file from here on; the same link, made once more, would be a foreign one.
     match owned.links.remove(target) {
         Some(_) => state.save(&owned),
         None => Ok(()),

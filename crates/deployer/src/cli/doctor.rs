@@ -158,7 +158,7 @@ struct Answered {
     findings: Vec<Told>,
 }
 
-/// `doctor`
+/// Carries out `doctor`. An error: one of its checks has found an error, or there is nothing to check.
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,

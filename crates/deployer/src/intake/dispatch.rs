@@ -315,7 +315,7 @@ impl Dispatch {
     }
 
     /// Why a delivery that led to nothing, and comes again, is not tried again; None where it is, or never would be. Whoever has captured
-    /// it can send it as GitHub does, so it takes back nothing that an operator decided, and builds nothing without end.
+    /// it can send it as GitHub does, so it undoes nothing that an operator decided, and is built a few times at most.
     async fn why_not_again(&self, id: &DeliveryId, recorded: Option<&Verdict>) -> Result<Option<String>> {
         let Some(recorded) = recorded else { return Ok(None) };
         let instead = format!("`durhack-deployer deploy {}` tries it again", recorded.deployment);

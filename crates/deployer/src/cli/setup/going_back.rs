@@ -64,13 +64,7 @@ pub async fn back(
         return Ok(());
     }
     agreed(arguments.yes, "Go back to the old tool?")?;
-    let mut the_move = Move {
-        environment,
-        executor,
-        is_json: arguments.json,
-        said: Vec::new(),
-        date: clock::compact_utc(clock::now()),
-    };
+    let mut the_move = Move::new(environment, executor, arguments.json);
     the_move.go_back(journal).await.map_err(|error| {
         Failed::because(error)
             .hint("mend the cause, and run `durhack-deployer setup --back` again: it does the rest")

@@ -51,7 +51,7 @@ pub enum JournalState {
     Back,
 }
 
-/// A file, or a link, of somebody else's.
+/// A foreign file or link that the move replaces, and that `--back` puts there again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Where it was.

@@ -67,7 +67,7 @@ const PATIENCE: &str = "[Service]\nTimeoutStopSec=infinity\n";
 pub struct Move<'a> {
     /// That of whoever runs the command.
     pub environment: &'a Environment,
-    /// Runs programs.
+    /// Runs the programs of the system that a move needs, as root.
     pub executor: &'a Executor,
     /// Whether what is said is for programs.
     pub is_json: bool,
@@ -75,6 +75,13 @@ pub struct Move<'a> {
     pub said: Vec<String>,
     /// What is kept lies in a directory of this name, also where the question was answered long after it was shown.
     pub date: String,
+}
+
+impl<'a> Move<'a> {
+    /// One that begins now.
+    pub fn new(environment: &'a Environment, executor: &'a Executor, is_json: bool) -> Self {
+        Self { environment, executor, is_json, said: Vec::new(), date: clock::compact_utc(clock::now()) }
+    }
 }
 
 /// Moves an installation of the Python tool here (`setup --from DIR`).
@@ -99,13 +106,7 @@ pub async fn from(
             .hint("without nginx in between there would be a moment in which webhooks are refused: have nginx `uwsgi_pass` to it first"));
     }
     let port = port(journal.as_ref(), executor).await?;
-    let mut the_move = Move {
-        environment,
-        executor,
-        is_json: arguments.json,
-        said: Vec::new(),
-        date: clock::compact_utc(clock::now()),
-    };
+    let mut the_move = Move::new(environment, executor, arguments.json);
     let (actions, remarks) = the_move.planned(&original, &converted, port, is_installed).await?;
     let found = original.lines();
     if arguments.json && arguments.dry_run {

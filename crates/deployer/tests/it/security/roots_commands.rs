@@ -5,6 +5,7 @@ use crate::support::configuration::text;
 use crate::support::gate::Gate;
 use crate::support::process::{command, describe, output, succeed};
 use crate::support::push::Delivery;
+use crate::support::repository::Repository;
 use crate::support::wait;
 use crate::support::world::World;
 use serde_json::json;
@@ -19,12 +20,18 @@ const NOBODY: u32 = 65534;
 /// A state that is nobody's, in a place that is root's.
 fn installed(world: &mut World) {
     world.drop_privileges();
+    served_once(world);
+}
+
+/// There is a record, as a daemon that has run once leaves it.
+fn served_once(world: &mut World) -> Repository {
     let repository = world.repository("acme/site");
     repository.commit(&[("index.html", "one")], "first");
     world.configure(&[world.deployment("site", &repository)]);
     world.start();
     world.stop();
     make_way_roots(world);
+    repository
 }
 
 fn make_way_roots(world: &World) {
@@ -134,12 +141,7 @@ fn roots_commands_start_no_program_that_lies_where_the_services_user_writes() {
         }
         world.settings.remove("github.token");
         world.settings.set("executable_search_paths", format!("[{}]", text(&tools.to_string_lossy())));
-        let repository = world.repository("acme/site");
-        repository.commit(&[("index.html", "one")], "first");
-        world.configure(&[world.deployment("site", &repository)]);
-        world.start();
-        world.stop();
-        make_way_roots(world);
+        let repository = served_once(world);
         let url = repository.clone_url();
         for words in [
             &["doctor"][..],

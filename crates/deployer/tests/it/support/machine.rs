@@ -395,7 +395,7 @@ fn privileged() -> PathBuf {
 pub struct Sources<'m> {
     machine: &'m Machine,
     directory: String,
-    /// Whose it is: git reads no repository of somebody else's.
+    /// Whose it is: git reads no repository that another user owns.
     user: &'static str,
 }
 

@@ -127,7 +127,7 @@ struct Answer {
 /// What a file names.
 #[derive(Debug)]
 pub struct Exported {
-    /// Its applications.
+    /// The applications that PM2 is to run, in the order of the file.
     pub definitions: Vec<Definition>,
     /// What is to be said of blocks `env_*` that nothing uses.
     pub unused: Option<String>,

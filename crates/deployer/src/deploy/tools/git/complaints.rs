@@ -60,7 +60,7 @@ pub fn advice(said: &str, host: &str) -> Option<String> {
     }
     if any(&["dubious ownership"]) {
         return Some(
-            "git reads no repository of somebody else's: give it to the user that reads it here (`chown -R`). `safe.directory` does not \
+            "git reads no repository that another user owns: give it to the user that reads it here (`chown -R`). `safe.directory` does not \
              help, as git is called without the settings of the user and of this machine"
                 .into(),
         );
