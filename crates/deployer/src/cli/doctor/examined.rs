@@ -94,6 +94,11 @@ impl Examined {
         Ok((&usable.github, &usable.credentials))
     }
 
+    /// The record, whether it is there or not.
+    pub fn any_store(&self) -> Result<&Store> {
+        Ok(&self.usable()?.store)
+    }
+
     /// The record, which is not there before the first start.
     pub fn store(&self) -> Result<&Store> {
         let store = &self.usable()?.store;
