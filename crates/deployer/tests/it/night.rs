@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 /// A world whose one deployment, `site`, is live.
@@ -173,6 +173,10 @@ fn a_database_that_is_removed_stops_the_daemon_and_what_is_received_waits_for_it
         });
         database_trouble(world, &["is gone", "backup"]);
         assert!(!database(world).exists(), "no empty database was made");
+        // An empty file is no database either.
+        fs_err::write(database(world), "").expect("writable");
+        database_trouble(world, &["is gone", "lies there now is empty"]);
+        fs_err::remove_file(database(world)).expect("it is there");
 
         fs_err::rename(&aside, database(world)).expect("writable");
         let run = world.ended_run("site", &second);
@@ -264,5 +268,152 @@ fn migrations_are_taken_back_without_a_daemon_after_a_question_and_with_a_backup
         }
         fs_err::copy(backup, database(world)).expect("writable");
         assert_eq!(world.runs("site").len(), 1);
+    });
+}
+
+/// Fills the file system of a directory to its last block: with one large file, then with small ones.
+#[track_caller]
+fn fill(directory: &Path, bytes_left: u64) {
+    fs_err::create_dir_all(directory).expect("writable");
+    let mut number = 0;
+    for length in [1 << 20, 64 << 10, 4 << 10, 1] {
+        loop {
+            let free =
+                rustix::fs::statvfs(directory).map(|found| found.f_bavail * found.f_frsize).expect("mounted");
+            if free <= bytes_left || free - bytes_left < length {
+                break;
+            }
+            number += 1;
+            if fs_err::write(
+                directory.join(number.to_string()),
+                vec![1; usize::try_from(length).expect("small")],
+            )
+            .is_err()
+            {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_build_that_fills_the_disk_of_everything_fails_and_the_next_push_is_deployed() {
+    World::run(|world| {
+        // State and deployments on one file system, as in most installations.
+        let disk = world.root().join("disk");
+        world.mount_small(&disk, 48 << 20);
+        for (place, on_disk) in
+            [(world.state(), disk.join("state")), (world.root().join("srv"), disk.join("srv"))]
+        {
+            fs_err::create_dir(&on_disk).expect("the disk is empty");
+            fs_err::remove_dir(&place).expect("nothing was started yet");
+            fs_err::os::unix::fs::symlink(&on_disk, &place).expect("writable");
+        }
+        world.settings.set("runs.disk_free_min", "\"1MiB\"");
+        world.settings.set("runs.record_wait", "\"2s\"");
+        let repository = world.repository("acme/site");
+        let line = "if [ -e broken ]; then cat /dev/zero > fill; i=0; while echo x > small-$i; do i=$((i+1)); done; exit 1; fi";
+        world.configure(&[world.deployment("site", &repository).step("build", "compile", line)]);
+        let good = repository.commit(&[("index.html", "good")], "good");
+        world.start();
+        world.deploy("site", &repository, &good);
+
+        let bad = repository.commit(&[("index.html", "bad"), ("broken", "")], "bad");
+        world.push(&repository, &bad);
+        let run = world.ended_run("site", &bad);
+        assert_eq!(run.state, "failed", "{run:?}");
+        let cause = run.cause.expect("it says why").to_lowercase();
+        assert!(cause.contains("the disk is full") || cause.contains("no space left"), "{cause}");
+        let releases = fs_err::read_dir(world.path_of("site").join("releases")).expect("it is there").count();
+        assert_eq!(releases, 1, "what filled the disk is gone");
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("good"));
+        repository.git(&["rm", "-q", "broken"]);
+        let next = repository.commit(&[("index.html", "next")], "next");
+        world.deploy("site", &repository, &next);
+    });
+}
+
+#[test]
+fn a_daemon_starts_on_a_full_disk_and_goes_on_when_there_is_room() {
+    World::run(|world| {
+        world.mount_small(&world.state(), 16 << 20);
+        world.settings.set("runs.disk_free_min", "\"1MiB\"");
+        let repository = live_site(world);
+        world.stop();
+        let filler = world.state().join("filler");
+        fill(&filler, 0);
+        world.start();
+        assert!(!world.log().contains("panicked"), "{}", world.log());
+        let status = world.cli(&["status", "--json"]);
+        assert!(
+            said(&status).contains("the disk is full") || said(&status).contains("KiB free"),
+            "{}",
+            said(&status)
+        );
+        assert_ne!(status.status.code(), Some(0));
+        fs_err::remove_dir_all(&filler).expect("it is there");
+        let second = repository.commit(&[("index.html", "two")], "second");
+        wait::until("a push to be accepted", || {
+            (world.deliver(&repository.push_of(&second)).status == 202).then_some(())
+        });
+        assert_eq!(world.ended_run("site", &second).state, "succeeded");
+    });
+}
+
+#[test]
+fn a_rollback_needs_no_room_and_a_release_that_was_deleted_is_refused_before_anything_is_done() {
+    World::run(|world| {
+        world.mount_small(&world.path_of("site"), 16 << 20);
+        world.settings.set("runs.disk_free_min", "\"4MiB\"");
+        let repository = world.repository("acme/site");
+        let restarts = world.root().join("restarts");
+        let line = format!("echo restarted >> '{}'", restarts.display());
+        world.configure(&[world.deployment("site", &repository).step("switch", "restart", &line)]);
+        world.start();
+        let mut names = Vec::new();
+        for page in ["one", "two"] {
+            let commit = repository.commit(&[("index.html", page)], page);
+            world.deploy("site", &repository, &commit);
+            names.push(fs_err::canonicalize(world.path_of("site").join("current")).expect("it is live"));
+        }
+        fill(&world.path_of("site").join("filler"), 128 << 10);
+        let back = world.cli(&["rollback", "site"]);
+        assert_eq!(back.status.code(), Some(0), "{}", said(&back));
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
+
+        fs_err::remove_dir_all(&names[1]).expect("it is not live");
+        let before = fs_err::read_to_string(&restarts).expect("it was restarted");
+        let name = names[1].file_name().expect("it has a name").to_string_lossy().into_owned();
+        let refused = world.cli(&["rollback", "site", "--to", &name]);
+        assert_ne!(refused.status.code(), Some(0));
+        assert!(said(&refused).contains("was deleted by hand"), "{}", said(&refused));
+        let refused = world.cli(&["rollback", "site"]);
+        assert_ne!(refused.status.code(), Some(0), "only what is there is offered: {}", said(&refused));
+        assert_eq!(
+            fs_err::read_to_string(&restarts).expect("it was restarted"),
+            before,
+            "nothing was restarted for it"
+        );
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
+    });
+}
+
+#[test]
+fn a_server_that_the_switch_starts_in_the_background_fails_the_run() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let line = "if [ -e server ]; then setsid sleep 600 >/dev/null 2>&1 & sleep 0.1; fi";
+        world.configure(&[world.deployment("site", &repository).step("switch", "start", line)]);
+        let good = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        world.deploy("site", &repository, &good);
+        let bad = repository.commit(&[("index.html", "two"), ("server", "")], "second");
+        world.push(&repository, &bad);
+        let run = world.ended_run("site", &bad);
+        assert_eq!(run.state, "failed", "{run:?}");
+        let cause = run.cause.expect("it says why");
+        assert!(cause.contains("1 processes that it left in the background were ended"), "{cause}");
+        assert!(said(&world.cli(&["logs", &run.id])).contains("let a systemd unit keep the server"));
+        assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
     });
 }

@@ -244,7 +244,7 @@ impl Store {
 
     /// The versions that the database has, in their order; none where there is no database file yet.
     pub async fn applied_versions(&self) -> Result<Vec<i64>, StoreError> {
-        if self.pools.file().is_some_and(|file| !file.exists()) {
+        if self.pools.is_empty_file() || self.pools.file().is_some_and(|file| !file.exists()) {
             return Ok(Vec::new());
         }
         let versions: Result<Vec<i64>, StoreError> = reading!(self, |pool| {

@@ -85,6 +85,12 @@ impl Pools {
         }
     }
 
+    /// Whether somebody has put an empty file in the place of a SQLite database, or `migrate` is about to fill it. A connection would begin to
+    /// make a database of it, and a journal beside it that does not belong to the one that is put back.
+    pub(super) fn is_empty_file(&self) -> bool {
+        self.file().is_some_and(|file| file.metadata().is_ok_and(|found| found.len() == 0))
+    }
+
     /// Opens a connection, asks, and closes it again.
     pub(super) async fn ping_anew(&self) -> Result<(), StoreError> {
         match self {
@@ -312,6 +318,10 @@ pub(super) async fn renewed<T>(
     pools: &Pools,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
+    if pools.is_empty_file() {
+        let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the database's file is empty");
+        return Err(StoreError::Unavailable(sqlx::Error::Io(error)));
+    }
     pools.renew().await;
     let result = call.await;
     if let (Pools::Sqlite { is_stale, .. }, Err(error)) = (pools, &result)
