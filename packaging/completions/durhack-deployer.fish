@@ -376,10 +376,11 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrat
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "status" -d 'Say what is applied'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "trust" -d 'Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "down" -d 'Take the latest migrations back, with all that is recorded in their tables; while no daemon runs'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and not __fish_seen_subcommand_from up check status trust down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -l new -d 'Make an empty database although there was one: what it held is forgotten'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from up" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from check" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
@@ -399,13 +400,15 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrat
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l steps -d 'How many' -r
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l yes -d 'Do it without asking'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -l has-backup -d 'PostgreSQL: you have a backup (`pg_dump`). SQLite is backed up beside its file by itself'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from down" -s V -l version -d 'Print version'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "up" -d 'Apply what is missing'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "status" -d 'Say what is applied'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "trust" -d 'Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "down" -d 'Take the latest migrations back; their data is gone'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "down" -d 'Take the latest migrations back, with all that is recorded in their tables; while no daemon runs'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand migrate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -l config -d 'Directory of the configuration\'s layers [default: /etc/durhack-deployer; where there is none, ./config]' -r -F
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand completions" -l log -d 'How much the log says: error, warn, info, debug, trace, or a tracing filter' -r
@@ -471,4 +474,4 @@ complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; 
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "check" -d 'Say whether what is missing can be applied to this database, and taken back; nothing is changed'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "status" -d 'Say what is applied'
 complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "trust" -d 'Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL'
-complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "down" -d 'Take the latest migrations back; their data is gone'
+complete -c durhack-deployer -n "__fish_durhack_deployer_using_subcommand help; and __fish_seen_subcommand_from migrate" -f -a "down" -d 'Take the latest migrations back, with all that is recorded in their tables; while no daemon runs'

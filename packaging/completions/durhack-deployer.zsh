@@ -807,6 +807,7 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 '--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--new[Make an empty database although there was one\: what it held is forgotten]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -850,6 +851,8 @@ _arguments "${_arguments_options[@]}" : \
 '--steps=[How many]:STEPS:_default' \
 '--config=[Directory of the configuration'\''s layers \[default\: /etc/durhack-deployer; where there is none, ./config\]]:DIR:_files' \
 '--log=[How much the log says\: error, warn, info, debug, trace, or a tracing filter]:LEVEL:_default' \
+'--yes[Do it without asking]' \
+'--has-backup[PostgreSQL\: you have a backup (\`pg_dump\`). SQLite is backed up beside its file by itself]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \
@@ -1526,7 +1529,7 @@ _durhack-deployer__subcmd__help__subcmd__migrate_commands() {
 'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'trust:Sign what is in the database, so that it is acted on\: after an upgrade from 0.1.0 with PostgreSQL' \
-'down:Take the latest migrations back; their data is gone' \
+'down:Take the latest migrations back, with all that is recorded in their tables; while no daemon runs' \
     )
     _describe -t commands 'durhack-deployer help migrate commands' commands "$@"
 }
@@ -1734,7 +1737,7 @@ _durhack-deployer__subcmd__migrate_commands() {
 'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'trust:Sign what is in the database, so that it is acted on\: after an upgrade from 0.1.0 with PostgreSQL' \
-'down:Take the latest migrations back; their data is gone' \
+'down:Take the latest migrations back, with all that is recorded in their tables; while no daemon runs' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'durhack-deployer migrate commands' commands "$@"
@@ -1756,7 +1759,7 @@ _durhack-deployer__subcmd__migrate__subcmd__help_commands() {
 'check:Say whether what is missing can be applied to this database, and taken back; nothing is changed' \
 'status:Say what is applied' \
 'trust:Sign what is in the database, so that it is acted on\: after an upgrade from 0.1.0 with PostgreSQL' \
-'down:Take the latest migrations back; their data is gone' \
+'down:Take the latest migrations back, with all that is recorded in their tables; while no daemon runs' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'durhack-deployer migrate help commands' commands "$@"

@@ -511,7 +511,11 @@ pub struct MigrateArguments {
 #[derive(Debug, Subcommand)]
 pub enum MigrateCommand {
     /// Apply what is missing
-    Up,
+    Up {
+        /// Make an empty database although there was one: what it held is forgotten
+        #[arg(long)]
+        new: bool,
+    },
     /// Say whether what is missing can be applied to this database, and taken back; nothing is changed
     Check,
     /// Say what is applied
@@ -522,11 +526,17 @@ pub enum MigrateCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Take the latest migrations back; their data is gone
+    /// Take the latest migrations back, with all that is recorded in their tables; while no daemon runs
     Down {
         /// How many
         #[arg(long, default_value_t = 1)]
         steps: u32,
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+        /// PostgreSQL: you have a backup (`pg_dump`). SQLite is backed up beside its file by itself
+        #[arg(long)]
+        has_backup: bool,
     },
 }
 

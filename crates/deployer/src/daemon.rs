@@ -13,6 +13,7 @@ mod reload;
 mod schema;
 mod service_manager;
 mod state_directory;
+mod state_watch;
 pub mod succession;
 mod tasks;
 mod watchdog;
@@ -39,6 +40,7 @@ use door::{Door, Given, Listening};
 use schema::bring_schema_up;
 use service_manager::ServiceManager;
 use state_directory::take_locks;
+use state_watch::StateWatch;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -52,7 +54,9 @@ use watchdog::Vitals;
 use work::Work;
 
 pub use door::ADDRESS_FILE;
-pub use state_directory::{consume, is_working, listen_lock, open_spool, prepare_state_directory, work_lock};
+pub use state_directory::{
+    consume, is_listening, is_working, listen_lock, open_spool, prepare_state_directory, work_lock,
+};
 
 /// Which part of the deployer this process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,11 +127,13 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
     if let Some(service_manager) = &service_manager {
         service_manager.ready(&daemon.status());
     }
-    let crashed = loop {
+    let mut state = daemon.state_watch();
+    let why = loop {
         let request = tokio::select! {
-            () = signals.next() => break false,
-            () = daemon.crashed.cancelled() => break true,
-            () = lost(link.as_mut()) => break false,
+            () = signals.next() => break Why::Told,
+            () = daemon.crashed.cancelled() => break Why::Crashed,
+            lost = state.lost() => break Why::StateLost(lost),
+            () = lost(link.as_mut()) => break Why::Told,
             Some(()) = hangups.recv() => {
                 daemon.reload_and_tell(service_manager.as_deref()).await;
                 continue;
@@ -143,22 +149,42 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
         };
         match daemon.hand_over(&request, link.as_ref(), service_manager.as_deref(), &mut signals).await {
             Ok(Some(farewell)) => return Ok(farewell),
-            Ok(None) => break false,
+            Ok(None) => break Why::Told,
             Err(error) => daemon.serve_on(request, &error).await?,
         }
     };
+    if let Why::StateLost(lost) = &why {
+        tracing::error!("{lost}: nothing is accepted or begun any more");
+    }
     tracing::info!("stopping");
     if let Some(service_manager) = &service_manager {
         service_manager.stopping();
     }
-    daemon.stop(&mut signals).await;
-    tracing::info!("stopped");
-    if crashed {
-        bail!(
-            "a part of the deployer has crashed (see the log); restart it: nothing that was accepted is lost"
-        );
+    match why {
+        // What a run in progress did from now on would be recorded where nobody looks.
+        Why::StateLost(_) => daemon.stop(std::future::ready(())).await,
+        Why::Told | Why::Crashed => daemon.stop(signals.next()).await,
     }
-    Ok(Farewell::Leave)
+    tracing::info!("stopped");
+    match why {
+        Why::Told => Ok(Farewell::Leave),
+        Why::Crashed => bail!(
+            "a part of the deployer has crashed (see the log); restart it: nothing that was accepted is lost"
+        ),
+        Why::StateLost(lost) => bail!(
+            "{lost}; the deployer has stopped, since nobody would find what it accepted or recorded from now on: put back what was there, and start it again"
+        ),
+    }
+}
+
+/// Why a daemon ends.
+enum Why {
+    /// Somebody says so.
+    Told,
+    /// A part of it has crashed.
+    Crashed,
+    /// What it keeps is not where it was.
+    StateLost(String),
 }
 
 /// Signs of life, as long as the answer is kept.
@@ -257,6 +283,12 @@ impl Daemon {
         let knocker = self.door.as_ref().map(|door| door.knocker.clone());
         let store = (self.role != Role::Listen).then(|| Arc::clone(&self.store));
         Vitals { directory, knocker, store }
+    }
+
+    /// The intake by itself goes on without the database, which it only reads.
+    fn state_watch(&self) -> StateWatch {
+        let store = (self.role != Role::Listen).then(|| Arc::clone(&self.store));
+        StateWatch::new(&self.host.config.state_directory, store)
     }
 
     fn start_work(&mut self) -> Result<()> {
@@ -397,11 +429,11 @@ impl Daemon {
     }
 
     /// The intake first, then what is in progress, then what is still to be told.
-    async fn stop(mut self, signals: &mut Signals) {
+    async fn stop(mut self, hurry: impl Future<Output = ()>) {
         self.background.stop.cancel();
         let open_requests = self.door.take().map(Door::leave).unwrap_or_default();
         if let Some(work) = self.work.take() {
-            work.end(&self.host, signals.next()).await;
+            work.end(&self.host, hurry).await;
         }
         for requests in open_requests {
             requests.tracker.wait().await;

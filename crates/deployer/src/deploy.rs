@@ -3,11 +3,13 @@
 //! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
 //! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
 //! directories and [`mirror`] the commits ([`access`] how git may have them), [`health`] asks whether it is alive, [`gap`] how
-//! long it was not, [`confinement`] says what a step may touch, [`hand_over`] replaces the deployer itself, [`tools`] knows how programs are called, and [`execute`] calls them.
+//! long it was not, [`confinement`] says what a step may touch, [`hand_over`] replaces the deployer itself, [`tools`] knows how programs are called, and [`execute`] calls them. [`claim`]
+//! keeps others out of a deployment's directory.
 
 pub mod access;
 pub mod adopt;
 pub mod cause;
+pub mod claim;
 pub mod confinement;
 pub mod env_files;
 pub mod execute;

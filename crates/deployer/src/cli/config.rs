@@ -2,11 +2,13 @@
 
 use super::output::{self, Failed, GREEN, table};
 use super::{CheckArguments, ConfigCommand, MigrateCommand, owner, session};
+use crate::clock::{compact_utc, now};
 use crate::config::resolve;
-use crate::config::{self, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
-use crate::deploy::{hand_over, release, situation};
+use crate::config::{self, Config, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
+use crate::daemon;
+use crate::deploy::{claim, hand_over, release, situation};
 use crate::record::run_log::rendering::plain;
-use crate::record::store::{Authenticator, Store};
+use crate::record::store::{Authenticator, MigrationStatus, Store};
 use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
@@ -91,11 +93,18 @@ pub async fn migrate(
     let loaded = session::read(directory, environment, Purpose::Ask)?;
     owner::leave_to_owner_of(&loaded.config.state_directory, environment).await?;
     session::print(&loaded.problems);
-    crate::daemon::prepare_state_directory(&loaded.config.state_directory)?;
     let store =
         Store::open(loaded.config.database_url.expose(), Authenticator::new(&loaded.config.state_directory))?;
+    if !matches!(command, MigrateCommand::Up { new: true }) {
+        claim::expect_no_database(&loaded.config, &store)?;
+    }
+    daemon::prepare_state_directory(&loaded.config.state_directory)?;
     match command {
-        MigrateCommand::Up => {
+        MigrateCommand::Up { new: true } => {
+            store.migrate_anew(crate::clock::now_ms()).await?;
+            println!("there is a new database, and the schema is up to date");
+        }
+        MigrateCommand::Up { new: false } => {
             store.migrate(crate::clock::now_ms()).await?;
             println!("the schema is up to date");
         }
@@ -107,9 +116,8 @@ pub async fn migrate(
             store.rehearse_migration().await?;
             println!("the database has, or can be given, this program's schema");
         }
-        MigrateCommand::Down { steps } => {
-            let taken_back = store.migrate_down(*steps as usize).await?;
-            println!("{taken_back} migrations taken back");
+        MigrateCommand::Down { steps, yes, has_backup } => {
+            down(&loaded.config, &store, *steps as usize, (*yes, *has_backup)).await?;
         }
         MigrateCommand::Trust { yes } => trust(&store, *yes).await?,
         MigrateCommand::Status(arguments) => {
@@ -128,6 +136,45 @@ pub async fn migrate(
             table(&["VERSION", "MIGRATION", "STATE"], &rows, None);
         }
     }
+    Ok(())
+}
+
+/// `migrate down`
+async fn down(
+    config: &Config,
+    store: &Store,
+    steps: usize,
+    (yes, has_backup): (bool, bool),
+) -> Result<(), Failed> {
+    let state = &config.state_directory;
+    if daemon::is_working(state)? || daemon::is_listening(state)? {
+        return Err(Failed::unavailable(anyhow!("a daemon runs, and works with these tables")).hint(
+            "stop it first (`sudo systemctl stop durhack-deployer-worker durhack-deployer-intake`), and start it again with the program that fits",
+        ));
+    }
+    let status = store.migration_status().await?;
+    let applied: Vec<&MigrationStatus> = status.iter().filter(|migration| migration.applied).collect();
+    let concerned = &applied[applied.len().saturating_sub(steps)..];
+    if concerned.is_empty() {
+        println!("no migration is applied");
+        return Ok(());
+    }
+    for migration in concerned.iter().rev() {
+        println!("takes back {} ({})", migration.version, migration.description);
+    }
+    if concerned.len() == applied.len() {
+        println!("that is all of them: nothing of what is recorded is left, neither runs nor releases");
+    }
+    if store.file().is_none() && !has_backup {
+        return Err(Failed::because(anyhow!("nothing was taken back: there is no backup"))
+            .hint("make one (`pg_dump`), and say `--has-backup`"));
+    }
+    output::agreed(yes, "Take them back, with what is recorded in their tables?")?;
+    if let Some(backup) = store.back_up(&compact_utc(now())).await? {
+        println!("the database as it was is in {}", backup.display());
+    }
+    let taken_back = store.migrate_down(steps).await?;
+    println!("{taken_back} migrations taken back");
     Ok(())
 }
 

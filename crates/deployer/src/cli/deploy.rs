@@ -8,11 +8,11 @@ use super::session::Session;
 use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, owner};
 use crate::config::Deployment;
 use crate::daemon;
-use crate::deploy::lock;
 use crate::deploy::observe::Observer;
 use crate::deploy::preview::{self, Preview};
 use crate::deploy::recovery::recover;
 use crate::deploy::worker::Worker;
+use crate::deploy::{claim, lock};
 use crate::entry::{Request, Source, request_entry};
 use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::run_log::rendering::plain;
@@ -22,6 +22,7 @@ use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// How often the record is looked at for a run to begin or end.
@@ -64,6 +65,9 @@ pub async fn ask(
     if !deployment.enabled && !alone {
         return Err(Failed::because(anyhow!("{} is disabled in the configuration", deployment.slug))
             .hint("set `enabled = true`, and restart the daemon"));
+    }
+    if alone && let Some(holder) = claim::holder(deployment) {
+        return Err(anyhow::Error::from(holder).into());
     }
     let who = session.operator();
     let (header, bytes) = request_entry(event, Source::Operator, who, request);
@@ -133,6 +137,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
         stop: stop.clone(),
         abort: abort.clone(),
         run_ended: Arc::default(),
+        claim: Mutex::default(),
     };
     let work = async {
         tokio::select! {

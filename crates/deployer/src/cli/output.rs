@@ -3,7 +3,9 @@
 use super::owner::{QUESTION, QUESTIONS_VARIABLE};
 use super::{Cli, Command, exit};
 use crate::config::Environment;
+use crate::deploy::claim::Holder;
 use crate::record::run_log::rendering::plain;
+use crate::record::store::StoreError;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
 use std::io::{BufRead, IsTerminal, Write};
@@ -89,13 +91,20 @@ fn harmless(text: &str) -> String {
 
 impl From<anyhow::Error> for Failed {
     fn from(error: anyhow::Error) -> Self {
+        if let Some(holder) = error.downcast_ref::<Holder>() {
+            let mend = holder.mend();
+            return Self::unavailable(error).hint(mend);
+        }
+        if let Some(StoreError::Gone { .. }) = error.downcast_ref() {
+            return Self::unavailable(error).hint(StoreError::GONE_MEND);
+        }
         let away = crate::deploy::worker::is_database_away(&error);
         if away { Self::unavailable(error) } else { Self::because(error) }
     }
 }
 
-impl From<crate::record::store::StoreError> for Failed {
-    fn from(error: crate::record::store::StoreError) -> Self {
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
         Self::from(anyhow::Error::from(error))
     }
 }

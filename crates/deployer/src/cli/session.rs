@@ -4,7 +4,7 @@ use super::output::Failed;
 use super::owner;
 use crate::config::{self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering};
 use crate::daemon;
-use crate::deploy::Host;
+use crate::deploy::{Host, claim};
 use crate::names::Slug;
 use crate::record::store::{self, RunMatch, Store};
 use std::path::Path;
@@ -83,8 +83,10 @@ impl Session {
         }
         // Advice is for whoever writes the configuration, and not before the output of every command.
         print(&loaded.problems.without_notes());
-        daemon::prepare_state_directory(&loaded.config.state_directory).map_err(Failed::unavailable)?;
         let host = daemon::host(Arc::new(loaded.config), environment)?;
+        // First: a directory that is made anew must not pass for the one that was there.
+        claim::expect_no_database(&host.config, &host.store)?;
+        daemon::prepare_state_directory(&host.config.state_directory).map_err(Failed::unavailable)?;
         host.store.migrate(crate::clock::now_ms()).await?;
         let user = environment.get("SUDO_USER").or(environment.get("USER")).unwrap_or("somebody").to_owned();
         Ok(Self { host, user })

@@ -123,11 +123,17 @@ impl Door {
         self.say_where(&self.listener)
     }
 
+    /// For commands of this host, which can be told by hand where it listens: a full disk keeps nobody from listening.
     fn say_where(&self, listener: &TcpListener) -> Result<()> {
         let address = listener.local_addr()?;
+        let text = format!("{address}\n");
         let temporary = self.address_file.with_extension("new");
-        fs_err::write(&temporary, format!("{address}\n"))?;
-        fs_err::rename(&temporary, &self.address_file)?;
+        if !fs_err::read_to_string(&self.address_file).is_ok_and(|found| found == text) {
+            let written = fs_err::write(&temporary, text);
+            if let Err(error) = written.and_then(|()| fs_err::rename(&temporary, &self.address_file)) {
+                tracing::warn!(%error, "cannot write down where the intake listens: name it with --url where a command asks for it");
+            }
+        }
         tracing::info!("listening on http://{address}");
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The record's schema: brought up as soon as the database lets us, while everything that works waits for it.
 
 use crate::clock;
-use crate::deploy::{Host, hand_over};
+use crate::deploy::{Host, claim, hand_over};
+use crate::record::store::StoreError;
 use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,9 +38,13 @@ impl Schema {
             match self.is_up.get_or_try_init(|| bring_schema_up(&self.host)).await {
                 Ok(()) => return true,
                 Err(error) if !said => {
+                    let hint = error.downcast_ref::<StoreError>().and_then(|error| {
+                        matches!(error, StoreError::Gone { .. }).then_some(StoreError::GONE_MEND)
+                    });
                     let error = format!("{error:#}");
                     tracing::error!(
                         error,
+                        hint,
                         "the database cannot be used yet: deliveries are accepted and wait"
                     );
                     said = true;
@@ -55,6 +60,7 @@ impl Schema {
 }
 
 pub async fn bring_schema_up(host: &Host) -> Result<()> {
+    claim::expect_no_database(&host.config, &host.store)?;
     hand_over::take_schema_back(host).await?;
     // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
     let (runtime, store) = (tokio::runtime::Handle::current(), host.store.clone());

@@ -61,6 +61,12 @@ pub fn is_working(state_directory: &Path) -> Result<bool> {
     Ok(lock::try_acquire(&state_directory.join(directory), name)?.is_none())
 }
 
+/// Whether a daemon of this instance receives webhooks.
+pub fn is_listening(state_directory: &Path) -> Result<bool> {
+    let (directory, name) = LISTEN_LOCK;
+    Ok(lock::try_acquire(&state_directory.join(directory), name)?.is_none())
+}
+
 /// The file that whoever receives has locked, and has written its process into.
 pub fn listen_lock(state_directory: &Path) -> PathBuf {
     lock_file(state_directory, LISTEN_LOCK)

@@ -21,7 +21,7 @@ use indexmap::IndexMap;
 use spool::{ConsumerLock, Spool};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -88,6 +88,7 @@ impl Work {
                 stop: work.tasks.stop.clone(),
                 abort: work.abort.clone(),
                 run_ended,
+                claim: Mutex::default(),
             };
             spools.insert(slug.clone(), spool);
             work.tasks.start("a worker", self::work(worker, schema.clone(), wake));

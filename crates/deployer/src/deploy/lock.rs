@@ -41,9 +41,13 @@ pub fn try_acquire(directory: &Path, name: &str) -> Result<Option<Lock>> {
             return Err(error).with_context(|| format!("cannot lock {}", path.display()));
         }
     }
-    file.rewind()?;
-    file.set_len(0)?;
-    writeln!(file, "{}", std::process::id())?;
+    // For people, in the place of what the one before has written: on a full disk there is room for it, and where there is none the lock
+    // holds all the same.
+    let text = format!("{}\n", std::process::id());
+    let written = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
+    if let Err(error) = written.and_then(|()| file.set_len(text.len() as u64)) {
+        tracing::debug!(path = %path.display(), %error, "whose lock it is cannot be written down");
+    }
     Ok(Some(Lock { _file: file }))
 }
 

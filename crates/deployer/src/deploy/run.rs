@@ -63,6 +63,9 @@ pub struct Run {
     pub next_step: u32,
 }
 
+/// With less than this free a disk is full: a program that could not write may have left some blocks.
+const FULL_BYTES: u64 = 64 * 1024;
+
 /// Why a step, and with it the run, did not succeed.
 #[derive(Debug)]
 pub struct Failure {
@@ -276,8 +279,38 @@ impl Run {
                 result => result,
             };
         let result = result.map_err(|failure| named(step, self.with_full_disk(failure)));
+        if result.is_err() {
+            self.free_disk(step, plan, recording.number).await;
+        }
         self.end_step(&recording, &result).await?;
         result
+    }
+
+    /// Removes the release that a failed step has left half done, where it has filled the disk: the database, which lies on the same one in
+    /// most installations, could otherwise not be told that the run has failed, and nothing would ever be removed.
+    async fn free_disk(&self, failed: &Step, plan: &Plan, number: u32) {
+        let paths: [&Path; 2] = [&self.deployment.path, &self.host.config.state_directory];
+        let is_full = release::check_space(&paths, FULL_BYTES).is_err();
+        // Behind the switch it may be live, and what undoes a step in it needs it.
+        let is_needed = |step: &Step| step.undo.iter().any(|undo| matches!(undo.action, Action::Command(_)));
+        if !is_full || failed.phase >= Phase::Switch || plan.steps.iter().any(is_needed) {
+            return;
+        }
+        let made = plan.steps.iter().find_map(|step| match &step.action {
+            Action::Export { release, .. } => Some(release),
+            _ => None,
+        });
+        let Some(made) = made else { return };
+        match release::remove(&self.host.executor, &self.deployment, made).await {
+            Ok(()) => self.note(number, format!("removed {made}, which was not complete: the disk is full")),
+            Err(error) => {
+                tracing::warn!(
+                    run = self.id,
+                    error = format!("{error:#}"),
+                    "the disk is full, and the failed release cannot be removed"
+                );
+            }
+        }
     }
 
     /// Does what a step says, as often as it may be attempted.
@@ -314,9 +347,8 @@ impl Run {
 
     /// A full disk is the cause of whatever a program says about it.
     fn with_full_disk(&self, failure: Failure) -> Failure {
-        const NEARLY_NOTHING_BYTES: u64 = 64 * 1024;
         let paths: [&Path; 2] = [&self.deployment.path, &self.host.config.state_directory];
-        match release::check_space(&paths, NEARLY_NOTHING_BYTES) {
+        match release::check_space(&paths, FULL_BYTES) {
             Err(error) if !failure.cancelled => {
                 Failure { cause: format!("{error:#} ({})", failure.cause), ..failure }
             }
@@ -413,6 +445,9 @@ impl Run {
         };
         let work = async {
             match action {
+                Action::Command(command) if phase == Some(Phase::Switch) => {
+                    workbench.run_to_the_end(command).await
+                }
                 Action::Command(command) => workbench.run(command).await,
                 Action::Health(check) => health::check(check, &workbench).await,
                 // These end what they started when their time is over.

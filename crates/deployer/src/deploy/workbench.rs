@@ -210,6 +210,19 @@ impl Workbench<'_> {
         self.done(command, Manner::Step(self.walls.own.as_ref())).await
     }
 
+    /// The same for the switch, where processes that a command has left in the background are servers: they were ended with it, so the command has
+    /// not done what it was written for, whatever it says itself.
+    pub async fn run_to_the_end(&self, command: &Command) -> Result<()> {
+        let manner = Manner::Step(self.walls.own.as_ref());
+        match self.complaint_and_leftovers(command, manner, |_| true).await? {
+            (Some(complaint), _) => Err(anyhow!(complaint)),
+            (None, 0) => Ok(()),
+            (None, number) => Err(anyhow!(
+                "{number} processes that it left in the background were ended with it\nhint: let a systemd unit keep the server, and restart the unit here; or PM2, whose daemon must run before (`pm2 startup`, or the unit durhack-deployer-pm2@USER)"
+            )),
+        }
+    }
+
     /// Reads what a file of the repository says that is a program: runs a command of ours that evaluates it, sandboxed, and gives the rest of
     /// the last line of its standard output that has this mark. All other lines go to the run's log. None: there was no such line.
     pub async fn evaluate(&self, command: &Command, mark: &str) -> Result<Option<String>> {
@@ -246,8 +259,18 @@ impl Workbench<'_> {
         &self,
         command: &Command,
         manner: Manner<'_>,
-        mut keep: impl FnMut(&supervise::Line) -> bool + Send,
+        keep: impl FnMut(&supervise::Line) -> bool + Send,
     ) -> Result<Option<String>> {
+        Ok(self.complaint_and_leftovers(command, manner, keep).await?.0)
+    }
+
+    /// The same, with how many processes it had left behind, which were ended.
+    async fn complaint_and_leftovers(
+        &self,
+        command: &Command,
+        manner: Manner<'_>,
+        mut keep: impl FnMut(&supervise::Line) -> bool + Send,
+    ) -> Result<(Option<String>, u32)> {
         let mut tail = Tail::default();
         let sink = |line: supervise::Line| {
             if keep(&line) {
@@ -279,7 +302,7 @@ impl Workbench<'_> {
             let denied = tail.lines().find_map(|line| self.env_rules.note_on_denial(&line.text));
             denied.iter().for_each(|note| self.note(note));
         }
-        Ok(match (&outcome.end, complaint_of(&outcome.end)) {
+        let complaint = match (&outcome.end, complaint_of(&outcome.end)) {
             (_, None) if outcome.output_bytes > STEP_OUTPUT_BYTES_MAX => {
                 let (found, limit) = (outcome.output_bytes >> 20, STEP_OUTPUT_BYTES_MAX >> 20);
                 Some(format!("printed too much output: {found} MiB, at most {limit} MiB are allowed"))
@@ -297,6 +320,7 @@ impl Workbench<'_> {
                     None => complaint,
                 })
             }
-        })
+        };
+        Ok((complaint, outcome.leftovers_killed))
     }
 }

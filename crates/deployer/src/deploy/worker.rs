@@ -6,6 +6,7 @@
 mod attempt;
 mod held;
 
+use super::claim::{Claim, Holder};
 use super::gates::Held;
 use super::order::{self, Order};
 use super::outcome::{self, Outcome};
@@ -21,7 +22,7 @@ use anyhow::Result;
 use spool::Spool;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +54,8 @@ pub struct Worker {
     pub abort: CancellationToken,
     /// Told when a run has ended: what is live may be something else.
     pub run_ended: Arc<Notify>,
+    /// Kept from the first look at the spool on, for as long as this worker lives.
+    pub claim: Mutex<Option<Claim>>,
 }
 
 impl Worker {
@@ -60,9 +63,11 @@ impl Worker {
     pub async fn serve(self, wake: Arc<Notify>) {
         let mut compare_at = Some(Instant::now());
         let mut is_first = true;
+        let mut told = String::new();
         while !self.stop.is_cancelled() {
             let error = match self.round(&mut compare_at, &mut is_first).await {
                 Ok(rest) => {
+                    told.clear();
                     tokio::select! {
                         () = self.stop.cancelled() => return,
                         () = wake.notified() => {}
@@ -73,14 +78,20 @@ impl Worker {
                 Err(error) => error,
             };
             let slug = &self.deployment.slug;
+            let text = format!("{error:#}");
+            // What goes on for hours is one line, not one for each second.
             match is_database_away(&error) {
+                _ if text == told => {}
                 true => {
-                    tracing::warn!(deployment = %slug, error = format!("{error:#}"), "waiting for the database");
+                    let who = self.host.store.who_locks(&error);
+                    tracing::warn!(deployment = %slug, error = text, who, "waiting for the database");
                 }
                 false => {
-                    tracing::error!(deployment = %slug, error = format!("{error:#}"), "the worker is in trouble");
+                    let hint = error.downcast_ref::<Holder>().map(Holder::mend);
+                    tracing::error!(deployment = %slug, error = text, hint, "the worker is in trouble");
                 }
             }
+            told = text;
             // Putting an entry back wakes us too: only time may.
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -151,8 +162,11 @@ impl Worker {
             tracing::warn!(deployment = %self.deployment.slug, "as whom it runs has changed: nothing is begun before the configuration is read anew");
             return Ok(());
         }
+        self.keep_others_out().await?;
         recover(&self.host, &self.deployment).await?;
         while !self.stop.is_cancelled() {
+            // Again: a first release has made the directory.
+            self.keep_others_out().await?;
             let one_by_one = self.deployment.queue == Queue::All;
             let orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
             if orders.is_empty() {
@@ -167,6 +181,17 @@ impl Worker {
                 order::finish(superseded.into_iter().chain([chosen])).await?;
             }
             crate::crash_point!("orders-finished");
+        }
+        Ok(())
+    }
+
+    /// Keeps deployers with another state directory away from this deployment's directory, as soon as there is one.
+    async fn keep_others_out(&self) -> Result<()> {
+        let mut claim = self.claim.lock().await;
+        if !claim.as_ref().is_some_and(|claim| claim.holds(&self.deployment)) {
+            // First: a lock on the same file would wait for ours.
+            *claim = None;
+            *claim = Claim::take(&self.deployment, &self.host.config.state_directory).await?;
         }
         Ok(())
     }

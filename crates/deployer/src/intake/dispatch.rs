@@ -65,8 +65,10 @@ enum Meaning {
 impl Dispatch {
     /// Works until told to stop. `wake` is only a hint.
     pub async fn serve(self, wake: Arc<Notify>, stop: CancellationToken) {
+        let mut told = String::new();
         while !stop.is_cancelled() {
             let Err(error) = self.drain(&stop).await else {
+                told.clear();
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = wake.notified() => {}
@@ -74,10 +76,17 @@ impl Dispatch {
                 }
                 continue;
             };
+            let text = format!("{error:#}");
             match is_database_away(&error) {
-                true => tracing::warn!(error = format!("{error:#}"), "deliveries wait for the database"),
-                false => tracing::error!(error = format!("{error:#}"), "dispatch is in trouble"),
+                // What goes on for hours is one line.
+                _ if text == told => {}
+                true => {
+                    let who = self.host.store.who_locks(&error);
+                    tracing::warn!(error = text, who, "deliveries wait for the database");
+                }
+                false => tracing::error!(error = text, "dispatch is in trouble"),
             }
+            told = text;
             // Putting an entry back wakes us too: only time may.
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -17,6 +17,7 @@
 mod answers;
 mod authenticator;
 mod authorship;
+mod condition;
 mod deliveries;
 mod error;
 mod held;

@@ -10,6 +10,7 @@ use crate::support::repository::Repository;
 use crate::support::site::Site;
 use crate::support::wait;
 use crate::support::world::{World, files_under};
+use std::io::Write as _;
 
 /// What the log of a run may take on disk, whatever its steps print.
 const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -306,9 +307,18 @@ fn a_full_spool_disk_refuses_and_recovers() {
         world.configure(&[world.deployment("site", &repository)]);
         world.start();
 
+        // Again and again: a daemon that has just started gives back room of its own, such as its database's journal.
         let filler = disk.join("filler");
-        let _ = fs_err::write(&filler, vec![0; 64 * 1024 * 1024]);
-        let refused = world.deliver(&Delivery::ping("acme/site"));
+        let refused = wait::until("a delivery to be refused", || {
+            let mut file = fs_err::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&filler)
+                .expect("the disk is there");
+            while file.write_all(&[0; 4096]).is_ok() {}
+            let answer = world.deliver(&Delivery::ping("acme/site"));
+            (answer.status != 202).then_some(answer)
+        });
         assert_eq!(refused.status, 503, "{refused:?}");
         assert_eq!(refused.json()["status"], 503);
 

@@ -24,6 +24,7 @@ mod hooks;
 mod init;
 mod intake;
 mod networks;
+mod night;
 mod observe;
 mod operator;
 mod outages;

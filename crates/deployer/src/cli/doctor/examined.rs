@@ -95,10 +95,15 @@ impl Examined {
         Ok((&usable.github, &usable.credentials))
     }
 
+    /// The record, whether it is there or not.
+    pub fn any_store(&self) -> Result<&Store> {
+        let store = self.usable()?.store.as_ref();
+        store.with_context(|| format!("only {} opens the record", self.service.name))
+    }
+
     /// The record, which is not there before the first start.
     pub fn store(&self) -> Result<&Store> {
-        let store = self.usable()?.store.as_ref();
-        let store = store.with_context(|| format!("only {} opens the record", self.service.name))?;
+        let store = self.any_store()?;
         match store.file() {
             Some(file) if !file.exists() => {
                 Err(anyhow!("there is no record yet at {}: the first start makes it", file.display()))

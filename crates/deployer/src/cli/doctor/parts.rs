@@ -39,7 +39,7 @@ pub async fn all(config: &Config, store: &Store) -> Vec<Part> {
     if config.privileges == Privileges::Helper {
         add("helper", privileges::helper());
     }
-    add("database", Ok(work::record_of(store).await));
+    add("database", Ok(work::record_of(config, store).await));
     add("disk", host::disks_of(config));
     if let Some(finding) = nginx(config) {
         add("nginx", Ok(vec![finding]));

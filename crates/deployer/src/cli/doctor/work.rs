@@ -10,14 +10,17 @@ use crate::clock::{ago, duration, now_ms, readable_utc};
 use crate::config::{Config, Recipe};
 use crate::daemon::work_lock;
 use crate::deploy::Host;
+use crate::deploy::claim;
 use crate::deploy::observe::{self, finding::Severity};
 use crate::deploy::step_user;
 use crate::deploy::tools::systemctl::{self, Installation};
 use crate::intake::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
+use crate::private_file;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, Store, StoreError};
 use anyhow::Result;
 use spool::EntryName;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +51,17 @@ pub fn worker(examined: &Examined) -> Answer {
 
 /// The same, of a configuration.
 pub fn worker_of(config: &Config) -> Answer {
-    Ok(vec![match network::holder(&config.state_directory, &work_lock(&config.state_directory))? {
+    let worker = network::holder(&config.state_directory, &work_lock(&config.state_directory))?;
+    let enabled = config.deployments.values().filter(|deployment| deployment.enabled);
+    let elsewhere = enabled.filter_map(|deployment| {
+        let holder = claim::holder(deployment).filter(|holder| worker.is_some() && holder.pid != worker)?;
+        Some(Finding::error(format!("{}: {holder}", deployment.slug), holder.mend()))
+    });
+    let elsewhere: Vec<Finding> = elsewhere.collect();
+    if !elsewhere.is_empty() {
+        return Ok(elsewhere);
+    }
+    Ok(vec![match worker {
         Some(pid) => Finding::ok(format!("process {pid} deploys what is received")),
         None => Finding::error(
             "nobody deploys: what is received waits",
@@ -220,26 +233,54 @@ fn stuck(run: &Run, timeout: Duration, is_alive: bool, now_ms: i64) -> Option<Fi
     })
 }
 
-/// Whether the record can be reached, and has this program's schema.
+/// Whether the record can be reached and written to, and has this program's schema.
 pub async fn record(examined: &Examined) -> Answer {
-    Ok(record_of(examined.store()?).await)
+    let (config, store) = (examined.config()?, examined.any_store()?);
+    if claim::expect_no_database(config, store).is_ok() && !store.has_had_database() {
+        // There was none before the first start.
+        examined.store()?;
+    }
+    Ok(record_of(config, store).await)
 }
 
 /// The same, of a record.
-pub async fn record_of(store: &Store) -> Vec<Finding> {
-    vec![match store.migration_status().await {
+pub async fn record_of(config: &Config, store: &Store) -> Vec<Finding> {
+    let looked = async {
+        claim::expect_no_database(config, store)?;
+        store.must_be_there().await?;
+        let status = store.migration_status().await?;
+        if store.file().is_none_or(|file| file.exists()) {
+            store.can_write().await?;
+        }
+        Ok(status)
+    };
+    vec![match looked.await {
         Ok(status) => {
             let missing = status.iter().filter(|migration| !migration.applied).count();
             match missing {
-                0 => Finding::ok(format!("the record answers, schema {}", status.len())),
+                0 => closed_to_its_owner(store)
+                    .unwrap_or_else(|| Finding::ok(format!("the record answers, schema {}", status.len()))),
                 missing => Finding::warning(
                     format!("the record lacks {missing} migrations of this program"),
                     "`durhack-deployer migrate up`, or restart the daemon, which does it",
                 ),
             }
         }
-        Err(error) => of_store_error(&error),
+        Err(error) => of_store_error(&error, store),
     }]
+}
+
+/// What root does not notice by trying: a SQLite database, or its directory, that its owner may not write to.
+fn closed_to_its_owner(store: &Store) -> Option<Finding> {
+    let file = store.file()?;
+    let beside = ["-wal", "-shm"].map(|ending| private_file::beside(&file, ending));
+    let directory = file.parent()?.to_owned();
+    let is_closed = |path: &PathBuf| path.metadata().is_ok_and(|found| found.mode() & 0o200 == 0);
+    let closed = [file.clone(), directory].into_iter().chain(beside).find(is_closed)?;
+    Some(Finding::error(
+        format!("the database cannot be written to: {} is read-only for its owner", closed.display()),
+        format!("`sudo chmod u+w {}`; the worker goes on by itself then", closed.display()),
+    ))
 }
 
 /// Whether a build can log in to PostgreSQL. It knows no password of ours; it may be the user that we are.
@@ -294,7 +335,7 @@ pub async fn authorship(examined: &Examined) -> Answer {
     }
     let foreign = match examined.store()?.foreign().await {
         Ok(foreign) => foreign,
-        Err(error) => return Ok(vec![of_store_error(&error)]),
+        Err(error) => return Ok(vec![of_store_error(&error, examined.store()?)]),
     };
     Ok(vec![match foreign.is_none() {
         true => Finding::ok("all rows that lead to an action were written by this deployer"),
@@ -310,15 +351,46 @@ pub async fn authorship(examined: &Examined) -> Answer {
 
 const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/operating.md, \"Who may write to the database\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
 
-fn of_store_error(error: &StoreError) -> Finding {
+fn of_store_error(error: &StoreError, store: &Store) -> Finding {
     let mut causes = Vec::new();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
         causes.push(source.to_string());
         cause = source.source();
     }
-    let what = format!("{error}: {}", causes.join(": "));
+    let what = match causes.is_empty() {
+        true => error.to_string(),
+        false => format!("{error}: {}", causes.join(": ")),
+    };
+    if error.is_locked() {
+        let who = store.lockers();
+        let (by, end) = match who.is_empty() {
+            true => {
+                (String::new(), "find it (`sudo fuser -v` with the database's file), and end it".to_owned())
+            }
+            false => {
+                (format!("; {} holds it", who.join(", ")), "end that process, or wait for it".to_owned())
+            }
+        };
+        return Finding::error(format!("{what}{by}"), format!("{end}; meanwhile pushes wait, none is lost"));
+    }
+    if error.is_read_only()
+        && let Some(file) = store.file()
+    {
+        let mend = format!(
+            "`ls -l {0}*` and `findmnt -T {0}` say why: make them, and their directory, writable for the service's user; the worker goes on by itself then",
+            file.display()
+        );
+        return Finding::error(what, mend);
+    }
     let mend = match error {
+        StoreError::Gone { .. } => StoreError::GONE_MEND,
+        StoreError::Unavailable(_) if error.is_full() => {
+            "make room on the disk of the database; the worker goes on by itself then"
+        }
+        StoreError::Unavailable(_) if store.file().is_some() => {
+            "look at the database's file, its directory and its disk (`ls -l`, `df`, `dmesg`); meanwhile pushes wait, none is lost"
+        }
         StoreError::Unavailable(_) => {
             "start the database, and look at `database_url`; meanwhile pushes wait, none is lost"
         }

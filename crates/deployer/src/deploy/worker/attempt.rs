@@ -273,9 +273,16 @@ impl Worker {
         if !releases.iter().any(|found| found.name == release && found.state == ReleaseState::Building) {
             return Ok(());
         }
+        let layout = situation::layout(&self.host, &self.deployment).await?;
+        let is_full = run::check_space(&self.host, &self.deployment).is_err();
+        if layout == Layout::Releases && is_full {
+            // First: the database may be waiting for just this room.
+            run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
+            release::remove(&self.host.executor, &self.deployment, &release).await?;
+        }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
         crate::crash_point!("release-set-aside");
-        if situation::layout(&self.host, &self.deployment).await? != Layout::Releases {
+        if layout != Layout::Releases {
             return Ok(());
         }
         // One is evidence; ten of them fill a disk before the next success removes what is not kept.
@@ -285,8 +292,7 @@ impl Worker {
         };
         let earlier = releases.iter().filter(is_gone);
         let mut gone: Vec<&str> = earlier.map(|found| found.name.as_str()).collect();
-        if run::check_space(&self.host, &self.deployment).is_err() {
-            run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
+        if is_full {
             gone.push(&release);
         }
         for release in gone {
@@ -340,7 +346,22 @@ impl Worker {
         let mut releases = self.patiently("releases", || self.host.store.releases(slug)).await?;
         // A work tree that was adopted is no release that a link could name.
         releases.retain(|found| layout == Layout::InPlace || self.deployment.path != Path::new(&found.path));
-        let found = situation::rollback_candidate(&releases, order.request.release.as_deref(), live);
+        // What was deleted by hand cannot be gone back to; nothing is begun to find that out.
+        let wanted = order.request.release.as_deref();
+        let is_there = |found: &store::Release| {
+            layout == Layout::InPlace || release::directory(&self.deployment, &found.name).is_dir()
+        };
+        let deleted = releases.iter().find(|found| Some(found.name.as_str()) == wanted && !is_there(found));
+        if let Some(deleted) = deleted.filter(|found| found.state != ReleaseState::Removed) {
+            return Err(Failure::new(format!(
+                "the release {} was deleted by hand: its directory {} is not there; `durhack-deployer deploy {slug} --commit {}` makes it again",
+                deleted.name,
+                release::directory(&self.deployment, &deleted.name).display(),
+                deleted.commit_id
+            )));
+        }
+        releases.retain(is_there);
+        let found = situation::rollback_candidate(&releases, wanted, live);
         let found = found.map_err(Failure::new)?;
         let target = situation::target_of(found)
             .ok_or_else(|| Failure::ours("the record has no commit of that release"))?;

@@ -51,6 +51,9 @@ const RELEASES_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Where the id of the newest run is kept.
 const NEWEST_RUN_FILE: &str = "newest-run";
 
+/// Where the name of the database's file is kept, once there is one.
+const DATABASE_FILE: &str = "database";
+
 /// With what the name of a note of reports begins.
 const TELLING_PREFIX: &str = "telling-";
 
@@ -197,6 +200,29 @@ impl Authenticator {
     /// Where the key lies.
     pub fn key_path(&self) -> PathBuf {
         self.0.directory.join(KEY_FILE)
+    }
+
+    /// Notes that this database file has our tables; `None`: that nothing of a database is left, and a new one may be made.
+    pub(super) fn set_database(&self, file: Option<&Path>) -> Result<(), StoreError> {
+        let path = self.0.directory.join(DATABASE_FILE);
+        match file {
+            Some(file) if self.is_database(file) => Ok(()),
+            Some(file) => match self.write(&path, &file.to_string_lossy(), true) {
+                // It is noted at the next start.
+                Err(StoreError::Trust { error, .. }) if is_full(&error) => Ok(()),
+                result => result,
+            },
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(self.failed(&path, error)),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Whether this file had our tables.
+    pub(super) fn is_database(&self, file: &Path) -> bool {
+        let noted = read_small(&self.0.directory.join(DATABASE_FILE)).ok().flatten();
+        noted.is_some_and(|noted| Path::new(&noted) == file)
     }
 
     /// Notes that a run was begun: only such a run is recovered after a crash.

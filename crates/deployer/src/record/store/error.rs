@@ -22,6 +22,15 @@ pub enum StoreError {
     #[error("the database was migrated by another version of durhack-deployer")]
     ForeignSchema(#[source] MigrateError),
 
+    /// There was a database, and there is none: an empty one in its place would pass for the old one.
+    #[error("the database {} is gone: {why}", file.display())]
+    Gone {
+        /// Its file.
+        file: std::path::PathBuf,
+        /// From what that is known.
+        why: String,
+    },
+
     /// A row that the call is about is not there.
     #[error("the record has no {kind} {id:?}")]
     NotRecorded {
@@ -69,6 +78,39 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// SQLite's code, where it is SQLite that says no: sqlite.org/rescode.html, the primary ones.
+    fn sqlite_code(&self) -> Option<i32> {
+        let (Self::Unavailable(error) | Self::Corrupt(error) | Self::Defect(error)) = self else {
+            return None;
+        };
+        let error = error.as_database_error()?.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+        Some(sqlx::error::DatabaseError::code(error)?.parse::<i32>().ok()? & 0xff)
+    }
+
+    /// Whether another process keeps a SQLite database to itself.
+    pub fn is_locked(&self) -> bool {
+        matches!(self.sqlite_code(), Some(5 | 6))
+    }
+
+    /// Whether a SQLite database, or what lies beside it, cannot be written to: READONLY.
+    pub fn is_read_only(&self) -> bool {
+        self.sqlite_code() == Some(8)
+    }
+
+    /// Whether a SQLite database's files could not be used as they were opened: PERM, READONLY, IOERR, CANTOPEN.
+    pub(super) fn is_of_file(&self) -> bool {
+        matches!(self.sqlite_code(), Some(3 | 8 | 10 | 14))
+    }
+
+    /// Whether there was no room: FULL.
+    pub fn is_full(&self) -> bool {
+        self.sqlite_code() == Some(13)
+            || matches!(self, Self::Trust { error, .. } if error.kind() == std::io::ErrorKind::StorageFull)
+    }
+
+    /// What to do about a database that is gone.
+    pub const GONE_MEND: &str = "put it back, from where it was moved or from a backup (docs/operating.md, \"Backup\"); or, if what it held may be forgotten, `durhack-deployer migrate up --new`";
 
     /// Whether the database holds something else than what this deployer has written to it.
     pub fn is_tampering(&self) -> bool {

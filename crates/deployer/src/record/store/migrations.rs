@@ -73,7 +73,38 @@ impl Store {
     ///
     /// Where the tables are those of a version that signed nothing, the rows of a SQLite file that only we could write are signed as
     /// they are. Those of PostgreSQL are not: who else could log in there is not known here ([`Store::sign_everything`]).
+    ///
+    /// Where there was a SQLite database and there is none, or one without tables, nothing is made: [`StoreError::Gone`].
     pub async fn migrate(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.must_be_there().await?;
+        self.migrate_file(now_ms).await
+    }
+
+    /// The same where what was recorded before may be forgotten.
+    pub async fn migrate_anew(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.authenticator.set_database(None)?;
+        self.migrate_file(now_ms).await
+    }
+
+    /// Whether the configured database file had our tables at some time, as the state directory has noted.
+    pub fn has_had_database(&self) -> bool {
+        self.pools.file().is_some_and(|file| self.authenticator.is_database(&file))
+    }
+
+    /// Refuses to take an empty database for the one that was there.
+    pub async fn must_be_there(&self) -> Result<(), StoreError> {
+        let Some(file) = self.pools.file().filter(|_| self.has_had_database()) else { return Ok(()) };
+        let why = match file.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file any more",
+            // Not opened: SQLite would begin to fill it.
+            Ok(found) if found.len() == 0 => "what lies there now is empty",
+            _ if !self.applied_versions().await?.is_empty() => return Ok(()),
+            _ => "what lies there now has no tables of the deployer",
+        };
+        Err(StoreError::Gone { file, why: why.to_owned() })
+    }
+
+    async fn migrate_file(&self, now_ms: i64) -> Result<(), StoreError> {
         self.create_file()?;
         within(MIGRATION_DEADLINE, async {
             match &self.pools {
@@ -120,7 +151,8 @@ impl Store {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.pools.file().map_or(Ok(()), |file| self.authenticator.set_database(Some(&file)))
     }
 
     /// Applies what the database does not have yet, takes exactly that back, and leaves everything as it was: whether [`migrate`] and
@@ -129,6 +161,7 @@ impl Store {
     /// [`migrate`]: Store::migrate
     /// [`migrate_down`]: Store::migrate_down
     pub async fn rehearse_migration(&self) -> Result<(), StoreError> {
+        self.must_be_there().await?;
         let before = self.applied_versions().await?.last().copied().unwrap_or(0);
         self.create_file()?;
         within(MIGRATION_DEADLINE, async {
@@ -180,6 +213,10 @@ impl Store {
         let applied = self.applied_versions().await?;
         let kept = applied.len().saturating_sub(steps);
         let target = if kept == 0 { 0 } else { applied[kept - 1] };
+        if kept == 0 {
+            // Whoever takes everything back may begin anew.
+            self.authenticator.set_database(None)?;
+        }
         within(MIGRATION_DEADLINE, async {
             match &self.pools {
                 Pools::Sqlite { writer, .. } => {
@@ -207,7 +244,7 @@ impl Store {
 
     /// The versions that the database has, in their order; none where there is no database file yet.
     pub async fn applied_versions(&self) -> Result<Vec<i64>, StoreError> {
-        if self.pools.file().is_some_and(|file| !file.exists()) {
+        if self.pools.is_empty_file() || self.pools.file().is_some_and(|file| !file.exists()) {
             return Ok(Vec::new());
         }
         let versions: Result<Vec<i64>, StoreError> = reading!(self, |pool| {

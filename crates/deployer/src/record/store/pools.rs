@@ -6,16 +6,19 @@
 //! them anyway.
 
 use super::error::StoreError;
+use rustix::fs::Access;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::future::Future;
-use std::io;
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{io, iter};
 
 /// How long one call may take before it counts as failed. Longer than both waits below together, so that these
 /// give their more exact reasons first.
@@ -42,6 +45,9 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 5;
 /// How long to wait for a PostgreSQL connection, new or used: a server that is up answers in milliseconds.
 const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long one of the connections is waited for when all are closed.
+const RENEWAL_WAIT: Duration = Duration::from_millis(500);
+
 /// How long an unused connection is kept: each costs memory, here and on the server.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -50,7 +56,12 @@ const STATEMENTS_MAX: usize = 16;
 
 #[derive(Debug, Clone)]
 pub(super) enum Pools {
-    Sqlite { writer: SqlitePool, reader: SqlitePool },
+    Sqlite {
+        writer: SqlitePool,
+        reader: SqlitePool,
+        /// A file could not be used: what the connections hold open of it may be what is wrong.
+        is_stale: Arc<AtomicBool>,
+    },
     Postgres(PgPool),
 }
 
@@ -74,6 +85,12 @@ impl Pools {
         }
     }
 
+    /// Whether somebody has put an empty file in the place of a SQLite database, or `migrate` is about to fill it. A connection would begin to
+    /// make a database of it, and a journal beside it that does not belong to the one that is put back.
+    pub(super) fn is_empty_file(&self) -> bool {
+        self.file().is_some_and(|file| file.metadata().is_ok_and(|found| found.len() == 0))
+    }
+
     /// Opens a connection, asks, and closes it again.
     pub(super) async fn ping_anew(&self) -> Result<(), StoreError> {
         match self {
@@ -91,9 +108,29 @@ impl Pools {
         Ok(())
     }
 
+    /// Closes all connections where a call has failed because of the file, so that the next one opens it anew. SQLite shares the files beside
+    /// a database between all connections of a process: as long as one of them is open that was opened while they could not be written to,
+    /// none can write.
+    async fn renew(&self) {
+        let Self::Sqlite { writer, reader, is_stale } = self else { return };
+        if !is_stale.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut all = Vec::new();
+        for pool in iter::once(writer).chain(iter::repeat_n(reader, SQLITE_READERS_MAX as usize)) {
+            // One that is in use, or cannot be opened, is left out.
+            if let Ok(Ok(connection)) = tokio::time::timeout(RENEWAL_WAIT, pool.acquire()).await {
+                all.push(connection);
+            }
+        }
+        for connection in all {
+            let _ = connection.close().await;
+        }
+    }
+
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { writer, reader } => {
+            Self::Sqlite { writer, reader, .. } => {
                 // The writer last: whoever closes last checkpoints.
                 reader.close().await;
                 writer.close().await;
@@ -137,7 +174,25 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
     Ok(Pools::Sqlite {
         writer: pool.clone().max_connections(1).connect_lazy_with(options.clone()),
         reader: pool.max_connections(SQLITE_READERS_MAX).connect_lazy_with(options),
+        is_stale: Arc::default(),
     })
+}
+
+/// Where to read. Whoever may not write beside a database that nobody has open (a backup was the last to close it) cannot make the files
+/// that its journal needs; but then nobody changes it either, so that it is read as it lies there.
+pub(super) fn reading_pool(reader: &SqlitePool) -> SqlitePool {
+    let known = reader.connect_options();
+    let file = known.get_filename();
+    let mut journal = file.as_os_str().to_owned();
+    journal.push("-wal");
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let is_writable = rustix::fs::access(directory.unwrap_or(Path::new(".")), Access::WRITE_OK).is_ok();
+    if is_writable || Path::new(&journal).exists() || !file.exists() {
+        return reader.clone();
+    }
+    let options = SqliteConnectOptions::new().filename(file).read_only(true).immutable(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(SQLITE_ACQUIRE_TIMEOUT);
+    pool.connect_lazy_with(options.disable_statement_logging())
 }
 
 /// What sqlx takes for the name of a user that nobody has named.
@@ -258,15 +313,37 @@ pub(super) fn within<T>(
     }
 }
 
+/// Carries a call out with connections that can be relied on, as far as is known.
+pub(super) async fn renewed<T>(
+    pools: &Pools,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    if pools.is_empty_file() {
+        let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the database's file is empty");
+        return Err(StoreError::Unavailable(sqlx::Error::Io(error)));
+    }
+    pools.renew().await;
+    let result = call.await;
+    if let (Pools::Sqlite { is_stale, .. }, Err(error)) = (pools, &result)
+        && error.is_of_file()
+    {
+        is_stale.store(true, Ordering::Relaxed);
+    }
+    result
+}
+
 /// One statement that reads: an expression over a pool, which may use `?`.
 macro_rules! reading {
     ($store:expr, |$pool:ident| $work:expr) => {
-        $crate::record::store::pools::in_time(async {
+        $crate::record::store::pools::in_time($crate::record::store::pools::renewed(&$store.pools, async {
             match &$store.pools {
-                $crate::record::store::pools::Pools::Sqlite { reader: $pool, .. } => Ok($work),
+                $crate::record::store::pools::Pools::Sqlite { reader, .. } => {
+                    let $pool = &$crate::record::store::pools::reading_pool(reader);
+                    Ok($work)
+                }
                 $crate::record::store::pools::Pools::Postgres($pool) => Ok($work),
             }
-        })
+        }))
         .await
     };
 }
@@ -275,12 +352,12 @@ pub(super) use reading;
 /// One statement that writes.
 macro_rules! writing {
     ($store:expr, |$pool:ident| $work:expr) => {
-        $crate::record::store::pools::in_time(async {
+        $crate::record::store::pools::in_time($crate::record::store::pools::renewed(&$store.pools, async {
             match &$store.pools {
                 $crate::record::store::pools::Pools::Sqlite { writer: $pool, .. } => Ok($work),
                 $crate::record::store::pools::Pools::Postgres($pool) => Ok($work),
             }
-        })
+        }))
         .await
     };
 }
@@ -292,7 +369,7 @@ pub(super) use writing;
 /// without waiting when another has written meanwhile.
 macro_rules! transaction {
     ($store:expr, |$transaction:ident| $work:expr) => {
-        $crate::record::store::pools::in_time(async {
+        $crate::record::store::pools::in_time($crate::record::store::pools::renewed(&$store.pools, async {
             match &$store.pools {
                 $crate::record::store::pools::Pools::Sqlite { writer, .. } => {
                     let mut $transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -307,7 +384,7 @@ macro_rules! transaction {
                     Ok(outcome)
                 }
             }
-        })
+        }))
         .await
     };
 }

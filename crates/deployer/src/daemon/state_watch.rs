@@ -1,0 +1,93 @@
+//! Notices that the state directory or the database file is not the one any more that this daemon was started with.
+//!
+//! Whoever moves them away, replaces them or unmounts their file system leaves a daemon that holds descriptors of what nobody else sees:
+//! what it accepted and recorded from then on would be lost. It stops instead, with an error that says so; the next start finds what lies
+//! there by then.
+
+use crate::record::store::Store;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Between two looks: two calls of the kernel each. What is accepted in between is in the directory that was moved.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Which file it is, whatever its name.
+type Identity = (u64, u64);
+
+/// See the module.
+pub struct StateWatch {
+    directory: Watched,
+    /// Whose database file is watched, too; `None` where it is only read.
+    store: Option<Arc<Mutex<Store>>>,
+    database: Option<Watched>,
+}
+
+struct Watched {
+    path: PathBuf,
+    /// `None` as long as it was not there.
+    known: Option<Identity>,
+}
+
+impl StateWatch {
+    /// Of a state directory as it is now.
+    pub fn new(state_directory: &Path, store: Option<Arc<Mutex<Store>>>) -> Self {
+        let mut directory = Watched::new(state_directory.to_owned());
+        // A look at what was just made: there is nothing yet that it could differ from.
+        let _ = directory.trouble();
+        Self { directory, store, database: None }
+    }
+
+    /// Waits until one of them is gone or replaced, and says which. May be dropped while it waits.
+    pub async fn lost(&mut self) -> String {
+        loop {
+            if let Some(trouble) = self.look() {
+                return trouble;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    fn look(&mut self) -> Option<String> {
+        if let Some(trouble) = self.directory.trouble() {
+            return Some(format!("the state directory {trouble}"));
+        }
+        let store = self.store.as_ref()?.lock().expect("nothing that holds this lock can panic").clone();
+        let file = store.file()?;
+        // A reload may name another one.
+        if self.database.as_ref().is_none_or(|known| known.path != file) {
+            self.database = Some(Watched::new(file));
+        }
+        let trouble = self.database.as_mut()?.trouble()?;
+        Some(format!("the database {trouble}"))
+    }
+}
+
+impl Watched {
+    fn new(path: PathBuf) -> Self {
+        Self { path, known: None }
+    }
+
+    fn trouble(&mut self) -> Option<String> {
+        let found = self.path.metadata();
+        let is_empty = found.as_ref().is_ok_and(|found| found.is_file() && found.len() == 0);
+        let found = found.map(|found| (found.dev(), found.ino()));
+        let shown = self.path.display();
+        match (self.known, found) {
+            // Nothing is kept in it yet.
+            (None, Ok(_)) if is_empty => None,
+            (None, Ok(found)) => {
+                self.known = Some(found);
+                None
+            }
+            (Some(known), Ok(found)) if known != found => {
+                Some(format!("{shown} was replaced by another one"))
+            }
+            (Some(_), Err(error)) if error.kind() == ErrorKind::NotFound => Some(format!("{shown} is gone")),
+            // What cannot be seen now is no other one.
+            _ => None,
+        }
+    }
+}
