@@ -74,6 +74,9 @@ pub async fn run(
         path: &path,
         sites: &kind::site_names(&tree),
         kept: &kind::kept(&tree),
+        unknown: &kind::unknown(&tree, &kind),
+        submodules: (!tree.submodules().is_empty()).then(|| foreign_hosts(&tree, &source.clone_url)),
+        uses_lfs: tree.uses_lfs(),
     };
     let text = page.text(&kind);
     match &arguments.write {
@@ -85,6 +88,16 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Where its submodules come from, without the host of the repository itself.
+fn foreign_hosts(tree: &Tree, clone_url: &str) -> Vec<String> {
+    let is_own = |host: &String| {
+        let own = clone_url.split_once("://").map_or(clone_url, |(_, rest)| rest);
+        let own = own.split(['/', ':']).next().unwrap_or_default();
+        own.rsplit('@').next() == Some(host)
+    };
+    kind::submodule_hosts(tree).into_iter().filter(|host| !is_own(host)).collect()
 }
 
 /// Whether a URL is a directory of this machine, whose name says nothing of what GitHub calls it.

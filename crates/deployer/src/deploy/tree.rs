@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const ATTRIBUTES: &str = ".gitattributes";
 
 /// Names of files whose text a recipe may ask for, wherever they lie.
-const KNOWN_NAMES: [&str; 17] = [
+const KNOWN_NAMES: [&str; 19] = [
     ".gitignore",
     ".gitmodules",
     "package.json",
@@ -22,6 +22,8 @@ const KNOWN_NAMES: [&str; 17] = [
     "ecosystem.config.json",
     "ecosystem.json",
     "process.json",
+    "pm2.json",
+    "settings.py",
     "pyproject.toml",
     "alembic.ini",
     "go.mod",

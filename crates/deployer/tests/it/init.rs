@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// One repository per kind: what it is called, its files, and what must be written of it.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 23] = [
     ("acme/plain", &[("index.html", "hello")], "recipe = \"steps\""),
     (
         "acme/npm",
@@ -45,6 +45,34 @@ const CASES: [Case; 16] = [
     ("acme/ruby", &[("Gemfile", "")], "\"bundle\""),
     ("acme/php", &[("composer.json", "{}")], "\"composer\""),
     ("acme/pip", &[("requirements.txt", "")], "\".venv/bin/pip\""),
+    (
+        "acme/bun",
+        &[
+            ("bun.lock", ""),
+            ("package-lock.json", "{}"),
+            ("package.json", "{}"),
+            ("ecosystem.config.js", "env_production: {}"),
+        ],
+        "recipe = \"pm2\"",
+    ),
+    (
+        "acme/pair",
+        &[("process.json", "\"script\""), ("client/package.json", "{}"), ("server/package.json", "{}")],
+        "packages = [\"client\", \"server\"]",
+    ),
+    (
+        "acme/two",
+        &[("client/package-lock.json", "{}"), ("client/package.json", "{}"), ("server/requirements.txt", "")],
+        "run = [\"npm\", \"ci\"], directory = \"client\"",
+    ),
+    ("acme/django", &[("requirements.txt", ""), ("manage.py", "")], "\"manage.py\", \"migrate\""),
+    ("acme/hugo", &[("hugo.toml", ""), ("content/a.md", "")], "run = [\"hugo\", \"--minify\"]"),
+    (
+        "acme/sources",
+        &[("main.go", ""), ("Dockerfile", "")],
+        "# Seen, and not understood: Dockerfile, main.go.",
+    ),
+    ("acme/lfs", &[("index.html", ""), (".gitattributes", "*.png filter=lfs\n")], "Git LFS"),
     ("ducompsoc/durhack-nginx", &[("production/[durhack.com].nginxconf", "")], "select = [\"durhack.com\"]"),
 ];
 
@@ -112,6 +140,12 @@ fn what_is_written_of_each_kind_is_a_configuration() {
             repository.commit(&[("README.md", "")], "first");
             let written = init(world, &repository, "known");
             assert!(!written.contains("\nrecipe"), "{written}");
+            if name != "ducompsoc/durhack-deployer" {
+                assert!(
+                    written.contains("\n#   server/.env\n") && written.contains("localhost:3"),
+                    "{written}"
+                );
+            }
             checks(world, &written, &schema);
             fs_err::remove_file(layer(world)).expect("it is ours");
         }
@@ -139,6 +173,33 @@ fn what_is_written_deploys() {
         let second = repository.commit(&[("index.html", "two")], "second");
         world.deploy("site", &repository, &second);
         assert_eq!(world.live("site", "index.html").as_deref(), Some("two"));
+    });
+}
+
+#[test]
+fn submodules_are_asked_for_with_their_hosts() {
+    World::run(|world| {
+        world.configure(&[]);
+        let theme = world.repository("acme/theme");
+        let commit = theme.commit(&[("theme.css", "")], "first");
+        let repository = world.repository("acme/hugo");
+        let modules =
+            "[submodule \"theme\"]\n\tpath = themes/theme\n\turl = https://gitlab.org/acme/theme.git\n";
+        fs_err::write(repository.work_tree().join(".gitmodules"), modules).expect("the world is writable");
+        fs_err::write(repository.work_tree().join("config.toml"), "theme = \"theme\"")
+            .expect("the world is writable");
+        fs_err::create_dir(repository.work_tree().join("content")).expect("the world is writable");
+        fs_err::write(repository.work_tree().join("content/a.md"), "a").expect("the world is writable");
+        repository.git(&["add", "--all"]);
+        repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},themes/theme")]);
+        repository.commit_index("first");
+        let written = init(world, &repository, "hugo");
+        for expected in ["submodules = true", "submodule_hosts = [\"gitlab.org\"]", "\"hugo\", \"--minify\""]
+        {
+            assert!(written.contains(expected), "{expected} in\n{written}");
+        }
+        let checked = world.cli(&["config", "check"]);
+        assert!(checked.status.success(), "{}\n{written}", describe(&checked));
     });
 }
 

@@ -5,14 +5,24 @@
 
 use crate::config::Phase;
 use crate::config::resolve::preset::Preset;
+use crate::deploy::processes::pm2::ecosystem;
+use crate::deploy::recipes::pm2::workspace;
+use crate::deploy::tools::node_packages::{self, Found, Installer};
 use crate::deploy::tree::Tree;
-use crate::names::UnitName;
+use crate::names::{ScriptName, UnitName};
+use std::collections::BTreeSet;
 
 /// Processes of a Procfile, at most: more than any package for one server has.
 const PROCESSES_MAX: usize = 20;
 
 /// Sites of a repository, at most.
 const SITES_MAX: usize = 200;
+
+/// Directories with packages of their own that are looked at, at most.
+const DIRECTORIES_MAX: usize = 10;
+
+/// Names of what nobody here understands that are quoted, at most.
+const UNKNOWN_MAX: usize = 8;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -21,8 +31,8 @@ pub enum Kind {
     Preset(&'static Preset),
     /// nginx sites of these names.
     NginxSites(Vec<String>),
-    /// A pnpm workspace with an ecosystem file for PM2; whether that asks for an instance's name.
-    PnpmPm2 { ecosystem: String, named: bool },
+    /// Node packages with an ecosystem file for PM2.
+    Pm2(UnderPm2),
     /// A Python project of uv's that uWSGI serves.
     UvUwsgi,
     /// A client of files and a Go server.
@@ -35,15 +45,32 @@ pub enum Kind {
     Static,
 }
 
+/// Node packages with an ecosystem file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderPm2 {
+    /// The file.
+    pub ecosystem: &'static str,
+    /// Whether it asks for an instance's name.
+    pub named: bool,
+    /// Whether it has a block `env_production`.
+    pub for_production: bool,
+    /// Who installs; None: nothing is installed.
+    pub found: Option<Found>,
+    /// Directories with a lock file of their own, where the root has no package.
+    pub packages: Vec<String>,
+}
+
 /// A command that makes the release.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// Its phase.
     pub phase: Phase,
-    /// Program and arguments; ours, never the repository's.
-    pub run: Vec<&'static str>,
+    /// Program and arguments: our own, or plain words of the repository's.
+    pub run: Vec<String>,
+    /// Where, if not in the root.
+    pub directory: Option<String>,
     /// Why.
-    pub why: &'static str,
+    pub why: String,
 }
 
 /// A process that somebody has to keep running.
@@ -60,12 +87,72 @@ pub fn of(tree: &Tree, preset: Option<&'static Preset>, slug: &str) -> Kind {
     preset
         .map(Kind::Preset)
         .or_else(|| nginx_sites(tree))
-        .or_else(|| pnpm_pm2(tree))
+        .or_else(|| pm2(tree))
         .or_else(|| procfile(tree, slug))
         .or_else(|| python(tree, slug))
         .or_else(|| go(tree, slug))
         .or_else(|| install_and_build(tree).map(|(by, steps)| Kind::Steps { by, steps }))
         .unwrap_or(Kind::Static)
+}
+
+/// What is there that tells of a build, or of a program, and that nothing here understands: names of files.
+pub fn unknown(tree: &Tree, kind: &Kind) -> Vec<String> {
+    const NAMES: [&str; 20] = [
+        "Dockerfile",
+        "docker-compose.yml",
+        "docker-compose.yaml",
+        "compose.yml",
+        "compose.yaml",
+        "Makefile",
+        "CMakeLists.txt",
+        "pom.xml",
+        "build.gradle",
+        "build.gradle.kts",
+        "mix.exs",
+        "deno.json",
+        "flake.nix",
+        "Pipfile",
+        "environment.yml",
+        "mkdocs.yml",
+        "_config.yml",
+        "pyproject.toml",
+        "setup.py",
+        "Procfile",
+    ];
+    const SOURCES: [&str; 12] =
+        [".go", ".py", ".rb", ".php", ".ts", ".tsx", ".jsx", ".java", ".rs", ".ex", ".cs", ".c"];
+    if matches!(kind, Kind::Preset(_) | Kind::NginxSites(_)) {
+        return Vec::new();
+    }
+    let is_understood = !matches!(kind, Kind::Static);
+    let is_near = |path: &&str| path.matches('/').count() <= 1 && is_plain(path);
+    // Of what is understood, sources are what it is made of, and a Python project is its own.
+    let tells = |path: &&str| {
+        let name = last(path);
+        match is_understood {
+            true => NAMES[..NAMES.len() - 3].contains(&name),
+            false => NAMES.contains(&name) || SOURCES.iter().any(|end| name.ends_with(end)),
+        }
+    };
+    let near = tree.files().map(|(path, _)| path).filter(is_near).filter(tells);
+    near.map(str::to_owned).take(UNKNOWN_MAX).collect()
+}
+
+/// Hosts from which submodules come, as `.gitmodules` says: those of plain letters.
+pub fn submodule_hosts(tree: &Tree) -> BTreeSet<String> {
+    let lines = tree.text(".gitmodules").unwrap_or_default().lines();
+    let urls = lines.filter_map(|line| line.trim().strip_prefix("url")?.trim_start().strip_prefix('='));
+    let plain = |host: &&str| {
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+    };
+    let hosts = urls.filter_map(|url| {
+        let url = url.trim();
+        let rest =
+            url.split_once("://").map(|(_, rest)| rest).or_else(|| url.contains('@').then_some(url))?;
+        let host = rest.split(['/', ':']).next().unwrap_or_default();
+        Some(host.rsplit('@').next().unwrap_or_default()).filter(plain)
+    });
+    hosts.map(str::to_owned).collect()
 }
 
 /// The names of the sites: `production/[example.org].nginxconf`.
@@ -86,23 +173,51 @@ fn nginx_sites(tree: &Tree) -> Option<Kind> {
     (!names.is_empty()).then_some(Kind::NginxSites(names))
 }
 
-fn pnpm_pm2(tree: &Tree) -> Option<Kind> {
-    let names = ["ecosystem.config.js", "ecosystem.config.cjs", "ecosystem.config.mjs"];
-    let ecosystem = names.into_iter().find(|name| tree.has(name))?;
-    let named = tree.text(ecosystem).is_some_and(|text| text.contains("INSTANCE_NAME"));
-    tree.has("pnpm-lock.yaml").then(|| Kind::PnpmPm2 { ecosystem: ecosystem.to_owned(), named })
+fn pm2(tree: &Tree) -> Option<Kind> {
+    // Names that others have for other things must speak of a script.
+    let speaks = |name: &str| {
+        name.starts_with("ecosystem.") || tree.text(name).is_some_and(|text| text.contains("script"))
+    };
+    let ecosystem = ecosystem::NAMES.into_iter().find(|name| tree.has(name) && speaks(name))?;
+    let text = tree.text(ecosystem).unwrap_or_default();
+    let found = node_packages::found(tree, "");
+    let packages = if found.is_some() { Vec::new() } else { directories(tree, &["package.json"]) };
+    Some(Kind::Pm2(UnderPm2 {
+        ecosystem,
+        named: text.contains("INSTANCE_NAME"),
+        for_production: ecosystem::blocks_in_text(text).contains("production"),
+        found,
+        packages,
+    }))
 }
 
 fn procfile(tree: &Tree, slug: &str) -> Option<Kind> {
-    let processes = tree.text("Procfile")?.lines().filter_map(|line| line.split_once(':'));
-    let units = processes.filter_map(|(process, command)| {
-        // What runs once, before a release, is a step and no unit.
-        let lasting = !matches!(process.trim(), "release" | "preflight");
-        lasting.then(|| unit(&format!("{slug}-{}", process.trim()), command)).flatten()
-    });
-    let units: Vec<Unit> = units.take(PROCESSES_MAX).collect();
-    let (_, steps) = install_and_build(tree).unwrap_or_default();
+    let lines = tree.text("Procfile")?.lines().filter_map(|line| line.split_once(':'));
+    let (_, mut steps) = install_and_build(tree).unwrap_or_default();
+    let mut units = Vec::new();
+    for (process, command) in lines {
+        if matches!(process.trim(), "release" | "preflight") {
+            steps.extend(release_step(&steps, command));
+        } else {
+            units.extend(unit(&format!("{slug}-{}", process.trim()), command));
+        }
+    }
+    units.truncate(PROCESSES_MAX);
     (!units.is_empty()).then(|| Kind::Systemd { by: "Procfile".into(), steps, units })
+}
+
+/// What runs once, before a release, where it is of plain words and nothing does the same already.
+fn release_step(steps: &[Step], command: &str) -> Option<Step> {
+    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    let plain =
+        |word: &String| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:=@".contains(&byte));
+    let is_there = steps.iter().any(|step| step.phase == Phase::Migrate);
+    (!is_there && !words.is_empty() && words.len() <= 20 && words.iter().all(plain)).then(|| Step {
+        phase: Phase::Migrate,
+        run: words,
+        directory: None,
+        why: "the Procfile's `release`; look whether its programs are found".into(),
+    })
 }
 
 fn unit(name: &str, command: &str) -> Option<Unit> {
@@ -120,13 +235,9 @@ fn python(tree: &Tree, slug: &str) -> Option<Kind> {
     if by_uwsgi {
         return Some(Kind::UvUwsgi);
     }
-    let sync = Step {
-        phase: Phase::Install,
-        run: vec!["uv", "sync", "--frozen"],
-        why: "makes .venv of uv.lock, without changing either",
-    };
+    let (by, steps) = install_and_build(tree)?;
     let units = unit(slug, "<path>/current/.venv/bin/python -m ...").into_iter().collect();
-    Some(Kind::Systemd { by: "uv.lock".into(), steps: vec![sync], units })
+    Some(Kind::Systemd { by, steps, units })
 }
 
 fn go(tree: &Tree, slug: &str) -> Option<Kind> {
@@ -135,77 +246,214 @@ fn go(tree: &Tree, slug: &str) -> Option<Kind> {
     if vite {
         return Some(Kind::GoStatic);
     }
-    let run = match by {
-        "go.mod" => vec!["go", "build", "-o", "bin/", "./..."],
-        _ => vec!["go", "-C", "server", "build", "-o", "../bin/", "./..."],
+    let run: &[&str] = match by {
+        "go.mod" => &["go", "build", "-o", "bin/", "./..."],
+        _ => &["go", "-C", "server", "build", "-o", "../bin/", "./..."],
     };
-    let build = Step { phase: Phase::Build, run, why: "every main package becomes a program in bin/" };
+    let (others, mut steps) = install_and_build(tree).unwrap_or_default();
+    steps.push(step(Phase::Build, "", run, "every main package becomes a program in bin/"));
     let units = unit(slug, "<path>/current/bin/...").into_iter().collect();
-    Some(Kind::Systemd { by: by.into(), steps: vec![build], units })
+    let by =
+        [by.to_owned(), others].into_iter().filter(|by| !by.is_empty()).collect::<Vec<_>>().join(" and ");
+    Some(Kind::Systemd { by, steps, units })
 }
 
-/// Commands by a lock file or a manifest, the most telling one first.
+/// Commands by every lock file and manifest of the root; where it has none, by those of the directories in it.
 fn install_and_build(tree: &Tree) -> Option<(String, Vec<Step>)> {
-    let install = |run: &[&'static str], why| Step { phase: Phase::Install, run: run.to_vec(), why };
-    let build = |run: &[&'static str], why| Step { phase: Phase::Build, run: run.to_vec(), why };
-    let found = |by: &str, steps: Vec<Step>| Some((by.to_owned(), steps));
-    let exactly = "installs exactly what the lock file says";
-    let node = |by: &str, first: Step, run: &[&'static str]| {
-        let builds = tree.text("package.json").is_some_and(|text| has_script(text, "build"));
-        found(by, [first].into_iter().chain(builds.then(|| build(run, "the package's own script"))).collect())
+    const MANIFESTS: [&str; 6] =
+        ["package.json", "composer.json", "Gemfile", "requirements.txt", "pyproject.toml", "Cargo.toml"];
+    let mut all = of_directory(tree, "");
+    if all.is_empty() {
+        all = directories(tree, &MANIFESTS)
+            .iter()
+            .flat_map(|directory| of_directory(tree, directory))
+            .collect();
+    }
+    let by = all.iter().map(|(by, _)| by.as_str()).collect::<Vec<_>>().join(" and ");
+    let steps: Vec<Step> = all.into_iter().flat_map(|(_, steps)| steps).collect();
+    (!steps.is_empty()).then_some((by, steps))
+}
+
+/// Directories of the root that hold one of these files.
+fn directories(tree: &Tree, names: &[&str]) -> Vec<String> {
+    let holders = tree.files().filter_map(|(path, _)| {
+        let (directory, name) = path.split_once('/')?;
+        (names.contains(&name) && is_plain(directory)).then(|| directory.to_owned())
+    });
+    holders.collect::<BTreeSet<_>>().into_iter().take(DIRECTORIES_MAX).collect()
+}
+
+/// What the files of one directory say, each with the file that says it.
+fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<Step>)> {
+    let at = |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+    let has = |name: &str| tree.has(&at(name));
+    let step = |phase, run: &[&str], why: &str| step(phase, directory, run, why);
+    let mut all = Vec::new();
+    let mut add = |by: &str, steps: Vec<Step>| all.push((at(by), steps));
+    if has("composer.json") {
+        let install = ["composer", "install", "--no-dev", "--no-interaction", "--optimize-autoloader"];
+        let mut steps = vec![step(Phase::Install, &install, "what composer.lock says")];
+        if has("artisan") {
+            let migrate = ["php", "artisan", "migrate", "--force"];
+            steps.push(step(Phase::Migrate, &migrate, "Laravel's migrations; it reads .env"));
+        }
+        add("composer.json", steps);
+    }
+    if has("Gemfile") {
+        let mut steps =
+            vec![step(Phase::Install, &["bundle", "install", "--jobs=2"], "what Gemfile.lock says")];
+        if has("config/application.rb") || has("bin/rails") {
+            let rails = |task| ["bundle", "exec", "rails", task];
+            steps.push(step(
+                Phase::Build,
+                &rails("assets:precompile"),
+                "Rails' assets; it needs RAILS_ENV=production in `environment`, and SECRET_KEY_BASE in a file of `env_files`",
+            ));
+            if tree.has_directory(&at("db/migrate")) || has("db/schema.rb") {
+                steps.push(step(Phase::Migrate, &rails("db:migrate"), "its migrations"));
+            }
+        }
+        add("Gemfile", steps);
+    }
+    if let Some((by, install)) = python_install(tree, &at) {
+        let mut steps: Vec<Step> = install.iter().map(|(run, why)| step(Phase::Install, run, why)).collect();
+        let python = ".venv/bin/python";
+        let has_static_root = || {
+            let mut settings = tree.files().filter(|(path, _)| last(path) == "settings.py");
+            settings.any(|(path, _)| tree.text(path).is_some_and(|text| text.contains("STATIC_ROOT")))
+        };
+        if has("manage.py") {
+            if has_static_root() {
+                let collect = [python, "manage.py", "collectstatic", "--noinput"];
+                steps.push(step(Phase::Build, &collect, "Django's static files, to STATIC_ROOT"));
+            }
+            let migrate = [python, "manage.py", "migrate", "--noinput"];
+            steps.push(step(Phase::Migrate, &migrate, "Django's migrations"));
+        } else if has("alembic.ini") {
+            let migrate = [".venv/bin/alembic", "upgrade", "head"];
+            steps.push(step(Phase::Migrate, &migrate, "its migrations, by Alembic"));
+        } else if has("migrations/alembic.ini") {
+            let migrate = [".venv/bin/flask", "db", "upgrade"];
+            steps.push(step(Phase::Migrate, &migrate, "its migrations, by Flask-Migrate"));
+        }
+        add(by, steps);
+    }
+    if has("Cargo.toml") {
+        let build = ["cargo", "build", "--release", "--locked"];
+        add("Cargo.toml", vec![step(Phase::Build, &build, "the program lies in target/release/")]);
+    }
+    if let Some(found) = node_packages::found(tree, directory) {
+        add(found.by.unwrap_or("package.json"), node_steps(tree, directory, &found));
+    }
+    let hugo = ["hugo.toml", "hugo.yaml", "hugo.json", "config.toml", "config.yaml"]
+        .into_iter()
+        .find(|name| has(name));
+    let looks_like_hugo =
+        ["themes", "layouts", "archetypes"].iter().any(|name| tree.has_directory(&at(name)))
+            || tree.submodules().iter().any(|module| module.starts_with("themes/"));
+    if let Some(by) =
+        hugo.filter(|by| by.starts_with("hugo") || tree.has_directory(&at("content")) && looks_like_hugo)
+    {
+        add(
+            by,
+            vec![step(
+                Phase::Build,
+                &["hugo", "--minify"],
+                "Hugo's site; it lies in public/, and nginx serves that",
+            )],
+        );
+    }
+    all
+}
+
+/// Who makes `.venv`, in which order, and by which file.
+fn python_install(
+    tree: &Tree,
+    at: &dyn Fn(&str) -> String,
+) -> Option<(&'static str, Vec<(Vec<&'static str>, &'static str)>)> {
+    let has = |name: &str| tree.has(&at(name));
+    let venv = || (vec!["python3", "-m", "venv", ".venv"], "an environment of the release's own");
+    let is_project = || {
+        let text = tree.text(&at("pyproject.toml")).unwrap_or_default();
+        // Else it only tells formatters and linters what to do.
+        ["[project]", "[build-system]", "[tool.poetry"].iter().any(|table| text.contains(table))
     };
-    if tree.has("pnpm-lock.yaml") {
-        return node(
-            "pnpm-lock.yaml",
-            install(&["pnpm", "install", "--frozen-lockfile"], exactly),
-            &["pnpm", "run", "build"],
-        );
+    let itself = |why| (vec![".venv/bin/pip", "install", "."], why);
+    if has("uv.lock") {
+        return Some((
+            "uv.lock",
+            vec![(vec!["uv", "sync", "--frozen"], "makes .venv of uv.lock, without changing either")],
+        ));
     }
-    if tree.has("yarn.lock") {
-        return node(
-            "yarn.lock",
-            install(&["yarn", "install", "--frozen-lockfile"], exactly),
-            &["yarn", "run", "build"],
-        );
+    if has("requirements.txt") {
+        let install = (vec![".venv/bin/pip", "install", "-r", "requirements.txt"], "its packages");
+        return Some(("requirements.txt", vec![venv(), install]));
     }
-    if tree.has("package-lock.json") || tree.has("npm-shrinkwrap.json") {
-        return node("package-lock.json", install(&["npm", "ci"], exactly), &["npm", "run", "build"]);
+    if is_project() {
+        return Some((
+            "pyproject.toml",
+            vec![venv(), itself("itself and its packages, the newest that it allows: a uv.lock pins them")],
+        ));
     }
-    if tree.has("package.json") {
-        let first = install(
+    has("setup.py").then(|| ("setup.py", vec![venv(), itself("itself and its packages")]))
+}
+
+fn node_steps(tree: &Tree, directory: &str, found: &Found) -> Vec<Step> {
+    let (install, why): (&[&str], &str) = match found.installer {
+        Installer::Pnpm => {
+            (&["pnpm", "install", "--frozen-lockfile"], "installs exactly what the lock file says")
+        }
+        Installer::Yarn => {
+            (&["yarn", "install", "--frozen-lockfile"], "installs exactly what the lock file says")
+        }
+        Installer::YarnBerry => {
+            (&["yarn", "install", "--immutable"], "installs exactly what the lock file says")
+        }
+        Installer::Bun => {
+            (&["bun", "install", "--frozen-lockfile"], "installs exactly what the lock file says")
+        }
+        Installer::Npm => (&["npm", "ci"], "installs exactly what the lock file says"),
+        Installer::NpmUnlocked => (
             &["npm", "install", "--no-audit", "--no-fund"],
             "without a lock file: commit one, and write `npm ci`",
-        );
-        return node("package.json", first, &["npm", "run", "build"]);
+        ),
+    };
+    let why = match (found.passed_over.is_empty(), found.is_named) {
+        (true, _) => why.to_owned(),
+        (false, true) => {
+            format!("{why}; `packageManager` names it, and {} is stale", found.passed_over.join(" and "))
+        }
+        (false, false) => {
+            format!(
+                "{why} that was changed last; {} is probably stale: remove it",
+                found.passed_over.join(" and ")
+            )
+        }
+    };
+    let mut steps = vec![step(Phase::Install, directory, install, &why)];
+    let build = ScriptName::parse("build").expect("it is the name of a script");
+    let run = |directory: &str, why| {
+        step(Phase::Build, directory, &[found.installer.program(), "run", "build"], why)
+    };
+    if workspace::has_script(tree, directory, &build) {
+        steps.push(run(directory, "the package's own script"));
+    } else if directory.is_empty() && tree.has("pnpm-workspace.yaml") {
+        let all = ["pnpm", "--recursive", "run", "--if-present", "build"];
+        steps.push(step(Phase::Build, "", &all, "the script of each package of the workspace that has it"));
+    } else if directory.is_empty() {
+        let packages = workspace::with_script(tree, &[], &build);
+        steps.extend(packages.iter().filter(|path| is_plain(path)).map(|path| run(path, "its script")));
     }
-    if tree.has("Cargo.toml") {
-        return found(
-            "Cargo.toml",
-            vec![build(&["cargo", "build", "--release", "--locked"], "the program lies in target/release/")],
-        );
-    }
-    if tree.has("Gemfile") {
-        return found("Gemfile", vec![install(&["bundle", "install", "--jobs=2"], "what Gemfile.lock says")]);
-    }
-    if tree.has("composer.json") {
-        let run = ["composer", "install", "--no-dev", "--no-interaction", "--optimize-autoloader"];
-        return found("composer.json", vec![install(&run, "what composer.lock says")]);
-    }
-    if tree.has("requirements.txt") {
-        return found(
-            "requirements.txt",
-            vec![
-                install(&["python3", "-m", "venv", ".venv"], "an environment of the release's own"),
-                install(&[".venv/bin/pip", "install", "-r", "requirements.txt"], "its packages"),
-            ],
-        );
-    }
-    None
+    steps
 }
 
-fn has_script(package: &str, script: &str) -> bool {
-    let package: serde_json::Value = serde_json::from_str(package).unwrap_or_default();
-    package["scripts"][script].is_string()
+fn step(phase: Phase, directory: &str, run: &[&str], why: &str) -> Step {
+    Step {
+        phase,
+        run: run.iter().map(|word| (*word).to_owned()).collect(),
+        directory: (!directory.is_empty()).then(|| directory.to_owned()),
+        why: why.to_owned(),
+    }
 }
 
 /// Files and directories that a release probably needs and the repository does not have: an `.env` beside each
@@ -288,8 +536,11 @@ mod tests {
     }
 
     fn shown(kind: &Kind) -> String {
-        let steps =
-            |steps: &[Step]| steps.iter().map(|step| step.run.join(" ")).collect::<Vec<_>>().join("; ");
+        let shown = |step: &Step| match &step.directory {
+            Some(directory) => format!("{directory}$ {}", step.run.join(" ")),
+            None => step.run.join(" "),
+        };
+        let steps = |steps: &[Step]| steps.iter().map(shown).collect::<Vec<_>>().join("; ");
         match kind {
             Kind::Systemd { by, steps: commands, units } => {
                 let units: Vec<String> =
@@ -297,6 +548,14 @@ mod tests {
                 format!("systemd by {by}: {} [{}]", steps(commands), units.join(", "))
             }
             Kind::Steps { by, steps: commands } => format!("steps by {by}: {}", steps(commands)),
+            Kind::Pm2(of) => format!(
+                "{} by {:?}, named {}, production {}, {:?}",
+                of.ecosystem,
+                of.found.as_ref().and_then(|found| found.by),
+                of.named,
+                of.for_production,
+                of.packages
+            ),
             other => format!("{other:?}"),
         }
     }
@@ -316,7 +575,7 @@ mod tests {
             ),
             (
                 &[("pnpm-lock.yaml", ""), ("ecosystem.config.cjs", "process.env.INSTANCE_NAME")],
-                r#"PnpmPm2 { ecosystem: "ecosystem.config.cjs", named: true }"#,
+                r#"ecosystem.config.cjs by Some("pnpm-lock.yaml"), named true, production false, []"#,
             ),
             (
                 &[("package-lock.json", ""), ("package.json", built)],
@@ -333,7 +592,91 @@ mod tests {
             (&[("package.json", "not json")], "steps by package.json: npm install --no-audit --no-fund"),
             (
                 &[("Procfile", "web: node x.js\nrelease: migrate\nbad name: y\n"), ("package-lock.json", "")],
-                "systemd by Procfile: npm ci [app-web.service=node x.js]",
+                "systemd by Procfile: npm ci; migrate [app-web.service=node x.js]",
+            ),
+            // Each row of what people's repositories are.
+            (
+                &[
+                    ("Procfile", "web: gunicorn x\nrelease: python manage.py migrate\n"),
+                    ("requirements.txt", ""),
+                    ("manage.py", ""),
+                    ("site/settings.py", "STATIC_ROOT = 1"),
+                ],
+                "systemd by Procfile: python3 -m venv .venv; .venv/bin/pip install -r requirements.txt; .venv/bin/python manage.py collectstatic --noinput; .venv/bin/python manage.py migrate --noinput [app-web.service=gunicorn x]",
+            ),
+            (
+                &[("hugo.toml", ""), ("content/a.md", ""), (".gitmodules", "")],
+                "steps by hugo.toml: hugo --minify",
+            ),
+            (
+                &[("config.toml", ""), ("content/a.md", ""), ("layouts/a.html", "")],
+                "steps by config.toml: hugo --minify",
+            ),
+            (
+                &[("pyproject.toml", "[project]\nname = \"a\"")],
+                "steps by pyproject.toml: python3 -m venv .venv; .venv/bin/pip install .",
+            ),
+            (&[("pyproject.toml", "[tool.black]"), ("a.py", "")], "Static"),
+            (&[("setup.py", "")], "steps by setup.py: python3 -m venv .venv; .venv/bin/pip install ."),
+            (
+                &[
+                    ("client/package.json", built),
+                    ("client/package-lock.json", ""),
+                    ("server/package.json", "{}"),
+                    ("server/package-lock.json", ""),
+                ],
+                "steps by client/package-lock.json and server/package-lock.json: client$ npm ci; client$ npm run build; server$ npm ci",
+            ),
+            (&[("main.go", "")], "Static"),
+            (
+                &[("composer.json", ""), ("artisan", ""), ("package.json", built), ("package-lock.json", "")],
+                "steps by composer.json and package-lock.json: composer install --no-dev --no-interaction --optimize-autoloader; php artisan migrate --force; npm ci; npm run build",
+            ),
+            (
+                &[("Gemfile", ""), ("config/application.rb", ""), ("db/migrate/1_a.rb", "")],
+                "steps by Gemfile: bundle install --jobs=2; bundle exec rails assets:precompile; bundle exec rails db:migrate",
+            ),
+            (
+                &[
+                    ("ecosystem.config.js", "env_production: {"),
+                    ("bun.lock", ""),
+                    ("package-lock.json", ""),
+                    ("package.json", ""),
+                ],
+                r#"ecosystem.config.js by Some("bun.lock"), named false, production true, []"#,
+            ),
+            (
+                &[
+                    ("process.json", "{\"script\": 1}"),
+                    ("client/package.json", ""),
+                    ("server/package.json", ""),
+                ],
+                r#"process.json by None, named false, production false, ["client", "server"]"#,
+            ),
+            (
+                &[("yarn.lock", ""), (".yarnrc.yml", ""), ("package.json", "{}")],
+                "steps by yarn.lock: yarn install --immutable",
+            ),
+            (
+                &[
+                    ("pnpm-lock.yaml", ""),
+                    ("pnpm-workspace.yaml", ""),
+                    ("package.json", "{}"),
+                    ("apps/a/package.json", built),
+                ],
+                "steps by pnpm-lock.yaml: pnpm install --frozen-lockfile; pnpm --recursive run --if-present build",
+            ),
+            (
+                &[
+                    ("package-lock.json", ""),
+                    ("package.json", "{\"workspaces\": [\"apps/*\"]}"),
+                    ("apps/a/package.json", built),
+                ],
+                "steps by package-lock.json: npm ci; apps/a$ npm run build",
+            ),
+            (
+                &[("uv.lock", ""), ("manage.py", ""), ("package.json", built)],
+                "systemd by uv.lock and package.json: uv sync --frozen; .venv/bin/python manage.py migrate --noinput; npm install --no-audit --no-fund; npm run build [app.service=<path>/current/.venv/bin/python -m ...]",
             ),
             (&[("uv.lock", ""), ("uwsgi.ini", "")], "UvUwsgi"),
             (&[("uv.lock", ""), ("pyproject.toml", "dependencies = [\"uWSGI\"]")], "UvUwsgi"),
@@ -362,6 +705,22 @@ mod tests {
         ] {
             assert_eq!(shown(&of(&tree(files), None, "app")), expected, "{files:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (files, expected) in [
+            (&[("index.html", "")][..], &[][..]),
+            (&[("main.go", ""), ("cmd/x.go", ""), ("a/b/c.go", "")], &["cmd/x.go", "main.go"]),
+            (&[("Dockerfile", ""), ("package.json", "{}"), ("a.py", "")], &["Dockerfile"]),
+            (&[("pyproject.toml", "[tool.black]"), ("a\n.py", "")], &["pyproject.toml"]),
+        ] {
+            let tree = tree(files);
+            assert_eq!(unknown(&tree, &of(&tree, None, "app")), expected, "{files:?}");
+        }
+        let modules = "[submodule \"a\"]\n\tpath = a\n\turl = https://github.com/a/b\n[submodule]\nurl=git@gitlab.org:a/b.git\nurl = ../c\nurl = https://e\u{1b}vil/x\n";
+        let hosts = submodule_hosts(&tree(&[(".gitmodules", modules)]));
+        assert_eq!(hosts.iter().collect::<Vec<_>>(), ["github.com", "gitlab.org"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What comes from the repository is either of a checked type, or of plain letters, or stands in a comment from which control
 //! characters are gone: nothing in it can end a text, a comment or a line.
 
-use super::kind::{Kind, Step, Unit};
+use super::kind::{Kind, Step, UnderPm2, Unit};
 use super::toml_text;
 use crate::cli::setup::users::names;
 use crate::names::{BranchName, RepositoryName, Slug};
@@ -32,6 +32,12 @@ pub struct Page<'a> {
     pub sites: &'a [String],
     /// Files and directories that are probably a server's own.
     pub kept: &'a (Vec<String>, Vec<String>),
+    /// Files that tell of more than what was understood.
+    pub unknown: &'a [String],
+    /// Whether it has submodules, and the hosts that they come from beside the repository's own.
+    pub submodules: Option<Vec<String>>,
+    /// Whether Git LFS keeps files of it.
+    pub uses_lfs: bool,
 }
 
 impl Page<'_> {
@@ -55,6 +61,7 @@ impl Page<'_> {
                 self.user()
             ),
         );
+        self.fetched(&mut text);
         self.recipe(&mut text, kind);
         self.kept(&mut text, kind);
         self.remains(&mut text, kind);
@@ -66,8 +73,35 @@ impl Page<'_> {
         names(self.slug).first().map(ToString::to_string).unwrap_or_default()
     }
 
+    fn fetched(&self, text: &mut String) {
+        if let Some(hosts) = &self.submodules {
+            comment(text, "It has .gitmodules.");
+            key(text, "submodules", "true");
+            if !hosts.is_empty() {
+                comment(
+                    text,
+                    "Submodules come from the repository's own host, and from these, if you trust them:",
+                );
+                let hosts: Vec<String> = hosts.iter().map(|host| toml_text(host)).collect();
+                key(text, "submodule_hosts", &format!("[{}]", hosts.join(", ")));
+            }
+        }
+        if self.uses_lfs {
+            comment(
+                text,
+                "TODO: Git LFS keeps files of it, and a release has only pointers to them: keep them outside, or fetch them in a step.",
+            );
+        }
+    }
+
     fn recipe(&self, text: &mut String, kind: &Kind) {
         text.push('\n');
+        if !self.unknown.is_empty() && !matches!(kind, Kind::Static) {
+            comment(
+                text,
+                &format!("Seen as well, and not understood: {}.", quoted(&self.unknown.join(", "))),
+            );
+        }
         match kind {
             Kind::Preset(preset) => {
                 comment(
@@ -90,14 +124,7 @@ impl Page<'_> {
                 key(text, "recipe", "\"nginx-sites\"");
                 self.sites(text);
             }
-            Kind::PnpmPm2 { ecosystem, named } => {
-                comment(text, &format!("It has pnpm-lock.yaml and {ecosystem}: a pnpm workspace under PM2."));
-                key(text, "recipe", "\"pnpm-pm2\"");
-                if *named {
-                    comment(text, "The ecosystem file asks for INSTANCE_NAME: how its processes are called.");
-                    key(text, "instance_name", &toml_text(self.slug.as_str()));
-                }
-            }
+            Kind::Pm2(of) => self.pm2(text, of),
             Kind::UvUwsgi => {
                 comment(text, "It has uv.lock and speaks of uWSGI: a Python project under uWSGI's emperor.");
                 key(text, "recipe", "\"uv-uwsgi\"");
@@ -120,13 +147,56 @@ impl Page<'_> {
                 key(text, "recipe", "\"steps\"");
                 self::steps(text, steps);
             }
-            Kind::Static => {
+            Kind::Static if self.unknown.is_empty() => {
                 comment(
                     text,
                     "Nothing was found that would have to be installed or built: the release is the repository's content.",
                 );
                 key(text, "recipe", "\"steps\"");
             }
+            Kind::Static => {
+                comment(text, &format!("Seen, and not understood: {}.", quoted(&self.unknown.join(", "))));
+                comment(
+                    text,
+                    "TODO: write the commands that make a release (`steps`), then take `enabled` out. As it is, the sources would be live.",
+                );
+                key(text, "enabled", "false");
+                key(text, "recipe", "\"steps\"");
+            }
+        }
+    }
+
+    fn pm2(&self, text: &mut String, of: &UnderPm2) {
+        let installer = of.found.as_ref().map(|found| (found.by, found.installer.program()));
+        let what = match installer {
+            Some((Some(lock), "pnpm")) => format!("{lock} and {}: a pnpm workspace under PM2.", of.ecosystem),
+            Some((Some(lock), program)) => {
+                format!("{lock} and {}: Node packages under PM2, installed by {program}.", of.ecosystem)
+            }
+            Some((None, _)) => format!("{}: Node packages under PM2. Commit a lock file.", of.ecosystem),
+            None => format!("{}: applications under PM2.", of.ecosystem),
+        };
+        comment(text, &format!("It has {what}"));
+        for name in of.found.iter().flat_map(|found| &found.passed_over) {
+            comment(
+                text,
+                &format!("{name} is there too, and is probably stale: `installer` says otherwise."),
+            );
+        }
+        let is_pnpm = matches!(installer, Some((_, "pnpm")));
+        key(text, "recipe", if is_pnpm { "\"pnpm-pm2\"" } else { "\"pm2\"" });
+        if !of.packages.is_empty() {
+            comment(text, "Each is installed and built by itself.");
+            let packages: Vec<String> = of.packages.iter().map(|package| toml_text(package)).collect();
+            key(text, "packages", &format!("[{}]", packages.join(", ")));
+        }
+        if of.for_production {
+            comment(text, "The ecosystem file's env_production is used because of this.");
+            key(text, "environment", "{ NODE_ENV = \"production\" }");
+        }
+        if of.named {
+            comment(text, "The ecosystem file asks for INSTANCE_NAME: how its processes are called.");
+            key(text, "instance_name", &toml_text(self.slug.as_str()));
         }
     }
 
@@ -156,8 +226,24 @@ impl Page<'_> {
     }
 
     fn kept(&self, text: &mut String, kind: &Kind) {
+        let shared = quoted(&self.path.join("shared").to_string_lossy());
+        if let Kind::Preset(preset) = kind {
+            let paths = preset.shared_files.iter().chain(preset.shared_dirs).copied();
+            let paths: Vec<&str> = paths.filter(|path| *path != "local-live").collect();
+            if !paths.is_empty() {
+                text.push('\n');
+                comment(
+                    text,
+                    &format!(
+                        "TODO: not in the repository, and linked into each release from {shared}/: put there"
+                    ),
+                );
+                paths.iter().for_each(|path| comment(text, &format!("  {path}")));
+            }
+            return;
+        }
         let (files, directories) = self.kept;
-        if matches!(kind, Kind::Preset(_)) || (files.is_empty() && directories.is_empty()) {
+        if files.is_empty() && directories.is_empty() {
             return;
         }
         text.push('\n');
@@ -165,13 +251,7 @@ impl Page<'_> {
             text,
             "Not in the repository, and a release seems to need them (by .env.example and .gitignore). They lie in",
         );
-        comment(
-            text,
-            &format!(
-                "{}/shared/ and are linked into each release: put them there.",
-                quoted(&self.path.to_string_lossy())
-            ),
-        );
+        comment(text, &format!("{shared}/ and are linked into each release: put them there."));
         for (name, paths) in [("shared_files", files), ("shared_dirs", directories)] {
             if !paths.is_empty() {
                 let paths: Vec<String> = paths.iter().map(|path| toml_text(path)).collect();
@@ -182,7 +262,21 @@ impl Page<'_> {
 
     fn remains(&self, text: &mut String, kind: &Kind) {
         text.push('\n');
-        if !matches!(kind, Kind::NginxSites(_)) {
+        let preset = match kind {
+            Kind::Preset(preset) => Some(*preset),
+            _ => None,
+        };
+        if let Some(preset) = preset.filter(|preset| !preset.ports.is_empty()) {
+            let ports: Vec<String> = preset.ports.iter().map(|port| format!("localhost:{port}")).collect();
+            comment(
+                text,
+                &format!(
+                    "A release is alive when {} accepts connections: so the preset has it. Does it listen elsewhere here?",
+                    ports.join(" and ")
+                ),
+            );
+            key(text, "# health", &format!("[{{ http = \"http://{}/\" }}]", ports[0]));
+        } else if !matches!(kind, Kind::NginxSites(_)) && preset.is_none() {
             comment(
                 text,
                 "TODO: how to see that a release is alive. Without a check only a failing command fails a run.",
@@ -205,7 +299,14 @@ fn steps(text: &mut String, steps: &[Step]) {
     for step in steps {
         let run: Vec<String> = step.run.iter().map(|word| toml_text(word)).collect();
         let phase = step.phase.as_str();
-        let _ = writeln!(text, "  # {}\n  {{ phase = \"{phase}\", run = [{}] }},", step.why, run.join(", "));
+        let directory = step.directory.as_ref().map(|path| format!(", directory = {}", toml_text(path)));
+        let _ = writeln!(
+            text,
+            "  # {}\n  {{ phase = \"{phase}\", run = [{}]{} }},",
+            step.why,
+            run.join(", "),
+            directory.unwrap_or_default()
+        );
     }
     text.push_str("]\n");
 }
@@ -248,6 +349,9 @@ mod tests {
             path: Path::new("/srv/a\nb\u{7f}\"c"),
             sites: &[],
             kept: &(Vec::new(), Vec::new()),
+            unknown: &[],
+            submodules: None,
+            uses_lfs: false,
         };
         let text = page.text(&kind);
         let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -21,6 +21,7 @@ use crate::config::{
 use crate::names::{RepositoryName, Slug, UnitName, UserName};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// All of them, in order; the caller takes out those with an error.
 pub fn deployments(
@@ -31,6 +32,7 @@ pub fn deployments(
     let mut deployments = IndexMap::new();
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
     let mut of_users: Vec<(UserName, &str)> = Vec::new();
+    let mut tables = Vec::new();
     for (slug, table) in root.named("deployments") {
         let table = match table {
             Ok(table) => table.for_deployment(slug).checked(),
@@ -52,10 +54,52 @@ pub fn deployments(
                 warn_of_shared_user(&table, user, &of_users);
                 of_users.push((user.clone(), slug));
             }
+            tables.push((deployment.slug.clone(), table));
             deployments.insert(deployment.slug.clone(), deployment);
         }
     }
+    check_presets(&mut deployments, &tables);
     deployments
+}
+
+/// Gives deployments of presets a health check of the ports that are known, where none is written and it can be no other deployment that
+/// listens there.
+fn check_presets(deployments: &mut IndexMap<Slug, Deployment>, tables: &[(Slug, TableReader<'_>)]) {
+    let repositories: Vec<RepositoryName> = deployments.values().map(|one| one.repository.clone()).collect();
+    for (slug, table) in tables {
+        let Some(deployment) = deployments.get_mut(slug) else { continue };
+        let preset = preset::of(&deployment.repository).filter(|_| !table.is_written("recipe"));
+        let Some(preset) = preset.filter(|preset| !preset.ports.is_empty() && !table.is_written("health"))
+        else {
+            continue;
+        };
+        // What nobody restarts here may run anywhere, or not at all.
+        if matches!(&deployment.recipe, Recipe::GoStatic(go) if go.units.is_empty() && go.restart.is_none()) {
+            continue;
+        }
+        let is_of_preset =
+            |name: &&RepositoryName| preset::of(name).is_some_and(|other| std::ptr::eq(other, preset));
+        let is_alone = repositories.iter().filter(is_of_preset).count() == 1;
+        if !is_alone || deployment.environment.contains_key("PORT") {
+            let message = "no health check: a release counts as live also where its programs answer nobody";
+            let help = "write for example `health = [{ http = \"http://localhost:3001/\" }]`, with its port";
+            table.report_at_header(Severity::Note, message, help);
+            continue;
+        }
+        let shown: Vec<String> = preset.ports.iter().map(|port| format!("tcp localhost:{port}")).collect();
+        table.show_derived("health", shown, &origin_of(preset));
+        deployment.health = preset.ports.iter().map(|port| listens(*port)).collect();
+    }
+}
+
+/// A client of Next's needs some seconds until it listens.
+fn listens(port: u16) -> HealthCheck {
+    HealthCheck {
+        probe: Probe::Tcp(format!("localhost:{port}")),
+        attempts: 30,
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(5),
+    }
 }
 
 /// None where a name or the path is missing or wrong; everything else has been read and reported too.

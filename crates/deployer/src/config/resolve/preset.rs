@@ -23,6 +23,8 @@ pub struct Preset {
     pub migrates_before_build: bool,
     /// Whether the original required `instance_name`.
     pub requires_instance_name: bool,
+    /// Where its programs listen, as the README of durhack-nginx gives ports out.
+    pub ports: &'static [u16],
 }
 
 /// The repository's preset, if it has one. GitHub does not distinguish case in names.
@@ -39,6 +41,7 @@ static PRESETS: [Preset; 6] = [
         packages: &[],
         migrates_before_build: false,
         requires_instance_name: false,
+        ports: &[],
     },
     Preset {
         repository: "ducompsoc/durhack",
@@ -49,6 +52,7 @@ static PRESETS: [Preset; 6] = [
         // `prisma generate --sql` asks the database, and `prebuild` calls it.
         migrates_before_build: true,
         requires_instance_name: true,
+        ports: &[3001],
     },
     Preset {
         repository: "ducompsoc/durhack-guilds",
@@ -59,6 +63,7 @@ static PRESETS: [Preset; 6] = [
         // As in durhack.
         migrates_before_build: true,
         requires_instance_name: true,
+        ports: &[3100, 3101],
     },
     Preset {
         repository: "ducompsoc/durhack-live",
@@ -69,6 +74,7 @@ static PRESETS: [Preset; 6] = [
         packages: &["server", "client"],
         migrates_before_build: false,
         requires_instance_name: true,
+        ports: &[3200, 3201],
     },
     Preset {
         repository: "ducompsoc/durhack-jury",
@@ -78,6 +84,7 @@ static PRESETS: [Preset; 6] = [
         packages: &[],
         migrates_before_build: false,
         requires_instance_name: true,
+        ports: &[3301],
     },
     Preset {
         repository: "ducompsoc/durhack-deployer",
@@ -87,6 +94,7 @@ static PRESETS: [Preset; 6] = [
         packages: &[],
         migrates_before_build: false,
         requires_instance_name: false,
+        ports: &[],
     },
 ];
 

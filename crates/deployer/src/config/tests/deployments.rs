@@ -173,6 +173,34 @@ fn a_written_recipe_or_list_wins_over_the_preset() {
 }
 
 #[test]
+fn a_preset_is_checked_by_its_ports_where_nobody_else_can_have_them() {
+    let of = |slug: &str, repository: &str, keys: &str| {
+        format!(
+            "[deployments.{slug}]\nrepository = \"{repository}\"\nbranch = \"main\"\npath = \"/srv/{slug}\"\ninstance_name = \"i\"\n{keys}\n"
+        )
+    };
+    let guilds = |keys: &str| of("guilds", "ducompsoc/durhack-guilds", keys);
+    let jury = |keys: &str| of("jury", "ducompsoc/durhack-jury", keys);
+    let another = || of("staging", "DUCompSoc/durhack-guilds", "");
+    let none = "no health check: a release counts as live";
+    for (text, slug, ports, is_noted) in [
+        (guilds(""), "guilds", &[3100, 3101][..], false),
+        (guilds("health = []"), "guilds", &[], false),
+        (guilds("environment = { PORT = \"1\" }"), "guilds", &[], true),
+        (guilds("") + &another(), "guilds", &[], true),
+        (guilds("recipe = \"pnpm-pm2\""), "guilds", &[], false),
+        (jury("units = [\"jury.service\"]"), "jury", &[3301], false),
+        (jury(""), "jury", &[], false),
+    ] {
+        let loaded = Host::signed(&text).loaded();
+        let found = deployment(&loaded.config, slug).health.iter().map(|check| check.probe.clone());
+        let expected = ports.iter().map(|port| Probe::Tcp(format!("localhost:{port}")));
+        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{text}");
+        assert_eq!(brief_of(&loaded.problems).contains(none), is_noted, "{text}");
+    }
+}
+
+#[test]
 fn mistakes_in_a_deployment_leave_it_out_and_no_other() {
     insta::assert_snapshot!(wrong(r#"recipe = "docker"
 clone_url = "ext::sh -c id"

@@ -21,10 +21,12 @@ fn original(host: &str, instance: &str) -> Loaded {
 #[test]
 fn the_persistent_host_of_the_original() {
     let loaded = original("persistent", "deploy.durhack.com");
-    assert_eq!(
-        brief_of(&loaded.problems),
-        "note production.toml:3:1 `x_proto` has no effect -> `origin` says how people reach this instance; the line may go"
-    );
+    let problems = brief_of(&loaded.problems);
+    let first = "note production.toml:3:1 `x_proto` has no effect -> `origin` says how people reach this instance; the line may go";
+    assert!(problems.contains(first), "{problems}");
+    // The same repository twice: who of them listens where, only the host's files say.
+    assert_eq!(problems.matches("no health check").count(), 2, "{problems}");
+    assert_eq!(problems.lines().count(), 3, "{problems}");
     let config = loaded.config;
     assert_eq!(config.origin, "https://deploy.durhack.com");
     assert_eq!((config.intake.host.as_str(), config.intake.port), ("::", 3400));

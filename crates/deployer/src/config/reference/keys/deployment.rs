@@ -125,7 +125,7 @@ pub static DEPLOYMENT: Section = Section {
             "Paths of the release that are reached at the same place below `path` too, by a link into `current`: for an nginx whose `root` does not name `current`.")
             .of(&[GO_STATIC]),
         Key::new("health", Tables(&HEALTH), Value("[]"), "",
-            "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each."),
+            "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each. Of a repository with a preset that is deployed once, and has no `PORT` in `environment`: that its known ports accept connections, unless this is written."),
         Key::new("steps", Tables(&STEP), Value("[]"), "",
             "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.")
             .of(&[STEPS, SYSTEMD]),
