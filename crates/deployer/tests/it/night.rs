@@ -203,9 +203,12 @@ fn a_database_that_cannot_be_written_to_is_told_and_the_worker_goes_on_when_it_c
         assert_eq!(level, "error", "{shown}");
         assert!(shown.contains("readonly database") && shown.contains("writable for the service"), "{shown}");
         mode(0o600);
+        // Until the daemon has let go of what SQLite made beside it, which has the old mode.
+        wait::until("the database to be well", || {
+            (database_in(world, &["doctor", "--json"]).0 == "ok").then_some(())
+        });
         let run = world.ended_run("site", &second);
         assert_eq!(run.state, "succeeded", "{run:?}");
-        assert_eq!(database_in(world, &["doctor", "--json"]).0, "ok");
     });
 }
 
@@ -346,7 +349,7 @@ fn a_daemon_starts_on_a_full_disk_and_goes_on_when_there_is_room() {
         assert!(!world.log().contains("panicked"), "{}", world.log());
         let status = world.cli(&["status", "--json"]);
         assert!(
-            said(&status).contains("the disk is full") || said(&status).contains("KiB free"),
+            said(&status).contains("MiB free at") && said(&status).contains("no run starts"),
             "{}",
             said(&status)
         );

@@ -258,8 +258,9 @@ impl Store {
         }
     }
 
+    /// Where there was a database none is made, also where it is removed while we look.
     fn create_file(&self) -> Result<(), StoreError> {
-        match self.pools.file() {
+        match self.pools.file().filter(|_| !self.has_had_database()) {
             Some(file) => create_private(&file).map_err(|error| StoreError::Unavailable(error.into())),
             None => Ok(()),
         }

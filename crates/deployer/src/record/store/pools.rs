@@ -6,6 +6,7 @@
 //! them anyway.
 
 use super::error::StoreError;
+use crate::safe_path;
 use rustix::fs::Access;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
@@ -13,6 +14,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::future::Future;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -126,6 +128,10 @@ impl Pools {
         for connection in all {
             let _ = connection.close().await;
         }
+        let file = writer.connect_options().get_filename().to_owned();
+        if let Err(error) = mend_modes(&file) {
+            tracing::debug!(%error, "what lies beside the database keeps its mode");
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -176,6 +182,29 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
         reader: pool.max_connections(SQLITE_READERS_MAX).connect_lazy_with(options),
         is_stale: Arc::default(),
     })
+}
+
+/// Gives the files that SQLite has made beside a database its mode. Made while the database was read-only they have the mode that it had
+/// then, and SQLite leaves it so when the database's is mended: nobody but root could ever write again.
+fn mend_modes(file: &Path) -> Result<(), safe_path::Refused> {
+    let Some(directory) = file.parent() else { return Ok(()) };
+    let (database, _) = safe_path::open_now(directory, file)?;
+    let refused = |path: &Path, error| safe_path::Refused::System { path: path.to_owned(), error };
+    let wanted = database.metadata().map_err(|error| refused(file, error))?.permissions();
+    for suffix in ["-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        let path = Path::new(&path);
+        let (beside, _) = match safe_path::open_now(directory, path) {
+            Err(refused) if refused.is_missing() => continue,
+            found => found?,
+        };
+        let found = beside.metadata().map_err(|error| refused(path, error))?;
+        if found.permissions() != wanted && found.uid() == rustix::process::geteuid().as_raw() {
+            beside.set_permissions(wanted.clone()).map_err(|error| refused(path, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where to read. Whoever may not write beside a database that nobody has open (a backup was the last to close it) cannot make the files
