@@ -9,9 +9,7 @@ use super::error::StoreError;
 use crate::safe_path;
 use rustix::fs::Access;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
@@ -87,8 +85,7 @@ impl Pools {
         }
     }
 
-    /// Whether somebody has put an empty file in the place of a SQLite database, or `migrate` is about to fill it. A connection would begin to
-    /// make a database of it, and a journal beside it that does not belong to the one that is put back.
+    /// Whether somebody has put an empty file in the place of a SQLite database, or `migrate` is about to fill it.
     pub(super) fn is_empty_file(&self) -> bool {
         self.file().is_some_and(|file| file.metadata().is_ok_and(|found| found.len() == 0))
     }
@@ -156,7 +153,6 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
     let options = options
         // `migrate` creates the file, with its permissions; a database that vanished must not silently begin anew.
         .create_if_missing(false)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
