@@ -172,7 +172,10 @@ impl Run {
     pub async fn preflight(&mut self, layout: Layout) -> Result<(), Failure> {
         let step = preflight_step(&self.deployment);
         let recording = self.start_step(&step, Direction::Do).await?;
-        let seen = preflight::look(&self.host.config, &self.deployment, layout, &self.cancel).await;
+        let seen = {
+            let Host { executor, config, .. } = &self.host;
+            preflight::look(executor, config, &self.deployment, layout, &self.cancel).await
+        };
         let mut obstacles = seen.obstacles;
         if let Err(error) = check_space(&self.host, &self.deployment) {
             obstacles.push(format!("{error:#}"));
@@ -180,14 +183,20 @@ impl Run {
         for obstacle in seen.remarks.iter().chain(&obstacles) {
             self.note(recording.number, obstacle);
         }
-        let result = match obstacles.len() {
-            _ if self.cancel.is_cancelled() => Err(Failure::cancelled()),
-            0 => Ok(()),
-            1 => Err(Failure::new(obstacles.remove(0))),
-            more => Err(Failure::new(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),
-        };
+        let result = if self.cancel.is_cancelled() { Err(Failure::cancelled()) } else { none_of(obstacles) };
         self.end_step(&recording, &result).await?;
         result
+    }
+
+    /// The same of what can only be known when the commit is: the programs that its recipe calls. Nothing has been changed by then.
+    pub async fn preflight_of_plan(&self, plan: &Plan) -> Result<(), Failure> {
+        let Host { executor, config, .. } = &self.host;
+        let seen = preflight::programs_of_plan(executor, config, &self.deployment, plan, &self.cancel).await;
+        // Of remarks, those of the configuration's own commands were made before.
+        for obstacle in &seen.obstacles {
+            self.note(self.next_step, obstacle);
+        }
+        none_of(seen.obstacles)
     }
 
     /// The second one: the branch's head, or one commit, comes to this machine.
@@ -550,6 +559,15 @@ async fn pause(attempts: u32, cancel: &CancellationToken) -> bool {
     tokio::select! {
         () = cancel.cancelled() => false,
         () = tokio::time::sleep(delay) => true,
+    }
+}
+
+/// What stands in the way fails a run.
+fn none_of(mut obstacles: Vec<String>) -> Result<(), Failure> {
+    match obstacles.len() {
+        0 => Ok(()),
+        1 => Err(Failure::new(obstacles.remove(0))),
+        more => Err(Failure::new(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),
     }
 }
 

@@ -31,6 +31,7 @@ mod outages;
 mod pages;
 mod plan;
 mod postgres;
+mod preflight;
 mod privileged;
 mod queue;
 mod recipes;

@@ -14,6 +14,7 @@ use crate::deploy::tools::files;
 use crate::deploy::tools::systemctl::{self, UnitState};
 use crate::deploy::workbench::Workbench;
 use crate::names::{UnitName, UserName};
+use crate::safe_path;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -45,10 +46,8 @@ pub struct Units {
 impl Units {
     /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
-        // A release may bring its unit's file. Root's manager reads nothing anew because of a push: of that it is only told.
-        if self.user && wish == Wish::Run && self.states(workbench).await?.iter().any(|unit| unit.is_outdated)
-        {
-            workbench.call(&systemctl::read_files_of_user_units()).await?;
+        if wish == Wish::Run {
+            self.files_of_release(workbench).await?;
         }
         for (unit, command) in self.names.iter().zip(self.commands(wish)) {
             let Err(error) = workbench.call(&command).await else { continue };
@@ -67,6 +66,54 @@ impl Units {
             self.prove(workbench).await?;
         }
         Ok(())
+    }
+
+    /// A release may bring its unit's file. Our own user's manager is told to read it. Root's reads nothing anew because of a push: what it has not
+    /// read is said. systemd itself notices newer files alone, and a release that is gone back to has older ones.
+    async fn files_of_release(&self, workbench: &Workbench<'_>) -> Result<()> {
+        if self.user {
+            let states = self.states(workbench).await?;
+            let mut changed = states.iter().any(|unit| unit.is_outdated);
+            for unit in &states {
+                changed |= self.has_other_file(unit, workbench).await;
+            }
+            if changed {
+                workbench.call(&systemctl::read_files_of_user_units()).await?;
+            }
+            return Ok(());
+        }
+        // Whatever is wrong with systemd, the restart says.
+        let printed = workbench.look_as_deployer(&systemctl::show(false, &self.names)).await;
+        for unit in systemctl::states(&printed.unwrap_or_default()) {
+            // Of newer files the proof speaks.
+            if !unit.is_outdated && self.has_other_file(&unit, workbench).await {
+                let finding = Finding::UnitOutdated { unit: unit.name.clone(), user: false };
+                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the release that a unit still runs brought another file for it than the new one does.
+    async fn has_other_file(&self, unit: &UnitState, workbench: &Workbench<'_>) -> bool {
+        /// Of units' files, the longest have some hundred lines.
+        const BYTES_MAX: u64 = 1024 * 1024;
+        let (Some(releases), Ok(file)) = (releases(workbench), unit.file.canonicalize()) else {
+            return false;
+        };
+        let releases = releases.canonicalize().unwrap_or_else(|_| releases.to_owned());
+        let release_of = |path: &Path| {
+            let inner = path.strip_prefix(&releases).ok()?;
+            let name = inner.components().next()?;
+            Some((releases.join(name), inner.strip_prefix(name).ok()?.to_owned()))
+        };
+        let Some((_, inner)) = release_of(&file) else { return false };
+        let before = self.places(unit, workbench).await;
+        let before = before.iter().filter_map(|place| release_of(place)).map(|(release, _)| release);
+        let new = workbench.directory.canonicalize().unwrap_or_else(|_| workbench.directory.to_owned());
+        let read = |release: &Path| safe_path::read_now(release, &release.join(&inner), BYTES_MAX).ok();
+        let said = read(&new);
+        before.filter(|release| *release != new).any(|release| read(&release) != said)
     }
 
     /// See [`super::Manager::look`].

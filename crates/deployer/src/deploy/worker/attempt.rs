@@ -107,6 +107,7 @@ impl Worker {
             run.note(run.next_step, &held.cause);
             return Ok(held);
         }
+        run.preflight_of_plan(&plan).await?;
         if !order.is_of_live() {
             let commit = &facts.target.commit;
             self.patiently("what waited", || {
