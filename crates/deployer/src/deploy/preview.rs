@@ -6,6 +6,7 @@ use super::recipes::{self, Purpose, Target};
 use super::{Host, gates, preflight, run, situation, tree_in_place};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
+use crate::record::comparison::Comparison;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,7 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .fetch(&deployment.branch, commit, deployment.step_timeout, &never)
         .await
         .context("cannot fetch")?;
+    Comparison::answered(&host.config.state_directory, &deployment.slug);
     let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
     let Host { executor, config, .. } = host;

@@ -18,13 +18,14 @@ use super::{Host, adopt, confinement, execute, health, preflight, release, trees
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource, users};
 use crate::names::CommitId;
+use crate::record::comparison::Comparison;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{Direction, StepEnd, StepStart, StepState, StoreError};
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 use supervise::Stream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -61,6 +62,8 @@ pub struct Run {
     pub ends_at: Instant,
     /// The next step's number.
     pub next_step: u32,
+    /// Whether the log says already what of the sandbox this kernel lacks.
+    pub shortcoming_told: Once,
 }
 
 /// With less than this free a disk is full: a program that could not write may have left some blocks.
@@ -224,6 +227,7 @@ impl Run {
             error => Failure::ours(format!("fetch failed: {error}")),
         });
         if let Ok(found) = &result {
+            Comparison::answered(&self.host.config.state_directory, &self.deployment.slug);
             let shown = format!(
                 "{} is at {} ({} ms)",
                 self.deployment.branch,
@@ -524,6 +528,7 @@ impl Run {
     fn hear(&self, number: u32, heard: Heard<'_>) {
         match heard {
             Heard::Note(text) => self.note(number, text),
+            Heard::Shortcoming(text) => self.shortcoming_told.call_once(|| self.note(number, text)),
             Heard::Cause { text, says_why } => {
                 let stream = if says_why { run_log::Stream::Cause } else { run_log::Stream::Context };
                 self.log.lock().expect("no holder panics").write(number, stream, text);

@@ -13,6 +13,7 @@ mod support;
 mod adopt;
 mod credentials;
 mod daemon;
+mod day;
 mod doctor;
 mod examples;
 mod failures;

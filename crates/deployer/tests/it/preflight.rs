@@ -127,7 +127,8 @@ fn a_port_that_somebody_else_holds_is_remarked_on_where_nothing_runs() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let health = format!("[{{ tcp = \"127.0.0.1:{port}\" }}]");
-        world.configure(&[world.deployment("site", &repository).with("health", health)]);
+        let deployment = world.deployment("site", &repository).with("health", health);
+        world.configure(&[deployment.step("switch", "restart", "true")]);
         world.start();
         let commit = repository.commit(&[("index.html", "one")], "first");
         let expected =

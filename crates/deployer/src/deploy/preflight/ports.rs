@@ -3,7 +3,8 @@
 //! Never more than a remark: nginx in front, a proxy of a container or a supervisor that the deployer does not know may well hold the port for
 //! what is deployed. But where nothing of the deployment runs yet, or its units do not, and somebody listens there, a person wants to know it.
 
-use crate::config::{Deployment, Probe};
+use super::programs::commands;
+use crate::config::{Deployment, Phase, Probe, Recipe};
 use crate::deploy::processes::table;
 use crate::deploy::tools::systemctl;
 use fs_err as fs;
@@ -27,6 +28,9 @@ struct Listener {
 
 /// Of the ports of this host that health checks ask, those that somebody listens at, in sentences. Asked where nothing of the deployment runs.
 pub fn taken(deployment: &Deployment) -> Vec<String> {
+    if !starts_something(deployment) {
+        return Vec::new();
+    }
     let listeners: Vec<Listener> = ["tcp", "tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(format!("/proc/net/{table}")).ok())
@@ -44,6 +48,15 @@ pub fn taken(deployment: &Deployment) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// Whether a run starts a program that is to go on running. Where only files are brought, whoever serves them listens already.
+fn starts_something(deployment: &Deployment) -> bool {
+    match &deployment.recipe {
+        Recipe::NginxSites(_) | Recipe::Deployer(_) => false,
+        Recipe::Steps(_) => commands(deployment).iter().any(|(phase, _)| *phase == Phase::Switch),
+        _ => true,
+    }
 }
 
 /// Ports of this host that health checks ask, without those of the web.
@@ -118,7 +131,8 @@ mod tests {
         let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = here.local_addr().unwrap().port();
         let health = format!("health = [{{ tcp = \"127.0.0.1:{port}\" }}]");
-        let said = taken(&deployment_of(&health));
+        assert!(taken(&deployment_of(&health)).is_empty(), "files are served by who serves them");
+        let said = taken(&deployment_of(&format!("{health}\nhooks = {{ after_switch = \"restart it\" }}")));
         let us = format!("is held by process {} (", std::process::id());
         assert!(port < OWN_PORT_MIN || said[0].contains(&us), "{said:?}");
     }
