@@ -57,10 +57,20 @@ impl Units {
             if wish != Wish::Run || execute::is_exhaustion(&error) {
                 return Err(error);
             }
-            if let Err(refused) = workbench.call(&forget).await {
-                bail!("{error:#}; and its count of failures is not forgotten: {refused:#}");
+            let again = match workbench.call(&forget).await {
+                Ok(_) => workbench.call(&command).await.map(drop),
+                Err(refused) => {
+                    workbench.note(format!("its count of failures is not forgotten: {refused:#}"));
+                    Err(error)
+                }
+            };
+            if let Err(error) = again {
+                // systemctl says that it failed, the unit why.
+                match self.last_words(unit.as_str(), workbench).await {
+                    Some(said) if !format!("{error:#}").contains(&said) => bail!("{said} ({error:#})"),
+                    _ => return Err(error),
+                }
             }
-            workbench.call(&command).await?;
         }
         if wish == Wish::Prove {
             self.prove(workbench).await?;
@@ -256,16 +266,10 @@ impl Units {
         let mut tail = Tail::default();
         for line in printed.lines().filter(|line| !line.is_empty()) {
             workbench.note(format!("{unit}: {line}"));
-            if !is_of_systemd(line, unit) {
-                tail.push(supervise::Line {
-                    stream: Stream::Err,
-                    text: line.to_owned(),
-                    truncated: false,
-                    at_ms: 0,
-                });
-            }
+            let (stream, text) = (Stream::Err, line.to_owned());
+            tail.push(supervise::Line { stream, text, truncated: false, at_ms: 0 });
         }
-        tail.cause()
+        tail.cause().filter(|cause| !says_only_that_it_failed(cause))
     }
 
     /// Where its main process stands, and the file that it runs: as far as we may look, or the deployment's own user.
@@ -286,12 +290,11 @@ fn releases<'w>(workbench: &Workbench<'w>) -> Option<&'w Path> {
     workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
 }
 
-/// Whether a line of a unit's journal is what systemd says of the unit. That it failed is known.
-fn is_of_systemd(line: &str, unit: &str) -> bool {
-    line.strip_prefix(unit).is_some_and(|rest| rest.starts_with(": "))
-        || ["Started ", "Starting ", "Stopped ", "Stopping ", "Failed to start "]
-            .iter()
-            .any(|word| line.strip_prefix(word).is_some_and(|rest| rest.contains(unit)))
+/// Whether a line of a unit's journal says no more than is known: where neither the unit nor systemd has said why.
+fn says_only_that_it_failed(line: &str) -> bool {
+    [": Failed with result", "Failed to start ", "Stopped ", "Started ", "Starting "]
+        .iter()
+        .any(|words| line.contains(words))
 }
 
 /// What a run's log says of a unit that does not run as the deployment's own user. `doctor` says it too, with the deployment's name.

@@ -309,6 +309,15 @@ fn units_that_cannot_be_started_are_named_before_the_switch() {
         assert_eq!(site.main_process(), before, "nothing was switched");
         site.shows("one");
     }
+    // One that can be started, and fails by itself: systemctl says that it did, the unit's own words why.
+    let job = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo \"cannot reach 10.0.0.5:5432\" >&2; exit 1'\n";
+    machine.write("/etc/systemd/system/job.service", job);
+    let units = "units = [\"site.service\", \"job.service\"]";
+    machine.write(configuration, &written.replace("units = [\"site.service\"]", units));
+    site.sources.commit(&[("page", "last")]);
+    fails(site.deploy(), "cannot reach 10.0.0.5:5432 (systemctl exited with 1: Job for job.service failed");
+    site.shows("one");
+
     // A template has no process of its own.
     machine.write(configuration, &written.replace("site.service", "site@.service"));
     fails(site.cli(&["config", "check"]), "name an instance, as in app@8101.service");
