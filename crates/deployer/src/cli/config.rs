@@ -4,9 +4,11 @@ use super::output::{self, Failed, GREEN, table};
 use super::{CheckArguments, ConfigCommand, MigrateCommand, owner, session};
 use crate::clock::{compact_utc, now};
 use crate::config::resolve;
-use crate::config::{self, Config, Deployment, Diagnostics, Environment, Purpose, Severity, reference};
+use crate::config::{
+    self, Config, Deployment, Diagnostics, Environment, Problem, Purpose, Severity, reference,
+};
 use crate::daemon;
-use crate::deploy::{claim, hand_over, release, situation};
+use crate::deploy::{claim, hand_over, preflight, release, situation};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Authenticator, MigrationStatus, Store};
 use anyhow::anyhow;
@@ -51,6 +53,9 @@ fn check(
             if let Some(problem) = resolve::open_database(&loaded.config) {
                 problems.push(problem);
             }
+            for deployment in loaded.config.deployments.values().filter(|deployment| deployment.enabled) {
+                missing_files(deployment).into_iter().for_each(|problem| problems.push(problem));
+            }
             (problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
         }
         Err(problems) => (problems, None),
@@ -67,6 +72,20 @@ fn check(
         anstream::println!("{GREEN}the configuration is right{GREEN:#}: {summary}");
     }
     Ok(())
+}
+
+/// What runs would need, and is not on this host. The configuration may be checked on another one, so nothing of it is an error.
+fn missing_files(deployment: &Deployment) -> Vec<Problem> {
+    let missing = preflight::missing_files(deployment, release::layout_found(deployment));
+    missing
+        .into_iter()
+        .map(|(key, file)| Problem {
+            severity: Severity::Warning,
+            key: Some(format!("deployments.{}.{key}", deployment.slug)),
+            ..Problem::error(format!("{}: there is no {} on this host", deployment.slug, file.display()))
+                .help(format!("put it there before the first deploy, or take it out of `{key}`"))
+        })
+        .collect()
 }
 
 /// Whether there is an error, be it only in one deployment.

@@ -105,7 +105,9 @@ async fn prepare(
     let site = format!("http://{}/", listener.local_addr()?);
     tracker.spawn(serve_site(listener, root.join("srv/current/public"), stop.clone(), tracker.clone()));
     fs::create_dir_all(root.join("config"))?;
-    fs::write(root.join("config/default.toml"), configuration(root, &site))?;
+    // What the answers link to is known before the daemon listens.
+    let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
+    fs::write(root.join("config/default.toml"), configuration(root, &site, port))?;
     let loaded = config::load(Some(&root.join("config")), &quiet(environment, root), config::Purpose::Serve)
         .map_err(|problems| {
             anyhow::anyhow!(
@@ -206,15 +208,15 @@ fn epilogue(stage: &Stage, keep: bool) {
     }
 }
 
-fn configuration(root: &Path, site: &str) -> String {
+fn configuration(root: &Path, site: &str, port: u16) -> String {
     let root = root.display();
     format!(
         r#"# The configuration of the demonstration.
-origin = "http://127.0.0.1"
+origin = "http://127.0.0.1:{port}"
 state_directory = "{root}/state"
 webhook_secret_token = "a-secret-of-the-demonstration"
 source_networks = "any"
-listen = {{ host = "127.0.0.1", port = 0 }}
+listen = {{ host = "127.0.0.1", port = {port} }}
 proxy_fix = {{ x_for = 0, x_proto = 0 }}
 # Its pushes are what is shown, and nobody at GitHub is to hear of them.
 reconcile = {{ enabled = false }}

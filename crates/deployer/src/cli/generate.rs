@@ -17,10 +17,20 @@ pub fn completions(shell: Shell) -> Result<(), Failed> {
 
 /// `man`
 pub fn man() -> Result<(), Failed> {
-    clap_mangen::Man::new(super::command())
-        .render(&mut std::io::stdout())
-        .context("cannot print the man page")?;
+    print!("{}", man_page()?);
     Ok(())
+}
+
+/// One page for all: subcommands are named in it as they are typed, not as pages of their own, which there are none of.
+fn man_page() -> Result<String, Failed> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(super::command()).render(&mut page).context("cannot make the man page")?;
+    let page = String::from_utf8_lossy(&page);
+    let line = |line: &str| {
+        let subcommand = line.strip_prefix(r"durhack\-deployer\-").and_then(|rest| rest.strip_suffix("(1)"));
+        subcommand.map_or_else(|| line.to_owned(), |name| format!(r"\fBdurhack\-deployer {name}\fR"))
+    };
+    Ok(page.lines().map(|text| line(text) + "\n").collect())
 }
 
 /// `__generate`: everything that is generated and committed.
@@ -34,9 +44,7 @@ pub fn all(root: &Path) -> Result<(), Failed> {
     let schema = serde_json::to_string_pretty(&reference::json_schema()).context("the schema serialises")?;
     write("docs/configuration.schema.json", &format!("{schema}\n"))?;
     write("docs/cli.md", &command_line_reference())?;
-    let mut page = Vec::new();
-    clap_mangen::Man::new(super::command()).render(&mut page).context("cannot make the man page")?;
-    write("packaging/man/durhack-deployer.1", &String::from_utf8_lossy(&page))?;
+    write("packaging/man/durhack-deployer.1", &man_page()?)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut super::command(), NAME, &mut script);

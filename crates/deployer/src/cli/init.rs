@@ -7,7 +7,11 @@ pub mod kind;
 pub mod page;
 
 use super::InitArguments;
+use super::doctor::accounts::Account;
+use super::doctor::acl;
 use super::output::Failed;
+use super::setup::drop_in::is_in_a_home;
+use super::setup::places;
 use crate::config::{self, Environment, Purpose, resolve::preset};
 use crate::daemon;
 use crate::deploy::access::Access;
@@ -18,6 +22,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
 use page::Page;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +84,11 @@ pub async fn run(
         uses_lfs: tree.uses_lfs(),
     };
     let text = page.text(&kind);
+    if is_local(&source.clone_url)
+        && let Some(why) = unreadable(Path::new(&source.url), service(directory, environment).as_ref())
+    {
+        eprintln!("warning: {why}");
+    }
     match &arguments.write {
         None => print!("{text}"),
         Some(file) => {
@@ -88,6 +98,69 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Who fetches when it is deployed; None where nobody knows yet.
+fn service(directory: Option<&Path>, environment: &Environment) -> Option<Account> {
+    let loaded = config::load(directory, environment, Purpose::Ask).ok();
+    let state = loaded.and_then(|loaded| loaded.config.state_directory.symlink_metadata().ok());
+    state.map(|state| Account::of(state.uid())).or_else(|| Account::named(places::USER))
+}
+
+/// Why a repository on this machine, which we have read, cannot be fetched from when it is deployed.
+fn unreadable(path: &Path, service: Option<&Account>) -> Option<String> {
+    let shown = path.display();
+    let advice = |name: &str| {
+        format!(
+            "let it be {name}'s, in a directory that everybody may enter: `cp -r {shown} /srv/` and `chown -R {name}:` what is there then"
+        )
+    };
+    let Some(service) = service else {
+        return Account::ours().is_root().then(|| {
+            format!("as root it can be read; the service's user, which `durhack-deployer setup` makes, must own {shown}: {}", advice(places::USER))
+        });
+    };
+    if service.is_root() {
+        return None;
+    }
+    let name = &service.name;
+    let is_packaged = places::WORKER_UNITS.iter().any(|unit| Path::new(unit).exists());
+    if is_packaged && is_in_a_home(path) {
+        return Some(format!(
+            "{name}, which deploys, sees nothing of people's homes, and {shown} lies in one: {}",
+            advice(name)
+        ));
+    }
+    let closed = path.ancestors().find(|directory| !may_enter(directory, service));
+    if let Some(closed) = closed {
+        return Some(format!(
+            "{name}, which deploys, may not enter {}, so it cannot read {shown}: {}",
+            closed.display(),
+            advice(name)
+        ));
+    }
+    let owner = path.metadata().ok().map(|found| Account::of(found.uid()))?;
+    (owner.uid != service.uid).then(|| {
+        format!(
+            "{name}, which deploys, cannot fetch from {shown}, which is {}'s: git reads no repository of another user's: {}",
+            owner.name,
+            advice(name)
+        )
+    })
+}
+
+/// By its mode; access lists may allow more.
+fn may_enter(directory: &Path, user: &Account) -> bool {
+    let Ok(found) = directory.metadata() else { return false };
+    let shift = if found.uid() == user.uid {
+        6
+    } else if found.gid() == user.gid {
+        3
+    } else {
+        0
+    };
+    let has_list = rustix::fs::getxattr(directory, acl::ACCESS, &mut [0_u8; 4096]).is_ok();
+    has_list || found.mode() >> shift & 0o1 != 0
 }
 
 /// Where its submodules come from, without the host of the repository itself.
@@ -202,7 +275,19 @@ async fn look(
             Err(error) => {
                 let failed = Failed::because(anyhow!(error).context(format!("cannot fetch {}", source.url)));
                 let hint = "is it private? Then give a URL for which this user has a key: git@github.com:OWNER/NAME.git";
-                return Err(if is_local(&source.url) { failed } else { failed.hint(hint) });
+                if !is_local(&source.url) {
+                    return Err(failed.hint(hint));
+                }
+                // git, as root too, reads what is one's own.
+                let owner = Path::new(&source.url).metadata().ok().map(|found| Account::of(found.uid()));
+                let owner = owner.filter(|owner| owner.uid != Account::ours().uid);
+                return Err(match owner {
+                    Some(owner) => failed.hint(format!(
+                        "{0} may read it: `sudo -u {0} durhack-deployer init {1}`, with `| sudo tee -a /etc/durhack-deployer/default.toml` to keep what it says",
+                        owner.name, source.url
+                    )),
+                    None => failed,
+                });
             }
         }
     }
@@ -258,7 +343,6 @@ fn write(file: &Path, slug: &Slug, text: &str) -> Result<(), Failed> {
     let mut new = tempfile::NamedTempFile::new_in(directory).context("cannot write")?;
     new.write_all(whole.as_bytes()).context("cannot write")?;
     if let Ok(found) = fs::metadata(&file) {
-        use std::os::unix::fs::MetadataExt;
         let _ = std::os::unix::fs::chown(new.path(), Some(found.uid()), Some(found.gid()));
         fs::set_permissions(new.path(), found.permissions()).context("cannot write")?;
     }
@@ -297,6 +381,33 @@ mod tests {
         let settings = "[core]\n\turl = no\n[remote \"origin\"]\n\tfetch = x\n\turl = git@github.com:a/b.git\n[branch]\n";
         assert_eq!(origin_of(settings).as_deref(), Some("git@github.com:a/b.git"));
         assert_eq!(origin_of("[remote \"other\"]\nurl = x\n"), None);
+    }
+
+    #[test]
+    fn a_directory_that_the_service_cannot_read_is_said() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = tempfile::tempdir().unwrap();
+        let repository = scratch.path().join("closed/site");
+        fs::create_dir_all(&repository).unwrap();
+        let us = Account::ours();
+        let other =
+            Account { uid: us.uid + 1, gid: us.gid + 1, name: "deployer".into(), home: None, groups: vec![] };
+        let mode =
+            |path: &Path, mode| fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(scratch.path(), 0o755);
+        let said = |service: &Account| unreadable(&repository, Some(service)).unwrap_or_default();
+        assert_eq!(said(&us), "", "it is ours");
+        let shown = repository.display();
+        assert!(
+            said(&other).contains(&format!("cannot fetch from {shown}, which is {}'s", us.name)),
+            "{}",
+            said(&other)
+        );
+        mode(&scratch.path().join("closed"), 0o700);
+        let expected =
+            format!("deployer, which deploys, may not enter {}", scratch.path().join("closed").display());
+        assert!(said(&other).starts_with(&expected), "{}", said(&other));
+        assert_eq!(said(&us), "");
     }
 
     #[test]

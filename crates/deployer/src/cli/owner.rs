@@ -87,6 +87,27 @@ fn other_owner(state_directory: &Path) -> Result<Option<Account>, Failed> {
     Ok(Some(owner))
 }
 
+/// Before root makes a state directory: refuses where the services are installed and have another user, in whose way it would be; else says
+/// whose it is going to be.
+pub fn expect_no_state_of_roots(state_directory: &Path) -> Result<(), Failed> {
+    let shown = state_directory.display();
+    if state_directory.symlink_metadata().is_ok() || !geteuid().is_root() {
+        return Ok(());
+    }
+    let has_services = places::WORKER_UNITS.iter().any(|unit| Path::new(unit).exists());
+    if has_services && state_directory == Path::new(places::STATE) {
+        let what = format!(
+            "there is no {shown} yet, and root would make it as its own: the services could not use it"
+        );
+        return Err(Failed::unavailable(anyhow!(what))
+            .hint("`sudo durhack-deployer setup` makes it for their user, and starts them"));
+    }
+    eprintln!(
+        "note: {shown} is made now, as root's; a service that runs as another user needs `chown -R USER: {shown}`, which `durhack-deployer setup` makes unnecessary"
+    );
+    Ok(())
+}
+
 /// How the service is started on this host: with an installation, root who called `serve` would deploy as root.
 pub fn how_to_start() -> &'static str {
     match Path::new(places::CONFIGURATION).is_dir() {

@@ -86,6 +86,7 @@ impl Session {
         let host = daemon::host(Arc::new(loaded.config), environment)?;
         // First: a directory that is made anew must not pass for the one that was there.
         claim::expect_no_database(&host.config, &host.store)?;
+        owner::expect_no_state_of_roots(&host.config.state_directory)?;
         daemon::prepare_state_directory(&host.config.state_directory).map_err(Failed::unavailable)?;
         host.store.migrate(crate::clock::now_ms()).await?;
         let user = environment.get("SUDO_USER").or(environment.get("USER")).unwrap_or("somebody").to_owned();

@@ -45,7 +45,10 @@ pub(super) async fn take_locks(state_directory: &Path, role: Role) -> Result<Vec
     for (directory, name) in needed {
         let directory = state_directory.join(directory);
         match tokio::time::timeout(LOCK_PATIENCE, lock::acquire(&directory, name)).await {
-            Ok(lock) => locks.push(lock?),
+            Ok(lock) => locks.push(lock.with_context(|| {
+                let shown = state_directory.display();
+                format!("the state in {shown} cannot be used: it must be this user's, all of it (`sudo chown -R \"$(id -un)\": {shown}`)")
+            })?),
             Err(_) => bail!(
                 "another durhack-deployer already does `{name}` for {}; stop it first, or set another `state_directory`",
                 state_directory.display()

@@ -28,6 +28,10 @@ use tokio_util::task::TaskTracker;
 /// How often what is older than `runs.keep` is looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 
+/// How often, and how long in between, old records are tried to be removed while the database is away.
+const PRUNE_ATTEMPTS_MAX: u32 = 60;
+const PRUNE_RETRY: Duration = Duration::from_secs(1);
+
 /// How often processes are looked for that became our children and have ended.
 const REAPING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -236,9 +240,22 @@ async fn retention(host: Host, stop: CancellationToken) {
     loop {
         let before_ms =
             clock::now_ms() - i64::try_from(host.config.runs.keep.as_millis()).unwrap_or(i64::MAX / 2);
-        match host.store.prune(before_ms).await {
-            Ok(pruned) => tracing::debug!(?pruned, "removed old records"),
-            Err(error) => tracing::warn!(%error, "cannot remove old records"),
+        // At a start the database is made ready meanwhile: that it is not there yet says nothing.
+        let mut attempt = 1;
+        loop {
+            match host.store.prune(before_ms).await {
+                Ok(pruned) => tracing::debug!(?pruned, "removed old records"),
+                Err(error) if error.may_be_retried() && attempt < PRUNE_ATTEMPTS_MAX => {
+                    attempt += 1;
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(PRUNE_RETRY) => {}
+                    }
+                    continue;
+                }
+                Err(error) => tracing::warn!(%error, "cannot remove old records"),
+            }
+            break;
         }
         if let Err(error) = run_log::prune(&host.logs(), before_ms) {
             tracing::warn!(%error, "cannot remove old run logs");

@@ -70,7 +70,11 @@ const RULES: &[(u8, &str)] = &[
     // What a tool says of itself.
     (84, r"^gyp ERR! stack [A-Za-z]*Error: "),
     (84, r"^error: Environment variable not found|^error: Type "),
-    (83, r"^ssh: |\[emerg\] |Host key verification failed"),
+    (
+        83,
+        r"^ssh: |\[emerg\] |Host key verification failed|HOST IDENTIFICATION HAS CHANGED|^No .* host key is known for ",
+    ),
+    (83, r"^Permissions [0-9]+ for .* are too open"),
     (82, r": command not found|^Killed$|: unbound variable|: syntax error|^make: [^ *]+: "),
     (82, r"^(bash|sh|/bin/sh): .*: "),
     (80, r"ERR_PNPM_[A-Z0-9_]+|^curl: \(|^psql: error: |No rule to make target"),
@@ -90,8 +94,10 @@ const RULES: &[(u8, &str)] = &[
     (55, r"(?i)(^|[\s(\[])(error|fatal)([:\s!)\]]|$)"),
     (
         50,
-        r"(?i)(^|\s)(cannot|can't|could not|couldn't|unable to|failed|denied|refused|missing|invalid|unknown|unsupported|must|no such|not found|does not exist|please install)(\s|[.:,;]|$)",
+        r"(?i)\.service: start operation timed out|(^|\s)(cannot|can't|could not|couldn't|unable to|failed|denied|refused|missing|invalid|unknown|unsupported|must|no such|not found|does not exist|please install)(\s|[.:,;]|$)",
     ),
+    // What systemd says of a unit's process, where the process itself has said nothing.
+    (5, r"\.service: .*(code=(killed|dumped)|status=2[0-4][0-9]/)"),
 ];
 
 /// Lines that announce the one behind them.
@@ -115,6 +121,10 @@ const NOISE: &[&str] = &[
     r"^(hint|warning): |^Please make sure you have the correct access|^and the repository exists",
     r"^fatal: Could not read from remote|^fatal: clone of |^make.*\*\*\* \[|^CMake Error at|^collect2: error",
     r"^sudo: (unable to resolve host|setrlimit|unable to send audit) ",
+    // systemd, in the journal of a unit: that it was started, and that it failed, which is known.
+    r"^(Started|Starting|Stopped|Stopping|Failed to start) .*\.(service|socket|timer|path|target)( - .*)?\.*$",
+    r"^[^ ]+\.(service|socket|timer|path): (Failed with result|Failed to run 'start' task|Scheduled restart job|Deactivated|Consumed|Start request)",
+    r"^[^ ]+\.service: (Main|Control) process exited, code=exited, status=1?[0-9]?[0-9]/",
     r"^An unexpected error occurred:$|^Unhandled|Unhandled 'error' event|^throw |^RollupError: \[plugin dts\]",
 ];
 

@@ -92,9 +92,8 @@ pub enum Standing {
 /// Asking systemd, uWSGI's emperor or nginx is the deployer's, PM2 is the user's own: it does what any of its applications tells it.
 pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
     match action {
-        Action::Command(_) if phase.is_some_and(|phase| phase < Phase::Switch) => Standing::Sandboxed,
-        Action::Command(_)
-        | Action::Health(HealthCheck { probe: Probe::Command(_), .. })
+        Action::Command(_) => phase.map_or(Standing::Users, standing_of_command),
+        Action::Health(HealthCheck { probe: Probe::Command(_), .. })
         | Action::Processes { manager: Manager::Pm2(_), .. } => Standing::Users,
         Action::Health(HealthCheck { probe: Probe::Http { .. } | Probe::Tcp(_), .. })
         | Action::Processes { manager: Manager::Systemd(_) | Manager::Uwsgi(_), .. }
@@ -112,6 +111,11 @@ pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
         | Action::Share { .. }
         | Action::Unshare { .. } => Standing::Deployers,
     }
+}
+
+/// The same of a command that a deployment names for this phase.
+pub fn standing_of_command(phase: Phase) -> Standing {
+    if phase < Phase::Switch { Standing::Sandboxed } else { Standing::Users }
 }
 
 /// How a deployment's own commands are started.

@@ -217,7 +217,9 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
     let program = &pending.program;
     let never = CancellationToken::new();
     let hear = |heard: super::workbench::Heard<'_>| match heard {
-        super::workbench::Heard::Note(text) => tracing::info!("{text}"),
+        super::workbench::Heard::Note(text) | super::workbench::Heard::Shortcoming(text) => {
+            tracing::info!("{text}");
+        }
         super::workbench::Heard::Line(line) => tracing::info!("{}", line.text),
         super::workbench::Heard::Cause { .. } => {}
     };

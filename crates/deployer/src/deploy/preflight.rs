@@ -3,15 +3,24 @@
 //! A run looks before it fetches, and `plan` shows the same; so a file that is missing is told before a build, a migration or a switch, not
 //! after. What only may be wrong is a note: the run goes on, and its log and the plan say it.
 
+pub mod ports;
+pub mod programs;
+pub mod units;
+pub mod walls;
+
 use super::env_files::{EnvRules, Reach};
+use super::execute::Executor;
 use super::mirror::Mirror;
+use super::plan::Plan;
 use super::processes::pm2::ecosystem;
 use super::recipes::pm2;
+use super::release::CURRENT;
 use super::tree::Tree;
 use crate::config::{Config, Deployment, Layout, Pm2, Recipe};
 use crate::names::CommitId;
 use crate::safe_path::{self, Directory, Kind};
 use anyhow::Result;
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -31,34 +40,131 @@ pub struct Seen {
     pub remarks: Vec<String>,
 }
 
+impl Seen {
+    /// The same with what else was seen; nothing is said twice.
+    fn add(&mut self, more: Self) {
+        for (sentences, more) in [(&mut self.obstacles, more.obstacles), (&mut self.remarks, more.remarks)] {
+            for sentence in more {
+                if !sentences.contains(&sentence) {
+                    sentences.push(sentence);
+                }
+            }
+        }
+    }
+}
+
 /// Looks at what a run of this deployment needs on this host, for as long as that may take, or until somebody cancels.
 pub async fn look(
+    executor: &Executor,
     config: &Config,
     deployment: &Deployment,
     layout: Layout,
     cancel: &CancellationToken,
 ) -> Seen {
-    let Seen { mut obstacles, mut remarks } = Seen::default();
+    let (mut seen, is_path_of_file) = files(config, deployment, layout, cancel).await;
+    seen.obstacles.extend(walls::here(deployment, layout));
+    let commands = programs::commands(deployment);
+    seen.add(programs::look(executor, config, deployment, is_path_of_file, &commands));
+    seen.add(units_and_ports(executor, deployment, layout, cancel).await);
+    seen
+}
+
+/// The units that it names, and who else listens at its ports.
+pub async fn units_and_ports(
+    executor: &Executor,
+    deployment: &Deployment,
+    layout: Layout,
+    cancel: &CancellationToken,
+) -> Seen {
+    let (mut seen, runs) = units::look(executor, deployment, cancel).await;
+    let is_live = layout == Layout::InPlace || deployment.path.join(CURRENT).symlink_metadata().is_ok();
+    if !runs.unwrap_or(is_live) {
+        seen.remarks.extend(ports::taken(deployment));
+    }
+    seen
+}
+
+/// The programs that the commands of a plan call, its recipe's among them.
+pub async fn programs_of_plan(
+    executor: &Executor,
+    config: &Config,
+    deployment: &Deployment,
+    plan: &Plan,
+    cancel: &CancellationToken,
+) -> Seen {
     let rules = EnvRules::of(config, deployment, &deployment.path);
-    for file in deployment.env_files.iter().filter(|file| is_the_hosts(deployment, layout, file)) {
+    let limit = deployment.step_timeout;
+    let read = rules.read(&deployment.env_files, Reach::Application, limit, cancel).await;
+    // What cannot be read yet may say anything.
+    let is_path_of_file = read.map_or(true, |found| has_path(&found.variables));
+    programs::look(executor, config, deployment, is_path_of_file, &programs::commands_of_plan(plan))
+}
+
+fn has_path(variables: &[(String, String)]) -> bool {
+    variables.iter().any(|(name, _)| name == "PATH")
+}
+
+/// The files that it names. Gives also whether one of the environment files that can be read has a `PATH`.
+pub async fn files(
+    config: &Config,
+    deployment: &Deployment,
+    layout: Layout,
+    cancel: &CancellationToken,
+) -> (Seen, bool) {
+    let mut seen = Seen::default();
+    let mut is_path_of_file = false;
+    let rules = EnvRules::of(config, deployment, &deployment.path);
+    for file in &deployment.env_files {
+        if !is_the_hosts(deployment, layout, file) {
+            is_path_of_file = true;
+            continue;
+        }
         let limit = deployment.step_timeout;
         let read = rules.read(std::slice::from_ref(file), Reach::Application, limit, cancel).await;
         match read {
-            Ok(found) => remarks.extend(found.ignored),
-            Err(error) => obstacles.push(format!("{error:#} (it is named in `env_files`)")),
+            Ok(found) => {
+                is_path_of_file |= has_path(&found.variables);
+                seen.remarks.extend(found.ignored);
+            }
+            Err(error) => {
+                let (said, name) = (format!("{error:#}"), file.display().to_string());
+                // Where a directory on the way is missing, that is all that is said.
+                let name = if said.contains(&name) { "it".to_owned() } else { name };
+                seen.obstacles.push(format!("{said} ({name} is named in `env_files`)"));
+            }
         }
     }
-    if layout == Layout::Releases && deployment.shared_files_written {
-        let missing = missing(deployment).await;
-        obstacles.extend(missing.iter().map(|file| {
-            format!(
-                "shared/{} does not exist, and `shared_files` names it: put it into {}, or take it out of `shared_files`",
-                file.display(),
-                deployment.path.join("shared").display()
-            )
-        }));
+    if layout == Layout::Releases {
+        let shared = deployment.path.join("shared");
+        for file in missing(deployment).await {
+            let file = file.display();
+            match deployment.shared_files_written {
+                true => seen.obstacles.push(format!(
+                    "shared/{file} does not exist, and `shared_files` names it: put it into {}, or take it out of `shared_files`",
+                    shared.display()
+                )),
+                false => seen.remarks.push(format!(
+                    "shared/{file} does not exist, and the preset names it: put it into {} if the application needs it",
+                    shared.display()
+                )),
+            }
+        }
     }
-    Seen { obstacles, remarks }
+    (seen, is_path_of_file)
+}
+
+/// Files that it names and that are not there, by the key that names them. It opens none: whoever checks a configuration may not be who reads
+/// them.
+pub fn missing_files(deployment: &Deployment, layout: Layout) -> Vec<(&'static str, PathBuf)> {
+    let is_gone = |file: &Path| {
+        file.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    let env_files = deployment.env_files.iter().filter(|file| is_the_hosts(deployment, layout, file));
+    let env_files = env_files.map(|file| ("env_files", file.clone()));
+    let shared = deployment.shared_files.iter().map(|file| deployment.path.join("shared").join(file));
+    let shared = shared.map(|file| ("shared_files", file));
+    let shared = shared.filter(|_| layout == Layout::Releases && deployment.shared_files_written);
+    env_files.chain(shared).filter(|(_, file)| is_gone(file)).collect()
 }
 
 /// Whether a file is there before a release is: not one that a release brings.
@@ -136,6 +242,51 @@ fn unused_blocks(tree: &Tree, deployment: &Deployment, recipe: &Pm2) -> Option<S
     ecosystem::unused(file, &blocks, pm2::block(deployment, recipe).as_ref())
 }
 
+/// Files of a commit that the directories which releases share would hide, as they are now; in sentences.
+pub async fn hidden_by_shared(deployment: &Deployment, tree: &Tree) -> Vec<String> {
+    let (root, shared_dirs) = (deployment.path.clone(), deployment.shared_dirs.clone());
+    let files: Vec<PathBuf> = tree.files().map(|(path, _)| PathBuf::from(path)).collect();
+    let look = move || {
+        let mut sentences = Vec::new();
+        for path in &shared_dirs {
+            let inner = Path::new("shared").join(path);
+            let Ok(shared) = Directory::open(&root).and_then(|root| root.below(&inner, false)) else {
+                continue;
+            };
+            // A new one begins with what the repository has.
+            if shared.names()?.is_empty() {
+                continue;
+            }
+            let of_path = files.iter().filter_map(|file| file.strip_prefix(path).ok());
+            let hidden: Vec<&Path> = of_path
+                .filter(|file| !is_placeholder(file.file_name()) && is_missing(&root, &path.join(file)))
+                .collect();
+            sentences.extend(hides(path, &hidden));
+        }
+        Ok(sentences)
+    };
+    safe_path::off_thread(&deployment.path, READ_MAX, look).await.unwrap_or_default()
+}
+
+/// Files that only keep a directory in git.
+fn is_placeholder(name: Option<&OsStr>) -> bool {
+    const PLACEHOLDERS: [&str; 3] = [".gitkeep", ".keep", ".gitignore"];
+    name.is_some_and(|name| PLACEHOLDERS.iter().any(|placeholder| name == *placeholder))
+}
+
+fn hides(path: &Path, hidden: &[&Path]) -> Option<String> {
+    let names: Vec<String> = hidden.iter().map(|file| path.join(file).display().to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let shown = path.display();
+    (!names.is_empty()).then(|| {
+        format!(
+            "shared/{shown} hides {} that it does not have itself: {}. Copy what is needed there, or take {shown} out of `shared_dirs`",
+            counted(names.len(), "file of the repository", "files of the repository"),
+            listed(&names)
+        )
+    })
+}
+
 /// What a shared directory hides of a release, or takes from it: a new one begins with what the repository has in its place, as the files of
 /// a framework's skeleton are needed; one that has something already stays as it is.
 pub fn take_over(release: &Path, shared: &Directory, path: &Path) -> Result<Option<String>> {
@@ -160,16 +311,8 @@ pub fn take_over(release: &Path, shared: &Directory, path: &Path) -> Result<Opti
     }
     let mut hidden = Vec::new();
     hidden_files(&of_release, shared, Path::new(""), &mut hidden)?;
-    if hidden.is_empty() {
-        return Ok(None);
-    }
-    let names: Vec<String> = hidden.iter().map(|file| path.join(file).display().to_string()).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    Ok(Some(format!(
-        "shared/{shown} hides {} that it does not have itself: {}. Copy what is needed there, or take {shown} out of `shared_dirs`",
-        counted(names.len(), "file of the repository", "files of the repository"),
-        listed(&names)
-    )))
+    let hidden: Vec<&Path> = hidden.iter().map(PathBuf::as_path).collect();
+    Ok(hides(path, &hidden))
 }
 
 /// Files that one directory has and the other lacks.
@@ -179,15 +322,13 @@ fn hidden_files(
     inner: &Path,
     hidden: &mut Vec<PathBuf>,
 ) -> Result<()> {
-    /// Files that only keep a directory in git.
-    const PLACEHOLDERS: [&str; 3] = [".gitkeep", ".keep", ".gitignore"];
     for name in of_release.names()? {
         let path = inner.join(&name);
         match (of_release.kind(&name)?, shared.kind(&name)?) {
             (Some(Kind::Directory), Some(Kind::Directory)) => {
                 hidden_files(&of_release.child(&name)?, &shared.child(&name)?, &path, hidden)?;
             }
-            (Some(_), None) if !PLACEHOLDERS.iter().any(|placeholder| name == *placeholder) => {
+            (Some(_), None) if !is_placeholder(Some(&name)) => {
                 hidden.push(path);
             }
             _ => {}

@@ -6,6 +6,7 @@ use super::recipes::{self, Purpose, Target};
 use super::{Host, gates, preflight, run, situation, tree_in_place};
 use crate::config::{Deployment, Layout};
 use crate::names::CommitId;
+use crate::record::comparison::Comparison;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -59,11 +60,18 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .fetch(&deployment.branch, commit, deployment.step_timeout, &never)
         .await
         .context("cannot fetch")?;
+    Comparison::answered(&host.config.state_directory, &deployment.slug);
     let layout = situation::layout(host, deployment).await?;
     let live = situation::live(host, deployment, layout).await?;
-    let seen = preflight::look(&host.config, deployment, layout, &CancellationToken::new()).await;
+    let Host { executor, config, .. } = host;
+    let seen = preflight::look(executor, config, deployment, layout, &never).await;
+    let of_units = preflight::walls::of_units(executor, config, deployment, &never).await;
     let mut preview = of(host, deployment, head, (layout, live)).await?;
-    preview.obstacles = seen.obstacles;
+    for obstacle in seen.obstacles.into_iter().chain(of_units) {
+        if !preview.obstacles.contains(&obstacle) {
+            preview.obstacles.push(obstacle);
+        }
+    }
     preview.remarks.extend(seen.remarks);
     if layout == Layout::InPlace {
         preview.remarks.extend(overwritten(host, deployment, &preview.commit).await);
@@ -117,10 +125,15 @@ pub async fn of(
     let target = situation::new_target(deployment, layout, &head.id);
     let live_commit = live.as_ref().map(|live| live.commit.clone());
     let known = situation::known(&mirror, deployment, &head.id).await?;
-    let remarks = preflight::remarks(&mirror, deployment, &known.tree, &head.id).await?;
+    let mut remarks = preflight::remarks(&mirror, deployment, &known.tree, &head.id).await?;
+    if layout == Layout::Releases {
+        remarks.extend(preflight::hidden_by_shared(deployment, &known.tree).await);
+    }
     let facts =
         situation::facts(host, deployment, &known, (layout, live), ("preview", target, Purpose::Deploy));
     let plan = recipes::plan(&facts);
+    let never = CancellationToken::new();
+    let of_plan = preflight::programs_of_plan(&host.executor, &host.config, deployment, &plan, &never).await;
     let same_inputs = situation::same_inputs(host, &facts, &plan).await?;
     let nothing_to_do =
         situation::nothing_to_do(deployment, &mirror, &head, facts.live.as_ref(), same_inputs)
@@ -140,7 +153,7 @@ pub async fn of(
         message,
         nothing_to_do,
         held,
-        obstacles: Vec::new(),
+        obstacles: of_plan.obstacles,
         remarks,
         changed_paths,
         steps,

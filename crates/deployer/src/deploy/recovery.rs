@@ -21,7 +21,7 @@ use crate::config::{Deployment, Phase};
 use crate::record::run_log::RunLogWriter;
 use crate::record::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState};
 use anyhow::Result;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -231,6 +231,7 @@ fn run_of(host: &Host, deployment: &Deployment, found: &store::Run, recorded: &[
         cancel: CancellationToken::new(),
         ends_at: Instant::now() + deployment.timeout,
         next_step: recorded.iter().map(|step| step.number).max().unwrap_or(0) + 1,
+        shortcoming_told: Once::new(),
     }
 }
 

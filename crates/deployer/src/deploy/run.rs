@@ -18,13 +18,14 @@ use super::{Host, adopt, confinement, execute, health, preflight, release, trees
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource, users};
 use crate::names::CommitId;
+use crate::record::comparison::Comparison;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{Direction, StepEnd, StepStart, StepState, StoreError};
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 use supervise::Stream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -61,6 +62,8 @@ pub struct Run {
     pub ends_at: Instant,
     /// The next step's number.
     pub next_step: u32,
+    /// Whether the log says already what of the sandbox this kernel lacks.
+    pub shortcoming_told: Once,
 }
 
 /// With less than this free a disk is full: a program that could not write may have left some blocks.
@@ -172,7 +175,10 @@ impl Run {
     pub async fn preflight(&mut self, layout: Layout) -> Result<(), Failure> {
         let step = preflight_step(&self.deployment);
         let recording = self.start_step(&step, Direction::Do).await?;
-        let seen = preflight::look(&self.host.config, &self.deployment, layout, &self.cancel).await;
+        let seen = {
+            let Host { executor, config, .. } = &self.host;
+            preflight::look(executor, config, &self.deployment, layout, &self.cancel).await
+        };
         let mut obstacles = seen.obstacles;
         if let Err(error) = check_space(&self.host, &self.deployment) {
             obstacles.push(format!("{error:#}"));
@@ -180,14 +186,20 @@ impl Run {
         for obstacle in seen.remarks.iter().chain(&obstacles) {
             self.note(recording.number, obstacle);
         }
-        let result = match obstacles.len() {
-            _ if self.cancel.is_cancelled() => Err(Failure::cancelled()),
-            0 => Ok(()),
-            1 => Err(Failure::new(obstacles.remove(0))),
-            more => Err(Failure::new(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),
-        };
+        let result = if self.cancel.is_cancelled() { Err(Failure::cancelled()) } else { none_of(obstacles) };
         self.end_step(&recording, &result).await?;
         result
+    }
+
+    /// The same of what can only be known when the commit is: the programs that its recipe calls. Nothing has been changed by then.
+    pub async fn preflight_of_plan(&self, plan: &Plan) -> Result<(), Failure> {
+        let Host { executor, config, .. } = &self.host;
+        let seen = preflight::programs_of_plan(executor, config, &self.deployment, plan, &self.cancel).await;
+        // Of remarks, those of the configuration's own commands were made before.
+        for obstacle in &seen.obstacles {
+            self.note(self.next_step, obstacle);
+        }
+        none_of(seen.obstacles)
     }
 
     /// The second one: the branch's head, or one commit, comes to this machine.
@@ -215,6 +227,7 @@ impl Run {
             error => Failure::ours(format!("fetch failed: {error}")),
         });
         if let Ok(found) = &result {
+            Comparison::answered(&self.host.config.state_directory, &self.deployment.slug);
             let shown = format!(
                 "{} is at {} ({} ms)",
                 self.deployment.branch,
@@ -515,6 +528,7 @@ impl Run {
     fn hear(&self, number: u32, heard: Heard<'_>) {
         match heard {
             Heard::Note(text) => self.note(number, text),
+            Heard::Shortcoming(text) => self.shortcoming_told.call_once(|| self.note(number, text)),
             Heard::Cause { text, says_why } => {
                 let stream = if says_why { run_log::Stream::Cause } else { run_log::Stream::Context };
                 self.log.lock().expect("no holder panics").write(number, stream, text);
@@ -550,6 +564,15 @@ async fn pause(attempts: u32, cancel: &CancellationToken) -> bool {
     tokio::select! {
         () = cancel.cancelled() => false,
         () = tokio::time::sleep(delay) => true,
+    }
+}
+
+/// What stands in the way fails a run.
+fn none_of(mut obstacles: Vec<String>) -> Result<(), Failure> {
+    match obstacles.len() {
+        0 => Ok(()),
+        1 => Err(Failure::new(obstacles.remove(0))),
+        more => Err(Failure::new(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),
     }
 }
 

@@ -146,6 +146,11 @@ pub fn unit(user: &UserName) -> String {
     format!("durhack-deployer-steps@{user}.socket")
 }
 
+/// What runs steps as this user.
+pub fn steps_service(user: &UserName) -> String {
+    format!("durhack-deployer-steps@{user}.service")
+}
+
 /// Where the user's PM2 has its files, which the unit names too.
 pub fn pm2_home(user: &UserName) -> PathBuf {
     home(user).join(".pm2")

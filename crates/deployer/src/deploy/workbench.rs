@@ -51,6 +51,8 @@ pub enum Heard<'a> {
     Line(&'a supervise::Line),
     /// Our own words.
     Note(&'a str),
+    /// What of the sandbox this kernel lacks: the same for each step of a run.
+    Shortcoming(&'a str),
     /// A line of a program that has failed, once more: the one that says why, or one beside it.
     Cause {
         /// As it was printed.
@@ -289,7 +291,7 @@ impl Workbench<'_> {
         let outcome =
             self.executor.run(command, manner, &environment, from_files, limit, sink, self.cancel).await?;
         if let Some(shortcoming) = outcome.enforcement.and_then(confinement::shortcoming) {
-            self.note(shortcoming);
+            (self.hear)(Heard::Shortcoming(&shortcoming));
         }
         if outcome.leftovers_killed > 0 {
             let number = outcome.leftovers_killed;

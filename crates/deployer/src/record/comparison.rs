@@ -38,6 +38,14 @@ impl Comparison {
         Ok(())
     }
 
+    /// Forgets one that could not be made, because the source has answered meanwhile: a run or a `plan` has fetched from it.
+    pub fn answered(state_directory: &Path, slug: &Slug) {
+        if Self::last(state_directory, slug).is_some_and(|last| last.is_error || last.is_branch_gone) {
+            // A hint that stays is only an old one.
+            let _ = fs_err::remove_file(path(state_directory, slug));
+        }
+    }
+
     /// The last one of a deployment; None where there is none to read.
     pub fn last(state_directory: &Path, slug: &Slug) -> Option<Self> {
         serde_json::from_slice(&fs_err::read(path(state_directory, slug)).ok()?).ok()

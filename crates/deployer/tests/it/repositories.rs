@@ -252,11 +252,13 @@ fn a_new_shared_directory_begins_with_the_repositorys_files_and_a_filled_one_say
         fs_err::write(shared.join("default.json"), "of the application").expect("writable");
 
         let second = repository.commit(&[("server/state/more.json", "{}")], "second");
+        let plan = String::from_utf8_lossy(&world.cli(&["plan", "site"]).stdout).into_owned();
         world.deploy("site", &repository, &second);
         assert_eq!(world.live("site", "server/state/default.json").as_deref(), Some("of the application"));
         let log = log_of(world, &second);
         let said = "shared/server/state hides 1 file of the repository that it does not have itself: server/state/more.json";
         assert!(log.contains(said), "{log}");
+        assert!(plan.contains(said), "known before it is done: {plan}");
     });
 }
 

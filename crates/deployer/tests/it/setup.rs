@@ -2,6 +2,7 @@
 //! that goes live behind nginx, over https, too; upgrades with a run in progress; removal.
 
 mod doctor;
+mod documents;
 mod from_python;
 mod https;
 mod removal;
@@ -482,4 +483,82 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
     assert!(!machine.path("/etc/durhack-deployer").exists());
     assert!(!machine.try_run(&["id", "durhack-deployer"]).status.success());
     host.shows("three");
+}
+
+#[test]
+fn a_path_that_the_services_cannot_write_to_is_named_and_setup_lets_them() {
+    let host = Host::set_up(Machine::boot());
+    // A repository that only root can read is told by `init`, and so is what is to be done.
+    host.machine.run(&["cp", "-r", "/srv/git/site", "/root/site"]);
+    let init = host.machine.try_run(&["durhack-deployer", "init", "/root/site"]);
+    let said = String::from_utf8_lossy(&init.stderr);
+    assert!(
+        init.status.success() && said.contains("/root/site lies in one: let it be durhack-deployer's"),
+        "{said}"
+    );
+    host.machine.run(&[
+        "sh",
+        "-c",
+        "cp -r /root/site /srv/ && mv /srv/site /srv/moved && chown -R durhack-deployer: /srv/moved",
+    ]);
+    let init = host.machine.try_run(&["durhack-deployer", "init", "/srv/moved"]);
+    let said = String::from_utf8_lossy(&init.stderr);
+    assert!(said.contains("`sudo -u durhack-deployer durhack-deployer init /srv/moved`"), "{said}");
+    let init =
+        host.machine.try_run(&["runuser", "-u", DEPLOYER, "--", "durhack-deployer", "init", "/srv/moved"]);
+    assert!(init.status.success() && !String::from_utf8_lossy(&init.stderr).contains("warning"), "{init:?}");
+
+    host.configure_with(&DEPLOYMENT.replace("/var/www/site", "/srv/site"));
+    host.machine.unit("site.service", &UNIT.replace("/var/www/site", "/srv/site"));
+    host.machine.run(&["install", "-d", "-o", DEPLOYER, "-g", DEPLOYER, "/srv/site"]);
+    host.machine.run(&["systemctl", "reload-or-restart", "durhack-deployer-worker"]);
+    let expected = "may only read /srv/site, where releases lie";
+    let plan = host.operator(&["plan", "site"]);
+    assert!(plan.contains("would fail before anything is done") && plan.contains(expected), "{plan}");
+    let said = |words: &[&str]| {
+        let output = host.machine.try_run(&[&["durhack-deployer"], words].concat());
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let doctor = said(&["doctor"]);
+    assert!(doctor.contains(expected) && doctor.contains("`sudo durhack-deployer setup`"), "{doctor}");
+    let deployed = said(&["deploy", "site"]);
+    assert!(deployed.contains("/srv/site is read-only for this process"), "{deployed}");
+
+    // As it says.
+    host.types(&["durhack-deployer", "setup", "--yes"]);
+    assert!(!host.operator(&["plan", "site"]).contains("would fail"));
+    assert!(!said(&["doctor"]).contains(expected));
+    let deployed = said(&["deploy", "site"]);
+    assert!(host.machine.path("/srv/site/current").symlink_metadata().is_ok(), "{deployed}");
+    // A repository of the service's own: root asks it for the head, and reads nothing of it.
+    host.commit(&[("page", "two")]);
+    let pushed = host.machine.try_run(&["durhack-deployer", "simulate", "push", "site"]);
+    let pushed = String::from_utf8_lossy(&[pushed.stdout, pushed.stderr].concat()).into_owned();
+    assert!(pushed.starts_with("202 "), "{pushed}");
+}
+
+#[test]
+fn root_makes_no_state_directory_in_the_way_of_the_services() {
+    let machine = Machine::boot();
+    let configuration = "webhook_secret_token = \"a-secret-of-more-than-thirty-two-bytes-for-tests\"\nstate_directory = \"/var/lib/durhack-deployer\"\n";
+    machine.write("/etc/durhack-deployer/default.toml", configuration);
+    let state = machine.path("/var/lib/durhack-deployer");
+    machine.unit(
+        "durhack-deployer-worker.service",
+        "[Service]\nExecStart=/usr/local/bin/durhack-deployer work\n",
+    );
+    let refused = machine.try_run(&["/usr/local/bin/durhack-deployer", "runs"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("root would make it as its own") && said.contains("`sudo durhack-deployer setup`"),
+        "{said}"
+    );
+    assert!(!state.exists());
+    // Without services it is root's own deployer; and it says so.
+    machine.run(&["rm", "/etc/systemd/system/durhack-deployer-worker.service"]);
+    let made = machine.try_run(&["/usr/local/bin/durhack-deployer", "runs"]);
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(made.status.success() && said.contains("is made now, as root's"), "{said}");
+    assert!(state.exists());
 }

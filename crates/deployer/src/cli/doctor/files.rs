@@ -6,10 +6,13 @@ use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use crate::cli::owner;
 use crate::config::Recipe;
-use crate::deploy::tools;
+use crate::deploy::preflight::{self, walls};
+use crate::deploy::release;
+use crate::deploy::tools::{self, systemctl};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
 
 /// Entries of the state directory that are looked at: what root has left behind shows among the first.
 const ENTRIES_MAX: usize = 5_000;
@@ -301,6 +304,47 @@ pub async fn paths(examined: &Examined) -> Answer {
         }
     }
     Ok(or_ok(findings, format!("{} may write where its deployments lie: {number}", examined.service.name)))
+}
+
+/// Whether the services' own view of the host lets them write there.
+pub async fn sandboxes(examined: &Examined) -> Answer {
+    let config = examined.config()?;
+    let mut findings = Vec::new();
+    let mut number = 0;
+    for deployment in examined.deployments()? {
+        for unit in walls::units(config, deployment) {
+            number += 1;
+            let answer = examined.ask_tool(&systemctl::sandbox(&unit)).await?;
+            let wrong = walls::judge(deployment, &unit, &answer.output);
+            findings.extend(wrong.map(|what| {
+                Finding::error(
+                    format!("{}: {what}", deployment.slug),
+                    "`sudo durhack-deployer setup`, which writes it into a drop-in and restarts the service",
+                )
+            }));
+        }
+    }
+    if number == 0 {
+        return Ok(vec![Finding::not_checked("this state is not kept by the packaged services")]);
+    }
+    Ok(or_ok(findings, "the services may write where deployments lie, in their own view of the host, too"))
+}
+
+/// Environment files and shared files that runs of the deployments need.
+pub async fn of_deployments(examined: &Examined) -> Answer {
+    let config = examined.config()?;
+    let never = CancellationToken::new();
+    let mut findings = Vec::new();
+    for deployment in examined.deployments()? {
+        let (seen, _) = preflight::files(config, deployment, release::layout_found(deployment), &never).await;
+        let of = |what: String| format!("{}: {what}", deployment.slug);
+        let mend =
+            format!("`durhack-deployer plan {}` shows it too; until then each run fails", deployment.slug);
+        findings.extend(seen.obstacles.into_iter().map(|what| Finding::error(of(what), mend.clone())));
+        let mend = "look whether that is meant";
+        findings.extend(seen.remarks.into_iter().map(|what| Finding::warning(of(what), mend)));
+    }
+    Ok(or_ok(findings, "the files that `env_files` and `shared_files` name are there, and can be read"))
 }
 
 /// nginx's directories for sites: written by the service, and what others put there readable and writable by it, too.

@@ -106,11 +106,26 @@ pub fn memory(_: &Examined) -> Answer {
 }
 
 /// What the kernel has to keep builds from files and signals with, and what follows where that is not all of it.
-pub fn landlock(_: &Examined) -> Answer {
+pub fn landlock(examined: &Examined) -> Answer {
+    // Users of their own keep deployments apart where the kernel does not; without either, nothing does.
+    let is_shared = examined.deployments().is_ok_and(|mut deployments| {
+        deployments.any(|deployment| deployment.confine && deployment.user.is_none())
+    });
+    let unconfined = |what: String, mend: &str| match is_shared {
+        true => Finding::error(
+            format!("{what}: nothing keeps builds from each other's files and from the deployer's"),
+            format!(
+                "{mend}, or give each deployment a user of its own (`sudo durhack-deployer move-user SLUG`)"
+            ),
+        ),
+        false => Finding::warning(format!("{what}: only their users keep builds apart"), mend),
+    };
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let modules = fs_err::read_to_string("/sys/kernel/security/lsm");
     Ok(vec![match (modules, landlock_abi(&release)) {
-        (_, None) => Finding::not_checked(format!("Linux {release} has no Landlock")),
+        (_, None) => {
+            unconfined(format!("Linux {release} has no Landlock"), "take a kernel from 6.12 on (Debian 13)")
+        }
         (Ok(modules), Some(abi)) if modules.trim().split(',').any(|module| module == "landlock") => {
             let missing = missing_of_landlock(abi);
             if missing.is_empty() {
@@ -122,8 +137,8 @@ pub fn landlock(_: &Examined) -> Answer {
                 )
             }
         }
-        (Ok(_), Some(_)) => Finding::warning(
-            format!("Linux {release} has Landlock, and it is switched off: builds are not confined"),
+        (Ok(_), Some(_)) => unconfined(
+            format!("Linux {release} has Landlock, and it is switched off"),
             "add `landlock` to `lsm=` of the kernel's command line",
         ),
         (Err(_), Some(abi)) => Finding::not_checked(format!(

@@ -168,6 +168,20 @@ pub async fn sudo_version(examined: &Examined) -> Answer {
     of_version(examined, "sudo", &printed, versions::of_sudo(&printed)).await
 }
 
+/// Whether the package's own changelog names the hole: then it is mended, whatever the number says.
+async fn is_mended(examined: &Examined, program: &str, hole: &str) -> bool {
+    let name = hole.split(':').next().unwrap_or(hole);
+    let changelog = format!("/usr/share/doc/{program}/changelog.Debian.gz");
+    let found = examined.ask(&["zgrep", "-q", "-F", "-w", name, &changelog]).await;
+    found.is_ok_and(|answer| answer.end == End::Exited(0))
+}
+
+/// Whether apt knows of no newer package.
+async fn is_newest(examined: &Examined, program: &str) -> bool {
+    let Ok(answer) = examined.ask(&["apt-cache", "policy", program]).await else { return false };
+    versions::is_newest(&answer.output)
+}
+
 /// What to say of a version; a distribution's package is given the benefit of the doubt.
 pub async fn of_version(examined: &Examined, program: &str, printed: &str, judgement: Judgement) -> Answer {
     let hole = match judgement {
@@ -179,9 +193,16 @@ pub async fn of_version(examined: &Examined, program: &str, printed: &str, judge
     let package = examined.ask(&query).await.ok().filter(|answer| answer.end == End::Exited(0));
     let package = package.map(|answer| answer.output.trim().to_owned()).unwrap_or_default();
     Ok(vec![match versions::is_packaged(&package, printed) {
+        // A warning that nobody can mend would be there for ever.
+        true if is_mended(examined, program, hole).await => {
+            Finding::ok(format!("{printed}: {package} of the distribution has mended {hole}"))
+        }
+        true if is_newest(examined, program).await => Finding::not_checked(format!(
+            "{printed}: by its number it has {hole}; {package} is the distribution's newest, and its changelog is not here"
+        )),
         true => Finding::warning(
             format!(
-                "{printed}: by its number it has {hole}; the distribution may have mended it in {package}"
+                "{printed}: by its number it has {hole}; the distribution may have mended it in a later package than {package}"
             ),
             format!(
                 "`apt-get install --only-upgrade {program}`; `apt changelog {program}` names what is mended"

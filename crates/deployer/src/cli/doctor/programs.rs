@@ -1,10 +1,13 @@
 //! Programs that the recipes call, where steps find them, and their versions.
 
 use super::examined::Examined;
-use super::finding::{Answer, Finding};
+use super::finding::{Answer, Finding, or_ok};
 use super::privileges::of_version;
 use super::versions;
-use crate::config::{CommandLine, Config, Deployment, InstalledBy, Recipe};
+use crate::config::{CommandLine, Config, Deployment, InstalledBy, Layout, Recipe};
+use crate::deploy::preflight::{ports, units};
+use crate::deploy::release::{self, CURRENT};
+use crate::deploy::tools::systemctl;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,6 +33,47 @@ pub async fn all(examined: &Examined) -> Answer {
         });
     }
     Ok(findings)
+}
+
+/// The units that deployments have systemd restart, and the ports of what does not run.
+pub async fn units(examined: &Examined) -> Answer {
+    let mut findings = Vec::new();
+    let mut number = 0;
+    for deployment in examined.deployments()? {
+        let (names, user) = units::named(deployment);
+        let slug = &deployment.slug;
+        if user && !examined.is_service() {
+            findings.push(Finding::not_checked(format!(
+                "{slug}: only {} sees its own units",
+                examined.service.name
+            )));
+            continue;
+        }
+        number += names.len();
+        let mut runs = None;
+        if !names.is_empty() {
+            let answer = examined.ask_tool(&systemctl::load_states(user, names)).await?;
+            let home = examined.service.home.as_deref();
+            let (seen, found) = units::judge(deployment, &answer.output, &answer.complaint, home);
+            let mend = format!("`durhack-deployer plan {slug}` shows it, too");
+            runs = found;
+            findings.extend(
+                seen.obstacles
+                    .into_iter()
+                    .map(|what| Finding::error(format!("{slug}: {what}"), mend.clone())),
+            );
+            let remarks = seen.remarks.into_iter();
+            findings.extend(remarks.map(|what| Finding::warning(format!("{slug}: {what}"), mend.clone())));
+        }
+        let is_live = deployment.path.join(CURRENT).symlink_metadata().is_ok()
+            || release::layout_found(deployment) == Layout::InPlace;
+        if !runs.unwrap_or(is_live) {
+            findings.extend(ports::taken(deployment).into_iter().map(|what| {
+                Finding::warning(what, "`sudo ss -ltnp` shows who listens; end it, or choose another port")
+            }));
+        }
+    }
+    Ok(or_ok(findings, format!("units that deployments name, and systemd has: {number}")))
 }
 
 /// Whether git has a hole that a repository could use.

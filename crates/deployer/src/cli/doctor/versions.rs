@@ -69,9 +69,28 @@ pub fn is_packaged(package: &str, printed: &str) -> bool {
     upstream.is_some_and(|upstream| number(upstream).is_some() && number(upstream) == number(printed))
 }
 
+/// Whether what `apt-cache policy` printed has nothing newer than what is installed.
+pub fn is_newest(policy: &str) -> bool {
+    let value = |name: &str| policy.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+    let installed = value("Installed:").filter(|version| *version != "(none)");
+    installed.is_some() && installed == value("Candidate:")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_apt_has_nothing_newer_of_is_the_newest() {
+        let policy = |installed: &str, candidate: &str| {
+            format!(
+                "git:\n  Installed: {installed}\n  Candidate: {candidate}\n  Version table:\n *** {installed} 500\n"
+            )
+        };
+        assert!(is_newest(&policy("1:2.39.5-0+deb12u3", "1:2.39.5-0+deb12u3")));
+        assert!(!is_newest(&policy("1:2.39.5-0+deb12u2", "1:2.39.5-0+deb12u3")));
+        assert!(!is_newest(&policy("(none)", "(none)")) && !is_newest(""));
+    }
 
     #[test]
     fn versions_of_git() {

@@ -37,6 +37,12 @@ pub const SITE_PENDING: &str = "/etc/durhack-deployer/.site-pending";
 /// What sudo allows, where the helper is not used.
 pub const SUDOERS: &str = "/etc/sudoers.d/durhack-deployer";
 
+/// What deploys, as the package has it, or an administrator in its place.
+pub const WORKER_UNITS: [&str; 2] = [
+    "/usr/lib/systemd/system/durhack-deployer-worker.service",
+    "/etc/systemd/system/durhack-deployer-worker.service",
+];
+
 /// What its units may write beside what they have of themselves.
 pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.service.d/setup.conf";
 

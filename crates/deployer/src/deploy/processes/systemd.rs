@@ -14,6 +14,7 @@ use crate::deploy::tools::files;
 use crate::deploy::tools::systemctl::{self, UnitState};
 use crate::deploy::workbench::Workbench;
 use crate::names::{UnitName, UserName};
+use crate::safe_path;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -45,10 +46,8 @@ pub struct Units {
 impl Units {
     /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
-        // A release may bring its unit's file. Root's manager reads nothing anew because of a push: of that it is only told.
-        if self.user && wish == Wish::Run && self.states(workbench).await?.iter().any(|unit| unit.is_outdated)
-        {
-            workbench.call(&systemctl::read_files_of_user_units()).await?;
+        if wish == Wish::Run {
+            self.files_of_release(workbench).await?;
         }
         for (unit, command) in self.names.iter().zip(self.commands(wish)) {
             let Err(error) = workbench.call(&command).await else { continue };
@@ -58,15 +57,73 @@ impl Units {
             if wish != Wish::Run || execute::is_exhaustion(&error) {
                 return Err(error);
             }
-            if let Err(refused) = workbench.call(&forget).await {
-                bail!("{error:#}; and its count of failures is not forgotten: {refused:#}");
+            let again = match workbench.call(&forget).await {
+                Ok(_) => workbench.call(&command).await.map(drop),
+                Err(refused) => {
+                    workbench.note(format!("its count of failures is not forgotten: {refused:#}"));
+                    Err(error)
+                }
+            };
+            if let Err(error) = again {
+                // systemctl says that it failed, the unit why.
+                match self.last_words(unit.as_str(), workbench).await {
+                    Some(said) if !format!("{error:#}").contains(&said) => bail!("{said} ({error:#})"),
+                    _ => return Err(error),
+                }
             }
-            workbench.call(&command).await?;
         }
         if wish == Wish::Prove {
             self.prove(workbench).await?;
         }
         Ok(())
+    }
+
+    /// A release may bring its unit's file. Our own user's manager is told to read it. Root's reads nothing anew because of a push: what it has not
+    /// read is said. systemd itself notices newer files alone, and a release that is gone back to has older ones.
+    async fn files_of_release(&self, workbench: &Workbench<'_>) -> Result<()> {
+        if self.user {
+            let states = self.states(workbench).await?;
+            let mut changed = states.iter().any(|unit| unit.is_outdated);
+            for unit in &states {
+                changed |= self.has_other_file(unit, workbench).await;
+            }
+            if changed {
+                workbench.call(&systemctl::read_files_of_user_units()).await?;
+            }
+            return Ok(());
+        }
+        // Whatever is wrong with systemd, the restart says.
+        let printed = workbench.look_as_deployer(&systemctl::show(false, &self.names)).await;
+        for unit in systemctl::states(&printed.unwrap_or_default()) {
+            // Of newer files the proof speaks.
+            if !unit.is_outdated && self.has_other_file(&unit, workbench).await {
+                let finding = Finding::UnitOutdated { unit: unit.name.clone(), user: false };
+                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the release that a unit still runs brought another file for it than the new one does.
+    async fn has_other_file(&self, unit: &UnitState, workbench: &Workbench<'_>) -> bool {
+        /// Of units' files, the longest have some hundred lines.
+        const BYTES_MAX: u64 = 1024 * 1024;
+        let (Some(releases), Ok(file)) = (releases(workbench), unit.file.canonicalize()) else {
+            return false;
+        };
+        let releases = releases.canonicalize().unwrap_or_else(|_| releases.to_owned());
+        let release_of = |path: &Path| {
+            let inner = path.strip_prefix(&releases).ok()?;
+            let name = inner.components().next()?;
+            Some((releases.join(name), inner.strip_prefix(name).ok()?.to_owned()))
+        };
+        let Some((_, inner)) = release_of(&file) else { return false };
+        let before = self.places(unit, workbench).await;
+        let before = before.iter().filter_map(|place| release_of(place)).map(|(release, _)| release);
+        let new = workbench.directory.canonicalize().unwrap_or_else(|_| workbench.directory.to_owned());
+        let read = |release: &Path| safe_path::read_now(release, &release.join(&inner), BYTES_MAX).ok();
+        let said = read(&new);
+        before.filter(|release| *release != new).any(|release| read(&release) != said)
     }
 
     /// See [`super::Manager::look`].
@@ -209,16 +266,10 @@ impl Units {
         let mut tail = Tail::default();
         for line in printed.lines().filter(|line| !line.is_empty()) {
             workbench.note(format!("{unit}: {line}"));
-            if !is_of_systemd(line, unit) {
-                tail.push(supervise::Line {
-                    stream: Stream::Err,
-                    text: line.to_owned(),
-                    truncated: false,
-                    at_ms: 0,
-                });
-            }
+            let (stream, text) = (Stream::Err, line.to_owned());
+            tail.push(supervise::Line { stream, text, truncated: false, at_ms: 0 });
         }
-        tail.cause()
+        tail.cause().filter(|cause| !says_only_that_it_failed(cause))
     }
 
     /// Where its main process stands, and the file that it runs: as far as we may look, or the deployment's own user.
@@ -239,12 +290,11 @@ fn releases<'w>(workbench: &Workbench<'w>) -> Option<&'w Path> {
     workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
 }
 
-/// Whether a line of a unit's journal is what systemd says of the unit. That it failed is known.
-fn is_of_systemd(line: &str, unit: &str) -> bool {
-    line.strip_prefix(unit).is_some_and(|rest| rest.starts_with(": "))
-        || ["Started ", "Starting ", "Stopped ", "Stopping ", "Failed to start "]
-            .iter()
-            .any(|word| line.strip_prefix(word).is_some_and(|rest| rest.contains(unit)))
+/// Whether a line of a unit's journal says no more than is known: where neither the unit nor systemd has said why.
+fn says_only_that_it_failed(line: &str) -> bool {
+    [": Failed with result", "Failed to start ", "Stopped ", "Started ", "Starting "]
+        .iter()
+        .any(|words| line.contains(words))
 }
 
 /// What a run's log says of a unit that does not run as the deployment's own user. `doctor` says it too, with the deployment's name.

@@ -3,6 +3,7 @@
 use super::{HELPER, privileged};
 use crate::config::{CommandLine, Privileges};
 use crate::names::UnitName;
+use std::path::PathBuf;
 
 /// What systemd says of a unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct UnitState {
     pub is_enabled: bool,
     /// Whether its file says by what it would be started at boot, once it is enabled.
     pub has_install: bool,
+    /// Its file, or the link in its place; empty where there is none.
+    pub file: PathBuf,
 }
 
 impl UnitState {
@@ -163,11 +166,51 @@ pub fn show(user: bool, units: &[UnitName]) -> CommandLine {
     let mut words = systemctl(user);
     words.extend([
         "show".to_owned(),
-        "--property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser,LoadState,NeedDaemonReload,UnitFileState,WantedBy,RequiredBy,UpheldBy,TriggeredBy".into(),
+        "--property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser,LoadState,NeedDaemonReload,UnitFileState,WantedBy,RequiredBy,UpheldBy,TriggeredBy,FragmentPath".into(),
         "--".into(),
     ]);
     words.extend(units.iter().map(ToString::to_string));
     CommandLine::Argv(words)
+}
+
+/// Whether systemd can start a unit, as far as its files say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadState {
+    /// `loaded`, `not-found`, `masked`, `bad-setting`, `error`, ...
+    pub state: String,
+    /// Why it is none of the first, in systemd's words; empty where it says nothing more.
+    pub error: String,
+    /// Whether it runs.
+    pub is_active: bool,
+}
+
+/// Asks what systemd has read of units; anybody may.
+pub fn load_states(user: bool, units: &[UnitName]) -> CommandLine {
+    let mut words = systemctl(user);
+    words.extend(["show".to_owned(), "--property=Id,LoadState,LoadError,ActiveState".into(), "--".into()]);
+    words.extend(units.iter().map(ToString::to_string));
+    CommandLine::Argv(words)
+}
+
+/// Reads what [`load_states`] printed. The error comes with its name on the bus, and in quotation marks.
+pub fn read_load_states(printed: &str) -> Vec<LoadState> {
+    let sentence = |text: String| match text.split_once('"') {
+        Some((_, quoted)) => quoted.trim_end_matches('"').to_owned(),
+        None => text,
+    };
+    blocks(printed)
+        .map(|block| LoadState {
+            state: value(block, "LoadState"),
+            error: sentence(value(block, "LoadError")),
+            is_active: value(block, "ActiveState") == "active",
+        })
+        .collect()
+}
+
+/// Asks what a unit's services may write to; anybody may.
+pub fn sandbox(unit: &str) -> CommandLine {
+    let properties = "--property=LoadState,ProtectSystem,ProtectHome,ReadWritePaths,ReadOnlyPaths,InaccessiblePaths,BindPaths,BindReadOnlyPaths,TemporaryFileSystem,StateDirectory,CacheDirectory,LogsDirectory";
+    words(&["show", properties, "--"], &[unit])
 }
 
 /// Asks as whom units run.
@@ -206,6 +249,7 @@ pub fn states(printed: &str) -> Vec<UnitState> {
             is_outdated: value(block, "NeedDaemonReload") == "yes",
             is_enabled: starts_at_boot(block),
             has_install: value(block, "UnitFileState") != "static",
+            file: value(block, "FragmentPath").into(),
         })
         .collect()
 }

@@ -19,7 +19,7 @@ use crate::record::run_log::RunLogWriter;
 use crate::record::store::{self, NewRelease, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode};
 use anyhow::Result;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,7 @@ impl Worker {
             cancel,
             ends_at: Instant::now() + self.deployment.timeout,
             next_step: 1,
+            shortcoming_told: Once::new(),
         };
         match self.attempt(order, &mut run).await {
             Ok(outcome) => outcome,
@@ -107,6 +108,7 @@ impl Worker {
             run.note(run.next_step, &held.cause);
             return Ok(held);
         }
+        run.preflight_of_plan(&plan).await?;
         if !order.is_of_live() {
             let commit = &facts.target.commit;
             self.patiently("what waited", || {

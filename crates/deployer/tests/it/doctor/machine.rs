@@ -165,7 +165,12 @@ fn a_machine_that_is_ill_is_told_from_one_that_is_well() {
         report.assert("sudo's rules", "warning", "`/usr/local/bin/mine *`", "write the exact arguments");
         report.assert("time service", "warning", "nothing keeps the clock right", "timedatectl set-ntp true");
         report.assert("memory", "warning", "292 MiB available", "swapon");
-        report.assert("landlock", "warning", "it is switched off", "`landlock` to `lsm=`");
+        report.assert(
+            "landlock",
+            "error",
+            "it is switched off: nothing keeps builds from",
+            "`landlock` to `lsm=`",
+        );
         report.assert("origin", "warning", "deploy.example.org leads to 192.0.2.7", "A and AAAA records");
         report.assert("site names", "warning", "www.example.org leads to 192.0.2.7", "A and AAAA records");
 

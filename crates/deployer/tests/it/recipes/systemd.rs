@@ -278,3 +278,86 @@ fn a_port_that_another_process_has_taken_is_told_of_the_new_release_and_of_the_o
     succeeds(site.deploy());
     site.shows("two");
 }
+
+#[test]
+fn units_that_cannot_be_started_are_named_before_the_switch() {
+    let machine = Machine::boot();
+    let site = Site::set_up(&machine, "");
+    succeeds(site.deploy());
+    site.shows("one");
+    let configuration = "/etc/durhack-deployer/default.toml";
+    let written = fs_err::read_to_string(machine.path(configuration)).expect("it was written");
+    let before = site.main_process();
+    machine.write("/etc/systemd/system/broken.service", "[Service]\nType=simple\n");
+    machine.run(&["systemctl", "mask", "--quiet", "asleep.service"]);
+    for (number, (unit, expected)) in [
+        ("sitte.service", "there is no unit sitte.service, and the deployment's `units` name it: did you mean site.service?"),
+        ("asleep.service", "asleep.service is masked, so it cannot be started: `sudo systemctl unmask asleep.service`"),
+        ("broken.service", "broken.service cannot be started: Unit broken.service has a bad unit file setting"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let units = format!("units = [\"site.service\", \"{unit}\"]");
+        machine.write(configuration, &written.replace("units = [\"site.service\"]", &units));
+        site.sources.commit(&[("page", &format!("next {number}"))]);
+        let (_, plan) = site.cli(&["plan", "site"]);
+        assert!(plan.contains(&format!("would fail before anything is done: {expected}")), "{plan}");
+        let (_, doctor) = site.cli(&["doctor"]);
+        assert!(doctor.contains(&format!("units: site: {expected}")), "{doctor}");
+        fails(site.deploy(), expected);
+        assert_eq!(site.main_process(), before, "nothing was switched");
+        site.shows("one");
+    }
+    // One that can be started, and fails by itself: systemctl says that it did, the unit's own words why.
+    let job = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo \"cannot reach 10.0.0.5:5432\" >&2; exit 1'\n";
+    machine.write("/etc/systemd/system/job.service", job);
+    let units = "units = [\"site.service\", \"job.service\"]";
+    machine.write(configuration, &written.replace("units = [\"site.service\"]", units));
+    site.sources.commit(&[("page", "last")]);
+    fails(site.deploy(), "cannot reach 10.0.0.5:5432 (systemctl exited with 1: Job for job.service failed");
+    site.shows("one");
+
+    // A template has no process of its own.
+    machine.write(configuration, &written.replace("site.service", "site@.service"));
+    fails(site.cli(&["config", "check"]), "name an instance, as in app@8101.service");
+}
+
+#[test]
+fn a_release_may_bring_its_units_file() {
+    let machine = Machine::boot();
+    let site = Site::set_up(&machine, "");
+    // As an administrator does once, before the first deploy: the link leads nowhere yet.
+    machine.run(&["rm", "/etc/systemd/system/site.service"]);
+    machine.run(&["ln", "-s", "/srv/site/current/site.service", "/etc/systemd/system/site.service"]);
+    machine.run(&["systemctl", "daemon-reload"]);
+    site.sources.commit(&[("site.service", UNIT)]);
+    let (_, plan) = site.cli(&["plan", "site"]);
+    assert!(plan.contains("is a link that leads nowhere yet") && !plan.contains("would fail"), "{plan}");
+    succeeds(site.deploy());
+    site.shows("one");
+
+    // Root's systemd reads nothing anew because of a push; whoever deploys hears what is missing, and it is all there is to do.
+    let changed = UNIT.replace("server.py", "-u server.py");
+    site.sources.commit(&[("site.service", &changed), ("page", "two")]);
+    let (succeeded, printed) = site.deploy();
+    assert!(
+        succeeded && printed.contains("the files of site.service have changed since systemd read them"),
+        "{printed}"
+    );
+    let arguments =
+        |site: &Site<'_>| machine.run(&["cat", &format!("/proc/{}/cmdline", site.main_process())]);
+    assert!(!arguments(&site).contains("-u"));
+    machine.run(&["sh", "-c", "systemctl daemon-reload && systemctl restart site.service"]);
+    assert!(arguments(&site).contains("-u"));
+
+    // The older file of a rollback is as much another one.
+    let (succeeded, printed) = site.cli(&["rollback", "site"]);
+    assert!(
+        succeeded && printed.contains("the files of site.service have changed since systemd read them"),
+        "{printed}"
+    );
+    machine.run(&["sh", "-c", "systemctl daemon-reload && systemctl restart site.service"]);
+    assert!(!arguments(&site).contains("-u"));
+    site.shows("one");
+}
