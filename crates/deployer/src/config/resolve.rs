@@ -171,17 +171,25 @@ fn state_directory(root: &TableReader<'_>, facts: &Facts<'_>) -> PathBuf {
     if root.is_written("state_directory") {
         return root.value("state_directory", path_in(working_directory)).unwrap_or_default();
     }
-    // systemd lists several directories with colons between; the first is the one the unit names first.
-    let of_systemd = facts.environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next());
-    let (directory, origin) = match of_systemd.filter(|directory| directory.starts_with('/')) {
-        Some(directory) => (PathBuf::from(directory), "environment STATE_DIRECTORY"),
-        None if facts.configuration_directory == Path::new(super::load::SYSTEM_DIRECTORY) => {
-            (PathBuf::from("/var/lib/durhack-deployer"), "default")
-        }
-        None => (working_directory.join("var"), "default"),
-    };
+    let (directory, origin) = default_state_directory(facts.environment, facts.configuration_directory);
     root.show_derived("state_directory", directory.display().to_string(), origin);
     directory
+}
+
+/// Where the state lies if nothing says so, and what says it then.
+pub fn default_state_directory(
+    environment: &Environment,
+    configuration_directory: &Path,
+) -> (PathBuf, &'static str) {
+    // systemd lists several directories with colons between; the first is the one the unit names first.
+    let of_systemd = environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next());
+    match of_systemd.filter(|directory| directory.starts_with('/')) {
+        Some(directory) => (PathBuf::from(directory), "environment STATE_DIRECTORY"),
+        None if configuration_directory == Path::new(super::load::SYSTEM_DIRECTORY) => {
+            (PathBuf::from("/var/lib/durhack-deployer"), "default")
+        }
+        None => (environment.working_directory().join("var"), "default"),
+    }
 }
 
 fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intake {

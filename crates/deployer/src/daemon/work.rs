@@ -110,7 +110,7 @@ impl Work {
             }
         });
         work.tasks.start("reaping", reaping(work.tasks.stop.clone()));
-        work.tasks.start("retention", retention(host.clone(), work.tasks.stop.clone()));
+        work.tasks.start("retention", retention(host.clone(), schema.clone(), work.tasks.stop.clone()));
         start_reconcile(host, &spools, &schema, &work.tasks);
         let (host, stop) = (host.clone(), work.tasks.stop.clone());
         work.tasks.start("dispatch", async move {
@@ -232,7 +232,11 @@ async fn reaping(stop: CancellationToken) {
     }
 }
 
-async fn retention(host: Host, stop: CancellationToken) {
+async fn retention(host: Host, schema: Schema, stop: CancellationToken) {
+    // Before the first start there is no database yet, of which nothing could be removed.
+    if !schema.up().await {
+        return;
+    }
     loop {
         let before_ms =
             clock::now_ms() - i64::try_from(host.config.runs.keep.as_millis()).unwrap_or(i64::MAX / 2);
