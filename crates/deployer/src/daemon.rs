@@ -15,6 +15,7 @@ mod schema;
 mod service_manager;
 mod state_directory;
 mod state_watch;
+pub mod strays;
 pub mod succession;
 mod tasks;
 mod watchdog;

@@ -109,6 +109,8 @@ impl Work {
                 step_user::keep_others_out(&apart, deployment).await;
             }
         });
+        let strays = super::strays::tell(Arc::clone(&host.config), work.tasks.stop.clone());
+        work.tasks.start("the look for what is no entry", strays);
         work.tasks.start("reaping", reaping(work.tasks.stop.clone()));
         work.tasks.start("retention", retention(host.clone(), schema.clone(), work.tasks.stop.clone()));
         start_reconcile(host, &spools, &schema, &work.tasks);
