@@ -10,7 +10,7 @@ use super::diagnostics::{Diagnostics, Problem};
 use super::environment::{Environment, parse_env_file};
 use super::raw::{self, Table};
 use super::resolve::secrets::{SecretFile, Unreadable};
-use super::resolve::{Facts, Resolution, default_state_directory, resolve};
+use super::resolve::{Facts, Location, Resolution, default_state_directory, resolve};
 use super::show::Merged;
 use super::users::{self, Users};
 use super::{Config, DEVELOPMENT};
@@ -209,7 +209,7 @@ fn finish(
         configuration_directory: &written.directory,
         purpose,
         read_secret_file: &read_secret_file,
-        real_path: &real_path,
+        location: &location,
         absent_webhook_secret,
     };
     match resolve(&tree, &facts) {
@@ -244,6 +244,17 @@ pub fn state_directory_of_broken(directory: Option<&Path>, environment: &Environ
         Some(written) => environment.working_directory().join(written),
         None => default_state_directory(&environment, &directory).0,
     }
+}
+
+/// What a path is. Not by directories that nobody may enter: systemd puts one and the same in the place of all that a unit may not see.
+fn location(path: &Path) -> Location {
+    let real = real_path(path);
+    let seen = real.ancestors().filter_map(|above| {
+        let found = above.metadata().ok().filter(|found| found.mode() & 0o777 != 0)?;
+        let rest = real.strip_prefix(above).unwrap_or(Path::new("")).to_owned();
+        Some(((found.dev(), found.ino()), rest))
+    });
+    Location { seen_from: seen.collect() }
 }
 
 /// Where a path leads through links. What is not there yet will lie where its directory leads.

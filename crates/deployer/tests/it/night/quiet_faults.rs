@@ -1,6 +1,7 @@
 //! Faults of a host that nobody was told of, or that went by the wrong order.
 
 use super::{database, live_site, said};
+use crate::support::configuration::text;
 use crate::support::http::Request;
 use crate::support::process::{command, describe, succeed};
 use crate::support::repository::Repository;
@@ -298,5 +299,42 @@ fn a_switch_without_an_inode_left_leaves_what_is_live_and_says_so() {
         repository.git(&["rm", "-q", "greedy"]);
         let third = repository.commit(&[("index.html", "three")], "third");
         world.deploy("site", &repository, &third);
+    });
+}
+
+#[test]
+fn one_directory_has_one_deployment_whatever_it_is_called() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let real = world.path_of("real");
+        fs_err::create_dir_all(real.join("inner")).expect("writable");
+        let [link, mount] = ["link", "mount"].map(|name| world.root().join(name));
+        fs_err::os::unix::fs::symlink(&real, &link).expect("writable");
+        world.bind(&real, &mount);
+        let check = |world: &World, path: &str| {
+            let one = world.deployment("one", &repository).with("path", text(&real.to_string_lossy()));
+            let other = world.deployment("other", &repository).with("path", text(path));
+            world.configure(&[one, other]);
+            let output = world.cli(&["config", "check"]);
+            (output.status.code(), said(&output).replace('\n', " "))
+        };
+        let below = |directory: &Path, name: &str| format!("{}{name}", directory.display());
+        for (path, why) in [
+            (below(&real, "/"), "is also the path of"),
+            (below(&real, "/inner"), "overlaps the path of"),
+            (below(&link, ""), "leads through a link or a mount to the path of"),
+            (below(&link, "/inner/not-there-yet"), "leads through a link or a mount to the path of"),
+            (below(&mount, ""), "leads through a link or a mount to the path of"),
+            (below(&mount, "/not-there-yet"), "leads through a link or a mount to the path of"),
+            (below(&real, "/../real"), "may not contain `..`"),
+            (below(&world.state(), "/site"), "lies in the state directory"),
+            (below(world.root(), ""), "lies in this path"),
+        ] {
+            let (code, said) = check(world, &path);
+            assert_eq!(code, Some(1), "{path}: {said}");
+            assert!(said.contains(why), "{path}: {why:?} in {said}");
+        }
+        let (code, said) = check(world, &below(&world.path_of("apart"), ""));
+        assert_eq!(code, Some(0), "{said}");
     });
 }

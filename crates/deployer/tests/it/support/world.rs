@@ -164,7 +164,15 @@ impl World {
         self.mount(at, &format!("size={bytes}"));
     }
 
-    /// The same, by the options of tmpfs(5).
+    /// Shows a directory in a second place, which is there as long as the world is.
+    #[track_caller]
+    pub fn bind(&mut self, directory: &Path, at: &Path) {
+        fs_err::create_dir_all(at).expect("the world is writable");
+        process::succeed(command("mount", at).arg("--bind").args([directory, at]));
+        self.mounts.push(at.to_owned());
+    }
+
+    /// The same as [`World::mount_small`], by the options of tmpfs(5).
     #[track_caller]
     pub fn mount(&mut self, at: &Path, options: &str) {
         fs_err::create_dir_all(at).expect("the world is writable");
