@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, or a file by its whole path, that shows that its package is there, and the package.
-const PACKAGES: [(&str, &str); 26] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("git", "git"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -38,6 +38,7 @@ const PACKAGES: [(&str, &str); 26] = [
     ("pip3", "python3-pip"),
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
+    ("faketime", "faketime"),
 ];
 
 /// The machines that tests boot: where their root file systems lie, and what is in them.

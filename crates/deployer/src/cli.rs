@@ -591,6 +591,8 @@ fn end(failed: &Failed) -> ExitCode {
 async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {
     let directory = cli.config.as_deref();
     let session = |purpose| session::Session::open(directory, &environment, purpose);
+    // What only looks, and what goes back, does not wait for a configuration to be mended.
+    let look = || session::Session::open_by_last_good(directory, &environment, Purpose::Ask);
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
         Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
@@ -604,23 +606,25 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
             serve(directory, &environment, Role::Work, arguments.take_over, None).await
         }
         Command::Deploy(arguments) => deploy::deploy(&session(Purpose::Deploy).await?, &arguments).await,
-        Command::Rollback(arguments) => deploy::rollback(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Rollback(arguments) => {
+            let session =
+                session::Session::open_by_last_good(directory, &environment, Purpose::Deploy).await?;
+            deploy::rollback(&session, &arguments).await
+        }
         Command::Approve(arguments) => gates::approve(&session(Purpose::Deploy).await?, &arguments).await,
         Command::Release(arguments) => {
             Box::pin(gates::release(&session(Purpose::Deploy).await?, &arguments)).await
         }
         Command::Adopt(arguments) => Box::pin(adopt::run(&session(Purpose::Deploy).await?, &arguments)).await,
-        Command::Cancel(arguments) => deploy::cancel(&session(Purpose::Ask).await?, &arguments).await,
+        Command::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
         Command::Status(arguments) => status::run(directory, &environment, arguments.json).await,
-        Command::Runs(arguments) => inspect::runs(&session(Purpose::Ask).await?, &arguments).await,
-        Command::Run(arguments) => inspect::run(&session(Purpose::Ask).await?, &arguments).await,
-        Command::Logs(arguments) => inspect::logs(&session(Purpose::Ask).await?, &arguments).await,
-        Command::Deliveries(arguments) => {
-            inspect::deliveries(&session(Purpose::Ask).await?, &arguments).await
-        }
-        Command::Explain(arguments) => inspect::explain(&session(Purpose::Ask).await?, &arguments).await,
+        Command::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
+        Command::Run(arguments) => inspect::run(&look().await?, &arguments).await,
+        Command::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
+        Command::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
+        Command::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
         Command::Plan(arguments) => deploy::plan(&session(Purpose::Deploy).await?, &arguments).await,
-        Command::Queue(arguments) => queue::run(&session(Purpose::Ask).await?, &arguments),
+        Command::Queue(arguments) => queue::run(&look().await?, &arguments),
         Command::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await
         }
@@ -641,15 +645,15 @@ async fn serve(
     take_over: bool,
     passed: Option<TcpListener>,
 ) -> Result<(), Failed> {
-    let loaded = session::load(directory, environment, role.purpose())?;
+    let (loaded, last_good) = session::load_for_daemon(directory, environment, role, take_over)?;
     owner::require_own(&loaded.config.state_directory)?;
     if environment.is_root() {
         tracing::warn!(
             "this runs as root, and so does whatever is pushed to a deployment without a user of its own; `durhack-deployer setup` makes a service with a user"
         );
     }
-    let start = Start { directory, environment, role, take_over, passed };
-    match daemon::run(loaded.config, start).await? {
+    let start = Start { directory, environment, role, take_over, passed, last_good };
+    match daemon::run(loaded, start).await? {
         Farewell::Leave => Ok(()),
         Farewell::StandIn(successor, socket) => {
             let error = supervise::become_stand_in(successor, socket);

@@ -30,7 +30,10 @@ pub use applications::{GoStatic, UvUwsgi};
 pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use environment::{EnvFile, EnvFileError, Environment, parse_env_file};
 pub use gates::Gates;
-pub use load::{Loaded, Purpose, SYSTEM_DIRECTORY, SYSTEM_ENVIRONMENT, load, load_making_secrets};
+pub use load::{
+    Loaded, Purpose, SYSTEM_DIRECTORY, SYSTEM_ENVIRONMENT, Written, load, load_making_secrets, load_written,
+    state_directory_of_broken,
+};
 pub use resolve::secrets::{CREDENTIALS_VARIABLE, GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use show::{Merged, ShownValue};
 pub use steering::{steers, steers_starter};

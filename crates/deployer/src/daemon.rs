@@ -9,18 +9,20 @@
 //! that does not become ready, starts its work again. The door stays open all the while: the listening socket is never closed.
 
 mod door;
+pub mod last_good;
 mod reload;
 mod schema;
 mod service_manager;
 mod state_directory;
 mod state_watch;
+pub mod strays;
 pub mod succession;
 mod tasks;
 mod watchdog;
 mod work;
 
 use crate::config::users::DEPLOYER;
-use crate::config::{Config, Environment, Purpose, SourceNetworks};
+use crate::config::{Config, Environment, Loaded, Purpose, SourceNetworks};
 use crate::deploy::confinement::Walls;
 use crate::deploy::env_files::EnvRules;
 use crate::deploy::execute::Executor;
@@ -54,6 +56,7 @@ use watchdog::Vitals;
 use work::Work;
 
 pub use door::ADDRESS_FILE;
+pub use reload::say;
 pub use state_directory::{
     consume, is_listening, is_working, listen_lock, open_spool, prepare_state_directory, work_lock,
 };
@@ -101,16 +104,22 @@ pub struct Start<'a> {
     pub take_over: bool,
     /// The socket that whoever started it has opened for it.
     pub passed: Option<std::net::TcpListener>,
+    /// When the configuration that it is given was good; None: what is written holds. Until that does again, it receives, and deploys nothing.
+    pub last_good: Option<i64>,
 }
 
 /// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end.
-pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
+pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<Farewell> {
     let (environment, take_over) = (start.environment, start.take_over);
     hide_from_own_children();
     if start.role != Role::Listen {
         keep_hold_of_steps();
     }
-    prepare_state_directory(&config.state_directory)?;
+    prepare_state_directory(&loaded.config.state_directory)?;
+    if start.last_good.is_none() {
+        last_good::keep(&loaded, start.role);
+    }
+    let config = loaded.config;
     let (requests, mut wishes) = mpsc::channel(1);
     let mut host = host(Arc::new(config), environment)?;
     host.oneself = Arc::new(Oneself { requests: Some(requests), ..(*host.oneself).clone() });
@@ -121,7 +130,7 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
         false => (Daemon::prepare(host, start).await?, None),
         true => Daemon::take_over(host, start).await?,
     };
-    let _signs_of_life = watch(service_manager.as_ref(), &daemon);
+    let mut signs_of_life = watch(service_manager.as_ref(), &daemon);
     daemon.start_work()?;
     daemon.open_door()?;
     if let Some(service_manager) = &service_manager {
@@ -136,6 +145,13 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
             () = lost(link.as_mut()) => break Why::Told,
             Some(()) = hangups.recv() => {
                 daemon.reload_and_tell(service_manager.as_deref()).await;
+                continue;
+            }
+            () = daemon.mended() => {
+                daemon.begin_as_written(service_manager.as_deref()).await?;
+                // Its work needs more than receiving did.
+                state = daemon.state_watch();
+                signs_of_life = watch(service_manager.as_ref(), &daemon);
                 continue;
             }
             () = daemon.runs_ended() => {
@@ -153,6 +169,7 @@ pub async fn run(config: Config, start: Start<'_>) -> Result<Farewell> {
             Err(error) => daemon.serve_on(request, &error).await?,
         }
     };
+    drop(signs_of_life);
     if let Why::StateLost(lost) = &why {
         tracing::error!("{lost}: nothing is accepted or begun any more");
     }
@@ -202,6 +219,10 @@ fn watch(service_manager: Option<&Arc<ServiceManager>>, daemon: &Daemon) -> Join
 /// The parts of a running daemon.
 struct Daemon {
     host: Host,
+    /// The configuration is the last good one, and of when it is; `role` is what can be done by it.
+    last_good: Option<i64>,
+    /// What it does when the configuration is good.
+    full_role: Role,
     /// What holds instead as soon as the runs in progress have ended.
     next: Option<Host>,
     role: Role,
@@ -223,7 +244,9 @@ impl Daemon {
     /// What must succeed at once: nobody else does our work, and nobody else listens where we do.
     async fn prepare(host: Host, start: Start<'_>) -> Result<Self> {
         let given = start.passed.map(|listener| Given { listener, listening: Listening::Passed });
-        Self::prepare_on(host, start.role, start.directory, start.environment, given).await
+        let role = if start.last_good.is_some() { Role::Listen } else { start.role };
+        let daemon = Self::prepare_on(host, role, start.directory, start.environment, given).await?;
+        Ok(Self { last_good: start.last_good, full_role: start.role, ..daemon })
     }
 
     async fn prepare_on(
@@ -244,7 +267,21 @@ impl Daemon {
         let (directory, environment) = (directory.map(Path::to_owned), environment.clone());
         let (next, work) = (None, None);
         let store = Arc::new(Mutex::new(host.store.clone()));
-        Ok(Self { host, next, role, directory, environment, store, crashed, locks, work, door, background })
+        Ok(Self {
+            host,
+            last_good: None,
+            full_role: role,
+            next,
+            role,
+            directory,
+            environment,
+            store,
+            crashed,
+            locks,
+            work,
+            door,
+            background,
+        })
     }
 
     /// Becomes ready beside a deployer that still serves, and waits to be put in charge.

@@ -57,7 +57,8 @@ pub async fn ask(
     no_wait: bool,
 ) -> Result<(), Failed> {
     let state_directory = &session.config().state_directory;
-    let alone = !daemon::is_working(state_directory)?;
+    let spool = daemon::open_spool(session.config(), deployment.slug.as_str())?;
+    let alone = !daemon::is_working(state_directory)? || is_unattended(session, deployment, &spool)?;
     if no_wait && alone {
         return Err(Failed::unavailable(anyhow!("no daemon is running that could do it"))
             .hint(format!("leave --no-wait away, or start the service: {}", owner::how_to_start())));
@@ -71,7 +72,6 @@ pub async fn ask(
     }
     let who = session.operator();
     let (header, bytes) = request_entry(event, Source::Operator, who, request);
-    let spool = daemon::open_spool(session.config(), deployment.slug.as_str())?;
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
     let asked = Asked { deployment, id: header.id.clone(), entry: appended.name().clone() };
     if no_wait {
@@ -92,6 +92,14 @@ pub async fn ask(
         ))),
         _ => Err(Failed::silent()),
     }
+}
+
+/// Whether the worker that runs does not have this deployment, since it has errors in what is written.
+fn is_unattended(session: &Session, deployment: &Deployment, spool: &Spool) -> Result<bool, Failed> {
+    if !session.is_left_out(&deployment.slug) {
+        return Ok(false);
+    }
+    Ok(spool.consumer_lock().context("cannot ask whether somebody works on it")?.is_some())
 }
 
 /// Waits for the entry's run to begin, then shows it to its end. A run that was taken back is tried again: wait for that.

@@ -28,7 +28,7 @@ mod work;
 
 use super::output::{self, BOLD, DIM, Failed, GREEN, RED, YELLOW};
 use super::{DoctorArguments, owner};
-use crate::config::{Environment, Purpose};
+use crate::config::{self, Environment, Purpose};
 use crate::daemon;
 use crate::record::run_log::rendering::plain;
 use anyhow::anyhow;
@@ -171,8 +171,12 @@ pub async fn run(
     let purpose = if arguments.of_state { Purpose::Ask } else { Purpose::Check };
     let examined = Arc::new(Examined::new(directory, environment, purpose)?);
     let as_json = arguments.json;
-    let state = examined.config().ok().map(|config| config.state_directory.clone());
-    let state = state.filter(|state| state.exists() && daemon::is_anothers(state));
+    let state = match examined.config() {
+        Ok(config) => config.state_directory.clone(),
+        // Its owner may have kept what was good last.
+        Err(_) => config::state_directory_of_broken(directory, environment),
+    };
+    let state = Some(state).filter(|state| state.exists() && daemon::is_anothers(state));
     let is_ours = |check: &&Check| match arguments.of_state {
         true => check.is_of_state,
         false => state.is_none() || !check.is_of_state,

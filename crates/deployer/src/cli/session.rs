@@ -1,9 +1,13 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
-use super::output::Failed;
+use super::output::{Failed, YELLOW};
 use super::owner;
-use crate::config::{self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering};
-use crate::daemon;
+use crate::clock::readable_utc;
+use crate::config::{
+    self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering, Severity,
+};
+use crate::daemon::last_good::{self, LastGood};
+use crate::daemon::{self, Role};
 use crate::deploy::{Host, claim};
 use crate::names::Slug;
 use crate::record::store::{self, RunMatch, Store};
@@ -14,7 +18,54 @@ use std::sync::Arc;
 pub struct Session {
     /// Everything that deployments stand on.
     pub host: Host,
+    /// Where what is written has errors.
+    pub broken: Option<Broken>,
     user: String,
+}
+
+/// A configuration that has errors, and what is gone by instead.
+pub struct Broken {
+    /// How many.
+    pub errors: usize,
+    /// When what is gone by was good; None: nothing was kept of it.
+    pub last_good_ms: Option<i64>,
+    /// The deployments that are as they were then. The worker does not have them.
+    pub deployments: Vec<Slug>,
+    /// Whether nothing of what is written can be used.
+    pub is_all: bool,
+}
+
+impl Broken {
+    /// What there is to say.
+    pub fn what(&self) -> String {
+        let errors = format!("the configuration has {} errors", self.errors);
+        match (self.last_good_ms, self.is_all) {
+            (Some(at_ms), true) => {
+                format!(
+                    "{errors}, and nothing is deployed by it; this goes by the last good one, of {} UTC",
+                    readable_utc(at_ms)
+                )
+            }
+            (Some(at_ms), false) if !self.deployments.is_empty() => {
+                let left_out: Vec<&str> = self.deployments.iter().map(Slug::as_str).collect();
+                format!(
+                    "{errors}; {} as the last good configuration has it, of {} UTC: nothing new is deployed there",
+                    left_out.join(", "),
+                    readable_utc(at_ms)
+                )
+            }
+            _ => format!("{errors}; the deployments that have them are left out"),
+        }
+    }
+
+    /// What to do.
+    pub fn mend(&self) -> &'static str {
+        if self.is_all {
+            "`durhack-deployer config check` shows them; once they are mended, the services go by it within some seconds"
+        } else {
+            "`durhack-deployer config check` shows them; once they are mended, `systemctl reload durhack-deployer-worker` deploys by it"
+        }
+    }
 }
 
 /// Reads the configuration. What is wrong with single deployments is said, and they are left out.
@@ -38,6 +89,58 @@ pub fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpos
             "`durhack-deployer config check` says the same; `config reference` lists every key{unset}"
         ))
     })
+}
+
+/// The configuration that a daemon starts with, and of when it is if it is not what is written: pushes are received also where that has errors.
+/// The worker waits for it to be mended; it is started again until then.
+pub fn load_for_daemon(
+    directory: Option<&Path>,
+    environment: &Environment,
+    role: Role,
+    take_over: bool,
+) -> Result<(Loaded, Option<i64>), Failed> {
+    let problems = match config::load(directory, environment, role.purpose()) {
+        Ok(_) => return Ok((load(directory, environment, role.purpose())?, None)),
+        Err(problems) => problems,
+    };
+    if role != Role::Work && !take_over {
+        match last_good::find(directory, environment, role.purpose(), role) {
+            Ok(Some(LastGood { loaded, at_ms })) => {
+                daemon::say(&problems);
+                tracing::error!(
+                    "the configuration has {} errors: pushes are received by the last good one, of {} UTC, and nothing is deployed until they are mended (`durhack-deployer config check` shows them)",
+                    errors_in(&problems),
+                    readable_utc(at_ms)
+                );
+                return Ok((loaded, Some(at_ms)));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("{error:#}"),
+        }
+    }
+    read(directory, environment, role.purpose()).map(|loaded| (loaded, None))
+}
+
+fn errors_in(problems: &Diagnostics) -> usize {
+    problems.problems().iter().filter(|problem| problem.severity == Severity::Error).count()
+}
+
+fn has_errors(problems: &Diagnostics) -> bool {
+    errors_in(problems) > 0
+}
+
+/// What is written, with the deployments that have errors as they were when they had none.
+fn in_part(mut loaded: Loaded, kept: Option<LastGood>) -> (Loaded, Broken) {
+    let mut deployments = Vec::new();
+    let last_good_ms = kept.as_ref().map(|kept| kept.at_ms);
+    for (slug, deployment) in kept.into_iter().flat_map(|kept| kept.loaded.config.deployments) {
+        if loaded.problems.leaves_out(slug.as_str()) {
+            loaded.config.deployments.insert(slug.clone(), deployment);
+            deployments.push(slug);
+        }
+    }
+    let errors = errors_in(&loaded.problems);
+    (loaded, Broken { errors, last_good_ms, deployments, is_all: false })
 }
 
 /// What can be asked without the database, for the one command that says what is wrong with it. `None`: the configuration cannot be used.
@@ -70,6 +173,49 @@ pub fn deployment<'a>(config: &'a Config, slug: &str) -> Result<&'a Deployment, 
 }
 
 impl Session {
+    /// Opens both, whether what is written has errors or not: where it has, what was good last takes its place.
+    pub async fn open_by_last_good(
+        directory: Option<&Path>,
+        environment: &Environment,
+        purpose: Purpose,
+    ) -> Result<Self, Failed> {
+        let state = match config::load(directory, environment, purpose) {
+            Ok(loaded) if !has_errors(&loaded.problems) => {
+                return Self::open_loaded(loaded, None, environment, purpose).await;
+            }
+            Ok(loaded) => loaded.config.state_directory,
+            Err(_) => config::state_directory_of_broken(directory, environment),
+        };
+        // The copy is its owner's: root does not read it.
+        owner::leave_to_owner_of(&state, environment).await?;
+        let kept = last_good::find(directory, environment, purpose, Role::Work);
+        let kept = kept.unwrap_or_else(|error| {
+            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {error:#}");
+            None
+        });
+        let (loaded, broken) = match (config::load(directory, environment, purpose), kept) {
+            (Ok(loaded), kept) => in_part(loaded, kept),
+            (Err(problems), Some(LastGood { loaded, at_ms })) => {
+                print(&problems.without_notes());
+                let deployments = loaded.config.deployments.keys().cloned().collect();
+                let broken = Broken {
+                    errors: errors_in(&problems),
+                    last_good_ms: Some(at_ms),
+                    deployments,
+                    is_all: true,
+                };
+                (loaded, broken)
+            }
+            (Err(_), None) => {
+                read(directory, environment, purpose)?;
+                return Self::open(directory, environment, purpose).await;
+            }
+        };
+        anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", broken.what());
+        anstream::eprintln!("  -> {}", broken.mend());
+        Self::open_loaded(loaded, Some(broken), environment, purpose).await
+    }
+
     /// Opens both; the record's schema is brought up where it is behind.
     pub async fn open(
         directory: Option<&Path>,
@@ -77,6 +223,15 @@ impl Session {
         purpose: Purpose,
     ) -> Result<Self, Failed> {
         let loaded = read(directory, environment, purpose)?;
+        Self::open_loaded(loaded, None, environment, purpose).await
+    }
+
+    async fn open_loaded(
+        loaded: Loaded,
+        broken: Option<Broken>,
+        environment: &Environment,
+        purpose: Purpose,
+    ) -> Result<Self, Failed> {
         // What signs webhooks may be for root alone to read.
         if purpose != Purpose::Serve {
             owner::leave_to_owner_of(&loaded.config.state_directory, environment).await?;
@@ -90,7 +245,12 @@ impl Session {
         daemon::prepare_state_directory(&host.config.state_directory).map_err(Failed::unavailable)?;
         host.store.migrate(crate::clock::now_ms()).await?;
         let user = environment.get("SUDO_USER").or(environment.get("USER")).unwrap_or("somebody").to_owned();
-        Ok(Self { host, user })
+        Ok(Self { host, broken, user })
+    }
+
+    /// Whether the worker goes by another configuration, in which this deployment is left out.
+    pub fn is_left_out(&self, slug: &Slug) -> bool {
+        self.broken.as_ref().is_some_and(|broken| broken.deployments.contains(slug))
     }
 
     /// The configuration.

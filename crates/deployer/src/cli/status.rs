@@ -3,7 +3,7 @@
 //! What is live is what the link names; whether it serves, the worker has looked at last (`deploy/observe`), which is shown with its age.
 //! Exit code 1 says that something is not as it should be, so that a monitor needs no more than this command.
 
-use super::doctor::finding::Level;
+use super::doctor::finding::{Finding, Level};
 use super::doctor::parts::{self, Part};
 use super::inspect::{run_json, short};
 use super::output::{self, DIM, Failed, GREEN, RED, YELLOW, table};
@@ -30,7 +30,7 @@ const LOOK_AGE_MAX_MS: i64 = 10 * 60_000;
 
 /// `status`
 pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
-    let session = match Session::open(directory, environment, Purpose::Ask).await {
+    let session = match Session::open_by_last_good(directory, environment, Purpose::Ask).await {
         Ok(session) => session,
         Err(failed) => {
             // What can be said without the database is said all the same.
@@ -40,7 +40,11 @@ pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: b
             return Err(failed);
         }
     };
-    let parts = parts::all(session.config(), session.store()).await;
+    let mut parts = parts::all(session.config(), session.store()).await;
+    if let Some(broken) = &session.broken {
+        let finding = Finding::error(broken.what(), broken.mend());
+        parts.insert(0, Part { name: "config", finding });
+    }
     status(&session, &parts, as_json).await
 }
 

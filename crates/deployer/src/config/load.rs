@@ -10,11 +10,12 @@ use super::diagnostics::{Diagnostics, Problem};
 use super::environment::{Environment, parse_env_file};
 use super::raw::{self, Table};
 use super::resolve::secrets::{SecretFile, Unreadable};
-use super::resolve::{Facts, Resolution, resolve};
+use super::resolve::{Facts, Location, Resolution, default_state_directory, resolve};
 use super::show::Merged;
 use super::users::{self, Users};
 use super::{Config, DEVELOPMENT};
 use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
 use std::fs::Metadata;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -28,6 +29,12 @@ pub const SYSTEM_ENVIRONMENT: &str = "/etc/default/durhack-deployer";
 
 /// Larger files are not configurations: a wrong path must not fill the memory.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What names this installation.
+const INSTANCE_VARIABLES: [&str; 2] = ["DEPLOYER_INSTANCE", "PYTHON_APP_INSTANCE"];
+
+/// What names the layers that are read besides `default.toml`.
+const ENVIRONMENT_VARIABLES: [&str; 2] = ["DEPLOYER_ENV", "PYTHON_ENV"];
 
 /// For what a configuration is loaded: which of its secrets are read. The others need not be there, nor be readable by whoever asks: so
 /// each half of a divided deployer has its own only, and `status` needs none.
@@ -57,6 +64,33 @@ impl Purpose {
     }
 }
 
+/// The files that a configuration consists of, as they were written: all that is needed to load it again. They may hold secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Where the layers lie. Absolute.
+    pub directory: PathBuf,
+    environment: String,
+    instance: Option<String>,
+    env_files: Vec<String>,
+    layers: Vec<Layer>,
+    has_users: bool,
+}
+
+/// One of the TOML files.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Layer {
+    /// As it is shown.
+    path: PathBuf,
+    text: String,
+    world_readable: bool,
+}
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Written").field(&self.directory).finish()
+    }
+}
+
 /// A configuration that can be used, and all that is worth saying about it.
 #[derive(Debug)]
 pub struct Loaded {
@@ -74,6 +108,8 @@ pub struct Loaded {
     pub users: Option<Users>,
     /// Where the layers lie. Absolute.
     pub directory: PathBuf,
+    /// The files that it was read from, to be kept for when they have errors.
+    pub written: Written,
 }
 
 /// Loads the configuration from this directory, or else from [`SYSTEM_DIRECTORY`], or else, where there is none, from `./config`.
@@ -106,34 +142,119 @@ fn load_with(
     let mut environment = environment.clone();
     let directory = find_directory(directory, &environment, Path::new(SYSTEM_DIRECTORY))?;
     let absolute_directory = environment.working_directory().join(&directory);
-    read_env_files(&mut environment, &absolute_directory)?;
-    let instance = name_of_file_part(&environment, ["DEPLOYER_INSTANCE", "PYTHON_APP_INSTANCE"])?;
-    let environment_name = name_of_file_part(&environment, ["DEPLOYER_ENV", "PYTHON_ENV"])?;
-    let environment_name = environment_name.as_deref().unwrap_or(DEVELOPMENT);
+    let env_files = read_env_files(&mut environment, &absolute_directory)?;
+    let instance = name_of_file_part(&environment, INSTANCE_VARIABLES)?;
+    let environment_name = name_of_file_part(&environment, ENVIRONMENT_VARIABLES)?;
+    let environment_name = environment_name.unwrap_or_else(|| DEVELOPMENT.to_owned());
 
-    let (tree, layers) = read_layers(&directory, &absolute_directory, environment_name, instance.as_deref())?;
-    let users = Users::read(&absolute_directory).map_err(|error| {
-        let help = "`durhack-deployer setup`, as root, writes it anew where it is not there; nothing starts as long as nobody can tell as whom builds run";
-        refuse(Problem::error(error).help(help))
-    })?;
+    let layers = read_layers(&directory, &absolute_directory, &environment_name, instance.as_deref())?;
+    let users = Users::read(&absolute_directory).map_err(cannot_tell_users)?;
+    let written = Written {
+        directory: absolute_directory,
+        environment: environment_name,
+        instance,
+        env_files,
+        layers,
+        has_users: users.is_some(),
+    };
+    finish(written, environment, users, purpose, absent_webhook_secret)
+}
+
+fn cannot_tell_users(error: impl Into<String>) -> Diagnostics {
+    let help = "`durhack-deployer setup`, as root, writes it anew where it is not there; nothing starts as long as nobody can tell as whom builds run";
+    refuse(Problem::error(error).help(help))
+}
+
+/// The same of files as they were once, for when those that are there now cannot be used.
+///
+/// As whom builds run is always what root's file says now.
+pub fn load_written(
+    written: &Written,
+    environment: &Environment,
+    purpose: Purpose,
+) -> Result<Loaded, Diagnostics> {
+    let mut environment = environment.clone();
+    for text in &written.env_files {
+        let found = parse_env_file(text).map_err(|error| refuse(Problem::error(error.to_string())))?;
+        environment.add_missing(found.variables);
+    }
+    let users = match Users::read(&written.directory) {
+        // Builds would run as the deployer itself.
+        Ok(None) if written.has_users && purpose.needs_keys() => {
+            return Err(cannot_tell_users(format!(
+                "{} is gone",
+                written.directory.join(users::FILE).display()
+            )));
+        }
+        Ok(users) => users,
+        Err(error) if purpose.needs_keys() => return Err(cannot_tell_users(error)),
+        Err(_) => None,
+    };
+    finish(written.clone(), environment, users, purpose, None)
+}
+
+fn finish(
+    written: Written,
+    environment: Environment,
+    users: Option<Users>,
+    purpose: Purpose,
+    absent_webhook_secret: Option<&dyn Fn() -> Secret>,
+) -> Result<Loaded, Diagnostics> {
+    let tree = merged(&written.layers)?;
     let facts = Facts {
         users: users.as_ref(),
         environment: &environment,
-        environment_name,
-        instance: instance.as_deref(),
-        configuration_directory: &absolute_directory,
+        environment_name: &written.environment,
+        instance: written.instance.as_deref(),
+        configuration_directory: &written.directory,
         purpose,
         read_secret_file: &read_secret_file,
-        real_path: &real_path,
+        location: &location,
         absent_webhook_secret,
     };
     match resolve(&tree, &facts) {
         Resolution { config: Some(config), problems, merged } => {
-            let directory = absolute_directory;
-            Ok(Loaded { config, problems, merged, layers, environment, users, directory })
+            let directory = written.directory.clone();
+            let layers = written.layers.iter().map(|layer| layer.path.clone()).collect();
+            Ok(Loaded { config, problems, merged, layers, environment, users, directory, written })
         }
         Resolution { problems, .. } => Err(problems),
     }
+}
+
+/// Where the state of a configuration lies that has errors, as far as that can be told.
+///
+/// What is found there is to be believed only where it says that it is of this configuration.
+pub fn state_directory_of_broken(directory: Option<&Path>, environment: &Environment) -> PathBuf {
+    let mut environment = environment.clone();
+    let given = directory.map(|directory| environment.working_directory().join(directory));
+    let directory = find_directory(directory, &environment, Path::new(SYSTEM_DIRECTORY))
+        .map(|directory| environment.working_directory().join(directory));
+    let directory = directory.ok().or(given).unwrap_or_else(|| PathBuf::from(SYSTEM_DIRECTORY));
+    // What is wrong with these is said elsewhere.
+    let _ = read_env_files(&mut environment, &directory);
+    let name = |variables| name_of_file_part(&environment, variables).ok().flatten();
+    let environment_name = name(ENVIRONMENT_VARIABLES).unwrap_or_else(|| DEVELOPMENT.to_owned());
+    let names = layer_names(&environment_name, name(INSTANCE_VARIABLES).as_deref());
+    let written = names.iter().rev().find_map(|name| {
+        let (text, _) = read_if_there(&directory.join(format!("{name}.toml"))).ok().flatten()?;
+        raw::text_at_root(&text, "state_directory")
+    });
+    match written {
+        Some(written) => environment.working_directory().join(written),
+        None => default_state_directory(&environment, &directory).0,
+    }
+}
+
+/// What a path is. Not by directories that nobody may enter: systemd puts one and the same in the place of all that a unit may not see.
+fn location(path: &Path) -> Location {
+    let real = real_path(path);
+    let seen = real.ancestors().filter_map(|above| {
+        let found = above.metadata().ok().filter(|found| found.mode() & 0o777 != 0)?;
+        let rest = real.strip_prefix(above).unwrap_or(Path::new("")).to_owned();
+        Some(((found.dev(), found.ino()), rest))
+    });
+    Location { seen_from: seen.collect() }
 }
 
 /// Where a path leads through links. What is not there yet will lie where its directory leads.
@@ -237,44 +358,45 @@ fn find_directory(
     }
 }
 
-/// `.env` beside the configuration directory, where only those can have written it who could have written that.
-fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<(), Diagnostics> {
+/// `.env` beside the configuration directory, where only those can have written it who could have written that. Gives the texts.
+fn read_env_files(environment: &mut Environment, directory: &Path) -> Result<Vec<String>, Diagnostics> {
+    let mut texts = Vec::new();
     // What an administrator types is about the same deployments as what the services do.
     if directory == Path::new(SYSTEM_DIRECTORY) {
-        read_env_file(environment, Path::new(SYSTEM_ENVIRONMENT))?;
+        texts.extend(read_env_file(environment, Path::new(SYSTEM_ENVIRONMENT))?);
     }
-    match directory.parent().map(|parent| parent.join(".env")) {
-        Some(file) => read_env_file(environment, &file),
-        None => Ok(()),
+    if let Some(file) = directory.parent().map(|parent| parent.join(".env")) {
+        texts.extend(read_env_file(environment, &file)?);
     }
+    Ok(texts)
 }
 
-fn read_env_file(environment: &mut Environment, file: &Path) -> Result<(), Diagnostics> {
+fn read_env_file(environment: &mut Environment, file: &Path) -> Result<Option<String>, Diagnostics> {
     let us = rustix::process::geteuid().as_raw();
     if is_out_of_sight(file) || file.symlink_metadata().is_err() {
-        return Ok(());
+        return Ok(None);
     }
     if !is_private_to(us, file) {
         // Root asks about installations of others: what is theirs it does without.
         if environment.is_root() {
-            return Ok(());
+            return Ok(None);
         }
         return Err(refuse(
             Problem::error(format!("{} is not read: others than you and root can write it", file.display()))
                 .help("`chown` it, and `chmod go-w` it, or remove it"),
         ));
     }
-    let Some((text, _)) = read_if_there(file)? else { return Ok(()) };
+    let Some((text, _)) = read_if_there(file)? else { return Ok(None) };
     match parse_env_file(&text) {
-        Ok(found) => environment.add_missing(found.variables),
+        Ok(found) => {
+            environment.add_missing(found.variables);
+            Ok(Some(text))
+        }
         Err(error) => {
             let problem = Problem::error(format!("{}: {error}", file.display()));
-            return Err(refuse(
-                problem.help("write KEY=value lines; quote values that hold white space or #"),
-            ));
+            Err(refuse(problem.help("write KEY=value lines; quote values that hold white space or #")))
         }
     }
-    Ok(())
 }
 
 /// The first of the variables that is set and not empty. It becomes a part of file names.
@@ -316,29 +438,36 @@ fn read_layers(
     directory: &Path,
     environment: &str,
     instance: Option<&str>,
-) -> Result<(Table, Vec<PathBuf>), Diagnostics> {
-    let mut tree = Table::default();
+) -> Result<Vec<Layer>, Diagnostics> {
     let mut layers = Vec::new();
-    let mut problems = Diagnostics::default();
     let names = layer_names(environment, instance);
     for name in &names {
         let file = format!("{name}.toml");
         let shown_path = shown_directory.join(&file);
         let Some((text, metadata)) = read_if_there(&directory.join(&file))? else { continue };
         let world_readable = metadata.permissions().mode() & 0o004 != 0;
-        match raw::parse(shown_path.clone(), &text, world_readable) {
-            Ok(layer) => tree.merge(layer),
-            Err(wrong) => wrong.into_iter().for_each(|problem| problems.push(problem)),
-        }
-        layers.push(shown_path);
+        layers.push(Layer { path: shown_path, text, world_readable });
     }
     if layers.is_empty() {
         let problem =
             Problem::error(format!("the directory {} holds no configuration", shown_directory.display()));
-        problems
-            .push(problem.help(format!("one of these files must be there: {}.toml", names.join(".toml, "))));
+        let help = format!("one of these files must be there: {}.toml", names.join(".toml, "));
+        return Err(refuse(problem.help(help)));
     }
-    if problems.is_empty() { Ok((tree, layers)) } else { Err(problems) }
+    Ok(layers)
+}
+
+/// Each laid over those before it.
+fn merged(layers: &[Layer]) -> Result<Table, Diagnostics> {
+    let mut tree = Table::default();
+    let mut problems = Diagnostics::default();
+    for layer in layers {
+        match raw::parse(layer.path.clone(), &layer.text, layer.world_readable) {
+            Ok(layer) => tree.merge(layer),
+            Err(wrong) => wrong.into_iter().for_each(|problem| problems.push(problem)),
+        }
+    }
+    if problems.is_empty() { Ok(tree) } else { Err(problems) }
 }
 
 /// None where there is no such file.

@@ -139,6 +139,17 @@ pub fn parse(path: PathBuf, text: &str, world_readable: bool) -> Result<Table, V
     Err(problems)
 }
 
+/// A text at the root of a file that may have errors elsewhere; None where it is not there, or no text.
+pub fn text_at_root(text: &str, key: &str) -> Option<String> {
+    let of = |text: &str| match DeTable::parse_recoverable(text).0.get_ref().get(key)?.get_ref() {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        _ => None,
+    };
+    // The parser gives up what follows some errors; a line by itself can still be read.
+    let mut lines = text.lines().take_while(|line| !line.starts_with('['));
+    of(text).or_else(|| lines.find_map(of))
+}
+
 /// The TOML value of a default in the reference; None where it is not TOML, which a test forbids.
 pub fn parse_default(text: &'static str) -> Option<Node> {
     let value = DeValue::parse(text).ok()?.into_inner();

@@ -55,11 +55,27 @@ pub struct Facts<'a> {
     pub purpose: Purpose,
     /// Reads a file that holds a secret; None where there is none; on error why it could not.
     pub read_secret_file: &'a dyn Fn(&Path) -> Result<Option<SecretFile>, Unreadable>,
-    /// Where a path leads through links; itself where nothing is there.
-    pub real_path: &'a dyn Fn(&Path) -> PathBuf,
+    /// What a path is, whatever it is called.
+    pub location: &'a dyn Fn(&Path) -> Location,
     /// For the command that makes webhook secrets: what a file of one that is not there yet will hold. None: such a file, and
     /// having no secret at all, is an error.
     pub absent_webhook_secret: Option<&'a dyn Fn() -> Secret>,
+}
+
+/// Where something lies or will lie: a path through links, bind mounts and file systems that take `A` for `a`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Location {
+    /// Each directory above it that is there, and itself if it is: device and inode, and the rest of the path from there.
+    pub seen_from: Vec<((u64, u64), PathBuf)>,
+}
+
+impl Location {
+    /// Whether it is the other, or lies in it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.seen_from.iter().any(|(directory, rest)| {
+            other.seen_from.iter().any(|(also, of_other)| directory == also && rest.starts_with(of_other))
+        })
+    }
 }
 
 impl Facts<'_> {
@@ -171,17 +187,25 @@ fn state_directory(root: &TableReader<'_>, facts: &Facts<'_>) -> PathBuf {
     if root.is_written("state_directory") {
         return root.value("state_directory", path_in(working_directory)).unwrap_or_default();
     }
-    // systemd lists several directories with colons between; the first is the one the unit names first.
-    let of_systemd = facts.environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next());
-    let (directory, origin) = match of_systemd.filter(|directory| directory.starts_with('/')) {
-        Some(directory) => (PathBuf::from(directory), "environment STATE_DIRECTORY"),
-        None if facts.configuration_directory == Path::new(super::load::SYSTEM_DIRECTORY) => {
-            (PathBuf::from("/var/lib/durhack-deployer"), "default")
-        }
-        None => (working_directory.join("var"), "default"),
-    };
+    let (directory, origin) = default_state_directory(facts.environment, facts.configuration_directory);
     root.show_derived("state_directory", directory.display().to_string(), origin);
     directory
+}
+
+/// Where the state lies if nothing says so, and what says it then.
+pub fn default_state_directory(
+    environment: &Environment,
+    configuration_directory: &Path,
+) -> (PathBuf, &'static str) {
+    // systemd lists several directories with colons between; the first is the one the unit names first.
+    let of_systemd = environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next());
+    match of_systemd.filter(|directory| directory.starts_with('/')) {
+        Some(directory) => (PathBuf::from(directory), "environment STATE_DIRECTORY"),
+        None if configuration_directory == Path::new(super::load::SYSTEM_DIRECTORY) => {
+            (PathBuf::from("/var/lib/durhack-deployer"), "default")
+        }
+        None => (environment.working_directory().join("var"), "default"),
+    }
 }
 
 fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intake {

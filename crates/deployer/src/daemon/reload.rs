@@ -8,18 +8,67 @@
 //! Not changed without a restart: where the state lies, what the environment said at the start, and systemd's credentials.
 
 use super::door::Listening;
+use super::service_manager::ServiceManager;
+use super::state_directory::take_locks;
 use super::tasks::Tasks;
-use super::{Daemon, host, keep_github_meta};
+use super::{Daemon, Role, host, keep_github_meta, last_good};
+use crate::clock::readable_utc;
 use crate::config::{self, Diagnostics, Problem, Severity};
 use crate::deploy::Host;
 use crate::intake::http;
 use anyhow::{Context, Result, bail};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a configuration with errors is looked at again.
+const MENDED_POLL: Duration = Duration::from_secs(1);
 
 impl Daemon {
     /// Takes the new configuration as far as it can be taken now. An error: the old one holds.
     pub(super) async fn reload(&mut self) -> Result<()> {
-        let next = self.load_anew()?;
+        let next = self.load_anew(Strictness::NoError)?;
+        self.take(next).await
+    }
+
+    /// Where it started by the last good configuration: waits until what is written can be used. For ever otherwise.
+    pub(super) async fn mended(&self) {
+        if self.last_good.is_none() {
+            std::future::pending().await
+        }
+        loop {
+            tokio::time::sleep(MENDED_POLL).await;
+            if config::load(self.directory.as_deref(), &self.environment, self.full_role.purpose()).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Goes by what is written from now on, and does what it was started for. An error ends it: only a new start can help.
+    pub(super) async fn begin_as_written(&mut self, service_manager: Option<&ServiceManager>) -> Result<()> {
+        self.role = self.full_role;
+        let next = self.load_anew(Strictness::AsAtStart).context("the configuration was mended")?;
+        self.take(next).await?;
+        if self.full_role != Role::Listen {
+            // Whoever has the work's lock now is a command that rolls back; it ends.
+            self.locks.clear();
+            let locks = loop {
+                match take_locks(&self.host.config.state_directory, self.role).await {
+                    Ok(locks) => break locks,
+                    Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting"),
+                }
+            };
+            self.locks = locks;
+            self.start_work()?;
+        }
+        self.last_good = None;
+        tracing::info!("the configuration was mended, and holds from now on");
+        if let Some(service_manager) = service_manager {
+            service_manager.status(&self.status());
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, next: Host) -> Result<()> {
         let (before, after) = (&self.configured().intake, &next.config.intake);
         let moved = (&before.host, before.port) != (&after.host, after.port);
         let listener = match &self.door {
@@ -49,16 +98,18 @@ impl Daemon {
         Ok(())
     }
 
-    fn load_anew(&self) -> Result<Host> {
-        let loaded = config::load(self.directory.as_deref(), &self.environment, self.role.purpose());
+    fn load_anew(&self, strictness: Strictness) -> Result<Host> {
+        let loaded = config::load(self.directory.as_deref(), &self.environment, self.full_role.purpose());
         let loaded = loaded.map_err(|problems| refused(&problems))?;
-        if loaded.problems.problems().iter().any(|problem| problem.severity == Severity::Error) {
+        let is_strict = strictness == Strictness::NoError;
+        if is_strict && loaded.problems.problems().iter().any(|problem| problem.severity == Severity::Error) {
             return Err(refused(&loaded.problems));
         }
         say(&loaded.problems);
         if loaded.config.state_directory != self.configured().state_directory {
             bail!("`state_directory` has changed, which needs a restart");
         }
+        last_good::keep(&loaded, self.full_role);
         let fresh = host(Arc::new(loaded.config), &self.environment)?;
         Ok(Host { oneself: Arc::clone(&self.host.oneself), ..fresh })
     }
@@ -110,8 +161,24 @@ impl Daemon {
             true => "; the new configuration waits for the end of a run",
             false => "",
         };
-        format!("{doing}, version {}{waiting}", env!("CARGO_PKG_VERSION"))
+        let by = match self.last_good {
+            Some(at_ms) => format!(
+                "; BY THE LAST GOOD CONFIGURATION, of {} UTC: what is written has errors, and nothing is deployed until they are mended",
+                readable_utc(at_ms)
+            ),
+            None => String::new(),
+        };
+        format!("{doing}, version {}{waiting}{by}", env!("CARGO_PKG_VERSION"))
     }
+}
+
+/// How good a configuration must be to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// Without an error: something better is at work.
+    NoError,
+    /// One that a daemon would start with: deployments with errors are left out.
+    AsAtStart,
 }
 
 fn refused(problems: &Diagnostics) -> anyhow::Error {
@@ -121,7 +188,7 @@ fn refused(problems: &Diagnostics) -> anyhow::Error {
 }
 
 /// One line for each thing that is wrong: a log is read by lines.
-fn say(problems: &Diagnostics) {
+pub fn say(problems: &Diagnostics) {
     for Problem { severity, message, help, key, position, .. } in problems.problems() {
         let at = position.as_ref().map(|position| {
             let (line, column) = position.line_and_column();

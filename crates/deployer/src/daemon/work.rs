@@ -113,8 +113,10 @@ impl Work {
                 step_user::keep_others_out(&apart, deployment).await;
             }
         });
+        let strays = super::strays::tell(Arc::clone(&host.config), work.tasks.stop.clone());
+        work.tasks.start("the look for what is no entry", strays);
         work.tasks.start("reaping", reaping(work.tasks.stop.clone()));
-        work.tasks.start("retention", retention(host.clone(), work.tasks.stop.clone()));
+        work.tasks.start("retention", retention(host.clone(), schema.clone(), work.tasks.stop.clone()));
         start_reconcile(host, &spools, &schema, &work.tasks);
         let (host, stop) = (host.clone(), work.tasks.stop.clone());
         work.tasks.start("dispatch", async move {
@@ -236,7 +238,11 @@ async fn reaping(stop: CancellationToken) {
     }
 }
 
-async fn retention(host: Host, stop: CancellationToken) {
+async fn retention(host: Host, schema: Schema, stop: CancellationToken) {
+    // Before the first start there is no database yet, of which nothing could be removed.
+    if !schema.up().await {
+        return;
+    }
     loop {
         let before_ms =
             clock::now_ms() - i64::try_from(host.config.runs.keep.as_millis()).unwrap_or(i64::MAX / 2);

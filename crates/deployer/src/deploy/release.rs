@@ -166,13 +166,17 @@ pub fn activate(deployment: &Deployment, release: &str) -> Result<()> {
     if !is_there(deployment, release) {
         bail!("the release {} is gone", directory(deployment, release).display());
     }
-    current(deployment)?;
+    // Where nothing has moved, undoing it needs no room for another link.
+    let target = Path::new("releases").join(release);
+    if current(deployment)?.is_some() && fs::read_link(deployment.path.join(CURRENT))? == target {
+        return sync_directory(&deployment.path);
+    }
     let temporary = deployment.path.join(".current.new");
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    fs::os::unix::fs::symlink(Path::new("releases").join(release), &temporary)?;
+    fs::os::unix::fs::symlink(target, &temporary)?;
     crate::crash_point!("link-made");
     fs::rename(&temporary, deployment.path.join(CURRENT))?;
     crate::crash_point!("link-moved");

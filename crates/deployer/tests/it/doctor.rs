@@ -241,7 +241,9 @@ fn a_secret_that_everybody_reads_keeps_the_service_from_starting_and_is_named() 
         host(world, |_, deployment| deployment);
         let report = Report::of(&output(&mut as_root(world)));
         report.assert("configuration", "error", "mode 644", &format!("chmod 600 {}", secret.display()));
-        report.assert("record", "not-checked", "the configuration cannot be used", "");
+        // One fault hides no others.
+        report.assert("record", "not-checked", "there is no record yet", "");
+        report.assert("deployments' paths", "ok", "may write where its deployments lie: 1", "");
     });
 }
 

@@ -1,5 +1,8 @@
 //! An operator's night: what else can happen to a host. Each fault is told, nothing is lost, and what can heal by itself does.
 
+mod broken_configuration;
+mod quiet_faults;
+
 use crate::support::configuration::text;
 use crate::support::process::{command, describe};
 use crate::support::repository::Repository;

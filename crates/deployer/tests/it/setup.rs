@@ -378,6 +378,16 @@ fn is_completed_where_half_is_undone(host: &Host) {
     let machine = &host.machine;
     machine.run(&["systemctl", "disable", "--now", "durhack-deployer-worker.service"]);
     machine.run(&["chmod", "755", "/var/lib/durhack-deployer"]);
+    let secret = "/etc/durhack-deployer/credentials/webhook-secret";
+    machine.run(&["chmod", "644", secret]);
+    let told = machine.try_run(&["durhack-deployer", "doctor"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("others than its owner have access to"), "{told}");
+    // One fault hides no others.
+    assert!(
+        told.contains("anybody can enter") || !told.contains("the configuration cannot be used"),
+        "{told}"
+    );
     let access = "u:durhack-deployer:rwx,d:u:durhack-deployer:rwx";
     machine.run(&["setfacl", "-m", access, "/etc/nginx/conf.d"]);
     let wrote = "echo 'server { listen 8001; }' > /etc/nginx/conf.d/good.conf; echo 'user root;' > /etc/nginx/conf.d/bad.conf.off";
@@ -389,6 +399,7 @@ fn is_completed_where_half_is_undone(host: &Host) {
     let mended = machine.run(&["durhack-deployer", "setup", "--yes"]);
     for done in [
         "let the deployer write in /etc/nginx/conf.d no more",
+        "let nobody but its owner read the secret /etc/durhack-deployer/credentials/webhook-secret",
         "make root's what the deployer wrote among nginx's files: conf.d/good.conf",
         "confine nginx's unit, tried by a reload",
         "conf.d/bad.conf.off is durhack-deployer's, and root would not write it so: line 1",
@@ -396,6 +407,7 @@ fn is_completed_where_half_is_undone(host: &Host) {
         assert!(mended.contains(done), "{done}: {mended}");
     }
     assert_eq!(machine.run(&["stat", "-c", "%U", "/etc/nginx/conf.d/good.conf"]), "root");
+    assert_eq!(machine.run(&["stat", "-c", "%a", secret]), "600");
     assert_eq!(machine.property("nginx.service", "NoNewPrivileges"), "yes");
     assert_eq!(machine.run(&["pgrep", "-c", "-f", "nginx: master"]), "1");
     machine.run(&["rm", "/etc/nginx/conf.d/bad.conf.off", "/etc/nginx/conf.d/good.conf"]);
@@ -478,8 +490,11 @@ fn an_upgrade_and_a_way_back_lose_no_run_and_a_removal_leaves_nothing_running() 
     assert!(machine.path("/var/lib/durhack-deployer/record.sqlite").exists(), "state stays");
     host.shows("three");
 
+    // State on a file system of its own: emptied, and dpkg goes on.
+    removal::state_on_a_mount(&host);
     host.types(&["dpkg", "-P", "durhack-deployer"]);
-    assert!(!machine.path("/var/lib/durhack-deployer").exists());
+    removal::state_is_empty(&host);
+    machine.run(&["umount", "/var/lib/durhack-deployer"]);
     assert!(!machine.path("/etc/durhack-deployer").exists());
     assert!(!machine.try_run(&["id", "durhack-deployer"]).status.success());
     host.shows("three");

@@ -1,18 +1,30 @@
 //! The configuration, as `config check` judges it.
 
-use super::examined::Examined;
+use super::examined::{Examined, Instead};
 use super::finding::{Answer, Finding, or_ok};
+use crate::clock::readable_utc;
 use crate::config::{Problem, Severity};
 
 /// Everything that is wrong with it.
 pub fn problems(examined: &Examined) -> Answer {
     let found = examined.problems.problems().iter().filter(|problem| problem.severity != Severity::Note);
     let mut findings: Vec<Finding> = found.map(of_problem).collect();
-    if let (Err(_), false) = (examined.loaded(), examined.us.is_root()) {
+    if (examined.instead.is_some() || examined.loaded().is_err()) && !examined.us.is_root() {
         findings.push(Finding::not_checked(format!(
             "secrets that only root can read, and systemd hands over, are not seen by {}: run it as root, too",
             examined.us.name
         )));
+    }
+    if let Some(instead) = examined.instead {
+        findings.push(Finding::not_checked(match instead {
+            Instead::WithoutWebhookSecrets => {
+                "the other checks go by what is written, without what signs webhooks".to_owned()
+            }
+            Instead::WithoutSecrets => "the other checks go by what is written, without secrets".to_owned(),
+            Instead::LastGood(at_ms) => {
+                format!("the other checks go by the last good configuration, of {} UTC", readable_utc(at_ms))
+            }
+        }));
     }
     let what = match examined.loaded() {
         Ok(loaded) => {

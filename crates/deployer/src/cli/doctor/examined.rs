@@ -3,7 +3,8 @@
 use super::accounts::Account;
 use super::network;
 use crate::config::{self, CommandLine, Config, Deployment, Diagnostics, Environment, Loaded, Purpose};
-use crate::daemon;
+use crate::daemon::last_good::{self, LastGood};
+use crate::daemon::{self, Role};
 use crate::deploy::execute::{Answer, Executor};
 use crate::deploy::tools::{Invocation, gh};
 use crate::github::GitHub;
@@ -35,7 +36,20 @@ pub struct Examined {
     pub us: Account,
     /// Whom the service runs as: to whom the state belongs.
     pub service: Account,
+    /// By what the checks go where the configuration cannot be used as it is written.
+    pub instead: Option<Instead>,
     usable: Option<Usable>,
+}
+
+/// What takes the place of a configuration that cannot be used, so that one mistake does not hide what else is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// What is written, without what signs webhooks.
+    WithoutWebhookSecrets,
+    /// What is written, without any secret.
+    WithoutSecrets,
+    /// What was good at this time, without secrets.
+    LastGood(i64),
 }
 
 /// What there is where the configuration can be used.
@@ -55,19 +69,22 @@ impl Examined {
     /// Reads the configuration and the tables of users. Asks nobody, changes nothing.
     pub fn new(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Self> {
         let us = Account::ours();
-        let (loaded, problems) = match config::load(directory, environment, purpose) {
+        let (loaded, problems, instead) = match config::load(directory, environment, purpose) {
             Ok(loaded) => {
                 let problems = loaded.problems.clone();
-                (Some(loaded), problems)
+                (Some(loaded), problems, None)
             }
-            Err(problems) => (None, problems),
+            Err(problems) => {
+                let (loaded, instead) = instead_of_broken(directory, environment).unzip();
+                (loaded, problems, instead)
+            }
         };
         let owner = loaded.as_ref().and_then(|loaded| loaded.config.state_directory.metadata().ok());
         // Before the first start, or where nothing says where the state lies: the user that packages make.
         let usual = || Account::named(SERVICE_USER).unwrap_or_else(|| us.clone());
         let service = owner.map_or_else(usual, |owner| Account::of(owner.uid()));
         let usable = loaded.map(|loaded| Usable::new(loaded, environment)).transpose()?;
-        Ok(Self { problems, us, service, usable })
+        Ok(Self { problems, us, service, instead, usable })
     }
 
     fn usable(&self) -> Result<&Usable> {
@@ -92,6 +109,9 @@ impl Examined {
     /// GitHub's API.
     pub fn github(&self) -> Result<(&GitHub, &Credentials)> {
         let usable = self.usable()?;
+        if matches!(self.instead, Some(Instead::WithoutSecrets | Instead::LastGood(_))) {
+            return Err(anyhow!("the configuration cannot be used, and without it no token is read"));
+        }
         Ok((&usable.github, &usable.credentials))
     }
 
@@ -209,6 +229,21 @@ impl Examined {
             _ => Err(anyhow!("cannot ask as {}: {}", self.service.name, answer.complaint)),
         }
     }
+}
+
+/// What can be looked at of a configuration that cannot be used.
+fn instead_of_broken(directory: Option<&Path>, environment: &Environment) -> Option<(Loaded, Instead)> {
+    let read = |purpose| config::load(directory, environment, purpose).ok();
+    if let Some(loaded) = read(Purpose::Deploy) {
+        return Some((loaded, Instead::WithoutWebhookSecrets));
+    }
+    if let Some(loaded) = read(Purpose::Ask) {
+        return Some((loaded, Instead::WithoutSecrets));
+    }
+    // What its owner has kept is the owner's to read; why it is not believed, commands say that go by it.
+    let LastGood { loaded, at_ms } =
+        last_good::find(directory, environment, Purpose::Ask, Role::Work).ok().flatten()?;
+    Some((loaded, Instead::LastGood(at_ms)))
 }
 
 impl Usable {

@@ -107,6 +107,10 @@ fn is_closed(service: &Account, mode: u32, group: u32) -> bool {
 
 /// Every file that holds a secret.
 pub fn secrets(examined: &Examined) -> Answer {
+    anyhow::ensure!(
+        examined.instead.is_none(),
+        "which files hold secrets is seen once the configuration can be used"
+    );
     let files = secret_files(examined)?;
     let is_shared = examined.deployments()?.any(|deployment| deployment.user.is_none());
     let handed_over = examined.loaded()?.environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);

@@ -8,7 +8,7 @@ use super::network;
 use crate::cli::owner;
 use crate::clock::{ago, duration, now_ms, readable_utc};
 use crate::config::{Config, Recipe};
-use crate::daemon::work_lock;
+use crate::daemon::{strays, work_lock};
 use crate::deploy::Host;
 use crate::deploy::claim;
 use crate::deploy::observe::{self, finding::Severity};
@@ -134,32 +134,15 @@ fn entries(directory: &Path) -> Result<Vec<EntryName>> {
     Ok(names)
 }
 
-/// What lies in a spool and is nothing of it: nobody reads it, and nobody removes it.
+/// What lies in a spool and is nothing of it.
 fn strays(spool: &str, directory: &Path) -> Result<Vec<Finding>> {
-    const OURS: [&str; 5] = ["tmp", "claimed", "bad", "attempts", "lock"];
-    let mut findings = Vec::new();
-    for (below, ours) in [("", &OURS[..]), ("claimed", &[]), ("bad", &[])] {
-        let place = directory.join(below);
-        let listing = match fs_err::read_dir(&place) {
-            Ok(listing) => listing,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for entry in listing.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let stem = name.strip_suffix(".reason").filter(|_| below == "bad").unwrap_or(&name);
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            let is_entry = stem.parse::<EntryName>().is_ok() && is_file;
-            if is_entry || ours.contains(&name.as_str()) {
-                continue;
-            }
-            let path = place.join(&name);
-            findings.push(Finding::warning(
-                format!("{spool}: {} is no entry of the queue, and nobody works on it", path.display()),
-                format!("`ls -ld {0}`, and move it away: somebody has put it there", path.display()),
-            ));
-        }
-    }
+    let finding = |path: PathBuf| {
+        Finding::warning(
+            format!("{spool}: {} is no entry of the queue, and nobody works on it", path.display()),
+            format!("`ls -ld {0}`, and move it away: somebody has put it there", path.display()),
+        )
+    };
+    let mut findings: Vec<Finding> = strays::of_spool(directory)?.into_iter().map(finding).collect();
     if findings.len() > SHOWN_MAX {
         let further = findings.len() - SHOWN_MAX;
         findings.truncate(SHOWN_MAX);

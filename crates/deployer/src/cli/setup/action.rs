@@ -56,8 +56,10 @@ pub enum Deed {
     Keep(PathBuf, PathBuf),
     /// A file goes.
     Remove(PathBuf),
-    /// A directory goes, and everything in it.
+    /// A directory goes, and everything in it. One that a file system is mounted on stays, empty.
     RemoveAll(PathBuf),
+    /// A file with a secret is for its owner alone to read from now on.
+    Close(PathBuf),
 }
 
 /// A file as it should be.
@@ -93,12 +95,32 @@ impl Action {
             Deed::Site(path, text) => site(path, text.as_deref(), executor).await,
             Deed::Keep(path, kept) => aside::keep(path, kept),
             Deed::Remove(path) => remove(path),
-            Deed::RemoveAll(path) => match fs::remove_dir_all(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-                _ => Ok(()),
-            },
+            Deed::RemoveAll(path) => remove_all(path),
+            Deed::Close(path) => close(path),
         }
     }
+}
+
+/// The kernel keeps a directory that something is mounted on: it is emptied, which is what was meant.
+fn remove_all(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+            let is_empty = fs::read_dir(path)?.next().is_none();
+            anyhow::ensure!(is_empty, "a file system is mounted below {}: unmount it", path.display());
+            Ok(())
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Only a plain file, and not through a link.
+fn close(path: &Path) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::empty()).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = std::fs::File::from(file);
+    anyhow::ensure!(file.metadata()?.is_file(), "{} is no file", path.display());
+    Ok(fchmod(&file, Mode::from_raw_mode(0o600))?)
 }
 
 /// By descriptor, and not through a link: what is given away is what was made, whoever else may write beside it.

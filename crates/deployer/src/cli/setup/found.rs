@@ -35,6 +35,8 @@ pub struct Found {
     pub account: Option<(u32, u32)>,
     /// What lies where something should; nothing where nothing does.
     pub places: BTreeMap<PathBuf, Place>,
+    /// Secrets that others than their owner have access to, with their modes.
+    pub open_secrets: BTreeMap<PathBuf, u32>,
     /// Deployments' directories that are not there, below directories in which only root makes any: elsewhere, somebody could have root
     /// make a directory in a place that a link leads to.
     pub roots: BTreeSet<PathBuf>,
@@ -176,6 +178,7 @@ pub async fn look_also_at(
             found.places.insert(path, place);
         }
     }
+    found.open_secrets = open_secrets(Path::new(places::CREDENTIALS))?;
     let written = [
         places::ALLOW_LIST,
         places::SUDOERS,
@@ -301,6 +304,24 @@ fn is_roots(path: &Path) -> bool {
     };
     let way = path.ancestors().map(fs::symlink_metadata).skip_while(is_absent);
     is_absent(&fs::symlink_metadata(path)) && way.into_iter().all(is_roots)
+}
+
+/// Files with secrets that others than their owner have access to, with their modes.
+fn open_secrets(directory: &Path) -> Result<BTreeMap<PathBuf, u32>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut open = BTreeMap::new();
+    for entry in entries {
+        let path = entry?.path();
+        let found = fs::symlink_metadata(&path)?;
+        if found.is_file() && found.mode() & 0o077 != 0 {
+            open.insert(path, found.mode() & 0o7777);
+        }
+    }
+    Ok(open)
 }
 
 fn place(path: &Path) -> Result<Option<Place>> {

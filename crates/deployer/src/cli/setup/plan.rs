@@ -249,6 +249,13 @@ impl Plan {
     }
 
     fn secret(&mut self, found: &Found) {
+        for (path, mode) in &found.open_secrets {
+            let what = format!(
+                "let nobody but its owner read the secret {} (mode 600; it was {mode:03o}: who may have read it is a reason to make a new one)",
+                path.display()
+            );
+            self.add(what, Deed::Close(path.clone()));
+        }
         if !found.places.contains_key(Path::new(places::WEBHOOK_SECRET)) {
             self.add(format!("make a webhook secret in {}", places::WEBHOOK_SECRET), Deed::MakeSecret);
         }
@@ -639,6 +646,7 @@ pub mod tests {
             Deed::Keep(..) => {}
             Deed::Remove(path) => drop(found.texts.remove(path)),
             Deed::RemoveAll(path) => drop(found.places.remove(path)),
+            Deed::Close(path) => drop(found.open_secrets.remove(path)),
             Deed::Call(call) => called(&mut found, &call.argv()),
         }
         found

@@ -1,7 +1,7 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::Preset;
-use super::{Facts, applications, gates, pm2, preset, secrets, steps};
+use super::{Facts, Location, applications, gates, pm2, preset, secrets, steps};
 use crate::config::diagnostics::Severity;
 use crate::config::environment::is_variable_name;
 use crate::config::raw::Node;
@@ -47,7 +47,7 @@ pub fn deployments(
         };
         if let Some(deployment) = deployment(&table, slug, facts) {
             // One that overlaps is left out itself, and takes nobody else's place.
-            if check_path(&table, &deployment.path, &taken, state_directory, facts.real_path) {
+            if check_path(&table, &deployment.path, &taken, state_directory, facts.location) {
                 taken.push((slug, deployment.path.clone()));
             }
             if let Some(user) = &deployment.user {
@@ -468,7 +468,7 @@ fn check_path(
     path: &Path,
     taken: &[(&str, PathBuf)],
     state_directory: &Path,
-    real_path: &dyn Fn(&Path) -> PathBuf,
+    location: &dyn Fn(&Path) -> Location,
 ) -> bool {
     let mut wrongs = Vec::new();
     if path.parent().is_none() {
@@ -481,22 +481,30 @@ fn check_path(
             let message = format!("this path lies in the state directory {}", state_directory.display());
             wrongs.push((message, "name a directory outside it"));
         }
-        let real = real_path(path);
-        let is_in_state_by_link =
-            !path.starts_with(state_directory) && real.starts_with(real_path(state_directory));
-        if is_in_state_by_link {
+        let (here, state) = (location(path), location(state_directory));
+        if !path.starts_with(state_directory) && here.is_within(&state) {
             let message = format!(
-                "this path leads through a link into the state directory {}",
+                "this path leads through a link or a mount into the state directory {}",
                 state_directory.display()
             );
             wrongs.push((message, "name a directory outside it"));
+        } else if !path.starts_with(state_directory)
+            && (state_directory.starts_with(path) || state.is_within(&here))
+        {
+            let message = format!("the state directory {} lies in this path", state_directory.display());
+            wrongs.push((message, "name a directory that does not hold it: builds may write in all of this one"));
         }
         for (other, other_path) in taken {
             let relation = match () {
                 () if path == other_path => "is also the path of",
                 () if overlap(path, other_path) => "overlaps the path of",
-                () if overlap(&real, &real_path(other_path)) => "leads through a link to the path of",
-                () => continue,
+                () => {
+                    let other = location(other_path);
+                    if !here.is_within(&other) && !other.is_within(&here) {
+                        continue;
+                    }
+                    "leads through a link or a mount to the path of"
+                }
             };
             let message = format!("this path {relation} deployment {other}");
             wrongs.push((message, "each deployment needs a directory of its own"));

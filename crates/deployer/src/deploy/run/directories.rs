@@ -132,8 +132,9 @@ fn prunable(releases: &[Release], live: Option<&str>, keep: usize) -> Vec<String
         successes.into_iter().map(|release| release.name.as_str()).filter(|name| Some(*name) != live);
     // At least the live one and the one before it.
     kept.extend(others.take(keep.saturating_sub(1).max(1)));
-    let failures = releases.iter().filter(|release| release.state == ReleaseState::Failed);
-    kept.extend(failures.max_by_key(|release| release.created_at_ms).map(|release| release.name.as_str()));
+    // The newest is the first, whatever the clock said when it was made.
+    let mut failures = releases.iter().filter(|release| release.state == ReleaseState::Failed);
+    kept.extend(failures.next().map(|release| release.name.as_str()));
     releases
         .iter()
         .filter(|release| release.state != ReleaseState::Removed && release.state != ReleaseState::Building)

@@ -151,6 +151,16 @@ impl Authenticator {
         Ok(hex::encode(self.mac(self.key_or_new()?, message).finalize().into_bytes()))
     }
 
+    /// The HMAC of a text of ours that is not in the database. `what` says what it is, so that none passes for another.
+    pub fn sign_text(&self, what: &'static str, text: &str) -> Result<String, StoreError> {
+        self.sign(&Message::of(what).text(text))
+    }
+
+    /// Whether that is a text of ours.
+    pub fn is_our_text(&self, what: &'static str, text: &str, mac: &str) -> Result<bool, StoreError> {
+        self.verifies(&Message::of(what).text(text), Some(mac))
+    }
+
     /// Whether we wrote this row.
     pub(super) fn recognises(&self, row: &impl Signed) -> Result<bool, StoreError> {
         self.verifies(&row.message(), row.mac())

@@ -254,6 +254,66 @@ fn a_bad_configuration_fails_the_reload_and_changes_nothing_under_systemd() {
     }
 }
 
+#[test]
+fn a_broken_configuration_fails_neither_the_socket_nor_a_push_and_a_mended_file_is_enough_under_systemd() {
+    let machine = Machine::boot();
+    let host = Host::set_up(&machine);
+    // Nothing was good yet: nobody can receive, and nothing is given up.
+    host.configure("limits.body_max = \"much\"");
+    machine.unit("durhack-deployer-intake.service.d/test.conf", "[Service]\nRestartSec=50ms\n");
+    machine.unit("durhack-deployer-worker.service.d/test.conf", "[Service]\nRestartSec=50ms\n");
+    machine.run(&["systemctl", "enable", "--now", &format!("{INTAKE}.socket")]);
+    machine.try_run(&["systemctl", "start", WORKER, INTAKE]);
+    for unit in [INTAKE, WORKER] {
+        wait::until_told("it to be tried often", || {
+            machine.property(unit, "NRestarts").parse().is_ok_and(|count: u32| count > 12).then_some(())
+        });
+        assert_ne!(machine.property(unit, "Result"), "start-limit-hit", "{unit}");
+    }
+    let socket = format!("{INTAKE}.socket");
+    assert_eq!(machine.property(&socket, "ActiveState"), "active");
+    // Whoever calls waits, and is answered by a mended file alone.
+    let pushes = host.pushes();
+    host.configure("");
+    let live = machine.path("/var/www/site/current/site.html");
+    wait::until_told("the push to be live", || live.exists().then_some(()));
+    assert!(!pushes.stop().is_empty());
+
+    // Broken again, and everything is started anew: pushes are received.
+    host.configure("limits.body_max = \"much\"");
+    machine.run(&["systemctl", "restart", INTAKE]);
+    machine.try_run(&["systemctl", "restart", WORKER]);
+    assert!(
+        host.status_text(INTAKE).contains("BY THE LAST GOOD CONFIGURATION"),
+        "{}",
+        host.status_text(INTAKE)
+    );
+    let journal = machine.run(&["journalctl", "--no-pager", "-p", "err", "-u", INTAKE]);
+    assert!(journal.contains("pushes are received by the last good one"), "{journal}");
+    let pushes = host.pushes();
+    let spool = machine.path(&format!("{STATE}/spool/main"));
+    wait::until_told("pushes to wait", || {
+        fs_err::read_dir(&spool).is_ok_and(|entries| entries.count() > 20).then_some(())
+    });
+    let guids = pushes.stop();
+    assert!(!guids.is_empty());
+    for what in [&["status"][..], &["rollback", "site", "--to", "none"]] {
+        let as_root = machine.try_run(&[&["durhack-deployer"], what].concat());
+        let said = String::from_utf8_lossy(&as_root.stderr).into_owned();
+        assert!(!as_root.status.success() && said.contains("by the last good one"), "{what:?}: {said}");
+    }
+    host.configure("");
+    for unit in [INTAKE, WORKER] {
+        wait::until_told("the service to be active", || {
+            (machine.property(unit, "ActiveState") == "active").then_some(())
+        });
+    }
+    wait::until_told("it to go by what is written", || {
+        (!host.status_text(INTAKE).contains("LAST GOOD")).then_some(())
+    });
+    wait_for_verdicts(&guids, |limit| host.operator(&["deliveries", "--json", "-n", limit]));
+}
+
 /// systemd is root: what it makes, gives away or opens by name must not lie where another user can put a link or a pipe.
 #[test]
 fn systemd_itself_touches_nothing_that_lies_in_another_users_directory() {

@@ -64,6 +64,19 @@ pub fn keeps_state_configuration_and_what_is_live(host: &Host, page: &str) {
     host.shows(page);
 }
 
+/// Mounts a file system of its own where the state lies, with what lies there.
+pub fn state_on_a_mount(host: &Host) {
+    host.machine.run(&["cp", "-a", "/var/lib/durhack-deployer", "/mnt/state"]);
+    host.machine.run(&["mount", "--bind", "/mnt/state", "/var/lib/durhack-deployer"]);
+}
+
+/// What is mounted stays, and nothing in it does.
+pub fn state_is_empty(host: &Host) {
+    let files = host.machine.run(&["find", "/var/lib/durhack-deployer", "-mindepth", "1"]);
+    assert_eq!(files, "");
+    host.machine.run(&["mountpoint", "/var/lib/durhack-deployer"]);
+}
+
 /// All goes but the package and what is live; and all can be had anew.
 pub fn purges_the_rest(host: &Host, page: &str) {
     let machine = &host.machine;
@@ -82,8 +95,12 @@ pub fn purges_the_rest(host: &Host, page: &str) {
     assert!(machine.path("/var/lib/durhack-deployer/record.sqlite").exists(), "nothing of it is gone");
     assert!(machine.path("/etc/durhack-deployer/default.toml").exists());
     machine.run(&["systemctl", "stop", "deployed.service"]);
+    state_on_a_mount(host);
     let (agreed, done) = answered(host, "--uninstall --purge", "y");
     assert!(agreed && done.contains("remove the user and group durhack-deployer"), "{done}");
+    state_is_empty(host);
+    machine.run(&["umount", "/var/lib/durhack-deployer"]);
+    machine.run(&["rm", "-r", "/var/lib/durhack-deployer"]);
     for gone in ["/var/lib/durhack-deployer", "/var/lib/durhack-deployer-privileged", "/etc/durhack-deployer"]
     {
         assert!(!machine.path(gone).exists(), "{gone}");

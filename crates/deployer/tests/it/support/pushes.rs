@@ -49,6 +49,8 @@ impl<'m> Pushes<'m> {
         let what = json!({ "secret": secret, "from": from, "payload": payload });
         machine.write("/srv/pushes.json", &what.to_string());
         machine.write("/srv/pushes.js", PUSHES);
+        // Of earlier ones.
+        machine.run(&["rm", "-f", "/run/pushes.stop", "/run/pushes.result"]);
         machine.run(&["systemd-run", "--quiet", "--unit=pushes", "node", "/srv/pushes.js"]);
         Self { machine }
     }

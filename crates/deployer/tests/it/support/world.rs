@@ -161,9 +161,22 @@ impl World {
     /// Mounts a small file system in memory, which is there as long as the world is.
     #[track_caller]
     pub fn mount_small(&mut self, at: &Path, bytes: u64) {
+        self.mount(at, &format!("size={bytes}"));
+    }
+
+    /// Shows a directory in a second place, which is there as long as the world is.
+    #[track_caller]
+    pub fn bind(&mut self, directory: &Path, at: &Path) {
         fs_err::create_dir_all(at).expect("the world is writable");
-        let size = format!("size={bytes}");
-        process::succeed(command("mount", at).args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at));
+        process::succeed(command("mount", at).arg("--bind").args([directory, at]));
+        self.mounts.push(at.to_owned());
+    }
+
+    /// The same as [`World::mount_small`], by the options of tmpfs(5).
+    #[track_caller]
+    pub fn mount(&mut self, at: &Path, options: &str) {
+        fs_err::create_dir_all(at).expect("the world is writable");
+        process::succeed(command("mount", at).args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at));
         self.mounts.push(at.to_owned());
     }
 
