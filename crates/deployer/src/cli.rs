@@ -1,5 +1,10 @@
 //! Every subcommand and every flag, on one screen; what each does is in a file of its own.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+pub mod printing;
+
 pub mod adopt;
 pub mod config;
 pub mod demo;
@@ -13,6 +18,7 @@ pub mod inspect;
 pub mod move_user;
 pub mod output;
 pub mod owner;
+pub mod progress;
 pub mod queue;
 pub mod session;
 pub mod setup;
@@ -550,8 +556,10 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
-    let cli = Cli::parse();
-    output::end_quietly_on_closed_output();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return printing::exit_code(output::show_unparsed(&error)),
+    };
     let environment = Environment::of_process();
     output::start_logging(&cli, &environment);
     let passed = match &cli.command {
@@ -578,14 +586,14 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {
-        Ok(()) => ExitCode::from(exit::OK),
+        Ok(()) => printing::exit_code(exit::OK),
         Err(failed) => end(&failed),
     }
 }
 
 fn end(failed: &Failed) -> ExitCode {
     failed.print();
-    ExitCode::from(failed.code)
+    printing::exit_code(failed.code)
 }
 
 async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {

@@ -4,6 +4,7 @@
 //! does the same work itself, under the same lock. So both ways are one, and never at the same time.
 
 use super::output::{self, BOLD, DIM, Failed};
+use super::progress::Progress;
 use super::session::Session;
 use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, owner};
 use crate::config::Deployment;
@@ -75,13 +76,13 @@ pub async fn ask(
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
     let asked = Asked { deployment, id: header.id.clone(), entry: appended.name().clone() };
     if no_wait {
-        println!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
+        print_line!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
         return Ok(());
     }
     let run = if alone {
         Box::pin(do_it_here(session, spool, &asked)).await?
     } else {
-        println!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
+        print_line!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
         watch(session, &asked).await?
     };
     match run.state {
@@ -98,6 +99,7 @@ pub async fn ask(
 async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
     let slug = asked.deployment.slug.as_str();
     let mut shown = 0;
+    let mut progress = Progress::new();
     loop {
         // Asked first: a run that ends meanwhile is found below.
         let verdicts = session.store().verdicts(asked.id.as_str()).await?;
@@ -106,12 +108,15 @@ async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
         let runs = session.store().runs_for_entry(slug, asked.entry.as_str()).await?;
         if let Some(run) = runs.get(shown) {
             shown += 1;
+            progress.clear();
             let run = follow::to_the_end(session.store(), &session.host.logs(), &run.id).await?;
             if run.state != RunState::Undone {
                 return Ok(run);
             }
         } else if let Some(verdict) = verdict {
             return Err(Failed::because(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
+        } else {
+            progress.wait_for("queued: the run has not begun yet");
         }
         tokio::time::sleep(POLL).await;
     }
@@ -185,7 +190,7 @@ async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Resul
 /// Ctrl-C: no further work, and what is in progress is taken back. Never returns: the worker ends by itself.
 async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
     let _ = tokio::signal::ctrl_c().await;
-    eprintln!("interrupted: taking back what was done");
+    print_error_line!("interrupted: taking back what was done");
     stop.cancel();
     abort.cancel();
     std::future::pending::<()>().await;
@@ -200,7 +205,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
     let directory = session.config().state_directory.join("cancel");
     fs_err::create_dir_all(&directory).context("cannot ask for it")?;
     fs_err::write(directory.join(&run.id), session.operator()).context("cannot ask for it")?;
-    println!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
+    print_line!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
     loop {
         // Whoever has the lock runs it. Where nobody does, a crash has left it behind.
         if let Some(deployment) =
@@ -229,27 +234,27 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
         return Ok(());
     }
     let live = preview.live.as_ref().map_or_else(|| "nothing".to_owned(), |live| live.short().to_owned());
-    println!(
+    print_line!(
         "{}: {live} is live; {} would be deployed ({})",
         deployment.slug,
         preview.commit.short(),
         plain(&preview.message)
     );
     for obstacle in &preview.obstacles {
-        println!("would fail before anything is done: {}", plain(obstacle));
+        print_line!("would fail before anything is done: {}", plain(obstacle));
     }
     if let Some(reason) = &preview.nothing_to_do {
-        println!("nothing would be done: {reason}");
+        print_line!("nothing would be done: {reason}");
         return Ok(());
     }
     for remark in &preview.remarks {
-        println!("note: {}", plain(remark));
+        print_line!("note: {}", plain(remark));
     }
     if let Some(held) = &preview.held {
-        println!("not at once: {}", plain(held));
+        print_line!("not at once: {}", plain(held));
     }
     if let Some(changed) = &preview.changed_paths {
-        println!("{} changed paths", changed.len());
+        print_line!("{} changed paths", changed.len());
     }
     show_steps(&preview);
     Ok(())
@@ -259,7 +264,7 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
 pub fn show_steps(preview: &Preview) {
     for (number, planned) in preview.steps.iter().enumerate() {
         let step = &planned.step;
-        anstream::println!(
+        print_line!(
             "{:>3}  {BOLD}{:<8}{BOLD:#} {:<16} {}",
             number + 1,
             step.phase.as_str(),
@@ -267,10 +272,10 @@ pub fn show_steps(preview: &Preview) {
             planned.command
         );
         for undo in &step.undo {
-            anstream::println!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
+            print_line!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
         }
     }
     for command in &preview.on_failure {
-        anstream::println!("     {DIM}on failure: {}{DIM:#}", command.line.shown());
+        print_line!("     {DIM}on failure: {}{DIM:#}", command.line.shown());
     }
 }

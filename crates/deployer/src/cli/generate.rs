@@ -1,6 +1,7 @@
 //! What is generated from the program itself: completions, man page, and the documents that lie in the repository.
 
 use super::output::Failed;
+use super::printing;
 use crate::config::reference;
 use anyhow::Context;
 use clap_complete::Shell;
@@ -11,15 +12,17 @@ const NAME: &str = "durhack-deployer";
 
 /// `completions`
 pub fn completions(shell: Shell) -> Result<(), Failed> {
-    clap_complete::generate(shell, &mut super::command(), NAME, &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut super::command(), NAME, &mut script);
+    printing::text(&String::from_utf8_lossy(&script));
     Ok(())
 }
 
 /// `man`
 pub fn man() -> Result<(), Failed> {
-    clap_mangen::Man::new(super::command())
-        .render(&mut std::io::stdout())
-        .context("cannot print the man page")?;
+    let mut page = Vec::new();
+    clap_mangen::Man::new(super::command()).render(&mut page).context("cannot make the man page")?;
+    printing::text(&String::from_utf8_lossy(&page));
     Ok(())
 }
 

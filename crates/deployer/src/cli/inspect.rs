@@ -2,7 +2,9 @@
 
 use super::output::{self, BOLD, DIM, Failed, RED, style_of, table};
 use super::session::Session;
-use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
+use super::{
+    DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, printing,
+};
 use crate::clock::{duration, now_ms, readable_utc};
 use crate::names::DeliveryId;
 use crate::record::run_log::rendering::plain;
@@ -84,27 +86,27 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     }
     let state = run.state.as_str();
     let style = style_of(state);
-    anstream::println!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
-    println!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
-    println!("  trigger  {} ({})", run.trigger.as_str(), plain(&run.requested_by));
+    print_line!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
+    print_line!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
+    print_line!("  trigger  {} ({})", run.trigger.as_str(), plain(&run.requested_by));
     if let Some(delivery) = &run.delivery_id {
-        println!("  delivery {}", plain(delivery));
+        print_line!("  delivery {}", plain(delivery));
     }
     if let Some(release) = &run.release {
-        println!("  release  {}", plain(release));
+        print_line!("  release  {}", plain(release));
     }
     if let Some(cause) = &run.cause {
-        anstream::println!("  {RED}cause{RED:#}    {}", plain(cause));
+        print_line!("  {RED}cause{RED:#}    {}", plain(cause));
     }
     for line in &around {
         let text = plain(&line.text);
         match line.stream {
-            Stream::Cause => anstream::println!("         {RED}>{RED:#} {text}"),
-            _ => anstream::println!("           {DIM}{text}{DIM:#}"),
+            Stream::Cause => print_line!("         {RED}>{RED:#} {text}"),
+            _ => print_line!("           {DIM}{text}{DIM:#}"),
         }
     }
     if let Some(summary) = &run.summary {
-        println!("  note     {}", plain(summary));
+        print_line!("  note     {}", plain(summary));
     }
     let rows: Vec<Vec<String>> = steps
         .iter()
@@ -121,7 +123,7 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
         })
         .collect();
     table(&["STEP", "PHASE", "NAME", "STATE", "TOOK", "WHAT"], &rows, Some(3));
-    anstream::println!("{DIM}durhack-deployer logs {} shows what they printed{DIM:#}", run.id);
+    print_line!("{DIM}durhack-deployer logs {} shows what they printed{DIM:#}", run.id);
     Ok(())
 }
 
@@ -149,11 +151,16 @@ pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Fa
     let run = session.run_of(&arguments.what).await?;
     let logs = session.host.logs();
     if arguments.follow && !run.state.is_final() {
-        follow::to_the_end(session.store(), &logs, &run.id).await?;
+        let watched = follow::to_the_end(session.store(), &logs, &run.id);
+        tokio::select! {
+            run = watched => drop(run?),
+            // Whoever has closed the output has seen enough; the run goes on without.
+            () = printing::lost() => {}
+        }
         return Ok(());
     }
     let mut reader = RunLogReader::open(&logs, &run.id, 0).context("cannot read the log")?;
-    follow::show_new(&mut reader).await?;
+    follow::show_new(&mut reader, &mut follow::Last::default()).await?;
     if run.state.is_final() {
         follow::show_end(&run);
     }
@@ -223,8 +230,8 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
     }
     explain_one(session, &delivery).await?;
     for delivery in &further {
-        println!();
-        println!("another delivery came under this GUID, with another body:");
+        print_line!();
+        print_line!("another delivery came under this GUID, with another body:");
         explain_one(session, delivery).await?;
     }
     Ok(())
@@ -236,7 +243,7 @@ async fn explained(session: &Session, delivery: &Delivery) -> Result<Value, Fail
 }
 
 async fn explain_one(session: &Session, delivery: &Delivery) -> Result<(), Failed> {
-    println!(
+    print_line!(
         "delivery {}: {} received {} UTC from {}",
         delivery.id,
         plain(&delivery.event),
@@ -246,18 +253,18 @@ async fn explain_one(session: &Session, delivery: &Delivery) -> Result<(), Faile
     if let Some(repository) = &delivery.repository {
         let commit = short(delivery.commit_id.as_deref());
         let git_ref = plain(delivery.git_ref.as_deref().unwrap_or_default());
-        println!("  {} {git_ref} {}", plain(repository), plain(commit));
+        print_line!("  {} {git_ref} {}", plain(repository), plain(commit));
     }
     if delivery.redeliveries > 0 {
-        println!("  delivered again {} times", delivery.redeliveries);
+        print_line!("  delivered again {} times", delivery.redeliveries);
     }
     for verdict in session.store().verdicts(&delivery.id).await? {
         let code = verdict.code.as_str();
         let style = style_of(code);
         let deployment = if verdict.deployment.is_empty() { "no deployment" } else { &verdict.deployment };
-        anstream::println!("  {deployment}: {style}{code}{style:#}: {}", plain(&verdict.sentence));
+        print_line!("  {deployment}: {style}{code}{style:#}: {}", plain(&verdict.sentence));
         if let Some(run) = &verdict.run_id {
-            anstream::println!("    {DIM}durhack-deployer run {run}{DIM:#}");
+            print_line!("    {DIM}durhack-deployer run {run}{DIM:#}");
         }
     }
     Ok(())

@@ -27,13 +27,13 @@ pub fn run(session: &Session, arguments: &QueueArguments) -> Result<(), Failed> 
         Some(QueueCommand::Retry { entry }) => {
             let (name, spool) = find(&spools, entry)?;
             spool.retry_bad(&name).context("cannot put it back")?;
-            println!("{entry} is back in its queue");
+            print_line!("{entry} is back in its queue");
             Ok(())
         }
         Some(QueueCommand::Drop { entry }) => {
             let (name, spool) = find(&spools, entry)?;
             spool.remove(&name).context("cannot remove it")?;
-            println!("{entry} is gone");
+            print_line!("{entry} is gone");
             Ok(())
         }
     }
@@ -84,7 +84,7 @@ fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
         return Ok(());
     }
     if all.is_empty() {
-        println!("nothing waits");
+        print_line!("nothing waits");
         return Ok(());
     }
     let rows: Vec<Vec<String>> = all

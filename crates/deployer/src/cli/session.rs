@@ -1,12 +1,13 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
-use super::output::Failed;
-use super::owner;
+use super::output::{self, Failed};
+use super::{owner, printing};
 use crate::config::{self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering};
 use crate::daemon;
 use crate::deploy::{Host, claim};
 use crate::names::Slug;
 use crate::record::store::{self, RunMatch, Store};
+use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,8 +53,17 @@ pub fn host_without_record(directory: Option<&Path>, environment: &Environment) 
 
 /// Says what is wrong with a configuration.
 pub fn print(problems: &Diagnostics) {
+    if output::is_json() {
+        return problems
+            .problems()
+            .iter()
+            .for_each(|problem| output::json_error_line(&json!({ "problem": problem })));
+    }
     let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    eprint!("{}", problems.render(if colours { Rendering::Terminal } else { Rendering::Plain }));
+    printing::error_text(format_args!(
+        "{}",
+        problems.render(if colours { Rendering::Terminal } else { Rendering::Plain })
+    ));
 }
 
 /// A deployment by its name.

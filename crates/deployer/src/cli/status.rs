@@ -60,7 +60,7 @@ async fn status(session: &Session, parts: &[Part], as_json: bool) -> Result<(), 
     for deployment in config.deployments.values() {
         let layout = situation::layout(&session.host, deployment).await?;
         if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
-            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+            print_error_line!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
         }
         let (shown, is_wrong) = of_deployment(&session.host, deployment, layout, running).await?;
         is_well &= !is_wrong;
@@ -205,16 +205,16 @@ fn show_parts(parts: &[Part]) {
             Level::Warning => (YELLOW, "warning"),
             Level::Error => (RED, "error"),
         };
-        anstream::println!("  {name:<9} {style}{word:<8}{style:#} {}", plain(&finding.what));
+        print_line!("  {name:<9} {style}{word:<8}{style:#} {}", plain(&finding.what));
         if let Some(mend) = &finding.mend {
-            anstream::println!("                     {DIM}->{DIM:#} {}", plain(mend));
+            print_line!("                     {DIM}->{DIM:#} {}", plain(mend));
         }
     }
 }
 
 fn show_status(status: &Value, parts: &[Part]) {
     let daemon = if status["daemon"] == true { "running" } else { "not running" };
-    println!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
+    print_line!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
     show_parts(parts);
     for (key, what) in [
         ("deliveries_waiting", "deliveries wait to be looked at"),
@@ -222,19 +222,19 @@ fn show_status(status: &Value, parts: &[Part]) {
         ("statuses_unsent", "statuses are not sent to GitHub yet"),
     ] {
         if status[key].as_u64().unwrap_or(0) > 0 {
-            println!("{} {what}", status[key]);
+            print_line!("{} {what}", status[key]);
         }
     }
     if let Some(foreign) = status["foreign_rows"].as_object()
         && foreign.values().any(|count| *count != 0)
     {
-        anstream::println!(
+        print_line!(
             "{RED}the database holds rows that this deployer has not written{RED:#}; none of them is acted on: `durhack-deployer doctor` says what to do"
         );
     }
     show_outbox(status);
     if status["deployments"].as_array().is_none_or(Vec::is_empty) {
-        println!(
+        print_line!(
             "no deployment can be shown: `durhack-deployer init OWNER/NAME` writes one; `config check` says what is wrong with what is written"
         );
         return;
@@ -296,8 +296,8 @@ fn show_findings(deployment: &Value) {
         };
         let seen = observed["at_ms"].as_i64().map_or(String::new(), |at_ms| ago(now_ms() - at_ms));
         let what = plain(finding["what"].as_str().unwrap_or_default());
-        anstream::println!("{style}{word}{style:#} {slug}: {what} {DIM}(seen {seen}){DIM:#}");
-        println!("  -> {}", plain(finding["mend"].as_str().unwrap_or_default()));
+        print_line!("{style}{word}{style:#} {slug}: {what} {DIM}(seen {seen}){DIM:#}");
+        print_line!("  -> {}", plain(finding["mend"].as_str().unwrap_or_default()));
     }
     let compared = &deployment["compared"];
     if compared["is_error"] == true && deployment["enabled"] == true {
@@ -305,17 +305,17 @@ fn show_findings(deployment: &Value) {
         let at = |key: &str| compared[key].as_i64().map(readable_utc);
         let asked = at("at_ms").map_or(String::new(), |at| format!(" (asked at {at} UTC"));
         let next = at("next_at_ms").map_or(")".to_owned(), |next| format!(", next at {next} UTC)"));
-        anstream::println!("{RED}{slug} cannot be compared with its branch{RED:#}: {finding}{asked}{next}");
+        print_line!("{RED}{slug} cannot be compared with its branch{RED:#}: {finding}{asked}{next}");
     }
 }
 
 /// Why GitHub does not have what it is to be told.
 fn show_outbox(status: &Value) {
     if let Some(error) = status["oldest_unsent"]["last_error"].as_str() {
-        println!("  because of: {}", plain(error));
+        print_line!("  because of: {}", plain(error));
     }
     for refused in status["refused_by_github"].as_array().into_iter().flatten() {
-        println!(
+        print_line!(
             "GitHub has not taken a {} of {} on {} ({} UTC): {}",
             refused["kind"].as_str().unwrap_or_default(),
             refused["deployment"].as_str().unwrap_or_default(),

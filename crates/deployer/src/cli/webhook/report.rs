@@ -24,7 +24,7 @@ impl Report {
     pub fn say(&self, line: &str) {
         if !self.as_json {
             // URLs and messages are somebody else's text.
-            line.lines().for_each(|line| anstream::println!("{}", plain(line)));
+            line.lines().for_each(|line| print_line!("{}", plain(line)));
         }
     }
 
@@ -66,9 +66,9 @@ impl Report {
     }
 
     fn fail(&mut self, subject: &str, message: &str, hint: Option<&str>, code: u8) {
-        anstream::eprintln!("{RED}error{RED:#}: {}: {}", plain(subject), plain(message));
+        print_error_line!("{RED}error{RED:#}: {}: {}", plain(subject), plain(message));
         if let Some(hint) = hint {
-            anstream::eprintln!("  hint: {}", plain(hint));
+            print_error_line!("  hint: {}", plain(hint));
         }
         self.entries.push(json!({ "repository": subject, "error": message, "hint": hint }));
         self.failed.get_or_insert(code);

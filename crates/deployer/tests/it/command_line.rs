@@ -1,0 +1,3 @@
+//! The command line as people and scripts meet it: what is printed where, ids and names that may be short, exit codes, completions.
+
+mod outputs;
