@@ -6,6 +6,7 @@
 pub mod printing;
 
 pub mod adopt;
+pub mod completion;
 pub mod config;
 pub mod demo;
 pub mod deploy;
@@ -13,6 +14,7 @@ pub mod doctor;
 pub mod follow;
 pub mod gates;
 pub mod generate;
+pub mod ids;
 pub mod init;
 pub mod inspect;
 pub mod move_user;
@@ -24,6 +26,7 @@ pub mod session;
 pub mod setup;
 pub mod simulate;
 pub mod status;
+pub mod table;
 pub mod webhook;
 
 use crate::config::{Environment, Purpose, passed_socket};
@@ -196,6 +199,7 @@ pub struct SetupArguments {
 #[derive(Debug, Args)]
 pub struct MoveUserArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer's own, which deployments share
     #[arg(long, value_name = "USER")]
@@ -273,8 +277,9 @@ pub struct InitArguments {
 #[derive(Debug, Args)]
 pub struct DeployArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
-    /// This commit instead of the branch's head (whole id)
+    /// This commit instead of the branch's head; its first digits are enough
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
     /// Also where the commit is live already, or would wait for checks, an approval or the end of a freeze
@@ -289,10 +294,11 @@ pub struct DeployArguments {
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
-    /// Release name, or the beginning of its commit id [default: the one that was live before, so a second rollback is back
+    /// Release name, or the beginning of it or of its commit's id [default: the one that was live before, so a second rollback is back
     /// where the first began]
-    #[arg(long, value_name = "RELEASE")]
+    #[arg(long, value_name = "RELEASE", add = completion::release())]
     pub to: Option<String>,
     /// Do not wait for the end (needs a running daemon)
     #[arg(long)]
@@ -303,6 +309,7 @@ pub struct RollbackArguments {
 #[derive(Debug, Args)]
 pub struct ApproveArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// The commit that is approved, or its beginning: refused if another one waits by now
     pub commit: Option<String>,
@@ -315,6 +322,7 @@ pub struct ApproveArguments {
 #[derive(Debug, Args)]
 pub struct ReleaseArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// Not only for the commit that waits, but for all until then: `2026-12-23 18:00` (in `freeze_timezone`); one that has passed
     /// ends it
@@ -329,6 +337,7 @@ pub struct ReleaseArguments {
 #[derive(Debug, Args)]
 pub struct AdoptArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -348,6 +357,7 @@ pub struct AdoptArguments {
 #[derive(Debug, Args)]
 pub struct CancelArguments {
     /// A deployment, or a run's id or its beginning
+    #[arg(add = completion::run())]
     pub what: String,
 }
 
@@ -355,6 +365,7 @@ pub struct CancelArguments {
 #[derive(Debug, Args)]
 pub struct RunsArguments {
     /// Only of this deployment
+    #[arg(add = completion::slug())]
     pub slug: Option<String>,
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
@@ -367,7 +378,8 @@ pub struct RunsArguments {
 /// `run`
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// The run's id, or its beginning
+    /// A run's id or its beginning, or a deployment: its newest run
+    #[arg(add = completion::run())]
     pub id: String,
     /// For machines
     #[arg(long)]
@@ -378,6 +390,7 @@ pub struct RunArguments {
 #[derive(Debug, Args)]
 pub struct LogsArguments {
     /// A deployment, or a run's id or its beginning
+    #[arg(add = completion::run())]
     pub what: String,
     /// Go on while the run does
     #[arg(short, long)]
@@ -398,7 +411,8 @@ pub struct DeliveriesArguments {
 /// `explain`
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
-    /// The delivery's GUID, as GitHub's hook page shows it
+    /// A delivery's GUID, as GitHub's hook page shows it, or its beginning; or a deployment: its newest delivery
+    #[arg(add = completion::slug())]
     pub delivery: String,
     /// For machines
     #[arg(long)]
@@ -409,8 +423,9 @@ pub struct ExplainArguments {
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
-    /// This commit instead of the branch's head (whole id)
+    /// This commit instead of the branch's head; its first digits are enough
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
     /// For machines
@@ -436,12 +451,14 @@ pub enum QueueCommand {
     List,
     /// Put an entry that was set aside back into its queue
     Retry {
-        /// Its name, as `queue list` shows it
+        /// Its name as `queue list` shows it, its delivery's GUID, or the beginning of either; or the spool that it is alone in
+        #[arg(add = completion::entry())]
         entry: String,
     },
     /// Remove an entry that waits or was set aside
     Drop {
-        /// Its name, as `queue list` shows it
+        /// Its name as `queue list` shows it, its delivery's GUID, or the beginning of either; or the spool that it is alone in
+        #[arg(add = completion::entry())]
         entry: String,
     },
 }
@@ -460,6 +477,7 @@ pub enum SimulateCommand {
     /// A push of the branch's head, signed with the configured secret
     Push {
         /// The deployment
+        #[arg(add = completion::slug())]
         slug: String,
         /// Where the daemon listens [default: as the running daemon says]
         #[arg(long)]
@@ -556,6 +574,9 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
+    if completion::answered() {
+        return ExitCode::from(exit::OK);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return printing::exit_code(output::show_unparsed(&error)),

@@ -6,7 +6,7 @@
 use super::output::{self, BOLD, DIM, Failed};
 use super::progress::Progress;
 use super::session::Session;
-use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, owner};
+use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, owner};
 use crate::config::Deployment;
 use crate::daemon;
 use crate::deploy::observe::Observer;
@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// `deploy`
 pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
-    let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
+    let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
     let request = Request { commit, force: arguments.force, ..Request::default() };
     ask(session, deployment, "deploy", &request, arguments.no_wait).await
 }
@@ -40,13 +40,23 @@ pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<()
 /// `rollback`
 pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
-    let request = Request { release: arguments.to.clone(), ..Request::default() };
+    let release = match &arguments.to {
+        Some(typed) => Some(ids::release(session, deployment, typed).await?),
+        None => None,
+    };
+    let request = Request { release, ..Request::default() };
     ask(session, deployment, "rollback", &request, arguments.no_wait).await
 }
 
-fn parse_commit(text: &str) -> Result<CommitId, Failed> {
-    CommitId::parse(text)
-        .map_err(|error| Failed::because(error).hint("write the whole id: `git rev-parse HEAD` prints it"))
+async fn named_commit(
+    session: &Session,
+    deployment: &Deployment,
+    typed: Option<&str>,
+) -> Result<Option<CommitId>, Failed> {
+    match typed {
+        Some(typed) => Ok(Some(ids::commit(session, deployment, typed).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Queues a wish, and waits for its end unless told not to.
@@ -227,7 +237,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
 /// `plan`
 pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
-    let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
+    let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
     let preview = preview::preview(&session.host, deployment, commit.as_ref()).await?;
     if arguments.json {
         output::json(&preview);

@@ -89,6 +89,7 @@ fn nothing_waits(deployment: &Deployment) -> Failed {
 fn until_ms(deployment: &Deployment, text: &str) -> Result<i64, Failed> {
     let wrong = || {
         Failed::because(anyhow!("{text:?} is not a time"))
+            .with_code(super::exit::USAGE)
             .hint("write for example `--until \"2026-12-23 18:00\"`")
     };
     let civil: DateTime = text.parse().map_err(|_| wrong())?;

@@ -1,7 +1,7 @@
 //! What is generated from the program itself: completions, man page, and the documents that lie in the repository.
 
 use super::output::Failed;
-use super::printing;
+use super::{completion, printing};
 use crate::config::reference;
 use anyhow::Context;
 use clap_complete::Shell;
@@ -12,9 +12,7 @@ const NAME: &str = "durhack-deployer";
 
 /// `completions`
 pub fn completions(shell: Shell) -> Result<(), Failed> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut super::command(), NAME, &mut script);
-    printing::text(&String::from_utf8_lossy(&script));
+    printing::text(&completion::script(shell)?);
     Ok(())
 }
 
@@ -41,10 +39,7 @@ pub fn all(root: &Path) -> Result<(), Failed> {
     clap_mangen::Man::new(super::command()).render(&mut page).context("cannot make the man page")?;
     write("packaging/man/durhack-deployer.1", &String::from_utf8_lossy(&page))?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut super::command(), NAME, &mut script);
-        let file = format!("packaging/completions/{NAME}.{shell}");
-        write(&file, &String::from_utf8_lossy(&script))?;
+        write(&format!("packaging/completions/{NAME}.{shell}"), &completion::script(shell)?)?;
     }
     Ok(())
 }

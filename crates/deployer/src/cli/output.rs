@@ -1,6 +1,7 @@
 //! What people see: errors with their causes and what to do, tables, colour only on a terminal, and the log.
 
 use super::owner::{QUESTION, QUESTIONS_VARIABLE};
+use super::table::{self, Cell, Column};
 use super::{Cli, Command, exit, printing};
 use crate::config::Environment;
 use crate::deploy::claim::Holder;
@@ -207,33 +208,17 @@ pub fn terminal_width() -> Option<usize> {
     set.filter(|columns| *columns > 0)
 }
 
-/// Prints rows under a heading, each column as wide as its widest cell. `styled` is the column whose text names a state.
-pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
-    let widths: Vec<usize> = heading
-        .iter()
-        .enumerate()
-        .map(|(column, title)| {
-            rows.iter().map(|row| row[column].chars().count()).chain([title.len()]).max().unwrap_or(0)
-        })
-        .collect();
-    let line = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
-    let titles = heading.iter().zip(&widths).map(|(title, width)| format!("{title:<width$}"));
-    print_line!("{DIM}{}{DIM:#}", line(titles.collect()));
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            let padded = format!("{cell:<width$}");
-            match styled {
-                Some(styled) if styled == column => {
-                    let style = style_of(cell);
-                    format!("{style}{padded}{style:#}")
-                }
-                _ => padded,
-            }
-        });
-        print_line!("{}", line(cells.collect()));
-    }
+/// Prints rows under a heading. `styled` is the column whose text names a state; the last column is cut first where the line is too short.
+pub fn table(heading: &[&'static str], rows: &[Vec<String>], styled: Option<usize>) {
+    let column = |(number, title): (usize, &&'static str)| {
+        let column = Column::new(title);
+        let column = if Some(number) == styled { column.state() } else { column };
+        if number + 1 == heading.len() { column.rest() } else { column }
+    };
+    let columns: Vec<Column> = heading.iter().enumerate().map(column).collect();
+    let rows: Vec<Vec<Cell>> =
+        rows.iter().map(|row| row.iter().map(|cell| Cell::text(cell.as_str())).collect()).collect();
+    table::print(&columns, &rows);
 }
 
 /// The log: to standard error; as JSON where `DEPLOYER_LOG_FORMAT=json`; a daemon says more than a command.

@@ -5,10 +5,11 @@
 
 use super::doctor::finding::Level;
 use super::doctor::parts::{self, Part};
-use super::inspect::{run_json, short};
-use super::output::{self, DIM, Failed, GREEN, RED, YELLOW, table};
+use super::inspect::{run_json, running_json, short};
+use super::output::{self, DIM, Failed, GREEN, RED, YELLOW};
 use super::session::{self, Session};
-use crate::clock::{ago, now_ms, readable_utc};
+use super::table::{self, Cell, Column};
+use crate::clock::{ago, duration, now_ms, readable_utc};
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
 use crate::deploy::observe::{self, finding::Severity};
@@ -99,11 +100,15 @@ async fn of_deployment(
     let queued = daemon::open_spool(config, slug.as_str())?.ready().map_or(0, |ready| ready.len());
     let unfinished = host.store.unfinished_runs(Some(slug.as_str())).await?;
     let is_running = unfinished.iter().any(|run| run.started_at_ms.is_some());
+    let mut running_step = None;
+    for run in &unfinished {
+        running_step = running_step.or(running_json(run, &host.store.steps(&run.id).await?));
+    }
     let (observed, is_wrong) = observed(host, deployment, is_working && !is_running).await?;
     let shown = json!({
         "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
         "live": live(host, deployment, layout, is_running).await?,
-        "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
+        "last_run": last.as_ref().map(run_json), "running_step": running_step, "queued": queued, "layout": layout,
         "compared": Comparison::last(&config.state_directory, slug), "observed": observed,
     });
     Ok((shown, is_wrong))
@@ -239,47 +244,64 @@ fn show_status(status: &Value, parts: &[Part]) {
         );
         return;
     }
-    let text =
-        |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
-    let rows: Vec<Vec<String>> = status["deployments"]
+    const COLUMNS: [Column; 9] = [
+        Column::new("DEPLOYMENT"),
+        Column::new("LIVE"),
+        Column::time("SINCE (UTC)", "SINCE"),
+        Column::new("LAST RUN").state(),
+        Column::time("AT (UTC)", "AT"),
+        Column::new("WAITING").dispensable(1),
+        Column::time("COMPARED (UTC)", "COMPARED").dispensable(3),
+        Column::time("SEEN", "SEEN").dispensable(2),
+        Column::new("CAUSE").rest(),
+    ];
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let rows: Vec<Vec<Cell>> = status["deployments"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|deployment| {
             let last = &deployment["last_run"];
-            let state =
-                if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"], 20) };
+            let state = if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"]) };
             vec![
-                text(&deployment["slug"], 63),
-                text(&deployment["live"]["commit"], 7),
-                deployment["live"]["since_ms"].as_i64().map_or("-".into(), readable_utc),
-                state,
-                last["ended_at_ms"]
-                    .as_i64()
-                    .or(last["started_at_ms"].as_i64())
-                    .map_or("-".into(), readable_utc),
-                deployment["queued"].to_string(),
-                deployment["compared"]["at_ms"].as_i64().map_or("-".into(), readable_utc),
-                deployment["observed"]["at_ms"].as_i64().map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
-                text(&last["cause"], 80),
+                Cell::text(text(&deployment["slug"])),
+                Cell::text(short(deployment["live"]["commit"].as_str())),
+                Cell::time(deployment["live"]["since_ms"].as_i64()),
+                Cell::text(state),
+                Cell::time(last["ended_at_ms"].as_i64().or(last["started_at_ms"].as_i64())),
+                Cell::text(deployment["queued"].to_string()),
+                Cell::time(deployment["compared"]["at_ms"].as_i64()),
+                Cell::text(
+                    deployment["observed"]["at_ms"]
+                        .as_i64()
+                        .map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
+                ),
+                Cell::text(last["cause"].as_str().unwrap_or_default()),
             ]
         })
         .collect();
-    let headings = [
-        "DEPLOYMENT",
-        "LIVE",
-        "SINCE (UTC)",
-        "LAST RUN",
-        "AT (UTC)",
-        "WAITING",
-        "COMPARED (UTC)",
-        "SEEN",
-        "CAUSE",
-    ];
-    table(&headings, &rows, Some(3));
+    table::print(&COLUMNS, &rows);
+    for deployment in status["deployments"].as_array().into_iter().flatten() {
+        show_running(deployment);
+    }
     for deployment in status["deployments"].as_array().into_iter().flatten() {
         show_findings(deployment);
     }
+}
+
+/// Since when the step runs that a run is at.
+fn show_running(deployment: &Value) {
+    let step = &deployment["running_step"];
+    let Some(since_ms) = step["since_ms"].as_i64() else { return };
+    let part = |key: &str| plain(step[key].as_str().unwrap_or_default());
+    print_line!(
+        "{YELLOW}running{YELLOW:#} {}: {} {} since {} UTC ({})",
+        deployment["slug"].as_str().unwrap_or_default(),
+        part("phase"),
+        part("name"),
+        readable_utc(since_ms),
+        duration(now_ms() - since_ms)
+    );
 }
 
 /// What was seen of a deployment that is not as it should be; one line each, and what to do about it below.

@@ -1,3 +1,7 @@
 //! The command line as people and scripts meet it: what is printed where, ids and names that may be short, exit codes, completions.
 
+mod completions;
+mod ids;
 mod outputs;
+mod progress;
+mod tables;
