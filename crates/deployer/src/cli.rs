@@ -11,6 +11,7 @@ pub mod config;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
+pub mod examples;
 pub mod follow;
 pub mod gates;
 pub mod generate;
@@ -32,7 +33,7 @@ pub mod webhook;
 use crate::config::{Environment, Purpose, passed_socket};
 use crate::daemon::succession::Farewell;
 use crate::daemon::{self, Role, Start};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::Failed;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -70,16 +71,25 @@ Examples:
 
 Exit codes: 0 done; 1 it did not succeed (status, doctor: something is wrong); 2 usage; 3 no such thing; 4 database or daemon unavailable, try again.";
 
+/// Where the help lists what every subcommand understands.
+const GLOBAL: &str = "Global options";
+
 /// A push to a branch becomes a running release on a plain Linux host.
 #[derive(Debug, Parser)]
-#[command(name = "durhack-deployer", version, about, after_help = AFTER_HELP, propagate_version = true)]
+#[command(name = "durhack-deployer", version, about, after_help = AFTER_HELP, propagate_version = true, disable_help_flag = true, disable_version_flag = true)]
 pub struct Cli {
     /// Directory of the configuration's layers [default: /etc/durhack-deployer; where there is none, ./config]
-    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYER_CONFIG")]
+    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYER_CONFIG", help_heading = GLOBAL, display_order = 1000)]
     pub config: Option<PathBuf>,
     /// How much the log says: error, warn, info, debug, trace, or a tracing filter
-    #[arg(long, global = true, value_name = "LEVEL", env = "DEPLOYER_LOG")]
+    #[arg(long, global = true, value_name = "LEVEL", env = "DEPLOYER_LOG", help_heading = GLOBAL, display_order = 1001)]
     pub log: Option<String>,
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::Help, help_heading = GLOBAL, display_order = 1002)]
+    help: Option<bool>,
+    /// Print version
+    #[arg(short = 'V', long, global = true, action = clap::ArgAction::Version, help_heading = GLOBAL, display_order = 1003)]
+    version: Option<bool>,
     /// What is to be done
     #[command(subcommand)]
     pub command: Command,
@@ -128,7 +138,7 @@ pub enum Command {
     Explain(ExplainArguments),
     /// What a deploy would do now; nothing is done
     Plan(PlanArguments),
-    /// What waits in the spools, and what was set aside
+    /// What waits in the spools, and what was dead-lettered
     Queue(QueueArguments),
     /// Send the running daemon what GitHub would send
     Simulate(SimulateArguments),
@@ -230,7 +240,7 @@ pub enum PrivilegesArgument {
 /// `--json`
 #[derive(Debug, Args)]
 pub struct JsonArguments {
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -238,7 +248,7 @@ pub struct JsonArguments {
 /// What `doctor` is told.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Only look at the state: root asks its owner so
@@ -370,7 +380,7 @@ pub struct RunsArguments {
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     pub limit: u32,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -381,7 +391,7 @@ pub struct RunArguments {
     /// A run's id or its beginning, or a deployment: its newest run
     #[arg(add = completion::run())]
     pub id: String,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -403,7 +413,7 @@ pub struct DeliveriesArguments {
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     pub limit: u32,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -414,7 +424,7 @@ pub struct ExplainArguments {
     /// A delivery's GUID, as GitHub's hook page shows it, or its beginning; or a deployment: its newest delivery
     #[arg(add = completion::slug())]
     pub delivery: String,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -428,7 +438,7 @@ pub struct PlanArguments {
     /// This commit instead of the branch's head; its first digits are enough
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -439,7 +449,7 @@ pub struct QueueArguments {
     /// What to do
     #[command(subcommand)]
     pub command: Option<QueueCommand>,
-    /// For machines
+    /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -447,15 +457,15 @@ pub struct QueueArguments {
 /// `queue ...`
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
-    /// What waits, what is worked on, what was set aside and why
+    /// What waits, what is worked on, what was dead-lettered and why
     List,
-    /// Put an entry that was set aside back into its queue
+    /// Put a dead-lettered entry back into its queue
     Retry {
         /// Its name as `queue list` shows it, its delivery's GUID, or the beginning of either; or the spool that it is alone in
         #[arg(add = completion::entry())]
         entry: String,
     },
-    /// Remove an entry that waits or was set aside
+    /// Remove an entry that waits or was dead-lettered
     Drop {
         /// Its name as `queue list` shows it, its delivery's GUID, or the beginning of either; or the spool that it is alone in
         #[arg(add = completion::entry())]
@@ -482,7 +492,7 @@ pub enum SimulateCommand {
         /// Where the daemon listens [default: as the running daemon says]
         #[arg(long)]
         url: Option<String>,
-        /// For machines
+        /// Print JSON
         #[arg(long)]
         json: bool,
         /// Only print what the branch is at: root asks the mirror's owner so
@@ -518,7 +528,7 @@ pub struct CheckArguments {
     /// Leave secrets aside, which whoever asks may not be able to read
     #[arg(long)]
     pub no_secrets: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -577,7 +587,7 @@ pub fn main() -> ExitCode {
     if completion::answered() {
         return ExitCode::from(exit::OK);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return printing::exit_code(output::show_unparsed(&error)),
     };
@@ -689,7 +699,7 @@ async fn serve(
 
 /// The command line as clap knows it; for man page and completions.
 pub fn command() -> clap::Command {
-    Cli::command()
+    examples::added(Cli::command(), "")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::daemon;
 use crate::deploy::{claim, hand_over, release, situation};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Authenticator, MigrationStatus, Store};
+use crate::words::counted;
 use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
@@ -51,7 +52,14 @@ fn check(
             if let Some(problem) = resolve::open_database(&loaded.config) {
                 problems.push(problem);
             }
-            (problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
+            (
+                problems,
+                Some(format!(
+                    "{}, {}",
+                    counted(count, "deployment", "deployments"),
+                    counted(loaded.layers.len(), "layer", "layers")
+                )),
+            )
         }
         Err(problems) => (problems, None),
     };
@@ -174,7 +182,7 @@ async fn down(
         print_line!("the database as it was is in {}", backup.display());
     }
     let taken_back = store.migrate_down(steps).await?;
-    print_line!("{taken_back} migrations taken back");
+    print_line!("{} undone", counted(taken_back, "migration", "migrations"));
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, VerdictCode};
 use crate::record::verdict;
+use crate::words::counted;
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
 use std::sync::Arc;
@@ -264,7 +265,7 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
         print_line!("not at once: {}", plain(held));
     }
     if let Some(changed) = &preview.changed_paths {
-        print_line!("{} changed paths", changed.len());
+        print_line!("{}", counted(changed.len(), "changed path", "changed paths"));
     }
     show_steps(&preview);
     Ok(())

@@ -31,6 +31,7 @@ use super::{DoctorArguments, owner, printing};
 use crate::config::{Environment, Purpose};
 use crate::daemon;
 use crate::record::run_log::rendering::plain;
+use crate::words::counted;
 use anyhow::anyhow;
 use examined::Examined;
 use finding::{Answer, Finding, Level};
@@ -197,7 +198,11 @@ pub async fn run(
     } else {
         show(&lines, &examined, state.is_some());
         let unseen = count(Level::NotChecked);
-        print_line!("\n{BOLD}{errors} errors, {warnings} warnings{BOLD:#}, {unseen} not checked");
+        print_line!(
+            "\n{BOLD}{}, {}{BOLD:#}, {unseen} not checked",
+            counted(errors, "error", "errors"),
+            counted(warnings, "warning", "warnings")
+        );
     }
     if errors > 0 { Err(Failed::silent()) } else { Ok(()) }
 }

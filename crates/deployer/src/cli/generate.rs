@@ -46,7 +46,9 @@ pub fn all(root: &Path) -> Result<(), Failed> {
 
 /// Every subcommand's help, in one document.
 fn command_line_reference() -> String {
-    let mut text = String::from("# Command line\n\nGenerated from the program by `cargo xtask generate`.\n");
+    let mut text = String::from(
+        "# Command line\n\nGenerated from the program by `cargo xtask generate`. What `--json` prints is in [json.md](json.md).\n",
+    );
     let mut root = super::command().term_width(100);
     root.build();
     append(&mut text, &mut root);

@@ -11,6 +11,7 @@ use crate::names::DeliveryId;
 use crate::record::run_log::rendering::plain;
 use crate::record::run_log::{LogLine, RunLogReader, Stream};
 use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
+use crate::words::{counted, step_title};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -148,9 +149,8 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     table::print(&COLUMNS, &rows);
     if let Some(step) = running_step(&run, &steps) {
         print_line!(
-            "{YELLOW}running{YELLOW:#}: {} {} since {} UTC ({})",
-            plain(&step.phase),
-            plain(&step.name),
+            "{YELLOW}running{YELLOW:#}: {} since {} UTC ({})",
+            plain(&step_title(&step.phase, &step.name)),
             readable_utc(step.started_at_ms),
             duration(now_ms() - step.started_at_ms)
         );
@@ -318,7 +318,7 @@ async fn explain_one(session: &Session, delivery: &Delivery) -> Result<(), Faile
         print_line!("  {} {git_ref} {}", plain(repository), plain(commit));
     }
     if delivery.redeliveries > 0 {
-        print_line!("  delivered again {} times", delivery.redeliveries);
+        print_line!("  delivered again {}", counted(delivery.redeliveries, "time", "times"));
     }
     for verdict in session.store().verdicts(&delivery.id).await? {
         let code = verdict.code.as_str();

@@ -388,7 +388,10 @@ impl Moved {
 }
 
 fn say(report: &tree::Report) {
-    print_line!("  {} files and directories changed hands", report.changed);
+    print_line!(
+        "  {} changed hands",
+        crate::words::counted(report.changed, "file or directory", "files and directories")
+    );
     if report.left > 0 {
         print_line!("  {} stay as they are:", report.left);
         for (path, why) in &report.named {

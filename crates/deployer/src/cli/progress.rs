@@ -8,6 +8,7 @@ use crate::clock::duration;
 use crate::config::Environment;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::Step;
+use crate::words::step_title;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -101,7 +102,7 @@ impl Progress {
         let elapsed = duration((now_ms - step.started_at_ms).max(0) / 1000 * 1000);
         let last = plain(last_line);
         let last = last.trim();
-        let name = plain(&format!("{} {}", step.phase, step.name));
+        let name = plain(&step_title(&step.phase, &step.name));
         let text = match (&self.reader, last.is_empty()) {
             (Reader::Log { .. }, true) => {
                 format!("still running: {name}, for {elapsed}, without a line so far")

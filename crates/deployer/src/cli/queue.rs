@@ -47,7 +47,7 @@ fn spools(session: &Session) -> Result<Vec<(String, Spool)>, Failed> {
     names.map(|name| Ok((name.to_owned(), daemon::open_spool(config, name)?))).collect()
 }
 
-/// The spool that has an entry of this name, waiting or set aside.
+/// The spool that has an entry of this name, waiting or dead-lettered.
 fn find<'a>(
     spools: &'a [(String, Spool)],
     entry: &str,
@@ -112,7 +112,7 @@ fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
             vec![
                 Cell::text(shown.spool.as_str()),
                 Cell::id(&shown.entry, &short_ids.of(&shown.id)),
-                Cell::text(shown.state),
+                Cell::text(if shown.state == "bad" { "dead-lettered" } else { shown.state }),
                 Cell::time(Some(i64::try_from(shown.arrived_at_ms).unwrap_or(0))),
                 Cell::text(shown.reason.as_deref().unwrap_or_default()),
             ]

@@ -17,6 +17,7 @@ use crate::deploy::{Host, release, situation};
 use crate::record::comparison::Comparison;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::StoreError;
+use crate::words::{counted, step_title};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
@@ -221,13 +222,19 @@ fn show_status(status: &Value, parts: &[Part]) {
     let daemon = if status["daemon"] == true { "running" } else { "not running" };
     print_line!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
     show_parts(parts);
-    for (key, what) in [
-        ("deliveries_waiting", "deliveries wait to be looked at"),
-        ("deliveries_set_aside", "deliveries were set aside: `durhack-deployer queue`"),
-        ("statuses_unsent", "statuses are not sent to GitHub yet"),
+    for (key, [one, many]) in [
+        ("deliveries_waiting", ["delivery waits to be looked at", "deliveries wait to be looked at"]),
+        (
+            "deliveries_set_aside",
+            [
+                "delivery was dead-lettered: `durhack-deployer queue`",
+                "deliveries were dead-lettered: `durhack-deployer queue`",
+            ],
+        ),
+        ("statuses_unsent", ["status is not sent to GitHub yet", "statuses are not sent to GitHub yet"]),
     ] {
         if status[key].as_u64().unwrap_or(0) > 0 {
-            print_line!("{} {what}", status[key]);
+            print_line!("{}", counted(&status[key], one, many));
         }
     }
     if let Some(foreign) = status["foreign_rows"].as_object()
@@ -295,10 +302,9 @@ fn show_running(deployment: &Value) {
     let Some(since_ms) = step["since_ms"].as_i64() else { return };
     let part = |key: &str| plain(step[key].as_str().unwrap_or_default());
     print_line!(
-        "{YELLOW}running{YELLOW:#} {}: {} {} since {} UTC ({})",
+        "{YELLOW}running{YELLOW:#} {}: {} since {} UTC ({})",
         deployment["slug"].as_str().unwrap_or_default(),
-        part("phase"),
-        part("name"),
+        step_title(&part("phase"), &part("name")),
         readable_utc(since_ms),
         duration(now_ms() - since_ms)
     );

@@ -2,6 +2,8 @@
 
 mod completions;
 mod ids;
+mod machines;
 mod outputs;
 mod progress;
 mod tables;
+mod words;

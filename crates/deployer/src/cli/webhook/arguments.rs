@@ -49,7 +49,7 @@ pub struct WhichArguments {
     /// Where the hook delivers to [default: /github-webhook of the configured `origin`]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -69,7 +69,7 @@ pub struct CreateArguments {
     /// Print the secret
     #[arg(long)]
     pub show_secret: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -104,7 +104,7 @@ pub struct RedeliverArguments {
     /// Where the hook delivers to [default: /github-webhook of the configured `origin`]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -124,7 +124,7 @@ pub struct RotateArguments {
     /// Print the new secret
     #[arg(long)]
     pub show_secret: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -143,7 +143,7 @@ pub struct DeleteArguments {
     /// Also a hook that this instance lives on
     #[arg(long)]
     pub force: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
