@@ -1,29 +1,39 @@
 //! Every subcommand and every flag, on one screen; what each does is in a file of its own.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+pub mod printing;
+
 pub mod adopt;
+pub mod completion;
 pub mod config;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
+pub mod examples;
 pub mod follow;
 pub mod gates;
 pub mod generate;
+pub mod ids;
 pub mod init;
 pub mod inspect;
 pub mod move_user;
 pub mod output;
 pub mod owner;
+pub mod progress;
 pub mod queue;
 pub mod session;
 pub mod setup;
 pub mod simulate;
 pub mod status;
+pub mod table;
 pub mod webhook;
 
 use crate::config::{Environment, Purpose, passed_socket};
 use crate::daemon::succession::Farewell;
 use crate::daemon::{self, Role, Start};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::Failed;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -61,16 +71,25 @@ Examples:
 
 Exit codes: 0 done; 1 it did not succeed (status, doctor: something is wrong); 2 usage; 3 no such thing; 4 database or daemon unavailable, try again.";
 
+/// Where the help lists what every subcommand understands.
+const GLOBAL: &str = "Global options";
+
 /// A push to a branch becomes a running release on a plain Linux host.
 #[derive(Debug, Parser)]
-#[command(name = "durhack-deployer", version, about, after_help = AFTER_HELP, propagate_version = true)]
+#[command(name = "durhack-deployer", version, about, after_help = AFTER_HELP, propagate_version = true, disable_help_flag = true, disable_version_flag = true)]
 pub struct Cli {
     /// Directory of the configuration's layers [default: /etc/durhack-deployer; where there is none, ./config]
-    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYER_CONFIG")]
+    #[arg(long, global = true, value_name = "DIR", env = "DEPLOYER_CONFIG", help_heading = GLOBAL, display_order = 1000)]
     pub config: Option<PathBuf>,
     /// How much the log says: error, warn, info, debug, trace, or a tracing filter
-    #[arg(long, global = true, value_name = "LEVEL", env = "DEPLOYER_LOG")]
+    #[arg(long, global = true, value_name = "LEVEL", env = "DEPLOYER_LOG", help_heading = GLOBAL, display_order = 1001)]
     pub log: Option<String>,
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::Help, help_heading = GLOBAL, display_order = 1002)]
+    help: Option<bool>,
+    /// Print version
+    #[arg(short = 'V', long, global = true, action = clap::ArgAction::Version, help_heading = GLOBAL, display_order = 1003)]
+    version: Option<bool>,
     /// What is to be done
     #[command(subcommand)]
     pub command: Command,
@@ -119,7 +138,7 @@ pub enum Command {
     Explain(ExplainArguments),
     /// What a deploy would do now; nothing is done
     Plan(PlanArguments),
-    /// What waits in the spools, and what was set aside
+    /// What waits in the spools, and what was dead-lettered
     Queue(QueueArguments),
     /// Send the running daemon what GitHub would send
     Simulate(SimulateArguments),
@@ -190,6 +209,7 @@ pub struct SetupArguments {
 #[derive(Debug, Args)]
 pub struct MoveUserArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer's own, which deployments share
     #[arg(long, value_name = "USER")]
@@ -220,7 +240,7 @@ pub enum PrivilegesArgument {
 /// `--json`
 #[derive(Debug, Args)]
 pub struct JsonArguments {
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -228,7 +248,7 @@ pub struct JsonArguments {
 /// What `doctor` is told.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Only look at the state: root asks its owner so
@@ -267,8 +287,9 @@ pub struct InitArguments {
 #[derive(Debug, Args)]
 pub struct DeployArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
-    /// This commit instead of the branch's head (whole id)
+    /// This commit instead of the branch's head; its first digits are enough
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
     /// Also where the commit is live already, or would wait for checks, an approval or the end of a freeze
@@ -283,10 +304,11 @@ pub struct DeployArguments {
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
-    /// Release name, or the beginning of its commit id [default: the one that was live before, so a second rollback is back
+    /// Release name, or the beginning of it or of its commit's id [default: the one that was live before, so a second rollback is back
     /// where the first began]
-    #[arg(long, value_name = "RELEASE")]
+    #[arg(long, value_name = "RELEASE", add = completion::release())]
     pub to: Option<String>,
     /// Do not wait for the end (needs a running daemon)
     #[arg(long)]
@@ -297,6 +319,7 @@ pub struct RollbackArguments {
 #[derive(Debug, Args)]
 pub struct ApproveArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// The commit that is approved, or its beginning: refused if another one waits by now
     pub commit: Option<String>,
@@ -309,6 +332,7 @@ pub struct ApproveArguments {
 #[derive(Debug, Args)]
 pub struct ReleaseArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// Not only for the commit that waits, but for all until then: `2026-12-23 18:00` (in `freeze_timezone`); one that has passed
     /// ends it
@@ -323,6 +347,7 @@ pub struct ReleaseArguments {
 #[derive(Debug, Args)]
 pub struct AdoptArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -342,6 +367,7 @@ pub struct AdoptArguments {
 #[derive(Debug, Args)]
 pub struct CancelArguments {
     /// A deployment, or a run's id or its beginning
+    #[arg(add = completion::run())]
     pub what: String,
 }
 
@@ -349,11 +375,12 @@ pub struct CancelArguments {
 #[derive(Debug, Args)]
 pub struct RunsArguments {
     /// Only of this deployment
+    #[arg(add = completion::slug())]
     pub slug: Option<String>,
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     pub limit: u32,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -361,9 +388,10 @@ pub struct RunsArguments {
 /// `run`
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// The run's id, or its beginning
+    /// A run's id or its beginning, or a deployment: its newest run
+    #[arg(add = completion::run())]
     pub id: String,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -372,6 +400,7 @@ pub struct RunArguments {
 #[derive(Debug, Args)]
 pub struct LogsArguments {
     /// A deployment, or a run's id or its beginning
+    #[arg(add = completion::run())]
     pub what: String,
     /// Go on while the run does
     #[arg(short, long)]
@@ -384,7 +413,7 @@ pub struct DeliveriesArguments {
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     pub limit: u32,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -392,9 +421,10 @@ pub struct DeliveriesArguments {
 /// `explain`
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
-    /// The delivery's GUID, as GitHub's hook page shows it
+    /// A delivery's GUID, as GitHub's hook page shows it, or its beginning; or a deployment: its newest delivery
+    #[arg(add = completion::slug())]
     pub delivery: String,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -403,11 +433,12 @@ pub struct ExplainArguments {
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// The deployment
+    #[arg(add = completion::slug())]
     pub slug: String,
-    /// This commit instead of the branch's head (whole id)
+    /// This commit instead of the branch's head; its first digits are enough
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -418,7 +449,7 @@ pub struct QueueArguments {
     /// What to do
     #[command(subcommand)]
     pub command: Option<QueueCommand>,
-    /// For machines
+    /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -426,16 +457,18 @@ pub struct QueueArguments {
 /// `queue ...`
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
-    /// What waits, what is worked on, what was set aside and why
+    /// What waits, what is worked on, what was dead-lettered and why
     List,
-    /// Put an entry that was set aside back into its queue
+    /// Put a dead-lettered entry back into its queue
     Retry {
-        /// Its name, as `queue list` shows it
+        /// Its name as `queue list` shows it, its delivery's GUID, or the beginning of either; or the spool that it is alone in
+        #[arg(add = completion::entry())]
         entry: String,
     },
-    /// Remove an entry that waits or was set aside
+    /// Remove an entry that waits or was dead-lettered
     Drop {
-        /// Its name, as `queue list` shows it
+        /// Its name as `queue list` shows it, its delivery's GUID, or the beginning of either; or the spool that it is alone in
+        #[arg(add = completion::entry())]
         entry: String,
     },
 }
@@ -454,11 +487,12 @@ pub enum SimulateCommand {
     /// A push of the branch's head, signed with the configured secret
     Push {
         /// The deployment
+        #[arg(add = completion::slug())]
         slug: String,
         /// Where the daemon listens [default: as the running daemon says]
         #[arg(long)]
         url: Option<String>,
-        /// For machines
+        /// Print JSON
         #[arg(long)]
         json: bool,
         /// Only print what the branch is at: root asks the mirror's owner so
@@ -494,7 +528,7 @@ pub struct CheckArguments {
     /// Leave secrets aside, which whoever asks may not be able to read
     #[arg(long)]
     pub no_secrets: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -550,8 +584,13 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
-    let cli = Cli::parse();
-    output::end_quietly_on_closed_output();
+    if completion::answered() {
+        return ExitCode::from(exit::OK);
+    }
+    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return printing::exit_code(output::show_unparsed(&error)),
+    };
     let environment = Environment::of_process();
     output::start_logging(&cli, &environment);
     let passed = match &cli.command {
@@ -578,14 +617,14 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {
-        Ok(()) => ExitCode::from(exit::OK),
+        Ok(()) => printing::exit_code(exit::OK),
         Err(failed) => end(&failed),
     }
 }
 
 fn end(failed: &Failed) -> ExitCode {
     failed.print();
-    ExitCode::from(failed.code)
+    printing::exit_code(failed.code)
 }
 
 async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {
@@ -664,7 +703,7 @@ async fn serve(
 
 /// The command line as clap knows it; for man page and completions.
 pub fn command() -> clap::Command {
-    Cli::command()
+    examples::added(Cli::command(), "")
 }
 
 #[cfg(test)]

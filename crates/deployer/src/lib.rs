@@ -21,3 +21,4 @@ pub mod private_file;
 pub mod record;
 pub mod safe_path;
 pub mod secret;
+pub mod words;

@@ -56,7 +56,7 @@ pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Fa
         }
         (false, Layout::Releases) => {
             require_live(session, deployment).await?;
-            println!("{} is deployed as releases already", deployment.slug);
+            print_line!("{} is deployed as releases already", deployment.slug);
             say_what_remains(deployment)?;
             Ok(())
         }
@@ -114,7 +114,7 @@ async fn begin(
         Failed::because(error).hint(hint)
     })?;
     if arguments.dry_run {
-        println!("\nnothing was done (--dry-run)");
+        print_line!("\nnothing was done (--dry-run)");
         return Ok(());
     }
     agreed(arguments.yes, "Adopt it?")?;
@@ -128,20 +128,20 @@ async fn begin(
 
 fn show(deployment: &Deployment, live: &Target, survey: &Survey, preview: &Preview) {
     let path = deployment.path.display();
-    println!("{}: {} is live, in place at {path}", deployment.slug, live.commit.short());
-    println!(
+    print_line!("{}: {} is live, in place at {path}", deployment.slug, live.commit.short());
+    print_line!(
         "
 One run does this:"
     );
     show_steps(preview);
-    println!(
+    print_line!(
         "
 What lies in {path} now stays there, and goes on working."
     );
     list("Moved to shared/, a link in its place", &survey.kept);
     if !survey.not_configured.is_empty() {
-        anstream::println!("\n{YELLOW}No release sees these before the configuration names them:{YELLOW:#}");
-        println!("  {}", shared_keys(deployment, &survey.not_configured));
+        print_line!("\n{YELLOW}No release sees these before the configuration names them:{YELLOW:#}");
+        print_line!("  {}", shared_keys(deployment, &survey.not_configured));
     }
     let is_product = |path: &&PathBuf| {
         path.file_name().is_some_and(|name| BUILD_PRODUCTS.contains(&name.to_string_lossy().as_ref()))
@@ -153,7 +153,7 @@ What lies in {path} now stays there, and goes on working."
         &others,
     );
     if products > 0 {
-        anstream::println!("{DIM}  and {products} that builds make{DIM:#}");
+        print_line!("{DIM}  and {products} that builds make{DIM:#}");
     }
     list("Changed by hand, and left: a release has what git has", &survey.modified);
 }
@@ -163,12 +163,12 @@ fn list(what: &str, paths: &[PathBuf]) {
     if paths.is_empty() {
         return;
     }
-    anstream::println!("\n{BOLD}{what}:{BOLD:#}");
+    print_line!("\n{BOLD}{what}:{BOLD:#}");
     for path in paths.iter().take(SHOWN_MAX) {
-        println!("  {}", plain(&path.to_string_lossy()));
+        print_line!("  {}", plain(&path.to_string_lossy()));
     }
     if paths.len() > SHOWN_MAX {
-        println!("  and {} more", paths.len() - SHOWN_MAX);
+        print_line!("  and {} more", paths.len() - SHOWN_MAX);
     }
 }
 
@@ -191,9 +191,9 @@ fn say_what_remains(deployment: &Deployment) -> Result<(), Failed> {
     if adopt::old_tree(deployment)?.is_empty() {
         return Ok(());
     }
-    println!("\nThe old tree still lies in {path}. What is left to do:");
-    println!("  1. Have everything that names {path} name {path}/current: units, nginx sites, cron.");
-    println!("  2. durhack-deployer adopt {} --finish    moves the old tree aside", deployment.slug);
+    print_line!("\nThe old tree still lies in {path}. What is left to do:");
+    print_line!("  1. Have everything that names {path} name {path}/current: units, nginx sites, cron.");
+    print_line!("  2. durhack-deployer adopt {} --finish    moves the old tree aside", deployment.slug);
     Ok(())
 }
 
@@ -229,11 +229,11 @@ async fn finish(
     }
     let aside = adopt::aside(deployment)?;
     if old.is_empty() {
-        println!("nothing is left of the old tree of {slug}");
+        print_line!("nothing is left of the old tree of {slug}");
         return Ok(());
     }
     for name in &old {
-        println!("mv {} {}/", shown(&deployment.path.join(name)), shown(&aside));
+        print_line!("mv {} {}/", shown(&deployment.path.join(name)), shown(&aside));
     }
     let processes = adopt::processes_in_old_tree(deployment);
     if !processes.is_empty() && !arguments.force {
@@ -255,12 +255,12 @@ async fn finish(
         );
     }
     if arguments.dry_run {
-        println!("\nnothing was done (--dry-run)");
+        print_line!("\nnothing was done (--dry-run)");
         return Ok(());
     }
     agreed(arguments.yes, "Does nothing name these any more? Move them?")?;
     adopt::finish(deployment, &aside)?;
-    println!("\nthe old tree of {slug} lies in {}; remove it when you are sure", aside.display());
+    print_line!("\nthe old tree of {slug} lies in {}; remove it when you are sure", aside.display());
     Ok(())
 }
 

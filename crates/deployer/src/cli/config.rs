@@ -1,7 +1,7 @@
 //! `config` and `migrate`.
 
 use super::output::{self, Failed, GREEN, table};
-use super::{CheckArguments, ConfigCommand, MigrateCommand, owner, session};
+use super::{CheckArguments, ConfigCommand, MigrateCommand, owner, printing, session};
 use crate::clock::{compact_utc, now};
 use crate::config::resolve;
 use crate::config::{
@@ -11,6 +11,7 @@ use crate::daemon;
 use crate::deploy::{claim, hand_over, preflight, release, situation};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Authenticator, MigrationStatus, Store};
+use crate::words::counted;
 use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub fn run(
             Ok(())
         }
         ConfigCommand::Reference => {
-            print!("{}", reference::reference_markdown());
+            printing::text(&reference::reference_markdown());
             Ok(())
         }
     }
@@ -46,7 +47,7 @@ fn check(
         Ok(loaded) => {
             let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
             for deployment in loaded.config.deployments.values().filter(in_place) {
-                eprintln!("warning: {}", situation::in_place_warning(deployment));
+                print_error_line!("warning: {}", situation::in_place_warning(deployment));
             }
             let count = loaded.config.deployments.len();
             let mut problems = loaded.problems;
@@ -56,7 +57,14 @@ fn check(
             for deployment in loaded.config.deployments.values().filter(|deployment| deployment.enabled) {
                 missing_files(deployment).into_iter().for_each(|problem| problems.push(problem));
             }
-            (problems, Some(format!("{count} deployments, {} layers", loaded.layers.len())))
+            (
+                problems,
+                Some(format!(
+                    "{}, {}",
+                    counted(count, "deployment", "deployments"),
+                    counted(loaded.layers.len(), "layer", "layers")
+                )),
+            )
         }
         Err(problems) => (problems, None),
     };
@@ -69,7 +77,7 @@ fn check(
         return Err(Failed::silent());
     }
     if let (false, Some(summary)) = (as_json, summary) {
-        anstream::println!("{GREEN}the configuration is right{GREEN:#}: {summary}");
+        print_line!("{GREEN}the configuration is right{GREEN:#}: {summary}");
     }
     Ok(())
 }
@@ -98,7 +106,7 @@ fn show(directory: Option<&Path>, environment: &Environment, as_json: bool) -> R
     if as_json {
         output::json(&loaded.merged.to_json());
     } else {
-        print!("{}", loaded.merged.to_text());
+        printing::text(&loaded.merged.to_text());
     }
     Ok(())
 }
@@ -121,11 +129,11 @@ pub async fn migrate(
     match command {
         MigrateCommand::Up { new: true } => {
             store.migrate_anew(crate::clock::now_ms()).await?;
-            println!("there is a new database, and the schema is up to date");
+            print_line!("there is a new database, and the schema is up to date");
         }
         MigrateCommand::Up { new: false } => {
             store.migrate(crate::clock::now_ms()).await?;
-            println!("the schema is up to date");
+            print_line!("the schema is up to date");
         }
         MigrateCommand::Check => {
             let irreversible = hand_over::irreversible(&store.migration_status().await?);
@@ -133,7 +141,7 @@ pub async fn migrate(
                 return Err(Failed::because(anyhow!("cannot be taken back: {}", irreversible.join(", "))));
             }
             store.rehearse_migration().await?;
-            println!("the database has, or can be given, this program's schema");
+            print_line!("the database has, or can be given, this program's schema");
         }
         MigrateCommand::Down { steps, yes, has_backup } => {
             down(&loaded.config, &store, *steps as usize, (*yes, *has_backup)).await?;
@@ -175,14 +183,14 @@ async fn down(
     let applied: Vec<&MigrationStatus> = status.iter().filter(|migration| migration.applied).collect();
     let concerned = &applied[applied.len().saturating_sub(steps)..];
     if concerned.is_empty() {
-        println!("no migration is applied");
+        print_line!("no migration is applied");
         return Ok(());
     }
     for migration in concerned.iter().rev() {
-        println!("takes back {} ({})", migration.version, migration.description);
+        print_line!("takes back {} ({})", migration.version, migration.description);
     }
     if concerned.len() == applied.len() {
-        println!("that is all of them: nothing of what is recorded is left, neither runs nor releases");
+        print_line!("that is all of them: nothing of what is recorded is left, neither runs nor releases");
     }
     if store.file().is_none() && !has_backup {
         return Err(Failed::because(anyhow!("nothing was taken back: there is no backup"))
@@ -190,10 +198,10 @@ async fn down(
     }
     output::agreed(yes, "Take them back, with what is recorded in their tables?")?;
     if let Some(backup) = store.back_up(&compact_utc(now())).await? {
-        println!("the database as it was is in {}", backup.display());
+        print_line!("the database as it was is in {}", backup.display());
     }
     let taken_back = store.migrate_down(steps).await?;
-    println!("{taken_back} migrations taken back");
+    print_line!("{} undone", counted(taken_back, "migration", "migrations"));
     Ok(())
 }
 
@@ -201,12 +209,12 @@ async fn down(
 async fn trust(store: &Store, is_said: bool) -> Result<(), Failed> {
     let foreign = store.foreign().await?;
     if foreign.is_none() {
-        println!("everything in the database is signed already");
+        print_line!("everything in the database is signed already");
         return Ok(());
     }
-    println!("not signed: {}", foreign.shown());
+    print_line!("not signed: {}", foreign.shown());
     for run in store.unfinished_runs(None).await? {
-        println!(
+        print_line!(
             "run {} of {} is unfinished; its plan: {}",
             plain(&run.id),
             plain(&run.deployment),
@@ -219,6 +227,6 @@ async fn trust(store: &Store, is_said: bool) -> Result<(), Failed> {
         ));
     }
     store.sign_everything().await?;
-    println!("signed: from now on the deployer acts on it");
+    print_line!("signed: from now on the deployer acts on it");
     Ok(())
 }

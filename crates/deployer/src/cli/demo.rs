@@ -87,7 +87,7 @@ pub async fn run(arguments: &DemoArguments, environment: &Environment) -> Result
         Err(error) => {
             let log = fs::read_to_string(root.join("daemon.log")).unwrap_or_default();
             let last: Vec<&str> = log.lines().rev().take(10).collect();
-            last.into_iter().rev().for_each(|line| eprintln!("  {line}"));
+            last.into_iter().rev().for_each(|line| print_error_line!("  {line}"));
             Err(Failed::because(error).hint(format!("everything lies in {}", root.display())))
         }
     }
@@ -145,8 +145,8 @@ async fn three_acts(stage: &Stage) -> Result<()> {
     heading("Act 3: a broken build");
     let third = push(stage, "<h1>Oh no", BROKEN_BUILD).await?;
     ensure!(third.state == RunState::Failed, "the broken build should have failed, and {}", third.state);
-    anstream::println!("{RED}why it failed{RED:#}: {}", third.cause.as_deref().unwrap_or_default());
-    anstream::println!("{GREEN}the old release still serves{GREEN:#}:");
+    print_line!("{RED}why it failed{RED:#}: {}", third.cause.as_deref().unwrap_or_default());
+    print_line!("{GREEN}the old release still serves{GREEN:#}:");
     expect_page(stage, "Hello again, DurHack!").await
 }
 
@@ -177,8 +177,8 @@ async fn push(stage: &Stage, greeting: &str, build: &str) -> Result<Run> {
 async fn expect_page(stage: &Stage, wanted: &str) -> Result<()> {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
     let page = client.get(&stage.site).send().await?.error_for_status()?.text().await?;
-    anstream::println!("{DIM}GET {}{DIM:#}", stage.site);
-    page.lines().for_each(|line| anstream::println!("  {line}"));
+    print_line!("{DIM}GET {}{DIM:#}", stage.site);
+    page.lines().for_each(|line| print_line!("  {line}"));
     ensure!(page.contains(wanted), "the page does not say {wanted:?}");
     Ok(())
 }
@@ -194,14 +194,14 @@ fn epilogue(stage: &Stage, keep: bool) {
     say("live", &root.join("srv/current").display().to_string());
     say("state", &root.join("state").display().to_string());
     say("daemon's log", &root.join("daemon.log").display().to_string());
-    anstream::println!("\nLook around, then remove it:");
+    print_line!("\nLook around, then remove it:");
     for command in ["status", "runs", "deliveries", "logs website", "plan website"] {
-        anstream::println!("  {ours} {command}");
+        print_line!("  {ours} {command}");
     }
-    anstream::println!("  rm -r {}", root.display());
+    print_line!("  rm -r {}", root.display());
     if keep {
-        anstream::println!("\n{BOLD}serving {} until Ctrl-C{BOLD:#}; push to it with", stage.site);
-        anstream::println!(
+        print_line!("\n{BOLD}serving {} until Ctrl-C{BOLD:#}; push to it with", stage.site);
+        print_line!(
             "  git -C {} commit --all --message 'a change' && {ours} simulate push {SLUG}",
             root.join("upstream").display()
         );
@@ -279,7 +279,7 @@ async fn run_daemon(host: Host, root: PathBuf, stop: CancellationToken) {
         let _ = fs::write(&file, &log);
     };
     if let Err(error) = host.executor.watch(&invocation, &root, never_ends, sink, &stop).await {
-        eprintln!("the daemon could not be started: {error:#}");
+        print_error_line!("the daemon could not be started: {error:#}");
     }
 }
 
@@ -334,9 +334,9 @@ async fn wait_for<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> Res
 }
 
 fn heading(text: &str) {
-    anstream::println!("\n{BOLD}== {text}{BOLD:#}");
+    print_line!("\n{BOLD}== {text}{BOLD:#}");
 }
 
 fn say(what: &str, text: &str) {
-    anstream::println!("{DIM}{what:>14}{DIM:#}  {text}");
+    print_line!("{DIM}{what:>14}{DIM:#}  {text}");
 }

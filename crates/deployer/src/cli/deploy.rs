@@ -4,8 +4,9 @@
 //! does the same work itself, under the same lock. So both ways are one, and never at the same time.
 
 use super::output::{self, BOLD, DIM, Failed};
+use super::progress::Progress;
 use super::session::Session;
-use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, owner};
+use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, owner};
 use crate::config::Deployment;
 use crate::daemon;
 use crate::deploy::observe::Observer;
@@ -18,6 +19,7 @@ use crate::names::{CommitId, DeliveryId, Slug};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, VerdictCode};
 use crate::record::verdict;
+use crate::words::counted;
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
 use std::sync::Arc;
@@ -31,7 +33,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// `deploy`
 pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
-    let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
+    let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
     let request = Request { commit, force: arguments.force, ..Request::default() };
     ask(session, deployment, "deploy", &request, arguments.no_wait).await
 }
@@ -39,13 +41,23 @@ pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<()
 /// `rollback`
 pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
-    let request = Request { release: arguments.to.clone(), ..Request::default() };
+    let release = match &arguments.to {
+        Some(typed) => Some(ids::release(session, deployment, typed).await?),
+        None => None,
+    };
+    let request = Request { release, ..Request::default() };
     ask(session, deployment, "rollback", &request, arguments.no_wait).await
 }
 
-fn parse_commit(text: &str) -> Result<CommitId, Failed> {
-    CommitId::parse(text)
-        .map_err(|error| Failed::because(error).hint("write the whole id: `git rev-parse HEAD` prints it"))
+async fn named_commit(
+    session: &Session,
+    deployment: &Deployment,
+    typed: Option<&str>,
+) -> Result<Option<CommitId>, Failed> {
+    match typed {
+        Some(typed) => Ok(Some(ids::commit(session, deployment, typed).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Queues a wish, and waits for its end unless told not to.
@@ -75,13 +87,13 @@ pub async fn ask(
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
     let asked = Asked { deployment, id: header.id.clone(), entry: appended.name().clone() };
     if no_wait {
-        println!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
+        print_line!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
         return Ok(());
     }
     let run = if alone {
         Box::pin(do_it_here(session, spool, &asked)).await?
     } else {
-        println!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
+        print_line!("queued; the running daemon does it (Ctrl-C stops watching, not the run)");
         watch(session, &asked).await?
     };
     match run.state {
@@ -106,6 +118,7 @@ fn is_unattended(session: &Session, deployment: &Deployment, spool: &Spool) -> R
 async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
     let slug = asked.deployment.slug.as_str();
     let mut shown = 0;
+    let mut progress = Progress::new();
     loop {
         // Asked first: a run that ends meanwhile is found below.
         let verdicts = session.store().verdicts(asked.id.as_str()).await?;
@@ -114,12 +127,15 @@ async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
         let runs = session.store().runs_for_entry(slug, asked.entry.as_str()).await?;
         if let Some(run) = runs.get(shown) {
             shown += 1;
+            progress.clear();
             let run = follow::to_the_end(session.store(), &session.host.logs(), &run.id).await?;
             if run.state != RunState::Undone {
                 return Ok(run);
             }
         } else if let Some(verdict) = verdict {
             return Err(Failed::because(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
+        } else {
+            progress.wait_for("queued: the run has not begun yet");
         }
         tokio::time::sleep(POLL).await;
     }
@@ -193,7 +209,7 @@ async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Resul
 /// Ctrl-C: no further work, and what is in progress is taken back. Never returns: the worker ends by itself.
 async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
     let _ = tokio::signal::ctrl_c().await;
-    eprintln!("interrupted: taking back what was done");
+    print_error_line!("interrupted: taking back what was done");
     stop.cancel();
     abort.cancel();
     std::future::pending::<()>().await;
@@ -208,7 +224,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
     let directory = session.config().state_directory.join("cancel");
     fs_err::create_dir_all(&directory).context("cannot ask for it")?;
     fs_err::write(directory.join(&run.id), session.operator()).context("cannot ask for it")?;
-    println!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
+    print_line!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
     loop {
         // Whoever has the lock runs it. Where nobody does, a crash has left it behind.
         if let Some(deployment) =
@@ -230,34 +246,34 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
 /// `plan`
 pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
-    let commit = arguments.commit.as_deref().map(parse_commit).transpose()?;
+    let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
     let preview = preview::preview(&session.host, deployment, commit.as_ref()).await?;
     if arguments.json {
         output::json(&preview);
         return Ok(());
     }
     let live = preview.live.as_ref().map_or_else(|| "nothing".to_owned(), |live| live.short().to_owned());
-    println!(
+    print_line!(
         "{}: {live} is live; {} would be deployed ({})",
         deployment.slug,
         preview.commit.short(),
         plain(&preview.message)
     );
     for obstacle in &preview.obstacles {
-        println!("would fail before anything is done: {}", plain(obstacle));
+        print_line!("would fail before anything is done: {}", plain(obstacle));
     }
     if let Some(reason) = &preview.nothing_to_do {
-        println!("nothing would be done: {reason}");
+        print_line!("nothing would be done: {reason}");
         return Ok(());
     }
     for remark in &preview.remarks {
-        println!("note: {}", plain(remark));
+        print_line!("note: {}", plain(remark));
     }
     if let Some(held) = &preview.held {
-        println!("not at once: {}", plain(held));
+        print_line!("not at once: {}", plain(held));
     }
     if let Some(changed) = &preview.changed_paths {
-        println!("{} changed paths", changed.len());
+        print_line!("{}", counted(changed.len(), "changed path", "changed paths"));
     }
     show_steps(&preview);
     Ok(())
@@ -267,7 +283,7 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
 pub fn show_steps(preview: &Preview) {
     for (number, planned) in preview.steps.iter().enumerate() {
         let step = &planned.step;
-        anstream::println!(
+        print_line!(
             "{:>3}  {BOLD}{:<8}{BOLD:#} {:<16} {}",
             number + 1,
             step.phase.as_str(),
@@ -275,10 +291,10 @@ pub fn show_steps(preview: &Preview) {
             planned.command
         );
         for undo in &step.undo {
-            anstream::println!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
+            print_line!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
         }
     }
     for command in &preview.on_failure {
-        anstream::println!("     {DIM}on failure: {}{DIM:#}", command.line.shown());
+        print_line!("     {DIM}on failure: {}{DIM:#}", command.line.shown());
     }
 }

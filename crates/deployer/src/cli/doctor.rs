@@ -27,10 +27,11 @@ mod versions;
 mod work;
 
 use super::output::{self, BOLD, DIM, Failed, GREEN, RED, YELLOW};
-use super::{DoctorArguments, owner};
+use super::{DoctorArguments, owner, printing};
 use crate::config::{self, Environment, Purpose};
 use crate::daemon;
 use crate::record::run_log::rendering::plain;
+use crate::words::counted;
 use anyhow::anyhow;
 use examined::Examined;
 use finding::{Answer, Finding, Level};
@@ -204,7 +205,11 @@ pub async fn run(
     } else {
         show(&lines, &examined, state.is_some());
         let unseen = count(Level::NotChecked);
-        anstream::println!("\n{BOLD}{errors} errors, {warnings} warnings{BOLD:#}, {unseen} not checked");
+        print_line!(
+            "\n{BOLD}{}, {}{BOLD:#}, {unseen} not checked",
+            counted(errors, "error", "errors"),
+            counted(warnings, "warning", "warnings")
+        );
     }
     if errors > 0 { Err(Failed::silent()) } else { Ok(()) }
 }
@@ -261,7 +266,7 @@ async fn examine(
         found[number] = Some(answer);
     }
     if shows_progress {
-        anstream::eprint!("\r\x1b[2K");
+        printing::error_text(format_args!("\r\x1b[2K"));
     }
     checks.iter().zip(found).flat_map(|(check, answer)| lines_of(check, answer, time_max)).collect()
 }
@@ -296,18 +301,21 @@ fn progress(checks: &[&Check], found: &[Option<Answer>]) {
     let open = checks.iter().zip(found).filter(|(_, answer)| answer.is_none()).map(|(check, _)| check.name);
     let names: Vec<&str> = open.clone().take(NAMES_MAX).collect();
     let (done, all) = (checks.len() - open.count(), checks.len());
-    anstream::eprint!("\r\x1b[2K{DIM}{done} of {all} checks; waiting for {}{DIM:#}", names.join(", "));
+    printing::error_text(format_args!(
+        "\r\x1b[2K{DIM}{done} of {all} checks; waiting for {}{DIM:#}",
+        names.join(", ")
+    ));
 }
 
 fn show(lines: &[Line], examined: &Examined, owner_was_asked: bool) {
     let (us, service) = (&examined.us.name, &examined.service.name);
     let also = if owner_was_asked { format!(", and the state as {service}") } else { String::new() };
-    anstream::println!("{DIM}looked at as {us}{also}; the service is {service}'s{DIM:#}");
+    print_line!("{DIM}looked at as {us}{also}; the service is {service}'s{DIM:#}");
     let mut group = "";
     for Line { group: of_line, check, finding } in lines {
         if *of_line != group {
             group = of_line;
-            anstream::println!("\n{BOLD}{group}{BOLD:#}");
+            print_line!("\n{BOLD}{group}{BOLD:#}");
         }
         let (style, word) = match finding.level {
             Level::Ok => (GREEN, "ok"),
@@ -315,9 +323,9 @@ fn show(lines: &[Line], examined: &Examined, owner_was_asked: bool) {
             Level::Warning => (YELLOW, "warning"),
             Level::Error => (RED, "error"),
         };
-        anstream::println!("  {style}{word:<11}{style:#} {check}: {}", plain(&finding.what));
+        print_line!("  {style}{word:<11}{style:#} {check}: {}", plain(&finding.what));
         if let Some(mend) = &finding.mend {
-            anstream::println!("              {DIM}->{DIM:#} {}", plain(mend));
+            print_line!("              {DIM}->{DIM:#} {}", plain(mend));
         }
     }
 }

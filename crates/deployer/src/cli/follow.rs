@@ -1,9 +1,11 @@
 //! A run, watched: its steps and what they print, as they come.
 
 use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
-use crate::clock::duration;
+use super::printing;
+use super::progress::Progress;
+use crate::clock::{duration, now_ms};
 use crate::record::run_log::{RunLogReader, Stream, rendering};
-use crate::record::store::{Run, RunState, Store};
+use crate::record::store::{Run, RunState, StepState, Store};
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
@@ -13,35 +15,67 @@ const POLL: Duration = Duration::from_millis(150);
 
 /// Shows a run's log until the run has ended, then its end. Returns the run as it ended.
 pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run> {
+    let mut progress = Progress::new();
     let mut reader = RunLogReader::open(logs, id, 0)?;
+    // The last line of each step, by its number: steps may run side by side.
+    let mut last = Last::default();
     loop {
         let run = store.run(id).await?;
         let ended = run.filter(|run| run.state.is_final());
-        show_new(&mut reader).await?;
+        if show_new(&mut reader, &mut last).await? {
+            progress.printed();
+        }
         if let Some(run) = ended {
+            progress.clear();
             show_end(&run);
             return Ok(run);
+        }
+        let steps = store.steps(id).await?;
+        match steps.iter().rev().find(|step| step.state == StepState::Started) {
+            Some(step) => progress.show(step, now_ms(), last.of(step.number)),
+            None => progress.wait_for("between two steps"),
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Shows what is in the log now.
-pub async fn show_new(reader: &mut RunLogReader) -> Result<()> {
+/// What a step has printed last.
+#[derive(Debug, Default)]
+pub struct Last {
+    step: u32,
+    text: String,
+}
+
+impl Last {
+    fn of(&self, step: u32) -> &str {
+        if self.step == step { &self.text } else { "" }
+    }
+}
+
+/// Shows what is in the log now, and says whether that was anything.
+pub async fn show_new(reader: &mut RunLogReader, last: &mut Last) -> Result<bool> {
+    let mut has_shown = false;
     while let Some(batch) = reader.read().await? {
         for line in batch.lines {
+            has_shown = true;
             // Where the output is no terminal, `anstream` takes the colours out.
             let text = rendering::for_terminal(&line.text);
             match line.stream {
-                Stream::Cause => anstream::println!("{RED}why>{RED:#} {text}"),
-                Stream::Context => anstream::println!("{DIM}   >{DIM:#} {text}"),
-                Stream::Note => anstream::println!("{BOLD}> {text}{BOLD:#}"),
-                Stream::Output => anstream::println!("{DIM}  |{DIM:#} {text}"),
-                Stream::Error => anstream::println!("{YELLOW}  |{YELLOW:#} {text}"),
+                Stream::Cause => print_line!("{RED}why>{RED:#} {text}"),
+                Stream::Context => print_line!("{DIM}   >{DIM:#} {text}"),
+                Stream::Note => print_line!("{BOLD}> {text}{BOLD:#}"),
+                Stream::Output => print_line!("{DIM}  |{DIM:#} {text}"),
+                Stream::Error => print_line!("{YELLOW}  |{YELLOW:#} {text}"),
+            }
+            if matches!(line.stream, Stream::Output | Stream::Error) {
+                *last = Last { step: line.step, text: line.text };
             }
         }
+        if printing::is_lost() {
+            break;
+        }
     }
-    Ok(())
+    Ok(has_shown)
 }
 
 /// One line that says how a run ended.
@@ -52,17 +86,17 @@ pub fn show_end(run: &Run) {
     let cause = rendering::plain(run.cause.as_deref().unwrap_or_default());
     match run.state {
         RunState::Succeeded => {
-            anstream::println!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment);
+            print_line!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment);
         }
-        RunState::Skipped => anstream::println!("{} has nothing to do: {cause}", run.deployment),
+        RunState::Skipped => print_line!("{} has nothing to do: {cause}", run.deployment),
         RunState::Waiting => {
-            anstream::println!("{YELLOW}{} is not deployed{YELLOW:#}: {commit} is {cause}", run.deployment);
+            print_line!("{YELLOW}{} is not deployed{YELLOW:#}: {commit} is {cause}", run.deployment);
         }
         state => {
-            anstream::println!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str());
+            print_line!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str());
         }
     }
     if let Some(summary) = &run.summary {
-        anstream::println!("  {}", rendering::plain(summary));
+        print_line!("  {}", rendering::plain(summary));
     }
 }

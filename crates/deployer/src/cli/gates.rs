@@ -51,10 +51,10 @@ pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<
     let until_ms = until_ms(deployment, until)?;
     answer(session, deployment, &Answer::FreezeLiftedUntil(until_ms)).await?;
     if until_ms <= now_ms() {
-        println!("{}: its freezes hold again", deployment.slug);
+        print_line!("{}: its freezes hold again", deployment.slug);
         return Ok(());
     }
-    println!("{}: no freeze holds until {until}", deployment.slug);
+    print_line!("{}: no freeze holds until {until}", deployment.slug);
     match waiting {
         Some(waiting) => look_again(session, deployment, "release", waiting, arguments.no_wait).await,
         None => Ok(()),
@@ -89,6 +89,7 @@ fn nothing_waits(deployment: &Deployment) -> Failed {
 fn until_ms(deployment: &Deployment, text: &str) -> Result<i64, Failed> {
     let wrong = || {
         Failed::because(anyhow!("{text:?} is not a time"))
+            .with_code(super::exit::USAGE)
             .hint("write for example `--until \"2026-12-23 18:00\"`")
     };
     let civil: DateTime = text.parse().map_err(|_| wrong())?;

@@ -1,6 +1,7 @@
 //! What is generated from the program itself: completions, man page, and the documents that lie in the repository.
 
 use super::output::Failed;
+use super::{completion, printing};
 use crate::config::reference;
 use anyhow::Context;
 use clap_complete::Shell;
@@ -11,13 +12,13 @@ const NAME: &str = "durhack-deployer";
 
 /// `completions`
 pub fn completions(shell: Shell) -> Result<(), Failed> {
-    clap_complete::generate(shell, &mut super::command(), NAME, &mut std::io::stdout());
+    printing::text(&completion::script(shell)?);
     Ok(())
 }
 
 /// `man`
 pub fn man() -> Result<(), Failed> {
-    print!("{}", man_page()?);
+    printing::text(&man_page()?);
     Ok(())
 }
 
@@ -46,17 +47,16 @@ pub fn all(root: &Path) -> Result<(), Failed> {
     write("docs/cli.md", &command_line_reference())?;
     write("packaging/man/durhack-deployer.1", &man_page()?)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut super::command(), NAME, &mut script);
-        let file = format!("packaging/completions/{NAME}.{shell}");
-        write(&file, &String::from_utf8_lossy(&script))?;
+        write(&format!("packaging/completions/{NAME}.{shell}"), &completion::script(shell)?)?;
     }
     Ok(())
 }
 
 /// Every subcommand's help, in one document.
 fn command_line_reference() -> String {
-    let mut text = String::from("# Command line\n\nGenerated from the program by `cargo xtask generate`.\n");
+    let mut text = String::from(
+        "# Command line\n\nGenerated from the program by `cargo xtask generate`. What `--json` prints is in [json.md](json.md).\n",
+    );
     let mut root = super::command().term_width(100);
     root.build();
     append(&mut text, &mut root);

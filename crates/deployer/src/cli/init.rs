@@ -90,11 +90,11 @@ pub async fn run(
         eprintln!("warning: {why}");
     }
     match &arguments.write {
-        None => print!("{text}"),
+        None => super::printing::text(&text),
         Some(file) => {
             write(file, &slug, &text)?;
-            println!("wrote [deployments.{slug}] to {}; read it, then:", file.display());
-            println!("  durhack-deployer config check && durhack-deployer plan {slug}");
+            print_line!("wrote [deployments.{slug}] to {}; read it, then:", file.display());
+            print_line!("  durhack-deployer config check && durhack-deployer plan {slug}");
         }
     }
     Ok(())

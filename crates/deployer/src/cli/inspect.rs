@@ -1,13 +1,17 @@
 //! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, style_of, table};
+use super::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of};
 use super::session::Session;
-use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow};
-use crate::clock::{duration, now_ms, readable_utc};
+use super::table::{self, Cell, Column};
+use super::{
+    DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, ids, printing,
+};
+use crate::clock::{ago, duration, now_ms, readable_utc};
 use crate::names::DeliveryId;
 use crate::record::run_log::rendering::plain;
 use crate::record::run_log::{LogLine, RunLogReader, Stream};
 use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
+use crate::words::{counted, step_title};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -48,28 +52,33 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
         output::json(&runs.iter().map(run_json).collect::<Vec<_>>());
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = runs
-        .iter()
-        .map(|run| {
-            vec![
-                run.id.clone(),
-                run.deployment.clone(),
-                short(run.commit_id.as_deref()).to_owned(),
-                run.state.as_str().to_owned(),
-                readable_utc(run.created_at_ms),
-                run.started_at_ms
-                    .map_or("-".into(), |start| duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)),
-                run.cause
-                    .as_ref()
-                    .or(run.summary.as_ref())
-                    .map_or("", String::as_str)
-                    .chars()
-                    .take(80)
-                    .collect(),
-            ]
-        })
-        .collect();
-    table(&["RUN", "DEPLOYMENT", "COMMIT", "STATE", "AT (UTC)", "TOOK", "CAUSE OR NOTE"], &rows, Some(3));
+    let short_ids = ids::Short::of_runs(session).await?;
+    let rows: Vec<Vec<Cell>> =
+        runs.iter()
+            .map(|run| {
+                vec![
+                    Cell::id(&run.id, &short_ids.of(&run.id)),
+                    Cell::text(&run.deployment),
+                    Cell::text(short(run.commit_id.as_deref())),
+                    Cell::text(run.state.as_str()),
+                    Cell::time(Some(run.created_at_ms)),
+                    Cell::text(run.started_at_ms.map_or("-".into(), |start| {
+                        duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)
+                    })),
+                    Cell::text(run.cause.as_ref().or(run.summary.as_ref()).map_or("", String::as_str)),
+                ]
+            })
+            .collect();
+    const COLUMNS: [Column; 7] = [
+        Column::new("RUN"),
+        Column::new("DEPLOYMENT"),
+        Column::new("COMMIT"),
+        Column::new("STATE").state(),
+        Column::time("AT (UTC)", "AT"),
+        Column::new("TOOK").dispensable(1),
+        Column::new("CAUSE OR NOTE").rest(),
+    ];
+    table::print(&COLUMNS, &rows);
     Ok(())
 }
 
@@ -79,50 +88,93 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     let steps = session.store().steps(&run.id).await?;
     let around = lines_around_cause(session, &run.id, &steps).await;
     if arguments.json {
-        output::json(&json!({ "run": run_json(&run), "steps": steps, "cause_lines": around }));
+        output::json(&json!({
+            "run": run_json(&run), "running_step": running_json(&run, &steps), "steps": steps, "cause_lines": around,
+        }));
         return Ok(());
     }
+    let short_id = ids::Short::of_runs(session).await?.of(&run.id);
     let state = run.state.as_str();
     let style = style_of(state);
-    anstream::println!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
-    println!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
-    println!("  trigger  {} ({})", run.trigger.as_str(), plain(&run.requested_by));
+    print_line!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
+    print_line!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
+    print_line!("  trigger  {} ({})", run.trigger.as_str(), plain(&run.requested_by));
+    print_line!("  asked at {} UTC ({})", readable_utc(run.created_at_ms), ago(now_ms() - run.created_at_ms));
     if let Some(delivery) = &run.delivery_id {
-        println!("  delivery {}", plain(delivery));
+        print_line!("  delivery {}", plain(delivery));
     }
     if let Some(release) = &run.release {
-        println!("  release  {}", plain(release));
+        print_line!("  release  {}", plain(release));
     }
     if let Some(cause) = &run.cause {
-        anstream::println!("  {RED}cause{RED:#}    {}", plain(cause));
+        print_line!("  {RED}cause{RED:#}    {}", plain(cause));
     }
     for line in &around {
         let text = plain(&line.text);
         match line.stream {
-            Stream::Cause => anstream::println!("         {RED}>{RED:#} {text}"),
-            _ => anstream::println!("           {DIM}{text}{DIM:#}"),
+            Stream::Cause => print_line!("         {RED}>{RED:#} {text}"),
+            _ => print_line!("           {DIM}{text}{DIM:#}"),
         }
     }
     if let Some(summary) = &run.summary {
-        println!("  note     {}", plain(summary));
+        print_line!("  note     {}", plain(summary));
     }
-    let rows: Vec<Vec<String>> = steps
+    let rows: Vec<Vec<Cell>> = steps
         .iter()
         .map(|step| {
             let undo = if step.direction == Direction::Undo { "undo " } else { "" };
+            let is_running = is_running(&run, step);
             vec![
-                step.number.to_string(),
-                format!("{undo}{}", step.phase),
-                step.name.clone(),
-                step.state.as_str().to_owned(),
-                step.ended_at_ms.map_or("-".into(), |end| duration(end - step.started_at_ms)),
-                step.command.clone().unwrap_or_default().chars().take(100).collect(),
+                Cell::text(step.number.to_string()),
+                Cell::text(format!("{undo}{}", step.phase)),
+                Cell::text(step.name.as_str()),
+                Cell::text(if is_running { "running" } else { step.state.as_str() }),
+                Cell::text(match step.ended_at_ms {
+                    Some(end) => duration(end - step.started_at_ms),
+                    None if is_running => format!("{} so far", duration(now_ms() - step.started_at_ms)),
+                    None => "-".to_owned(),
+                }),
+                Cell::text(step.command.as_deref().unwrap_or_default()),
             ]
         })
         .collect();
-    table(&["STEP", "PHASE", "NAME", "STATE", "TOOK", "WHAT"], &rows, Some(3));
-    anstream::println!("{DIM}durhack-deployer logs {} shows what they printed{DIM:#}", run.id);
+    const COLUMNS: [Column; 6] = [
+        Column::new("STEP").dispensable(1),
+        Column::new("PHASE"),
+        Column::new("NAME"),
+        Column::new("STATE").state(),
+        Column::new("TOOK"),
+        Column::new("WHAT").rest(),
+    ];
+    table::print(&COLUMNS, &rows);
+    if let Some(step) = running_step(&run, &steps) {
+        print_line!(
+            "{YELLOW}running{YELLOW:#}: {} since {} UTC ({})",
+            plain(&step_title(&step.phase, &step.name)),
+            readable_utc(step.started_at_ms),
+            duration(now_ms() - step.started_at_ms)
+        );
+    }
+    print_line!("{DIM}durhack-deployer logs {} shows what they printed{DIM:#}", short_id);
     Ok(())
+}
+
+/// Whether a step runs now: one that began and did not end may also be one of a run that died.
+fn is_running(run: &Run, step: &Step) -> bool {
+    !run.state.is_final() && step.state == StepState::Started
+}
+
+/// The step that a run is at.
+pub fn running_step<'a>(run: &Run, steps: &'a [Step]) -> Option<&'a Step> {
+    steps.iter().rev().find(|step| is_running(run, step))
+}
+
+/// A running step for machines.
+pub fn running_json(run: &Run, steps: &[Step]) -> Option<Value> {
+    let step = running_step(run, steps)?;
+    Some(
+        json!({ "number": step.number, "phase": step.phase, "name": step.name, "since_ms": step.started_at_ms }),
+    )
 }
 
 /// The line that says why a run failed as its program printed it, and those around it: of the step that failed, not of one that undoes it, and
@@ -149,11 +201,16 @@ pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Fa
     let run = session.run_of(&arguments.what).await?;
     let logs = session.host.logs();
     if arguments.follow && !run.state.is_final() {
-        follow::to_the_end(session.store(), &logs, &run.id).await?;
+        let watched = follow::to_the_end(session.store(), &logs, &run.id);
+        tokio::select! {
+            run = watched => drop(run?),
+            // Whoever has closed the output has seen enough; the run goes on without.
+            () = printing::lost() => {}
+        }
         return Ok(());
     }
     let mut reader = RunLogReader::open(&logs, &run.id, 0).context("cannot read the log")?;
-    follow::show_new(&mut reader).await?;
+    follow::show_new(&mut reader, &mut follow::Last::default()).await?;
     if run.state.is_final() {
         follow::show_end(&run);
     }
@@ -175,39 +232,51 @@ pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> R
         output::json(&all);
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = shown
+    let short_ids = ids::Short::of_deliveries(session).await?;
+    let rows: Vec<Vec<Cell>> = shown
         .iter()
         .flat_map(|(delivery, verdicts)| {
             verdicts.iter().map(|verdict| {
                 vec![
-                    delivery.id.to_string(),
-                    readable_utc(delivery.received_at_ms),
-                    delivery.event.clone(),
-                    if verdict.deployment.is_empty() { "-".into() } else { verdict.deployment.clone() },
-                    verdict.code.as_str().to_owned(),
-                    verdict.sentence.chars().take(80).collect(),
+                    Cell::id(&delivery.id, &short_ids.of(&delivery.id)),
+                    Cell::time(Some(delivery.received_at_ms)),
+                    Cell::text(delivery.event.as_str()),
+                    Cell::text(if verdict.deployment.is_empty() { "-" } else { &verdict.deployment }),
+                    Cell::text(verdict.code.as_str()),
+                    Cell::text(verdict.sentence.as_str()),
                 ]
             })
         })
         .collect();
-    table(&["DELIVERY", "RECEIVED (UTC)", "EVENT", "DEPLOYMENT", "VERDICT", "WHY"], &rows, Some(4));
+    const COLUMNS: [Column; 6] = [
+        Column::new("DELIVERY"),
+        Column::time("RECEIVED (UTC)", "RECEIVED"),
+        Column::new("EVENT").dispensable(1),
+        Column::new("DEPLOYMENT"),
+        Column::new("VERDICT").state(),
+        Column::new("WHY").rest(),
+    ];
+    table::print(&COLUMNS, &rows);
     Ok(())
 }
 
 /// `explain`
 pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<(), Failed> {
-    let unknown = || {
-        Failed::not_found(format!("no delivery {:?} has been dispatched", arguments.delivery)).hint(
-            "`durhack-deployer deliveries` lists those that were; `durhack-deployer queue` those that wait",
-        )
+    let typed = arguments.delivery.to_ascii_lowercase();
+    // A GUID that cannot be an id here stands for one that is.
+    let stands_for_another = match DeliveryId::parse(&typed) {
+        Ok(id) if session.store().delivery(id.as_str()).await?.is_none() => {
+            session.store().further_deliveries(id.as_str()).await?
+        }
+        _ => Vec::new(),
     };
-    let id = DeliveryId::parse(&arguments.delivery.to_ascii_lowercase()).map_err(|_| unknown())?;
-    let mut further = session.store().further_deliveries(id.as_str()).await?;
-    let delivery = match session.store().delivery(id.as_str()).await? {
-        Some(delivery) => delivery,
-        // A GUID that cannot be an id here stands for one that is.
-        None if !further.is_empty() => further.remove(0),
-        None => return Err(unknown()),
+    let (delivery, further) = match stands_for_another.split_first() {
+        Some((first, others)) => (first.clone(), others.to_vec()),
+        None => {
+            let delivery = ids::delivery(session, &typed).await?;
+            let further = session.store().further_deliveries(&delivery.id).await?;
+            (delivery, further)
+        }
     };
     if arguments.json {
         let mut page = explained(session, &delivery).await?;
@@ -223,8 +292,8 @@ pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<
     }
     explain_one(session, &delivery).await?;
     for delivery in &further {
-        println!();
-        println!("another delivery came under this GUID, with another body:");
+        print_line!();
+        print_line!("another delivery came under this GUID, with another body:");
         explain_one(session, delivery).await?;
     }
     Ok(())
@@ -236,7 +305,7 @@ async fn explained(session: &Session, delivery: &Delivery) -> Result<Value, Fail
 }
 
 async fn explain_one(session: &Session, delivery: &Delivery) -> Result<(), Failed> {
-    println!(
+    print_line!(
         "delivery {}: {} received {} UTC from {}",
         delivery.id,
         plain(&delivery.event),
@@ -246,18 +315,18 @@ async fn explain_one(session: &Session, delivery: &Delivery) -> Result<(), Faile
     if let Some(repository) = &delivery.repository {
         let commit = short(delivery.commit_id.as_deref());
         let git_ref = plain(delivery.git_ref.as_deref().unwrap_or_default());
-        println!("  {} {git_ref} {}", plain(repository), plain(commit));
+        print_line!("  {} {git_ref} {}", plain(repository), plain(commit));
     }
     if delivery.redeliveries > 0 {
-        println!("  delivered again {} times", delivery.redeliveries);
+        print_line!("  delivered again {}", counted(delivery.redeliveries, "time", "times"));
     }
     for verdict in session.store().verdicts(&delivery.id).await? {
         let code = verdict.code.as_str();
         let style = style_of(code);
         let deployment = if verdict.deployment.is_empty() { "no deployment" } else { &verdict.deployment };
-        anstream::println!("  {deployment}: {style}{code}{style:#}: {}", plain(&verdict.sentence));
+        print_line!("  {deployment}: {style}{code}{style:#}: {}", plain(&verdict.sentence));
         if let Some(run) = &verdict.run_id {
-            anstream::println!("    {DIM}durhack-deployer run {run}{DIM:#}");
+            print_line!("    {DIM}durhack-deployer run {run}{DIM:#}");
         }
     }
     Ok(())

@@ -69,7 +69,7 @@ pub async fn run(
     let (moved, to) = asked.look(arguments).await?;
     moved.show(&asked, to.as_ref())?;
     if arguments.dry_run {
-        println!("\nnothing was done (--dry-run)");
+        print_line!("\nnothing was done (--dry-run)");
         return Ok(());
     }
     agreed(arguments.yes, "Do it?")?;
@@ -204,18 +204,18 @@ impl Asked<'_> {
             true => self.live(&directory).await?,
             false => None,
         };
-        anstream::println!("{GREEN}done{GREEN:#}");
+        print_line!("{GREEN}done{GREEN:#}");
         let Some(live) = live else {
             for left in programs::of_pm2(self.deployment, &host.old, self.executor).await? {
-                println!("{}", plain(&left.are_left(slug.as_str())));
+                print_line!("{}", plain(&left.are_left(slug.as_str())));
             }
-            println!(
+            print_line!(
                 "`sudo durhack-deployer deploy {slug} --force` makes a release as the new user, and starts it"
             );
             return Ok(());
         };
         let words = [PROGRAM, "--config", &directory, "deploy", slug.as_str(), "--force", "--commit", &live];
-        println!("\n{}", words.join(" "));
+        print_line!("\n{}", words.join(" "));
         let listener = served::listen(slug)?;
         #[expect(clippy::disallowed_methods, reason = "it is watched by whoever has started this command")]
         let mut deploy = tokio::process::Command::new(PROGRAM);
@@ -245,7 +245,7 @@ impl Asked<'_> {
     /// What the old users' PM2s still keep of the deployment; and those of them that keep nothing else do not come back at a boot.
     async fn end_former(&self, host: &plan::Host) -> Result<(), Failed> {
         for line in programs::end_all(self.deployment, &host.old, self.executor).await? {
-            println!("- {}", plain(&line));
+            print_line!("- {}", plain(&line));
         }
         if !matches!(self.deployment.recipe, config::Recipe::Pm2(_)) {
             return Ok(());
@@ -260,7 +260,7 @@ impl Asked<'_> {
             let is_unused = programs::keeps_nothing(self.deployment, old, self.executor).await?;
             if is_unused && !others.contains(&&user) {
                 let unit = step_user::pm2_unit(&user);
-                println!("- stop {unit}: no deployment needs it any more");
+                print_line!("- stop {unit}: no deployment needs it any more");
                 found::ask(self.executor, &systemctl::disable(&[&unit])).await?;
             }
         }
@@ -292,7 +292,7 @@ impl Moved {
     fn show(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
         let (slug, path) = (&asked.deployment.slug, asked.deployment.path.display());
         let name = to.map_or(DEPLOYER, UserName::as_str);
-        anstream::println!("{BOLD}{slug} is to be built and run as {name}. To be done:{BOLD:#}");
+        print_line!("{BOLD}{slug} is to be built and run as {name}. To be done:{BOLD:#}");
         let mut lines: Vec<String> =
             vec![format!("wait until no run of {slug} is in progress, and let none begin")];
         lines.extend(self.users_made(asked, to).actions.into_iter().map(|action| action.what));
@@ -310,10 +310,10 @@ impl Moved {
         lines.push(format!("deploy the live commit of {slug} once more, which starts it as {name}"));
         lines.extend(self.applications.iter().map(programs::Applications::what));
         for (number, line) in lines.iter().enumerate() {
-            println!("{:>3}. {}", number + 1, plain(line));
+            print_line!("{:>3}. {}", number + 1, plain(line));
         }
         for remark in &self.remarks {
-            anstream::println!("{YELLOW}  -{YELLOW:#} {}", plain(remark));
+            print_line!("{YELLOW}  -{YELLOW:#} {}", plain(remark));
         }
         Ok(())
     }
@@ -359,7 +359,7 @@ impl Moved {
 
     async fn carry_out(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
         let does = async |action: &setup::action::Action| {
-            println!("- {}", plain(&action.what));
+            print_line!("- {}", plain(&action.what));
             action.carry_out(asked.executor).await.with_context(|| format!("cannot {}", action.what))
         };
         for action in &self.users_made(asked, to).actions {
@@ -373,7 +373,7 @@ impl Moved {
         let trees = plan::trees(&host, asked.deployment);
         let path = asked.deployment.path.clone();
         let is_there = path.symlink_metadata().is_ok();
-        println!("- give the files in {} to their new user", plain(&path.to_string_lossy()));
+        print_line!("- give the files in {} to their new user", plain(&path.to_string_lossy()));
         if is_there {
             let report = tokio::task::spawn_blocking(move || tree::give(&path, &trees, &change)).await??;
             say(&report);
@@ -388,11 +388,14 @@ impl Moved {
 }
 
 fn say(report: &tree::Report) {
-    println!("  {} files and directories changed hands", report.changed);
+    print_line!(
+        "  {} changed hands",
+        crate::words::counted(report.changed, "file or directory", "files and directories")
+    );
     if report.left > 0 {
-        println!("  {} stay as they are:", report.left);
+        print_line!("  {} stay as they are:", report.left);
         for (path, why) in &report.named {
-            println!("    {}: {}", plain(&path.to_string_lossy()), plain(why));
+            print_line!("    {}: {}", plain(&path.to_string_lossy()), plain(why));
         }
     }
 }

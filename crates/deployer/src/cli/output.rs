@@ -1,14 +1,17 @@
 //! What people see: errors with their causes and what to do, tables, colour only on a terminal, and the log.
 
 use super::owner::{QUESTION, QUESTIONS_VARIABLE};
-use super::{Cli, Command, exit};
+use super::table::{self, Cell, Column};
+use super::{Cli, Command, exit, printing};
 use crate::config::Environment;
 use crate::deploy::claim::Holder;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::StoreError;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
+use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::OnceLock;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -66,20 +69,31 @@ impl Failed {
         }
     }
 
-    /// error, caused by, hint.
+    fn json(&self, error: &anyhow::Error) -> serde_json::Value {
+        let causes: Vec<String> = error.chain().skip(1).map(|cause| harmless(&cause.to_string())).collect();
+        json!({ "error": {
+            "message": harmless(&error.to_string()), "causes": causes,
+            "hint": self.hint.as_deref().map(harmless), "exit_code": self.code,
+        } })
+    }
+
+    /// error, caused by, hint; with `--json` one JSON document.
     pub fn print(&self) {
         let Some(error) = &self.error else { return };
-        anstream::eprintln!("{RED}error{RED:#}: {}", harmless(&error.to_string()));
+        if is_json() {
+            return json_error_line(&self.json(error));
+        }
+        print_error_line!("{RED}error{RED:#}: {}", harmless(&error.to_string()));
         let mut said = error.to_string();
         for cause in error.chain().skip(1).map(ToString::to_string) {
             // Some errors hold their cause's words already.
             if !said.ends_with(&cause) {
-                anstream::eprintln!("  caused by: {}", harmless(&cause));
+                print_error_line!("  caused by: {}", harmless(&cause));
                 said = cause;
             }
         }
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("  hint: {}", harmless(hint));
+            print_error_line!("  hint: {}", harmless(hint));
         }
     }
 }
@@ -130,51 +144,81 @@ pub fn style_of(state: &str) -> Style {
     }
 }
 
-/// `... | head` closes our output: that is no reason for a panic's message.
-pub fn end_quietly_on_closed_output() {
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let closed = panic.payload_as_str().is_some_and(|text| text.contains("Broken pipe"));
-        if closed {
-            std::process::exit(i32::from(exit::OK));
+/// Whether the command was called with `--json`: then all that it says is JSON, also what it says to standard error.
+static IS_JSON: OnceLock<bool> = OnceLock::new();
+
+/// Asked of the arguments as they were typed: those that cannot be understood are answered in the same form.
+pub fn is_json() -> bool {
+    *IS_JSON.get_or_init(|| {
+        std::env::args_os()
+            .skip(1)
+            .take_while(|argument| argument != "--")
+            .any(|argument| argument == "--json")
+    })
+}
+
+/// One JSON document in one line to standard error.
+pub fn json_error_line(value: &impl serde::Serialize) {
+    let text = serde_json::to_string(value).expect("our own types serialise");
+    print_error_line!("{text}");
+}
+
+/// Shows what clap answers instead of a command line: help, the version, or what is wrong with it. Gives the exit code.
+pub fn show_unparsed(error: &clap::Error) -> u8 {
+    if !error.use_stderr() {
+        if let Err(error) = error.print() {
+            printing::lose(error);
         }
-        default(panic);
-    }));
+        return exit::OK;
+    }
+    if is_json() {
+        let text = error.to_string();
+        let mut parts = text.trim().splitn(2, "\n\n");
+        let message = parts.next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        Failed {
+            code: exit::USAGE,
+            error: Some(anyhow!("{message}")),
+            hint: parts.next().map(str::to_owned),
+        }
+        .print();
+    } else {
+        // There is nobody to be told where this fails.
+        let _ = error.print();
+    }
+    exit::USAGE
 }
 
 /// Prints a value for machines.
 pub fn json(value: &impl serde::Serialize) {
     let text = serde_json::to_string_pretty(value).expect("our own types serialise");
-    anstream::println!("{text}");
+    print_line!("{text}");
 }
 
-/// Prints rows under a heading, each column as wide as its widest cell. `styled` is the column whose text names a state.
-pub fn table(heading: &[&str], rows: &[Vec<String>], styled: Option<usize>) {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
-    let widths: Vec<usize> = heading
-        .iter()
-        .enumerate()
-        .map(|(column, title)| {
-            rows.iter().map(|row| row[column].chars().count()).chain([title.len()]).max().unwrap_or(0)
-        })
-        .collect();
-    let line = |cells: Vec<String>| cells.join("  ").trim_end().to_owned();
-    let titles = heading.iter().zip(&widths).map(|(title, width)| format!("{title:<width$}"));
-    anstream::println!("{DIM}{}{DIM:#}", line(titles.collect()));
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            let padded = format!("{cell:<width$}");
-            match styled {
-                Some(styled) if styled == column => {
-                    let style = style_of(cell);
-                    format!("{style}{padded}{style:#}")
-                }
-                _ => padded,
-            }
-        });
-        anstream::println!("{}", line(cells.collect()));
+/// How many columns there are for a line, where that matters: on a terminal, or where `COLUMNS` says so. None: a program reads this.
+pub fn terminal_width() -> Option<usize> {
+    let out = std::io::stdout();
+    if out.is_terminal()
+        && let Ok(size) = rustix::termios::tcgetwinsize(&out)
+        && size.ws_col > 0
+    {
+        return Some(usize::from(size.ws_col));
     }
+    let set = Environment::of_process().get("COLUMNS").and_then(|columns| columns.parse().ok());
+    set.filter(|columns| *columns > 0)
+}
+
+/// Prints rows under a heading. `styled` is the column whose text names a state; the last column is cut first where the line is too short.
+pub fn table(heading: &[&'static str], rows: &[Vec<String>], styled: Option<usize>) {
+    let column = |(number, title): (usize, &&'static str)| {
+        let column = Column::new(title);
+        let column = if Some(number) == styled { column.state() } else { column };
+        if number + 1 == heading.len() { column.rest() } else { column }
+    };
+    let columns: Vec<Column> = heading.iter().enumerate().map(column).collect();
+    let rows: Vec<Vec<Cell>> =
+        rows.iter().map(|row| row.iter().map(|cell| Cell::text(cell.as_str())).collect()).collect();
+    table::print(&columns, &rows);
 }
 
 /// The log: to standard error; as JSON where `DEPLOYER_LOG_FORMAT=json`; a daemon says more than a command.
@@ -186,7 +230,9 @@ pub fn start_logging(cli: &Cli, environment: &Environment) {
     let terminal = std::io::stderr().is_terminal();
     let writer = LogWriter { is_journal: is_journal(environment) };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    if environment.get("DEPLOYER_LOG_FORMAT").is_some_and(|format| format == "json") {
+    // Said with a macro that panics, where standard error cannot be written.
+    let builder = builder.log_internal_errors(false);
+    if environment.get("DEPLOYER_LOG_FORMAT").is_some_and(|format| format == "json") || is_json() {
         builder.json().init();
     } else if terminal {
         builder.init();
@@ -264,7 +310,7 @@ pub fn agreed(yes: bool, question: &str) -> Result<(), Failed> {
     }
     if Environment::of_process().get(QUESTIONS_VARIABLE).is_some() {
         // Root has the terminal, and asks.
-        println!("{QUESTION}{question}");
+        print_line!("{QUESTION}{question}");
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
         return if answer.trim() == "y" { Ok(()) } else { Err(nothing_done()) };
@@ -278,8 +324,7 @@ pub fn agreed(yes: bool, question: &str) -> Result<(), Failed> {
 
 /// Asks whoever sits at the terminal.
 pub fn agrees(question: &str) -> anyhow::Result<bool> {
-    print!("\n{question} [y/N] ");
-    let _ = std::io::stdout().flush();
+    printing::text(&format!("\n{question} [y/N] "));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))

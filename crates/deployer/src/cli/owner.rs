@@ -12,6 +12,7 @@
 use super::doctor::accounts::Account;
 use super::output::{self, Failed};
 use super::setup::places;
+use super::{printing, progress};
 use crate::config::Environment;
 use crate::config::users::DEPLOYER;
 use crate::daemon;
@@ -140,7 +141,7 @@ pub async fn leave_to_owner_of(state_directory: &Path, environment: &Environment
     let Some(owner) = other_owner(state_directory)? else { return Ok(()) };
     let said = || format!("cannot go on as {}, whose {} is", owner.name, state_directory.display());
     let code = carry_out(&owner, environment).await.with_context(said).map_err(Failed::unavailable)?;
-    let _ = std::io::stdout().flush();
+    let code = u8::try_from(code).map_or(code, |code| i32::from(printing::end(code)));
     std::process::exit(code)
 }
 
@@ -183,7 +184,7 @@ pub fn stage_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut number = || arguments.next()?.to_str()?.parse::<u32>().ok();
     let (Some(user), Some(group)) = (number(), number()) else { return ExitCode::from(super::exit::USAGE) };
     if let Err(error) = setsid() {
-        eprintln!("cannot leave the session: {error}");
+        print_error_line!("cannot leave the session: {error}");
         return ExitCode::from(super::exit::UNAVAILABLE);
     }
     #[expect(
@@ -192,7 +193,7 @@ pub fn stage_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     )]
     let mut again = std::process::Command::new("/proc/self/exe");
     let error = again.args(arguments).uid(user).gid(group).exec();
-    eprintln!("cannot become the user {user}: {error}");
+    print_error_line!("cannot become the user {user}: {error}");
     ExitCode::from(super::exit::UNAVAILABLE)
 }
 
@@ -226,6 +227,13 @@ async fn carry_out(owner: &Account, environment: &Environment) -> Result<i32> {
     if coloured.contains(&true) {
         command.env(COLOURED, "1");
     }
+    // It cannot see that its output goes to a terminal, nor how wide that is.
+    if let Some(width) = output::terminal_width() {
+        command.env("COLUMNS", width.to_string());
+    }
+    if std::io::stderr().is_terminal() {
+        command.env(progress::PASSED_ON_VARIABLE, "1");
+    }
     let (out, its_out) = std::io::pipe()?;
     let (error, its_error) = std::io::pipe()?;
     command.stdout(its_out).stderr(its_error);
@@ -244,7 +252,9 @@ async fn carry_out(owner: &Account, environment: &Environment) -> Result<i32> {
     let [colours_out, colours_error] = coloured;
     std::thread::Builder::new().name("output".into()).spawn(move || {
         let _ended = done;
-        let _ = copy(out, std::io::stdout(), colours_out, answers);
+        if let Err(error) = copy(out, std::io::stdout(), colours_out, answers) {
+            printing::lose(error);
+        }
     })?;
     std::thread::Builder::new().name("errors".into()).spawn(move || {
         let _ended = of_error;
@@ -326,7 +336,12 @@ fn copy(
                     let agrees = output::agrees(&plain(question)).unwrap_or(false);
                     answers.write_all(if agrees { b"y\n" } else { b"n\n" })?;
                 }
-                _ => to.write_all(shown(&text, keeps_colour).as_bytes())?,
+                _ => match text.strip_prefix(progress::PASSED_ON) {
+                    Some(text) => progress::draw(plain(text).trim()),
+                    None => written(|| {
+                        to.write_all(shown(&text, keeps_colour).as_bytes()).and_then(|()| to.flush())
+                    })?,
+                },
             }
         }
         to.flush()?;
@@ -334,6 +349,13 @@ fn copy(
             return Ok(());
         }
     }
+}
+
+/// Writes while the line that shows progress is not there.
+fn written(write: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut result = Ok(());
+    progress::suspended(|| result = write());
+    result
 }
 
 /// Where the first line ends, or what is shown of one that is too long; at the end, all that is left.

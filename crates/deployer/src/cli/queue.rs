@@ -1,9 +1,9 @@
 //! `queue`: the spools as an operator sees them. Everything here can be done with `ls`, `mv` and `rm` as well.
 
-use super::output::{self, Failed, table};
+use super::output::{self, Failed};
 use super::session::Session;
-use super::{QueueArguments, QueueCommand};
-use crate::clock::readable_utc;
+use super::table::{self, Cell, Column};
+use super::{QueueArguments, QueueCommand, ids};
 use crate::daemon;
 use anyhow::Context;
 use serde::Serialize;
@@ -14,6 +14,8 @@ use spool::{EntryName, Spool};
 struct Shown {
     spool: String,
     entry: String,
+    #[serde(skip)]
+    id: String,
     state: &'static str,
     arrived_at_ms: u64,
     reason: Option<String>,
@@ -25,15 +27,15 @@ pub fn run(session: &Session, arguments: &QueueArguments) -> Result<(), Failed> 
     match &arguments.command {
         None | Some(QueueCommand::List) => list(&spools, arguments.json),
         Some(QueueCommand::Retry { entry }) => {
-            let (name, spool) = find(&spools, entry)?;
+            let (name, spool) = find(&spools, entry, true)?;
             spool.retry_bad(&name).context("cannot put it back")?;
-            println!("{entry} is back in its queue");
+            print_line!("{name} is back in its queue");
             Ok(())
         }
         Some(QueueCommand::Drop { entry }) => {
-            let (name, spool) = find(&spools, entry)?;
+            let (name, spool) = find(&spools, entry, false)?;
             spool.remove(&name).context("cannot remove it")?;
-            println!("{entry} is gone");
+            print_line!("{name} is gone");
             Ok(())
         }
     }
@@ -45,20 +47,27 @@ fn spools(session: &Session) -> Result<Vec<(String, Spool)>, Failed> {
     names.map(|name| Ok((name.to_owned(), daemon::open_spool(config, name)?))).collect()
 }
 
-/// The spool that has an entry of this name, waiting or set aside.
-fn find<'a>(spools: &'a [(String, Spool)], entry: &str) -> Result<(EntryName, &'a Spool), Failed> {
-    let missing = || {
-        Failed::not_found(format!("no entry {entry:?} waits or was set aside"))
-            .hint("`durhack-deployer queue list` shows them")
-    };
-    let name: EntryName = entry.parse().map_err(|_| missing())?;
-    for (_, spool) in spools {
-        let waits = spool.ready().context("cannot read a spool")?.contains(&name);
-        if waits || spool.bad().context("cannot read a spool")?.iter().any(|bad| bad.name == name) {
-            return Ok((name, spool));
+/// The spool that has an entry of this name, waiting or dead-lettered.
+fn find<'a>(
+    spools: &'a [(String, Spool)],
+    entry: &str,
+    is_retry: bool,
+) -> Result<(EntryName, &'a Spool), Failed> {
+    let (mut all, mut owners) = (Vec::new(), Vec::new());
+    for (spool_name, spool) in spools {
+        let waiting = spool.ready().context("cannot read a spool")?.into_iter();
+        let bad = spool.bad().context("cannot read a spool")?.into_iter().map(|bad| bad.name);
+        // Only what was dead-lettered can be put back.
+        let waiting: Vec<EntryName> = if is_retry { Vec::new() } else { waiting.collect() };
+        for name in waiting.into_iter().chain(bad) {
+            all.push((spool_name.clone(), name));
+            owners.push(spool);
         }
     }
-    Err(missing())
+    let found = ids::entry(&all, spools.iter().map(|(name, _)| name.as_str()), entry)?;
+    let owner = all.iter().zip(owners).find(|((_, name), _)| *name == found);
+    let (_, spool) = owner.context("an entry that was found is one of these")?;
+    Ok((found, spool))
 }
 
 fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
@@ -68,6 +77,7 @@ fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
             all.push(Shown {
                 spool: spool_name.clone(),
                 entry: name.as_str().to_owned(),
+                id: name.id().to_owned(),
                 state,
                 arrived_at_ms: name.nanos() / 1_000_000,
                 reason,
@@ -84,16 +94,30 @@ fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
         return Ok(());
     }
     if all.is_empty() {
-        println!("nothing waits");
+        print_line!("nothing waits");
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = all
-        .into_iter()
+    const COLUMNS: [Column; 5] = [
+        Column::new("SPOOL"),
+        Column::new("ENTRY"),
+        Column::new("STATE").state(),
+        Column::time("ARRIVED (UTC)", "ARRIVED"),
+        Column::new("REASON").rest(),
+    ];
+    let ids: Vec<&str> = all.iter().map(|shown| shown.id.as_str()).collect();
+    let short_ids = ids::Short::among(ids.into_iter(), false);
+    let rows: Vec<Vec<Cell>> = all
+        .iter()
         .map(|shown| {
-            let arrived = readable_utc(i64::try_from(shown.arrived_at_ms).unwrap_or(0));
-            vec![shown.spool, shown.entry, shown.state.to_owned(), arrived, shown.reason.unwrap_or_default()]
+            vec![
+                Cell::text(shown.spool.as_str()),
+                Cell::id(&shown.entry, &short_ids.of(&shown.id)),
+                Cell::text(if shown.state == "bad" { "dead-lettered" } else { shown.state }),
+                Cell::time(Some(i64::try_from(shown.arrived_at_ms).unwrap_or(0))),
+                Cell::text(shown.reason.as_deref().unwrap_or_default()),
+            ]
         })
         .collect();
-    table(&["SPOOL", "ENTRY", "STATE", "ARRIVED (UTC)", "REASON"], &rows, Some(2));
+    table::print(&COLUMNS, &rows);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
-use super::output::{Failed, YELLOW};
-use super::owner;
+use super::output::{self, Failed, YELLOW};
+use super::{ids, owner, printing};
 use crate::clock::readable_utc;
 use crate::config::{
     self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering, Severity,
@@ -10,7 +10,8 @@ use crate::daemon::last_good::{self, LastGood};
 use crate::daemon::{self, Role};
 use crate::deploy::{Host, claim};
 use crate::names::Slug;
-use crate::record::store::{self, RunMatch, Store};
+use crate::record::store::{self, Store};
+use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -155,8 +156,17 @@ pub fn host_without_record(directory: Option<&Path>, environment: &Environment) 
 
 /// Says what is wrong with a configuration.
 pub fn print(problems: &Diagnostics) {
+    if output::is_json() {
+        return problems
+            .problems()
+            .iter()
+            .for_each(|problem| output::json_error_line(&json!({ "problem": problem })));
+    }
     let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    eprint!("{}", problems.render(if colours { Rendering::Terminal } else { Rendering::Plain }));
+    printing::error_text(format_args!(
+        "{}",
+        problems.render(if colours { Rendering::Terminal } else { Rendering::Plain })
+    ));
 }
 
 /// A deployment by its name.
@@ -167,7 +177,11 @@ pub fn deployment<'a>(config: &'a Config, slug: &str) -> Result<&'a Deployment, 
         let failed = Failed::not_found(format!("there is no deployment {slug:?}"));
         match known.as_slice() {
             [] => failed.hint("none is configured: `durhack-deployer init OWNER/NAME` writes one"),
-            known => failed.hint(format!("there are: {}", known.join(", "))),
+            known => {
+                let like = ids::nearest(slug, known.iter().copied());
+                let like = like.map_or(String::new(), |nearest| format!("did you mean {nearest}? "));
+                failed.hint(format!("{like}there are: {}", known.join(", ")))
+            }
         }
     })
 }
@@ -273,15 +287,9 @@ impl Session {
         deployment(self.config(), slug)
     }
 
-    /// A run by its id or the beginning of it.
+    /// A run by its id, the beginning of it, or its short form.
     pub async fn run(&self, id: &str) -> Result<store::Run, Failed> {
-        match self.store().find_run(id).await? {
-            RunMatch::One(run) => Ok(*run),
-            RunMatch::None => Err(Failed::not_found(format!("there is no run {id:?}"))
-                .hint("`durhack-deployer runs` lists them")),
-            RunMatch::Several(ids) => Err(Failed::not_found(format!("several runs begin with {id:?}"))
-                .hint(format!("the newest are {}", ids.join(", ")))),
-        }
+        ids::run(self, id).await
     }
 
     /// The newest run of a deployment, or a run by its id.

@@ -76,7 +76,7 @@ pub async fn run(
     };
     show(&plan);
     if arguments.dry_run {
-        println!("\nnothing was done (--dry-run)");
+        print_line!("\nnothing was done (--dry-run)");
         return Ok(());
     }
     if !plan.actions.is_empty() {
@@ -112,29 +112,29 @@ fn refuse_another_directory(wishes: &Wishes) -> Result<(), Failed> {
 
 fn show(plan: &Plan) {
     match plan.actions.as_slice() {
-        [] => anstream::println!("{GREEN}nothing to do{GREEN:#}: everything is as it should be"),
+        [] => print_line!("{GREEN}nothing to do{GREEN:#}: everything is as it should be"),
         actions => {
-            anstream::println!("{BOLD}To be done:{BOLD:#}");
+            print_line!("{BOLD}To be done:{BOLD:#}");
             for (number, action) in actions.iter().enumerate() {
-                println!("{:>3}. {}", number + 1, plain(&action.what));
+                print_line!("{:>3}. {}", number + 1, plain(&action.what));
             }
         }
     }
     for remark in &plan.remarks {
-        anstream::println!("{YELLOW}  -{YELLOW:#} {}", plain(remark));
+        print_line!("{YELLOW}  -{YELLOW:#} {}", plain(remark));
     }
 }
 
 async fn carry_out(plan: &Plan, executor: &Executor) -> Result<(), Failed> {
-    println!();
+    print_line!();
     for (number, action) in plan.actions.iter().enumerate() {
-        println!("[{}/{}] {}", number + 1, plan.actions.len(), plain(&action.what));
+        print_line!("[{}/{}] {}", number + 1, plan.actions.len(), plain(&action.what));
         action.carry_out(executor).await.map_err(|error| {
             Failed::because(error.context(format!("cannot {}", action.what)))
                 .hint("what was done before it stays; mend the cause, and run the same command again: it does the rest")
         })?;
     }
-    anstream::println!("{GREEN}done{GREEN:#}");
+    print_line!("{GREEN}done{GREEN:#}");
     Ok(())
 }
 
@@ -146,18 +146,18 @@ async fn say_what_is_next(
 ) -> Result<(), Failed> {
     let found: Found = found::look(wishes, environment, executor).await?;
     let Some(known) = found.configuration else { return Ok(()) };
-    println!("\nwebhook  {}/github-webhook", known.origin);
-    println!("secret   {} (root can read it)", places::WEBHOOK_SECRET);
-    anstream::println!("\n{BOLD}Next{BOLD:#}");
+    print_line!("\nwebhook  {}/github-webhook", known.origin);
+    print_line!("secret   {} (root can read it)", places::WEBHOOK_SECRET);
+    print_line!("\n{BOLD}Next{BOLD:#}");
     let layer = wishes.configuration.join("default.toml");
     if known.paths.is_empty() {
-        println!("  durhack-deployer init OWNER/NAME --write {}", layer.display());
-        println!(
+        print_line!("  durhack-deployer init OWNER/NAME --write {}", layer.display());
+        print_line!(
             "  durhack-deployer setup              allows what the deployment needs, and makes it known"
         );
     }
-    println!("  durhack-deployer webhook create     lets GitHub send pushes here");
-    println!("  durhack-deployer doctor             is everything well?");
-    anstream::println!("{DIM}  durhack-deployer simulate push SLUG tries it without GitHub{DIM:#}");
+    print_line!("  durhack-deployer webhook create     lets GitHub send pushes here");
+    print_line!("  durhack-deployer doctor             is everything well?");
+    print_line!("{DIM}  durhack-deployer simulate push SLUG tries it without GitHub{DIM:#}");
     Ok(())
 }

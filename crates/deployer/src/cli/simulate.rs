@@ -38,7 +38,7 @@ pub async fn push(
     let SimulateCommand::Push { slug, url, json, head_only } = command;
     if head_only {
         let session = Session::open(directory, environment, Purpose::Deploy).await?;
-        println!("{}", head_of(&session, session.deployment(&slug)?).await?);
+        print_line!("{}", head_of(&session, session.deployment(&slug)?).await?);
         return Ok(());
     }
     let loaded = session::read(directory, environment, Purpose::Serve)?;
@@ -89,13 +89,13 @@ async fn send_it(
     if as_json {
         output::json(&json!({ "delivery": answer.delivery, "status": answer.status, "body": answer.body }));
     } else {
-        println!("{} {}", answer.status, plain(&answer.body));
+        print_line!("{} {}", answer.status, plain(&answer.body));
     }
     if answer.status != 202 {
         return Err(Failed::because(anyhow!("the daemon refused the push")));
     }
     if !as_json {
-        println!("`durhack-deployer explain {}` says what became of it", answer.delivery);
+        print_line!("`durhack-deployer explain {}` says what became of it", answer.delivery);
     }
     Ok(())
 }

@@ -5,10 +5,11 @@
 
 use super::doctor::finding::{Finding, Level};
 use super::doctor::parts::{self, Part};
-use super::inspect::{run_json, short};
-use super::output::{self, DIM, Failed, GREEN, RED, YELLOW, table};
+use super::inspect::{run_json, running_json, short};
+use super::output::{self, DIM, Failed, GREEN, RED, YELLOW};
 use super::session::{self, Session};
-use crate::clock::{ago, now_ms, readable_utc};
+use super::table::{self, Cell, Column};
+use crate::clock::{ago, duration, now_ms, readable_utc};
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
 use crate::deploy::observe::{self, finding::Severity};
@@ -16,6 +17,7 @@ use crate::deploy::{Host, release, situation};
 use crate::record::comparison::Comparison;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::StoreError;
+use crate::words::{counted, step_title};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
@@ -64,7 +66,7 @@ async fn status(session: &Session, parts: &[Part], as_json: bool) -> Result<(), 
     for deployment in config.deployments.values() {
         let layout = situation::layout(&session.host, deployment).await?;
         if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
-            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+            print_error_line!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
         }
         let (shown, is_wrong) = of_deployment(&session.host, deployment, layout, running).await?;
         is_well &= !is_wrong;
@@ -103,11 +105,15 @@ async fn of_deployment(
     let queued = daemon::open_spool(config, slug.as_str())?.ready().map_or(0, |ready| ready.len());
     let unfinished = host.store.unfinished_runs(Some(slug.as_str())).await?;
     let is_running = unfinished.iter().any(|run| run.started_at_ms.is_some());
+    let mut running_step = None;
+    for run in &unfinished {
+        running_step = running_step.or(running_json(run, &host.store.steps(&run.id).await?));
+    }
     let (observed, is_wrong) = observed(host, deployment, is_working && !is_running).await?;
     let shown = json!({
         "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
         "live": live(host, deployment, layout, is_running).await?,
-        "last_run": last.as_ref().map(run_json), "queued": queued, "layout": layout,
+        "last_run": last.as_ref().map(run_json), "running_step": running_step, "queued": queued, "layout": layout,
         "compared": Comparison::last(&config.state_directory, slug), "observed": observed,
     });
     Ok((shown, is_wrong))
@@ -209,81 +215,103 @@ fn show_parts(parts: &[Part]) {
             Level::Warning => (YELLOW, "warning"),
             Level::Error => (RED, "error"),
         };
-        anstream::println!("  {name:<9} {style}{word:<8}{style:#} {}", plain(&finding.what));
+        print_line!("  {name:<9} {style}{word:<8}{style:#} {}", plain(&finding.what));
         if let Some(mend) = &finding.mend {
-            anstream::println!("                     {DIM}->{DIM:#} {}", plain(mend));
+            print_line!("                     {DIM}->{DIM:#} {}", plain(mend));
         }
     }
 }
 
 fn show_status(status: &Value, parts: &[Part]) {
     let daemon = if status["daemon"] == true { "running" } else { "not running" };
-    println!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
+    print_line!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
     show_parts(parts);
-    for (key, what) in [
-        ("deliveries_waiting", "deliveries wait to be looked at"),
-        ("deliveries_set_aside", "deliveries were set aside: `durhack-deployer queue`"),
-        ("statuses_unsent", "statuses are not sent to GitHub yet"),
+    for (key, [one, many]) in [
+        ("deliveries_waiting", ["delivery waits to be looked at", "deliveries wait to be looked at"]),
+        (
+            "deliveries_set_aside",
+            [
+                "delivery was dead-lettered: `durhack-deployer queue`",
+                "deliveries were dead-lettered: `durhack-deployer queue`",
+            ],
+        ),
+        ("statuses_unsent", ["status is not sent to GitHub yet", "statuses are not sent to GitHub yet"]),
     ] {
         if status[key].as_u64().unwrap_or(0) > 0 {
-            println!("{} {what}", status[key]);
+            print_line!("{}", counted(&status[key], one, many));
         }
     }
     if let Some(foreign) = status["foreign_rows"].as_object()
         && foreign.values().any(|count| *count != 0)
     {
-        anstream::println!(
+        print_line!(
             "{RED}the database holds rows that this deployer has not written{RED:#}; none of them is acted on: `durhack-deployer doctor` says what to do"
         );
     }
     show_outbox(status);
     if status["deployments"].as_array().is_none_or(Vec::is_empty) {
-        println!(
+        print_line!(
             "no deployment can be shown: `durhack-deployer init OWNER/NAME` writes one; `config check` says what is wrong with what is written"
         );
         return;
     }
-    let text =
-        |value: &Value, length: usize| value.as_str().unwrap_or("-").chars().take(length).collect::<String>();
-    let rows: Vec<Vec<String>> = status["deployments"]
+    const COLUMNS: [Column; 9] = [
+        Column::new("DEPLOYMENT"),
+        Column::new("LIVE"),
+        Column::time("SINCE (UTC)", "SINCE"),
+        Column::new("LAST RUN").state(),
+        Column::time("AT (UTC)", "AT"),
+        Column::new("WAITING").dispensable(1),
+        Column::time("COMPARED (UTC)", "COMPARED").dispensable(3),
+        Column::time("SEEN", "SEEN").dispensable(2),
+        Column::new("CAUSE").rest(),
+    ];
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let rows: Vec<Vec<Cell>> = status["deployments"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|deployment| {
             let last = &deployment["last_run"];
-            let state =
-                if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"], 20) };
+            let state = if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"]) };
             vec![
-                text(&deployment["slug"], 63),
-                text(&deployment["live"]["commit"], 7),
-                deployment["live"]["since_ms"].as_i64().map_or("-".into(), readable_utc),
-                state,
-                last["ended_at_ms"]
-                    .as_i64()
-                    .or(last["started_at_ms"].as_i64())
-                    .map_or("-".into(), readable_utc),
-                deployment["queued"].to_string(),
-                deployment["compared"]["at_ms"].as_i64().map_or("-".into(), readable_utc),
-                deployment["observed"]["at_ms"].as_i64().map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
-                text(&last["cause"], 80),
+                Cell::text(text(&deployment["slug"])),
+                Cell::text(short(deployment["live"]["commit"].as_str())),
+                Cell::time(deployment["live"]["since_ms"].as_i64()),
+                Cell::text(state),
+                Cell::time(last["ended_at_ms"].as_i64().or(last["started_at_ms"].as_i64())),
+                Cell::text(deployment["queued"].to_string()),
+                Cell::time(deployment["compared"]["at_ms"].as_i64()),
+                Cell::text(
+                    deployment["observed"]["at_ms"]
+                        .as_i64()
+                        .map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
+                ),
+                Cell::text(last["cause"].as_str().unwrap_or_default()),
             ]
         })
         .collect();
-    let headings = [
-        "DEPLOYMENT",
-        "LIVE",
-        "SINCE (UTC)",
-        "LAST RUN",
-        "AT (UTC)",
-        "WAITING",
-        "COMPARED (UTC)",
-        "SEEN",
-        "CAUSE",
-    ];
-    table(&headings, &rows, Some(3));
+    table::print(&COLUMNS, &rows);
+    for deployment in status["deployments"].as_array().into_iter().flatten() {
+        show_running(deployment);
+    }
     for deployment in status["deployments"].as_array().into_iter().flatten() {
         show_findings(deployment);
     }
+}
+
+/// Since when the step runs that a run is at.
+fn show_running(deployment: &Value) {
+    let step = &deployment["running_step"];
+    let Some(since_ms) = step["since_ms"].as_i64() else { return };
+    let part = |key: &str| plain(step[key].as_str().unwrap_or_default());
+    print_line!(
+        "{YELLOW}running{YELLOW:#} {}: {} since {} UTC ({})",
+        deployment["slug"].as_str().unwrap_or_default(),
+        step_title(&part("phase"), &part("name")),
+        readable_utc(since_ms),
+        duration(now_ms() - since_ms)
+    );
 }
 
 /// What was seen of a deployment that is not as it should be; one line each, and what to do about it below.
@@ -300,8 +328,8 @@ fn show_findings(deployment: &Value) {
         };
         let seen = observed["at_ms"].as_i64().map_or(String::new(), |at_ms| ago(now_ms() - at_ms));
         let what = plain(finding["what"].as_str().unwrap_or_default());
-        anstream::println!("{style}{word}{style:#} {slug}: {what} {DIM}(seen {seen}){DIM:#}");
-        println!("  -> {}", plain(finding["mend"].as_str().unwrap_or_default()));
+        print_line!("{style}{word}{style:#} {slug}: {what} {DIM}(seen {seen}){DIM:#}");
+        print_line!("  -> {}", plain(finding["mend"].as_str().unwrap_or_default()));
     }
     let compared = &deployment["compared"];
     if compared["is_error"] == true && deployment["enabled"] == true {
@@ -309,17 +337,17 @@ fn show_findings(deployment: &Value) {
         let at = |key: &str| compared[key].as_i64().map(readable_utc);
         let asked = at("at_ms").map_or(String::new(), |at| format!(" (asked at {at} UTC"));
         let next = at("next_at_ms").map_or(")".to_owned(), |next| format!(", next at {next} UTC)"));
-        anstream::println!("{RED}{slug} cannot be compared with its branch{RED:#}: {finding}{asked}{next}");
+        print_line!("{RED}{slug} cannot be compared with its branch{RED:#}: {finding}{asked}{next}");
     }
 }
 
 /// Why GitHub does not have what it is to be told.
 fn show_outbox(status: &Value) {
     if let Some(error) = status["oldest_unsent"]["last_error"].as_str() {
-        println!("  because of: {}", plain(error));
+        print_line!("  because of: {}", plain(error));
     }
     for refused in status["refused_by_github"].as_array().into_iter().flatten() {
-        println!(
+        print_line!(
             "GitHub has not taken a {} of {} on {} ({} UTC): {}",
             refused["kind"].as_str().unwrap_or_default(),
             refused["deployment"].as_str().unwrap_or_default(),

@@ -16,6 +16,7 @@ use crate::clock::readable_utc;
 use crate::config::{self, Diagnostics, Problem, Severity};
 use crate::deploy::Host;
 use crate::intake::http;
+use crate::words::counted;
 use anyhow::{Context, Result, bail};
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,11 +152,11 @@ impl Daemon {
 
     /// What there is to say of a daemon that does its work.
     pub(super) fn status(&self) -> String {
-        let deployments = self.configured().deployments.len();
+        let deployments = counted(self.configured().deployments.len(), "deployment", "deployments");
         let doing = match (&self.door, &self.work) {
-            (Some(_), Some(_)) => format!("receiving pushes, and deploying {deployments} deployments"),
+            (Some(_), Some(_)) => format!("receiving pushes, and deploying {deployments}"),
             (Some(_), None) => "receiving pushes".to_owned(),
-            _ => format!("deploying {deployments} deployments"),
+            _ => format!("deploying {deployments}"),
         };
         let waiting = match self.next.is_some() {
             true => "; the new configuration waits for the end of a run",
@@ -184,7 +185,10 @@ enum Strictness {
 fn refused(problems: &Diagnostics) -> anyhow::Error {
     say(problems);
     let errors = problems.problems().iter().filter(|problem| problem.severity == Severity::Error).count();
-    anyhow::anyhow!("the new configuration has {errors} errors (`durhack-deployer config check` shows them)")
+    anyhow::anyhow!(
+        "the new configuration has {} (`durhack-deployer config check` shows them)",
+        counted(errors, "error", "errors")
+    )
 }
 
 /// One line for each thing that is wrong: a log is read by lines.

@@ -155,8 +155,12 @@ impl Survey {
             let shown: Vec<String> =
                 self.modified.iter().map(|path| path.display().to_string()).take(10).collect();
             bail!(
-                "{} files that git tracks were changed by hand, and no release would have the changes: {}",
-                self.modified.len(),
+                "{} changed by hand, and no release would have the changes: {}",
+                crate::words::counted(
+                    self.modified.len(),
+                    "file that git tracks was",
+                    "files that git tracks were"
+                ),
                 shown.join(", ")
             );
         }

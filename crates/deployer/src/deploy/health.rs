@@ -27,7 +27,11 @@ pub async fn check(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()>
         let Err(error) = result else { return Ok(()) };
         workbench.note(format!("attempt {attempt} of {}: {error:#}", check.attempts));
         if attempt >= check.attempts {
-            return Err(error.context(format!("{} failed {attempt} times", check.shown())));
+            return Err(error.context(format!(
+                "{} failed {}",
+                check.shown(),
+                crate::words::counted(attempt, "time", "times")
+            )));
         }
         attempt += 1;
         workbench.pause(check.interval).await?;

@@ -224,6 +224,22 @@ impl Mirror {
         parse_commit(&self.ask(&git::message(&self.directory, commit)).await?)
     }
 
+    /// The commits that are here already and whose ids begin with these digits.
+    pub async fn commits_beginning_with(&self, digits: &str) -> Result<Vec<Commit>> {
+        anyhow::ensure!(digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "these are no digits of an id");
+        let objects = self.ask(&git::objects_beginning_with(&self.directory, digits)).await?;
+        let mut commits = Vec::new();
+        for object in objects.lines().filter_map(|line| CommitId::parse(line.trim()).ok()) {
+            // Trees and files have ids of the same form.
+            if let Ok(commit) = self.commit(&object).await
+                && commit.id == object
+            {
+                commits.push(commit);
+            }
+        }
+        Ok(commits)
+    }
+
     /// Whether one commit is the other or comes before it; not, where one of them is not here.
     pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> bool {
         self.ask(&git::is_ancestor(&self.directory, old, new)).await.is_ok()

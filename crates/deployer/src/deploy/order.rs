@@ -78,7 +78,7 @@ pub async fn take(
         let (header, request, commit, trigger) = match understood(claim.contents()) {
             Ok(order) => order,
             Err(error) => {
-                tracing::error!(deployment = %deployment.slug, entry = claim.name().as_str(), error = format!("{error:#}"), "buried an entry");
+                tracing::error!(deployment = %deployment.slug, entry = claim.name().as_str(), error = format!("{error:#}"), "dead-lettered an entry");
                 bury(claim, format!("{error:#}")).await?;
                 continue;
             }

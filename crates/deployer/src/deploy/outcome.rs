@@ -82,7 +82,7 @@ impl Outcome {
         let sentence = |text: &str| if self.cause.is_empty() { text.to_owned() } else { self.cause.clone() };
         match (self.verdict, self.state) {
             (Some(code), _) => Some((code, self.cause.clone())),
-            (None, RunState::Succeeded) => Some((VerdictCode::Deployed, sentence("deployed"))),
+            (None, RunState::Succeeded) => Some((VerdictCode::Deployed, sentence("it is live"))),
             (None, RunState::Failed) => Some((VerdictCode::Failed, sentence("failed"))),
             (None, RunState::Cancelled) => Some((VerdictCode::Cancelled, sentence("cancelled"))),
             (None, RunState::Waiting) => Some((VerdictCode::Waiting, sentence("waiting"))),

@@ -10,6 +10,7 @@ use super::processes::{Manager, Wish};
 use super::sites::SitesStep;
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::names::{CommitId, UserName};
+use crate::words::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -179,10 +180,16 @@ impl Action {
             Self::HandOver(wish) => wish.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
             Self::Share { paths } => {
-                format!("move {} files and directories to shared/, behind links", paths.len())
+                format!(
+                    "move {} to shared/, behind links",
+                    counted(paths.len(), "file or directory", "files and directories")
+                )
             }
             Self::Unshare { paths } => {
-                format!("move {} files and directories back from shared/", paths.len())
+                format!(
+                    "move {} back from shared/",
+                    counted(paths.len(), "file or directory", "files and directories")
+                )
             }
         }
     }

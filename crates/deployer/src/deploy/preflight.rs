@@ -19,6 +19,7 @@ use super::tree::Tree;
 use crate::config::{Config, Deployment, Layout, Pm2, Recipe};
 use crate::names::CommitId;
 use crate::safe_path::{self, Directory, Kind};
+use crate::words::counted;
 use anyhow::Result;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -335,10 +336,6 @@ fn hidden_files(
         }
     }
     Ok(())
-}
-
-fn counted(number: usize, one: &str, more: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 fn listed(names: &[&str]) -> String {

@@ -21,6 +21,7 @@ use crate::names::CommitId;
 use crate::record::comparison::Comparison;
 use crate::record::run_log::{self, RunLogWriter};
 use crate::record::store::{Direction, StepEnd, StepStart, StepState, StoreError};
+use crate::words::step_title;
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -393,7 +394,7 @@ impl Run {
         recorded(wait, "step started", || self.host.store.step_started(&start)).await.map_err(record_gone)?;
         self.next_step += 1;
         let verb = if direction == Direction::Undo { "undo " } else { "" };
-        self.note(number, format!("{verb}{} {}: {shown}", step.phase.as_str(), step.name));
+        self.note(number, format!("{verb}{}: {shown}", step_title(step.phase.as_str(), &step.name)));
         crate::crash_point!("step-started");
         Ok(Recording { number, direction, wait })
     }

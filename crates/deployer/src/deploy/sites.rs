@@ -25,6 +25,7 @@ use super::lock::{self, Lock};
 use super::tools::{certbot, nginx};
 use super::workbench::Workbench;
 use crate::config::{Certificates, Nginx, Privileges};
+use crate::words::counted;
 use anyhow::{Result, bail};
 use nginx_policy::Bounds;
 use selection::Selection;
@@ -105,21 +106,24 @@ impl SitesStep {
 
     /// One line for people: what is done, and each program that is called for it.
     pub fn shown(&self) -> String {
-        let number = self.selection.files.len();
+        let files = counted(self.selection.files.len(), "file", "files");
         let directory = self.nginx.directory.display();
         let aside = nginx::staged_in_short(&self.nginx);
         let live = nginx::test(&self.nginx, self.privileges).shown();
         let reload = nginx::reload(&self.nginx, self.privileges).shown();
         match self.work {
-            Work::Stage => format!("test {number} files of production/ and snippets/ aside: {aside}"),
+            Work::Stage => format!("test {files} of production/ and snippets/ aside: {aside}"),
             Work::Certify => {
                 let sites: BTreeSet<_> =
                     self.selection.files.iter().filter_map(|file| file.site.as_ref()).collect();
                 let certbot = certbot::in_short(self.privileges);
-                format!("{certbot} where one of {} sites needs a certificate", sites.len())
+                format!(
+                    "{certbot} where one of {} needs a certificate",
+                    counted(sites.len(), "site", "sites")
+                )
             }
             Work::Install => {
-                format!("install what differs of {number} files in {directory}: {aside}, {live}, {reload}")
+                format!("install what differs of {files} in {directory}: {aside}, {live}, {reload}")
             }
             Work::Restore => format!("put back what was replaced in {directory}: {live}, {reload}"),
         }

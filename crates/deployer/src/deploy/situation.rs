@@ -219,7 +219,10 @@ pub async fn nothing_to_do(
         return None;
     }
     let changed = mirror.changed_paths(&live.commit, &head.id).await?;
-    let sentence = || format!("none of the {} changed paths concerns this deployment", changed.len());
+    let sentence = || match changed.len() {
+        1 => "the one path that was changed does not concern this deployment".to_owned(),
+        number => format!("none of the {number} changed paths concerns this deployment"),
+    };
     (!concerns(&deployment.paths, &deployment.paths_ignore, &changed))
         .then(|| (VerdictCode::Skipped, sentence()))
 }

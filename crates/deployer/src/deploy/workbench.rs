@@ -10,6 +10,7 @@ use super::execute::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of
 use super::plan::Command;
 use super::tools::sudo;
 use crate::config::CommandLine;
+use crate::words::counted;
 use anyhow::{Result, anyhow, bail};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -220,7 +221,12 @@ impl Workbench<'_> {
             (Some(complaint), _) => Err(anyhow!(complaint)),
             (None, 0) => Ok(()),
             (None, number) => Err(anyhow!(
-                "{number} processes that it left in the background were ended with it\nhint: let a systemd unit keep the server, and restart the unit here; or PM2, whose daemon must run before (`pm2 startup`, or the unit durhack-deployer-pm2@USER)"
+                "{} with it\nhint: let a systemd unit keep the server, and restart the unit here; or PM2, whose daemon must run before (`pm2 startup`, or the unit durhack-deployer-pm2@USER)",
+                counted(
+                    number,
+                    "process that it left in the background was ended",
+                    "processes that it left in the background were ended"
+                )
             )),
         }
     }
@@ -296,7 +302,12 @@ impl Workbench<'_> {
         if outcome.leftovers_killed > 0 {
             let number = outcome.leftovers_killed;
             self.note(format!(
-                "{number} processes that the step left behind were ended (hint: what is to go on running, a systemd unit, PM2 or uWSGI keeps)"
+                "{} (hint: what is to go on running, a systemd unit, PM2 or uWSGI keeps)",
+                counted(
+                    number,
+                    "process that the step left behind was ended",
+                    "processes that the step left behind were ended"
+                )
             ));
         }
         let is_sandboxed = manner.confined().is_some_and(|confined| confined.paths.is_some());

@@ -481,16 +481,16 @@ async fn bury_malformed(
     let spool = main.clone();
     let sizes = tokio::task::spawn_blocking(move || spool.bad_sizes())
         .await?
-        .context("cannot read what was set aside")?;
+        .context("cannot read what was dead-lettered")?;
     let is_there = sizes.iter().any(|(name, _)| name.id().ends_with(hash));
     let bytes = sizes.iter().map(|(_, bytes)| bytes).sum::<u64>() + claim.contents().len() as u64;
     let reason = match (is_there, sizes.len() < BAD_FILES_MAX && bytes <= BAD_BYTES_MAX) {
         (false, true) => {
-            tracing::warn!(delivery = %id, reason, "set a delivery aside that cannot be read");
+            tracing::warn!(delivery = %id, reason, "dead-lettered a delivery that cannot be read");
             return bury(claim, reason).await;
         }
-        (true, _) => "the same body was set aside before",
-        (false, false) => "too much was set aside already: `durhack-deployer queue` shows it",
+        (true, _) => "the same body was dead-lettered before",
+        (false, false) => "too much was dead-lettered already: `durhack-deployer queue` shows it",
     };
     tracing::warn!(delivery = %id, reason, "dropped a delivery that cannot be read");
     tokio::task::spawn_blocking(move || claim.finish()).await?.context("cannot tidy up the main spool")

@@ -11,6 +11,7 @@
 mod support;
 
 mod adopt;
+mod command_line;
 mod credentials;
 mod daemon;
 mod day;

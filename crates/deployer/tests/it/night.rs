@@ -422,7 +422,7 @@ fn a_server_that_the_switch_starts_in_the_background_fails_the_run() {
         let run = world.ended_run("site", &bad);
         assert_eq!(run.state, "failed", "{run:?}");
         let cause = run.cause.expect("it says why");
-        assert!(cause.contains("1 processes that it left in the background were ended"), "{cause}");
+        assert!(cause.contains("1 process that it left in the background was ended"), "{cause}");
         assert!(said(&world.cli(&["logs", &run.id])).contains("let a systemd unit keep the server"));
         assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
     });

@@ -24,6 +24,7 @@ pub mod servers;
 pub mod service;
 pub mod site;
 pub mod ssh;
+pub mod terminal;
 pub mod traffic;
 pub mod visitors;
 pub mod wait;

@@ -18,6 +18,7 @@ use crate::intake::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
 use crate::private_file;
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Run, RunState, Store, StoreError};
+use crate::words::counted;
 use anyhow::Result;
 use spool::EntryName;
 use std::os::unix::fs::MetadataExt;
@@ -70,7 +71,7 @@ pub fn worker_of(config: &Config) -> Answer {
     }])
 }
 
-/// Entries that wait too long, and those that were set aside.
+/// Entries that wait too long, and those that were dead-lettered.
 pub fn queues(examined: &Examined) -> Answer {
     queues_of(examined.config()?)
 }
@@ -98,20 +99,23 @@ pub fn queues_of(config: &Config) -> Answer {
         if name == "main" && is_full(&directory.join("bad"), &bad) {
             findings.push(Finding::warning(
                 format!(
-                    "{name}: {} entries were set aside, and no further delivery that cannot be read is kept",
-                    bad.len()
+                    "{name}: {} dead-lettered, and no further delivery that cannot be read is kept",
+                    counted(bad.len(), "entry was", "entries were")
                 ),
                 "`durhack-deployer queue` shows them; `durhack-deployer queue drop ENTRY` removes one",
             ));
         }
         if bad.len() > SHOWN_MAX {
             findings.push(Finding::warning(
-                format!("{name}: {} further entries were set aside", bad.len() - SHOWN_MAX),
+                format!(
+                    "{name}: {} dead-lettered",
+                    counted(bad.len() - SHOWN_MAX, "further entry was", "further entries were")
+                ),
                 "`durhack-deployer queue` shows them",
             ));
         }
     }
-    Ok(or_ok(findings, format!("waiting entries: {waiting}; none was set aside")))
+    Ok(or_ok(findings, format!("waiting entries: {waiting}; none was dead-lettered")))
 }
 
 /// Whether nothing more is set aside there that others send without end.
@@ -147,7 +151,10 @@ fn strays(spool: &str, directory: &Path) -> Result<Vec<Finding>> {
         let further = findings.len() - SHOWN_MAX;
         findings.truncate(SHOWN_MAX);
         findings.push(Finding::warning(
-            format!("{spool}: {further} further files are no entries of the queue"),
+            format!(
+                "{spool}: {} of the queue",
+                counted(further, "further file is no entry", "further files are no entries")
+            ),
             format!("`ls -la {}`", directory.display()),
         ));
     }
@@ -171,7 +178,7 @@ fn set_aside(spool: &str, directory: &Path, entry: &EntryName) -> Finding {
     let reason: String =
         plain(reason.lines().next().unwrap_or("no reason was written down")).chars().take(200).collect();
     Finding::warning(
-        format!("{spool}: {} was set aside: {reason}", entry.as_str()),
+        format!("{spool}: {} was dead-lettered: {reason}", entry.as_str()),
         format!("`durhack-deployer queue retry {0}`, or `durhack-deployer queue drop {0}`", entry.as_str()),
     )
 }
@@ -244,7 +251,10 @@ pub async fn record_of(config: &Config, store: &Store) -> Vec<Finding> {
                 0 => closed_to_its_owner(store)
                     .unwrap_or_else(|| Finding::ok(format!("the record answers, schema {}", status.len()))),
                 missing => Finding::warning(
-                    format!("the record lacks {missing} migrations of this program"),
+                    format!(
+                        "the record lacks {} of this program",
+                        counted(missing, "migration", "migrations")
+                    ),
                     "`durhack-deployer migrate up`, or restart the daemon, which does it",
                 ),
             }
@@ -452,7 +462,11 @@ pub async fn deployments(examined: &Examined) -> Answer {
     }
     Ok(or_ok(
         findings,
-        format!("{number} deployments are live as they were deployed (seen {})", ago(now_ms() - oldest_ms)),
+        format!(
+            "{} live as deployed (seen {})",
+            counted(number, "deployment is", "deployments are"),
+            ago(now_ms() - oldest_ms)
+        ),
     ))
 }
 

@@ -85,7 +85,7 @@ impl Run {
     pub async fn answer(mut self, ended: Result<Vec<String>>) {
         let answer = match ended {
             Ok(lines) => {
-                lines.iter().for_each(|line| println!("- {}", plain(line)));
+                lines.iter().for_each(|line| print_line!("- {}", plain(line)));
                 ENDED.to_owned()
             }
             Err(error) => format!("{error:#}"),

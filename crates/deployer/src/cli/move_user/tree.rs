@@ -304,7 +304,7 @@ mod tests {
     /// A deployment of the old user's. None without root, who alone gives files away.
     fn deployment() -> Option<tempfile::TempDir> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("not tried: this needs root");
+            print_error_line!("not tried: this needs root");
             let is_ci = crate::config::Environment::of_process().get("CI").is_some();
             assert!(!is_ci, "CI runs tests as root");
             return None;

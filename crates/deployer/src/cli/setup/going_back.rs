@@ -54,13 +54,13 @@ pub async fn back(
         return Ok(());
     }
     if !arguments.json {
-        anstream::println!("{BOLD}To be done:{BOLD:#}");
+        print_line!("{BOLD}To be done:{BOLD:#}");
         for (number, line) in lines.iter().enumerate() {
-            println!("{:>3}. {}", number + 1, plain(line));
+            print_line!("{:>3}. {}", number + 1, plain(line));
         }
     }
     if arguments.dry_run {
-        println!("\nnothing was done (--dry-run)");
+        print_line!("\nnothing was done (--dry-run)");
         return Ok(());
     }
     agreed(arguments.yes, "Go back to the old tool?")?;
@@ -72,7 +72,7 @@ pub async fn back(
     if arguments.json {
         output::json(&json!({ "to_do": lines, "done": the_move.said }));
     } else {
-        anstream::println!(
+        print_line!(
             "\n{GREEN}done{GREEN:#}: the old tool receives and deploys again; `setup --from` comes here again"
         );
     }

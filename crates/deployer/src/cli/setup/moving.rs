@@ -115,16 +115,16 @@ pub async fn from(
     }
     if !arguments.json {
         let checkout = original.checkout.display().to_string();
-        anstream::println!("{BOLD}Found in {}:{BOLD:#}", plain(&checkout));
-        found.iter().for_each(|line| println!("  {}", plain(line)));
-        anstream::println!("\n{BOLD}To be done:{BOLD:#}");
+        print_line!("{BOLD}Found in {}:{BOLD:#}", plain(&checkout));
+        found.iter().for_each(|line| print_line!("  {}", plain(line)));
+        print_line!("\n{BOLD}To be done:{BOLD:#}");
         for (number, action) in actions.iter().enumerate() {
-            println!("{:>3}. {}", number + 1, plain(action));
+            print_line!("{:>3}. {}", number + 1, plain(action));
         }
-        remarks.iter().for_each(|remark| anstream::println!("{YELLOW}  -{YELLOW:#} {}", plain(remark)));
+        remarks.iter().for_each(|remark| print_line!("{YELLOW}  -{YELLOW:#} {}", plain(remark)));
     }
     if arguments.dry_run {
-        println!("\nnothing was done (--dry-run)");
+        print_line!("\nnothing was done (--dry-run)");
         return Ok(());
     }
     let is_handed_over = || {
@@ -155,19 +155,17 @@ pub async fn from(
         );
         return Ok(());
     }
-    anstream::println!(
-        "\n{GREEN}done{GREEN:#}: webhooks are received here, and nothing is deployed by itself yet"
-    );
+    print_line!("\n{GREEN}done{GREEN:#}: webhooks are received here, and nothing is deployed by itself yet");
     for (slug, plan) in &plans {
-        anstream::println!("\n{BOLD}durhack-deployer plan {slug}{BOLD:#}");
-        plan.lines().for_each(|line| println!("  {}", plain(line)));
+        print_line!("\n{BOLD}durhack-deployer plan {slug}{BOLD:#}");
+        plan.lines().for_each(|line| print_line!("  {}", plain(line)));
     }
-    anstream::println!("\n{BOLD}Next{BOLD:#}");
+    print_line!("\n{BOLD}Next{BOLD:#}");
     for (slug, _) in &plans {
-        println!("  durhack-deployer deploy {slug}     the first time, by you; from then on by each push");
+        print_line!("  durhack-deployer deploy {slug}     the first time, by you; from then on by each push");
     }
-    println!("  durhack-deployer doctor             is everything well?");
-    println!("  durhack-deployer setup --back       the old tool works again");
+    print_line!("  durhack-deployer doctor             is everything well?");
+    print_line!("  durhack-deployer setup --back       the old tool works again");
     Ok(())
 }
 
@@ -214,7 +212,7 @@ impl Move<'_> {
     pub fn say(&mut self, line: impl Into<String>) {
         let line = line.into();
         if !self.is_json {
-            println!("{}", plain(&line));
+            print_line!("{}", plain(&line));
         }
         self.said.push(line);
     }

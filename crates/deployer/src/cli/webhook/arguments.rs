@@ -1,5 +1,6 @@
 //! The command line of `webhook`.
 
+use crate::cli::completion;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -40,6 +41,7 @@ pub enum WebhookCommand {
 #[derive(Debug, Args)]
 pub struct WhichArguments {
     /// A repository (OWNER/NAME) or a deployment of it [default: every configured repository]
+    #[arg(add = completion::slug())]
     pub repository: Option<String>,
     /// This hook, by its number at GitHub [default: the one that delivers here]
     #[arg(long, value_name = "ID", requires = "repository")]
@@ -47,7 +49,7 @@ pub struct WhichArguments {
     /// Where the hook delivers to [default: /github-webhook of the configured `origin`]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -56,6 +58,7 @@ pub struct WhichArguments {
 #[derive(Debug, Args)]
 pub struct CreateArguments {
     /// A repository (OWNER/NAME) or a deployment of it [default: every configured repository]
+    #[arg(add = completion::slug())]
     pub repository: Option<String>,
     /// Where the hook delivers to [default: /github-webhook of the configured `origin`]
     #[arg(long, value_name = "URL")]
@@ -66,7 +69,7 @@ pub struct CreateArguments {
     /// Print the secret
     #[arg(long)]
     pub show_secret: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -96,11 +99,12 @@ pub struct RedeliverArguments {
     pub failed: bool,
     /// Only of this repository (OWNER/NAME) or deployment
     #[arg(long, value_name = "REPOSITORY")]
+    #[arg(add = completion::slug())]
     pub repository: Option<String>,
     /// Where the hook delivers to [default: /github-webhook of the configured `origin`]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -109,6 +113,7 @@ pub struct RedeliverArguments {
 #[derive(Debug, Args)]
 pub struct RotateArguments {
     /// A repository (OWNER/NAME) or a deployment of it [default: every configured repository]
+    #[arg(add = completion::slug())]
     pub repository: Option<String>,
     /// Where the hooks deliver to [default: /github-webhook of the configured `origin`]
     #[arg(long, value_name = "URL")]
@@ -119,7 +124,7 @@ pub struct RotateArguments {
     /// Print the new secret
     #[arg(long)]
     pub show_secret: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -138,7 +143,7 @@ pub struct DeleteArguments {
     /// Also a hook that this instance lives on
     #[arg(long)]
     pub force: bool,
-    /// For machines
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -125,7 +125,7 @@ fn make_first_secret(
     let made =
         private_file::create(&file, &format!("{}\n", secret.expose()), &webhooks.config().state_directory)?;
     if made && arguments.show_secret {
-        anstream::println!("{}", secret.expose());
+        print_line!("{}", secret.expose());
     }
     let word = if made { "a new one is in" } else { "there is one in" };
     Ok(Failed::because(anyhow!(

@@ -86,7 +86,12 @@ pub async fn relay(webhooks: &Webhooks, arguments: &RelayArguments) -> Result<()
     let file = directory.join(format!("{}.json", hook.id));
     let to = arguments.to.clone();
     let relay = Relay { webhooks, repository, hook, secret, to, file, once: arguments.once };
-    println!("relaying {} from hook {} ({})", relay.repository, relay.hook.id, plain(&relay.hook.config.url));
+    print_line!(
+        "relaying {} from hook {} ({})",
+        relay.repository,
+        relay.hook.id,
+        plain(&relay.hook.config.url)
+    );
     let position = if arguments.all { None } else { relay.remembered().await? };
     tokio::select! {
         result = relay.serve(position) => result,
@@ -134,7 +139,7 @@ impl Relay<'_> {
                 Ok(()) => tokio::time::sleep(POLL_INTERVAL).await,
                 Err(Trouble::GitHub(error)) if error.kind.passes() && !self.once => {
                     let pause = error.after.unwrap_or(POLL_INTERVAL);
-                    eprintln!(
+                    print_error_line!(
                         "GitHub cannot be asked now ({}): again in {} s",
                         plain(&error.reason),
                         pause.as_secs()
@@ -176,20 +181,20 @@ impl Relay<'_> {
     async fn hand_over(&self, delivery: &Delivery) -> Result<(), Trouble> {
         let is_event = delivery.event.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         let Some(id) = DeliveryId::parse(&delivery.guid).ok().filter(|_| is_event) else {
-            eprintln!("passed over a delivery without a GUID or an event ({})", delivery.id);
+            print_error_line!("passed over a delivery without a GUID or an event ({})", delivery.id);
             return Ok(());
         };
         let request = self.webhooks.github.hook_delivery_request(&self.repository, self.hook.id, delivery.id);
         let request = request.await?;
         let Some(payload) = request.payload else {
-            eprintln!("passed over {id}: GitHub has forgotten its payload");
+            print_error_line!("passed over {id}: GitHub has forgotten its payload");
             return Ok(());
         };
         let outgoing = Outgoing { delivery: id, event: &delivery.event, body: payload.get() };
         loop {
             let reason = match self.deliver(&outgoing).await {
                 Ok((200..300, _)) => {
-                    println!("{} {} handed over", delivery.event, delivery.guid);
+                    print_line!("{} {} handed over", delivery.event, delivery.guid);
                     return Ok(());
                 }
                 Ok((403, body)) => {
@@ -197,7 +202,7 @@ impl Relay<'_> {
                     return Err(Failed::because(error).hint("does it run with this configuration?").into());
                 }
                 Ok((status @ 400..500, body)) => {
-                    eprintln!("passed over {}: {status} {}", delivery.guid, plain(&body));
+                    print_error_line!("passed over {}: {status} {}", delivery.guid, plain(&body));
                     return Ok(());
                 }
                 Ok((status, body)) => format!("{status} {}", plain(&body)),
@@ -207,7 +212,7 @@ impl Relay<'_> {
                 let error = anyhow!("the daemon does not take {}: {reason}", delivery.guid);
                 return Err(Failed::unavailable(error).into());
             }
-            eprintln!("the daemon does not take {} now ({reason}): trying again", delivery.guid);
+            print_error_line!("the daemon does not take {} now ({reason}): trying again", delivery.guid);
             tokio::time::sleep(DAEMON_RETRY).await;
         }
     }

@@ -1,10 +1,11 @@
 //! What a `webhook` command says: lines for people or one list for machines, and errors with what to do about them.
 
 use crate::cli::exit;
-use crate::cli::output::{self, Failed, RED};
+use crate::cli::output::{self, Failed};
 use crate::github::error::{ApiError, ErrorKind};
 use crate::names::RepositoryName;
 use crate::record::run_log::rendering::plain;
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 /// See the module.
@@ -24,7 +25,7 @@ impl Report {
     pub fn say(&self, line: &str) {
         if !self.as_json {
             // URLs and messages are somebody else's text.
-            line.lines().for_each(|line| anstream::println!("{}", plain(line)));
+            line.lines().for_each(|line| print_line!("{}", plain(line)));
         }
     }
 
@@ -66,9 +67,10 @@ impl Report {
     }
 
     fn fail(&mut self, subject: &str, message: &str, hint: Option<&str>, code: u8) {
-        anstream::eprintln!("{RED}error{RED:#}: {}: {}", plain(subject), plain(message));
-        if let Some(hint) = hint {
-            anstream::eprintln!("  hint: {}", plain(hint));
+        let error = Failed::because(anyhow!("{}: {}", plain(subject), plain(message))).with_code(code);
+        match hint {
+            Some(hint) => error.hint(hint).print(),
+            None => error.print(),
         }
         self.entries.push(json!({ "repository": subject, "error": message, "hint": hint }));
         self.failed.get_or_insert(code);

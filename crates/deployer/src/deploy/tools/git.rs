@@ -127,6 +127,14 @@ pub fn head(mirror: &Path, branch: &BranchName) -> Invocation {
     log(mirror, &ref_of(branch))
 }
 
+/// The ids of all objects that begin with these digits, which the caller has checked to be some.
+pub fn objects_beginning_with(mirror: &Path, digits: &str) -> Invocation {
+    let mut argv = in_mirror(mirror);
+    argv.push("rev-parse".into());
+    argv.push(format!("--disambiguate={digits}").into());
+    Invocation { argv, environment: environment("") }
+}
+
 /// Id and message of a commit; fails where the mirror does not have it.
 pub fn message(mirror: &Path, commit: &CommitId) -> Invocation {
     log(mirror, &format!("{commit}^{{commit}}"))

@@ -130,7 +130,7 @@ fn what_github_is_not_told_and_a_record_that_is_old_or_broken_are_named() {
             world,
             "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
         );
-        doctor(world).assert("record", "warning", "lacks 1 migrations", "durhack-deployer migrate up");
+        doctor(world).assert("record", "warning", "lacks 1 migration", "durhack-deployer migrate up");
         fs_err::write(
             world.state().join("record.sqlite"),
             "no database, but as long as one could be".repeat(100),

@@ -490,7 +490,7 @@ fn what_is_signed_and_cannot_be_read_is_kept_once_and_not_without_end() {
         let (entries, bytes) = kept();
         assert_eq!(entries, 3, "each once");
         assert!(bytes < 256 * 1024, "{bytes}");
-        assert!(world.log().contains("the same body was set aside before"), "{}", world.log());
+        assert!(world.log().contains("the same body was dead-lettered before"), "{}", world.log());
 
         for number in 0..1000 {
             let name = format!("{number:020}-{}.json", crate::support::push::guid());

@@ -101,7 +101,7 @@ fn everything_that_a_deployment_runs_runs_as_its_own_user() {
         let (state, log) = host.ended(&mut known);
         assert_eq!((state.as_str(), said(&log)), ("succeeded", BTreeSet::from(forward)), "{log}");
         assert!(log.contains("WARNING: site.service runs as nobody, and not as web"), "{log}");
-        assert!(log.contains("1 processes that the step left behind were ended (hint:"), "{log}");
+        assert!(log.contains("1 process that the step left behind was ended (hint:"), "{log}");
     }
     assert!(!machine.try_run(&["pgrep", "-f", "sleep 4321"]).status.success(), "{}", machine.picture());
 

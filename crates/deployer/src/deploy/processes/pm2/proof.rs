@@ -58,7 +58,11 @@ impl Scene<'_> {
             }
         }
         let running = starts_before.len();
-        self.workbench.note(format!("{running} processes stand in {}", self.of.release.display()));
+        self.workbench.note(format!(
+            "{} in {}",
+            crate::words::counted(running, "process stands", "processes stand"),
+            self.of.release.display()
+        ));
         Ok(())
     }
 
