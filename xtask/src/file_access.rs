@@ -155,6 +155,32 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     ("release.rs", &["check_space", "is_hidden_home"], "how full a file system is, and of what kind"),
     (
+        "preflight.rs",
+        &["units_and_ports", "missing_files"],
+        "whether names are there, the link `current` among them; nothing is opened or followed",
+    ),
+    ("preflight/ports.rs", &["taken", "holder"], "the kernel's tables and links in /proc"),
+    (
+        "preflight/programs.rs",
+        &["find", "is_program"],
+        "whether a program is there, and may be started; none is opened",
+    ),
+    (
+        "preflight/units.rs",
+        &["wrong", "alike", "file_of", "is_of_release"],
+        "names in systemd's own directories; of links into a release, where they lead, and whether that is there: nothing is opened",
+    ),
+    (
+        "preflight/walls.rs",
+        &[IMPORT, "here", "judge"],
+        "whether the deployment's path can be written to, and on what file system; nothing is opened",
+    ),
+    (
+        "processes/systemd.rs",
+        &["has_other_file"],
+        "where the link of a unit's file, and the releases, lie; the files themselves are read by `safe_path`",
+    ),
+    (
         "preview.rs",
         &["overwritten"],
         "git's index in the state directory, copied to a directory of this process's own",

@@ -1,6 +1,7 @@
 //! `config` and `migrate`.
 
-use super::output::{self, Failed, GREEN, table};
+use super::doctor::network;
+use super::output::{self, Failed, GREEN};
 use super::{CheckArguments, ConfigCommand, MigrateCommand, owner, printing, session};
 use crate::clock::{compact_utc, now};
 use crate::config::resolve;
@@ -8,6 +9,7 @@ use crate::config::{
     self, Config, Deployment, Diagnostics, Environment, Problem, Purpose, Severity, reference,
 };
 use crate::daemon;
+use crate::deploy::processes::table;
 use crate::deploy::{claim, hand_over, preflight, release, situation};
 use crate::record::run_log::rendering::plain;
 use crate::record::store::{Authenticator, MigrationStatus, Store};
@@ -160,7 +162,7 @@ pub async fn migrate(
                     vec![migration.version.to_string(), migration.description.clone(), state.to_owned()]
                 })
                 .collect();
-            table(&["VERSION", "MIGRATION", "STATE"], &rows, None);
+            output::table(&["VERSION", "MIGRATION", "STATE"], &rows, None);
         }
     }
     Ok(())
@@ -174,7 +176,8 @@ async fn down(
     (yes, has_backup): (bool, bool),
 ) -> Result<(), Failed> {
     let state = &config.state_directory;
-    if daemon::is_working(state)? || daemon::is_listening(state)? {
+    let is_in_use = daemon::is_working(state)? || daemon::is_listening(state)?;
+    if is_in_use && !is_asked_by_daemon(state) {
         return Err(Failed::unavailable(anyhow!("a daemon runs, and works with these tables")).hint(
             "stop it first (`sudo systemctl stop durhack-deployer-worker durhack-deployer-intake`), and start it again with the program that fits",
         ));
@@ -203,6 +206,17 @@ async fn down(
     let taken_back = store.migrate_down(steps).await?;
     print_line!("{} undone", counted(taken_back, "migration", "migrations"));
     Ok(())
+}
+
+/// Whether the daemon that works with the tables has started this process: it has a new program that did not take over take back what that has
+/// migrated, and does nothing else meanwhile.
+fn is_asked_by_daemon(state_directory: &Path) -> bool {
+    let Ok(Some(daemon)) = network::holder(state_directory, &daemon::work_lock(state_directory)) else {
+        return false;
+    };
+    let parent = |pid: &i32| table::read(*pid).map(|process| process.parent).filter(|parent| *parent > 1);
+    let Some(us) = i32::try_from(std::process::id()).ok() else { return false };
+    std::iter::successors(Some(us), parent).skip(1).any(|ancestor| u32::try_from(ancestor) == Ok(daemon))
 }
 
 /// `migrate trust`

@@ -15,7 +15,7 @@ mod files;
 pub mod finding;
 mod github;
 mod host;
-mod network;
+pub mod network;
 mod nginx;
 pub mod parts;
 mod privileges;

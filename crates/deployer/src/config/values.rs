@@ -369,7 +369,11 @@ mod tests {
     #[test]
     fn patterns() {
         assert!(glob(&of_text("server/**")).is_ok());
-        for bad in ["", "!a", "/a", "a[", "{a"] {
+        // A directory's name means what is in it; a set of names in braces has commas.
+        for good in ["server", "server/", "{server,web}/**"] {
+            assert!(glob(&of_text(good)).is_ok(), "{good}");
+        }
+        for bad in ["", "!a", "/a", "a[", "{a", "./server/**", "a/../b", " server", "server/**,web/**"] {
             assert!(glob(&of_text(bad)).is_err(), "{bad}");
         }
     }

@@ -16,6 +16,7 @@ use crate::intake::reconcile::{self, Reconcile};
 use crate::names::Slug;
 use crate::record::report::sender::Sender;
 use crate::record::run_log;
+use crate::record::store::StoreError;
 use anyhow::Result;
 use indexmap::IndexMap;
 use spool::{ConsumerLock, Spool};
@@ -251,7 +252,10 @@ async fn retention(host: Host, schema: Schema, stop: CancellationToken) {
         loop {
             match host.store.prune(before_ms).await {
                 Ok(pruned) => tracing::debug!(?pruned, "removed old records"),
-                Err(error) if error.may_be_retried() && attempt < PRUNE_ATTEMPTS_MAX => {
+                Err(error)
+                    if attempt < PRUNE_ATTEMPTS_MAX
+                        && (error.may_be_retried() || matches!(error, StoreError::NotMigrated(_))) =>
+                {
                     attempt += 1;
                     tokio::select! {
                         () = stop.cancelled() => return,

