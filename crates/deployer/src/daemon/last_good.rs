@@ -31,7 +31,7 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The file.
 #[derive(Serialize, Deserialize)]
-struct Copy {
+struct Sealed {
     /// Of `kept`; empty in the intake's.
     mac: String,
     /// [`Kept`] as JSON.
@@ -82,7 +82,7 @@ fn try_to_keep(loaded: &Loaded, role: Role) -> Result<()> {
         // Makes the directory, too, where it is not there.
         Role::Serve | Role::Work => Authenticator::new(state).sign_text(WHAT, &kept)?,
     };
-    private_file::replace(&path, &serde_json::to_string(&Copy { mac, kept })?, state)
+    private_file::replace(&path, &serde_json::to_string(&Sealed { mac, kept })?, state)
 }
 
 /// What was good last of a configuration that has errors; None where nothing was kept. An error: what was kept is not believed.
@@ -95,7 +95,7 @@ pub fn find(
     let state = state_directory_of_broken(directory, environment);
     let path = place(&state, role);
     let Some(text) = read_own(&path).with_context(|| not_believed(&path))? else { return Ok(None) };
-    let copy: Copy = serde_json::from_str(&text).with_context(|| not_believed(&path))?;
+    let copy: Sealed = serde_json::from_str(&text).with_context(|| not_believed(&path))?;
     let is_ours =
         role == Role::Listen || Authenticator::new(&state).is_our_text(WHAT, &copy.kept, &copy.mac)?;
     ensure!(is_ours, "{}: another program wrote it", not_believed(&path));

@@ -34,7 +34,7 @@ impl Daemon {
     /// Where it started by the last good configuration: waits until what is written can be used. For ever otherwise.
     pub(super) async fn mended(&self) {
         if self.last_good.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         loop {
             tokio::time::sleep(MENDED_POLL).await;

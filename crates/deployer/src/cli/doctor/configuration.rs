@@ -2,6 +2,7 @@
 
 use super::examined::{Examined, Instead};
 use super::finding::{Answer, Finding, or_ok};
+use crate::cli::setup::places;
 use crate::clock::readable_utc;
 use crate::config::{Problem, Severity};
 
@@ -25,6 +26,10 @@ pub fn problems(examined: &Examined) -> Answer {
                 format!("the other checks go by the last good configuration, of {} UTC", readable_utc(at_ms))
             }
         }));
+    }
+    if let Some(state) = examined.config().ok().and_then(places::state_elsewhere) {
+        let (what, mend) = places::said_of_state_elsewhere(state);
+        findings.push(Finding::error(what, mend));
     }
     let what = match examined.loaded() {
         Ok(loaded) => {

@@ -21,6 +21,9 @@ const DNS_TIME_MAX: Duration = Duration::from_secs(5);
 /// Sites whose names are looked up: more take longer than a check may.
 const SITES_MAX: usize = 50;
 
+/// Made where the unit is enabled.
+const INTAKE_SOCKET_ENABLED: &str = "/etc/systemd/system/sockets.target.wants/durhack-deployer-intake.socket";
+
 /// A process's number is shorter.
 const PID_BYTES_MAX: u64 = 32;
 
@@ -133,6 +136,11 @@ pub async fn door_of(config: &Config) -> Answer {
             format!("the daemon (process {pid}) does not answer at http://{address}/ as it should"),
             "look into its log, and restart it: nothing that was accepted is lost",
         ),
+        // Whoever calls waits at the socket, which systemd goes on holding.
+        (false, None) if is_systemds(&address) => Finding::error(
+            format!("systemd holds {address} for the intake, which does not answer: callers wait there"),
+            "`journalctl -u durhack-deployer-intake` says what keeps it from starting; once that is mended it starts by itself",
+        ),
         (false, None) => Finding::error(
             format!("another program holds {address}: the daemon could not listen there"),
             format!(
@@ -141,6 +149,24 @@ pub async fn door_of(config: &Config) -> Answer {
             ),
         ),
     }])
+}
+
+/// Whether it is the intake's socket that listens there: the unit is enabled, and root has opened the port, as systemd does.
+fn is_systemds(address: &str) -> bool {
+    let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs_err::read_to_string(table).unwrap_or_default());
+    let is_roots = port.is_some_and(|port| tables.iter().any(|table| is_listened_on_by_root(table, port)));
+    is_roots && Path::new(INTAKE_SOCKET_ENABLED).symlink_metadata().is_ok()
+}
+
+/// `0: 00000000:0D48 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711`: address, state 0A, and the seventh further word.
+fn is_listened_on_by_root(table: &str, port: u16) -> bool {
+    table.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let &[_, local, _, "0A", _, _, _, "0", ..] = words.as_slice() else { return false };
+        local.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok()) == Some(port)
+    })
 }
 
 fn not_running() -> Finding {
@@ -206,6 +232,8 @@ mod tests {
         assert_eq!(own, ["127.0.0.1", "192.0.2.2"]);
         let own = of_if_inet6("00000000000000000000000000000001 01 80 10 80       lo\nnonsense\n");
         assert_eq!(own.iter().map(ToString::to_string).collect::<Vec<_>>(), ["::1"]);
+        let tcp = "  sl  local_address rem_address   st\n   0: 00000000:0D48 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n   1: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4712 1\n";
+        assert_eq!([3400, 80, 443].map(|port| is_listened_on_by_root(tcp, port)), [true, false, false]);
         let locks = "1: FLOCK  ADVISORY  WRITE 17572 fe:00:10195282 0 EOF\n2: POSIX  ADVISORY  READ 1 fe:00:7 128 128\n1: -> FLOCK ADVISORY WRITE 9 fe:00:3 0 EOF\n";
         assert_eq!(
             [holder_in(locks, 10_195_282), holder_in(locks, 7), holder_in(locks, 3)],

@@ -3,6 +3,7 @@
 
 use super::finding::{Finding, Level};
 use super::{host, network, privileges, work};
+use crate::cli::setup::places as of_setup;
 use crate::config::{Config, Privileges, Recipe};
 use crate::deploy::observe::places;
 use crate::record::store::Store;
@@ -33,6 +34,10 @@ pub async fn all(config: &Config, store: &Store) -> Vec<Part> {
         let findings = answer.unwrap_or_else(|error| vec![Finding::not_checked(format!("{error:#}"))]);
         parts.extend(findings.into_iter().map(|finding| Part { name, finding }));
     };
+    if let Some(state) = of_setup::state_elsewhere(config) {
+        let (what, mend) = of_setup::said_of_state_elsewhere(state);
+        add("state", Ok(vec![Finding::error(what, mend)]));
+    }
     add("intake", network::door_of(config).await);
     add("queues", work::queues_of(config));
     add("worker", work::worker_of(config));

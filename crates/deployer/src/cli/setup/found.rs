@@ -138,6 +138,8 @@ pub struct Configuration {
     pub sites_allow: BTreeSet<String>,
     /// Where site files may have nginx write logs.
     pub log_directory: PathBuf,
+    /// Where the state is to lie, if that is not where the units have it.
+    pub state_elsewhere: Option<PathBuf>,
 }
 
 /// Looks at everything.
@@ -549,6 +551,7 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         has_sites: false,
         sites_allow: BTreeSet::new(),
         log_directory: loaded.config.nginx.log_directory.clone(),
+        state_elsewhere: places::state_elsewhere(&loaded.config).map(Path::to_owned),
     };
     for deployment in deployments {
         known.note(&deployment.recipe);

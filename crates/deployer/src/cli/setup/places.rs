@@ -1,5 +1,6 @@
 //! Where things lie on a host that `setup` has put in order, and whose they are. The package and the units have the same names.
 
+use crate::config::Config;
 use crate::deploy::step_user;
 use crate::names::UserName;
 use std::path::{Path, PathBuf};
@@ -144,6 +145,12 @@ const PARTS: [&str; 12] = [
     "/usr/lib/systemd/system/durhack-deployer-pm2@.service",
 ];
 
+/// Of the intake.
+const INTAKE_UNIT: &str = "/usr/lib/systemd/system/durhack-deployer-intake.service";
+
+/// What an administrator adds to it.
+const INTAKE_DROP_INS: &str = "/etc/systemd/system/durhack-deployer-intake.service.d";
+
 /// As whom the services run: the package's user, unless [`USER_DROP_INS`] say another one.
 pub fn user() -> String {
     let text = std::fs::read_to_string(USER_DROP_INS[0]).unwrap_or_default();
@@ -154,6 +161,39 @@ pub fn user() -> String {
 /// The parts of the package that are not there.
 pub fn missing_parts() -> Vec<PathBuf> {
     PARTS.iter().map(PathBuf::from).filter(|path| !path.exists()).collect()
+}
+
+/// Where the configuration of the services says that the state lies, if that is not where their units have it.
+pub fn state_elsewhere(config: &Config) -> Option<&Path> {
+    let same = |one: &Path, other: &Path| {
+        one == other
+            || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+    };
+    let state = config.state_directory.as_path();
+    let is_of_services = config.directory == Path::new(CONFIGURATION)
+        && Path::new(INTAKE_UNIT).exists()
+        && !is_in_drop_in(state);
+    Some(state).filter(|state| is_of_services && !same(state, Path::new(STATE)))
+}
+
+/// Whether an administrator has told the intake's unit of it.
+fn is_in_drop_in(state: &Path) -> bool {
+    let state = state.to_string_lossy();
+    let drop_ins = std::fs::read_dir(INTAKE_DROP_INS).into_iter().flatten().flatten();
+    drop_ins.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).any(|text| text.contains(&*state))
+}
+
+/// What to say of that.
+pub fn said_of_state_elsewhere(state: &Path) -> (String, String) {
+    let what = format!(
+        "`state_directory` is {}, and the services' units let them write in {STATE} alone: they cannot start",
+        state.display()
+    );
+    let mend = format!(
+        "leave `state_directory` out; to have the state on another disk, mount that at {STATE}: stop the services, move the files, `mount --bind {} {STATE}` and a line in /etc/fstab",
+        state.display()
+    );
+    (what, mend)
 }
 
 /// Whose a file or directory is.

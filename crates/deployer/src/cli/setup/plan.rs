@@ -29,6 +29,10 @@ pub struct Plan {
 
 /// See the module.
 pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
+    if let Some(state) = found.configuration.as_ref().and_then(|known| known.state_elsewhere.as_ref()) {
+        let (what, mend) = places::said_of_state_elsewhere(state);
+        anyhow::bail!("{what}; {mend}");
+    }
     let privileges = privileges(found, wishes);
     let mut plan = Plan::default();
     plan.account(found);
@@ -596,6 +600,7 @@ pub mod tests {
             has_sites: true,
             sites_allow: BTreeSet::new(),
             log_directory: super::super::found::NGINX_LOGS.into(),
+            state_elsewhere: None,
         }
     }
 

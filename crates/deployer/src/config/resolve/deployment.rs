@@ -492,7 +492,10 @@ fn check_path(
             && (state_directory.starts_with(path) || state.is_within(&here))
         {
             let message = format!("the state directory {} lies in this path", state_directory.display());
-            wrongs.push((message, "name a directory that does not hold it: builds may write in all of this one"));
+            wrongs.push((
+                message,
+                "name a directory that does not hold it: builds may write in all of this one",
+            ));
         }
         for (other, other_path) in taken {
             let relation = match () {

@@ -163,7 +163,10 @@ fn one_directory_by_two_names_is_one_directory() {
     fs_err::os::unix::fs::symlink(host.path("var"), host.path("state")).unwrap();
     let in_state = of_x("").replace("/srv/x", &host.path("state/x").to_string_lossy());
     let in_state = format!("state_directory = {:?}\n{in_state}", host.path("var"));
-    assert!(brief(Host::signed(&in_state).load()).contains("leads through a link or a mount into the state directory"));
+    assert!(
+        brief(Host::signed(&in_state).load())
+            .contains("leads through a link or a mount into the state directory")
+    );
     for (one, other) in [("sites", "link"), ("sites/a", "link/a"), ("link", "sites/a/b")] {
         let text = of_x("")
             .replace("/srv/x", &host.path(one).to_string_lossy())
@@ -172,7 +175,8 @@ fn one_directory_by_two_names_is_one_directory() {
         let loaded = host.loaded();
         assert_eq!(slugs(&loaded.config), ["x"], "{one} {other}");
         assert!(
-            super::brief_of(&loaded.problems).contains("leads through a link or a mount to the path of deployment x")
+            super::brief_of(&loaded.problems)
+                .contains("leads through a link or a mount to the path of deployment x")
         );
     }
 }

@@ -314,6 +314,33 @@ fn a_broken_configuration_fails_neither_the_socket_nor_a_push_and_a_mended_file_
     wait_for_verdicts(&guids, |limit| host.operator(&["deliveries", "--json", "-n", limit]));
 }
 
+#[test]
+fn a_state_directory_that_the_units_do_not_know_is_told_for_what_it_is_under_systemd() {
+    let machine = Machine::boot();
+    let host = Host::set_up(&machine);
+    host.start();
+    machine.run(&["systemctl", "start", INTAKE]);
+    machine.unit("durhack-deployer-intake.service.d/test.conf", "[Service]\nRestartSec=50ms\n");
+    machine.run(&["systemctl", "daemon-reload"]);
+    host.configure("state_directory = \"/srv/state\"");
+    machine.try_run(&["systemctl", "restart", INTAKE]);
+    machine.try_run(&["systemctl", "stop", WORKER]);
+    let report = machine.try_run(&["env", "DEPLOYER_ENV=production", "durhack-deployer", "doctor"]);
+    let said = String::from_utf8_lossy(&report.stdout).into_owned();
+    assert!(!report.status.success(), "{said}");
+    assert!(said.contains("systemd holds") && !said.contains("another program holds"), "{said}");
+    let units = said.contains("the services' units let them write in /var/lib/durhack-deployer alone");
+    assert!(units && said.contains("leave `state_directory` out"), "{said}");
+    assert!(!machine.path("/srv/state").exists(), "nothing was made there");
+    host.configure("");
+    machine.try_run(&["systemctl", "start", INTAKE, WORKER]);
+    for unit in [INTAKE, WORKER] {
+        wait::until_told("the service to be active", || {
+            (machine.property(unit, "ActiveState") == "active").then_some(())
+        });
+    }
+}
+
 /// systemd is root: what it makes, gives away or opens by name must not lie where another user can put a link or a pipe.
 #[test]
 fn systemd_itself_touches_nothing_that_lies_in_another_users_directory() {
