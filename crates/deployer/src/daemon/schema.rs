@@ -5,6 +5,7 @@ use crate::deploy::{Host, claim, hand_over};
 use crate::record::store::StoreError;
 use anyhow::Result;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -17,13 +18,15 @@ const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 pub struct Schema {
     host: Host,
     is_up: Arc<OnceCell<()>>,
+    /// Whether it was logged that the database is away: one line for all who wait.
+    said: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
 impl Schema {
     /// Of this record, waited for until told to stop.
     pub fn new(host: Host, stop: CancellationToken) -> Self {
-        Self { host, is_up: Arc::default(), stop }
+        Self { host, is_up: Arc::default(), said: Arc::default(), stop }
     }
 
     /// The same, waited for until told so otherwise.
@@ -33,11 +36,10 @@ impl Schema {
 
     /// Waits until it is up, for as long as the database does not let us. False: told to stop before that.
     pub async fn up(&self) -> bool {
-        let mut said = false;
         loop {
             match self.is_up.get_or_try_init(|| bring_schema_up(&self.host)).await {
                 Ok(()) => return true,
-                Err(error) if !said => {
+                Err(error) if !self.said.swap(true, Ordering::Relaxed) => {
                     let hint = error.downcast_ref::<StoreError>().and_then(|error| {
                         matches!(error, StoreError::Gone { .. }).then_some(StoreError::GONE_MEND)
                     });
@@ -47,7 +49,6 @@ impl Schema {
                         hint,
                         "the database cannot be used yet: deliveries are accepted and wait"
                     );
-                    said = true;
                 }
                 Err(_) => {}
             }

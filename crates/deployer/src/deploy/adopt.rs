@@ -14,7 +14,7 @@ use super::mirror::TreeState;
 use super::plan::{Action, Step, Undo};
 use super::processes::table::{self, Process};
 use super::recipes::Target;
-use super::{Host, confinement, placement, release};
+use super::{Host, claim, confinement, placement, release};
 use crate::clock;
 use crate::config::{Deployment, Phase, Recipe};
 use crate::safe_path::{self, Directory};
@@ -25,7 +25,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::path::{Component, Path, PathBuf};
 
 /// What the deployer itself keeps in a path; a repository that has one of these cannot lie in the same directory.
-const OWN_NAMES: [&str; 4] = ["releases", SHARED, release::CURRENT, ".current.new"];
+const OWN_NAMES: [&str; 5] = ["releases", SHARED, release::CURRENT, ".current.new", claim::FILE];
 
 /// Whether what has this name in a path is the deployer's, and nothing to be kept in `shared/`. Caches are made again.
 fn is_own_name(name: &str) -> bool {

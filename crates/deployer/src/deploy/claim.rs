@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The file, beside `releases/` and `current`.
-const FILE: &str = ".durhack-deployer.lock";
+pub const FILE: &str = ".durhack-deployer.lock";
 
 /// The same for a work tree that is deployed in place: where git does not look.
 const FILE_IN_GIT: &str = "durhack-deployer.lock";

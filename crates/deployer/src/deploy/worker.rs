@@ -162,11 +162,11 @@ impl Worker {
             tracing::warn!(deployment = %self.deployment.slug, "as whom it runs has changed: nothing is begun before the configuration is read anew");
             return Ok(());
         }
-        self.keep_others_out().await?;
+        self.keep_claim().await?;
         recover(&self.host, &self.deployment).await?;
         while !self.stop.is_cancelled() {
             // Again: a first release has made the directory.
-            self.keep_others_out().await?;
+            self.keep_claim().await?;
             let one_by_one = self.deployment.queue == Queue::All;
             let orders = order::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
             if orders.is_empty() {
@@ -186,7 +186,7 @@ impl Worker {
     }
 
     /// Keeps deployers with another state directory away from this deployment's directory, as soon as there is one.
-    async fn keep_others_out(&self) -> Result<()> {
+    async fn keep_claim(&self) -> Result<()> {
         let mut claim = self.claim.lock().await;
         if !claim.as_ref().is_some_and(|claim| claim.holds(&self.deployment)) {
             // First: a lock on the same file would wait for ours.
@@ -241,6 +241,9 @@ impl Worker {
         let outcome = self.supervised(order, &record).await;
         // The first run has made the directory.
         step_user::keep_others_out(&self.host, &self.deployment).await;
+        if let Err(error) = self.keep_claim().await {
+            tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "this deployment's directory is not ours alone");
+        }
         if outcome.state == RunState::Running {
             // Whoever serves next settles it, and finds the entry where it is.
             return Ok(RunState::Undone);

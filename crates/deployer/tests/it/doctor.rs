@@ -8,6 +8,7 @@ use crate::support::configuration::{Deployment, text};
 use crate::support::nginx::Nginx;
 use crate::support::process::{command, describe, output, succeed};
 use crate::support::repository::Repository;
+use crate::support::wait;
 use crate::support::world::{World, files_under};
 use github::create_hook;
 use serde::Deserialize;
@@ -150,6 +151,10 @@ fn a_host_as_it_should_be_is_green_as_the_service_and_as_root_and_nothing_is_cha
         let commit = repository.commit(&[("index.html", "one")], "first");
         world.deploy("site", &repository, &commit);
         world.reported(&repository, &commit);
+        wait::until("what was told to be crossed off", || {
+            let is_note = |file: &PathBuf| file.to_string_lossy().contains("/trust/telling-");
+            (!state_files(world).iter().any(is_note)).then_some(())
+        });
 
         let before = state_files(world);
         for report in [doctor(world), Report::of(&output(&mut as_root(world)))] {

@@ -152,15 +152,19 @@ fn a_database_that_is_removed_stops_the_daemon_and_what_is_received_waits_for_it
     World::run(|world| {
         let repository = live_site(world);
         let aside = world.root().join("record-aside");
-        world.stop();
-        world.start();
-        fs_err::rename(database(world), &aside).expect("writable");
+        fs_err::create_dir(&aside).expect("writable");
+        // All that SQLite has there: what lies beside the database may hold most of it.
+        let move_database = |from: &Path, to: &Path| {
+            for name in ["record.sqlite-wal", "record.sqlite-shm", "record.sqlite"] {
+                if from.join(name).exists() {
+                    fs_err::rename(from.join(name), to.join(name)).expect("writable");
+                }
+            }
+        };
+        move_database(&world.state(), &aside);
         wait::until("the daemon to stop", || world.has_died().then_some(()));
         let log = world.log();
         assert!(log.contains("ERROR the database") && log.contains("record.sqlite is gone"), "{log}");
-        for left in ["record.sqlite-wal", "record.sqlite-shm"] {
-            let _ = fs_err::remove_file(world.state().join(left));
-        }
         let refused = world.cli(&["deploy", "site"]);
         assert_eq!(refused.status.code(), Some(4), "{}", said(&refused));
         assert!(said(&refused).contains("there is no such file any more"), "{}", said(&refused));
@@ -178,7 +182,7 @@ fn a_database_that_is_removed_stops_the_daemon_and_what_is_received_waits_for_it
         database_trouble(world, &["is gone", "lies there now is empty"]);
         fs_err::remove_file(database(world)).expect("it is there");
 
-        fs_err::rename(&aside, database(world)).expect("writable");
+        move_database(&aside, &world.state());
         let run = world.ended_run("site", &second);
         assert_eq!(run.state, "succeeded", "{run:?}");
         assert_eq!(world.runs("site").len(), 2, "nothing is forgotten");
@@ -203,9 +207,12 @@ fn a_database_that_cannot_be_written_to_is_told_and_the_worker_goes_on_when_it_c
         assert_eq!(level, "error", "{shown}");
         assert!(shown.contains("readonly database") && shown.contains("writable for the service"), "{shown}");
         mode(0o600);
+        // Until the daemon has let go of what SQLite made beside it, which has the old mode.
+        wait::until("the database to be well", || {
+            (database_in(world, &["doctor", "--json"]).0 == "ok").then_some(())
+        });
         let run = world.ended_run("site", &second);
         assert_eq!(run.state, "succeeded", "{run:?}");
-        assert_eq!(database_in(world, &["doctor", "--json"]).0, "ok");
     });
 }
 
@@ -346,7 +353,7 @@ fn a_daemon_starts_on_a_full_disk_and_goes_on_when_there_is_room() {
         assert!(!world.log().contains("panicked"), "{}", world.log());
         let status = world.cli(&["status", "--json"]);
         assert!(
-            said(&status).contains("the disk is full") || said(&status).contains("KiB free"),
+            said(&status).contains("MiB free at") && said(&status).contains("no run starts"),
             "{}",
             said(&status)
         );

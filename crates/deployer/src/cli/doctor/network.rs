@@ -113,7 +113,7 @@ pub async fn door_of(config: &Config) -> Answer {
     let holder = holder(&config.state_directory, &listen_lock(&config.state_directory))?;
     let address = match (config.intake.port, daemon::address(config).filter(|_| holder.is_some())) {
         (_, Some(written)) => written.to_string(),
-        (0, None) => return Ok(vec![not_running()]),
+        (0, None) => return Ok(vec![holder.map_or_else(not_running, listens_somewhere)]),
         (port, None) => format!("{}:{port}", unspecified_as_loopback(&config.intake.host)),
     };
     let connected = timeout(DOOR_TIME_MAX, TcpStream::connect(&address)).await;
@@ -145,6 +145,14 @@ pub async fn door_of(config: &Config) -> Answer {
 
 fn not_running() -> Finding {
     Finding::error("no daemon listens: webhooks reach nobody", format!("start it: {}", owner::how_to_start()))
+}
+
+/// A full disk kept it from writing down where.
+fn listens_somewhere(pid: u32) -> Finding {
+    Finding::warning(
+        format!("the daemon (process {pid}) lives, and has not written down where it listens"),
+        "its log says where; it writes that down when it is started with room in the state directory",
+    )
 }
 
 /// Whom one asks where all addresses are listened on.

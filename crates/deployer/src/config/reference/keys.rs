@@ -40,6 +40,9 @@ pub const GO_STATIC: &str = "go-static";
 /// The deployer itself, which replaces its own program.
 pub const DEPLOYER: &str = "deployer";
 
+/// All of them.
+pub const RECIPES: [&str; 8] = [STEPS, SYSTEMD, NGINX_SITES, PM2, PNPM_PM2, UV_UWSGI, GO_STATIC, DEPLOYER];
+
 /// The top of the configuration.
 pub static ROOT: Section = Section {
     meaning: "What holds for the whole instance.",

@@ -7,7 +7,7 @@ use crate::config::environment::is_variable_name;
 use crate::config::raw::Node;
 use crate::config::reader::{Parsed, TableReader};
 use crate::config::reference::keys::{
-    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, STEPS, SYSTEMD, UV_UWSGI,
+    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, UV_UWSGI,
 };
 use crate::config::values::addresses::{clone_url, host_and_port, http_url};
 use crate::config::values::{
@@ -161,18 +161,17 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
 
 /// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
 fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
-    const RECIPES: [(&str, &str); 8] = [
-        (STEPS, STEPS),
-        (SYSTEMD, SYSTEMD),
-        (NGINX_SITES, NGINX_SITES),
-        (PM2, PM2),
-        (PNPM_PM2, PNPM_PM2),
-        (UV_UWSGI, UV_UWSGI),
-        (GO_STATIC, GO_STATIC),
-        (DEPLOYER, DEPLOYER),
-    ];
+    const NAMES: [(&str, &str); RECIPES.len()] = {
+        let mut names = [(STEPS, STEPS); RECIPES.len()];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = (RECIPES[index], RECIPES[index]);
+            index += 1;
+        }
+        names
+    };
     let recipe = if table.is_written("recipe") {
-        table.value("recipe", choice(&RECIPES))?
+        table.value("recipe", choice(&NAMES))?
     } else if let Some(preset) = preset {
         table.show_derived("recipe", preset.recipe, &origin_of(preset));
         preset.recipe

@@ -109,6 +109,9 @@ impl Store {
         within(MIGRATION_DEADLINE, async {
             match &self.pools {
                 Pools::Sqlite { writer, .. } => {
+                    // Here and not with each connection: that would begin to make a database of an empty file that somebody has put in the
+                    // place of ours, and a journal beside it that does not belong to the one that is put back. The database remembers it.
+                    sqlx::query("PRAGMA journal_mode = WAL").execute(writer).await?;
                     // All in one transaction, since sqlx does not keep two processes from migrating SQLite at once.
                     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
                     let unsigned: i64 = sqlx::query_scalar(
@@ -258,8 +261,9 @@ impl Store {
         }
     }
 
+    /// Where there was a database none is made, also where it is removed while we look.
     fn create_file(&self) -> Result<(), StoreError> {
-        match self.pools.file() {
+        match self.pools.file().filter(|_| !self.has_had_database()) {
             Some(file) => create_private(&file).map_err(|error| StoreError::Unavailable(error.into())),
             None => Ok(()),
         }

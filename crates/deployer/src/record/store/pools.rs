@@ -6,13 +6,13 @@
 //! them anyway.
 
 use super::error::StoreError;
+use crate::safe_path;
 use rustix::fs::Access;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::future::Future;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -85,8 +85,7 @@ impl Pools {
         }
     }
 
-    /// Whether somebody has put an empty file in the place of a SQLite database, or `migrate` is about to fill it. A connection would begin to
-    /// make a database of it, and a journal beside it that does not belong to the one that is put back.
+    /// Whether somebody has put an empty file in the place of a SQLite database, or `migrate` is about to fill it.
     pub(super) fn is_empty_file(&self) -> bool {
         self.file().is_some_and(|file| file.metadata().is_ok_and(|found| found.len() == 0))
     }
@@ -126,6 +125,10 @@ impl Pools {
         for connection in all {
             let _ = connection.close().await;
         }
+        let file = writer.connect_options().get_filename().to_owned();
+        if let Err(error) = mend_modes(&file) {
+            tracing::debug!(%error, "what lies beside the database keeps its mode");
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -150,7 +153,6 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
     let options = options
         // `migrate` creates the file, with its permissions; a database that vanished must not silently begin anew.
         .create_if_missing(false)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
@@ -176,6 +178,29 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
         reader: pool.max_connections(SQLITE_READERS_MAX).connect_lazy_with(options),
         is_stale: Arc::default(),
     })
+}
+
+/// Gives the files that SQLite has made beside a database its mode. Made while the database was read-only they have the mode that it had
+/// then, and SQLite leaves it so when the database's is mended: nobody but root could ever write again.
+fn mend_modes(file: &Path) -> Result<(), safe_path::Refused> {
+    let Some(directory) = file.parent() else { return Ok(()) };
+    let (database, _) = safe_path::open_now(directory, file)?;
+    let refused = |path: &Path, error| safe_path::Refused::System { path: path.to_owned(), error };
+    let wanted = database.metadata().map_err(|error| refused(file, error))?.permissions();
+    for suffix in ["-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        let path = Path::new(&path);
+        let (beside, _) = match safe_path::open_now(directory, path) {
+            Err(refused) if refused.is_missing() => continue,
+            found => found?,
+        };
+        let found = beside.metadata().map_err(|error| refused(path, error))?;
+        if found.permissions() != wanted && found.uid() == rustix::process::geteuid().as_raw() {
+            beside.set_permissions(wanted.clone()).map_err(|error| refused(path, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where to read. Whoever may not write beside a database that nobody has open (a backup was the last to close it) cannot make the files

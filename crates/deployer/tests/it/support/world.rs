@@ -187,14 +187,19 @@ impl World {
         // The one of an earlier daemon would name its port.
         let _ = fs_err::remove_file(&listening);
         let log = fs_err::File::options().create(true).append(true).open(self.log_file()).expect("writable");
+        let logged = self.log().len();
         serve.stdout(log.file().try_clone().expect("descriptors are left")).stderr(log.into_parts().0);
         let mut daemon = serve.spawn().expect("the product's binary was built");
         let (address, ended) = wait::until("the daemon to listen", || {
             if let Some(status) = daemon.try_wait().expect("it is our child") {
                 return Some((String::new(), Some(status)));
             }
-            let address = fs_err::read_to_string(&listening).ok()?.trim().to_owned();
-            (!address.is_empty()).then_some((address, None))
+            let written = fs_err::read_to_string(&listening).ok().map(|text| text.trim().to_owned());
+            // On a full disk only the log has it.
+            let log = self.log().split_off(logged);
+            let said =
+                || log.lines().find_map(|line| Some(line.split_once("listening on http://")?.1.to_owned()));
+            written.filter(|address| !address.is_empty()).or_else(said).map(|address| (address, None))
         });
         self.address = address;
         self.daemon = ended.is_none().then_some(daemon);

@@ -2,7 +2,9 @@
 
 use super::commands::{HOOKS, STEP};
 use super::sites::SITE;
-use super::{DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PM2, PNPM_PM2, STEPS, SYSTEMD, TEXTS, UV_UWSGI};
+use super::{
+    DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, TEXTS, UV_UWSGI,
+};
 use crate::config::reference::Default::{Derived, Required, Value};
 use crate::config::reference::Kind::{
     Boolean, Choice, Duration, Headers, Integer, List, Path, Table, Tables, Text, Variables,
@@ -18,7 +20,7 @@ pub static DEPLOYMENT: Section = Section {
         Key::new("path", Path, Required, r#""/var/www/api.durhack.com""#,
             "Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside."),
         Key::new("enabled", Boolean, Value("true"), "false", "A disabled deployment records a verdict and does nothing."),
-        Key::new("recipe", Choice(&[STEPS, SYSTEMD, NGINX_SITES, PNPM_PM2, UV_UWSGI, GO_STATIC, DEPLOYER]),
+        Key::new("recipe", Choice(&RECIPES),
             Derived("the preset of a repository of DurHack's, else `\"steps\"`"), r#""steps""#,
             "How this kind of package is deployed."),
         Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
