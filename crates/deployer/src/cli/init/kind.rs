@@ -366,11 +366,11 @@ fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<Step>)> {
     all
 }
 
+/// The words of a command, and why it is called.
+type Call = (Vec<&'static str>, &'static str);
+
 /// Who makes `.venv`, in which order, and by which file.
-fn python_install(
-    tree: &Tree,
-    at: &dyn Fn(&str) -> String,
-) -> Option<(&'static str, Vec<(Vec<&'static str>, &'static str)>)> {
+fn python_install(tree: &Tree, at: &dyn Fn(&str) -> String) -> Option<(&'static str, Vec<Call>)> {
     let has = |name: &str| tree.has(&at(name));
     let venv = || (vec!["python3", "-m", "venv", ".venv"], "an environment of the release's own");
     let is_project = || {

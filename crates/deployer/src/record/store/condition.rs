@@ -21,7 +21,9 @@ impl Store {
                     transaction.rollback().await?;
                     match written.map_err(StoreError::from) {
                         Err(StoreError::NotMigrated(_)) => {}
-                        result => drop(result?),
+                        result => {
+                            result?;
+                        }
                     }
                 }
                 Pools::Postgres(pool) => {
