@@ -118,7 +118,7 @@ fn is_unattended(session: &Session, deployment: &Deployment, spool: &Spool) -> R
 async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
     let slug = asked.deployment.slug.as_str();
     let mut shown = 0;
-    let mut progress = Progress::new();
+    let mut progress = Progress::start();
     loop {
         // Asked first: a run that ends meanwhile is found below.
         let verdicts = session.store().verdicts(asked.id.as_str()).await?;

@@ -15,7 +15,7 @@ const POLL: Duration = Duration::from_millis(150);
 
 /// Shows a run's log until the run has ended, then its end. Returns the run as it ended.
 pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run> {
-    let mut progress = Progress::new();
+    let mut progress = Progress::start();
     let mut reader = RunLogReader::open(logs, id, 0)?;
     // The last line of each step, by its number: steps may run side by side.
     let mut last = Last::default();

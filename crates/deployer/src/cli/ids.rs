@@ -88,7 +88,13 @@ fn may_mean(id: &str, typed: &str, is_run: bool) -> bool {
 
 /// "did you mean": what is most like what was typed; nothing where nothing is.
 pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = known.map(|name| (strsim::jaro_winkler(typed, name), name));
+    let likeness = |name: &str| {
+        // Two letters that changed places are one mistake, of which Jaro and Winkler think worse than people do.
+        let (mistakes, letters) = (strsim::osa_distance(typed, name), typed.chars().count().max(1));
+        let by_mistakes = if mistakes * 2 < letters { LIKENESS_MIN } else { 0.0 };
+        strsim::jaro_winkler(typed, name).max(by_mistakes)
+    };
+    let alike = known.map(|name| (likeness(name), name));
     let alike = alike.filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
     alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
 }

@@ -78,7 +78,7 @@ pub struct Progress {
 
 impl Progress {
     /// For whoever reads standard error.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         let environment = Environment::of_process();
         let reader = if environment.get(PASSED_ON_VARIABLE).is_some() {
             Reader::Root

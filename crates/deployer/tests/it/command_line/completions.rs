@@ -10,6 +10,7 @@ fn offered(world: &World, words: &[&str]) -> Vec<String> {
     fs_err::write(&script, succeed(&mut world.product(&["completions", "bash"])))
         .expect("the world is writable");
     let line = r#"
+        PATH="$PROGRAMS:$PATH"
         source "$1"; shift
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
         function=$(complete -p durhack-deployer | sed 's/.* -F \([^ ]*\).*/\1/')
@@ -17,10 +18,9 @@ fn offered(world: &World, words: &[&str]) -> Vec<String> {
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let programs = world.binary.parent().expect("it is in a directory").display().to_string();
-    let path = std::env::var("PATH").expect("a test needs a PATH to find bash");
     let mut bash = command("bash", world.root());
     bash.args(["--norc", "-c", line, "bash"]).arg(&script).arg("durhack-deployer").args(words);
-    bash.env("PATH", format!("{programs}:{path}")).env("DEPLOYER_CONFIG", &world.configuration);
+    bash.env("PROGRAMS", programs).env("DEPLOYER_CONFIG", &world.configuration);
     bash.current_dir(world.root());
     let output = crate::support::process::output(&mut bash);
     assert!(

@@ -125,7 +125,7 @@ fn errors_are_json_where_json_was_asked_for() {
             (&["plan", "site", "--commit", "xyz", "--json"], 2),
             (&["runs", "--no-such-option", "--json"], 2),
             (&["run", "--json"], 2),
-            (&["simulate", "push", "site", "--json"], 4),
+            (&["simulate", "push", "site", "--json"], 3),
         ] {
             let output = world.cli(arguments);
             assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", describe(&output));
