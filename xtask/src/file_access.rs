@@ -47,6 +47,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "whether the deployer's own files are there; files of nginx's and systemd's configuration, where no build writes; where links lead, of which \
          nothing is opened",
     ),
+    (
+        "claim.rs",
+        &[IMPORT, "holds", "open", "expect_no_database"],
+        "the lock's own descriptor, which `safe_path` has opened, and its directory's; whether the database is there, in the state directory",
+    ),
     ("confinement.rs", &["own_places"], "below the state directory"),
     ("execute.rs", &["find"], "looks for a program in the search path, and opens none"),
     (
@@ -86,6 +91,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "mirror.rs",
         &[ALL],
         "mirrors and indexes lie in the state directory; what is checked out is git's to write, in a directory that `directory_below` has found",
+    ),
+    (
+        "worker/attempt.rs",
+        &["rollback_target"],
+        "whether there is a directory of that name, which a rollback opens by `safe_path` later",
     ),
     ("mirror/measure.rs", &["require_room"], "asks how much room there is, and opens nothing"),
     (

@@ -132,11 +132,12 @@ pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<Farewell> {
     };
     let mut signs_of_life = watch(service_manager.as_ref(), &daemon);
     daemon.start_work()?;
+    // Before anybody is told that we listen: what is moved away from then on is missed.
+    let mut state = daemon.state_watch();
     daemon.open_door()?;
     if let Some(service_manager) = &service_manager {
         service_manager.ready(&daemon.status());
     }
-    let mut state = daemon.state_watch();
     let why = loop {
         let request = tokio::select! {
             () = signals.next() => break Why::Told,

@@ -87,7 +87,7 @@ pub async fn run(
     if is_local(&source.clone_url)
         && let Some(why) = unreadable(Path::new(&source.url), service(directory, environment).as_ref())
     {
-        eprintln!("warning: {why}");
+        print_error_line!("warning: {why}");
     }
     match &arguments.write {
         None => super::printing::text(&text),

@@ -103,7 +103,7 @@ pub fn expect_no_state_of_roots(state_directory: &Path) -> Result<(), Failed> {
         return Err(Failed::unavailable(anyhow!(what))
             .hint("`sudo durhack-deployer setup` makes it for their user, and starts them"));
     }
-    eprintln!(
+    print_error_line!(
         "note: {shown} is made now, as root's; a service that runs as another user needs `chown -R USER: {shown}`, which `durhack-deployer setup` makes unnecessary"
     );
     Ok(())

@@ -204,7 +204,7 @@ impl Session {
         owner::leave_to_owner_of(&state, environment).await?;
         let kept = last_good::find(directory, environment, purpose, Role::Work);
         let kept = kept.unwrap_or_else(|error| {
-            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {error:#}");
+            print_error_line!("{YELLOW}warning{YELLOW:#}: {error:#}");
             None
         });
         let (loaded, broken) = match (config::load(directory, environment, purpose), kept) {
@@ -225,8 +225,8 @@ impl Session {
                 return Self::open(directory, environment, purpose).await;
             }
         };
-        anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {}", broken.what());
-        anstream::eprintln!("  -> {}", broken.mend());
+        print_error_line!("{YELLOW}warning{YELLOW:#}: {}", broken.what());
+        print_error_line!("  -> {}", broken.mend());
         Self::open_loaded(loaded, Some(broken), environment, purpose).await
     }
 

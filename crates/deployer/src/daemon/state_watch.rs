@@ -34,10 +34,10 @@ struct Watched {
 impl StateWatch {
     /// Of a state directory as it is now.
     pub fn new(state_directory: &Path, store: Option<Arc<Mutex<Store>>>) -> Self {
-        let mut directory = Watched::new(state_directory.to_owned());
-        // A look at what was just made: there is nothing yet that it could differ from.
-        let _ = directory.trouble();
-        Self { directory, store, database: None }
+        let mut watch = Self { directory: Watched::new(state_directory.to_owned()), store, database: None };
+        // A look at what was just made or opened: there is nothing yet that it could differ from.
+        let _ = watch.look();
+        watch
     }
 
     /// Waits until one of them is gone or replaced, and says which. May be dropped while it waits.

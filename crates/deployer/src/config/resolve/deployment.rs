@@ -47,7 +47,13 @@ pub fn deployments(
         };
         if let Some(deployment) = deployment(&table, slug, facts) {
             // One that overlaps is left out itself, and takes nobody else's place.
-            if check_path(&table, &deployment.path, &taken, state_directory, facts.location) {
+            if check_path(
+                &table,
+                (&deployment.path, deployment.user.is_some()),
+                &taken,
+                state_directory,
+                facts.location,
+            ) {
                 taken.push((slug, deployment.path.clone()));
             }
             if let Some(user) = &deployment.user {
@@ -465,7 +471,7 @@ pub fn overlap(one: &Path, other: &Path) -> bool {
 /// Whether a deployment may have this path; why not is reported.
 fn check_path(
     table: &TableReader<'_>,
-    path: &Path,
+    (path, has_user): (&Path, bool),
     taken: &[(&str, PathBuf)],
     state_directory: &Path,
     location: &dyn Fn(&Path) -> Location,
@@ -492,10 +498,12 @@ fn check_path(
             && (state_directory.starts_with(path) || state.is_within(&here))
         {
             let message = format!("the state directory {} lies in this path", state_directory.display());
-            wrongs.push((
-                message,
-                "name a directory that does not hold it: builds may write in all of this one",
-            ));
+            let help = "name a directory that does not hold it: whoever writes in this one could change it";
+            // So it was for the original, which ran in the tree that it deployed.
+            match has_user {
+                true => wrongs.push((message, help)),
+                false => table.report_at_key("path", Severity::Warning, message, help),
+            }
         }
         for (other, other_path) in taken {
             let relation = match () {

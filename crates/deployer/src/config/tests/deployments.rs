@@ -367,7 +367,7 @@ fn deployments_keep_out_of_each_others_directories() {
     insta::assert_snapshot!(brief_of(&loaded.problems), @r###"
 error default.toml:9:8 [same] this path is also the path of deployment one -> each deployment needs a directory of its own
 error default.toml:13:8 [inside] this path overlaps the path of deployment one -> each deployment needs a directory of its own
-error default.toml:17:8 [outside] the state directory /srv/state lies in this path -> name a directory that does not hold it: builds may write in all of this one
+warning default.toml:17:1 [outside] the state directory /srv/state lies in this path -> name a directory that does not hold it: whoever writes in this one could change it
 error default.toml:17:8 [outside] this path overlaps the path of deployment one -> each deployment needs a directory of its own
 error default.toml:25:8 [root] the root of the file system cannot be deployed to -> name a directory below it
 error default.toml:29:8 [state] this path lies in the state directory /srv/state -> name a directory outside it
