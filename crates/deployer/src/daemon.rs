@@ -149,7 +149,10 @@ pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<Farewell> {
                 continue;
             }
             () = daemon.mended() => {
-                daemon.begin_as_written(service_manager.as_deref()).await?;
+                tokio::select! {
+                    begun = daemon.begin_as_written(service_manager.as_deref()) => begun?,
+                    () = signals.next() => break Why::Told,
+                }
                 // Its work needs more than receiving did.
                 state = daemon.state_watch();
                 signs_of_life = watch(service_manager.as_ref(), &daemon);

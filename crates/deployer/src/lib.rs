@@ -16,6 +16,7 @@ pub mod deploy;
 pub mod entry;
 pub mod github;
 pub mod intake;
+pub mod kernel_locks;
 pub mod names;
 pub mod private_file;
 pub mod record;

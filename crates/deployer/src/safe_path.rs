@@ -13,8 +13,8 @@
 //! Deliberately absent: files that only the deployer and the operator can write (the state directory, the configuration).
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, Timestamps, fstat, openat2, statx,
-    utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, Timestamps, chmodat, fstat,
+    openat2, statx, utimensat,
 };
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -205,9 +205,20 @@ impl Found {
         self.stat.st_nlink > 1
     }
 
+    /// Its permissions.
+    pub fn mode(&self) -> u32 {
+        self.stat.st_mode & 0o7777
+    }
+
     /// What is written in it, up to a limit. `path` is what an error calls it.
     pub fn read_text(&self, path: &Path, bytes_max: u64) -> Result<String, Refused> {
         text(read_of(self, path, bytes_max)?, path)
+    }
+
+    /// Sets its permissions. It is not opened for that: to close a file drops every POSIX lock that this process has on it, those of SQLite
+    /// among them.
+    pub fn set_mode(&self, mode: u32) -> rustix::io::Result<()> {
+        set_mode(&self.file, mode)
     }
 
     /// Sets its times.
@@ -216,6 +227,13 @@ impl Found {
         let through = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         utimensat(CWD, through, times, AtFlags::empty())
     }
+}
+
+/// Sets the permissions of what a descriptor leads to, which may be one that cannot be read from.
+pub fn set_mode(file: impl AsFd, mode: u32) -> rustix::io::Result<()> {
+    // The kernel's name for what is open leads to that, and nowhere else.
+    let through = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    chmodat(CWD, through, Mode::from_raw_mode(mode), AtFlags::empty())
 }
 
 /// Finds a regular file as [`read_now`] does, for who wants something else than what is written in it.

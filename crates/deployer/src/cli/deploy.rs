@@ -7,7 +7,7 @@ use super::output::{self, BOLD, DIM, Failed};
 use super::progress::Progress;
 use super::session::Session;
 use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, owner};
-use crate::config::Deployment;
+use crate::config::{Deployment, Queue};
 use crate::daemon;
 use crate::deploy::observe::Observer;
 use crate::deploy::preview::{self, Preview};
@@ -32,6 +32,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// `deploy`
 pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
+    session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
     let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
     let request = Request { commit, force: arguments.force, ..Request::default() };
@@ -40,6 +41,7 @@ pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<()
 
 /// `rollback`
 pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
+    session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
     let release = match &arguments.to {
         Some(typed) => Some(ids::release(session, deployment, typed).await?),
@@ -156,7 +158,11 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker {
         host: session.host.clone(),
-        deployment: asked.deployment.clone(),
+        // By a configuration that is not what is written only this is done, which supersedes what waits.
+        deployment: match session.broken {
+            Some(_) => Deployment { queue: Queue::Latest, ..asked.deployment.clone() },
+            None => asked.deployment.clone(),
+        },
         spool: spool.clone(),
         stop: stop.clone(),
         abort: abort.clone(),
@@ -245,6 +251,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
 
 /// `plan`
 pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
+    session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
     let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
     let preview = preview::preview(&session.host, deployment, commit.as_ref()).await?;

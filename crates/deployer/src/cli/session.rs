@@ -3,6 +3,7 @@
 use super::output::{self, Failed, YELLOW};
 use super::{ids, owner, printing};
 use crate::clock::readable_utc;
+use crate::config::resolve::overlap;
 use crate::config::{
     self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering, Severity,
 };
@@ -21,6 +22,8 @@ pub struct Session {
     pub host: Host,
     /// Where what is written has errors.
     pub broken: Option<Broken>,
+    /// When the worker read another configuration than this one last, by which it goes. None where it goes by this one, or none runs.
+    pub unread_since_ms: Option<i64>,
     user: String,
 }
 
@@ -62,7 +65,7 @@ impl Broken {
     /// What to do.
     pub fn mend(&self) -> &'static str {
         if self.is_all {
-            "`durhack-deployer config check` shows them; once they are mended, the services go by it within some seconds"
+            "`durhack-deployer config check` shows them; once they are mended, `sudo durhack-deployer setup` has the services go by it"
         } else {
             "`durhack-deployer config check` shows them; once they are mended, `systemctl reload durhack-deployer-worker` deploys by it"
         }
@@ -135,7 +138,10 @@ fn in_part(mut loaded: Loaded, kept: Option<LastGood>) -> (Loaded, Broken) {
     let mut deployments = Vec::new();
     let last_good_ms = kept.as_ref().map(|kept| kept.at_ms);
     for (slug, deployment) in kept.into_iter().flat_map(|kept| kept.loaded.config.deployments) {
-        if loaded.problems.leaves_out(slug.as_str()) {
+        // What has a path that is another deployment's now is not put back there.
+        let is_anothers =
+            loaded.config.deployments.values().any(|other| overlap(&other.path, &deployment.path));
+        if loaded.problems.leaves_out(slug.as_str()) && !is_anothers {
             loaded.config.deployments.insert(slug.clone(), deployment);
             deployments.push(slug);
         }
@@ -250,6 +256,11 @@ impl Session {
         if purpose != Purpose::Serve {
             owner::leave_to_owner_of(&loaded.config.state_directory, environment).await?;
         }
+        let kept = match broken {
+            None => last_good::find(Some(&loaded.directory), environment, purpose, Role::Work).ok().flatten(),
+            Some(_) => None,
+        };
+        let unread = kept.filter(|kept| kept.loaded.written != loaded.written).map(|kept| kept.at_ms);
         // Advice is for whoever writes the configuration, and not before the output of every command.
         print(&loaded.problems.without_notes());
         let host = daemon::host(Arc::new(loaded.config), environment)?;
@@ -258,8 +269,30 @@ impl Session {
         owner::expect_no_state_of_roots(&host.config.state_directory)?;
         daemon::prepare_state_directory(&host.config.state_directory).map_err(Failed::unavailable)?;
         host.store.migrate(crate::clock::now_ms()).await?;
+        let unread_since_ms =
+            unread.filter(|_| daemon::is_working(&host.config.state_directory).unwrap_or(false));
         let user = environment.get("SUDO_USER").or(environment.get("USER")).unwrap_or("somebody").to_owned();
-        Ok(Self { host, broken, user })
+        Ok(Self { host, broken, unread_since_ms, user })
+    }
+
+    /// What is to be said, and done, where the worker has not read what is written.
+    pub fn unread(&self) -> Option<(String, &'static str)> {
+        let what = format!(
+            "this configuration is not the one that the worker goes by, which it read at {} UTC",
+            readable_utc(self.unread_since_ms?)
+        );
+        Some((
+            what,
+            "`sudo durhack-deployer setup` has the services read it; a daemon without a service reads it on SIGHUP",
+        ))
+    }
+
+    /// Says that on standard error.
+    pub fn warn_of_unread(&self) {
+        if let Some((what, mend)) = self.unread() {
+            print_error_line!("{YELLOW}warning{YELLOW:#}: {what}");
+            print_error_line!("  -> {mend}");
+        }
     }
 
     /// Whether the worker goes by another configuration, in which this deployment is left out.

@@ -47,6 +47,9 @@ pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: b
         let finding = Finding::error(broken.what(), broken.mend());
         parts.insert(0, Part { name: "config", finding });
     }
+    if let Some((what, mend)) = session.unread() {
+        parts.insert(0, Part { name: "config", finding: Finding::warning(what, mend) });
+    }
     status(&session, &parts, as_json).await
 }
 

@@ -32,6 +32,7 @@ use super::{
 };
 use crate::names::RepositoryName;
 use crate::secret::{Secret, without_password};
+pub use deployment::overlap;
 use secrets::{SecretFile, Unreadable};
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -50,15 +50,22 @@ impl Daemon {
         let next = self.load_anew(Strictness::AsAtStart).context("the configuration was mended")?;
         self.take(next).await?;
         if self.full_role != Role::Listen {
-            // Whoever has the work's lock now is a command that rolls back; it ends.
-            self.locks.clear();
+            // The worker's alone: the intake's is held. A command that looks has it for a moment, another daemon for long.
+            let mut told = String::new();
             let locks = loop {
-                match take_locks(&self.host.config.state_directory, self.role).await {
+                match take_locks(&self.host.config.state_directory, Role::Work).await {
                     Ok(locks) => break locks,
-                    Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting"),
+                    Err(error) => {
+                        let error = format!("{error:#}");
+                        if error != told {
+                            tracing::warn!(error, "nothing is deployed yet");
+                            told = error;
+                        }
+                    }
                 }
+                tokio::time::sleep(MENDED_POLL).await;
             };
-            self.locks = locks;
+            self.locks.extend(locks);
             self.start_work()?;
         }
         self.last_good = None;

@@ -23,6 +23,8 @@ pub struct StateWatch {
     /// Whose database file is watched, too; `None` where it is only read.
     store: Option<Arc<Mutex<Store>>>,
     database: Option<Watched>,
+    /// The database was gone already when the daemon started: it waits for it.
+    is_awaited: bool,
 }
 
 struct Watched {
@@ -34,9 +36,10 @@ struct Watched {
 impl StateWatch {
     /// Of a state directory as it is now.
     pub fn new(state_directory: &Path, store: Option<Arc<Mutex<Store>>>) -> Self {
-        let mut watch = Self { directory: Watched::new(state_directory.to_owned()), store, database: None };
+        let directory = Watched::new(state_directory.to_owned());
+        let mut watch = Self { directory, store, database: None, is_awaited: false };
         // A look at what was just made or opened: there is nothing yet that it could differ from.
-        let _ = watch.look();
+        watch.is_awaited = watch.look().is_some();
         watch
     }
 
@@ -60,7 +63,13 @@ impl StateWatch {
         if self.database.as_ref().is_none_or(|known| known.path != file) {
             self.database = Some(Watched::new(file));
         }
-        let trouble = self.database.as_mut()?.trouble()?;
+        let database = self.database.as_mut()?;
+        let trouble = database.trouble().or_else(|| {
+            // Made and taken away between two looks.
+            let is_gone = database.known.is_none() && !self.is_awaited && store.has_had_database();
+            let shown = database.path.display();
+            (is_gone && !database.path.exists()).then(|| format!("{shown} is gone"))
+        })?;
         Some(format!("the database {trouble}"))
     }
 }

@@ -8,6 +8,7 @@
 //! Best effort where the directory is not there yet, or where nothing can be written to it: then nothing of ours can be made there either.
 
 use crate::config::{Config, Deployment};
+use crate::kernel_locks;
 use crate::record::store::{Store, StoreError};
 use crate::safe_path::{Directory, Kind, Refused};
 use anyhow::{Context, Result};
@@ -159,7 +160,10 @@ fn open(path: &Path, make: bool) -> Result<Option<File>, Refused> {
         }
         Err(error) => return missing(error),
     };
-    let is_plain = file.metadata().is_ok_and(|found| found.is_file());
+    // One that another user has put there is nobody's lock.
+    let us = rustix::process::geteuid();
+    let is_ours = |owner: u32| us.is_root() || owner == 0 || owner == us.as_raw();
+    let is_plain = file.metadata().is_ok_and(|found| found.is_file() && is_ours(found.uid()));
     is_plain.then_some(file).map_or_else(
         || Err(Refused::Kind { path: path.join(name), found: "special file", wanted: "file" }),
         |file| Ok(Some(file)),
@@ -172,7 +176,11 @@ fn written(mut file: &File, path: &Path) -> Holder {
     let _ = file.rewind();
     let _ = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
     let mut lines = text.lines();
-    let pid = lines.next().and_then(|line| line.parse().ok());
+    let said: Option<u32> = lines.next().and_then(|line| line.parse().ok());
+    // The kernel knows who has it; what is written only tells it from a file of the same number on another file system.
+    let locks = fs_err::read_to_string("/proc/locks").unwrap_or_default();
+    let inode = file.metadata().map(|found| found.ino()).unwrap_or_default();
+    let pid = kernel_locks::holders(&locks, "FLOCK", &[inode]).into_iter().find(|pid| Some(*pid) == said);
     Holder { path: path.to_owned(), pid, state_directory: lines.next().map(PathBuf::from) }
 }
 

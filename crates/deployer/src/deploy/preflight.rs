@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::processes::pm2::ecosystem;
 use super::recipes::pm2;
 use super::release::CURRENT;
+use super::step_user;
 use super::tree::Tree;
 use crate::config::{Config, Deployment, Layout, Pm2, Recipe};
 use crate::names::CommitId;
@@ -65,6 +66,9 @@ pub async fn look(
     let (mut seen, is_path_of_file) = files(config, deployment, layout, cancel).await;
     seen.obstacles.extend(walls::here(deployment, layout));
     let commands = programs::commands(deployment);
+    if !(commands.is_empty() && matches!(deployment.recipe, Recipe::Steps(_))) {
+        seen.obstacles.extend(deployment.user.as_ref().and_then(step_user::missing));
+    }
     seen.add(programs::look(executor, config, deployment, is_path_of_file, &commands));
     seen.add(units_and_ports(executor, deployment, layout, cancel).await);
     seen

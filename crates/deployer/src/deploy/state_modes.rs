@@ -5,8 +5,9 @@
 //! not prevent: between a `chmod` and the next run another user's process may have been inside. What it can have put there is refused
 //! by its owner (spools, the key) or for want of a signature (the database). The wall is a user for every deployment.
 
+use crate::safe_path;
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -127,7 +128,7 @@ fn close(file: impl AsFd, found: &Stat, path: &str, mended: &mut Mended) {
     if found.st_mode & OTHERS == 0 {
         return;
     }
-    match rustix::fs::fchmod(file, Mode::from_raw_mode(found.st_mode & 0o7700)) {
+    match safe_path::set_mode(file, found.st_mode & 0o7700) {
         Ok(()) => mended.note(path),
         Err(Errno::ROFS) => {}
         Err(error) => tracing::warn!(path, %error, "cannot take away what others may do to it"),
@@ -167,7 +168,10 @@ fn look_into(directory: &OwnedFd, path: &str, depth: usize, seen: &mut usize, me
                 }
             }
             FileType::RegularFile if found.st_mode & OTHERS != 0 => {
-                if let Ok(file) = openat(directory, name, flags | OFlags::RDONLY, Mode::empty()) {
+                // Not for reading: to close a file that was open drops SQLite's locks on it, which are the whole process's.
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let Ok(file) = openat(directory, name, flags, Mode::empty()) else { continue };
+                if fstat(&file).is_ok_and(|now| (now.st_mode, now.st_ino) == (found.st_mode, found.st_ino)) {
                     close(&file, &found, &path, mended);
                 }
             }

@@ -127,6 +127,18 @@ pub fn socket(user: &UserName) -> PathBuf {
     Path::new(SOCKETS).join(format!("{user}.sock"))
 }
 
+/// Why nobody starts steps of this user, if it is because systemd does not listen for them.
+pub fn missing(user: &UserName) -> Option<String> {
+    let socket = socket(user);
+    let is_gone = socket.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    is_gone.then(|| {
+        format!(
+            "nobody starts commands as {user}: {} is not there; `sudo durhack-deployer setup` starts durhack-deployer-steps@{user}.socket",
+            socket.display()
+        )
+    })
+}
+
 /// HOME of its steps.
 pub fn home(user: &UserName) -> PathBuf {
     Path::new(HOMES).join(user.as_str())

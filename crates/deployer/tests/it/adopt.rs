@@ -204,7 +204,8 @@ fn what_is_left_of_the_old_tree_is_moved_aside_when_nothing_runs_in_it() {
             .find(|name| name.to_string_lossy().contains("before-adopt-"))
             .expect("moved")
             .clone();
-        assert_eq!(names, [aside.clone(), path.join("current"), path.join("releases"), path.join("shared")]);
+        let own = [".durhack-deployer.lock", "current", "releases", "shared"].map(|name| path.join(name));
+        assert!(names.iter().filter(|name| **name != aside).eq(&own), "{names:?}");
         assert_eq!(identities(&aside, false), before, "nothing was deleted");
         assert!(said(&world.cli(&["adopt", "site", "--finish", "--yes"])).contains("nothing is left"));
 

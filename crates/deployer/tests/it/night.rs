@@ -4,7 +4,7 @@ mod broken_configuration;
 mod quiet_faults;
 
 use crate::support::configuration::text;
-use crate::support::process::{command, describe};
+use crate::support::process::{command, describe, succeed};
 use crate::support::repository::Repository;
 use crate::support::wait;
 use crate::support::world::World;
@@ -216,6 +216,29 @@ fn a_database_that_cannot_be_written_to_is_told_and_the_worker_goes_on_when_it_c
         });
         let run = world.ended_run("site", &second);
         assert_eq!(run.state, "succeeded", "{run:?}");
+    });
+}
+
+#[test]
+fn whoever_reads_the_database_after_its_mode_was_mended_takes_nothing_away_from_the_daemon() {
+    World::run(|world| {
+        let repository = live_site(world);
+        // As a build that runs as the deployer's own user may have it. The next run mends it.
+        fs_err::set_permissions(database(world), Permissions::from_mode(0o644)).expect("writable");
+        let second = repository.commit(&[("index.html", "two")], "second");
+        world.deploy("site", &repository, &second);
+        assert_eq!(database(world).metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
+        // Who closes a database last removes its journal: without its locks the daemon would count for nobody.
+        let script = format!(
+            "import sqlite3\nc = sqlite3.connect({:?})\nprint(c.execute('SELECT COUNT(*) FROM runs').fetchone()[0])\nc.close()",
+            database(world)
+        );
+        let mut python = command("python3", world.root());
+        assert_eq!(succeed(python.args(["-c", &script])).trim(), "2");
+        assert!(world.state().join("record.sqlite-wal").exists(), "the daemon goes on writing to it");
+        let third = repository.commit(&[("index.html", "three")], "third");
+        world.deploy("site", &repository, &third);
+        assert_eq!(world.runs("site").len(), 3, "nothing is forgotten");
     });
 }
 

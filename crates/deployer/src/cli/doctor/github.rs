@@ -342,7 +342,7 @@ pub async fn networks(examined: &Examined) -> Answer {
             )),
             Ok(None) => findings.push(Finding::error(
                 "GitHub's networks are not known: every webhook is answered 503",
-                "start the daemon, which asks for them; or `source_networks = \"any\"`: the signature decides then",
+                "the daemon asks for them when it starts, and again and again: its log says why it has not got them; with `source_networks = \"any\"` the signature alone decides",
             )),
             // The file's age says nothing: it is only written when the networks change, a few times a year.
             Ok(Some(known)) if known.is_outdated(&config.github).await.unwrap_or(false) => {

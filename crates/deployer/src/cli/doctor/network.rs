@@ -6,7 +6,7 @@ use super::nginx::site_names;
 use crate::cli::owner;
 use crate::config::Config;
 use crate::daemon::{self, listen_lock};
-use crate::safe_path;
+use crate::{kernel_locks, safe_path};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -208,17 +208,8 @@ pub fn holder(state_directory: &Path, lock: &Path) -> Result<Option<u32>> {
     };
     // Its holder has written itself into it, which tells it from a file of the same number on another file system.
     let written = found.read_text(lock, PID_BYTES_MAX)?.trim().parse().ok();
-    Ok(holder_in(&fs_err::read_to_string("/proc/locks")?, found.inode()).filter(|pid| Some(*pid) == written))
-}
-
-/// `1: FLOCK  ADVISORY  WRITE 17572 fe:00:10195282 0 EOF`
-fn holder_in(locks: &str, inode: u64) -> Option<u32> {
-    locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let &[_, "FLOCK", _, _, pid, file, ..] = words.as_slice() else { return None };
-        let same = file.rsplit(':').next()?.parse() == Ok(inode);
-        if same { pid.parse().ok() } else { None }
-    })
+    let holders = kernel_locks::holders(&fs_err::read_to_string("/proc/locks")?, "FLOCK", &[found.inode()]);
+    Ok(holders.into_iter().find(|pid| Some(*pid) == written))
 }
 
 #[cfg(test)]
@@ -234,10 +225,5 @@ mod tests {
         assert_eq!(own.iter().map(ToString::to_string).collect::<Vec<_>>(), ["::1"]);
         let tcp = "  sl  local_address rem_address   st\n   0: 00000000:0D48 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n   1: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4712 1\n";
         assert_eq!([3400, 80, 443].map(|port| is_listened_on_by_root(tcp, port)), [true, false, false]);
-        let locks = "1: FLOCK  ADVISORY  WRITE 17572 fe:00:10195282 0 EOF\n2: POSIX  ADVISORY  READ 1 fe:00:7 128 128\n1: -> FLOCK ADVISORY WRITE 9 fe:00:3 0 EOF\n";
-        assert_eq!(
-            [holder_in(locks, 10_195_282), holder_in(locks, 7), holder_in(locks, 3)],
-            [Some(17_572), None, None]
-        );
     }
 }

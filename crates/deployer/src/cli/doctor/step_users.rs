@@ -103,11 +103,12 @@ fn without(deployments: &[&Deployment]) -> Vec<Finding> {
 /// As whom the units run that deployments restart: what is pushed runs as that. Root says it, in the units.
 pub async fn of_units(examined: &Examined) -> Answer {
     let mut findings = Vec::new();
-    let mut number = 0;
+    let (mut number, mut named) = (0, 0);
     for deployment in examined.deployments()? {
         if system_units(deployment).is_empty() {
             continue;
         }
+        named += system_units(deployment).len();
         let call = systemctl::users(system_units(deployment)).argv();
         let words: Vec<&str> = call.iter().map(String::as_str).collect();
         for (unit, user) in systemctl::read_users(&examined.ask(&words).await?.output) {
@@ -116,8 +117,13 @@ pub async fn of_units(examined: &Examined) -> Answer {
             findings.extend(user.and_then(|user| judge_unit(deployment, &unit, &user, &examined.service)));
         }
     }
-    if number == 0 {
+    if named == 0 {
         return Ok(vec![Finding::not_checked("no deployment restarts units of systemd")]);
+    }
+    if number == 0 && findings.is_empty() {
+        return Ok(vec![Finding::not_checked(
+            "systemd does not know the units that deployments restart: `plan` names them",
+        )]);
     }
     Ok(or_ok(findings, format!("units run as their deployments' users: {number}")))
 }

@@ -439,8 +439,11 @@ pub async fn deployments(examined: &Examined) -> Answer {
     }
     let store = examined.store()?;
     let (mut findings, mut number, mut oldest_ms) = (Vec::new(), 0, now_ms());
+    let (mut enabled, mut live) = (0, 0);
     for deployment in examined.deployments()? {
         let slug = &deployment.slug;
+        enabled += 1;
+        live += usize::from(store.live_release(slug.as_str()).await?.is_some());
         let Some(seen) = store.observation(slug.as_str()).await? else {
             findings
                 .push(Finding::not_checked(format!("{slug} was not looked at yet: the worker does that")));
@@ -457,17 +460,17 @@ pub async fn deployments(examined: &Examined) -> Answer {
             });
         }
     }
-    if number == 0 && findings.is_empty() {
+    if enabled == 0 {
         return Ok(vec![Finding::not_checked("there is no deployment that is enabled")]);
     }
-    Ok(or_ok(
-        findings,
-        format!(
-            "{} live as deployed (seen {})",
-            counted(number, "deployment is", "deployments are"),
-            ago(now_ms() - oldest_ms)
-        ),
-    ))
+    if number == 0 && findings.is_empty() {
+        return Ok(vec![Finding::not_checked("nothing is live yet")]);
+    }
+    let what = match live == enabled {
+        true => format!("{} live as deployed", counted(live, "deployment is", "deployments are")),
+        false => format!("live as deployed: {live} of {enabled}; nothing of the others is live yet"),
+    };
+    Ok(or_ok(findings, format!("{what} (seen {})", ago(now_ms() - oldest_ms))))
 }
 
 /// Whether PM2's applications come back after a boot.

@@ -11,6 +11,7 @@ use crate::deploy::execute::Executor;
 use crate::deploy::plan::{Action, Plan};
 use crate::deploy::step_user;
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -163,7 +164,7 @@ impl Places<'_> {
         let why = format!(
             "there is no such program in PATH ({shown}): install it, or name its directory in `executable_search_paths`"
         );
-        match directories.iter().any(|directory| self.is_seen_otherwise(directory)) {
+        match directories.iter().any(|directory| self.is_seen_otherwise(&directory.join(program))) {
             true => Found::Unsure(why),
             false => Found::No(why),
         }
@@ -179,9 +180,10 @@ impl Places<'_> {
         roots.into_iter().any(|root| path.starts_with(root))
     }
 
-    /// Whether the deployment's user may see there what we do not: its unit has homes of its own.
+    /// Whether the deployment's user may see there what we do not: its unit has homes of its own, and it may enter what is closed to us.
     fn is_seen_otherwise(&self, path: &Path) -> bool {
-        self.deployment.user.is_some() && HOMES.iter().any(|home| path.starts_with(home))
+        let is_closed = || path.metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+        self.deployment.user.is_some() && (HOMES.iter().any(|home| path.starts_with(home)) || is_closed())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether systemd has the units that a deployment names: a misspelt one is found before the switch, not behind it.
 
 use super::Seen;
+use crate::config::resolve::overlap;
 use crate::config::{Deployment, Phase, Recipe};
 use crate::deploy::confinement::{Standing, standing_of_command};
 use crate::deploy::execute::Executor;
@@ -80,14 +81,15 @@ pub fn judge(
     }
     let runs = states.iter().any(|state| state.is_active);
     let places = directories(user, home);
-    let makes_units = commands_may_make_units(deployment);
+    let may_write = |place: &PathBuf| deployment.writable.iter().any(|root| overlap(place, root));
+    let makes_units = commands_may_make_units(deployment) || places.iter().any(may_write);
     for (unit, state) in units.iter().zip(states) {
         match wrong(unit.as_str(), &state, user, &places, &deployment.path) {
             Verdict::Right => {}
-            // Commands of the switch come before the units, and may do whatever their user may.
-            Verdict::Wrong(what) if makes_units => seen.remarks.push(format!(
-                "{what}. A command of the switch may change that; if none does, the run fails there"
-            )),
+            // Commands come before the units, and may do whatever their user, or their sandbox, may.
+            Verdict::Wrong(what) if makes_units => seen
+                .remarks
+                .push(format!("{what}. A command of the run may change that; if none does, it fails there")),
             Verdict::Wrong(what) => seen.obstacles.push(what),
             Verdict::Unsure(what) => seen.remarks.push(what),
         }

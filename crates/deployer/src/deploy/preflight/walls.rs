@@ -5,7 +5,8 @@ use crate::deploy::execute::Executor;
 use crate::deploy::step_user;
 use crate::deploy::tools::Invocation;
 use crate::deploy::tools::systemctl;
-use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +31,10 @@ pub fn here(deployment: &Deployment, layout: Layout) -> Option<String> {
     }
     let path = &deployment.path;
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    if accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok() {
-        return None;
+    // Not by effective user, which is the same here: the filters of some containers refuse the call that asks so.
+    match access(existing, Access::WRITE_OK | Access::EXEC_OK) {
+        Err(Errno::ACCESS | Errno::ROFS) => {}
+        _ => return None,
     }
     let shown = existing.display();
     let is_read_only = statvfs(existing).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
@@ -195,9 +198,10 @@ fn words(list: &str) -> Vec<String> {
     words
 }
 
-/// Without the marks for what may be missing, and for what lies below another root.
+/// Without the marks for what may be missing, and for what lies below another root; where it leads, as systemd follows links.
 fn path_of(word: impl AsRef<str>) -> PathBuf {
-    word.as_ref().trim_start_matches(['-', '+']).into()
+    let path = PathBuf::from(word.as_ref().trim_start_matches(['-', '+']));
+    path.canonicalize().unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ mod tests {
         insta::assert_snapshot!(sample::steps(KEYS, Layout::Releases, &files), @r"
         fetch export: export 2222222 to releases/2
         build stage: test 2 files of production/ and snippets/ aside: /usr/sbin/nginx -T
-        build certificates: certbot certonly where one of 1 sites needs a certificate
+        build certificates: certbot certonly where one of 1 site needs a certificate
         switch activate: link current -> releases/2
           back: link current -> releases/1
         switch install: install what differs of 2 files in /etc/nginx: /usr/sbin/nginx -T, /usr/sbin/nginx -t, systemctl reload nginx

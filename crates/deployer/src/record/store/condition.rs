@@ -3,7 +3,7 @@
 use super::migrations::MIGRATION_DEADLINE;
 use super::pools::{Pools, in_time, renewed, within};
 use super::{Store, StoreError};
-use crate::private_file;
+use crate::{kernel_locks, private_file};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ impl Store {
         };
         let inodes: Vec<u64> = ["", "-wal", "-shm"].into_iter().filter_map(beside).collect();
         let locks = fs_err::read_to_string("/proc/locks").unwrap_or_default();
-        lockers_in(&locks, &inodes)
+        kernel_locks::holders(&locks, "POSIX", &inodes)
             .into_iter()
             .map(|pid| {
                 let name = fs_err::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -84,34 +84,5 @@ impl Store {
                 }
             })
             .collect()
-    }
-}
-
-/// `2: POSIX  ADVISORY  WRITE 1234 fe:00:10195282 120 120`
-fn lockers_in(locks: &str, inodes: &[u64]) -> Vec<u32> {
-    let mut found: Vec<u32> = locks
-        .lines()
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let &[_, "POSIX", _, "WRITE", pid, file, ..] = words.as_slice() else { return None };
-            let inode = file.rsplit(':').next()?.parse().ok()?;
-            inodes.contains(&inode).then(|| pid.parse().ok())?
-        })
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_writes_is_found_in_the_kernels_table() {
-        let locks = "1: POSIX  ADVISORY  WRITE 70 fe:00:12 120 120\n2: POSIX  ADVISORY  READ 71 fe:00:12 123 123\n\
-                     2: -> POSIX  ADVISORY  WRITE 72 fe:00:12 120 120\n3: FLOCK  ADVISORY  WRITE 73 fe:00:12 0 EOF\n\
-                     4: POSIX  ADVISORY  WRITE 74 fe:00:13 1 1\n5: POSIX  ADVISORY  WRITE 70 fe:00:12 121 121\n";
-        assert_eq!(lockers_in(locks, &[12, 14]), [70], "whoever waits, reads or means another file is not");
     }
 }

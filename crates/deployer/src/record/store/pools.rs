@@ -8,11 +8,11 @@
 use super::error::StoreError;
 use crate::safe_path;
 use rustix::fs::Access;
+use rustix::io::Errno;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::future::Future;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -184,20 +184,20 @@ fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
 /// then, and SQLite leaves it so when the database's is mended: nobody but root could ever write again.
 fn mend_modes(file: &Path) -> Result<(), safe_path::Refused> {
     let Some(directory) = file.parent() else { return Ok(()) };
-    let (database, _) = safe_path::open_now(directory, file)?;
-    let refused = |path: &Path, error| safe_path::Refused::System { path: path.to_owned(), error };
-    let wanted = database.metadata().map_err(|error| refused(file, error))?.permissions();
+    // None of them is opened: to close it would drop the locks that our connections have on it.
+    let wanted = safe_path::find_now(directory, file)?.mode();
     for suffix in ["-wal", "-shm"] {
         let mut path = file.as_os_str().to_owned();
         path.push(suffix);
         let path = Path::new(&path);
-        let (beside, _) = match safe_path::open_now(directory, path) {
+        let beside = match safe_path::find_now(directory, path) {
             Err(refused) if refused.is_missing() => continue,
             found => found?,
         };
-        let found = beside.metadata().map_err(|error| refused(path, error))?;
-        if found.permissions() != wanted && found.uid() == rustix::process::geteuid().as_raw() {
-            beside.set_permissions(wanted.clone()).map_err(|error| refused(path, error))?;
+        if beside.mode() != wanted && beside.owner() == rustix::process::geteuid().as_raw() {
+            let refused =
+                |error: Errno| safe_path::Refused::System { path: path.to_owned(), error: error.into() };
+            beside.set_mode(wanted).map_err(refused)?;
         }
     }
     Ok(())
