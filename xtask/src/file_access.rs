@@ -49,8 +49,8 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "claim.rs",
-        &[IMPORT, "holds", "open", "expect_no_database"],
-        "the lock's own descriptor, which `safe_path` has opened, and its directory's; whether the database is there, in the state directory",
+        &[IMPORT, "holds", "open", "written", "expect_no_database"],
+        "the kernel's table of locks; the lock's own descriptor, which `safe_path` has opened, and its directory's; whether the database is there, in the state directory",
     ),
     ("confinement.rs", &["own_places"], "below the state directory"),
     ("execute.rs", &["find"], "looks for a program in the search path, and opens none"),
@@ -172,7 +172,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("preflight/ports.rs", &["taken", "holder"], "the kernel's tables and links in /proc"),
     (
         "preflight/programs.rs",
-        &["find", "is_program"],
+        &["find", "is_program", "is_seen_otherwise"],
         "whether a program is there, and may be started; none is opened",
     ),
     (
@@ -182,7 +182,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "preflight/walls.rs",
-        &[IMPORT, "here", "judge"],
+        &[IMPORT, "here", "judge", "path_of"],
         "whether the deployment's path can be written to, and on what file system; nothing is opened",
     ),
     (
@@ -219,7 +219,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("state_modes.rs", &[ALL], "the state directory, by descriptor"),
     (
         "step_user.rs",
-        &["is_ours", "grant", "id"],
+        &["is_ours", "grant", "id", "missing"],
         "looks whether anybody else could exchange it, without following links; the socket that systemd made",
     ),
     ("step_user.rs", &["ids"], "names of sockets, in a directory of root's: nothing is opened"),

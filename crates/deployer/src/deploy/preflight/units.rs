@@ -231,7 +231,7 @@ mod tests {
         ] {
             let (obstacles, remarks) = said(keys, &block("not-found", ""));
             assert!(
-                obstacles.is_empty() && remarks[0].contains("A command of the switch may"),
+                obstacles.is_empty() && remarks[0].contains("A command of the run may"),
                 "{keys}: {obstacles:?}"
             );
         }
