@@ -5,7 +5,7 @@ use crate::support::gate::Gate;
 use crate::support::github;
 use crate::support::process::describe;
 use crate::support::push::{Delivery, NO_COMMIT, push_payload};
-use crate::support::world::{SECRET, World, files_under};
+use crate::support::world::{SECRET, World, files_without_secrets};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 
@@ -47,7 +47,7 @@ fn secrets_do_not_leave_the_deployer() {
         for subcommand in [&["logs", run.id.as_str()][..], &["run", &run.id, "--json"], &["config", "show"]] {
             places.push((subcommand.join(" "), world.cli(subcommand).stdout));
         }
-        for path in files_under(&world.state()).into_iter().filter(|path| path.is_file()) {
+        for path in files_without_secrets(&world.state()) {
             places.push((path.display().to_string(), fs_err::read(&path).expect("readable")));
         }
         let log = world.cli(&["logs", &run.id]).stdout;

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
@@ -524,6 +525,21 @@ impl Drop for World {
             output(command("umount", Path::new("/")).arg("--lazy").arg(mount));
         }
     }
+}
+
+/// The files of a state directory in which no secret may stand: all but the last good configuration, which is kept as it was written, for the
+/// deployer alone.
+#[track_caller]
+pub fn files_without_secrets(state: &Path) -> Vec<PathBuf> {
+    let is_copy =
+        |file: &Path| file.ends_with("trust/configuration") || file.ends_with("intake/configuration");
+    let (copies, others): (Vec<_>, Vec<_>) =
+        files_under(state).into_iter().filter(|file| file.is_file()).partition(|file| is_copy(file));
+    for copy in copies {
+        let mode = copy.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", copy.display());
+    }
+    others
 }
 
 /// Every path below a directory, links not followed, sorted.
