@@ -310,7 +310,7 @@ pub fn agreed(yes: bool, question: &str) -> Result<(), Failed> {
     }
     if Environment::of_process().get(QUESTIONS_VARIABLE).is_some() {
         // Root has the terminal, and asks.
-        print_line!("{QUESTION}{question}");
+        printing::marked_line(QUESTION, question);
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
         return if answer.trim() == "y" { Ok(()) } else { Err(nothing_done()) };

@@ -50,6 +50,23 @@ fn out(text: Arguments<'_>) {
     }
 }
 
+/// Prints a line to standard output for the process that reads it, which knows it by its first character. That is one that a stream without
+/// colours would take away.
+pub fn marked_line(mark: char, text: &str) {
+    if is_lost() {
+        return;
+    }
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(format!("{mark}{text}\n").as_bytes()).and_then(|()| out.flush()) {
+        lose(error);
+    }
+}
+
+/// The same to standard error.
+pub fn marked_error_line(mark: char, text: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{mark}{text}\n").as_bytes());
+}
+
 /// Prints a line to standard error. Where that cannot be written there is nobody who could be told.
 pub fn error_line(text: Arguments<'_>) {
     let text = format!("{text}\n");

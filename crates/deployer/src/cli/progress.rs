@@ -4,6 +4,7 @@
 //! and then, so that nobody takes silence for a hang. And root, who has another user do the work and gets what that one says through a pipe,
 //! gets what it needs to draw the line itself.
 
+use super::printing;
 use crate::clock::duration;
 use crate::config::Environment;
 use crate::record::run_log::rendering::plain;
@@ -133,7 +134,7 @@ impl Progress {
             return;
         }
         match self.reader {
-            Reader::Root => print_error_line!("{PASSED_ON}{text}"),
+            Reader::Root => printing::marked_error_line(PASSED_ON, &text),
             _ => draw(&text),
         }
         self.shown = text;
@@ -142,7 +143,7 @@ impl Progress {
     /// Takes the line away.
     pub fn clear(&mut self) {
         match self.reader {
-            Reader::Root if !self.shown.is_empty() => print_error_line!("{PASSED_ON}"),
+            Reader::Root if !self.shown.is_empty() => printing::marked_error_line(PASSED_ON, ""),
             Reader::Terminal => draw(""),
             _ => {}
         }
