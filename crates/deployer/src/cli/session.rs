@@ -260,7 +260,8 @@ impl Session {
             None => last_good::find(Some(&loaded.directory), environment, purpose, Role::Work).ok().flatten(),
             Some(_) => None,
         };
-        let unread = kept.filter(|kept| kept.loaded.written != loaded.written).map(|kept| kept.at_ms);
+        let unread =
+            kept.filter(|kept| !kept.loaded.written.says_the_same_as(&loaded.written)).map(|kept| kept.at_ms);
         // Advice is for whoever writes the configuration, and not before the output of every command.
         print(&loaded.problems.without_notes());
         let host = daemon::host(Arc::new(loaded.config), environment)?;

@@ -85,6 +85,16 @@ struct Layer {
     world_readable: bool,
 }
 
+impl Written {
+    /// Whether the layers are the same; by what name the environment goes that chose them, services and people may have it otherwise.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        fn texts(written: &Written) -> impl Iterator<Item = (Option<&std::ffi::OsStr>, &str)> {
+            written.layers.iter().map(|layer| (layer.path.file_name(), layer.text.as_str()))
+        }
+        texts(self).eq(texts(other))
+    }
+}
+
 impl std::fmt::Debug for Written {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_tuple("Written").field(&self.directory).finish()

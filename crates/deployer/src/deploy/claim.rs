@@ -7,7 +7,7 @@
 //!
 //! Best effort where the directory is not there yet, or where nothing can be written to it: then nothing of ours can be made there either.
 
-use crate::config::{Config, Deployment};
+use crate::config::{Config, Deployment, Layout};
 use crate::kernel_locks;
 use crate::record::store::{Store, StoreError};
 use crate::safe_path::{Directory, Kind, Refused};
@@ -84,7 +84,7 @@ impl Claim {
     pub async fn take(deployment: &Deployment, state_directory: &Path) -> Result<Option<Self>> {
         let mut waited = Duration::ZERO;
         loop {
-            match try_take(&deployment.path, state_directory)? {
+            match try_take(deployment, state_directory)? {
                 Ok(claim) => return Ok(claim),
                 Err(holder) if waited >= PATIENCE => return Err(holder.into()),
                 Err(_) => {}
@@ -97,21 +97,22 @@ impl Claim {
     /// Whether it still is the lock of this directory: it may have been moved away, and another one made.
     pub fn holds(&self, deployment: &Deployment) -> bool {
         let place = |file: &File| file.metadata().map(|found| (found.dev(), found.ino())).ok();
-        let now = open(&deployment.path, false).ok().flatten();
+        let now = open(deployment, false).ok().flatten();
         now.is_some_and(|now| place(&now) == place(&self.file))
     }
 }
 
 /// Whoever else works on a deployment now. Nothing is made for that, and what cannot be seen is nobody.
 pub fn holder(deployment: &Deployment) -> Option<Holder> {
-    let file = open(&deployment.path, false).ok().flatten()?;
+    let file = open(deployment, false).ok().flatten()?;
     let holder = written(&file, &deployment.path);
     let is_ours = holder.pid == Some(std::process::id());
     (!is_ours && matches!(file.try_lock(), Err(TryLockError::WouldBlock))).then_some(holder)
 }
 
-fn try_take(path: &Path, state_directory: &Path) -> Result<Result<Option<Claim>, Holder>> {
-    let mut file = match open(path, true) {
+fn try_take(deployment: &Deployment, state_directory: &Path) -> Result<Result<Option<Claim>, Holder>> {
+    let path = &deployment.path;
+    let mut file = match open(deployment, true) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(Ok(None)),
         Err(error) => {
@@ -133,16 +134,22 @@ fn try_take(path: &Path, state_directory: &Path) -> Result<Result<Option<Claim>,
     Ok(Ok(Some(Claim { file })))
 }
 
-/// The lock's file; `None` where the directory, or with `make` unset the file, is not there.
-fn open(path: &Path, make: bool) -> Result<Option<File>, Refused> {
+/// The lock's file; `None` where the directory, or with `make` unset the file, is not there. Among the files of a work tree it never lies.
+fn open(deployment: &Deployment, make: bool) -> Result<Option<File>, Refused> {
+    let path = &deployment.path;
     let missing = |error: Refused| if error.is_missing() { Ok(None) } else { Err(error) };
     let directory = match Directory::open(path) {
         Ok(directory) => directory,
         Err(error) => return missing(error),
     };
     let has = |name: &str| directory.kind(OsStr::new(name)).map(|kind| kind.is_some());
-    let in_git = directory.kind(OsStr::new(".git"))? == Some(Kind::Directory);
-    let (directory, name) = match in_git && !has("releases")? && !has("current")? {
+    let has_git = directory.kind(OsStr::new(".git"))? == Some(Kind::Directory);
+    let is_work_tree = match deployment.layout {
+        Some(layout) => layout == Layout::InPlace,
+        None => has_git && !has("releases")? && !has("current")?,
+    };
+    let (directory, name) = match is_work_tree {
+        true if !has_git => return Ok(None),
         true => (directory.child(OsStr::new(".git"))?, OsStr::new(FILE_IN_GIT)),
         false => (directory, OsStr::new(FILE)),
     };
@@ -191,7 +198,7 @@ pub fn expect_no_database(config: &Config, store: &Store) -> Result<(), StoreErr
         return Ok(());
     };
     let used = config.deployments.values().find(|deployment| {
-        let lock = open(&deployment.path, false).ok().flatten();
+        let lock = open(deployment, false).ok().flatten();
         lock.is_some_and(|lock| {
             written(&lock, &deployment.path).state_directory.as_ref() == Some(&config.state_directory)
         })

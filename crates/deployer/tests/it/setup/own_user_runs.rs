@@ -5,11 +5,12 @@ use crate::support::machine::Machine;
 use crate::support::wait;
 use std::collections::BTreeSet;
 
-/// Every command of the deployment calls it, and says as whom it is run. The switch leaves a program behind, and may be made to last.
+/// Every command of the deployment calls it, and says as whom it is run. The migration leaves a program behind, and the switch may be made to
+/// last.
 const SAY: &str = r#"
 echo "says $1: $(id -un) $HOME $USER $LOGNAME run=${DEPLOYER_RUN:+known}"
+if test "$1" = migrate; then setsid sleep 4321 > /dev/null 2>&1 & fi
 if test "$1" = switch; then
-    setsid sleep 4321 > /dev/null 2>&1 &
     if test -e hang -a ! -e /var/www/site/shared/uploads/go; then
         touch /var/www/site/shared/uploads/hanging
         sleep 1234
