@@ -190,13 +190,13 @@ async fn down(
         return Ok(());
     }
     for migration in concerned.iter().rev() {
-        print_line!("takes back {} ({})", migration.version, migration.description);
+        print_line!("undoes {} ({})", migration.version, migration.description);
     }
     if concerned.len() == applied.len() {
         print_line!("that is all of them: nothing of what is recorded is left, neither runs nor releases");
     }
     if store.file().is_none() && !has_backup {
-        return Err(Failed::because(anyhow!("nothing was taken back: there is no backup"))
+        return Err(Failed::because(anyhow!("nothing was undone: there is no backup"))
             .hint("make one (`pg_dump`), and say `--has-backup`"));
     }
     output::agreed(yes, "Take them back, with what is recorded in their tables?")?;
@@ -208,7 +208,7 @@ async fn down(
     Ok(())
 }
 
-/// Whether the daemon that works with the tables has started this process: it has a new program that did not take over take back what that has
+/// Whether the daemon that works with the tables has started this process: it has a new program that did not take over undo what that has
 /// migrated, and does nothing else meanwhile.
 fn is_asked_by_daemon(state_directory: &Path) -> bool {
     let Ok(Some(daemon)) = network::holder(state_directory, &daemon::work_lock(state_directory)) else {

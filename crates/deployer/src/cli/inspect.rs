@@ -86,7 +86,7 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
 pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Failed> {
     let run = session.run_of(&arguments.id).await?;
     let mut steps = session.store().steps(&run.id).await?;
-    // As it went: what has to happen in an order of its own is taken back in that.
+    // As it went: what has to be undone in an order of its own was undone in that.
     steps.sort_by_key(|step| match step.direction {
         Direction::Do => (0, i64::from(step.number)),
         Direction::Undo => (1, step.started_at_ms),
