@@ -2,39 +2,29 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-#[macro_use]
-pub mod printing;
-
 pub mod adopt;
 pub mod completion;
 pub mod config;
 pub mod demo;
 pub mod deploy;
-pub mod doctor;
 pub mod examples;
 pub mod follow;
 pub mod gates;
 pub mod generate;
 pub mod ids;
-pub mod init;
 pub mod inspect;
-pub mod move_user;
-pub mod output;
-pub mod owner;
-pub mod progress;
 pub mod queue;
 pub mod session;
-pub mod setup;
 pub mod simulate;
 pub mod status;
-pub mod table;
 pub mod webhook;
 
-use crate::config::{Environment, Purpose, passed_socket};
+use crate::config::reading::passed_socket;
+use crate::config::{Environment, Purpose};
 use crate::daemon::succession::Farewell;
 use crate::daemon::{self, Role, Start};
+use crate::terminal::output::Failed;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use output::Failed;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -575,7 +565,7 @@ pub enum MigrateCommand {
 }
 
 /// The first descriptor behind standard input, output and error.
-const FIRST_INHERITED: i32 = 3;
+pub(crate) const FIRST_INHERITED: i32 = 3;
 
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -589,10 +579,12 @@ pub fn main() -> ExitCode {
     }
     let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return printing::exit_code(output::show_unparsed(&error)),
+        Err(error) => {
+            return crate::terminal::printing::exit_code(crate::terminal::output::show_unparsed(&error));
+        }
     };
     let environment = Environment::of_process();
-    output::start_logging(&cli, &environment);
+    crate::terminal::output::start_logging(&cli, &environment);
     let passed = match &cli.command {
         Command::Serve(_) | Command::Listen => passed_socket::take(&environment),
         _ => Ok(None),
@@ -617,14 +609,14 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {
-        Ok(()) => printing::exit_code(exit::OK),
+        Ok(()) => crate::terminal::printing::exit_code(exit::OK),
         Err(failed) => end(&failed),
     }
 }
 
 fn end(failed: &Failed) -> ExitCode {
     failed.print();
-    printing::exit_code(failed.code)
+    crate::terminal::printing::exit_code(failed.code)
 }
 
 async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {
@@ -634,9 +626,11 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
     let look = || session::Session::open_by_last_good(directory, &environment, Purpose::Ask);
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
-        Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
-        Command::Setup(arguments) => setup::run(directory, &environment, &arguments).await,
-        Command::MoveUser(arguments) => move_user::run(directory, &environment, &arguments).await,
+        Command::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
+        Command::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
+        Command::MoveUser(arguments) => {
+            crate::admin::move_user::run(directory, &environment, &arguments).await
+        }
         Command::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }
@@ -668,7 +662,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
             Box::pin(simulate::push(directory, &environment, command)).await
         }
         Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
-        Command::Doctor(arguments) => doctor::run(directory, &environment, &arguments).await,
+        Command::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
         Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
         Command::Completions { shell } => generate::completions(shell),
@@ -685,7 +679,7 @@ async fn serve(
     passed: Option<TcpListener>,
 ) -> Result<(), Failed> {
     let (loaded, last_good) = session::load_for_daemon(directory, environment, role, take_over)?;
-    owner::require_own(&loaded.config.state_directory)?;
+    crate::admin::owner::require_own(&loaded.config.state_directory)?;
     if environment.is_root() {
         tracing::warn!(
             "this runs as root, and so does whatever is pushed to a deployment without a user of its own; `durhack-deployer setup` makes a service with a user"

@@ -15,9 +15,10 @@ mod limits;
 pub mod meta;
 pub mod rights;
 pub mod statuses;
+pub mod webhook_event;
 
+use crate::base::names::RepositoryName;
 use crate::config;
-use crate::names::RepositoryName;
 use anyhow::Result;
 use api::{Answer, Api, Request};
 use credentials::Credentials;

@@ -4,9 +4,9 @@
 //! A script that is generated once calls this program at each Tab. So it must be quick, say nothing where something is wrong, and change
 //! nothing: no database is opened (SQLite would make files, as root with the wrong owner), the names of files and directories are enough.
 
+use crate::base::names::Slug;
 use crate::config::{self, Config, Environment, Purpose};
-use crate::deploy::release;
-use crate::names::Slug;
+use crate::steps::release;
 use anyhow::Context;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};

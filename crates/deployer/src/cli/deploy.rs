@@ -3,23 +3,25 @@
 //! A wish is an entry in the deployment's spool like any push; a running daemon takes it up. Where none runs, this process
 //! does the same work itself, under the same lock. So both ways are one, and never at the same time.
 
-use super::output::{self, BOLD, DIM, Failed};
-use super::progress::Progress;
 use super::session::Session;
-use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, owner};
+use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids};
+use crate::admin::owner;
+use crate::base::names::{CommitId, DeliveryId, Slug};
+use crate::base::words::counted;
 use crate::config::{Deployment, Queue};
 use crate::daemon;
-use crate::deploy::observe::Observer;
-use crate::deploy::preview::{self, Preview};
-use crate::deploy::recovery::recover;
-use crate::deploy::worker::Worker;
-use crate::deploy::{claim, lock};
-use crate::entry::{Request, Source, request_entry};
-use crate::names::{CommitId, DeliveryId, Slug};
-use crate::record::run_log::rendering::plain;
-use crate::record::store::{Run, RunState, VerdictCode};
-use crate::record::verdict;
-use crate::words::counted;
+use crate::pipeline::claim;
+use crate::pipeline::observe::Observer;
+use crate::pipeline::preview::{self, Preview};
+use crate::pipeline::recovery::recover;
+use crate::pipeline::worker::Worker;
+use crate::process::lock;
+use crate::queue::entry::{Request, Source, request_entry};
+use crate::queue::recorded::verdict;
+use crate::run_log::rendering::plain;
+use crate::store::{Run, RunState, VerdictCode};
+use crate::terminal::output::{self, BOLD, DIM, Failed};
+use crate::terminal::progress::Progress;
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
 use std::sync::Arc;

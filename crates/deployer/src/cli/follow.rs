@@ -1,11 +1,11 @@
 //! A run, watched: its steps and what they print, as they come.
 
-use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
-use super::printing;
-use super::progress::Progress;
-use crate::clock::{duration, now_ms};
-use crate::record::run_log::{RunLogReader, Stream, rendering};
-use crate::record::store::{Run, RunState, StepState, Store};
+use crate::base::clock::{duration, now_ms};
+use crate::run_log::{RunLogReader, Stream, rendering};
+use crate::store::{Run, RunState, StepState, Store};
+use crate::terminal::output::{BOLD, DIM, GREEN, RED, YELLOW};
+use crate::terminal::printing;
+use crate::terminal::progress::Progress;
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! What is generated from the program itself: completions, man page, and the documents that lie in the repository.
 
-use super::output::Failed;
-use super::{completion, printing};
+use super::completion;
 use crate::config::reference;
+use crate::terminal::output::Failed;
+use crate::terminal::printing;
 use anyhow::Context;
 use clap_complete::Shell;
 use std::fmt::Write as _;

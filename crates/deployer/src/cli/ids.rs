@@ -4,13 +4,13 @@
 //! commit's id are shortened at their end. Every short form that is shown is accepted wherever such an id is asked for, and so is the
 //! beginning of the whole id. One that fits several is never guessed: the candidates are listed.
 
-use super::output::Failed;
 use super::session::Session;
-use crate::clock::{ago, now_ms};
+use crate::base::clock::{ago, now_ms};
+use crate::base::names::{CommitId, Slug};
 use crate::config::Deployment;
-use crate::deploy::release;
-use crate::names::{CommitId, Slug};
-use crate::record::store::{Delivery, DeliveryFilter, Release, ReleaseState, Run, RunFilter, RunMatch};
+use crate::steps::release;
+use crate::store::{Delivery, DeliveryFilter, Release, ReleaseState, Run, RunFilter, RunMatch};
+use crate::terminal::output::Failed;
 use anyhow::anyhow;
 use spool::EntryName;
 use std::collections::HashSet;

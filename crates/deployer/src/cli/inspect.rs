@@ -1,17 +1,16 @@
 //! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of};
 use super::session::Session;
-use super::table::{self, Cell, Column};
-use super::{
-    DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, ids, printing,
-};
-use crate::clock::{ago, duration, now_ms, readable_utc};
-use crate::names::DeliveryId;
-use crate::record::run_log::rendering::plain;
-use crate::record::run_log::{LogLine, RunLogReader, Stream};
-use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
-use crate::words::{counted, step_title};
+use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, ids};
+use crate::base::clock::{ago, duration, now_ms, readable_utc};
+use crate::base::names::DeliveryId;
+use crate::base::words::{counted, step_title};
+use crate::run_log::rendering::plain;
+use crate::run_log::{LogLine, RunLogReader, Stream};
+use crate::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
+use crate::terminal::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of};
+use crate::terminal::printing;
+use crate::terminal::table::{self, Cell, Column};
 use anyhow::Context;
 use serde_json::{Value, json};
 

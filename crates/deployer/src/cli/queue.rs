@@ -1,10 +1,10 @@
 //! `queue`: the spools as an operator sees them. Everything here can be done with `ls`, `mv` and `rm` as well.
 
-use super::output::{self, Failed};
 use super::session::Session;
-use super::table::{self, Cell, Column};
 use super::{QueueArguments, QueueCommand, ids};
 use crate::daemon;
+use crate::terminal::output::{self, Failed};
+use crate::terminal::table::{self, Cell, Column};
 use anyhow::Context;
 use serde::Serialize;
 use spool::{EntryName, Spool};

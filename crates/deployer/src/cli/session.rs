@@ -1,17 +1,20 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
-use super::output::{self, Failed, YELLOW};
-use super::{ids, owner, printing};
-use crate::clock::readable_utc;
+use super::ids;
+use crate::admin::owner;
+use crate::base::clock::readable_utc;
+use crate::base::names::Slug;
 use crate::config::resolve::overlap;
 use crate::config::{
     self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering, Severity,
 };
 use crate::daemon::last_good::{self, LastGood};
 use crate::daemon::{self, Role};
-use crate::deploy::{Host, claim};
-use crate::names::Slug;
-use crate::record::store::{self, Store};
+use crate::pipeline::claim;
+use crate::pipeline::context::Host;
+use crate::store::{self, Store};
+use crate::terminal::output::{self, Failed, YELLOW};
+use crate::terminal::printing;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -269,7 +272,7 @@ impl Session {
         claim::expect_no_database(&host.config, &host.store)?;
         owner::expect_no_state_of_roots(&host.config.state_directory)?;
         daemon::prepare_state_directory(&host.config.state_directory).map_err(Failed::unavailable)?;
-        host.store.migrate(crate::clock::now_ms()).await?;
+        host.store.migrate(crate::base::clock::now_ms()).await?;
         let unread_since_ms =
             unread.filter(|_| daemon::is_working(&host.config.state_directory).unwrap_or(false));
         let user = environment.get("SUDO_USER").or(environment.get("USER")).unwrap_or("somebody").to_owned();

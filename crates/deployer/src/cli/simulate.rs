@@ -1,14 +1,15 @@
 //! `simulate push`: what GitHub would send, signed with the configured secret, to the daemon that runs here.
 
-use super::output::{self, Failed};
+use super::SimulateCommand;
 use super::session::{self, Session};
-use super::{SimulateCommand, owner};
+use crate::admin::owner;
+use crate::base::names::{CommitId, DeliveryId, RepositoryName};
+use crate::base::secret::Secret;
 use crate::config::{Config, Deployment, Environment, Proxies, Purpose, SourceNetworks};
 use crate::daemon;
 use crate::intake::signature::sign;
-use crate::names::{CommitId, DeliveryId, RepositoryName};
-use crate::record::run_log::rendering::plain;
-use crate::secret::Secret;
+use crate::run_log::rendering::plain;
+use crate::terminal::output::{self, Failed};
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -196,7 +197,7 @@ fn payload(deployment: &Deployment, commit: &CommitId) -> String {
         "created": false, "deleted": false, "forced": false, "base_ref": null,
         "compare": format!("https://github.com/{repository}/commit/{commit}"),
         "commits": [],
-        "head_commit": { "id": commit, "message": "simulated", "timestamp": crate::clock::now().to_string() },
+        "head_commit": { "id": commit, "message": "simulated", "timestamp": crate::base::clock::now().to_string() },
         "repository": { "id": 0, "name": repository.name(), "full_name": repository, "private": true,
             "owner": { "login": repository.owner() } },
         "pusher": { "name": "simulated" },

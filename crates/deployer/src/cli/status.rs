@@ -3,21 +3,23 @@
 //! What is live is what the link names; whether it serves, the worker has looked at last (`deploy/observe`), which is shown with its age.
 //! Exit code 1 says that something is not as it should be, so that a monitor needs no more than this command.
 
-use super::doctor::finding::{Finding, Level};
-use super::doctor::parts::{self, Part};
 use super::inspect::{run_json, running_json, short};
-use super::output::{self, DIM, Failed, GREEN, RED, YELLOW};
 use super::session::{self, Session};
-use super::table::{self, Cell, Column};
-use crate::clock::{ago, duration, now_ms, readable_utc};
+use crate::admin::doctor::finding::{Finding, Level};
+use crate::admin::doctor::parts::{self, Part};
+use crate::base::clock::{ago, duration, now_ms, readable_utc};
+use crate::base::words::{counted, step_title};
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
-use crate::deploy::observe::{self, finding::Severity};
-use crate::deploy::{Host, release, situation};
-use crate::record::comparison::Comparison;
-use crate::record::run_log::rendering::plain;
-use crate::record::store::StoreError;
-use crate::words::{counted, step_title};
+use crate::pipeline::context::Host;
+use crate::pipeline::{live_state, observe};
+use crate::run_log::rendering::plain;
+use crate::steps::finding::Severity;
+use crate::steps::release;
+use crate::store::StoreError;
+use crate::store::comparison::Comparison;
+use crate::terminal::output::{self, DIM, Failed, GREEN, RED, YELLOW};
+use crate::terminal::table::{self, Cell, Column};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
@@ -67,9 +69,9 @@ async fn status(session: &Session, parts: &[Part], as_json: bool) -> Result<(), 
     let mut deployments = Vec::new();
     let mut is_well = !parts.iter().any(Part::is_broken);
     for deployment in config.deployments.values() {
-        let layout = situation::layout(&session.host, deployment).await?;
+        let layout = live_state::layout(&session.host, deployment).await?;
         if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
-            print_error_line!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+            print_error_line!("{YELLOW}warning{YELLOW:#}: {}", live_state::in_place_warning(deployment));
         }
         let (shown, is_wrong) = of_deployment(&session.host, deployment, layout, running).await?;
         is_well &= !is_wrong;
@@ -137,7 +139,7 @@ async fn live(
             |live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms }),
         ));
     }
-    let live = match situation::live(host, deployment, layout).await {
+    let live = match live_state::live(host, deployment, layout).await {
         Ok(live) => live,
         Err(error) if error.is::<StoreError>() => return Err(error.into()),
         // Something that is no link: what it is, the last look says.

@@ -13,16 +13,16 @@ mod relay;
 mod report;
 mod rotate;
 
-use super::output::{Failed, table};
 use super::session;
+use crate::base::names::{RepositoryName, Slug};
+use crate::base::secret::Secret;
 use crate::config::{self, Config, Environment, Loaded, Purpose};
 use crate::daemon;
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::error::ApiError;
 use crate::github::hooks::{self, Hook};
-use crate::names::{RepositoryName, Slug};
-use crate::secret::Secret;
+use crate::terminal::output::{Failed, table};
 use anyhow::anyhow;
 use arguments::{DeleteArguments, WebhookArguments, WebhookCommand, WhichArguments};
 use report::Report;
@@ -102,7 +102,7 @@ impl Webhooks {
         let github = GitHub::new(&config.github, credentials)?;
         let url = match url {
             Some(url) => {
-                config::values::addresses::http_url(url)
+                config::reading::values::addresses::http_url(url)
                     .map_err(|wrong| Failed::because(anyhow!("{url:?}: {wrong}")))?;
                 url.to_owned()
             }
@@ -224,7 +224,7 @@ fn events_missing(config: &Config, repository: &RepositoryName, hook: &Hook) -> 
 }
 
 /// What is wrong with a hook, however its deliveries go.
-pub(super) fn faults(config: &Config, repository: &RepositoryName, hook: &Hook) -> Vec<String> {
+pub(crate) fn faults(config: &Config, repository: &RepositoryName, hook: &Hook) -> Vec<String> {
     let mut faults = Vec::new();
     if !hook.active {
         faults.push("it is switched off".to_owned());

@@ -234,7 +234,7 @@ fn each_key_below(prefix: &str, section: &'static Section, visit: &mut impl FnMu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::environment::Environment;
+    use crate::config::reading::environment::Environment;
 
     /// `UPDATE_GENERATED=1 cargo test -p durhack-deployer generated` writes the files instead of comparing them.
     #[test]

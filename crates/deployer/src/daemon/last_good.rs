@@ -10,12 +10,12 @@
 //! run is never taken from a copy.
 
 use super::Role;
-use crate::clock;
+use crate::base::clock;
+use crate::base::files::private_file;
 use crate::config::{
     self, Diagnostics, Environment, Loaded, Purpose, Severity, Written, state_directory_of_broken,
 };
-use crate::private_file;
-use crate::record::store::Authenticator;
+use crate::store::Authenticator;
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};

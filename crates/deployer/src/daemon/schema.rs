@@ -1,8 +1,10 @@
 //! The record's schema: brought up as soon as the database lets us, while everything that works waits for it.
 
-use crate::clock;
-use crate::deploy::{Host, claim, hand_over};
-use crate::record::store::StoreError;
+use crate::base::clock;
+use crate::pipeline::claim;
+use crate::pipeline::context::Host;
+use crate::steps::self_update;
+use crate::store::StoreError;
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +64,7 @@ impl Schema {
 
 pub async fn bring_schema_up(host: &Host) -> Result<()> {
     claim::expect_no_database(&host.config, &host.store)?;
-    hand_over::take_schema_back(host).await?;
+    self_update::take_schema_back(host).await?;
     // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
     let (runtime, store) = (tokio::runtime::Handle::current(), host.store.clone());
     tokio::task::spawn_blocking(move || runtime.block_on(store.migrate(clock::now_ms()))).await??;

@@ -4,7 +4,7 @@
 //! what it accepted and recorded from then on would be lost. It stops instead, with an error that says so; the next start finds what lies
 //! there by then.
 
-use crate::record::store::Store;
+use crate::store::Store;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
