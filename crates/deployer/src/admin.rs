@@ -1,5 +1,7 @@
 //! Looks at a host and arranges it: doctor, setup, init, the change of users.
 
+pub mod arguments;
+pub mod completion;
 pub mod doctor;
 pub mod host;
 pub mod init;

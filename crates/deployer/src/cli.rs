@@ -3,7 +3,6 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod adopt;
-pub mod completion;
 pub mod config;
 pub mod demo;
 pub mod deploy;
@@ -13,36 +12,27 @@ pub mod gates;
 pub mod generate;
 pub mod ids;
 pub mod inspect;
+mod logging;
 pub mod queue;
 pub mod session;
 pub mod simulate;
 pub mod status;
 pub mod webhook;
 
+use crate::admin::arguments::{DoctorArguments, InitArguments, MoveUserArguments, SetupArguments};
+use crate::admin::completion;
+use crate::admin::owner::FIRST_INHERITED;
 use crate::config::reading::passed_socket;
 use crate::config::{Environment, Purpose};
 use crate::daemon::succession::Farewell;
 use crate::daemon::{self, Role, Start};
-use crate::terminal::output::Failed;
+use crate::terminal::exit;
+use crate::terminal::failed::Failed;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// What a command ends with; documented in the help, below.
-pub mod exit {
-    /// Done.
-    pub const OK: u8 = 0;
-    /// What was asked for did not succeed: a run failed, the configuration has errors; `status` and `doctor`: something is wrong.
-    pub const FAILED: u8 = 1;
-    /// The command line cannot be understood (clap's).
-    pub const USAGE: u8 = 2;
-    /// There is no such deployment, run, delivery, release or entry.
-    pub const NOT_FOUND: u8 = 3;
-    /// The database, the daemon or the disk cannot be used now; the same command may succeed later.
-    pub const UNAVAILABLE: u8 = 4;
-}
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -163,70 +153,6 @@ pub struct DaemonArguments {
     pub take_over: bool,
 }
 
-/// `setup`
-#[derive(Debug, Args)]
-pub struct SetupArguments {
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask before it is done
-    #[arg(long)]
-    pub yes: bool,
-    /// How GitHub reaches this host, as in https://deploy.example.org: gives nginx a site for it
-    #[arg(long, value_name = "URL", conflicts_with = "uninstall")]
-    pub origin: Option<String>,
-    /// How what needs root is done [default: as the configuration says, else helper]
-    #[arg(long, value_name = "WAY", conflicts_with = "uninstall")]
-    pub privileges: Option<PrivilegesArgument>,
-    /// Take back what setup has done; state, configuration and applications stay
-    #[arg(long)]
-    pub uninstall: bool,
-    /// State, configuration, secrets and the user go too; applications stay
-    #[arg(long, requires = "uninstall")]
-    pub purge: bool,
-    /// Move an installation of the Python tool here: its checkout, which holds config/
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["uninstall", "origin", "privileges", "back"])]
-    pub from: Option<PathBuf>,
-    /// Undo --from: the Python tool receives and deploys again
-    #[arg(long, conflicts_with_all = ["uninstall", "origin", "privileges"])]
-    pub back: bool,
-    /// With --from or --back: print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `move-user`
-#[derive(Debug, Args)]
-pub struct MoveUserArguments {
-    /// The deployment
-    #[arg(add = completion::slug())]
-    pub slug: String,
-    /// The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer's own, which deployments share
-    #[arg(long, value_name = "USER")]
-    pub to: Option<String>,
-    /// Another user whose files in the deployment become the new one's: one that neither the configuration nor users.toml names any more
-    #[arg(long, value_name = "USER")]
-    pub from: Vec<String>,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask before it is done
-    #[arg(long)]
-    pub yes: bool,
-    /// Do not deploy the live commit once more at the end: until somebody does, what is live runs as before
-    #[arg(long)]
-    pub no_deploy: bool,
-}
-
-/// How what needs root is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum PrivilegesArgument {
-    /// By a helper that does what a list of root's allows
-    Helper,
-    /// By sudo, with fixed rules; the worker is then confined less
-    Sudo,
-}
-
 /// `--json`
 #[derive(Debug, Args)]
 pub struct JsonArguments {
@@ -235,42 +161,12 @@ pub struct JsonArguments {
     pub json: bool,
 }
 
-/// What `doctor` is told.
-#[derive(Debug, Args)]
-pub struct DoctorArguments {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Only look at the state: root asks its owner so
-    #[arg(long, hide = true)]
-    pub of_state: bool,
-}
-
 /// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// Go on serving at the end, and keep the directory
     #[arg(long)]
     pub keep: bool,
-}
-
-/// `init`
-#[derive(Debug, Args)]
-pub struct InitArguments {
-    /// `owner/name` on GitHub, a URL, or the directory of a repository on this machine
-    pub repository: String,
-    /// Whose head is to be deployed [default: what is checked out there, else main or master]
-    #[arg(long, value_name = "NAME")]
-    pub branch: Option<String>,
-    /// What the deployment is to be called [default: as the repository]
-    #[arg(long, value_name = "SLUG")]
-    pub slug: Option<String>,
-    /// Where it is to be deployed to [default: /var/www/SLUG]
-    #[arg(long, value_name = "DIR")]
-    pub path: Option<PathBuf>,
-    /// Add it to this file, instead of printing it
-    #[arg(long, value_name = "FILE")]
-    pub write: Option<PathBuf>,
 }
 
 /// `deploy`
@@ -564,9 +460,6 @@ pub enum MigrateCommand {
     },
 }
 
-/// The first descriptor behind standard input, output and error.
-pub(crate) const FIRST_INHERITED: i32 = 3;
-
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -574,17 +467,17 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
-    if completion::answered() {
+    if completion::answered(command) {
         return ExitCode::from(exit::OK);
     }
     let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            return crate::terminal::printing::exit_code(crate::terminal::output::show_unparsed(&error));
+            return crate::terminal::failed::exit_code(crate::terminal::failed::show_unparsed(&error));
         }
     };
     let environment = Environment::of_process();
-    crate::terminal::output::start_logging(&cli, &environment);
+    crate::cli::logging::start_logging(&cli, &environment);
     let passed = match &cli.command {
         Command::Serve(_) | Command::Listen => passed_socket::take(&environment),
         _ => Ok(None),
@@ -609,14 +502,14 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {
-        Ok(()) => crate::terminal::printing::exit_code(exit::OK),
+        Ok(()) => crate::terminal::failed::exit_code(exit::OK),
         Err(failed) => end(&failed),
     }
 }
 
 fn end(failed: &Failed) -> ExitCode {
     failed.print();
-    crate::terminal::printing::exit_code(failed.code)
+    crate::terminal::failed::exit_code(failed.code)
 }
 
 async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {

@@ -658,6 +658,11 @@ pub enum Probe {
 }
 
 impl Config {
+    /// The page of a run.
+    pub fn run_url(&self, run: &str) -> String {
+        format!("{}/runs/{run}", self.origin)
+    }
+
     /// Where hooks deliver to.
     pub fn webhook_url(&self) -> String {
         format!("{}/github-webhook", self.origin)

@@ -22,19 +22,19 @@ mod watchdog;
 mod work;
 
 use crate::base::files::safe_path;
-use crate::base::names::UserName;
-use crate::config::users::DEPLOYER;
 use crate::config::{Config, Environment, Loaded, Purpose, SourceNetworks};
 use crate::github::credentials::Credentials;
 use crate::github::{GitHub, meta};
+use crate::notify::Notifier;
 use crate::pipeline::context::Host;
 use crate::plan::recipes;
 use crate::process::env_files::EnvRules;
 use crate::process::executor::Executor;
+use crate::process::lock;
 use crate::process::sandbox_policy::Walls;
 use crate::process::step_context::{Heard, Workbench};
+use crate::process::step_user::is_anothers;
 use crate::process::tools::git::login;
-use crate::process::{lock, step_user};
 use crate::run_log::{self, RunLogWriter};
 use crate::steps::self_update::{Oneself, Pending, Request};
 use crate::steps::{health, release};
@@ -545,7 +545,13 @@ pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let github = GitHub::new(&config.github, credentials.clone())?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
     let oneself = Arc::new(Oneself::of_process(environment));
-    Ok(Host { config, store, executor, credentials, github, slots, oneself, told: Arc::new(Notify::new()) })
+    let notifier = Notifier {
+        config: Arc::clone(&config),
+        store: store.clone(),
+        credentials: credentials.clone(),
+        wake: Arc::new(Notify::new()),
+    };
+    Ok(Host { config, store, executor, credentials, github, slots, oneself, notifier })
 }
 
 /// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
@@ -562,17 +568,6 @@ pub fn executor(config: &Config, environment: &Environment) -> Executor {
         ),
         false => Executor::new(leash, config, environment),
     }
-}
-
-/// Whether we are root, and the state is another user's, or will be: then nothing that concerns it is ours to do.
-pub fn is_anothers(state_directory: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    rustix::process::geteuid().is_root()
-        && match state_directory.symlink_metadata() {
-            Ok(found) => found.uid() != 0,
-            // Before the first start. The package has made its user.
-            Err(_) => UserName::parse(DEPLOYER).is_ok_and(|deployer| step_user::id(&deployer).is_some()),
-        }
 }
 
 /// Where the running daemon listens, as it has written. Anything else in that place is none of its words.

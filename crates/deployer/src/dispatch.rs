@@ -16,9 +16,9 @@ use crate::github::webhook_event::{Checked, Event, Push, Reading, Target};
 use crate::notify;
 use crate::pipeline::context::Host;
 use crate::pipeline::gates::Held;
-use crate::pipeline::worker::is_database_away;
 use crate::queue::entry::{Entry, Header, Payload, Source};
 use crate::queue::recorded::{delivery_of, verdict};
+use crate::store::is_database_away;
 use crate::store::{NewDelivery, Recorded, Verdict, VerdictCode, visibility};
 use anyhow::{Context, Result};
 use indexmap::IndexMap;
@@ -351,7 +351,7 @@ impl Dispatch {
         let Some(commit) = commit else { return Ok(()) };
         let live = self.host.store.live_release(deployment.slug.as_str()).await?;
         if live.is_none_or(|live| live.commit_id != commit.as_str()) {
-            notify::tell(&self.host, deployment, commit, notify::Status::Pending, "queued", None).await?;
+            self.host.notifier.tell(deployment, commit, notify::Status::Pending, "queued", None).await?;
         }
         Ok(())
     }

@@ -3,3 +3,4 @@
 pub mod access;
 pub mod commit_tree;
 pub mod mirror;
+pub mod signature;

@@ -10,6 +10,7 @@ pub mod checks;
 pub mod credentials;
 pub mod deployments;
 pub mod error;
+pub mod hook_faults;
 pub mod hooks;
 mod limits;
 pub mod meta;

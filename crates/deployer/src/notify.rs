@@ -11,9 +11,13 @@ pub mod sender;
 use super::store::{NewTelling, StoreError, TellingKind};
 use crate::base::clock;
 use crate::base::names::CommitId;
+use crate::config::Config;
 use crate::config::Deployment;
-use crate::pipeline::context::Host;
+use crate::github::credentials::Credentials;
+use crate::store::Store;
 use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// GitHub's limit, in characters.
 const DESCRIPTION_CHARS_MAX: usize = 140;
@@ -100,105 +104,120 @@ impl Telling {
     }
 }
 
-/// Puts a status into the outbox.
-pub async fn tell(
-    host: &Host,
-    deployment: &Deployment,
-    commit: &CommitId,
-    status: Status,
-    description: &str,
-    run: Option<&str>,
-) -> Result<(), StoreError> {
-    let told = telling(host, deployment, commit, status, description, run);
-    enqueue(host, told.as_ref()).await
+/// Writes notifications into the outbox, in the transactions of what they report.
+#[derive(Clone)]
+pub struct Notifier {
+    /// Which repositories are told of, and what our pages are called.
+    pub config: Arc<Config>,
+    /// Where the outbox is.
+    pub store: Store,
+    /// Without one for a deployment, GitHub is told nothing of it.
+    pub credentials: Credentials,
+    /// Wakes the [`sender`]. Only a hint.
+    pub wake: Arc<Notify>,
 }
 
-/// Puts the state of a run's deployment into the outbox.
-pub async fn tell_deployment(
-    host: &Host,
-    deployment: &Deployment,
-    commit: &CommitId,
-    state: DeploymentState,
-    description: &str,
-    run: &str,
-) -> Result<(), StoreError> {
-    let told = deployment_telling(host, deployment, commit, state, description, run);
-    enqueue(host, told.as_ref()).await
-}
-
-/// Puts what there is to tell into the outbox.
-pub async fn enqueue(host: &Host, telling: Option<&Telling>) -> Result<(), StoreError> {
-    let Some(telling) = telling else { return Ok(()) };
-    host.store.enqueue_telling(&telling.row()).await?;
-    host.told.notify_one();
-    Ok(())
-}
-
-/// A status for the outbox; `None` where nothing is to be told, since there is no credential.
-pub fn telling(
-    host: &Host,
-    deployment: &Deployment,
-    commit: &CommitId,
-    status: Status,
-    description: &str,
-    run: Option<&str>,
-) -> Option<Telling> {
-    if !host.credentials.has(deployment.slug.as_str()) {
-        return None;
+impl Notifier {
+    /// Puts a status into the outbox.
+    pub async fn tell(
+        &self,
+        deployment: &Deployment,
+        commit: &CommitId,
+        status: Status,
+        description: &str,
+        run: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let told = self.telling(deployment, commit, status, description, run);
+        self.enqueue(told.as_ref()).await
     }
-    let target_url = run.map_or_else(|| host.config.origin.clone(), |run| host.run_url(run));
-    let context = context(host.config.instance.as_deref(), deployment);
-    let body = json!({
-        "state": status.as_str(),
-        "context": context,
-        "description": shortened(description),
-        "target_url": target_url,
-    });
-    Some(Telling {
-        kind: TellingKind::Status,
-        repository: deployment.repository.to_string(),
-        commit: commit.to_string(),
-        context,
-        deployment: deployment.slug.to_string(),
-        run: run.map(str::to_owned),
-        body: body.to_string(),
-        created_at_ms: clock::now_ms(),
-    })
-}
 
-/// The state of a run's deployment, for the outbox; `None` where GitHub is not told of deployments.
-pub fn deployment_telling(
-    host: &Host,
-    deployment: &Deployment,
-    commit: &CommitId,
-    state: DeploymentState,
-    description: &str,
-    run: &str,
-) -> Option<Telling> {
-    if !host.config.github.deployments || !host.credentials.has(deployment.slug.as_str()) {
-        return None;
+    /// Puts the state of a run's deployment into the outbox.
+    pub async fn tell_deployment(
+        &self,
+        deployment: &Deployment,
+        commit: &CommitId,
+        state: DeploymentState,
+        description: &str,
+        run: &str,
+    ) -> Result<(), StoreError> {
+        let told = self.deployment_telling(deployment, commit, state, description, run);
+        self.enqueue(told.as_ref()).await
     }
-    let mut body = json!({
-        "state": state.as_str(),
-        "environment": deployment.environment_name,
-        "description": shortened(description),
-        "log_url": host.run_url(run),
-        // GitHub's own rule knows neither production environments nor which run is the newer one.
-        "auto_inactive": false,
-    });
-    if let Some(url) = &deployment.url {
-        body["environment_url"] = json!(url);
+
+    /// Puts what there is to tell into the outbox.
+    pub async fn enqueue(&self, telling: Option<&Telling>) -> Result<(), StoreError> {
+        let Some(telling) = telling else { return Ok(()) };
+        self.store.enqueue_telling(&telling.row()).await?;
+        self.wake.notify_one();
+        Ok(())
     }
-    Some(Telling {
-        kind: TellingKind::Deployment,
-        repository: deployment.repository.to_string(),
-        commit: commit.to_string(),
-        context: run.to_owned(),
-        deployment: deployment.slug.to_string(),
-        run: Some(run.to_owned()),
-        body: body.to_string(),
-        created_at_ms: clock::now_ms(),
-    })
+
+    /// A status for the outbox; `None` where nothing is to be told, since there is no credential.
+    pub fn telling(
+        &self,
+        deployment: &Deployment,
+        commit: &CommitId,
+        status: Status,
+        description: &str,
+        run: Option<&str>,
+    ) -> Option<Telling> {
+        if !self.credentials.has(deployment.slug.as_str()) {
+            return None;
+        }
+        let target_url = run.map_or_else(|| self.config.origin.clone(), |run| self.config.run_url(run));
+        let context = context(self.config.instance.as_deref(), deployment);
+        let body = json!({
+            "state": status.as_str(),
+            "context": context,
+            "description": shortened(description),
+            "target_url": target_url,
+        });
+        Some(Telling {
+            kind: TellingKind::Status,
+            repository: deployment.repository.to_string(),
+            commit: commit.to_string(),
+            context,
+            deployment: deployment.slug.to_string(),
+            run: run.map(str::to_owned),
+            body: body.to_string(),
+            created_at_ms: clock::now_ms(),
+        })
+    }
+
+    /// The state of a run's deployment, for the outbox; `None` where GitHub is not told of deployments.
+    pub fn deployment_telling(
+        &self,
+        deployment: &Deployment,
+        commit: &CommitId,
+        state: DeploymentState,
+        description: &str,
+        run: &str,
+    ) -> Option<Telling> {
+        if !self.config.github.deployments || !self.credentials.has(deployment.slug.as_str()) {
+            return None;
+        }
+        let mut body = json!({
+            "state": state.as_str(),
+            "environment": deployment.environment_name,
+            "description": shortened(description),
+            "log_url": self.config.run_url(run),
+            // GitHub's own rule knows neither production environments nor which run is the newer one.
+            "auto_inactive": false,
+        });
+        if let Some(url) = &deployment.url {
+            body["environment_url"] = json!(url);
+        }
+        Some(Telling {
+            kind: TellingKind::Deployment,
+            repository: deployment.repository.to_string(),
+            commit: commit.to_string(),
+            context: run.to_owned(),
+            deployment: deployment.slug.to_string(),
+            run: Some(run.to_owned()),
+            body: body.to_string(),
+            created_at_ms: clock::now_ms(),
+        })
+    }
 }
 
 /// Two deployments of one commit, and two instances, do not overwrite each other's.

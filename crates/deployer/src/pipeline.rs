@@ -1,10 +1,10 @@
 //! From a job in the queue of a deployment to a release that is live, or to the old one that still is.
 
 pub mod adopt;
-pub mod claim;
 pub mod context;
 pub mod downtime;
 pub mod gates;
+pub mod inbox;
 pub mod live_state;
 pub mod observe;
 pub mod outcome;

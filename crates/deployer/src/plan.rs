@@ -6,11 +6,14 @@
 
 pub mod builder;
 pub mod input_digest;
+pub mod installer;
 pub mod recipes;
+pub mod standing;
 
 use crate::base::names::{CommitId, UserName};
 use crate::base::words::counted;
 use crate::config::{CommandLine, HealthCheck, Phase};
+use crate::process::command::Command;
 use crate::steps::nginx::SitesStep;
 use crate::steps::process_manager::{Manager, Wish};
 use crate::steps::published_path::Placement;
@@ -150,19 +153,6 @@ pub enum Action {
         /// Likewise.
         paths: Vec<PathBuf>,
     },
-}
-
-/// A program to run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Command {
-    /// What is run.
-    pub line: CommandLine,
-    /// Where. Absolute.
-    pub directory: PathBuf,
-    /// In addition to the plan's.
-    pub environment: BTreeMap<String, String>,
-    /// Read when it starts; their values are secrets.
-    pub env_files: Vec<PathBuf>,
 }
 
 impl Action {

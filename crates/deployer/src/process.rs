@@ -1,6 +1,8 @@
 //! Programs: what to call, as whom, in which sandbox, and what they printed.
 
 pub mod cause;
+pub mod claim;
+pub mod command;
 pub mod env_files;
 pub mod executor;
 pub mod lock;

@@ -9,4 +9,5 @@ pub mod process_manager;
 pub mod published_path;
 pub mod release;
 pub mod self_update;
+pub mod shared_directory;
 pub mod tree_in_place;

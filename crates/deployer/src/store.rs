@@ -44,7 +44,7 @@ pub use answers::{Answer, Answers};
 pub use authenticator::Authenticator;
 pub use authorship::Foreign;
 pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
-pub use error::StoreError;
+pub use error::{StoreError, is_database_away};
 pub use held::WaitingDelivery;
 pub use migrations::{IMPORTED_SENTENCE, MigrationStatus};
 pub use observations::Observation;

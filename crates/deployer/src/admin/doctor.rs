@@ -24,13 +24,14 @@ mod sudoers;
 mod work;
 
 use super::owner;
+use crate::admin::arguments::DoctorArguments;
 use crate::base::words::counted;
-use crate::cli::DoctorArguments;
 use crate::config::{self, Environment, Purpose};
-use crate::daemon;
+use crate::process::step_user;
 use crate::run_log::rendering::plain;
-use crate::terminal::output::{self, BOLD, DIM, Failed, GREEN, RED, YELLOW};
-use crate::terminal::printing;
+use crate::terminal::failed::Failed;
+use crate::terminal::style::{BOLD, DIM, GREEN, RED, YELLOW};
+use crate::terminal::{output, printing};
 use anyhow::anyhow;
 use examined::Examined;
 use finding::{Answer, Finding, Level};
@@ -176,7 +177,7 @@ pub async fn run(
         // Its owner may have kept what was good last.
         Err(_) => config::state_directory_of_broken(directory, environment),
     };
-    let state = Some(state).filter(|state| state.exists() && daemon::is_anothers(state));
+    let state = Some(state).filter(|state| state.exists() && step_user::is_anothers(state));
     let is_ours = |check: &&Check| match arguments.of_state {
         true => check.is_of_state,
         false => state.is_none() || !check.is_of_state,

@@ -13,9 +13,10 @@ use crate::admin::host::accounts::Account;
 use crate::admin::host::paths;
 use crate::config::Environment;
 use crate::config::users::DEPLOYER;
-use crate::daemon;
+use crate::process::step_user;
 use crate::run_log::rendering::{for_terminal, plain};
-use crate::terminal::output::{self, Failed};
+use crate::terminal::failed::Failed;
+use crate::terminal::question::{QUESTION, QUESTIONS_VARIABLE};
 use crate::terminal::{printing, progress};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, geteuid, kill_process, setsid};
@@ -50,13 +51,6 @@ const PASSED: [&str; 11] = [
 
 /// Programs colour what they say although it goes into a pipe.
 const COLOURED: &str = "CLICOLOR_FORCE";
-
-/// Says to the other one that root asks its questions. What root gets to see is its own question; the answer is yes or no, and no other line
-/// that is typed leaves root.
-pub const QUESTIONS_VARIABLE: &str = "DEPLOYER_QUESTIONS";
-
-/// Begins a line that is a question.
-pub const QUESTION: char = '\u{5}';
 
 /// A longer line is shown in parts.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -119,7 +113,7 @@ pub fn how_to_start() -> &'static str {
 
 /// Why root does not serve a state that is another user's: whatever is pushed would run as root.
 pub fn require_own(state_directory: &Path) -> Result<(), Failed> {
-    if !daemon::is_anothers(state_directory) {
+    if !step_user::is_anothers(state_directory) {
         return Ok(());
     }
     let owner = state_directory.symlink_metadata().ok().map(|found| Account::of(found.uid()).name);
@@ -141,7 +135,7 @@ pub async fn leave_to_owner_of(state_directory: &Path, environment: &Environment
     let Some(owner) = other_owner(state_directory)? else { return Ok(()) };
     let said = || format!("cannot go on as {}, whose {} is", owner.name, state_directory.display());
     let code = carry_out(&owner, environment).await.with_context(said).map_err(Failed::unavailable)?;
-    let code = u8::try_from(code).map_or(code, |code| i32::from(printing::end(code)));
+    let code = u8::try_from(code).map_or(code, |code| i32::from(crate::terminal::failed::end(code)));
     std::process::exit(code)
 }
 
@@ -180,14 +174,14 @@ fn command(
 
 /// Root's part of becoming somebody else: leaves the session of whoever typed, so that no terminal is left to be opened as `/dev/tty`.
 pub fn stage_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    close_fds::set_fds_cloexec(crate::cli::FIRST_INHERITED, &[]);
+    close_fds::set_fds_cloexec(crate::admin::owner::FIRST_INHERITED, &[]);
     let mut number = || arguments.next()?.to_str()?.parse::<u32>().ok();
     let (Some(user), Some(group)) = (number(), number()) else {
-        return ExitCode::from(crate::cli::exit::USAGE);
+        return ExitCode::from(crate::terminal::exit::USAGE);
     };
     if let Err(error) = setsid() {
         print_error_line!("cannot leave the session: {error}");
-        return ExitCode::from(crate::cli::exit::UNAVAILABLE);
+        return ExitCode::from(crate::terminal::exit::UNAVAILABLE);
     }
     #[expect(
         clippy::disallowed_methods,
@@ -196,7 +190,7 @@ pub fn stage_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut again = std::process::Command::new("/proc/self/exe");
     let error = again.args(arguments).uid(user).gid(group).exec();
     print_error_line!("cannot become the user {user}: {error}");
-    ExitCode::from(crate::cli::exit::UNAVAILABLE)
+    ExitCode::from(crate::terminal::exit::UNAVAILABLE)
 }
 
 /// Reads the answer as a whole; what is longer than an answer can be is none.
@@ -230,7 +224,7 @@ async fn carry_out(owner: &Account, environment: &Environment) -> Result<i32> {
         command.env(COLOURED, "1");
     }
     // It cannot see that its output goes to a terminal, nor how wide that is.
-    if let Some(width) = output::terminal_width() {
+    if let Some(width) = crate::terminal::style::terminal_width() {
         command.env("COLUMNS", width.to_string());
     }
     if std::io::stderr().is_terminal() {
@@ -335,7 +329,7 @@ fn copy(
             let text = String::from_utf8_lossy(&part);
             match (text.strip_prefix(QUESTION), &mut answers) {
                 (Some(question), Some(answers)) => {
-                    let agrees = output::agrees(&plain(question)).unwrap_or(false);
+                    let agrees = crate::terminal::question::agrees(&plain(question)).unwrap_or(false);
                     answers.write_all(if agrees { b"y\n" } else { b"n\n" })?;
                 }
                 _ => match text.strip_prefix(progress::PASSED_ON) {
@@ -392,6 +386,9 @@ pub fn is_roots_way(path: &Path) -> bool {
     };
     path.ancestors().skip(1).enumerate().all(is_roots)
 }
+
+/// The first descriptor behind standard input, output and error.
+pub(crate) const FIRST_INHERITED: i32 = 3;
 
 #[cfg(test)]
 mod tests {

@@ -29,12 +29,14 @@ pub mod users;
 pub mod uwsgi_pass;
 pub mod wishes;
 
+use crate::admin::arguments::SetupArguments;
 use crate::admin::host::inspect::Found;
-use crate::cli::SetupArguments;
 use crate::config::Environment;
 use crate::process::executor::Executor;
 use crate::run_log::rendering::plain;
-use crate::terminal::output::{BOLD, DIM, Failed, GREEN, YELLOW, agreed};
+use crate::terminal::failed::Failed;
+use crate::terminal::question::agreed;
+use crate::terminal::style::{BOLD, DIM, GREEN, YELLOW};
 use anyhow::anyhow;
 use plan::Plan;
 use std::path::{Path, PathBuf};

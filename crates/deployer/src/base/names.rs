@@ -322,7 +322,7 @@ impl DeliveryId {
 impl DeliveryId {
     /// The id of what reconcile asks for: always the same for the same cause, and told from all others by its version, 8.
     pub fn of_reconcile(cause: &str) -> Self {
-        let digest = crate::queue::entry::sha256_hex(cause.as_bytes());
+        let digest = crate::base::digest::sha256_hex(cause.as_bytes());
         let mut bytes = [0; 16];
         hex::decode_to_slice(&digest[..32], &mut bytes).expect("32 hexadecimal digits are 16 bytes");
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())

@@ -9,13 +9,14 @@ use crate::config::{
     self, Config, Deployment, Diagnostics, Environment, Problem, Purpose, Severity, reference, resolve,
 };
 use crate::daemon;
-use crate::pipeline::{claim, live_state, preflight};
-use crate::process::process_table;
+use crate::pipeline::{live_state, preflight};
+use crate::process::{claim, process_table};
 use crate::run_log::rendering::plain;
 use crate::steps::{release, self_update};
 use crate::store::{Authenticator, MigrationStatus, Store};
-use crate::terminal::output::{self, Failed, GREEN};
-use crate::terminal::printing;
+use crate::terminal::failed::Failed;
+use crate::terminal::style::GREEN;
+use crate::terminal::{output, printing};
 use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
@@ -201,7 +202,7 @@ async fn down(
         return Err(Failed::because(anyhow!("nothing was undone: there is no backup"))
             .hint("make one (`pg_dump`), and say `--has-backup`"));
     }
-    output::agreed(yes, "Take them back, with what is recorded in their tables?")?;
+    crate::terminal::question::agreed(yes, "Take them back, with what is recorded in their tables?")?;
     if let Some(backup) = store.back_up(&compact_utc(now())).await? {
         print_line!("the database as it was is in {}", backup.display());
     }

@@ -3,9 +3,9 @@
 use crate::base::clock::{duration, now_ms};
 use crate::run_log::{RunLogReader, Stream, rendering};
 use crate::store::{Run, RunState, StepState, Store};
-use crate::terminal::output::{BOLD, DIM, GREEN, RED, YELLOW};
 use crate::terminal::printing;
 use crate::terminal::progress::Progress;
+use crate::terminal::style::{BOLD, DIM, GREEN, RED, YELLOW};
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::config::Deployment;
 use crate::pipeline::gates::Held;
 use crate::queue::entry::Request;
 use crate::store::{Answer, VerdictCode};
-use crate::terminal::output::Failed;
+use crate::terminal::failed::Failed;
 use anyhow::anyhow;
 use jiff::civil::DateTime;
 
@@ -89,7 +89,7 @@ fn nothing_waits(deployment: &Deployment) -> Failed {
 fn until_ms(deployment: &Deployment, text: &str) -> Result<i64, Failed> {
     let wrong = || {
         Failed::because(anyhow!("{text:?} is not a time"))
-            .with_code(super::exit::USAGE)
+            .with_code(crate::terminal::exit::USAGE)
             .hint("write for example `--until \"2026-12-23 18:00\"`")
     };
     let civil: DateTime = text.parse().map_err(|_| wrong())?;

@@ -1,8 +1,8 @@
 //! What is generated from the program itself: completions, man page, and the documents that lie in the repository.
 
-use super::completion;
+use crate::admin::completion;
 use crate::config::reference;
-use crate::terminal::output::Failed;
+use crate::terminal::failed::Failed;
 use crate::terminal::printing;
 use anyhow::Context;
 use clap_complete::Shell;

@@ -10,7 +10,7 @@ use crate::base::names::{CommitId, Slug};
 use crate::config::Deployment;
 use crate::steps::release;
 use crate::store::{Delivery, DeliveryFilter, Release, ReleaseState, Run, RunFilter, RunMatch};
-use crate::terminal::output::Failed;
+use crate::terminal::failed::Failed;
 use anyhow::anyhow;
 use spool::EntryName;
 use std::collections::HashSet;
@@ -280,7 +280,7 @@ pub async fn commit(session: &Session, deployment: &Deployment, typed: &str) -> 
     let is_beginning = (4..64).contains(&typed.len()) && typed.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_beginning {
         return Err(Failed::because(malformed)
-            .with_code(super::exit::USAGE)
+            .with_code(crate::terminal::exit::USAGE)
             .hint("write a commit's id, or its first digits (at least 4): `git rev-parse HEAD` prints one"));
     }
     let typed = typed.to_ascii_lowercase();

@@ -8,9 +8,10 @@ use crate::base::words::{counted, step_title};
 use crate::run_log::rendering::plain;
 use crate::run_log::{LogLine, RunLogReader, Stream};
 use crate::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
-use crate::terminal::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of};
-use crate::terminal::printing;
+use crate::terminal::failed::Failed;
+use crate::terminal::style::{BOLD, DIM, RED, YELLOW, style_of};
 use crate::terminal::table::{self, Cell, Column};
+use crate::terminal::{output, printing};
 use anyhow::Context;
 use serde_json::{Value, json};
 

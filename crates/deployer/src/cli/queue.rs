@@ -3,7 +3,8 @@
 use super::session::Session;
 use super::{QueueArguments, QueueCommand, ids};
 use crate::daemon;
-use crate::terminal::output::{self, Failed};
+use crate::terminal::failed::Failed;
+use crate::terminal::output;
 use crate::terminal::table::{self, Cell, Column};
 use anyhow::Context;
 use serde::Serialize;

@@ -10,11 +10,12 @@ use crate::config::{
 };
 use crate::daemon::last_good::{self, LastGood};
 use crate::daemon::{self, Role};
-use crate::pipeline::claim;
 use crate::pipeline::context::Host;
+use crate::process::{claim, step_user};
 use crate::store::{self, Store};
-use crate::terminal::output::{self, Failed, YELLOW};
+use crate::terminal::failed::Failed;
 use crate::terminal::printing;
+use crate::terminal::style::YELLOW;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -157,7 +158,7 @@ fn in_part(mut loaded: Loaded, kept: Option<LastGood>) -> (Loaded, Broken) {
 pub fn host_without_record(directory: Option<&Path>, environment: &Environment) -> Option<Host> {
     let loaded = config::load(directory, environment, Purpose::Ask).ok()?;
     // Even to look at it is not root's.
-    if daemon::is_anothers(&loaded.config.state_directory) {
+    if step_user::is_anothers(&loaded.config.state_directory) {
         return None;
     }
     daemon::host(Arc::new(loaded.config), environment).ok()
@@ -165,11 +166,11 @@ pub fn host_without_record(directory: Option<&Path>, environment: &Environment) 
 
 /// Says what is wrong with a configuration.
 pub fn print(problems: &Diagnostics) {
-    if output::is_json() {
+    if crate::terminal::failed::is_json() {
         return problems
             .problems()
             .iter()
-            .for_each(|problem| output::json_error_line(&json!({ "problem": problem })));
+            .for_each(|problem| crate::terminal::failed::json_error_line(&json!({ "problem": problem })));
     }
     let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     printing::error_text(format_args!(

@@ -8,8 +8,10 @@ use crate::base::secret::Secret;
 use crate::config::{Config, Deployment, Environment, Proxies, Purpose, SourceNetworks};
 use crate::daemon;
 use crate::intake::signature::sign;
+use crate::process::step_user;
 use crate::run_log::rendering::plain;
-use crate::terminal::output::{self, Failed};
+use crate::terminal::failed::Failed;
+use crate::terminal::output;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -44,7 +46,7 @@ pub async fn push(
     }
     let loaded = session::read(directory, environment, Purpose::Serve)?;
     let state = &loaded.config.state_directory;
-    if !daemon::is_anothers(state) {
+    if !step_user::is_anothers(state) {
         let session = Session::open(directory, environment, Purpose::Serve).await?;
         let deployment = session.deployment(&slug)?;
         let head = head_of(&session, deployment).await?;

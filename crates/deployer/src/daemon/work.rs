@@ -100,7 +100,8 @@ impl Work {
         }
         if host.credentials.any() {
             let github = host.github.clone();
-            let (store, told, told_all) = (host.store.clone(), Arc::clone(&host.told), work.told_all.clone());
+            let (store, told, told_all) =
+                (host.store.clone(), Arc::clone(&host.notifier.wake), work.told_all.clone());
             let schema = schema.until(told_all.clone());
             work.telling.spawn(async move {
                 if schema.up().await {
@@ -111,7 +112,7 @@ impl Work {
         let apart = host.clone();
         work.tasks.start("keeping deployments apart", async move {
             for deployment in apart.config.deployments.values() {
-                step_user::keep_others_out(&apart, deployment).await;
+                step_user::keep_others_out(&apart.config, &apart.executor, deployment).await;
             }
         });
         let strays = super::strays::tell(Arc::clone(&host.config), work.tasks.stop.clone());

@@ -4,6 +4,7 @@
 //! Read from the mirror, never from a work tree, so that nothing that a build wrote is in it.
 
 use crate::process::tools::node_packages::is_lock_file;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::collections::BTreeMap;
 
 /// The name of the file that says what git does with which files; of every commit its text is read.
@@ -125,7 +126,7 @@ impl Tree {
 
     /// Whether a pattern of `paths` matches a file of it.
     pub fn matches(&self, pattern: &str) -> bool {
-        let pattern = crate::pipeline::live_state::globs(&[pattern.to_owned()]);
+        let pattern = crate::git::commit_tree::globs(&[pattern.to_owned()]);
         self.files.keys().any(|path| pattern.is_match(path))
     }
 
@@ -160,6 +161,24 @@ pub fn read_listing(listing: &str) -> Tree {
         Some((path.to_owned(), file))
     });
     Tree::new(entries)
+}
+
+/// Patterns as in GitHub Actions: `*` stops at a slash, `**` does not, `docs/**` is everything below `docs`. Beside that `docs` and `docs/` are
+/// also everything below it, as in `.gitignore` and CODEOWNERS.
+pub fn globs(patterns: &[String]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let whole = pattern.trim_end_matches('/');
+        let last = whole.rsplit('/').next().unwrap_or_default();
+        let below = (!last.contains(['*', '?', '[', '{'])).then(|| format!("{whole}/**"));
+        for pattern in [Some(whole.to_owned()), below].into_iter().flatten() {
+            // `config` has refused what is no pattern.
+            if let Ok(glob) = GlobBuilder::new(&pattern).literal_separator(true).build() {
+                set.add(glob);
+            }
+        }
+    }
+    set.build().unwrap_or_else(|_| GlobSet::empty())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod measure;
 use super::access::Access;
 use crate::base::names::{BranchName, CommitId, RepositoryName};
 use crate::git::commit_tree::{self, Tree};
-use crate::pipeline::gates::Signature;
+use crate::git::signature::Signature;
 use crate::process::executor::{Answer, Executor};
 use crate::process::lock;
 use crate::process::tools::Invocation;
@@ -357,7 +357,7 @@ impl Mirror {
                     .fetch_submodule(&commit, cancel)
                     .await
                     .with_context(|| format!("submodule {path} from {}", module.url))?;
-                let below = crate::steps::release::directory_below(&tree, Path::new(&path))?;
+                let below = crate::base::files::safe_path::directory_below(&tree, Path::new(&path))?;
                 total = module
                     .measure(&commit, total)
                     .await
@@ -417,7 +417,7 @@ impl Mirror {
             return Err(anyhow!("its URL {url:?} is neither https nor ssh"));
         }
         let access = self.access.to_submodule(&url);
-        let name = crate::queue::entry::sha256_hex(format!("{}\n{url}", access.deployment()).as_bytes());
+        let name = crate::base::digest::sha256_hex(format!("{}\n{url}", access.deployment()).as_bytes());
         let directory = self.root.join("submodules").join(format!("{}.git", &name[..32]));
         Ok(Self { directory, url, access, ..self.clone() })
     }

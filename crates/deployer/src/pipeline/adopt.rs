@@ -10,7 +10,6 @@
 //!
 //! What git says of the tree is asked with the mirror's settings, not the tree's own: those are not ours to trust.
 
-use super::claim;
 use crate::base::clock;
 use crate::base::files::safe_path::{self, Directory};
 use crate::config::{Deployment, Phase, Recipe};
@@ -19,7 +18,7 @@ use crate::pipeline::context::Host;
 use crate::plan::recipes::Target;
 use crate::plan::{Action, Step, Undo};
 use crate::process::process_table::{self, Process};
-use crate::process::sandbox_policy;
+use crate::process::{claim, sandbox_policy};
 use crate::steps::{published_path, release};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;

@@ -1,14 +1,13 @@
-//! What is done about a push: from an entry in a deployment's spool to a release that is live, or to the old one that still is.
-//!
-//! [`worker`] takes entries ([`order`]) and decides ([`situation`]) what is worth a run; its end is an [`outcome`]; a recipe ([`recipes`], pure) turns the facts into a
-//! [`plan`]; [`run`] carries it out, records it and, if it fails, takes it back. [`release`] knows the
-//! directories and [`mirror`] the commits ([`access`] how git may have them), [`health`] asks whether it is alive, [`gap`] how
-//! long it was not, [`confinement`] says what a step may touch, [`hand_over`] replaces the deployer itself, [`tools`] knows how programs are called, and [`execute`] calls them. [`claim`]
-//! keeps others out of a deployment's directory.
+//! What every deployment stands on: configuration, database, programs, GitHub.
 
 use crate::config::{Config, Deployment};
+use crate::git::access::Access;
+use crate::git::mirror::Mirror;
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
+use crate::notify::Notifier;
+use crate::process::executor::Executor;
+use crate::steps::self_update::Oneself;
 use crate::store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +20,7 @@ pub struct Host {
     /// The record.
     pub store: Store,
     /// How programs are started.
-    pub executor: crate::process::executor::Executor,
+    pub executor: Executor,
     /// Who we are to GitHub.
     pub credentials: Credentials,
     /// GitHub's API.
@@ -29,18 +28,18 @@ pub struct Host {
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
     /// The process that this is.
-    pub oneself: Arc<crate::steps::self_update::Oneself>,
-    /// Wakes `record::report`: there is something to tell. Only a hint.
-    pub told: Arc<tokio::sync::Notify>,
+    pub oneself: Arc<Oneself>,
+    /// Reports to GitHub.
+    pub notifier: Notifier,
 }
 
 impl Host {
     /// The mirror of a deployment's repository.
-    pub fn mirror(&self, deployment: &Deployment) -> crate::git::mirror::Mirror {
+    pub fn mirror(&self, deployment: &Deployment) -> Mirror {
         let mirrors = self.config.state_directory.join("mirrors");
-        let access = crate::git::access::Access::new(&self.config, self.credentials.clone(), deployment);
+        let access = Access::new(&self.config, self.credentials.clone(), deployment);
         let (repository, url) = (&deployment.repository, &deployment.clone_url);
-        crate::git::mirror::Mirror::new(self.executor.clone(), mirrors, repository, url, access)
+        Mirror::new(self.executor.clone(), mirrors, repository, url, access)
     }
 
     /// The directory that holds the lock files.
@@ -56,10 +55,5 @@ impl Host {
     /// The directory of run logs.
     pub fn logs(&self) -> PathBuf {
         self.config.state_directory.join("logs")
-    }
-
-    /// Where people see a run.
-    pub fn run_url(&self, run: &str) -> String {
-        format!("{}/runs/{run}", self.config.origin)
     }
 }

@@ -17,6 +17,7 @@
 use crate::base::clock;
 use crate::base::names::{CommitId, DeliveryId, Slug};
 use crate::config::{Deployment, Gates, UserSource, users};
+use crate::git::signature::Signature;
 use crate::github::checks::{Check, CheckState};
 use crate::pipeline::context::Host;
 use crate::process::tools::git::signatures::SignatureKind;
@@ -49,17 +50,6 @@ pub struct Asked {
     pub decision: Decision,
     /// False: GitHub could not be asked, which says nothing of the commit.
     pub is_certain: bool,
-}
-
-/// Who has signed a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signature {
-    /// One of the allowed signers.
-    Allowed,
-    /// Somebody else; git's word on it.
-    NotAllowed(String),
-    /// Nobody, or in a way that is not checked here.
-    Other(SignatureKind),
 }
 
 /// What a decision is made of.

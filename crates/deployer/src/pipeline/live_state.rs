@@ -3,7 +3,7 @@
 use crate::base::files::safe_path::{self, Refused};
 use crate::base::names::CommitId;
 use crate::config::{Deployment, Layout};
-use crate::git::commit_tree::Tree;
+use crate::git::commit_tree::{Tree, globs};
 use crate::git::mirror::{Commit, Mirror};
 use crate::pipeline::context::Host;
 use crate::plan::recipes::{self, Facts, Purpose, Target};
@@ -11,7 +11,6 @@ use crate::plan::{Plan, input_digest};
 use crate::steps::release;
 use crate::store::{self, ReleaseState, StoreError, VerdictCode};
 use anyhow::Result;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -238,24 +237,6 @@ pub fn already_live(head: &Commit, live: Option<&Target>, same_inputs: Option<bo
 fn concerns(paths: &[String], paths_ignore: &[String], changed: &[String]) -> bool {
     let (wanted, ignored) = (globs(paths), globs(paths_ignore));
     changed.iter().any(|path| (paths.is_empty() || wanted.is_match(path)) && !ignored.is_match(path))
-}
-
-/// Patterns as in GitHub Actions: `*` stops at a slash, `**` does not, `docs/**` is everything below `docs`. Beside that `docs` and `docs/` are
-/// also everything below it, as in `.gitignore` and CODEOWNERS.
-pub fn globs(patterns: &[String]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let whole = pattern.trim_end_matches('/');
-        let last = whole.rsplit('/').next().unwrap_or_default();
-        let below = (!last.contains(['*', '?', '[', '{'])).then(|| format!("{whole}/**"));
-        for pattern in [Some(whole.to_owned()), below].into_iter().flatten() {
-            // `config` has refused what is no pattern.
-            if let Ok(glob) = GlobBuilder::new(&pattern).literal_separator(true).build() {
-                set.add(glob);
-            }
-        }
-    }
-    set.build().unwrap_or_else(|_| GlobSet::empty())
 }
 
 /// How many releases are named to whoever named one that is not there.

@@ -20,6 +20,7 @@ use crate::pipeline::context::Host;
 use crate::pipeline::live_state;
 use crate::plan::Action;
 use crate::plan::recipes::{self, Purpose, Target};
+use crate::plan::standing::{is_evaluated, standing};
 use crate::process::env_files::EnvRules;
 use crate::process::step_context::{Heard, Workbench};
 use crate::process::{lock, sandbox_policy};
@@ -292,8 +293,9 @@ pub async fn prove(
     let env_rules = EnvRules::of(&host.config, deployment, directory);
     for manager in managers {
         let action = Action::Processes { manager: manager.clone(), wish: Wish::Prove };
+        let whose = (standing(Some(Phase::Verify), &action), is_evaluated(&action));
         let walls =
-            sandbox_policy::walls(host, deployment, (Some(Phase::Verify), &action), directory, &environment)
+            sandbox_policy::walls((&host.config, &host.executor), deployment, whose, directory, &environment)
                 .await?;
         let ends_at = Instant::now() + deployment.step_timeout;
         let (executor, environment) = (&host.executor, &environment);

@@ -169,7 +169,7 @@ pub async fn end_run(
         tellings: &tellings,
     };
     host.store.end_run(&end).await?;
-    host.told.notify_one();
+    host.notifier.wake.notify_one();
     Ok(())
 }
 
@@ -191,10 +191,10 @@ fn tellings(
     outcome: &Outcome,
 ) -> Vec<Telling> {
     let status = outcome.status().and_then(|(status, description)| {
-        notify::telling(host, deployment, commit, status, &description, Some(run))
+        host.notifier.telling(deployment, commit, status, &description, Some(run))
     });
     let state = outcome.deployment().and_then(|(state, description)| {
-        notify::deployment_telling(host, deployment, commit, state, description, run)
+        host.notifier.deployment_telling(deployment, commit, state, description, run)
     });
     status.into_iter().chain(state).collect()
 }
@@ -251,7 +251,7 @@ pub async fn still_held(
     match order.is_wake_up() {
         true => Ok(()),
         // It was told that this push is queued.
-        false => notify::tell(host, deployment, &held.commit, status, &held.sentence, Some(&held.run)).await,
+        false => host.notifier.tell(deployment, &held.commit, status, &held.sentence, Some(&held.run)).await,
     }
 }
 
@@ -283,7 +283,7 @@ pub async fn resolved(
     if order.request.commit.is_none() && order.trigger != RunTrigger::Rollback {
         waiting_superseded(host, deployment, commit).await?;
     }
-    notify::tell(host, deployment, commit, notify::Status::Pending, "deploying", Some(run)).await
+    host.notifier.tell(deployment, commit, notify::Status::Pending, "deploying", Some(run)).await
 }
 
 /// A run has its plan and begins to act.
@@ -293,7 +293,7 @@ pub async fn planned(
     run: &str,
     commit: &CommitId,
 ) -> Result<(), StoreError> {
-    notify::tell_deployment(host, deployment, commit, DeploymentState::InProgress, "deploying", run).await
+    host.notifier.tell_deployment(deployment, commit, DeploymentState::InProgress, "deploying", run).await
 }
 
 /// A push whose commit, or a later one, is live: a verdict and no run.
@@ -308,7 +308,7 @@ pub async fn already_live(
     host.store.set_verdict(&verdict).await?;
     match &order.commit {
         Some(commit) if live == Some(commit) => {
-            notify::tell(host, deployment, commit, notify::Status::Success, sentence, None).await
+            host.notifier.tell(deployment, commit, notify::Status::Success, sentence, None).await
         }
         Some(commit) => gave_way(host, deployment, commit, &format!("superseded: {sentence}"), None).await,
         None => Ok(()),
@@ -335,7 +335,7 @@ pub async fn settled_by(
     host.store.set_verdict(&Verdict { run_id: Some(run.id.clone()), ..verdict }).await?;
     match (outcome.status(), &order.commit) {
         (Some((status, description)), Some(commit)) => {
-            notify::tell(host, deployment, commit, status, &description, Some(&run.id)).await
+            host.notifier.tell(deployment, commit, status, &description, Some(&run.id)).await
         }
         _ => Ok(()),
     }
@@ -418,7 +418,7 @@ async fn gave_way(
     sentence: &str,
     run: Option<&str>,
 ) -> Result<(), StoreError> {
-    notify::enqueue(host, parting(host, deployment, commit, sentence, run).await?.as_ref()).await
+    host.notifier.enqueue(parting(host, deployment, commit, sentence, run).await?.as_ref()).await
 }
 
 /// The last words on a commit to which nothing is done now. What its last run came to, if it had one, is still true of it: a late or
@@ -437,7 +437,7 @@ async fn parting(
     };
     let error = (notify::Status::Error, sentence.to_owned());
     let ((status, description), run) = known.map_or((error, run), |(said, run)| (said, Some(run)));
-    Ok(notify::telling(host, deployment, commit, status, &description, run))
+    Ok(host.notifier.telling(deployment, commit, status, &description, run))
 }
 
 /// How a run of the record ended.
@@ -459,7 +459,7 @@ pub async fn given_up(
         .set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Failed, reason))
         .await?;
     match &order.commit {
-        Some(commit) => notify::tell(host, deployment, commit, notify::Status::Error, reason, None).await,
+        Some(commit) => host.notifier.tell(deployment, commit, notify::Status::Error, reason, None).await,
         None => Ok(()),
     }
 }

@@ -16,6 +16,7 @@ use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource, users};
 use crate::git::mirror::{Commit, FetchError, Mirror};
 use crate::pipeline::context::Host;
 use crate::pipeline::downtime::{Gap, Watch};
+use crate::plan::standing::{is_evaluated, standing};
 use crate::plan::{Action, Plan, Step};
 use crate::process::env_files::EnvRules;
 use crate::process::step_context::{Heard, Workbench};
@@ -446,9 +447,14 @@ impl Run {
             _ => &directory,
         };
         let env_rules = EnvRules::of(&self.host.config, &self.deployment, stands_in);
-        let walls =
-            sandbox_policy::walls(&self.host, &self.deployment, (phase, action), stands_in, &environment)
-                .await?;
+        if let (Some(user), Action::Examine(_) | Action::HandOver(_)) = (&self.deployment.user, action) {
+            return Err(anyhow!(
+                "the deployer does not run a program that {user} has made\nhint: its own deployment has no `user`"
+            ).into());
+        }
+        let starts = (&*self.host.config, &self.host.executor);
+        let whose = (standing(phase, action), is_evaluated(action));
+        let walls = sandbox_policy::walls(starts, &self.deployment, whose, stands_in, &environment).await?;
         let hear = |heard: Heard<'_>| self.hear(number, heard);
         let workbench = Workbench {
             executor: &self.host.executor,

@@ -6,8 +6,8 @@
 mod attempt;
 mod blocked;
 
-use super::claim::{Claim, Holder};
 use super::gates::Held;
+use super::inbox;
 use super::outcome::{self, Outcome};
 use super::recovery::recover;
 use super::{run, state_modes};
@@ -17,11 +17,12 @@ use crate::config::{Deployment, Queue, users};
 use crate::pipeline::context::Host;
 use crate::pipeline::live_state;
 use crate::plan::recipes::Target;
+use crate::process::claim::{Claim, Holder};
 use crate::process::{lock, step_user};
 use crate::queue::entry::{REDEPLOY, Request, Source, request_entry};
 use crate::queue::job::{self, Order};
 use crate::steps::live_modes;
-use crate::store::{self, NewRun, RunState, RunTrigger, StoreError};
+use crate::store::{self, NewRun, RunState, RunTrigger, StoreError, is_database_away};
 use anyhow::Result;
 use spool::Spool;
 use std::sync::Arc;
@@ -172,7 +173,7 @@ impl Worker {
             // Again: a first release has made the directory.
             self.keep_claim().await?;
             let one_by_one = self.deployment.queue == Queue::All;
-            let orders = job::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
+            let orders = inbox::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
             if orders.is_empty() {
                 return Ok(());
             }
@@ -182,7 +183,7 @@ impl Worker {
             let state = Box::pin(self.one(&chosen, &superseded)).await?;
             // What the record has is done with; what it has not goes back by being dropped.
             if state != RunState::Undone {
-                job::finish(superseded.into_iter().chain([chosen])).await?;
+                inbox::finish(superseded.into_iter().chain([chosen])).await?;
             }
             crate::crash_point!("orders-finished");
         }
@@ -221,7 +222,7 @@ impl Worker {
         // A build of another deployment may have changed them meanwhile.
         let state_directory = self.host.config.state_directory.clone();
         tokio::task::spawn_blocking(move || state_modes::mend(&state_directory)).await??;
-        step_user::keep_others_out(&self.host, &self.deployment).await;
+        step_user::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
         let new = NewRun {
             id: &self.host.store.new_run_id().await?,
             deployment: self.deployment.slug.as_str(),
@@ -244,7 +245,7 @@ impl Worker {
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
         // The first run has made the directory.
-        step_user::keep_others_out(&self.host, &self.deployment).await;
+        step_user::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
         if let Err(error) = self.keep_claim().await {
             tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "this deployment's directory is not ours alone");
         }
@@ -350,7 +351,7 @@ impl Worker {
             if !self.is_settled_by_head(&order).await? {
                 outcome::replayed(&self.host, &self.deployment, &order, &earlier).await?;
             }
-            job::finish([order]).await?;
+            inbox::finish([order]).await?;
         }
         Ok(kept)
     }
@@ -445,9 +446,4 @@ impl Worker {
             _ => outcome,
         }
     }
-}
-
-/// Whether the database is merely away.
-pub fn is_database_away(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::may_be_retried))
 }

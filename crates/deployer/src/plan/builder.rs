@@ -8,7 +8,8 @@
 
 use crate::config::{CommandLine, Layout, Moment, Phase, StepCommand};
 use crate::plan::recipes::{Facts, Purpose, Target, switch};
-use crate::plan::{Action, Command, Plan, Step, Undo};
+use crate::plan::{Action, Plan, Step, Undo};
+use crate::process::command::Command;
 use std::path::Path;
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use super::tools::Invocation;
 use crate::base::names::UserName;
 use crate::base::secret::Secret;
 use crate::config::{Config, Environment, GitLimits};
-use crate::plan::Command;
+use crate::process::command::Command;
 use crate::process::sandbox_policy::{self, Confined};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;

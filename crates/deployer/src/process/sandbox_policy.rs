@@ -16,12 +16,10 @@ use super::step_user;
 use crate::base::files::safe_path::Directory;
 use crate::base::names::UserName;
 use crate::config::reading::load::SYSTEM_DIRECTORY;
-use crate::config::{Config, Deployment, HealthCheck, Phase, Probe};
-use crate::pipeline::context::Host;
-use crate::plan::Action;
+use crate::config::{Config, Deployment, Phase};
+use crate::process::executor::Executor;
 use crate::process::remove_tree;
-use crate::steps::process_manager::Manager;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -87,34 +85,6 @@ pub enum Standing {
     Users,
 }
 
-/// The rule: whose a program is that is started for an action, as part of this phase. None: an older deployer's plan does not say.
-///
-/// Sandboxed are the commands that make a release: those of a recipe and of the operator up to the migration, and taking those back. Not
-/// sandboxed is what comes from the switch on: one that was started sandboxed is so for ever, as is everything that it starts.
-/// Asking systemd, uWSGI's emperor or nginx is the deployer's, PM2 is the user's own: it does what any of its applications tells it.
-pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
-    match action {
-        Action::Command(_) => phase.map_or(Standing::Users, standing_of_command),
-        Action::Health(HealthCheck { probe: Probe::Command(_), .. })
-        | Action::Processes { manager: Manager::Pm2(_), .. } => Standing::Users,
-        Action::Health(HealthCheck { probe: Probe::Http { .. } | Probe::Tcp(_), .. })
-        | Action::Processes { manager: Manager::Systemd(_) | Manager::Uwsgi(_), .. }
-        | Action::Preflight
-        | Action::Fetch
-        | Action::Export { .. }
-        | Action::UpdateTree { .. }
-        | Action::Activate { .. }
-        | Action::Deactivate
-        | Action::Place(_)
-        | Action::Sites(_)
-        | Action::Examine(_)
-        | Action::HandOver(_)
-        | Action::Prune
-        | Action::Share { .. }
-        | Action::Unshare { .. } => Standing::Deployers,
-    }
-}
-
 /// The same of a command that a deployment names for this phase.
 pub fn standing_of_command(phase: Phase) -> Standing {
     if phase < Phase::Switch { Standing::Sandboxed } else { Standing::Users }
@@ -142,23 +112,17 @@ pub struct Walls {
     pub evaluation: Option<Confined>,
 }
 
-/// Makes ready what an action's programs stand on, in this directory, with the environment of the run and the operator, which win. Only one
-/// run of a deployment is in progress, and only one step of it.
+/// Makes ready what an action's programs stand on, in this directory, with the environment of the run and the operator, which win. What
+/// `is_evaluated` has a file of the repository read that is a program. Only one run of a deployment is in progress, and only one step of it.
 pub async fn walls(
-    host: &Host,
+    (config, executor): (&Config, &Executor),
     deployment: &Deployment,
-    (phase, action): (Option<Phase>, &Action),
+    (standing, is_evaluated): (Standing, bool),
     directory: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<Walls> {
-    let sandboxed = || sandboxed(host, deployment, directory, environment);
-    if let (Some(user), Action::Examine(_) | Action::HandOver(_)) = (&deployment.user, action) {
-        bail!(
-            "the deployer does not run a program that {user} has made\nhint: its own deployment has no `user`"
-        );
-    }
-    let is_evaluated = matches!(action, Action::Processes { manager: Manager::Pm2(_), .. });
-    let own = match (standing(phase, action), &deployment.user) {
+    let sandboxed = || sandboxed((config, executor), deployment, directory, environment);
+    let own = match (standing, &deployment.user) {
         (Standing::Sandboxed, _) => Some(sandboxed().await?),
         // Also where it is the deployer's own doing: it asks what only this user can see of its processes.
         (Standing::Users | Standing::Deployers, Some(user)) => Some(as_user(user)),
@@ -189,16 +153,15 @@ fn as_user(user: &UserName) -> Confined {
 
 /// Sandboxed, as the deployment's own user if there is one.
 async fn sandboxed(
-    host: &Host,
+    (config, executor): (&Config, &Executor),
     deployment: &Deployment,
     directory: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<Confined> {
-    let config = &host.config;
     let resources = Some(config.confinement.limits);
     let confined = match &deployment.user {
         Some(user) => as_user(user),
-        None if deployment.confine => own_places(host, deployment).await?,
+        None if deployment.confine => own_places((config, executor), deployment).await?,
         None => Confined::default(),
     };
     if !deployment.confine {
@@ -206,9 +169,9 @@ async fn sandboxed(
     }
     let hidden = hidden(config, deployment);
     let mut readable: Vec<PathBuf> = SYSTEM.map(PathBuf::from).into();
-    let of_deployer = host.executor.variable("PATH").unwrap_or_default();
+    let of_deployer = executor.variable("PATH").unwrap_or_default();
     let search_paths = [of_deployer, OsStr::new(environment.get("PATH").map_or("", String::as_str))];
-    let user_home = host.executor.variable("HOME").map(Path::new);
+    let user_home = executor.variable("HOME").map(Path::new);
     readable.extend(search_paths.iter().flat_map(|path| programs(path, user_home, &hidden)));
     readable.extend(config.confinement.readable.iter().chain(&deployment.readable).cloned());
     readable.push(deployment.path.clone());
@@ -271,11 +234,11 @@ pub fn writable(config: &Config, deployment: &Deployment, directory: &Path) -> V
 }
 
 /// With a home, and an empty directory for temporary files.
-async fn own_places(host: &Host, deployment: &Deployment) -> Result<Confined> {
-    let own = host.config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
+async fn own_places((config, executor): (&Config, &Executor), deployment: &Deployment) -> Result<Confined> {
+    let own = config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
     let (home, temporary) = (own.join("home"), own.join("tmp"));
     // What a step left there is nobody's. What cannot be removed is in nobody's way.
-    let _ = remove_tree::remove(&host.executor, None, &temporary).await;
+    let _ = remove_tree::remove(executor, None, &temporary).await;
     for directory in [&home, &temporary] {
         fs_err::create_dir_all(directory).context("where steps may write")?;
     }
@@ -366,85 +329,8 @@ pub fn missing_of_landlock(interface: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::names::CommitId;
-    use crate::config::{CommandLine, Layout, Privileges};
-    use crate::plan::Command;
+    use crate::config::Layout;
     use crate::plan::recipes::sample::with_facts;
-    use crate::steps::process_manager::systemd::Units;
-    use crate::steps::process_manager::uwsgi::Vassal;
-    use crate::steps::process_manager::{Wish, pm2};
-    use crate::steps::published_path::Placement;
-    use crate::steps::self_update::{self, Program};
-
-    fn command() -> Action {
-        Action::Command(Command {
-            line: CommandLine::Shell("pm2 reload x".into()),
-            directory: "/".into(),
-            environment: BTreeMap::new(),
-            env_files: Vec::new(),
-        })
-    }
-
-    /// Every kind of action but a command, and whose it is in every phase.
-    fn others() -> Vec<(Action, Standing)> {
-        let health = |probe| {
-            let second = std::time::Duration::from_secs(1);
-            Action::Health(HealthCheck { probe, timeout: second, interval: second, attempts: 1 })
-        };
-        let asked = |manager| Action::Processes { manager, wish: Wish::Run };
-        let units = Units {
-            names: Vec::new(),
-            reload: false,
-            user: false,
-            privileges: Privileges::Helper,
-            runs_as: None,
-            env_files: Vec::new(),
-        };
-        let vassal = Vassal { config: "/x.ini".into(), source: None, releases: None, runs_as: None };
-        let (release, commit) = (|| "1".to_owned(), CommitId::parse(&"1".repeat(40)).unwrap());
-        let program = Program {
-            release: "/srv/x".into(),
-            file: "/srv/x/y".into(),
-            configuration: "/etc".into(),
-            working_directory: "/".into(),
-        };
-        let wish = self_update::Wish { release: release(), program: program.clone(), health: Vec::new() };
-        let http =
-            Probe::Http { url: "http://x".into(), status: Vec::new(), body: None, headers: BTreeMap::new() };
-        vec![
-            (health(Probe::Command(CommandLine::Shell("./check".into()))), Standing::Users),
-            (health(http), Standing::Deployers),
-            (health(Probe::Tcp("x:1".into())), Standing::Deployers),
-            (asked(Manager::Pm2(pm2::sample())), Standing::Users),
-            (asked(Manager::Systemd(units)), Standing::Deployers),
-            (asked(Manager::Uwsgi(vassal)), Standing::Deployers),
-            (Action::Fetch, Standing::Deployers),
-            (Action::Export { release: release(), commit: commit.clone() }, Standing::Deployers),
-            (Action::UpdateTree { commit }, Standing::Deployers),
-            (Action::Activate { release: release() }, Standing::Deployers),
-            (Action::Deactivate, Standing::Deployers),
-            (Action::Place(Placement::Clear { path: "x".into() }), Standing::Deployers),
-            (Action::Examine(program), Standing::Deployers),
-            (Action::HandOver(wish), Standing::Deployers),
-            (Action::Prune, Standing::Deployers),
-            (Action::Share { paths: Vec::new() }, Standing::Deployers),
-            (Action::Unshare { paths: Vec::new() }, Standing::Deployers),
-        ]
-    }
-
-    #[test]
-    fn whose_a_program_is_follows_from_what_it_is_for() {
-        let phases = || Phase::ALL.into_iter().map(Some).chain([None]);
-        let sandboxed: Vec<Option<Phase>> =
-            phases().filter(|phase| standing(*phase, &command()) == Standing::Sandboxed).collect();
-        assert_eq!(sandboxed, [Phase::Fetch, Phase::Install, Phase::Build, Phase::Migrate].map(Some));
-        for phase in phases() {
-            assert_ne!(standing(phase, &command()), Standing::Deployers, "a command is never the deployer's");
-            for (action, expected) in others() {
-                assert_eq!(standing(phase, &action), expected, "{phase:?} {action:?}");
-            }
-        }
-    }
 
     #[test]
     fn the_deployers_tools_get_nothing_that_the_operator_has_set_for_the_deployment() {

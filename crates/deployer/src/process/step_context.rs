@@ -8,7 +8,7 @@ use super::env_files::{EnvRules, FromFiles};
 use super::tools::sudo;
 use crate::base::words::counted;
 use crate::config::CommandLine;
-use crate::plan::Command;
+use crate::process::command::Command;
 use crate::process::executor::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use crate::process::sandbox_policy::{self, Walls};
 use anyhow::{Result, anyhow, bail};

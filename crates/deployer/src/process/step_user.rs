@@ -11,11 +11,12 @@
 //! link `current` is beyond that user's reach. Earlier releases it has made itself: only Landlock keeps a step out of those.
 
 use super::tools::{Invocation, acl};
+use crate::base::digest::sha256_hex;
 use crate::base::names::{Slug, UserName};
+use crate::config::Config;
+use crate::config::users::DEPLOYER;
 use crate::config::{CREDENTIALS_VARIABLE, CommandLine, Deployment};
-use crate::pipeline::context::Host;
 use crate::process::executor::{Executor, complaint_of};
-use crate::queue::entry::sha256_hex;
 use anyhow::{Context, Result, bail};
 use rustix::process::getuid;
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,9 +222,9 @@ fn is_ours(shared: &Path, path: &Path, is_directory: bool) -> bool {
 
 /// Keeps the users of other deployments out of this one's directory. Everybody may enter it, so that nginx and programs of whatever user can serve
 /// what lies there; those users run what others push.
-pub async fn keep_others_out(host: &Host, deployment: &Deployment) {
+pub async fn keep_others_out(config: &Config, executor: &Executor, deployment: &Deployment) {
     let own = deployment.user.as_ref().and_then(id);
-    let users = host.config.deployments.values().filter_map(|other| other.user.as_ref());
+    let users = config.deployments.values().filter_map(|other| other.user.as_ref());
     let others: BTreeSet<u32> = users.filter_map(id).filter(|user| Some(*user) != own).collect();
     let path = &deployment.path;
     let is_ours =
@@ -232,7 +233,7 @@ pub async fn keep_others_out(host: &Host, deployment: &Deployment) {
         return;
     }
     let invocation = Invocation::of(&acl::keep_out(own, &others, path));
-    let answer = host.executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
+    let answer = executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
     let complaint = match answer {
         Ok(answer) => complaint_of(&answer.end).map(|end| format!("setfacl {end}: {}", answer.complaint)),
         Err(error) => Some(format!("{error:#}; is setfacl there (Debian's package acl)?")),
@@ -256,6 +257,17 @@ async fn grant(executor: &Executor, user: &UserName, call: &CommandLine) -> Resu
         }
         Some(end) => bail!("setfacl {end}: {}", answer.complaint),
     }
+}
+
+/// Whether we are root, and the state is another user's, or will be: then nothing that concerns it is ours to do.
+pub fn is_anothers(state_directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    rustix::process::geteuid().is_root()
+        && match state_directory.symlink_metadata() {
+            Ok(found) => found.uid() != 0,
+            // Before the first start. The package has made its user.
+            Err(_) => UserName::parse(DEPLOYER).is_ok_and(|deployer| id(&deployer).is_some()),
+        }
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@
 //! A body that was correctly signed but is no JSON object has no `payload`; it is kept as `body_base64`. So is one that says nothing that
 //! can be read and is long: its beginning, with what it was (`cut`).
 
+use crate::base::digest::sha256_hex;
 use crate::base::names::{CommitId, DeliveryId};
 use crate::github::webhook_event::{Event, Reading};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 /// The version that this program writes and the only one it reads.
@@ -154,11 +154,6 @@ pub fn trimmed(body: &[u8]) -> &[u8] {
     let start = body.iter().position(|byte| !white(byte)).unwrap_or(body.len());
     let end = body.iter().rposition(|byte| !white(byte)).map_or(start, |last| last + 1);
     &body[start..end]
-}
-
-/// SHA-256 in hexadecimal.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }
 
 impl Header {

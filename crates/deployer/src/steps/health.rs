@@ -1,7 +1,7 @@
 //! Is it alive? Asked after the switch, some times, until it answers as it should or the attempts are used up.
 
 use crate::config::{HealthCheck, Probe};
-use crate::plan::Command;
+use crate::process::command::Command;
 use crate::process::step_context::Workbench;
 use anyhow::{Result, anyhow};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

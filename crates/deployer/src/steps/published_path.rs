@@ -8,8 +8,7 @@
 //!
 //! No link that a repository may have planted on the way to a path is followed.
 
-use super::release::directory_below;
-use crate::base::files::safe_path;
+use crate::base::files::safe_path::{self, directory_below};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};

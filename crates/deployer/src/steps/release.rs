@@ -7,9 +7,9 @@ use crate::base::clock;
 use crate::base::files::safe_path::{self, Directory, Kind, Refused};
 use crate::base::names::CommitId;
 use crate::config::{Deployment, Layout};
-use crate::pipeline::preflight;
 use crate::process::executor::Executor;
 use crate::process::remove_tree;
+use crate::steps::shared_directory;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use std::io::ErrorKind;
@@ -73,7 +73,7 @@ pub async fn link_shared(
     let mut notes = close_to_others(&deployment.path)?;
     for path in &deployment.shared_dirs {
         let directory = in_shared(&deployment.path, path)?;
-        notes.extend(preflight::take_over(release, &directory, path)?);
+        notes.extend(shared_directory::take_over(release, &directory, path)?);
         replace_by_link(executor, release, &shared, path).await?;
     }
     for path in &deployment.shared_files {
@@ -134,11 +134,6 @@ async fn replace_by_link(executor: &Executor, release: &Path, shared: &Path, pat
     target.push(shared.file_name().expect("shared/ has a name"));
     target.push(path);
     Ok(parent.link(name, &target)?)
-}
-
-/// The directory `path` below `root`, made where it is missing; a link on the way is an error, not a way.
-pub fn directory_below(root: &Path, path: &Path) -> Result<PathBuf> {
-    Ok(Directory::open(root).and_then(|root| root.below(path, true))?.path().to_owned())
 }
 
 /// The release that `current` names; `None` where there is no link.

@@ -11,8 +11,6 @@
 
 use super::release;
 use crate::config::{CommandLine, HealthCheck};
-use crate::pipeline::context::Host;
-use crate::process::sandbox_policy::Walls;
 use crate::process::step_context::Workbench;
 use crate::store::MigrationStatus;
 use anyhow::{Context, Result, bail};
@@ -20,16 +18,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// The file in the state directory that says what is being attempted.
 const PENDING_FILE: &str = "hand-over.json";
-
-/// How long taking back the schema may take: as long as bringing it up.
-const SCHEMA_DEADLINE: Duration = Duration::from_secs(120);
 
 /// What a daemon knows of itself.
 #[derive(Debug, Clone)]
@@ -126,7 +119,8 @@ impl Program {
         self.call(&["migrate", "check"])
     }
 
-    fn call(&self, words: &[&str]) -> CommandLine {
+    /// The call of one of its subcommands, with its configuration.
+    pub fn call(&self, words: &[&str]) -> CommandLine {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let own = [text(&self.file), "--config".into(), text(&self.configuration)];
         CommandLine::Argv(own.into_iter().chain(words.iter().map(|word| (*word).to_owned())).collect())
@@ -200,46 +194,6 @@ impl Pending {
             _ => release::sync_directory(state_directory),
         }
     }
-}
-
-/// Where a successor that did not become one has brought the record to its own schema: has it take that back. Only then can
-/// this program use the record.
-pub async fn take_schema_back(host: &Host) -> Result<()> {
-    let Some(pending) = pending(&host.config.state_directory)? else { return Ok(()) };
-    if host.oneself.is(&pending.program) {
-        return Ok(());
-    }
-    let applied = host.store.applied_versions().await?;
-    let further = applied.iter().filter(|version| !pending.schema.contains(version)).count();
-    if further == 0 {
-        return Ok(());
-    }
-    tracing::warn!(migrations = further, run = pending.run, "taking back what the new program has migrated");
-    let program = &pending.program;
-    let never = CancellationToken::new();
-    let hear = |heard: crate::process::step_context::Heard<'_>| match heard {
-        crate::process::step_context::Heard::Note(text)
-        | crate::process::step_context::Heard::Shortcoming(text) => {
-            tracing::info!("{text}");
-        }
-        crate::process::step_context::Heard::Line(line) => tracing::info!("{}", line.text),
-        crate::process::step_context::Heard::Cause { .. } => {}
-    };
-    let workbench = Workbench {
-        executor: &host.executor,
-        environment: &host.oneself.environment,
-        walls: &Walls::default(),
-        env_rules: &crate::process::env_files::EnvRules::default(),
-        directory: &program.working_directory,
-        ends_at: Instant::now() + SCHEMA_DEADLINE,
-        cancel: &never,
-        hear: &hear,
-    };
-    // Nobody is there to be asked, and nothing of ours is in what the new program has added.
-    let further = further.to_string();
-    let down = program.call(&["migrate", "down", "--steps", &further, "--yes", "--has-backup"]);
-    workbench.call(&down).await.context("the new program's migrations cannot be taken back")?;
-    Ok(())
 }
 
 /// Why migrations are not to be relied on: one that the database does not have cannot be taken back.

@@ -185,6 +185,11 @@ fn of_sqlite_code(code: &str, message: &str) -> Kind {
     }
 }
 
+/// Whether the database is merely away.
+pub fn is_database_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::may_be_retried))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

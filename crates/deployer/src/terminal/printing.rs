@@ -4,10 +4,8 @@
 //! then: what it does matters more than what it says. So the first failure is remembered, further output is dropped, and [`end`] decides
 //! about the exit code. `clippy.toml` forbids the macros that panic.
 
-use crate::cli::exit;
 use std::fmt::Arguments;
-use std::io::{Error, ErrorKind, Write};
-use std::process::ExitCode;
+use std::io::{Error, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -85,6 +83,11 @@ pub fn lose(error: Error) {
     let _ = LOST.set(error);
 }
 
+/// Why standard output does not take any more, where it does not.
+pub fn failure() -> Option<&'static Error> {
+    LOST.get()
+}
+
 /// Whether nobody gets what is printed from now on: a command that only watches may end.
 pub fn is_lost() -> bool {
     LOST.get().is_some()
@@ -95,23 +98,4 @@ pub async fn lost() {
     while !is_lost() {
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
-}
-
-/// The exit code of a command that would end with `code`. Whoever has closed the output (`| head`) has read enough, and that changes
-/// nothing; an output that could not be written is said, and is never a success.
-pub fn end(code: u8) -> u8 {
-    let _ = std::io::stdout().flush().map_err(lose);
-    match LOST.get() {
-        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-            super::output::Failed::unavailable(anyhow::anyhow!("cannot write to standard output: {error}"))
-                .print();
-            if code == exit::OK { exit::UNAVAILABLE } else { code }
-        }
-        _ => code,
-    }
-}
-
-/// [`end`] for `main`.
-pub fn exit_code(code: u8) -> ExitCode {
-    ExitCode::from(end(code))
 }

@@ -2,9 +2,9 @@
 //! what is still too long is cut, with an ellipsis. Where a program reads, and on a terminal that is wide enough, everything is there in
 //! full: whole ids, times in UTC.
 
-use super::output::{DIM, style_of, terminal_width};
 use crate::base::clock::{ago, now_ms, readable_utc};
 use crate::run_log::rendering::plain;
+use crate::terminal::style::{DIM, style_of, terminal_width};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Columns of a terminal between two of a table.

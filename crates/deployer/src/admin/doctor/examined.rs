@@ -8,6 +8,7 @@ use crate::daemon::{self, Role};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::process::executor::{Answer, Executor};
+use crate::process::step_user;
 use crate::process::tools::{Invocation, gh};
 use crate::store::{Authenticator, Store};
 use anyhow::{Context, Result, anyhow};
@@ -252,7 +253,7 @@ impl Usable {
         let github = GitHub::new(&loaded.config.github, credentials.clone())?;
         let state = &loaded.config.state_directory;
         let open = || Store::open(loaded.config.database_url.expose(), Authenticator::new(state));
-        let store = match state.exists() && daemon::is_anothers(state) {
+        let store = match state.exists() && step_user::is_anothers(state) {
             true => None,
             false => Some(open()?),
         };

@@ -7,8 +7,10 @@ use crate::base::names::{ScriptName, UnitName};
 use crate::config::Phase;
 use crate::config::resolve::preset::Preset;
 use crate::git::commit_tree::Tree;
+use crate::plan::installer;
+use crate::plan::installer::Found;
 use crate::plan::recipes::pm2::workspace;
-use crate::process::tools::node_packages::{self, Found, Installer};
+use crate::process::tools::node_packages::Installer;
 use crate::steps::process_manager::pm2::ecosystem;
 use std::collections::BTreeSet;
 
@@ -180,7 +182,7 @@ fn pm2(tree: &Tree) -> Option<Kind> {
     };
     let ecosystem = ecosystem::NAMES.into_iter().find(|name| tree.has(name) && speaks(name))?;
     let text = tree.text(ecosystem).unwrap_or_default();
-    let found = node_packages::found(tree, "");
+    let found = installer::found(tree, "");
     let packages = if found.is_some() { Vec::new() } else { directories(tree, &["package.json"]) };
     Some(Kind::Pm2(UnderPm2 {
         ecosystem,
@@ -342,7 +344,7 @@ fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<Step>)> {
         let build = ["cargo", "build", "--release", "--locked"];
         add("Cargo.toml", vec![step(Phase::Build, &build, "the program lies in target/release/")]);
     }
-    if let Some(found) = node_packages::found(tree, directory) {
+    if let Some(found) = installer::found(tree, directory) {
         add(found.by.unwrap_or("package.json"), node_steps(tree, directory, &found));
     }
     let hugo = ["hugo.toml", "hugo.yaml", "hugo.json", "config.toml", "config.yaml"]

@@ -1,9 +1,9 @@
 //! Where a run asks `move-user` to end what still runs as the old user. The other side, and why, is in `deploy::processes::pm2::former`.
 
 use super::plan::Account;
+use crate::base::digest::sha256_hex;
 use crate::base::names::Slug;
 use crate::process::step_user;
-use crate::queue::entry::sha256_hex;
 use crate::run_log::rendering::plain;
 use crate::steps::process_manager::pm2::former::{self, ENDED};
 use anyhow::{Context, Result};

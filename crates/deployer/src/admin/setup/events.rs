@@ -1,9 +1,10 @@
 //! Events of the Python tool as deliveries of ours, and the way back.
 
 use crate::base::clock;
+use crate::base::digest::sha256_hex;
 use crate::base::names::DeliveryId;
 use crate::github::webhook_event::Reading;
-use crate::queue::entry::{Entry, Header, Payload, Source, sha256_hex};
+use crate::queue::entry::{Entry, Header, Payload, Source};
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;

@@ -6,10 +6,10 @@
 use super::action::{Action, Deed, File};
 use super::wishes::Wishes;
 use super::{allow_list, aside, configuration, drop_in, site, sudoers};
+use crate::admin::arguments::PrivilegesArgument;
 use crate::admin::host::inspect::Found;
 use crate::admin::host::paths::{self, Directory, Owner};
 use crate::base::names::UserName;
-use crate::cli::PrivilegesArgument;
 use crate::config::{Privileges, users};
 use crate::process::step_user;
 use crate::process::tools::{self, accounts, acl, systemctl};

@@ -3,10 +3,10 @@
 //! A new deployment gets a user of its own. One that was deployed before there was a `users.toml` stays the deployer's, because its files,
 //! its programs and its units are: `move-user` changes all of them together. So does one that is deployed in place.
 
+use crate::base::digest::sha256_hex;
 use crate::base::names::{Slug, UserName};
 use crate::config::users::DEPLOYER;
 use crate::config::{UserSource, Users};
-use crate::queue::entry::sha256_hex;
 use std::collections::BTreeSet;
 
 /// What the names of these users begin with: an operator recognises them in `ps`.

@@ -1,7 +1,7 @@
 //! What the operator asked for, checked.
 
+use crate::admin::arguments::{PrivilegesArgument, SetupArguments};
 use crate::admin::host::paths;
-use crate::cli::{PrivilegesArgument, SetupArguments};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 

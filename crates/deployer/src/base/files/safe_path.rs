@@ -727,6 +727,11 @@ impl Directory {
     }
 }
 
+/// The directory `path` below `root`, made where it is missing; a link on the way is an error, not a way.
+pub fn directory_below(root: &Path, path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(Directory::open(root).and_then(|root| root.below(path, true))?.path().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

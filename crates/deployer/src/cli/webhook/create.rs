@@ -14,7 +14,7 @@ use crate::config::is_known_secret;
 use crate::config::reading::values::addresses::is_loopback;
 use crate::github::error::{ApiError, ErrorKind};
 use crate::github::hooks::Hook;
-use crate::terminal::output::Failed;
+use crate::terminal::failed::Failed;
 use anyhow::anyhow;
 use serde_json::json;
 use std::path::{Path, PathBuf};

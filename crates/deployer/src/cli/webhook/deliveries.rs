@@ -8,7 +8,7 @@ use super::{Webhooks, table};
 use crate::base::names::{DeliveryId, RepositoryName};
 use crate::github::error::ApiError;
 use crate::github::hooks::{Delivery, Hook, undelivered};
-use crate::terminal::output::Failed;
+use crate::terminal::failed::Failed;
 use serde_json::json;
 use std::collections::HashSet;
 

@@ -20,7 +20,7 @@ use crate::base::names::{DeliveryId, RepositoryName};
 use crate::base::secret::Secret;
 use crate::cli::simulate::{Outgoing, daemon_url, deliver};
 use crate::config::SecretFiles;
-use crate::terminal::output::Failed;
+use crate::terminal::failed::Failed;
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

@@ -5,7 +5,8 @@
 
 use super::{Bounds, Failure, Recording, Run, bare_step, named, recorded};
 use crate::config::Phase;
-use crate::plan::{Action, Command, Plan, Step};
+use crate::plan::{Action, Plan, Step};
+use crate::process::command::Command;
 use crate::store::{Direction, ReleaseState};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,8 +6,9 @@
 
 use super::{Facts, Target};
 use crate::config::{Phase, SelfDeploy};
+use crate::plan::Action;
 use crate::plan::builder::Part;
-use crate::plan::{Action, Command};
+use crate::process::command::Command;
 use crate::steps::release::CURRENT;
 use crate::steps::self_update::{Program, Wish};
 use std::collections::BTreeMap;

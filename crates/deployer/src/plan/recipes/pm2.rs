@@ -13,9 +13,11 @@ use super::{Facts, Target};
 use crate::base::names::{PackageDirectory, ScriptName};
 use crate::config::{CommandLine, Deployment, InstalledBy, Phase, Pm2};
 use crate::git::commit_tree::Tree;
+use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
-use crate::plan::{Action, Command};
-use crate::process::tools::node_packages::{self, Installer};
+use crate::plan::installer;
+use crate::process::command::Command;
+use crate::process::tools::node_packages::Installer;
 use crate::process::tools::pnpm::{self, Selection};
 use crate::steps::process_manager::pm2::Applications;
 use crate::steps::process_manager::pm2::definition::Block;
@@ -88,7 +90,7 @@ struct Line {
 fn places(tree: &Tree, recipe: &Pm2) -> Vec<Place> {
     let has_own = |package: &&PackageDirectory| {
         recipe.installer != InstalledBy::Pnpm
-            && node_packages::found(tree, package.as_str()).is_some_and(|found| found.by.is_some())
+            && installer::found(tree, package.as_str()).is_some_and(|found| found.by.is_some())
     };
     let (own, of_root): (Vec<&PackageDirectory>, Vec<&PackageDirectory>) =
         recipe.packages.iter().partition(has_own);
@@ -106,7 +108,7 @@ fn places(tree: &Tree, recipe: &Pm2) -> Vec<Place> {
 }
 
 fn installer(tree: &Tree, recipe: &Pm2, directory: &str) -> Option<Installer> {
-    let found = node_packages::found(tree, directory);
+    let found = installer::found(tree, directory);
     let is_berry = found.as_ref().is_some_and(|found| found.installer == Installer::YarnBerry);
     let has = |name: &str| match directory {
         "" => tree.has(name),
@@ -130,7 +132,7 @@ pub fn remarks(tree: &Tree, recipe: &Pm2) -> Vec<String> {
     for place in places(tree, recipe).iter().filter(|_| recipe.installer == InstalledBy::LockFile) {
         let directory = place.directory.as_ref().map_or("", PackageDirectory::as_str);
         let at = if directory.is_empty() { "the root" } else { directory };
-        let Some(found) = node_packages::found(tree, directory) else {
+        let Some(found) = installer::found(tree, directory) else {
             remarks.push(format!("there is no package.json in {at}: nothing is installed or built there"));
             continue;
         };

@@ -63,7 +63,7 @@ pub fn fetch_branch(mirror: &Path, url: &str, branch: &BranchName, ignored: &[&'
 /// Where the mirror keeps a branch's head. Not under its name: `release` and `release/v2` cannot both be there, and a branch that is
 /// gone at the source would be in the way for ever.
 fn ref_of(branch: &BranchName) -> String {
-    format!("refs/branches/{}", crate::queue::entry::sha256_hex(branch.as_str().as_bytes()))
+    format!("refs/branches/{}", crate::base::digest::sha256_hex(branch.as_str().as_bytes()))
 }
 
 /// Brings one commit into the mirror; the server must allow that, as GitHub does. It is kept under a ref of its own.

@@ -6,7 +6,7 @@
 
 use super::definition::{Block, Definition, Origin, definitions};
 use crate::config::CommandLine;
-use crate::plan::Command;
+use crate::process::command::Command;
 use crate::process::step_context::Workbench;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;

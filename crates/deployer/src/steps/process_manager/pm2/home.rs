@@ -13,7 +13,7 @@
 use super::Applications;
 use crate::base::names::{UnitName, UserName};
 use crate::config::{CommandLine, Privileges};
-use crate::plan::Command;
+use crate::process::command::Command;
 use crate::process::executor::Manner;
 use crate::process::lock::{self, Lock};
 use crate::process::step_context::Workbench;

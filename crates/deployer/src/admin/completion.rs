@@ -20,14 +20,14 @@ const VARIABLE: &str = "DEPLOYER_COMPLETE";
 /// More than this nobody reads through.
 const OFFERED_MAX: usize = 30;
 
-/// Answers a script that asks for completions. Gives whether this was one.
-pub fn answered() -> bool {
+/// Answers a script that asks for completions of this command line. Gives whether this was one.
+pub fn answered(command: fn() -> clap::Command) -> bool {
     if Environment::of_process().get(VARIABLE).is_none_or(|shell| shell.is_empty() || shell == "0") {
         return false;
     }
     let directory = std::env::current_dir().ok();
     // Where it fails nothing is offered; a message would stand in the middle of what is being typed.
-    let _ = CompleteEnv::with_factory(super::command)
+    let _ = CompleteEnv::with_factory(command)
         .var(VARIABLE)
         .try_complete(std::env::args_os(), directory.as_deref());
     true
