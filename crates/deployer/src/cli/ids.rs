@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::clock::{ago, now_ms};
 use crate::config::Deployment;
 use crate::deploy::release;
-use crate::names::{CommitId, Slug};
+use crate::names::{CommitId, Slug, nearest};
 use crate::record::store::{Delivery, DeliveryFilter, Release, ReleaseState, Run, RunFilter, RunMatch};
 use anyhow::anyhow;
 use spool::EntryName;
@@ -25,9 +25,6 @@ const TIME_DIGITS: usize = 13;
 
 /// Candidates and suggestions that are listed.
 const LISTED_MAX: usize = 5;
-
-/// How like a suggestion must be to what was typed, of 1.
-const LIKENESS_MIN: f64 = 0.7;
 
 /// Everything that is kept: the old is pruned.
 const ALL: u32 = u32::MAX;
@@ -49,7 +46,7 @@ pub struct Short {
 }
 
 impl Short {
-    /// Of these.
+    /// The short forms of these ids, each as long as it takes to tell them apart.
     pub fn among<'a>(ids: impl Iterator<Item = &'a str>, is_run: bool) -> Self {
         let ids: HashSet<String> = ids.map(|id| significant(id, is_run)).collect();
         let is_unique = |digits: &usize| {
@@ -84,19 +81,6 @@ fn may_mean(id: &str, typed: &str, is_run: bool) -> bool {
     let typed = typed.to_ascii_lowercase();
     let digits: String = typed.chars().filter(|character| *character != '-').collect();
     id.starts_with(&typed) || (!digits.is_empty() && significant(id, is_run).starts_with(&digits))
-}
-
-/// "did you mean": what is most like what was typed; nothing where nothing is.
-pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &str| {
-        // Two letters that changed places are one mistake, of which Jaro and Winkler think worse than people do.
-        let (mistakes, letters) = (strsim::osa_distance(typed, name), typed.chars().count().max(1));
-        let by_mistakes = if mistakes * 2 < letters { LIKENESS_MIN } else { 0.0 };
-        strsim::jaro_winkler(typed, name).max(by_mistakes)
-    };
-    let alike = known.map(|name| (likeness(name), name));
-    let alike = alike.filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
-    alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
 }
 
 fn ambiguous(kind: &str, typed: &str, mut candidates: Vec<String>) -> Failed {
@@ -361,11 +345,5 @@ mod tests {
         assert_eq!(Short::among([guid].into_iter(), false).of(guid), "0b989ba");
         assert!(may_mean(guid, "0B989BA4-24", false));
         assert!(!may_mean(guid, "1b", false));
-    }
-
-    #[test]
-    fn what_is_like_nothing_is_not_suggested() {
-        assert_eq!(nearest("wbe", ["web", "api"].into_iter()), Some("web"));
-        assert_eq!(nearest("zzzz", ["web", "api"].into_iter()), None);
     }
 }

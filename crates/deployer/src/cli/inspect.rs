@@ -11,7 +11,7 @@ use crate::names::DeliveryId;
 use crate::record::run_log::rendering::plain;
 use crate::record::run_log::{LogLine, RunLogReader, Stream};
 use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
-use crate::words::{counted, step_title};
+use crate::words::{cause_and_hint, counted, step_title};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -65,7 +65,10 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
                     Cell::text(run.started_at_ms.map_or("-".into(), |start| {
                         duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)
                     })),
-                    Cell::text(run.cause.as_ref().or(run.summary.as_ref()).map_or("", String::as_str)),
+                    Cell::text(match &run.cause {
+                        Some(cause) => cause_and_hint(cause).0,
+                        None => run.summary.as_deref().unwrap_or_default(),
+                    }),
                 ]
             })
             .collect();
@@ -103,7 +106,11 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
     let style = style_of(state);
     print_line!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
     print_line!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
-    print_line!("  trigger  {} ({})", run.trigger.as_str(), plain(&run.requested_by));
+    let by = match run.requested_by == run.trigger.as_str() {
+        true => String::new(),
+        false => format!(" ({})", plain(&run.requested_by)),
+    };
+    print_line!("  trigger  {}{by}", run.trigger.as_str());
     print_line!("  asked at {} UTC ({})", readable_utc(run.created_at_ms), ago(now_ms() - run.created_at_ms));
     if let Some(delivery) = &run.delivery_id {
         print_line!("  delivery {}", plain(delivery));
@@ -112,7 +119,11 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
         print_line!("  release  {}", plain(release));
     }
     if let Some(cause) = &run.cause {
+        let (cause, hint) = cause_and_hint(cause);
         print_line!("  {RED}cause{RED:#}    {}", plain(cause));
+        if let Some(hint) = hint {
+            print_line!("  hint     {}", plain(hint));
+        }
     }
     for line in &around {
         let text = plain(&line.text);

@@ -14,7 +14,7 @@ use super::hand_over::Request;
 use super::mirror::{Commit, FetchError, Mirror};
 use super::plan::{Action, Plan, Step};
 use super::workbench::{Heard, Workbench};
-use super::{Host, adopt, confinement, execute, health, preflight, release, trees};
+use super::{Host, adopt, cause, confinement, execute, health, preflight, release, trees};
 use crate::clock;
 use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource, users};
 use crate::names::CommitId;
@@ -224,7 +224,7 @@ impl Run {
         };
         let result = result.map_err(|error| match error {
             FetchError::Cancelled => Failure::cancelled(),
-            FetchError::NoBranch(_) => Failure { branch_gone: true, ..Failure::new(error.to_string()) },
+            FetchError::NoBranch { .. } => Failure { branch_gone: true, ..Failure::new(error.to_string()) },
             error => Failure::ours(format!("fetch failed: {error}")),
         });
         if let Ok(found) = &result {
@@ -346,8 +346,11 @@ impl Run {
             let is_out_of_time = begun.elapsed() >= limit;
             let is_over =
                 attempt >= step.retries || is_out_of_time || left().is_some_and(|left| left.is_zero());
+            // Of a registry only what may pass is asked again.
+            let is_final =
+                |failure: &Failure| phase == Some(Phase::Install) && cause::is_final(&failure.cause);
             match result {
-                Err(failure) if !is_over && !failure.cancelled => {
+                Err(failure) if !is_over && !failure.cancelled && !is_final(&failure) => {
                     attempt += 1;
                     self.note(number, format!("{}; attempt {} follows", failure.cause, attempt + 1));
                     if !pause(attempt, bounds.cancel).await {

@@ -3,9 +3,11 @@
 use super::{Default, Key, Kind, ROOT, Section};
 use std::fmt::Write;
 
-const INTRODUCTION: &str = "\
-<!-- Generated from crates/deployer/src/config/reference/keys.rs. Do not edit. -->
+/// Above the file, for whoever opens it to change it.
+pub const MARK: &str =
+    "<!-- Generated from crates/deployer/src/config/reference/keys.rs. Do not edit. -->\n\n";
 
+const INTRODUCTION: &str = "\
 # Configuration
 
 TOML files in `/etc/durhack-deployer`, or, on a machine that has no such directory, in `./config`, or where `--config` says. (What a push \
