@@ -12,7 +12,7 @@ pub mod schema;
 
 pub use example::example_toml;
 pub use keys::ROOT;
-pub use markdown::reference_markdown;
+pub use markdown::{reference_file, reference_markdown};
 pub use schema::json_schema;
 
 use crate::names::nearest;
@@ -249,7 +249,7 @@ mod tests {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let schema = format!("{:#}\n", json_schema());
         for (file, fresh) in [
-            ("docs/configuration.md", format!("{}{}", markdown::MARK, reference_markdown())),
+            ("docs/configuration.md", reference_file()),
             ("docs/configuration.schema.json", schema),
             ("config/example.toml", example_toml()),
         ] {
