@@ -6,4 +6,5 @@ pub mod failpoint;
 pub mod files;
 pub mod names;
 pub mod secret;
+pub mod short_ids;
 pub mod words;

@@ -105,7 +105,7 @@ pub enum Command {
     /// Stop a run, and wait until nothing of it is left
     Cancel(CancelArguments),
     /// What is live, what is running, what waits, and what is wrong on this host; exit code 1 says that something is
-    Status(JsonArguments),
+    Status(StatusArguments),
     /// The latest runs
     Runs(RunsArguments),
     /// One run, step by step
@@ -151,6 +151,17 @@ pub struct DaemonArguments {
     /// Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)
     #[arg(long, hide = true)]
     pub take_over: bool,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Only of this deployment, and of the deployer's parts only what is wrong
+    #[arg(add = completion::slug())]
+    pub slug: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `--json`
@@ -514,7 +525,7 @@ fn end(failed: &Failed) -> ExitCode {
 
 async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {
     let directory = cli.config.as_deref();
-    let session = |purpose| session::Session::open(directory, &environment, purpose);
+    let session = |slug| session::Session::open_for(directory, &environment, Purpose::Deploy, slug);
     // What only looks, and what goes back, does not wait for a configuration to be mended.
     let look = || session::Session::open_by_last_good(directory, &environment, Purpose::Ask);
     match cli.command {
@@ -531,25 +542,25 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Work(arguments) => {
             serve(directory, &environment, Role::Work, arguments.take_over, None).await
         }
-        Command::Deploy(arguments) => deploy::deploy(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
         Command::Rollback(arguments) => {
             let session =
                 session::Session::open_by_last_good(directory, &environment, Purpose::Deploy).await?;
             deploy::rollback(&session, &arguments).await
         }
-        Command::Approve(arguments) => gates::approve(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
         Command::Release(arguments) => {
-            Box::pin(gates::release(&session(Purpose::Deploy).await?, &arguments)).await
+            Box::pin(gates::release(&session(&arguments.slug).await?, &arguments)).await
         }
-        Command::Adopt(arguments) => Box::pin(adopt::run(&session(Purpose::Deploy).await?, &arguments)).await,
+        Command::Adopt(arguments) => Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await,
         Command::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
-        Command::Status(arguments) => status::run(directory, &environment, arguments.json).await,
+        Command::Status(arguments) => status::run(directory, &environment, &arguments).await,
         Command::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
         Command::Run(arguments) => inspect::run(&look().await?, &arguments).await,
         Command::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
         Command::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
         Command::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
-        Command::Plan(arguments) => deploy::plan(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
         Command::Queue(arguments) => queue::run(&look().await?, &arguments),
         Command::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await

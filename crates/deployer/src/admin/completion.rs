@@ -5,6 +5,7 @@
 //! nothing: no database is opened (SQLite would make files, as root with the wrong owner), the names of files and directories are enough.
 
 use crate::base::names::Slug;
+use crate::base::short_ids::Short;
 use crate::config::{self, Config, Environment, Purpose};
 use crate::steps::release;
 use anyhow::Context;
@@ -13,6 +14,9 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+
+/// Of a directory no more names are read: whoever can make files in it is not to keep a shell waiting.
+const READ_MAX: usize = 20_000;
 
 /// Set by the scripts. Not clap's own `COMPLETE`: a variable of that name may be anything's.
 const VARIABLE: &str = "DEPLOYER_COMPLETE";
@@ -55,8 +59,15 @@ pub fn slug() -> ArgValueCompleter {
 pub fn run() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         let asked = asked();
-        let runs = asked.config.iter().flat_map(|config| runs(&config.state_directory));
-        offered(typed, slugs(&asked).into_iter().chain(runs).collect())
+        let runs: Vec<String> =
+            asked.config.iter().flat_map(|config| runs(&config.state_directory)).collect();
+        // As tables print them. A whole id is offered to whoever has begun to type one.
+        let short = Short::among(runs.iter().map(String::as_str), true);
+        let shown = runs.iter().map(|id| short.of(id));
+        match offered(typed, slugs(&asked).into_iter().chain(shown).collect()) {
+            none if none.is_empty() => offered(typed, runs),
+            offered => offered,
+        }
     })
 }
 
@@ -112,7 +123,7 @@ fn names(directory: &Path) -> Vec<String> {
     let is_plain = |name: &String| {
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
     };
-    let entries = fs_err::read_dir(directory).into_iter().flatten().flatten();
+    let entries = fs_err::read_dir(directory).into_iter().flatten().flatten().take(READ_MAX);
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(is_plain).collect();
     names.sort_unstable_by(|a, b| b.cmp(a));

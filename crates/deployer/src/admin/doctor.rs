@@ -124,6 +124,7 @@ const CHECKS: &[Check] = &[
     asking("network", "origin", |examined| Box::pin(network::origin(examined))),
     asking("network", "site names", |examined| Box::pin(network::sites(examined))),
     of_state(asking("network", "daemon", |examined| Box::pin(network::door(examined)))),
+    of_state(now("network", "port", network::port)),
     asking("github", "credentials", |examined| Box::pin(github::credentials(examined))),
     asking("github", "hooks", |examined| Box::pin(github::hooks(examined))),
     asking("github", "clock", |examined| Box::pin(github::clock(examined))),

@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 /// Longest time to fetch a repository in.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Where sites lie as a rule.
+const SERVED_BELOW: [&str; 3] = ["/var/www", "/srv", "/opt"];
+
 /// Branches that are looked for where none is named, in this order.
 const BRANCHES: [&str; 2] = ["main", "master"];
 
@@ -62,7 +65,9 @@ pub async fn run(
         Some(slug) => Slug::parse(slug).map_err(Failed::because)?,
         None => slug_of(&repository),
     };
-    let path = arguments.path.clone().unwrap_or_else(|| PathBuf::from("/var/www").join(slug.as_str()));
+    let served = checkout_that_is_served(&source);
+    let path = arguments.path.clone().or(served.clone());
+    let path = path.unwrap_or_else(|| PathBuf::from("/var/www").join(slug.as_str()));
     if !path.is_absolute() {
         return Err(Failed::because(anyhow!("{} is not an absolute path", path.display())));
     }
@@ -77,7 +82,9 @@ pub async fn run(
         clone_url: (source.clone_url != default_url).then_some(source.clone_url.as_str()),
         branch: &branch,
         path: &path,
+        is_checked_out: served.as_ref() == Some(&path),
         sites: &kind::site_names(&tree),
+        unbracketed: &kind::unbracketed_names(&tree),
         kept: &kind::kept(&tree),
         unknown: &kind::unknown(&tree, &kind),
         submodules: (!tree.submodules().is_empty()).then(|| foreign_hosts(&tree, &source.clone_url)),
@@ -94,7 +101,11 @@ pub async fn run(
         Some(file) => {
             write(file, &slug, &text)?;
             print_line!("wrote [deployments.{slug}] to {}; read it, then:", file.display());
-            print_line!("  durhack-deployer config check && durhack-deployer plan {slug}");
+            match paths::has_services() {
+                // It makes the user and allows what is needed: before, the plan would be of a run that cannot be.
+                true => print_line!("  sudo durhack-deployer setup && durhack-deployer plan {slug}"),
+                false => print_line!("  durhack-deployer config check && durhack-deployer plan {slug}"),
+            }
         }
     }
     Ok(())
@@ -110,25 +121,29 @@ fn service(directory: Option<&Path>, environment: &Environment) -> Option<Accoun
 /// Why a repository on this machine, which we have read, cannot be fetched from when it is deployed.
 fn unreadable(path: &Path, service: Option<&Account>) -> Option<String> {
     let shown = path.display();
-    let advice = |name: &str| {
+    // Whoever pushes into it as somebody else is refused by git, too, until they say that they trust it.
+    let pushers =
+        format!("others who push there need `git config --global --add safe.directory {shown}`, each once");
+    let give = |name: &str| format!("`chown -R {name}: {shown}`; {pushers}");
+    let copy = |name: &str| {
         format!(
-            "let it be {name}'s, in a directory that everybody may enter: `cp -r {shown} /srv/` and `chown -R {name}:` what is there then"
+            "let it be {name}'s, in a directory that everybody may enter: `cp -r {shown} /srv/` and `chown -R {name}:` what is there then, and write that as `clone_url`"
         )
     };
     let Some(service) = service else {
         return Account::ours().is_root().then(|| {
-            format!("as root it can be read; the service's user, which `durhack-deployer setup` makes, must own {shown}: {}", advice(paths::USER))
+            format!("as root it can be read; the service's user, which `durhack-deployer setup` makes, must own {shown}: {}", give(paths::USER))
         });
     };
     if service.is_root() {
         return None;
     }
     let name = &service.name;
-    let is_packaged = paths::WORKER_UNITS.iter().any(|unit| Path::new(unit).exists());
+    let is_packaged = paths::has_services();
     if is_packaged && is_in_a_home(path) {
         return Some(format!(
             "{name}, which deploys, sees nothing of people's homes, and {shown} lies in one: {}",
-            advice(name)
+            copy(name)
         ));
     }
     let closed = path.ancestors().find(|directory| !may_enter(directory, service));
@@ -136,7 +151,7 @@ fn unreadable(path: &Path, service: Option<&Account>) -> Option<String> {
         return Some(format!(
             "{name}, which deploys, may not enter {}, so it cannot read {shown}: {}",
             closed.display(),
-            advice(name)
+            copy(name)
         ));
     }
     let owner = path.metadata().ok().map(|found| Account::of(found.uid()))?;
@@ -144,7 +159,7 @@ fn unreadable(path: &Path, service: Option<&Account>) -> Option<String> {
         format!(
             "{name}, which deploys, cannot fetch from {shown}, which is {}'s: git reads no repository of another user's: {}",
             owner.name,
-            advice(name)
+            give(name)
         )
     })
 }
@@ -212,6 +227,17 @@ fn work_tree(path: &Path) -> Result<Source> {
     Ok(Source { repository, url, clone_url, branch })
 }
 
+/// A work tree that lies where sites do is what is served now. Elsewhere it is somebody's own, and nothing is to be deployed there.
+fn checkout_that_is_served(source: &Source) -> Option<PathBuf> {
+    let path = Path::new(&source.url);
+    let is_among_sites = SERVED_BELOW.iter().any(|root| path.starts_with(root) && path != Path::new(root));
+    (is_among_sites && is_work_tree(path)).then(|| path.to_owned())
+}
+
+fn is_work_tree(path: &Path) -> bool {
+    path.join(".git").symlink_metadata().is_ok()
+}
+
 /// Where a repository keeps what is checked out, and its settings: the same place, but for a linked work tree.
 fn git_directories(path: &Path) -> (PathBuf, PathBuf) {
     let beside = path.join(".git");
@@ -272,7 +298,7 @@ async fn look(
     for branch in &branches {
         match mirror.fetch(branch, None, FETCH_TIMEOUT, &CancellationToken::new()).await {
             Ok(head) => return Ok((branch.clone(), mirror.tree(&head.id, true).await?)),
-            Err(FetchError::NoBranch(_)) => {}
+            Err(FetchError::NoBranch { .. }) => {}
             Err(error) => {
                 let failed = Failed::because(anyhow!(error).context(format!("cannot fetch {}", source.url)));
                 let hint = "is it private? Then give a URL for which this user has a key: git@github.com:OWNER/NAME.git";
@@ -385,6 +411,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_checkout_among_sites_is_proposed_as_the_path() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::create_dir(scratch.path().join(".git")).unwrap();
+        let source =
+            |url: &str| Source { repository: None, url: url.into(), clone_url: url.into(), branch: None };
+        assert!(is_work_tree(scratch.path()));
+        assert_eq!(checkout_that_is_served(&source(&scratch.path().to_string_lossy())), None);
+        assert_eq!(checkout_that_is_served(&source("/srv/git/no-such-work-tree.git")), None);
+        assert_eq!(checkout_that_is_served(&source("https://github.com/acme/site.git")), None);
+    }
+
+    #[test]
     fn a_directory_that_the_service_cannot_read_is_said() {
         use std::os::unix::fs::PermissionsExt;
         let scratch = tempfile::tempdir().unwrap();
@@ -404,10 +442,14 @@ mod tests {
             "{}",
             said(&other)
         );
+        // Everybody may enter it: a copy would only be one more place.
+        assert!(said(&other).contains(&format!("`chown -R deployer: {shown}`")), "{}", said(&other));
+        assert!(!said(&other).contains("cp -r"), "{}", said(&other));
         mode(&scratch.path().join("closed"), 0o700);
         let expected =
             format!("deployer, which deploys, may not enter {}", scratch.path().join("closed").display());
         assert!(said(&other).starts_with(&expected), "{}", said(&other));
+        assert!(said(&other).contains("cp -r"), "{}", said(&other));
         assert_eq!(said(&us), "");
     }
 

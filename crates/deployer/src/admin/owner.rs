@@ -73,7 +73,13 @@ fn other_owner(state_directory: &Path) -> Result<Option<Account>, Failed> {
     let by_hand = format!("sudo -u {} durhack-deployer ...", owner.name);
     if !us.is_root() {
         let what = format!("{shown} is {}'s, and this runs as {}", owner.name, Account::ours().name);
-        return Err(Failed::unavailable(anyhow!(what)).hint(by_hand));
+        // Root's command asks as the owner.
+        let as_root = "`sudo durhack-deployer ...`".to_owned();
+        return Err(Failed::unavailable(anyhow!(what)).hint(if is_roots_way(state_directory) {
+            as_root
+        } else {
+            by_hand
+        }));
     }
     if !is_roots_way(state_directory) {
         let what = format!("{shown} is {}'s, and others than root could have put it there", owner.name);
@@ -89,7 +95,7 @@ pub fn expect_no_state_of_roots(state_directory: &Path) -> Result<(), Failed> {
     if state_directory.symlink_metadata().is_ok() || !geteuid().is_root() {
         return Ok(());
     }
-    let has_services = paths::WORKER_UNITS.iter().any(|unit| Path::new(unit).exists());
+    let has_services = paths::has_services();
     if has_services && state_directory == Path::new(paths::STATE) {
         let what = format!(
             "there is no {shown} yet, and root would make it as its own: the services could not use it"

@@ -158,6 +158,34 @@ async fn say_what_is_next(
     }
     print_line!("  durhack-deployer webhook create     lets GitHub send pushes here");
     print_line!("  durhack-deployer doctor             is everything well?");
-    print_line!("{DIM}  durhack-deployer simulate push SLUG tries it without GitHub{DIM:#}");
+    print_line!("{DIM}  durhack-deployer simulate push SLUG tries it without a push{DIM:#}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setup_refuses_a_directory_that_the_services_do_not_read() {
+        let of = |configuration: &str, uninstall| Wishes {
+            configuration: configuration.into(),
+            origin: None,
+            privileges: None,
+            uninstall,
+        };
+        for (directory, hint) in [
+            (
+                "/var/www/deploy.example.org/config",
+                "`durhack-deployer setup --from /var/www/deploy.example.org`",
+            ),
+            ("/root/layers", "copy its layers to /etc/durhack-deployer"),
+        ] {
+            let refused = format!("{:?}", refuse_another_directory(&of(directory, false)).unwrap_err());
+            assert!(refused.contains("the services read /etc/durhack-deployer, not"), "{refused}");
+            assert!(refused.contains(hint), "{refused}");
+            assert!(refuse_another_directory(&of(directory, true)).is_ok(), "nothing of it is read");
+        }
+        assert!(refuse_another_directory(&of(crate::admin::host::paths::CONFIGURATION, false)).is_ok());
+    }
 }

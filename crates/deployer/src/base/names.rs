@@ -20,6 +20,32 @@ pub struct InvalidName {
     pub reason: &'static str,
 }
 
+/// How alike two names must be for one to be taken for the other one misspelt, of 1: `prot` and `port` have 0.93.
+const LIKENESS_MIN: f64 = 0.82;
+
+/// "Did you mean": what is most like what was written; nothing where nothing is.
+pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |name: &str| {
+        // Two letters that changed places are one mistake, of which Jaro and Winkler think worse than people do.
+        let (mistakes, letters) = (strsim::osa_distance(written, name), written.chars().count());
+        let by_mistakes = if letters > 0 && mistakes * 3 <= letters { LIKENESS_MIN } else { 0.0 };
+        strsim::jaro_winkler(written, name).max(by_mistakes)
+    };
+    let alike = known.map(|name| (likeness(name), name));
+    let alike = alike.filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
+    alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+/// Whether JavaScript's `Number()` makes a number of it: by that PM2 tells ids from names.
+fn is_number_of_javascript(text: &str) -> bool {
+    let text = text.trim();
+    let radix = |prefix: &str, radix: u32| {
+        let digits = text.get(..2).filter(|begin| begin.eq_ignore_ascii_case(prefix)).and(text.get(2..));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
+    };
+    text.parse::<f64>().is_ok() || radix("0x", 16) || radix("0o", 8) || radix("0b", 2)
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $check:expr) => {
         $(#[$doc])*
@@ -143,16 +169,19 @@ name! {
 
 name! {
     /// An application's name in PM2, which takes some names for something else: numbers are ids, `all` is everything, `/x/` is
-    /// a pattern, a comma separates, and `default` is the namespace of whatever names none.
+    /// a pattern, a comma separates, and `default` is the namespace of whatever names none. It is handed over in a file, never as an argument.
     ApplicationName, "the name of an application", |text| {
         if text.is_empty() || text.len() > 100 {
             return Err("it must have 1 to 100 characters");
         }
-        if !text.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '@' | '_')) {
-            return Err("it must begin with a letter, @ or _");
+        if !text.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '@' | '_' | '(')) {
+            return Err("it must begin with a letter, a digit, @, _ or (");
         }
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b" ._-:@/".contains(&b)) {
-            return Err("only letters, digits, blanks and . _ - : @ / are allowed");
+        if !text.chars().all(|c| c.is_alphanumeric() || " ._-:@/()".contains(c)) {
+            return Err("only letters, digits, blanks and . _ - : @ / ( ) are allowed");
+        }
+        if is_number_of_javascript(text) {
+            return Err("PM2 takes a number for an id");
         }
         if matches!(text, "all" | "default" | "Infinity") {
             return Err("PM2 takes this word for something else");
@@ -437,5 +466,33 @@ mod tests {
         assert_eq!(one.as_str().as_bytes()[14], b'8', "{one}");
         assert!(one.is_derived() && one.with_body("00").is_derived());
         assert!(!DeliveryId::generate().is_derived());
+    }
+
+    #[test]
+    fn what_pm2_takes_for_something_else_is_no_name_of_an_application() {
+        for good in ["web", "2fa", "api (blue)", "größe", "@acme/site", "_x", "1-api", "7 dwarfs", "0xyz"] {
+            assert!(ApplicationName::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "7", "1e5", "0x1f", "0b1", "7 ", "1.5", "all", "default", "Infinity", "/x/", "a,b", "-x", "",
+            "a\nb", "a\u{1b}b", "a'b",
+        ] {
+            assert!(ApplicationName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_like_nothing_is_not_suggested() {
+        for (written, known, expected) in [
+            ("wbe", &["web", "api"][..], Some("web")),
+            ("prot", &["host", "port"], Some("port")),
+            ("mian", &["main", "develop"], Some("main")),
+            ("site-b", &["systemd-binfmt", "site-a"], Some("site-a")),
+            ("site-b", &["systemd-binfmt"], None),
+            ("zzzz", &["web", "api"], None),
+            ("", &["web"], None),
+        ] {
+            assert_eq!(nearest(written, known.iter().copied()), expected, "{written}");
+        }
     }
 }

@@ -9,6 +9,14 @@ pub fn counted(number: impl Display, one: &str, many: &str) -> String {
     format!("{number} {what}")
 }
 
+/// A cause, and what to do about it, which follows it on a line of its own.
+pub fn cause_and_hint(text: &str) -> (&str, Option<&str>) {
+    match text.split_once("\nhint: ") {
+        Some((cause, hint)) => (cause, Some(hint)),
+        None => (text, None),
+    }
+}
+
 /// The title of a step for people: a step that is called as its phase is named once.
 pub fn step_title(phase: &str, name: &str) -> String {
     match name.is_empty() || name == phase {
@@ -28,6 +36,12 @@ mod tests {
             [said(0), said(1), said(2), said(11)],
             ["0 entries", "1 entry", "2 entries", "11 entries"]
         );
+    }
+
+    #[test]
+    fn a_hint_stands_behind_its_cause() {
+        assert_eq!(cause_and_hint("it is down\nhint: start it"), ("it is down", Some("start it")));
+        assert_eq!(cause_and_hint("it is down"), ("it is down", None));
     }
 
     #[test]

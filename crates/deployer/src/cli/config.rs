@@ -132,10 +132,12 @@ pub async fn migrate(
     }
     daemon::prepare_state_directory(&loaded.config.state_directory)?;
     match command {
-        MigrateCommand::Up { new: true } => {
-            store.migrate_anew(crate::base::clock::now_ms()).await?;
-            print_line!("there is a new database, and the schema is up to date");
-        }
+        MigrateCommand::Up { new: true } => match store.migrate_anew(crate::base::clock::now_ms()).await? {
+            true => print_line!(
+                "there is a database of the deployer's already: it was kept with what is recorded in it, and its schema is up to date"
+            ),
+            false => print_line!("there is a new database, and the schema is up to date"),
+        },
         MigrateCommand::Up { new: false } => {
             store.migrate(crate::base::clock::now_ms()).await?;
             print_line!("the schema is up to date");
@@ -202,7 +204,7 @@ async fn down(
         return Err(Failed::because(anyhow!("nothing was undone: there is no backup"))
             .hint("make one (`pg_dump`), and say `--has-backup`"));
     }
-    crate::terminal::question::agreed(yes, "Take them back, with what is recorded in their tables?")?;
+    crate::terminal::question::agreed(yes, "Undo them, with what is recorded in their tables?")?;
     if let Some(backup) = store.back_up(&compact_utc(now())).await? {
         print_line!("the database as it was is in {}", backup.display());
     }

@@ -106,7 +106,7 @@ fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
         Column::new("REASON").rest(),
     ];
     let ids: Vec<&str> = all.iter().map(|shown| shown.id.as_str()).collect();
-    let short_ids = ids::Short::among(ids.into_iter(), false);
+    let short_ids = crate::base::short_ids::Short::among(ids.into_iter(), false);
     let rows: Vec<Vec<Cell>> = all
         .iter()
         .map(|shown| {

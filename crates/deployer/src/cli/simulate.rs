@@ -95,7 +95,16 @@ async fn send_it(
         print_line!("{} {}", answer.status, plain(&answer.body));
     }
     if answer.status != 202 {
-        return Err(Failed::because(anyhow!("the daemon refused the push")));
+        let failed = Failed::because(anyhow!("the daemon refused the push"));
+        let needs_github = config.intake.source_networks == SourceNetworks::GitHub;
+        return Err(match answer.status {
+            // Without GitHub nobody says which networks it has.
+            503 if needs_github => failed.hint(format!(
+                "either `source_networks = \"any\"` in the configuration and `sudo durhack-deployer setup`, so that the signature alone decides, or without the webhook: `durhack-deployer deploy {}`",
+                deployment.slug
+            )),
+            _ => failed,
+        });
     }
     if !as_json {
         print_line!("`durhack-deployer explain {}` says what became of it", answer.delivery);

@@ -8,7 +8,9 @@ use super::session::{self, Session};
 use crate::admin::doctor::finding::{Finding, Level};
 use crate::admin::doctor::parts::{self, Part};
 use crate::base::clock::{ago, duration, now_ms, readable_utc};
+use crate::base::words::cause_and_hint;
 use crate::base::words::{counted, step_title};
+use crate::cli::StatusArguments;
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
 use crate::pipeline::context::Host;
@@ -35,7 +37,12 @@ const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 const LOOK_AGE_MAX_MS: i64 = 10 * 60_000;
 
 /// `status`
-pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
+pub async fn run(
+    directory: Option<&Path>,
+    environment: &Environment,
+    arguments: &StatusArguments,
+) -> Result<(), Failed> {
+    let as_json = arguments.json;
     let session = match Session::open_by_last_good(directory, environment, Purpose::Ask).await {
         Ok(session) => session,
         Err(failed) => {
@@ -54,7 +61,12 @@ pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: b
     if let Some((what, mend)) = session.unread() {
         parts.insert(0, Part { name: "config", finding: Finding::warning(what, mend) });
     }
-    status(&session, &parts, as_json).await
+    if let Some(slug) = &arguments.slug {
+        session.deployment(slug)?;
+        // Of what is well nobody has asked.
+        parts.retain(|part| matches!(part.finding.level, Level::Warning | Level::Error));
+    }
+    status(&session, &parts, arguments).await
 }
 
 /// Where the database does not answer.
@@ -65,12 +77,16 @@ fn show_parts_alone(parts: &[Part], as_json: bool) {
     }
 }
 
-async fn status(session: &Session, parts: &[Part], as_json: bool) -> Result<(), Failed> {
+async fn status(session: &Session, parts: &[Part], arguments: &StatusArguments) -> Result<(), Failed> {
+    let as_json = arguments.json;
     let config = session.config();
     let running = daemon::is_working(&config.state_directory)?;
     let mut deployments = Vec::new();
     let mut is_well = !parts.iter().any(Part::is_broken);
-    for deployment in config.deployments.values() {
+    let is_asked = |deployment: &&Deployment| {
+        arguments.slug.as_ref().is_none_or(|slug| *slug == *deployment.slug.as_str())
+    };
+    for deployment in config.deployments.values().filter(is_asked) {
         let layout = live_state::layout(&session.host, deployment).await?;
         if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
             print_error_line!("{YELLOW}warning{YELLOW:#}: {}", live_state::in_place_warning(deployment));
@@ -151,7 +167,9 @@ async fn live(
     let releases = host.store.releases(slug).await?;
     let recorded = releases.iter().find(|release| release.name == live.release);
     let since_ms = recorded.and_then(|release| release.live_at_ms).or_else(|| made_at_ms(deployment, layout));
-    Ok(Some(json!({ "commit": live.commit, "release": live.release, "since_ms": since_ms })))
+    // A release that the record does not know has a commit that nobody knows.
+    let commit = Some(&live.commit).filter(|commit| commit.as_str().bytes().any(|digit| digit != b'0'));
+    Ok(Some(json!({ "commit": commit, "release": live.release, "since_ms": since_ms })))
 }
 
 /// When the link, or the work tree, was made what it is, as its file system has it.
@@ -283,7 +301,10 @@ fn show_status(status: &Value, parts: &[Part]) {
             let state = if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"]) };
             vec![
                 Cell::text(text(&deployment["slug"])),
-                Cell::text(short(deployment["live"]["commit"].as_str())),
+                Cell::text(match &deployment["live"] {
+                    live if live.is_object() && live["commit"].is_null() => "unknown",
+                    live => short(live["commit"].as_str()),
+                }),
                 Cell::time(deployment["live"]["since_ms"].as_i64()),
                 Cell::text(state),
                 Cell::time(last["ended_at_ms"].as_i64().or(last["started_at_ms"].as_i64())),
@@ -294,7 +315,7 @@ fn show_status(status: &Value, parts: &[Part]) {
                         .as_i64()
                         .map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
                 ),
-                Cell::text(last["cause"].as_str().unwrap_or_default()),
+                Cell::text(cause_and_hint(last["cause"].as_str().unwrap_or_default()).0),
             ]
         })
         .collect();

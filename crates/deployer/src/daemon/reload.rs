@@ -38,7 +38,11 @@ impl Daemon {
         }
         loop {
             tokio::time::sleep(MENDED_POLL).await;
-            if config::load(self.directory.as_deref(), &self.environment, self.full_role.purpose()).is_ok() {
+            let (directory, environment) = (self.directory.clone(), self.environment.clone());
+            let purpose = self.full_role.purpose();
+            // The files, secrets among them, may lie on a file system that hangs.
+            let is_good = move || config::load(directory.as_deref(), &environment, purpose).is_ok();
+            if tokio::task::spawn_blocking(is_good).await.unwrap_or(false) {
                 return;
             }
         }

@@ -209,10 +209,18 @@ async fn work(worker: Worker, schema: Schema, wake: Arc<Notify>) {
     if !schema.up().await {
         return;
     }
+    let mut told = String::new();
     let _consumer = loop {
         match consume(&worker.spool) {
             Ok(lock) => break lock,
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                // A command that works here may take long; once is enough.
+                if error != told {
+                    tracing::warn!(error, "waiting");
+                    told = error;
+                }
+            }
         }
         tokio::select! {
             () = worker.stop.cancelled() => return,

@@ -115,7 +115,7 @@ impl Access {
     }
 
     /// What git complained of, and what to do about it where that is known.
-    pub fn explained(&self, answer: &Answer, url: &str) -> String {
+    pub fn explained(&self, executor: &Executor, answer: &Answer, url: &str) -> String {
         if !self.is_let_in
             && let Some(repository) = login::repository_of(url)
         {
@@ -124,7 +124,8 @@ impl Access {
                 answer.complaint
             );
         }
-        match complaints::advice(&answer.said, login::host_of(url).unwrap_or("it")) {
+        match complaints::advice(&answer.said, url, executor.variable("USER").and_then(|user| user.to_str()))
+        {
             Some(advice) => format!("{}; {advice}", answer.complaint),
             None => answer.complaint.clone(),
         }

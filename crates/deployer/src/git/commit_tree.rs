@@ -193,13 +193,15 @@ mod tests {
             "120000 blob ccc 5\tlink",
             "160000 commit ddd       -\tmodule",
             "100644 blob eee 1\tpr\u{f6}d/[a] b.conf",
+            // Of a name in another encoding, as it comes here.
+            "100644 blob fff 2\tpkg\u{FFFD}/package.json",
             "",
         ];
         let tree = read_listing(&listing.join("\0"));
-        assert_eq!(tree.files().count(), 5);
+        assert_eq!(tree.files().count(), 6);
         assert!(tree.has("pr\u{f6}d/[a] b.conf") && tree.has("module") && !tree.has("server"));
         assert!(tree.has_directory("server") && !tree.has_directory("serv") && !tree.has_directory("link"));
-        assert_eq!(tree.telling(true), ["package.json"], "the other is too large");
+        assert_eq!(tree.telling(true), ["package.json"], "one is too large, one cannot be asked for");
         let locks = ["yarn.lock", "package-lock.json", "a/bun.lock", "b/bun.lock", "ab/yarn.lock"];
         let file = || File { mode: "100644".into(), content: String::new(), bytes: Some(1) };
         let several = Tree::new(locks.map(|path| (path.to_owned(), file())));

@@ -7,6 +7,7 @@
 mod measure;
 
 use super::access::Access;
+use crate::base::names::nearest;
 use crate::base::names::{BranchName, CommitId, RepositoryName};
 use crate::git::commit_tree::{self, Tree};
 use crate::git::signature::Signature;
@@ -84,12 +85,36 @@ impl TreeState {
     }
 }
 
+/// The branches that are there where one is not.
+#[derive(Debug, Default)]
+pub struct Others(Vec<BranchName>);
+
+impl Others {
+    /// Of more of them only the one that was probably meant is told.
+    const TOLD_MAX: usize = 5;
+
+    /// As they are told beside the branch that is not there.
+    fn told(&self, wished: &BranchName) -> String {
+        let names = || self.0.iter().map(BranchName::as_str);
+        match (nearest(wished.as_str(), names()), self.0.len()) {
+            (Some(meant), _) => format!(": did you mean {meant}?"),
+            (None, 1..=Self::TOLD_MAX) => format!(", which has {}", names().collect::<Vec<_>>().join(", ")),
+            _ => String::new(),
+        }
+    }
+}
+
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The branch is not there (any more).
-    #[error("the branch {0} does not exist in the repository")]
-    NoBranch(BranchName),
+    #[error("the branch {branch} does not exist in the repository{}", others.told(branch))]
+    NoBranch {
+        /// The one that was asked for.
+        branch: BranchName,
+        /// Those that are there.
+        others: Others,
+    },
     /// The network or the other side: may pass.
     #[error("{0}")]
     Network(String),
@@ -128,6 +153,14 @@ impl Mirror {
         Ok(git::heads_in(&answer.output))
     }
 
+    /// The branches that the source has; none where that cannot be asked.
+    async fn branches(&self, deadline: Duration, cancel: &CancellationToken) -> Others {
+        let asked =
+            self.access.ask(&self.executor, git::all_heads(&self.url), &self.url, deadline, cancel).await;
+        let answer = asked.ok().filter(|answer| answer.end == End::Exited(0));
+        Others(answer.map(|answer| git::heads_in(&answer.output).into_keys().collect()).unwrap_or_default())
+    }
+
     /// What came of asking the source.
     fn judged(&self, answer: &Answer, what: &str, deadline: Duration) -> Result<(), FetchError> {
         match answer.end {
@@ -144,9 +177,12 @@ impl Mirror {
             _ if !complaints::is_refusal(&answer.said) && complaints::is_network_failure(&answer.said) => {
                 Err(FetchError::Network(format!("{what} from {}: {}", self.url, answer.complaint)))
             }
-            _ => {
-                Err(anyhow!("{what} from {}: {}", self.url, self.access.explained(answer, &self.url)).into())
-            }
+            _ => Err(anyhow!(
+                "{what} from {}: {}",
+                self.url,
+                self.access.explained(&self.executor, answer, &self.url)
+            )
+            .into()),
         }
     }
 
@@ -205,7 +241,8 @@ impl Mirror {
         };
         let answer = self.access.ask(&self.executor, invocation, &self.url, deadline, cancel).await?;
         if complaints::is_missing_branch(&answer.complaint) {
-            return Err(FetchError::NoBranch(branch.clone()));
+            let others = self.branches(deadline, cancel).await;
+            return Err(FetchError::NoBranch { branch: branch.clone(), others });
         }
         let judged = self.judged(&answer, "git fetch", deadline);
         if judged.is_err() {

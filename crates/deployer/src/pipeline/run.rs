@@ -18,6 +18,7 @@ use crate::pipeline::context::Host;
 use crate::pipeline::downtime::{Gap, Watch};
 use crate::plan::standing::{is_evaluated, standing};
 use crate::plan::{Action, Plan, Step};
+use crate::process::cause;
 use crate::process::env_files::EnvRules;
 use crate::process::step_context::{Heard, Workbench};
 use crate::process::{executor, remove_tree, sandbox_policy};
@@ -228,7 +229,7 @@ impl Run {
         };
         let result = result.map_err(|error| match error {
             FetchError::Cancelled => Failure::cancelled(),
-            FetchError::NoBranch(_) => Failure { branch_gone: true, ..Failure::new(error.to_string()) },
+            FetchError::NoBranch { .. } => Failure { branch_gone: true, ..Failure::new(error.to_string()) },
             error => Failure::ours(format!("fetch failed: {error}")),
         });
         if let Ok(found) = &result {
@@ -350,8 +351,11 @@ impl Run {
             let is_out_of_time = begun.elapsed() >= limit;
             let is_over =
                 attempt >= step.retries || is_out_of_time || left().is_some_and(|left| left.is_zero());
+            // Of a registry only what may pass is asked again.
+            let is_final =
+                |failure: &Failure| phase == Some(Phase::Install) && cause::is_final(&failure.cause);
             match result {
-                Err(failure) if !is_over && !failure.cancelled => {
+                Err(failure) if !is_over && !failure.cancelled && !is_final(&failure) => {
                     attempt += 1;
                     self.note(number, format!("{}; attempt {} follows", failure.cause, attempt + 1));
                     if !pause(attempt, bounds.cancel).await {

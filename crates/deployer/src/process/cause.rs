@@ -11,6 +11,7 @@
 use crate::run_log::rendering;
 use regex::Regex;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 use supervise::{Line, Stream};
 
@@ -20,8 +21,11 @@ const LINES_MAX: usize = 2_000;
 /// As many bytes these lines may have together.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// The line that says why, the one before it and the one behind it.
-const LINES_AROUND: usize = 3;
+/// So far before the line that says why may stand where it was: node prints the line of the program and marks the place in it.
+const LINES_TO_PLACE: usize = 8;
+
+/// Terminals that programs wrap their sentences for have so many columns, and a line that was wrapped has nearly as many.
+const WRAPPED: RangeInclusive<usize> = 70..=80;
 
 /// The last lines that a program printed.
 #[derive(Debug, Default)]
@@ -77,6 +81,7 @@ const RULES: &[(u8, &str)] = &[
     (83, r"^Permissions [0-9]+ for .* are too open"),
     (82, r": command not found|^Killed$|: unbound variable|: syntax error|^make: [^ *]+: "),
     (82, r"^(bash|sh|/bin/sh): .*: "),
+    (84, r"was not created successfully because"),
     (80, r"ERR_PNPM_[A-Z0-9_]+|^curl: \(|^psql: error: |No rule to make target"),
     (
         80,
@@ -112,6 +117,7 @@ const NOISE: &[&str] = &[
     r"^npm (warn|WARN|notice)|^warning|^WARN|^\[?WARN|^note: |^hint: |^help: |^Hint: ",
     r"(?i)(^|[^0-9])(0|no) errors?",
     r"(?i)^(found )?[0-9]+ errors?( in .*| generated)?\.?$|^✖ [0-9]+ problems|^Found [0-9]+ error",
+    r"^Failing command: ",
     r"(?i)exited with (code|status)|exit (code|status)|command failed|^ELIFECYCLE|ERR_PNPM_RECURSIVE",
     r"(?i)^error during build|^(✗ )?build (error|failed)|errors? (occurred|originates from)|^> Build |^failed to load config",
     r"^npm (error|ERR!)( (code|errno|syscall|path|command|cwd|dest|signal|engine Unsupported)( .*)?)?$|A complete log of this run",
@@ -128,6 +134,29 @@ const NOISE: &[&str] = &[
     r"^An unexpected error occurred:$|^Unhandled|Unhandled 'error' event|^throw |^RollupError: \[plugin dts\]",
 ];
 
+/// A status of HTTP with which a registry refuses something for good, with the words that installers have around it.
+static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
+    compiled(
+        r"\b(?:ERR_PNPM_FETCH_|E)(4[0-9]{2})\b|\b(4[0-9]{2}) (?:Client Error|Not Found|Forbidden|Unauthorized|Gone|Bad Request)",
+    )
+});
+
+/// Those of them that pass: a request that took too long, and too many.
+const PASSING: [&str; 2] = ["408", "429"];
+
+/// The same in words without a status, and what is not on this machine.
+static LACK: LazyLock<Regex> = LazyLock::new(|| {
+    compiled(
+        r"\b[Nn]ot [Ff]ound - GET https?://|^(.*: )?error Couldn't find package |\bNo interpreter found for Python",
+    )
+});
+
+/// Whether an installation would fail of this again: further attempts only take time.
+pub fn is_final(cause: &str) -> bool {
+    let refusal = REFUSAL.captures(cause).and_then(|found| found.get(1).or(found.get(2)));
+    refusal.map_or_else(|| LACK.is_match(cause), |status| !PASSING.contains(&status.as_str()))
+}
+
 static RULE_SET: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let rule = |announces_next| {
         move |&(rank, pattern): &(u8, &str)| Rule { rank, pattern: compiled(pattern), announces_next }
@@ -135,6 +164,11 @@ static RULE_SET: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     RULES.iter().map(rule(false)).chain(ANNOUNCING.iter().map(rule(true))).collect()
 });
 static NOISE_SET: LazyLock<Vec<Regex>> = LazyLock::new(|| NOISE.iter().copied().map(compiled).collect());
+
+/// `/srv/site/main.js:2` and `file:///srv/site/main.mjs:2` as node has it, `File "/srv/site/main.py", line 2` as Python has.
+static PLACE: LazyLock<Regex> = LazyLock::new(|| {
+    compiled(r#"^(file://)?(?P<f>/[^ :]+):(?P<n>[0-9]+)$|^File "(?P<g>[^"]+)", line (?P<m>[0-9]+)"#)
+});
 
 /// The rank of an exception.
 const THROWN: u8 = 85;
@@ -164,20 +198,28 @@ impl Tail {
         let texts = self.texts();
         let index = self.index_of_cause(&texts)?;
         let text = shown(&texts[index]);
-        // "An unexpected error occurred:" and then what.
+        // "An unexpected error occurred:" and then what, or a sentence that was wrapped.
         let next = texts.get(index + 1).map(|next| shown(next)).filter(|next| !next.is_empty());
-        Some(match next.filter(|_| text.ends_with(':')) {
+        let cause = match next.filter(|next| text.ends_with(':') || is_wrapped(text, next)) {
             Some(next) => format!("{text} {next}"),
             None => text.to_owned(),
+        };
+        Some(match place(&texts[..index], text) {
+            Some(place) => format!("{place}: {cause}"),
+            None => cause,
         })
     }
 
     /// The line that says why as it was printed, the lines around it, and which of these it is.
     pub fn around(&self) -> Option<(Vec<&str>, usize)> {
-        let index = self.index_of_cause(&self.texts())?;
-        let first = index.saturating_sub(1);
-        let lines = self.lines.iter().skip(first).take(LINES_AROUND).map(|line| line.text.as_str());
-        Some((lines.collect(), index - first))
+        let texts = self.texts();
+        let index = self.index_of_cause(&texts)?;
+        let says_something = |at: &usize| !texts[*at].is_empty();
+        let before = (0..index).rev().find(says_something);
+        let behind = (index + 1..texts.len()).find(says_something);
+        let shown = [before, Some(index), behind].into_iter().flatten();
+        let lines = shown.map(|at| self.lines[at].text.as_str()).collect();
+        Some((lines, usize::from(before.is_some())))
     }
 
     fn texts(&self) -> Vec<String> {
@@ -222,6 +264,28 @@ impl Tail {
             .or_else(|| all().find(says_something))
             .or_else(|| all().find(|index| !texts[*index].is_empty()))
     }
+}
+
+/// Whether the next line goes on with this one's sentence.
+fn is_wrapped(text: &str, next: &str) -> bool {
+    WRAPPED.contains(&text.chars().count())
+        && text.ends_with(char::is_alphanumeric)
+        && next.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+/// Where in a program the mistake is that an interpreter could not read: it says so some lines before. Relative to the release, whose
+/// directory has another name each time.
+fn place(before: &[String], text: &str) -> Option<String> {
+    if !text.starts_with("SyntaxError: ") {
+        return None;
+    }
+    let (file, line) = before.iter().rev().take(LINES_TO_PLACE).find_map(|line| {
+        let found = PLACE.captures(line)?;
+        Some((found.name("f").or(found.name("g"))?, found.name("n").or(found.name("m"))?))
+    })?;
+    let file = file.as_str();
+    let in_release = file.split_once("/releases/").and_then(|(_, rest)| Some(rest.split_once('/')?.1));
+    Some(format!("{}:{}", in_release.unwrap_or(file), line.as_str()))
 }
 
 /// The characters of white space before a line.

@@ -380,6 +380,18 @@ async fn answer(command: supervise::Command, cancel: &CancellationToken) -> Resu
     Ok(Answer { output, complaint: complaints.cause().unwrap_or_default(), said, end: outcome.end })
 }
 
+/// By these a program finds the certificates of a host's own authority, without which it reaches nothing. No secret is in them.
+const AUTHORITIES: [&str; 8] = [
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+];
+
 /// What every program may see: the allow-list, what the operator passes on, and `PATH` with the search paths behind it.
 fn clean_environment(
     environment: &Environment,
@@ -390,7 +402,7 @@ fn clean_environment(
         environment.variables().map(|(name, value)| (name.into(), value.into())),
     )
     .into_map();
-    for name in passed {
+    for name in AUTHORITIES.into_iter().chain(passed.iter().map(String::as_str)) {
         if let Some(value) = environment.get(name) {
             clean.insert(name.into(), value.into());
         }

@@ -16,7 +16,7 @@ use sqlx::migrate::Migrator;
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -79,10 +79,16 @@ impl Store {
         self.migrate_file(now_ms).await
     }
 
-    /// The same where what was recorded before may be forgotten.
-    pub async fn migrate_anew(&self, now_ms: i64) -> Result<(), StoreError> {
-        self.authenticator.set_database(None)?;
-        self.migrate_file(now_ms).await
+    /// The same where what was recorded before may be forgotten. What is there is kept all the same; gives whether it was.
+    pub async fn migrate_anew(&self, now_ms: i64) -> Result<bool, StoreError> {
+        // Not opened: SQLite would begin to fill it.
+        let is_empty = |file: PathBuf| file.metadata().map_or(true, |found| found.len() == 0);
+        let is_there = !self.pools.file().is_some_and(is_empty) && !self.applied_versions().await?.is_empty();
+        if !is_there {
+            self.authenticator.set_database(None)?;
+        }
+        self.migrate_file(now_ms).await?;
+        Ok(is_there)
     }
 
     /// Whether the configured database file had our tables at some time, as the state directory has noted.

@@ -99,20 +99,26 @@ impl Progress {
 
     /// This step runs now, and has printed this last.
     pub fn show(&mut self, step: &Step, now_ms: i64, last_line: &str) {
-        // Whole seconds: the line is not to flicker.
-        let elapsed = duration((now_ms - step.started_at_ms).max(0) / 1000 * 1000);
+        // Whole seconds, and none in the first: the line is not to flicker.
+        let elapsed = match (now_ms - step.started_at_ms) / 1000 {
+            ..1 => String::new(),
+            seconds @ 1..60 => format!("{seconds} s"),
+            seconds => duration(seconds * 1000),
+        };
+        let for_so_long = if elapsed.is_empty() { String::new() } else { format!(", for {elapsed}") };
+        let elapsed = if elapsed.is_empty() { elapsed } else { format!("  {elapsed}") };
         let last = plain(last_line);
         let last = last.trim();
         let name = plain(&step_title(&step.phase, &step.name));
         let text = match (&self.reader, last.is_empty()) {
             (Reader::Log { .. }, true) => {
-                format!("still running: {name}, for {elapsed}, without a line so far")
+                format!("still running: {name}{for_so_long}, without a line so far")
             }
             (Reader::Log { .. }, false) => {
-                format!("still running: {name}, for {elapsed}; its last line: {last}")
+                format!("still running: {name}{for_so_long}; its last line: {last}")
             }
-            (_, true) => format!("{name}  {elapsed}"),
-            (_, false) => format!("{name}  {elapsed}  {last}"),
+            (_, true) => format!("{name}{elapsed}"),
+            (_, false) => format!("{name}{elapsed}  {last}"),
         };
         self.show_text(text);
     }

@@ -3,6 +3,7 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, Level, or_ok};
 use super::rights::{self, Needs};
+use crate::admin::host::paths;
 use crate::base::clock::now_ms;
 use crate::base::names::RepositoryName;
 use crate::config::{Config, Deployment, SourceNetworks};
@@ -80,6 +81,19 @@ fn identities(examined: &Examined) -> Result<Vec<Identity<'_>>> {
     Ok(identities)
 }
 
+/// Where the package is installed the service is handed the token, wherever else it lies for others.
+fn how_to_give_a_credential() -> String {
+    let others =
+        "write `token_file` or `app_id` and `app_key_file` into [github] (README, \"Commit statuses\")";
+    match paths::has_services() {
+        true => format!(
+            "put a token into {}, and call `sudo durhack-deployer setup`; or {others}",
+            paths::GITHUB_TOKEN
+        ),
+        false => others.to_owned(),
+    }
+}
+
 /// Each credential: whether it works, what it may, and when it ends.
 pub async fn credentials(examined: &Examined) -> Answer {
     let (github, _) = examined.github()?;
@@ -87,7 +101,7 @@ pub async fn credentials(examined: &Examined) -> Answer {
     if identities.is_empty() {
         return Ok(vec![Finding::warning(
             "there is no credential: GitHub is told nothing, and only public repositories can be fetched over https",
-            "write `token_file` or `app_id` and `app_key_file` into [github] (README, \"Commit statuses\")",
+            how_to_give_a_credential(),
         )]);
     }
     let mut findings = Vec::new();

@@ -6,10 +6,11 @@ use super::nginx::site_names;
 use crate::admin::owner;
 use crate::base::files::{kernel_locks, safe_path};
 use crate::config::Config;
+use crate::config::Proxies;
 use crate::daemon::{self, listen_lock};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
@@ -151,6 +152,36 @@ pub async fn door_of(config: &Config) -> Answer {
     }])
 }
 
+/// Whether others reach the port than the proxy behind which the deployer is configured to be.
+pub fn port(examined: &Examined) -> Answer {
+    let config = examined.config()?;
+    Ok(vec![match daemon::address(config) {
+        None => Finding::not_checked("no daemon listens"),
+        Some(address) => judge_port(&config.intake.proxies, address, &config.origin),
+    }])
+}
+
+/// See [`port`].
+fn judge_port(proxies: &Proxies, address: SocketAddr, origin: &str) -> Finding {
+    let what = match proxies {
+        Proxies::Hops(0) => return Finding::ok("no proxy is configured: callers are who calls"),
+        _ if !address.ip().is_unspecified() => return Finding::ok(format!("{address} is listened on alone")),
+        Proxies::Hops(_) => {
+            "whoever calls it without the proxy says of itself who it is (`proxy_fix.x_for`)".to_owned()
+        }
+        Proxies::Trusted(networks) if networks.iter().all(|network| network.addr().is_loopback()) => {
+            "only a proxy on this machine is believed (`proxy_fix.trusted_proxies`)".to_owned()
+        }
+        Proxies::Trusted(_) => return Finding::ok("the proxies that are believed are named by address"),
+    };
+    Finding::warning(
+        format!("port {} is open on every address, and {what}", address.port()),
+        format!(
+            "`sudo durhack-deployer setup --origin {origin}` opens it for nginx alone; right where a firewall keeps others away, or GitHub calls the port itself"
+        ),
+    )
+}
+
 /// Whether it is the intake's socket that listens there: the unit is enabled, and root has opened the port, as systemd does.
 fn is_systemds(address: &str) -> bool {
     let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
@@ -214,7 +245,24 @@ pub fn holder(state_directory: &Path, lock: &Path) -> Result<Option<u32>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::finding::Level;
     use super::*;
+
+    #[test]
+    fn a_port_behind_a_proxy_is_open_for_that_alone() {
+        let trusted = |network: &str| Proxies::Trusted(vec![network.parse().unwrap()]);
+        for (proxies, address, expected) in [
+            (trusted("127.0.0.0/8"), "[::]:3400", Level::Warning),
+            (trusted("::1/128"), "0.0.0.0:3400", Level::Warning),
+            (Proxies::Hops(1), "[::]:3400", Level::Warning),
+            (trusted("127.0.0.0/8"), "127.0.0.1:3400", Level::Ok),
+            (trusted("192.0.2.7/32"), "[::]:3400", Level::Ok),
+            (Proxies::Hops(0), "[::]:3400", Level::Ok),
+        ] {
+            let found = judge_port(&proxies, address.parse().unwrap(), "https://deploy.example.org");
+            assert_eq!(found.level, expected, "{proxies:?} {address}");
+        }
+    }
 
     #[test]
     fn the_kernels_tables_are_read() {

@@ -113,6 +113,8 @@ pub struct Configuration {
     pub secrets_changed_at_us: i64,
     /// The deployments that the configuration names.
     pub slugs: BTreeSet<Slug>,
+    /// Those of them that the worker deploys by itself as soon as it knows them: nothing of them is there yet.
+    pub undeployed: BTreeSet<Slug>,
     /// The `path` of each deployment.
     pub paths: BTreeSet<PathBuf>,
     /// Those of them that hold sites for nginx.
@@ -277,6 +279,11 @@ fn account_state_in(users: &str, groups: &str, user: &UserName) -> AccountState 
         None if fields_of(groups).is_some() => AccountState::Taken,
         None => AccountState::Free,
     }
+}
+
+/// Whether nothing of a deployment is there, and nobody has to agree before something is.
+fn is_deployed_at_once(deployment: &Deployment) -> bool {
+    deployment.enabled && !deployment.gates.approval && path_state(deployment) == PathState::New
 }
 
 /// What lies at a deployment's path. Only names are looked at: builds may have made what is there.
@@ -524,6 +531,11 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
         )?,
         secrets_changed_at_us: newest_us(secrets)?,
         slugs: deployments.clone().map(|deployment| deployment.slug.clone()).collect(),
+        undeployed: deployments
+            .clone()
+            .filter(|deployment| loaded.config.reconcile.enabled && is_deployed_at_once(deployment))
+            .map(|deployment| deployment.slug.clone())
+            .collect(),
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
         sites_paths: deployments
             .clone()

@@ -39,10 +39,18 @@ pub const SITE_PENDING: &str = "/etc/durhack-deployer/.site-pending";
 pub const SUDOERS: &str = "/etc/sudoers.d/durhack-deployer";
 
 /// What deploys, as the package has it, or an administrator in its place.
-pub const WORKER_UNITS: [&str; 2] = [
+const WORKER_UNITS: [&str; 2] = [
     "/usr/lib/systemd/system/durhack-deployer-worker.service",
     "/etc/systemd/system/durhack-deployer-worker.service",
 ];
+
+/// The token that the service is handed, by which GitHub knows it.
+pub const GITHUB_TOKEN: &str = "/etc/durhack-deployer/credentials/github-token";
+
+/// Whether the package has brought the services to this host.
+pub fn has_services() -> bool {
+    WORKER_UNITS.iter().any(|unit| Path::new(unit).exists())
+}
 
 /// What its units may write beside what they have of themselves.
 pub const WORKER_DROP_IN: &str = "/etc/systemd/system/durhack-deployer-worker.service.d/setup.conf";

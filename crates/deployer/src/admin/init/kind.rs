@@ -170,6 +170,20 @@ pub fn site_names(tree: &Tree) -> Vec<String> {
     names.take(SITES_MAX).collect()
 }
 
+/// Files of sites without a site in their names, which are for every host where nobody says otherwise; none where there are more, or others,
+/// than can be named one by one.
+pub fn unbracketed_names(tree: &Tree) -> Vec<String> {
+    let is_plain =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte));
+    let is_of_sites = |name: &str| name.ends_with(".conf") || name.ends_with(".nginxconf");
+    let names = tree.files().filter_map(|(path, _)| path.strip_prefix("production/"));
+    let names = names.filter(|name| !name.contains('[') && !name.ends_with(".md") && !name.contains("/."));
+    let names: Vec<String> = names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect();
+    let all_can_be_named =
+        names.len() <= SITES_MAX && names.iter().all(|name| is_plain(name) && is_of_sites(name));
+    if all_can_be_named { names } else { Vec::new() }
+}
+
 fn nginx_sites(tree: &Tree) -> Option<Kind> {
     let names = site_names(tree);
     (!names.is_empty()).then_some(Kind::NginxSites(names))

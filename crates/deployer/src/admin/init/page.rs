@@ -30,6 +30,10 @@ pub struct Page<'a> {
     pub path: &'a Path,
     /// nginx sites in it.
     pub sites: &'a [String],
+    /// Files for nginx that are for every host.
+    pub unbracketed: &'a [String],
+    /// Whether what is deployed now lies at the path, as a work tree.
+    pub is_checked_out: bool,
     /// Files and directories that are probably a server's own.
     pub kept: &'a (Vec<String>, Vec<String>),
     /// Files that tell of more than what was understood.
@@ -52,7 +56,15 @@ impl Page<'_> {
             key(&mut text, "clone_url", &toml_text(url));
         }
         key(&mut text, "branch", &toml_text(self.branch.as_str()));
-        comment(&mut text, "Releases come to lie below it, and the link `current` to the live one.");
+        comment(
+            &mut text,
+            match self.is_checked_out {
+                true => {
+                    "The work tree that lies there is deployed in place; `durhack-deployer adopt` makes releases of it, with the link `current`."
+                }
+                false => "Releases come to lie below it, and the link `current` to the live one.",
+            },
+        );
         key(&mut text, "path", &toml_text(&self.path.to_string_lossy()));
         comment(
             &mut text,
@@ -204,6 +216,14 @@ impl Page<'_> {
         comment(text, "Which of its sites this host serves: take out the others. `*` stands for all.");
         let names: Vec<String> = self.sites.iter().map(|name| toml_text(name)).collect();
         key(text, "sites", &format!("[{{ rule = \"include\", select = [{}] }}]", names.join(", ")));
+        if !self.unbracketed.is_empty() {
+            comment(
+                text,
+                "Files for every host, as they have no [site] in their names: take out what is not for this one, such as a catch-all whose certificate it does not have.",
+            );
+            let names: Vec<String> = self.unbracketed.iter().map(|name| toml_text(name)).collect();
+            key(text, "unbracketed", &format!("[{}]", names.join(", ")));
+        }
     }
 
     fn systemd(&self, text: &mut String, by: &str, steps: &[Step], units: &[Unit]) {
@@ -348,6 +368,8 @@ mod tests {
             branch: &BranchName::parse("a\"b").unwrap(),
             path: Path::new("/srv/a\nb\u{7f}\"c"),
             sites: &[],
+            unbracketed: &["catch-all.nginxconf".to_owned()],
+            is_checked_out: false,
             kept: &(Vec::new(), Vec::new()),
             unknown: &[],
             submodules: None,

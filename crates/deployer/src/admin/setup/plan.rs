@@ -9,6 +9,8 @@ use super::{allow_list, aside, configuration, drop_in, site, sudoers};
 use crate::admin::arguments::PrivilegesArgument;
 use crate::admin::host::inspect::Found;
 use crate::admin::host::paths::{self, Directory, Owner};
+use crate::admin::setup::wishes::Origin;
+use crate::base::names::Slug;
 use crate::base::names::UserName;
 use crate::config::{Privileges, users};
 use crate::process::step_user;
@@ -511,7 +513,10 @@ impl Plan {
     }
 
     fn site(&mut self, found: &Found, wishes: &Wishes) {
-        let Some(origin) = &wishes.origin else { return };
+        let Some(origin) = &wishes.origin else {
+            self.remarks.extend(open_port(found));
+            return;
+        };
         let Some(nginx) = &found.nginx else {
             self.remarks.push(format!(
                 "there is no nginx here: have your proxy send {} to 127.0.0.1:{}",
@@ -545,6 +550,13 @@ impl Plan {
     /// What stands in a configuration is the operator's: it is compared, and never changed.
     fn remark_on_configuration(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
         let Some(known) = &found.configuration else { return };
+        if !known.undeployed.is_empty() && found.moving.is_none() {
+            let slugs: Vec<&str> = known.undeployed.iter().map(Slug::as_str).collect();
+            self.remarks.push(format!(
+                "never deployed yet: {}. As soon as the worker has this configuration, the heads of their branches are; with `enabled = false` they are not",
+                slugs.join(", ")
+            ));
+        }
         if known.privileges != privileges {
             let word = configuration::privileges_word(privileges);
             self.remarks
@@ -559,6 +571,21 @@ impl Plan {
             ));
         }
     }
+}
+
+/// Where nginx is there and was not told of the deployer: an earlier `setup` may have been told of it, and undone.
+fn open_port(found: &Found) -> Option<String> {
+    let (nginx, known) = (found.nginx.as_ref()?, found.configuration.as_ref()?);
+    let origin = Origin::parse(&known.origin).ok()?.text();
+    let is_told = found.texts.contains_key(&nginx.site)
+        || found.texts.contains_key(Path::new(paths::SOCKET_DROP_IN))
+        || found.moving.is_some();
+    (!is_told).then(|| {
+        format!(
+            "nginx has no site of setup's for the deployer, and port {} is open on every address: `durhack-deployer setup --origin {origin}` writes it, and opens the port for nginx alone; right as it is where a proxy of yours, or GitHub itself, calls that port",
+            found.port()
+        )
+    })
 }
 
 /// Whom no step may run as.
@@ -587,6 +614,7 @@ pub mod tests {
             changed_at_us: 1_000,
             secrets_changed_at_us: 500,
             slugs: BTreeSet::new(),
+            undeployed: BTreeSet::new(),
             sites_paths: BTreeSet::new(),
             paths: ["/srv/site".into()].into(),
             users_paths: BTreeSet::new(),
@@ -885,6 +913,28 @@ pub mod tests {
         assert_eq!(lines(&again), ["start durhack-deployer-steps@app-site.socket, now and at every boot"]);
         let is_warned = again.remarks.iter().any(|remark| remark.contains("app-site"));
         assert!(!is_warned, "{:?}", again.remarks);
+    }
+
+    #[test]
+    fn without_an_origin_is_said_that_the_port_is_open_and_what_is_deployed_at_once() {
+        let silent = Wishes { origin: None, ..wishes() };
+        let mut found = settle(fresh(), &wishes());
+        let remarks = |found: &Found| plan(found, &silent).unwrap().remarks.join("\n");
+        assert!(!remarks(&found).contains("is open on every address"), "what an earlier one said holds");
+        // As `--uninstall` leaves it.
+        let site = found.nginx.as_ref().unwrap().site.clone();
+        found.texts.remove(&site);
+        found.texts.remove(Path::new(paths::SOCKET_DROP_IN));
+        let said = remarks(&found);
+        assert!(
+            said.contains("`durhack-deployer setup --origin https://deploy.example.org` writes it"),
+            "{said}"
+        );
+        found.configuration.as_mut().unwrap().origin = "http://localhost:3400".into();
+        assert!(!remarks(&found).contains("is open on every address"), "nobody has said how it is reached");
+        assert!(!remarks(&found).contains("never deployed yet"));
+        found.configuration.as_mut().unwrap().undeployed.insert(Slug::parse("site").unwrap());
+        assert!(remarks(&found).contains("never deployed yet: site. As soon as"), "{}", remarks(&found));
     }
 
     #[test]

@@ -73,6 +73,13 @@ pub fn plan(found: &Found, purge: bool) -> Plan {
         plan.remarks = left(found);
     }
     plan.remarks.extend(foreign);
+    let was_behind_nginx = found.texts.contains_key(Path::new(paths::SOCKET_DROP_IN));
+    if let Some(known) = found.configuration.as_ref().filter(|_| was_behind_nginx && !purge) {
+        plan.remarks.push(format!(
+            "not left: that nginx leads to the deployer, and that nobody else reaches its port: a later setup is told so again, `durhack-deployer setup --origin {}`",
+            known.origin
+        ));
+    }
     for user in found.step_users.iter().filter_map(|(user, id)| id.map(|_| user)) {
         plan.remarks.push(format!("left: the user {user}, and {}", step_user::home(user).display()));
     }

@@ -126,6 +126,17 @@ impl Diagnostics {
         Self { problems: problems.cloned().collect() }
     }
 
+    /// What concerns the configuration as a whole, and this deployment.
+    #[must_use]
+    pub fn about(&self, slug: &str) -> Self {
+        let is_about = |problem: &&Problem| {
+            let key = problem.key.as_deref().and_then(|key| key.strip_prefix("deployments."));
+            let of_key = key.map(|key| key.split_once('.').map_or(key, |(slug, _)| slug));
+            problem.deployment.as_deref().or(of_key).is_none_or(|of| of == slug)
+        };
+        self.problems.iter().filter(is_about).cloned().collect()
+    }
+
     /// The report that people read, with the lines of the files that it is about.
     pub fn render(&self, rendering: Rendering) -> String {
         let theme = match rendering {

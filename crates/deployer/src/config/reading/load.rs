@@ -15,6 +15,7 @@ use crate::config::resolve::secrets::{SecretFile, Unreadable};
 use crate::config::resolve::{Facts, Location, Resolution, default_state_directory, resolve};
 use crate::config::users::{self, Users};
 use crate::config::{Config, DEVELOPMENT};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::Metadata;
 use std::io::{ErrorKind, Read};
@@ -498,8 +499,13 @@ fn read_if_there(path: &Path) -> Result<Option<(String, Metadata)>, Diagnostics>
 }
 
 fn read_text(path: &Path) -> std::io::Result<(String, Metadata)> {
-    let file = std::fs::File::open(path)?;
+    // What lies there may be anything. To open a FIFO waits for whoever writes to it, unless one says otherwise.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is no file"));
+    }
     let mut text = String::new();
     // One more than allowed, so that a file of exactly the limit is told from a larger one.
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
@@ -579,6 +585,22 @@ mod tests {
             refused(found(&[], here, &nowhere, false), "others than you");
         }
         refused(found(&[], &nowhere, &nowhere, false), "there is no configuration directory");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let scratch = tempfile::tempdir().unwrap();
+        let fifo = scratch.path().join("default.toml");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let problems = read_if_there(&fifo).unwrap_err().to_string();
+        assert!(problems.contains("it is no file"), "{problems}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Seen;
 use crate::base::names::UnitName;
+use crate::base::names::nearest;
 use crate::config::resolve::overlap;
 use crate::config::{Deployment, Phase, Recipe};
 use crate::process::executor::Executor;
@@ -15,9 +16,6 @@ use tokio_util::sync::CancellationToken;
 /// How long systemd may take to say what it has read. On a busy host it reads files first.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// How alike two names must be for one to be the other misspelt.
-const LIKENESS_MIN: f64 = 0.85;
-
 /// Where systemd looks for units of the whole host, in its order.
 const SYSTEM_DIRECTORIES: [&str; 5] = [
     "/etc/systemd/system",
@@ -26,6 +24,9 @@ const SYSTEM_DIRECTORIES: [&str; 5] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
+
+/// Where packages put their units.
+const PACKAGES: [&str; 2] = ["/usr/lib", "/lib"];
 
 /// Where the manager of a user looks, beside the user's own directories.
 const USER_DIRECTORIES: [&str; 4] =
@@ -137,22 +138,20 @@ fn wrong(unit: &str, state: &LoadState, user: bool, places: &[PathBuf], path: &P
 fn missing(unit: &str, user: bool, places: &[PathBuf]) -> String {
     let list = if user { "systemctl --user list-unit-files" } else { "systemctl list-unit-files" };
     let place = places.first().map(|place| place.join(unit).display().to_string()).unwrap_or_default();
-    let alike = match alike(unit, places) {
-        Some(other) => format!("did you mean {other}?"),
-        None => format!("`{list}` lists those that there are, and {place} is where its file would lie"),
-    };
-    format!("there is no unit {unit}, and the deployment's `units` name it: {alike}")
+    let alike = alike(unit, places).map_or(String::new(), |other| format!("did you mean {other}? "));
+    format!(
+        "there is no unit {unit}, and the deployment's `units` name it: {alike}Its file would lie at {place}; `{list}` lists those that there are"
+    )
 }
 
-/// A unit whose name is nearly this one, of those that an administrator or a package has written.
+/// A unit of this kind whose name is nearly this one, of those that somebody has written here: those of packages are not what was meant.
 fn alike(unit: &str, places: &[PathBuf]) -> Option<String> {
-    let names = places.iter().filter_map(|place| fs_err::read_dir(place).ok()).flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    let likeness = |name: &str| strsim::jaro_winkler(unit, name);
-    let kind = |name: &str| name.rsplit_once('.').map(|(_, kind)| kind.to_owned());
-    names
-        .filter(|name| kind(name) == kind(unit) && likeness(name) >= LIKENESS_MIN)
-        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+    let own = places.iter().filter(|place| !PACKAGES.iter().any(|packages| place.starts_with(packages)));
+    let names = own.filter_map(|place| fs_err::read_dir(place).ok()).flatten().flatten();
+    let names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let (stem, kind) = unit.rsplit_once('.')?;
+    let stems = names.iter().filter_map(|name| name.rsplit_once('.')).filter(|(_, other)| *other == kind);
+    nearest(stem, stems.map(|(stem, _)| stem)).map(|stem| format!("{stem}.{kind}"))
 }
 
 /// What lies where systemd would read the unit, or the template of an instance.
@@ -264,7 +263,13 @@ mod tests {
             assert!(said.contains(expected), "{said}");
         }
         let Verdict::Wrong(said) = judged("ap.service", "not-found") else { panic!() };
-        assert!(said.ends_with("did you mean app.service?"), "{said}");
+        let place = places[0].join("ap.service");
+        let expected = format!("did you mean app.service? Its file would lie at {}; ", place.display());
+        assert!(said.contains(&expected), "{said}");
+        // Only the ending is like that of another one.
+        fs_err::write(places[0].join("systemd-binfmt.service"), "").unwrap();
+        let Verdict::Wrong(said) = judged("site-b.service", "not-found") else { panic!() };
+        assert!(!said.contains("did you mean"), "{said}");
         assert!(matches!(judged("worker@1.service", "bad-setting"), Verdict::Wrong(_)));
     }
 }

@@ -220,7 +220,7 @@ mod tests {
           back: systemctl --no-ask-password restart -- jury.service
         switch publish: link client/build -> ../current/client/build
         switch units: systemctl --no-ask-password restart -- jury.service
-        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser,LoadState,NeedDaemonReload,UnitFileState,WantedBy,RequiredBy,UpheldBy,TriggeredBy,FragmentPath -- jury.service
+        verify running: look whether jury.service runs, and goes on running
         clean prune: remove releases that are no longer kept
         ");
     }
@@ -242,7 +242,7 @@ mod tests {
         switch exchange: exchange server/bin/.server.next with server/bin/server
           back: exchange server/bin/.server.next with server/bin/server back
         switch units: systemctl --no-ask-password restart -- jury.service
-        verify running: systemctl --no-ask-password show --property=Id,ActiveState,SubState,NRestarts,MainPID,User,DynamicUser,LoadState,NeedDaemonReload,UnitFileState,WantedBy,RequiredBy,UpheldBy,TriggeredBy,FragmentPath -- jury.service
+        verify running: look whether jury.service runs, and goes on running
         ");
     }
 

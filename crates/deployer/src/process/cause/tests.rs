@@ -50,6 +50,49 @@ fn samples() -> Vec<Sample> {
     samples
 }
 
+/// What people are told of samples whose line alone says too little.
+#[test]
+fn a_mistake_in_a_program_is_told_with_its_place_and_a_wrapped_sentence_whole() {
+    let samples = samples();
+    for (name, expected) in [
+        ("node-check", "server.js:8: SyntaxError: Unexpected identifier 'is'"),
+        ("node-syntax-module", "m.mjs:2: SyntaxError: Unexpected token ';'"),
+        ("node-syntax", "/srv/site/main.js:2: SyntaxError: Unexpected token ','"),
+        (
+            "venv-without-ensurepip",
+            "The virtual environment was not created successfully because ensurepip is not available.  On Debian/Ubuntu systems, you need to install the python3-venv",
+        ),
+    ] {
+        let sample = samples.iter().find(|sample| sample.name == name).expect("it is in the corpus");
+        assert_eq!(sample.tail.cause().as_deref(), Some(expected), "{name}");
+        let (around, _) = sample.tail.around().expect("a line is picked");
+        assert!(around.iter().all(|line| !line.trim().is_empty()), "{name}: {around:?}");
+    }
+}
+
+#[test]
+fn what_a_registry_does_not_have_is_not_asked_for_again_and_what_may_pass_is() {
+    for sample in samples() {
+        let cause = format!("exited with 1: {}", sample.tail.cause().unwrap_or_default());
+        let expected = match sample.name.as_str() {
+            "npm-404" | "pnpm-404" | "yarn-404" | "uv-python-missing" => true,
+            "npm-registry-down" | "pnpm-registry-down" | "curl-503" | "curl-cut" | "curl-host" => false,
+            _ => continue,
+        };
+        assert_eq!(is_final(&cause), expected, "{}: {cause}", sample.name);
+    }
+    for (cause, expected) in [
+        ("ERR_PNPM_FETCH_429  GET https://registry.example.org/x: Too Many Requests - 429", false),
+        ("ERR_PNPM_FETCH_401  GET https://registry.example.org/x: Unauthorized - 401", true),
+        ("408 Client Error: Request Timeout for url", false),
+        ("403 Client Error: Forbidden for url", true),
+        ("502 Server Error: Bad Gateway for url", false),
+        ("exited with 1: line 404 of main.c", false),
+    ] {
+        assert_eq!(is_final(cause), expected, "{cause}");
+    }
+}
+
 #[test]
 fn of_what_real_tools_print_the_line_is_picked_that_a_person_picks() {
     let samples = samples();

@@ -112,6 +112,13 @@ pub fn heads<'a>(url: &str, branches: impl IntoIterator<Item = &'a BranchName>) 
     Invocation { argv, environment: environment(protocols(url)) }
 }
 
+/// The same of all branches.
+pub fn all_heads(url: &str) -> Invocation {
+    let mut invocation = heads(url, []);
+    invocation.argv.push("refs/heads/*".into());
+    invocation
+}
+
 /// The answer to [`heads`]. A pattern of git's also fits `refs/x/refs/heads/main`, so names are compared as a whole.
 pub fn heads_in(output: &str) -> BTreeMap<BranchName, CommitId> {
     let head = |line: &str| {

@@ -169,7 +169,10 @@ impl Units {
     /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: Wish) -> String {
         match wish {
-            Wish::Prove => systemctl::show(self.user, &self.names).shown(),
+            Wish::Prove => {
+                let names: Vec<&str> = self.names.iter().map(UnitName::as_str).collect();
+                format!("look whether {} runs, and goes on running", names.join(", "))
+            }
             _ => self.commands(wish).iter().map(CommandLine::shown).collect::<Vec<_>>().join(" && "),
         }
     }
@@ -223,7 +226,8 @@ impl Units {
     }
 
     async fn states(&self, workbench: &Workbench<'_>) -> Result<Vec<UnitState>> {
-        let printed = workbench.call(&systemctl::show(self.user, &self.names)).await?;
+        // Asked several times in each run, and by each look: the log has what follows from it.
+        let printed = workbench.look_as_deployer(&systemctl::show(self.user, &self.names)).await?;
         let states = systemctl::states(&printed);
         if states.len() != self.names.len() {
             bail!("systemctl spoke of {} units, and was asked for {}", states.len(), self.names.len());
@@ -264,8 +268,11 @@ impl Units {
         let printed = workbench.look_as_deployer(&journal).await.ok()?;
         let printed = workbench.executor.redacted(&printed, &of_files.secrets);
         let mut tail = Tail::default();
+        for (line, times) in told(unit, &printed) {
+            let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
+            workbench.note(format!("{unit}: {line}{times}"));
+        }
         for line in printed.lines().filter(|line| !line.is_empty()) {
-            workbench.note(format!("{unit}: {line}"));
             let (stream, text) = (Stream::Err, line.to_owned());
             tail.push(supervise::Line { stream, text, truncated: false, at_ms: 0 });
         }
@@ -292,11 +299,33 @@ fn releases<'w>(workbench: &Workbench<'w>) -> Option<&'w Path> {
     workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
 }
 
+/// The lines of a unit's journal that say something, each once, with how often it was said: one that is started again and again says the
+/// same each time, and systemd of it that it has failed.
+fn told<'a>(unit: &str, printed: &'a str) -> Vec<(&'a str, usize)> {
+    let mut told: Vec<(&str, usize)> = Vec::new();
+    let name = format!("{unit}: ");
+    for line in printed.lines().filter(|line| !line.is_empty() && !says_only_that_it_failed(line)) {
+        let line = line.strip_prefix(&name).unwrap_or(line);
+        match told.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, times)) => *times += 1,
+            None => told.push((line, 1)),
+        }
+    }
+    told
+}
+
 /// Whether a line of a unit's journal says no more than is known: where neither the unit nor systemd has said why.
 fn says_only_that_it_failed(line: &str) -> bool {
-    [": Failed with result", "Failed to start ", "Stopped ", "Started ", "Starting "]
-        .iter()
-        .any(|words| line.contains(words))
+    [
+        ": Failed with result",
+        ": Scheduled restart job",
+        "Failed to start ",
+        "Stopped ",
+        "Started ",
+        "Starting ",
+    ]
+    .iter()
+    .any(|words| line.contains(words))
 }
 
 /// What a run's log says of a unit that does not run as the deployment's own user. `doctor` says it too, with the deployment's name.
@@ -315,6 +344,16 @@ fn complaint(unit: &UnitState, user: &UserName) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_unit_that_starts_again_and_again_each_line_is_told_once() {
+        let start = "Started guestbook.service - Guestbook.\nTraceback\nno database\nguestbook.service: Main process exited, code=exited, status=1/FAILURE\nguestbook.service: Failed with result 'exit-code'.\nguestbook.service: Scheduled restart job, restart counter is at 1.\n";
+        let printed = start.repeat(5);
+        assert_eq!(
+            told("guestbook.service", &printed),
+            [("Traceback", 5), ("no database", 5), ("Main process exited, code=exited, status=1/FAILURE", 5)]
+        );
+    }
 
     #[test]
     fn a_unit_is_to_run_as_the_deployments_user() {

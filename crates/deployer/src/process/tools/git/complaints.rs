@@ -1,5 +1,7 @@
 //! What git says when it fails, and what that means: it has no other way to say so. Its messages are English (`LC_ALL=C`). Pure.
 
+use super::login;
+
 /// Whether what git said on standard error is a failure of the network (which may pass) rather than of the request.
 pub fn is_network_failure(message: &str) -> bool {
     const PASSING: [&str; 17] = [
@@ -37,8 +39,10 @@ pub fn is_refusal(said: &str) -> bool {
     SIGNS.iter().any(|sign| said.contains(sign))
 }
 
-/// What to do about what git said, where that is known; `host` is the server.
-pub fn advice(said: &str, host: &str) -> Option<String> {
+/// What to do about what git said, where that is known, of what was asked at `url` by this user.
+pub fn advice(said: &str, url: &str, user: Option<&str>) -> Option<String> {
+    let host = login::host_of(url).unwrap_or("it");
+    let path = login::path_of(url);
     if let Some(defect) = super::fsck::advice(said) {
         return Some(defect);
     }
@@ -59,14 +63,33 @@ pub fn advice(said: &str, host: &str) -> Option<String> {
         return Some("a credential that may read it is needed: `[github] token_file` or `app_id`, or the deployment's `github_token_file`".into());
     }
     if any(&["dubious ownership"]) {
-        return Some(
-            "git reads no repository that another user owns: give it to the user that reads it here (`chown -R`). `safe.directory` does not \
-             help, as git is called without the settings of the user and of this machine"
-                .into(),
-        );
+        // What is deployed from is never to be root's: git as root reads what is its own, too.
+        let give = match (user.filter(|user| *user != "root"), path) {
+            (Some(user), Some(path)) => {
+                format!("`chown -R {user}: {path}` gives it to the one that reads it here")
+            }
+            _ => "give it to the user that deploys, and ask as that one".to_owned(),
+        };
+        return Some(format!(
+            "git reads no repository that another user owns: {give}. `safe.directory` does not help, as git is called without the \
+             settings of the user and of this machine"
+        ));
     }
-    let gone = any(&["Repository not found", "' not found", "does not appear to be a git repository"]);
-    gone.then(|| "is the name right, and may our credential read it?".into())
+    let gone = any(&[
+        "Repository not found",
+        "' not found",
+        "does not appear to be a git repository",
+        "' does not exist",
+        "unable to access",
+    ]);
+    // Where there is no server there is no credential either.
+    match (path, user) {
+        (Some(path), Some(user)) => {
+            gone.then(|| format!("is there a repository at {path}, and may {user} read it?"))
+        }
+        (Some(path), None) => gone.then(|| format!("is there a repository at {path}, and may it be read?")),
+        _ => gone.then(|| "is the name right, and may our credential read it?".into()),
+    }
 }
 
 /// Whether what git said means that the mirror itself is broken.
@@ -103,15 +126,39 @@ mod tests {
             ("git@x: Permission denied (publickey).", Some("ssh_key_file")),
             ("fatal: could not read Username for 'https://github.com'", Some("github_token_file")),
             ("fatal: repository 'https://x/' not found", Some("is the name right")),
-            ("fatal: detected dubious ownership in repository at '/x/.git'", Some("chown -R")),
+            (
+                "fatal: detected dubious ownership in repository at '/x/.git'",
+                Some("give it to the user that deploys"),
+            ),
             ("fatal: early EOF", None),
         ] {
-            let advice = advice(said, "x");
+            let advice = advice(said, "https://x/acme/site.git", Some("web"));
             assert!(!advice.as_deref().is_some_and(is_damage), "{advice:?}");
             match expected {
                 Some(part) => assert!(advice.is_some_and(|advice| advice.contains(part)), "{said}"),
                 None => assert_eq!(advice, None, "{said}"),
             }
         }
+    }
+
+    #[test]
+    fn of_a_directory_of_this_machine_is_said_which_and_whose_it_must_be() {
+        let dubious = "fatal: detected dubious ownership in repository at '/srv/git/a.git'";
+        let gone = "fatal: '/srv/git/a.git' does not appear to be a git repository";
+        for (said, url, user, expected) in [
+            (dubious, "/srv/git/a.git", "deployer", "`chown -R deployer: /srv/git/a.git`"),
+            (dubious, "file:///srv/git/a.git", "deployer", "`chown -R deployer: /srv/git/a.git`"),
+            (
+                gone,
+                "/srv/git/a.git",
+                "deployer",
+                "is there a repository at /srv/git/a.git, and may deployer read it?",
+            ),
+        ] {
+            let advice = advice(said, url, Some(user)).unwrap_or_default();
+            assert!(advice.contains(expected), "{advice}");
+        }
+        let of_root = advice(dubious, "/srv/git/a.git", Some("root")).unwrap_or_default();
+        assert!(!of_root.contains("chown"), "{of_root}");
     }
 }

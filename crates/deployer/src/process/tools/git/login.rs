@@ -45,6 +45,12 @@ pub fn host_of(url: &str) -> Option<&str> {
     Some(host).filter(|host| !host.is_empty())
 }
 
+/// The directory of this machine that a URL names.
+pub fn path_of(url: &str) -> Option<&str> {
+    let path = url.strip_prefix("file://").unwrap_or(url);
+    path.starts_with('/').then_some(path)
+}
+
 /// The port that a URL names; None where it names none.
 pub fn port_of(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1.split('/').next()?;

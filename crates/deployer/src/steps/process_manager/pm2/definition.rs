@@ -506,7 +506,7 @@ mod tests {
             (json!([{"name": "web"}, {"name": "web"}]), "it names web twice"),
             (
                 json!([{"name": 7}]),
-                "application 1: \"7\" is not the name of an application: it must begin with a letter, @ or _",
+                "application 1: \"7\" is not the name of an application: PM2 takes a number for an id",
             ),
             (
                 json!([{"name": "all"}]),
