@@ -2,7 +2,7 @@
 
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
-use crate::{claims, file_access, generate};
+use crate::{claims, file_access, floors, generate};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -10,6 +10,7 @@ pub fn run() -> Result<()> {
     let checks = [
         ("formatting", formatting as fn() -> Result<()>),
         ("lints", lints),
+        ("floors", floors::check),
         ("files", file_access::check),
         ("generated files", generate::check),
         ("claims of docs/security.md", claims::check),

@@ -7,6 +7,7 @@ mod check;
 mod claims;
 mod deb;
 mod file_access;
+mod floors;
 mod generate;
 mod linkage;
 mod openapi;

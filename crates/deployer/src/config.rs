@@ -16,15 +16,18 @@ pub mod resolve;
 pub mod steering;
 pub mod users;
 
+pub mod keys;
+pub mod load;
+pub mod purpose;
 #[cfg(test)]
 pub mod tests;
 
+pub use crate::config::load::{
+    Loaded, SYSTEM_ENVIRONMENT, Written, load, load_making_secrets, load_written, state_directory_of_broken,
+};
+pub use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY};
 pub use crate::config::reading::diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use crate::config::reading::environment::{EnvFile, EnvFileError, Environment, parse_env_file};
-pub use crate::config::reading::load::{
-    Loaded, Purpose, SYSTEM_DIRECTORY, SYSTEM_ENVIRONMENT, Written, load, load_making_secrets, load_written,
-    state_directory_of_broken,
-};
 pub use crate::config::reading::show::{Merged, ShownValue};
 pub use applications::{GoStatic, UvUwsgi};
 pub use gates::Gates;

@@ -31,7 +31,7 @@ use crate::plan::recipes;
 use crate::process::env_files::EnvRules;
 use crate::process::executor::Executor;
 use crate::process::lock;
-use crate::process::sandbox_policy::Walls;
+use crate::process::sandbox::Walls;
 use crate::process::step_context::{Heard, Workbench};
 use crate::process::step_user::is_anothers;
 use crate::process::tools::git::login;

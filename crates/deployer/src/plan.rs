@@ -5,10 +5,12 @@
 //! files are named, not read.
 
 pub mod builder;
+pub mod facts;
 pub mod input_digest;
 pub mod installer;
 pub mod recipes;
 pub mod standing;
+pub mod workspace;
 
 use crate::base::names::{CommitId, UserName};
 use crate::base::words::counted;

@@ -2,6 +2,6 @@
 
 pub mod accounts;
 pub mod acl;
-pub mod inspect;
+pub mod ask;
 pub mod paths;
 pub mod versions;

@@ -22,7 +22,10 @@ pub mod tree;
 use super::setup::wishes::Wishes;
 use super::{owner, setup};
 use crate::admin::arguments::MoveUserArguments;
-use crate::admin::host::{inspect, paths};
+use crate::admin::host::accounts;
+use crate::admin::host::ask;
+use crate::admin::host::paths;
+use crate::admin::setup::host_state;
 use crate::base::files::safe_path::Directory;
 use crate::base::names::{Slug, UserName};
 use crate::config::users::DEPLOYER;
@@ -90,7 +93,7 @@ pub async fn run(
 
 /// As the services have it, without secrets.
 fn load(wishes: &Wishes, environment: &Environment) -> Result<Loaded, Failed> {
-    let environment = inspect::as_units_have_it(environment);
+    let environment = host_state::as_units_have_it(environment);
     let loaded = config::load(Some(&wishes.configuration), &environment, Purpose::Ask);
     loaded.map_err(|problems| {
         let said = problems.render(config::Rendering::Plain).trim_end().to_owned();
@@ -110,7 +113,7 @@ struct Asked<'a> {
 /// What is found, and what is to be done.
 struct Moved {
     host: plan::Host,
-    found: inspect::Found,
+    found: host_state::Found,
     applications: Vec<programs::Applications>,
     remarks: Vec<String>,
 }
@@ -133,9 +136,9 @@ impl Asked<'_> {
         let user_name = |text: &String| UserName::parse(text).map_err(Failed::because);
         let asked = arguments.to.as_ref().map(user_name).transpose()?;
         let state =
-            |user: &UserName| inspect::account_state(user).unwrap_or(setup::users::AccountState::Taken);
+            |user: &UserName| host_state::account_state(user).unwrap_or(setup::users::AccountState::Taken);
         let to = plan::target(deployment, asked.as_ref(), recorded, &of_others, state)?;
-        if to.is_some() && inspect::path_state(deployment) == setup::users::PathState::InPlace {
+        if to.is_some() && host_state::path_state(deployment) == setup::users::PathState::InPlace {
             let what =
                 anyhow!("{slug} is deployed in place, as the deployer: a user of its own has releases");
             return Err(Failed::because(what).hint(format!("first `durhack-deployer adopt {slug}`")));
@@ -173,7 +176,7 @@ impl Asked<'_> {
         };
         let applications = programs::of_pm2(deployment, &host.old, self.executor).await?;
         let more: Vec<UserName> = to.iter().cloned().collect();
-        let mut found = inspect::look_also_at(&more, self.wishes, self.environment, self.executor).await?;
+        let mut found = host_state::look_also_at(&more, self.wishes, self.environment, self.executor).await?;
         let known = found.configuration.as_mut().context("there is no configuration any more")?;
         known.assignment.users = recorded.clone();
         known.assignment.remarks.clear();
@@ -224,7 +227,7 @@ impl Asked<'_> {
         let listener = served::listen(slug)?;
         #[expect(clippy::disallowed_methods, reason = "it is watched by whoever has started this command")]
         let mut deploy = tokio::process::Command::new(PROGRAM);
-        let environment = inspect::as_units_have_it(self.environment);
+        let environment = host_state::as_units_have_it(self.environment);
         let named = ["DEPLOYER_ENV", "DEPLOYER_INSTANCE"];
         deploy.args(&words[1..]).envs(named.iter().filter_map(|name| Some((name, environment.get(name)?))));
         let mut deploy = deploy.spawn().context("cannot deploy")?;
@@ -266,7 +269,7 @@ impl Asked<'_> {
             if is_unused && !others.contains(&&user) {
                 let unit = step_user::pm2_unit(&user);
                 print_line!("- stop {unit}: no deployment needs it any more");
-                inspect::ask(self.executor, &systemctl::disable(&[&unit])).await?;
+                ask::ask(self.executor, &systemctl::disable(&[&unit])).await?;
             }
         }
         Ok(())
@@ -278,13 +281,13 @@ impl Asked<'_> {
         use crate::process::tools::Invocation;
         let words = [PROGRAM, "--config", directory, "status", "--json"].map(str::to_owned);
         let mut invocation = Invocation::of(&CommandLine::Argv(words.to_vec()));
-        let environment = inspect::as_units_have_it(self.environment);
+        let environment = host_state::as_units_have_it(self.environment);
         for name in ["DEPLOYER_ENV", "DEPLOYER_INSTANCE"] {
             let value = environment.get(name).map(|value| (name.into(), value.into()));
             invocation.environment.extend(value);
         }
         let never = tokio_util::sync::CancellationToken::new();
-        let answer = self.executor.ask(&invocation, inspect::CALL_TIMEOUT, &never).await?;
+        let answer = self.executor.ask(&invocation, ask::CALL_TIMEOUT, &never).await?;
         let status: serde_json::Value = serde_json::from_str(&answer.output)
             .with_context(|| format!("`status` does not say what is live: {}", answer.complaint))?;
         let deployments = status["deployments"].as_array().into_iter().flatten();
@@ -348,7 +351,7 @@ impl Moved {
             known.users = all().filter_map(|one| one.user.clone()).collect();
             known.pm2_users = all().filter(is_under_pm2).filter_map(|one| one.user.clone()).collect();
             known.units.extend(known.pm2_users.iter().map(step_user::pm2_unit));
-            known.needs_user_manager = all().any(inspect::needs_user_manager);
+            known.needs_user_manager = all().any(host_state::needs_user_manager);
             let path = &asked.deployment.path;
             match to {
                 Some(_) => drop(known.users_paths.insert(path.clone())),
@@ -406,7 +409,7 @@ fn say(report: &tree::Report) {
 }
 
 fn account(name: &str) -> anyhow::Result<Option<plan::Account>> {
-    let found = inspect::account(name)?;
+    let found = accounts::account(name)?;
     Ok(found.map(|(uid, gid)| plan::Account { name: name.to_owned(), uid, gid }))
 }
 

@@ -356,7 +356,7 @@ fn copy(
 /// Writes while the line that shows progress is not there.
 fn written(write: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
     let mut result = Ok(());
-    progress::suspended(|| result = write());
+    crate::terminal::printing::suspended(|| result = write());
     result
 }
 

@@ -12,9 +12,11 @@ pub mod action;
 pub mod allow_list;
 pub mod aside;
 pub mod configuration;
+mod configured;
 pub mod drop_in;
 pub mod events;
 pub mod going_back;
+pub mod host_state;
 pub mod journal;
 pub mod layers;
 pub mod moving;
@@ -30,7 +32,7 @@ pub mod uwsgi_pass;
 pub mod wishes;
 
 use crate::admin::arguments::SetupArguments;
-use crate::admin::host::inspect::Found;
+use crate::admin::setup::host_state::Found;
 use crate::config::Environment;
 use crate::process::executor::Executor;
 use crate::run_log::rendering::plain;
@@ -69,7 +71,7 @@ pub async fn run(
         None if arguments.back => return going_back::back(environment, &executor, arguments).await,
         None => refuse_another_directory(&wishes)?,
     }
-    let found = crate::admin::host::inspect::look(&wishes, environment, &executor).await?;
+    let found = crate::admin::setup::host_state::look(&wishes, environment, &executor).await?;
     let plan = match arguments.uninstall {
         true => removal::plan(&found, arguments.purge),
         false => plan::plan(&found, &wishes)?,
@@ -144,7 +146,7 @@ async fn say_what_is_next(
     environment: &Environment,
     executor: &Executor,
 ) -> Result<(), Failed> {
-    let found: Found = crate::admin::host::inspect::look(wishes, environment, executor).await?;
+    let found: Found = crate::admin::setup::host_state::look(wishes, environment, executor).await?;
     let Some(known) = found.configuration else { return Ok(()) };
     print_line!("\nwebhook  {}/github-webhook", known.origin);
     print_line!("secret   {} (root can read it)", crate::admin::host::paths::WEBHOOK_SECRET);

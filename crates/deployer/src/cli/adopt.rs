@@ -9,7 +9,7 @@ use crate::pipeline::adopt::{self, Survey};
 use crate::pipeline::live_state;
 use crate::pipeline::preview::{self, Preview};
 use crate::pipeline::recovery::recover;
-use crate::plan::recipes::Target;
+use crate::plan::facts::Target;
 use crate::process::lock::{self, Lock};
 use crate::queue::entry::{ADOPT, Adopt, Request};
 use crate::run_log::rendering::plain;

@@ -1,7 +1,6 @@
 //! `config` and `migrate`.
 
 use super::{CheckArguments, ConfigCommand, MigrateCommand, session};
-use crate::admin::doctor::network;
 use crate::admin::owner;
 use crate::base::clock::{compact_utc, now};
 use crate::base::words::counted;
@@ -10,7 +9,7 @@ use crate::config::{
 };
 use crate::daemon;
 use crate::pipeline::{live_state, preflight};
-use crate::process::{claim, process_table};
+use crate::process::{claim, lock, process_table};
 use crate::run_log::rendering::plain;
 use crate::steps::{release, self_update};
 use crate::store::{Authenticator, MigrationStatus, Store};
@@ -216,7 +215,7 @@ async fn down(
 /// Whether the daemon that works with the tables has started this process: it has a new program that did not take over undo what that has
 /// migrated, and does nothing else meanwhile.
 fn is_asked_by_daemon(state_directory: &Path) -> bool {
-    let Ok(Some(daemon)) = network::holder(state_directory, &daemon::work_lock(state_directory)) else {
+    let Ok(Some(daemon)) = lock::holder(state_directory, &daemon::work_lock(state_directory)) else {
         return false;
     };
     let parent =

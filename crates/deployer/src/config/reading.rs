@@ -2,7 +2,6 @@
 
 pub mod diagnostics;
 pub mod environment;
-pub mod load;
 pub mod passed_socket;
 pub mod raw;
 pub mod reader;

@@ -13,8 +13,8 @@ pub mod preset;
 pub mod secrets;
 pub mod sites;
 pub mod steps;
+pub mod units;
 
-use super::reference::ROOT;
 use super::users::Users;
 use super::{
     Config, Confinement, Deployment, FSCK_ALLOWABLE, GitHub, GitHubApp, GitLimits, Intake, Privileges,
@@ -22,9 +22,10 @@ use super::{
 };
 use crate::base::names::RepositoryName;
 use crate::base::secret::{Secret, without_password};
+use crate::config::keys::ROOT;
+use crate::config::purpose::{Purpose, SecretFile, Unreadable};
 use crate::config::reading::diagnostics::{Diagnostics, Problem, Severity};
 use crate::config::reading::environment::{Environment, is_variable_name};
-use crate::config::reading::load::Purpose;
 use crate::config::reading::raw::Table;
 use crate::config::reading::reader::{HIDDEN, Reading, TableReader, Wrong};
 use crate::config::reading::show::Merged;
@@ -33,7 +34,6 @@ use crate::config::reading::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
 pub use deployment::overlap;
-use secrets::{SecretFile, Unreadable};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -161,7 +161,7 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
 /// On a host on which a service is installed, builds run as the deployer only until `setup` has been run.
 fn warn_of_no_users(config: &Config, reading: &Reading) {
     let shares = |deployment: &Deployment| deployment.user_source == UserSource::NotSetUp;
-    if config.directory == Path::new(crate::config::reading::load::SYSTEM_DIRECTORY)
+    if config.directory == Path::new(crate::config::purpose::SYSTEM_DIRECTORY)
         && config.deployments.values().any(shares)
     {
         let message =
@@ -203,7 +203,7 @@ pub fn default_state_directory(
     let of_systemd = environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next());
     match of_systemd.filter(|directory| directory.starts_with('/')) {
         Some(directory) => (PathBuf::from(directory), "environment STATE_DIRECTORY"),
-        None if configuration_directory == Path::new(crate::config::reading::load::SYSTEM_DIRECTORY) => {
+        None if configuration_directory == Path::new(crate::config::purpose::SYSTEM_DIRECTORY) => {
             (PathBuf::from("/var/lib/durhack-deployer"), "default")
         }
         None => (environment.working_directory().join("var"), "default"),

@@ -10,7 +10,7 @@ use crate::notify::sender::Sender;
 use crate::pipeline::context::Host;
 use crate::pipeline::observe::Observer;
 use crate::pipeline::worker::Worker;
-use crate::process::step_user;
+use crate::process::step_user_access;
 use crate::reconcile::clock_watch::ClockWatch;
 use crate::reconcile::deliveries::Deliveries;
 use crate::reconcile::{self, Reconcile};
@@ -112,7 +112,7 @@ impl Work {
         let apart = host.clone();
         work.tasks.start("keeping deployments apart", async move {
             for deployment in apart.config.deployments.values() {
-                step_user::keep_others_out(&apart.config, &apart.executor, deployment).await;
+                step_user_access::keep_others_out(&apart.config, &apart.executor, deployment).await;
             }
         });
         let strays = super::strays::tell(Arc::clone(&host.config), work.tasks.stop.clone());

@@ -15,10 +15,10 @@ use crate::base::files::safe_path::{self, Directory};
 use crate::config::{Deployment, Phase, Recipe};
 use crate::git::mirror::TreeState;
 use crate::pipeline::context::Host;
-use crate::plan::recipes::Target;
+use crate::plan::facts::Target;
 use crate::plan::{Action, Step, Undo};
 use crate::process::process_table::{self, Process};
-use crate::process::{claim, sandbox_policy};
+use crate::process::{claim, sandbox};
 use crate::steps::{published_path, release};
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -31,7 +31,7 @@ const OWN_NAMES: [&str; 5] = ["releases", SHARED, release::CURRENT, ".current.ne
 
 /// Whether what has this name in a path is the deployer's, and nothing to be kept in `shared/`. Caches are made again.
 fn is_own_name(name: &str) -> bool {
-    OWN_NAMES.contains(&name) || name == sandbox_policy::CACHES || name.starts_with(ASIDE)
+    OWN_NAMES.contains(&name) || name == sandbox::CACHES || name.starts_with(ASIDE)
 }
 
 /// What outlives releases.

@@ -7,18 +7,17 @@ mod attempt;
 mod blocked;
 
 use super::gates::Held;
-use super::inbox;
 use super::outcome::{self, Outcome};
 use super::recovery::recover;
-use super::{run, state_modes};
+use super::{inbox, run, state_modes};
 use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::{Deployment, Queue, users};
 use crate::pipeline::context::Host;
 use crate::pipeline::live_state;
-use crate::plan::recipes::Target;
+use crate::plan::facts::Target;
 use crate::process::claim::{Claim, Holder};
-use crate::process::{lock, step_user};
+use crate::process::{lock, step_user_access};
 use crate::queue::entry::{REDEPLOY, Request, Source, request_entry};
 use crate::queue::job::{self, Order};
 use crate::steps::live_modes;
@@ -222,7 +221,7 @@ impl Worker {
         // A build of another deployment may have changed them meanwhile.
         let state_directory = self.host.config.state_directory.clone();
         tokio::task::spawn_blocking(move || state_modes::mend(&state_directory)).await??;
-        step_user::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
+        step_user_access::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
         let new = NewRun {
             id: &self.host.store.new_run_id().await?,
             deployment: self.deployment.slug.as_str(),
@@ -245,7 +244,7 @@ impl Worker {
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
         // The first run has made the directory.
-        step_user::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
+        step_user_access::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
         if let Err(error) = self.keep_claim().await {
             tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "this deployment's directory is not ours alone");
         }

@@ -7,7 +7,7 @@
 //! can say that it is taken back otherwise, or not at all.
 
 use crate::config::{CommandLine, Layout, Moment, Phase, StepCommand};
-use crate::plan::recipes::{Facts, Purpose, Target, switch};
+use crate::plan::facts::{Facts, Purpose, Target};
 use crate::plan::{Action, Plan, Step, Undo};
 use crate::process::command::Command;
 use std::path::Path;
@@ -131,10 +131,15 @@ impl Part {
 }
 
 /// The plan of a recipe that gives these parts for a release, and wants its phases in this order.
-pub fn plan(facts: &Facts<'_>, order: [Phase; 7], parts: &dyn Fn(&Target) -> Vec<Part>) -> Plan {
+pub fn plan(
+    facts: &Facts<'_>,
+    order: [Phase; 7],
+    switch: (&'static str, Action),
+    parts: &dyn Fn(&Target) -> Vec<Part>,
+) -> Plan {
     let forward = parts(&facts.target);
     let back = facts.live.as_ref().map(parts).unwrap_or_default();
-    let way_back = WayBack { facts, forward: &forward, back: &back };
+    let way_back = WayBack { facts, forward: &forward, back: &back, switch };
     let phases = order.into_iter().filter(|phase| is_needed(facts, *phase));
     let steps = phases.flat_map(|phase| phase_steps(facts, &forward, &way_back, phase)).collect();
     let on_failure = &facts.deployment.hooks.on_failure;
@@ -200,11 +205,11 @@ fn built_in(facts: &Facts<'_>, way_back: &WayBack<'_>, phase: Phase) -> Vec<Step
             vec![step("update-tree", action, way_back.in_place())]
         }
         Phase::Switch if releases => {
-            let (name, action) = switch(facts);
+            let (name, action) = way_back.switch.clone();
             vec![step(name, action, way_back.by_link())]
         }
         // Asked before the new program is let go on alone: afterwards there is nobody who could take it back.
-        Phase::Verify if matches!(switch(facts).1, Action::HandOver(_)) => Vec::new(),
+        Phase::Verify if matches!(way_back.switch.1, Action::HandOver(_)) => Vec::new(),
         Phase::Verify => {
             let checks = facts.deployment.health.iter();
             checks.map(|check| step("health", Action::Health(check.clone()), Vec::new())).collect()
@@ -221,6 +226,8 @@ struct WayBack<'a> {
     forward: &'a [Part],
     /// The parts of the one that is.
     back: &'a [Part],
+    /// The step that makes the new release the live one.
+    switch: (&'static str, Action),
 }
 
 impl WayBack<'_> {

@@ -6,8 +6,8 @@
 //! run. A recipe that cannot know on what its commands depend has none, and every push runs them.
 
 use crate::config::Recipe;
-use crate::plan::recipes::pm2::workspace::Selected;
-use crate::plan::recipes::{Facts, reads_files};
+use crate::plan::facts::Facts;
+use crate::plan::workspace::Selected;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -83,6 +83,12 @@ pub fn is_for_people(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
     let (name, kind) = path.split_once('.').unwrap_or((&path, ""));
     path == ".editorconfig" || (NAMES.contains(&name) && KINDS.contains(&kind))
+}
+
+/// Whether a recipe asks for the files of the commit, and can say on which of them a release depends. A command of the operator's may
+/// read whatever it likes, the commit's id included.
+pub fn reads_files(recipe: &Recipe) -> bool {
+    !matches!(recipe, Recipe::Steps(_) | Recipe::Systemd(_) | Recipe::Deployer(_))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::Action;
 use crate::config::{HealthCheck, Phase, Probe};
-use crate::process::sandbox_policy::{Standing, standing_of_command};
+use crate::process::sandbox::{Standing, standing_of_command};
 use crate::steps::process_manager::Manager;
 
 /// The rule: whose a program is that is started for an action, as part of this phase. None: an older deployer's plan does not say.

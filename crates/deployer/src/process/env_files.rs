@@ -6,9 +6,9 @@
 //! interpreter. What is withheld is said in the run's log.
 
 use crate::base::files::safe_path::{self, ENV_FILE_BYTES_MAX, Trust};
-use crate::config::reference::looks_secret;
+use crate::config::keys::looks_secret;
 use crate::config::{Config, Deployment, parse_env_file, steers, steers_starter};
-use crate::process::sandbox_policy;
+use crate::process::sandbox;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,8 +56,7 @@ impl EnvRules {
     /// Of a deployment's commands that stand in this directory.
     pub fn of(config: &Config, deployment: &Deployment, directory: &Path) -> Self {
         let has_walls = deployment.confine || deployment.user.is_some();
-        let writable =
-            if has_walls { sandbox_policy::writable(config, deployment, directory) } else { Vec::new() };
+        let writable = if has_walls { sandbox::writable(config, deployment, directory) } else { Vec::new() };
         let users = config.deployments.values().filter_map(|deployment| deployment.user.as_ref());
         let users_of_deployments = users.map(ToString::to_string).collect();
         let trust = Trust { users_of_deployments, writable };

@@ -11,7 +11,7 @@ use crate::base::names::UserName;
 use crate::base::secret::Secret;
 use crate::config::{Config, Environment, GitLimits};
 use crate::process::command::Command;
-use crate::process::sandbox_policy::{self, Confined};
+use crate::process::sandbox::{self, Confined};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -311,7 +311,7 @@ impl Executor {
         }
         let outcome = supervise::run(command, sink, cancel.clone()).await?;
         if let Some(enforcement) = outcome.enforcement {
-            self.inner.confinement_told.call_once(|| match sandbox_policy::shortcoming(enforcement) {
+            self.inner.confinement_told.call_once(|| match sandbox::shortcoming(enforcement) {
                 None => tracing::info!("steps are confined"),
                 Some(shortcoming) => tracing::warn!("{shortcoming}"),
             });

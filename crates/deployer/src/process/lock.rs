@@ -3,6 +3,7 @@
 //! The kernel lets go of it when its holder dies, however it dies, so there is never a stale lock to remove. The file holds
 //! the holder's process id, for people.
 
+use crate::base::files::{kernel_locks, safe_path};
 use anyhow::{Context, Result};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -61,6 +62,21 @@ pub async fn acquire(directory: &Path, name: &str) -> Result<Lock> {
         tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
+
+/// The process that holds a lock, looked up without touching the lock: none where nobody does.
+pub fn holder(state_directory: &Path, lock: &Path) -> Result<Option<u32>> {
+    let found = match safe_path::find_now(state_directory, lock) {
+        Err(refused) if refused.is_missing() => return Ok(None),
+        found => found?,
+    };
+    // Its holder has written itself into it, which tells it from a file of the same number on another file system.
+    let written = found.read_text(lock, PID_BYTES_MAX)?.trim().parse().ok();
+    let holders = kernel_locks::holders(&fs_err::read_to_string("/proc/locks")?, "FLOCK", &[found.inode()]);
+    Ok(holders.into_iter().find(|pid| Some(*pid) == written))
+}
+
+/// A process's number is shorter.
+const PID_BYTES_MAX: u64 = 32;
 
 #[cfg(test)]
 mod tests {

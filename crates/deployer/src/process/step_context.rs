@@ -10,7 +10,7 @@ use crate::base::words::counted;
 use crate::config::CommandLine;
 use crate::process::command::Command;
 use crate::process::executor::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
-use crate::process::sandbox_policy::{self, Walls};
+use crate::process::sandbox::{self, Walls};
 use anyhow::{Result, anyhow, bail};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -291,12 +291,12 @@ impl Workbench<'_> {
         let limit = self.left();
         let is_tool = matches!(manner, Manner::Tool | Manner::Answer | Manner::ManagerStart);
         let environment = match is_tool && self.has_own_user() {
-            true => Cow::Owned(sandbox_policy::of_tools(self.environment)),
+            true => Cow::Owned(sandbox::of_tools(self.environment)),
             false => Cow::Borrowed(self.environment),
         };
         let outcome =
             self.executor.run(command, manner, &environment, from_files, limit, sink, self.cancel).await?;
-        if let Some(shortcoming) = outcome.enforcement.and_then(sandbox_policy::shortcoming) {
+        if let Some(shortcoming) = outcome.enforcement.and_then(sandbox::shortcoming) {
             (self.hear)(Heard::Shortcoming(&shortcoming));
         }
         if outcome.leftovers_killed > 0 {

@@ -10,29 +10,19 @@
 //! lets each write what the other makes, and everybody may read it, who runs or serves it too. It is of releases, and of what is shared: the
 //! link `current` is beyond that user's reach. Earlier releases it has made itself: only Landlock keeps a step out of those.
 
-use super::tools::{Invocation, acl};
 use crate::base::digest::sha256_hex;
 use crate::base::names::{Slug, UserName};
-use crate::config::Config;
+use crate::config::CREDENTIALS_VARIABLE;
 use crate::config::users::DEPLOYER;
-use crate::config::{CREDENTIALS_VARIABLE, CommandLine, Deployment};
-use crate::process::executor::{Executor, complaint_of};
-use anyhow::{Context, Result, bail};
 use rustix::process::getuid;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Below it lie the sockets, which the unit names too.
 const SOCKETS: &str = "/run/durhack-deployer-steps";
 
 /// Below it lie the homes, likewise.
 const HOMES: &str = "/var/lib/durhack-deployer-steps";
-
-/// An access list is a few bytes for each path.
-const GRANT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Its number; None where there is no such user. Of the system's own file: it is no user of a directory service.
 pub fn id(user: &UserName) -> Option<u32> {
@@ -180,85 +170,6 @@ pub fn of_unit(name: &str) -> Option<UserName> {
     UserName::parse(user).ok()
 }
 
-/// What will be made in this directory is for both of us to write. Nobody else can enter it yet: as long as we go by names in it, nobody may
-/// put links there.
-pub async fn prepare(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
-    grant(executor, user, &acl::prepare(user.as_str(), getuid().as_raw(), directory)).await
-}
-
-/// Lets the user write in it, and others read.
-pub async fn open(executor: &Executor, user: &UserName, directory: &Path) -> Result<()> {
-    grant(executor, user, &acl::open(user.as_str(), directory)).await
-}
-
-/// Lets both of us write in shared directories, and the user read shared files. Only in those that are ours: what is somebody else's, he decides.
-pub async fn share_shared(executor: &Executor, user: &UserName, deployment: &Deployment) -> Result<()> {
-    let shared = deployment.path.join("shared");
-    let ours = |paths: &[PathBuf], is_directory: bool| -> Vec<PathBuf> {
-        let paths = paths.iter().filter(|path| is_ours(&shared, path, is_directory));
-        paths.map(|path| shared.join(path)).collect()
-    };
-    let (directories, files) = (ours(&deployment.shared_dirs, true), ours(&deployment.shared_files, false));
-    if !directories.is_empty() {
-        grant(executor, user, &acl::share(user.as_str(), getuid().as_raw(), &directories)).await?;
-    }
-    if !files.is_empty() {
-        grant(executor, user, &acl::let_read(user.as_str(), &files)).await?;
-    }
-    Ok(())
-}
-
-/// Whether it is ours, and nobody else can put something else in its place: setfacl goes by names, and follows links. What lies in a shared
-/// directory is left out by that, and has no need of it: it has inherited the directory's access list.
-fn is_ours(shared: &Path, path: &Path, is_directory: bool) -> bool {
-    let found = |path: &Path| path.symlink_metadata().ok().filter(|found| found.uid() == getuid().as_raw());
-    let inner = shared.join(path);
-    // An access list shows in the group's bits.
-    let closed = |path: &Path| found(path).is_some_and(|found| found.is_dir() && found.mode() & 0o022 == 0);
-    let way = inner.ancestors().skip(1).take_while(|above| above.starts_with(shared));
-    let kind = if is_directory { std::fs::FileType::is_dir } else { std::fs::FileType::is_file };
-    way.into_iter().all(closed) && found(&inner).is_some_and(|found| kind(&found.file_type()))
-}
-
-/// Keeps the users of other deployments out of this one's directory. Everybody may enter it, so that nginx and programs of whatever user can serve
-/// what lies there; those users run what others push.
-pub async fn keep_others_out(config: &Config, executor: &Executor, deployment: &Deployment) {
-    let own = deployment.user.as_ref().and_then(id);
-    let users = config.deployments.values().filter_map(|other| other.user.as_ref());
-    let others: BTreeSet<u32> = users.filter_map(id).filter(|user| Some(*user) != own).collect();
-    let path = &deployment.path;
-    let is_ours =
-        path.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == getuid().as_raw());
-    if others.is_empty() || !is_ours {
-        return;
-    }
-    let invocation = Invocation::of(&acl::keep_out(own, &others, path));
-    let answer = executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
-    let complaint = match answer {
-        Ok(answer) => complaint_of(&answer.end).map(|end| format!("setfacl {end}: {}", answer.complaint)),
-        Err(error) => Some(format!("{error:#}; is setfacl there (Debian's package acl)?")),
-    };
-    if let Some(complaint) = complaint {
-        tracing::warn!(deployment = %deployment.slug, complaint, "programs of other deployments can read what lies here");
-    }
-}
-
-async fn grant(executor: &Executor, user: &UserName, call: &CommandLine) -> Result<()> {
-    let invocation = Invocation::of(call);
-    let answer = executor.ask(&invocation, GRANT_TIMEOUT, &CancellationToken::new()).await;
-    let answer = answer.context("`user` needs setfacl (Debian's package acl)")?;
-    match complaint_of(&answer.end) {
-        None => Ok(()),
-        Some(end) if !socket(user).exists() => {
-            bail!(
-                "setfacl {end}: {}; is {user} there? `durhack-deployer setup`, as root, makes the user, and lets its steps be started",
-                answer.complaint
-            )
-        }
-        Some(end) => bail!("setfacl {end}: {}", answer.complaint),
-    }
-}
-
 /// Whether we are root, and the state is another user's, or will be: then nothing that concerns it is ours to do.
 pub fn is_anothers(state_directory: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -273,37 +184,6 @@ pub fn is_anothers(state_directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    #[test]
-    fn only_what_nobody_else_can_exchange_is_ours() {
-        let scratch = tempfile::tempdir().unwrap();
-        let shared = scratch.path().join("shared");
-        for directory in ["closed/inner", "open/inner"] {
-            std::fs::create_dir_all(shared.join(directory)).unwrap();
-        }
-        std::fs::set_permissions(shared.join("open"), PermissionsExt::from_mode(0o775)).unwrap();
-        for file in [".env", "open/file"] {
-            std::fs::write(shared.join(file), "").unwrap();
-        }
-        symlink("/etc", shared.join("link")).unwrap();
-        symlink("closed", shared.join("way")).unwrap();
-        for (path, is_directory, expected) in [
-            ("closed", true, true),
-            ("closed/inner", true, true),
-            ("open", true, true),
-            (".env", false, true),
-            ("closed", false, false),
-            (".env", true, false),
-            ("open/inner", true, false),
-            ("open/file", false, false),
-            ("link", true, false),
-            ("way/inner", true, false),
-            ("missing", true, false),
-        ] {
-            assert_eq!(is_ours(&shared, Path::new(path), is_directory), expected, "{path}");
-        }
-    }
 
     #[test]
     fn each_user_has_a_key_that_the_package_makes_too() {

@@ -15,8 +15,10 @@ pub mod files;
 pub mod install;
 pub mod manifest;
 pub mod own_site;
+mod ownership;
 pub mod reload;
 pub mod selection;
+mod site_file;
 pub mod stage;
 pub mod writer;
 

@@ -3,11 +3,11 @@
 
 use super::answers::AnswerRow;
 use super::authenticator::{Authenticator, Message, Signed};
-use super::migrations::MIGRATION_DEADLINE;
 use super::outbox::PendingTelling;
 use super::pools::{Pools, reading, within};
 use super::told_deployments::ToldDeployment;
 use super::{Release, Run, Step, Store, StoreError};
+use crate::store::pools::MIGRATION_DEADLINE;
 use serde::Serialize;
 
 /// Rows of a table that are looked at for those of others: what is acted on is among the newest.

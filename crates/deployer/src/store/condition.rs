@@ -1,9 +1,9 @@
 //! Whether the database can be written to, found out by beginning to; and who keeps us from it.
 
-use super::migrations::MIGRATION_DEADLINE;
 use super::pools::{Pools, in_time, renewed, within};
 use super::{Store, StoreError};
 use crate::base::files::{kernel_locks, private_file};
+use crate::store::pools::MIGRATION_DEADLINE;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

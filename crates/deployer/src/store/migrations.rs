@@ -9,6 +9,7 @@ use super::authenticator::Signed as _;
 use super::authorship::sign_all;
 use super::pools::{Pools, reading, within};
 use super::{PendingTelling, Release, Run, Step, Store, StoreError, ToldDeployment, VerdictCode};
+use crate::store::pools::MIGRATION_DEADLINE;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::Serialize;
 use sqlx::Connection as _;
@@ -18,14 +19,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| known(sqlx::migrate!("./migrations/sqlite")));
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| known(sqlx::migrate!("./migrations/postgres")));
-
-/// How long a migration may take, with waiting for another process that is migrating. Long enough for
-/// an index over years of deliveries; short enough to end.
-pub(super) const MIGRATION_DEADLINE: Duration = Duration::from_secs(120);
 
 /// The sentence of the verdict on a delivery that was taken over.
 pub const IMPORTED_SENTENCE: &str = "It was handled by the deployer that was here before.";

@@ -419,3 +419,7 @@ pub(super) use transaction;
 pub(super) fn found(rows_affected: u64, kind: &'static str, id: impl Into<String>) -> Result<(), StoreError> {
     if rows_affected == 0 { Err(StoreError::NotRecorded { kind, id: id.into() }) } else { Ok(()) }
 }
+
+/// How long a migration may take, with waiting for another process that is migrating. Long enough for
+/// an index over years of deliveries; short enough to end.
+pub(super) const MIGRATION_DEADLINE: Duration = Duration::from_secs(120);

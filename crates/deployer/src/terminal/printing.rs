@@ -4,9 +4,10 @@
 //! then: what it does matters more than what it says. So the first failure is remembered, further output is dropped, and [`end`] decides
 //! about the exit code. `clippy.toml` forbids the macros that panic.
 
+use indicatif::ProgressBar;
 use std::fmt::Arguments;
 use std::io::{Error, Write};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Why standard output does not take what is written to it any more.
@@ -28,12 +29,12 @@ macro_rules! print_error_line {
 
 /// Prints a line to standard output, without colours where that is no terminal.
 pub fn line(text: Arguments<'_>) {
-    super::progress::suspended(|| out(format_args!("{text}\n")));
+    crate::terminal::printing::suspended(|| out(format_args!("{text}\n")));
 }
 
 /// Prints a text to standard output as it is.
 pub fn text(text: &str) {
-    super::progress::suspended(|| out(format_args!("{text}")));
+    crate::terminal::printing::suspended(|| out(format_args!("{text}")));
 }
 
 fn out(text: Arguments<'_>) {
@@ -68,7 +69,7 @@ pub fn marked_error_line(mark: char, text: &str) {
 /// Prints a line to standard error. Where that cannot be written there is nobody who could be told.
 pub fn error_line(text: Arguments<'_>) {
     let text = format!("{text}\n");
-    super::progress::suspended(|| drop(anstream::stderr().lock().write_all(text.as_bytes())));
+    crate::terminal::printing::suspended(|| drop(anstream::stderr().lock().write_all(text.as_bytes())));
 }
 
 /// Writes to standard error as it is, without a line's end.
@@ -97,5 +98,21 @@ pub fn is_lost() -> bool {
 pub async fn lost() {
     while !is_lost() {
         tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// The line that is on the terminal now: whoever prints takes it away for the moment.
+static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// The line that is on the terminal now.
+pub fn drawn() -> MutexGuard<'static, Option<ProgressBar>> {
+    DRAWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints while the line is not there.
+pub fn suspended(print: impl FnOnce()) {
+    match &*drawn() {
+        Some(bar) => bar.suspend(print),
+        None => print(),
     }
 }

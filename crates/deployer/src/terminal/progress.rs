@@ -10,9 +10,9 @@ use crate::base::words::step_title;
 use crate::config::Environment;
 use crate::run_log::rendering::plain;
 use crate::store::Step;
+use crate::terminal::printing::drawn;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,21 +29,6 @@ const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// How often the line on a terminal moves although nothing happens.
 const TICK: Duration = Duration::from_millis(100);
-
-/// The line that is on the terminal now: whoever prints takes it away for the moment.
-static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
-
-fn drawn() -> MutexGuard<'static, Option<ProgressBar>> {
-    DRAWN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Prints while the line is not there.
-pub fn suspended(print: impl FnOnce()) {
-    match &*drawn() {
-        Some(bar) => bar.suspend(print),
-        None => print(),
-    }
-}
 
 /// Draws a text as the line at the bottom of the terminal; an empty one takes it away.
 pub fn draw(text: &str) {

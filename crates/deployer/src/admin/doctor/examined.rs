@@ -1,6 +1,5 @@
 //! What is examined: the configuration as far as it can be used, whom the service runs as, and how programs are called.
 
-use super::network;
 use crate::admin::host::accounts::Account;
 use crate::config::{self, CommandLine, Config, Deployment, Diagnostics, Environment, Loaded, Purpose};
 use crate::daemon::last_good::{self, LastGood};
@@ -8,8 +7,8 @@ use crate::daemon::{self, Role};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::process::executor::{Answer, Executor};
-use crate::process::step_user;
 use crate::process::tools::{Invocation, gh};
+use crate::process::{lock, step_user};
 use crate::store::{Authenticator, Store};
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
@@ -274,7 +273,7 @@ impl Usable {
 /// The `PATH` that the running daemon was started with, and the configured paths behind it; None where only root could see that.
 fn path_of_daemon(config: &Config) -> Option<OsString> {
     let state = &config.state_directory;
-    let pid = network::holder(state, &daemon::work_lock(state)).ok()??;
+    let pid = lock::holder(state, &daemon::work_lock(state)).ok()??;
     let environment = fs_err::read(format!("/proc/{pid}/environ")).ok()?;
     let path = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"PATH="))?;
     let searched = config.executable_search_paths.iter().cloned();

@@ -3,7 +3,7 @@
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use crate::config::{Config, Recipe};
-use crate::process::sandbox_policy::missing_of_landlock;
+use crate::process::sandbox::missing_of_landlock;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

@@ -4,10 +4,9 @@ use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
 use super::nginx::site_names;
 use crate::admin::owner;
-use crate::base::files::{kernel_locks, safe_path};
-use crate::config::Config;
-use crate::config::Proxies;
+use crate::config::{Config, Proxies};
 use crate::daemon::{self, listen_lock};
+use crate::process::lock::holder;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,9 +23,6 @@ const SITES_MAX: usize = 50;
 
 /// Made where the unit is enabled.
 const INTAKE_SOCKET_ENABLED: &str = "/etc/systemd/system/sockets.target.wants/durhack-deployer-intake.socket";
-
-/// A process's number is shorter.
-const PID_BYTES_MAX: u64 = 32;
 
 /// From the question to the end of the answer at our own door.
 const DOOR_TIME_MAX: Duration = Duration::from_secs(5);
@@ -229,18 +225,6 @@ async fn answers_as_we_do(address: &str) -> bool {
         answer.json::<serde_json::Value>().await.ok()
     };
     ask.await.is_some_and(|answer| answer["service"] == "durhack-deployer")
-}
-
-/// The process that holds a lock, looked up without touching the lock: none where nobody does.
-pub fn holder(state_directory: &Path, lock: &Path) -> Result<Option<u32>> {
-    let found = match safe_path::find_now(state_directory, lock) {
-        Err(refused) if refused.is_missing() => return Ok(None),
-        found => found?,
-    };
-    // Its holder has written itself into it, which tells it from a file of the same number on another file system.
-    let written = found.read_text(lock, PID_BYTES_MAX)?.trim().parse().ok();
-    let holders = kernel_locks::holders(&fs_err::read_to_string("/proc/locks")?, "FLOCK", &[found.inode()]);
-    Ok(holders.into_iter().find(|pid| Some(*pid) == written))
 }
 
 #[cfg(test)]

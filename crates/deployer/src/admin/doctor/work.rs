@@ -4,7 +4,6 @@
 
 use super::examined::Examined;
 use super::finding::{Answer, Finding, or_ok};
-use super::network;
 use crate::admin::owner;
 use crate::base::clock::{ago, duration, now_ms, readable_utc};
 use crate::base::files::private_file;
@@ -15,7 +14,7 @@ use crate::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
 use crate::pipeline::context::Host;
 use crate::pipeline::observe;
 use crate::process::tools::systemctl::{self, Installation};
-use crate::process::{claim, step_user};
+use crate::process::{claim, lock, step_user};
 use crate::run_log::rendering::plain;
 use crate::steps::finding::Severity;
 use crate::store::{Run, RunState, Store, StoreError};
@@ -52,7 +51,7 @@ pub fn worker(examined: &Examined) -> Answer {
 
 /// The same, of a configuration.
 pub fn worker_of(config: &Config) -> Answer {
-    let worker = network::holder(&config.state_directory, &work_lock(&config.state_directory))?;
+    let worker = lock::holder(&config.state_directory, &work_lock(&config.state_directory))?;
     let enabled = config.deployments.values().filter(|deployment| deployment.enabled);
     let elsewhere = enabled.filter_map(|deployment| {
         let holder = claim::holder(deployment).filter(|holder| worker.is_some() && holder.pid != worker)?;
@@ -198,7 +197,7 @@ pub async fn runs(examined: &Examined) -> Answer {
         findings.extend(stuck(
             run,
             timeout,
-            network::holder(&config.state_directory, &lock)?.is_some(),
+            lock::holder(&config.state_directory, &lock)?.is_some(),
             now_ms(),
         ));
     }

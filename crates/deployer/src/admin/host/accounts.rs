@@ -1,6 +1,8 @@
 //! Users and groups of this machine, as `/etc/passwd` and `/etc/group` have them. Accounts that are kept elsewhere (LDAP) have a
 //! number here and no name.
 
+use anyhow::Result;
+use fs_err as fs;
 use rustix::process::geteuid;
 use std::path::PathBuf;
 
@@ -75,6 +77,25 @@ fn parse(uid: u32, passwd: &str, group: &str) -> Account {
         home: field(5).filter(|home| !home.is_empty()).map(PathBuf::from),
         name,
     }
+}
+
+/// A user's ids. Of the system's own file: it is no user of a directory service.
+pub fn account(name: &str) -> Result<Option<(u32, u32)>> {
+    Ok(account_in(&fs::read_to_string("/etc/passwd")?, name))
+}
+
+/// A user's home, by the system's own file.
+pub fn home_of(name: &str) -> Result<Option<PathBuf>> {
+    let users = fs::read_to_string("/etc/passwd")?;
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.first() == Some(&name));
+    Ok(fields.and_then(|fields| fields.get(5).map(PathBuf::from)))
+}
+
+pub fn account_in(users: &str, name: &str) -> Option<(u32, u32)> {
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.first() == Some(&name))?;
+    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
 #[cfg(test)]

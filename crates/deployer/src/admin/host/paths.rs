@@ -240,3 +240,12 @@ pub fn directories() -> Vec<Directory> {
 pub fn application(path: &Path) -> Directory {
     Directory { path: path.to_owned(), owner: Owner::Deployer, mode: 0o755 }
 }
+
+/// The ids that an owner stands for.
+pub fn ids(owner: Owner, account: Option<(u32, u32)>) -> Option<(u32, u32)> {
+    match owner {
+        Owner::Root => Some((0, 0)),
+        Owner::RootForDeployer => account.map(|(_, group)| (0, group)),
+        Owner::Deployer => account,
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::plan::{Account, as_user, drop_in, units};
 use crate::admin::host::accounts;
-use crate::admin::host::inspect::{CALL_TIMEOUT, ask};
+use crate::admin::host::ask::{CALL_TIMEOUT, ask};
 use crate::config::users::DEPLOYER;
 use crate::config::{CommandLine, Deployment, Recipe};
 use crate::process::executor::{Executor, complaint_of};

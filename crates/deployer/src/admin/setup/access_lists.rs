@@ -5,7 +5,7 @@
 
 use super::moving::words;
 use super::reached::Reached;
-use crate::admin::host::inspect::ask;
+use crate::admin::host::ask::ask;
 use crate::process::executor::Executor;
 use anyhow::Result;
 use std::ffi::OsString;

@@ -5,8 +5,9 @@
 
 use super::aside;
 use super::reached::{TEXT_BYTES_MAX, read_plain};
-use crate::admin::host::inspect::{account, ask, ids};
-use crate::admin::host::paths::{self, Directory, Owner};
+use crate::admin::host::accounts::account;
+use crate::admin::host::ask::ask;
+use crate::admin::host::paths::{self, Directory, Owner, ids};
 use crate::base::files::private_file;
 use crate::base::names::UserName;
 use crate::base::secret::Secret;

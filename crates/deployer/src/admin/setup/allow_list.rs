@@ -2,8 +2,9 @@
 //!
 //! It only grows here. What nothing needs any more is root's to take out: setup cannot know who else relies on it.
 
-use crate::admin::host::inspect::{Configuration, NGINX_LOGS};
 use crate::admin::host::paths;
+use crate::admin::setup::configured::Configuration;
+use crate::admin::setup::host_state::NGINX_LOGS;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::path::Path;

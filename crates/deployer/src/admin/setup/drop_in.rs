@@ -1,8 +1,8 @@
 //! What units do otherwise on this host than the package says. The worker may write the directories of deployments, and, with sudo, has
 //! the rights that sudo itself needs; behind nginx, the port is this machine's alone. Pure.
 
-use crate::admin::host::inspect::Configuration;
 use crate::admin::host::paths;
+use crate::admin::setup::configured::Configuration;
 use crate::config::Privileges;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -8,8 +8,10 @@ use super::reached::as_user;
 use super::uwsgi_pass::Address;
 use super::{access_lists, aside};
 use crate::admin::arguments::SetupArguments;
-use crate::admin::host::inspect::{self, ask};
+use crate::admin::host::accounts;
+use crate::admin::host::ask::ask;
 use crate::admin::host::paths;
+use crate::admin::setup::host_state;
 use crate::base::clock;
 use crate::base::names::Slug;
 use crate::config::{self, Environment};
@@ -138,7 +140,7 @@ impl Move<'_> {
         self.drain(&before, &Address::Port(journal.port)).await?;
         let mut stopped = vec![paths::INTAKE_SOCKET.to_owned(), paths::INTAKE.to_owned()];
         let found =
-            inspect::look(&wishes(Path::new(paths::CONFIGURATION)), self.environment, executor).await?;
+            host_state::look(&wishes(Path::new(paths::CONFIGURATION)), self.environment, executor).await?;
         stopped.extend(
             paths::units(found.step_users.keys())
                 .into_iter()
@@ -185,7 +187,7 @@ impl Move<'_> {
         let call = words(&["/proc/self/exe", "runs", "--json", "-n", "200"]);
         let Ok(printed) = ask(self.executor, &call).await else { return Vec::new() };
         let runs: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();
-        let environment = inspect::as_units_have_it(self.environment);
+        let environment = host_state::as_units_have_it(self.environment);
         let loaded = config::load(Some(Path::new(paths::CONFIGURATION)), &environment, config::Purpose::Ask);
         let deployments = loaded.map(|loaded| loaded.config.deployments).unwrap_or_default();
         let path_of = |slug: &str| {
@@ -214,7 +216,7 @@ impl Move<'_> {
 /// What waits in our spools becomes events of the Python tool. How many these are.
 fn hand_over(journal: &Journal) -> Result<usize> {
     let account =
-        inspect::account(&journal.user)?.with_context(|| format!("there is no user {}", journal.user))?;
+        accounts::account(&journal.user)?.with_context(|| format!("there is no user {}", journal.user))?;
     let queue = journal.from.join("queues/main");
     as_user(account, || {
         let spools = fs::read_dir(Path::new(paths::STATE).join("spool"))?.flatten().map(|entry| entry.path());

@@ -19,8 +19,10 @@ use super::reached::{Content, Reached, TEXT_BYTES_MAX, as_user, read_plain};
 use super::wishes::Wishes;
 use super::{aside, drop_in, layers, old_links, uwsgi_pass};
 use crate::admin::arguments::SetupArguments;
-use crate::admin::host::inspect::{self, Found, Moving, ask};
+use crate::admin::host::accounts;
+use crate::admin::host::ask::ask;
 use crate::admin::host::paths::{self, Owner};
+use crate::admin::setup::host_state::{self, Found, Moving};
 use crate::base::clock;
 use crate::base::files::private_file;
 use crate::base::names::Slug;
@@ -234,9 +236,9 @@ impl Move<'_> {
         }
         let tried = if is_installed { Path::new(paths::CONFIGURATION) } else { stage.path() };
         let wishes = wishes(tried);
-        let mut found = inspect::look(&wishes, &self.environment_of(original), self.executor).await?;
+        let mut found = host_state::look(&wishes, &self.environment_of(original), self.executor).await?;
         // As it will be.
-        found.account = inspect::account(&original.user)?;
+        found.account = accounts::account(&original.user)?;
         self.prepare_plan(&mut found, port, true);
         let prepared = plan::plan(&found, &self::wishes(Path::new(paths::CONFIGURATION)))?;
         let mut lines = Vec::new();
@@ -386,13 +388,13 @@ impl Move<'_> {
         }
         journal.state = JournalState::UnderWay;
         journal.save()?;
-        let mut found = inspect::look(&wishes, self.environment, executor).await?;
+        let mut found = host_state::look(&wishes, self.environment, executor).await?;
         self.do_plan(&plan::directories(&found)?).await?;
         // The worker makes what is in it, and does not run yet. As its user: it is that user's, who may put links there.
-        let account = inspect::account(&paths::user())?.context("the deployer's user is there")?;
+        let account = accounts::account(&paths::user())?.context("the deployer's user is there")?;
         as_user(account, || daemon::prepare_state_directory(Path::new(paths::STATE)))?;
         self.know_networks().await?;
-        found = inspect::look(&wishes, self.environment, executor).await?;
+        found = host_state::look(&wishes, self.environment, executor).await?;
         self.prepare_plan(&mut found, port, true);
         self.do_plan(&plan::plan(&found, &wishes)?).await?;
         answers(port).await?;
@@ -441,7 +443,7 @@ impl Move<'_> {
         }
         self.take_along(&original.checkout, &date).await?;
         self.take_rights(original, &mut journal, &date)?;
-        let mut found = inspect::look(&wishes, self.environment, executor).await?;
+        let mut found = host_state::look(&wishes, self.environment, executor).await?;
         self.prepare_plan(&mut found, port, false);
         self.do_plan(&plan::plan(&found, &wishes)?).await?;
         let config = self.config()?;
@@ -454,7 +456,7 @@ impl Move<'_> {
 
     /// The configuration that is installed, as the units have it.
     fn config(&self) -> Result<config::Config> {
-        let environment = inspect::as_units_have_it(self.environment);
+        let environment = host_state::as_units_have_it(self.environment);
         let loaded = config::load(Some(Path::new(paths::CONFIGURATION)), &environment, config::Purpose::Ask);
         Ok(loaded.map_err(|problems| anyhow!("{problems}"))?.config)
     }
@@ -466,7 +468,7 @@ impl Move<'_> {
             return Ok(());
         }
         // As the user whose directory the answer is written to; a thread of its own, because of which it is written by nobody else.
-        let account = inspect::account(&paths::user())?.context("the deployer's user is there")?;
+        let account = accounts::account(&paths::user())?.context("the deployer's user is there")?;
         let asked = as_user(account, || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async { meta::Keeper::open(&config).know().await })
@@ -494,7 +496,7 @@ impl Move<'_> {
             });
         self.do_plan(&Plan::of(users)).await?;
         ask(self.executor, &systemctl::reload_units()).await?;
-        let account = inspect::account(&paths::user())?
+        let account = accounts::account(&paths::user())?
             .with_context(|| format!("there is no user {}", paths::user()))?;
         let found = Found { account: Some(account), ..found };
         self.do_plan(&plan::directories(&found)?).await?;
@@ -605,7 +607,7 @@ impl Move<'_> {
 
     /// What its queues still hold becomes ours.
     async fn take_along(&mut self, checkout: &Path, date: &str) -> Result<()> {
-        let account = inspect::account(&paths::user())?.context("the deployer's user is there")?;
+        let account = accounts::account(&paths::user())?.context("the deployer's user is there")?;
         let directory = Host::spool_directory(Path::new(paths::STATE), "main");
         let mut number = 0;
         // All of it as the user whose queues these are: links and pipes may lie there by now.

@@ -6,7 +6,8 @@
 use super::aside;
 use super::journal::{Journal, Kept, remember};
 use super::reached::{Reached, as_user};
-use crate::admin::host::inspect::{account, ask};
+use crate::admin::host::accounts::account;
+use crate::admin::host::ask::ask;
 use crate::admin::host::paths;
 use crate::base::digest::sha256_hex;
 use crate::base::names::Slug;

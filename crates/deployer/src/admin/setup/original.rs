@@ -6,7 +6,8 @@
 use super::layers;
 use super::reached::{Reached, TEXT_BYTES_MAX, text_behind};
 use super::uwsgi_pass::{self, Address};
-use crate::admin::host::inspect::{account, ask, home_of};
+use crate::admin::host::accounts::{account, home_of};
+use crate::admin::host::ask::ask;
 use crate::config::{CommandLine, parse_env_file};
 use crate::process::executor::Executor;
 use anyhow::{Context, Result, anyhow, bail, ensure};

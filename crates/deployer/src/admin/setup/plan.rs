@@ -7,11 +7,10 @@ use super::action::{Action, Deed, File};
 use super::wishes::Wishes;
 use super::{allow_list, aside, configuration, drop_in, site, sudoers};
 use crate::admin::arguments::PrivilegesArgument;
-use crate::admin::host::inspect::Found;
 use crate::admin::host::paths::{self, Directory, Owner};
+use crate::admin::setup::host_state::Found;
 use crate::admin::setup::wishes::Origin;
-use crate::base::names::Slug;
-use crate::base::names::UserName;
+use crate::base::names::{Slug, UserName};
 use crate::config::{Privileges, users};
 use crate::process::step_user;
 use crate::process::tools::{self, accounts, acl, systemctl};
@@ -596,7 +595,8 @@ fn is_special(found: &Found, id: u32) -> bool {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::admin::host::inspect::{Configuration, Nginx, Place};
+    use crate::admin::setup::configured::Configuration;
+    use crate::admin::setup::host_state::{Nginx, Place};
     use crate::admin::setup::users::Assignment;
     use crate::admin::setup::wishes::Origin;
     use crate::base::names::{Slug, UserName};
@@ -627,7 +627,7 @@ pub mod tests {
             domains: ["example.org".to_owned()].into(),
             has_sites: true,
             sites_allow: BTreeSet::new(),
-            log_directory: crate::admin::host::inspect::NGINX_LOGS.into(),
+            log_directory: crate::admin::setup::host_state::NGINX_LOGS.into(),
             state_elsewhere: None,
         }
     }
@@ -651,7 +651,7 @@ pub mod tests {
 
     /// What is found after an action has been carried out.
     fn after(mut found: Found, action: &Action) -> Found {
-        let ids = |owner| crate::admin::host::inspect::ids(owner, Some(ACCOUNT)).unwrap();
+        let ids = |owner| crate::admin::host::paths::ids(owner, Some(ACCOUNT)).unwrap();
         let place = |owner, mode, is_directory| {
             let (user, group) = ids(owner);
             Place { user, group, mode, is_directory }

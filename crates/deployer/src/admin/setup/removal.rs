@@ -5,8 +5,8 @@
 use super::action::{Action, Deed};
 use super::plan::Plan;
 use super::site;
-use crate::admin::host::inspect::Found;
 use crate::admin::host::paths;
+use crate::admin::setup::host_state::Found;
 use crate::process::step_user;
 use crate::process::tools::{accounts, acl, systemctl};
 use std::path::{Path, PathBuf};

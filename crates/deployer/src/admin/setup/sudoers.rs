@@ -1,8 +1,8 @@
 //! What sudo allows where the privileged helper is not used: the package's rules, and a line for each call of systemctl that the
 //! deployments make. Pure.
 
-use crate::admin::host::inspect::Configuration;
 use crate::admin::host::paths;
+use crate::admin::setup::configured::Configuration;
 use crate::base::names::UnitName;
 use crate::config::Privileges;
 use crate::process::tools::systemctl;

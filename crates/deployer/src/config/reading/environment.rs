@@ -56,7 +56,7 @@ impl Environment {
 
     /// The same for a process that may, or may not, do everything.
     #[cfg(test)]
-    pub(super) fn of_root(self, is_root: bool) -> Self {
+    pub(in crate::config) fn of_root(self, is_root: bool) -> Self {
         Self { is_root, ..self }
     }
 
@@ -74,7 +74,7 @@ impl Environment {
     }
 
     /// Adds those variables that are not there yet.
-    pub(super) fn add_missing(&mut self, variables: Vec<(String, String)>) {
+    pub(in crate::config) fn add_missing(&mut self, variables: Vec<(String, String)>) {
         // Inside one file the last line wins, as in a shell.
         let of_file: BTreeMap<String, String> = variables.into_iter().collect();
         for (name, value) in of_file {

@@ -6,7 +6,7 @@
 //! error messages, also where a key is misspelt or the file is not TOML.
 
 use super::diagnostics::{Position, Problem, Source};
-use crate::config::reference::{Key, Kind, ROOT, Section, looks_secret};
+use crate::config::keys::{Key, Kind, ROOT, Section, looks_secret};
 use indexmap::IndexMap;
 use std::ops::Range;
 use std::path::PathBuf;

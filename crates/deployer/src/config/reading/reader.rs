@@ -7,7 +7,7 @@
 use super::diagnostics::{Diagnostics, Position, Problem, Severity};
 use super::raw::{Node, Table, Value, holds_password, parse_default};
 use super::show::ShownValue;
-use crate::config::reference::{Default, Key, Kind, Section, looks_secret};
+use crate::config::keys::{Default, Key, Kind, Section, looks_secret};
 use std::cell::RefCell;
 
 /// What is wrong with a value.

@@ -3,8 +3,10 @@
 //! A key that cannot be written with its default (it has none, or another key excludes it) is commented out with
 //! `#` and no space, in front of an example. One deployment for each recipe, so that each key stands where it may.
 
-use super::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, ROOT, STEPS, SYSTEMD, UV_UWSGI};
-use super::{Default, Key, Kind, Section};
+use crate::config::keys::{
+    DEPLOYER, Default, GO_STATIC, Key, Kind, NGINX_SITES, PM2, PNPM_PM2, ROOT, STEPS, SYSTEMD, Section,
+    UV_UWSGI,
+};
 use std::fmt::Write;
 
 const INTRODUCTION: &str = "\

@@ -1,6 +1,6 @@
 //! docs/configuration.md.
 
-use super::{Default, Key, Kind, ROOT, Section};
+use crate::config::keys::{Default, Key, Kind, ROOT, Section};
 use std::fmt::Write;
 
 /// Above the file, for whoever opens it to change it.

@@ -2,7 +2,7 @@
 //!
 //! Strict about names and types. It asks for no key: a layer need not be whole, only all of them together.
 
-use super::{Default, Key, Kind, ROOT, Section};
+use crate::config::keys::{Default, Key, Kind, ROOT, Section};
 use serde_json::{Map, Value, json};
 
 /// The schema of one layer.

@@ -1,10 +1,10 @@
 //! The keys of `uv-uwsgi` and `go-static`.
 
-use super::deployment::units;
 use super::preset::Preset;
 use crate::config::reading::diagnostics::Severity;
 use crate::config::reading::reader::TableReader;
 use crate::config::reading::values::{absolute_path, argv, boolean, filled_text, inner_path, list, text};
+use crate::config::resolve::units::units;
 use crate::config::{CommandLine, GoStatic, UvUwsgi};
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,9 @@
 use super::preset::{self, Preset};
 use super::{Facts, Location, applications, gates, pm2, secrets, steps};
 use crate::base::names::{RepositoryName, Slug, UnitName, UserName};
+use crate::config::keys::{
+    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, UV_UWSGI,
+};
 use crate::config::reading::diagnostics::Severity;
 use crate::config::reading::environment::is_variable_name;
 use crate::config::reading::raw::Node;
@@ -12,9 +15,7 @@ use crate::config::reading::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, headers, inner_path,
     integer, list, name, path_in, shell_line, text,
 };
-use crate::config::reference::keys::{
-    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, UV_UWSGI,
-};
+use crate::config::resolve::units::units;
 use crate::config::{
     CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
     Systemd, UserSource, steers, users,
@@ -235,19 +236,6 @@ fn own_build() -> CommandLine {
 
 fn own_unit() -> UnitName {
     UnitName::parse("durhack-deployer.service").expect("it is the name of a unit")
-}
-
-/// At least one, where the key is written.
-pub fn units(table: &TableReader<'_>) -> Vec<UnitName> {
-    let units = table.value("units", list(name)).unwrap_or_default();
-    if units.is_empty() && table.is_written("units") {
-        table.error_at_value(
-            "units",
-            "no unit is named",
-            "write for example `units = [\"website.service\"]`",
-        );
-    }
-    units
 }
 
 fn site_rule(table: &TableReader<'_>) -> SiteRule {

@@ -5,8 +5,8 @@
 
 use super::Facts;
 use super::deployment::overlap;
+use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY};
 use crate::config::reading::diagnostics::Severity;
-use crate::config::reading::load::{Purpose, SYSTEM_DIRECTORY};
 use crate::config::reading::reader::TableReader;
 use crate::config::{Config, Deployment, Proxies, Recipe};
 use ipnet::IpNet;

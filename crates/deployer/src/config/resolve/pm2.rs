@@ -2,9 +2,9 @@
 
 use super::preset::Preset;
 use crate::base::names::{PackageDirectory, ScriptName};
+use crate::config::keys::PNPM_PM2;
 use crate::config::reading::reader::TableReader;
 use crate::config::reading::values::{checked_text, choice, filled_text, inner_path, list, name};
-use crate::config::reference::keys::PNPM_PM2;
 use crate::config::{InstalledBy, Pm2};
 
 /// Of one deployment with one of the two recipes.

@@ -4,7 +4,7 @@
 //! must outlive a deploy of each package because they are not in its repository.
 
 use crate::base::names::RepositoryName;
-use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2};
+use crate::config::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2};
 
 /// See the module.
 #[derive(Debug)]

@@ -39,23 +39,6 @@ const KNOWN_SECRETS: [&str; 4] = [
     "the secret that is being replaced",
 ];
 
-/// A file that holds a secret.
-#[derive(Clone)]
-pub struct SecretFile {
-    /// The secret, as the file has it.
-    pub text: String,
-    /// Its permission bits.
-    pub mode: u32,
-}
-
-/// Why a file of a secret could not be read.
-pub struct Unreadable {
-    /// Whether another user owns it, so that reading it is not allowed.
-    pub is_forbidden: bool,
-    /// The reason, for people.
-    pub message: String,
-}
-
 /// Where, in the configuration's directory, the units' credentials come from. Only root can look into it.
 const CREDENTIALS_DIRECTORY: &str = "credentials";
 

@@ -1,7 +1,8 @@
 //! Configurations that exist are accepted as they are: the original's, the checkout's own, and the example.
 
 use super::{Host, brief, brief_of, deployment, slugs};
-use crate::config::reference::{Kind, each_key, example_toml};
+use crate::config::keys::{Kind, each_key};
+use crate::config::reference::example_toml;
 use crate::config::{Environment, Loaded, Proxies, Purpose, Recipe, SourceNetworks, load};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -5,10 +5,10 @@
 //! the sandbox may install what the next one calls: of those nothing is said, or a remark.
 
 use super::Seen;
-use super::units::is_free;
 use crate::config::{CommandLine, Config, Deployment, Moment, Phase, Probe, Recipe, StepCommand};
 use crate::plan::{Action, Plan};
 use crate::process::executor::Executor;
+use crate::process::sandbox::{Standing, standing_of_command};
 use crate::process::step_user;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -195,6 +195,12 @@ fn push(sentences: &mut Vec<String>, sentence: String) {
 
 fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether a command of this phase may write beyond the deployment.
+pub fn is_free(deployment: &Deployment, phase: Phase) -> bool {
+    let has_walls = deployment.confine || deployment.user.is_some();
+    standing_of_command(phase) != Standing::Sandboxed || !has_walls
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Whether systemd has the units that a deployment names: a misspelt one is found before the switch, not behind it.
 
 use super::Seen;
-use crate::base::names::UnitName;
-use crate::base::names::nearest;
+use crate::base::names::{UnitName, nearest};
 use crate::config::resolve::overlap;
 use crate::config::{Deployment, Phase, Recipe};
+use crate::pipeline::preflight::programs::is_free;
 use crate::process::executor::Executor;
-use crate::process::sandbox_policy::{Standing, standing_of_command};
 use crate::process::tools::Invocation;
 use crate::process::tools::systemctl::{self, LoadState};
 use std::path::{Path, PathBuf};
@@ -186,12 +185,6 @@ fn commands_may_make_units(deployment: &Deployment) -> bool {
         .iter()
         .filter(|(phase, _)| *phase <= Phase::Switch)
         .any(|(phase, _)| is_free(deployment, *phase))
-}
-
-/// Whether a command of this phase may write beyond the deployment.
-pub fn is_free(deployment: &Deployment, phase: Phase) -> bool {
-    let has_walls = deployment.confine || deployment.user.is_some();
-    standing_of_command(phase) != Standing::Sandboxed || !has_walls
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Run, recorded};
 use crate::base::clock;
 use crate::base::names::CommitId;
-use crate::process::step_user;
+use crate::process::step_user_access;
 use crate::run_log::rendering::plain;
 use crate::steps::{kept_files, release, tree_in_place};
 use crate::store::{NewRelease, Release, ReleaseState};
@@ -37,7 +37,7 @@ impl Run {
         release::create(deployment, name)?;
         let executor = &self.host.executor;
         if let Some(user) = &deployment.user {
-            step_user::prepare(executor, user, &path).await?;
+            step_user_access::prepare(executor, user, &path).await?;
         }
         crate::crash_point!("release-created");
         let index = self.index(name)?;
@@ -51,8 +51,8 @@ impl Run {
             self.note(number, note);
         }
         if let Some(user) = &deployment.user {
-            step_user::share_shared(executor, user, deployment).await?;
-            step_user::open(executor, user, &path).await?;
+            step_user_access::share_shared(executor, user, deployment).await?;
+            step_user_access::open(executor, user, &path).await?;
         }
         Ok(())
     }

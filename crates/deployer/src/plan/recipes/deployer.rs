@@ -4,10 +4,10 @@
 //! this database. The switch is a hand-over ([`crate::deploy::hand_over`]): the new program comes up beside the old one, and
 //! only when it is ready does `current` name it.
 
-use super::{Facts, Target};
 use crate::config::{Phase, SelfDeploy};
 use crate::plan::Action;
 use crate::plan::builder::Part;
+use crate::plan::facts::{Facts, Target};
 use crate::process::command::Command;
 use crate::steps::release::CURRENT;
 use crate::steps::self_update::{Program, Wish};

@@ -6,10 +6,10 @@
 //! Deliberately absent: the files of the release before. A browser that holds an old page and asks for one of its hashed files after
 //! the switch gets what the web server answers for a file that is not there (`docs/recipes/go-static.md`).
 
-use super::{Facts, Target};
 use crate::config::{CommandLine, GoStatic, Layout, Phase};
 use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
+use crate::plan::facts::{Facts, Target};
 use crate::process::tools::go;
 use crate::process::tools::node_packages::Installer;
 use crate::steps::process_manager::systemd::Units;

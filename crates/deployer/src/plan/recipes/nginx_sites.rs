@@ -4,10 +4,10 @@
 //! from a backup, byte for byte, and not by installing the old release again: what was there may not have been ours. What a
 //! site serves out of the repository (`html/`) follows the link `current`.
 
-use super::{Facts, Target};
 use crate::config::{NginxSites, Phase};
 use crate::plan::Action;
 use crate::plan::builder::{Back, Part};
+use crate::plan::facts::{Facts, Target};
 use crate::steps::nginx::{SitesStep, Work, own_site, selection};
 
 /// The parts for a release.
@@ -45,7 +45,8 @@ pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Pa
 #[cfg(test)]
 mod tests {
     use crate::config::Layout;
-    use crate::plan::recipes::{Facts, Purpose, plan, sample};
+    use crate::plan::facts::{Facts, Purpose};
+    use crate::plan::recipes::{plan, sample};
 
     const KEYS: &str = "recipe = \"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]";
 

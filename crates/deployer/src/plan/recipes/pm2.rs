@@ -7,15 +7,12 @@
 //! `NODE_ENV` is empty while a release is made, whatever the deployment's environment says: with `production` the development
 //! dependencies are left out, and those build and migrate. The applications have it as it is written.
 
-pub mod workspace;
-
-use super::{Facts, Target};
 use crate::base::names::{PackageDirectory, ScriptName};
 use crate::config::{CommandLine, Deployment, InstalledBy, Phase, Pm2};
 use crate::git::commit_tree::Tree;
-use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
-use crate::plan::installer;
+use crate::plan::facts::{Facts, Target};
+use crate::plan::{Action, installer, workspace};
 use crate::process::command::Command;
 use crate::process::tools::node_packages::Installer;
 use crate::process::tools::pnpm::{self, Selection};
@@ -286,11 +283,11 @@ pub fn block(deployment: &Deployment, recipe: &Pm2) -> Option<Block> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Purpose;
     use super::super::sample::with_facts;
     use super::*;
     use crate::config::{Layout, Recipe};
     use crate::git::commit_tree::File;
+    use crate::plan::facts::Purpose;
     use std::path::{Path, PathBuf};
 
     fn through(layout: Layout, directory: &str) -> PathBuf {

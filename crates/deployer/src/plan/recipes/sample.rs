@@ -1,10 +1,11 @@
 //! For tests of recipes: the plan of a deployment, as a list that a person can read.
 
-use super::{Facts, Purpose, Target, plan};
+use super::plan;
 use crate::base::names::CommitId;
 use crate::config::{Config, Environment, Layout, Privileges, load};
 use crate::git::commit_tree::{File, Tree};
 use crate::plan::Action;
+use crate::plan::facts::{Facts, Purpose, Target};
 use std::fmt::Write as _;
 use std::path::Path;
 

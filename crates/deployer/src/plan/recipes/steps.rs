@@ -2,9 +2,9 @@
 //!
 //! With no commands at all the release is the repository's content.
 
-use super::{Facts, Target};
 use crate::config::Steps;
 use crate::plan::builder::Part;
+use crate::plan::facts::{Facts, Target};
 
 /// The commands, for a release.
 pub fn parts(facts: &Facts<'_>, recipe: &Steps, release: &Target) -> Vec<Part> {

@@ -3,10 +3,11 @@
 //! What a unit runs should be reached through `<path>/current`, so that a restart follows the switch. That the units run,
 //! and go on running, is asked before the operator's health checks are.
 
-use super::{Facts, Target, steps};
+use super::steps;
 use crate::config::{Phase, Systemd};
 use crate::plan::Action;
 use crate::plan::builder::{Back, Part};
+use crate::plan::facts::{Facts, Target};
 use crate::steps::process_manager::systemd::Units;
 use crate::steps::process_manager::{Manager, Wish};
 

@@ -6,10 +6,10 @@
 //!
 //! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
 
-use super::{Facts, Target};
 use crate::config::{Layout, Phase, UvUwsgi};
 use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
+use crate::plan::facts::{Facts, Target};
 use crate::process::tools::uv;
 use crate::steps::process_manager::uwsgi::Vassal;
 use crate::steps::process_manager::{Manager, Wish};

@@ -1,9 +1,9 @@
 //! What `nginx -t` says, in terms of who is to blame: the repository's file and line, not a path on this host or in the stage.
 
-use super::SitesStep;
-use super::files::{self, SiteFile};
+use super::{SitesStep, files};
 use crate::config::CommandLine;
 use crate::process::step_context::{Heard, Workbench};
+use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Result, anyhow};
 use nginx_policy::configuration;
 use std::path::Path;

@@ -10,12 +10,12 @@ mod obtained;
 mod self_test;
 pub mod x509;
 
-use super::files::{self, SiteFile};
-use super::{SitesStep, install};
+use super::{SitesStep, files, install};
 use crate::base::clock;
 use crate::base::names::{DomainName, SiteName};
 use crate::process::step_context::Workbench;
 use crate::process::tools::certbot;
+use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Result, anyhow, bail};
 use fs_err as fs;
 use nginx_policy::configuration::{self, Directive};

@@ -4,6 +4,7 @@ use super::selection::WantedFile;
 use super::{SitesStep, own_site};
 use crate::base::files::safe_path::{self, Refused};
 use crate::process::step_context::Workbench;
+use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Context, Result, bail};
 use nginx_policy::{Directive, FILE_BYTES_MAX};
 use std::path::{Component, Path};
@@ -18,17 +19,6 @@ const FAULTS_SHOWN_MAX: usize = 4;
 
 /// Of remarks, those that are made in a run's log.
 const REMARKS_SHOWN_MAX: usize = 20;
-
-/// A file that may be installed.
-#[derive(Debug)]
-pub struct SiteFile {
-    /// Where it comes from and goes to.
-    pub wanted: WantedFile,
-    /// What is written in it.
-    pub text: String,
-    /// The same, as nginx understands it.
-    pub directives: Vec<Directive>,
-}
 
 /// Reads all wanted files, and judges them. An error names the faults of all of them, each with file and line.
 pub async fn read(step: &SitesStep, workbench: &Workbench<'_>) -> Result<Vec<SiteFile>> {

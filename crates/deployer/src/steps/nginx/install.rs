@@ -4,24 +4,22 @@
 //! not ours is never touched: an error names it. Where nothing is different, nginx is left alone.
 
 use super::backup::{self, Backup, Found};
-use super::files::{self, SiteFile};
 use super::manifest::Manifest;
 use super::writer::{MODE, Writer};
-use super::{SitesStep, blame, reload, stage};
+use super::{SitesStep, blame, files, reload, stage};
 use crate::base::digest::sha256_hex;
 use crate::base::files::atomic;
 use crate::process::step_context::Workbench;
 use crate::process::tools::nginx;
+use crate::steps::nginx::ownership::{is_ours, links_into};
+use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Says that nginx must read its files again, although none of them is different: a certificate is.
 const RELOAD_WANTED: &str = "reload-wanted";
-
-/// Where our files may lie.
-const DIRECTORIES: [&str; 2] = ["conf.d", "snippets"];
 
 /// What is different between what is wanted and what is live.
 #[derive(Debug, Default)]
@@ -87,20 +85,6 @@ pub fn want_reload(step: &SitesStep) -> Result<()> {
     atomic::write(&step.state.join(RELOAD_WANTED), b"", 0o600)
 }
 
-/// The files that are there and ours: what is not wanted of them goes.
-pub fn ours(step: &SitesStep) -> Result<BTreeSet<PathBuf>> {
-    let manifest = Manifest::load(&step.state)?;
-    let root = &step.nginx.directory;
-    let mut ours = BTreeSet::new();
-    for target in manifest.files.keys().cloned().chain(links_into(&step.checkout, root)?) {
-        let path = root.join(&target);
-        if is_ours(step, &target, &backup::look(&path)?, &manifest) {
-            ours.insert(path);
-        }
-    }
-    Ok(ours)
-}
-
 async fn test_live(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
     let command = nginx::test(&step.nginx, step.privileges);
     blame::judged(step, &command, None, workbench).await.map(drop)
@@ -153,43 +137,12 @@ fn changes(step: &SitesStep, files: &[SiteFile], manifest: &Manifest) -> Result<
     Ok(changes)
 }
 
-/// What may be replaced: nothing at all, a plain file that we wrote, or a link of the Python deployer's.
-fn is_ours(step: &SitesStep, target: &str, found: &Found, manifest: &Manifest) -> bool {
-    match found {
-        Found::Missing => true,
-        Found::File { .. } => manifest.files.contains_key(target),
-        Found::Link(to) => to.starts_with(&step.checkout),
-        Found::Other => false,
-    }
-}
-
 /// What stands where a target's directory should be.
 fn obstacle(root: &Path, target: &str) -> Option<String> {
     let inner = Path::new(target).ancestors().skip(1).filter(|path| path.components().count() > 1);
     let mut stands = inner.map(|path| root.join(path));
     let is_obstacle = |path: &std::path::PathBuf| path.symlink_metadata().is_ok_and(|found| !found.is_dir());
     stands.find(is_obstacle).map(|path| path.display().to_string())
-}
-
-/// Links into a directory that lie among nginx's files, also such as lead nowhere any more.
-fn links_into(checkout: &Path, root: &Path) -> Result<Vec<String>> {
-    let mut links = Vec::new();
-    let mut pending: Vec<String> = DIRECTORIES.map(str::to_owned).to_vec();
-    while let Some(directory) = pending.pop() {
-        let Ok(entries) = fs::read_dir(root.join(&directory)) else { continue };
-        for entry in entries {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let kind = entry.file_type()?;
-            let path = format!("{directory}/{name}");
-            if kind.is_dir() {
-                pending.push(path);
-            } else if kind.is_symlink() && fs::read_link(entry.path())?.starts_with(checkout) {
-                links.push(path);
-            }
-        }
-    }
-    Ok(links)
 }
 
 impl Changes {

@@ -4,7 +4,7 @@
 //! The sites of the Python tool say `uwsgi_pass`, which this program does not speak.
 
 use super::SitesStep;
-use super::files::SiteFile;
+use crate::steps::nginx::site_file::SiteFile;
 use nginx_policy::configuration::{self, Directive};
 
 /// A fault for each server of the deployer's own name that would send its visitors to uWSGI alone.

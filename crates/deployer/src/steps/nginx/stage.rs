@@ -5,10 +5,10 @@
 //! to the stage; privileged ports become others, each its own; keys and certificates that we cannot read, or that are yet to
 //! be obtained, are replaced by a pair of no worth. So the test needs no rights, and opens nothing that anybody uses.
 
-use super::files::SiteFile;
-use super::{SitesStep, blame, install};
+use super::{SitesStep, blame, ownership};
 use crate::process::step_context::Workbench;
 use crate::process::tools::nginx;
+use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
 use globset::GlobBuilder;
@@ -101,7 +101,7 @@ impl<'a> Stage<'a> {
             .iter()
             .map(|file| (nginx.directory.join(&file.wanted.target), file.text.as_str()))
             .collect();
-        let replaced = install::ours(self.step)?;
+        let replaced = ownership::ours(self.step)?;
         let mut pending: Vec<PathBuf> = vec![nginx.configuration.clone()];
         pending.extend(below(&nginx.directory)?);
         pending.retain(|path| !replaced.contains(path));

@@ -1,30 +1,27 @@
 //! What is on the host now: read only, so that a plan can be made of it, and made again.
 
-use crate::admin::host::paths::{self, Owner};
+use crate::admin::host::accounts::{account, home_of};
+use crate::admin::host::ask::ask;
+use crate::admin::host::paths::{self, Owner, ids};
 use crate::admin::setup::action::{Action, Deed};
+use crate::admin::setup::configured::Configuration;
 use crate::admin::setup::reached::{TEXT_BYTES_MAX, read_plain};
-use crate::admin::setup::users::{self, AccountState, Assignment, PathState, Target};
+use crate::admin::setup::users::{self, AccountState, PathState, Target};
 use crate::admin::setup::wishes::Wishes;
 use crate::admin::setup::{aside, drop_in};
-use crate::base::names::{Slug, UserName};
-use crate::config::{self, CommandLine, Deployment, Environment, Privileges, Recipe, UserSource};
-use crate::process::executor::{Executor, complaint_of};
+use crate::base::names::UserName;
+use crate::config::{self, Deployment, Environment, Recipe, UserSource};
+use crate::process::executor::Executor;
 use crate::process::step_user;
-use crate::process::tools::Invocation;
 use crate::process::tools::acl::{self, Access};
 use crate::process::tools::systemctl::{self, Installation};
 use crate::steps::release;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use fs_err as fs;
 use nginx_policy::Bounds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
-
-/// What one program may take: stopping a worker waits for the run in progress, then rolls it back.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Where nginx's logs are unless the configuration says otherwise.
 pub const NGINX_LOGS: &str = "/var/log/nginx";
@@ -100,51 +97,6 @@ pub struct Nginx {
     pub is_active: bool,
 }
 
-/// What the configuration says of the host.
-#[derive(Debug, Clone)]
-pub struct Configuration {
-    /// How what needs root is done.
-    pub privileges: Privileges,
-    /// How people reach this instance.
-    pub origin: String,
-    /// When its layers were changed last, in microseconds since 1970.
-    pub changed_at_us: i64,
-    /// The same, of the secrets beside it.
-    pub secrets_changed_at_us: i64,
-    /// The deployments that the configuration names.
-    pub slugs: BTreeSet<Slug>,
-    /// Those of them that the worker deploys by itself as soon as it knows them: nothing of them is there yet.
-    pub undeployed: BTreeSet<Slug>,
-    /// The `path` of each deployment.
-    pub paths: BTreeSet<PathBuf>,
-    /// Those of them that hold sites for nginx.
-    pub sites_paths: BTreeSet<PathBuf>,
-    /// Those of them where a user of the deployment's own makes the releases.
-    pub users_paths: BTreeSet<PathBuf>,
-    /// The users that make those releases.
-    pub users: BTreeSet<UserName>,
-    /// Who of them is assigned now, and what there is to be said of that.
-    pub assignment: Assignment,
-    /// Those of them whose PM2 keeps applications.
-    pub pm2_users: BTreeSet<UserName>,
-    /// Where programs are looked for, beside the usual places.
-    pub search_paths: Vec<PathBuf>,
-    /// Whether a deployment asks the service manager of the deployer's own user for something.
-    pub needs_user_manager: bool,
-    /// The units that deployments restart.
-    pub units: BTreeSet<String>,
-    /// Names of their sites.
-    pub domains: BTreeSet<String>,
-    /// Whether one of them has sites for nginx.
-    pub has_sites: bool,
-    /// What site files may say beside the closed list.
-    pub sites_allow: BTreeSet<String>,
-    /// Where site files may have nginx write logs.
-    pub log_directory: PathBuf,
-    /// Where the state is to lie, if that is not where the units have it.
-    pub state_elsewhere: Option<PathBuf>,
-}
-
 /// Looks at everything.
 pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executor) -> Result<Found> {
     look_also_at(&[], wishes, environment, executor).await
@@ -207,7 +159,7 @@ pub async fn look_also_at(
     let named = found.configuration.iter().flat_map(|known| known.users.iter().cloned());
     let more = users.iter().cloned();
     for user in named.chain(enabled_step_users(Path::new(paths::ENABLED_SOCKETS))).chain(more) {
-        let id = self::account(user.as_str())?.map(|(id, _)| id);
+        let id = crate::admin::host::accounts::account(user.as_str())?.map(|(id, _)| id);
         if account_state(&user)? == AccountState::Ours {
             found.own_accounts.insert(user.clone());
         }
@@ -230,35 +182,6 @@ fn enabled_step_users(sockets: &Path) -> Vec<UserName> {
     let entries = fs::read_dir(sockets).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| step_user::of_unit(&name)).collect()
-}
-
-/// Calls a program that must succeed, and gives what it printed.
-pub async fn ask(executor: &Executor, call: &CommandLine) -> Result<String> {
-    let answer = executor.ask(&Invocation::of(call), CALL_TIMEOUT, &CancellationToken::new()).await;
-    let answer = answer.with_context(|| format!("cannot run `{}`", call.shown()))?;
-    match complaint_of(&answer.end) {
-        None => Ok(answer.output),
-        Some(end) => bail!("`{}` {end}: {}", call.shown(), answer.complaint),
-    }
-}
-
-/// A user's ids. Of the system's own file: it is no user of a directory service.
-pub fn account(name: &str) -> Result<Option<(u32, u32)>> {
-    Ok(account_in(&fs::read_to_string("/etc/passwd")?, name))
-}
-
-/// A user's home, by the system's own file.
-pub fn home_of(name: &str) -> Result<Option<PathBuf>> {
-    let users = fs::read_to_string("/etc/passwd")?;
-    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let fields = lines.find(|fields| fields.first() == Some(&name));
-    Ok(fields.and_then(|fields| fields.get(5).map(PathBuf::from)))
-}
-
-fn account_in(users: &str, name: &str) -> Option<(u32, u32)> {
-    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let fields = lines.find(|fields| fields.first() == Some(&name))?;
-    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
 /// Who has a user's name, or a group's of that name.
@@ -388,15 +311,6 @@ impl Found {
     /// The ids that an owner stands for; None as long as the user is not there.
     pub fn ids(&self, owner: Owner) -> Option<(u32, u32)> {
         ids(owner, self.account)
-    }
-}
-
-/// The ids that an owner stands for.
-pub fn ids(owner: Owner, account: Option<(u32, u32)>) -> Option<(u32, u32)> {
-    match owner {
-        Owner::Root => Some((0, 0)),
-        Owner::RootForDeployer => account.map(|(_, group)| (0, group)),
-        Owner::Deployer => account,
     }
 }
 
@@ -588,37 +502,18 @@ fn newest_us(files: impl Iterator<Item = PathBuf>) -> Result<i64> {
     })
 }
 
-impl Configuration {
-    /// What of a recipe needs root.
-    fn note(&mut self, recipe: &Recipe) {
-        let units = match recipe {
-            Recipe::Systemd(recipe) if !recipe.user => recipe.units.as_slice(),
-            Recipe::GoStatic(recipe) if !recipe.user => recipe.units.as_slice(),
-            Recipe::NginxSites(recipe) => {
-                self.sites_allow.extend(recipe.allowed.iter().cloned());
-                self.has_sites = true;
-                let included = recipe.rules.iter().filter(|rule| rule.include);
-                let names = included.flat_map(|rule| &rule.select).filter(|name| name.contains('.'));
-                self.domains.extend(names.cloned());
-                &[]
-            }
-            _ => &[],
-        };
-        self.units.extend(units.iter().map(ToString::to_string));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::host::accounts;
 
     #[test]
     fn a_user_is_found_by_its_whole_name() {
         let users =
             "root:x:0:0::/root:/bin/sh\ndurhack:x:5:5::/:/bin/sh\ndurhack-deployer:x:997:996::/:/bin/sh\n";
-        assert_eq!(account_in(users, "durhack-deployer"), Some((997, 996)));
-        assert_eq!(account_in(users, "durhack-"), None);
-        assert_eq!(account_in("broken\n", "broken"), None);
+        assert_eq!(accounts::account_in(users, "durhack-deployer"), Some((997, 996)));
+        assert_eq!(accounts::account_in(users, "durhack-"), None);
+        assert_eq!(accounts::account_in("broken\n", "broken"), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What the HTTP server listens on, whom it believes, and what a caller of it may use up.
 
 use super::TEXTS;
-use crate::config::reference::Default::Value;
-use crate::config::reference::Kind::{Duration, Integer, Size, Text};
-use crate::config::reference::{Key, Section};
+use crate::config::keys::Default::Value;
+use crate::config::keys::Kind::{Duration, Integer, Size, Text};
+use crate::config::keys::{Key, Section};
 
 /// The keys of `[listen]`, in the order in which the reference has them.
 pub static LISTEN: Section = Section {

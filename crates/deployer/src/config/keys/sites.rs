@@ -1,9 +1,9 @@
 //! The host's nginx and its certificates, and which of a repository's sites a deployment serves.
 
 use super::TEXTS;
-use crate::config::reference::Default::{Derived, Required, Value};
-use crate::config::reference::Kind::{Boolean, Choice, Duration, Path, Text};
-use crate::config::reference::{Key, Section};
+use crate::config::keys::Default::{Derived, Required, Value};
+use crate::config::keys::Kind::{Boolean, Choice, Duration, Path, Text};
+use crate::config::keys::{Key, Section};
 
 /// The keys of `[nginx]`, in the order in which the reference has them.
 pub static NGINX: Section = Section {

@@ -5,11 +5,11 @@ use super::sites::SITE;
 use super::{
     DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, TEXTS, UV_UWSGI,
 };
-use crate::config::reference::Default::{Derived, Required, Value};
-use crate::config::reference::Kind::{
+use crate::config::keys::Default::{Derived, Required, Value};
+use crate::config::keys::Kind::{
     Boolean, Choice, Duration, Headers, Integer, List, Path, Table, Tables, Text, Variables,
 };
-use crate::config::reference::{Key, Section};
+use crate::config::keys::{Key, Section};
 
 /// The keys of `[deployments.SLUG]`, in the order in which the reference has them.
 pub static DEPLOYMENT: Section = Section {

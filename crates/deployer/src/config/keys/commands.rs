@@ -1,9 +1,9 @@
 //! The commands that an operator writes: the steps of a deployment, and the hooks between phases.
 
 use super::{PATHS, TEXTS};
-use crate::config::reference::Default::{Derived, Required, Value};
-use crate::config::reference::Kind::{Choice, Commands, Duration, Integer, Path, Text, Variables};
-use crate::config::reference::{Key, Section};
+use crate::config::keys::Default::{Derived, Required, Value};
+use crate::config::keys::Kind::{Choice, Commands, Duration, Integer, Path, Text, Variables};
+use crate::config::keys::{Key, Section};
 
 const PHASE: Key = Key::new(
     "phase",

@@ -1,9 +1,9 @@
 //! GitHub's API, what is compared with it, and the secrets that each repository signs with.
 
 use super::{PATHS, SECRETS};
-use crate::config::reference::Default::{Derived, Value};
-use crate::config::reference::Kind::{Boolean, Duration, Integer, Path, Secret, Text};
-use crate::config::reference::{Key, Section};
+use crate::config::keys::Default::{Derived, Value};
+use crate::config::keys::Kind::{Boolean, Duration, Integer, Path, Secret, Text};
+use crate::config::keys::{Key, Section};
 
 /// The keys of `[github]`, in the order in which the reference has them.
 pub static GITHUB: Section = Section {

@@ -2,9 +2,9 @@
 
 use super::{PATHS, TEXTS};
 use crate::config::FSCK_ALLOWABLE;
-use crate::config::reference::Default::{Derived, Value};
-use crate::config::reference::Kind::{Choice, Duration, Integer, List, Size};
-use crate::config::reference::{Key, Section};
+use crate::config::keys::Default::{Derived, Value};
+use crate::config::keys::Kind::{Choice, Duration, Integer, List, Size};
+use crate::config::keys::{Key, Section};
 
 /// The keys of `[runs]`, in the order in which the reference has them.
 pub static RUNS: Section = Section {

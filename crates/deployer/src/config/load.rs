@@ -6,12 +6,12 @@
 //! release, whose files a push has written: a directory `config` there is not believed merely because it is there
 //! ([`why_not_believed`]), and where this machine has an installation, its directory is what is read.
 
-use super::diagnostics::{Diagnostics, Problem};
-use super::environment::{Environment, parse_env_file};
-use super::raw::{self, Table};
-use super::show::Merged;
+use super::reading::diagnostics::{Diagnostics, Problem};
+use super::reading::environment::{Environment, parse_env_file};
+use super::reading::raw::{self, Table};
+use super::reading::show::Merged;
 use crate::base::secret::Secret;
-use crate::config::resolve::secrets::{SecretFile, Unreadable};
+use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY, SecretFile, Unreadable};
 use crate::config::resolve::{Facts, Location, Resolution, default_state_directory, resolve};
 use crate::config::users::{self, Users};
 use crate::config::{Config, DEVELOPMENT};
@@ -21,9 +21,6 @@ use std::fs::Metadata;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-/// Where a service's configuration lies.
-pub const SYSTEM_DIRECTORY: &str = "/etc/durhack-deployer";
 
 /// The environment of the services, which commands about the same installation have too.
 pub const SYSTEM_ENVIRONMENT: &str = "/etc/default/durhack-deployer";
@@ -36,34 +33,6 @@ const INSTANCE_VARIABLES: [&str; 2] = ["DEPLOYER_INSTANCE", "PYTHON_APP_INSTANCE
 
 /// What names the layers that are read besides `default.toml`.
 const ENVIRONMENT_VARIABLES: [&str; 2] = ["DEPLOYER_ENV", "PYTHON_ENV"];
-
-/// For what a configuration is loaded: which of its secrets are read. The others need not be there, nor be readable by whoever asks: so
-/// each half of a divided deployer has its own only, and `status` needs none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// To receive and to deploy: all of them.
-    Serve,
-    /// To receive: those that sign webhooks.
-    Listen,
-    /// To deploy: those that open GitHub and repositories.
-    Deploy,
-    /// To ask the record: none.
-    Ask,
-    /// To look at the configuration itself: all that may be read, and a note of what may not.
-    Check,
-}
-
-impl Purpose {
-    /// Whether what signs webhooks is read.
-    pub fn needs_webhook_secrets(self) -> bool {
-        matches!(self, Self::Serve | Self::Listen | Self::Check)
-    }
-
-    /// Whether tokens and keys are read.
-    pub fn needs_keys(self) -> bool {
-        matches!(self, Self::Serve | Self::Deploy | Self::Check)
-    }
-}
 
 /// The files that a configuration consists of, as they were written: all that is needed to load it again. They may hold secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
