@@ -6,7 +6,7 @@ use crate::support::http::Request;
 use crate::support::postgres::Postgres;
 use crate::support::process::command;
 use crate::support::repository::Repository;
-use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, testbed};
+use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, testbed, way_out};
 use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
@@ -104,7 +104,10 @@ impl Stage {
             .with("uwsgi_config_path", text(&self.vassal().to_string_lossy()))
             .with("python", "\"/usr/bin/python3\"")
             .with("writable", format!("[{cache}]"))
-            .with("environment", format!("{{ UV_CACHE_DIR = {cache}, SSL_CERT_FILE = \"{AUTHORITIES}\" }}"))
+            .with(
+                "environment",
+                format!("{{ UV_CACHE_DIR = {cache}, SSL_CERT_FILE = \"{AUTHORITIES}\"{} }}", way_out()),
+            )
             .with(
                 "health",
                 format!(
