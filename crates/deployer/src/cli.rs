@@ -574,6 +574,9 @@ pub enum MigrateCommand {
     },
 }
 
+/// The one of the units whose work it is to make what others read.
+const UMASK: rustix::fs::Mode = rustix::fs::Mode::WGRP.union(rustix::fs::Mode::WOTH);
+
 /// The first descriptor behind standard input, output and error.
 const FIRST_INHERITED: i32 = 3;
 
@@ -591,6 +594,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return printing::exit_code(output::show_unparsed(&error)),
     };
+    // What a command makes is for those for whom its code says, whatever the umask of whoever typed it: under 077, nginx could not read a
+    // release, nor the services what `setup` made. What a unit starts has the unit's.
+    if !matches!(cli.command, Command::Serve(_) | Command::Listen | Command::Work(_)) {
+        rustix::process::umask(UMASK);
+    }
     let environment = Environment::of_process();
     output::start_logging(&cli, &environment);
     let passed = match &cli.command {
