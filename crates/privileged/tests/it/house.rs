@@ -1,5 +1,5 @@
 //! A view of this machine in which a test may change `/etc` and `/var`, and what `nginx`, `systemctl` and `certbot` are: a mount namespace,
-//! which is gone with the test. The helper's paths are constants, so they are there, and not elsewhere. Needs root.
+//! which is gone with the test. Its network is its own, too: the machine's nginx may answer on port 80, where the helper asks. The helper's paths are constants, so they are there, and not elsewhere. Needs root.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -63,6 +63,7 @@ for line in sys.stdin:
 const SET_UP: &str = r#"
 set -e
 directory=$1; shift
+ip link set lo up
 for tree in etc var; do
     mount -t overlay overlay -o "lowerdir=/$tree,upperdir=$directory/$tree,workdir=$directory/work-$tree" /$tree
 done
@@ -102,7 +103,7 @@ impl House {
             mode(&at.join(program), 0o755);
         }
         let mut view = command("unshare");
-        view.args(["--mount", "--propagation", "private", "sh", "-c", SET_UP, "house"])
+        view.args(["--mount", "--net", "--propagation", "private", "sh", "-c", SET_UP, "house"])
             .arg(at)
             .args(programs);
         let mut view = view.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -260,7 +261,7 @@ pub fn refused(output: &Output, because: &str) {
 
 fn inside(view: u32) -> Command {
     let mut command = command("nsenter");
-    command.args(["--mount", "--target", &view.to_string(), "--wd=/", "--"]);
+    command.args(["--mount", "--net", "--target", &view.to_string(), "--wd=/", "--"]);
     command
 }
 
