@@ -33,10 +33,12 @@ impl Keeper {
 
     fn start_with(key: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // Its program too must be where that user finds it.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        // Its program too must be where that user finds it, and may start it.
         let program = directory.path().join("program");
         fs::copy(PROGRAM, &program).unwrap();
+        for open in [directory.path(), &program] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         fs::write(directory.path().join(supervise::KEEPER_CREDENTIAL), format!("{key}\n")).unwrap();
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "stands in for a service manager")]
