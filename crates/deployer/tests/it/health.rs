@@ -142,8 +142,9 @@ fn proxies_languages_and_git_of_whoever_starts_it_change_nothing() {
         assert_eq!(world.live("site", "page").as_deref(), Some("one\ntwo\n"));
         let pushed = world.cli(&["simulate", "push", "site"]);
         assert!(String::from_utf8_lossy(&pushed.stdout).starts_with("202 "), "{}", describe(&pushed));
+        // What git says is read, and shown, in one language.
         let missing = world.cli(&["deploy", "site", "--commit", &"a".repeat(40)]);
         let said = describe(&missing);
-        assert!(!missing.status.success() && said.contains("is not in the repository"), "{said}");
+        assert!(!missing.status.success() && said.contains("not our ref"), "{said}");
     });
 }
