@@ -1,5 +1,5 @@
-//! A lint: in `crates/deployer/src/deploy`, and where `move-user` walks through a deployment's files as root, files are opened by `safe_path`,
-//! or where a reason stands here. In the whole crate, nothing but `safe_path` calls openat2(2): containers refuse it, and only there stands
+//! A lint: on the floors that work in a deployment's directories, and where `move-user` walks through them as root, files are opened by
+//! `safe_path`, or where a reason stands here. In the whole crate, nothing but `safe_path` calls openat2(2): containers refuse it, and only there stands
 //! what is done instead.
 //!
 //! What a deployment's builds make, links, pipes and huge files among it, lies where that code works. clippy's `disallowed-methods` holds for a
@@ -13,16 +13,23 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Where it holds, below the repository. Each is a folder or a file, and `ALLOWED` names files as they lie below the last part.
-const PLACES: [&str; 3] = [
-    "crates/deployer/src/deploy",
-    "crates/deployer/src/cli/move_user",
-    "crates/deployer/src/cli/move_user.rs",
+/// Where it holds, below [`CRATE`]. Each is a folder or a file.
+const PLACES: [&str; 10] = [
+    "admin/move_user",
+    "admin/move_user.rs",
+    "git",
+    "pipeline",
+    "plan",
+    "plan.rs",
+    "process",
+    "queue/job.rs",
+    "steps",
+    "steps.rs",
 ];
 
 /// Where nothing calls openat2(2), but for one file.
 const CRATE: &str = "crates/deployer/src";
-const CALLER_OF_OPENAT2: &str = "safe_path.rs";
+const CALLER_OF_OPENAT2: &str = "base/files/safe_path.rs";
 
 /// Functions of this crate that open a path and follow links on it, whatever module they are called through.
 const FOLLOWING: [&str; 1] = ["read_small("];
@@ -35,121 +42,129 @@ const IMPORT: &str = "use";
 
 /// Which functions of which files may, and why.
 const ALLOWED: &[(&str, &[&str], &str)] = &[
-    ("access.rs", &["by_ssh"], "the state directory"),
+    ("git/access.rs", &["by_ssh"], "the state directory"),
     (
-        "adopt.rs",
+        "pipeline/adopt.rs",
         &[IMPORT, "survey", "sort", "obstacle", "share", "unshare", "links_to", "old_tree", "aside"],
         "names and kinds of links, never followed; renames of both names at once; an operator's command on a tree that nobody builds in then",
     ),
     (
-        "adopt.rs",
+        "pipeline/adopt.rs",
         &["in_use", "named_by", "links_from", "walk", "lies_in_old_tree"],
         "whether the deployer's own files are there; files of nginx's and systemd's configuration, where no build writes; where links lead, of which \
          nothing is opened",
     ),
     (
-        "claim.rs",
+        "pipeline/claim.rs",
         &[IMPORT, "holds", "open", "written", "expect_no_database"],
         "the kernel's table of locks; the lock's own descriptor, which `safe_path` has opened, and its directory's; whether the database is there, in the state directory",
     ),
-    ("confinement.rs", &["own_places"], "below the state directory"),
-    ("execute.rs", &["find"], "looks for a program in the search path, and opens none"),
+    ("process/sandbox_policy.rs", &["own_places"], "below the state directory"),
+    ("process/executor.rs", &["find"], "looks for a program in the search path, and opens none"),
     (
-        "hand_over.rs",
+        "steps/self_update.rs",
         &[ALL],
         "the deployer's own program and the state directory; its deployment has no user and is its operator's",
     ),
     (
-        "live_modes.rs",
+        "steps/live_modes.rs",
         &[ALL],
         "modes of directories of the deployer's own, by descriptor or without following; notes lie in the state directory",
     ),
     (
-        "kept_files.rs",
+        "steps/kept_files.rs",
         &["keep_now", "put_back_now", "prune"],
         "copies in the state directory; what is copied is opened, and put back, by `safe_path`",
     ),
-    ("lock.rs", &["try_acquire"], "locks lie in the state directory"),
+    ("process/lock.rs", &["try_acquire"], "locks lie in the state directory"),
     (
-        "move_user.rs",
+        "admin/move_user.rs",
         &["look", "carry_out", "directories", "is_directory_of"],
         "kinds and owners of names, never followed: what is then done goes by descriptors, or as the deployer",
     ),
-    ("move_user.rs", &["lock_of"], "the lock's own descriptor"),
+    ("admin/move_user.rs", &["lock_of"], "the lock's own descriptor"),
     (
-        "move_user/programs.rs",
+        "admin/move_user/programs.rs",
         &["with_drop_in", "none_of"],
         "/etc/systemd, where root alone writes; whether there is a socket in PM2's home, which is then asked as its user",
     ),
-    ("move_user/served.rs", &[ALL], "a directory below /run, where root alone writes"),
+    ("admin/move_user/served.rs", &[ALL], "a directory below /run, where root alone writes"),
     (
-        "move_user/tree.rs",
+        "admin/move_user/tree.rs",
         &[IMPORT, "is_still_there", "remove_access_lists", "look"],
         "descriptors that `safe_path::entry` has given, and the kernel's names for them",
     ),
     (
-        "mirror.rs",
+        "git/mirror.rs",
         &[ALL],
         "mirrors and indexes lie in the state directory; what is checked out is git's to write, in a directory that `directory_below` has found",
     ),
     (
-        "worker/attempt.rs",
+        "pipeline/worker/attempt.rs",
         &["rollback_target"],
         "whether there is a directory of that name, which a rollback opens by `safe_path` later",
     ),
-    ("mirror/measure.rs", &["require_room"], "asks how much room there is, and opens nothing"),
+    ("git/mirror/measure.rs", &["require_room"], "asks how much room there is, and opens nothing"),
     (
-        "observe/places.rs",
+        "pipeline/observe/places.rs",
         &[ALL],
         "kinds of the names in the deployment's path, never followed; nginx's own site files, which no build may write",
     ),
     (
-        "placement.rs",
+        "steps/published_path.rs",
         &[ALL],
         "`inside` has gone to the place without following links; names are looked at, exchanged and removed there, none is read or followed",
     ),
     (
-        "processes/pm2.rs",
+        "steps/process_manager/pm2.rs",
         &[ALL],
         "whether a script is there, and where a release really lies: nothing is read",
     ),
-    ("processes/pm2/ecosystem.rs", &[ALL], "whether a file is there; what it exports comes from the sandbox"),
     (
-        "processes/pm2/former.rs",
+        "steps/process_manager/pm2/ecosystem.rs",
+        &[ALL],
+        "whether a file is there; what it exports comes from the sandbox",
+    ),
+    (
+        "steps/process_manager/pm2/former.rs",
         &["end"],
         "a socket in a directory of root's below /run, for the deployer alone",
     ),
     (
-        "processes/pm2/home.rs",
+        "steps/process_manager/pm2/home.rs",
         &[ALL],
         "PM2's home of the deployer's own user, where no build may write; another user's is read as that user",
     ),
     (
-        "processes/pm2/proof.rs",
+        "steps/process_manager/pm2/proof.rs",
         &[ALL],
         "/proc, and the end of a log as PM2 names it: of a regular file, opened without waiting",
     ),
-    ("processes/systemd.rs", &["lingering"], "whether systemd keeps a user's manager: nothing is opened"),
-    ("processes/table.rs", &[ALL], "/proc"),
     (
-        "processes/uwsgi.rs",
+        "steps/process_manager/systemd.rs",
+        &["lingering"],
+        "whether systemd keeps a user's manager: nothing is opened",
+    ),
+    ("process/process_table.rs", &[ALL], "/proc"),
+    (
+        "steps/process_manager/uwsgi.rs",
         &[IMPORT, "link", "touch", "file", "stop"],
         "names in the emperor's directory, and the link there; whoever may write there has the emperor run anything",
     ),
     (
-        "processes/uwsgi.rs",
+        "steps/process_manager/uwsgi.rs",
         &["running_now"],
         "a pid file, wherever the vassal's file says that it lies: of it only a number is used, and it is read on a thread of its own",
     ),
     (
-        "processes/uwsgi.rs",
+        "steps/process_manager/uwsgi.rs",
         &["masters_by_arguments", "old"],
         "where directories really lie: nothing in them is opened",
     ),
-    ("processes/uwsgi.rs", &["emperor"], "/proc"),
-    ("recipes/sample.rs", &[ALL], "of tests"),
+    ("steps/process_manager/uwsgi.rs", &["emperor"], "/proc"),
+    ("plan/recipes/sample.rs", &[ALL], "of tests"),
     (
-        "release.rs",
+        "steps/release.rs",
         &[
             "layout_found",
             "looks_in_place",
@@ -163,75 +178,79 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         ],
         "names directly in the deployment's path and in `releases/`, where no build of a release may write; links are read, not followed",
     ),
-    ("release.rs", &["check_space", "is_hidden_home"], "how full a file system is, and of what kind"),
+    ("steps/release.rs", &["check_space", "is_hidden_home"], "how full a file system is, and of what kind"),
     (
-        "preflight.rs",
+        "pipeline/preflight.rs",
         &["units_and_ports", "missing_files"],
         "whether names are there, the link `current` among them; nothing is opened or followed",
     ),
-    ("preflight/ports.rs", &["taken", "holder"], "the kernel's tables and links in /proc"),
+    ("pipeline/preflight/ports.rs", &["taken", "holder"], "the kernel's tables and links in /proc"),
     (
-        "preflight/programs.rs",
+        "pipeline/preflight/programs.rs",
         &["find", "is_program", "is_seen_otherwise"],
         "whether a program is there, and may be started; none is opened",
     ),
     (
-        "preflight/units.rs",
+        "pipeline/preflight/units.rs",
         &["wrong", "alike", "file_of", "is_of_release"],
         "names in systemd's own directories; of links into a release, where they lead, and whether that is there: nothing is opened",
     ),
     (
-        "preflight/walls.rs",
+        "pipeline/preflight/walls.rs",
         &[IMPORT, "here", "judge", "path_of"],
         "whether the deployment's path can be written to, and on what file system; nothing is opened",
     ),
     (
-        "processes/systemd.rs",
+        "steps/process_manager/systemd.rs",
         &["has_other_file"],
         "where the link of a unit's file, and the releases, lie; the files themselves are read by `safe_path`",
     ),
     (
-        "preview.rs",
+        "pipeline/preview.rs",
         &["overwritten"],
         "git's index in the state directory, copied to a directory of this process's own",
     ),
-    ("tree_in_place.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
+    ("steps/tree_in_place.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
     (
-        "run/directories.rs",
+        "pipeline/run/directories.rs",
         &["export", "update_tree", "index"],
         "indexes in the state directory; the deployment's path itself, which the operator names",
     ),
-    ("sites/backup.rs", &[ALL], "nginx's configuration and the state directory: no build writes there"),
-    ("sites/certificates.rs", &[ALL], "certificates that the helper or certbot has made"),
-    ("sites/certificates/backoff.rs", &[ALL], "the state directory"),
-    ("sites/certificates/obtained.rs", &[ALL], "the state directory"),
-    ("sites/certificates/self_test.rs", &[ALL], "the webroot of challenges, which the deployer writes"),
-    ("sites/durable.rs", &[ALL], "nginx's configuration: no build writes there"),
-    ("sites/install.rs", &[ALL], "nginx's configuration and the state directory"),
-    ("sites/manifest.rs", &[ALL], "the state directory"),
-    ("sites/reload.rs", &[ALL], "nginx's configuration, process id and log"),
-    ("sites/stage.rs", &[ALL], "a copy of nginx's configuration below the state directory"),
+    ("steps/nginx/backup.rs", &[ALL], "nginx's configuration and the state directory: no build writes there"),
+    ("steps/nginx/certificates.rs", &[ALL], "certificates that the helper or certbot has made"),
+    ("steps/nginx/certificates/backoff.rs", &[ALL], "the state directory"),
+    ("steps/nginx/certificates/obtained.rs", &[ALL], "the state directory"),
+    ("steps/nginx/certificates/self_test.rs", &[ALL], "the webroot of challenges, which the deployer writes"),
+    ("base/files/atomic.rs", &[ALL], "nginx's configuration: no build writes there"),
+    ("steps/nginx/install.rs", &[ALL], "nginx's configuration and the state directory"),
+    ("steps/nginx/manifest.rs", &[ALL], "the state directory"),
+    ("steps/nginx/reload.rs", &[ALL], "nginx's configuration, process id and log"),
+    ("steps/nginx/stage.rs", &[ALL], "a copy of nginx's configuration below the state directory"),
     (
-        "sites/writer.rs",
+        "steps/nginx/writer.rs",
         &[ALL],
         "nginx's configuration, where a host without the helper has the deployer write it",
     ),
-    ("state_modes.rs", &[ALL], "the state directory, by descriptor"),
+    ("pipeline/state_modes.rs", &[ALL], "the state directory, by descriptor"),
     (
-        "step_user.rs",
+        "process/step_user.rs",
         &["is_ours", "grant", "id", "missing"],
         "looks whether anybody else could exchange it, without following links; the socket that systemd made",
     ),
-    ("step_user.rs", &["ids"], "names of sockets, in a directory of root's: nothing is opened"),
+    ("process/step_user.rs", &["ids"], "names of sockets, in a directory of root's: nothing is opened"),
     (
-        "step_user.rs",
+        "process/step_user.rs",
         &["keep_others_out"],
         "whose the deployment's own directory is: an access list takes something away from others, in directories of the deployer's alone",
     ),
-    ("step_user.rs", &["has_key", "derived"], "keys, in directories where root and systemd alone write"),
-    ("tools/nginx.rs", &["test_host"], "whether the helper's program is there"),
-    ("trees.rs", &["remove"], "what lies under a name is removed, and not followed"),
-    ("worker.rs", &["supervised"], "the state directory"),
+    (
+        "process/step_user.rs",
+        &["has_key", "derived"],
+        "keys, in directories where root and systemd alone write",
+    ),
+    ("process/tools/nginx.rs", &["test_host"], "whether the helper's program is there"),
+    ("process/remove_tree.rs", &["remove"], "what lies under a name is removed, and not followed"),
+    ("pipeline/worker.rs", &["supervised"], "the state directory"),
 ];
 
 /// Something found.
@@ -247,12 +266,10 @@ pub fn check() -> Result<()> {
     let mut used = BTreeSet::new();
     let mut problems = Vec::new();
     for place in PLACES {
-        let folder = Path::new(place).parent().expect("each lies in a folder");
-        for path in sources(Path::new(place))? {
-            let name = path.strip_prefix(folder).expect("it was found there").to_string_lossy();
-            let name = name.strip_prefix("deploy/").unwrap_or(&name);
+        for path in sources(&Path::new(CRATE).join(place))? {
+            let name = path.strip_prefix(CRATE).expect("it was found there").to_string_lossy();
             for access in accesses(&std::fs::read_to_string(&path)?) {
-                match allowed(name, &access.function, ALLOWED) {
+                match allowed(&name, &access.function, ALLOWED) {
                     Some(entry) => drop(used.insert(entry)),
                     None => problems.push(format!(
                         "{}:{}: `{}` in `{}`: a build may have made this file. Use `safe_path` (read_text, open_now, Directory), or list the function in xtask/src/file_access.rs with the reason why nobody else can write there",

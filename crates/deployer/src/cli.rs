@@ -2,57 +2,37 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-#[macro_use]
-pub mod printing;
-
 pub mod adopt;
-pub mod completion;
 pub mod config;
 pub mod demo;
 pub mod deploy;
-pub mod doctor;
 pub mod examples;
 pub mod follow;
 pub mod gates;
 pub mod generate;
 pub mod ids;
-pub mod init;
 pub mod inspect;
-pub mod move_user;
-pub mod output;
-pub mod owner;
-pub mod progress;
+mod logging;
 pub mod queue;
 pub mod session;
-pub mod setup;
 pub mod simulate;
 pub mod status;
-pub mod table;
 pub mod webhook;
 
-use crate::config::{Environment, Purpose, passed_socket};
+use crate::admin::arguments::{DoctorArguments, InitArguments, MoveUserArguments, SetupArguments};
+use crate::admin::completion;
+use crate::admin::owner::FIRST_INHERITED;
+use crate::config::reading::passed_socket;
+use crate::config::{Environment, Purpose};
 use crate::daemon::succession::Farewell;
 use crate::daemon::{self, Role, Start};
+use crate::terminal::exit;
+use crate::terminal::failed::Failed;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use output::Failed;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// What a command ends with; documented in the help, below.
-pub mod exit {
-    /// Done.
-    pub const OK: u8 = 0;
-    /// What was asked for did not succeed: a run failed, the configuration has errors; `status` and `doctor`: something is wrong.
-    pub const FAILED: u8 = 1;
-    /// The command line cannot be understood (clap's).
-    pub const USAGE: u8 = 2;
-    /// There is no such deployment, run, delivery, release or entry.
-    pub const NOT_FOUND: u8 = 3;
-    /// The database, the daemon or the disk cannot be used now; the same command may succeed later.
-    pub const UNAVAILABLE: u8 = 4;
-}
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -125,7 +105,7 @@ pub enum Command {
     /// Stop a run, and wait until nothing of it is left
     Cancel(CancelArguments),
     /// What is live, what is running, what waits, and what is wrong on this host; exit code 1 says that something is
-    Status(JsonArguments),
+    Status(StatusArguments),
     /// The latest runs
     Runs(RunsArguments),
     /// One run, step by step
@@ -173,68 +153,15 @@ pub struct DaemonArguments {
     pub take_over: bool,
 }
 
-/// `setup`
+/// `status`
 #[derive(Debug, Args)]
-pub struct SetupArguments {
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask before it is done
-    #[arg(long)]
-    pub yes: bool,
-    /// How GitHub reaches this host, as in https://deploy.example.org: gives nginx a site for it
-    #[arg(long, value_name = "URL", conflicts_with = "uninstall")]
-    pub origin: Option<String>,
-    /// How what needs root is done [default: as the configuration says, else helper]
-    #[arg(long, value_name = "WAY", conflicts_with = "uninstall")]
-    pub privileges: Option<PrivilegesArgument>,
-    /// Take back what setup has done; state, configuration and applications stay
-    #[arg(long)]
-    pub uninstall: bool,
-    /// State, configuration, secrets and the user go too; applications stay
-    #[arg(long, requires = "uninstall")]
-    pub purge: bool,
-    /// Move an installation of the Python tool here: its checkout, which holds config/
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["uninstall", "origin", "privileges", "back"])]
-    pub from: Option<PathBuf>,
-    /// Undo --from: the Python tool receives and deploys again
-    #[arg(long, conflicts_with_all = ["uninstall", "origin", "privileges"])]
-    pub back: bool,
-    /// With --from or --back: print JSON
+pub struct StatusArguments {
+    /// Only of this deployment, and of the deployer's parts only what is wrong
+    #[arg(add = completion::slug())]
+    pub slug: Option<String>,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// `move-user`
-#[derive(Debug, Args)]
-pub struct MoveUserArguments {
-    /// The deployment
-    #[arg(add = completion::slug())]
-    pub slug: String,
-    /// The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer's own, which deployments share
-    #[arg(long, value_name = "USER")]
-    pub to: Option<String>,
-    /// Another user whose files in the deployment become the new one's: one that neither the configuration nor users.toml names any more
-    #[arg(long, value_name = "USER")]
-    pub from: Vec<String>,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask before it is done
-    #[arg(long)]
-    pub yes: bool,
-    /// Do not deploy the live commit once more at the end: until somebody does, what is live runs as before
-    #[arg(long)]
-    pub no_deploy: bool,
-}
-
-/// How what needs root is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum PrivilegesArgument {
-    /// By a helper that does what a list of root's allows
-    Helper,
-    /// By sudo, with fixed rules; the worker is then confined less
-    Sudo,
 }
 
 /// `--json`
@@ -245,42 +172,12 @@ pub struct JsonArguments {
     pub json: bool,
 }
 
-/// What `doctor` is told.
-#[derive(Debug, Args)]
-pub struct DoctorArguments {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Only look at the state: root asks its owner so
-    #[arg(long, hide = true)]
-    pub of_state: bool,
-}
-
 /// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// Go on serving at the end, and keep the directory
     #[arg(long)]
     pub keep: bool,
-}
-
-/// `init`
-#[derive(Debug, Args)]
-pub struct InitArguments {
-    /// `owner/name` on GitHub, a URL, or the directory of a repository on this machine
-    pub repository: String,
-    /// Whose head is to be deployed [default: what is checked out there, else main or master]
-    #[arg(long, value_name = "NAME")]
-    pub branch: Option<String>,
-    /// What the deployment is to be called [default: as the repository]
-    #[arg(long, value_name = "SLUG")]
-    pub slug: Option<String>,
-    /// Where it is to be deployed to [default: /var/www/SLUG]
-    #[arg(long, value_name = "DIR")]
-    pub path: Option<PathBuf>,
-    /// Add it to this file, instead of printing it
-    #[arg(long, value_name = "FILE")]
-    pub write: Option<PathBuf>,
 }
 
 /// `deploy`
@@ -577,9 +474,6 @@ pub enum MigrateCommand {
 /// The one of the units whose work it is to make what others read.
 const UMASK: rustix::fs::Mode = rustix::fs::Mode::WGRP.union(rustix::fs::Mode::WOTH);
 
-/// The first descriptor behind standard input, output and error.
-const FIRST_INHERITED: i32 = 3;
-
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -587,12 +481,14 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
-    if completion::answered() {
+    if completion::answered(command) {
         return ExitCode::from(exit::OK);
     }
     let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return printing::exit_code(output::show_unparsed(&error)),
+        Err(error) => {
+            return crate::terminal::failed::exit_code(crate::terminal::failed::show_unparsed(&error));
+        }
     };
     // What a command makes is for those for whom its code says, whatever the umask of whoever typed it: under 077, nginx could not read a
     // release, nor the services what `setup` made. What a unit starts has the unit's.
@@ -600,7 +496,7 @@ pub fn main() -> ExitCode {
         rustix::process::umask(UMASK);
     }
     let environment = Environment::of_process();
-    output::start_logging(&cli, &environment);
+    crate::cli::logging::start_logging(&cli, &environment);
     let passed = match &cli.command {
         Command::Serve(_) | Command::Listen => passed_socket::take(&environment),
         _ => Ok(None),
@@ -625,26 +521,28 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Failed::unavailable(anyhow::anyhow!(error).context("cannot start the runtime"))),
     };
     match result {
-        Ok(()) => printing::exit_code(exit::OK),
+        Ok(()) => crate::terminal::failed::exit_code(exit::OK),
         Err(failed) => end(&failed),
     }
 }
 
 fn end(failed: &Failed) -> ExitCode {
     failed.print();
-    printing::exit_code(failed.code)
+    crate::terminal::failed::exit_code(failed.code)
 }
 
 async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener>) -> Result<(), Failed> {
     let directory = cli.config.as_deref();
-    let session = |purpose| session::Session::open(directory, &environment, purpose);
+    let session = |slug| session::Session::open_for(directory, &environment, Purpose::Deploy, slug);
     // What only looks, and what goes back, does not wait for a configuration to be mended.
     let look = || session::Session::open_by_last_good(directory, &environment, Purpose::Ask);
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &environment).await,
-        Command::Init(arguments) => init::run(directory, &environment, &arguments).await,
-        Command::Setup(arguments) => setup::run(directory, &environment, &arguments).await,
-        Command::MoveUser(arguments) => move_user::run(directory, &environment, &arguments).await,
+        Command::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
+        Command::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
+        Command::MoveUser(arguments) => {
+            crate::admin::move_user::run(directory, &environment, &arguments).await
+        }
         Command::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }
@@ -652,31 +550,31 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Work(arguments) => {
             serve(directory, &environment, Role::Work, arguments.take_over, None).await
         }
-        Command::Deploy(arguments) => deploy::deploy(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
         Command::Rollback(arguments) => {
             let session =
                 session::Session::open_by_last_good(directory, &environment, Purpose::Deploy).await?;
             deploy::rollback(&session, &arguments).await
         }
-        Command::Approve(arguments) => gates::approve(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
         Command::Release(arguments) => {
-            Box::pin(gates::release(&session(Purpose::Deploy).await?, &arguments)).await
+            Box::pin(gates::release(&session(&arguments.slug).await?, &arguments)).await
         }
-        Command::Adopt(arguments) => Box::pin(adopt::run(&session(Purpose::Deploy).await?, &arguments)).await,
+        Command::Adopt(arguments) => Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await,
         Command::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
-        Command::Status(arguments) => status::run(directory, &environment, arguments.json).await,
+        Command::Status(arguments) => status::run(directory, &environment, &arguments).await,
         Command::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
         Command::Run(arguments) => inspect::run(&look().await?, &arguments).await,
         Command::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
         Command::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
         Command::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
-        Command::Plan(arguments) => deploy::plan(&session(Purpose::Deploy).await?, &arguments).await,
+        Command::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
         Command::Queue(arguments) => queue::run(&look().await?, &arguments),
         Command::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await
         }
         Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
-        Command::Doctor(arguments) => doctor::run(directory, &environment, &arguments).await,
+        Command::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
         Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
         Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
         Command::Completions { shell } => generate::completions(shell),
@@ -693,7 +591,7 @@ async fn serve(
     passed: Option<TcpListener>,
 ) -> Result<(), Failed> {
     let (loaded, last_good) = session::load_for_daemon(directory, environment, role, take_over)?;
-    owner::require_own(&loaded.config.state_directory)?;
+    crate::admin::owner::require_own(&loaded.config.state_directory)?;
     if environment.is_root() {
         tracing::warn!(
             "this runs as root, and so does whatever is pushed to a deployment without a user of its own; `durhack-deployer setup` makes a service with a user"

@@ -9,39 +9,34 @@
 //! One bad deployment is reported and left out; everything else that is bad refuses to start.
 
 pub mod applications;
-pub mod diagnostics;
-pub mod environment;
 pub mod gates;
-pub mod load;
-pub mod passed_socket;
-pub mod raw;
-pub mod reader;
+pub mod reading;
 pub mod reference;
 pub mod resolve;
-pub mod show;
 pub mod steering;
 pub mod users;
-pub mod values;
 
 #[cfg(test)]
 pub mod tests;
 
-pub use applications::{GoStatic, UvUwsgi};
-pub use diagnostics::{Diagnostics, Problem, Rendering, Severity};
-pub use environment::{EnvFile, EnvFileError, Environment, parse_env_file};
-pub use gates::Gates;
-pub use load::{
+pub use crate::config::reading::diagnostics::{Diagnostics, Problem, Rendering, Severity};
+pub use crate::config::reading::environment::{EnvFile, EnvFileError, Environment, parse_env_file};
+pub use crate::config::reading::load::{
     Loaded, Purpose, SYSTEM_DIRECTORY, SYSTEM_ENVIRONMENT, Written, load, load_making_secrets, load_written,
     state_directory_of_broken,
 };
+pub use crate::config::reading::show::{Merged, ShownValue};
+pub use applications::{GoStatic, UvUwsgi};
+pub use gates::Gates;
 pub use resolve::secrets::{CREDENTIALS_VARIABLE, GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
-pub use show::{Merged, ShownValue};
 pub use steering::{steers, steers_starter};
 pub use users::{UserSource, Users};
 
-use crate::names::{BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName};
-use crate::secret::Secret;
-use crate::secret::signing_key::SigningKey;
+use crate::base::names::{
+    BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName,
+};
+use crate::base::secret::Secret;
+use crate::base::secret::signing_key::SigningKey;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -663,6 +658,11 @@ pub enum Probe {
 }
 
 impl Config {
+    /// The page of a run.
+    pub fn run_url(&self, run: &str) -> String {
+        format!("{}/runs/{run}", self.origin)
+    }
+
     /// Where hooks deliver to.
     pub fn webhook_url(&self) -> String {
         format!("{}/github-webhook", self.origin)

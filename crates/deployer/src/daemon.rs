@@ -21,22 +21,24 @@ mod tasks;
 mod watchdog;
 mod work;
 
-use crate::config::users::DEPLOYER;
+use crate::base::files::safe_path;
 use crate::config::{Config, Environment, Loaded, Purpose, SourceNetworks};
-use crate::deploy::confinement::Walls;
-use crate::deploy::env_files::EnvRules;
-use crate::deploy::execute::Executor;
-use crate::deploy::hand_over::{Oneself, Pending, Request};
-use crate::deploy::tools::git::login;
-use crate::deploy::workbench::{Heard, Workbench};
-use crate::deploy::{Host, health, lock, recipes, release, step_user};
-use crate::github::GitHub;
 use crate::github::credentials::Credentials;
-use crate::github::meta;
-use crate::names::UserName;
-use crate::record::run_log::{self, RunLogWriter};
-use crate::record::store::{Authenticator, Store};
-use crate::safe_path;
+use crate::github::{GitHub, meta};
+use crate::notify::Notifier;
+use crate::pipeline::context::Host;
+use crate::plan::recipes;
+use crate::process::env_files::EnvRules;
+use crate::process::executor::Executor;
+use crate::process::lock;
+use crate::process::sandbox_policy::Walls;
+use crate::process::step_context::{Heard, Workbench};
+use crate::process::step_user::is_anothers;
+use crate::process::tools::git::login;
+use crate::run_log::{self, RunLogWriter};
+use crate::steps::self_update::{Oneself, Pending, Request};
+use crate::steps::{health, release};
+use crate::store::{Authenticator, Store};
 use anyhow::{Context, Result, bail};
 use door::{Door, Given, Listening};
 use schema::bring_schema_up;
@@ -543,7 +545,13 @@ pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let github = GitHub::new(&config.github, credentials.clone())?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
     let oneself = Arc::new(Oneself::of_process(environment));
-    Ok(Host { config, store, executor, credentials, github, slots, oneself, told: Arc::new(Notify::new()) })
+    let notifier = Notifier {
+        config: Arc::clone(&config),
+        store: store.clone(),
+        credentials: credentials.clone(),
+        wake: Arc::new(Notify::new()),
+    };
+    Ok(Host { config, store, executor, credentials, github, slots, oneself, notifier })
 }
 
 /// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
@@ -560,17 +568,6 @@ pub fn executor(config: &Config, environment: &Environment) -> Executor {
         ),
         false => Executor::new(leash, config, environment),
     }
-}
-
-/// Whether we are root, and the state is another user's, or will be: then nothing that concerns it is ours to do.
-pub fn is_anothers(state_directory: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    rustix::process::geteuid().is_root()
-        && match state_directory.symlink_metadata() {
-            Ok(found) => found.uid() != 0,
-            // Before the first start. The package has made its user.
-            Err(_) => UserName::parse(DEPLOYER).is_ok_and(|deployer| step_user::id(&deployer).is_some()),
-        }
 }
 
 /// Where the running daemon listens, as it has written. Anything else in that place is none of its words.

@@ -10,14 +10,16 @@ pub mod checks;
 pub mod credentials;
 pub mod deployments;
 pub mod error;
+pub mod hook_faults;
 pub mod hooks;
 mod limits;
 pub mod meta;
 pub mod rights;
 pub mod statuses;
+pub mod webhook_event;
 
+use crate::base::names::RepositoryName;
 use crate::config;
-use crate::names::RepositoryName;
 use anyhow::Result;
 use api::{Answer, Api, Request};
 use credentials::Credentials;

@@ -8,12 +8,9 @@
 pub mod body;
 pub mod callers;
 pub mod client_address;
-pub mod dispatch;
-pub mod event;
 pub mod exchange;
 pub mod http;
 pub mod networks;
 pub mod pages;
-pub mod reconcile;
 pub mod signature;
 pub mod webhook;

@@ -1,5 +1,6 @@
 //! Arguments -> subcommand -> exit code.
 
+use durhack_deployer::admin::owner;
 use durhack_deployer::cli;
 use std::process::ExitCode;
 
@@ -18,8 +19,8 @@ fn main() -> ExitCode {
         return supervise::stand_in_main(arguments);
     }
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|first| first == cli::owner::STAGE_ARGUMENT) {
-        return cli::owner::stage_main(arguments);
+    if arguments.nth(1).is_some_and(|first| first == owner::STAGE_ARGUMENT) {
+        return owner::stage_main(arguments);
     }
     // Root's commands are done by the user whose state it is: no other process of that user may look into this one.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);

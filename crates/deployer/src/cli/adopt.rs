@@ -3,18 +3,21 @@
 
 use super::AdoptArguments;
 use super::deploy::{ask, show_steps};
-use super::output::{BOLD, DIM, Failed, YELLOW, agreed};
 use super::session::Session;
 use crate::config::{Deployment, Layout};
-use crate::deploy::adopt::{self, Survey};
-use crate::deploy::lock::{self, Lock};
-use crate::deploy::preview::{self, Preview};
-use crate::deploy::recipes::Target;
-use crate::deploy::recovery::recover;
-use crate::deploy::{release, situation};
-use crate::entry::{ADOPT, Adopt, Request};
-use crate::record::run_log::rendering::plain;
-use crate::record::store;
+use crate::pipeline::adopt::{self, Survey};
+use crate::pipeline::live_state;
+use crate::pipeline::preview::{self, Preview};
+use crate::pipeline::recovery::recover;
+use crate::plan::recipes::Target;
+use crate::process::lock::{self, Lock};
+use crate::queue::entry::{ADOPT, Adopt, Request};
+use crate::run_log::rendering::plain;
+use crate::steps::release;
+use crate::store;
+use crate::terminal::failed::Failed;
+use crate::terminal::question::agreed;
+use crate::terminal::style::{BOLD, DIM, YELLOW};
 use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,7 +50,7 @@ const BUILD_PRODUCTS: [&str; 16] = [
 pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     let lock = lock_of(session, deployment).await?;
-    let layout = situation::layout(&session.host, deployment).await?;
+    let layout = live_state::layout(&session.host, deployment).await?;
     match (arguments.finish, layout) {
         (true, Layout::Releases) => finish(session, deployment, arguments).await,
         (true, Layout::InPlace) => {
@@ -88,7 +91,7 @@ async fn begin(
         return Err(Failed::because(anyhow!("the configuration of {slug} says `layout = \"in-place\"`"))
             .hint("take that line out, restart the daemon, and ask again"));
     }
-    let live = situation::live(&session.host, deployment, Layout::InPlace).await?;
+    let live = live_state::live(&session.host, deployment, Layout::InPlace).await?;
     let live = live.ok_or_else(|| {
         Failed::because(anyhow!("{} is not a git work tree with a commit", deployment.path.display()))
     })?;

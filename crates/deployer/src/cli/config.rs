@@ -1,19 +1,22 @@
 //! `config` and `migrate`.
 
-use super::doctor::network;
-use super::output::{self, Failed, GREEN};
-use super::{CheckArguments, ConfigCommand, MigrateCommand, owner, printing, session};
-use crate::clock::{compact_utc, now};
-use crate::config::resolve;
+use super::{CheckArguments, ConfigCommand, MigrateCommand, session};
+use crate::admin::doctor::network;
+use crate::admin::owner;
+use crate::base::clock::{compact_utc, now};
+use crate::base::words::counted;
 use crate::config::{
-    self, Config, Deployment, Diagnostics, Environment, Problem, Purpose, Severity, reference,
+    self, Config, Deployment, Diagnostics, Environment, Problem, Purpose, Severity, reference, resolve,
 };
 use crate::daemon;
-use crate::deploy::processes::table;
-use crate::deploy::{claim, hand_over, preflight, release, situation};
-use crate::record::run_log::rendering::plain;
-use crate::record::store::{Authenticator, MigrationStatus, Store};
-use crate::words::counted;
+use crate::pipeline::{live_state, preflight};
+use crate::process::{claim, process_table};
+use crate::run_log::rendering::plain;
+use crate::steps::{release, self_update};
+use crate::store::{Authenticator, MigrationStatus, Store};
+use crate::terminal::failed::Failed;
+use crate::terminal::style::GREEN;
+use crate::terminal::{output, printing};
 use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
@@ -49,7 +52,7 @@ fn check(
         Ok(loaded) => {
             let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
             for deployment in loaded.config.deployments.values().filter(in_place) {
-                print_error_line!("warning: {}", situation::in_place_warning(deployment));
+                print_error_line!("warning: {}", live_state::in_place_warning(deployment));
             }
             let count = loaded.config.deployments.len();
             let mut problems = loaded.problems;
@@ -129,16 +132,18 @@ pub async fn migrate(
     }
     daemon::prepare_state_directory(&loaded.config.state_directory)?;
     match command {
-        MigrateCommand::Up { new: true } => {
-            store.migrate_anew(crate::clock::now_ms()).await?;
-            print_line!("there is a new database, and the schema is up to date");
-        }
+        MigrateCommand::Up { new: true } => match store.migrate_anew(crate::base::clock::now_ms()).await? {
+            true => print_line!(
+                "there is a database of the deployer's already: it was kept with what is recorded in it, and its schema is up to date"
+            ),
+            false => print_line!("there is a new database, and the schema is up to date"),
+        },
         MigrateCommand::Up { new: false } => {
-            store.migrate(crate::clock::now_ms()).await?;
+            store.migrate(crate::base::clock::now_ms()).await?;
             print_line!("the schema is up to date");
         }
         MigrateCommand::Check => {
-            let irreversible = hand_over::irreversible(&store.migration_status().await?);
+            let irreversible = self_update::irreversible(&store.migration_status().await?);
             if !irreversible.is_empty() {
                 return Err(Failed::because(anyhow!("cannot be taken back: {}", irreversible.join(", "))));
             }
@@ -199,7 +204,7 @@ async fn down(
         return Err(Failed::because(anyhow!("nothing was undone: there is no backup"))
             .hint("make one (`pg_dump`), and say `--has-backup`"));
     }
-    output::agreed(yes, "Take them back, with what is recorded in their tables?")?;
+    crate::terminal::question::agreed(yes, "Undo them, with what is recorded in their tables?")?;
     if let Some(backup) = store.back_up(&compact_utc(now())).await? {
         print_line!("the database as it was is in {}", backup.display());
     }
@@ -214,7 +219,8 @@ fn is_asked_by_daemon(state_directory: &Path) -> bool {
     let Ok(Some(daemon)) = network::holder(state_directory, &daemon::work_lock(state_directory)) else {
         return false;
     };
-    let parent = |pid: &i32| table::read(*pid).map(|process| process.parent).filter(|parent| *parent > 1);
+    let parent =
+        |pid: &i32| process_table::read(*pid).map(|process| process.parent).filter(|parent| *parent > 1);
     let Some(us) = i32::try_from(std::process::id()).ok() else { return false };
     std::iter::successors(Some(us), parent).skip(1).any(|ancestor| u32::try_from(ancestor) == Ok(daemon))
 }

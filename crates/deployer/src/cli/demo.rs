@@ -5,14 +5,15 @@
 //! site is served by a small file server of the demonstration's own, standing where nginx would. Nothing else is
 //! simulated, except that no GitHub is called.
 
-use super::output::{BOLD, DIM, Failed, GREEN, RED};
 use super::{DemoArguments, follow, simulate};
+use crate::base::names::{CommitId, Slug};
 use crate::config::{self, Environment};
 use crate::daemon::{self, ADDRESS_FILE};
-use crate::deploy::Host;
-use crate::deploy::tools::Invocation;
-use crate::names::{CommitId, Slug};
-use crate::record::store::{Run, RunState};
+use crate::pipeline::context::Host;
+use crate::process::tools::Invocation;
+use crate::store::{Run, RunState};
+use crate::terminal::failed::Failed;
+use crate::terminal::style::{BOLD, DIM, GREEN, RED};
 use anyhow::{Context, Result, bail, ensure};
 use fs_err as fs;
 use hyper::service::service_fn;
@@ -127,7 +128,7 @@ async fn prepare(
     let daemon = format!("http://{}/github-webhook", address.trim());
     say("daemon", &daemon);
     say("site", &site);
-    host.store.migrate(crate::clock::now_ms()).await?;
+    host.store.migrate(crate::base::clock::now_ms()).await?;
     Ok(Stage { root: root.to_owned(), host, site, daemon })
 }
 
@@ -259,7 +260,7 @@ async fn git(host: &Host, directory: &Path, arguments: &[&str]) -> Result<String
     let environment = environment.map(|(name, value)| (name.into(), value.into())).into();
     let answer =
         host.executor.ask(&Invocation { argv, environment }, PATIENCE, &CancellationToken::new()).await?;
-    match crate::deploy::execute::complaint_of(&answer.end) {
+    match crate::process::executor::complaint_of(&answer.end) {
         None => Ok(answer.output),
         Some(ended) => bail!("git {} {ended}: {}", arguments.join(" "), answer.complaint),
     }
@@ -274,7 +275,7 @@ async fn run_daemon(host: Host, root: PathBuf, stop: CancellationToken) {
     let never_ends = Duration::from_secs(24 * 3600);
     let invocation = Invocation { argv, environment: BTreeMap::new() };
     let sink = |line: supervise::Line| {
-        log.push_str(&crate::record::run_log::rendering::plain(&line.text));
+        log.push_str(&crate::run_log::rendering::plain(&line.text));
         log.push('\n');
         let _ = fs::write(&file, &log);
     };

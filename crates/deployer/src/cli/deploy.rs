@@ -3,23 +3,29 @@
 //! A wish is an entry in the deployment's spool like any push; a running daemon takes it up. Where none runs, this process
 //! does the same work itself, under the same lock. So both ways are one, and never at the same time.
 
-use super::output::{self, BOLD, DIM, Failed};
-use super::progress::Progress;
 use super::session::Session;
-use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, owner};
+use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids};
+use crate::admin::owner;
+use crate::base::clock::now_ms;
+use crate::base::names::{CommitId, DeliveryId, Slug};
+use crate::base::words::counted;
+use crate::base::words::step_title;
+use crate::cli::inspect::running_step;
 use crate::config::{Deployment, Queue};
 use crate::daemon;
-use crate::deploy::observe::Observer;
-use crate::deploy::preview::{self, Preview};
-use crate::deploy::recovery::recover;
-use crate::deploy::worker::Worker;
-use crate::deploy::{claim, lock};
-use crate::entry::{Request, Source, request_entry};
-use crate::names::{CommitId, DeliveryId, Slug};
-use crate::record::run_log::rendering::plain;
-use crate::record::store::{Run, RunState, VerdictCode};
-use crate::record::verdict;
-use crate::words::counted;
+use crate::pipeline::observe::Observer;
+use crate::pipeline::preview::{self, Preview};
+use crate::pipeline::recovery::recover;
+use crate::pipeline::worker::Worker;
+use crate::process::{claim, lock};
+use crate::queue::entry::{Request, Source, request_entry};
+use crate::queue::recorded::verdict;
+use crate::run_log::rendering::plain;
+use crate::store::{Run, RunState, VerdictCode};
+use crate::terminal::failed::Failed;
+use crate::terminal::output;
+use crate::terminal::progress::Progress;
+use crate::terminal::style::{BOLD, DIM};
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
 use std::sync::Arc;
@@ -137,10 +143,28 @@ async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
         } else if let Some(verdict) = verdict {
             return Err(Failed::because(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
         } else {
-            progress.wait_for("queued: the run has not begun yet");
+            progress.wait_for(&waited_for(session, slug).await?);
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// What an entry waits for that has no run yet: the deployment's run before it, and where that is.
+async fn waited_for(session: &Session, slug: &str) -> Result<String, Failed> {
+    let unfinished = session.store().unfinished_runs(Some(slug)).await?;
+    let Some(run) = unfinished.iter().find(|run| run.started_at_ms.is_some()) else {
+        return Ok("queued: the run has not begun yet".to_owned());
+    };
+    let id = ids::short_runs(session).await?.of(&run.id);
+    let steps = session.store().steps(&run.id).await?;
+    Ok(match running_step(run, &steps) {
+        Some(step) => {
+            let seconds = (now_ms() - step.started_at_ms).max(0) / 1000;
+            let title = plain(&step_title(&step.phase, &step.name));
+            format!("queued: waits for run {id} ({title}, {seconds} s)")
+        }
+        None => format!("queued: waits for run {id}"),
+    })
 }
 
 /// What was asked for, and the entry that says so.
@@ -223,9 +247,9 @@ async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
 
 /// `cancel`
 pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<(), Failed> {
-    let run = session.run_of(&arguments.what).await?;
+    let run = ids::run_of(session, &arguments.what).await?;
     if run.state.is_final() {
-        return Err(Failed::because(anyhow!("run {} has {} already", run.id, run.state.as_str())));
+        return Err(nothing_to_cancel(session, &run, &arguments.what)?);
     }
     let directory = session.config().state_directory.join("cancel");
     fs_err::create_dir_all(&directory).context("cannot ask for it")?;
@@ -239,7 +263,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
         {
             recover(&session.host, deployment).await?;
         }
-        let now = session.run(&run.id).await?;
+        let now = ids::run(session, &run.id).await?;
         if now.state.is_final() {
             follow::show_end(&now);
             let stopped = matches!(now.state, RunState::Cancelled | RunState::Undone);
@@ -247,6 +271,22 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Why a run that has ended cannot be cancelled, in words of what was named.
+fn nothing_to_cancel(session: &Session, run: &Run, what: &str) -> Result<Failed, Failed> {
+    if run.deployment != what {
+        return Ok(Failed::because(anyhow!("run {} has {} already", run.id, run.state.as_str())));
+    }
+    let waiting = daemon::open_spool(session.config(), what)?.ready().map_or(0, |ready| ready.len());
+    let failed = Failed::because(anyhow!("nothing of {what} is running"));
+    Ok(match waiting {
+        0 => failed,
+        _ => failed.hint(format!(
+            "{}: `durhack-deployer queue` shows what, and `queue drop` removes it",
+            counted(waiting, "entry waits to be deployed", "entries wait to be deployed")
+        )),
+    })
 }
 
 /// `plan`

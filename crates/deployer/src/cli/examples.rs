@@ -63,7 +63,11 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 41] = [
     ("cancel", &[("cancel web", "its newest run"), ("cancel 1238456", "this run")]),
     (
         "status",
-        &[("status", "for people"), ("status --json", "for a monitor; exit code 1: something is wrong")],
+        &[
+            ("status", "for people"),
+            ("status web", "of one deployment"),
+            ("status --json", "for a monitor; exit code 1: something is wrong"),
+        ],
     ),
     ("runs", &[("runs", "of all deployments"), ("runs web -n 5", "the latest five of one")]),
     ("run", &[("run web", "its newest run"), ("run 1238456", "this one, by a short id of `runs`")]),

@@ -1,11 +1,12 @@
 //! A run, watched: its steps and what they print, as they come.
 
-use super::output::{BOLD, DIM, GREEN, RED, YELLOW};
-use super::printing;
-use super::progress::Progress;
-use crate::clock::{duration, now_ms};
-use crate::record::run_log::{RunLogReader, Stream, rendering};
-use crate::record::store::{Run, RunState, StepState, Store};
+use crate::base::clock::{duration, now_ms};
+use crate::base::words::cause_and_hint;
+use crate::run_log::{RunLogReader, Stream, rendering};
+use crate::store::{Run, RunState, StepState, Store};
+use crate::terminal::printing;
+use crate::terminal::progress::Progress;
+use crate::terminal::style::{BOLD, DIM, GREEN, RED, YELLOW};
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
@@ -83,7 +84,8 @@ pub fn show_end(run: &Run) {
     let took =
         run.ended_at_ms.zip(run.started_at_ms).map(|(end, start)| duration(end - start)).unwrap_or_default();
     let commit = run.commit_id.as_deref().map_or("-", |commit| commit.get(..7).unwrap_or(commit));
-    let cause = rendering::plain(run.cause.as_deref().unwrap_or_default());
+    let (cause, hint) = cause_and_hint(run.cause.as_deref().unwrap_or_default());
+    let cause = rendering::plain(cause);
     match run.state {
         RunState::Succeeded => {
             print_line!("{GREEN}{} is live{GREEN:#}: {commit}, in {took}", run.deployment);
@@ -95,6 +97,9 @@ pub fn show_end(run: &Run) {
         state => {
             print_line!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str());
         }
+    }
+    if let Some(hint) = hint {
+        print_line!("  hint: {}", rendering::plain(hint));
     }
     if let Some(summary) = &run.summary {
         print_line!("  {}", rendering::plain(summary));

@@ -4,14 +4,14 @@
 //! branch has moved on by the time of the run, the run is about the new head, which the answer does not speak of.
 
 use super::deploy::ask;
-use super::output::Failed;
 use super::session::Session;
 use super::{ApproveArguments, ReleaseArguments};
-use crate::clock::now_ms;
+use crate::base::clock::now_ms;
 use crate::config::Deployment;
-use crate::deploy::gates::Held;
-use crate::entry::Request;
-use crate::record::store::{Answer, VerdictCode};
+use crate::pipeline::gates::Held;
+use crate::queue::entry::Request;
+use crate::store::{Answer, VerdictCode};
+use crate::terminal::failed::Failed;
 use anyhow::anyhow;
 use jiff::civil::DateTime;
 
@@ -89,7 +89,7 @@ fn nothing_waits(deployment: &Deployment) -> Failed {
 fn until_ms(deployment: &Deployment, text: &str) -> Result<i64, Failed> {
     let wrong = || {
         Failed::because(anyhow!("{text:?} is not a time"))
-            .with_code(super::exit::USAGE)
+            .with_code(crate::terminal::exit::USAGE)
             .hint("write for example `--until \"2026-12-23 18:00\"`")
     };
     let civil: DateTime = text.parse().map_err(|_| wrong())?;

@@ -1,8 +1,9 @@
 //! What is generated from the program itself: completions, man page, and the documents that lie in the repository.
 
-use super::output::Failed;
-use super::{completion, printing};
+use crate::admin::completion;
 use crate::config::reference;
+use crate::terminal::failed::Failed;
+use crate::terminal::printing;
 use anyhow::Context;
 use clap_complete::Shell;
 use std::fmt::Write as _;
@@ -41,7 +42,7 @@ pub fn all(root: &Path) -> Result<(), Failed> {
         fs_err::create_dir_all(path.parent().unwrap_or(root))?;
         Ok(fs_err::write(path, text)?)
     };
-    write("docs/configuration.md", &reference::reference_markdown())?;
+    write("docs/configuration.md", &reference::reference_file())?;
     let schema = serde_json::to_string_pretty(&reference::json_schema()).context("the schema serialises")?;
     write("docs/configuration.schema.json", &format!("{schema}\n"))?;
     write("docs/cli.md", &command_line_reference())?;

@@ -4,99 +4,36 @@
 //! commit's id are shortened at their end. Every short form that is shown is accepted wherever such an id is asked for, and so is the
 //! beginning of the whole id. One that fits several is never guessed: the candidates are listed.
 
-use super::output::Failed;
 use super::session::Session;
-use crate::clock::{ago, now_ms};
+use crate::base::clock::{ago, now_ms};
+use crate::base::names::{CommitId, Slug, nearest};
+use crate::base::short_ids::{DIGITS_MIN, Short, may_mean};
 use crate::config::Deployment;
-use crate::deploy::release;
-use crate::names::{CommitId, Slug};
-use crate::record::store::{Delivery, DeliveryFilter, Release, ReleaseState, Run, RunFilter, RunMatch};
+use crate::steps::release;
+use crate::store::{Delivery, DeliveryFilter, Release, ReleaseState, Run, RunFilter, RunMatch};
+use crate::terminal::failed::Failed;
 use anyhow::anyhow;
 use spool::EntryName;
 use std::collections::HashSet;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
-/// Digits of a short form: as many as git shows.
-const DIGITS_MIN: usize = 7;
-
-/// Of the 32 digits of a run's id, the time and the version.
-const TIME_DIGITS: usize = 13;
-
 /// Candidates and suggestions that are listed.
 const LISTED_MAX: usize = 5;
-
-/// How like a suggestion must be to what was typed, of 1.
-const LIKENESS_MIN: f64 = 0.7;
 
 /// Everything that is kept: the old is pruned.
 const ALL: u32 = u32::MAX;
 
-/// What of an id is shortened: for a run what stands behind the time.
-fn significant(id: &str, is_run: bool) -> String {
-    let digits: String = id.chars().filter(|character| *character != '-').collect();
-    match is_run && digits.len() > TIME_DIGITS + DIGITS_MIN && digits.is_ascii() {
-        true => digits[TIME_DIGITS..].to_owned(),
-        false => digits,
-    }
+/// The short forms of runs, among all that are recorded.
+pub async fn short_runs(session: &Session) -> Result<Short, Failed> {
+    let runs = session.store().runs(ALL, RunFilter::default()).await?;
+    Ok(Short::among(runs.iter().map(|run| run.id.as_str()), true))
 }
 
-/// Short forms that are unique among all ids of a kind.
-#[derive(Debug)]
-pub struct Short {
-    digits: usize,
-    is_run: bool,
-}
-
-impl Short {
-    /// Of these.
-    pub fn among<'a>(ids: impl Iterator<Item = &'a str>, is_run: bool) -> Self {
-        let ids: HashSet<String> = ids.map(|id| significant(id, is_run)).collect();
-        let is_unique = |digits: &usize| {
-            let short: HashSet<&str> = ids.iter().map(|id| id.get(..*digits).unwrap_or(id)).collect();
-            short.len() == ids.len()
-        };
-        let longest = ids.iter().map(String::len).max().unwrap_or(DIGITS_MIN);
-        Self { digits: (DIGITS_MIN..longest).find(is_unique).unwrap_or(longest), is_run }
-    }
-
-    /// Of runs, among all that are recorded.
-    pub async fn of_runs(session: &Session) -> Result<Self, Failed> {
-        let runs = session.store().runs(ALL, RunFilter::default()).await?;
-        Ok(Self::among(runs.iter().map(|run| run.id.as_str()), true))
-    }
-
-    /// Of deliveries, among those that are recorded.
-    pub async fn of_deliveries(session: &Session) -> Result<Self, Failed> {
-        let deliveries = session.store().deliveries(ALL, DeliveryFilter::default()).await?;
-        Ok(Self::among(deliveries.iter().map(|delivery| &*delivery.id), false))
-    }
-
-    /// The short form of an id.
-    pub fn of(&self, id: &str) -> String {
-        let significant = significant(id, self.is_run);
-        significant.get(..self.digits).map_or(significant.clone(), str::to_owned)
-    }
-}
-
-/// Whether somebody who types this may mean that id.
-fn may_mean(id: &str, typed: &str, is_run: bool) -> bool {
-    let typed = typed.to_ascii_lowercase();
-    let digits: String = typed.chars().filter(|character| *character != '-').collect();
-    id.starts_with(&typed) || (!digits.is_empty() && significant(id, is_run).starts_with(&digits))
-}
-
-/// "did you mean": what is most like what was typed; nothing where nothing is.
-pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &str| {
-        // Two letters that changed places are one mistake, of which Jaro and Winkler think worse than people do.
-        let (mistakes, letters) = (strsim::osa_distance(typed, name), typed.chars().count().max(1));
-        let by_mistakes = if mistakes * 2 < letters { LIKENESS_MIN } else { 0.0 };
-        strsim::jaro_winkler(typed, name).max(by_mistakes)
-    };
-    let alike = known.map(|name| (likeness(name), name));
-    let alike = alike.filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
-    alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+/// The short forms of deliveries, among those that are recorded.
+pub async fn short_deliveries(session: &Session) -> Result<Short, Failed> {
+    let deliveries = session.store().deliveries(ALL, DeliveryFilter::default()).await?;
+    Ok(Short::among(deliveries.iter().map(|delivery| &*delivery.id), false))
 }
 
 fn ambiguous(kind: &str, typed: &str, mut candidates: Vec<String>) -> Failed {
@@ -172,6 +109,17 @@ async fn deliveries_meant(session: &Session, typed: &str) -> Result<Vec<Delivery
     let mut all = session.store().deliveries(ALL, DeliveryFilter::default()).await?;
     all.retain(|delivery| may_mean(&delivery.id, typed, false));
     Ok(all)
+}
+
+/// The newest run of a deployment, or a run by its id.
+pub async fn run_of(session: &Session, what: &str) -> Result<Run, Failed> {
+    let slug = Slug::parse(what).ok().filter(|slug| session.config().deployments.contains_key(slug));
+    let Some(slug) = slug else { return run(session, what).await };
+    let found = session.store().last_run(slug.as_str()).await?;
+    found.ok_or_else(|| {
+        Failed::not_found(format!("{slug} has had no run yet"))
+            .hint(format!("`durhack-deployer deploy {slug}` makes one"))
+    })
 }
 
 /// A delivery by its GUID, the beginning of it, or the deployment that it was the newest of.
@@ -280,7 +228,7 @@ pub async fn commit(session: &Session, deployment: &Deployment, typed: &str) -> 
     let is_beginning = (4..64).contains(&typed.len()) && typed.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_beginning {
         return Err(Failed::because(malformed)
-            .with_code(super::exit::USAGE)
+            .with_code(crate::terminal::exit::USAGE)
             .hint("write a commit's id, or its first digits (at least 4): `git rev-parse HEAD` prints one"));
     }
     let typed = typed.to_ascii_lowercase();
@@ -361,11 +309,5 @@ mod tests {
         assert_eq!(Short::among([guid].into_iter(), false).of(guid), "0b989ba");
         assert!(may_mean(guid, "0B989BA4-24", false));
         assert!(!may_mean(guid, "1b", false));
-    }
-
-    #[test]
-    fn what_is_like_nothing_is_not_suggested() {
-        assert_eq!(nearest("wbe", ["web", "api"].into_iter()), Some("web"));
-        assert_eq!(nearest("zzzz", ["web", "api"].into_iter()), None);
     }
 }

@@ -1,17 +1,18 @@
 //! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
 
-use super::output::{self, BOLD, DIM, Failed, RED, YELLOW, style_of};
 use super::session::Session;
-use super::table::{self, Cell, Column};
-use super::{
-    DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, ids, printing,
-};
-use crate::clock::{ago, duration, now_ms, readable_utc};
-use crate::names::DeliveryId;
-use crate::record::run_log::rendering::plain;
-use crate::record::run_log::{LogLine, RunLogReader, Stream};
-use crate::record::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
-use crate::words::{counted, step_title};
+use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, ids};
+use crate::base::clock::{ago, duration, now_ms, readable_utc};
+use crate::base::names::DeliveryId;
+use crate::base::words::cause_and_hint;
+use crate::base::words::{counted, step_title};
+use crate::run_log::rendering::plain;
+use crate::run_log::{LogLine, RunLogReader, Stream};
+use crate::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
+use crate::terminal::failed::Failed;
+use crate::terminal::style::{BOLD, DIM, RED, YELLOW, style_of};
+use crate::terminal::table::{self, Cell, Column};
+use crate::terminal::{output, printing};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -52,7 +53,7 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
         output::json(&runs.iter().map(run_json).collect::<Vec<_>>());
         return Ok(());
     }
-    let short_ids = ids::Short::of_runs(session).await?;
+    let short_ids = ids::short_runs(session).await?;
     let rows: Vec<Vec<Cell>> =
         runs.iter()
             .map(|run| {
@@ -65,7 +66,10 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
                     Cell::text(run.started_at_ms.map_or("-".into(), |start| {
                         duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)
                     })),
-                    Cell::text(run.cause.as_ref().or(run.summary.as_ref()).map_or("", String::as_str)),
+                    Cell::text(match &run.cause {
+                        Some(cause) => cause_and_hint(cause).0,
+                        None => run.summary.as_deref().unwrap_or_default(),
+                    }),
                 ]
             })
             .collect();
@@ -84,7 +88,7 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
 
 /// `run`
 pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Failed> {
-    let run = session.run_of(&arguments.id).await?;
+    let run = ids::run_of(session, &arguments.id).await?;
     let mut steps = session.store().steps(&run.id).await?;
     // As it went: what has to be undone in an order of its own was undone in that.
     steps.sort_by_key(|step| match step.direction {
@@ -98,12 +102,16 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
         }));
         return Ok(());
     }
-    let short_id = ids::Short::of_runs(session).await?.of(&run.id);
+    let short_id = ids::short_runs(session).await?.of(&run.id);
     let state = run.state.as_str();
     let style = style_of(state);
     print_line!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
     print_line!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
-    print_line!("  trigger  {} ({})", run.trigger.as_str(), plain(&run.requested_by));
+    let by = match run.requested_by == run.trigger.as_str() {
+        true => String::new(),
+        false => format!(" ({})", plain(&run.requested_by)),
+    };
+    print_line!("  trigger  {}{by}", run.trigger.as_str());
     print_line!("  asked at {} UTC ({})", readable_utc(run.created_at_ms), ago(now_ms() - run.created_at_ms));
     if let Some(delivery) = &run.delivery_id {
         print_line!("  delivery {}", plain(delivery));
@@ -112,7 +120,11 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
         print_line!("  release  {}", plain(release));
     }
     if let Some(cause) = &run.cause {
+        let (cause, hint) = cause_and_hint(cause);
         print_line!("  {RED}cause{RED:#}    {}", plain(cause));
+        if let Some(hint) = hint {
+            print_line!("  hint     {}", plain(hint));
+        }
     }
     for line in &around {
         let text = plain(&line.text);
@@ -203,7 +215,7 @@ async fn lines_around_cause(session: &Session, run: &str, steps: &[Step]) -> Vec
 
 /// `logs`
 pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Failed> {
-    let run = session.run_of(&arguments.what).await?;
+    let run = ids::run_of(session, &arguments.what).await?;
     let logs = session.host.logs();
     if arguments.follow && !run.state.is_final() {
         let watched = follow::to_the_end(session.store(), &logs, &run.id);
@@ -237,7 +249,7 @@ pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> R
         output::json(&all);
         return Ok(());
     }
-    let short_ids = ids::Short::of_deliveries(session).await?;
+    let short_ids = ids::short_deliveries(session).await?;
     let rows: Vec<Vec<Cell>> = shown
         .iter()
         .flat_map(|(delivery, verdicts)| {

@@ -1,10 +1,11 @@
 //! `queue`: the spools as an operator sees them. Everything here can be done with `ls`, `mv` and `rm` as well.
 
-use super::output::{self, Failed};
 use super::session::Session;
-use super::table::{self, Cell, Column};
 use super::{QueueArguments, QueueCommand, ids};
 use crate::daemon;
+use crate::terminal::failed::Failed;
+use crate::terminal::output;
+use crate::terminal::table::{self, Cell, Column};
 use anyhow::Context;
 use serde::Serialize;
 use spool::{EntryName, Spool};
@@ -105,7 +106,7 @@ fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
         Column::new("REASON").rest(),
     ];
     let ids: Vec<&str> = all.iter().map(|shown| shown.id.as_str()).collect();
-    let short_ids = ids::Short::among(ids.into_iter(), false);
+    let short_ids = crate::base::short_ids::Short::among(ids.into_iter(), false);
     let rows: Vec<Vec<Cell>> = all
         .iter()
         .map(|shown| {

@@ -1,17 +1,22 @@
 //! What every command but `serve` begins with: the configuration, and the record.
 
-use super::output::{self, Failed, YELLOW};
-use super::{ids, owner, printing};
-use crate::clock::readable_utc;
+use crate::admin::owner;
+use crate::base::clock::readable_utc;
+use crate::base::names::Slug;
+use crate::base::names::nearest;
+use crate::base::words::counted;
 use crate::config::resolve::overlap;
 use crate::config::{
     self, Config, Deployment, Diagnostics, Environment, Loaded, Purpose, Rendering, Severity,
 };
 use crate::daemon::last_good::{self, LastGood};
 use crate::daemon::{self, Role};
-use crate::deploy::{Host, claim};
-use crate::names::Slug;
-use crate::record::store::{self, Store};
+use crate::pipeline::context::Host;
+use crate::process::{claim, step_user};
+use crate::store::Store;
+use crate::terminal::failed::Failed;
+use crate::terminal::printing;
+use crate::terminal::style::YELLOW;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +34,7 @@ pub struct Session {
 
 /// A configuration that has errors, and what is gone by instead.
 pub struct Broken {
-    /// How many.
+    /// How many errors what is written has.
     pub errors: usize,
     /// When what is gone by was good; None: nothing was kept of it.
     pub last_good_ms: Option<i64>,
@@ -42,7 +47,7 @@ pub struct Broken {
 impl Broken {
     /// What there is to say.
     pub fn what(&self) -> String {
-        let errors = format!("the configuration has {} errors", self.errors);
+        let errors = format!("the configuration has {}", counted(self.errors, "error", "errors"));
         match (self.last_good_ms, self.is_all) {
             (Some(at_ms), true) => {
                 format!(
@@ -84,7 +89,9 @@ pub fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpos
     config::load(directory, environment, purpose).map_err(|problems| {
         print(&problems);
         let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
-        let unset = if is_set("DEPLOYER_ENV") || is_set("PYTHON_ENV") {
+        // What cannot be read is not made readable by another layer.
+        let is_read = problems.problems().iter().any(|problem| problem.position.is_some());
+        let unset = if is_set("DEPLOYER_ENV") || is_set("PYTHON_ENV") || !is_read {
             ""
         } else {
             ". Neither DEPLOYER_ENV nor PYTHON_ENV is set: the layers of `development` were read, and no production.toml"
@@ -112,8 +119,8 @@ pub fn load_for_daemon(
             Ok(Some(LastGood { loaded, at_ms })) => {
                 daemon::say(&problems);
                 tracing::error!(
-                    "the configuration has {} errors: pushes are received by the last good one, of {} UTC, and nothing is deployed until they are mended (`durhack-deployer config check` shows them)",
-                    errors_in(&problems),
+                    "the configuration has {}: pushes are received by the last good one, of {} UTC, and nothing is deployed until that is mended (`durhack-deployer config check` shows what is wrong)",
+                    counted(errors_in(&problems), "error", "errors"),
                     readable_utc(at_ms)
                 );
                 return Ok((loaded, Some(at_ms)));
@@ -154,7 +161,7 @@ fn in_part(mut loaded: Loaded, kept: Option<LastGood>) -> (Loaded, Broken) {
 pub fn host_without_record(directory: Option<&Path>, environment: &Environment) -> Option<Host> {
     let loaded = config::load(directory, environment, Purpose::Ask).ok()?;
     // Even to look at it is not root's.
-    if daemon::is_anothers(&loaded.config.state_directory) {
+    if step_user::is_anothers(&loaded.config.state_directory) {
         return None;
     }
     daemon::host(Arc::new(loaded.config), environment).ok()
@@ -162,17 +169,27 @@ pub fn host_without_record(directory: Option<&Path>, environment: &Environment) 
 
 /// Says what is wrong with a configuration.
 pub fn print(problems: &Diagnostics) {
-    if output::is_json() {
+    if crate::terminal::failed::is_json() {
         return problems
             .problems()
             .iter()
-            .for_each(|problem| output::json_error_line(&json!({ "problem": problem })));
+            .for_each(|problem| crate::terminal::failed::json_error_line(&json!({ "problem": problem })));
     }
     let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     printing::error_text(format_args!(
         "{}",
         problems.render(if colours { Rendering::Terminal } else { Rendering::Plain })
     ));
+}
+
+/// Says what is wrong first: this command goes on by something else, and what it says itself is not to drown in it.
+fn print_first(problems: &Diagnostics) {
+    let errors = problems.problems().iter().filter(|problem| problem.severity == Severity::Error);
+    print(&errors.take(1).cloned().collect());
+    let more = errors_in(problems).saturating_sub(1);
+    if more > 0 && !crate::terminal::failed::is_json() {
+        print_error_line!("and {more} more: `durhack-deployer config check` shows them");
+    }
 }
 
 /// A deployment by its name.
@@ -184,7 +201,7 @@ pub fn deployment<'a>(config: &'a Config, slug: &str) -> Result<&'a Deployment, 
         match known.as_slice() {
             [] => failed.hint("none is configured: `durhack-deployer init OWNER/NAME` writes one"),
             known => {
-                let like = ids::nearest(slug, known.iter().copied());
+                let like = nearest(slug, known.iter().copied());
                 let like = like.map_or(String::new(), |nearest| format!("did you mean {nearest}? "));
                 failed.hint(format!("{like}there are: {}", known.join(", ")))
             }
@@ -216,7 +233,7 @@ impl Session {
         let (loaded, broken) = match (config::load(directory, environment, purpose), kept) {
             (Ok(loaded), kept) => in_part(loaded, kept),
             (Err(problems), Some(LastGood { loaded, at_ms })) => {
-                print(&problems.without_notes());
+                print_first(&problems);
                 let deployments = loaded.config.deployments.keys().cloned().collect();
                 let broken = Broken {
                     errors: errors_in(&problems),
@@ -246,6 +263,18 @@ impl Session {
         Self::open_loaded(loaded, None, environment, purpose).await
     }
 
+    /// The same for a command that is about one deployment: what there is to be said of others is not said.
+    pub async fn open_for(
+        directory: Option<&Path>,
+        environment: &Environment,
+        purpose: Purpose,
+        slug: &str,
+    ) -> Result<Self, Failed> {
+        let mut loaded = read(directory, environment, purpose)?;
+        loaded.problems = loaded.problems.about(slug);
+        Self::open_loaded(loaded, None, environment, purpose).await
+    }
+
     async fn open_loaded(
         loaded: Loaded,
         broken: Option<Broken>,
@@ -269,7 +298,7 @@ impl Session {
         claim::expect_no_database(&host.config, &host.store)?;
         owner::expect_no_state_of_roots(&host.config.state_directory)?;
         daemon::prepare_state_directory(&host.config.state_directory).map_err(Failed::unavailable)?;
-        host.store.migrate(crate::clock::now_ms()).await?;
+        host.store.migrate(crate::base::clock::now_ms()).await?;
         let unread_since_ms =
             unread.filter(|_| daemon::is_working(&host.config.state_directory).unwrap_or(false));
         let user = environment.get("SUDO_USER").or(environment.get("USER")).unwrap_or("somebody").to_owned();
@@ -319,21 +348,5 @@ impl Session {
     /// A deployment by its name.
     pub fn deployment(&self, slug: &str) -> Result<&Deployment, Failed> {
         deployment(self.config(), slug)
-    }
-
-    /// A run by its id, the beginning of it, or its short form.
-    pub async fn run(&self, id: &str) -> Result<store::Run, Failed> {
-        ids::run(self, id).await
-    }
-
-    /// The newest run of a deployment, or a run by its id.
-    pub async fn run_of(&self, what: &str) -> Result<store::Run, Failed> {
-        let slug = Slug::parse(what).ok().filter(|slug| self.config().deployments.contains_key(slug));
-        let Some(slug) = slug else { return self.run(what).await };
-        let found = self.store().last_run(slug.as_str()).await?;
-        found.ok_or_else(|| {
-            Failed::not_found(format!("{slug} has had no run yet"))
-                .hint(format!("`durhack-deployer deploy {slug}` makes one"))
-        })
     }
 }

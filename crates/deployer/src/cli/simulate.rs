@@ -1,14 +1,17 @@
 //! `simulate push`: what GitHub would send, signed with the configured secret, to the daemon that runs here.
 
-use super::output::{self, Failed};
+use super::SimulateCommand;
 use super::session::{self, Session};
-use super::{SimulateCommand, owner};
+use crate::admin::owner;
+use crate::base::names::{CommitId, DeliveryId, RepositoryName};
+use crate::base::secret::Secret;
 use crate::config::{Config, Deployment, Environment, Proxies, Purpose, SourceNetworks};
 use crate::daemon;
 use crate::intake::signature::sign;
-use crate::names::{CommitId, DeliveryId, RepositoryName};
-use crate::record::run_log::rendering::plain;
-use crate::secret::Secret;
+use crate::process::step_user;
+use crate::run_log::rendering::plain;
+use crate::terminal::failed::Failed;
+use crate::terminal::output;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -43,7 +46,7 @@ pub async fn push(
     }
     let loaded = session::read(directory, environment, Purpose::Serve)?;
     let state = &loaded.config.state_directory;
-    if !daemon::is_anothers(state) {
+    if !step_user::is_anothers(state) {
         let session = Session::open(directory, environment, Purpose::Serve).await?;
         let deployment = session.deployment(&slug)?;
         let head = head_of(&session, deployment).await?;
@@ -92,7 +95,16 @@ async fn send_it(
         print_line!("{} {}", answer.status, plain(&answer.body));
     }
     if answer.status != 202 {
-        return Err(Failed::because(anyhow!("the daemon refused the push")));
+        let failed = Failed::because(anyhow!("the daemon refused the push"));
+        let needs_github = config.intake.source_networks == SourceNetworks::GitHub;
+        return Err(match answer.status {
+            // Without GitHub nobody says which networks it has.
+            503 if needs_github => failed.hint(format!(
+                "either `source_networks = \"any\"` in the configuration and `sudo durhack-deployer setup`, so that the signature alone decides, or without the webhook: `durhack-deployer deploy {}`",
+                deployment.slug
+            )),
+            _ => failed,
+        });
     }
     if !as_json {
         print_line!("`durhack-deployer explain {}` says what became of it", answer.delivery);
@@ -196,7 +208,7 @@ fn payload(deployment: &Deployment, commit: &CommitId) -> String {
         "created": false, "deleted": false, "forced": false, "base_ref": null,
         "compare": format!("https://github.com/{repository}/commit/{commit}"),
         "commits": [],
-        "head_commit": { "id": commit, "message": "simulated", "timestamp": crate::clock::now().to_string() },
+        "head_commit": { "id": commit, "message": "simulated", "timestamp": crate::base::clock::now().to_string() },
         "repository": { "id": 0, "name": repository.name(), "full_name": repository, "private": true,
             "owner": { "login": repository.owner() } },
         "pusher": { "name": "simulated" },

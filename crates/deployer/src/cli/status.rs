@@ -3,21 +3,27 @@
 //! What is live is what the link names; whether it serves, the worker has looked at last (`deploy/observe`), which is shown with its age.
 //! Exit code 1 says that something is not as it should be, so that a monitor needs no more than this command.
 
-use super::doctor::finding::{Finding, Level};
-use super::doctor::parts::{self, Part};
 use super::inspect::{run_json, running_json, short};
-use super::output::{self, DIM, Failed, GREEN, RED, YELLOW};
 use super::session::{self, Session};
-use super::table::{self, Cell, Column};
-use crate::clock::{ago, duration, now_ms, readable_utc};
+use crate::admin::doctor::finding::{Finding, Level};
+use crate::admin::doctor::parts::{self, Part};
+use crate::base::clock::{ago, duration, now_ms, readable_utc};
+use crate::base::words::cause_and_hint;
+use crate::base::words::{counted, step_title};
+use crate::cli::StatusArguments;
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
-use crate::deploy::observe::{self, finding::Severity};
-use crate::deploy::{Host, release, situation};
-use crate::record::comparison::Comparison;
-use crate::record::run_log::rendering::plain;
-use crate::record::store::StoreError;
-use crate::words::{counted, step_title};
+use crate::pipeline::context::Host;
+use crate::pipeline::{live_state, observe};
+use crate::run_log::rendering::plain;
+use crate::steps::finding::Severity;
+use crate::steps::release;
+use crate::store::StoreError;
+use crate::store::comparison::Comparison;
+use crate::terminal::failed::Failed;
+use crate::terminal::output;
+use crate::terminal::style::{DIM, GREEN, RED, YELLOW};
+use crate::terminal::table::{self, Cell, Column};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
@@ -31,7 +37,12 @@ const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 const LOOK_AGE_MAX_MS: i64 = 10 * 60_000;
 
 /// `status`
-pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: bool) -> Result<(), Failed> {
+pub async fn run(
+    directory: Option<&Path>,
+    environment: &Environment,
+    arguments: &StatusArguments,
+) -> Result<(), Failed> {
+    let as_json = arguments.json;
     let session = match Session::open_by_last_good(directory, environment, Purpose::Ask).await {
         Ok(session) => session,
         Err(failed) => {
@@ -50,7 +61,12 @@ pub async fn run(directory: Option<&Path>, environment: &Environment, as_json: b
     if let Some((what, mend)) = session.unread() {
         parts.insert(0, Part { name: "config", finding: Finding::warning(what, mend) });
     }
-    status(&session, &parts, as_json).await
+    if let Some(slug) = &arguments.slug {
+        session.deployment(slug)?;
+        // Of what is well nobody has asked.
+        parts.retain(|part| matches!(part.finding.level, Level::Warning | Level::Error));
+    }
+    status(&session, &parts, arguments).await
 }
 
 /// Where the database does not answer.
@@ -61,15 +77,19 @@ fn show_parts_alone(parts: &[Part], as_json: bool) {
     }
 }
 
-async fn status(session: &Session, parts: &[Part], as_json: bool) -> Result<(), Failed> {
+async fn status(session: &Session, parts: &[Part], arguments: &StatusArguments) -> Result<(), Failed> {
+    let as_json = arguments.json;
     let config = session.config();
     let running = daemon::is_working(&config.state_directory)?;
     let mut deployments = Vec::new();
     let mut is_well = !parts.iter().any(Part::is_broken);
-    for deployment in config.deployments.values() {
-        let layout = situation::layout(&session.host, deployment).await?;
+    let is_asked = |deployment: &&Deployment| {
+        arguments.slug.as_ref().is_none_or(|slug| *slug == *deployment.slug.as_str())
+    };
+    for deployment in config.deployments.values().filter(is_asked) {
+        let layout = live_state::layout(&session.host, deployment).await?;
         if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
-            print_error_line!("{YELLOW}warning{YELLOW:#}: {}", situation::in_place_warning(deployment));
+            print_error_line!("{YELLOW}warning{YELLOW:#}: {}", live_state::in_place_warning(deployment));
         }
         let (shown, is_wrong) = of_deployment(&session.host, deployment, layout, running).await?;
         is_well &= !is_wrong;
@@ -137,7 +157,7 @@ async fn live(
             |live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms }),
         ));
     }
-    let live = match situation::live(host, deployment, layout).await {
+    let live = match live_state::live(host, deployment, layout).await {
         Ok(live) => live,
         Err(error) if error.is::<StoreError>() => return Err(error.into()),
         // Something that is no link: what it is, the last look says.
@@ -147,7 +167,9 @@ async fn live(
     let releases = host.store.releases(slug).await?;
     let recorded = releases.iter().find(|release| release.name == live.release);
     let since_ms = recorded.and_then(|release| release.live_at_ms).or_else(|| made_at_ms(deployment, layout));
-    Ok(Some(json!({ "commit": live.commit, "release": live.release, "since_ms": since_ms })))
+    // A release that the record does not know has a commit that nobody knows.
+    let commit = Some(&live.commit).filter(|commit| commit.as_str().bytes().any(|digit| digit != b'0'));
+    Ok(Some(json!({ "commit": commit, "release": live.release, "since_ms": since_ms })))
 }
 
 /// When the link, or the work tree, was made what it is, as its file system has it.
@@ -279,7 +301,10 @@ fn show_status(status: &Value, parts: &[Part]) {
             let state = if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"]) };
             vec![
                 Cell::text(text(&deployment["slug"])),
-                Cell::text(short(deployment["live"]["commit"].as_str())),
+                Cell::text(match &deployment["live"] {
+                    live if live.is_object() && live["commit"].is_null() => "unknown",
+                    live => short(live["commit"].as_str()),
+                }),
                 Cell::time(deployment["live"]["since_ms"].as_i64()),
                 Cell::text(state),
                 Cell::time(last["ended_at_ms"].as_i64().or(last["started_at_ms"].as_i64())),
@@ -290,7 +315,7 @@ fn show_status(status: &Value, parts: &[Part]) {
                         .as_i64()
                         .map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
                 ),
-                Cell::text(last["cause"].as_str().unwrap_or_default()),
+                Cell::text(cause_and_hint(last["cause"].as_str().unwrap_or_default()).0),
             ]
         })
         .collect();

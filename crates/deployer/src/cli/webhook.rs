@@ -13,16 +13,19 @@ mod relay;
 mod report;
 mod rotate;
 
-use super::output::{Failed, table};
 use super::session;
+use crate::base::names::{RepositoryName, Slug};
+use crate::base::secret::Secret;
 use crate::config::{self, Config, Environment, Loaded, Purpose};
 use crate::daemon;
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::github::error::ApiError;
-use crate::github::hooks::{self, Hook};
-use crate::names::{RepositoryName, Slug};
-use crate::secret::Secret;
+use crate::github::hook_faults::{events, events_missing, faults};
+use crate::github::hooks::Hook;
+use crate::process::step_user;
+use crate::terminal::failed::Failed;
+use crate::terminal::output::table;
 use anyhow::anyhow;
 use arguments::{DeleteArguments, WebhookArguments, WebhookCommand, WhichArguments};
 use report::Report;
@@ -86,14 +89,14 @@ impl Webhooks {
             loaded.config.github.app = None;
         }
         let config = &loaded.config;
-        if !daemon::is_anothers(&config.state_directory) {
+        if !step_user::is_anothers(&config.state_directory) {
             daemon::prepare_state_directory(&config.state_directory)?;
         }
         let credentials = Credentials::new(config, &daemon::executor(config, environment))?;
         if !credentials.any() {
             let hint = "write `app_id` and `app_key_file`, or `token_file`, into [github], or set GITHUB_TOKEN; it needs the right to manage webhooks";
             return Err(Failed::because(anyhow!("there is no credential for GitHub's API")).hint(
-                match daemon::is_anothers(&config.state_directory) {
+                match step_user::is_anothers(&config.state_directory) {
                     true => format!("{hint}; root's `gh` is not asked for another user's installation"),
                     false => hint.to_owned(),
                 },
@@ -102,7 +105,7 @@ impl Webhooks {
         let github = GitHub::new(&config.github, credentials)?;
         let url = match url {
             Some(url) => {
-                config::values::addresses::http_url(url)
+                config::reading::values::addresses::http_url(url)
                     .map_err(|wrong| Failed::because(anyhow!("{url:?}: {wrong}")))?;
                 url.to_owned()
             }
@@ -205,38 +208,6 @@ impl Webhooks {
             None => format!("no hook delivers to {}; `durhack-deployer webhook create` makes one", self.url),
         }
     }
-}
-
-/// What a hook of this repository has to deliver.
-fn events(config: &Config, repository: &RepositoryName) -> Vec<&'static str> {
-    let mut deployments = config.deployments.values();
-    hooks::events(
-        deployments
-            .any(|deployment| deployment.repository == *repository && !deployment.gates.checks.is_empty()),
-    )
-}
-
-fn events_missing(config: &Config, repository: &RepositoryName, hook: &Hook) -> Option<String> {
-    let mut wanted = events(config, repository);
-    wanted.retain(|event| !hook.events.iter().any(|known| known == event || known == "*"));
-    let why = if wanted.contains(&"push") { "" } else { ", for which `require_checks` waits" };
-    (!wanted.is_empty()).then(|| format!("it does not deliver {} events{why}", wanted.join(", ")))
-}
-
-/// What is wrong with a hook, however its deliveries go.
-pub(super) fn faults(config: &Config, repository: &RepositoryName, hook: &Hook) -> Vec<String> {
-    let mut faults = Vec::new();
-    if !hook.active {
-        faults.push("it is switched off".to_owned());
-    }
-    faults.extend(events_missing(config, repository, hook));
-    if hook.config.insecure_ssl != json!("0") && hook.config.insecure_ssl != json!(0) {
-        faults.push("GitHub does not check this server's certificate".to_owned());
-    }
-    if !hook.config.url.starts_with("https://") {
-        faults.push("payloads are sent unencrypted".to_owned());
-    }
-    faults
 }
 
 async fn list(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed> {

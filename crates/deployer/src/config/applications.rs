@@ -1,7 +1,7 @@
 //! What the recipes for whole applications need: [`UvUwsgi`] and [`GoStatic`].
 
 use super::CommandLine;
-use crate::names::UnitName;
+use crate::base::names::UnitName;
 use serde::Serialize;
 use std::path::PathBuf;
 

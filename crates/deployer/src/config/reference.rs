@@ -12,8 +12,10 @@ pub mod schema;
 
 pub use example::example_toml;
 pub use keys::ROOT;
-pub use markdown::reference_markdown;
+pub use markdown::{reference_file, reference_markdown};
 pub use schema::json_schema;
+
+use crate::base::names::nearest;
 
 /// A table of the configuration.
 #[derive(Debug)]
@@ -105,9 +107,8 @@ impl Section {
         ROOT.key(name).filter(|key| key.kind.section().is_none())
     }
 
-    /// What was probably meant by a key that is not in it, and what would be known.
+    /// What was probably meant by a key that is not in it, or else what would be known.
     pub fn help_for_unknown(&self, name: &str) -> String {
-        let known = self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
         if let Some((_, advice)) = WORDS_OF_OTHERS.iter().find(|(word, _)| *word == name) {
             return (*advice).to_owned();
         }
@@ -116,17 +117,23 @@ impl Section {
                 "`{name}` belongs above the first line with [...]: what stands below one is a part of that"
             );
         }
-        let likeness = |key: &&Key| strsim::jaro_winkler(key.name, name);
-        let alike = self.keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        match alike.filter(|key| likeness(key) > LIKENESS_MIN) {
-            Some(key) => format!("did you mean `{}`? Known here are: {known}", key.name),
-            None => format!("known here are: {known}"),
+        // What to a step is `run` is to a check `command`.
+        if name == "run" && self.key("command").is_some() {
+            return "a check says `command` where a step says `run`: `command = [\"program\", \"argument\"]`"
+                .to_owned();
+        }
+        // A deployment knows more than sixty keys: only where none is meant by it are all of them of use.
+        match nearest(name, self.keys.iter().map(|key| key.name)) {
+            Some(key) => format!("did you mean `{key}`?"),
+            None => {
+                format!(
+                    "known here are: {}",
+                    self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
+                )
+            }
         }
     }
 }
-
-/// Jaro-Winkler similarity from which a key may be a misspelling of another: `prot` and `port` have 0.93.
-const LIKENESS_MIN: f64 = 0.82;
 
 /// Words that users of other tools know, where ours is too different to be guessed.
 const WORDS_OF_OTHERS: [(&str, &str); 4] = [
@@ -234,7 +241,7 @@ fn each_key_below(prefix: &str, section: &'static Section, visit: &mut impl FnMu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::environment::Environment;
+    use crate::config::reading::environment::Environment;
 
     /// `UPDATE_GENERATED=1 cargo test -p durhack-deployer generated` writes the files instead of comparing them.
     #[test]
@@ -242,7 +249,7 @@ mod tests {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let schema = format!("{:#}\n", json_schema());
         for (file, fresh) in [
-            ("docs/configuration.md", reference_markdown()),
+            ("docs/configuration.md", reference_file()),
             ("docs/configuration.schema.json", schema),
             ("config/example.toml", example_toml()),
         ] {

@@ -14,24 +14,24 @@ pub mod secrets;
 pub mod sites;
 pub mod steps;
 
-use super::diagnostics::{Diagnostics, Problem, Severity};
-use super::environment::{Environment, is_variable_name};
-use super::load::Purpose;
-use super::raw::Table;
-use super::reader::{HIDDEN, Reading, TableReader, Wrong};
 use super::reference::ROOT;
-use super::show::Merged;
 use super::users::Users;
-use super::values::addresses::{base_url, is_loopback, network, source_networks};
-use super::values::{
-    absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
-};
 use super::{
     Config, Confinement, Deployment, FSCK_ALLOWABLE, GitHub, GitHubApp, GitLimits, Intake, Privileges,
     Proxies, Reconcile, Runs, SourceNetworks, UserSource,
 };
-use crate::names::RepositoryName;
-use crate::secret::{Secret, without_password};
+use crate::base::names::RepositoryName;
+use crate::base::secret::{Secret, without_password};
+use crate::config::reading::diagnostics::{Diagnostics, Problem, Severity};
+use crate::config::reading::environment::{Environment, is_variable_name};
+use crate::config::reading::load::Purpose;
+use crate::config::reading::raw::Table;
+use crate::config::reading::reader::{HIDDEN, Reading, TableReader, Wrong};
+use crate::config::reading::show::Merged;
+use crate::config::reading::values::addresses::{base_url, is_loopback, network, source_networks};
+use crate::config::reading::values::{
+    absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
+};
 pub use deployment::overlap;
 use secrets::{SecretFile, Unreadable};
 use std::cell::RefCell;
@@ -161,7 +161,8 @@ fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config 
 /// On a host on which a service is installed, builds run as the deployer only until `setup` has been run.
 fn warn_of_no_users(config: &Config, reading: &Reading) {
     let shares = |deployment: &Deployment| deployment.user_source == UserSource::NotSetUp;
-    if config.directory == Path::new(super::load::SYSTEM_DIRECTORY) && config.deployments.values().any(shares)
+    if config.directory == Path::new(crate::config::reading::load::SYSTEM_DIRECTORY)
+        && config.deployments.values().any(shares)
     {
         let message =
             "deployments without `user` are built and run as the deployer itself, and can reach each other";
@@ -202,7 +203,7 @@ pub fn default_state_directory(
     let of_systemd = environment.get("STATE_DIRECTORY").and_then(|list| list.split(':').next());
     match of_systemd.filter(|directory| directory.starts_with('/')) {
         Some(directory) => (PathBuf::from(directory), "environment STATE_DIRECTORY"),
-        None if configuration_directory == Path::new(super::load::SYSTEM_DIRECTORY) => {
+        None if configuration_directory == Path::new(crate::config::reading::load::SYSTEM_DIRECTORY) => {
             (PathBuf::from("/var/lib/durhack-deployer"), "default")
         }
         None => (environment.working_directory().join("var"), "default"),

@@ -10,8 +10,9 @@ mod privileges;
 mod secrets;
 mod users;
 
-use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Purpose, Severity, load};
-use crate::names::Slug;
+use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Purpose, Severity};
+use crate::base::names::Slug;
+use crate::config::load;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,7 @@
 //! 4. Without the file (development, and hosts on which no `setup` of this version has run): as the deployer, as earlier versions did.
 
 use super::Deployment;
-use crate::names::{Slug, UserName};
+use crate::base::names::{Slug, UserName};
 use rustix::fs::{Mode, OFlags, open};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};

@@ -2,11 +2,11 @@
 //! started again. Whoever knocks while they are ended waits in the kernel's backlog.
 
 use super::tasks::Tasks;
-use crate::deploy::Host;
 use crate::github::meta;
 use crate::intake::http;
 use crate::intake::networks::Networks;
 use crate::intake::webhook::Webhook;
+use crate::pipeline::context::Host;
 use anyhow::Result;
 use spool::Spool;
 use std::net::TcpListener;

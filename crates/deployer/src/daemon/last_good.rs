@@ -10,12 +10,12 @@
 //! run is never taken from a copy.
 
 use super::Role;
-use crate::clock;
+use crate::base::clock;
+use crate::base::files::private_file;
 use crate::config::{
     self, Diagnostics, Environment, Loaded, Purpose, Severity, Written, state_directory_of_broken,
 };
-use crate::private_file;
-use crate::record::store::Authenticator;
+use crate::store::Authenticator;
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ const WHAT: &str = "configuration";
 /// All layers with what stands around them.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// The file.
+/// What the file holds.
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     /// Of `kept`; empty in the intake's.
@@ -61,8 +61,12 @@ fn place(state_directory: &Path, role: Role) -> PathBuf {
 }
 
 /// Keeps a configuration that has no error. A failure is told and ends nothing.
+///
+/// What pushes are received by does not depend on single deployments: the intake keeps what has errors in those, too. Else a secret that was
+/// replaced while one of them has an error would be believed again when the file breaks as a whole.
 pub fn keep(loaded: &Loaded, role: Role) {
-    if loaded.problems.problems().iter().any(|problem| problem.severity == Severity::Error) {
+    let has_errors = loaded.problems.problems().iter().any(|problem| problem.severity == Severity::Error);
+    if role != Role::Listen && has_errors {
         return;
     }
     if let Err(error) = try_to_keep(loaded, role) {

@@ -12,11 +12,11 @@ use super::service_manager::ServiceManager;
 use super::state_directory::take_locks;
 use super::tasks::Tasks;
 use super::{Daemon, Role, host, keep_github_meta, last_good};
-use crate::clock::readable_utc;
+use crate::base::clock::readable_utc;
+use crate::base::words::counted;
 use crate::config::{self, Diagnostics, Problem, Severity};
-use crate::deploy::Host;
 use crate::intake::http;
-use crate::words::counted;
+use crate::pipeline::context::Host;
 use anyhow::{Context, Result, bail};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,11 @@ impl Daemon {
         }
         loop {
             tokio::time::sleep(MENDED_POLL).await;
-            if config::load(self.directory.as_deref(), &self.environment, self.full_role.purpose()).is_ok() {
+            let (directory, environment) = (self.directory.clone(), self.environment.clone());
+            let purpose = self.full_role.purpose();
+            // The files, secrets among them, may lie on a file system that hangs.
+            let is_good = move || config::load(directory.as_deref(), &environment, purpose).is_ok();
+            if tokio::task::spawn_blocking(is_good).await.unwrap_or(false) {
                 return;
             }
         }

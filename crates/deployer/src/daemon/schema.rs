@@ -1,13 +1,20 @@
 //! The record's schema: brought up as soon as the database lets us, while everything that works waits for it.
 
-use crate::clock;
-use crate::deploy::{Host, claim, hand_over};
-use crate::record::store::StoreError;
+use crate::base::clock;
+use crate::pipeline::context::Host;
+use crate::process::claim;
+use crate::process::env_files::EnvRules;
+use crate::process::sandbox_policy::Walls;
+use crate::process::step_context::{Heard, Workbench};
+use crate::steps::self_update;
+use crate::store::StoreError;
+use anyhow::Context;
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Between two attempts while the database is away.
@@ -62,7 +69,7 @@ impl Schema {
 
 pub async fn bring_schema_up(host: &Host) -> Result<()> {
     claim::expect_no_database(&host.config, &host.store)?;
-    hand_over::take_schema_back(host).await?;
+    take_schema_back(host).await?;
     // sqlx's migrator is not `Send`: it is waited for on a thread that may block.
     let (runtime, store) = (tokio::runtime::Handle::current(), host.store.clone());
     tokio::task::spawn_blocking(move || runtime.block_on(store.migrate(clock::now_ms()))).await??;
@@ -73,5 +80,47 @@ pub async fn bring_schema_up(host: &Host) -> Result<()> {
             "the database holds what this deployer has not written: none of it is acted on; `durhack-deployer doctor` says what to do"
         );
     }
+    Ok(())
+}
+
+/// How long taking back the schema may take: as long as bringing it up.
+const SCHEMA_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Where a successor that did not become one has brought the record to its own schema: has it take that back. Only then can
+/// this program use the record.
+pub async fn take_schema_back(host: &Host) -> Result<()> {
+    let Some(pending) = self_update::pending(&host.config.state_directory)? else { return Ok(()) };
+    if host.oneself.is(&pending.program) {
+        return Ok(());
+    }
+    let applied = host.store.applied_versions().await?;
+    let further = applied.iter().filter(|version| !pending.schema.contains(version)).count();
+    if further == 0 {
+        return Ok(());
+    }
+    tracing::warn!(migrations = further, run = pending.run, "taking back what the new program has migrated");
+    let program = &pending.program;
+    let never = CancellationToken::new();
+    let hear = |heard: Heard<'_>| match heard {
+        Heard::Note(text) | Heard::Shortcoming(text) => {
+            tracing::info!("{text}");
+        }
+        Heard::Line(line) => tracing::info!("{}", line.text),
+        Heard::Cause { .. } => {}
+    };
+    let workbench = Workbench {
+        executor: &host.executor,
+        environment: &host.oneself.environment,
+        walls: &Walls::default(),
+        env_rules: &EnvRules::default(),
+        directory: &program.working_directory,
+        ends_at: Instant::now() + SCHEMA_DEADLINE,
+        cancel: &never,
+        hear: &hear,
+    };
+    // Nobody is there to be asked, and nothing of ours is in what the new program has added.
+    let further = further.to_string();
+    let down = program.call(&["migrate", "down", "--steps", &further, "--yes", "--has-backup"]);
+    workbench.call(&down).await.context("the new program's migrations cannot be taken back")?;
     Ok(())
 }

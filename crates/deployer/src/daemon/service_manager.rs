@@ -2,8 +2,8 @@
 //!
 //! Whoever does not listen is not waited for: a daemon serves whether its service manager hears of it or not.
 
-use crate::clock;
-use crate::deploy::hand_over::Oneself;
+use crate::base::clock;
+use crate::steps::self_update::Oneself;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;

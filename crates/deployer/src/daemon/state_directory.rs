@@ -3,9 +3,11 @@
 //! Commands use it beside a daemon that runs: they see by its locks whether there is one.
 
 use super::Role;
-use crate::clock;
+use crate::base::clock;
 use crate::config::Config;
-use crate::deploy::{Host, lock, state_modes};
+use crate::pipeline::context::Host;
+use crate::pipeline::state_modes;
+use crate::process::lock;
 use anyhow::{Context, Result, bail};
 use spool::{ConsumerLock, Spool};
 use std::path::{Path, PathBuf};

@@ -4,12 +4,13 @@
 //! what it accepted and recorded from then on would be lost. It stops instead, with an error that says so; the next start finds what lies
 //! there by then.
 
-use crate::record::store::Store;
+use crate::store::Store;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Between two looks: two calls of the kernel each. What is accepted in between is in the directory that was moved.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -19,6 +20,14 @@ type Identity = (u64, u64);
 
 /// See the module.
 pub struct StateWatch {
+    looked: Looked,
+    /// A look that has begun. A file system that hangs (a server that is gone) keeps it, and nothing else of the daemon.
+    looking: Option<JoinHandle<(Looked, Option<String>)>>,
+}
+
+/// What is looked at, as it was seen last.
+#[derive(Clone)]
+struct Looked {
     directory: Watched,
     /// Whose database file is watched, too; `None` where it is only read.
     store: Option<Arc<Mutex<Store>>>,
@@ -27,6 +36,7 @@ pub struct StateWatch {
     is_awaited: bool,
 }
 
+#[derive(Clone)]
 struct Watched {
     path: PathBuf,
     /// `None` as long as it was not there.
@@ -37,22 +47,36 @@ impl StateWatch {
     /// Of a state directory as it is now.
     pub fn new(state_directory: &Path, store: Option<Arc<Mutex<Store>>>) -> Self {
         let directory = Watched::new(state_directory.to_owned());
-        let mut watch = Self { directory, store, database: None, is_awaited: false };
+        let mut looked = Looked { directory, store, database: None, is_awaited: false };
         // A look at what was just made or opened: there is nothing yet that it could differ from.
-        watch.is_awaited = watch.look().is_some();
-        watch
+        looked.is_awaited = looked.look().is_some();
+        Self { looked, looking: None }
     }
 
     /// Waits until one of them is gone or replaced, and says which. May be dropped while it waits.
     pub async fn lost(&mut self) -> String {
         loop {
-            if let Some(trouble) = self.look() {
-                return trouble;
+            let looking = self.looking.get_or_insert_with(|| {
+                let mut looked = self.looked.clone();
+                tokio::task::spawn_blocking(move || {
+                    let trouble = looked.look();
+                    (looked, trouble)
+                })
+            });
+            let seen = looking.await;
+            self.looking = None;
+            if let Ok((looked, trouble)) = seen {
+                self.looked = looked;
+                if let Some(trouble) = trouble {
+                    return trouble;
+                }
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
+}
 
+impl Looked {
     fn look(&mut self) -> Option<String> {
         if let Some(trouble) = self.directory.trouble() {
             return Some(format!("the state directory {trouble}"));

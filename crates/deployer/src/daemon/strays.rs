@@ -1,7 +1,7 @@
 //! What lies in a spool and is nothing of it: nobody works on it, and nobody removes it. It is told, since somebody meant something by it.
 
 use crate::config::Config;
-use crate::deploy::Host;
+use crate::pipeline::context::Host;
 use spool::EntryName;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ pub async fn tell(config: std::sync::Arc<Config>, stop: CancellationToken) {
 }
 
 fn of_all(config: &Config) -> BTreeSet<PathBuf> {
-    let slugs = config.deployments.keys().map(crate::names::Slug::as_str);
+    let slugs = config.deployments.keys().map(crate::base::names::Slug::as_str);
     let spools = std::iter::once("main").chain(slugs);
     let directories = spools.map(|name| Host::spool_directory(&config.state_directory, name));
     directories.flat_map(|directory| of_spool(&directory).unwrap_or_default()).collect()

@@ -15,7 +15,7 @@
 //! ended at any time, and ends by itself when the socket closes. After it the old one has nothing any more that would have to
 //! be given back. There is no moment in which both work, or in which nobody listens.
 
-use crate::deploy::hand_over::Program;
+use crate::steps::self_update::Program;
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{

@@ -16,7 +16,7 @@
 
 use super::door::Knocker;
 use super::service_manager::ServiceManager;
-use crate::record::store::Store;
+use crate::store::Store;
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

@@ -3,20 +3,20 @@
 use super::schema::Schema;
 use super::tasks::Tasks;
 use super::{consume, open_spool};
-use crate::clock;
-use crate::deploy::Host;
-use crate::deploy::kept_files;
-use crate::deploy::observe::Observer;
-use crate::deploy::step_user;
-use crate::deploy::worker::Worker;
-use crate::intake::dispatch::Dispatch;
-use crate::intake::reconcile::clock_watch::ClockWatch;
-use crate::intake::reconcile::deliveries::Deliveries;
-use crate::intake::reconcile::{self, Reconcile};
-use crate::names::Slug;
-use crate::record::report::sender::Sender;
-use crate::record::run_log;
-use crate::record::store::StoreError;
+use crate::base::clock;
+use crate::base::names::Slug;
+use crate::dispatch::Dispatch;
+use crate::notify::sender::Sender;
+use crate::pipeline::context::Host;
+use crate::pipeline::observe::Observer;
+use crate::pipeline::worker::Worker;
+use crate::process::step_user;
+use crate::reconcile::clock_watch::ClockWatch;
+use crate::reconcile::deliveries::Deliveries;
+use crate::reconcile::{self, Reconcile};
+use crate::run_log;
+use crate::steps::kept_files;
+use crate::store::StoreError;
 use anyhow::Result;
 use indexmap::IndexMap;
 use spool::{ConsumerLock, Spool};
@@ -100,7 +100,8 @@ impl Work {
         }
         if host.credentials.any() {
             let github = host.github.clone();
-            let (store, told, told_all) = (host.store.clone(), Arc::clone(&host.told), work.told_all.clone());
+            let (store, told, told_all) =
+                (host.store.clone(), Arc::clone(&host.notifier.wake), work.told_all.clone());
             let schema = schema.until(told_all.clone());
             work.telling.spawn(async move {
                 if schema.up().await {
@@ -111,7 +112,7 @@ impl Work {
         let apart = host.clone();
         work.tasks.start("keeping deployments apart", async move {
             for deployment in apart.config.deployments.values() {
-                step_user::keep_others_out(&apart, deployment).await;
+                step_user::keep_others_out(&apart.config, &apart.executor, deployment).await;
             }
         });
         let strays = super::strays::tell(Arc::clone(&host.config), work.tasks.stop.clone());
@@ -208,10 +209,18 @@ async fn work(worker: Worker, schema: Schema, wake: Arc<Notify>) {
     if !schema.up().await {
         return;
     }
+    let mut told = String::new();
     let _consumer = loop {
         match consume(&worker.spool) {
             Ok(lock) => break lock,
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "waiting"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                // A command that works here may take long; once is enough.
+                if error != told {
+                    tracing::warn!(error, "waiting");
+                    told = error;
+                }
+            }
         }
         tokio::select! {
             () = worker.stop.cancelled() => return,

@@ -6,8 +6,8 @@
 
 use super::error::{self, ApiError, ErrorKind};
 use super::limits::Limits;
+use crate::base::secret::Secret;
 use crate::config;
-use crate::secret::Secret;
 use anyhow::{Context, Result};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK};
 use reqwest::{Method, Response, StatusCode};

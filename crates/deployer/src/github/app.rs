@@ -7,9 +7,9 @@
 use super::api::{Api, Request};
 use super::error::{ApiError, ErrorKind};
 use super::rights::Installation;
-use crate::clock;
+use crate::base::clock;
+use crate::base::secret::Secret;
 use crate::config::{self, GitHubApp};
-use crate::secret::Secret;
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -4,7 +4,7 @@
 
 use super::error::ApiError;
 use super::{GitHub, PAGE_ENTRIES, Subject};
-use crate::names::{CommitId, RepositoryName, Slug};
+use crate::base::names::{CommitId, RepositoryName, Slug};
 use serde::Deserialize;
 
 /// Pages of each list: a thousand checks on one commit are more than GitHub itself shows.

@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::{GitHub, Subject, in_query};
-use crate::names::CommitId;
+use crate::base::names::CommitId;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -145,7 +145,7 @@ pub(super) fn wait_for_reset(headers: &HeaderMap) -> Option<Duration> {
         return None;
     }
     let reset = number(headers, "x-ratelimit-reset")?;
-    let now = u64::try_from(crate::clock::now_ms() / 1000).unwrap_or(0);
+    let now = u64::try_from(crate::base::clock::now_ms() / 1000).unwrap_or(0);
     Some(Duration::from_secs(reset.saturating_sub(now).max(1)))
 }
 

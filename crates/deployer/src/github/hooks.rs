@@ -4,8 +4,8 @@
 
 use super::GitHub;
 use super::error::ApiError;
-use crate::names::RepositoryName;
-use crate::secret::Secret;
+use crate::base::names::RepositoryName;
+use crate::base::secret::Secret;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -8,8 +8,8 @@
 
 use super::api::{Api, Request};
 use super::error::ApiError;
+use crate::base::files::safe_path;
 use crate::config::{self, Config};
-use crate::safe_path;
 use anyhow::{Context, Result};
 use base64::Engine;
 use ipnet::IpNet;

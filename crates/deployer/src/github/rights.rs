@@ -6,7 +6,7 @@
 use super::api::Request;
 use super::error::ApiError;
 use super::{GitHub, Subject};
-use crate::names::RepositoryName;
+use crate::base::names::RepositoryName;
 use reqwest::Method;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -110,7 +110,7 @@ mod tests {
     fn headers_are_read() {
         assert_eq!(scopes("repo, admin:org ,,"), ["repo", "admin:org"]);
         assert!(scopes("").is_empty());
-        let at = |ms: Option<i64>| ms.map(crate::clock::readable_utc);
+        let at = |ms: Option<i64>| ms.map(crate::base::clock::readable_utc);
         assert_eq!(at(expiration("2026-12-24 18:00:00 UTC")).as_deref(), Some("2026-12-24 18:00:00"));
         assert_eq!(at(expiration("2026-12-24 19:00:00 +0100")).as_deref(), Some("2026-12-24 18:00:00"));
         assert_eq!(expiration("soon"), None);

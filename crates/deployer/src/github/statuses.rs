@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::{GitHub, Subject};
-use crate::names::CommitId;
+use crate::base::names::CommitId;
 use reqwest::Method;
 
 impl GitHub {

@@ -5,12 +5,11 @@
 //! that not everybody may see, strangers are shown no sentence at all, for a sentence may quote what a build printed. Everything is
 //! escaped by the template, and the page may neither run nor load anything.
 
-use crate::clock::{duration, readable_utc};
-use crate::names::DeliveryId;
-use crate::record::report::shortened;
-use crate::record::run_log::rendering::plain;
-use crate::record::store::{Delivery, Direction, Run, Step, Store, StoreError, Verdict};
-use crate::record::visibility;
+use crate::base::clock::{duration, readable_utc};
+use crate::base::names::DeliveryId;
+use crate::notify::shortened;
+use crate::run_log::rendering::plain;
+use crate::store::{Delivery, Direction, Run, Step, Store, StoreError, Verdict, visibility};
 use askama::Template;
 
 /// What may be done by the page: nothing but its own style.

@@ -3,7 +3,7 @@
 //! GitHub sends `X-Hub-Signature-256: sha256=<hex of HMAC-SHA256(secret, raw body)>`; the comparison takes the same time
 //! wherever the first difference is, and every refusal but a missing header reads the same.
 
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 

@@ -10,13 +10,13 @@
 use super::body::{BodyError, Budget, ReceivedBody};
 use super::callers::{Callers, Place, TurnedAway};
 use super::client_address::client_address;
-use super::event::{Reading, Unreadable};
 use super::networks::{Admission, Networks};
 use super::signature::{Refusal, Signature};
+use crate::base::names::{DeliveryId, RepositoryName};
 use crate::config::{Config, Intake};
-use crate::entry::{Header, Source, trimmed};
-use crate::names::{DeliveryId, RepositoryName};
-use crate::record::store::Store;
+use crate::github::webhook_event::{Reading, Unreadable};
+use crate::queue::entry::{Header, Source, trimmed};
+use crate::store::Store;
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};

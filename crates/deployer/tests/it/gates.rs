@@ -457,7 +457,7 @@ fn a_commit_waits_for_its_approval_and_no_other_has_it() {
 /// A window from an hour ago to so many seconds from now.
 fn window(seconds: i64) -> String {
     let border = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let now = durhack_deployer::clock::now();
+    let now = durhack_deployer::base::clock::now();
     let (start, end) = (now - SignedDuration::from_hours(1), now + SignedDuration::from_secs(seconds));
     format!("[\"{}-{}\"]", border(start), border(end))
 }

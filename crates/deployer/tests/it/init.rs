@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// One repository per kind: what it is called, its files, and what must be written of it.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
 
-const CASES: [Case; 23] = [
+const CASES: [Case; 24] = [
     ("acme/plain", &[("index.html", "hello")], "recipe = \"steps\""),
     (
         "acme/npm",
@@ -35,6 +35,11 @@ const CASES: [Case; 23] = [
         "acme/sites",
         &[("production/[a.org].nginxconf", ""), ("production/[b].conf", "")],
         "select = [\"a.org\", \"b\"]",
+    ),
+    (
+        "acme/nginx",
+        &[("production/[a.org].nginxconf", ""), ("production/catch-all.nginxconf", "")],
+        "unbracketed = [\"catch-all.nginxconf\"]",
     ),
     (
         "acme/heroku",

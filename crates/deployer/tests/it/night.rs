@@ -144,9 +144,15 @@ fn a_state_directory_that_is_replaced_stops_the_daemon_and_a_new_one_waits_for_t
         // What it held may be forgotten.
         let made = world.cli(&["migrate", "up", "--new"]);
         assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+        assert!(said(&made).contains("there is a new database"), "{}", said(&made));
         wait::until_told("what waited to be deployed", || {
             world.live("site", "index.html").filter(|page| page == "two")
         });
+        // One that is there is kept, and that is said.
+        let runs = world.settled("site", 1);
+        let kept = world.cli(&["migrate", "up", "--new"]);
+        assert!(said(&kept).contains("it was kept"), "{}", said(&kept));
+        assert_eq!(world.runs("site").len(), runs.len(), "nothing was forgotten");
     });
 }
 

@@ -20,7 +20,7 @@ use crate::support::record::{DeploymentStatus, Run};
 use crate::support::wait;
 use crate::support::world::World;
 use dice::Dice;
-use durhack_deployer::clock::now_ms;
+use durhack_deployer::base::clock::now_ms;
 use schedule::{Outage, Schedule, Step};
 use serde_json::Value;
 use site::Site;

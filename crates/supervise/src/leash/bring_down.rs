@@ -9,8 +9,9 @@ use super::children::Children;
 use crate::process_table::{Process, living_below};
 
 /// How long processes may take to end by themselves after the command has ended, before they count as left
-/// over: the `tee` of a shell's `> >(tee log)` has its last line to write.
-const SETTLE_MAX: Duration = Duration::from_millis(500);
+/// over: the `tee` of a shell's `> >(tee log)` has its last line to write, and what `systemctl` starts to ask for a password ends when there
+/// is nothing to be asked.
+const SETTLE_MAX: Duration = Duration::from_millis(1500);
 
 /// Leftovers were not asked to outlive their command; they get less time than a command that is stopped.
 const LEFTOVERS_GRACE_MAX: Duration = Duration::from_secs(2);

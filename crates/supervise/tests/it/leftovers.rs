@@ -52,6 +52,12 @@ async fn leftovers_that_end_soon_by_themselves_are_none() {
 }
 
 #[tokio::test]
+async fn leftovers_that_end_by_themselves_a_second_later_are_none() {
+    let (outcome, lines) = finish(sh("{ sleep 1; echo last; } & exit 0")).await;
+    assert_eq!((outcome.leftovers_killed, texts(&lines)), (0, vec!["last"]));
+}
+
+#[tokio::test]
 async fn what_is_spared_goes_on_and_does_not_keep_us() {
     let mut command = perl(DAEMON);
     command.leftovers = Leftovers::Spare;

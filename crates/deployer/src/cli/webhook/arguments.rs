@@ -1,6 +1,6 @@
 //! The command line of `webhook`.
 
-use crate::cli::completion;
+use crate::admin::completion;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 

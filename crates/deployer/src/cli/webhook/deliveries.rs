@@ -5,10 +5,10 @@
 
 use super::arguments::{DeliveriesArguments, RedeliverArguments, WhichArguments};
 use super::{Webhooks, table};
-use crate::cli::output::Failed;
+use crate::base::names::{DeliveryId, RepositoryName};
 use crate::github::error::ApiError;
 use crate::github::hooks::{Delivery, Hook, undelivered};
-use crate::names::{DeliveryId, RepositoryName};
+use crate::terminal::failed::Failed;
 use serde_json::json;
 use std::collections::HashSet;
 

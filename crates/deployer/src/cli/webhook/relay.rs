@@ -9,15 +9,15 @@
 use super::Webhooks;
 use super::arguments::RelayArguments;
 use super::report::hint;
-use crate::cli::output::Failed;
+use crate::base::files::private_file;
+use crate::base::names::{DeliveryId, RepositoryName};
+use crate::base::secret::Secret;
 use crate::cli::simulate::{Outgoing, daemon_url, deliver, secret_of};
-use crate::daemon;
 use crate::github::error::ApiError;
 use crate::github::hooks::{Delivery, Hook};
-use crate::names::{DeliveryId, RepositoryName};
-use crate::private_file;
-use crate::record::run_log::rendering::plain;
-use crate::secret::Secret;
+use crate::process::step_user;
+use crate::run_log::rendering::plain;
+use crate::terminal::failed::Failed;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ impl From<Failed> for Trouble {
 /// `webhook relay`
 pub async fn relay(webhooks: &Webhooks, arguments: &RelayArguments) -> Result<(), Failed> {
     let state = &webhooks.config().state_directory;
-    if daemon::is_anothers(state) {
+    if step_user::is_anothers(state) {
         let what = anyhow!("{} is another user's: the relay keeps its position there", state.display());
         return Err(Failed::because(what).hint("`webhook relay` is for development: run it as that user"));
     }

@@ -1,10 +1,10 @@
 //! What a `webhook` command says: lines for people or one list for machines, and errors with what to do about them.
 
-use crate::cli::exit;
-use crate::cli::output::{self, Failed};
+use crate::base::names::RepositoryName;
 use crate::github::error::{ApiError, ErrorKind};
-use crate::names::RepositoryName;
-use crate::record::run_log::rendering::plain;
+use crate::run_log::rendering::plain;
+use crate::terminal::failed::Failed;
+use crate::terminal::{exit, output};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 

@@ -15,12 +15,12 @@
 use super::Webhooks;
 use super::arguments::RotateArguments;
 use super::report::Report;
-use crate::cli::output::Failed;
+use crate::base::files::private_file;
+use crate::base::names::{DeliveryId, RepositoryName};
+use crate::base::secret::Secret;
 use crate::cli::simulate::{Outgoing, daemon_url, deliver};
 use crate::config::SecretFiles;
-use crate::names::{DeliveryId, RepositoryName};
-use crate::private_file;
-use crate::secret::Secret;
+use crate::terminal::failed::Failed;
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

@@ -3,9 +3,10 @@
 use super::{Default, Key, Kind, ROOT, Section};
 use std::fmt::Write;
 
-const INTRODUCTION: &str = "\
-<!-- Generated from crates/deployer/src/config/reference/keys.rs. Do not edit. -->
+/// Above the file, for whoever opens it to change it.
+const MARK: &str = "<!-- Generated from crates/deployer/src/config/reference/keys.rs. Do not edit. -->\n\n";
 
+const INTRODUCTION: &str = "\
 # Configuration
 
 TOML files in `/etc/durhack-deployer`, or, on a machine that has no such directory, in `./config`, or where `--config` says. (What a push \
@@ -28,6 +29,11 @@ are written `\"256MiB\"`, `\"1GB\"` or as an integer of bytes; KiB, MiB, GiB and
 Patterns of paths are globs: `*` matches anything up to the next slash, `**` any number of directories, `?` one character, \
 `[ab]` one of these, `{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
 ";
+
+/// docs/configuration.md.
+pub fn reference_file() -> String {
+    format!("{MARK}{}", reference_markdown())
+}
 
 /// The reference for people, in Markdown.
 pub fn reference_markdown() -> String {

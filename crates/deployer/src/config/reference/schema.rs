@@ -40,7 +40,7 @@ fn of_key(key: &Key) -> Value {
     }
     merge(&mut schema, json!({ "description": description }));
     if let Default::Value(text) = key.default
-        && let Some(node) = crate::config::raw::parse_default(text)
+        && let Some(node) = crate::config::reading::raw::parse_default(text)
     {
         merge(&mut schema, json!({ "default": node.value.to_json() }));
     }

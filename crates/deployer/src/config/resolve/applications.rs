@@ -2,9 +2,9 @@
 
 use super::deployment::units;
 use super::preset::Preset;
-use crate::config::diagnostics::Severity;
-use crate::config::reader::TableReader;
-use crate::config::values::{absolute_path, argv, boolean, filled_text, inner_path, list, text};
+use crate::config::reading::diagnostics::Severity;
+use crate::config::reading::reader::TableReader;
+use crate::config::reading::values::{absolute_path, argv, boolean, filled_text, inner_path, list, text};
 use crate::config::{CommandLine, GoStatic, UvUwsgi};
 use std::path::{Path, PathBuf};
 

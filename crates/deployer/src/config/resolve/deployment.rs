@@ -1,24 +1,24 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
-use super::preset::Preset;
-use super::{Facts, Location, applications, gates, pm2, preset, secrets, steps};
-use crate::config::diagnostics::Severity;
-use crate::config::environment::is_variable_name;
-use crate::config::raw::Node;
-use crate::config::reader::{Parsed, TableReader};
-use crate::config::reference::keys::{
-    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, UV_UWSGI,
-};
-use crate::config::values::addresses::{clone_url, host_and_port, http_url};
-use crate::config::values::{
+use super::preset::{self, Preset};
+use super::{Facts, Location, applications, gates, pm2, secrets, steps};
+use crate::base::names::{RepositoryName, Slug, UnitName, UserName};
+use crate::config::reading::diagnostics::Severity;
+use crate::config::reading::environment::is_variable_name;
+use crate::config::reading::raw::Node;
+use crate::config::reading::reader::{Parsed, TableReader};
+use crate::config::reading::values::addresses::{clone_url, host_and_port, http_url};
+use crate::config::reading::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, headers, inner_path,
     integer, list, name, path_in, shell_line, text,
+};
+use crate::config::reference::keys::{
+    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, UV_UWSGI,
 };
 use crate::config::{
     CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
     Systemd, UserSource, steers, users,
 };
-use crate::names::{RepositoryName, Slug, UnitName, UserName};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

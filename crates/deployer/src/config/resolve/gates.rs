@@ -1,9 +1,9 @@
 //! `require_checks`, `require_signature`, `approval` and `freeze`: what a deployment's commits must pass.
 
-use crate::config::diagnostics::Severity;
 use crate::config::gates::{Freeze, Gates, Window};
-use crate::config::reader::TableReader;
-use crate::config::values::{absolute_path, boolean, checked_text, filled_text, list};
+use crate::config::reading::diagnostics::Severity;
+use crate::config::reading::reader::TableReader;
+use crate::config::reading::values::{absolute_path, boolean, checked_text, filled_text, list};
 use crate::config::{Config, Deployment};
 use jiff::tz::TimeZone;
 

@@ -5,9 +5,9 @@
 
 use super::Facts;
 use super::deployment::overlap;
-use crate::config::diagnostics::Severity;
-use crate::config::load::{Purpose, SYSTEM_DIRECTORY};
-use crate::config::reader::TableReader;
+use crate::config::reading::diagnostics::Severity;
+use crate::config::reading::load::{Purpose, SYSTEM_DIRECTORY};
+use crate::config::reading::reader::TableReader;
 use crate::config::{Config, Deployment, Proxies, Recipe};
 use ipnet::IpNet;
 use std::path::{Path, PathBuf};

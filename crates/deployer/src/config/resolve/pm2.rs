@@ -1,11 +1,11 @@
 //! What a deployment under PM2 says, where it says it, and what its preset says otherwise.
 
 use super::preset::Preset;
-use crate::config::reader::TableReader;
+use crate::base::names::{PackageDirectory, ScriptName};
+use crate::config::reading::reader::TableReader;
+use crate::config::reading::values::{checked_text, choice, filled_text, inner_path, list, name};
 use crate::config::reference::keys::PNPM_PM2;
-use crate::config::values::{checked_text, choice, filled_text, inner_path, list, name};
 use crate::config::{InstalledBy, Pm2};
-use crate::names::{PackageDirectory, ScriptName};
 
 /// Of one deployment with one of the two recipes.
 pub fn pm2(table: &TableReader<'_>, recipe: &str, preset: Option<&Preset>, origin: &str) -> Pm2 {

@@ -3,8 +3,8 @@
 //! The original knew these six by their names; its configurations name nothing else. The files are those that
 //! must outlive a deploy of each package because they are not in its repository.
 
+use crate::base::names::RepositoryName;
 use crate::config::reference::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2};
-use crate::names::RepositoryName;
 
 /// See the module.
 #[derive(Debug)]

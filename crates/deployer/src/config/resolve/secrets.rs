@@ -7,14 +7,14 @@
 //! Nothing in here says what a secret is, only where it stood and why it will not do.
 
 use super::Facts;
-use crate::config::diagnostics::{Problem, Severity};
-use crate::config::raw::{Node, Value, holds_password};
-use crate::config::reader::{HIDDEN, Parsed, Reading, TableReader, Wrong};
-use crate::config::values::{filled_text, list, path_in};
+use crate::base::names::RepositoryName;
+use crate::base::secret::Secret;
+use crate::base::secret::signing_key::SigningKey;
+use crate::config::reading::diagnostics::{Problem, Severity};
+use crate::config::reading::raw::{Node, Value, holds_password};
+use crate::config::reading::reader::{HIDDEN, Parsed, Reading, TableReader, Wrong};
+use crate::config::reading::values::{filled_text, list, path_in};
 use crate::config::{Config, Purpose, SecretFiles};
-use crate::names::RepositoryName;
-use crate::secret::Secret;
-use crate::secret::signing_key::SigningKey;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,9 @@
 //! `[nginx]` and `[certificates]`: what the host has, for recipe `nginx-sites`.
 
-use crate::config::diagnostics::Severity;
-use crate::config::reader::TableReader;
-use crate::config::values::addresses::http_url;
-use crate::config::values::{absolute_path, boolean, checked_text, choice, duration};
+use crate::config::reading::diagnostics::Severity;
+use crate::config::reading::reader::TableReader;
+use crate::config::reading::values::addresses::http_url;
+use crate::config::reading::values::{absolute_path, boolean, checked_text, choice, duration};
 use crate::config::{Certificates, Nginx, NginxReload, Privileges};
 use std::path::Path;
 

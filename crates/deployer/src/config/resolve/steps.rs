@@ -1,12 +1,12 @@
 //! The operator's own commands: `steps`, and `hooks` with their shorter forms.
 
-use crate::config::diagnostics::Severity;
-use crate::config::raw::{Node, Value};
-use crate::config::reader::{TableReader, Wrong};
-use crate::config::reference::looks_secret;
-use crate::config::values::{
+use crate::config::reading::diagnostics::Severity;
+use crate::config::reading::raw::{Node, Value};
+use crate::config::reading::reader::{TableReader, Wrong};
+use crate::config::reading::values::{
     argv, choice, duration, filled_text, inner_path, integer, list, path_in, shell_line, variables,
 };
+use crate::config::reference::looks_secret;
 use crate::config::{CommandLine, Hook, Hooks, Moment, Phase, StepCommand, Steps};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -288,9 +288,9 @@ error default.toml:9:3 [x] a step needs `run` or `shell` -> write for example `r
 error default.toml:10:35 [x] `run` and `shell` exclude each other -> leave one of them out
 error default.toml:10:62 [x] `undo` and `undo_shell` exclude each other -> leave one of them out
 error default.toml:11:47 [x] a path may not contain `..` -> write where it really leads
-error default.toml:11:55 [x] `tiemout` is not a key of `deployments.x.steps[4]` -> did you mean `timeout`? Known here are: phase, name, run, shell, directory, environment, env_files, timeout, retries, undo, undo_shell
+error default.toml:11:55 [x] `tiemout` is not a key of `deployments.x.steps[4]` -> did you mean `timeout`?
 error default.toml:12:3 [x] this must be a table, not a text -> steps is a list of tables; see docs/configuration.md
-error default.toml:15:1 [x] `before_fetch` is not a key of `deployments.x.hooks` -> did you mean `before_switch`? Known here are: after_fetch, before_install, after_install, before_build, after_build, before_migrate, after_migrate, before_switch, after_switch, before_verify, after_verify, before_clean, after_clean, on_failure
+error default.toml:15:1 [x] `before_fetch` is not a key of `deployments.x.hooks` -> did you mean `before_switch`?
 error default.toml:16:15 [x] this must be a shell line in quotes or a list, not an integer -> write for example `after_fetch = [["make", "notes"], { shell = "date > built", timeout = "10s" }]`
 error default.toml:17:27 [x] a bare text in a list with tables or lists could be a program or a shell line: write { shell = "..." } or ["..."] -> write for example `before_build = [["make", "notes"], { shell = "date > built", timeout = "10s" }]`
 error default.toml:17:43 [x] `phase` is not a key of `deployments.x.hooks.before_build[2]` -> known here are: name, run, shell, directory, environment, env_files, timeout, retries, undo, undo_shell

@@ -1,9 +1,9 @@
 //! As whom a deployment runs: what is written, what `setup` has recorded, and what is said of it.
 
 use super::{Host, brief, brief_of, deployment};
+use crate::base::names::UserName;
 use crate::config::users::has_changed;
 use crate::config::{Environment, Layout, UserSource};
-use crate::names::UserName;
 
 const TWO: &str = r#"
 [deployments.api]

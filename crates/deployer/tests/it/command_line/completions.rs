@@ -51,6 +51,13 @@ fn bash_completes_slugs_runs_releases_and_entries() {
         world.stop();
         let run = world.runs("site").pop().expect("there is one");
         assert!(offered(world, &["logs", &run.id[..8]]).contains(&run.id));
+        // As tables print it.
+        let digits = run.id.replace('-', "");
+        let short = &digits[13..20];
+        assert_eq!(offered(world, &["run", &short[..3]]), [short]);
+        let all = offered(world, &["logs", ""]);
+        assert!(all.contains(&short.to_owned()) && !all.contains(&run.id), "{all:?}");
+        assert_eq!(offered(world, &["status", "sh"]), ["shop"]);
         assert!(offered(world, &["run", "si"]).contains(&"site".to_owned()));
         let release = run.release.expect("it made one");
         assert_eq!(offered(world, &["rollback", "site", "--to", "2"]), [release]);

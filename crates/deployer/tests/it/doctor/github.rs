@@ -69,7 +69,7 @@ fn what_is_wrong_at_github_is_named() {
         world.github.set_repositories(false, None);
         world.github.set_scopes("repo:status, admin:org");
         world.github.set_account(true, true);
-        let soon = durhack_deployer::clock::now() + jiff::SignedDuration::from_hours(24);
+        let soon = durhack_deployer::base::clock::now() + jiff::SignedDuration::from_hours(24);
         world.github.set_expiration(&soon.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
         world.github.set_date("Mon, 23 Nov 2020 18:50:00 GMT");
         world.github.set_quota(100, 3600);

@@ -131,6 +131,28 @@ fn the_intake_by_itself_receives_by_its_own_copy_and_the_worker_waits() {
 }
 
 #[test]
+fn the_intake_keeps_what_it_receives_by_although_a_deployment_has_an_error() {
+    World::run(|world| {
+        let repository = live_site(world);
+        world.stop();
+        let listen = world.product(&["listen"]);
+        assert_eq!(world.launch(listen), None, "{}", world.log());
+        world.stop();
+        let broken = world.deployment("site", &repository).with("recipe", "\"stepz\"");
+        world.configure(&[broken]);
+        let listen = world.product(&["listen"]);
+        assert_eq!(world.launch(listen), None, "{}", world.log());
+        world.stop();
+        // A secret that is replaced at that time stands in the same files.
+        let kept = fs_err::read_to_string(world.state().join("intake/configuration")).expect("it is kept");
+        assert!(kept.contains("stepz"), "{kept}");
+        break_it(world, "this is no TOML");
+        let listen = world.product(&["listen"]);
+        assert_eq!(world.launch(listen), None, "{}", world.log());
+    });
+}
+
+#[test]
 fn one_deployment_with_errors_can_be_gone_back_with_beside_the_worker_that_leaves_it_out() {
     World::run(|world| {
         let repository = two_releases(world);

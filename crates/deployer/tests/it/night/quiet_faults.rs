@@ -252,10 +252,13 @@ fn a_directory_whose_name_is_not_utf_8_is_planned_and_deployed() {
         let copied =
             world.path_of("site").join("current").join(OsStr::from_bytes(LATIN1)).join("package.json");
         assert_eq!(fs_err::read_to_string(copied).expect("byte for byte"), "{}");
-        // A recipe that looks into files of that name.
-        world.configure(&[world.deployment("site", &repository).with("recipe", "\"pnpm-pm2\"")]);
-        let plan = world.cli(&["plan", "site"]);
-        assert!(!said(&plan).contains("does not exist in"), "{}", said(&plan));
+        // Recipes that look into files of that name. What is live already would need no look.
+        for recipe in ["\"pnpm-pm2\"", "\"go-static\"", "\"pm2\""] {
+            world.configure(&[world.deployment("site", &repository).with("recipe", recipe)]);
+            repository.commit(&[("index.html", recipe)], "another one");
+            let plan = said(&world.cli(&["plan", "site"]));
+            assert!(!plan.contains("does not exist in") && !plan.contains("pkg"), "{recipe}: {plan}");
+        }
     });
 }
 

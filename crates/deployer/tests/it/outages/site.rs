@@ -7,7 +7,7 @@ use crate::support::push::{Delivery, NO_COMMIT};
 use crate::support::record::Comparison;
 use crate::support::repository::Repository;
 use crate::support::world::World;
-use durhack_deployer::clock::now_ms;
+use durhack_deployer::base::clock::now_ms;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde_json::{Value, json};
 use std::fmt::Write as _;

@@ -50,6 +50,10 @@ pub fn keeps_state_configuration_and_what_is_live(host: &Host, page: &str) {
     let machine = &host.machine;
     let left = machine.run(&[&SETUP[..], &["--uninstall", "--yes"]].concat());
     assert!(left.contains("left: /var/www/site") && left.contains("--uninstall --purge"), "{left}");
+    assert!(left.contains("`durhack-deployer setup --origin http"), "{left}");
+    // Told nothing, the next one opens the port to everybody, and says so.
+    let planned = machine.run(&[&SETUP[..], &["--dry-run"]].concat());
+    assert!(planned.contains("is open on every address: `durhack-deployer setup --origin http"), "{planned}");
     for unit in UNITS {
         assert_eq!(machine.property(unit, "ActiveState"), "inactive", "{unit}");
         assert_eq!(machine.property(unit, "UnitFileState"), "disabled", "{unit}");

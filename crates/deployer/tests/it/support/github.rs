@@ -343,11 +343,11 @@ impl Known {
 }
 
 fn now() -> String {
-    durhack_deployer::clock::now().to_string()
+    durhack_deployer::base::clock::now().to_string()
 }
 
 fn unix_seconds() -> i64 {
-    durhack_deployer::clock::now_ms() / 1000
+    durhack_deployer::base::clock::now_ms() / 1000
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::support::record::Run;
 use crate::support::repository::Repository;
 use crate::support::wait;
 use crate::support::world::{SECRET, World, files_under};
-use durhack_deployer::record::store::{Authenticator, Release, ReleaseState, Store};
+use durhack_deployer::store::{Authenticator, Release, ReleaseState, Store};
 use std::path::{Path, PathBuf};
 
 /// See the module. The daemon runs between two plays.

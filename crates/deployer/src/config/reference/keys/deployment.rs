@@ -24,7 +24,7 @@ pub static DEPLOYMENT: Section = Section {
             Derived("the preset of a repository of DurHack's, else `\"steps\"`"), r#""steps""#,
             "How this kind of package is deployed."),
         Key::new("clone_url", Text, Derived("`https://github.com/OWNER/NAME.git`"), r#""git@github.com:ducompsoc/durhack.git""#,
-            "Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path. Without a password."),
+            "Where git fetches from: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute path. Without a password. A directory of this machine must be the deployer's user's (`chown -R durhack-deployer: DIR`), outside of people's homes: git reads no repository of another user's. Others who push there say once that they trust it: `git config --global --add safe.directory DIR`."),
         Key::new("ssh_key_file", Path, Derived("what ssh finds: an agent, the user's own keys"), r#""/etc/durhack-deployer/durhack.deploy-key""#,
             "The private key (without a passphrase) with which an ssh `clone_url` is fetched: GitHub calls its other half a deploy key."),
         Key::new("github_token_file", Path, Derived("what `[github]` says"), r#""/etc/durhack-deployer/durhack.token""#,

@@ -50,7 +50,7 @@ pub static RUNS: Section = Section {
             TEXTS,
             Value("[]"),
             r#"["HTTPS_PROXY"]"#,
-            "Environment variables of the daemon's that steps see, beside the few they always have.",
+            "Environment variables of the daemon's that steps see, beside the few they always have: `PATH`, `HOME`, the user's name, language and time zone, and those that name certificates of a host's own authority, such as `NODE_EXTRA_CA_CERTS`.",
         ),
     ],
 };

@@ -97,6 +97,8 @@ fn an_ecosystem_file_may_have_every_form_that_pm2_reads() {
         for (file, form, name) in [
             ("ecosystem.config.js", "module.exports = { name: 'one', script: 'main.js' };", "one"),
             ("ecosystem.config.cjs", "module.exports = [{ name: 'list', script: 'main.js' }];", "list"),
+            ("digit.config.js", "module.exports = { name: '2fa (blue)', script: 'main.js' };", "2fa (blue)"),
+            ("letters.config.js", "module.exports = { name: 'größe', script: 'main.js' };", "größe"),
             ("apps.config.mjs", "export default { apps: [{ name: 'esm', script: 'main.js' }] };", "esm"),
             (
                 "process.json",

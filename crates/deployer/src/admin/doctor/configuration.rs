@@ -1,0 +1,53 @@
+//! The configuration, as `config check` judges it.
+
+use super::examined::{Examined, Instead};
+use super::finding::{Answer, Finding, or_ok};
+use crate::admin::host::paths;
+use crate::base::clock::readable_utc;
+use crate::config::{Problem, Severity};
+
+/// Everything that is wrong with it.
+pub fn problems(examined: &Examined) -> Answer {
+    let found = examined.problems.problems().iter().filter(|problem| problem.severity != Severity::Note);
+    let mut findings: Vec<Finding> = found.map(of_problem).collect();
+    if (examined.instead.is_some() || examined.loaded().is_err()) && !examined.us.is_root() {
+        findings.push(Finding::not_checked(format!(
+            "secrets that only root can read, and systemd hands over, are not seen by {}: run it as root, too",
+            examined.us.name
+        )));
+    }
+    if let Some(instead) = examined.instead {
+        findings.push(Finding::not_checked(match instead {
+            Instead::WithoutWebhookSecrets => {
+                "the other checks go by what is written, without what signs webhooks".to_owned()
+            }
+            Instead::WithoutSecrets => "the other checks go by what is written, without secrets".to_owned(),
+            Instead::LastGood(at_ms) => {
+                format!("the other checks go by the last good configuration, of {} UTC", readable_utc(at_ms))
+            }
+        }));
+    }
+    if let Some(state) = examined.config().ok().and_then(paths::state_elsewhere) {
+        let (what, mend) = paths::said_of_state_elsewhere(state);
+        findings.push(Finding::error(what, mend));
+    }
+    let what = match examined.loaded() {
+        Ok(loaded) => {
+            let (deployments, layers) = (loaded.config.deployments.len(), loaded.layers.len());
+            format!("deployments: {deployments}; layers: {layers}, in {}", loaded.directory.display())
+        }
+        Err(_) => String::new(),
+    };
+    Ok(or_ok(findings, what))
+}
+
+fn of_problem(problem: &Problem) -> Finding {
+    let place = problem.position.as_ref().map(|position| format!("{}: ", position.file_and_line()));
+    let what = format!("{}{}", place.unwrap_or_default(), problem.message);
+    let mend = problem.help.clone();
+    let mend = mend.unwrap_or_else(|| "`durhack-deployer config check` shows the place".to_owned());
+    match problem.severity {
+        Severity::Error => Finding::error(what, mend),
+        Severity::Warning | Severity::Note => Finding::warning(what, mend),
+    }
+}

@@ -1,0 +1,59 @@
+//! What every deployment stands on: configuration, database, programs, GitHub.
+
+use crate::config::{Config, Deployment};
+use crate::git::access::Access;
+use crate::git::mirror::Mirror;
+use crate::github::GitHub;
+use crate::github::credentials::Credentials;
+use crate::notify::Notifier;
+use crate::process::executor::Executor;
+use crate::steps::self_update::Oneself;
+use crate::store::Store;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What every deployment stands on.
+#[derive(Clone)]
+pub struct Host {
+    /// Everything configured.
+    pub config: Arc<Config>,
+    /// The record.
+    pub store: Store,
+    /// How programs are started.
+    pub executor: Executor,
+    /// Who we are to GitHub.
+    pub credentials: Credentials,
+    /// GitHub's API.
+    pub github: GitHub,
+    /// Runs at once.
+    pub slots: Arc<tokio::sync::Semaphore>,
+    /// The process that this is.
+    pub oneself: Arc<Oneself>,
+    /// Reports to GitHub.
+    pub notifier: Notifier,
+}
+
+impl Host {
+    /// The mirror of a deployment's repository.
+    pub fn mirror(&self, deployment: &Deployment) -> Mirror {
+        let mirrors = self.config.state_directory.join("mirrors");
+        let access = Access::new(&self.config, self.credentials.clone(), deployment);
+        let (repository, url) = (&deployment.repository, &deployment.clone_url);
+        Mirror::new(self.executor.clone(), mirrors, repository, url, access)
+    }
+
+    /// The directory that holds the lock files.
+    pub fn locks(&self) -> PathBuf {
+        self.config.state_directory.join("locks")
+    }
+
+    /// The directory of a deployment's spool, or of the main one.
+    pub fn spool_directory(state_directory: &Path, name: &str) -> PathBuf {
+        state_directory.join("spool").join(name)
+    }
+
+    /// The directory of run logs.
+    pub fn logs(&self) -> PathBuf {
+        self.config.state_directory.join("logs")
+    }
+}

@@ -1,0 +1,465 @@
+//! How a run, or an entry that got none, ends: what is written down and what GitHub is told, in one transaction.
+
+use super::gates::Held;
+use super::run::Failure;
+use crate::base::names::{CommitId, DeliveryId};
+use crate::config::Deployment;
+use crate::notify::{self, DeploymentState, Telling};
+use crate::pipeline::context::Host;
+use crate::pipeline::downtime::Gap;
+use crate::queue::job::Order;
+use crate::queue::recorded::verdict;
+use crate::store::{NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
+
+/// How a run ends that somebody else has changed in the database.
+pub const TAMPERED: &str = "somebody else has changed this run in the database: nothing of it was carried out or undone, and nobody knows what is live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
+
+/// How a run ends whose release somebody else has changed in the database.
+pub const RELEASE_TAMPERED: &str = "somebody else has changed its release in the database: all its steps succeeded, and it is not recorded as live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The state it ends in.
+    pub state: RunState,
+    /// One line; empty for a success.
+    pub cause: String,
+    /// Whether the deployer itself is to blame.
+    pub ours: bool,
+    /// The delivery's verdict, where the state alone does not say it.
+    pub verdict: Option<VerdictCode>,
+    /// What else there is to say.
+    pub summary: Option<String>,
+    /// How long it did not answer while it was switched, if that was measured; a part of the summary.
+    pub gap: Option<Gap>,
+    /// The release that is live because of it.
+    pub live: Option<String>,
+}
+
+impl Outcome {
+    /// An end for which nobody is to blame.
+    pub fn new(state: RunState, cause: impl Into<String>) -> Self {
+        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, gap: None, live: None }
+    }
+
+    /// The end of a run that failed or was stopped.
+    pub fn of_failure(failure: Failure) -> Self {
+        if failure.branch_gone {
+            return Self {
+                verdict: Some(VerdictCode::BranchDeleted),
+                ..Self::new(RunState::Skipped, failure.cause)
+            };
+        }
+        let state = if failure.cancelled { RunState::Cancelled } else { RunState::Failed };
+        let verdict = failure.exhausted.then_some(VerdictCode::Error);
+        Self { ours: failure.ours, verdict, ..Self::new(state, failure.cause) }
+    }
+
+    /// The end of a run whose commit has to wait.
+    pub fn waiting(sentence: &str) -> Self {
+        Self::new(RunState::Waiting, sentence)
+    }
+
+    /// The end of a run whose commit may not be deployed.
+    pub fn refused(sentence: &str) -> Self {
+        Self { verdict: Some(VerdictCode::Refused), ..Self::new(RunState::Failed, sentence) }
+    }
+
+    /// The end of a run of which the database does not say what this deployer has written.
+    pub fn tampered(sentence: &str) -> Self {
+        Self { ours: true, ..Self::new(RunState::Failed, sentence) }
+    }
+
+    /// Says how long the deployment did not answer.
+    pub fn add(&mut self, gap: Option<Gap>) {
+        self.gap = gap;
+        let said = self.summary.take().into_iter().chain(gap.map(|gap| gap.to_string()));
+        self.summary = said.reduce(|summary, gap| format!("{summary}; {gap}"));
+    }
+
+    fn verdict(&self) -> Option<(VerdictCode, String)> {
+        let sentence = |text: &str| if self.cause.is_empty() { text.to_owned() } else { self.cause.clone() };
+        match (self.verdict, self.state) {
+            (Some(code), _) => Some((code, self.cause.clone())),
+            (None, RunState::Succeeded) => Some((VerdictCode::Deployed, sentence("it is live"))),
+            (None, RunState::Failed) => Some((VerdictCode::Failed, sentence("failed"))),
+            (None, RunState::Cancelled) => Some((VerdictCode::Cancelled, sentence("cancelled"))),
+            (None, RunState::Waiting) => Some((VerdictCode::Waiting, sentence("waiting"))),
+            (None, RunState::Skipped) => Some((VerdictCode::Skipped, sentence("skipped"))),
+            // It will be tried again: the delivery is still queued.
+            (None, _) => None,
+        }
+    }
+
+    /// Whether there was no commit to deploy, or one that another run has the last word on.
+    fn says_nothing_of_its_commit(&self) -> bool {
+        matches!(self.verdict, Some(VerdictCode::BranchDeleted | VerdictCode::Duplicate))
+    }
+
+    fn status(&self) -> Option<(notify::Status, String)> {
+        match self.state {
+            RunState::Succeeded => {
+                let gap = self.gap.map(|gap| format!(", {gap}")).unwrap_or_default();
+                Some((notify::Status::Success, format!("deployed{gap}")))
+            }
+            RunState::Failed if self.ours => Some((notify::Status::Error, self.cause.clone())),
+            RunState::Failed => Some((notify::Status::Failure, self.cause.clone())),
+            RunState::Cancelled => Some((notify::Status::Error, "cancelled by an operator".into())),
+            RunState::Waiting => Some((notify::Status::Pending, self.cause.clone())),
+            RunState::Skipped if self.says_nothing_of_its_commit() => None,
+            RunState::Skipped => Some((notify::Status::Success, self.cause.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// What GitHub's page of deployments is to show; nothing where the run had nothing to do.
+    fn deployment(&self) -> Option<(DeploymentState, &str)> {
+        match self.state {
+            RunState::Succeeded => Some((DeploymentState::Success, "deployed")),
+            RunState::Failed if self.ours => Some((DeploymentState::Error, &self.cause)),
+            RunState::Failed => Some((DeploymentState::Failure, &self.cause)),
+            RunState::Cancelled => Some((DeploymentState::Error, "cancelled by an operator")),
+            RunState::Undone => Some((DeploymentState::Error, &self.cause)),
+            RunState::Waiting => Some((DeploymentState::Queued, &self.cause)),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a run's end down: state, verdict, commit status, deployment.
+pub async fn end_run(
+    host: &Host,
+    deployment: &Deployment,
+    run: &str,
+    outcome: &Outcome,
+) -> Result<(), StoreError> {
+    let Some(record) = host.store.run(run).await? else { return Ok(()) };
+    // Of what somebody else has written nobody is told, and no delivery has its outcome from it.
+    let is_ours = host.store.is_our_run(&record)?;
+    let verdicts = match outcome.verdict() {
+        Some((code, sentence)) if is_ours => {
+            let of_delivery = |delivery: &DeliveryId| Verdict {
+                run_id: Some(run.to_owned()),
+                ..verdict(delivery, Some(&deployment.slug), code, &sentence)
+            };
+            settled_deliveries(host, &record).await?.iter().map(of_delivery).collect()
+        }
+        _ => Vec::new(),
+    };
+    let commit = record.commit_id.as_deref().filter(|_| is_ours).and_then(|id| CommitId::parse(id).ok());
+    let mut told: Vec<Telling> = Vec::new();
+    if let Some(commit) = &commit {
+        told.extend(tellings(host, deployment, commit, run, outcome));
+        let gives_way = outcome.says_nothing_of_its_commit()
+            || outcome.state == RunState::Undone && !is_awaited(host, &record).await?;
+        if gives_way {
+            told.extend(parting(host, deployment, commit, &outcome.cause, Some(run)).await?);
+        }
+    }
+    let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
+    let end = RunEnd {
+        run_id: run,
+        state: outcome.state,
+        cause: (!outcome.cause.is_empty()).then_some(outcome.cause.as_str()),
+        summary: outcome.summary.as_deref(),
+        ended_at_ms: crate::base::clock::now_ms(),
+        verdicts: &verdicts,
+        tellings: &tellings,
+    };
+    host.store.end_run(&end).await?;
+    host.notifier.wake.notify_one();
+    Ok(())
+}
+
+/// Whether the order of an interrupted run names the run's commit, so that whatever becomes of the order tells of it. The branch's
+/// head may be another one when the order is tried again: then nobody else would.
+async fn is_awaited(host: &Host, run: &Run) -> Result<bool, StoreError> {
+    let Some(delivery) = &run.delivery_id else { return Ok(false) };
+    let delivery = host.store.delivery(delivery).await?;
+    let names_it = |event: &str| matches!(event, "push" | "deploy");
+    Ok(delivery.is_some_and(|delivery| names_it(&delivery.event) && delivery.commit_id == run.commit_id))
+}
+
+/// What GitHub is told of a run's end.
+fn tellings(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    run: &str,
+    outcome: &Outcome,
+) -> Vec<Telling> {
+    let status = outcome.status().and_then(|(status, description)| {
+        host.notifier.telling(deployment, commit, status, &description, Some(run))
+    });
+    let state = outcome.deployment().and_then(|(state, description)| {
+        host.notifier.deployment_telling(deployment, commit, state, description, run)
+    });
+    status.into_iter().chain(state).collect()
+}
+
+/// Of which deliveries a run's end is the outcome: its own, and those that have waited for its commit to be let through.
+async fn settled_deliveries(host: &Host, run: &Run) -> Result<Vec<DeliveryId>, StoreError> {
+    let waiting = host.store.waiting_deliveries(&run.deployment).await?;
+    let of_commit = waiting.into_iter().filter(|waiting| run.commit_id.as_ref() == Some(&waiting.commit_id));
+    let ids = of_commit.map(|waiting| waiting.delivery_id).filter(|id| run.delivery_id.as_ref() != Some(id));
+    Ok(run.delivery_id.clone().into_iter().chain(ids).filter_map(|id| DeliveryId::parse(&id).ok()).collect())
+}
+
+/// Another commit takes the place of whatever has waited to be let through.
+pub async fn waiting_superseded(
+    host: &Host,
+    deployment: &Deployment,
+    by: &CommitId,
+) -> Result<(), StoreError> {
+    let mut told: Option<CommitId> = None;
+    for waiting in host.store.waiting_deliveries(deployment.slug.as_str()).await? {
+        let (Ok(delivery), Ok(commit)) =
+            (DeliveryId::parse(&waiting.delivery_id), CommitId::parse(&waiting.commit_id))
+        else {
+            continue;
+        };
+        if commit == *by {
+            continue;
+        }
+        let sentence = format!("superseded by {} while it waited", by.short());
+        // First what GitHub is told: after a crash this delivery is found again.
+        if told.as_ref() != Some(&commit) {
+            gave_way(host, deployment, &commit, &sentence, None).await?;
+            told = Some(commit);
+        }
+        let verdict = verdict(&delivery, Some(&deployment.slug), VerdictCode::Superseded, &sentence);
+        host.store.set_verdict(&verdict).await?;
+    }
+    Ok(())
+}
+
+/// An order whose commit is still held back, as it was when it was last tried: no further run.
+pub async fn still_held(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    held: &Held,
+) -> Result<(), StoreError> {
+    let verdict = verdict(&order.header.id, Some(&deployment.slug), held.verdict, &held.sentence);
+    host.store.set_verdict(&Verdict { run_id: Some(held.run.clone()), ..verdict }).await?;
+    let status = match held.verdict {
+        VerdictCode::Waiting => notify::Status::Pending,
+        _ => notify::Status::Failure,
+    };
+    match order.is_wake_up() {
+        true => Ok(()),
+        // It was told that this push is queued.
+        false => host.notifier.tell(deployment, &held.commit, status, &held.sentence, Some(&held.run)).await,
+    }
+}
+
+/// An event of checks for which nothing waits any more.
+pub async fn not_waited_for(host: &Host, deployment: &Deployment, order: &Order) -> Result<(), StoreError> {
+    let sentence = format!("{} does not wait for this commit any more", deployment.slug);
+    host.store
+        .set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::NotWaitedFor, &sentence))
+        .await
+}
+
+/// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
+pub async fn resolved(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    run: &str,
+    commit: &CommitId,
+    live: Option<&CommitId>,
+) -> Result<(), StoreError> {
+    if let Some(named) = &order.commit
+        && named != commit
+        && !order.is_wake_up()
+    {
+        let sentence = format!("superseded by {}, the head of {} by now", commit.short(), deployment.branch);
+        gave_way(host, deployment, named, &sentence, Some(run)).await?;
+    }
+    host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
+    if order.request.commit.is_none() && order.trigger != RunTrigger::Rollback {
+        waiting_superseded(host, deployment, commit).await?;
+    }
+    host.notifier.tell(deployment, commit, notify::Status::Pending, "deploying", Some(run)).await
+}
+
+/// A run has its plan and begins to act.
+pub async fn planned(
+    host: &Host,
+    deployment: &Deployment,
+    run: &str,
+    commit: &CommitId,
+) -> Result<(), StoreError> {
+    host.notifier.tell_deployment(deployment, commit, DeploymentState::InProgress, "deploying", run).await
+}
+
+/// A push whose commit, or a later one, is live: a verdict and no run.
+pub async fn already_live(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    live: Option<&CommitId>,
+    sentence: &str,
+) -> Result<(), StoreError> {
+    let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::AlreadyLive, sentence);
+    host.store.set_verdict(&verdict).await?;
+    match &order.commit {
+        Some(commit) if live == Some(commit) => {
+            host.notifier.tell(deployment, commit, notify::Status::Success, sentence, None).await
+        }
+        Some(commit) => gave_way(host, deployment, commit, &format!("superseded: {sentence}"), None).await,
+        None => Ok(()),
+    }
+}
+
+/// An order whose commit another run has tried meanwhile: it has that run's outcome.
+pub async fn settled_by(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    run: &Run,
+) -> Result<(), StoreError> {
+    let outcome = outcome_of(host, run).await?;
+    let (code, sentence) = match run.state {
+        RunState::Succeeded => {
+            (VerdictCode::AlreadyLive, format!("run {} has deployed it meanwhile", run.id))
+        }
+        _ => outcome
+            .verdict()
+            .unwrap_or((VerdictCode::Duplicate, format!("run {} has tried it meanwhile", run.id))),
+    };
+    let verdict = verdict(&order.header.id, Some(&deployment.slug), code, &sentence);
+    host.store.set_verdict(&Verdict { run_id: Some(run.id.clone()), ..verdict }).await?;
+    match (outcome.status(), &order.commit) {
+        (Some((status, description)), Some(commit)) => {
+            host.notifier.tell(deployment, commit, status, &description, Some(&run.id)).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A push that says nothing new: its body came before, as another delivery.
+pub async fn replayed(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    earlier: &str,
+) -> Result<(), StoreError> {
+    let sentence = format!("the same body came before, as delivery {earlier}");
+    said_before(host, deployment, order, VerdictCode::Duplicate, &sentence).await
+}
+
+/// A push that leads to a head that was tried before, and not because of it.
+pub async fn tried_before(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    run: &Run,
+) -> Result<(), StoreError> {
+    let outcome = outcome_of(host, run).await?;
+    let head = run.commit_id.as_deref().map_or("the head", |commit| commit.get(..7).unwrap_or(commit));
+    let (code, sentence) = match (run.state, outcome.verdict()) {
+        (RunState::Succeeded, _) | (_, None) => (
+            VerdictCode::Duplicate,
+            format!("{head} was tried by run {}, and something else was put live since", run.id),
+        ),
+        (_, Some((code, cause))) => (code, format!("run {} has tried {head} before: {cause}", run.id)),
+    };
+    said_before(host, deployment, order, code, &sentence).await
+}
+
+async fn said_before(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    code: VerdictCode,
+    sentence: &str,
+) -> Result<(), StoreError> {
+    host.store.set_verdict(&verdict(&order.header.id, Some(&deployment.slug), code, sentence)).await?;
+    match &order.commit {
+        // It was told that this push is queued.
+        Some(commit) if !order.is_wake_up() => gave_way(host, deployment, commit, sentence, None).await,
+        _ => Ok(()),
+    }
+}
+
+/// An older entry gives way to a newer one.
+pub async fn superseded(
+    host: &Host,
+    deployment: &Deployment,
+    older: &Order,
+    newer: &Order,
+) -> Result<(), StoreError> {
+    let by = newer
+        .commit
+        .as_ref()
+        .map_or_else(|| "a newer request".to_owned(), |commit| commit.short().to_owned());
+    let sentence = format!("superseded by {by}");
+    host.store
+        .set_verdict(&verdict(&older.header.id, Some(&deployment.slug), VerdictCode::Superseded, &sentence))
+        .await?;
+    match &older.commit {
+        // A wake-up is no push: what waits has its own status.
+        Some(commit) if older.commit != newer.commit && !older.is_wake_up() => {
+            gave_way(host, deployment, commit, &sentence, None).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells of a commit to which nothing is done now.
+async fn gave_way(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    sentence: &str,
+    run: Option<&str>,
+) -> Result<(), StoreError> {
+    host.notifier.enqueue(parting(host, deployment, commit, sentence, run).await?.as_ref()).await
+}
+
+/// The last words on a commit to which nothing is done now. What its last run came to, if it had one, is still true of it: a late or
+/// repeated push takes no success back.
+async fn parting(
+    host: &Host,
+    deployment: &Deployment,
+    commit: &CommitId,
+    sentence: &str,
+    run: Option<&str>,
+) -> Result<Option<Telling>, StoreError> {
+    let last = host.store.last_outcome(deployment.slug.as_str(), commit.as_str()).await?;
+    let known = match &last {
+        Some(last) => outcome_of(host, last).await?.status().zip(Some(last.id.as_str())),
+        None => None,
+    };
+    let error = (notify::Status::Error, sentence.to_owned());
+    let ((status, description), run) = known.map_or((error, run), |(said, run)| (said, Some(run)));
+    Ok(host.notifier.telling(deployment, commit, status, &description, run))
+}
+
+/// How a run of the record ended.
+async fn outcome_of(host: &Host, run: &Run) -> Result<Outcome, StoreError> {
+    let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
+    let ours = host.store.is_unjudged(run).await?;
+    let verdict = (ours && run.plan.is_some()).then_some(VerdictCode::Error);
+    Ok(Outcome { ours, verdict, ..outcome })
+}
+
+/// An entry that is given up without a run of its own.
+pub async fn given_up(
+    host: &Host,
+    deployment: &Deployment,
+    order: &Order,
+    reason: &str,
+) -> Result<(), StoreError> {
+    host.store
+        .set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Failed, reason))
+        .await?;
+    match &order.commit {
+        Some(commit) => host.notifier.tell(deployment, commit, notify::Status::Error, reason, None).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,171 @@
+//! `uv-uwsgi`: a Python project that uv installs and a vassal of uWSGI's emperor runs.
+//!
+//! Each release has its own `.venv`, so that neither an install nor a going back changes what is running; uv's cache lies on the same
+//! file system, which makes that a matter of hard links. Migrators and other programs of the project run through `uv run --no-sync`: the
+//! way that sets PATH and VIRTUAL_ENV without the plan having to know the daemon's PATH.
+//!
+//! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
+
+use super::{Facts, Target};
+use crate::config::{Layout, Phase, UvUwsgi};
+use crate::plan::Action;
+use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
+use crate::process::tools::uv;
+use crate::steps::process_manager::uwsgi::Vassal;
+use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::published_path::Placement;
+use crate::steps::release::CURRENT;
+use std::path::PathBuf;
+
+/// The steps, for a release.
+pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part> {
+    let vassal = Manager::Uwsgi(vassal(facts, recipe));
+    let wish = |wish| Action::Processes { manager: vassal.clone(), wish };
+    let program = |phase, name, line| {
+        let environment = [
+            ("UV_CACHE_DIR", facts.cache("uv")),
+            ("UV_PROJECT_ENVIRONMENT", ".venv".into()),
+            // uWSGI's plugin is the system's Python: a virtual environment of another one would not fit it.
+            ("UV_PYTHON_PREFERENCE", "only-system".into()),
+            ("UV_NO_PROGRESS", "1".into()),
+        ];
+        Part::of_program(facts, phase, name, line, &release.directory, environment)
+    };
+    let install = program(Phase::Install, "uv-sync", uv::sync(recipe.python.as_deref()));
+    let mut parts = vec![vassal_file(facts, recipe, release), install.retried(INSTALL_RETRIES)];
+    if let Some(migrate) = migration(facts, recipe) {
+        parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).taken_back(Back::Nothing));
+    }
+    let stop = Back::Again(Some(wish(Wish::Stop)));
+    parts.push(Part::new(Phase::Switch, "uwsgi", wish(Wish::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
+    parts
+}
+
+/// What migrates: what the operator says, or what the repository has.
+fn migration(facts: &Facts<'_>, recipe: &UvUwsgi) -> Option<Vec<String>> {
+    let found = || {
+        let words: &[&str] = if facts.tree.has("alembic.ini") {
+            &["alembic", "upgrade", "head"]
+        } else if facts.tree.has("scripts/migrate.sh") {
+            &["scripts/migrate.sh"]
+        } else {
+            &[]
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    };
+    let words: Vec<String> = recipe.migrate.clone().unwrap_or_else(found);
+    Some(words).filter(|words| !words.is_empty())
+}
+
+fn vassal(facts: &Facts<'_>, recipe: &UvUwsgi) -> Vassal {
+    let directory = served(facts);
+    Vassal {
+        config: recipe.uwsgi_config_path.clone(),
+        source: recipe.uwsgi_config.as_ref().map(|file| directory.join(file)),
+        releases: (facts.layout == Layout::Releases).then(|| facts.deployment.path.join("releases")),
+        runs_as: facts.deployment.user.clone(),
+    }
+}
+
+/// What the vassal's file should name as its `chdir`.
+fn served(facts: &Facts<'_>) -> PathBuf {
+    let path = &facts.deployment.path;
+    if facts.layout == Layout::Releases { path.join(CURRENT) } else { path.clone() }
+}
+
+/// Asked before anything is migrated: an emperor ends a vassal whose file is gone.
+fn vassal_file(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Part {
+    let (path, hint) = match &recipe.uwsgi_config {
+        Some(file) => (
+            release.directory.join(file),
+            "the vassal's file must be in the repository, where `uwsgi_config` says".to_owned(),
+        ),
+        None => (
+            recipe.uwsgi_config_path.clone(),
+            format!(
+                "write this vassal's file, with `master = true`, `chdir = {}` and `virtualenv = .venv`, or name one of the repository in `uwsgi_config`",
+                served(facts).display()
+            ),
+        ),
+    };
+    let require = Action::Place(Placement::Require { path, hint });
+    Part::new(Phase::Install, "vassal", require).taken_back(Back::Nothing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    const KEYS: &str = "recipe = \"uv-uwsgi\"\nuwsgi_config_path = \"/etc/vassals/app.ini\"\n";
+
+    #[test]
+    fn a_release_is_installed_migrated_reloaded_and_proved() {
+        let steps = sample::steps(KEYS, Layout::Releases, &["alembic.ini", "scripts/migrate.sh"]);
+        insta::assert_snapshot!(steps, @r"
+        fetch export: export 2222222 to releases/2
+        install vassal: require /etc/vassals/app.ini
+        install uv-sync: [/srv/app/releases/2] uv sync --frozen
+        migrate migrate: [/srv/app/releases/2] uv run --frozen --no-sync -- alembic upgrade head
+        switch activate: link current -> releases/2
+          back: link current -> releases/1
+          back: touch /etc/vassals/app.ini and wait for new workers
+        switch uwsgi: touch /etc/vassals/app.ini and wait for new workers
+        verify running: look whether the workers of /etc/vassals/app.ini stay
+        clean prune: remove releases that are no longer kept
+        ");
+    }
+
+    #[test]
+    fn in_place_the_old_commit_is_installed_again() {
+        let steps = sample::steps(KEYS, Layout::InPlace, &["scripts/migrate.sh"]);
+        insta::assert_snapshot!(steps, @r"
+        fetch update-tree: bring the work tree to 2222222
+          back: bring the work tree to 1111111
+          back: [/srv/app] uv sync --frozen
+          back: touch /etc/vassals/app.ini and wait for new workers
+        install vassal: require /etc/vassals/app.ini
+        install uv-sync: [/srv/app] uv sync --frozen
+        migrate migrate: [/srv/app] uv run --frozen --no-sync -- scripts/migrate.sh
+        switch uwsgi: touch /etc/vassals/app.ini and wait for new workers
+        verify running: look whether the workers of /etc/vassals/app.ini stay
+        ");
+    }
+
+    #[test]
+    fn a_vassals_file_of_the_repository_must_be_in_the_release() {
+        let keys = format!("{KEYS}uwsgi_config = \"etc/uwsgi.ini\"");
+        let steps = sample::steps(&keys, Layout::Releases, &[]);
+        assert!(steps.contains("install vassal: require /srv/app/releases/2/etc/uwsgi.ini\n"), "{steps}");
+        sample::with_facts(&keys, Layout::Releases, &[], |facts| {
+            let crate::config::Recipe::UvUwsgi(recipe) = &facts.deployment.recipe else { panic!() };
+            assert_eq!(vassal(facts, recipe).source, Some("/srv/app/current/etc/uwsgi.ini".into()));
+        });
+    }
+
+    #[test]
+    fn the_operators_migration_wins_also_where_it_is_none() {
+        let migrate = |keys: &str| {
+            let steps = sample::steps(&format!("{KEYS}{keys}"), Layout::Releases, &["alembic.ini"]);
+            steps.lines().find(|line| line.starts_with("migrate")).map(str::to_owned)
+        };
+        assert_eq!(migrate("migrate = []"), None);
+        let expected =
+            "migrate migrate: [/srv/app/releases/2] uv run --frozen --no-sync -- python manage.py migrate";
+        assert_eq!(migrate("migrate = [\"python\", \"manage.py\", \"migrate\"]").as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_the_operator_says_of_a_variable_wins() {
+        let keys = format!("{KEYS}environment = {{ UV_CACHE_DIR = \"/var/cache/uv\" }}\nenv_file = \".env\"");
+        sample::with_facts(&keys, Layout::Releases, &[], |facts| {
+            let plan = super::super::plan(facts);
+            let install = plan.steps.iter().find(|step| step.name == "uv-sync").unwrap();
+            let Action::Command(command) = &install.action else { panic!("{install:?}") };
+            assert!(!command.environment.contains_key("UV_CACHE_DIR"), "{command:?}");
+            assert_eq!(command.environment["UV_PROJECT_ENVIRONMENT"], ".venv");
+            assert_eq!(command.env_files, [std::path::PathBuf::from("/srv/app/.env")]);
+        });
+    }
+}

@@ -1,0 +1,478 @@
+//! What should be live, compared with what is, without any event.
+//!
+//! GitHub sends a webhook once; if we were down, or it failed, it is lost. So each repository is asked for the heads of its
+//! branches (one `git ls-remote` for all of its deployments, which needs nothing but the right to read): at start, at an
+//! interval, and when the clock has jumped, which a machine that was asleep sees. A head that is new to us goes
+//! through the deployment's own spool, as a push does.
+//!
+//! New is: neither live, nor waiting or running, nor the last that was tried of that branch. So a head that failed is not tried
+//! again, whatever an operator has rolled back to stays (also where the head gave way to that while it waited), and a branch that was moved back by force is followed. A run that
+//! failed and says nothing of the commit (nothing could be fetched, the machine had no memory left) is repeated at growing distances;
+//! one that had begun to carry out its plan, [`TRIES_WITH_PLAN_MAX`] times in all.
+//!
+//! A push that arrives meanwhile does no harm: the worker sees that both mean the same run (`Worker::is_settled_already`).
+//! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the record.
+
+pub mod clock_watch;
+pub mod deliveries;
+
+use crate::base::clock;
+use crate::base::names::{BranchName, CommitId, DeliveryId};
+use crate::config::Deployment;
+use crate::git::mirror::FetchError;
+use crate::pipeline::context::Host;
+use crate::pipeline::gates::{self, Decision, Held, News};
+use crate::queue::entry::reconcile_entry;
+use crate::store::comparison::Comparison;
+use crate::store::{Run, Unjudged};
+use anyhow::{Context, Result, bail};
+use spool::Spool;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Repositories asked at once: each is a git and its connection, and a small server has other things to do.
+pub const PARALLEL_MAX: usize = 4;
+
+/// One `git ls-remote`. It is a few kilobytes; what takes longer is a server in trouble.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Between two comparisons after errors, at most (or the interval itself, where that is longer).
+const PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Runs of one commit that had begun to act when this machine had nothing left for their programs. Each has switched what is live, or may
+/// have, and taken it back; and what uses the machine up may be what was deployed.
+const TRIES_WITH_PLAN_MAX: u32 = 5;
+
+/// Part of a pause by which it is longer or shorter, so that many repositories, and many instances, are not in step.
+const JITTER: f64 = 0.1;
+
+/// One repository as it is asked: by one URL with one credential.
+pub struct Reconcile {
+    host: Host,
+    targets: Vec<(Deployment, Spool)>,
+    slots: Arc<Semaphore>,
+}
+
+/// How long to wait after a comparison.
+struct Pauses {
+    answered: Duration,
+    failed: Duration,
+}
+
+/// The enabled deployments by what is asked for them: those of one repository together.
+pub fn by_source<'a>(deployments: impl Iterator<Item = &'a Deployment>) -> Vec<Vec<Deployment>> {
+    let mut sources: Vec<Vec<Deployment>> = Vec::new();
+    for deployment in deployments.filter(|deployment| deployment.enabled) {
+        match sources.iter_mut().find(|source| is_same_source(&source[0], deployment)) {
+            Some(source) => source.push(deployment.clone()),
+            None => sources.push(vec![deployment.clone()]),
+        }
+    }
+    sources
+}
+
+fn is_same_source(one: &Deployment, other: &Deployment) -> bool {
+    let token =
+        |deployment: &Deployment| deployment.github_token.as_ref().map(|token| token.expose().to_owned());
+    one.clone_url == other.clone_url
+        && one.repository == other.repository
+        && one.ssh_key_file == other.ssh_key_file
+        && token(one) == token(other)
+}
+
+impl Reconcile {
+    /// For deployments of one source, each with its spool.
+    pub fn new(host: Host, deployments: Vec<Deployment>, spools: Vec<Spool>, slots: Arc<Semaphore>) -> Self {
+        Self { host, targets: deployments.into_iter().zip(spools).collect(), slots }
+    }
+
+    /// Compares until told to stop; at once when `jumps` says so.
+    pub async fn serve(self, mut jumps: watch::Receiver<u64>, stop: CancellationToken) {
+        let mut failures = 0;
+        loop {
+            let slot = tokio::select! {
+                () = stop.cancelled() => return,
+                slot = self.slots.acquire() => slot,
+            };
+            jumps.mark_unchanged();
+            let (interval, fraction) = (self.host.config.reconcile.interval, random_fraction());
+            let pauses = Pauses {
+                answered: jittered(interval, fraction),
+                failed: jittered(pause(interval, failures + 1), fraction),
+            };
+            let answered = self.compare(&pauses, &stop).await;
+            drop(slot);
+            failures = if answered { 0 } else { failures + 1 };
+            let pause = if answered { pauses.answered } else { pauses.failed };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                Ok(()) = jumps.changed() => {}
+            }
+        }
+    }
+
+    /// Asks for the heads and looks at each deployment. Whether the source answered.
+    async fn compare(&self, pauses: &Pauses, stop: &CancellationToken) -> bool {
+        let (first, _) = &self.targets[0];
+        let branches: Vec<&BranchName> =
+            self.targets.iter().map(|(deployment, _)| &deployment.branch).collect();
+        // Before anything is read: what ends after this may not have been seen.
+        let seen_at = clock::now();
+        match self.host.mirror(first).heads(&branches, ASK_TIMEOUT, stop).await {
+            Ok(heads) => {
+                let next = pauses.answered;
+                for (deployment, spool) in &self.targets {
+                    self.look_at(deployment, spool, &heads, (seen_at, next)).await;
+                }
+                true
+            }
+            Err(FetchError::Cancelled) => true,
+            Err(error) => {
+                tracing::warn!(repository = %first.repository, error = %error, "the heads of its branches cannot be asked for");
+                for (deployment, _) in &self.targets {
+                    self.note(deployment, None, Err(error.to_string()), pauses.failed);
+                }
+                false
+            }
+        }
+    }
+
+    async fn look_at(
+        &self,
+        deployment: &Deployment,
+        spool: &Spool,
+        heads: &BTreeMap<BranchName, CommitId>,
+        (seen_at, next): (jiff::Timestamp, Duration),
+    ) {
+        let Some(head) = heads.get(&deployment.branch) else {
+            let finding = format!("the branch {} does not exist; what is live stays live", deployment.branch);
+            return self.note(deployment, None, Ok(finding), next);
+        };
+        let finding = match self.known(deployment, spool, head).await {
+            Ok(known) => match standing(head, &known, clock::now_ms(), self.host.config.reconcile.interval) {
+                Standing::Fine(finding) => Ok(finding),
+                Standing::Behind => self
+                    .enqueue(deployment, spool, head, &known, seen_at)
+                    .await
+                    .map(|()| format!("{} was not live: it is queued", head.short())),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &finding {
+            tracing::warn!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot be compared now");
+        }
+        self.note(deployment, Some(head), finding.map_err(|error| format!("{error:#}")), next);
+    }
+
+    /// What record and spool say.
+    async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<Known> {
+        let (slug, store) = (deployment.slug.as_str(), &self.host.store);
+        let spool = spool.clone();
+        // In this order: what is taken meanwhile is seen in one of them.
+        let entries = move || Ok::<_, spool::OperationError>((spool.ready()?, spool.claimed()?));
+        let (waiting, taken) =
+            tokio::task::spawn_blocking(entries).await?.context("cannot read the spool")?;
+        let running = store.unfinished_runs(Some(slug)).await?;
+        let live = store.live_release(slug).await?.map(|release| release.commit_id);
+        let tried = store.last_tried(slug).await?;
+        let unjudged = match &tried {
+            Some(run) if store.is_unjudged(run).await? => Some(store.unjudged(slug, head.as_str()).await?),
+            _ => None,
+        };
+        let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
+        let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
+        let held = self.held(deployment, head).await?;
+        let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
+        Ok(Known { live, waiting, taken, running, tried, unjudged, held, overruled })
+    }
+
+    /// Whether the head is held back by a gate, and what has changed about that.
+    async fn held(
+        &self,
+        deployment: &Deployment,
+        head: &CommitId,
+    ) -> Result<Option<(Held, Option<Decision>)>> {
+        let held = Held::of(&self.host, deployment).await?.filter(|held| held.commit == *head);
+        let Some(held) = held else { return Ok(None) };
+        match gates::news(&self.host, deployment, &held).await? {
+            News::None => Ok(Some((held, None))),
+            News::Changed(decision) => Ok(Some((held, Some(decision)))),
+            News::Unknown => bail!("GitHub cannot be asked for the checks of {}", head.short()),
+        }
+    }
+
+    async fn enqueue(
+        &self,
+        deployment: &Deployment,
+        spool: &Spool,
+        head: &CommitId,
+        known: &Known,
+        seen_at: jiff::Timestamp,
+    ) -> Result<()> {
+        let last = known.tried.as_ref().map_or("", |run| run.id.as_str());
+        let id = match &known.held {
+            Some((held, Some(decision))) => held.next_id(&deployment.slug, decision),
+            _ => {
+                // The same find twice is one entry, but for one that came to an end without a try of this head: the branch was away
+                // just then, or moved on and came back.
+                let find = format!("{} {head} {last}", deployment.slug);
+                let id = DeliveryId::of_reconcile(&find);
+                match self.host.store.delivery(id.as_str()).await? {
+                    None => id,
+                    Some(_) => DeliveryId::of_reconcile(&format!("{find} {seen_at}")),
+                }
+            }
+        };
+        tracing::info!(deployment = %deployment.slug, delivery = %id, commit = %head, "the branch's head is not live: queued");
+        let bytes = reconcile_entry(id.clone(), seen_at, head.clone());
+        let spool = spool.clone();
+        // There already is as good as new.
+        tokio::task::spawn_blocking(move || spool.append(id.as_str(), &[&bytes]))
+            .await?
+            .map(drop)
+            .context("cannot queue it")
+    }
+
+    /// Keeps what came of it; the source is asked again after `next`. A source that answered without naming the branch does not have it.
+    fn note(
+        &self,
+        deployment: &Deployment,
+        head: Option<&CommitId>,
+        finding: Result<String, String>,
+        next: Duration,
+    ) {
+        let is_error = finding.is_err();
+        let at_ms = clock::now_ms();
+        let comparison = Comparison {
+            at_ms,
+            head: head.map(CommitId::to_string),
+            finding: finding.unwrap_or_else(|error| error),
+            is_error,
+            is_branch_gone: head.is_none() && !is_error,
+            next_at_ms: i64::try_from(next.as_millis()).ok().map(|next| at_ms + next),
+        };
+        if let Err(error) = comparison.keep(&self.host.config.state_directory, &deployment.slug) {
+            tracing::debug!(deployment = %deployment.slug, error = format!("{error:#}"), "cannot note the comparison");
+        }
+    }
+}
+
+/// What is known of a deployment.
+struct Known {
+    live: Option<String>,
+    /// Whether something waits in its spool: it will lead to the head as it is then.
+    waiting: bool,
+    /// Whether something has been taken from it that is not done with.
+    taken: bool,
+    running: Vec<Run>,
+    tried: Option<Run>,
+    /// How often this head was tried in vain, where what was tried last says nothing of it.
+    unjudged: Option<Unjudged>,
+    /// The head, where a gate holds it back, and what has changed about that.
+    held: Option<(Held, Option<Decision>)>,
+    /// Whether an operator's wish took the head's place.
+    overruled: bool,
+}
+
+/// How a head stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing is to be done; why.
+    Fine(String),
+    /// It is to be deployed.
+    Behind,
+}
+
+/// See the module.
+fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> Standing {
+    let is_head = |commit: &Option<String>| commit.as_deref() == Some(head.as_str());
+    // A run that does not know its commit yet is about to ask for the head itself.
+    let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id))
+        // The worker is deciding what to do with it; that may be to let an operator's wish have its place.
+        || known.taken && known.running.is_empty();
+    let short = head.short();
+    if is_head(&known.live) {
+        return Standing::Fine(format!("{short} is live"));
+    }
+    if known.waiting || under_way {
+        return Standing::Fine(format!("{short} is not live; work on it waits or is under way"));
+    }
+    if known.overruled {
+        return Standing::Fine(format!("{short} was superseded by what an operator asked for"));
+    }
+    match &known.held {
+        Some((_, Some(_))) => return Standing::Behind,
+        Some((held, None)) => return Standing::Fine(format!("{short}: {}", held.sentence)),
+        None => {}
+    }
+    match &known.tried {
+        Some(run) if is_head(&run.commit_id) => {
+            let is_due = |unjudged: &Unjudged| {
+                let pause = i64::try_from(pause(interval, unjudged.failures).as_millis()).unwrap_or(i64::MAX);
+                unjudged.with_plan < TRIES_WITH_PLAN_MAX && now_ms - run.ended_at_ms.unwrap_or(0) >= pause
+            };
+            match known.unjudged.as_ref().is_some_and(is_due) {
+                true => Standing::Behind,
+                false => Standing::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
+            }
+        }
+        _ => Standing::Behind,
+    }
+}
+
+/// The interval, doubled with each failure.
+fn pause(interval: Duration, failures: u32) -> Duration {
+    interval.saturating_mul(2u32.saturating_pow(failures.min(16))).min(PAUSE_MAX.max(interval))
+}
+
+/// A pause, longer or shorter by up to [`JITTER`]; `fraction` is 0 to 1.
+fn jittered(pause: Duration, fraction: f64) -> Duration {
+    pause.mul_f64(1.0 + JITTER * (2.0 * fraction - 1.0))
+}
+
+/// Something from 0 to 1 that is another one each time. It need not be more random than an id.
+fn random_fraction() -> f64 {
+    let bytes = uuid::Uuid::now_v7().into_bytes();
+    f64::from(u16::from_be_bytes([bytes[14], bytes[15]])) / f64::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{RunState, RunTrigger, VerdictCode};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn run(commit: Option<&str>, state: RunState, plan: Option<&str>, ended_at_ms: i64) -> Run {
+        Run {
+            id: "r".into(),
+            deployment: "d".into(),
+            repository: "o/r".into(),
+            branch: "main".into(),
+            commit_id: commit.map(|digit| digit.repeat(40)),
+            previous_commit: None,
+            attempt: 1,
+            trigger: RunTrigger::Delivery,
+            requested_by: String::new(),
+            entry: String::new(),
+            delivery_id: None,
+            state,
+            cause: None,
+            summary: None,
+            plan: plan.map(str::to_owned),
+            release: None,
+            created_at_ms: 0,
+            started_at_ms: None,
+            ended_at_ms: Some(ended_at_ms),
+            pid: 1,
+            boot_id: String::new(),
+            mac: None,
+        }
+    }
+
+    #[test]
+    fn which_heads_are_new() {
+        let failed = |commit| run(Some(commit), RunState::Failed, Some("{}"), 0);
+        let unfetched = |failures, ended_at_ms| {
+            let unjudged = Some(Unjudged { failures, with_plan: 0 });
+            (Some(run(Some("b"), RunState::Failed, None, ended_at_ms)), unjudged)
+        };
+        let exhausted = |with_plan| (Some(failed("b")), Some(Unjudged { failures: 1, with_plan }));
+        let skipped = run(Some("b"), RunState::Skipped, None, 0);
+        let succeeded = run(Some("b"), RunState::Succeeded, Some("{}"), 0);
+        let running = |commit| vec![run(commit, RunState::Running, None, 0)];
+        let now_ms = 10 * 60_000;
+        // The head is always b: what is live, waits, runs, was tried; and whether it is new.
+        for (live, waiting, running, (tried, unjudged), is_new) in [
+            (None, false, vec![], (None, None), true),
+            (Some("a"), false, vec![], (None, None), true),
+            (Some("b"), false, vec![], (None, None), false),
+            (Some("a"), true, vec![], (None, None), false),
+            (Some("a"), false, running(None), (None, None), false),
+            (Some("a"), false, running(Some("b")), (None, None), false),
+            (Some("a"), false, running(Some("c")), (None, None), true),
+            (Some("a"), false, vec![], (Some(failed("b")), None), false),
+            // Somebody rolled back: the head was tried, and stays where it is.
+            (Some("a"), false, vec![], (Some(succeeded), None), false),
+            (Some("a"), false, vec![], (Some(skipped), None), false),
+            // Moved back by force to what was live before the last.
+            (Some("a"), false, vec![], (Some(failed("c")), None), true),
+            (Some("a"), false, vec![], unfetched(1, now_ms - 119_000), false),
+            (Some("a"), false, vec![], unfetched(1, now_ms - 121_000), true),
+            (Some("a"), false, vec![], unfetched(3, now_ms - 121_000), false),
+            // It has seen nothing of the commit yet.
+            (Some("a"), false, vec![], unfetched(40, now_ms - 31 * 60_000), true),
+            (Some("a"), false, vec![], exhausted(4), true),
+            (Some("a"), false, vec![], exhausted(5), false),
+        ] {
+            let label = format!("{live:?} {waiting} {running:?} {tried:?} {unjudged:?}");
+            let live = live.map(|digit: &str| digit.repeat(40));
+            let is_new_beside_a_run = is_new && !running.is_empty();
+            let taken = false;
+            let known =
+                Known { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
+            let head = CommitId::parse(&"b".repeat(40)).unwrap();
+            assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
+            let taken = Known { taken: true, ..known };
+            assert_eq!(
+                standing(&head, &taken, now_ms, MINUTE) == Standing::Behind,
+                is_new_beside_a_run,
+                "{label}"
+            );
+            let overruled = Known { overruled: true, ..taken };
+            assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_is_held_back_is_new_when_there_is_news_of_it() {
+        let head = CommitId::parse(&"b".repeat(40)).unwrap();
+        let held = Held {
+            commit: head.clone(),
+            sentence: "waiting for ci".into(),
+            verdict: VerdictCode::Waiting,
+            run: "r".into(),
+            at_ms: 0,
+        };
+        let open = Some(Decision::Open);
+        for (held, refused, is_new) in [
+            (Some((held.clone(), None)), false, false),
+            (Some((held.clone(), open.clone())), false, true),
+            (Some((held.clone(), None)), true, false),
+            (Some((held, open)), true, true),
+            // Refused, and then an operator put something else live.
+            (None, true, false),
+        ] {
+            let state = if refused { RunState::Failed } else { RunState::Waiting };
+            let label = format!("{held:?} {refused}");
+            let known = Known {
+                live: None,
+                waiting: false,
+                taken: false,
+                running: vec![],
+                tried: Some(run(Some("b"), state, None, 0)),
+                unjudged: None,
+                held,
+                overruled: false,
+            };
+            assert_eq!(standing(&head, &known, 10 * 60_000, MINUTE) == Standing::Behind, is_new, "{label}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_are_not_in_step() {
+        assert_eq!([pause(MINUTE, 0), pause(MINUTE, 2)], [MINUTE, 4 * MINUTE]);
+        assert_eq!([pause(MINUTE, 40), pause(60 * MINUTE, 3)], [PAUSE_MAX, 60 * MINUTE]);
+        assert_eq!([jittered(MINUTE, 0.0), jittered(MINUTE, 1.0)].map(|pause| pause.as_secs()), [54, 66]);
+        let fractions: Vec<f64> = (0..100).map(|_| random_fraction()).collect();
+        assert!(fractions.iter().all(|fraction| (0.0..=1.0).contains(fraction)));
+        assert!(
+            fractions.iter().any(|fraction| *fraction < 0.5)
+                && fractions.iter().any(|fraction| *fraction > 0.5)
+        );
+    }
+}

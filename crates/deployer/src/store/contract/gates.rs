@@ -1,0 +1,135 @@
+//! What waits for a gate, in both databases.
+
+use super::*;
+use crate::base::names::CommitId;
+
+#[tokio::test]
+async fn on_sqlite() {
+    let (_directory, store) = sqlite_store().await;
+    tell(&store).await;
+}
+
+#[tokio::test]
+async fn on_postgresql() {
+    let Some(server) = Postgres::start() else { return };
+    let store = open(&server.create_database("gates")).unwrap();
+    store.migrate(0).await.unwrap();
+    tell(&store).await;
+}
+
+/// One run of a commit with its delivery, ended so.
+async fn a_run_ends(store: &Store, new: &NewRun<'_>, commit: &str, state: RunState, code: VerdictCode) {
+    store.create_run(new).await.unwrap();
+    store.update_run_commit(new.id, commit, None).await.unwrap();
+    let delivery = new.delivery_id.unwrap();
+    let verdict = Verdict { run_id: Some(new.id.to_owned()), ..a_verdict(delivery, "api", code) };
+    let end = RunEnd {
+        run_id: new.id,
+        state,
+        cause: Some("why"),
+        summary: None,
+        ended_at_ms: new.created_at_ms + 1,
+        verdicts: &[verdict],
+        tellings: &[],
+    };
+    store.end_run(&end).await.unwrap();
+}
+
+async fn tell(store: &Store) {
+    let held = async || store.held_run("api").await.unwrap().map(|run| run.id);
+    let new = |id, created_at_ms| NewRun { delivery_id: Some(id), created_at_ms, ..a_run(id, "api", id) };
+    assert_eq!(held().await, None);
+    a_run_ends(store, &new("r1", 1), "c1", RunState::Waiting, VerdictCode::Waiting).await;
+    assert_eq!(held().await.as_deref(), Some("r1"));
+    let waiting = store.waiting_deliveries("api").await.unwrap();
+    assert_eq!(waiting, [WaitingDelivery { delivery_id: "r1".into(), commit_id: "c1".into() }]);
+    assert!(store.waiting_deliveries("web").await.unwrap().is_empty());
+
+    // A refused one is held too; one that failed of itself is not.
+    a_run_ends(store, &new("r2", 10), "c2", RunState::Failed, VerdictCode::Refused).await;
+    assert_eq!(held().await.as_deref(), Some("r2"));
+    assert!(store.was_refused("r2").await.unwrap() && !store.was_refused("r1").await.unwrap());
+    a_run_ends(store, &new("r3", 20), "c3", RunState::Failed, VerdictCode::Failed).await;
+    assert_eq!(held().await, None);
+
+    // Refused, or failed with a plan: that is said of the commit. Failed before there was one, or for want of memory: it is not.
+    let is_unjudged = async |run| store.is_unjudged(&store.run(run).await.unwrap().unwrap()).await.unwrap();
+    assert!(!is_unjudged("r1").await && !is_unjudged("r2").await && is_unjudged("r3").await);
+    store.save_plan("r3", "{}").await.unwrap();
+    assert!(!is_unjudged("r3").await);
+    let starved = Verdict { run_id: Some("r3".into()), ..a_verdict("r3", "api", VerdictCode::Error) };
+    store.set_verdict(&starved).await.unwrap();
+    assert!(is_unjudged("r3").await);
+    let unjudged = async |commit| store.unjudged("api", commit).await.unwrap();
+    assert_eq!(unjudged("c3").await, Unjudged { failures: 1, with_plan: 1 });
+    assert_eq!(unjudged("c2").await, Unjudged { failures: 1, with_plan: 0 });
+    assert_eq!(unjudged("c1").await, Unjudged { failures: 0, with_plan: 0 });
+
+    // What an operator asks for takes its place when it has a plan.
+    a_run_ends(store, &new("r4", 30), "c4", RunState::Waiting, VerdictCode::Waiting).await;
+    let rollback = NewRun { trigger: RunTrigger::Rollback, ..new("r5", 40) };
+    a_run_ends(store, &rollback, "c1", RunState::Succeeded, VerdictCode::Deployed).await;
+    assert_eq!(held().await.as_deref(), Some("r4"));
+    let outcome = async |commit| store.last_outcome("api", commit).await.unwrap().map(|run| run.id);
+    assert_eq!(outcome("c1").await, None, "it had no plan");
+    store.save_plan("r5", "{}").await.unwrap();
+    assert_eq!(held().await, None);
+    assert_eq!(outcome("c1").await.as_deref(), Some("r5"));
+    store.save_plan("r4", "{}").await.unwrap();
+    assert_eq!(outcome("c4").await, None, "it waits");
+
+    // An approval names the head, and is a try of it.
+    let approval = NewDelivery { event: "approve", source: "operator", ..a_delivery("r6", "6") };
+    store.record_delivery(&approval, &[a_verdict("r6", "api", VerdictCode::Queued)]).await.unwrap();
+    let approved = NewRun { trigger: RunTrigger::Operator, ..new("r6", 50) };
+    a_run_ends(store, &approved, "c6", RunState::Failed, VerdictCode::Failed).await;
+    assert_eq!(store.last_tried("api").await.unwrap().unwrap().id, "r6");
+    let named = NewDelivery { event: "deploy", source: "operator", ..a_delivery("r7", "7") };
+    store.record_delivery(&named, &[a_verdict("r7", "api", VerdictCode::Queued)]).await.unwrap();
+    let deployed = NewRun { trigger: RunTrigger::Operator, ..new("r7", 60) };
+    a_run_ends(store, &deployed, "c7", RunState::Succeeded, VerdictCode::Deployed).await;
+    assert_eq!(store.last_tried("api").await.unwrap().unwrap().id, "r6");
+
+    // What deploys the live commit once more says nothing of the branch, and takes nobody's place.
+    a_run_ends(store, &new("r8", 70), "c8", RunState::Waiting, VerdictCode::Waiting).await;
+    for (id, event, trigger, at_ms) in
+        [("r9", "redeploy", RunTrigger::Reconcile, 80), ("ra", "adopt", RunTrigger::Operator, 90)]
+    {
+        let asked = NewDelivery { event, source: "operator", ..a_delivery(id, id) };
+        store.record_delivery(&asked, &[a_verdict(id, "api", VerdictCode::Queued)]).await.unwrap();
+        let again = NewRun { trigger, ..new(id, at_ms) };
+        a_run_ends(store, &again, "c7", RunState::Succeeded, VerdictCode::Deployed).await;
+        store.save_plan(id, "{}").await.unwrap();
+        assert_eq!(held().await.as_deref(), Some("r8"), "{event}");
+    }
+
+    // Made later is later, also where the clock was set back meanwhile.
+    a_run_ends(store, &new("rb", 5), "c9", RunState::Failed, VerdictCode::Failed).await;
+    store.save_plan("rb", "{}").await.unwrap();
+    assert_eq!(store.last_tried("api").await.unwrap().unwrap().id, "rb");
+    assert_eq!(store.last_run("api").await.unwrap().unwrap().id, "rb");
+    a_run_ends(store, &new("rc", 4), "c9", RunState::Cancelled, VerdictCode::Cancelled).await;
+    store.save_plan("rc", "{}").await.unwrap();
+    assert_eq!(outcome("c9").await.as_deref(), Some("rc"));
+    a_run_ends(store, &new("rd", 3), "d1", RunState::Waiting, VerdictCode::Waiting).await;
+    assert_eq!(held().await.as_deref(), Some("rd"));
+    let rollback = NewRun { trigger: RunTrigger::Rollback, ..new("re", 2) };
+    a_run_ends(store, &rollback, "c1", RunState::Succeeded, VerdictCode::Deployed).await;
+    store.save_plan("re", "{}").await.unwrap();
+    assert_eq!(held().await, None, "an operator has put something else in its place");
+
+    let commit = CommitId::parse(&"a".repeat(40)).unwrap();
+    assert_eq!(store.answers("api").await.unwrap(), Answers::default());
+    for answer in [
+        Answer::Approved(CommitId::parse(&"b".repeat(40)).unwrap()),
+        Answer::Approved(commit.clone()),
+        Answer::Released(commit.clone()),
+        Answer::FreezeLiftedUntil(7),
+    ] {
+        store.set_answer("api", &answer).await.unwrap();
+    }
+    let expected =
+        Answers { approved: Some(commit.clone()), released: Some(commit), freeze_lifted_until_ms: Some(7) };
+    assert_eq!(store.answers("api").await.unwrap(), expected);
+    assert_eq!(store.answers("web").await.unwrap(), Answers::default());
+}
