@@ -390,10 +390,15 @@ fn a_first_release_that_is_ill_does_not_go_on_running_under_somebody_elses_file(
 fn a_file_that_is_somebody_elses_is_an_error_and_processes_that_are_are_not() {
     World::run(|world| {
         let stage = Stage::set(world, Emperor::Directory);
+        // The checkout may lie where nobody may enter.
+        let tools = world.root().join("tools");
+        fs_err::create_dir(&tools).unwrap();
+        fs_err::copy(testbed("pip/bin/uv"), tools.join("uv")).unwrap();
+        world.settings.set("executable_search_paths", format!("[{}]", text(&tools.to_string_lossy())));
         // Nobody's own cache: the default, below the deployment's path.
         world.configure(&[stage
             .deployment(world)
-            .with("environment", format!("{{ SSL_CERT_FILE = \"{AUTHORITIES}\" }}"))]);
+            .with("environment", format!("{{ SSL_CERT_FILE = \"{AUTHORITIES}\"{} }}", way_out()))]);
         world.drop_privileges();
         let one = stage.commit("one", &[]);
         world.start();
