@@ -40,6 +40,7 @@ enum Task {
   cargo xtask test                      everything, with the doctests
   cargo xtask test -- queue::           the tests whose names contain queue::
   cargo xtask test --prepare-only       only install what is missing
+  cargo xtask test --as-people          all of them as somebody whose git signs and has hooks, in another language and time zone
 
 Installing needs root and apt-get, and npm for GitHub's example payloads (into target/testbed/npm).
 Where nothing is missing, nothing is installed and no rights are needed.")]

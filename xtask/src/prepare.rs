@@ -27,7 +27,7 @@ const PACKAGES: [(&str, &str); 27] = [
     ("certbot", "certbot"),
     ("/usr/lib/python3/dist-packages/certbot_nginx/__init__.py", "python3-certbot-nginx"),
     ("pebble", "pebble"),
-    ("uwsgi_python311", "uwsgi-plugin-python3"),
+    ("uwsgi_python3", "uwsgi-plugin-python3"),
     ("uwsgi", "uwsgi-core"),
     ("go", "golang-go"),
     ("wrk", "wrk"),

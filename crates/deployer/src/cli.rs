@@ -471,6 +471,9 @@ pub enum MigrateCommand {
     },
 }
 
+/// The one of the units whose work it is to make what others read.
+const UMASK: rustix::fs::Mode = rustix::fs::Mode::WGRP.union(rustix::fs::Mode::WOTH);
+
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -487,6 +490,11 @@ pub fn main() -> ExitCode {
             return crate::terminal::failed::exit_code(crate::terminal::failed::show_unparsed(&error));
         }
     };
+    // What a command makes is for those for whom its code says, whatever the umask of whoever typed it: under 077, nginx could not read a
+    // release, nor the services what `setup` made. What a unit starts has the unit's.
+    if !matches!(cli.command, Command::Serve(_) | Command::Listen | Command::Work(_)) {
+        rustix::process::umask(UMASK);
+    }
     let environment = Environment::of_process();
     crate::cli::logging::start_logging(&cli, &environment);
     let passed = match &cli.command {

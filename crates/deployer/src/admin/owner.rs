@@ -195,7 +195,10 @@ pub fn stage_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     )]
     let mut again = std::process::Command::new("/proc/self/exe");
     let error = again.args(arguments).uid(user).gid(group).exec();
-    print_error_line!("cannot become the user {user}: {error}");
+    // What is started again is this program, by its file's permissions: where that lies does not matter.
+    let hint = std::env::current_exe().ok().filter(|_| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let hint = hint.map(|file| format!("; `chmod 755 {}`: it must be able to start this", file.display()));
+    print_error_line!("cannot become the user {user}: {error}{}", hint.unwrap_or_default());
     ExitCode::from(crate::terminal::exit::UNAVAILABLE)
 }
 

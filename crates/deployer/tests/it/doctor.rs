@@ -247,6 +247,22 @@ fn a_secret_that_everybody_reads_keeps_the_service_from_starting_and_is_named() 
     });
 }
 
+/// As one that was built, or downloaded, under umask 077.
+#[test]
+fn a_program_that_the_service_may_not_start_is_named() {
+    World::run(|world| {
+        host(world, |_, deployment| deployment);
+        world.start();
+        world.stop();
+        let closed = world.root().join("closed");
+        fs_err::copy(&world.binary, &closed).expect("writable");
+        set_mode(&closed, 0o700);
+        world.binary = closed.clone();
+        let report = Report::of(&output(&mut as_root(world)));
+        report.assert("state", "not-checked", &format!("`chmod 755 {}`", closed.display()), "");
+    });
+}
+
 #[test]
 fn files_of_strangers_and_what_is_not_there_yet_are_named() {
     World::run(|world| {

@@ -1,5 +1,6 @@
 //! Health checks: what applications want to be asked, and what is said where the answer is not as it should be.
 
+use crate::support::process::describe;
 use crate::support::world::World;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -77,5 +78,73 @@ fn applications_are_asked_as_they_want_and_the_answer_is_told_in_words() {
             assert!(cause.contains(expected.unwrap_or_default()), "{scheme} {path} {keys}: {cause}");
             world.stop();
         }
+    });
+}
+
+/// Programs that git must not run, and a file whose lines must not be changed.
+const CONFIGURATION: &str = "[core]
+\thooksPath = HOOKS
+\tautocrlf = true
+\tfileMode = false
+[init]
+\tdefaultBranch = trunk
+[commit]
+\tgpgSign = true
+[gpg]
+\tprogram = false
+[fetch]
+\tpruneTags = true
+[transfer]
+\thideRefs = refs
+[safe]
+\tbareRepository = explicit
+[url \"https://127.0.0.1:1/\"]
+\tinsteadOf = file://
+";
+
+#[test]
+fn proxies_languages_and_git_of_whoever_starts_it_change_nothing() {
+    World::run(|world| {
+        let hooks = world.root().join("hooks");
+        fs_err::create_dir(&hooks).expect("the world is writable");
+        for hook in ["reference-transaction", "post-checkout", "post-index-change"] {
+            fs_err::write(hooks.join(hook), "#!/bin/sh\nexit 1\n").expect("the world is writable");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs_err::set_permissions(hooks.join(hook), mode).expect("the world is writable");
+        }
+        let git = world.root().join("gitconfig");
+        fs_err::write(&git, CONFIGURATION.replace("HOOKS", &hooks.to_string_lossy()))
+            .expect("the world is writable");
+        // Nobody listens there. GitHub cannot be told of the run, and nothing else asks GitHub.
+        let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+        world.environment.extend(proxies.map(|name| (name.into(), "http://127.0.0.1:1".into())));
+        world.environment.extend(
+            [
+                ("GIT_CONFIG_GLOBAL", &*git.to_string_lossy()),
+                ("GIT_CONFIG_NOSYSTEM", "0"),
+                ("GIT_DIR", "/nonexistent"),
+                ("LANG", "de_DE.UTF-8"),
+                ("LC_ALL", "de_DE.UTF-8"),
+                ("LANGUAGE", "de"),
+                ("TZ", "America/New_York"),
+            ]
+            .map(|(name, value)| (name.into(), value.into())),
+        );
+        let repository = world.repository("acme/site");
+        let health = format!(
+            "[{{ http = \"http://127.0.0.1:{}/by-name\", headers = {{ Host = \"shop.example.org\" }} }}]",
+            application()
+        );
+        world.configure(&[world.deployment("site", &repository).with("health", health)]);
+        let commit = repository.commit(&[("page", "one\ntwo\n")], "first");
+        world.start();
+        world.deploy("site", &repository, &commit);
+        assert_eq!(world.live("site", "page").as_deref(), Some("one\ntwo\n"));
+        let pushed = world.cli(&["simulate", "push", "site"]);
+        assert!(String::from_utf8_lossy(&pushed.stdout).starts_with("202 "), "{}", describe(&pushed));
+        // What git says is read, and shown, in one language.
+        let missing = world.cli(&["deploy", "site", "--commit", &"a".repeat(40)]);
+        let said = describe(&missing);
+        assert!(!missing.status.success() && said.contains("not our ref"), "{said}");
     });
 }

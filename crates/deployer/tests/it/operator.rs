@@ -2,13 +2,14 @@
 
 use crate::support::configuration::text;
 use crate::support::gate::Gate;
-use crate::support::process::{describe, living_in};
+use crate::support::process::{command, describe, living_in, output};
 use crate::support::push::Delivery;
 use crate::support::wait;
 use crate::support::world::World;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Output, Stdio};
 
 #[track_caller]
@@ -79,6 +80,34 @@ fn a_delivery_that_comes_again_does_not_take_back_a_cancel() {
             assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
         });
     }
+}
+
+/// Nginx is another user. A daemon that runs does it by its unit's umask; without one, the command does it.
+#[test]
+fn what_is_deployed_from_a_terminal_with_a_strict_umask_is_for_everybody_to_read() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        let build = "mkdir made && echo one > made/page";
+        world.configure(&[world.deployment("site", &repository).step("build", "compile", build)]);
+        repository.commit(&[("index.html", "one")], "first");
+        let deploy = world.product(&["deploy", "site"]);
+        let mut typed = command("sh", world.root());
+        typed.envs(deploy.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        typed.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(deploy.get_program()).args(deploy.get_args());
+        said(&output(typed.current_dir(world.root())));
+        let path = world.path_of("site");
+        for (file, mode) in [
+            ("", 0o755),
+            ("releases", 0o755),
+            ("current/", 0o755),
+            ("current/index.html", 0o644),
+            ("current/made", 0o755),
+            ("current/made/page", 0o644),
+        ] {
+            let found = fs_err::metadata(path.join(file)).expect("it was deployed").permissions().mode();
+            assert_eq!(format!("{:o}", found & 0o777), format!("{mode:o}"), "{file}");
+        }
+    });
 }
 
 #[test]

@@ -156,11 +156,12 @@ impl Host {
         (state, log)
     }
 
-    /// Something that an operator types.
+    /// Something that an operator types, in a terminal such as people have: with a strict umask.
     #[track_caller]
     fn types(&self, words: &[&str]) -> String {
         self.commands.set(self.commands.get() + 1);
-        let printed = self.machine.run(words);
+        let strictly = ["sh", "-c", "umask 077; exec \"$@\"", "sh"];
+        let printed = self.machine.run(&[&strictly, words].concat());
         println!("# {}\n{printed}\n", words.join(" "));
         printed
     }

@@ -1,30 +1,27 @@
 //! With the real certbot, and a CA of the test's own (pebble).
 
 use crate::house::{House, LIST, command};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// Programs that end with the test.
-#[derive(Default)]
-struct Servers(Vec<Child>);
+/// Programs in the house that end with the test.
+struct Servers<'house>(&'house House, Vec<Child>);
 
-impl Servers {
+impl Servers<'_> {
     fn start(&mut self, mut program: Command, port: u16) {
         let child = program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        self.0.push(child.expect("cargo xtask test --prepare-only installs it"));
-        let gives_up_at = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < gives_up_at, "{program:?} does not listen");
-            std::thread::yield_now();
-        }
+        self.1.push(child.expect("cargo xtask test --prepare-only installs it"));
+        let connects = format!("until (: < /dev/tcp/127.0.0.1/{port}) 2>/dev/null; do :; done");
+        let mut wait = self.0.command("timeout");
+        let listens = wait.args(["60", "bash", "-c", &connects]).status().unwrap().success();
+        assert!(listens, "{program:?} does not listen");
     }
 }
 
-impl Drop for Servers {
+impl Drop for Servers<'_> {
     fn drop(&mut self) {
-        for server in &mut self.0 {
+        for server in &mut self.1 {
             let _ = server.kill();
             let _ = server.wait();
         }
@@ -36,7 +33,7 @@ fn free_port() -> u16 {
 }
 
 /// A CA that says of every name that it is this machine, and asks at this port. Its directory's address.
-fn authority(servers: &mut Servers, house: &House, http: u16) -> String {
+fn authority(servers: &mut Servers<'_>, house: &House, http: u16) -> String {
     let directory = house.path("");
     let [port, management, names, names_management] = [(); 4].map(|()| free_port());
     let mut certificate = command("openssl");
@@ -46,12 +43,13 @@ fn authority(servers: &mut Servers, house: &House, http: u16) -> String {
     assert!(made.status.success());
     let configuration = format!(
         r#"{{"pebble":{{"listenAddress":"127.0.0.1:{port}","managementListenAddress":"127.0.0.1:{management}",
-            "certificate":"certificate.pem","privateKey":"key.pem","httpPort":{http},"tlsPort":{},
+            "certificate":"{0}/certificate.pem","privateKey":"{0}/key.pem","httpPort":{http},"tlsPort":{1},
             "ocspResponderURL":"","externalAccountBindingRequired":false}}}}"#,
+        directory.display(),
         free_port()
     );
     std::fs::write(directory.join("pebble.json"), configuration).unwrap();
-    let mut resolver = command("pebble-challtestsrv");
+    let mut resolver = house.command("pebble-challtestsrv");
     resolver.args([
         "-defaultIPv4",
         "127.0.0.1",
@@ -71,13 +69,9 @@ fn authority(servers: &mut Servers, house: &House, http: u16) -> String {
         &format!("127.0.0.1:{names_management}"),
     ]);
     servers.start(resolver, names_management);
-    let mut pebble = command("pebble");
-    pebble.current_dir(&directory).args([
-        "-config",
-        "pebble.json",
-        "-dnsserver",
-        &format!("127.0.0.1:{names}"),
-    ]);
+    let mut pebble = house.command("pebble");
+    pebble.arg("-config").arg(directory.join("pebble.json"));
+    pebble.args(["-dnsserver", &format!("127.0.0.1:{names}")]);
     pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
     servers.start(pebble, port);
     format!("https://localhost:{port}/dir")
@@ -93,7 +87,7 @@ fn shown(certificate: &Path) -> String {
 #[test]
 fn certificates_are_obtained_kept_extended_and_renewed() {
     let house = House::with(&["/usr/sbin/nginx", "/usr/bin/systemctl"]);
-    let mut servers = Servers::default();
+    let mut servers = Servers(&house, Vec::new());
     let http = free_port();
     std::fs::create_dir(house.inside("var/acme")).unwrap();
     let mut web = house.command("/usr/bin/python3");

@@ -1,5 +1,5 @@
 //! A view of this machine in which a test may change `/etc` and `/var`, and what `nginx`, `systemctl` and `certbot` are: a mount namespace,
-//! which is gone with the test. The helper's paths are constants, so they are there, and not elsewhere. Needs root.
+//! which is gone with the test. Its network is its own, too: the machine's nginx may answer on port 80, where the helper asks. The helper's paths are constants, so they are there, and not elsewhere. Needs root.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
-const HELPER: &str = env!("CARGO_BIN_EXE_durhack-deployer-privileged");
+/// Copied into the house: where it was built, its users may not enter.
+const BUILT: &str = env!("CARGO_BIN_EXE_durhack-deployer-privileged");
 
 /// Who may ask, in the house.
 pub const USER: u32 = 61_234;
@@ -62,6 +63,7 @@ for line in sys.stdin:
 const SET_UP: &str = r#"
 set -e
 directory=$1; shift
+ip link set lo up
 for tree in etc var; do
     mount -t overlay overlay -o "lowerdir=/$tree,upperdir=$directory/$tree,workdir=$directory/work-$tree" /$tree
 done
@@ -96,9 +98,12 @@ impl House {
         std::fs::write(at.join("etc/passwd"), users).unwrap();
         std::fs::write(at.join(LIST), ALLOWED).unwrap();
         std::fs::write(at.join("program"), PROGRAM.replace("DIR", at.to_str().unwrap())).unwrap();
-        mode(&at.join("program"), 0o755);
+        std::fs::copy(BUILT, at.join("helper")).unwrap();
+        for program in ["program", "helper"] {
+            mode(&at.join(program), 0o755);
+        }
         let mut view = command("unshare");
-        view.args(["--mount", "--propagation", "private", "sh", "-c", SET_UP, "house"])
+        view.args(["--mount", "--net", "--propagation", "private", "sh", "-c", SET_UP, "house"])
             .arg(at)
             .args(programs);
         let mut view = view.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -124,7 +129,7 @@ impl House {
         mode(&self.path("socket"), 0o666);
         let mut helper = inside(self.view.id());
         // What kills a gate that its test forgets: its parent's end.
-        helper.args(["setpriv", "--pdeathsig=KILL", HELPER, "serve"]);
+        helper.args(["setpriv", "--pdeathsig=KILL"]).arg(self.path("helper")).arg("serve");
         let helper = helper.stdin(OwnedFd::from(listener)).stderr(self.journal_file()).spawn().unwrap();
         *self.helper.lock().unwrap() = Some(helper);
     }
@@ -134,11 +139,11 @@ impl House {
         let socket = self.inside(&format!("run/durhack-deployer-{name}.sock"));
         let listener = UnixListener::bind(&socket).unwrap();
         mode(&socket, 0o600);
-        let view = self.view.id();
+        let (view, helper) = (self.view.id(), self.path("helper"));
         std::thread::spawn(move || {
             while let Ok((connection, _)) = listener.accept() {
                 let mut unit = inside(view);
-                unit.args([HELPER, service]).stdin(OwnedFd::from(connection)).stderr(Stdio::null());
+                unit.arg(&helper).arg(service).stdin(OwnedFd::from(connection)).stderr(Stdio::null());
                 let mut unit = unit.spawn().unwrap();
                 std::thread::spawn(move || unit.wait());
             }
@@ -169,7 +174,13 @@ impl House {
     /// The client, run by this user.
     pub fn ask_as(&self, uid: u32, words: &[&str]) -> Output {
         let socket = self.path("socket");
-        self.as_user(uid).args([HELPER, "ask", "--socket"]).arg(socket).args(words).output().unwrap()
+        self.as_user(uid)
+            .arg(self.path("helper"))
+            .args(["ask", "--socket"])
+            .arg(socket)
+            .args(words)
+            .output()
+            .unwrap()
     }
 
     pub fn ask(&self, words: &[&str]) -> Output {
@@ -180,7 +191,7 @@ impl House {
     pub fn ask_with(&self, words: &[&str], content: &str) -> Output {
         let socket = self.path("socket");
         let mut client = self.as_user(USER);
-        client.args([HELPER, "ask", "--socket"]).arg(socket).args(words);
+        client.arg(self.path("helper")).args(["ask", "--socket"]).arg(socket).args(words);
         let mut client =
             client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         client.stdin.take().unwrap().write_all(content.as_bytes()).unwrap();
@@ -189,7 +200,7 @@ impl House {
 
     /// Without a socket, as sudo would run it.
     pub fn at_once_as(&self, uid: u32, words: &[&str]) -> Output {
-        self.as_user(uid).arg(HELPER).args(words).output().unwrap()
+        self.as_user(uid).arg(self.path("helper")).args(words).output().unwrap()
     }
 
     fn as_user(&self, uid: u32) -> Command {
@@ -250,7 +261,7 @@ pub fn refused(output: &Output, because: &str) {
 
 fn inside(view: u32) -> Command {
     let mut command = command("nsenter");
-    command.args(["--mount", "--target", &view.to_string(), "--wd=/", "--"]);
+    command.args(["--mount", "--net", "--target", &view.to_string(), "--wd=/", "--"]);
     command
 }
 

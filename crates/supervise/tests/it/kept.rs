@@ -33,8 +33,10 @@ impl Keeper {
 
     fn start_with(key: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // Its program too must be where that user finds it.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        // Its program too must be where that user finds it, and may start it, as the caller's, which becomes the leash.
+        for open in [directory.path(), PROGRAM.as_ref()] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         let program = directory.path().join("program");
         fs::copy(PROGRAM, &program).unwrap();
         fs::write(directory.path().join(supervise::KEEPER_CREDENTIAL), format!("{key}\n")).unwrap();

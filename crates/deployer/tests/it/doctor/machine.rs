@@ -30,7 +30,8 @@ fn rules_of_sudo_that_are_root_for_whoever_can_push_are_named() {
         .expect("writable");
         let original = "nobody ALL=(ALL) NOPASSWD: /usr/bin/certbot\nnobody ALL=(ALL) NOPASSWD: /usr/bin/systemctl reload nginx\n";
         fs_err::write(included.join("deployer"), original).expect("writable");
-        // A sudo of a test: what it says of its version is all that it does. Root calls none that is not root's.
+        // A sudo of a test: what it says of its version is all that it does. Root calls none that is not root's, and the machine's own before
+        // those of `executable_search_paths`: where there is one, this stands in its place.
         let shims = rules.join("of-a-test");
         fs_err::create_dir(&shims).expect("writable");
         fs_err::write(shims.join("sudo"), "#!/bin/sh\necho 'Sudo version 1.9.16p2'\n").expect("writable");
@@ -39,7 +40,7 @@ fn rules_of_sudo_that_are_root_for_whoever_can_push_are_named() {
         let doctor = as_root(world);
         let mut inside = command("unshare", world.root());
         inside.envs(doctor.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let script = r#"touch "$1/target" && mount -t tmpfs tmpfs /mnt && cp -a /etc/. /mnt/ && cp "$1/sudoers" /mnt/sudoers && cp -r "$1/of-a-test" /mnt && mount --bind /mnt /etc && shift && exec "$@""#;
+        let script = r#"touch "$1/target" && mount -t tmpfs tmpfs /mnt && cp -a /etc/. /mnt/ && cp "$1/sudoers" /mnt/sudoers && cp -r "$1/of-a-test" /mnt; found=$(command -v sudo) && mount --bind /mnt/of-a-test/sudo "$found"; mount --bind /mnt /etc && shift && exec "$@""#;
         inside.args(["--mount", "sh", "-ec", script, "sh"]).arg(&rules);
         inside.arg(doctor.get_program()).args(doctor.get_args());
         inside.current_dir(world.root());

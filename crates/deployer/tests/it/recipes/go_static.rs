@@ -5,7 +5,7 @@ use crate::support::configuration::{Deployment, text};
 use crate::support::http::{Answer, Request};
 use crate::support::process::command;
 use crate::support::repository::Repository;
-use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, free_port};
+use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, free_port, way_out};
 use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
@@ -93,9 +93,10 @@ impl Stage {
     fn deployment(&self, world: &World) -> Deployment {
         let cache = |name: &str| text(&cache(name).to_string_lossy());
         let environment = format!(
-            "{{ npm_config_cache = {}, GOCACHE = {}, NODE_EXTRA_CA_CERTS = \"{AUTHORITIES}\" }}",
+            "{{ npm_config_cache = {}, GOCACHE = {}, NODE_EXTRA_CA_CERTS = \"{AUTHORITIES}\"{} }}",
             cache("npm-cache"),
-            cache("go-build-cache")
+            cache("go-build-cache"),
+            way_out()
         );
         let health = [format!("http://{}/", self.nginx.address), format!("http://{}/", self.server)]
             .map(|url| format!("{{ http = \"{url}\", attempts = 20, interval = \"100ms\" }}"));

@@ -3,11 +3,9 @@
 
 use super::systemd::SERVER;
 use crate::support::machine::{Machine, Sources};
-use crate::support::process::{command, succeed};
 use crate::support::servers::testbed;
 use crate::support::wait;
 use serde_json::Value;
-use std::path::Path;
 
 const DEPLOYER: &str = "[Service]
 Type=notify
@@ -76,7 +74,7 @@ const SITE: &str =
     "server { listen 127.0.0.1:8083; server_name files.test; root /srv/files/current/client/build; }\n";
 
 const VASSAL: &str = "[uwsgi]
-plugin = python311
+plugin = python3
 master = true
 processes = 1
 need-app = true
@@ -116,28 +114,9 @@ const PAGES: [(&str, &str, &str); 4] = [
     ("files", "http://127.0.0.1:8083/", "files"),
 ];
 
-/// Copies the host's uWSGI, uv and Python to a machine of the same release, which has no network to install them from.
-#[track_caller]
-fn install_python(machine: &Machine) {
-    let uwsgi = fs_err::canonicalize("/usr/bin/uwsgi").expect("`cargo xtask test` installs it");
-    let plugin = Path::new("/usr/lib/uwsgi/plugins/python311_plugin.so");
-    machine.install(&uwsgi, "/usr/bin/uwsgi");
-    machine.install(plugin, "/usr/lib/uwsgi/plugins/python311_plugin.so");
-    for program in [uwsgi.as_path(), plugin] {
-        let linked = succeed(command("ldd", Path::new("/")).arg(program));
-        let libraries = linked.lines().filter_map(|line| line.split_once("=> ")?.1.split(' ').next());
-        for library in libraries.filter(|library| !machine.path(library).exists()) {
-            machine.install(&fs_err::canonicalize(library).expect("ldd found it"), library);
-        }
-    }
-    machine.install(&testbed("pip/bin/uv"), "/usr/local/bin/uv");
-    let library = "/usr/lib/python3.11";
-    succeed(command("cp", Path::new("/")).args(["-aT", library]).arg(machine.path(library)));
-}
-
 #[track_caller]
 fn set_up(machine: &Machine) {
-    install_python(machine);
+    machine.install(&testbed("pip/bin/uv"), "/usr/local/bin/uv");
     machine.install_directory(&testbed("npm/node_modules"), "/opt/node_modules");
     for program in ["pm2", "pnpm"] {
         let installed = format!("/opt/node_modules/.bin/{program}");

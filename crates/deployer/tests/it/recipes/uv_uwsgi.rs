@@ -6,7 +6,7 @@ use crate::support::http::Request;
 use crate::support::postgres::Postgres;
 use crate::support::process::command;
 use crate::support::repository::Repository;
-use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, testbed};
+use crate::support::servers::{AUTHORITIES, Nginx, Server, cache, testbed, way_out};
 use crate::support::visitors::Visitors;
 use crate::support::wait;
 use crate::support::world::World;
@@ -104,7 +104,10 @@ impl Stage {
             .with("uwsgi_config_path", text(&self.vassal().to_string_lossy()))
             .with("python", "\"/usr/bin/python3\"")
             .with("writable", format!("[{cache}]"))
-            .with("environment", format!("{{ UV_CACHE_DIR = {cache}, SSL_CERT_FILE = \"{AUTHORITIES}\" }}"))
+            .with(
+                "environment",
+                format!("{{ UV_CACHE_DIR = {cache}, SSL_CERT_FILE = \"{AUTHORITIES}\"{} }}", way_out()),
+            )
             .with(
                 "health",
                 format!(
@@ -387,10 +390,15 @@ fn a_first_release_that_is_ill_does_not_go_on_running_under_somebody_elses_file(
 fn a_file_that_is_somebody_elses_is_an_error_and_processes_that_are_are_not() {
     World::run(|world| {
         let stage = Stage::set(world, Emperor::Directory);
+        // The checkout may lie where nobody may enter.
+        let tools = world.root().join("tools");
+        fs_err::create_dir(&tools).unwrap();
+        fs_err::copy(testbed("pip/bin/uv"), tools.join("uv")).unwrap();
+        world.settings.set("executable_search_paths", format!("[{}]", text(&tools.to_string_lossy())));
         // Nobody's own cache: the default, below the deployment's path.
         world.configure(&[stage
             .deployment(world)
-            .with("environment", format!("{{ SSL_CERT_FILE = \"{AUTHORITIES}\" }}"))]);
+            .with("environment", format!("{{ SSL_CERT_FILE = \"{AUTHORITIES}\"{} }}", way_out()))]);
         world.drop_privileges();
         let one = stage.commit("one", &[]);
         world.start();

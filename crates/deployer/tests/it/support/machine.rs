@@ -195,8 +195,29 @@ impl Machine {
             let state = machine.try_run(&["systemctl", "is-system-running"]).stdout;
             matches!(String::from_utf8_lossy(&state).trim(), "running" | "degraded").then_some(())
         });
-        machine.install(Path::new(env!("CARGO_BIN_EXE_durhack-deployer")), "/usr/local/bin/durhack-deployer");
+        let product = "/usr/local/bin/durhack-deployer";
+        machine.install(Path::new(env!("CARGO_BIN_EXE_durhack-deployer")), product);
+        if !machine.try_run(&[product, "--version"]).status.success() {
+            machine.install_host_library();
+            machine.run(&[product, "--version"]);
+        }
         machine
+    }
+
+    /// Gives it the host's C library, which what was built on a newer Debian needs. Programs of an older one run with it, too.
+    #[track_caller]
+    fn install_host_library(&self) {
+        let files = succeed(command("dpkg", Path::new("/")).args(["-L", "libc6"]));
+        let is_library = |file: &&str| file.contains("/x86_64-linux-gnu/lib") || file.contains("/ld-linux");
+        let libraries: Vec<&str> = files.lines().filter(is_library).collect();
+        // Beside them first, and then in their places: what runs goes on with the old ones.
+        for file in &libraries {
+            self.install(Path::new(file), &format!("{file}.new"));
+        }
+        for file in &libraries {
+            let inside = self.path(file);
+            fs_err::rename(self.path(&format!("{file}.new")), inside).expect("the machine is ours");
+        }
     }
 
     /// Ends it at once, and waits until it has gone.

@@ -1,7 +1,9 @@
 //! Starting programs from a test, in an environment that owes nothing to the machine's user.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A command that sees the machine's `PATH` and nothing else of its environment: an own home, no user or
@@ -17,6 +19,13 @@ pub fn command(program: impl AsRef<OsStr>, home: &Path) -> Command {
         command.env(format!("GIT_{role}_NAME"), "Ada").env(format!("GIT_{role}_EMAIL"), "ada@example.org");
     }
     command
+}
+
+/// The product's binary. Root's commands go on as other users, so everybody may start it, also where it was built under a strict umask.
+pub fn product() -> PathBuf {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_durhack-deployer"));
+    fs_err::set_permissions(&binary, Permissions::from_mode(0o755)).expect("it was just built");
+    binary
 }
 
 /// Runs it to its end, whatever that is.

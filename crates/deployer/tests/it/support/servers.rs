@@ -1,5 +1,6 @@
 //! Programs that a test runs beside the daemon, as a host would: nginx, uWSGI's emperor, a supervisor. Each ends with the test.
 
+use super::configuration::text;
 use super::process::command;
 use super::wait;
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,6 +24,14 @@ pub fn cache(name: &str) -> PathBuf {
 
 /// The machine's certificate authorities: uv and npm trust their own lists, which a machine behind a proxy is not in.
 pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// For the `environment` of a deployment whose steps download: `, HTTPS_PROXY = "..."` where this machine reaches registries by a proxy.
+#[expect(clippy::disallowed_methods, reason = "what a test downloads goes the way of whoever runs it")]
+pub fn way_out() -> String {
+    let proxies = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let proxy = proxies.into_iter().find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
+    proxy.map_or_else(String::new, |url| format!(", HTTPS_PROXY = {}", text(&url)))
+}
 
 /// A port that nobody listens on now.
 pub fn free_port() -> u16 {

@@ -90,7 +90,7 @@ impl World {
         // Steps of tests leave signs of what they saw wherever the test looks; `confine` is for those that are about that.
         settings.set("confinement.writable", format!("[{}]", text(&root.path().to_string_lossy())));
         Self {
-            binary: env!("CARGO_BIN_EXE_durhack-deployer").into(),
+            binary: process::product(),
             configuration: root.path().join("config"),
             root,
             settings,
@@ -150,7 +150,7 @@ impl World {
     /// step can see would pass or fail for the wrong reason).
     pub fn drop_privileges(&mut self) {
         let binary = self.root().join("durhack-deployer");
-        fs_err::copy(env!("CARGO_BIN_EXE_durhack-deployer"), binary).expect("the world is writable");
+        fs_err::copy(process::product(), binary).expect("the world is writable");
         self.unprivileged = true;
     }
 

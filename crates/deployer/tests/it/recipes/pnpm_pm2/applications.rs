@@ -5,7 +5,7 @@ use crate::support::http::Request;
 use crate::support::node_app::NodeApp;
 use crate::support::pm2::Pm2;
 use crate::support::process::{command, succeed};
-use crate::support::servers::{AUTHORITIES, cache, free_port};
+use crate::support::servers::{AUTHORITIES, cache, free_port, way_out};
 use crate::support::wait;
 use crate::support::world::World;
 
@@ -55,9 +55,10 @@ fn migrations_of_prisma_are_found_and_applied() {
         let store = cache("pnpm-store");
         // Prisma's engines cannot be downloaded everywhere; the adapter needs none, but Prisma wants to see them.
         let environment = format!(
-            "{{ PORT = \"{}\", DATABASE_URL = \"file:{database}\", PRISMA_QUERY_ENGINE_LIBRARY = \"/bin/true\", PRISMA_SCHEMA_ENGINE_BINARY = \"/bin/true\", NODE_EXTRA_CA_CERTS = \"{AUTHORITIES}\", npm_config_store_dir = {} }}",
+            "{{ PORT = \"{}\", DATABASE_URL = \"file:{database}\", PRISMA_QUERY_ENGINE_LIBRARY = \"/bin/true\", PRISMA_SCHEMA_ENGINE_BINARY = \"/bin/true\", NODE_EXTRA_CA_CERTS = \"{AUTHORITIES}\", npm_config_store_dir = {}{} }}",
             app.port,
-            text(&store.to_string_lossy())
+            text(&store.to_string_lossy()),
+            way_out()
         );
         let deployment = world
             .deployment("prisma", &app.repository)
