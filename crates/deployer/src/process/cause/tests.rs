@@ -16,7 +16,7 @@ struct Sample {
 }
 
 fn samples() -> Vec<Sample> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/deploy/cause/corpus");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/process/cause/corpus");
     let mut files: Vec<_> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
