@@ -2,7 +2,7 @@
 
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
-use crate::{claims, file_access, floors, generate};
+use crate::{claims, file_access, floors, generate, links};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -14,6 +14,7 @@ pub fn run() -> Result<()> {
         ("files", file_access::check),
         ("generated files", generate::check),
         ("claims of docs/security.md", claims::check),
+        ("links between documents", links::check),
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();

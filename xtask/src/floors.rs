@@ -329,7 +329,7 @@ mod tests {
                 "//! See [`crate::pipeline`].\nuse crate::{base, pipeline::{gates::{self, Held}, run as go}};\n",
             ),
             ("pipeline/gates", ""),
-            ("pipeline/run", "fn f() { crate::git::mirror::x() }"),
+            ("pipeline/run", "fn f() { crate::base::x() }"),
             ("queue", "const TEXT: &str = \"crate::cli\";\nfn f() { let c = '\"'; super::notify::x(); }"),
             ("notify", "use crate::base::x;"),
             ("base", ""),

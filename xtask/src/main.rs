@@ -10,6 +10,7 @@ mod file_access;
 mod floors;
 mod generate;
 mod linkage;
+mod links;
 mod openapi;
 mod outages;
 mod prepare;
