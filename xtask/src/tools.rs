@@ -12,7 +12,7 @@ pub struct Tool {
     options: &'static [&'static str],
 }
 
-/// Packs. Without its own compression: xz is on every Debian.
+/// Packs. Without its own compression: it calls `xz`, which `prepare` installs.
 pub const CARGO_DEB: Tool = Tool { name: "cargo-deb", version: "3.8.0", options: &["--no-default-features"] };
 
 /// Judges dependencies. Unoptimised: it runs for a second, and is built in a minute less.

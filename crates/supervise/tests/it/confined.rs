@@ -86,7 +86,7 @@ async fn a_fork_bomb_is_ended_and_told() {
     let tasks_max = 60;
     let bomb = "while (1) { defined fork or select undef, undef, undef, 0.01 }";
     let script = format!(
-        "[ $(id -u) = 0 ] && nobody='setpriv --reuid 65534 --clear-groups'; \
+        "[ $(id -u) = 0 ] && nobody=\"setpriv --reuid $((1000000 + $$)) --clear-groups\"; \
          exec nice -n 19 prlimit --nproc=190:190 $nobody perl -e '{bomb}'"
     );
     let limits = ResourceLimits { tasks_max: Some(tasks_max), ..Default::default() };

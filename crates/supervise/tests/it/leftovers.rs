@@ -121,10 +121,10 @@ async fn put_out(each_does: &str) {
         }}
         "#
     );
-    // RLIMIT_NPROC does not hold root back, and counts all processes of the user: be nobody where possible.
+    // RLIMIT_NPROC does not hold root back, and counts all processes of the user, on the whole machine: be one that has no others.
     // With low priority, for the other tests' sake.
     let script = format!(
-        "[ $(id -u) = 0 ] && nobody='setpriv --reuid 65534 --clear-groups'; \
+        "[ $(id -u) = 0 ] && nobody=\"setpriv --reuid $((1000000 + $$)) --clear-groups\"; \
          exec nice -n 19 prlimit --nproc=300:300 $nobody perl -e '{bomb}'"
     );
     let outcome = finish_after_line(sh(&script), async |line, cancel| {
