@@ -110,6 +110,17 @@ pub async fn serve(
         }
     }
     drop(listener);
+    // It was accepted, so its caller may have sent its request: closing it unread would reset it.
+    if let Some((stream, peer, place)) = next {
+        let (connections, webhook) = (Arc::clone(&connections), Arc::clone(&webhook));
+        let shutdown = shutdown.clone();
+        tracker.spawn(async move {
+            if let Ok(permit) = tokio::time::timeout(FIRST_REQUEST_GRACE, room(&connections, &callers)).await
+            {
+                connection(stream, peer, (permit, place), webhook, shutdown).await;
+            }
+        });
+    }
     tracker.close();
     if tokio::time::timeout(DRAIN_LIMIT, tracker.wait()).await.is_err() {
         tracing::warn!(open = tracker.len(), "closing connections whose requests did not end in time");

@@ -5,6 +5,7 @@ use crate::support::http::{Answer, Request, connect};
 use crate::support::push::{Delivery, guid, signature};
 use crate::support::wait;
 use crate::support::world::{INSTANCE, SECRET, World, files_under};
+use rustix::process::Signal;
 use serde_json::json;
 use std::io::Write;
 
@@ -441,6 +442,38 @@ fn when_all_connections_are_taken_a_good_push_waits_and_is_accepted() {
         world.wait_for_verdict(&guid, "ping");
         drop(idle);
     });
+}
+
+// The kernel has said to its caller that it is connected, and the request may be there already.
+#[test]
+fn a_push_that_was_accepted_and_waits_for_a_place_is_answered_although_the_service_stops() {
+    World::run(|world| {
+        world.settings.set("limits.connections_max", "1");
+        serve(world);
+        let first = Delivery::ping("acme/site").signed(SECRET).bytes();
+        let (beginning, rest) = first.split_at(20);
+        let mut taking = connect(world.address());
+        taking.write_all(beginning).unwrap();
+        let mut waiting = connect(world.address());
+        waiting.write_all(&Delivery::ping("acme/site").signed(SECRET).bytes()).unwrap();
+        let port: u16 = world.address().rsplit(':').next().unwrap().parse().unwrap();
+        wait::until("both to be accepted", || is_backlog_empty(port).then_some(()));
+        world.signal(Signal::TERM);
+        taking.write_all(rest).unwrap();
+        for connection in [&mut taking, &mut waiting] {
+            assert_eq!(Answer::read(connection).expect("it is answered").status, 202);
+        }
+        assert!(world.wait_for_exit().success());
+    });
+}
+
+/// Whether no connection waits in the kernel to be accepted at this port: `/proc/net/tcp` has that number as what is to be read.
+fn is_backlog_empty(port: u16) -> bool {
+    let table = fs_err::read_to_string("/proc/net/tcp").unwrap();
+    let listening = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut ours =
+        listening.filter(|fields| fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A");
+    ours.next().is_some_and(|fields| fields[4].ends_with(":00000000"))
 }
 
 /// Whether the peer has closed: a read gives an end or an error other than "nothing yet".

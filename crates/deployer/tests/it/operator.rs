@@ -44,7 +44,11 @@ fn cancel_stops_a_run_and_leaves_nothing_of_it() {
             living_in(world.root()).iter().all(|line| line.starts_with(&daemon)).then_some(())
         });
         let again = world.cli(&["cancel", "site"]);
-        assert!(String::from_utf8_lossy(&again.stderr).contains("already"), "{}", describe(&again));
+        assert!(
+            String::from_utf8_lossy(&again.stderr).contains("nothing of site is running"),
+            "{}",
+            describe(&again)
+        );
     });
 }
 
@@ -375,6 +379,6 @@ fn a_cause_is_said_once() {
         let output = world.cli(&["plan", "site"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(said.matches("caused by").count(), 1, "{said}");
-        assert!(said.contains("is the name right"), "{said}");
+        assert!(said.contains("is there a repository at /no/such/repository"), "{said}");
     });
 }
