@@ -402,6 +402,7 @@ fn clean_environment(
         environment.variables().map(|(name, value)| (name.into(), value.into())),
     )
     .into_map();
+    speak_english(&mut clean);
     for name in AUTHORITIES.into_iter().chain(passed.iter().map(String::as_str)) {
         if let Some(value) = environment.get(name) {
             clean.insert(name.into(), value.into());
@@ -414,6 +415,18 @@ fn clean_environment(
         clean.insert("PATH".into(), path);
     }
     clean
+}
+
+/// Has programs print messages in English, whatever the language of the host: the cause of a failure is found by its words. Characters,
+/// numbers and dates stay the host's.
+fn speak_english(environment: &mut BTreeMap<OsString, OsString>) {
+    if let Some(all) = environment.remove(OsStr::new("LC_ALL")).filter(|all| !all.is_empty()) {
+        // It stands above each of the others; below them it says the same of all but the messages.
+        environment.retain(|name, _| !name.to_string_lossy().starts_with("LC_"));
+        environment.insert("LANG".into(), all);
+    }
+    environment.remove(OsStr::new("LANGUAGE"));
+    environment.insert("LC_MESSAGES".into(), "C".into());
 }
 
 /// Whether a program could not be started because this machine has nothing left for it.
@@ -455,5 +468,26 @@ fn signal_name(signal: i32) -> &'static str {
         15 => " (TERM)",
         25 => " (XFSZ: a file was larger than `confinement.step_file_max`)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_speak_english_and_write_numbers_as_the_host_does() {
+        let after = |variables: &[(&str, &str)]| {
+            let mut environment = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            speak_english(&mut environment);
+            let shown =
+                environment.iter().map(|(name, value)| format!("{}={}", name.display(), value.display()));
+            shown.collect::<Vec<_>>().join(" ")
+        };
+        let german = [("LANG", "de_DE.UTF-8"), ("LANGUAGE", "de:en"), ("LC_MESSAGES", "de_DE.UTF-8")];
+        assert_eq!(after(&german), "LANG=de_DE.UTF-8 LC_MESSAGES=C");
+        let all = [("LANG", "C"), ("LC_ALL", "de_DE.UTF-8"), ("LC_TIME", "C"), ("PATH", "/bin")];
+        assert_eq!(after(&all), "LANG=de_DE.UTF-8 LC_MESSAGES=C PATH=/bin");
+        assert_eq!(after(&[("LC_ALL", "")]), "LC_MESSAGES=C");
     }
 }
