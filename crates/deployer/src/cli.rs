@@ -491,8 +491,8 @@ pub fn main() -> ExitCode {
         }
     };
     // What a command makes is for those for whom its code says, whatever the umask of whoever typed it: under 077, nginx could not read a
-    // release, nor the services what `setup` made. What a unit starts has the unit's.
-    if !matches!(cli.command, Command::Serve(_) | Command::Listen | Command::Work(_)) {
+    // release, nor the services what `setup` made. Who only listens makes nothing for others, and has its unit's.
+    if !matches!(cli.command, Command::Listen) {
         rustix::process::umask(UMASK);
     }
     let environment = Environment::of_process();
