@@ -60,7 +60,6 @@
 
 mod append;
 mod attempts;
-mod backoff;
 mod bad;
 mod claim;
 mod consumer;
@@ -76,12 +75,11 @@ mod temporary;
 mod watch;
 
 pub use append::{AppendError, Appended};
-pub use backoff::Backoff;
 pub use bad::{BadEntry, REASON_BYTES_MAX};
 pub use claim::{Claim, ClaimError, ENTRY_BYTES_MAX};
 pub use consumer::{ConsumerLock, Recovered};
 pub use directories::OpenError;
 pub use error::OperationError;
 pub use name::{EntryName, ID_BYTES_MAX, InvalidName};
-pub use spool::{Backlog, Spool};
+pub use spool::Spool;
 pub use watch::{SCAN_INTERVAL, WatchError, Watcher};

@@ -22,15 +22,6 @@ pub(crate) struct Shared {
     pub(crate) sequence: Sequence,
 }
 
-/// How much waits, and since when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backlog {
-    /// Entries that are ready.
-    pub entries: usize,
-    /// The one that has been waiting longest.
-    pub oldest: Option<EntryName>,
-}
-
 impl Spool {
     /// Opens the spool in `directory`, making it (and its parents) if it does not exist. `now` is the time in
     /// nanoseconds since the epoch.
@@ -87,22 +78,6 @@ impl Spool {
     /// When the directory cannot be read.
     pub fn claimed(&self) -> Result<Vec<EntryName>, OperationError> {
         self.directories().claimed.entries()
-    }
-
-    /// Counts what is ready. Reads the directory like [`ready`](Self::ready), but keeps only one name.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub fn backlog(&self) -> Result<Backlog, OperationError> {
-        let mut backlog = Backlog { entries: 0, oldest: None };
-        self.directories().ready.visit(|name| {
-            let Ok(name) = name.parse::<EntryName>() else { return };
-            backlog.entries += 1;
-            if backlog.oldest.as_ref().is_none_or(|oldest| name < *oldest) {
-                backlog.oldest = Some(name);
-            }
-        })?;
-        Ok(backlog)
     }
 
     pub(crate) fn directories(&self) -> Arc<Directories> {

@@ -469,7 +469,7 @@ fn a_push_that_was_accepted_and_waits_for_a_place_is_answered_although_the_servi
 
 /// Whether no connection waits in the kernel to be accepted at this port: `/proc/net/tcp` has that number as what is to be read.
 fn is_backlog_empty(port: u16) -> bool {
-    let table = fs_err::read_to_string("/proc/net/tcp").unwrap();
+    let table = fs_err::read_to_string("/proc/net/tcp").expect("Linux has it");
     let listening = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let mut ours =
         listening.filter(|fields| fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A");

@@ -356,12 +356,6 @@ async fn a_rollback(store: &Store) {
 }
 
 async fn at_a_glance(store: &Store) {
-    let overview = store.overview().await.unwrap();
-    assert_eq!(overview.iter().map(|row| row.deployment.as_str()).collect::<Vec<_>>(), ["api", "web"]);
-    assert_eq!(overview[0].live_release.as_deref(), Some("one"));
-    assert_eq!(overview[0].run_id.as_deref(), Some(ROLLBACK));
-    assert_eq!(overview[0].run_state, Some(RunState::Succeeded));
-    assert_eq!(overview[1].live_release, None);
     assert_eq!(store.last_run("api").await.unwrap().unwrap().id, ROLLBACK);
     assert_eq!(store.last_run("nobody").await.unwrap(), None);
 
