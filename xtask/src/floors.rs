@@ -52,7 +52,10 @@ pub fn check() -> Result<()> {
     let mut problems: Vec<String> = imports.iter().filter_map(up).collect();
     problems.extend(circles(&imports));
     if !problems.is_empty() {
-        bail!("floors (xtask/src/floors.rs has the table):\n{}", problems.join("\n"));
+        bail!(
+            "imports that go up, beside or round in a circle (the table is in xtask/src/floors.rs):\n{}",
+            problems.join("\n")
+        );
     }
     Ok(())
 }
