@@ -4,7 +4,7 @@ use crate::config::keys::{Default, Key, Kind, ROOT, Section};
 use std::fmt::Write;
 
 /// Above the file, for whoever opens it to change it.
-const MARK: &str = "<!-- Generated from crates/deployer/src/config/reference/keys.rs. Do not edit. -->\n\n";
+const MARK: &str = "<!-- Generated from crates/deployer/src/config/keys.rs. Do not edit. -->\n\n";
 
 const INTRODUCTION: &str = "\
 # Configuration
