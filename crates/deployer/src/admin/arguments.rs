@@ -3,7 +3,7 @@
 use clap::Args;
 use std::path::PathBuf;
 
-/// `setup`
+/// What `setup` is to make ready, or to undo.
 #[derive(Debug, Args)]
 pub struct SetupArguments {
     /// Say what would be done, and do nothing
@@ -18,7 +18,7 @@ pub struct SetupArguments {
     /// How what needs root is done [default: as the configuration says, else helper]
     #[arg(long, value_name = "WAY", conflicts_with = "uninstall")]
     pub privileges: Option<PrivilegesArgument>,
-    /// Take back what setup has done; state, configuration and applications stay
+    /// Undo what setup has done; state, configuration and applications stay
     #[arg(long)]
     pub uninstall: bool,
     /// State, configuration, secrets and the user go too; applications stay
@@ -35,7 +35,7 @@ pub struct SetupArguments {
     pub json: bool,
 }
 
-/// `move-user`
+/// Which deployment `move-user` gives another user, and which.
 #[derive(Debug, Args)]
 pub struct MoveUserArguments {
     /// The deployment
@@ -78,7 +78,7 @@ pub struct DoctorArguments {
     pub of_state: bool,
 }
 
-/// `init`
+/// The repository that `init` looks at, and where it writes.
 #[derive(Debug, Args)]
 pub struct InitArguments {
     /// `owner/name` on GitHub, a URL, or the directory of a repository on this machine

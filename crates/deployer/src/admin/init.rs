@@ -50,7 +50,7 @@ struct Source {
     branch: Option<BranchName>,
 }
 
-/// `init`
+/// Proposes a deployment for a repository, and prints it or adds it to a file.
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,

@@ -120,6 +120,6 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
     // Nobody is there to be asked, and nothing of ours is in what the new program has added.
     let further = further.to_string();
     let down = program.call(&["migrate", "down", "--steps", &further, "--yes", "--has-backup"]);
-    workbench.call(&down).await.context("the new program's migrations cannot be taken back")?;
+    workbench.call(&down).await.context("cannot undo the new program's migrations")?;
     Ok(())
 }

@@ -27,7 +27,7 @@ pub async fn open(executor: &Executor, user: &UserName, directory: &Path) -> Res
     grant(executor, user, &acl::open(user.as_str(), directory)).await
 }
 
-/// Lets both of us write in shared directories, and the user read shared files. Only in those that are ours: what is somebody else's, he decides.
+/// Lets both of us write in shared directories, and the user read shared files. Only in those that the deployer owns: others are for their owner to decide about.
 pub async fn share_shared(executor: &Executor, user: &UserName, deployment: &Deployment) -> Result<()> {
     let shared = deployment.path.join("shared");
     let ours = |paths: &[PathBuf], is_directory: bool| -> Vec<PathBuf> {

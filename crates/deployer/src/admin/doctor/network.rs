@@ -157,7 +157,7 @@ pub fn port(examined: &Examined) -> Answer {
     }])
 }
 
-/// See [`port`].
+/// The judgement of [`port`], of what it has found.
 fn judge_port(proxies: &Proxies, address: SocketAddr, origin: &str) -> Finding {
     let what = match proxies {
         Proxies::Hops(0) => return Finding::ok("no proxy is configured: callers are who calls"),
