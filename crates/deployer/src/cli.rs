@@ -24,7 +24,7 @@ use crate::admin::completion;
 use crate::admin::owner::FIRST_INHERITED;
 use crate::config::reading::passed_socket;
 use crate::config::{Environment, Purpose};
-use crate::daemon::succession::Farewell;
+use crate::daemon::self_update::ExitMode;
 use crate::daemon::{self, Role, Start};
 use crate::terminal::exit;
 use crate::terminal::failed::Failed;
@@ -72,12 +72,12 @@ pub struct Cli {
     version: Option<bool>,
     /// What is to be done
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// The subcommands, in the order in which one meets them.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Show the whole way of a push in a temporary directory: three pushes, two releases, one failure
     Demo(DemoArguments),
     /// Look at a repository, and write a commented deployment for it
@@ -447,7 +447,7 @@ pub enum MigrateCommand {
         #[arg(long)]
         new: bool,
     },
-    /// Say whether what is missing can be applied to this database, and taken back; nothing is changed
+    /// Say whether what is missing can be applied to this database, and undone; nothing is changed
     Check,
     /// Say what is applied
     Status(JsonArguments),
@@ -477,7 +477,7 @@ const UMASK: rustix::fs::Mode = rustix::fs::Mode::WGRP.union(rustix::fs::Mode::W
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// The whole program, behind the leash.
+/// The whole program, behind the supervisor.
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
@@ -492,13 +492,13 @@ pub fn main() -> ExitCode {
     };
     // What a command makes is for those for whom its code says, whatever the umask of whoever typed it: under 077, nginx could not read a
     // release, nor the services what `setup` made. Who only listens makes nothing for others, and has its unit's.
-    if !matches!(cli.command, Command::Listen) {
+    if !matches!(cli.command, CliCommand::Listen) {
         rustix::process::umask(UMASK);
     }
     let environment = Environment::of_process();
     crate::cli::logging::start_logging(&cli, &environment);
     let passed = match &cli.command {
-        Command::Serve(_) | Command::Listen => passed_socket::take(&environment),
+        CliCommand::Serve(_) | CliCommand::Listen => passed_socket::take(&environment),
         _ => Ok(None),
     };
     let passed = match passed {
@@ -537,49 +537,51 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
     // What only looks, and what goes back, does not wait for a configuration to be mended.
     let look = || session::Session::open_by_last_good(directory, &environment, Purpose::Ask);
     match cli.command {
-        Command::Demo(arguments) => demo::run(&arguments, &environment).await,
-        Command::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
-        Command::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
-        Command::MoveUser(arguments) => {
+        CliCommand::Demo(arguments) => demo::run(&arguments, &environment).await,
+        CliCommand::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
+        CliCommand::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
+        CliCommand::MoveUser(arguments) => {
             crate::admin::move_user::run(directory, &environment, &arguments).await
         }
-        Command::Serve(arguments) => {
+        CliCommand::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }
-        Command::Listen => serve(directory, &environment, Role::Listen, false, passed).await,
-        Command::Work(arguments) => {
+        CliCommand::Listen => serve(directory, &environment, Role::Listen, false, passed).await,
+        CliCommand::Work(arguments) => {
             serve(directory, &environment, Role::Work, arguments.take_over, None).await
         }
-        Command::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
-        Command::Rollback(arguments) => {
+        CliCommand::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Rollback(arguments) => {
             let session =
                 session::Session::open_by_last_good(directory, &environment, Purpose::Deploy).await?;
             deploy::rollback(&session, &arguments).await
         }
-        Command::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
-        Command::Release(arguments) => {
+        CliCommand::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Release(arguments) => {
             Box::pin(gates::release(&session(&arguments.slug).await?, &arguments)).await
         }
-        Command::Adopt(arguments) => Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await,
-        Command::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
-        Command::Status(arguments) => status::run(directory, &environment, &arguments).await,
-        Command::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
-        Command::Run(arguments) => inspect::run(&look().await?, &arguments).await,
-        Command::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
-        Command::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
-        Command::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
-        Command::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
-        Command::Queue(arguments) => queue::run(&look().await?, &arguments),
-        Command::Simulate(SimulateArguments { command }) => {
+        CliCommand::Adopt(arguments) => {
+            Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await
+        }
+        CliCommand::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
+        CliCommand::Status(arguments) => status::run(directory, &environment, &arguments).await,
+        CliCommand::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
+        CliCommand::Run(arguments) => inspect::run(&look().await?, &arguments).await,
+        CliCommand::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
+        CliCommand::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
+        CliCommand::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
+        CliCommand::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Queue(arguments) => queue::run(&look().await?, &arguments),
+        CliCommand::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await
         }
-        Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
-        Command::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
-        Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
-        Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
-        Command::Completions { shell } => generate::completions(shell),
-        Command::Man => generate::man(),
-        Command::Generate { directory } => generate::all(&directory),
+        CliCommand::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
+        CliCommand::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
+        CliCommand::Config(arguments) => config::run(directory, &environment, &arguments.command),
+        CliCommand::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
+        CliCommand::Completions { shell } => generate::completions(shell),
+        CliCommand::Man => generate::man(),
+        CliCommand::Generate { directory } => generate::all(&directory),
     }
 }
 
@@ -599,9 +601,9 @@ async fn serve(
     }
     let start = Start { directory, environment, role, take_over, passed, last_good };
     match daemon::run(loaded, start).await? {
-        Farewell::Leave => Ok(()),
-        Farewell::StandIn(successor, socket) => {
-            let error = supervise::become_stand_in(successor, socket);
+        ExitMode::Leave => Ok(()),
+        ExitMode::PidProxy(replacement, socket) => {
+            let error = supervise::become_pid_proxy(replacement, socket);
             Err(Failed::because(anyhow::anyhow!(error).context("cannot stand in for the new deployer")))
         }
     }

@@ -23,7 +23,8 @@ pub mod purpose;
 pub mod tests;
 
 pub use crate::config::load::{
-    Loaded, SYSTEM_ENVIRONMENT, Written, load, load_making_secrets, load_written, state_directory_of_broken,
+    Loaded, SYSTEM_ENVIRONMENT, WrittenConfig, load, load_making_secrets, load_written,
+    state_directory_of_broken,
 };
 pub use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY};
 pub use crate::config::reading::diagnostics::{Diagnostics, Problem, Rendering, Severity};
@@ -85,7 +86,7 @@ pub struct Config {
     /// How much a repository may bring.
     pub git: GitLimits,
     /// What steps may touch and use up, whatever they deploy.
-    pub confinement: Confinement,
+    pub confinement: SandboxSettings,
     /// The files that secrets were read from.
     pub secret_files: Vec<PathBuf>,
     /// By slug, in the order of the configuration. Only those without an error.
@@ -312,7 +313,7 @@ impl Default for GitLimits {
 
 /// What steps may touch and use up, whatever they deploy.
 #[derive(Debug, Clone)]
-pub struct Confinement {
+pub struct SandboxSettings {
     /// Beside what every step may read. Absolute.
     pub readable: Vec<PathBuf>,
     /// Beside what every step may write. Absolute.
@@ -530,7 +531,7 @@ pub struct StepCommand {
     pub timeout: Option<Duration>,
     /// Further attempts after a failure.
     pub retries: u32,
-    /// Takes it back. For a command of the switch phase without one, taking back means running it
+    /// Takes it back. For a command of the switch phase without one, undoing means running it
     /// again once the old release is live again.
     pub undo: Option<CommandLine>,
 }

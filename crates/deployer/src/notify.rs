@@ -111,7 +111,7 @@ pub struct Notifier {
     pub config: Arc<Config>,
     /// Where the outbox is.
     pub store: Store,
-    /// Without one for a deployment, GitHub is told nothing of it.
+    /// Without one for a deployment, nothing is reported to GitHub of it.
     pub credentials: Credentials,
     /// Wakes the [`sender`]. Only a hint.
     pub wake: Arc<Notify>,

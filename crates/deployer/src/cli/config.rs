@@ -144,7 +144,7 @@ pub async fn migrate(
         MigrateCommand::Check => {
             let irreversible = self_update::irreversible(&store.migration_status().await?);
             if !irreversible.is_empty() {
-                return Err(Failed::because(anyhow!("cannot be taken back: {}", irreversible.join(", "))));
+                return Err(Failed::because(anyhow!("cannot be undone: {}", irreversible.join(", "))));
             }
             store.rehearse_migration().await?;
             print_line!("the database has, or can be given, this program's schema");

@@ -1,4 +1,4 @@
-//! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
+//! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the database. Nothing here changes anything.
 
 use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, ids};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// GitHub's number of a deployment.
 #[derive(Debug, Deserialize)]
-struct Deployment {
+struct GithubDeployment {
     id: i64,
     /// What we gave it; GitHub stores text as text and objects as objects.
     #[serde(default)]
@@ -43,9 +43,9 @@ impl GitHub {
         let environment = in_query(environment);
         let path =
             format!("/repos/{}/deployments?sha={commit}&environment={environment}", subject.repository);
-        let is_ours = |deployment: &Deployment| deployment.payload["run"] == run;
-        let found: Vec<Deployment> =
-            self.list(subject, &path, |page: &[Deployment]| page.iter().any(is_ours)).await?;
+        let is_ours = |deployment: &GithubDeployment| deployment.payload["run"] == run;
+        let found: Vec<GithubDeployment> =
+            self.list(subject, &path, |page: &[GithubDeployment]| page.iter().any(is_ours)).await?;
         Ok(found.iter().find(|deployment| is_ours(deployment)).map(|deployment| deployment.id))
     }
 

@@ -5,7 +5,7 @@
 //! never changes who is let in.
 
 use crate::config::SourceNetworks;
-use crate::github::meta::Known;
+use crate::github::meta::KnownMeta;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 
@@ -28,12 +28,12 @@ pub enum Networks {
     /// Only these.
     Only(Vec<IpNet>),
     /// GitHub's, as far as they are known.
-    GitHub(Known),
+    GitHub(KnownMeta),
 }
 
 impl Networks {
     /// Resolves the setting.
-    pub fn new(setting: &SourceNetworks, github: Known) -> Self {
+    pub fn new(setting: &SourceNetworks, github: KnownMeta) -> Self {
         match setting {
             SourceNetworks::Any => Self::Any,
             SourceNetworks::List(networks) => Self::Only(networks.clone()),

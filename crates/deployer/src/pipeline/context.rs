@@ -7,7 +7,7 @@ use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::notify::Notifier;
 use crate::process::executor::Executor;
-use crate::steps::self_update::Oneself;
+use crate::steps::self_update::ThisProcess;
 use crate::store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Host {
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
     /// The process that this is.
-    pub oneself: Arc<Oneself>,
+    pub this_process: Arc<ThisProcess>,
     /// Reports to GitHub.
     pub notifier: Notifier,
 }

@@ -26,7 +26,7 @@ impl Process {
         (self.pid, self.started_ticks)
     }
 
-    /// The directory in which it stands; None where it is somebody else's, and not for us to know.
+    /// The directory in which it stands; None where it is foreign, and not for us to know.
     pub fn directory(&self) -> Option<PathBuf> {
         fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }

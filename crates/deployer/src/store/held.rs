@@ -20,7 +20,7 @@ pub struct WaitingDelivery {
 }
 
 impl Store {
-    /// What was last tried of the branch, if that was held back by a gate and nothing that an operator asked for has been put in
+    /// What was last tried of the branch, if that was blocked by a gate and nothing that an operator asked for has been put in
     /// its place since.
     pub async fn held_run(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
         let Some(run) = self.last_tried(deployment).await? else { return Ok(None) };
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// The deliveries of a deployment that wait for a gate, the oldest run first: those whose run, as we wrote it, ended with its commit
-    /// held back, and no later run of that commit came to anything. Verdicts only say which deliveries those are.
+    /// blocked, and no later run of that commit came to anything. Verdicts only say which deliveries those are.
     pub async fn waiting_deliveries(&self, deployment: &str) -> Result<Vec<WaitingDelivery>, StoreError> {
         let waiting: Vec<(String, String)> = reading!(self, |pool| {
             sqlx::query_as(

@@ -316,14 +316,14 @@ fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"))
 }
 
-/// Carries a call of the record out, until its deadline.
+/// Carries a call of the database out, until its deadline.
 pub(super) fn in_time<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> impl Future<Output = Result<T, StoreError>> {
     within(CALL_DEADLINE, call)
 }
 
-/// Carries something out until a deadline. What is still under way then is taken back by the database.
+/// Carries something out until a deadline. What is still under way then is undone by the database.
 pub(super) fn within<T>(
     deadline: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
@@ -388,7 +388,7 @@ macro_rules! writing {
 }
 pub(super) use writing;
 
-/// Several statements, all or none; leaving by `?` or `return Err` takes back what was done.
+/// Several statements, all or none; leaving by `?` or `return Err` undoes what was done.
 ///
 /// SQLite takes its write lock at once: a transaction that begins by reading and then wants to write fails
 /// without waiting when another has written meanwhile.

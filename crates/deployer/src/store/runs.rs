@@ -597,7 +597,7 @@ impl Store {
         self.first_of_ours(found)
     }
 
-    /// Whether an order for this commit gave way, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
+    /// Whether an order for this commit was superseded, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
     /// against.
     pub async fn was_overruled(
         &self,

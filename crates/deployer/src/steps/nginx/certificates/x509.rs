@@ -131,7 +131,7 @@ mod tests {
         );
         assert_eq!(crate::base::clock::readable_utc(found.not_after_ms), "2053-12-31 23:59:59");
         // Without any extension that names something.
-        let bare = read(include_str!("../stage/certificate.pem")).unwrap();
+        let bare = read(include_str!("../dry_run/certificate.pem")).unwrap();
         assert!(bare.names.is_empty() && bare.not_after_ms > 0);
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wishes {
+pub struct SetupOptions {
     /// Where the layers of the configuration lie.
     pub configuration: PathBuf,
     /// How people, and GitHub, reach this instance.
@@ -27,7 +27,7 @@ pub struct Origin {
     pub host: String,
 }
 
-impl Wishes {
+impl SetupOptions {
     /// Checks what was typed.
     pub fn of(arguments: &SetupArguments, configuration: Option<&Path>) -> Result<Self> {
         Ok(Self {
