@@ -145,7 +145,6 @@ pub enum CliCommand {
     },
 }
 
-/// `serve`, `work`
 #[derive(Debug, Args)]
 pub struct DaemonArguments {
     /// Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)
@@ -153,7 +152,6 @@ pub struct DaemonArguments {
     pub take_over: bool,
 }
 
-/// `status`
 #[derive(Debug, Args)]
 pub struct StatusArguments {
     /// Only of this deployment, and of the deployer's parts only what is wrong
@@ -164,7 +162,6 @@ pub struct StatusArguments {
     pub json: bool,
 }
 
-/// `--json`
 #[derive(Debug, Args)]
 pub struct JsonArguments {
     /// Print JSON
@@ -172,7 +169,6 @@ pub struct JsonArguments {
     pub json: bool,
 }
 
-/// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// Go on serving at the end, and keep the directory
@@ -180,7 +176,6 @@ pub struct DemoArguments {
     pub keep: bool,
 }
 
-/// `deploy`
 #[derive(Debug, Args)]
 pub struct DeployArguments {
     /// The deployment
@@ -197,7 +192,6 @@ pub struct DeployArguments {
     pub no_wait: bool,
 }
 
-/// `rollback`
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
     /// The deployment
@@ -212,7 +206,6 @@ pub struct RollbackArguments {
     pub no_wait: bool,
 }
 
-/// `approve`
 #[derive(Debug, Args)]
 pub struct ApproveArguments {
     /// The deployment
@@ -225,7 +218,6 @@ pub struct ApproveArguments {
     pub no_wait: bool,
 }
 
-/// `release`
 #[derive(Debug, Args)]
 pub struct ReleaseArguments {
     /// The deployment
@@ -240,7 +232,6 @@ pub struct ReleaseArguments {
     pub no_wait: bool,
 }
 
-/// `adopt`
 #[derive(Debug, Args)]
 pub struct AdoptArguments {
     /// The deployment
@@ -260,7 +251,6 @@ pub struct AdoptArguments {
     pub finish: bool,
 }
 
-/// `cancel`
 #[derive(Debug, Args)]
 pub struct CancelArguments {
     /// A deployment, or a run's id or its beginning
@@ -268,7 +258,6 @@ pub struct CancelArguments {
     pub what: String,
 }
 
-/// `runs`
 #[derive(Debug, Args)]
 pub struct RunsArguments {
     /// Only of this deployment
@@ -282,7 +271,6 @@ pub struct RunsArguments {
     pub json: bool,
 }
 
-/// `run`
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// A run's id or its beginning, or a deployment: its newest run
@@ -293,7 +281,6 @@ pub struct RunArguments {
     pub json: bool,
 }
 
-/// `logs`
 #[derive(Debug, Args)]
 pub struct LogsArguments {
     /// A deployment, or a run's id or its beginning
@@ -304,7 +291,6 @@ pub struct LogsArguments {
     pub follow: bool,
 }
 
-/// `deliveries`
 #[derive(Debug, Args)]
 pub struct DeliveriesArguments {
     /// At most so many
@@ -315,7 +301,6 @@ pub struct DeliveriesArguments {
     pub json: bool,
 }
 
-/// `explain`
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
     /// A delivery's GUID, as GitHub's hook page shows it, or its beginning; or a deployment: its newest delivery
@@ -326,7 +311,6 @@ pub struct ExplainArguments {
     pub json: bool,
 }
 
-/// `plan`
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// The deployment
@@ -340,7 +324,6 @@ pub struct PlanArguments {
     pub json: bool,
 }
 
-/// `queue`
 #[derive(Debug, Args)]
 pub struct QueueArguments {
     /// What to do
@@ -351,7 +334,6 @@ pub struct QueueArguments {
     pub json: bool,
 }
 
-/// `queue ...`
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
     /// What waits, what is worked on, what was dead-lettered and why
@@ -370,7 +352,6 @@ pub enum QueueCommand {
     },
 }
 
-/// `simulate`
 #[derive(Debug, Args)]
 pub struct SimulateArguments {
     /// What to send
@@ -378,7 +359,6 @@ pub struct SimulateArguments {
     pub command: SimulateCommand,
 }
 
-/// `simulate ...`
 #[derive(Debug, Subcommand)]
 pub enum SimulateCommand {
     /// A push of the branch's head, signed with the configured secret
@@ -398,7 +378,6 @@ pub enum SimulateCommand {
     },
 }
 
-/// `config`
 #[derive(Debug, Args)]
 pub struct ConfigArguments {
     /// What to do
@@ -406,7 +385,6 @@ pub struct ConfigArguments {
     pub command: ConfigCommand,
 }
 
-/// `config ...`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Say what is wrong, with file, line and column
@@ -419,7 +397,6 @@ pub enum ConfigCommand {
     Reference,
 }
 
-/// `config check`
 #[derive(Debug, Args)]
 pub struct CheckArguments {
     /// Leave secrets aside, which whoever asks may not be able to read
@@ -430,7 +407,6 @@ pub struct CheckArguments {
     pub json: bool,
 }
 
-/// `migrate`
 #[derive(Debug, Args)]
 pub struct MigrateArguments {
     /// What to do
@@ -438,7 +414,6 @@ pub struct MigrateArguments {
     pub command: MigrateCommand,
 }
 
-/// `migrate ...`
 #[derive(Debug, Subcommand)]
 pub enum MigrateCommand {
     /// Apply what is missing

@@ -52,7 +52,6 @@ use supervise::ResourceLimits;
 /// The environment's name where nothing says another. Only in it may a secret be short or known.
 pub const DEVELOPMENT: &str = "development";
 
-/// Everything, resolved.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `DEPLOYER_INSTANCE` or `PYTHON_APP_INSTANCE`: this installation's name. None where neither is set.
@@ -71,7 +70,6 @@ pub struct Config {
     pub intake: Intake,
     /// `sqlite:PATH` or `postgres://...`; the original's `postgresql+psycopg://` has become `postgres://`.
     pub database_url: Secret,
-    /// GitHub's API.
     pub github: GitHub,
     /// Comparing what should be live with what is.
     pub reconcile: Reconcile,
@@ -143,7 +141,6 @@ pub enum SourceNetworks {
     Any,
     /// GitHub's published ranges, kept in the state directory.
     GitHub,
-    /// These.
     List(Vec<IpNet>),
 }
 
@@ -325,7 +322,6 @@ pub struct SandboxSettings {
 /// One configured target.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// Its name.
     pub slug: Slug,
     /// `owner/name` on GitHub; what a push must name.
     pub repository: RepositoryName,
@@ -486,9 +482,7 @@ pub struct Hook {
 /// Before or after a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Moment {
-    /// `before_*`
     Before,
-    /// `after_*`
     After,
 }
 
@@ -498,7 +492,6 @@ pub enum Moment {
 pub enum Phase {
     /// The commit comes to this machine.
     Fetch,
-    /// Dependencies.
     Install,
     /// The release is made.
     Build,
@@ -542,14 +535,12 @@ pub struct StepCommand {
 pub enum CommandLine {
     /// Program and arguments; never empty.
     Argv(Vec<String>),
-    /// One line.
     Shell(String),
 }
 
 /// Include or exclude rules over site names, the last match wins (`facts`: the original's `sites`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct NginxSites {
-    /// In order.
     pub rules: Vec<SiteRule>,
     /// Files without brackets that this host gets: paths below `production/`, or `*` for all.
     pub unbracketed: Vec<String>,

@@ -75,7 +75,6 @@ pub enum Role {
 }
 
 impl Role {
-    /// The subcommand.
     fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "serve",
@@ -98,7 +97,6 @@ impl Role {
 pub struct Start<'a> {
     /// Where its configuration is looked for; None: in the usual places.
     pub directory: Option<&'a Path>,
-    /// Its environment.
     pub environment: &'a Environment,
     /// What it does.
     pub role: Role,

@@ -97,7 +97,6 @@ impl GitHub {
         own.unwrap_or(&self.for_all)
     }
 
-    /// One thing.
     async fn get<T: DeserializeOwned>(&self, subject: Subject<'_>, path: &str) -> Result<T, ApiError> {
         self.send(subject, &ApiRequest::new(Method::GET, path)).await?.json()
     }

@@ -28,7 +28,6 @@ use std::time::Duration;
 /// An ordered list of steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// In order.
     pub steps: Vec<Step>,
     /// How many steps the run had recorded before the first of these. None: an older deployer's plan, whose runs had the fetch before it, and those
     /// that go back to a release nothing.
@@ -61,7 +60,6 @@ pub struct Step {
     pub action: Action,
     /// What takes it back, in order; empty: nothing has to be.
     pub undo: Vec<Undo>,
-    /// Its deadline.
     pub timeout: Duration,
     /// Further attempts after a failure.
     pub retries: u32,
@@ -107,7 +105,6 @@ pub enum Action {
     Fetch,
     /// Make the release's directory out of the commit, and link what is shared.
     Export {
-        /// Its name.
         release: String,
         /// What it is made of.
         commit: CommitId,
@@ -118,10 +115,7 @@ pub enum Action {
         commit: CommitId,
     },
     /// Make `current` name this release.
-    Activate {
-        /// Its name.
-        release: String,
-    },
+    Activate { release: String },
     /// Remove `current`: there was none before.
     Deactivate,
     /// Run a program.
@@ -152,10 +146,7 @@ pub enum Action {
         paths: Vec<PathBuf>,
     },
     /// Take that back.
-    Unshare {
-        /// Likewise.
-        paths: Vec<PathBuf>,
-    },
+    Unshare { paths: Vec<PathBuf> },
 }
 
 impl Action {

@@ -287,7 +287,6 @@ enum HeadState {
     Behind,
 }
 
-/// See the module.
 fn standing(head: &CommitId, known: &KnownHeads, now_ms: i64, interval: Duration) -> HeadState {
     let is_head = |commit: &Option<String>| commit.as_deref() == Some(head.as_str());
     // A run that does not know its commit yet is about to ask for the head itself.

@@ -13,7 +13,6 @@ pub struct Command {
     /// A path, or a name that is looked up in the `PATH` of `environment`. Never a shell line.
     pub program: OsString,
     pub args: Vec<OsString>,
-    /// Must exist.
     pub directory: PathBuf,
     /// The whole environment: nothing is inherited. [`crate::Environment`] builds one.
     pub environment: BTreeMap<OsString, OsString>,

@@ -59,7 +59,6 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// What the owner of the state may take to answer for it: its checks, and the database's end.
 const STATE_TIME_MAX: Duration = Duration::from_secs(40);
 
-/// One look.
 struct DoctorCheck {
     group: &'static str,
     name: &'static str,

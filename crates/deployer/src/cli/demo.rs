@@ -56,7 +56,6 @@ struct DemoHost {
     daemon: String,
 }
 
-/// `demo`
 pub async fn run(arguments: &DemoArguments, environment: &Environment) -> Result<(), Failed> {
     let root = tempfile::Builder::new()
         .prefix("durhack-deployer-demo-")

@@ -36,7 +36,6 @@ use tokio_util::sync::CancellationToken;
 /// How often the database is looked at for a run to begin or end.
 const POLL: Duration = Duration::from_millis(100);
 
-/// `deploy`
 pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
@@ -45,7 +44,6 @@ pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<()
     ask(session, deployment, "deploy", &request, arguments.no_wait).await
 }
 
-/// `rollback`
 pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
@@ -245,7 +243,6 @@ async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
     std::future::pending::<()>().await;
 }
 
-/// `cancel`
 pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<(), Failed> {
     let run = ids::run_of(session, &arguments.what).await?;
     if run.state.is_final() {
@@ -289,7 +286,6 @@ fn nothing_to_cancel(session: &Session, run: &Run, what: &str) -> Result<Failed,
     })
 }
 
-/// `plan`
 pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;

@@ -15,7 +15,6 @@ use crate::terminal::failed::Failed;
 use anyhow::anyhow;
 use jiff::civil::DateTime;
 
-/// `approve`
 pub async fn approve(session: &Session, arguments: &ApproveArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     if !deployment.gates.approval {
@@ -34,7 +33,6 @@ pub async fn approve(session: &Session, arguments: &ApproveArguments) -> Result<
     look_again(session, deployment, "approve", waiting, arguments.no_wait).await
 }
 
-/// `release`
 pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     if deployment.gates.freeze.windows.is_empty() {

@@ -22,7 +22,6 @@ struct ShownEntry {
     reason: Option<String>,
 }
 
-/// `queue`
 pub fn run(session: &Session, arguments: &QueueArguments) -> Result<(), Failed> {
     let spools = spools(session)?;
     match &arguments.command {

@@ -330,7 +330,6 @@ impl Session {
         self.broken.as_ref().is_some_and(|broken| broken.deployments.contains(slug))
     }
 
-    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.host.config
     }
@@ -340,7 +339,6 @@ impl Session {
         format!("{} at the command line", self.user)
     }
 
-    /// The record.
     pub fn store(&self) -> &Store {
         &self.host.store
     }

@@ -26,13 +26,10 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(120);
 pub struct SimulatedAnswer {
     /// The delivery's id.
     pub delivery: DeliveryId,
-    /// HTTP status.
     pub status: u16,
-    /// The body.
     pub body: String,
 }
 
-/// `simulate push`
 pub async fn push(
     directory: Option<&Path>,
     environment: &Environment,
@@ -150,11 +147,8 @@ pub fn secret_of<'a>(config: &'a Config, repository: &RepositoryName) -> Option<
 /// A webhook request to be.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    /// Its GUID.
     pub delivery: DeliveryId,
-    /// `push`, `ping`.
     pub event: &'a str,
-    /// JSON.
     pub body: &'a str,
 }
 

@@ -36,7 +36,6 @@ const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A look that is older than this was not repeated: the worker looks once a minute, but not during a run.
 const LOOK_AGE_MAX_MS: i64 = 10 * 60_000;
 
-/// `status`
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,

@@ -32,7 +32,6 @@ use report::WebhookReport;
 use serde_json::json;
 use std::path::Path;
 
-/// `webhook`
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,

@@ -96,7 +96,6 @@ pub struct Resolution {
     pub merged: Merged,
 }
 
-/// See the module.
 pub fn resolve(tree: &Table, facts: &ResolveFacts<'_>) -> Resolution {
     let reading = Reading::default();
     let secret_files = RefCell::new(Vec::new());

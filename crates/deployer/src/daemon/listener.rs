@@ -35,7 +35,6 @@ impl SelfProbe {
     }
 }
 
-/// See the module.
 pub struct IntakeListener {
     pub listener: TcpListener,
     pub listening: Listening,

@@ -18,7 +18,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Which file it is, whatever its name.
 type Identity = (u64, u64);
 
-/// See the module.
 pub struct StateWatch {
     looked: Looked,
     /// A look that has begun. A file system that hangs (a server that is gone) keeps it, and nothing else of the daemon.

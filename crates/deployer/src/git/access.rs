@@ -39,7 +39,6 @@ pub struct Access {
 }
 
 impl Access {
-    /// As configured.
     pub fn new(config: &Config, credentials: Credentials, deployment: &Deployment) -> Self {
         Self {
             deployment: deployment.slug.to_string(),

@@ -50,7 +50,6 @@ pub struct Mirror {
 /// A commit with its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// Its id.
     pub id: CommitId,
     /// Its whole message.
     pub message: String,

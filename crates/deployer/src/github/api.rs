@@ -38,7 +38,6 @@ pub(super) struct ApiRequest<'a> {
     method: Method,
     /// Below the API's address.
     path: &'a str,
-    /// JSON.
     body: Option<&'a str>,
     /// Of the answer that we have already.
     etag: Option<&'a str>,

@@ -37,7 +37,6 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(20);
 /// Nor for longer than this, whatever it says itself: its limits are by the hour.
 const REFUSAL_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// See the module.
 pub struct App {
     settings: GitHubApp,
     api: Api,

@@ -57,9 +57,7 @@ enum ForAll {
 /// What is there for all deployments without a token of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialKind {
-    /// Nothing.
     None,
-    /// A token.
     Token,
     /// The GitHub App.
     App,

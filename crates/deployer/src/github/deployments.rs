@@ -21,9 +21,7 @@ struct GithubDeployment {
 pub struct About<'a> {
     /// Of which repository, and for which deployment of ours.
     pub subject: Subject<'a>,
-    /// Which commit.
     pub commit: &'a CommitId,
-    /// Where to.
     pub environment: &'a str,
     /// By which run: how we know it again.
     pub run: &'a str,
@@ -65,7 +63,6 @@ impl GitHub {
             .ok_or_else(|| ApiError::unreadable("GitHub gave the deployment no number".to_owned()))
     }
 
-    /// `POST /repos/{owner}/{repo}/deployments/{deployment_id}/statuses`
     pub async fn create_deployment_status(
         &self,
         subject: Subject<'_>,

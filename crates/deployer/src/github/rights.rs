@@ -40,10 +40,8 @@ pub struct Repository {
 /// What an account may do in a repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct RepositoryPermissions {
-    /// Everything.
     #[serde(default)]
     pub admin: bool,
-    /// Write.
     #[serde(default)]
     pub push: bool,
 }
@@ -86,7 +84,6 @@ impl GitHub {
     }
 }
 
-/// `repo, admin:org`
 fn scopes(header: &str) -> Vec<String> {
     header.split(',').map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
 }

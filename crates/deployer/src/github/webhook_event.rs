@@ -50,7 +50,6 @@ pub enum Event {
 /// Something about the checks of a commit; what, GitHub is asked itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// Where.
     pub repository: RepositoryName,
     /// Of which commit.
     pub commit: CommitId,
@@ -59,14 +58,12 @@ pub struct Checked {
 /// A push, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {
-    /// Where to.
     pub repository: RepositoryName,
     /// Whether only some may see the repository. None: it does not say.
     pub private: Option<bool>,
     /// When GitHub took it, in seconds since the epoch. None: it does not say, or an older deployer has read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_at: Option<i64>,
-    /// What.
     pub target: EventTarget,
     /// The whole ref, for people.
     pub git_ref: String,

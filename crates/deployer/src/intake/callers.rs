@@ -306,7 +306,6 @@ impl CallerSlot {
         }
     }
 
-    /// See [`Callers::may_complain`].
     pub fn may_complain(&self) -> bool {
         self.callers.may_complain()
     }

@@ -12,7 +12,6 @@ use std::net::IpAddr;
 /// Whether an address may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It may.
     Allowed,
     /// It is in none of the networks.
     Refused,
@@ -23,9 +22,7 @@ pub enum Admission {
 /// The networks in force.
 #[derive(Debug)]
 pub enum Networks {
-    /// Anywhere.
     Any,
-    /// Only these.
     Only(Vec<IpNet>),
     /// GitHub's, as far as they are known.
     GitHub(KnownMeta),

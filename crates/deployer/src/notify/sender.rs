@@ -39,7 +39,6 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
 /// GitHub's API learns of a pushed commit within seconds. One that it does not know after this long was never pushed there.
 const GIVE_UP_UNKNOWN_COMMIT_AFTER: Duration = Duration::from_secs(3600);
 
-/// See the module.
 pub struct Sender {
     store: Store,
     github: GitHub,

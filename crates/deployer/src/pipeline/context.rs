@@ -15,15 +15,12 @@ use std::sync::Arc;
 /// What every deployment stands on.
 #[derive(Clone)]
 pub struct Host {
-    /// Everything configured.
     pub config: Arc<Config>,
-    /// The record.
     pub store: Store,
     /// How programs are started.
     pub executor: Executor,
     /// Who we are to GitHub.
     pub credentials: Credentials,
-    /// GitHub's API.
     pub github: GitHub,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,

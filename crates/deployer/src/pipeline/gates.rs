@@ -35,7 +35,6 @@ const CHECKS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Whether a commit may be deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It may.
     Open,
     /// Not yet; for what it waits.
     Waiting(String),
@@ -130,7 +129,6 @@ pub async fn is_first_after_the_move(host: &Host, deployment: &Deployment) -> Re
 /// What has changed for a commit that was blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// Nothing.
     None,
     /// The decision is another one.
     Changed(Decision),
@@ -152,7 +150,6 @@ pub async fn news(host: &Host, deployment: &Deployment, held: &Held) -> Result<N
 /// A branch's head that the gates blocked when it was last tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// It.
     pub commit: CommitId,
     /// For what it waits, or why it was refused.
     pub sentence: String,

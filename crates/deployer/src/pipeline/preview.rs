@@ -34,7 +34,6 @@ pub struct Preview {
     pub remarks: Vec<String>,
     /// Against what is live; None where nothing is, or the mirror does not have it.
     pub changed_paths: Option<Vec<String>>,
-    /// In order.
     pub steps: Vec<Planned>,
     /// Run if it fails.
     pub on_failure: Vec<Command>,
@@ -43,7 +42,6 @@ pub struct Preview {
 /// A step of it, as the run that carries it out will record it.
 #[derive(Debug, Serialize)]
 pub struct Planned {
-    /// The step.
     #[serde(flatten)]
     pub step: Step,
     /// What is done, in one line.

@@ -54,7 +54,6 @@ const OUTPUT_DELAY: Duration = Duration::from_millis(200);
 pub struct Run {
     /// What everything stands on.
     pub host: Host,
-    /// The deployment.
     pub deployment: Deployment,
     /// The run's id.
     pub id: String,
@@ -78,7 +77,6 @@ const FULL_BYTES: u64 = 64 * 1024;
 /// Why a step, and with it the run, did not succeed.
 #[derive(Debug)]
 pub struct Failure {
-    /// One line.
     pub cause: String,
     /// Whether it was stopped from outside.
     pub cancelled: bool,

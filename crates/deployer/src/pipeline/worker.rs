@@ -48,9 +48,7 @@ const PUSH_LATE_MAX: Duration = Duration::from_secs(600);
 pub struct Worker {
     /// What everything stands on.
     pub host: Host,
-    /// The deployment.
     pub deployment: Deployment,
-    /// Its spool.
     pub spool: Spool,
     /// Take no further work.
     pub stop: CancellationToken,

@@ -16,7 +16,6 @@ use std::time::Duration;
 /// One thing that a recipe does for a release.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// When.
     pub phase: Phase,
     /// Shown to people.
     pub name: String,

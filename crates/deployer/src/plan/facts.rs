@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 /// What a recipe may know.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
-    /// The deployment.
     pub deployment: &'a Deployment,
     /// How its path is laid out.
     pub layout: Layout,
@@ -43,7 +42,6 @@ pub struct Facts<'a> {
 /// A commit and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The commit.
     pub commit: CommitId,
     /// The release's name; in place, a name for the database only.
     pub release: String,

@@ -6,7 +6,6 @@ use crate::process::tools::node_packages::{Installer, LOCK_FILES};
 /// What tells who installs a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DetectedInstaller {
-    /// Who.
     pub installer: Installer,
     /// The lock file; None: there is none.
     pub by: Option<&'static str>,

@@ -82,7 +82,6 @@ impl RunMode<'_> {
     }
 }
 
-/// Starts programs.
 #[derive(Clone)]
 pub struct Executor {
     inner: Arc<ExecutorInner>,

@@ -10,9 +10,7 @@ use std::path::PathBuf;
 /// A process that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
     pub pid: i32,
-    /// Its parent's.
     pub parent: i32,
     /// Clock ticks between boot and its start.
     pub started_ticks: u64,

@@ -24,10 +24,8 @@ use tokio_util::sync::CancellationToken;
 /// Of what a program says on one stream, the lines that are kept: the cause is among the first.
 const SAID_LINES_MAX: usize = 1_000;
 
-/// See the module.
 #[derive(Clone, Copy)]
 pub struct StepContext<'a> {
-    /// Starts programs.
     pub executor: &'a Executor,
     /// The run's, below a command's own.
     pub environment: &'a BTreeMap<String, String>,
@@ -35,11 +33,9 @@ pub struct StepContext<'a> {
     pub walls: &'a Walls,
     /// What holds for environment files.
     pub env_rules: &'a EnvRules,
-    /// The release.
     pub directory: &'a Path,
     /// When the step must be done.
     pub ends_at: Instant,
-    /// Stops it.
     pub cancel: &'a CancellationToken,
     /// Hears every line that a program prints, and what we say ourselves.
     pub hear: &'a (dyn Fn(LogEvent<'_>) + Send + Sync),

@@ -40,7 +40,6 @@ pub enum EntrySource {
 /// Everything about an entry but its payload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Header {
-    /// [`VERSION`].
     pub version: u32,
     /// GitHub's delivery GUID, or one of ours.
     pub id: DeliveryId,

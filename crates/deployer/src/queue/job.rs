@@ -12,7 +12,6 @@ use spool::Claim;
 
 /// An entry, understood.
 pub struct Order {
-    /// Its file.
     pub claim: Claim,
     /// Who sent it, when.
     pub header: Header,
@@ -31,7 +30,6 @@ enum Weight {
     WakeUp,
     /// What reconcile found.
     Found,
-    /// A push.
     Push,
     /// What an operator asks for.
     Wish,

@@ -85,7 +85,6 @@ pub enum NginxWork {
 }
 
 impl SitesStep {
-    /// Does it.
     pub async fn carry_out(&self, step_context: &StepContext<'_>) -> Result<()> {
         let _lock = self.lock(step_context).await?;
         match self.work {

@@ -17,11 +17,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Manager {
-    /// systemd units.
     Systemd(systemd::Units),
     /// A vassal of uWSGI's emperor.
     Uwsgi(uwsgi::Vassal),
-    /// PM2 applications.
     Pm2(pm2::Applications),
 }
 
@@ -40,7 +38,6 @@ pub enum ManagerAction {
 }
 
 impl Manager {
-    /// Does it.
     pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         match self {
             Self::Systemd(units) => units.grant(wish, step_context).await,

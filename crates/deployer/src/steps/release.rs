@@ -218,7 +218,6 @@ pub fn commit_of_work_tree(path: &Path) -> Option<CommitId> {
 
 /// Whether this is the empty place that systemd shows to a unit instead of people's homes (`ProtectHome=tmpfs`).
 fn is_hidden_home(directory: &Path) -> bool {
-    /// `TMPFS_MAGIC`
     const TMPFS: i64 = 0x0102_1994;
     let is_home = ["/home", "/root", "/run/user"].iter().any(|home| directory.starts_with(home));
     is_home && rustix::fs::statfs(directory).is_ok_and(|found| found.f_type == TMPFS)

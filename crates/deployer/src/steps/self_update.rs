@@ -55,7 +55,6 @@ pub struct Program {
 pub struct SelfUpdate {
     /// The release that is live afterwards.
     pub release: String,
-    /// To whom.
     pub program: Program,
     /// What must hold while it alone answers.
     pub health: Vec<HealthCheck>,
@@ -77,11 +76,8 @@ pub struct SelfUpdateRequest {
 /// What is being attempted, or has been, for a run that is not settled yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
-    /// The deployment.
     pub deployment: String,
-    /// The run.
     pub run: String,
-    /// To whom.
     pub program: Program,
     /// The migrations that the database had before.
     pub schema: Vec<i64>,

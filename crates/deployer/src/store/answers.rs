@@ -10,7 +10,6 @@ use super::pools::{reading, writing};
 use super::{Store, StoreError};
 use crate::base::names::CommitId;
 
-/// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
     /// The commit that is approved.
@@ -21,7 +20,6 @@ pub struct Answers {
     pub freeze_lifted_until_ms: Option<i64>,
 }
 
-/// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorAnswer {
     /// This commit is approved.

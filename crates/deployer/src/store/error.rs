@@ -25,7 +25,6 @@ pub enum StoreError {
     /// There was a database, and there is none: an empty one in its place would pass for the old one.
     #[error("the database {} is gone: {why}", file.display())]
     Gone {
-        /// Its file.
         file: std::path::PathBuf,
         /// From what that is known.
         why: String,
@@ -36,7 +35,6 @@ pub enum StoreError {
     NotRecorded {
         /// What was looked for, as in `run`.
         kind: &'static str,
-        /// Which one.
         id: String,
     },
 
@@ -45,16 +43,13 @@ pub enum StoreError {
     Foreign {
         /// What it is, as in `run`.
         kind: &'static str,
-        /// Which one.
         id: String,
     },
 
     /// What is kept outside of the database, so that rows of others are not believed, cannot be read or written.
     #[error("{} cannot be used", path.display())]
     Trust {
-        /// The file.
         path: std::path::PathBuf,
-        /// Why.
         #[source]
         error: std::io::Error,
     },

@@ -13,7 +13,6 @@ const WAITING_MAX: i64 = 1000;
 /// A delivery whose commit waits for a gate.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct WaitingDelivery {
-    /// The delivery.
     pub delivery_id: String,
     /// What waits, by the run that said so.
     pub commit_id: String,

@@ -29,7 +29,6 @@ pub const IMPORTED_SENTENCE: &str = "It was handled by the deployer that was her
 /// A migration that this program knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MigrationStatus {
-    /// Its number.
     pub version: i64,
     /// What it does.
     pub description: String,

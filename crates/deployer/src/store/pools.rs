@@ -250,7 +250,6 @@ pub(super) fn process_user() -> Option<String> {
 /// Where PostgreSQL's sockets are: Debian's, and PostgreSQL's own default.
 const POSTGRES_SOCKETS: [&str; 2] = ["/run/postgresql", "/tmp"];
 
-/// See [`super::Store::opens_without_password`].
 pub(super) async fn opens_without_password(url: &str) -> Result<Option<String>, StoreError> {
     let known = postgres_options(url)?;
     let bare = |way: Option<&Path>| {

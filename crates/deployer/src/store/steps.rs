@@ -23,9 +23,7 @@ words! {
     StepState, "step state" {
         /// It may have happened.
         Started = "started",
-        /// It did.
         Succeeded = "succeeded",
-        /// It failed.
         Failed = "failed",
         /// The process died meanwhile; nobody knows.
         Unknown = "unknown",
@@ -37,7 +35,6 @@ words! {
 /// One step of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Step {
-    /// The run.
     pub run_id: String,
     /// Its place in the plan.
     #[sqlx(try_from = "i64")]

@@ -16,13 +16,11 @@ const INACTIVE: &str = r#"{"state":"inactive"}"#;
 /// A deployment at GitHub that stands for a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct ToldDeployment {
-    /// The run.
     pub run_id: String,
     /// Of which deployment of ours.
     pub deployment: String,
     /// `owner/name`.
     pub repository: String,
-    /// Which commit.
     pub commit_id: String,
     /// GitHub's number.
     pub github_id: i64,

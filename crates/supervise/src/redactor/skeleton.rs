@@ -15,7 +15,6 @@ const STRING_BYTES_MAX: usize = 1024;
 
 const ESCAPE: u8 = 0x1b;
 
-/// See the module.
 pub(super) struct Skeleton<'a> {
     pub bytes: Cow<'a, [u8]>,
     /// Where each of them stood. None: all are there.
@@ -30,7 +29,6 @@ enum Sequence {
     Whole(usize),
     /// More bytes decide.
     Unfinished,
-    /// No sequence.
     None,
 }
 

@@ -12,7 +12,6 @@ use crate::run::{Conversation, variables_of_leash};
 use crate::supervisor::Assignment;
 use crate::{Command, Mark, Spawner, StartError, adopted, control_group, orphan_killer, spawner};
 
-/// See the module.
 pub(super) enum Holder {
     Caller(Child),
     Spawner { spawner: Spawner, conversation: Conversation },

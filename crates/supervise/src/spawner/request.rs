@@ -41,7 +41,6 @@ const KILL_MARKED: &[u8] = b"kill-marked-1";
 /// The supervisor process's program, its control socket, standard output, standard error.
 pub(crate) type Descriptors = [OwnedFd; 4];
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Start a supervisor, and tell when it has ended.

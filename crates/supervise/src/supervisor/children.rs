@@ -36,7 +36,6 @@ impl Notices {
     }
 }
 
-/// See the module.
 pub(super) struct Children {
     notices: Notices,
     command: Pid,

@@ -17,7 +17,6 @@ use crate::support::{
 /// What is shown to the spawners of these tests.
 const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Debian's `nobody`.
 const USER: u32 = 65534;
 
 /// A spawner of another user's, as a service manager starts one; killed at the end.

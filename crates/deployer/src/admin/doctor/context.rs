@@ -28,7 +28,6 @@ const ROOTS_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// The user that a packaged service runs as.
 const SERVICE_USER: &str = "durhack-deployer";
 
-/// See the module.
 pub struct DoctorContext {
     /// What is wrong with the configuration.
     pub problems: Diagnostics,
@@ -91,7 +90,6 @@ impl DoctorContext {
         self.usable.as_ref().context("the configuration cannot be used")
     }
 
-    /// The configuration.
     pub fn config(&self) -> Result<&Config> {
         Ok(&self.loaded()?.config)
     }
@@ -106,7 +104,6 @@ impl DoctorContext {
         Ok(self.config()?.deployments.values().filter(|deployment| deployment.enabled))
     }
 
-    /// GitHub's API.
     pub fn github(&self) -> Result<(&GitHub, &Credentials)> {
         let usable = self.usable()?;
         if matches!(self.instead, Some(Instead::WithoutSecrets | Instead::LastGood(_))) {

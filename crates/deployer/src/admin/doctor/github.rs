@@ -25,7 +25,6 @@ const CLOCK_DRIFT_MAX: Duration = Duration::from_secs(60);
 
 /// Who asks, and for which repositories.
 struct Identity<'a> {
-    /// For people.
     name: String,
     /// Whose own token it is.
     deployment: Option<&'a str>,
@@ -300,7 +299,6 @@ async fn of_hooks(
     Ok(or_ok(findings, format!("hook {} delivers here", hook.id)))
 }
 
-/// Newest first.
 fn of_deliveries(deliveries: &[Delivery], hook: i64) -> Option<Finding> {
     let newest = deliveries.first()?;
     let lost = deliveries.iter().filter(|delivery| {

@@ -16,7 +16,6 @@ const QUOTA_PERCENT_MIN: u64 = 10;
 /// What the deployments that use a credential need of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Needs {
-    /// `[github] deployments`
     pub deployments: bool,
     /// Some deployment waits for checks.
     pub checks: bool,

@@ -20,9 +20,7 @@ const ALIAS_DEPTH_MAX: usize = 16;
 /// A line of a file, continuations joined, comments gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SudoersLine {
-    /// `/etc/sudoers.d/web:3`
     pub place: String,
-    /// Never empty.
     pub text: String,
 }
 

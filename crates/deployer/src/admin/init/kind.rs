@@ -25,7 +25,6 @@ const DIRECTORIES_MAX: usize = 10;
 /// Names of what nobody here understands that are quoted, at most.
 const UNKNOWN_MAX: usize = 8;
 
-/// See the module.
 #[derive(Debug, Clone)]
 pub enum RepositoryKind {
     /// One of DurHack's own repositories: everything is known of it.
@@ -39,9 +38,15 @@ pub enum RepositoryKind {
     /// A client of files and a Go server.
     GoStatic,
     /// Commands and units.
-    Systemd { by: String, steps: Vec<DetectedStep>, units: Vec<Unit> },
-    /// Commands.
-    Steps { by: String, steps: Vec<DetectedStep> },
+    Systemd {
+        by: String,
+        steps: Vec<DetectedStep>,
+        units: Vec<Unit>,
+    },
+    Steps {
+        by: String,
+        steps: Vec<DetectedStep>,
+    },
     /// Files that are served as they are.
     Static,
 }
@@ -49,7 +54,6 @@ pub enum RepositoryKind {
 /// Node packages with an ecosystem file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnderPm2 {
-    /// The file.
     pub ecosystem: &'static str,
     /// Whether it asks for an instance's name.
     pub named: bool,
@@ -64,13 +68,11 @@ pub struct UnderPm2 {
 /// A command that makes the release.
 #[derive(Debug, Clone)]
 pub struct DetectedStep {
-    /// Its phase.
     pub phase: Phase,
     /// Program and arguments: our own, or plain words of the repository's.
     pub run: Vec<String>,
     /// Where, if not in the root.
     pub directory: Option<String>,
-    /// Why.
     pub why: String,
 }
 
@@ -518,7 +520,6 @@ const KEPT_FILES: [&str; 8] = [
     "local.yaml",
 ];
 
-/// Likewise.
 const KEPT_DIRECTORIES: [&str; 6] = ["uploads", "storage", "keys", "media", "data", "state"];
 
 fn beside_example(path: &str) -> Option<String> {

@@ -16,7 +16,6 @@ const QUOTED_CHARS_MAX: usize = 100;
 /// What is known of a deployment to be.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Its name.
     pub slug: &'a Slug,
     /// `owner/name`.
     pub repository: &'a RepositoryName,

@@ -23,7 +23,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
     /// One line for people.

@@ -26,7 +26,6 @@ use std::path::{Path, PathBuf};
 /// Where nginx's logs are unless the configuration says otherwise.
 pub const NGINX_LOGS: &str = "/var/log/nginx";
 
-/// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct HostState {
     /// User and group id of the deployer's user.

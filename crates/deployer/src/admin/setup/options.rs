@@ -5,7 +5,6 @@ use crate::admin::host::paths;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupOptions {
     /// Where the layers of the configuration lie.

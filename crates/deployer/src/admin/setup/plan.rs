@@ -28,7 +28,6 @@ pub struct Plan {
     users_change: bool,
 }
 
-/// See the module.
 pub fn plan(found: &HostState, options: &SetupOptions) -> Result<Plan> {
     if let Some(state) = found.configuration.as_ref().and_then(|known| known.state_elsewhere.as_ref()) {
         let (what, mend) = paths::said_of_state_elsewhere(state);

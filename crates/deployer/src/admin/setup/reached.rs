@@ -90,11 +90,9 @@ pub struct Content {
     pub bytes: Vec<u8>,
     /// Whose it is.
     pub owner: Ids,
-    /// Permission bits.
     pub mode: u32,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Reached {
     directory: File,

@@ -52,7 +52,6 @@ pub enum Refused {
     /// Something else than what is wanted.
     #[error("{} is a {found}, not a {wanted}\nhint: look who has put it there, and remove it", path.display())]
     Kind {
-        /// Where.
         path: PathBuf,
         /// What it is.
         found: &'static str,
@@ -61,21 +60,12 @@ pub enum Refused {
     },
     /// More than is read.
     #[error("{} has {bytes} bytes, and at most {max} are read", path.display())]
-    TooLarge {
-        /// Where.
-        path: PathBuf,
-        /// Its length.
-        bytes: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// No text.
+    TooLarge { path: PathBuf, bytes: u64, max: u64 },
     #[error("{} is not UTF-8 text", .0.display())]
     NotText(PathBuf),
     /// Somebody could have written it who must not.
     #[error("{} is not to be relied on: {reason}\nhint: {mend}", path.display())]
     Untrusted {
-        /// The file.
         path: PathBuf,
         /// Who could, and where.
         reason: String,
@@ -85,7 +75,6 @@ pub enum Refused {
     /// The file system does not answer.
     #[error("{} did not answer within {after:?}\nhint: does its file system hang?", path.display())]
     Hangs {
-        /// Where.
         path: PathBuf,
         /// So long was waited.
         after: Duration,
@@ -93,7 +82,6 @@ pub enum Refused {
     /// What the system says.
     #[error("cannot use {}: {error}", path.display())]
     System {
-        /// Where.
         path: PathBuf,
         /// What it says.
         error: std::io::Error,
@@ -205,7 +193,6 @@ impl FoundFile {
         self.stat.st_nlink > 1
     }
 
-    /// Its permissions.
     pub fn mode(&self) -> u32 {
         self.stat.st_mode & 0o7777
     }
@@ -546,7 +533,6 @@ pub struct OpenDirectory {
 pub enum FileKind {
     /// A regular file.
     File,
-    /// A directory.
     Directory,
     /// A link, wherever it leads.
     Link,

@@ -19,7 +19,6 @@ use anyhow::anyhow;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// `webhook create`
 pub async fn create(webhooks: &Webhooks, arguments: &CreateArguments) -> Result<(), Failed> {
     check_reachable(&webhooks.url)?;
     let mut report = WebhookReport::new(arguments.json);

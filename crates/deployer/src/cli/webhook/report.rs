@@ -8,7 +8,6 @@ use crate::terminal::{exit, output};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-/// See the module.
 pub struct WebhookReport {
     as_json: bool,
     entries: Vec<Value>,
@@ -21,7 +20,6 @@ impl WebhookReport {
         Self { as_json, entries: Vec::new(), failed: None }
     }
 
-    /// For people.
     pub fn say(&self, line: &str) {
         if !self.as_json {
             // URLs and messages are foreign text.
@@ -29,7 +27,6 @@ impl WebhookReport {
         }
     }
 
-    /// For machines.
     pub fn entry(&mut self, entry: Value) {
         self.entries.push(entry);
     }

@@ -32,7 +32,6 @@ use std::path::{Path, PathBuf};
 /// Where further secrets are named: the same word at the top and in a repository's table.
 const FURTHER_KEY: &str = "webhook_secret_files";
 
-/// `webhook rotate-secret`
 pub async fn rotate(webhooks: &Webhooks, arguments: &RotateArguments) -> Result<(), Failed> {
     let named = webhooks.repositories(arguments.repository.as_deref())?;
     // Two at once would tell GitHub one secret and write another.
@@ -204,7 +203,6 @@ impl Rotation {
         Ok(false)
     }
 
-    /// Step 4.
     async fn tell_github(
         &self,
         webhooks: &Webhooks,

@@ -30,7 +30,6 @@ Patterns of paths are globs: `*` matches anything up to the next slash, `**` any
 `[ab]` one of these, `{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
 ";
 
-/// docs/configuration.md.
 pub fn reference_file() -> String {
     format!("{MARK}{}", reference_markdown())
 }

@@ -38,7 +38,6 @@ pub enum Excess {
 }
 
 impl Measure {
-    /// Both together.
     pub fn and(self, other: Self) -> Self {
         Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
     }

@@ -24,22 +24,18 @@ const DIRECTORY: &str = "backups";
 /// What is found at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Original {
-    /// Nothing.
     Missing,
     /// A plain file.
     File {
         /// What is in it.
         bytes: Vec<u8>,
-        /// Its permissions.
         mode: u32,
     },
-    /// A link.
     Link(PathBuf),
     /// Something that is never ours.
     Other,
 }
 
-/// See the module.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Backup {
     /// What was ours before.

@@ -131,7 +131,6 @@ enum Seen {
     Stays,
     /// Nobody will answer.
     Fails(&'static str),
-    /// Not yet.
     Nothing,
 }
 

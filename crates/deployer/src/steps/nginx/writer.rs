@@ -15,7 +15,6 @@ pub const MODE: u32 = 0o644;
 /// In the deployment's state: what root is to write, for as long as it does.
 const CONTENT: &str = "content";
 
-/// See the module.
 pub struct Writer<'a, 'w> {
     step: &'a SitesStep,
     step_context: &'a StepContext<'w>,

@@ -74,7 +74,6 @@ pub struct Applications {
     pub path: PathBuf,
     /// The release that they are to run.
     pub release: PathBuf,
-    /// Its name.
     pub release_name: String,
     /// How it is reached once it is live: `<path>/current`, or the work tree.
     pub through: PathBuf,
@@ -102,7 +101,6 @@ type ProcessPaths = BTreeMap<i32, PathBuf>;
 pub struct Scene<'a> {
     /// What is wanted.
     pub of: &'a Applications,
-    /// PM2's.
     pub home: Home,
     /// Calls programs. Not with the run's id: by that the run's own processes are found and ended after a crash.
     pub step_context: StepContext<'a>,
@@ -113,7 +111,6 @@ pub struct Scene<'a> {
 }
 
 impl Applications {
-    /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         let mut lasting = lasting(step_context.environment);
         for (name, value) in step_context.walls.own.iter().flat_map(|own| &own.environment) {
@@ -141,7 +138,6 @@ impl Applications {
         })
     }
 
-    /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: ManagerAction) -> String {
         let file = self.ecosystem.as_deref().unwrap_or(Path::new("ecosystem.config.*")).display();
         let (deployment, daemon) = (&self.deployment, self.daemon());

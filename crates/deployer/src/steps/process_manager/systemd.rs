@@ -44,7 +44,6 @@ pub struct Units {
 }
 
 impl Units {
-    /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         if wish == ManagerAction::Run {
             self.files_of_release(step_context).await?;
@@ -126,7 +125,6 @@ impl Units {
         before.filter(|release| *release != new).any(|release| read(&release) != said)
     }
 
-    /// See [`super::Manager::look`].
     pub async fn look(&self, step_context: &StepContext<'_>) -> Result<Vec<Finding>> {
         let mut findings: Vec<Finding> = self.lingering(step_context).into_iter().collect();
         for state in self.states(step_context).await? {
@@ -168,7 +166,6 @@ impl Units {
         })
     }
 
-    /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: ManagerAction) -> String {
         match wish {
             ManagerAction::Prove => {

@@ -68,7 +68,6 @@ const INIT: i32 = 1;
 /// The first number of a person's account (Debian's `UID_MIN`).
 const FIRST_PERSON: u32 = 1000;
 
-/// A vassal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vassal {
     /// Its file, as the emperor sees it.
@@ -92,7 +91,6 @@ struct Running {
 }
 
 impl Vassal {
-    /// See [`super::Manager::grant`].
     pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         match wish {
             // What is missing is found by the recipe's own first steps.
@@ -103,7 +101,6 @@ impl Vassal {
         }
     }
 
-    /// See [`super::Manager::look`].
     pub async fn look(&self, step_context: &StepContext<'_>) -> Result<Vec<Finding>> {
         let config = self.config.display();
         let mut running = self.running(step_context).await?;
@@ -142,7 +139,6 @@ impl Vassal {
         })
     }
 
-    /// See [`super::Manager::shown`].
     pub fn shown(&self, wish: ManagerAction) -> String {
         let config = self.config.display();
         match wish {

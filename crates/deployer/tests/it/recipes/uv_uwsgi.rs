@@ -42,7 +42,6 @@ enum Emperor {
     Directory,
     /// A directory, looking at links themselves.
     Nofollow,
-    /// A pattern.
     Pattern,
 }
 

@@ -9,7 +9,6 @@ pub enum SudoersToken {
     Runas(String),
     /// `NOPASSWD:` and the like, without the colon.
     Tag(String),
-    /// `,`
     Comma,
     /// `:` between parts of a line.
     Colon,

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 /// The extension that holds the names: 2.5.29.17.
 const SUBJECT_ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 
-/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// DNS names, lower case.

@@ -8,13 +8,11 @@ use std::path::Path;
 /// Whose a process is.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
-    /// A deployment.
     pub deployment: &'a Slug,
     /// What stands below its path and bears nobody's mark is its own: the Python deployer has started it.
     pub path: &'a Path,
 }
 
-/// See the module.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes<'a> {
     /// Processes to end and forget.

@@ -35,7 +35,6 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long a daemon may take until it listens: it starts what was saved, too.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// See the module.
 #[derive(Debug, Clone)]
 pub struct Home {
     directory: PathBuf,

@@ -14,7 +14,6 @@ use anyhow::Result;
 use std::collections::BTreeSet;
 
 impl Applications {
-    /// See [`super::super::Manager::look`].
     pub async fn look(&self, step_context: &StepContext<'_>) -> Result<Vec<Finding>> {
         let home = Home::of(self, step_context)?;
         let unit = self.boot_unit(step_context);

@@ -37,7 +37,6 @@ const LOG_BYTES_MAX: u64 = 4096;
 const LOG_LINES_MAX: usize = 3;
 
 impl Scene<'_> {
-    /// See the module.
     pub(super) async fn prove(&self) -> Result<()> {
         let wanted = self.wanted().await?;
         let before = self.up(&wanted).await?;
