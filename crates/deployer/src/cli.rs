@@ -17,6 +17,7 @@ pub mod queue;
 pub mod session;
 pub mod simulate;
 pub mod status;
+mod waiting;
 pub mod webhook;
 
 use crate::admin::arguments::{DoctorArguments, InitArguments, MoveUserArguments, SetupArguments};
@@ -569,7 +570,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
         Command::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
         Command::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
-        Command::Queue(arguments) => queue::run(&look().await?, &arguments),
+        Command::Queue(arguments) => queue::run(&look().await?, &arguments).await,
         Command::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await
         }
