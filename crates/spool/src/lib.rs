@@ -10,13 +10,13 @@
 //! <spool>/                <20 digits of epoch nanoseconds>-<id>.json    ready, in order of arrival
 //! <spool>/tmp/            <process>.<counter>.<label>                   being written, and locked by the writer
 //! <spool>/claimed/        as above                                      being worked on
-//! <spool>/bad/            as above, and <name>.reason                   buried
+//! <spool>/bad/            as above, and <name>.reason                   dead-lettered
 //! <spool>/attempts/       as above; the size is the number of claims
 //! <spool>/lock                                                          held by the one consumer
 //!
 //!   append ──> tmp/ ──> ready <══════> claimed/ ──finish──> gone
 //!                         ^   claim, release │
-//!                         └── retry ── bad/ <┘ bury
+//!                         └── retry ── bad/ <┘ dead-letter
 //! ```
 //!
 //! **Appending** writes a file in `tmp/`, fsyncs it, renames it to its place without replacing anything, and
@@ -41,14 +41,14 @@
 //! opened or scanned: two *processes* that append the same id at the same time both succeed.
 //!
 //! **Claiming** renames to `claimed/`, counts the attempt, and reads. What cannot be an entry (a directory, a
-//! link, a FIFO, a device, a file that is somebody else's or too large) is buried instead: it is neither
+//! link, a FIFO, a device, a file that is foreign or too large) is dead-lettered instead: it is neither
 //! followed nor waited for, and does not come back. [`Claim::finish`] removes the entry *after* its effect
 //! has been recorded elsewhere, so that a crash in between repeats the work rather than losing it: at least
 //! once, never at most once.
 //!
 //! **After a crash** [`ConsumerLock::recover`] makes claimed entries ready and removes what was half written.
 //! Work that kills the process every time would be repeated for ever, were it not for the attempts, which are
-//! counted before it starts. [`Backoff`] says how long to wait, and when to [`bury`](Claim::bury).
+//! counted before it starts. [`Backoff`] says how long to wait, and when to [`dead-letter`](Claim::dead-letter).
 //!
 //! **The watch is a hint, the scan is the truth.** See [`Watcher`] and [`SCAN_INTERVAL`].
 //!

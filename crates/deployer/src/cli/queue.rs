@@ -12,7 +12,7 @@ use spool::{EntryName, Spool};
 
 /// One entry, as shown.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ShownEntry {
     spool: String,
     entry: String,
     #[serde(skip)]
@@ -23,7 +23,6 @@ struct Shown {
     waits_for: Option<String>,
 }
 
-/// `queue`
 pub async fn run(session: &Session, arguments: &QueueArguments) -> Result<(), Failed> {
     let spools = spools(session)?;
     match &arguments.command {
@@ -59,7 +58,7 @@ fn find<'a>(
     for (spool_name, spool) in spools {
         let waiting = spool.ready().context("cannot read a spool")?.into_iter();
         let bad = spool.bad().context("cannot read a spool")?.into_iter().map(|bad| bad.name);
-        // Only what was dead-lettered can be put back.
+        // Only what was dead-lettered can be restored.
         let waiting: Vec<EntryName> = if is_retry { Vec::new() } else { waiting.collect() };
         for name in waiting.into_iter().chain(bad) {
             all.push((spool_name.clone(), name));
@@ -90,10 +89,10 @@ async fn list(session: &Session, spools: &[(String, Spool)], as_json: bool) -> R
                 (None, slug) => waiting::for_its_turn(session, slug, name).await?,
                 (Some(_), _) => for_a_worker.clone(),
             };
-            all.push(Shown { waits_for, ..shown(spool_name, name, state) });
+            all.push(ShownEntry { waits_for, ..shown(spool_name, name, state) });
         }
         for bad in spool.bad().context("cannot read a spool")? {
-            all.push(Shown { reason: bad.reason, ..shown(spool_name, &bad.name, "bad") });
+            all.push(ShownEntry { reason: bad.reason, ..shown(spool_name, &bad.name, "bad") });
         }
     }
     if as_json {
@@ -129,8 +128,8 @@ async fn list(session: &Session, spools: &[(String, Spool)], as_json: bool) -> R
     Ok(())
 }
 
-fn shown(spool: &str, name: &EntryName, state: &'static str) -> Shown {
-    Shown {
+fn shown(spool: &str, name: &EntryName, state: &'static str) -> ShownEntry {
+    ShownEntry {
         spool: spool.to_owned(),
         entry: name.as_str().to_owned(),
         id: name.id().to_owned(),
