@@ -22,7 +22,7 @@ use crate::config::Deployment;
 use crate::git::mirror::FetchError;
 use crate::pipeline::context::Host;
 use crate::pipeline::gates::{self, Decision, Held, News};
-use crate::queue::entry::reconcile_entry;
+use crate::queue::job::reconcile_job;
 use crate::store::comparison::Comparison;
 use crate::store::{Run, Unjudged};
 use anyhow::{Context, Result, bail};
@@ -228,7 +228,7 @@ impl Reconcile {
             }
         };
         tracing::info!(deployment = %deployment.slug, delivery = %id, commit = %head, "the branch's head is not live: queued");
-        let bytes = reconcile_entry(id.clone(), seen_at, head.clone());
+        let bytes = reconcile_job(id.clone(), seen_at, head.clone());
         let spool = spool.clone();
         // There already is as good as new.
         tokio::task::spawn_blocking(move || spool.append(id.as_str(), &[&bytes]))

@@ -54,6 +54,13 @@ macro_rules! words {
             }
         }
 
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                word.parse().map_err(<D::Error as serde::de::Error>::custom)
+            }
+        }
+
         impl<D: sqlx::Database> sqlx::Type<D> for $name
         where
             str: sqlx::Type<D>,
@@ -129,7 +136,9 @@ mod tests {
             ($($words:ident),+) => {$(
                 for word in $words::ALL {
                     assert_eq!(word.as_str().parse::<$words>().unwrap(), *word);
-                    assert_eq!(serde_json::to_string(word).unwrap(), format!("\"{word}\""));
+                    let json = format!("\"{word}\"");
+                    assert_eq!(serde_json::to_string(word).unwrap(), json);
+                    assert_eq!(serde_json::from_str::<$words>(&json).unwrap(), *word);
                 }
                 assert!("nonsense".parse::<$words>().is_err());
             )+};

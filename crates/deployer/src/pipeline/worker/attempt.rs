@@ -1,6 +1,6 @@
-//! One run of an order, from the fetch to its outcome: what is live, what is to be, the plan for that, and what becomes of it.
+//! One run of a job, from the fetch to its outcome: what is live, what is to be, the plan for that, and what becomes of it.
 //!
-//! What fails in here fails the run. The order's entry, the run's row and its end are the worker's affair.
+//! What fails in here fails the run. The job's entry, the run's row and its end are the worker's affair.
 
 use crate::base::clock;
 use crate::base::names::CommitId;
@@ -13,8 +13,7 @@ use crate::pipeline::{adopt, live_state, observe, preflight};
 use crate::plan::facts::{Facts, Purpose, Target};
 use crate::plan::{Plan, Step, recipes};
 use crate::process::step_context::Heard;
-use crate::queue::entry::Adopt;
-use crate::queue::job::Order;
+use crate::queue::job::{Adopt, ClaimedJob};
 use crate::run_log::RunLogWriter;
 use crate::steps::{release, self_update};
 use crate::store::{self, NewRelease, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode};
@@ -27,7 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 impl Worker {
     /// Carries a run out, and gives how it ended.
-    pub(super) async fn run(&self, order: &Order, record: &store::Run, cancel: CancellationToken) -> Outcome {
+    pub(super) async fn run(
+        &self,
+        claimed: &ClaimedJob,
+        record: &store::Run,
+        cancel: CancellationToken,
+    ) -> Outcome {
         let mut run = Run {
             host: self.host.clone(),
             deployment: self.deployment.clone(),
@@ -39,16 +43,16 @@ impl Worker {
             next_step: 1,
             shortcoming_told: Once::new(),
         };
-        match self.attempt(order, &mut run).await {
+        match self.attempt(claimed, &mut run).await {
             Ok(outcome) => outcome,
-            Err(failure) => self.failed(&run, order.trigger, failure).await,
+            Err(failure) => self.failed(&run, claimed.job.trigger, failure).await,
         }
     }
 
-    async fn attempt(&self, order: &Order, run: &mut Run) -> Result<Outcome, Failure> {
+    async fn attempt(&self, claimed: &ClaimedJob, run: &mut Run) -> Result<Outcome, Failure> {
         let layout = self.patiently("layout", || live_state::layout(&self.host, &self.deployment)).await?;
         let live = live_state::live(&self.host, &self.deployment, layout).await?;
-        let adopt = order.request.adopt.as_ref();
+        let adopt = claimed.job.options.adopt.as_ref();
         let found = layout;
         let layout = match (adopt, layout) {
             (Some(_), Layout::Releases) => {
@@ -60,21 +64,21 @@ impl Worker {
         if layout == Layout::InPlace && self.deployment.layout.is_none() {
             run.note(1, live_state::in_place_warning(&self.deployment));
         }
-        let (head, target) = match order.trigger {
+        let (head, target) = match claimed.job.trigger {
             RunTrigger::Rollback => {
-                (None, self.rollback_target(order, &run.id, layout, live.as_ref()).await?)
+                (None, self.rollback_target(claimed, &run.id, layout, live.as_ref()).await?)
             }
             _ => {
                 // What adopting is about to move to `shared/` is not there yet.
                 run.preflight(found).await?;
-                let head = run.fetch(order.request.commit.as_ref()).await?;
-                let head = self.whose_turn(order, run, head, live.as_ref()).await;
+                let head = run.fetch(claimed.job.options.commit.as_ref()).await?;
+                let head = self.whose_turn(claimed, run, head, live.as_ref()).await;
                 let live_commit = live.as_ref().map(|live| &live.commit);
                 self.patiently("commit", || {
-                    outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
+                    outcome::resolved(&self.host, &self.deployment, claimed, &run.id, &head.id, live_commit)
                 })
                 .await?;
-                if let Some(outcome) = self.says_nothing_new(order, &head).await? {
+                if let Some(outcome) = self.says_nothing_new(claimed, &head).await? {
                     return Ok(outcome);
                 }
                 let target = live_state::new_target(&self.deployment, layout, &head.id);
@@ -82,7 +86,7 @@ impl Worker {
             }
         };
         let held = match &head {
-            Some(head) => self.held_back(order, run, head).await?,
+            Some(head) => self.held_back(claimed, run, head).await?,
             None => None,
         };
         let id = run.id.clone();
@@ -92,7 +96,7 @@ impl Worker {
             run.note(run.next_step, remark);
         }
         let facts = Facts {
-            forced: order.request.force,
+            forced: claimed.job.options.force,
             ..live_state::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
         };
         let mut plan = recipes::plan(&facts);
@@ -100,7 +104,7 @@ impl Worker {
             plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);
         }
         if let Some(head) = head
-            && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
+            && let Some(outcome) = self.nothing_to_do(claimed, run, &head, &facts, &plan).await?
         {
             return Ok(outcome);
         }
@@ -110,7 +114,7 @@ impl Worker {
             return Ok(held);
         }
         run.preflight_of_plan(&plan).await?;
-        if !order.is_of_live() {
+        if !claimed.is_of_live() {
             let commit = &facts.target.commit;
             self.patiently("what waited", || {
                 outcome::waiting_superseded(&self.host, &self.deployment, commit)
@@ -132,7 +136,7 @@ impl Worker {
                 let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
                 Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
             }
-            Err(failure) => self.failed(run, order.trigger, failure).await,
+            Err(failure) => self.failed(run, claimed.job.trigger, failure).await,
         };
         outcome.add(gap);
         Ok(outcome)
@@ -140,11 +144,15 @@ impl Worker {
 
     /// The end of a run whose push leads to what was tried last. That is found out before there is a run, unless the server of the
     /// repository did not answer just then.
-    async fn says_nothing_new(&self, order: &Order, head: &Commit) -> Result<Option<Outcome>, Failure> {
-        if order.trigger != RunTrigger::Delivery || order.commit.is_none() {
+    async fn says_nothing_new(
+        &self,
+        claimed: &ClaimedJob,
+        head: &Commit,
+    ) -> Result<Option<Outcome>, Failure> {
+        if claimed.job.trigger != RunTrigger::Delivery || claimed.job.commit.is_none() {
             return Ok(None);
         }
-        let tried = self.tried_and_judged(order).await?;
+        let tried = self.tried_and_judged(claimed).await?;
         let same = tried.filter(|tried| tried.commit_id.as_deref() == Some(head.id.as_str()));
         Ok(same.map(|tried| Outcome {
             verdict: Some(VerdictCode::Duplicate),
@@ -307,9 +315,15 @@ impl Worker {
 
     /// With `queue = "all"` each push has its turn: its own commit, if that is not behind what is live (a late or repeated push
     /// never puts an older commit live). Otherwise the branch's head.
-    async fn whose_turn(&self, order: &Order, run: &Run, head: Commit, live: Option<&Target>) -> Commit {
+    async fn whose_turn(
+        &self,
+        claimed: &ClaimedJob,
+        run: &Run,
+        head: Commit,
+        live: Option<&Target>,
+    ) -> Commit {
         let (Queue::All, RunTrigger::Delivery, Some(named)) =
-            (self.deployment.queue, order.trigger, &order.commit)
+            (self.deployment.queue, claimed.job.trigger, &claimed.job.commit)
         else {
             return head;
         };
@@ -317,7 +331,9 @@ impl Worker {
             Some(live) => run.mirror.is_ancestor(&live.commit, named).await,
             None => true,
         };
-        if !onward || !run.mirror.is_ancestor(named, &head.id).await || self.had_its_turn(order, named).await
+        if !onward
+            || !run.mirror.is_ancestor(named, &head.id).await
+            || self.had_its_turn(claimed, named).await
         {
             return head;
         }
@@ -325,7 +341,7 @@ impl Worker {
     }
 
     /// Whether a commit that a push names was tried before: whoever has gone back from it does not get it back by an old push.
-    async fn had_its_turn(&self, order: &Order, named: &CommitId) -> bool {
+    async fn had_its_turn(&self, claimed: &ClaimedJob, named: &CommitId) -> bool {
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         let tried = self.patiently("the commit's runs", || store.last_outcome(slug, named.as_str())).await;
         // A redelivery is a retry, but of what an operator has cancelled. What cannot be found out now is taken to be tried: then the head
@@ -333,14 +349,14 @@ impl Worker {
         match tried {
             Ok(None) => false,
             Ok(Some(run)) if run.state == RunState::Cancelled => true,
-            Ok(Some(_)) | Err(_) => !self.is_redelivery(order).await.unwrap_or(false),
+            Ok(Some(_)) | Err(_) => !self.is_redelivery(claimed).await.unwrap_or(false),
         }
     }
 
     /// The release to go back to: in place that is a new tree of its commit.
     async fn rollback_target(
         &self,
-        order: &Order,
+        claimed: &ClaimedJob,
         run: &str,
         layout: Layout,
         live: Option<&Target>,
@@ -350,7 +366,7 @@ impl Worker {
         // A work tree that was adopted is no release that a link could name.
         releases.retain(|found| layout == Layout::InPlace || self.deployment.path != Path::new(&found.path));
         // What was deleted by hand cannot be gone back to; nothing is begun to find that out.
-        let wanted = order.request.release.as_deref();
+        let wanted = claimed.job.options.release.as_deref();
         let is_there = |found: &store::Release| {
             layout == Layout::InPlace || release::directory(&self.deployment, &found.name).is_dir()
         };
@@ -371,7 +387,7 @@ impl Worker {
         outcome::resolved(
             &self.host,
             &self.deployment,
-            order,
+            claimed,
             run,
             &target.commit,
             live.map(|live| &live.commit),
@@ -386,24 +402,25 @@ impl Worker {
     /// How the run ends at once, where there is nothing to do. An operator who asks is only told that it is live already.
     async fn nothing_to_do(
         &self,
-        order: &Order,
+        claimed: &ClaimedJob,
         run: &Run,
         head: &Commit,
         facts: &Facts<'_>,
         plan: &Plan,
     ) -> Result<Option<Outcome>, StoreError> {
         let is_first = || crate::pipeline::gates::is_first_after_the_move(&self.host, &self.deployment);
-        if order.request.force
-            || (order.trigger == RunTrigger::Operator && self.patiently("runs", is_first).await?)
+        if claimed.job.options.force
+            || (claimed.job.trigger == RunTrigger::Operator && self.patiently("runs", is_first).await?)
         {
             return Ok(None);
         }
         let same = self.patiently("inputs", || live_state::same_inputs(&self.host, facts, plan)).await?;
         let live = facts.live.as_ref();
         // Whoever asks gets a deploy that is known to have succeeded; by itself the deployer takes what it finds as good.
-        let live = live
-            .filter(|live| live.release != live_state::UNRECORDED || order.trigger == RunTrigger::Reconcile);
-        let found = match order.trigger {
+        let live = live.filter(|live| {
+            live.release != live_state::UNRECORDED || claimed.job.trigger == RunTrigger::Reconcile
+        });
+        let found = match claimed.job.trigger {
             RunTrigger::Operator => live_state::already_live(head, live, same)
                 .map(|sentence| (VerdictCode::AlreadyLive, sentence)),
             _ => live_state::nothing_to_do(&self.deployment, &run.mirror, head, live, same).await,

@@ -1,7 +1,7 @@
 //! What a worker does about commits that the gates ([`gates`]) hold back.
 //!
-//! A run that finds its gates closed ends; an order for what is still held back gets a verdict and no run; and what is held back
-//! is looked at again where no order would come: at start, at the end of a freeze, and when
+//! A run that finds its gates closed ends; a job for what is still held back gets a verdict and no run; and what is held back
+//! is looked at again where no job would come: at start, at the end of a freeze, and when
 //! GitHub could not be asked.
 
 use crate::base::clock;
@@ -11,8 +11,7 @@ use crate::pipeline::gates::{self, Asker, Decision, Held, News};
 use crate::pipeline::outcome::{self, Outcome};
 use crate::pipeline::run::{Failure, Run};
 use crate::pipeline::worker::Worker;
-use crate::queue::entry::reconcile_entry;
-use crate::queue::job::Order;
+use crate::queue::job::{ClaimedJob, reconcile_job};
 use crate::store::RunTrigger;
 use crate::store::is_database_away;
 use anyhow::{Context, Result};
@@ -23,7 +22,7 @@ impl Worker {
     /// How the run ends without a step, where the commit may not be deployed, or not yet.
     pub(super) async fn held_back(
         &self,
-        order: &Order,
+        claimed: &ClaimedJob,
         run: &Run,
         head: &Commit,
     ) -> Result<Option<Outcome>, Failure> {
@@ -31,8 +30,8 @@ impl Worker {
         let slug = deployment.slug.as_str();
         let answers = self.patiently("answers", || host.store.answers(slug)).await?;
         // What is adopted serves already, and an operator was asked.
-        let asker = match order.trigger {
-            _ if order.request.force || order.request.adopt.is_some() => Asker::Force,
+        let asker = match claimed.job.trigger {
+            _ if claimed.job.options.force || claimed.job.options.adopt.is_some() => Asker::Force,
             RunTrigger::Delivery | RunTrigger::Reconcile => Asker::Nobody,
             _ => Asker::Operator,
         };
@@ -43,7 +42,7 @@ impl Worker {
         let mut outcome = match &asked.decision {
             Decision::Open => return Ok(None),
             Decision::Refused(sentence) => Outcome::refused(sentence),
-            Decision::Waiting(sentence) if order.request.commit.is_none() => Outcome::waiting(sentence),
+            Decision::Waiting(sentence) if claimed.job.options.commit.is_none() => Outcome::waiting(sentence),
             // A commit that an operator has named is not looked at again, unless it is what waits anyway.
             Decision::Waiting(sentence) => {
                 match self.patiently("what waits", || host.store.held_run(slug)).await?.and_then(Held::by) {
@@ -72,18 +71,18 @@ impl Worker {
         }
     }
 
-    /// Whether an order is about a commit that was held back and still is, for the same reason: it gets a verdict and no run. An
+    /// Whether a job is about a commit that was held back and still is, for the same reason: it gets a verdict and no run. An
     /// event of checks can lead to nothing else than the run of what is held.
-    pub(super) async fn is_held_still(&self, order: &Order) -> Result<bool> {
-        if !matches!(order.trigger, RunTrigger::Delivery | RunTrigger::Reconcile) {
+    pub(super) async fn is_held_still(&self, claimed: &ClaimedJob) -> Result<bool> {
+        if !matches!(claimed.job.trigger, RunTrigger::Delivery | RunTrigger::Reconcile) {
             return Ok(false);
         }
         let held = Held::of(&self.host, &self.deployment).await?;
-        let Some(held) = held.filter(|held| order.commit.as_ref() == Some(&held.commit)) else {
-            if order.is_wake_up() {
-                outcome::not_waited_for(&self.host, &self.deployment, order).await?;
+        let Some(held) = held.filter(|held| claimed.job.commit.as_ref() == Some(&held.commit)) else {
+            if claimed.is_look_again() {
+                outcome::not_waited_for(&self.host, &self.deployment, claimed).await?;
             }
-            return Ok(order.is_wake_up());
+            return Ok(claimed.is_look_again());
         };
         match self.news(&held).await? {
             News::Changed(_) => return Ok(false),
@@ -91,7 +90,7 @@ impl Worker {
             News::Unknown if !held.is_unsure() => return Ok(false),
             News::None | News::Unknown => {}
         }
-        outcome::still_held(&self.host, &self.deployment, order, &held).await?;
+        outcome::still_held(&self.host, &self.deployment, claimed, &held).await?;
         Ok(true)
     }
 
@@ -139,7 +138,7 @@ impl Worker {
     /// The same that reconcile would enqueue.
     async fn enqueue_held(&self, held: &Held, decision: &Decision) -> Result<()> {
         let id = held.next_id(&self.deployment.slug, decision);
-        let bytes = reconcile_entry(id.clone(), clock::now(), held.commit.clone());
+        let bytes = reconcile_job(id.clone(), clock::now(), held.commit.clone());
         let spool = self.spool.clone();
         // There already is as good as new.
         let appended = tokio::task::spawn_blocking(move || spool.append(id.as_str(), &[&bytes])).await?;
