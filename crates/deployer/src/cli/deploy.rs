@@ -190,6 +190,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
         spool: spool.clone(),
         stop: stop.clone(),
         abort: abort.clone(),
+        look_again: Arc::default(),
         run_ended: Arc::default(),
         claim: Mutex::default(),
     };

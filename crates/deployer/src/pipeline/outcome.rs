@@ -9,7 +9,9 @@ use crate::pipeline::context::Host;
 use crate::pipeline::downtime::Gap;
 use crate::queue::job::ClaimedJob;
 use crate::queue::recorded::verdict;
-use crate::store::{NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
+use crate::store::{
+    Blocked, NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode,
+};
 
 /// How a run ends that somebody else has changed in the database.
 pub const TAMPERED: &str = "somebody else has changed this run in the database: nothing of it was carried out or undone, and nobody knows what is live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
@@ -26,6 +28,8 @@ pub struct Outcome {
     pub cause: String,
     /// Whether the deployer itself is to blame.
     pub ours: bool,
+    /// The gates that the commit has not passed.
+    pub blocked: Vec<Blocked>,
     /// The delivery's verdict, where the state alone does not say it.
     pub verdict: Option<VerdictCode>,
     /// What else there is to say.
@@ -39,7 +43,16 @@ pub struct Outcome {
 impl Outcome {
     /// An end for which nobody is to blame.
     pub fn new(state: RunState, cause: impl Into<String>) -> Self {
-        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, gap: None, live: None }
+        Self {
+            state,
+            cause: cause.into(),
+            ours: false,
+            blocked: Vec::new(),
+            verdict: None,
+            summary: None,
+            gap: None,
+            live: None,
+        }
     }
 
     /// The end of a run that failed or was stopped.
@@ -56,13 +69,14 @@ impl Outcome {
     }
 
     /// The end of a run whose commit has to wait.
-    pub fn waiting(sentence: &str) -> Self {
-        Self::new(RunState::Waiting, sentence)
+    pub fn waiting(sentence: String, blocked: &[Blocked]) -> Self {
+        Self { blocked: blocked.to_vec(), ..Self::new(RunState::Waiting, sentence) }
     }
 
     /// The end of a run whose commit may not be deployed.
-    pub fn refused(sentence: &str) -> Self {
-        Self { verdict: Some(VerdictCode::Refused), ..Self::new(RunState::Failed, sentence) }
+    pub fn refused(sentence: String, blocked: &[Blocked]) -> Self {
+        let verdict = Some(VerdictCode::Refused);
+        Self { verdict, blocked: blocked.to_vec(), ..Self::new(RunState::Failed, sentence) }
     }
 
     /// The end of a run of which the database does not say what this deployer has written.
@@ -165,6 +179,7 @@ pub async fn end_run(
         cause: (!outcome.cause.is_empty()).then_some(outcome.cause.as_str()),
         summary: outcome.summary.as_deref(),
         ended_at_ms: crate::base::clock::now_ms(),
+        blocked: &outcome.blocked,
         verdicts: &verdicts,
         tellings: &tellings,
     };
@@ -412,7 +427,7 @@ pub async fn superseded(
         .set_verdict(&verdict(&older.header.id, Some(&deployment.slug), VerdictCode::Superseded, &sentence))
         .await?;
     match &older.job.commit {
-        // A wake-up is no push: what waits has its own status.
+        // A look at the gates is no push: what waits has its own status.
         Some(commit) if older.job.commit != newer.job.commit && !older.is_look_again() => {
             gave_way(host, deployment, commit, &sentence, None).await
         }

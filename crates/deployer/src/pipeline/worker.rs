@@ -14,8 +14,7 @@ use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::{Deployment, Queue, users};
 use crate::pipeline::context::Host;
-use crate::pipeline::live_state;
-use crate::plan::facts::Target;
+use crate::pipeline::live_state::{self, LiveState};
 use crate::process::claim::{Claim, Holder};
 use crate::process::{lock, step_user_access};
 use crate::queue::job::{self, ClaimedJob, JobOptions, redeploy_job};
@@ -43,6 +42,35 @@ const COMPARE_PAUSE: Duration = Duration::from_secs(300);
 /// somebody's wish to try it again. GitHub's deliveries are late by seconds, and by minutes when it is in trouble.
 const PUSH_LATE_MAX: Duration = Duration::from_secs(600);
 
+/// What becomes of a job's entry in the spool after a worker's attempt at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobResult {
+    /// The database has its outcome, of whatever kind: the entry is acknowledged.
+    Done,
+    /// It was interrupted, or not begun: the entry goes back and is tried again.
+    Keep,
+    /// A self-update: the deployer that replaces this one finds the run in progress and the entry where it is.
+    LeftToReplacement,
+}
+
+/// How a run was left.
+enum Attempt {
+    /// So it ended; that is not recorded yet.
+    Ended(Outcome),
+    /// It is in progress, and the deployer's replacement goes on with it.
+    LeftToReplacement,
+}
+
+impl JobResult {
+    /// Of a job whose run has ended and is recorded.
+    fn of(state: RunState) -> Self {
+        match state {
+            RunState::Undone => Self::Keep,
+            _ => Self::Done,
+        }
+    }
+}
+
 /// One deployment's worker.
 pub struct Worker {
     /// What everything stands on.
@@ -55,6 +83,8 @@ pub struct Worker {
     pub stop: CancellationToken,
     /// Do not wait for the run in progress: take it back and leave its entry for later.
     pub abort: CancellationToken,
+    /// Told when the gates are to be asked again about what they hold back.
+    pub look_again: Arc<Notify>,
     /// Told when a run has ended: what is live may be something else.
     pub run_ended: Arc<Notify>,
     /// Kept from the first look at the spool on, for as long as this worker lives.
@@ -65,15 +95,17 @@ impl Worker {
     /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
     pub async fn serve(self, wake: Arc<Notify>) {
         let mut compare_at = Some(Instant::now());
-        let mut is_first = true;
+        // At the start: what happened meanwhile told nobody.
+        let mut must_look = true;
         let mut told = String::new();
         while !self.stop.is_cancelled() {
-            let error = match self.round(&mut compare_at, &mut is_first).await {
+            let error = match self.round(&mut compare_at, &mut must_look).await {
                 Ok(rest) => {
                     told.clear();
                     tokio::select! {
                         () = self.stop.cancelled() => return,
                         () = wake.notified() => {}
+                        () = self.look_again.notified() => must_look = true,
                         () = tokio::time::sleep(rest) => {}
                     }
                     continue;
@@ -104,7 +136,7 @@ impl Worker {
     }
 
     /// Everything that there is to do now. Gives how long there will be nothing that no entry tells of.
-    async fn round(&self, compare_at: &mut Option<Instant>, is_first: &mut bool) -> Result<Duration> {
+    async fn round(&self, compare_at: &mut Option<Instant>, must_look: &mut bool) -> Result<Duration> {
         let (state_directory, deployment) =
             (self.host.config.state_directory.clone(), self.deployment.clone());
         tokio::task::spawn_blocking(move || live_modes::mend(&state_directory, &deployment)).await?;
@@ -113,7 +145,7 @@ impl Worker {
             *compare_at = self.compare().await?;
             self.drain().await?;
         }
-        self.look_at_held(is_first).await
+        self.look_at_held(must_look).await
     }
 
     /// At the start: a configuration that was changed meanwhile has effect without a push. Gives when to ask again, where the live
@@ -178,10 +210,10 @@ impl Worker {
             let jobs = self.without_replays(jobs).await?;
             let Some((chosen, superseded)) = job::choose(jobs) else { continue };
             crate::crash_point!("jobs-taken");
-            let state = Box::pin(self.one(&chosen, &superseded)).await?;
-            // What the record has is done with; what it has not goes back by being dropped.
-            if state != RunState::Undone {
-                inbox::finish(superseded.into_iter().chain([chosen])).await?;
+            match Box::pin(self.one(&chosen, &superseded)).await? {
+                JobResult::Done => inbox::finish(superseded.into_iter().chain([chosen])).await?,
+                // They go back by being dropped.
+                JobResult::Keep | JobResult::LeftToReplacement => {}
             }
             crate::crash_point!("jobs-finished");
         }
@@ -200,7 +232,7 @@ impl Worker {
     }
 
     /// One run for the newest job; the others are superseded by it.
-    async fn one(&self, claimed: &ClaimedJob, superseded: &[ClaimedJob]) -> Result<RunState> {
+    async fn one(&self, claimed: &ClaimedJob, superseded: &[ClaimedJob]) -> Result<JobResult> {
         for older in superseded {
             // What another run has done for it is more than that it gives way.
             if !self.is_settled_already(older).await? {
@@ -211,10 +243,10 @@ impl Worker {
             || self.is_held_still(claimed).await?
             || self.is_settled_by_head(claimed).await?
         {
-            return Ok(RunState::Skipped);
+            return Ok(JobResult::Done);
         }
         let _slot = tokio::select! {
-            () = self.stop.cancelled() => return Ok(RunState::Undone),
+            () = self.stop.cancelled() => return Ok(JobResult::Keep),
             slot = self.host.slots.acquire() => slot?,
         };
         // A build of another deployment may have changed them meanwhile.
@@ -241,16 +273,16 @@ impl Worker {
         self.host.store.start_run(&record.id, clock::now_ms(), new.pid, new.boot_id).await?;
         crate::crash_point!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %claimed.header.id, "run started");
-        let outcome = self.supervised(claimed, &record).await;
+        let attempt = self.supervised(claimed, &record).await;
         // The first run has made the directory.
         step_user_access::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
         if let Err(error) = self.keep_claim().await {
             tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "this deployment's directory is not ours alone");
         }
-        if outcome.state == RunState::Running {
-            // Whoever serves next settles it, and finds the entry where it is.
-            return Ok(RunState::Undone);
-        }
+        let outcome = match attempt {
+            Attempt::Ended(outcome) => outcome,
+            Attempt::LeftToReplacement => return Ok(JobResult::LeftToReplacement),
+        };
         crate::crash_point!("run-done");
         match outcome.state {
             RunState::Failed | RunState::Undone => {
@@ -261,7 +293,6 @@ impl Worker {
             }
         }
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
-        let state = outcome.state;
         while let Err(error) = self.recorded_end(&record.id, &outcome).await {
             // Told to stop: the next start finds the run, and finishes what it finds complete.
             if !error.may_be_retried() || self.stop.is_cancelled() {
@@ -272,7 +303,7 @@ impl Worker {
         }
         crate::crash_point!("run-ended");
         self.run_ended.notify_one();
-        Ok(state)
+        Ok(JobResult::of(outcome.state))
     }
 
     async fn recorded_end(&self, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
@@ -363,8 +394,12 @@ impl Worker {
         };
         let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
         // Not what was merely found there, nor what could not be taken back to for certain.
-        let is_certain = |live: &Target| recorded.as_ref().is_some_and(|known| known.name == live.release);
-        let live = self.live().await.unwrap_or(None).filter(is_certain);
+        let is_certain = |state: &LiveState| {
+            state.recorded.as_ref().map(|known| &known.name)
+                == state.target.as_ref().map(|live| &live.release)
+        };
+        let state = live_state::look_at(&self.host, &self.deployment, recorded).await.ok().filter(is_certain);
+        let live = state.and_then(|state| state.target);
         let tried = self.tried_and_judged(claimed).await?;
         let mirror = self.host.mirror(&self.deployment);
         if live.is_none() && tried.is_none() {
@@ -410,21 +445,16 @@ impl Worker {
         Ok(delivery.is_some_and(|delivery| delivery.redeliveries > 0))
     }
 
-    async fn live(&self) -> Result<Option<Target>> {
-        let layout = live_state::layout(&self.host, &self.deployment).await?;
-        live_state::live(&self.host, &self.deployment, layout).await
-    }
-
     /// The run, with an eye on whoever may stop it.
-    async fn supervised(&self, claimed: &ClaimedJob, record: &store::Run) -> Outcome {
+    async fn supervised(&self, claimed: &ClaimedJob, record: &store::Run) -> Attempt {
         let cancel = CancellationToken::new();
         let wish = self.host.config.state_directory.join("cancel").join(&record.id);
         let work = self.run(claimed, record, cancel.clone());
         tokio::pin!(work);
         let mut stopped_by: Option<RunState> = None;
-        let outcome = loop {
+        let attempt = loop {
             tokio::select! {
-                outcome = &mut work => break outcome,
+                attempt = &mut work => break attempt,
                 () = self.abort.cancelled(), if stopped_by.is_none() => {
                     stopped_by = Some(RunState::Undone);
                     cancel.cancel();
@@ -438,12 +468,27 @@ impl Worker {
             }
         };
         let _ = fs_err::remove_file(&wish);
-        match stopped_by {
-            Some(RunState::Undone) if outcome.state == RunState::Cancelled => Outcome::new(
-                RunState::Undone,
-                "the deployer was stopped during this run; it was taken back and will be tried again",
-            ),
-            _ => outcome,
+        match (stopped_by, attempt) {
+            (Some(RunState::Undone), Attempt::Ended(outcome)) if outcome.state == RunState::Cancelled => {
+                Attempt::Ended(Outcome::new(
+                    RunState::Undone,
+                    "the deployer was stopped during this run; it was taken back and will be tried again",
+                ))
+            }
+            (_, attempt) => attempt,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_that_was_interrupted_is_kept() {
+        let kept: Vec<_> =
+            RunState::ALL.iter().filter(|state| JobResult::of(**state) == JobResult::Keep).collect();
+        assert_eq!(kept, [&RunState::Undone]);
+        assert!(RunState::ALL.iter().all(|state| JobResult::of(*state) != JobResult::LeftToReplacement));
     }
 }

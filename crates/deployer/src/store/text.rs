@@ -127,7 +127,9 @@ pub(super) fn embedded_json<S: serde::Serializer>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode};
+    use super::super::{
+        Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode,
+    };
     use super::{CHARS_MAX, bounded};
 
     #[test]
@@ -143,7 +145,7 @@ mod tests {
                 assert!("nonsense".parse::<$words>().is_err());
             )+};
         }
-        check!(Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
+        check!(Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
     }
 
     #[test]

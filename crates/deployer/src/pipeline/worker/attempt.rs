@@ -6,10 +6,11 @@ use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::{Layout, Queue};
 use crate::git::mirror::Commit;
+use crate::pipeline::live_state::{self, LiveState};
 use crate::pipeline::outcome::{self, Outcome};
 use crate::pipeline::run::{self, Failure, Progress, Run};
-use crate::pipeline::worker::Worker;
-use crate::pipeline::{adopt, live_state, observe, preflight};
+use crate::pipeline::worker::{Attempt, Worker};
+use crate::pipeline::{adopt, observe, preflight};
 use crate::plan::facts::{Facts, Purpose, Target};
 use crate::plan::{Plan, Step, recipes};
 use crate::process::step_context::Heard;
@@ -31,7 +32,7 @@ impl Worker {
         claimed: &ClaimedJob,
         record: &store::Run,
         cancel: CancellationToken,
-    ) -> Outcome {
+    ) -> Attempt {
         let mut run = Run {
             host: self.host.clone(),
             deployment: self.deployment.clone(),
@@ -43,20 +44,36 @@ impl Worker {
             next_step: 1,
             shortcoming_told: Once::new(),
         };
-        match self.attempt(claimed, &mut run).await {
-            Ok(outcome) => outcome,
-            Err(failure) => self.failed(&run, claimed.job.trigger, failure).await,
+        let trigger = claimed.job.trigger;
+        let before = match self.live_before().await {
+            Ok(before) => before,
+            Err(failure) => return Attempt::Ended(self.failed(&run, trigger, failure, None).await),
+        };
+        match self.attempt(claimed, &mut run, &before).await {
+            Ok(attempt) => attempt,
+            Err(failure) => Attempt::Ended(self.failed(&run, trigger, failure, Some(&before)).await),
         }
     }
 
-    async fn attempt(&self, claimed: &ClaimedJob, run: &mut Run) -> Result<Outcome, Failure> {
-        let layout = self.patiently("layout", || live_state::layout(&self.host, &self.deployment)).await?;
-        let live = live_state::live(&self.host, &self.deployment, layout).await?;
+    /// What is live before a run: looked up here and nowhere else, as long as the run has not switched.
+    async fn live_before(&self) -> Result<LiveState, Failure> {
+        let slug = self.deployment.slug.as_str();
+        let recorded = self.patiently("what is live", || self.host.store.live_release(slug)).await?;
+        Ok(live_state::look_at(&self.host, &self.deployment, recorded).await?)
+    }
+
+    async fn attempt(
+        &self,
+        claimed: &ClaimedJob,
+        run: &mut Run,
+        before: &LiveState,
+    ) -> Result<Attempt, Failure> {
+        let (found, live) = (before.layout, before.target.clone());
         let adopt = claimed.job.options.adopt.as_ref();
-        let found = layout;
-        let layout = match (adopt, layout) {
+        let layout = match (adopt, found) {
             (Some(_), Layout::Releases) => {
-                return Ok(Outcome::new(RunState::Skipped, "it is deployed as releases already"));
+                let outcome = Outcome::new(RunState::Skipped, "it is deployed as releases already");
+                return Ok(Attempt::Ended(outcome));
             }
             (Some(_), Layout::InPlace) => Layout::Releases,
             (None, layout) => layout,
@@ -79,14 +96,14 @@ impl Worker {
                 })
                 .await?;
                 if let Some(outcome) = self.says_nothing_new(claimed, &head).await? {
-                    return Ok(outcome);
+                    return Ok(Attempt::Ended(outcome));
                 }
                 let target = live_state::new_target(&self.deployment, layout, &head.id);
                 (Some(head), target)
             }
         };
         let held = match &head {
-            Some(head) => self.held_back(claimed, run, head).await?,
+            Some(head) => self.held_back(claimed, run, head, live.as_ref()).await?,
             None => None,
         };
         let id = run.id.clone();
@@ -106,12 +123,12 @@ impl Worker {
         if let Some(head) = head
             && let Some(outcome) = self.nothing_to_do(claimed, run, &head, &facts, &plan).await?
         {
-            return Ok(outcome);
+            return Ok(Attempt::Ended(outcome));
         }
         // What would change nothing need not wait for anything.
         if let Some(held) = held {
             run.note(run.next_step, &held.cause);
-            return Ok(held);
+            return Ok(Attempt::Ended(held));
         }
         run.preflight_of_plan(&plan).await?;
         if !claimed.is_of_live() {
@@ -130,16 +147,19 @@ impl Worker {
         let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
         let (result, gap) = run.carry_out(&plan, watched).await;
         let mut outcome = match result {
-            Ok(Progress::HandsOver(request, others)) => return Ok(self.leave(*request, others).await),
+            Ok(Progress::HandsOver(request, others)) => {
+                self.leave(*request, others).await;
+                return Ok(Attempt::LeftToReplacement);
+            }
             Ok(Progress::Done(warnings)) => {
                 let live = Some(facts.target.release.clone());
                 let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
                 Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
             }
-            Err(failure) => self.failed(run, claimed.job.trigger, failure).await,
+            Err(failure) => self.failed(run, claimed.job.trigger, failure, Some(before)).await,
         };
         outcome.add(gap);
-        Ok(outcome)
+        Ok(Attempt::Ended(outcome))
     }
 
     /// The end of a run whose push leads to what was tried last. That is found out before there is a run, unless the server of the
@@ -165,14 +185,13 @@ impl Worker {
 
     /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
     /// has been told to stop nobody else starts a run.
-    async fn leave(&self, request: self_update::Request, others: OwnedSemaphorePermit) -> Outcome {
+    async fn leave(&self, request: self_update::Request, others: OwnedSemaphorePermit) {
         if let Some(requests) = &self.host.oneself.requests {
             // Where nobody listens, the daemon is about to stop.
             let _ = requests.send(request).await;
         }
         self.stop.cancelled().await;
         drop(others);
-        Outcome::new(RunState::Running, "")
     }
 
     /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what
@@ -224,20 +243,33 @@ impl Worker {
         }
     }
 
-    /// The failed release stays as evidence, unless the disk has no room for it.
-    async fn failed(&self, run: &Run, trigger: RunTrigger, failure: Failure) -> Outcome {
+    /// The failed release stays as evidence, unless the disk has no room for it. `before` is None where even that could not be looked up.
+    async fn failed(
+        &self,
+        run: &Run,
+        trigger: RunTrigger,
+        failure: Failure,
+        before: Option<&LiveState>,
+    ) -> Outcome {
         if trigger != RunTrigger::Rollback
-            && let Err(error) = self.set_aside(run).await
+            && let Err(error) = self.set_aside(run, before).await
         {
             tracing::warn!(run = run.id, error = format!("{error:#}"), "cannot set the failed release aside");
         }
-        let live = self.live().await.ok().flatten();
+        let live = match before {
+            Some(before) if !failure.has_switched => before.target.clone(),
+            // It was switched and undone: what is linked now is what counts.
+            _ => {
+                let state = live_state::look_up(&self.host, &self.deployment).await;
+                state.ok().and_then(|state| state.target)
+            }
+        };
         let mut failure = failure;
         let serves = match live {
             None => "nothing is live".into(),
             Some(live) => {
                 let commit = live.commit.short();
-                match self.trouble_of(run, &live, &failure).await {
+                match self.trouble_of(run, &live, &failure, before).await {
                     None => format!("{commit} is live"),
                     Some(trouble) => {
                         failure.cause = format!(
@@ -255,11 +287,17 @@ impl Worker {
     }
 
     /// Why what is live again does not run, if it does not: it was started again, and nobody else looks at it as closely.
-    async fn trouble_of(&self, run: &Run, live: &Target, failure: &Failure) -> Option<String> {
+    async fn trouble_of(
+        &self,
+        run: &Run,
+        live: &Target,
+        failure: &Failure,
+        before: Option<&LiveState>,
+    ) -> Option<String> {
         if !failure.has_switched || self.abort.is_cancelled() {
             return None;
         }
-        let layout = live_state::layout(&self.host, &self.deployment).await.ok()?;
+        let layout = before?.layout;
         run.note(run.next_step, format!("looking whether {} runs again", live.commit.short()));
         let note = |heard: Heard<'_>| {
             if let Heard::Note(text) = heard {
@@ -274,7 +312,7 @@ impl Worker {
         Some(cause)
     }
 
-    async fn set_aside(&self, run: &Run) -> Result<()> {
+    async fn set_aside(&self, run: &Run, before: Option<&LiveState>) -> Result<()> {
         let record = self.host.store.run(&run.id).await?;
         let Some(record) = record else { return Ok(()) };
         let is_ours = self.host.store.is_our_run(&record)?;
@@ -284,7 +322,8 @@ impl Worker {
         if !releases.iter().any(|found| found.name == release && found.state == ReleaseState::Building) {
             return Ok(());
         }
-        let layout = live_state::layout(&self.host, &self.deployment).await?;
+        // A run that does not know what was live has made no release.
+        let Some(layout) = before.map(|before| before.layout) else { return Ok(()) };
         let is_full = run::check_space(&self.host, &self.deployment).is_err();
         if layout == Layout::Releases && is_full {
             // First: the database may be waiting for just this room.
