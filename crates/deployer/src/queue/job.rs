@@ -268,7 +268,11 @@ pub fn webhook_job(
     let payload = match (job.kind, delivery.event.as_str()) {
         (JobKind::LookAgain, "status") => json!({ "sha": commit, "repository": repository }),
         (JobKind::LookAgain, event) => json!({ event: { "head_sha": commit }, "repository": repository }),
-        _ => json!({ "ref": format!("refs/heads/{branch}"), "after": commit, "repository": repository }),
+        // The Python tool goes by `head_commit`.
+        _ => json!({
+            "ref": format!("refs/heads/{branch}"), "after": commit, "head_commit": { "id": commit },
+            "repository": repository,
+        }),
     };
     let payload = payload.to_string();
     let header = Header {

@@ -42,7 +42,8 @@ fn a_job_says_what_is_to_be_done_and_nothing_of_the_payload() {
         assert_eq!(entry["job"], job);
         // What the version before reads in its place.
         let payload = json!({
-            "ref": "refs/heads/main", "after": commit, "repository": { "full_name": "acme/site" },
+            "ref": "refs/heads/main", "after": commit, "head_commit": { "id": commit },
+            "repository": { "full_name": "acme/site" },
         });
         assert_eq!(entry["payload"], payload);
         assert_eq!(entry["payload_sha256"], json!(sha256(&entry["payload"].to_string())));
