@@ -28,7 +28,8 @@
 //!
 //! **A failed fsync is believed, and never repeated.** Linux may drop what it failed to write and report
 //! success the next time. A file whose fsync failed is thrown away; after a directory's has, nothing is
-//! accepted until [`Spool::reopen`] succeeds. [`AppendError`] tells which it was.
+//! accepted until the directory has been opened anew, by [`Spool::reopen`] or, a second later and then at growing
+//! intervals up to a minute, by the next operation. [`AppendError`] says which it was.
 //!
 //! **Order** is that of the names. A name bears the time, or one more than the last name where the clock does
 //! not say so much; a clock that is set back therefore reorders nothing. Appends that overlap have no order
@@ -69,6 +70,7 @@ mod error;
 mod group_commit;
 mod index;
 mod name;
+mod pause;
 mod sequence;
 mod spool;
 mod temporary;
