@@ -13,7 +13,7 @@ pub fn run() -> Result<()> {
         ("floors", floors::check),
         ("files", file_access::check),
         ("generated files", generate::check),
-        ("claims of docs/security.md", claims::check),
+        ("claims of docs/explanation/security.md", claims::check),
         ("links between documents", links::check),
         ("dependencies", dependencies),
     ];

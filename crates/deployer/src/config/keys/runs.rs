@@ -106,7 +106,7 @@ pub static GIT: Section = Section {
 
 /// The keys of `[confinement]`, in the order in which the reference has them.
 pub static CONFINEMENT: Section = Section {
-    meaning: "What the commands that make a release (phases fetch, install, build and migrate) may touch and use up, whatever they deploy. docs/security.md says what they may without any of this.",
+    meaning: "What the commands that make a release (phases fetch, install, build and migrate) may touch and use up, whatever they deploy. docs/explanation/security.md says what they may without any of this.",
     keys: &[
         Key::new(
             "readable",

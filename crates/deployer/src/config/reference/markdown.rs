@@ -1,4 +1,4 @@
-//! docs/configuration.md.
+//! docs/reference/configuration.md.
 
 use crate::config::keys::{Default, Key, Kind, ROOT, Section};
 use std::fmt::Write;
@@ -30,7 +30,7 @@ Patterns of paths are globs: `*` matches anything up to the next slash, `**` any
 `[ab]` one of these, `{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
 ";
 
-/// docs/configuration.md.
+/// docs/reference/configuration.md.
 pub fn reference_file() -> String {
     format!("{MARK}{}", reference_markdown())
 }
