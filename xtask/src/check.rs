@@ -2,7 +2,7 @@
 
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
-use crate::{claims, file_access, floors, generate, links};
+use crate::{claims, commands, file_access, floors, generate, links, packed};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -15,6 +15,9 @@ pub fn run() -> Result<()> {
         ("generated files", generate::check),
         ("claims of docs/explanation/security.md", claims::check),
         ("links between documents", links::check),
+        ("documents that are named", links::check_mentions),
+        ("links between the package's documents", packed::check),
+        ("commands in documents", commands::check),
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();

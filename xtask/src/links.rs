@@ -1,23 +1,80 @@
 //! A lint: links between the documents lead to files that are there, and to headings that those have.
 
-use crate::process::{capture, command};
-use anyhow::{Result, bail};
+use crate::process::{capture, command, root};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// See the module.
+/// Where an editor's or a test's own pages lie, which name files that are not there.
+const WITHOUT_PAGES: [&str; 3] =
+    ["xtask/src/links.rs", "xtask/src/generate.rs", "crates/deployer/src/plan/input_digest.rs"];
+
+/// Fails with the page and line of each link that leads nowhere.
 pub fn check() -> Result<()> {
-    let listed =
-        capture(command("git").args(["ls-files", "--cached", "--others", "--exclude-standard", "*.md"]))?;
-    let mut pages = BTreeMap::new();
-    for name in listed.lines() {
-        pages.insert(PathBuf::from(name), std::fs::read_to_string(name)?);
-    }
-    let problems = broken(&pages, &|path| path.exists());
+    let problems = broken(&pages()?, &|path| path.exists());
     if !problems.is_empty() {
         bail!("links that lead nowhere:\n{}", problems.join("\n"));
     }
     Ok(())
+}
+
+/// Fails with the file and line of each `docs/....md` that a message, a comment, a unit or a page names and that is not there.
+pub fn check_mentions() -> Result<()> {
+    let mut problems = Vec::new();
+    for name in listed(&[])?.into_iter().filter(|name| !WITHOUT_PAGES.contains(&name.as_str())) {
+        // What is no text names no page.
+        let Ok(text) = std::fs::read_to_string(root().join(&name)) else { continue };
+        for (line, page) in mentions(&text) {
+            if !root().join(page).exists() {
+                problems.push(format!("{name}:{line}: {page}"));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        bail!("documents that are named and not there:\n{}", problems.join("\n"));
+    }
+    Ok(())
+}
+
+/// Every document of the repository, with its text.
+pub fn pages() -> Result<BTreeMap<PathBuf, String>> {
+    let mut pages = BTreeMap::new();
+    for name in listed(&["*.md"])? {
+        let text =
+            std::fs::read_to_string(root().join(&name)).with_context(|| format!("cannot read {name}"))?;
+        pages.insert(PathBuf::from(name), text);
+    }
+    Ok(pages)
+}
+
+/// The repository's files that fit these patterns and are there, by their paths in it.
+fn listed(patterns: &[&str]) -> Result<Vec<String>> {
+    let mut list = command("git");
+    list.args(["ls-files", "--cached", "--others", "--exclude-standard", "--"]).args(patterns);
+    let listed = capture(&mut list)?;
+    Ok(listed.lines().filter(|name| root().join(name).exists()).map(str::to_owned).collect())
+}
+
+/// Documents of ours that a text names by their path, with their lines.
+fn mentions(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        for (at, _) in line.match_indices("docs/") {
+            let is_path = |letter: char| letter.is_ascii_alphanumeric() || "/-_.".contains(letter);
+            // A longer path is another repository's or the web's, unless it is where the package puts ours.
+            let is_ours =
+                line[..at].ends_with("/usr/share/doc/durhack-deployer/") || !line[..at].ends_with(is_path);
+            if !is_ours {
+                continue;
+            }
+            let end = line[at..].find(|letter| !is_path(letter)).map_or(line.len(), |length| at + length);
+            let page = line[at..end].trim_end_matches('.');
+            if page.ends_with(".md") {
+                found.push((index + 1, page));
+            }
+        }
+    }
+    found
 }
 
 fn broken(pages: &BTreeMap<PathBuf, String>, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
@@ -42,7 +99,7 @@ fn broken(pages: &BTreeMap<PathBuf, String>, exists: &dyn Fn(&Path) -> bool) -> 
 }
 
 /// Without `.` and `..`.
-fn normal(path: &Path) -> PathBuf {
+pub fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
         match part {
@@ -55,7 +112,7 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 /// Links to other places than the web, with their lines.
-fn links(text: &str) -> Vec<(usize, &str)> {
+pub fn links(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     for (number, line) in outside_of_code(text) {
         let targets = line.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
@@ -98,6 +155,13 @@ fn outside_of_code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn documents_are_found_where_a_text_names_them() {
+        let text = "see docs/a.md.\n\"(docs/how-to/b.md, \\\"C\\\")\" https://x.org/docs/c.md ../docs/d.md\n\
+                    Documentation=file:///usr/share/doc/durhack-deployer/docs/e.md docs/f.toml";
+        assert_eq!(mentions(text), [(1, "docs/a.md"), (2, "docs/how-to/b.md"), (3, "docs/e.md")]);
+    }
 
     #[test]
     fn a_link_without_its_file_or_its_heading_is_told() {

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod claims;
+mod commands;
 mod deb;
 mod file_access;
 mod floors;
@@ -13,13 +14,14 @@ mod linkage;
 mod links;
 mod openapi;
 mod outages;
+mod packed;
 mod prepare;
 mod process;
 mod sweep;
 mod test;
 mod tools;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// What a developer of durhack-deployer runs.
@@ -102,6 +104,11 @@ is missing.")]
     Deb(deb::Arguments),
 }
 
+/// The command line as clap knows it.
+fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
@@ -123,11 +130,8 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
     #[test]
     fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
+        super::command_line().debug_assert();
     }
 }

@@ -143,6 +143,12 @@ pub enum Command {
         /// The repository's root
         directory: PathBuf,
     },
+    /// Say of each command line in a file whether it can be typed
+    #[command(name = "__parse", hide = true)]
+    Parse {
+        /// A JSON list of lists of words, each beginning with the program's name
+        file: PathBuf,
+    },
 }
 
 /// `serve`, `work`
@@ -580,6 +586,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
         Command::Generate { directory } => generate::all(&directory),
+        Command::Parse { file } => generate::parse(&file),
     }
 }
 
