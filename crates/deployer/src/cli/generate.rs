@@ -75,11 +75,28 @@ fn judge(words: Vec<String>) -> Option<serde_json::Value> {
     }))
 }
 
+/// What stands above the subcommands in their document.
+const COMMAND_LINE_HEAD: &str = "\
+# Command line
+
+<!-- Generated from the program by `cargo xtask generate`. Do not edit. -->
+
+Each command with its help. What `--json` prints is in [JSON](json.md); words are in the [glossary](../glossary.md).
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | it did not succeed: the run failed, the configuration has errors; `status` and `doctor`: something is wrong |
+| 2 | the command line cannot be parsed |
+| 3 | there is no such deployment, run, delivery or entry |
+| 4 | the database or the daemon is unavailable; the same command may succeed later |
+";
+
 /// Every subcommand's help, in one document.
 fn command_line_reference() -> String {
-    let mut text = String::from(
-        "# Command line\n\nGenerated from the program by `cargo xtask generate`. What `--json` prints is in [json.md](json.md).\n",
-    );
+    let mut text = String::from(COMMAND_LINE_HEAD);
     let mut root = super::command().term_width(100);
     root.build();
     append(&mut text, &mut root);

@@ -181,7 +181,7 @@ pub fn secrets(examined: &Examined) -> Answer {
                     path.display(),
                     examined.service.name
                 ),
-                "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/how-to/operating.md, \"Secrets\")",
+                "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/reference/services.md, \"Secrets\")",
             ));
         }
         if ![0, examined.service.uid].contains(&found.uid()) {

@@ -26,7 +26,7 @@ pub fn way(examined: &Examined) -> Answer {
     if is_root {
         findings.push(Finding::warning(
             "the state belongs to root, so the service runs as root: whoever can push is root here",
-            "make a user for it (docs/how-to/operating.md), and give it the state directory and the deployments' paths",
+            "make a user for it (docs/how-to/install.md), and give it the state directory and the deployments' paths",
         ));
     }
     if let Some(wish) = wishes.first() {

@@ -309,7 +309,7 @@ impl Page<'_> {
         );
         comment(
             text,
-            "`durhack-deployer webhook create` makes it; docs/how-to/webhooks.md says how by hand.",
+            "`durhack-deployer webhook create` makes it; docs/how-to/connect-github.md says how by hand.",
         );
     }
 }
