@@ -341,7 +341,7 @@ pub async fn authorship(examined: &Examined) -> Answer {
     }])
 }
 
-const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/how-to/recovery.md, \"The database holds foreign rows\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
+const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/how-to/recovery.md, \"The database has foreign rows\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
 
 fn of_store_error(error: &StoreError, store: &Store) -> Finding {
     let mut causes = Vec::new();
