@@ -9,13 +9,32 @@ use std::path::{Component, Path, PathBuf};
 const WITHOUT_PAGES: [&str; 3] =
     ["xtask/src/links.rs", "xtask/src/generate.rs", "crates/deployer/src/plan/input_digest.rs"];
 
+/// The directories of pages by their kind; decisions are for developers.
+const KINDS: [&str; 4] = ["tutorials", "how-to", "reference", "explanation"];
+
 /// Fails with the page and line of each link that leads nowhere.
 pub fn check() -> Result<()> {
-    let problems = broken(&pages()?, &|path| path.exists());
+    let pages = pages()?;
+    let problems = broken(&pages, &|path| path.exists());
     if !problems.is_empty() {
         bail!("links that lead nowhere:\n{}", problems.join("\n"));
     }
+    let unexplained = without_glossary(&pages);
+    if !unexplained.is_empty() {
+        bail!(
+            "pages that do not link to docs/glossary.md where they first use one of its words: {}",
+            unexplained.join(", ")
+        );
+    }
     Ok(())
+}
+
+/// Pages for users that use the glossary's words and do not lead to it.
+fn without_glossary(pages: &BTreeMap<PathBuf, String>) -> Vec<String> {
+    let is_for_users =
+        |page: &&PathBuf| KINDS.iter().any(|kind| page.starts_with(Path::new("docs").join(kind)));
+    let missing = pages.iter().filter(|(_, text)| !text.contains("glossary.md)"));
+    missing.map(|(page, _)| page).filter(is_for_users).map(|page| page.display().to_string()).collect()
 }
 
 /// Fails with the file and line of each `docs/....md` that a message, a comment, a unit or a page names and that is not there.
@@ -155,6 +174,18 @@ fn outside_of_code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_for_users_leads_to_the_glossary() {
+        let pages = [
+            ("docs/how-to/a.md", "a [run](../glossary.md)"),
+            ("docs/reference/recipes/b.md", "no word of it"),
+            ("docs/decisions/c.md", ""),
+            ("README.md", ""),
+        ];
+        let pages = pages.map(|(name, text)| (PathBuf::from(name), text.to_owned())).into();
+        assert_eq!(without_glossary(&pages), ["docs/reference/recipes/b.md"]);
+    }
 
     #[test]
     fn documents_are_found_where_a_text_names_them() {
