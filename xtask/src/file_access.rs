@@ -259,7 +259,6 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("pipeline/worker.rs", &["supervised"], "the state directory"),
 ];
 
-/// Something found.
 #[derive(Debug, PartialEq)]
 struct Access {
     line: usize,
@@ -267,7 +266,6 @@ struct Access {
     what: String,
 }
 
-/// See the module.
 pub fn check() -> Result<()> {
     let mut used = BTreeSet::new();
     let mut problems = Vec::new();

@@ -24,7 +24,7 @@ use crate::admin::completion;
 use crate::admin::owner::FIRST_INHERITED;
 use crate::config::reading::passed_socket;
 use crate::config::{Environment, Purpose};
-use crate::daemon::succession::Farewell;
+use crate::daemon::self_update::ExitMode;
 use crate::daemon::{self, Role, Start};
 use crate::terminal::exit;
 use crate::terminal::failed::Failed;
@@ -72,12 +72,12 @@ pub struct Cli {
     version: Option<bool>,
     /// What is to be done
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// The subcommands, in the order in which one meets them.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Deploy three pushes in a temporary directory, one of which fails, to show how it works
     Demo(DemoArguments),
     /// Inspect a repository, and write a commented deployment for it
@@ -152,7 +152,6 @@ pub enum Command {
     },
 }
 
-/// `serve`, `work`
 #[derive(Debug, Args)]
 pub struct DaemonArguments {
     /// Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)
@@ -160,7 +159,6 @@ pub struct DaemonArguments {
     pub take_over: bool,
 }
 
-/// `status`
 #[derive(Debug, Args)]
 pub struct StatusArguments {
     /// Show this deployment only, and of the deployer's parts only what is wrong
@@ -171,7 +169,6 @@ pub struct StatusArguments {
     pub json: bool,
 }
 
-/// `--json`
 #[derive(Debug, Args)]
 pub struct JsonArguments {
     /// Print JSON
@@ -179,7 +176,6 @@ pub struct JsonArguments {
     pub json: bool,
 }
 
-/// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// Keep serving at the end, and keep the directory
@@ -187,7 +183,6 @@ pub struct DemoArguments {
     pub keep: bool,
 }
 
-/// `deploy`
 #[derive(Debug, Args)]
 pub struct DeployArguments {
     /// The deployment
@@ -204,7 +199,6 @@ pub struct DeployArguments {
     pub no_wait: bool,
 }
 
-/// `rollback`
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
     /// The deployment
@@ -219,7 +213,6 @@ pub struct RollbackArguments {
     pub no_wait: bool,
 }
 
-/// `approve`
 #[derive(Debug, Args)]
 pub struct ApproveArguments {
     /// The deployment
@@ -232,7 +225,6 @@ pub struct ApproveArguments {
     pub no_wait: bool,
 }
 
-/// `release`
 #[derive(Debug, Args)]
 pub struct ReleaseArguments {
     /// The deployment
@@ -246,7 +238,6 @@ pub struct ReleaseArguments {
     pub no_wait: bool,
 }
 
-/// `adopt`
 #[derive(Debug, Args)]
 pub struct AdoptArguments {
     /// The deployment
@@ -266,7 +257,6 @@ pub struct AdoptArguments {
     pub finish: bool,
 }
 
-/// `cancel`
 #[derive(Debug, Args)]
 pub struct CancelArguments {
     /// A deployment, or a run's id or its beginning
@@ -274,7 +264,6 @@ pub struct CancelArguments {
     pub what: String,
 }
 
-/// `runs`
 #[derive(Debug, Args)]
 pub struct RunsArguments {
     /// Show this deployment only
@@ -288,7 +277,6 @@ pub struct RunsArguments {
     pub json: bool,
 }
 
-/// `run`
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// A run's id or its beginning, or a deployment: its newest run
@@ -299,7 +287,6 @@ pub struct RunArguments {
     pub json: bool,
 }
 
-/// `logs`
 #[derive(Debug, Args)]
 pub struct LogsArguments {
     /// A deployment, or a run's id or its beginning
@@ -310,7 +297,6 @@ pub struct LogsArguments {
     pub follow: bool,
 }
 
-/// `deliveries`
 #[derive(Debug, Args)]
 pub struct DeliveriesArguments {
     /// How many to show at most
@@ -321,7 +307,6 @@ pub struct DeliveriesArguments {
     pub json: bool,
 }
 
-/// `explain`
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
     /// A delivery's GUID, as GitHub's hook page shows it, or its beginning; or a deployment: its newest delivery
@@ -332,7 +317,6 @@ pub struct ExplainArguments {
     pub json: bool,
 }
 
-/// `plan`
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// The deployment
@@ -346,7 +330,6 @@ pub struct PlanArguments {
     pub json: bool,
 }
 
-/// `queue`
 #[derive(Debug, Args)]
 pub struct QueueArguments {
     /// What to do
@@ -357,7 +340,6 @@ pub struct QueueArguments {
     pub json: bool,
 }
 
-/// `queue ...`
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
     /// Show queued, claimed and dead-lettered entries, with the reasons
@@ -376,7 +358,6 @@ pub enum QueueCommand {
     },
 }
 
-/// `simulate`
 #[derive(Debug, Args)]
 pub struct SimulateArguments {
     /// What to send
@@ -384,7 +365,6 @@ pub struct SimulateArguments {
     pub command: SimulateCommand,
 }
 
-/// `simulate ...`
 #[derive(Debug, Subcommand)]
 pub enum SimulateCommand {
     /// Send a push of the branch's head, signed with the configured secret
@@ -404,7 +384,6 @@ pub enum SimulateCommand {
     },
 }
 
-/// `config`
 #[derive(Debug, Args)]
 pub struct ConfigArguments {
     /// What to do
@@ -412,7 +391,6 @@ pub struct ConfigArguments {
     pub command: ConfigCommand,
 }
 
-/// `config ...`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Show errors, with file, line and column
@@ -425,7 +403,6 @@ pub enum ConfigCommand {
     Reference,
 }
 
-/// `config check`
 #[derive(Debug, Args)]
 pub struct CheckArguments {
     /// Skip secrets, which the calling user may not be able to read
@@ -436,7 +413,6 @@ pub struct CheckArguments {
     pub json: bool,
 }
 
-/// `migrate`
 #[derive(Debug, Args)]
 pub struct MigrateArguments {
     /// What to do
@@ -444,7 +420,6 @@ pub struct MigrateArguments {
     pub command: MigrateCommand,
 }
 
-/// `migrate ...`
 #[derive(Debug, Subcommand)]
 pub enum MigrateCommand {
     /// Apply missing migrations
@@ -483,7 +458,7 @@ const UMASK: rustix::fs::Mode = rustix::fs::Mode::WGRP.union(rustix::fs::Mode::W
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// The whole program, behind the leash.
+/// The whole program, behind the supervisor.
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
@@ -498,13 +473,13 @@ pub fn main() -> ExitCode {
     };
     // What a command makes is for those for whom its code says, whatever the umask of whoever typed it: under 077, nginx could not read a
     // release, nor the services what `setup` made. Who only listens makes nothing for others, and has its unit's.
-    if !matches!(cli.command, Command::Listen) {
+    if !matches!(cli.command, CliCommand::Listen) {
         rustix::process::umask(UMASK);
     }
     let environment = Environment::of_process();
     crate::cli::logging::start_logging(&cli, &environment);
     let passed = match &cli.command {
-        Command::Serve(_) | Command::Listen => passed_socket::take(&environment),
+        CliCommand::Serve(_) | CliCommand::Listen => passed_socket::take(&environment),
         _ => Ok(None),
     };
     let passed = match passed {
@@ -543,50 +518,52 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
     // What only looks, and what goes back, does not wait for a configuration to be mended.
     let look = || session::Session::open_by_last_good(directory, &environment, Purpose::Ask);
     match cli.command {
-        Command::Demo(arguments) => demo::run(&arguments, &environment).await,
-        Command::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
-        Command::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
-        Command::MoveUser(arguments) => {
+        CliCommand::Demo(arguments) => demo::run(&arguments, &environment).await,
+        CliCommand::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
+        CliCommand::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
+        CliCommand::MoveUser(arguments) => {
             crate::admin::move_user::run(directory, &environment, &arguments).await
         }
-        Command::Serve(arguments) => {
+        CliCommand::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }
-        Command::Listen => serve(directory, &environment, Role::Listen, false, passed).await,
-        Command::Work(arguments) => {
+        CliCommand::Listen => serve(directory, &environment, Role::Listen, false, passed).await,
+        CliCommand::Work(arguments) => {
             serve(directory, &environment, Role::Work, arguments.take_over, None).await
         }
-        Command::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
-        Command::Rollback(arguments) => {
+        CliCommand::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Rollback(arguments) => {
             let session =
                 session::Session::open_by_last_good(directory, &environment, Purpose::Deploy).await?;
             deploy::rollback(&session, &arguments).await
         }
-        Command::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
-        Command::Release(arguments) => {
+        CliCommand::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Release(arguments) => {
             Box::pin(gates::release(&session(&arguments.slug).await?, &arguments)).await
         }
-        Command::Adopt(arguments) => Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await,
-        Command::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
-        Command::Status(arguments) => status::run(directory, &environment, &arguments).await,
-        Command::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
-        Command::Run(arguments) => inspect::run(&look().await?, &arguments).await,
-        Command::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
-        Command::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
-        Command::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
-        Command::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
-        Command::Queue(arguments) => queue::run(&look().await?, &arguments),
-        Command::Simulate(SimulateArguments { command }) => {
+        CliCommand::Adopt(arguments) => {
+            Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await
+        }
+        CliCommand::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
+        CliCommand::Status(arguments) => status::run(directory, &environment, &arguments).await,
+        CliCommand::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
+        CliCommand::Run(arguments) => inspect::run(&look().await?, &arguments).await,
+        CliCommand::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
+        CliCommand::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
+        CliCommand::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
+        CliCommand::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Queue(arguments) => queue::run(&look().await?, &arguments),
+        CliCommand::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await
         }
-        Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
-        Command::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
-        Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
-        Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
-        Command::Completions { shell } => generate::completions(shell),
-        Command::Man => generate::man(),
-        Command::Generate { directory } => generate::all(&directory),
-        Command::Parse { file } => generate::parse(&file),
+        CliCommand::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
+        CliCommand::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
+        CliCommand::Config(arguments) => config::run(directory, &environment, &arguments.command),
+        CliCommand::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
+        CliCommand::Completions { shell } => generate::completions(shell),
+        CliCommand::Man => generate::man(),
+        CliCommand::Generate { directory } => generate::all(&directory),
+        CliCommand::Parse { file } => generate::parse(&file),
     }
 }
 
@@ -606,9 +583,9 @@ async fn serve(
     }
     let start = Start { directory, environment, role, take_over, passed, last_good };
     match daemon::run(loaded, start).await? {
-        Farewell::Leave => Ok(()),
-        Farewell::StandIn(successor, socket) => {
-            let error = supervise::become_stand_in(successor, socket);
+        ExitMode::Leave => Ok(()),
+        ExitMode::PidProxy(replacement, socket) => {
+            let error = supervise::become_pid_proxy(replacement, socket);
             Err(Failed::because(anyhow::anyhow!(error).context("cannot stand in for the new deployer")))
         }
     }

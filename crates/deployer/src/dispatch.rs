@@ -12,11 +12,11 @@
 use crate::base::clock;
 use crate::base::names::{CommitId, DeliveryId, Slug};
 use crate::config::Deployment;
-use crate::github::webhook_event::{Checked, Event, Push, Reading, Target};
+use crate::github::webhook_event::{Checked, Event, EventTarget, Push, Reading};
 use crate::notify;
 use crate::pipeline::context::Host;
 use crate::pipeline::gates::Held;
-use crate::queue::entry::{Entry, Header, Payload, Source};
+use crate::queue::entry::{Entry, EntrySource, Header, Payload};
 use crate::queue::recorded::{delivery_of, verdict};
 use crate::store::is_database_away;
 use crate::store::{NewDelivery, Recorded, Verdict, VerdictCode, visibility};
@@ -122,7 +122,7 @@ impl Dispatch {
     }
 
     async fn one(&self, claim: Claim) -> Result<()> {
-        crate::crash_point!("dispatch-claimed");
+        crate::failpoint!("dispatch-claimed");
         let parsed = match Entry::parse(claim.contents()) {
             Ok(_) if claim.attempts() > CLAIMS_MAX => {
                 Err(format!("reading it ended the deployer {CLAIMS_MAX} times"))
@@ -139,11 +139,11 @@ impl Dispatch {
         };
         match self.dispatch(&entry, &claim).await {
             Ok(None) => {
-                crate::crash_point!("dispatched");
+                crate::failpoint!("dispatched");
                 tokio::task::spawn_blocking(move || claim.finish())
                     .await?
                     .context("cannot tidy up the main spool")?;
-                crate::crash_point!("dispatch-finished");
+                crate::failpoint!("dispatch-finished");
                 Ok(())
             }
             Ok(Some(reason)) => {
@@ -188,7 +188,7 @@ impl Dispatch {
             }
         };
         let recorded = store.record_delivery(&delivery, &verdicts).await?;
-        crate::crash_point!("verdict-recorded");
+        crate::failpoint!("verdict-recorded");
         let again = matches!(&recorded, Recorded::Known { entry, dispatched: true } if entry != claim.name().as_str());
         for verdict in &verdicts {
             tracing::info!(delivery = %id, deployment = verdict.deployment, code = verdict.code.as_str(), again, "{}", verdict.sentence);
@@ -196,7 +196,7 @@ impl Dispatch {
                 self.queue(header, entry, claim, &meaning, verdict, again).await?;
             }
         }
-        crate::crash_point!("copied");
+        crate::failpoint!("copied");
         if verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
             store.mark_dispatched(id.as_str(), clock::now_ms()).await?;
         }
@@ -214,7 +214,7 @@ impl Dispatch {
         let is_other = known.is_some_and(|known| {
             !known.payload_sha256.is_empty() && known.payload_sha256 != header.payload_sha256
         });
-        let is_of_ours = header.source == Source::Github && header.id.is_derived();
+        let is_of_ours = header.source == EntrySource::Github && header.id.is_derived();
         if !is_other && !is_of_ours {
             return Ok(header.clone());
         }
@@ -449,27 +449,27 @@ fn verdicts_of_push(id: &DeliveryId, deployments: &IndexMap<Slug, Deployment>, p
 
 fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Verdict {
     let (code, sentence) = match &push.target {
-        Target::Branch(branch) if *branch != deployment.branch => (
+        EventTarget::Branch(branch) if *branch != deployment.branch => (
             VerdictCode::NotAConfiguredBranch,
             format!("{} deploys {}, not {branch}", deployment.slug, deployment.branch),
         ),
-        Target::Other => (
+        EventTarget::Other => (
             VerdictCode::NotAConfiguredBranch,
             format!("{} deploys the branch {} only", deployment.slug, deployment.branch),
         ),
-        Target::Branch(branch) if push.after.is_none() => {
+        EventTarget::Branch(branch) if push.after.is_none() => {
             (VerdictCode::BranchDeleted, format!("{branch} was deleted; what is live stays live"))
         }
-        Target::Branch(_) if !deployment.enabled => {
+        EventTarget::Branch(_) if !deployment.enabled => {
             (VerdictCode::DeploymentDisabled, format!("{} is disabled in the configuration", deployment.slug))
         }
-        Target::Branch(_) => (VerdictCode::Queued, "queued".to_owned()),
+        EventTarget::Branch(_) => (VerdictCode::Queued, "queued".to_owned()),
     };
     verdict(id, Some(&deployment.slug), code, &sentence)
 }
 
 /// Keeps what was signed and says nothing, for whoever wants to find out what it was: once for each body, and only so much of it. Whoever has
-/// a secret could fill the disk with it otherwise. Nothing that was set aside gives way to it.
+/// a secret could fill the disk with it otherwise. Nothing that was set aside is superseded to it.
 async fn bury_malformed(
     main: &Spool,
     claim: Claim,

@@ -6,12 +6,12 @@
 //! through the deployment's own spool, as a push does.
 //!
 //! New is: neither live, nor waiting or running, nor the last that was tried of that branch. So a head that failed is not tried
-//! again, whatever an operator has rolled back to stays (also where the head gave way to that while it waited), and a branch that was moved back by force is followed. A run that
+//! again, whatever an operator has rolled back to stays (also where the head was superseded to that while it waited), and a branch that was moved back by force is followed. A run that
 //! failed and says nothing of the commit (nothing could be fetched, the machine had no memory left) is repeated at growing distances;
 //! one that had begun to carry out its plan, [`TRIES_WITH_PLAN_MAX`] times in all.
 //!
 //! A push that arrives meanwhile does no harm: the worker sees that both mean the same run (`Worker::is_settled_already`).
-//! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the record.
+//! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the database.
 
 pub mod clock_watch;
 pub mod deliveries;
@@ -154,8 +154,8 @@ impl Reconcile {
         };
         let finding = match self.known(deployment, spool, head).await {
             Ok(known) => match standing(head, &known, clock::now_ms(), self.host.config.reconcile.interval) {
-                Standing::Fine(finding) => Ok(finding),
-                Standing::Behind => self
+                HeadState::Fine(finding) => Ok(finding),
+                HeadState::Behind => self
                     .enqueue(deployment, spool, head, &known, seen_at)
                     .await
                     .map(|()| format!("{} was not live: it is queued", head.short())),
@@ -169,7 +169,7 @@ impl Reconcile {
     }
 
     /// What record and spool say.
-    async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<Known> {
+    async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<KnownHeads> {
         let (slug, store) = (deployment.slug.as_str(), &self.host.store);
         let spool = spool.clone();
         // In this order: what is taken meanwhile is seen in one of them.
@@ -187,10 +187,10 @@ impl Reconcile {
         let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
         let held = self.held(deployment, head).await?;
         let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
-        Ok(Known { live, waiting, taken, running, tried, unjudged, held, overruled })
+        Ok(KnownHeads { live, waiting, taken, running, tried, unjudged, held, overruled })
     }
 
-    /// Whether the head is held back by a gate, and what has changed about that.
+    /// Whether the head is blocked by a gate, and what has changed about that.
     async fn held(
         &self,
         deployment: &Deployment,
@@ -210,7 +210,7 @@ impl Reconcile {
         deployment: &Deployment,
         spool: &Spool,
         head: &CommitId,
-        known: &Known,
+        known: &KnownHeads,
         seen_at: jiff::Timestamp,
     ) -> Result<()> {
         let last = known.tried.as_ref().map_or("", |run| run.id.as_str());
@@ -262,7 +262,7 @@ impl Reconcile {
 }
 
 /// What is known of a deployment.
-struct Known {
+struct KnownHeads {
     live: Option<String>,
     /// Whether something waits in its spool: it will lead to the head as it is then.
     waiting: bool,
@@ -280,15 +280,14 @@ struct Known {
 
 /// How a head stands.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum HeadState {
     /// Nothing is to be done; why.
     Fine(String),
     /// It is to be deployed.
     Behind,
 }
 
-/// See the module.
-fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> Standing {
+fn standing(head: &CommitId, known: &KnownHeads, now_ms: i64, interval: Duration) -> HeadState {
     let is_head = |commit: &Option<String>| commit.as_deref() == Some(head.as_str());
     // A run that does not know its commit yet is about to ask for the head itself.
     let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id))
@@ -296,17 +295,17 @@ fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> 
         || known.taken && known.running.is_empty();
     let short = head.short();
     if is_head(&known.live) {
-        return Standing::Fine(format!("{short} is live"));
+        return HeadState::Fine(format!("{short} is live"));
     }
     if known.waiting || under_way {
-        return Standing::Fine(format!("{short} is not live; work on it waits or is under way"));
+        return HeadState::Fine(format!("{short} is not live; work on it waits or is under way"));
     }
     if known.overruled {
-        return Standing::Fine(format!("{short} was superseded by what an operator asked for"));
+        return HeadState::Fine(format!("{short} was superseded by what an operator asked for"));
     }
     match &known.held {
-        Some((_, Some(_))) => return Standing::Behind,
-        Some((held, None)) => return Standing::Fine(format!("{short}: {}", held.sentence)),
+        Some((_, Some(_))) => return HeadState::Behind,
+        Some((held, None)) => return HeadState::Fine(format!("{short}: {}", held.sentence)),
         None => {}
     }
     match &known.tried {
@@ -316,11 +315,11 @@ fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> 
                 unjudged.with_plan < TRIES_WITH_PLAN_MAX && now_ms - run.ended_at_ms.unwrap_or(0) >= pause
             };
             match known.unjudged.as_ref().is_some_and(is_due) {
-                true => Standing::Behind,
-                false => Standing::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
+                true => HeadState::Behind,
+                false => HeadState::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
             }
         }
-        _ => Standing::Behind,
+        _ => HeadState::Behind,
     }
 }
 
@@ -414,17 +413,17 @@ mod tests {
             let is_new_beside_a_run = is_new && !running.is_empty();
             let taken = false;
             let known =
-                Known { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
+                KnownHeads { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
             let head = CommitId::parse(&"b".repeat(40)).unwrap();
-            assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
-            let taken = Known { taken: true, ..known };
+            assert_eq!(standing(&head, &known, now_ms, MINUTE) == HeadState::Behind, is_new, "{label}");
+            let taken = KnownHeads { taken: true, ..known };
             assert_eq!(
-                standing(&head, &taken, now_ms, MINUTE) == Standing::Behind,
+                standing(&head, &taken, now_ms, MINUTE) == HeadState::Behind,
                 is_new_beside_a_run,
                 "{label}"
             );
-            let overruled = Known { overruled: true, ..taken };
-            assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
+            let overruled = KnownHeads { overruled: true, ..taken };
+            assert_ne!(standing(&head, &overruled, now_ms, MINUTE), HeadState::Behind, "{label}");
         }
     }
 
@@ -449,7 +448,7 @@ mod tests {
         ] {
             let state = if refused { RunState::Failed } else { RunState::Waiting };
             let label = format!("{held:?} {refused}");
-            let known = Known {
+            let known = KnownHeads {
                 live: None,
                 waiting: false,
                 taken: false,
@@ -459,7 +458,7 @@ mod tests {
                 held,
                 overruled: false,
             };
-            assert_eq!(standing(&head, &known, 10 * 60_000, MINUTE) == Standing::Behind, is_new, "{label}");
+            assert_eq!(standing(&head, &known, 10 * 60_000, MINUTE) == HeadState::Behind, is_new, "{label}");
         }
     }
 

@@ -39,7 +39,7 @@ pub mod visibility;
 #[cfg(test)]
 mod contract;
 
-pub use answers::{Answer, Answers};
+pub use answers::{Answers, OperatorAnswer};
 pub use authenticator::Authenticator;
 pub use authorship::Foreign;
 pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};

@@ -46,7 +46,6 @@ const BUILD_PRODUCTS: [&str; 16] = [
     ".parcel-cache",
 ];
 
-/// `adopt`
 pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     let lock = lock_of(session, deployment).await?;

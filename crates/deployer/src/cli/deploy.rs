@@ -18,13 +18,13 @@ use crate::pipeline::preview::{self, Preview};
 use crate::pipeline::recovery::recover;
 use crate::pipeline::worker::Worker;
 use crate::process::{claim, lock};
-use crate::queue::entry::{Request, Source, request_entry};
+use crate::queue::entry::{EntrySource, Request, request_entry};
 use crate::queue::recorded::verdict;
 use crate::run_log::rendering::plain;
 use crate::store::{Run, RunState, VerdictCode};
 use crate::terminal::failed::Failed;
 use crate::terminal::output;
-use crate::terminal::progress::Progress;
+use crate::terminal::progress::ProgressLine;
 use crate::terminal::style::{BOLD, DIM};
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
@@ -33,10 +33,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// How often the record is looked at for a run to begin or end.
+/// How often the database is looked at for a run to begin or end.
 const POLL: Duration = Duration::from_millis(100);
 
-/// `deploy`
 pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
@@ -45,7 +44,6 @@ pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<()
     ask(session, deployment, "deploy", &request, arguments.no_wait).await
 }
 
-/// `rollback`
 pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
@@ -91,9 +89,9 @@ pub async fn ask(
         return Err(anyhow::Error::from(holder).into());
     }
     let who = session.operator();
-    let (header, bytes) = request_entry(event, Source::Operator, who, request);
+    let (header, bytes) = request_entry(event, EntrySource::Operator, who, request);
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
-    let asked = Asked { deployment, id: header.id.clone(), entry: appended.name().clone() };
+    let asked = DeployRequest { deployment, id: header.id.clone(), entry: appended.name().clone() };
     if no_wait {
         print_line!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
         return Ok(());
@@ -122,13 +120,13 @@ fn is_unattended(session: &Session, deployment: &Deployment, spool: &Spool) -> R
     Ok(spool.consumer_lock().context("cannot ask whether somebody works on it")?.is_some())
 }
 
-/// Waits for the entry's run to begin, then shows it to its end. A run that was taken back is tried again: wait for that.
-async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
+/// Waits for the entry's run to begin, then shows it to its end. A run that was undone is tried again: wait for that.
+async fn watch(session: &Session, asked: &DeployRequest<'_>) -> Result<Run, Failed> {
     let slug = asked.deployment.slug.as_str();
     let mut shown = 0;
-    let mut progress = Progress::start();
+    let mut progress = ProgressLine::start();
     loop {
-        // Asked first: a run that ends meanwhile is found below.
+        // DeployRequest first: a run that ends meanwhile is found below.
         let verdicts = session.store().verdicts(asked.id.as_str()).await?;
         let verdict =
             verdicts.into_iter().find(|verdict| verdict.deployment == slug && verdict.code.is_final());
@@ -168,14 +166,14 @@ async fn waited_for(session: &Session, slug: &str) -> Result<String, Failed> {
 }
 
 /// What was asked for, and the entry that says so.
-struct Asked<'a> {
+struct DeployRequest<'a> {
     deployment: &'a Deployment,
     id: DeliveryId,
     entry: EntryName,
 }
 
 /// Without a daemon: this process is the worker, until the deployment's spool is empty. Ctrl-C takes the run back.
-async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Result<Run, Failed> {
+async fn do_it_here(session: &Session, spool: Spool, asked: &DeployRequest<'_>) -> Result<Run, Failed> {
     let _consumer = daemon::consume(&spool)?;
     // As the daemon does, so that no step outlives its run.
     let _ = supervise::become_subreaper();
@@ -224,7 +222,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
 }
 
 /// What was asked for and interrupted must not be done by the next daemon that starts.
-async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Result<Failed, Failed> {
+async fn withdrawn(session: &Session, spool: &Spool, asked: &DeployRequest<'_>) -> Result<Failed, Failed> {
     spool.remove(&asked.entry).context("cannot withdraw the request")?;
     let verdict = verdict(
         &asked.id,
@@ -233,19 +231,18 @@ async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Resul
         "interrupted at the command line",
     );
     session.store().set_verdict(&verdict).await?;
-    Ok(Failed::because(anyhow!("interrupted; what had been done was taken back")))
+    Ok(Failed::because(anyhow!("interrupted: every completed step was undone")))
 }
 
-/// Ctrl-C: no further work, and what is in progress is taken back. Never returns: the worker ends by itself.
+/// Ctrl-C: no further work, and what is in progress is undone. Never returns: the worker ends by itself.
 async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
     let _ = tokio::signal::ctrl_c().await;
-    print_error_line!("interrupted: taking back what was done");
+    print_error_line!("interrupted: undoing the completed steps");
     stop.cancel();
     abort.cancel();
     std::future::pending::<()>().await;
 }
 
-/// `cancel`
 pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<(), Failed> {
     let run = ids::run_of(session, &arguments.what).await?;
     if run.state.is_final() {
@@ -289,7 +286,6 @@ fn nothing_to_cancel(session: &Session, run: &Run, what: &str) -> Result<Failed,
     })
 }
 
-/// `plan`
 pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
@@ -338,7 +334,7 @@ pub fn show_steps(preview: &Preview) {
             planned.command
         );
         for undo in &step.undo {
-            print_line!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
+            print_line!("     {DIM}{:<8} undone by        {}{DIM:#}", "", undo.action.shown());
         }
     }
     for command in &preview.on_failure {

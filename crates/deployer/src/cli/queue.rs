@@ -12,7 +12,7 @@ use spool::{EntryName, Spool};
 
 /// One entry, as shown.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct ShownEntry {
     spool: String,
     entry: String,
     #[serde(skip)]
@@ -22,7 +22,6 @@ struct Shown {
     reason: Option<String>,
 }
 
-/// `queue`
 pub fn run(session: &Session, arguments: &QueueArguments) -> Result<(), Failed> {
     let spools = spools(session)?;
     match &arguments.command {
@@ -58,7 +57,7 @@ fn find<'a>(
     for (spool_name, spool) in spools {
         let waiting = spool.ready().context("cannot read a spool")?.into_iter();
         let bad = spool.bad().context("cannot read a spool")?.into_iter().map(|bad| bad.name);
-        // Only what was dead-lettered can be put back.
+        // Only what was dead-lettered can be restored.
         let waiting: Vec<EntryName> = if is_retry { Vec::new() } else { waiting.collect() };
         for name in waiting.into_iter().chain(bad) {
             all.push((spool_name.clone(), name));
@@ -75,7 +74,7 @@ fn list(spools: &[(String, Spool)], as_json: bool) -> Result<(), Failed> {
     let mut all = Vec::new();
     for (spool_name, spool) in spools {
         let mut add = |name: &EntryName, state, reason| {
-            all.push(Shown {
+            all.push(ShownEntry {
                 spool: spool_name.clone(),
                 entry: name.as_str().to_owned(),
                 id: name.id().to_owned(),

@@ -43,7 +43,7 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 const CONSUMER_RETRY: Duration = Duration::from_millis(500);
 
 /// Everything behind the intake.
-pub struct Work {
+pub struct Workers {
     tasks: Tasks,
     /// Take back what is in progress.
     abort: CancellationToken,
@@ -56,7 +56,7 @@ pub struct Work {
     consumers: Vec<ConsumerLock>,
 }
 
-impl Work {
+impl Workers {
     /// Starts all of it.
     pub fn start(host: &Host, crashed: &CancellationToken) -> Result<Self> {
         let mut work = Self {
@@ -153,15 +153,15 @@ impl Work {
     }
 
     /// Waits for everything that was started: first for its own end, then, when that takes too long or `hurry` says so, for its
-    /// being taken back; then for what is still to be told.
+    /// being undone; then for what is still to be told.
     pub async fn end(self, host: &Host, hurry: impl Future<Output = ()>) {
         self.take_no_more();
         tokio::select! {
             () = self.rest() => {}
             () = tokio::time::sleep(host.config.runs.drain_timeout) => {
-                tracing::warn!("the run in progress takes too long: it is taken back");
+                tracing::warn!("the run in progress takes too long: it is rolled back");
             }
-            () = hurry => tracing::warn!("told to stop again: the run in progress is taken back"),
+            () = hurry => tracing::warn!("asked to stop again: the run in progress is rolled back"),
         }
         self.abort.cancel();
         self.rest().await;
@@ -169,7 +169,7 @@ impl Work {
         self.told_all.cancel();
         self.telling.close();
         if tokio::time::timeout(LAST_WORDS_LIMIT, self.telling.wait()).await.is_err() {
-            tracing::warn!("GitHub does not answer: the last statuses are told at the next start");
+            tracing::warn!("GitHub does not answer: the last statuses are sent at the next start");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! something may have changed (an event of its checks, an operator's word, the end of a freeze, reconcile's interval), and gets
 //! another run only if the answer is another one ([`news`]): so no number of events leads to more runs than there is news.
 //!
-//! The sentence of the last run is thus part of the record's meaning: it is what `news` compares with. It holds nothing
+//! The sentence of the last run is thus part of the database's meaning: it is what `news` compares with. It holds nothing
 //! that changes by itself.
 //!
 //! A deployment without a user waits for one, whoever asks (`config::users`). One that `setup --from` has brought along waits for an operator's
@@ -18,7 +18,7 @@ use crate::base::clock;
 use crate::base::names::{CommitId, DeliveryId, Slug};
 use crate::config::{Deployment, Gates, UserSource, users};
 use crate::git::signature::Signature;
-use crate::github::checks::{Check, CheckState};
+use crate::github::checks::{CheckState, CommitCheck};
 use crate::pipeline::context::Host;
 use crate::process::tools::git::signatures::SignatureKind;
 use crate::store::{Answers, Run, RunState, StoreError, VerdictCode};
@@ -35,7 +35,6 @@ const CHECKS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Whether a commit may be deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It may.
     Open,
     /// Not yet; for what it waits.
     Waiting(String),
@@ -59,7 +58,7 @@ struct Facts<'a> {
     /// None: it is not required.
     signature: Option<Signature>,
     /// Why they are not known, where they are not.
-    checks: Result<Vec<Check>, String>,
+    checks: Result<Vec<CommitCheck>, String>,
     answers: &'a Answers,
     now: Timestamp,
     /// An operator wants it whatever it would wait for.
@@ -127,10 +126,9 @@ pub async fn is_first_after_the_move(host: &Host, deployment: &Deployment) -> Re
     Ok(!host.store.was_deployed_since(deployment.slug.as_str(), since_ms).await?)
 }
 
-/// What has changed for a commit that was held back.
+/// What has changed for a commit that was blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// Nothing.
     None,
     /// The decision is another one.
     Changed(Decision),
@@ -138,7 +136,7 @@ pub enum News {
     Unknown,
 }
 
-/// What has changed for a commit that was held back.
+/// What has changed for a commit that was blocked.
 pub async fn news(host: &Host, deployment: &Deployment, held: &Held) -> Result<News> {
     let answers = host.store.answers(deployment.slug.as_str()).await?;
     let asked = ask(host, deployment, &held.commit, &answers, Asker::Nobody).await?;
@@ -149,10 +147,9 @@ pub async fn news(host: &Host, deployment: &Deployment, held: &Held) -> Result<N
     })
 }
 
-/// A branch's head that the gates held back when it was last tried.
+/// A branch's head that the gates blocked when it was last tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// It.
     pub commit: CommitId,
     /// For what it waits, or why it was refused.
     pub sentence: String,
@@ -296,8 +293,8 @@ mod tests {
         CommitId::parse(&digit.repeat(40)).unwrap()
     }
 
-    fn check(name: &str, state: CheckState) -> Check {
-        Check { name: name.into(), state }
+    fn check(name: &str, state: CheckState) -> CommitCheck {
+        CommitCheck { name: name.into(), state }
     }
 
     fn gates(checks: &[&str], approval: bool, windows: &[&str]) -> Gates {
@@ -316,7 +313,7 @@ mod tests {
     fn decided(
         gates: &Gates,
         signature: Option<Signature>,
-        checks: Result<Vec<Check>, String>,
+        checks: Result<Vec<CommitCheck>, String>,
         answers: &Answers,
         is_forced: bool,
     ) -> String {

@@ -7,7 +7,7 @@ use crate::base::names::CommitId;
 use crate::config::Deployment;
 use crate::pipeline::context::Host;
 use crate::pipeline::outcome;
-use crate::queue::entry::Source;
+use crate::queue::entry::EntrySource;
 use crate::queue::job::{Order, understood};
 use crate::queue::recorded::{delivery_of, verdict};
 use crate::store::{Recorded, RunState, VerdictCode};
@@ -49,7 +49,7 @@ pub async fn take(
     Ok(orders)
 }
 
-/// Whether the record has the outcome of this entry already. An operator's entry becomes known here.
+/// Whether the database has the outcome of this entry already. An operator's entry becomes known here.
 async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bool> {
     let store = &host.store;
     let runs = store.runs_for_entry(deployment.slug.as_str(), order.claim.name().as_str()).await?;
@@ -59,12 +59,12 @@ async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bo
             return Ok(true);
         }
     }
-    if order.header.source != Source::Github {
+    if order.header.source != EntrySource::Github {
         let mut delivery = delivery_of(&order.header, order.claim.name().as_str());
         delivery.repository = Some(deployment.repository.as_str());
         delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
         let sentence = match order.header.source {
-            Source::Operator => "queued by an operator".to_owned(),
+            EntrySource::Operator => "queued by an operator".to_owned(),
             _ if order.request.head.is_some() => {
                 "queued: the branch's head is not what is live, and no push said so".to_owned()
             }
@@ -90,7 +90,10 @@ pub async fn finish(orders: impl IntoIterator<Item = Order>) -> Result<()> {
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {
-    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.map(drop).context("cannot bury an entry")
+    tokio::task::spawn_blocking(move || claim.bury(&reason))
+        .await?
+        .map(drop)
+        .context("cannot dead-letter an entry")
 }
 
 async fn claims(spool: &Spool, only_first: bool) -> Result<Vec<Claim>> {

@@ -6,7 +6,7 @@ use crate::config::{Deployment, Layout};
 use crate::git::commit_tree::{Tree, globs};
 use crate::git::mirror::{Commit, Mirror};
 use crate::pipeline::context::Host;
-use crate::plan::facts::{Facts, Purpose, Target};
+use crate::plan::facts::{Facts, PlanPurpose, Target};
 use crate::plan::{Plan, input_digest, recipes};
 use crate::steps::release;
 use crate::store::{self, ReleaseState, StoreError, VerdictCode};
@@ -24,7 +24,7 @@ const DIGEST_MAX: Duration = Duration::from_secs(30);
 /// The words in a commit's message that keep it from being deployed.
 const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
 
-/// The release that a work tree is before the record knows of one: nobody can say that its last build succeeded.
+/// The release that a work tree is before the database knows of one: nobody can say that its last build succeeded.
 pub const UNRECORDED: &str = "in-place";
 
 /// How a deployment's path is laid out: as configured, else as what is live was deployed, else as the path is found. What a
@@ -49,7 +49,7 @@ pub fn in_place_warning(deployment: &Deployment) -> String {
     )
 }
 
-/// What is live: what `current` names, or the work tree in place, as the record knows it.
+/// What is live: what `current` names, or the work tree in place, as the database knows it.
 pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;
     if layout == Layout::InPlace {
@@ -93,25 +93,25 @@ pub fn target_of(found: &store::Release) -> Option<Target> {
 
 /// What a recipe may know beside the deployment and the commit.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownState {
     /// The files of the commit.
     pub tree: Tree,
     kept: Vec<(String, String)>,
 }
 
 /// Finds out what the deployment's recipe wants to know of a commit.
-pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) -> Result<Known> {
+pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) -> Result<KnownState> {
     let for_recipe = input_digest::reads_files(&deployment.recipe);
     let tree = mirror.tree(commit, for_recipe).await?;
     if !for_recipe {
-        return Ok(Known { tree, kept: Vec::new() });
+        return Ok(KnownState { tree, kept: Vec::new() });
     }
     let shared = deployment.shared_files.iter().map(|path| deployment.path.join("shared").join(path));
     let files: Vec<PathBuf> = shared.chain(deployment.env_files.iter().cloned()).collect();
     let root = deployment.path.clone();
     let digests = move || Ok(files.into_iter().map(|file| digest(&root, &file)).collect());
     let kept = safe_path::off_thread(&deployment.path, DIGEST_MAX, digests).await?;
-    Ok(Known { tree, kept })
+    Ok(KnownState { tree, kept })
 }
 
 /// A file's name, and what tells its content.
@@ -130,15 +130,15 @@ fn digest(root: &Path, file: &Path) -> (String, String) {
 pub fn facts<'a>(
     host: &'a Host,
     deployment: &'a Deployment,
-    known: &'a Known,
+    known: &'a KnownState,
     (layout, live): (Layout, Option<Target>),
-    (run, target, purpose): (&'a str, Target, Purpose),
+    (run, target, purpose): (&'a str, Target, PlanPurpose),
 ) -> Facts<'a> {
     Facts {
         deployment,
         layout,
         configuration: &host.config.directory,
-        working_directory: &host.oneself.working_directory,
+        working_directory: &host.this_process.working_directory,
         privileges: host.config.privileges,
         host: &host.config,
         forced: false,
@@ -159,7 +159,7 @@ pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<
     let Some(release) = releases.into_iter().find(|release| release.name == live.release) else {
         return Ok(None);
     };
-    // Something could not be taken back: what is linked is not known to be what runs.
+    // Something could not be undone: what is linked is not known to be what runs.
     if release.state != ReleaseState::Live {
         return Ok(Some(false));
     }
@@ -186,7 +186,8 @@ pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<Com
     let known = known(&mirror, deployment, &live.commit).await?;
     let commit = live.commit.clone();
     let target = new_target(deployment, layout, &commit);
-    let facts = facts(host, deployment, &known, (layout, Some(live)), ("reconcile", target, Purpose::Deploy));
+    let facts =
+        facts(host, deployment, &known, (layout, Some(live)), ("reconcile", target, PlanPurpose::Deploy));
     let plan = recipes::plan(&facts);
     Ok((same_inputs(host, &facts, &plan).await? == Some(false)).then_some(commit))
 }

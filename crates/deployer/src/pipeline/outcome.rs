@@ -6,7 +6,7 @@ use crate::base::names::{CommitId, DeliveryId};
 use crate::config::Deployment;
 use crate::notify::{self, DeploymentState, Telling};
 use crate::pipeline::context::Host;
-use crate::pipeline::downtime::Gap;
+use crate::pipeline::downtime::Downtime;
 use crate::queue::job::Order;
 use crate::queue::recorded::verdict;
 use crate::store::{NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
@@ -31,7 +31,7 @@ pub struct Outcome {
     /// What else there is to say.
     pub summary: Option<String>,
     /// How long it did not answer while it was switched, if that was measured; a part of the summary.
-    pub gap: Option<Gap>,
+    pub gap: Option<Downtime>,
     /// The release that is live because of it.
     pub live: Option<String>,
 }
@@ -71,7 +71,7 @@ impl Outcome {
     }
 
     /// Says how long the deployment did not answer.
-    pub fn add(&mut self, gap: Option<Gap>) {
+    pub fn add(&mut self, gap: Option<Downtime>) {
         self.gap = gap;
         let said = self.summary.take().into_iter().chain(gap.map(|gap| gap.to_string()));
         self.summary = said.reduce(|summary, gap| format!("{summary}; {gap}"));
@@ -235,7 +235,7 @@ pub async fn waiting_superseded(
     Ok(())
 }
 
-/// An order whose commit is still held back, as it was when it was last tried: no further run.
+/// An order whose commit is still blocked, as it was when it was last tried: no further run.
 pub async fn still_held(
     host: &Host,
     deployment: &Deployment,
@@ -386,7 +386,7 @@ async fn said_before(
     }
 }
 
-/// An older entry gives way to a newer one.
+/// An older entry is superseded to a newer one.
 pub async fn superseded(
     host: &Host,
     deployment: &Deployment,
@@ -440,7 +440,7 @@ async fn parting(
     Ok(host.notifier.telling(deployment, commit, status, &description, run))
 }
 
-/// How a run of the record ended.
+/// How a run of the database ended.
 async fn outcome_of(host: &Host, run: &Run) -> Result<Outcome, StoreError> {
     let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
     let ours = host.store.is_unjudged(run).await?;

@@ -6,7 +6,7 @@ use crate::config::{Deployment, Layout};
 use crate::git::mirror::Commit;
 use crate::pipeline::context::Host;
 use crate::pipeline::live_state;
-use crate::plan::facts::{Purpose, Target};
+use crate::plan::facts::{PlanPurpose, Target};
 use crate::plan::{Step, recipes};
 use crate::process::command::Command;
 use crate::steps::tree_in_place;
@@ -34,7 +34,6 @@ pub struct Preview {
     pub remarks: Vec<String>,
     /// Against what is live; None where nothing is, or the mirror does not have it.
     pub changed_paths: Option<Vec<String>>,
-    /// In order.
     pub steps: Vec<Planned>,
     /// Run if it fails.
     pub on_failure: Vec<Command>,
@@ -43,7 +42,6 @@ pub struct Preview {
 /// A step of it, as the run that carries it out will record it.
 #[derive(Debug, Serialize)]
 pub struct Planned {
-    /// The step.
     #[serde(flatten)]
     pub step: Step,
     /// What is done, in one line.
@@ -134,7 +132,7 @@ pub async fn of(
         remarks.extend(preflight::hidden_by_shared(deployment, &known.tree).await);
     }
     let facts =
-        live_state::facts(host, deployment, &known, (layout, live), ("preview", target, Purpose::Deploy));
+        live_state::facts(host, deployment, &known, (layout, live), ("preview", target, PlanPurpose::Deploy));
     let plan = recipes::plan(&facts);
     let never = CancellationToken::new();
     let of_plan = preflight::programs_of_plan(&host.executor, &host.config, deployment, &plan, &never).await;

@@ -33,7 +33,6 @@ const KEY: &str = "trust/record.key";
 pub struct Mended {
     /// What others could look into, or write: the first of it, and how much.
     pub first: Option<String>,
-    /// How many.
     pub count: usize,
     /// Whether the state directory itself was open: to others, or closed to us.
     pub state: bool,

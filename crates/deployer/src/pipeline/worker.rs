@@ -1,7 +1,7 @@
 //! One worker per deployment: claims what waits in its spool, decides what of it is worth a run, and sees the run to its end.
 //!
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
-//! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
+//! late, repeated or reordered entry can do no harm. An entry is let go of only after the database knows what became of it.
 
 mod attempt;
 mod blocked;
@@ -18,7 +18,7 @@ use crate::pipeline::live_state;
 use crate::plan::facts::Target;
 use crate::process::claim::{Claim, Holder};
 use crate::process::{lock, step_user_access};
-use crate::queue::entry::{REDEPLOY, Request, Source, request_entry};
+use crate::queue::entry::{EntrySource, REDEPLOY, Request, request_entry};
 use crate::queue::job::{self, Order};
 use crate::steps::live_modes;
 use crate::store::{self, NewRun, RunState, RunTrigger, StoreError, is_database_away};
@@ -48,9 +48,7 @@ const PUSH_LATE_MAX: Duration = Duration::from_secs(600);
 pub struct Worker {
     /// What everything stands on.
     pub host: Host,
-    /// The deployment.
     pub deployment: Deployment,
-    /// Its spool.
     pub spool: Spool,
     /// Take no further work.
     pub stop: CancellationToken,
@@ -129,7 +127,7 @@ impl Worker {
         tracing::info!(deployment = %slug, %commit, "the configuration has changed: the live commit is deployed again");
         let request = Request { commit: Some(commit), ..Request::default() };
         let who = "the configuration, which has changed".to_owned();
-        let (header, bytes) = request_entry(REDEPLOY, Source::Reconcile, who, &request);
+        let (header, bytes) = request_entry(REDEPLOY, EntrySource::Reconcile, who, &request);
         let spool = self.spool.clone();
         tokio::task::spawn_blocking(move || spool.append(header.id.as_str(), &[&bytes]).map(drop)).await??;
         Ok(None)
@@ -155,7 +153,7 @@ impl Worker {
     pub async fn drain(&self) -> Result<()> {
         let locks = self.host.locks();
         let _lock = tokio::select! {
-            // First: a run that has left for a hand-over is another's to put in order.
+            // First: a run that has left for a self-update is another's to put in order.
             biased;
             () = self.stop.cancelled() => return Ok(()),
             lock = lock::acquire(&locks, self.deployment.slug.as_str()) => lock?,
@@ -178,13 +176,13 @@ impl Worker {
             }
             let orders = self.without_replays(orders).await?;
             let Some((chosen, superseded)) = job::choose(orders) else { continue };
-            crate::crash_point!("orders-taken");
+            crate::failpoint!("orders-taken");
             let state = Box::pin(self.one(&chosen, &superseded)).await?;
-            // What the record has is done with; what it has not goes back by being dropped.
+            // What the database has is done with; what it has not goes back by being dropped.
             if state != RunState::Undone {
                 inbox::finish(superseded.into_iter().chain([chosen])).await?;
             }
-            crate::crash_point!("orders-finished");
+            crate::failpoint!("orders-finished");
         }
         Ok(())
     }
@@ -203,7 +201,7 @@ impl Worker {
     /// One run for the newest order; the others are superseded by it.
     async fn one(&self, order: &Order, superseded: &[Order]) -> Result<RunState> {
         for older in superseded {
-            // What another run has done for it is more than that it gives way.
+            // What another run has done for it is more than that it is superseded.
             if !self.is_settled_already(older).await? {
                 outcome::superseded(&self.host, &self.deployment, older, order).await?;
             }
@@ -238,9 +236,9 @@ impl Worker {
             boot_id: &clock::boot_id(),
         };
         let record = self.host.store.create_run(&new).await?;
-        crate::crash_point!("run-queued");
+        crate::failpoint!("run-queued");
         self.host.store.start_run(&record.id, clock::now_ms(), new.pid, new.boot_id).await?;
-        crate::crash_point!("run-created");
+        crate::failpoint!("run-created");
         tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
         let outcome = self.supervised(order, &record).await;
         // The first run has made the directory.
@@ -252,7 +250,7 @@ impl Worker {
             // Whoever serves next settles it, and finds the entry where it is.
             return Ok(RunState::Undone);
         }
-        crate::crash_point!("run-done");
+        crate::failpoint!("run-done");
         match outcome.state {
             RunState::Failed | RunState::Undone => {
                 tracing::warn!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
@@ -271,7 +269,7 @@ impl Worker {
             tracing::warn!(run = record.id, %error, "the run has ended and cannot be recorded yet");
             tokio::time::sleep(TROUBLE_PAUSE).await;
         }
-        crate::crash_point!("run-ended");
+        crate::failpoint!("run-ended");
         self.run_ended.notify_one();
         Ok(state)
     }
@@ -286,7 +284,7 @@ impl Worker {
                 }
                 result => result?,
             }
-            crate::crash_point!("live");
+            crate::failpoint!("live");
             let (state_directory, deployment) = (&self.host.config.state_directory, &self.deployment);
             if let Err(error) = live_modes::remember(state_directory, deployment, release) {
                 tracing::warn!(
@@ -299,7 +297,7 @@ impl Worker {
         outcome::end_run(&self.host, &self.deployment, run, outcome).await
     }
 
-    /// With the record, however long that takes within `runs.record_wait`.
+    /// With the database, however long that takes within `runs.record_wait`.
     async fn patiently<T, F>(&self, what: &str, work: impl FnMut() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -335,13 +333,13 @@ impl Worker {
         Ok(settled)
     }
 
-    /// Settles what says nothing new: whose body came before under another id. First of all, so that nothing else gives way to it.
+    /// Settles what says nothing new: whose body came before under another id. First of all, so that nothing else is superseded to it.
     async fn without_replays(&self, orders: Vec<Order>) -> Result<Vec<Order>> {
         let mut kept = Vec::new();
         for order in orders {
             let earlier = match order.header.source {
-                Source::Github => self.host.store.first_seen(&order.header.payload_sha256).await?,
-                Source::Operator | Source::Reconcile => None,
+                EntrySource::Github => self.host.store.first_seen(&order.header.payload_sha256).await?,
+                EntrySource::Operator | EntrySource::Reconcile => None,
             };
             let Some(earlier) = earlier.filter(|earlier| earlier != order.header.id.as_str()) else {
                 kept.push(order);
@@ -361,7 +359,7 @@ impl Worker {
     async fn is_settled_by_head(&self, order: &Order) -> Result<bool> {
         let (RunTrigger::Delivery, Some(_)) = (order.trigger, &order.commit) else { return Ok(false) };
         let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
-        // Not what was merely found there, nor what could not be taken back to for certain.
+        // Not what was merely found there, nor what could not be undone to for certain.
         let is_certain = |live: &Target| recorded.as_ref().is_some_and(|known| known.name == live.release);
         let live = self.live().await.unwrap_or(None).filter(is_certain);
         let tried = self.tried_and_judged(order).await?;
@@ -440,7 +438,7 @@ impl Worker {
         match stopped_by {
             Some(RunState::Undone) if outcome.state == RunState::Cancelled => Outcome::new(
                 RunState::Undone,
-                "the deployer was stopped during this run; it was taken back and will be tried again",
+                "the deployer was stopped during this run; it was rolled back and will be tried again",
             ),
             _ => outcome,
         }

@@ -38,12 +38,12 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
 }
 
 /// The name of the step in which this deployer gives its place to a new one.
-pub const HAND_OVER: &str = "hand-over";
+pub const SELF_UPDATE: &str = "hand-over";
 
 /// What makes the new release the live one, and whether that includes the operator's health checks.
 fn switch(facts: &Facts<'_>) -> (&'static str, Action) {
     match &facts.deployment.recipe {
-        Recipe::Deployer(recipe) => (HAND_OVER, deployer::switch(facts, recipe)),
+        Recipe::Deployer(recipe) => (SELF_UPDATE, deployer::switch(facts, recipe)),
         _ => ("activate", Action::Activate { release: facts.target.release.clone() }),
     }
 }

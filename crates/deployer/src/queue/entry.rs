@@ -28,7 +28,7 @@ const SPOOL_ID_DIGITS: usize = spool::ID_BYTES_MAX - 37;
 /// Where an entry came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum EntrySource {
     /// A webhook whose signature was right.
     Github,
     /// Somebody at the command line.
@@ -40,7 +40,6 @@ pub enum Source {
 /// Everything about an entry but its payload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Header {
-    /// [`VERSION`].
     pub version: u32,
     /// GitHub's delivery GUID, or one of ours.
     pub id: DeliveryId,
@@ -49,7 +48,7 @@ pub struct Header {
     /// RFC 3339, UTC.
     pub received_at: jiff::Timestamp,
     /// Where it came from.
-    pub source: Source,
+    pub source: EntrySource,
     /// The client as the proxies' headers gave it; who asked, for an operator's entry.
     pub remote_address: String,
     /// Of the payload's bytes (or of the body's, where it is no JSON object), in hexadecimal.
@@ -158,7 +157,13 @@ pub fn trimmed(body: &[u8]) -> &[u8] {
 
 impl Header {
     /// A header for these payload bytes.
-    pub fn new(id: DeliveryId, event: &str, source: Source, remote_address: String, payload: &[u8]) -> Self {
+    pub fn new(
+        id: DeliveryId,
+        event: &str,
+        source: EntrySource,
+        remote_address: String,
+        payload: &[u8],
+    ) -> Self {
         Self {
             version: VERSION,
             id,
@@ -259,7 +264,7 @@ impl<'a> Entry<'a> {
 /// A whole entry for a request of ours.
 pub fn request_entry(
     event: &str,
-    source: Source,
+    source: EntrySource,
     requested_by: String,
     request: &Request,
 ) -> (Header, Vec<u8>) {
@@ -273,7 +278,7 @@ pub fn request_entry(
 pub fn reconcile_entry(id: DeliveryId, seen_at: jiff::Timestamp, head: CommitId) -> Vec<u8> {
     let request = Request { head: Some(head), ..Request::default() };
     let payload = serde_json::to_vec(&request).expect("a request of strings serialises");
-    let header = Header::new(id, "deploy", Source::Reconcile, "reconcile".into(), &payload);
+    let header = Header::new(id, "deploy", EntrySource::Reconcile, "reconcile".into(), &payload);
     Header { received_at: seen_at, ..header }.with_payload(&payload)
 }
 
@@ -283,7 +288,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry_of(payload: &[u8]) -> Vec<u8> {
-        let header = Header::new(DeliveryId::generate(), "push", Source::Github, "192.0.2.1".into(), payload);
+        let header =
+            Header::new(DeliveryId::generate(), "push", EntrySource::Github, "192.0.2.1".into(), payload);
         let (mut bytes, end) = header.around_payload();
         bytes.extend_from_slice(payload);
         bytes.extend_from_slice(end);
@@ -309,8 +315,9 @@ mod tests {
     #[test]
     fn bodies_that_differ_have_different_places_under_one_id() {
         let id = DeliveryId::generate();
-        let spool_id =
-            |body: &[u8]| Header::new(id.clone(), "push", Source::Github, String::new(), body).spool_id();
+        let spool_id = |body: &[u8]| {
+            Header::new(id.clone(), "push", EntrySource::Github, String::new(), body).spool_id()
+        };
         assert_eq!(spool_id(b"one"), spool_id(b"one"));
         assert_ne!(spool_id(b"one"), spool_id(b"two"));
         assert!(spool_id(b"one").starts_with(id.as_str()) && spool_id(b"one").len() <= spool::ID_BYTES_MAX);
@@ -326,7 +333,7 @@ mod tests {
     #[test]
     fn a_body_that_is_not_json_is_kept() {
         let body = b"\xff\xfenot json\0";
-        let header = Header::new(DeliveryId::generate(), "push", Source::Github, String::new(), body);
+        let header = Header::new(DeliveryId::generate(), "push", EntrySource::Github, String::new(), body);
         let bytes = header.with_malformed_body(body);
         let entry = Entry::parse(&bytes).unwrap();
         assert!(matches!(entry.payload, Payload::Malformed(kept) if kept == body));
@@ -335,7 +342,8 @@ mod tests {
     #[test]
     fn of_a_long_body_that_cannot_be_read_the_beginning_is_kept() {
         let body = [b'x'; 1000];
-        let mut header = Header::new(DeliveryId::generate(), "push", Source::Github, String::new(), &body);
+        let mut header =
+            Header::new(DeliveryId::generate(), "push", EntrySource::Github, String::new(), &body);
         header.cut(&body, 100);
         let bytes = header.with_malformed_body(&body[..100]);
         let entry = Entry::parse(&bytes).unwrap();

@@ -1,18 +1,17 @@
 //! What waits in a deployment's spool, understood: an entry, who asked, and for what.
 //!
-//! An entry that is none, or that has ended the deployer time and again, is buried with its reason, so that it is never in the
-//! way of the next; one whose outcome the record has already (a crash came between the two) is let go of.
+//! An entry that is none, or that has ended the deployer time and again, is dead-lettered with its reason, so that it is never in the
+//! way of the next; one whose outcome the database has already (a crash came between the two) is let go of.
 
 use crate::base::names::CommitId;
 use crate::github::webhook_event::{Event, Reading};
-use crate::queue::entry::{ADOPT, Entry, Header, Payload, REDEPLOY, Request, Source};
+use crate::queue::entry::{ADOPT, Entry, EntrySource, Header, Payload, REDEPLOY, Request};
 use crate::store::RunTrigger;
 use anyhow::{Context, Result, anyhow};
 use spool::Claim;
 
 /// An entry, understood.
 pub struct Order {
-    /// Its file.
     pub claim: Claim,
     /// Who sent it, when.
     pub header: Header,
@@ -31,7 +30,6 @@ enum Weight {
     WakeUp,
     /// What reconcile found.
     Found,
-    /// A push.
     Push,
     /// What an operator asks for.
     Wish,
@@ -50,10 +48,10 @@ impl Order {
 
     fn weight(&self) -> Weight {
         match self.header.source {
-            Source::Operator => Weight::Wish,
-            Source::Reconcile => Weight::Found,
-            Source::Github if self.header.event == "push" => Weight::Push,
-            Source::Github => Weight::WakeUp,
+            EntrySource::Operator => Weight::Wish,
+            EntrySource::Reconcile => Weight::Found,
+            EntrySource::Github if self.header.event == "push" => Weight::Push,
+            EntrySource::Github => Weight::WakeUp,
         }
     }
 }
@@ -88,7 +86,7 @@ pub fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, Ru
     let entry = Entry::parse(bytes)?;
     let Payload::Json(payload) = entry.payload else { return Err(anyhow!("the payload is not JSON")) };
     let trigger = match (entry.header.source, entry.header.event.as_str()) {
-        (Source::Github, event) => {
+        (EntrySource::Github, event) => {
             let reading = entry.header.reading.clone();
             let commit = match reading.unwrap_or_else(|| Reading::of_entry(event, payload)).event {
                 Event::Push(push) => push.after,
@@ -100,9 +98,9 @@ pub fn understood(bytes: &[u8]) -> Result<(Header, Request, Option<CommitId>, Ru
             };
             return Ok((entry.header, Request::default(), commit, RunTrigger::Delivery));
         }
-        (Source::Operator | Source::Reconcile, "rollback") => RunTrigger::Rollback,
-        (Source::Operator, "deploy" | ADOPT | "approve" | "release") => RunTrigger::Operator,
-        (Source::Reconcile, "deploy" | REDEPLOY) => RunTrigger::Reconcile,
+        (EntrySource::Operator | EntrySource::Reconcile, "rollback") => RunTrigger::Rollback,
+        (EntrySource::Operator, "deploy" | ADOPT | "approve" | "release") => RunTrigger::Operator,
+        (EntrySource::Reconcile, "deploy" | REDEPLOY) => RunTrigger::Reconcile,
         (source, event) => {
             return Err(anyhow!("an entry of {source:?} with the event {event:?} is not for a deployment"));
         }

@@ -16,9 +16,7 @@ const ROWS_MAX: i64 = 10_000;
 /// How many rows of each kind this deployer did not write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Foreign {
-    /// Runs.
     pub runs: usize,
-    /// Releases.
     pub releases: usize,
     /// Answers to gates.
     pub answers: usize,

@@ -42,7 +42,6 @@ impl RunState {
 words! {
     /// What led to a run.
     RunTrigger, "trigger" {
-        /// A webhook.
         Delivery = "delivery",
         /// What is live was found to be not what should be.
         Reconcile = "reconcile",
@@ -205,7 +204,6 @@ pub struct NewRun<'a> {
 /// How a run ended, and everything that follows from it.
 #[derive(Debug, Clone, Copy)]
 pub struct RunEnd<'a> {
-    /// The run.
     pub run_id: &'a str,
     /// A final state.
     pub state: RunState,
@@ -224,7 +222,6 @@ pub struct RunEnd<'a> {
 /// Whether [`Store::end_run`] ended the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnded {
-    /// It did.
     Now,
     /// It had ended already; nothing was written.
     Before,
@@ -251,9 +248,7 @@ pub struct RunFilter<'a> {
 /// What the beginning of a run id, as typed by a person, stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunMatch {
-    /// This run.
     One(Box<Run>),
-    /// No run.
     None,
     /// Several; the ids of some of them, the newest first.
     Several(Vec<String>),
@@ -597,7 +592,7 @@ impl Store {
         self.first_of_ours(found)
     }
 
-    /// Whether an order for this commit gave way, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
+    /// Whether an order for this commit was superseded, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
     /// against.
     pub async fn was_overruled(
         &self,

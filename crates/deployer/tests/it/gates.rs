@@ -311,7 +311,7 @@ fn an_operator_passes_what_waits_only_by_force_and_going_back_ends_the_waiting()
         let third = repository.commit(&[("index.html", "three")], "third");
         let push = world.push(&repository, &third);
         held(world, &third, "waiting", "waiting for test");
-        // A commit that was named and held back takes nobody's place.
+        // A commit that was named and blocked takes nobody's place.
         let named = refused(world, &["deploy", "site", "--commit", &first]);
         assert!(named.contains("waiting for test; `deploy --force` does not wait"), "{named}");
         assert_eq!(world.wait_for_verdict(&push, "waiting").code, "waiting");

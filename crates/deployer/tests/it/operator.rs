@@ -173,7 +173,7 @@ fn a_port_and_a_command_can_be_what_health_is() {
         world.push(&repository, &ill);
         let run = world.ended_run("site", &ill);
         assert_eq!(
-            (run.state.as_str(), run.summary.as_deref().map(|it| it.contains("no gap"))),
+            (run.state.as_str(), run.summary.as_deref().map(|it| it.contains("no downtime"))),
             ("failed", Some(true))
         );
         assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));

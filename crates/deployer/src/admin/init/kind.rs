@@ -7,7 +7,7 @@ use crate::base::names::{ScriptName, UnitName};
 use crate::config::Phase;
 use crate::config::resolve::preset::Preset;
 use crate::git::commit_tree::Tree;
-use crate::plan::installer::{self, Found};
+use crate::plan::installer::{self, DetectedInstaller};
 use crate::plan::workspace;
 use crate::process::tools::node_packages::Installer;
 use crate::steps::process_manager::pm2::ecosystem;
@@ -25,9 +25,8 @@ const DIRECTORIES_MAX: usize = 10;
 /// Names of what nobody here understands that are quoted, at most.
 const UNKNOWN_MAX: usize = 8;
 
-/// See the module.
 #[derive(Debug, Clone)]
-pub enum Kind {
+pub enum RepositoryKind {
     /// One of DurHack's own repositories: everything is known of it.
     Preset(&'static Preset),
     /// nginx sites of these names.
@@ -39,9 +38,15 @@ pub enum Kind {
     /// A client of files and a Go server.
     GoStatic,
     /// Commands and units.
-    Systemd { by: String, steps: Vec<Step>, units: Vec<Unit> },
-    /// Commands.
-    Steps { by: String, steps: Vec<Step> },
+    Systemd {
+        by: String,
+        steps: Vec<DetectedStep>,
+        units: Vec<Unit>,
+    },
+    Steps {
+        by: String,
+        steps: Vec<DetectedStep>,
+    },
     /// Files that are served as they are.
     Static,
 }
@@ -49,28 +54,25 @@ pub enum Kind {
 /// Node packages with an ecosystem file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnderPm2 {
-    /// The file.
     pub ecosystem: &'static str,
     /// Whether it asks for an instance's name.
     pub named: bool,
     /// Whether it has a block `env_production`.
     pub for_production: bool,
     /// Who installs; None: nothing is installed.
-    pub found: Option<Found>,
+    pub found: Option<DetectedInstaller>,
     /// Directories with a lock file of their own, where the root has no package.
     pub packages: Vec<String>,
 }
 
 /// A command that makes the release.
 #[derive(Debug, Clone)]
-pub struct Step {
-    /// Its phase.
+pub struct DetectedStep {
     pub phase: Phase,
     /// Program and arguments: our own, or plain words of the repository's.
     pub run: Vec<String>,
     /// Where, if not in the root.
     pub directory: Option<String>,
-    /// Why.
     pub why: String,
 }
 
@@ -84,20 +86,20 @@ pub struct Unit {
 }
 
 /// What kind of package this is; `slug` names its units.
-pub fn of(tree: &Tree, preset: Option<&'static Preset>, slug: &str) -> Kind {
+pub fn of(tree: &Tree, preset: Option<&'static Preset>, slug: &str) -> RepositoryKind {
     preset
-        .map(Kind::Preset)
+        .map(RepositoryKind::Preset)
         .or_else(|| nginx_sites(tree))
         .or_else(|| pm2(tree))
         .or_else(|| procfile(tree, slug))
         .or_else(|| python(tree, slug))
         .or_else(|| go(tree, slug))
-        .or_else(|| install_and_build(tree).map(|(by, steps)| Kind::Steps { by, steps }))
-        .unwrap_or(Kind::Static)
+        .or_else(|| install_and_build(tree).map(|(by, steps)| RepositoryKind::Steps { by, steps }))
+        .unwrap_or(RepositoryKind::Static)
 }
 
 /// What is there that tells of a build, or of a program, and that nothing here understands: names of files.
-pub fn unknown(tree: &Tree, kind: &Kind) -> Vec<String> {
+pub fn unknown(tree: &Tree, kind: &RepositoryKind) -> Vec<String> {
     const NAMES: [&str; 20] = [
         "Dockerfile",
         "docker-compose.yml",
@@ -122,10 +124,10 @@ pub fn unknown(tree: &Tree, kind: &Kind) -> Vec<String> {
     ];
     const SOURCES: [&str; 12] =
         [".go", ".py", ".rb", ".php", ".ts", ".tsx", ".jsx", ".java", ".rs", ".ex", ".cs", ".c"];
-    if matches!(kind, Kind::Preset(_) | Kind::NginxSites(_)) {
+    if matches!(kind, RepositoryKind::Preset(_) | RepositoryKind::NginxSites(_)) {
         return Vec::new();
     }
-    let is_understood = !matches!(kind, Kind::Static);
+    let is_understood = !matches!(kind, RepositoryKind::Static);
     let is_near = |path: &&str| path.matches('/').count() <= 1 && is_plain(path);
     // Of what is understood, sources are what it is made of, and a Python project is its own.
     let tells = |path: &&str| {
@@ -183,12 +185,12 @@ pub fn unbracketed_names(tree: &Tree) -> Vec<String> {
     if all_can_be_named { names } else { Vec::new() }
 }
 
-fn nginx_sites(tree: &Tree) -> Option<Kind> {
+fn nginx_sites(tree: &Tree) -> Option<RepositoryKind> {
     let names = site_names(tree);
-    (!names.is_empty()).then_some(Kind::NginxSites(names))
+    (!names.is_empty()).then_some(RepositoryKind::NginxSites(names))
 }
 
-fn pm2(tree: &Tree) -> Option<Kind> {
+fn pm2(tree: &Tree) -> Option<RepositoryKind> {
     // Names that others have for other things must speak of a script.
     let speaks = |name: &str| {
         name.starts_with("ecosystem.") || tree.text(name).is_some_and(|text| text.contains("script"))
@@ -197,7 +199,7 @@ fn pm2(tree: &Tree) -> Option<Kind> {
     let text = tree.text(ecosystem).unwrap_or_default();
     let found = installer::found(tree, "");
     let packages = if found.is_some() { Vec::new() } else { directories(tree, &["package.json"]) };
-    Some(Kind::Pm2(UnderPm2 {
+    Some(RepositoryKind::Pm2(UnderPm2 {
         ecosystem,
         named: text.contains("INSTANCE_NAME"),
         for_production: ecosystem::blocks_in_text(text).contains("production"),
@@ -206,7 +208,7 @@ fn pm2(tree: &Tree) -> Option<Kind> {
     }))
 }
 
-fn procfile(tree: &Tree, slug: &str) -> Option<Kind> {
+fn procfile(tree: &Tree, slug: &str) -> Option<RepositoryKind> {
     let lines = tree.text("Procfile")?.lines().filter_map(|line| line.split_once(':'));
     let (_, mut steps) = install_and_build(tree).unwrap_or_default();
     let mut units = Vec::new();
@@ -218,16 +220,16 @@ fn procfile(tree: &Tree, slug: &str) -> Option<Kind> {
         }
     }
     units.truncate(PROCESSES_MAX);
-    (!units.is_empty()).then(|| Kind::Systemd { by: "Procfile".into(), steps, units })
+    (!units.is_empty()).then(|| RepositoryKind::Systemd { by: "Procfile".into(), steps, units })
 }
 
 /// What runs once, before a release, where it is of plain words and nothing does the same already.
-fn release_step(steps: &[Step], command: &str) -> Option<Step> {
+fn release_step(steps: &[DetectedStep], command: &str) -> Option<DetectedStep> {
     let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
     let plain =
         |word: &String| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:=@".contains(&byte));
     let is_there = steps.iter().any(|step| step.phase == Phase::Migrate);
-    (!is_there && !words.is_empty() && words.len() <= 20 && words.iter().all(plain)).then(|| Step {
+    (!is_there && !words.is_empty() && words.len() <= 20 && words.iter().all(plain)).then(|| DetectedStep {
         phase: Phase::Migrate,
         run: words,
         directory: None,
@@ -240,7 +242,7 @@ fn unit(name: &str, command: &str) -> Option<Unit> {
     Some(Unit { name, command: command.trim().to_owned() })
 }
 
-fn python(tree: &Tree, slug: &str) -> Option<Kind> {
+fn python(tree: &Tree, slug: &str) -> Option<RepositoryKind> {
     let project = tree.text("pyproject.toml").unwrap_or_default().to_ascii_lowercase();
     if !tree.has("uv.lock") {
         return None;
@@ -248,18 +250,18 @@ fn python(tree: &Tree, slug: &str) -> Option<Kind> {
     let uwsgi = |path: &str| path.to_ascii_lowercase().contains("uwsgi");
     let by_uwsgi = tree.files().any(|(path, _)| uwsgi(path)) || uwsgi(&project);
     if by_uwsgi {
-        return Some(Kind::UvUwsgi);
+        return Some(RepositoryKind::UvUwsgi);
     }
     let (by, steps) = install_and_build(tree)?;
     let units = unit(slug, "<path>/current/.venv/bin/python -m ...").into_iter().collect();
-    Some(Kind::Systemd { by, steps, units })
+    Some(RepositoryKind::Systemd { by, steps, units })
 }
 
-fn go(tree: &Tree, slug: &str) -> Option<Kind> {
+fn go(tree: &Tree, slug: &str) -> Option<RepositoryKind> {
     let by = ["go.mod", "server/go.mod"].into_iter().find(|path| tree.has(path))?;
     let vite = tree.text("client/package.json").is_some_and(|text| text.contains("\"vite\""));
     if vite {
-        return Some(Kind::GoStatic);
+        return Some(RepositoryKind::GoStatic);
     }
     let run: &[&str] = match by {
         "go.mod" => &["go", "build", "-o", "bin/", "./..."],
@@ -270,11 +272,11 @@ fn go(tree: &Tree, slug: &str) -> Option<Kind> {
     let units = unit(slug, "<path>/current/bin/...").into_iter().collect();
     let by =
         [by.to_owned(), others].into_iter().filter(|by| !by.is_empty()).collect::<Vec<_>>().join(" and ");
-    Some(Kind::Systemd { by, steps, units })
+    Some(RepositoryKind::Systemd { by, steps, units })
 }
 
 /// Commands by every lock file and manifest of the root; where it has none, by those of the directories in it.
-fn install_and_build(tree: &Tree) -> Option<(String, Vec<Step>)> {
+fn install_and_build(tree: &Tree) -> Option<(String, Vec<DetectedStep>)> {
     const MANIFESTS: [&str; 6] =
         ["package.json", "composer.json", "Gemfile", "requirements.txt", "pyproject.toml", "Cargo.toml"];
     let mut all = of_directory(tree, "");
@@ -285,7 +287,7 @@ fn install_and_build(tree: &Tree) -> Option<(String, Vec<Step>)> {
             .collect();
     }
     let by = all.iter().map(|(by, _)| by.as_str()).collect::<Vec<_>>().join(" and ");
-    let steps: Vec<Step> = all.into_iter().flat_map(|(_, steps)| steps).collect();
+    let steps: Vec<DetectedStep> = all.into_iter().flat_map(|(_, steps)| steps).collect();
     (!steps.is_empty()).then_some((by, steps))
 }
 
@@ -299,12 +301,12 @@ fn directories(tree: &Tree, names: &[&str]) -> Vec<String> {
 }
 
 /// What the files of one directory say, each with the file that says it.
-fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<Step>)> {
+fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<DetectedStep>)> {
     let at = |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
     let has = |name: &str| tree.has(&at(name));
     let step = |phase, run: &[&str], why: &str| step(phase, directory, run, why);
     let mut all = Vec::new();
-    let mut add = |by: &str, steps: Vec<Step>| all.push((at(by), steps));
+    let mut add = |by: &str, steps: Vec<DetectedStep>| all.push((at(by), steps));
     if has("composer.json") {
         let install = ["composer", "install", "--no-dev", "--no-interaction", "--optimize-autoloader"];
         let mut steps = vec![step(Phase::Install, &install, "what composer.lock says")];
@@ -331,7 +333,8 @@ fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<Step>)> {
         add("Gemfile", steps);
     }
     if let Some((by, install)) = python_install(tree, &at) {
-        let mut steps: Vec<Step> = install.iter().map(|(run, why)| step(Phase::Install, run, why)).collect();
+        let mut steps: Vec<DetectedStep> =
+            install.iter().map(|(run, why)| step(Phase::Install, run, why)).collect();
         let python = ".venv/bin/python";
         let has_static_root = || {
             let mut settings = tree.files().filter(|(path, _)| last(path) == "settings.py");
@@ -413,7 +416,7 @@ fn python_install(tree: &Tree, at: &dyn Fn(&str) -> String) -> Option<(&'static 
     has("setup.py").then(|| ("setup.py", vec![venv(), itself("itself and its packages")]))
 }
 
-fn node_steps(tree: &Tree, directory: &str, found: &Found) -> Vec<Step> {
+fn node_steps(tree: &Tree, directory: &str, found: &DetectedInstaller) -> Vec<DetectedStep> {
     let (install, why): (&[&str], &str) = match found.installer {
         Installer::Pnpm => {
             (&["pnpm", "install", "--frozen-lockfile"], "installs exactly what the lock file says")
@@ -462,8 +465,8 @@ fn node_steps(tree: &Tree, directory: &str, found: &Found) -> Vec<Step> {
     steps
 }
 
-fn step(phase: Phase, directory: &str, run: &[&str], why: &str) -> Step {
-    Step {
+fn step(phase: Phase, directory: &str, run: &[&str], why: &str) -> DetectedStep {
+    DetectedStep {
         phase,
         run: run.iter().map(|word| (*word).to_owned()).collect(),
         directory: (!directory.is_empty()).then(|| directory.to_owned()),
@@ -517,7 +520,6 @@ const KEPT_FILES: [&str; 8] = [
     "local.yaml",
 ];
 
-/// Likewise.
 const KEPT_DIRECTORIES: [&str; 6] = ["uploads", "storage", "keys", "media", "data", "state"];
 
 fn beside_example(path: &str) -> Option<String> {
@@ -550,20 +552,20 @@ mod tests {
         Tree::new(files.iter().map(|(path, _)| ((*path).to_owned(), file()))).with_texts(texts)
     }
 
-    fn shown(kind: &Kind) -> String {
-        let shown = |step: &Step| match &step.directory {
+    fn shown(kind: &RepositoryKind) -> String {
+        let shown = |step: &DetectedStep| match &step.directory {
             Some(directory) => format!("{directory}$ {}", step.run.join(" ")),
             None => step.run.join(" "),
         };
-        let steps = |steps: &[Step]| steps.iter().map(shown).collect::<Vec<_>>().join("; ");
+        let steps = |steps: &[DetectedStep]| steps.iter().map(shown).collect::<Vec<_>>().join("; ");
         match kind {
-            Kind::Systemd { by, steps: commands, units } => {
+            RepositoryKind::Systemd { by, steps: commands, units } => {
                 let units: Vec<String> =
                     units.iter().map(|unit| format!("{}={}", unit.name, unit.command)).collect();
                 format!("systemd by {by}: {} [{}]", steps(commands), units.join(", "))
             }
-            Kind::Steps { by, steps: commands } => format!("steps by {by}: {}", steps(commands)),
-            Kind::Pm2(of) => format!(
+            RepositoryKind::Steps { by, steps: commands } => format!("steps by {by}: {}", steps(commands)),
+            RepositoryKind::Pm2(of) => format!(
                 "{} by {:?}, named {}, production {}, {:?}",
                 of.ecosystem,
                 of.found.as_ref().and_then(|found| found.by),

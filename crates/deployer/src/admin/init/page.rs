@@ -3,7 +3,7 @@
 //! What comes from the repository is either of a checked type, or of plain letters, or stands in a comment from which control
 //! characters are gone: nothing in it can end a text, a comment or a line.
 
-use super::kind::{Kind, Step, UnderPm2, Unit};
+use super::kind::{DetectedStep, RepositoryKind, UnderPm2, Unit};
 use super::toml_text;
 use crate::admin::setup::users::names;
 use crate::base::names::{BranchName, RepositoryName, Slug};
@@ -16,7 +16,6 @@ const QUOTED_CHARS_MAX: usize = 100;
 /// What is known of a deployment to be.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Its name.
     pub slug: &'a Slug,
     /// `owner/name`.
     pub repository: &'a RepositoryName,
@@ -46,7 +45,7 @@ pub struct Page<'a> {
 
 impl Page<'_> {
     /// The whole table.
-    pub fn text(&self, kind: &Kind) -> String {
+    pub fn text(&self, kind: &RepositoryKind) -> String {
         let mut text = format!("[deployments.{}]\n", self.slug);
         if !self.is_named {
             comment(&mut text, "TODO: its name on GitHub; a push must name it.");
@@ -106,16 +105,16 @@ impl Page<'_> {
         }
     }
 
-    fn recipe(&self, text: &mut String, kind: &Kind) {
+    fn recipe(&self, text: &mut String, kind: &RepositoryKind) {
         text.push('\n');
-        if !self.unknown.is_empty() && !matches!(kind, Kind::Static) {
+        if !self.unknown.is_empty() && !matches!(kind, RepositoryKind::Static) {
             comment(
                 text,
                 &format!("Seen as well, and not understood: {}.", quoted(&self.unknown.join(", "))),
             );
         }
         match kind {
-            Kind::Preset(preset) => {
+            RepositoryKind::Preset(preset) => {
                 comment(
                     text,
                     &format!(
@@ -131,26 +130,26 @@ impl Page<'_> {
                     self.sites(text);
                 }
             }
-            Kind::NginxSites(_) => {
+            RepositoryKind::NginxSites(_) => {
                 comment(text, "It has production/[...].nginxconf: sites of nginx, with certificates.");
                 key(text, "recipe", "\"nginx-sites\"");
                 self.sites(text);
             }
-            Kind::Pm2(of) => self.pm2(text, of),
-            Kind::UvUwsgi => {
+            RepositoryKind::Pm2(of) => self.pm2(text, of),
+            RepositoryKind::UvUwsgi => {
                 comment(text, "It has uv.lock and speaks of uWSGI: a Python project under uWSGI's emperor.");
                 key(text, "recipe", "\"uv-uwsgi\"");
                 comment(text, "TODO: the vassal's file; the emperor reloads it when it is touched.");
                 key(text, "uwsgi_config_path", &toml_text(&format!("/etc/uwsgi/vassals/{}.ini", self.slug)));
             }
-            Kind::GoStatic => {
+            RepositoryKind::GoStatic => {
                 comment(text, "It has a Go server and a client built by Vite.");
                 key(text, "recipe", "\"go-static\"");
                 comment(text, "TODO: what keeps the server running.");
                 key(text, "# units", &format!("[\"{}.service\"]", self.slug));
             }
-            Kind::Systemd { by, steps, units } => self.systemd(text, by, steps, units),
-            Kind::Steps { by, steps } => {
+            RepositoryKind::Systemd { by, steps, units } => self.systemd(text, by, steps, units),
+            RepositoryKind::Steps { by, steps } => {
                 comment(text, &format!("By {by}: these commands make a release, in its own directory."));
                 comment(
                     text,
@@ -159,14 +158,14 @@ impl Page<'_> {
                 key(text, "recipe", "\"steps\"");
                 self::steps(text, steps);
             }
-            Kind::Static if self.unknown.is_empty() => {
+            RepositoryKind::Static if self.unknown.is_empty() => {
                 comment(
                     text,
                     "Nothing was found that would have to be installed or built: the release is the repository's content.",
                 );
                 key(text, "recipe", "\"steps\"");
             }
-            Kind::Static => {
+            RepositoryKind::Static => {
                 comment(text, &format!("Seen, and not understood: {}.", quoted(&self.unknown.join(", "))));
                 comment(
                     text,
@@ -226,7 +225,7 @@ impl Page<'_> {
         }
     }
 
-    fn systemd(&self, text: &mut String, by: &str, steps: &[Step], units: &[Unit]) {
+    fn systemd(&self, text: &mut String, by: &str, steps: &[DetectedStep], units: &[Unit]) {
         comment(text, &format!("By {by}: these commands make a release, and these units run it."));
         key(text, "recipe", "\"systemd\"");
         comment(
@@ -245,9 +244,9 @@ impl Page<'_> {
         self::steps(text, steps);
     }
 
-    fn kept(&self, text: &mut String, kind: &Kind) {
+    fn kept(&self, text: &mut String, kind: &RepositoryKind) {
         let shared = quoted(&self.path.join("shared").to_string_lossy());
-        if let Kind::Preset(preset) = kind {
+        if let RepositoryKind::Preset(preset) = kind {
             let paths = preset.shared_files.iter().chain(preset.shared_dirs).copied();
             let paths: Vec<&str> = paths.filter(|path| *path != "local-live").collect();
             if !paths.is_empty() {
@@ -280,10 +279,10 @@ impl Page<'_> {
         }
     }
 
-    fn remains(&self, text: &mut String, kind: &Kind) {
+    fn remains(&self, text: &mut String, kind: &RepositoryKind) {
         text.push('\n');
         let preset = match kind {
-            Kind::Preset(preset) => Some(*preset),
+            RepositoryKind::Preset(preset) => Some(*preset),
             _ => None,
         };
         if let Some(preset) = preset.filter(|preset| !preset.ports.is_empty()) {
@@ -296,7 +295,7 @@ impl Page<'_> {
                 ),
             );
             key(text, "# health", &format!("[{{ http = \"http://{}/\" }}]", ports[0]));
-        } else if !matches!(kind, Kind::NginxSites(_)) && preset.is_none() {
+        } else if !matches!(kind, RepositoryKind::NginxSites(_)) && preset.is_none() {
             comment(
                 text,
                 "TODO: how to see that a release is alive. Without a check only a failing command fails a run.",
@@ -314,7 +313,7 @@ impl Page<'_> {
     }
 }
 
-fn steps(text: &mut String, steps: &[Step]) {
+fn steps(text: &mut String, steps: &[DetectedStep]) {
     if steps.is_empty() {
         return;
     }
@@ -361,7 +360,7 @@ mod tests {
             name: UnitName::parse("app-web.service").unwrap(),
             command: "x\n[deployments.evil]\u{85}\u{2028}\u{1b}[2J".into(),
         };
-        let kind = Kind::Systemd { by: "Procfile".into(), steps: Vec::new(), units: vec![unit] };
+        let kind = RepositoryKind::Systemd { by: "Procfile".into(), steps: Vec::new(), units: vec![unit] };
         let (slug, repository) = (Slug::parse("app").unwrap(), RepositoryName::parse("a/b").unwrap());
         let page = Page {
             slug: &slug,

@@ -4,7 +4,7 @@ use crate::base::clock;
 use crate::base::digest::sha256_hex;
 use crate::base::names::DeliveryId;
 use crate::github::webhook_event::Reading;
-use crate::queue::entry::{Entry, Header, Payload, Source};
+use crate::queue::entry::{Entry, EntrySource, Header, Payload};
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
@@ -32,8 +32,13 @@ pub fn entry_of(text: &[u8]) -> Option<(Header, String)> {
         DeliveryId::of_reconcile(&format!("taken along {}", sha256_hex(payload.as_bytes())))
     });
     let kind = event.kind.unwrap_or_default();
-    let mut header =
-        Header::new(id, &kind, Source::Github, "the queues of the Python tool".into(), payload.as_bytes());
+    let mut header = Header::new(
+        id,
+        &kind,
+        EntrySource::Github,
+        "the queues of the Python tool".into(),
+        payload.as_bytes(),
+    );
     header.reading = Some(Reading::of_entry(&kind, &payload));
     Some((header, payload))
 }
@@ -46,7 +51,9 @@ pub fn open_spool(directory: &Path) -> Result<Spool> {
 
 /// An entry of ours as an event of the Python tool: its id, and its text.
 pub fn event_of(entry: &Entry<'_>) -> Option<(String, String)> {
-    let (Source::Github, Payload::Json(payload)) = (entry.header.source, &entry.payload) else { return None };
+    let (EntrySource::Github, Payload::Json(payload)) = (entry.header.source, &entry.payload) else {
+        return None;
+    };
     let payload: &RawValue = serde_json::from_str(payload).ok()?;
     let kind = Some(entry.header.event.as_str()).filter(|kind| !kind.is_empty());
     let id = entry.header.id.to_string();

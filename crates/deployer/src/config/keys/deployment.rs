@@ -6,7 +6,7 @@ use super::{
     DEPLOYER, GO_STATIC, NGINX_SITES, PATHS, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, TEXTS, UV_UWSGI,
 };
 use crate::config::keys::Default::{Derived, Required, Value};
-use crate::config::keys::Kind::{
+use crate::config::keys::KeyKind::{
     Boolean, Choice, Duration, Headers, Integer, List, Path, Table, Tables, Text, Variables,
 };
 use crate::config::keys::{Key, Section};

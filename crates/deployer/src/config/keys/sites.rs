@@ -2,7 +2,7 @@
 
 use super::TEXTS;
 use crate::config::keys::Default::{Derived, Required, Value};
-use crate::config::keys::Kind::{Boolean, Choice, Duration, Path, Text};
+use crate::config::keys::KeyKind::{Boolean, Choice, Duration, Path, Text};
 use crate::config::keys::{Key, Section};
 
 /// The keys of `[nginx]`, in the order in which the reference has them.

@@ -4,7 +4,7 @@
 //! `#` and no space, in front of an example. One deployment for each recipe, so that each key stands where it may.
 
 use crate::config::keys::{
-    DEPLOYER, Default, GO_STATIC, Key, Kind, NGINX_SITES, PM2, PNPM_PM2, ROOT, STEPS, SYSTEMD, Section,
+    DEPLOYER, Default, GO_STATIC, Key, KeyKind, NGINX_SITES, PM2, PNPM_PM2, ROOT, STEPS, SYSTEMD, Section,
     UV_UWSGI,
 };
 use std::fmt::Write;
@@ -17,7 +17,7 @@ const INTRODUCTION: &str = "\
 ";
 
 /// One deployment of the example.
-struct Deployment {
+struct ExampleDeployment {
     slug: &'static str,
     recipe: &'static str,
     meaning: &'static str,
@@ -25,57 +25,57 @@ struct Deployment {
     path: &'static str,
 }
 
-const DEPLOYMENTS: [Deployment; 8] = [
-    Deployment {
+const DEPLOYMENTS: [ExampleDeployment; 8] = [
+    ExampleDeployment {
         slug: "website",
         recipe: STEPS,
         meaning: "A deployment of one's own, with all keys that every deployment may have.",
         repository: "example/website",
         path: "/var/www/website",
     },
-    Deployment {
+    ExampleDeployment {
         slug: "api",
         recipe: SYSTEMD,
         meaning: "A program that systemd units run.",
         repository: "example/api",
         path: "/srv/api",
     },
-    Deployment {
+    ExampleDeployment {
         slug: "nginx",
         recipe: NGINX_SITES,
         meaning: "nginx sites out of a repository, with certificates.",
         repository: "ducompsoc/durhack-nginx",
         path: "/srv/durhack-nginx",
     },
-    Deployment {
+    ExampleDeployment {
         slug: "shop",
         recipe: PM2,
         meaning: "Node packages under PM2, installed by npm, yarn, bun or pnpm.",
         repository: "example/shop",
         path: "/var/www/shop",
     },
-    Deployment {
+    ExampleDeployment {
         slug: "durhack-api",
         recipe: PNPM_PM2,
         meaning: "A pnpm workspace under PM2.",
         repository: "ducompsoc/durhack",
         path: "/var/www/api.durhack.com",
     },
-    Deployment {
+    ExampleDeployment {
         slug: "tickets",
         recipe: UV_UWSGI,
         meaning: "A Python project of uv's, run by a vassal of uWSGI's emperor.",
         repository: "example/tickets",
         path: "/srv/tickets",
     },
-    Deployment {
+    ExampleDeployment {
         slug: "jury",
         recipe: GO_STATIC,
         meaning: "A client that is built to files, a Go server, or both.",
         repository: "ducompsoc/durhack-jury",
         path: "/var/www/jury.durhack.com",
     },
-    Deployment {
+    ExampleDeployment {
         slug: "deployer",
         recipe: DEPLOYER,
         meaning: "The deployer itself.",
@@ -90,21 +90,23 @@ pub fn example_toml() -> String {
     keys(&mut page, ROOT.keys.iter());
     for key in ROOT.keys {
         match key.kind {
-            Kind::Table(section) => table(&mut page, &format!("[{}]", key.name), section),
+            KeyKind::Table(section) => table(&mut page, &format!("[{}]", key.name), section),
             // Commented out: a table that is written must hold a secret.
-            Kind::Named(_, section) if key.name == "repositories" => {
+            KeyKind::Named(_, section) if key.name == "repositories" => {
                 heading(&mut page, section.meaning, "#[repositories.\"example/website\"]");
                 section.keys.iter().for_each(|key| commented(&mut page, key));
             }
-            Kind::Named(_, section) => DEPLOYMENTS.iter().for_each(|of| deployment(&mut page, of, section)),
+            KeyKind::Named(_, section) => {
+                DEPLOYMENTS.iter().for_each(|of| deployment(&mut page, of, section))
+            }
             _ => {}
         }
     }
     page
 }
 
-fn deployment(page: &mut String, deployment: &Deployment, section: &Section) {
-    let Deployment { slug, recipe, meaning, repository, path } = deployment;
+fn deployment(page: &mut String, deployment: &ExampleDeployment, section: &Section) {
+    let ExampleDeployment { slug, recipe, meaning, repository, path } = deployment;
     heading(page, meaning, &format!("[deployments.{slug}]"));
     let is_own =
         |key: &&Key| if *recipe == STEPS { key.belongs_to(STEPS) } else { key.recipes.contains(recipe) };
@@ -124,8 +126,8 @@ fn deployment(page: &mut String, deployment: &Deployment, section: &Section) {
     keys(page, own.iter().copied().filter(|key| required.iter().all(|(name, _)| *name != key.name)));
     for key in own {
         match key.kind {
-            Kind::Table(below) => table(page, &format!("[deployments.{slug}.{}]", key.name), below),
-            Kind::Tables(below) => list(page, &format!("[[deployments.{slug}.{}]]", key.name), below),
+            KeyKind::Table(below) => table(page, &format!("[deployments.{slug}.{}]", key.name), below),
+            KeyKind::Tables(below) => list(page, &format!("[[deployments.{slug}.{}]]", key.name), below),
             _ => {}
         }
     }

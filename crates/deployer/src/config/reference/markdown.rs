@@ -1,6 +1,6 @@
 //! docs/reference/configuration.md.
 
-use crate::config::keys::{Default, Key, Kind, ROOT, Section};
+use crate::config::keys::{Default, Key, KeyKind, ROOT, Section};
 use std::fmt::Write;
 
 /// Above the file, for whoever opens it to change it.
@@ -46,7 +46,6 @@ the deployer refuses to start.
 `{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
 ";
 
-/// docs/reference/configuration.md.
 pub fn reference_file() -> String {
     format!("{MARK}{}", reference_markdown())
 }
@@ -63,9 +62,9 @@ fn below(page: &mut String, prefix: &str, parent: &Section) {
     for key in parent.keys {
         let path = format!("{prefix}{}", key.name);
         let (heading, path, table) = match key.kind {
-            Kind::Table(table) => (format!("`[{path}]`"), path, table),
-            Kind::Named(name, table) => (format!("`[{path}.{name}]`"), format!("{path}.{name}"), table),
-            Kind::Tables(table) => (format!("`[[{path}]]`"), path, table),
+            KeyKind::Table(table) => (format!("`[{path}]`"), path, table),
+            KeyKind::Named(name, table) => (format!("`[{path}.{name}]`"), format!("{path}.{name}"), table),
+            KeyKind::Tables(table) => (format!("`[[{path}]]`"), path, table),
             _ => continue,
         };
         section(page, &heading, table);

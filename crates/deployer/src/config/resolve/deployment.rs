@@ -1,7 +1,7 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
 use super::preset::{self, Preset};
-use super::{Facts, Location, applications, gates, pm2, secrets, steps};
+use super::{Location, ResolveFacts, applications, gates, pm2, secrets, steps};
 use crate::base::names::{RepositoryName, Slug, UnitName, UserName};
 use crate::config::keys::{
     DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, UV_UWSGI,
@@ -28,7 +28,7 @@ use std::time::Duration;
 pub fn deployments(
     root: &TableReader<'_>,
     state_directory: &Path,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
 ) -> IndexMap<Slug, Deployment> {
     let mut deployments = IndexMap::new();
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
@@ -110,7 +110,7 @@ fn listens(port: u16) -> HealthCheck {
 }
 
 /// None where a name or the path is missing or wrong; everything else has been read and reported too.
-fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<Deployment> {
+fn deployment(table: &TableReader<'_>, slug: &str, facts: &ResolveFacts<'_>) -> Option<Deployment> {
     let repository: Option<RepositoryName> = table.value("repository", name);
     let branch = table.value("branch", name);
     let path = table.value("path", absolute_path);
@@ -290,7 +290,7 @@ fn user(
     table: &TableReader<'_>,
     slug: Option<&Slug>,
     recipe: Option<&str>,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
 ) -> (Option<UserName>, UserSource) {
     const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own";
     let is_written = table.is_written("user");
@@ -390,7 +390,7 @@ fn clone_url_of(table: &TableReader<'_>, repository: Option<&RepositoryName>) ->
     url
 }
 
-fn ssh_key_file(table: &TableReader<'_>, clone_url: &str, facts: &Facts<'_>) -> Option<PathBuf> {
+fn ssh_key_file(table: &TableReader<'_>, clone_url: &str, facts: &ResolveFacts<'_>) -> Option<PathBuf> {
     let file = table.value("ssh_key_file", secrets::private_key_file(facts))?;
     let is_ssh =
         clone_url.starts_with("ssh://") || !(clone_url.contains("://") || clone_url.starts_with('/'));

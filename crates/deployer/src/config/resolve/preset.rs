@@ -6,7 +6,6 @@
 use crate::base::names::RepositoryName;
 use crate::config::keys::{DEPLOYER, GO_STATIC, NGINX_SITES, PNPM_PM2};
 
-/// See the module.
 #[derive(Debug)]
 pub struct Preset {
     /// The repository on GitHub, as `owner/name`.

@@ -7,12 +7,12 @@ use crate::base::names::CommitId;
 use crate::config::{Layout, Queue};
 use crate::git::mirror::Commit;
 use crate::pipeline::outcome::{self, Outcome};
-use crate::pipeline::run::{self, Failure, Progress, Run};
+use crate::pipeline::run::{self, Failure, Run, RunProgress};
 use crate::pipeline::worker::Worker;
 use crate::pipeline::{adopt, live_state, observe, preflight};
-use crate::plan::facts::{Facts, Purpose, Target};
+use crate::plan::facts::{Facts, PlanPurpose, Target};
 use crate::plan::{Plan, Step, recipes};
-use crate::process::step_context::Heard;
+use crate::process::step_context::LogEvent;
 use crate::queue::entry::Adopt;
 use crate::queue::job::Order;
 use crate::run_log::RunLogWriter;
@@ -86,7 +86,7 @@ impl Worker {
             None => None,
         };
         let id = run.id.clone();
-        let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
+        let purpose = if head.is_some() { PlanPurpose::Deploy } else { PlanPurpose::Rollback };
         let known = live_state::known(&run.mirror, &self.deployment, &target.commit).await?;
         for remark in preflight::remarks(&run.mirror, &self.deployment, &known.tree, &target.commit).await? {
             run.note(run.next_step, remark);
@@ -118,7 +118,7 @@ impl Worker {
             .await?;
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
-        crate::crash_point!("planned");
+        crate::failpoint!("planned");
         let commit = &facts.target.commit;
         self.patiently("beginning", || outcome::planned(&self.host, &self.deployment, &run.id, commit))
             .await?;
@@ -126,8 +126,8 @@ impl Worker {
         let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
         let (result, gap) = run.carry_out(&plan, watched).await;
         let mut outcome = match result {
-            Ok(Progress::HandsOver(request, others)) => return Ok(self.leave(*request, others).await),
-            Ok(Progress::Done(warnings)) => {
+            Ok(RunProgress::HandsOver(request, others)) => return Ok(self.leave(*request, others).await),
+            Ok(RunProgress::Done(warnings)) => {
                 let live = Some(facts.target.release.clone());
                 let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
                 Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
@@ -155,10 +155,10 @@ impl Worker {
         }))
     }
 
-    /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
+    /// The run goes on, or is undone, by another process or by this one begun anew: it is left as it is. Until this worker
     /// has been told to stop nobody else starts a run.
-    async fn leave(&self, request: self_update::Request, others: OwnedSemaphorePermit) -> Outcome {
-        if let Some(requests) = &self.host.oneself.requests {
+    async fn leave(&self, request: self_update::SelfUpdateRequest, others: OwnedSemaphorePermit) -> Outcome {
+        if let Some(requests) = &self.host.this_process.requests {
             // Where nobody listens, the daemon is about to stop.
             let _ = requests.send(request).await;
         }
@@ -167,7 +167,7 @@ impl Worker {
         Outcome::new(RunState::Running, "")
     }
 
-    /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what
+    /// What must outlive deploys leaves the work tree. From here on the database knows that the tree is what is live: so that what
     /// this run makes beside it does not pass for an earlier release.
     async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: &Adopt) -> Result<Step, Failure> {
         let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
@@ -193,13 +193,13 @@ impl Worker {
         Ok(survey.step(&self.deployment))
     }
 
-    /// The plan is in the record before its first step starts; with it the release, where one is made in place.
+    /// The plan is in the database before its first step starts; with it the release, where one is made in place.
     async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &Plan) -> Result<(), StoreError> {
         let plan = Plan { steps_before: Some(run.next_step - 1), ..plan.clone() };
         let text = serde_json::to_string(&plan).expect("a plan of strings, numbers and lists serialises");
         let (store, target) = (&self.host.store, &facts.target);
         store.save_plan(&run.id, &text).await?;
-        crate::crash_point!("plan-saved");
+        crate::failpoint!("plan-saved");
         match facts.layout {
             Layout::Releases => store.set_run_release(&run.id, &target.release).await,
             Layout::InPlace => {
@@ -253,8 +253,8 @@ impl Worker {
         }
         let layout = live_state::layout(&self.host, &self.deployment).await.ok()?;
         run.note(run.next_step, format!("looking whether {} runs again", live.commit.short()));
-        let note = |heard: Heard<'_>| {
-            if let Heard::Note(text) = heard {
+        let note = |heard: LogEvent<'_>| {
+            if let LogEvent::Note(text) = heard {
                 run.note(run.next_step, text);
             }
         };
@@ -284,7 +284,7 @@ impl Worker {
             release::remove(&self.host.executor, &self.deployment, &release).await?;
         }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
-        crate::crash_point!("release-set-aside");
+        crate::failpoint!("release-set-aside");
         if layout != Layout::Releases {
             return Ok(());
         }
@@ -367,7 +367,7 @@ impl Worker {
         let found = live_state::rollback_candidate(&releases, wanted, live);
         let found = found.map_err(Failure::new)?;
         let target = live_state::target_of(found)
-            .ok_or_else(|| Failure::ours("the record has no commit of that release"))?;
+            .ok_or_else(|| Failure::ours("the database has no commit of that release"))?;
         outcome::resolved(
             &self.host,
             &self.deployment,

@@ -1,6 +1,6 @@
 //! What a worker does about commits that the gates ([`gates`]) hold back.
 //!
-//! A run that finds its gates closed ends; an order for what is still held back gets a verdict and no run; and what is held back
+//! A run that finds its gates closed ends; an order for what is still blocked gets a verdict and no run; and what is blocked
 //! is looked at again where no order would come: at start, at the end of a freeze, and when
 //! GitHub could not be asked.
 
@@ -72,7 +72,7 @@ impl Worker {
         }
     }
 
-    /// Whether an order is about a commit that was held back and still is, for the same reason: it gets a verdict and no run. An
+    /// Whether an order is about a commit that was blocked and still is, for the same reason: it gets a verdict and no run. An
     /// event of checks can lead to nothing else than the run of what is held.
     pub(super) async fn is_held_still(&self, order: &Order) -> Result<bool> {
         if !matches!(order.trigger, RunTrigger::Delivery | RunTrigger::Reconcile) {
@@ -95,7 +95,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Looks at what is held back, where nobody else would: at start (its event may have come while we were down), when a freeze has
+    /// Looks at what is blocked, where nobody else would: at start (its event may have come while we were down), when a freeze has
     /// ended, and while GitHub could not be asked. Gives the time until there may be something to look at again.
     pub(super) async fn look_at_held(&self, is_first: &mut bool) -> Result<Duration> {
         let Some(held) = Held::of(&self.host, &self.deployment).await? else {
@@ -125,11 +125,11 @@ impl Worker {
         Ok(thaws_in.map_or(spool::SCAN_INTERVAL, |thaws_in| thaws_in.min(spool::SCAN_INTERVAL)))
     }
 
-    /// What cannot be found out now is unknown; only the record is waited for.
+    /// What cannot be found out now is unknown; only the database is waited for.
     async fn news(&self, held: &Held) -> Result<News> {
         match gates::news(&self.host, &self.deployment, held).await {
             Err(error) if !is_database_away(&error) => {
-                tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "what is held back cannot be looked at");
+                tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "blocked commits cannot be looked at");
                 Ok(News::Unknown)
             }
             result => result,

@@ -1,7 +1,7 @@
 //! `deployer`: this program itself.
 //!
 //! The new program is made, or unpacked, in its release, and says there whether it would start: with this configuration, with
-//! this database. The switch is a hand-over ([`crate::deploy::hand_over`]): the new program comes up beside the old one, and
+//! this database. The switch is a self-update ([`crate::deploy::hand_over`]): the new program comes up beside the old one, and
 //! only when it is ready does `current` name it.
 
 use crate::config::{Phase, SelfDeploy};
@@ -10,7 +10,7 @@ use crate::plan::builder::Part;
 use crate::plan::facts::{Facts, Target};
 use crate::process::command::Command;
 use crate::steps::release::CURRENT;
-use crate::steps::self_update::{Program, Wish};
+use crate::steps::self_update::{Program, SelfUpdate};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &SelfDeploy, release: &Target) -> Vec<Pa
 
 /// The switch to the new release.
 pub fn switch(facts: &Facts<'_>, recipe: &SelfDeploy) -> Action {
-    Action::HandOver(Wish {
+    Action::SelfUpdate(SelfUpdate {
         release: facts.target.release.clone(),
         program: program(facts, recipe, &facts.target),
         health: facts.deployment.health.clone(),

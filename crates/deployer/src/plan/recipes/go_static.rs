@@ -13,7 +13,7 @@ use crate::plan::facts::{Facts, Target};
 use crate::process::tools::go;
 use crate::process::tools::node_packages::Installer;
 use crate::steps::process_manager::systemd::Units;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::published_path::{self, Placement};
 use std::path::{Path, PathBuf};
 
@@ -113,7 +113,6 @@ struct Output<'a> {
     facts: &'a Facts<'a>,
     /// Relative to the repository.
     path: &'a Path,
-    /// Absolute.
     built: PathBuf,
 }
 
@@ -190,9 +189,9 @@ fn processes(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
     };
     let manager = Manager::Systemd(units);
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
-    let stop = Back::Again(Some(wish(Wish::Stop)));
-    parts.push(Part::new(Phase::Switch, "units", wish(Wish::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
+    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "units", wish(ManagerAction::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)));
     parts
 }
 

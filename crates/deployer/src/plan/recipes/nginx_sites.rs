@@ -1,6 +1,6 @@
 //! `nginx-sites`: sites out of a repository for the host's nginx, with certificates.
 //!
-//! The configuration is tested aside, and certificates are obtained, before anything that is live changes. What is installed is taken back
+//! The configuration is tested aside, and certificates are obtained, before anything that is live changes. What is installed is undone
 //! from a backup, byte for byte, and not by installing the old release again: what was there may not have been ours. What a
 //! site serves out of the repository (`html/`) follows the link `current`.
 
@@ -8,16 +8,16 @@ use crate::config::{NginxSites, Phase};
 use crate::plan::Action;
 use crate::plan::builder::{Back, Part};
 use crate::plan::facts::{Facts, Target};
-use crate::steps::nginx::{SitesStep, Work, own_site, selection};
+use crate::steps::nginx::{NginxWork, SitesStep, own_site, selection};
 
 /// The parts for a release.
 pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Part> {
     let deployment = facts.deployment;
     let selection = selection::select(facts.tree, recipe);
-    let step = |work: Work| {
+    let step = |work: NginxWork| {
         // Taking back needs the backup, and nothing of the release.
         let selection =
-            if work == Work::Restore { selection::Selection::default() } else { selection.clone() };
+            if work == NginxWork::Restore { selection::Selection::default() } else { selection.clone() };
         Action::Sites(Box::new(SitesStep {
             work,
             selection,
@@ -36,16 +36,17 @@ pub fn parts(facts: &Facts<'_>, recipe: &NginxSites, release: &Target) -> Vec<Pa
         }))
     };
     vec![
-        Part::beforehand(facts, "stage", step(Work::Stage)),
-        Part::beforehand(facts, "certificates", step(Work::Certify)),
-        Part::new(Phase::Switch, "install", step(Work::Install)).taken_back(Back::By(step(Work::Restore))),
+        Part::beforehand(facts, "stage", step(NginxWork::Stage)),
+        Part::beforehand(facts, "certificates", step(NginxWork::Certify)),
+        Part::new(Phase::Switch, "install", step(NginxWork::Install))
+            .taken_back(Back::By(step(NginxWork::Restore))),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use crate::config::Layout;
-    use crate::plan::facts::{Facts, Purpose};
+    use crate::plan::facts::{Facts, PlanPurpose};
     use crate::plan::recipes::{plan, sample};
 
     const KEYS: &str = "recipe = \"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]";
@@ -74,7 +75,7 @@ mod tests {
             })
         };
         let deployed = ["export", "stage", "certificates", "activate", "install", "prune"];
-        assert_eq!(names(Purpose::Deploy), deployed);
-        assert_eq!(names(Purpose::Rollback), deployed[1..5]);
+        assert_eq!(names(PlanPurpose::Deploy), deployed);
+        assert_eq!(names(PlanPurpose::Rollback), deployed[1..5]);
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::Action;
 use crate::plan::builder::{Back, Part};
 use crate::plan::facts::{Facts, Target};
 use crate::steps::process_manager::systemd::Units;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 
 /// The commands and the units, for a release.
 pub fn parts(facts: &Facts<'_>, recipe: &Systemd, release: &Target) -> Vec<Part> {
@@ -23,8 +23,8 @@ pub fn parts(facts: &Facts<'_>, recipe: &Systemd, release: &Target) -> Vec<Part>
     });
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
     let mut parts = steps::parts(facts, &recipe.steps, release);
-    let stop = Back::Again(Some(wish(Wish::Stop)));
-    parts.push(Part::new(Phase::Switch, "units", wish(Wish::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
+    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "units", wish(ManagerAction::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)));
     parts
 }

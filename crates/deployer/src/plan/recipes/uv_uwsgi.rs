@@ -12,7 +12,7 @@ use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
 use crate::plan::facts::{Facts, Target};
 use crate::process::tools::uv;
 use crate::steps::process_manager::uwsgi::Vassal;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::published_path::Placement;
 use crate::steps::release::CURRENT;
 use std::path::PathBuf;
@@ -36,9 +36,9 @@ pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part>
     if let Some(migrate) = migration(facts, recipe) {
         parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).taken_back(Back::Nothing));
     }
-    let stop = Back::Again(Some(wish(Wish::Stop)));
-    parts.push(Part::new(Phase::Switch, "uwsgi", wish(Wish::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
+    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "uwsgi", wish(ManagerAction::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)));
     parts
 }
 

@@ -121,10 +121,10 @@ async fn tell(store: &Store) {
     let commit = CommitId::parse(&"a".repeat(40)).unwrap();
     assert_eq!(store.answers("api").await.unwrap(), Answers::default());
     for answer in [
-        Answer::Approved(CommitId::parse(&"b".repeat(40)).unwrap()),
-        Answer::Approved(commit.clone()),
-        Answer::Released(commit.clone()),
-        Answer::FreezeLiftedUntil(7),
+        OperatorAnswer::Approved(CommitId::parse(&"b".repeat(40)).unwrap()),
+        OperatorAnswer::Approved(commit.clone()),
+        OperatorAnswer::Released(commit.clone()),
+        OperatorAnswer::FreezeLiftedUntil(7),
     ] {
         store.set_answer("api", &answer).await.unwrap();
     }
