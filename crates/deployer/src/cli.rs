@@ -17,6 +17,7 @@ pub mod queue;
 pub mod session;
 pub mod simulate;
 pub mod status;
+mod waiting;
 pub mod webhook;
 
 use crate::admin::arguments::{DoctorArguments, InitArguments, MoveUserArguments, SetupArguments};
@@ -552,7 +553,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         CliCommand::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
         CliCommand::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
         CliCommand::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
-        CliCommand::Queue(arguments) => queue::run(&look().await?, &arguments),
+        CliCommand::Queue(arguments) => queue::run(&look().await?, &arguments).await,
         CliCommand::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await
         }

@@ -25,7 +25,18 @@ const DIGEST_MAX: Duration = Duration::from_secs(30);
 const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
 
 /// The release that a work tree is before the database knows of one: nobody can say that its last build succeeded.
-pub const UNRECORDED: &str = "in-place";
+const UNRECORDED: &str = "in-place";
+
+/// The name under which `adopt` records the work tree that it has found, before it makes the first release beside it.
+pub fn name_of_found_tree(first_release: &str) -> String {
+    format!("{first_release}-{UNRECORDED}")
+}
+
+/// Whether a release is a work tree that was found: no run made it, so nobody knows from what it was built, or whether that succeeded.
+pub fn is_found_tree(release: &str) -> bool {
+    // Names of releases that runs make end with a commit's digits, or with a number.
+    release.ends_with(UNRECORDED)
+}
 
 /// How a deployment's path is laid out: as configured, else as what is live was deployed, else as the path is found. What a
 /// repository or a build puts there does not change it.
@@ -154,7 +165,11 @@ pub fn facts<'a>(
 
 /// Whether a plan would make the release again that is live. None: that is not known.
 pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<Option<bool>, StoreError> {
-    let Some(live) = &facts.live else { return Ok(None) };
+    // The run that recorded a found tree planned a release beside it, which is no word on the tree: after an adoption that was undone the
+    // tree would pass for one that another configuration made.
+    let Some(live) = facts.live.as_ref().filter(|live| !is_found_tree(&live.release)) else {
+        return Ok(None);
+    };
     let releases = host.store.releases(facts.deployment.slug.as_str()).await?;
     let Some(release) = releases.into_iter().find(|release| release.name == live.release) else {
         return Ok(None);

@@ -181,7 +181,7 @@ impl Worker {
         }
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         if store.live_release(slug).await?.is_none() {
-            let name = format!("{}-in-place", facts.target.release);
+            let name = live_state::name_of_found_tree(&facts.target.release);
             let path = self.deployment.path.to_string_lossy();
             let (commit_id, run_id) = (live.commit.as_str(), facts.run);
             let created_at_ms = clock::now_ms();
@@ -401,8 +401,9 @@ impl Worker {
         let same = self.patiently("inputs", || live_state::same_inputs(&self.host, facts, plan)).await?;
         let live = facts.live.as_ref();
         // Whoever asks gets a deploy that is known to have succeeded; by itself the deployer takes what it finds as good.
-        let live = live
-            .filter(|live| live.release != live_state::UNRECORDED || order.trigger == RunTrigger::Reconcile);
+        let live = live.filter(|live| {
+            !live_state::is_found_tree(&live.release) || order.trigger == RunTrigger::Reconcile
+        });
         let found = match order.trigger {
             RunTrigger::Operator => live_state::already_live(head, live, same)
                 .map(|sentence| (VerdictCode::AlreadyLive, sentence)),
