@@ -14,6 +14,9 @@ const WITHOUT_PAGES: [&str; 5] = [
     "xtask/src/packed.rs",
 ];
 
+/// The list of all pages.
+const INDEX: &str = "docs/README.md";
+
 /// The directories of pages by their kind; decisions are for developers.
 const KINDS: [&str; 4] = ["tutorials", "how-to", "reference", "explanation"];
 
@@ -31,15 +34,30 @@ pub fn check() -> Result<()> {
             unexplained.join(", ")
         );
     }
+    let unlisted = unlisted(&pages);
+    if !unlisted.is_empty() {
+        bail!("pages that docs/README.md does not list: {}", unlisted.join(", "));
+    }
     Ok(())
+}
+
+/// Pages for users to which the index does not lead.
+fn unlisted(pages: &BTreeMap<PathBuf, String>) -> Vec<String> {
+    let index = pages.get(Path::new(INDEX)).map_or("", String::as_str);
+    let listed: Vec<PathBuf> =
+        links(index).into_iter().map(|(_, target)| Path::new("docs").join(target)).collect();
+    let missing = pages.keys().filter(|page| is_for_users(page) && !listed.contains(page));
+    missing.map(|page| page.display().to_string()).collect()
+}
+
+fn is_for_users(page: &Path) -> bool {
+    KINDS.iter().any(|kind| page.starts_with(Path::new("docs").join(kind)))
 }
 
 /// Pages for users that use the glossary's words and do not lead to it.
 fn without_glossary(pages: &BTreeMap<PathBuf, String>) -> Vec<String> {
-    let is_for_users =
-        |page: &&PathBuf| KINDS.iter().any(|kind| page.starts_with(Path::new("docs").join(kind)));
-    let missing = pages.iter().filter(|(_, text)| !text.contains("glossary.md)"));
-    missing.map(|(page, _)| page).filter(is_for_users).map(|page| page.display().to_string()).collect()
+    let missing = pages.iter().filter(|(page, text)| is_for_users(page) && !text.contains("glossary.md)"));
+    missing.map(|(page, _)| page.display().to_string()).collect()
 }
 
 /// Fails with the file and line of each `docs/....md` that a message, a comment, a unit or a page names and that is not there.
@@ -191,6 +209,18 @@ mod tests {
         ];
         let pages = pages.map(|(name, text)| (PathBuf::from(name), text.to_owned())).into();
         assert_eq!(without_glossary(&pages), ["docs/reference/recipes/b.md"]);
+    }
+
+    #[test]
+    fn a_page_that_the_index_does_not_list_is_found() {
+        let pages = [
+            (INDEX, "[a](how-to/a.md) [glossary](glossary.md)"),
+            ("docs/how-to/a.md", ""),
+            ("docs/how-to/b.md", ""),
+            ("docs/decisions/c.md", ""),
+        ];
+        let pages = pages.map(|(name, text)| (PathBuf::from(name), text.to_owned())).into();
+        assert_eq!(unlisted(&pages), ["docs/how-to/b.md"]);
     }
 
     #[test]
