@@ -1,6 +1,6 @@
 //! A lint: each command line that a document shows can be typed.
 //!
-//! Looked at are the lines of fenced blocks (`sh`: all; others: those behind a prompt, `$ `), and command lines that stand in code quotes
+//! Looked at are the lines of fenced blocks (`sh`: all; others: those behind a prompt, `$ `), and command lines in code quotes
 //! within a sentence. The program's own parser judges its lines, by its hidden subcommand `__parse`; ours judges those of `cargo xtask`. So
 //! a flag that is renamed is found in every page that still shows the old name.
 //!
@@ -22,8 +22,18 @@ struct Shown {
     /// Where it stands, counted from 1.
     line: usize,
     words: Vec<String>,
-    /// Whether it stands within a sentence, which may name a command without what it requires.
-    is_quoted: bool,
+    form: Form,
+}
+
+/// How a page shows a command line.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Form {
+    /// In a block: people type it as it stands.
+    Typed,
+    /// Within a sentence, which may name a command without what it requires.
+    Quoted,
+    /// Within a sentence and without the program's name, as in `setup --uninstall`; it may be another program's.
+    Bare,
 }
 
 /// What a parser has against a command line.
@@ -93,9 +103,10 @@ fn is_wrong(complaint: &Complaint, command: &Shown) -> bool {
         // A page shows places for values, and not values.
         "ValueValidation" => false,
         "MissingRequiredArgument" | "MissingSubcommand" | "DisplayHelpOnMissingArgumentOrSubcommand" => {
-            !command.is_quoted
+            command.form == Form::Typed
         }
-        "InvalidValue" | "InvalidSubcommand" => !command.words.iter().any(|word| is_place(word)),
+        "InvalidValue" => command.form == Form::Typed && !command.words.iter().any(|word| is_place(word)),
+        "InvalidSubcommand" => command.form != Form::Bare && !command.words.iter().any(|word| is_place(word)),
         _ => true,
     }
 }
@@ -131,17 +142,33 @@ fn commands(page: &str) -> Vec<Shown> {
                     continue;
                 }
                 let lines = simple_commands(&typed).into_iter().filter_map(ours);
-                found.extend(lines.map(|words| Shown { line: first, words, is_quoted: false }));
+                found.extend(lines.map(|words| Shown { line: first, words, form: Form::Typed }));
             }
             None => {
                 for quoted in text.split('`').skip(1).step_by(2) {
                     let lines = simple_commands(quoted).into_iter().filter_map(ours);
-                    found.extend(lines.map(|words| Shown { line, words, is_quoted: true }));
+                    found.extend(lines.map(|words| Shown { line, words, form: Form::Quoted }));
+                    found.extend(bare(quoted).map(|words| Shown { line, words, form: Form::Bare }));
                 }
             }
         }
     }
     found
+}
+
+/// `setup --uninstall`: what may be the program's without its name, as it has a flag.
+fn bare(quoted: &str) -> Option<Vec<String>> {
+    let mut words = quoted.split_whitespace();
+    let is_name = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let first =
+        words.next().filter(|first| is_name(first) && !first.starts_with('-') && *first != PROGRAM)?;
+    let has_flag = words.any(|word| word.starts_with("--") && is_name(word));
+    let is_plain = !quoted.contains([',', '=', '{', '[', '"', '|', '<', ':']);
+    let is_known = !["cargo", "sudo", "exec", "env"].contains(&first);
+    (has_flag && is_plain && is_known).then(|| {
+        let words = quoted.split_whitespace().filter(|word| *word != "...").map(str::to_owned);
+        std::iter::once(PROGRAM.to_owned()).chain(words).collect()
+    })
 }
 
 /// From `sudo -u USER NAME=value durhack-deployer ...` what is the program's; `None` where it is another program.
@@ -229,9 +256,9 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn shown(page: &str) -> Vec<(usize, String, bool)> {
+    fn shown(page: &str) -> Vec<(usize, String, Form)> {
         let found = commands(page).into_iter();
-        found.map(|command| (command.line, command.words.join(" "), command.is_quoted)).collect()
+        found.map(|command| (command.line, command.words.join(" "), command.form)).collect()
     }
 
     #[test]
@@ -242,19 +269,21 @@ mod tests {
                     durhack-deployer init a/b \\\n  --write x.toml\n```\n\
                     ```text\ndurhack-deployer: daemon running\ndurhack-deployer logs shows it\n$ durhack-deployer runs\n```\n\
                     ```toml\nrun = [\"durhack-deployer\"]\n```\n\
-                    `cargo run --release -- demo` `cargo run -p xtask -- check` `cargo build` `/usr/bin/durhack-deployer webhook ...`\n";
+                    `cargo run --release -- demo` `cargo run -p xtask -- check` `cargo build` `/usr/bin/durhack-deployer webhook ...`\n\
+                    `setup --uninstall` `setup --from, --back` `queue retry ENTRY` `--force` `x = \"a --b\"`\n";
         let expected = [
-            (1, "durhack-deployer status", true),
-            (4, "durhack-deployer deploy web --force", false),
-            (5, "durhack-deployer queue", false),
-            (5, "cargo xtask check", false),
-            (6, "durhack-deployer init a/b --write x.toml", false),
-            (12, "durhack-deployer runs", false),
-            (17, "durhack-deployer demo", true),
-            (17, "cargo xtask check", true),
-            (17, "durhack-deployer webhook", true),
+            (1, "durhack-deployer status", Form::Quoted),
+            (4, "durhack-deployer deploy web --force", Form::Typed),
+            (5, "durhack-deployer queue", Form::Typed),
+            (5, "cargo xtask check", Form::Typed),
+            (6, "durhack-deployer init a/b --write x.toml", Form::Typed),
+            (12, "durhack-deployer runs", Form::Typed),
+            (17, "durhack-deployer demo", Form::Quoted),
+            (17, "cargo xtask check", Form::Quoted),
+            (17, "durhack-deployer webhook", Form::Quoted),
+            (18, "durhack-deployer setup --uninstall", Form::Bare),
         ];
-        assert_eq!(shown(page), expected.map(|(line, words, is_quoted)| (line, words.to_owned(), is_quoted)));
+        assert_eq!(shown(page), expected.map(|(line, words, form)| (line, words.to_owned(), form)));
     }
 
     #[test]
@@ -284,23 +313,24 @@ mod tests {
     #[test]
     fn places_for_values_are_no_mistakes_and_what_is_required_only_within_sentences() {
         let complaint = |kind: &str| Complaint { kind: kind.to_owned(), text: String::new() };
-        let command = |words: &[&str], is_quoted| Shown {
+        let command = |words: &[&str], form| Shown {
             line: 1,
             words: words.iter().map(|word| (*word).to_owned()).collect(),
-            is_quoted,
+            form,
         };
-        let line = command(&["durhack-deployer", "help", "COMMAND"], false);
-        assert!(!is_wrong(&complaint("InvalidSubcommand"), &line));
-        assert!(is_wrong(&complaint("UnknownArgument"), &line));
-        assert!(!is_wrong(&complaint("ValueValidation"), &line));
-        assert!(is_wrong(&complaint("InvalidSubcommand"), &command(&["durhack-deployer", "launch"], true)));
-        assert!(is_wrong(
-            &complaint("MissingRequiredArgument"),
-            &command(&["durhack-deployer", "plan"], false)
-        ));
-        assert!(!is_wrong(
-            &complaint("MissingRequiredArgument"),
-            &command(&["durhack-deployer", "plan"], true)
-        ));
+        for (kind, words, form, expected) in [
+            ("InvalidSubcommand", &["durhack-deployer", "help", "COMMAND"][..], Form::Typed, false),
+            ("UnknownArgument", &["durhack-deployer", "help", "COMMAND"], Form::Typed, true),
+            ("ValueValidation", &["durhack-deployer", "plan", "SLUG"], Form::Typed, false),
+            ("InvalidSubcommand", &["durhack-deployer", "launch"], Form::Quoted, true),
+            ("InvalidSubcommand", &["durhack-deployer", "certbot", "--force"], Form::Bare, false),
+            ("UnknownArgument", &["durhack-deployer", "setup", "--hard"], Form::Bare, true),
+            ("InvalidValue", &["durhack-deployer", "setup", "--from"], Form::Quoted, false),
+            ("InvalidValue", &["durhack-deployer", "setup", "--from"], Form::Typed, true),
+            ("MissingRequiredArgument", &["durhack-deployer", "plan"], Form::Typed, true),
+            ("MissingRequiredArgument", &["durhack-deployer", "plan"], Form::Quoted, false),
+        ] {
+            assert_eq!(is_wrong(&complaint(kind), &command(words, form)), expected, "{kind} {words:?}");
+        }
     }
 }
