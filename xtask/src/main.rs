@@ -15,6 +15,7 @@ mod openapi;
 mod outages;
 mod prepare;
 mod process;
+mod sentences;
 mod sweep;
 mod test;
 mod tools;
