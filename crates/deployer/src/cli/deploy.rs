@@ -15,7 +15,7 @@ use crate::pipeline::preview::{self, Preview};
 use crate::pipeline::recovery::recover;
 use crate::pipeline::worker::Worker;
 use crate::process::{claim, lock};
-use crate::queue::entry::{EntrySource, Request, request_entry};
+use crate::queue::job::{JobKind, JobOptions, operator_job};
 use crate::queue::recorded::verdict;
 use crate::run_log::rendering::plain;
 use crate::store::{Run, RunState, VerdictCode};
@@ -37,8 +37,8 @@ pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<()
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
     let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
-    let request = Request { commit, force: arguments.force, ..Request::default() };
-    ask(session, deployment, "deploy", &request, arguments.no_wait).await
+    let options = JobOptions { commit, force: arguments.force, ..JobOptions::default() };
+    ask(session, deployment, JobKind::Deploy, &options, arguments.no_wait).await
 }
 
 pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
@@ -48,8 +48,8 @@ pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Resul
         Some(typed) => Some(ids::release(session, deployment, typed).await?),
         None => None,
     };
-    let request = Request { release, ..Request::default() };
-    ask(session, deployment, "rollback", &request, arguments.no_wait).await
+    let options = JobOptions { release, ..JobOptions::default() };
+    ask(session, deployment, JobKind::Rollback, &options, arguments.no_wait).await
 }
 
 async fn named_commit(
@@ -63,12 +63,12 @@ async fn named_commit(
     }
 }
 
-/// Queues a wish, and waits for its end unless told not to.
+/// Queues a job, and waits for its end unless told not to.
 pub async fn ask(
     session: &Session,
     deployment: &Deployment,
-    event: &str,
-    request: &Request,
+    kind: JobKind,
+    options: &JobOptions,
     no_wait: bool,
 ) -> Result<(), Failed> {
     let state_directory = &session.config().state_directory;
@@ -86,7 +86,7 @@ pub async fn ask(
         return Err(anyhow::Error::from(holder).into());
     }
     let who = session.operator();
-    let (header, bytes) = request_entry(event, EntrySource::Operator, who, request);
+    let (header, bytes) = operator_job(kind, who, options);
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
     let asked = DeployRequest { deployment, id: header.id.clone(), entry: appended.name().clone() };
     if no_wait {
@@ -169,6 +169,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &DeployRequest<'_>) 
         spool: spool.clone(),
         stop: stop.clone(),
         abort: abort.clone(),
+        look_again: Arc::default(),
         run_ended: Arc::default(),
         claim: Mutex::default(),
     };

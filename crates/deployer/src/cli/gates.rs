@@ -9,7 +9,7 @@ use super::{ApproveArguments, ReleaseArguments};
 use crate::base::clock::now_ms;
 use crate::config::Deployment;
 use crate::pipeline::gates::Held;
-use crate::queue::entry::Request;
+use crate::queue::job::{JobKind, JobOptions};
 use crate::store::{OperatorAnswer, VerdictCode};
 use crate::terminal::failed::Failed;
 use anyhow::anyhow;
@@ -30,7 +30,7 @@ pub async fn approve(session: &Session, arguments: &ApproveArguments) -> Result<
             .hint("look at what has been pushed since, and approve that"));
     }
     answer(session, deployment, &OperatorAnswer::Approved(waiting.commit.clone())).await?;
-    look_again(session, deployment, "approve", waiting, arguments.no_wait).await
+    look_again(session, deployment, JobKind::Approve, waiting, arguments.no_wait).await
 }
 
 pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<(), Failed> {
@@ -44,7 +44,7 @@ pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<
     let Some(until) = &arguments.until else {
         let waiting = waiting.ok_or_else(|| nothing_waits(deployment))?;
         answer(session, deployment, &OperatorAnswer::Released(waiting.commit.clone())).await?;
-        return look_again(session, deployment, "release", waiting, arguments.no_wait).await;
+        return look_again(session, deployment, JobKind::Unfreeze, waiting, arguments.no_wait).await;
     };
     let until_ms = until_ms(deployment, until)?;
     answer(session, deployment, &OperatorAnswer::FreezeLiftedUntil(until_ms)).await?;
@@ -54,7 +54,7 @@ pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<
     }
     print_line!("{}: no freeze holds until {until}", deployment.slug);
     match waiting {
-        Some(waiting) => look_again(session, deployment, "release", waiting, arguments.no_wait).await,
+        Some(waiting) => look_again(session, deployment, JobKind::Unfreeze, waiting, arguments.no_wait).await,
         None => Ok(()),
     }
 }
@@ -71,12 +71,12 @@ async fn answer(session: &Session, deployment: &Deployment, answer: &OperatorAns
 async fn look_again(
     session: &Session,
     deployment: &Deployment,
-    event: &str,
+    kind: JobKind,
     waiting: Held,
     no_wait: bool,
 ) -> Result<(), Failed> {
-    let request = Request { head: Some(waiting.commit), ..Request::default() };
-    ask(session, deployment, event, &request, no_wait).await
+    let options = JobOptions { head: Some(waiting.commit), ..JobOptions::default() };
+    ask(session, deployment, kind, &options, no_wait).await
 }
 
 fn nothing_waits(deployment: &Deployment) -> Failed {

@@ -72,10 +72,18 @@ impl Workers {
         let wake_dispatch = work.watched(&main);
         let schema = Schema::new(host.clone(), work.tasks.stop.clone());
         let mut spools: IndexMap<Slug, Spool> = IndexMap::new();
+        let mut targets: IndexMap<Slug, reconcile::Target> = IndexMap::new();
         for (slug, deployment) in &host.config.deployments {
             let spool = open_spool(&host.config, slug.as_str())?;
             let wake = work.watched(&spool);
             let run_ended = Arc::new(Notify::new());
+            let look_again = Arc::new(Notify::new());
+            let target = reconcile::Target {
+                deployment: deployment.clone(),
+                spool: spool.clone(),
+                look_again: Arc::clone(&look_again),
+            };
+            targets.insert(slug.clone(), target);
             if deployment.enabled {
                 let observer = Observer::new(host.clone(), deployment.clone(), spool.clone());
                 let (schema, stop) = (schema.clone(), work.tasks.stop.clone());
@@ -92,6 +100,7 @@ impl Workers {
                 spool: spool.clone(),
                 stop: work.tasks.stop.clone(),
                 abort: work.abort.clone(),
+                look_again,
                 run_ended,
                 claim: Mutex::default(),
             };
@@ -119,7 +128,7 @@ impl Workers {
         work.tasks.start("the look for what is no entry", strays);
         work.tasks.start("reaping", reaping(work.tasks.stop.clone()));
         work.tasks.start("retention", retention(host.clone(), schema.clone(), work.tasks.stop.clone()));
-        start_reconcile(host, &spools, &schema, &work.tasks);
+        start_reconcile(host, targets, &schema, &work.tasks);
         let (host, stop) = (host.clone(), work.tasks.stop.clone());
         work.tasks.start("dispatch", async move {
             if schema.up().await {
@@ -180,7 +189,12 @@ fn watcher() -> Option<spool::Watcher> {
 }
 
 /// One task for each repository: they sleep nearly always, and a server that does not answer keeps none of the others waiting.
-fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, schema: &Schema, tasks: &Tasks) {
+fn start_reconcile(
+    host: &Host,
+    mut targets: IndexMap<Slug, reconcile::Target>,
+    schema: &Schema,
+    tasks: &Tasks,
+) {
     if host.config.reconcile.deliveries && host.credentials.any() {
         tasks.start("deliveries", Deliveries::new(host.clone()).serve(tasks.stop.clone()));
     }
@@ -191,8 +205,9 @@ fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, schema: &Schema,
     tasks.start("the watch over the clock", clock.serve(tasks.stop.clone()));
     let slots = Arc::new(Semaphore::new(reconcile::PARALLEL_MAX));
     for deployments in reconcile::by_source(host.config.deployments.values()) {
-        let spools = deployments.iter().map(|deployment| spools[&deployment.slug].clone()).collect();
-        let source = Reconcile::new(host.clone(), deployments, spools, Arc::clone(&slots));
+        let targets =
+            deployments.iter().filter_map(|deployment| targets.swap_remove(&deployment.slug)).collect();
+        let source = Reconcile::new(host.clone(), targets, Arc::clone(&slots));
         let (stop, jumps) = (tasks.stop.clone(), jumps.clone());
         let schema = schema.clone();
         tasks.start("reconcile", async move {

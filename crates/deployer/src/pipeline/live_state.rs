@@ -44,12 +44,49 @@ pub async fn layout(host: &Host, deployment: &Deployment) -> Result<Layout, Stor
     if let Some(configured) = deployment.layout {
         return Ok(configured);
     }
-    let live = host.store.live_release(deployment.slug.as_str()).await?;
-    Ok(match live {
-        Some(live) if deployment.path == std::path::Path::new(&live.path) => Layout::InPlace,
-        Some(_) => Layout::Releases,
-        None => release::layout_found(deployment),
-    })
+    let recorded = host.store.live_release(deployment.slug.as_str()).await?;
+    Ok(layout_by(deployment, recorded.as_ref()))
+}
+
+fn layout_by(deployment: &Deployment, recorded: Option<&store::Release>) -> Layout {
+    match (deployment.layout, recorded) {
+        (Some(configured), _) => configured,
+        (None, Some(live)) if deployment.path == Path::new(&live.path) => Layout::InPlace,
+        (None, Some(_)) => Layout::Releases,
+        (None, None) => release::layout_found(deployment),
+    }
+}
+
+/// What is live of a deployment, and how its path is laid out: looked up once, and handed on to all that ask within one run or one look.
+#[derive(Debug, Clone)]
+pub struct LiveState {
+    /// How its path is laid out.
+    pub layout: Layout,
+    /// What is live. None: nothing is.
+    pub target: Option<Target>,
+    /// What the database has as live; the link may name another release.
+    pub recorded: Option<store::Release>,
+}
+
+/// Looks up what is live.
+///
+/// # Errors
+///
+/// The database's, and what keeps the link from being read.
+pub async fn look_up(host: &Host, deployment: &Deployment) -> Result<LiveState> {
+    let recorded = host.store.live_release(deployment.slug.as_str()).await?;
+    look_at(host, deployment, recorded).await
+}
+
+/// The same for who has asked the database already.
+pub async fn look_at(
+    host: &Host,
+    deployment: &Deployment,
+    recorded: Option<store::Release>,
+) -> Result<LiveState> {
+    let layout = layout_by(deployment, recorded.as_ref());
+    let target = target_by(host, deployment, layout, recorded.as_ref()).await?;
+    Ok(LiveState { layout, target, recorded })
 }
 
 /// What whoever deploys in place should know.
@@ -63,11 +100,20 @@ pub fn in_place_warning(deployment: &Deployment) -> String {
 /// What is live: what `current` names, or the work tree in place, as the database knows it.
 pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;
+    target_by(host, deployment, layout, recorded.as_ref()).await
+}
+
+async fn target_by(
+    host: &Host,
+    deployment: &Deployment,
+    layout: Layout,
+    recorded: Option<&store::Release>,
+) -> Result<Option<Target>> {
     if layout == Layout::InPlace {
         let found = release::commit_of_work_tree(&deployment.path);
         let in_place =
             |commit| Target { commit, release: UNRECORDED.into(), directory: deployment.path.clone() };
-        return Ok(recorded.as_ref().and_then(target_of).or_else(|| found.map(in_place)));
+        return Ok(recorded.and_then(target_of).or_else(|| found.map(in_place)));
     }
     let Some(linked) = release::current(deployment)? else { return Ok(None) };
     // A link to a release that somebody has removed serves nothing, and there is nothing to go back to.
@@ -75,7 +121,7 @@ pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Resul
         return Ok(None);
     }
     if let Some(found) = recorded.filter(|found| found.name == linked) {
-        return Ok(target_of(&found));
+        return Ok(target_of(found));
     }
     // Somebody else moved the link: the link is what is live.
     let known = host.store.releases(deployment.slug.as_str()).await?;
@@ -191,8 +237,9 @@ pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<Com
     if !input_digest::reads_files(&deployment.recipe) {
         return Ok(None);
     }
-    let layout = layout(host, deployment).await?;
-    let Some(live) = live(host, deployment, layout).await? else { return Ok(None) };
+    let LiveState { layout, target: Some(live), .. } = look_up(host, deployment).await? else {
+        return Ok(None);
+    };
     let mirror = host.mirror(deployment);
     // A mirror that does not have it (any more) will after the next push.
     if mirror.commit(&live.commit).await.is_err() {

@@ -24,7 +24,7 @@ use crate::plan::{Action, recipes};
 use crate::process::env_files::EnvRules;
 use crate::process::step_context::{LogEvent, StepContext};
 use crate::process::{lock, sandbox_policy};
-use crate::queue::entry::{EntrySource, REDEPLOY, Request, request_entry};
+use crate::queue::job::{JobOptions, redeploy_job};
 use crate::steps::finding::Finding;
 use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::{health, release};
@@ -269,8 +269,8 @@ impl Observer {
         let pause = self.interval.saturating_mul(2u32.saturating_pow(self.rebuilds.min(16)));
         (self.rebuilds, self.rebuild_at) = (self.rebuilds + 1, Instant::now() + pause.min(REBUILD_PAUSE_MAX));
         tracing::warn!(deployment = %deployment.slug, %commit, "the live release is gone: it is made again");
-        let request = Request { commit: Some(commit), force: true, ..Request::default() };
-        let (header, bytes) = request_entry(REDEPLOY, EntrySource::Reconcile, REQUESTED_BY.into(), &request);
+        let options = JobOptions { commit: Some(commit), force: true, ..JobOptions::default() };
+        let (header, bytes) = redeploy_job(REQUESTED_BY.into(), &options);
         let spool = spool.clone();
         tokio::task::spawn_blocking(move || spool.append(header.id.as_str(), &[&bytes]).map(drop)).await??;
         Ok(())

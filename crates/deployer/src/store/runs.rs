@@ -1,6 +1,7 @@
 //! Runs: one execution of a plan each, from the wish to its end.
 
 use super::authenticator::{Authenticator, Message, Signed};
+use super::blocked::{Blocked, BlockedRow, write_blocked};
 use super::outbox::push_telling;
 use super::pools::{found, reading, transaction};
 use super::text::{embedded_json, storable, words};
@@ -213,6 +214,8 @@ pub struct RunEnd<'a> {
     pub summary: Option<&'a str>,
     /// Unix milliseconds.
     pub ended_at_ms: i64,
+    /// The gates that kept it from being carried out.
+    pub blocked: &'a [Blocked],
     /// What became of the deliveries that it carried out or superseded.
     pub verdicts: &'a [Verdict],
     /// What GitHub is to be told.
@@ -433,6 +436,9 @@ impl Store {
                     .bind(StepState::Started)
                     .execute(&mut *transaction)
                     .await?;
+                for row in &BlockedRow::of(end.run_id, end.blocked) {
+                    write_blocked!(self, transaction, row);
+                }
                 for verdict in end.verdicts {
                     upsert_verdict!(&mut *transaction, verdict);
                 }

@@ -253,7 +253,7 @@ fn reconcile_sees_checks_of_which_nothing_was_heard_and_starts_no_run_before() {
         assert_eq!(world.runs("site").len(), 1);
         // GitHub's absence is no news.
         world.github.set_weather(Weather::Fails);
-        compared("GitHub cannot be asked");
+        compared("waiting for test");
         assert_eq!(world.runs("site").len(), 1);
         // A commit that comes meanwhile waits too.
         let second = repository.commit(&[("index.html", "two")], "second");

@@ -64,6 +64,8 @@ pub fn event_of(entry: &Entry<'_>) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::names::{BranchName, CommitId, RepositoryName};
+    use crate::queue::job::{Job, JobKind, webhook_job};
     use serde_json::Value;
 
     #[test]
@@ -86,6 +88,20 @@ mod tests {
         assert_eq!((id.as_str(), again.id.as_str()), (header.id.as_str(), header.id.as_str()));
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(value(&same), value(&payload));
+        // What waits for one deployment is a job by then; it says as much as the old tool goes by.
+        let commit = CommitId::parse(&"a".repeat(40)).unwrap();
+        let job = Job::of_webhook(JobKind::Push, Some(commit), &header.payload_sha256);
+        let (repository, branch) =
+            (RepositoryName::parse("acme/site").unwrap(), BranchName::parse("main").unwrap());
+        let bytes = webhook_job(&header, &job, &repository, &branch);
+        let (id, event) = event_of(&Entry::parse(&bytes).unwrap()).unwrap();
+        let event: Value = serde_json::from_str(&event).unwrap();
+        assert_eq!((id.as_str(), &event["type"]), (header.id.as_str(), &json!("push")));
+        let expected = json!({
+            "ref": "refs/heads/main", "after": "a".repeat(40), "head_commit": { "id": "a".repeat(40) },
+            "repository": { "full_name": "acme/site" },
+        });
+        assert_eq!(event["payload"], expected);
         // Headers may have been missing; then twice is still once.
         let without =
             br#"{"payload": {"zen": "x"}, "type": null, "id": null, "__dataclass__": "GitHubEvent"}"#;

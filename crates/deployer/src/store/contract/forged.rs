@@ -73,6 +73,7 @@ fn succeeds(id: &str) -> RunEnd<'_> {
         cause: None,
         summary: None,
         ended_at_ms: 9_000,
+        blocked: &[],
         verdicts: &[],
         tellings: &[],
     }
