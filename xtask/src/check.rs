@@ -2,7 +2,11 @@
 
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
+<<<<<<< main
 use crate::{claims, file_access, floors, generate, links, sentences};
+=======
+use crate::{claims, commands, file_access, floors, generate, links, packed, sentences};
+>>>>>>> 91df4c5ee262b35078360437dbb5f75a738e6e16
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -14,8 +18,11 @@ pub fn run() -> Result<()> {
         ("files", file_access::check),
         ("sentences", sentences::check),
         ("generated files", generate::check),
-        ("claims of docs/security.md", claims::check),
+        ("claims of docs/explanation/security.md", claims::check),
         ("links between documents", links::check),
+        ("documents that are named", links::check_mentions),
+        ("links between the package's documents", packed::check),
+        ("commands in documents", commands::check),
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();

@@ -1,4 +1,4 @@
-//! Every claim of `docs/security.md`, and every line of `docs/threats.md`, names a test: that each of them exists, and each file that is named.
+//! Every claim of `docs/explanation/security.md`, and every line of `docs/explanation/threats.md`, names a test: that each of them exists, and each file that is named.
 
 use crate::process::root;
 use anyhow::{Context, Result, bail};
@@ -16,11 +16,11 @@ pub fn check() -> Result<()> {
     collect(&root().join("crates"), &mut sources)?;
     let mut missing = Vec::new();
     let is_test = |name: &str| sources.contains(&format!("fn {name}("));
-    let page = read(&root().join("docs/security.md"))?;
+    let page = read(&root().join("docs/explanation/security.md"))?;
     missing.extend(
         named(&page).into_iter().filter(|name| !is_test(name)).map(|name| format!("security.md: {name}")),
     );
-    let page = read(&root().join("docs/threats.md"))?;
+    let page = read(&root().join("docs/explanation/threats.md"))?;
     for word in quoted(&page) {
         let is_there = match kind(word) {
             Kind::Test => is_test(word),

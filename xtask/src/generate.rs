@@ -12,9 +12,9 @@ const WHOLLY_GENERATED: [&str; 2] = ["packaging/completions", "packaging/man"];
 
 /// Files that must be among the generated ones; a generator that writes nothing would compare well.
 const EXPECTED: [&str; 4] = [
-    "docs/configuration.md",
-    "docs/configuration.schema.json",
-    "docs/cli.md",
+    "docs/reference/configuration.md",
+    "docs/reference/configuration.schema.json",
+    "docs/reference/cli.md",
     "packaging/man/durhack-deployer.1",
 ];
 

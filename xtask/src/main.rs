@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod claims;
+mod commands;
 mod deb;
 mod file_access;
 mod floors;
@@ -13,6 +14,7 @@ mod linkage;
 mod links;
 mod openapi;
 mod outages;
+mod packed;
 mod prepare;
 mod process;
 mod sentences;
@@ -20,7 +22,7 @@ mod sweep;
 mod test;
 mod tools;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// What a developer of durhack-deployer runs.
@@ -47,22 +49,22 @@ enum Task {
 Installing needs root and apt-get, and npm for GitHub's example payloads (into target/testbed/npm).
 Where nothing is missing, nothing is installed and no rights are needed.")]
     Test(test::Arguments),
-    /// Kill the daemon at every point of the way of a push, and look at what is left
+    /// Kill the daemon at every failpoint of a push, and check what is left
     #[command(after_help = "Examples:
   cargo xtask sweep                     everything: about half an hour on two cores
   cargo xtask sweep --every 10 --seed 3 every tenth death, beginning with the fourth
   cargo xtask sweep --only link-moved   the deaths at the points whose names contain this
   cargo xtask sweep a_rollback          one scenario: part of a test's name
 
-A death is `kill -9` of the daemon: at each named point (crash_point! in the sources) on the way of
+A death is `kill -9` of the daemon: at each failpoint (crash_point! in the sources) on the way of
 each scenario, as often as the daemon comes by it; at each of its system calls that write (by strace),
 in two scenarios; and a second time at each point of the recovery from a first death. After each, a
-daemon that lives must finish or take back what it finds, and deploy a further push.
+daemon that lives must finish or roll back what it finds, and deploy a further push.
 
 Prints each death before it is died, and `THE SWEEP FAILED: SCENARIO at POINT` for the one that was
 not survived; any is exit code 1. `cargo xtask test` takes a sample of the same.")]
     Sweep(sweep::Arguments),
-    /// Lose pushes, the daemon, the API and the repositories, by seeded schedules, and look whether all is made good
+    /// Lose pushes, the daemon, the API and the repositories, by seeded schedules, and check that all of it is recovered
     #[command(after_help = "Examples:
   cargo xtask outages                   a thousand schedules
   cargo xtask outages --schedules 10000 ten thousand
@@ -74,11 +76,11 @@ dropped, doubled, reordered or late. Forty of them share a daemon that is killed
 Prints where it is before each forty. A schedule that failed is printed with its seed and what was wrong; any is exit code 1.
 `cargo xtask test` runs the first eighty.")]
     Outages(outages::Arguments),
-    /// Formatting, lints, generated files, dependencies
+    /// Check formatting, lints, floors, generated files, documents, dependencies
     #[command(after_help = "Examples:
   cargo xtask check
 
-Runs cargo fmt --check, cargo clippy with warnings denied, compares the generated files with what the
+Runs cargo fmt --check and cargo clippy with warnings denied, checks floors, links, commands and claims of documents, compares the generated files with what the
 program would generate, and runs cargo-deny, which is installed into target/testbed if it is missing. All are run; any failure is exit code 1.")]
     Check,
     /// Write the generated files: reference, schema, man page, completions
@@ -103,6 +105,11 @@ is missing.")]
     Deb(deb::Arguments),
 }
 
+/// The command line as clap knows it.
+fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
@@ -124,11 +131,8 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
     #[test]
     fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
+        super::command_line().debug_assert();
     }
 }

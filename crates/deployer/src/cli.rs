@@ -38,15 +38,15 @@ use std::time::Duration;
 const AFTER_HELP: &str = "\
 Examples:
   durhack-deployer demo                       see the whole way of a push, with nothing to configure
-  durhack-deployer setup                      make this host ready, as root
-  durhack-deployer move-user web              give what runs as the deployer a user of its own, as root
+  durhack-deployer setup                      set this host up, as root
+  durhack-deployer move-user web              move a deployment to a user of its own, as root
   durhack-deployer init owner/name            a commented deployment of that repository
   durhack-deployer config check               is the configuration right?
   durhack-deployer doctor                     is the host right? and how is it mended?
   durhack-deployer serve                      receive pushes and deploy them
   durhack-deployer webhook create             let GitHub send pushes here
   durhack-deployer simulate push web          send the daemon a signed push, as GitHub would
-  durhack-deployer status                     what is live, what is going on
+  durhack-deployer status                     what is live, running and queued
   durhack-deployer logs web -f                watch the newest run
   durhack-deployer rollback web               back to the release before the live one
 
@@ -79,13 +79,13 @@ pub struct Cli {
 /// The subcommands, in the order in which one meets them.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
-    /// Show the whole way of a push in a temporary directory: three pushes, two releases, one failure
+    /// Deploy three pushes in a temporary directory, one of which fails, to show how it works
     Demo(DemoArguments),
-    /// Look at a repository, and write a commented deployment for it
+    /// Inspect a repository, and write a commented deployment for it
     Init(InitArguments),
-    /// Make this host receive pushes and deploy them, as a hardened service; or take that back
+    /// Set this host up to receive pushes and deploy them, as confined services; or undo that
     Setup(SetupArguments),
-    /// Give a deployment a user of its own, or another one, with its files and programs; as root
+    /// Move a deployment to a user of its own, or to another one, with its files and programs; as root
     MoveUser(MoveUserArguments),
     /// Receive pushes and deploy them, in one process
     Serve(DaemonArguments),
@@ -99,37 +99,38 @@ pub enum CliCommand {
     Rollback(RollbackArguments),
     /// Turn a work tree that is deployed in place into releases, while it serves
     Adopt(AdoptArguments),
-    /// Approve the commit that waits, and wait for the end of its run
+    /// Approve the blocked commit, and wait for the end of its run
     Approve(ApproveArguments),
-    /// Let the commit that waits through a freeze, or lift the freeze for a while
+    /// Let the blocked commit through a freeze, or lift the freeze for a while
+    #[command(alias = "unfreeze")]
     Release(ReleaseArguments),
-    /// Stop a run, and wait until nothing of it is left
+    /// Stop a run, roll it back, and wait until none of its processes is left
     Cancel(CancelArguments),
-    /// What is live, what is running, what waits, and what is wrong on this host; exit code 1 says that something is
+    /// Show what is live, running and queued, and what is wrong on this host; exit with 1 if something is
     Status(StatusArguments),
-    /// The latest runs
+    /// Show the latest runs
     Runs(RunsArguments),
-    /// One run, step by step
+    /// Show one run, step by step
     Run(RunArguments),
-    /// What a run's commands printed; for a deployment, its newest run's
+    /// Show what a run's commands printed; for a deployment, its newest run's
     Logs(LogsArguments),
-    /// The latest deliveries and what became of them
+    /// Show the latest deliveries and what became of them
     Deliveries(DeliveriesArguments),
-    /// What became of one delivery, and why
+    /// Show what became of one delivery, and why
     Explain(ExplainArguments),
-    /// What a deploy would do now; nothing is done
+    /// Show what a deploy would do now, and do nothing
     Plan(PlanArguments),
-    /// What waits in the spools, and what was dead-lettered
+    /// Show the queued and the dead-lettered entries; retry or drop one
     Queue(QueueArguments),
     /// Send the running daemon what GitHub would send
     Simulate(SimulateArguments),
-    /// Make, look at, try out, and remove the hooks at GitHub that deliver here
+    /// Make, show, test and remove the hooks at GitHub that deliver here
     Webhook(webhook::arguments::WebhookArguments),
-    /// Look at everything the service needs, and say how to mend what is wrong; nothing is changed
+    /// Check everything the service needs, and say how to mend what is wrong; change nothing
     Doctor(DoctorArguments),
-    /// Look at the configuration
+    /// Check and show the configuration
     Config(ConfigArguments),
-    /// Bring the database's schema up or down
+    /// Apply, undo or check the database's migrations
     Migrate(MigrateArguments),
     /// Print the completion script of a shell
     Completions {
@@ -144,6 +145,12 @@ pub enum CliCommand {
         /// The repository's root
         directory: PathBuf,
     },
+    /// Say of each command line in a file whether it can be typed
+    #[command(name = "__parse", hide = true)]
+    Parse {
+        /// A JSON list of lists of words, each beginning with the program's name
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -155,7 +162,7 @@ pub struct DaemonArguments {
 
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// Only of this deployment, and of the deployer's parts only what is wrong
+    /// Show this deployment only, and of the deployer's parts only what is wrong
     #[arg(add = completion::slug())]
     pub slug: Option<String>,
     /// Print JSON
@@ -172,7 +179,7 @@ pub struct JsonArguments {
 
 #[derive(Debug, Args)]
 pub struct DemoArguments {
-    /// Go on serving at the end, and keep the directory
+    /// Keep serving at the end, and keep the directory
     #[arg(long)]
     pub keep: bool,
 }
@@ -182,10 +189,10 @@ pub struct DeployArguments {
     /// The deployment
     #[arg(add = completion::slug())]
     pub slug: String,
-    /// This commit instead of the branch's head; its first digits are enough
+    /// Take this commit instead of the branch's head; its first digits are enough
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
-    /// Also where the commit is live already, or would wait for checks, an approval or the end of a freeze
+    /// Deploy even if the commit is already live or a gate other than the signature would block it
     #[arg(long)]
     pub force: bool,
     /// Do not wait for the end (needs a running daemon)
@@ -212,7 +219,7 @@ pub struct ApproveArguments {
     /// The deployment
     #[arg(add = completion::slug())]
     pub slug: String,
-    /// The commit that is approved, or its beginning: refused if another one waits by now
+    /// The commit to approve, or its beginning; refused if another one is blocked by now
     pub commit: Option<String>,
     /// Do not wait for the end (needs a running daemon)
     #[arg(long)]
@@ -224,8 +231,7 @@ pub struct ReleaseArguments {
     /// The deployment
     #[arg(add = completion::slug())]
     pub slug: String,
-    /// Not only for the commit that waits, but for all until then: `2026-12-23 18:00` (in `freeze_timezone`); one that has passed
-    /// ends it
+    /// Lift the freeze for every commit until this time: `2026-12-23 18:00` (in `freeze_timezone`); a past time ends that
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// Do not wait for the end (needs a running daemon)
@@ -238,16 +244,16 @@ pub struct AdoptArguments {
     /// The deployment
     #[arg(add = completion::slug())]
     pub slug: String,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask before it is done
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
-    /// Also where files that git tracks were changed by hand, or (with --finish) programs still run in the old tree
+    /// Adopt even if files that git tracks were changed by hand; with --finish, even if programs still run in the old tree
     #[arg(long)]
     pub force: bool,
-    /// Afterwards: move what is left of the old tree aside
+    /// Move the rest of the old tree aside, after the adoption
     #[arg(long)]
     pub finish: bool,
 }
@@ -261,10 +267,10 @@ pub struct CancelArguments {
 
 #[derive(Debug, Args)]
 pub struct RunsArguments {
-    /// Only of this deployment
+    /// Show this deployment only
     #[arg(add = completion::slug())]
     pub slug: Option<String>,
-    /// At most so many
+    /// How many to show at most
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     pub limit: u32,
     /// Print JSON
@@ -287,14 +293,14 @@ pub struct LogsArguments {
     /// A deployment, or a run's id or its beginning
     #[arg(add = completion::run())]
     pub what: String,
-    /// Go on while the run does
+    /// Follow the run until it ends
     #[arg(short, long)]
     pub follow: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct DeliveriesArguments {
-    /// At most so many
+    /// How many to show at most
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     pub limit: u32,
     /// Print JSON
@@ -317,7 +323,7 @@ pub struct PlanArguments {
     /// The deployment
     #[arg(add = completion::slug())]
     pub slug: String,
-    /// This commit instead of the branch's head; its first digits are enough
+    /// Take this commit instead of the branch's head; its first digits are enough
     #[arg(long, value_name = "ID")]
     pub commit: Option<String>,
     /// Print JSON
@@ -337,7 +343,7 @@ pub struct QueueArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
-    /// What waits, what is worked on, what was dead-lettered and why
+    /// Show queued, claimed and dead-lettered entries, with the reasons
     List,
     /// Put a dead-lettered entry back into its queue
     Retry {
@@ -345,7 +351,7 @@ pub enum QueueCommand {
         #[arg(add = completion::entry())]
         entry: String,
     },
-    /// Remove an entry that waits or was dead-lettered
+    /// Remove a queued or dead-lettered entry
     Drop {
         /// Its name as `queue list` shows it, its delivery's GUID, or the beginning of either; or the spool that it is alone in
         #[arg(add = completion::entry())]
@@ -362,7 +368,7 @@ pub struct SimulateArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum SimulateCommand {
-    /// A push of the branch's head, signed with the configured secret
+    /// Send a push of the branch's head, signed with the configured secret
     Push {
         /// The deployment
         #[arg(add = completion::slug())]
@@ -388,7 +394,7 @@ pub struct ConfigArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say what is wrong, with file, line and column
+    /// Show errors, with file, line and column
     Check(CheckArguments),
     /// Show what is in force, and where each value comes from; secrets are hidden
     Show(JsonArguments),
@@ -400,7 +406,7 @@ pub enum ConfigCommand {
 
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// Leave secrets aside, which whoever asks may not be able to read
+    /// Skip secrets, which the calling user may not be able to read
     #[arg(long)]
     pub no_secrets: bool,
     /// Print JSON
@@ -417,31 +423,31 @@ pub struct MigrateArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum MigrateCommand {
-    /// Apply what is missing
+    /// Apply missing migrations
     Up {
-        /// Make an empty database although there was one: what it held is forgotten
+        /// Make an empty database although there was one, and forget what that had
         #[arg(long)]
         new: bool,
     },
-    /// Say whether what is missing can be applied to this database, and undone; nothing is changed
+    /// Check whether missing migrations can be applied to this database and undone; change nothing
     Check,
-    /// Say what is applied
+    /// Show which migrations are applied
     Status(JsonArguments),
-    /// Sign what is in the database, so that it is acted on: after an upgrade from 0.1.0 with PostgreSQL
+    /// Sign the rows of the database, so that they are acted on: after an upgrade from 0.1.0 with PostgreSQL, or a restored backup
     Trust {
-        /// You have looked at what is there, and nobody else can write to the database
+        /// Sign: you have checked the rows, and no other program can write to the database
         #[arg(long)]
         yes: bool,
     },
-    /// Take the latest migrations back, with all that is recorded in their tables; while no daemon runs
+    /// Undo the latest migrations, with the data of their tables; while no daemon runs
     Down {
         /// How many
         #[arg(long, default_value_t = 1)]
         steps: u32,
-        /// Do it without asking
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
-        /// PostgreSQL: you have a backup (`pg_dump`). SQLite is backed up beside its file by itself
+        /// Undo although the database is PostgreSQL: you have a backup (`pg_dump`). A copy of SQLite is made by itself
         #[arg(long)]
         has_backup: bool,
     },
@@ -558,6 +564,7 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
         CliCommand::Completions { shell } => generate::completions(shell),
         CliCommand::Man => generate::man(),
         CliCommand::Generate { directory } => generate::all(&directory),
+        CliCommand::Parse { file } => generate::parse(&file),
     }
 }
 

@@ -6,22 +6,22 @@ use std::path::PathBuf;
 /// What `setup` is to make ready, or to undo.
 #[derive(Debug, Args)]
 pub struct SetupArguments {
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask before it is done
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
     /// How GitHub reaches this host, as in https://deploy.example.org: gives nginx a site for it
     #[arg(long, value_name = "URL", conflicts_with = "uninstall")]
     pub origin: Option<String>,
-    /// How what needs root is done [default: as the configuration says, else helper]
+    /// Which way root's work is done [default: as the configuration says, else helper]
     #[arg(long, value_name = "WAY", conflicts_with = "uninstall")]
     pub privileges: Option<PrivilegesArgument>,
     /// Undo what setup has done; state, configuration and applications stay
     #[arg(long)]
     pub uninstall: bool,
-    /// State, configuration, secrets and the user go too; applications stay
+    /// Remove state, configuration, secrets and the user too; applications stay
     #[arg(long, requires = "uninstall")]
     pub purge: bool,
     /// Move an installation of the Python tool here: its checkout, which holds config/
@@ -44,16 +44,16 @@ pub struct MoveUserArguments {
     /// The new user [default: what is recorded for it, else app-SLUG]; durhack-deployer is the deployer's own, which deployments share
     #[arg(long, value_name = "USER")]
     pub to: Option<String>,
-    /// Another user whose files in the deployment become the new one's: one that neither the configuration nor users.toml names any more
+    /// A former user whose files in the deployment become the new user's; one that neither the configuration nor users.toml names any more
     #[arg(long, value_name = "USER")]
     pub from: Vec<String>,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask before it is done
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
-    /// Do not deploy the live commit once more at the end: until somebody does, what is live runs as before
+    /// Do not deploy the live commit once more at the end; it runs as the old user until it is deployed
     #[arg(long)]
     pub no_deploy: bool,
 }
@@ -61,9 +61,9 @@ pub struct MoveUserArguments {
 /// How what needs root is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PrivilegesArgument {
-    /// By a helper that does what a list of root's allows
+    /// The helper, which does what root's list allows
     Helper,
-    /// By sudo, with fixed rules; the worker is then confined less
+    /// sudo, with fixed rules; the worker is then less confined
     Sudo,
 }
 
@@ -83,16 +83,16 @@ pub struct DoctorArguments {
 pub struct InitArguments {
     /// `owner/name` on GitHub, a URL, or the directory of a repository on this machine
     pub repository: String,
-    /// Whose head is to be deployed [default: what is checked out there, else main or master]
+    /// The branch to deploy [default: the one that is checked out there, else main or master]
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
-    /// What the deployment is to be called [default: as the repository]
+    /// The deployment's name [default: as the repository]
     #[arg(long, value_name = "SLUG")]
     pub slug: Option<String>,
-    /// Where it is to be deployed to [default: /var/www/SLUG]
+    /// The deployment's directory [default: /var/www/SLUG]
     #[arg(long, value_name = "DIR")]
     pub path: Option<PathBuf>,
-    /// Add it to this file, instead of printing it
+    /// Append it to this file, instead of printing it
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 }

@@ -227,7 +227,7 @@ async fn finish(
             "the old tree of {slug} is in use: {}",
             plain(&used.join("; "))
         ))
-        .hint("nothing was moved; have what uses it lie elsewhere first (docs/adopt.md)"));
+        .hint("nothing was moved; have what uses it lie elsewhere first (docs/how-to/adopt.md)"));
     }
     let aside = adopt::aside(deployment)?;
     if old.is_empty() {

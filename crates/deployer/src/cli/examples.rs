@@ -52,7 +52,10 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 41] = [
             ("adopt web --finish", "move the rest of the old tree aside"),
         ],
     ),
-    ("approve", &[("approve web", "what waits"), ("approve web 0b989ba", "only if it is this commit")]),
+    (
+        "approve",
+        &[("approve web", "the blocked commit"), ("approve web 0b989ba", "only if it is this commit")],
+    ),
     (
         "release",
         &[
@@ -77,7 +80,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 41] = [
     ("plan", &[("plan web", "of the branch's head"), ("plan web --commit 0b989ba", "of this commit")]),
     (
         "queue",
-        &[("queue", "what waits and what was dead-lettered"), ("queue retry 0b989ba4", "put an entry back")],
+        &[("queue", "queued and dead-lettered entries"), ("queue retry 0b989ba4", "put an entry back")],
     ),
     ("queue list", &[("queue list", "of all spools"), ("queue list --json", "as JSON")]),
     (
@@ -88,8 +91,8 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 41] = [
         ],
     ),
     ("queue drop", &[("queue drop 0b989ba4", "the entry of this delivery")]),
-    ("simulate", &[("simulate push web", "as if somebody had pushed")]),
-    ("simulate push", &[("simulate push web", "as if somebody had pushed")]),
+    ("simulate", &[("simulate push web", "as if GitHub reported a push")]),
+    ("simulate push", &[("simulate push web", "as if GitHub reported a push")]),
     (
         "webhook",
         &[("webhook create", "the hooks that are missing"), ("webhook list", "those that are there")],
@@ -110,7 +113,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 41] = [
     ("migrate up", &[("migrate up", "apply what is missing")]),
     ("migrate check", &[("migrate check", "before an upgrade")]),
     ("migrate status", &[("migrate status", "what is applied")]),
-    ("migrate trust", &[("migrate trust --yes", "after you have looked at what is there")]),
+    ("migrate trust", &[("migrate trust --yes", "after you have checked the rows")]),
     ("migrate down", &[("migrate down --steps 1", "the latest one")]),
     ("completions", &[("completions bash", "to be sourced by bash"), ("completions fish", "or fish")]),
     ("man", &[("man", "the page")]),

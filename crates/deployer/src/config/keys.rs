@@ -75,7 +75,7 @@ pub static ROOT: Section = Section {
             Choice(&["direct", "sudo", "helper"]),
             Derived("`\"direct\"` for root, else `\"sudo\"`"),
             r#""helper""#,
-            "How what needs root is done (restarting units, testing and reloading nginx, certificates): as the user that the deployer runs as; by `sudo -n`, for which `packaging/sudo/durhack-deployer` has the rules; or by asking `durhack-deployer-privileged.socket`, which does what `/etc/durhack-deployer/privileged.toml` allows and needs no sudo. See `docs/security.md`.",
+            "How what needs root is done (restarting units, testing and reloading nginx, certificates): as the user that the deployer runs as; by `sudo -n`, for which `packaging/sudo/durhack-deployer` has the rules; or by asking `durhack-deployer-privileged.socket`, which does what `/etc/durhack-deployer/privileged.toml` allows and needs no sudo. See `docs/explanation/security.md`.",
         ),
         Key::new(
             "webhook_secret_token",

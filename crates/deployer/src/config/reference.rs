@@ -2,7 +2,7 @@
 //!
 //! A static table says of each key its kind, default, meaning, an example and the recipes it belongs to. From it
 //! come the known keys and "did you mean" of the reader, the defaults, which values are secrets and must not be
-//! shown, `docs/configuration.md`, the JSON Schema and `config/example.toml`; a test fails where one of those
+//! shown, `docs/reference/configuration.md`, the JSON Schema and `config/example.toml`; a test fails where one of those
 //! files is stale. What a value must look like beyond its kind is said by [`super::values`], once.
 
 pub mod example;
@@ -25,8 +25,8 @@ mod tests {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let schema = format!("{:#}\n", json_schema());
         for (file, fresh) in [
-            ("docs/configuration.md", reference_file()),
-            ("docs/configuration.schema.json", schema),
+            ("docs/reference/configuration.md", reference_file()),
+            ("docs/reference/configuration.schema.json", schema),
             ("config/example.toml", example_toml()),
         ] {
             let path = format!("{root}/{file}");

@@ -372,7 +372,7 @@ pub fn open_database(config: &Config) -> Option<Problem> {
             "PostgreSQL asks the deployer for no password, so it asks none of the builds that run as the same user: {}",
             shared.join(", ")
         );
-        let help = "put a password into the URL and have PostgreSQL ask for it (docs/operating.md, \"PostgreSQL\"), or give these deployments a `user`";
+        let help = "put a password into the URL and have PostgreSQL ask for it (docs/how-to/use-postgresql.md), or give these deployments a `user`";
         Problem {
             severity: Severity::Warning,
             key: Some("database_url".into()),

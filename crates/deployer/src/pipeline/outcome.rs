@@ -14,10 +14,10 @@ use crate::store::{
 };
 
 /// How a run ends that somebody else has changed in the database.
-pub const TAMPERED: &str = "somebody else has changed this run in the database: nothing of it was carried out or undone, and nobody knows what is live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
+pub const TAMPERED: &str = "somebody else has changed this run in the database: nothing of it was carried out or undone, and nobody knows what is live; look at the deployment, then deploy it again (docs/how-to/recovery.md, \"The database has foreign rows\")";
 
 /// How a run ends whose release somebody else has changed in the database.
-pub const RELEASE_TAMPERED: &str = "somebody else has changed its release in the database: all its steps succeeded, and it is not recorded as live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
+pub const RELEASE_TAMPERED: &str = "somebody else has changed its release in the database: all its steps succeeded, and it is not recorded as live; look at the deployment, then deploy it again (docs/how-to/recovery.md, \"The database has foreign rows\")";
 
 /// How a run ended.
 #[derive(Debug, Clone)]

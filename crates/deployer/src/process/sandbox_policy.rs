@@ -10,7 +10,7 @@
 //! environment, with its PATH, nor a working directory that this user writes. [`standing`] is the rule.
 //!
 //! Deliberately absent: a wall against the network, and against sockets in the file system. Registries and databases are reached
-//! there, and so is a process manager of the same user (`docs/security.md` says what that means).
+//! there, and so is a process manager of the same user (`docs/explanation/security.md` says what that means).
 
 use super::step_user;
 use crate::base::files::safe_path::OpenDirectory;

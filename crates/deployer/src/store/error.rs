@@ -105,7 +105,7 @@ impl StoreError {
     }
 
     /// What to do about a database that is gone.
-    pub const GONE_MEND: &str = "put it back, from where it was moved or from a backup (docs/operating.md, \"Backup\"); or, if what it held may be forgotten, `durhack-deployer migrate up --new`";
+    pub const GONE_MEND: &str = "put it back, from where it was moved or from a backup (docs/how-to/back-up-and-restore.md); or, if what it held may be forgotten, `durhack-deployer migrate up --new`";
 
     /// Whether the database holds something else than what this deployer has written to it.
     pub fn is_tampering(&self) -> bool {

@@ -46,3 +46,4 @@ mod setup;
 #[cfg(feature = "crash-points")]
 mod sweep;
 mod telling;
+mod tutorial;

@@ -19,10 +19,14 @@ fn told(world: &mut World, repository: &Repository) -> Deployment {
 
 /// Waits until GitHub shows these states of its deployments, oldest first.
 #[track_caller]
-fn shows(world: &World, states: &[&str]) -> Vec<github::Deployment> {
+fn shows(world: &World, states: &[&str]) -> Vec<github::GithubDeployment> {
     wait::until(&format!("GitHub to show {states:?}"), || {
         let deployments = world.github.deployments();
-        deployments.iter().map(github::Deployment::state).eq(states.iter().copied()).then_some(deployments)
+        deployments
+            .iter()
+            .map(github::GithubDeployment::state)
+            .eq(states.iter().copied())
+            .then_some(deployments)
     })
 }
 

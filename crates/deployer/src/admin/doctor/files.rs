@@ -180,7 +180,7 @@ pub fn secrets(context: &DoctorContext) -> CheckResult {
                     path.display(),
                     context.service.name
                 ),
-                "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/operating.md, \"Secrets\")",
+                "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/reference/services.md, \"Secrets\")",
             ));
         }
         if ![0, context.service.uid].contains(&found.uid()) {

@@ -102,7 +102,7 @@ fn remarks(context: &DoctorContext) -> Result<Vec<Finding>> {
         findings.extend(remarks.into_iter().map(|remark| {
             Finding::warning(
                 format!("{}:{}: {}", path.display(), remark.line, remark.message),
-                "docs/recipes/nginx-sites.md says why; if the file is out of a repository, change it there",
+                "docs/reference/recipes/nginx-sites.md says why; if the file is out of a repository, change it there",
             )
         }));
     }
@@ -207,7 +207,7 @@ fn renewals(context: &DoctorContext) -> Result<Vec<Finding>> {
         findings.push(Finding::warning(
             format!("{} has certbot's plugin for nginx renew it, which rewrites nginx's files as root", path.display()),
             format!(
-                "serve /.well-known/acme-challenge/ from the webroot (docs/recipes/nginx-sites.md), then, with all names of the certificate: \
+                "serve /.well-known/acme-challenge/ from the webroot (docs/reference/recipes/nginx-sites.md), then, with all names of the certificate: \
                  `sudo {HELPER} certificate-renew {}`",
                 [vec![name], others].concat().join(" ")
             ),

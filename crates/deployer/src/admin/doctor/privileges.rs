@@ -26,7 +26,7 @@ pub fn way(context: &DoctorContext) -> CheckResult {
     if is_root {
         findings.push(Finding::warning(
             "the state belongs to root, so the service runs as root: whoever can push is root here",
-            "make a user for it (docs/operating.md), and give it the state directory and the deployments' paths",
+            "make a user for it (docs/how-to/install.md), and give it the state directory and the deployments' paths",
         ));
     }
     if let Some(wish) = options.first() {
@@ -65,7 +65,7 @@ fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: boo
                 "`privileges` is \"direct\", and {} is not root: it may not be able to {wish}",
                 service.name
             ),
-            "write `privileges = \"helper\"`, which `durhack-deployer setup` installs (docs/security.md)",
+            "write `privileges = \"helper\"`, which `durhack-deployer setup` installs (docs/explanation/security.md)",
         )),
         Privileges::Sudo if !has_sudo => Some(Finding::error(
             format!("`privileges` is \"sudo\", and there is no program sudo to {wish}"),

@@ -286,7 +286,7 @@ pub async fn database_login(context: &DoctorContext) -> CheckResult {
         .filter(|deployment| deployment.user.is_none())
         .map(|deployment| deployment.slug.as_str())
         .collect();
-    let mend = "have PostgreSQL ask for a password (`scram-sha-256` in pg_hba.conf for this user, also for its sockets), and give each deployment its own `user`, which has no role there (docs/operating.md, \"PostgreSQL\")";
+    let mend = "have PostgreSQL ask for a password (`scram-sha-256` in pg_hba.conf for this user, also for its sockets), and give each deployment its own `user`, which has no role there (docs/how-to/use-postgresql.md)";
     let name = &context.service.name;
     if !context.is_service() {
         // Somebody else's name proves nothing to `peer`; but what admits root without a password admits everybody.
@@ -341,7 +341,7 @@ pub async fn authorship(context: &DoctorContext) -> CheckResult {
     }])
 }
 
-const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/operating.md, \"Who may write to the database\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
+const FOREIGN_MEND: &str = "find out who else can write to the database and keep them out (docs/how-to/recovery.md, \"The database has foreign rows\"); right after an upgrade from 0.1.0 with PostgreSQL: `durhack-deployer migrate trust`";
 
 fn of_store_error(error: &StoreError, store: &Store) -> Finding {
     let mut causes = Vec::new();
@@ -386,7 +386,7 @@ fn of_store_error(error: &StoreError, store: &Store) -> Finding {
         StoreError::Unavailable(_) => {
             "start the database, and look at `database_url`; meanwhile pushes wait, none is lost"
         }
-        StoreError::Corrupt(_) => "put the last backup in its place (docs/operating.md, \"Backup\")",
+        StoreError::Corrupt(_) => "put the last backup in its place (docs/how-to/back-up-and-restore.md)",
         StoreError::NotMigrated(_) => "`durhack-deployer migrate up`",
         StoreError::ForeignSchema(_) => "run the version of durhack-deployer that made it, or a newer one",
         StoreError::Foreign { .. } => FOREIGN_MEND,

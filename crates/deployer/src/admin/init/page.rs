@@ -306,7 +306,10 @@ impl Page<'_> {
             text,
             "Then `durhack-deployer setup`, as root, where the package is installed: it allows what this needs. And a webhook at GitHub:",
         );
-        comment(text, "`durhack-deployer webhook create` makes it; docs/webhooks.md says how by hand.");
+        comment(
+            text,
+            "`durhack-deployer webhook create` makes it; docs/how-to/connect-github.md says how by hand.",
+        );
     }
 }
 

@@ -210,7 +210,7 @@ async fn nginx_walls(text: Option<&str>, executor: &Executor) -> Result<()> {
         let said = ask(executor, &systemctl::last_words(paths::NGINX_UNIT)).await.unwrap_or_default();
         return Err(error.context(format!(
             "nginx cannot do its work inside these walls as it is configured; nothing of it has changed. It said:\n{}\nWhat it needs beside \
-             them is allowed by `systemctl edit nginx` (docs/operating.md says how)",
+             them is allowed by `systemctl edit nginx` (docs/how-to/put-nginx-in-front.md says how)",
             said.trim_end()
         )));
     }

@@ -14,7 +14,7 @@ const HEADING: &str = "\
 # What the privileged helper may be asked for, and by whom. Only root may write it.
 # `durhack-deployer setup` adds what the deployments need, and takes nothing away. Comments are not kept.
 # domains: names that may be in certificates. [certbot]: email, server, webroot.
-# sites_allow: what site files may say beside the closed list (docs/recipes/nginx-sites.md says what each gives away).
+# sites_allow: what site files may say beside the closed list (docs/reference/recipes/nginx-sites.md says what each gives away).
 # log_directory: where site files may have nginx write logs. nginx_foreign: files that nginx reads although others can change them.
 ";
 

@@ -123,7 +123,7 @@ fn text(lines: &str) -> Option<String> {
 }
 
 /// For `user_units`, and for a PM2 that the manager of the deployer's user is to start. A build reaches that too, and what it starts there is in
-/// no sandbox: docs/security.md says so.
+/// no sandbox: docs/explanation/security.md says so.
 const USER_MANAGER: &str = "BindReadOnlyPaths=-/run/user\n";
 
 /// sudo becomes root, and what it starts writes where root may. The price of `privileges = "sudo"`: the worker loses its walls, as

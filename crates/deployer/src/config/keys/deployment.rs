@@ -86,7 +86,7 @@ pub static DEPLOYMENT: Section = Section {
             "Which of the files without `[site]` in their names this host gets: paths below `production/`, or `*` for all.")
             .of(&[NGINX_SITES]),
         Key::new("sites_allow", TEXTS, Value("[]"), r#"["/data2/www"]"#,
-            "What sites may say beside the list in docs/recipes/nginx-sites.md: names of nginx's directives, then allowed with any arguments, and directories from which sites may serve. Many directives make whoever can push to the repository root: `config check` says what each entry gives away. With `privileges = \"helper\"`, `privileged.toml` must hold the same entries.")
+            "What sites may say beside the list in docs/reference/recipes/nginx-sites.md: names of nginx's directives, then allowed with any arguments, and directories from which sites may serve. Many directives make whoever can push to the repository root: `config check` says what each entry gives away. With `privileges = \"helper\"`, `privileged.toml` must hold the same entries.")
             .of(&[NGINX_SITES]),
         Key::new("build", TEXTS, Value(r#"["cargo", "build", "--release", "--locked"]"#), r#"["tar", "-xf", "/srv/builds/durhack-deployer.tar"]"#,
             "What makes the deployer's new program in the release, or unpacks it there.").of(&[DEPLOYER]),

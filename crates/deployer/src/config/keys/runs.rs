@@ -15,21 +15,21 @@ pub static RUNS: Section = Section {
             Integer { min: 1, max: 64 },
             Value("2"),
             "2",
-            "Runs at once, over all deployments. Builds are large and servers are small.",
+            "How many runs go on at once, over all deployments. Builds are large and servers are small.",
         ),
         Key::new(
             "disk_free_min",
             Size,
             Value(r#""256MiB""#),
             r#""2GiB""#,
-            "Free space that must be there before a run starts.",
+            "Free space that a run requires before it starts.",
         ),
         Key::new(
             "record_wait",
             Duration,
             Value(r#""1m""#),
             r#""5m""#,
-            "How long a run waits for a database that is down before it is given up and undone.",
+            "How long a run waits for a database that is down before it is rolled back.",
         ),
         Key::new(
             "keep",
@@ -43,21 +43,21 @@ pub static RUNS: Section = Section {
             Duration,
             Value(r#""2m""#),
             r#""10m""#,
-            "How long a stopping daemon waits for running runs before it ends and undoes them. Less than the unit's TimeoutStopSec.",
+            "How long a stopping daemon waits for running runs before it rolls them back. Keep it shorter than the unit's TimeoutStopSec.",
         ),
         Key::new(
             "environment_passed",
             TEXTS,
             Value("[]"),
             r#"["HTTPS_PROXY"]"#,
-            "Environment variables of the daemon's that steps see, beside the few they always have: `PATH`, `HOME`, the user's name, language and time zone, and those that name certificates of a host's own authority, such as `NODE_EXTRA_CA_CERTS`.",
+            "Variables of the daemon's environment that steps see, beside those they always have: `PATH`, `HOME`, the user's name, language and time zone, and those that name certificates of a host's own authority, such as `NODE_EXTRA_CA_CERTS`.",
         ),
     ],
 };
 
 /// The keys of `[git]`, in the order in which the reference has them.
 pub static GIT: Section = Section {
-    meaning: "How much a repository may bring: a commit that exceeds one of these is refused before anything of it is written. A few hundred bytes of a repository can stand for a hundred million files.",
+    meaning: "Limits of a repository. A commit that exceeds one of them is refused before any of its files is written. A few hundred bytes of a repository can stand for a hundred million files.",
     keys: &[
         Key::new(
             "files_max",
@@ -106,35 +106,35 @@ pub static GIT: Section = Section {
 
 /// The keys of `[confinement]`, in the order in which the reference has them.
 pub static CONFINEMENT: Section = Section {
-    meaning: "What the commands that make a release (phases fetch, install, build and migrate) may touch and use up, whatever they deploy. docs/security.md says what they may without any of this.",
+    meaning: "What the commands that make a release (phases fetch, install, build and migrate) may read, write and use, in every deployment. docs/explanation/security.md says what they may by default.",
     keys: &[
         Key::new(
             "readable",
             PATHS,
             Value("[]"),
             r#"["/srv/toolchains"]"#,
-            "Files and directories that they may read and execute besides. What is the deployer's own or another deployment's inside of one stays hidden.",
+            "Further files and directories that they may read and execute. Files of the deployer or of another deployment inside of one stay hidden.",
         ),
         Key::new(
             "writable",
             PATHS,
             Value("[]"),
             r#"["/var/cache/builds"]"#,
-            "Files and directories in which they may do everything besides; all that lies in one, whosever it is. They have to be there when a step starts: it cannot make them.",
+            "Further files and directories that they may read, write and execute, with everything in them, whoever owns it. They must exist when a step starts: it cannot make them.",
         ),
         Key::new(
             "step_memory_max",
             Size,
             Derived("none: the kernel, and the unit's MemoryMax, end what is too much"),
             r#""2GiB""#,
-            "Resident memory of one step with all its processes; what they share counts for each of them. One that uses more is ended.",
+            "Resident memory of one step with all its processes; shared memory counts for each of them. A step that uses more is ended.",
         ),
         Key::new(
             "step_tasks_max",
             Integer { min: 16, max: 1 << 22 },
             Value("4096"),
             "4096",
-            "Processes and threads of one step. One that has more is ended.",
+            "Processes and threads of one step. A step that has more is ended.",
         ),
         Key::new(
             "step_file_max",

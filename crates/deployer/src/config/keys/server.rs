@@ -29,28 +29,28 @@ pub static PROXY_FIX: Section = Section {
             Integer { min: 0, max: 16 },
             Value("0"),
             "1",
-            "How many proxies add an entry: the client is that many entries from the right. 0: the peer is the client. Whoever connects passes for a proxy.",
+            "How many proxies add an entry: the client is that many entries from the right. 0: the peer is the client. Every peer is taken for a proxy.",
         ),
         Key::new(
             "x_proto",
             Integer { min: 0, max: 16 },
             Value("0"),
             "1",
-            "Accepted for the sake of existing configurations; without effect, because `origin` says how we are reached.",
+            "Accepted for existing configurations, and ignored: `origin` says how this instance is reached.",
         ),
         Key::new(
             "trusted_proxies",
             TEXTS,
             Value("[]"),
             r#"["127.0.0.0/8", "::1/128"]"#,
-            "Networks of the proxies: the client is the right-most entry that is in none of them. Instead of `x_for`, and better: a peer outside of them is the client whatever it writes.",
+            "Networks of the proxies: the client is the right-most entry that is in none of them. Use it instead of `x_for`: a peer outside of them is the client, whatever it writes.",
         ),
     ],
 };
 
 /// The keys of `[limits]`, in the order in which the reference has them.
 pub static LIMITS: Section = Section {
-    meaning: "What one caller may use up.",
+    meaning: "Limits of one caller.",
     keys: &[
         Key::new(
             "body_max",
@@ -64,14 +64,14 @@ pub static LIMITS: Section = Section {
             Duration,
             Value(r#""10s""#),
             r#""10s""#,
-            "From accepting a connection, or its last answer, to the end of the request's headers.",
+            "Longest time from accepting a connection, or from its last answer, to the end of the request's headers.",
         ),
         Key::new(
             "body_timeout",
             Duration,
             Value(r#""30s""#),
             r#""30s""#,
-            "From the end of the headers to the end of the body.",
+            "Longest time from the end of the headers to the end of the body.",
         ),
         Key::new(
             "connections_max",

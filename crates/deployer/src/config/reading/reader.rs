@@ -358,7 +358,7 @@ impl<'a> TableReader<'a> {
     pub fn missing(&self, name: &str) {
         let key = self.key(name);
         let help = match key.example {
-            "" => format!("{}; see docs/configuration.md", key.meaning.trim_end_matches('.')),
+            "" => format!("{}; see docs/reference/configuration.md", key.meaning.trim_end_matches('.')),
             example => format!("write for example `{name} = {example}`: {}", key.meaning),
         };
         let problem = Problem::error(format!("`{name}` is missing in {}", self.in_words()));
@@ -393,7 +393,7 @@ impl<'a> TableReader<'a> {
 
     fn report_wrong(&self, key: &Key, wrong: Wrong) {
         let help = wrong.help.unwrap_or_else(|| match key.example {
-            "" => format!("{} is {}; see docs/configuration.md", key.name, key.kind.in_words()),
+            "" => format!("{} is {}; see docs/reference/configuration.md", key.name, key.kind.in_words()),
             example => format!("write for example `{} = {example}`", key.name),
         });
         self.report(key.name, Problem::error(wrong.message).help(help).at(wrong.position));

@@ -13,7 +13,7 @@ const INTRODUCTION: &str = "\
 # Every key, with its default and meaning. Generated from crates/deployer/src/config/keys.rs.
 #
 # Copy what you need into default.toml; what you leave out has the default shown. `#key = value` shows an example
-# of a key that has no default to show. docs/configuration.md says how files are laid over each other.
+# of a key that has no default to show. docs/reference/configuration.md says how files are laid over each other.
 ";
 
 /// One deployment of the example.

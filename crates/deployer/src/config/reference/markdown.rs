@@ -1,4 +1,4 @@
-//! docs/configuration.md.
+//! docs/reference/configuration.md.
 
 use crate::config::keys::{Default, Key, KeyKind, ROOT, Section};
 use std::fmt::Write;
@@ -9,25 +9,41 @@ const MARK: &str = "<!-- Generated from crates/deployer/src/config/keys.rs. Do n
 const INTRODUCTION: &str = "\
 # Configuration
 
-TOML files in `/etc/durhack-deployer`, or, on a machine that has no such directory, in `./config`, or where `--config` says. (What a push \
-has written is not a configuration: `./config` is not read in a release, by way of `sudo -u`, or where others can write it; by root only with \
-`DEPLOYER_ENV=development`.) With E the environment \
-(`DEPLOYER_ENV` or `PYTHON_ENV`, else `development`) and I the instance (`DEPLOYER_INSTANCE` or `PYTHON_APP_INSTANCE`), \
-these are laid over each other, later ones winning: `default`, `E`, `I`, `E-I`, `local`, `local-E`, `local-I`, `local-E-I`, \
-each with `.toml`. Tables are merged; anything else, lists too, is replaced. Files that are not there are skipped.
+Every key. For example:
 
-A file `.env` beside the configuration directory adds to the environment; a variable that \
-is set already wins over it.
+```toml
+origin = \"https://deploy.example.org\"
 
-Unknown keys, wrong types and impossible values are errors. An error inside `[deployments.SLUG]` leaves that deployment \
-out and serves the others; any other error refuses to start. `durhack-deployer config show` prints what holds and \
-where each value came from.
+[deployments.website]
+repository = \"example/website\"
+path = \"/srv/website\"
+```
 
-Durations are written `\"30s\"`, `\"5m\"`, `\"1h 30m\"`, `\"250ms\"` (units: ms, s, m, h, d, w) or as an integer of seconds. Sizes \
-are written `\"256MiB\"`, `\"1GB\"` or as an integer of bytes; KiB, MiB, GiB and TiB count by 1024, kB, MB, GB and TB by 1000.
+Words are in the [glossary](../glossary.md). `durhack-deployer config show` prints every key in force and where its value comes from; \
+`durhack-deployer config check` finds errors.
 
-Patterns of paths are globs: `*` matches anything up to the next slash, `**` any number of directories, `?` one character, \
-`[ab]` one of these, `{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
+## Files
+
+TOML files in `/etc/durhack-deployer`; if that does not exist, in `./config`; or where `--config` says \
+([which is read](environment.md#which-configuration-is-read)). Files are laid over each other, later ones win: `default`, `E`, `I`, `E-I`, `local`, \
+`local-E`, `local-I`, `local-E-I`, each with `.toml`. Missing files are skipped.
+
+- E is the environment: `DEPLOYER_ENV` or `PYTHON_ENV`, else `development`.
+- I is the instance: `DEPLOYER_INSTANCE` or `PYTHON_APP_INSTANCE`.
+- Tables are merged. Anything else, lists too, is replaced.
+- A file `.env` beside the configuration directory adds variables to the environment. A variable that is set already wins.
+
+## Errors
+
+Unknown keys, wrong types and impossible values are errors. A deployment with an error is left out, and the others are served. With any other error \
+the deployer refuses to start.
+
+## Values
+
+- Durations are `\"30s\"`, `\"5m\"`, `\"1h 30m\"`, `\"250ms\"` (units: ms, s, m, h, d, w) or an integer of seconds.
+- Sizes are `\"256MiB\"`, `\"1GB\"` or an integer of bytes. KiB, MiB, GiB and TiB count by 1024, kB, MB, GB and TB by 1000.
+- Patterns of paths are globs: `*` matches anything up to the next slash, `**` any number of directories, `?` one character, `[ab]` one of these, \
+`{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
 ";
 
 pub fn reference_file() -> String {

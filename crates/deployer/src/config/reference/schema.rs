@@ -1,4 +1,4 @@
-//! docs/configuration.schema.json: JSON Schema (draft 2020-12) for editors.
+//! docs/reference/configuration.schema.json: JSON Schema (draft 2020-12) for editors.
 //!
 //! Strict about names and types. It asks for no key: a layer need not be whole, only all of them together.
 

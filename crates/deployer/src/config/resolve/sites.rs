@@ -79,7 +79,7 @@ fn warn_of_what_root_decides(table: &TableReader<'_>, certificates: &Certificate
     ] {
         if untold {
             let message = format!("`{key}` is not told to certbot unless `privileges` is \"direct\"");
-            let help = "what certbot is told when it runs as root stands in [certbot] of /etc/durhack-deployer/privileged.toml: see docs/security.md";
+            let help = "what certbot is told when it runs as root stands in [certbot] of /etc/durhack-deployer/privileged.toml: see docs/explanation/security.md";
             table.report_at_key(key, Severity::Warning, message, help);
         }
     }

@@ -290,7 +290,7 @@ error default.toml:10:35 [x] `run` and `shell` exclude each other -> leave one o
 error default.toml:10:62 [x] `undo` and `undo_shell` exclude each other -> leave one of them out
 error default.toml:11:47 [x] a path may not contain `..` -> write where it really leads
 error default.toml:11:55 [x] `tiemout` is not a key of `deployments.x.steps[4]` -> did you mean `timeout`?
-error default.toml:12:3 [x] this must be a table, not a text -> steps is a list of tables; see docs/configuration.md
+error default.toml:12:3 [x] this must be a table, not a text -> steps is a list of tables; see docs/reference/configuration.md
 error default.toml:15:1 [x] `before_fetch` is not a key of `deployments.x.hooks` -> did you mean `before_switch`?
 error default.toml:16:15 [x] this must be a shell line in quotes or a list, not an integer -> write for example `after_fetch = [["make", "notes"], { shell = "date > built", timeout = "10s" }]`
 error default.toml:17:27 [x] a bare text in a list with tables or lists could be a program or a shell line: write { shell = "..." } or ["..."] -> write for example `before_build = [["make", "notes"], { shell = "date > built", timeout = "10s" }]`
@@ -320,7 +320,7 @@ error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> wr
 #[test]
 fn keys_of_other_recipes_and_missing_ones() {
     insta::assert_snapshot!(wrong("recipe = \"nginx-sites\"\ninstance_name = \"x\"\nsteps = []\n"), @r#"
-    error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
+    error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/reference/configuration.md
     error default.toml:6:1 [x] `instance_name` belongs to recipe "pm2" and "pnpm-pm2" and "go-static" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
     error default.toml:7:1 [x] `steps` belongs to recipe "steps" and "systemd", and this deployment has recipe "nginx-sites" -> leave `steps` out, or write another `recipe`
     "#);

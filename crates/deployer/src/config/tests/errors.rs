@@ -64,7 +64,7 @@ error default.toml:2:35 `~` has no meaning here -> write the home directory out
 error default.toml:2:51 this must be a text in quotes, not an integer -> write for example `executable_search_paths = ["/opt/node/bin"]`
 error default.toml:3:20 "192.0.2.0/33" is not a network such as 192.0.2.0/24 or 2001:db8::/32 -> write for example `source_networks = ["192.0.2.0/24", "2001:db8::/32"]`
 error default.toml:4:16 this must begin with sqlite: or postgres:// -> write for example `database_url = "postgres://deployer@localhost/deployer"`
-error default.toml:5:10 this must be a table, not an integer -> github is a table; see docs/configuration.md
+error default.toml:5:10 this must be a table, not an integer -> github is a table; see docs/reference/configuration.md
 error default.toml:7:8 "[::1]" is neither a host name nor an address (without brackets and port) -> write for example `host = "::"`
 error default.toml:8:8 70000 is not possible here: it must be 0 to 65535 -> write for example `port = 3400`
 error default.toml:10:12 this is not a size -> write for example "256MiB", "1GB", or bytes as an integer; KiB, MiB, GiB, TiB count by 1024, kB, MB, GB, TB by 1000

@@ -4,7 +4,7 @@
 //! not follow `current` is made to (`publish`). In place, both are built beside what is live and exchanged with it.
 //!
 //! Deliberately absent: the files of the release before. A browser that holds an old page and asks for one of its hashed files after
-//! the switch gets what the web server answers for a file that is not there (`docs/recipes/go-static.md`).
+//! the switch gets what the web server answers for a file that is not there (`docs/reference/recipes/go-static.md`).
 
 use crate::config::{CommandLine, GoStatic, Layout, Phase};
 use crate::plan::Action;

@@ -7,7 +7,7 @@
 //! - Who we are comes through the environment ([`login`]), and what git complains of is data ([`complaints`]).
 //! - Only the protocols that the clone URL itself uses may be spoken, also by submodules.
 //!
-//! The threats are rows 6 to 13 of our threat model (`docs/security.md`).
+//! The threats are rows 6 to 13 of our threat model (`docs/explanation/security.md`).
 
 pub mod complaints;
 pub mod fsck;

@@ -5,12 +5,12 @@ use crate::support::world::World;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What `docs/json.md` says of a command: each key, and whether it is always there.
+/// What `docs/reference/json.md` says of a command: each key, and whether it is always there.
 fn documented(command: &str) -> Vec<(String, bool)> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/json.md");
     let page = fs_err::read_to_string(file).expect("the page is in the repository");
     let section = page.split("\n## ").find(|section| section.starts_with(&format!("`{command}`\n")));
-    let section = section.unwrap_or_else(|| panic!("docs/json.md has no section `{command}`"));
+    let section = section.unwrap_or_else(|| panic!("docs/reference/json.md has no section `{command}`"));
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     rows.map(|(key, meaning)| (key.to_owned(), !meaning.starts_with("*sometimes*"))).collect()
 }
@@ -77,7 +77,10 @@ fn the_keys_that_are_printed_are_those_that_are_documented() {
             let documented = documented(command);
             for key in &keys {
                 let is_documented = documented.iter().any(|(name, _)| covers(name, key));
-                assert!(is_documented, "`{command} --json` prints {key}, of which docs/json.md says nothing");
+                assert!(
+                    is_documented,
+                    "`{command} --json` prints {key}, of which docs/reference/json.md says nothing"
+                );
             }
             for (name, is_always_there) in &documented {
                 let is_there = keys.iter().any(|key| covers(name, key));
@@ -152,7 +155,7 @@ fn errors_are_json_where_json_was_asked_for() {
 }
 
 fn documented_errors() -> BTreeSet<String> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/json.md");
     let page = fs_err::read_to_string(file).expect("the page is in the repository");
     let section = page.split("\n## ").find(|section| section.starts_with("Errors")).expect("it is there");
     let rows =

@@ -1,5 +1,5 @@
 //! What a hostile build tries, and what comes of it: one table, tried in a real step of a real daemon, with all of Landlock, with that of Linux
-//! 6.1 (Debian 12), and with none. `docs/sandbox.md` is written of it.
+//! 6.1 (Debian 12), and with none. `docs/explanation/sandbox.md` is written of it.
 //!
 //! The daemon, its steps and a neighbour are one user who is not root, and there is no systemd: what units add to this is not in it.
 
@@ -407,18 +407,18 @@ fn without_landlock(serve: &Command) -> Command {
 /// The page for people; `cargo nextest run the_page_of_the_sandbox` with `WRITE_SANDBOX_PAGE=1` writes it.
 #[test]
 fn the_page_of_the_sandbox_says_what_is_tested() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sandbox.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/explanation/sandbox.md");
     let page = page();
     #[expect(clippy::disallowed_methods, reason = "a developer's wish, not configuration")]
     if std::env::var_os("WRITE_SANDBOX_PAGE").is_some() {
         fs_err::write(&file, &page).expect("the repository is writable");
     }
     let written = fs_err::read_to_string(&file).unwrap_or_default();
-    assert!(written == page, "docs/sandbox.md is stale: run this test with WRITE_SANDBOX_PAGE=1");
+    assert!(written == page, "docs/explanation/sandbox.md is stale: run this test with WRITE_SANDBOX_PAGE=1");
 }
 
 fn page() -> String {
-    const HEAD: &str = include_str!("sandbox-head.md");
+    const HEAD: &str = include_str!("sandbox-head.txt");
     let mut page = HEAD.to_owned();
     let mut reasons: Vec<&'static str> = Vec::new();
     for (area, rows) in AREAS {

@@ -5,9 +5,6 @@ use crate::support::process::{command, succeed};
 use crate::support::world::files_under;
 use std::path::Path;
 
-/// Sources, which no package has.
-const NOT_PACKED: &str = "crates/";
-
 /// Where the inline links of a Markdown text lead, without anchors and what lies on the web.
 fn links(text: &str) -> Vec<&str> {
     let targets = text.match_indices("](").filter_map(|(at, _)| text[at + 2..].split_once(')'));
@@ -25,7 +22,7 @@ fn each_link_of_the_package_leads_to_a_file_of_it() {
         files_under(&documents).into_iter().filter(|file| file.extension().is_some_and(|it| it == "md"))
     {
         let text = fs_err::read_to_string(&file).expect("it was packed");
-        for link in links(&text).into_iter().filter(|link| !link.contains(NOT_PACKED)) {
+        for link in links(&text) {
             number += 1;
             let target = file.parent().expect("it has one").join(link);
             assert!(target.exists(), "{}: {link}", file.display());

@@ -1,4 +1,4 @@
-//! `docs/migrating-from-the-python-tool.md`, word by word, on a machine where the Python tool works, under pushes and visits that do not
+//! `docs/how-to/migrating-from-the-python-tool.md`, word by word, on a machine where the Python tool works, under pushes and visits that do not
 //! pause: there, back, and there again.
 
 use crate::support::machine::{Debian, Machine};
@@ -11,7 +11,7 @@ use crate::support::wait;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const GUIDE: &str = include_str!("../../../../../docs/migrating-from-the-python-tool.md");
+const GUIDE: &str = include_str!("../../../../../docs/how-to/migrating-from-the-python-tool.md");
 
 /// Of an item that has failed in the old tool, and stays in its queue.
 const FAILED_EVENT: &str = "11111111-cc78-11e3-81ab-4c9367dc0958";

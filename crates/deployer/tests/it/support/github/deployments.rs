@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// A deployment with what was told of it.
 #[derive(Debug, Clone)]
-pub struct Deployment {
+pub struct GithubDeployment {
     repository: String,
     /// As GitHub answers.
     pub body: Value,
@@ -14,7 +14,7 @@ pub struct Deployment {
     pub statuses: Vec<Value>,
 }
 
-impl Deployment {
+impl GithubDeployment {
     /// The state that GitHub shows.
     pub fn state(&self) -> &str {
         self.statuses.last().and_then(|status| status["state"].as_str()).unwrap_or_default()
@@ -41,7 +41,7 @@ pub fn route(known: &mut Known, request: &Request) -> Option<Answer> {
 }
 
 fn list(known: &Known, repository: &str, request: &Request) -> Answer {
-    let fits = |deployment: &&Deployment| {
+    let fits = |deployment: &&GithubDeployment| {
         deployment.repository == repository
             && ["sha", "environment"]
                 .iter()
@@ -85,7 +85,7 @@ fn create(known: &mut Known, repository: &str, body: &[u8]) -> Answer {
         "repository_url": format!("{}/repos/{repository}", known.url),
     });
     let deployment =
-        Deployment { repository: repository.to_owned(), body: made.clone(), statuses: Vec::new() };
+        GithubDeployment { repository: repository.to_owned(), body: made.clone(), statuses: Vec::new() };
     known.deployments.push(deployment);
     Answer::new(201, made)
 }
@@ -125,10 +125,10 @@ fn create_status(known: &mut Known, repository: &str, id: &str, body: &[u8]) -> 
     Answer::new(201, status)
 }
 
-fn is_it(deployment: &Deployment, repository: &str, id: &str) -> bool {
+fn is_it(deployment: &GithubDeployment, repository: &str, id: &str) -> bool {
     deployment.repository == repository && is_number(&deployment.body["id"], id)
 }
 
-fn find<'a>(known: &'a Known, repository: &str, id: &str) -> Option<&'a Deployment> {
+fn find<'a>(known: &'a Known, repository: &str, id: &str) -> Option<&'a GithubDeployment> {
     known.deployments.iter().find(|deployment| is_it(deployment, repository, id))
 }
