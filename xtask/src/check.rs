@@ -2,7 +2,7 @@
 
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
-use crate::{claims, file_access, floors, generate, links};
+use crate::{claims, file_access, floors, generate, links, samples};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -15,6 +15,7 @@ pub fn run() -> Result<()> {
         ("generated files", generate::check),
         ("claims of docs/security.md", claims::check),
         ("links between documents", links::check),
+        ("code in ARCHITECTURE.md", samples::check),
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();

@@ -15,6 +15,7 @@ mod openapi;
 mod outages;
 mod prepare;
 mod process;
+mod samples;
 mod sweep;
 mod test;
 mod tools;

@@ -8,6 +8,8 @@ pub mod builder;
 pub mod facts;
 pub mod input_digest;
 pub mod installer;
+pub mod proposal;
+pub mod recipe;
 pub mod recipes;
 pub mod standing;
 pub mod workspace;

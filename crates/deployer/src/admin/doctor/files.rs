@@ -5,7 +5,6 @@ use super::finding::{Answer, Finding, or_ok};
 use crate::admin::host::accounts::Account;
 use crate::admin::host::acl;
 use crate::admin::owner;
-use crate::config::Recipe;
 use crate::pipeline::preflight::{self, walls};
 use crate::process::tools::{self, systemctl};
 use crate::steps::release;
@@ -354,7 +353,7 @@ pub async fn of_deployments(examined: &Examined) -> Answer {
 /// nginx's directories for sites: written by the service, and what others put there readable and writable by it, too.
 pub async fn site_directories(examined: &Examined) -> Answer {
     let config = examined.config()?;
-    if !examined.deployments()?.any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))) {
+    if !examined.deployments()?.any(|deployment| deployment.recipe.sites.is_some()) {
         return Ok(vec![Finding::not_checked("no deployment has nginx sites")]);
     }
     let (name, uid) = (&examined.service.name, examined.service.uid);

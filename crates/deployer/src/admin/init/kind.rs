@@ -5,9 +5,11 @@
 
 use crate::base::names::{ScriptName, UnitName};
 use crate::config::Phase;
-use crate::config::resolve::preset::Preset;
+use crate::config::preset::Preset;
 use crate::git::commit_tree::Tree;
 use crate::plan::installer::{self, Found};
+use crate::plan::proposal::{Evidence, Proposal, Subject};
+use crate::plan::recipes;
 use crate::plan::workspace;
 use crate::process::tools::node_packages::Installer;
 use crate::steps::process_manager::pm2::ecosystem;
@@ -42,6 +44,13 @@ pub enum Kind {
     Systemd { by: String, steps: Vec<Step>, units: Vec<Unit> },
     /// Commands.
     Steps { by: String, steps: Vec<Step> },
+    /// What a recipe proposes itself.
+    Proposed {
+        /// Its name.
+        recipe: &'static str,
+        /// What it says.
+        proposal: Proposal,
+    },
     /// Files that are served as they are.
     Static,
 }
@@ -83,8 +92,11 @@ pub struct Unit {
     pub command: String,
 }
 
-/// What kind of package this is; `slug` names its units.
-pub fn of(tree: &Tree, preset: Option<&'static Preset>, slug: &str) -> Kind {
+/// What kind of package this is; its slug names its units.
+pub fn of(subject: &Subject<'_>, preset: Option<&'static Preset>) -> Kind {
+    let Subject { tree, slug, .. } = *subject;
+    // What tells of a build that nobody understands would be live unbuilt.
+    let is_understood = || unknown(tree, &Kind::Static).is_empty();
     preset
         .map(Kind::Preset)
         .or_else(|| nginx_sites(tree))
@@ -92,8 +104,19 @@ pub fn of(tree: &Tree, preset: Option<&'static Preset>, slug: &str) -> Kind {
         .or_else(|| procfile(tree, slug))
         .or_else(|| python(tree, slug))
         .or_else(|| go(tree, slug))
+        .or_else(|| proposed(subject, Evidence::Product))
         .or_else(|| install_and_build(tree).map(|(by, steps)| Kind::Steps { by, steps }))
+        .or_else(|| is_understood().then(|| proposed(subject, Evidence::Content)).flatten())
         .unwrap_or(Kind::Static)
+}
+
+/// The first proposal of a recipe for which this much speaks.
+fn proposed(subject: &Subject<'_>, evidence: Evidence) -> Option<Kind> {
+    let mut proposals = recipes::ALL.iter().filter_map(|planner| {
+        let proposal = planner.propose(subject).filter(|proposal| proposal.evidence == evidence)?;
+        Some(Kind::Proposed { recipe: planner.descriptor().name, proposal })
+    });
+    proposals.next()
 }
 
 /// What is there that tells of a build, or of a program, and that nothing here understands: names of files.
@@ -550,6 +573,10 @@ mod tests {
         Tree::new(files.iter().map(|(path, _)| ((*path).to_owned(), file()))).with_texts(texts)
     }
 
+    fn subject(tree: &Tree) -> Subject<'_> {
+        Subject { tree, slug: "app", path: "/srv/app".as_ref() }
+    }
+
     fn shown(kind: &Kind) -> String {
         let shown = |step: &Step| match &step.directory {
             Some(directory) => format!("{directory}$ {}", step.run.join(" ")),
@@ -579,7 +606,7 @@ mod tests {
     fn each_kind_is_known_by_its_files() {
         let built = r#"{"scripts": {"build": "tsc"}}"#;
         for (files, expected) in [
-            (&[("index.html", "")][..], "Static"),
+            (&[("README.md", "")][..], "Static"),
             (
                 &[
                     ("production/[b.org].conf", ""),
@@ -718,7 +745,7 @@ mod tests {
                 "steps by requirements.txt: python3 -m venv .venv; .venv/bin/pip install -r requirements.txt",
             ),
         ] {
-            assert_eq!(shown(&of(&tree(files), None, "app")), expected, "{files:?}");
+            assert_eq!(shown(&of(&subject(&tree(files)), None)), expected, "{files:?}");
         }
     }
 
@@ -731,7 +758,7 @@ mod tests {
             (&[("pyproject.toml", "[tool.black]"), ("a\n.py", "")], &["pyproject.toml"]),
         ] {
             let tree = tree(files);
-            assert_eq!(unknown(&tree, &of(&tree, None, "app")), expected, "{files:?}");
+            assert_eq!(unknown(&tree, &of(&subject(&tree), None)), expected, "{files:?}");
         }
         let modules = "[submodule \"a\"]\n\tpath = a\n\turl = https://github.com/a/b\n[submodule]\nurl=git@gitlab.org:a/b.git\nurl = ../c\nurl = https://e\u{1b}vil/x\n";
         let hosts = submodule_hosts(&tree(&[(".gitmodules", modules)]));

@@ -4,9 +4,10 @@
 //! characters are gone: nothing in it can end a text, a comment or a line.
 
 use super::kind::{Kind, Step, UnderPm2, Unit};
-use super::toml_text;
 use crate::admin::setup::users::names;
 use crate::base::names::{BranchName, RepositoryName, Slug};
+use crate::plan::proposal::{Line, Proposal, toml_text};
+use crate::plan::recipes::REFERENCE;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -127,7 +128,8 @@ impl Page<'_> {
                     comment(text, "How its processes are called.");
                     key(text, "instance_name", &toml_text(self.slug.as_str()));
                 }
-                if preset.recipe == "nginx-sites" {
+                let recipe = REFERENCE.recipe(preset.recipe);
+                if recipe.is_some_and(|recipe| recipe.keys.iter().any(|key| key.name == "sites")) {
                     self.sites(text);
                 }
             }
@@ -159,6 +161,7 @@ impl Page<'_> {
                 key(text, "recipe", "\"steps\"");
                 self::steps(text, steps);
             }
+            Kind::Proposed { recipe, proposal } => proposed(text, recipe, proposal),
             Kind::Static if self.unknown.is_empty() => {
                 comment(
                     text,
@@ -297,17 +300,32 @@ impl Page<'_> {
             );
             key(text, "# health", &format!("[{{ http = \"http://{}/\" }}]", ports[0]));
         } else if !matches!(kind, Kind::NginxSites(_)) && preset.is_none() {
+            let of_recipe = match kind {
+                Kind::Proposed { proposal, .. } => proposal.health.as_deref(),
+                _ => None,
+            };
             comment(
                 text,
                 "TODO: how to see that a release is alive. Without a check only a failing command fails a run.",
             );
-            key(text, "# health", "[{ http = \"http://127.0.0.1:3000/\" }]");
+            key(text, "# health", of_recipe.unwrap_or("[{ http = \"http://127.0.0.1:3000/\" }]"));
         }
         comment(
             text,
             "Then `durhack-deployer setup`, as root, where the package is installed: it allows what this needs. And a webhook at GitHub:",
         );
         comment(text, "`durhack-deployer webhook create` makes it; docs/webhooks.md says how by hand.");
+    }
+}
+
+fn proposed(text: &mut String, recipe: &str, proposal: &Proposal) {
+    comment(text, &quoted(&proposal.why));
+    key(text, "recipe", &toml_text(recipe));
+    for line in &proposal.lines {
+        match line {
+            Line::Comment(line) => comment(text, &quoted(line)),
+            Line::Key(name, value) => key(text, name, value),
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! docs/configuration.md.
 
-use crate::config::keys::{Default, Key, Kind, ROOT, Section};
+use crate::config::keys::{Default, Key, Kind, Section};
+use crate::config::recipe::Reference;
 use std::fmt::Write;
 
 /// Above the file, for whoever opens it to change it.
-const MARK: &str = "<!-- Generated from crates/deployer/src/config/keys.rs. Do not edit. -->\n\n";
+const MARK: &str =
+    "<!-- Generated from crates/deployer/src/config/keys.rs and plan/recipes. Do not edit. -->\n\n";
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -31,15 +33,15 @@ Patterns of paths are globs: `*` matches anything up to the next slash, `**` any
 ";
 
 /// docs/configuration.md.
-pub fn reference_file() -> String {
-    format!("{MARK}{}", reference_markdown())
+pub fn reference_file(reference: &Reference) -> String {
+    format!("{MARK}{}", reference_markdown(reference))
 }
 
 /// The reference for people, in Markdown.
-pub fn reference_markdown() -> String {
+pub fn reference_markdown(reference: &Reference) -> String {
     let mut page = INTRODUCTION.to_owned();
-    section(&mut page, "Top level", &ROOT);
-    below(&mut page, "", &ROOT);
+    section(&mut page, "Top level", reference.root);
+    below(&mut page, "", reference.root);
     page
 }
 
