@@ -8,6 +8,7 @@ pub mod builder;
 pub mod facts;
 pub mod input_digest;
 pub mod installer;
+pub mod manifests;
 pub mod proposal;
 pub mod recipe;
 pub mod recipes;

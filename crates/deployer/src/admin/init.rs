@@ -7,6 +7,7 @@ pub mod kind;
 pub mod page;
 
 use super::setup::drop_in::is_in_a_home;
+use super::setup::users::names;
 use crate::admin::arguments::InitArguments;
 use crate::admin::host::accounts::Account;
 use crate::admin::host::{acl, paths};
@@ -74,7 +75,8 @@ pub async fn run(
     }
     let wished = arguments.branch.as_deref().map(BranchName::parse).transpose().map_err(Failed::because)?;
     let (branch, tree) = look(directory, environment, &source, &repository, wished).await?;
-    let subject = Subject { tree: &tree, slug: slug.as_str(), path: &path };
+    let user = names(&slug).first().map(ToString::to_string).unwrap_or_default();
+    let subject = Subject { tree: &tree, slug: slug.as_str(), path: &path, user: &user };
     let kind = kind::of(&subject, REFERENCE.preset(&repository));
     let default_url = format!("https://github.com/{repository}.git");
     let page = Page {
@@ -85,8 +87,7 @@ pub async fn run(
         branch: &branch,
         path: &path,
         is_checked_out: served.as_ref() == Some(&path),
-        sites: &kind::site_names(&tree),
-        unbracketed: &kind::unbracketed_names(&tree),
+        subject,
         kept: &kind::kept(&tree),
         unknown: &kind::unknown(&tree, &kind),
         submodules: (!tree.submodules().is_empty()).then(|| foreign_hosts(&tree, &source.clone_url)),

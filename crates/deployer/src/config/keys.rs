@@ -1,5 +1,5 @@
 //! The table itself: every key, in the order in which a person should read it. Here is the top of it; a table below
-//! is in the file of what it is about.
+//! is in the file of what it is about, and the keys of a recipe are in its directory (`plan/recipes/`).
 
 mod commands;
 mod deployment;

@@ -8,7 +8,7 @@ use crate::git::commit_tree::Tree;
 use crate::plan::Action;
 use crate::plan::builder::{ORDER, Part};
 use crate::plan::facts::{Facts, Target};
-use crate::plan::proposal::{Proposal, Subject};
+use crate::plan::proposal::{Line, Proposal, Subject};
 use std::fmt::Debug;
 
 /// One recipe. Pure: no I/O, no clock, nothing remembered.
@@ -47,6 +47,11 @@ pub trait Planner: Debug + Sync {
 
     /// What is worth knowing of a commit before it is deployed, in sentences.
     fn remarks(&self, _deployment: &Deployment, _tree: &Tree) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What an operator has to decide of a repository with a preset: further lines for `init`.
+    fn lines_of_preset(&self, _subject: &Subject<'_>) -> Vec<Line> {
         Vec::new()
     }
 

@@ -22,7 +22,7 @@ pub use deployer::HAND_OVER;
 use std::sync::LazyLock;
 
 /// All of them, in the order in which they are shown. The first is what a deployment has that names none.
-pub static ALL: [&dyn Planner; 8] = [
+pub static ALL: &[&dyn Planner] = &[
     &steps::Steps,
     &systemd::Systemd,
     &nginx_sites::NginxSites,
@@ -100,6 +100,30 @@ mod tests {
             ("\"deployer\"".into(), "cargo Nothing"),
         ] {
             assert_eq!(asked(&keys), expected, "{keys}");
+        }
+    }
+
+    /// Digests of releases are stored: other words for the same settings would build every release again.
+    #[test]
+    fn settings_are_written_into_digests_as_they_always_were() {
+        for (keys, expected) in [
+            (
+                "\"uv-uwsgi\"\nuwsgi_config_path = \"/etc/a.ini\"",
+                r#"{"uv-uwsgi":{"uwsgi_config_path":"/etc/a.ini","uwsgi_config":null,"migrate":null,"python":null}}"#,
+            ),
+            (
+                "\"go-static\"\nrestart = [\"x\"]",
+                r#"{"go-static":{"client":null,"client_build":null,"client_output":"client/build","server":null,"server_binary":"server/bin/server","units":[],"user":false,"restart":{"argv":["x"]},"publish":[]}}"#,
+            ),
+            (
+                "\"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]",
+                r#"{"nginx-sites":{"rules":[{"include":true,"select":["*"]}],"unbracketed":["*"]}}"#,
+            ),
+        ] {
+            let written = with_facts(&format!("recipe = {keys}"), Layout::Releases, &[], |facts| {
+                facts.deployment.recipe.written()
+            });
+            assert_eq!(written, expected, "{keys}");
         }
     }
 

@@ -13,6 +13,7 @@ use crate::config::{CommandLine, Layout, Phase};
 use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Evidence, Proposal, Subject, toml_list};
 use crate::plan::recipe::Planner;
 use crate::plan::recipes::systemd;
 use crate::process::tools::go;
@@ -32,6 +33,19 @@ impl Planner for GoStatic {
 
     fn parts(&self, facts: &Facts<'_>, release: &Target) -> Vec<Part> {
         parts(facts, facts.settings(), release)
+    }
+
+    /// Where Python is installed beside them, the server may be another one.
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        let tree = subject.tree;
+        let has_server = tree.has("go.mod") || tree.has("server/go.mod");
+        let has_client = tree.text("client/package.json").is_some_and(|text| text.contains("\"vite\""));
+        (has_server && has_client && !tree.has("uv.lock")).then(|| {
+            let why = "It has a Go server and a client built by Vite.";
+            Proposal::new(self.descriptor().name, Evidence::Stack, why)
+                .comment("TODO: what keeps the server running.")
+                .key("# units", toml_list(&[format!("{}.service", subject.slug)]))
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 //! from a backup, byte for byte, and not by installing the old release again: what was there may not have been ours. What a
 //! site serves out of the repository (`html/`) follows the link `current`.
 
+mod proposal;
+
 use crate::config::Phase;
 use crate::config::keys::Default::{Required, Value};
 use crate::config::keys::Kind::{Choice, Tables};
@@ -17,6 +19,7 @@ use crate::config::recipe::{Descriptor, Recipe, Sample, Sites, Source};
 use crate::plan::Action;
 use crate::plan::builder::{Back, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Line, Proposal, Subject};
 use crate::plan::recipe::Planner;
 use crate::steps::nginx::selection::{SiteRule, SitesSettings};
 use crate::steps::nginx::{SitesStep, Work, own_site, selection};
@@ -153,6 +156,14 @@ impl Planner for NginxSites {
     fn host_settings(&self, facts: &Facts<'_>) -> Option<Vec<u8>> {
         let settings = (&facts.host.nginx, &facts.host.certificates);
         Some(serde_json::to_vec(&settings).expect("settings serialise"))
+    }
+
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        proposal::of(subject)
+    }
+
+    fn lines_of_preset(&self, subject: &Subject<'_>) -> Vec<Line> {
+        proposal::lines(subject)
     }
 }
 

@@ -7,6 +7,7 @@
 //! `NODE_ENV` is empty while a release is made, whatever the deployment's environment says: with `production` the development
 //! dependencies are left out, and those build and migrate. The applications have it as it is written.
 
+mod proposal;
 mod settings;
 
 use crate::base::names::{PackageDirectory, ScriptName};
@@ -15,6 +16,7 @@ use crate::config::{CommandLine, Deployment, Phase};
 use crate::git::commit_tree::Tree;
 use crate::plan::builder::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Proposal, Subject};
 use crate::plan::recipe::Planner;
 use crate::plan::workspace::Selected;
 use crate::plan::{Action, installer, workspace};
@@ -65,6 +67,11 @@ impl Planner for Pm2 {
         let mut remarks = remarks(tree, settings);
         remarks.extend(unused_blocks(tree, deployment, settings));
         remarks
+    }
+
+    /// Also where it is pnpm that installs.
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        proposal::of(subject)
     }
 }
 

@@ -9,6 +9,8 @@ use crate::config::recipe::{Descriptor, Recipe, Sample, Source, Starts};
 use crate::config::resolve::steps::steps;
 use crate::plan::builder::Part;
 use crate::plan::facts::{Facts, Target};
+use crate::plan::manifests::install_and_build;
+use crate::plan::proposal::{Evidence, Proposal, Subject};
 use crate::plan::recipe::Planner;
 use serde::Serialize;
 
@@ -66,6 +68,15 @@ impl Planner for Steps {
 
     fn reads_files(&self) -> bool {
         false
+    }
+
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        let (by, steps) = install_and_build(subject.tree)?;
+        let why = format!("By {by}: these commands make a release, in its own directory.");
+        let mut proposal = Proposal::new(DESCRIPTOR.name, Evidence::Manifests, why).steps(steps);
+        let other = "Does a program run in it? Then write `recipe = \"systemd\"` and `units = [...]`.";
+        proposal.why.push(other.to_owned());
+        Some(proposal)
     }
 }
 

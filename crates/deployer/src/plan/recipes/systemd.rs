@@ -3,6 +3,8 @@
 //! What a unit runs should be reached through `<path>/current`, so that a restart follows the switch. That the units run,
 //! and go on running, is asked before the operator's health checks are.
 
+mod proposal;
+
 use super::steps;
 use crate::base::names::UnitName;
 use crate::config::Phase;
@@ -17,6 +19,7 @@ use crate::config::resolve::units::units;
 use crate::plan::Action;
 use crate::plan::builder::{Back, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Proposal, Subject};
 use crate::plan::recipe::Planner;
 use crate::steps::process_manager::systemd::Units;
 use crate::steps::process_manager::{Manager, Wish};
@@ -113,6 +116,10 @@ impl Planner for Systemd {
 
     fn reads_files(&self) -> bool {
         false
+    }
+
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        proposal::of(subject)
     }
 }
 

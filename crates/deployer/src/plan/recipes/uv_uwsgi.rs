@@ -16,6 +16,7 @@ use crate::config::{Layout, Phase};
 use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Evidence, Proposal, Subject, toml_text};
 use crate::plan::recipe::Planner;
 use crate::process::tools::uv;
 use crate::steps::process_manager::uwsgi::Vassal;
@@ -123,6 +124,19 @@ impl Planner for UvUwsgi {
 
     fn parts(&self, facts: &Facts<'_>, release: &Target) -> Vec<Part> {
         parts(facts, facts.settings(), release)
+    }
+
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        let tree = subject.tree;
+        let uwsgi = |text: &str| text.to_ascii_lowercase().contains("uwsgi");
+        let is_named =
+            tree.files().any(|(path, _)| uwsgi(path)) || tree.text("pyproject.toml").is_some_and(uwsgi);
+        (tree.has("uv.lock") && is_named).then(|| {
+            let why = "It has uv.lock and speaks of uWSGI: a Python project under uWSGI's emperor.";
+            Proposal::new(DESCRIPTOR.name, Evidence::Stack, why)
+                .comment("TODO: the vassal's file; the emperor reloads it when it is touched.")
+                .key("uwsgi_config_path", toml_text(&format!("/etc/uwsgi/vassals/{}.ini", subject.slug)))
+        })
     }
 }
 
