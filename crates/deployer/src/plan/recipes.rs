@@ -9,6 +9,7 @@ pub mod nginx_sites;
 pub mod pm2;
 #[cfg(test)]
 pub mod sample;
+pub mod static_site;
 pub mod steps;
 pub mod systemd;
 pub mod uv_uwsgi;
@@ -30,6 +31,7 @@ pub static ALL: &[&dyn Planner] = &[
     &pm2::PnpmPm2,
     &uv_uwsgi::UvUwsgi,
     &go_static::GoStatic,
+    &static_site::StaticSite,
     &deployer::Deployer,
 ];
 
