@@ -2,7 +2,7 @@
 
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
-use crate::{claims, file_access, floors, generate, links, samples};
+use crate::{claims, file_access, floors, generate, links, samples, sentences};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -12,6 +12,7 @@ pub fn run() -> Result<()> {
         ("lints", lints),
         ("floors", floors::check),
         ("files", file_access::check),
+        ("sentences", sentences::check),
         ("generated files", generate::check),
         ("claims of docs/security.md", claims::check),
         ("links between documents", links::check),

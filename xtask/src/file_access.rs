@@ -259,7 +259,6 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("pipeline/worker.rs", &["supervised"], "the state directory"),
 ];
 
-/// Something found.
 #[derive(Debug, PartialEq)]
 struct Access {
     line: usize,
@@ -267,7 +266,6 @@ struct Access {
     what: String,
 }
 
-/// See the module.
 pub fn check() -> Result<()> {
     let mut used = BTreeSet::new();
     let mut problems = Vec::new();
@@ -313,7 +311,7 @@ pub fn check() -> Result<()> {
 }
 
 /// The sources of a folder, or a file, in order.
-fn sources(place: &Path) -> Result<Vec<PathBuf>> {
+pub fn sources(place: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     match place.is_dir() {
         true => collect(place, &mut files).with_context(|| format!("cannot read {}", place.display()))?,
@@ -395,7 +393,7 @@ fn accesses(source: &str) -> Vec<Access> {
 }
 
 /// The code of a line. Slashes in a text, such as an address, begin no comment.
-fn without_comment(line: &str) -> &str {
+pub fn without_comment(line: &str) -> &str {
     let (mut is_text, mut is_escaped) = (false, false);
     for (at, of) in line.char_indices() {
         match of {
@@ -409,7 +407,7 @@ fn without_comment(line: &str) -> &str {
     if is_text { line.split("//").next().unwrap_or_default() } else { line }
 }
 
-fn function_name(code: &str) -> Option<&str> {
+pub fn function_name(code: &str) -> Option<&str> {
     let words = code.split_whitespace();
     let name = words.skip_while(|word| *word != "fn").nth(1)?;
     let before = code.split("fn ").next()?.trim();

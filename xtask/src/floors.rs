@@ -39,7 +39,6 @@ struct Import {
     place: String,
 }
 
-/// See the module.
 pub fn check() -> Result<()> {
     let mut files = Vec::new();
     collect(Path::new(CRATE), &mut files)?;

@@ -5,7 +5,6 @@ use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// See the module.
 pub fn check() -> Result<()> {
     let listed =
         capture(command("git").args(["ls-files", "--cached", "--others", "--exclude-standard", "*.md"]))?;

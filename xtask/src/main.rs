@@ -16,6 +16,7 @@ mod outages;
 mod prepare;
 mod process;
 mod samples;
+mod sentences;
 mod sweep;
 mod test;
 mod tools;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, or a file by its whole path, that shows that its package is there, and the package.
-const PACKAGES: [(&str, &str); 28] = [
+const PACKAGES: [(&str, &str); 30] = [
     ("git", "git"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
@@ -40,6 +40,8 @@ const PACKAGES: [(&str, &str); 28] = [
     ("mmdebstrap", "mmdebstrap"),
     ("faketime", "faketime"),
     ("xz", "xz-utils"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
 ];
 
 /// The machines that tests boot: where their root file systems lie, and what is in them.

@@ -17,6 +17,7 @@ pub mod queue;
 pub mod session;
 pub mod simulate;
 pub mod status;
+mod waiting;
 pub mod webhook;
 
 use crate::admin::arguments::{DoctorArguments, InitArguments, MoveUserArguments, SetupArguments};
@@ -24,7 +25,7 @@ use crate::admin::completion;
 use crate::admin::owner::FIRST_INHERITED;
 use crate::config::reading::passed_socket;
 use crate::config::{Environment, Purpose};
-use crate::daemon::succession::Farewell;
+use crate::daemon::self_update::ExitMode;
 use crate::daemon::{self, Role, Start};
 use crate::terminal::exit;
 use crate::terminal::failed::Failed;
@@ -72,12 +73,12 @@ pub struct Cli {
     version: Option<bool>,
     /// What is to be done
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// The subcommands, in the order in which one meets them.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Show the whole way of a push in a temporary directory: three pushes, two releases, one failure
     Demo(DemoArguments),
     /// Look at a repository, and write a commented deployment for it
@@ -145,7 +146,6 @@ pub enum Command {
     },
 }
 
-/// `serve`, `work`
 #[derive(Debug, Args)]
 pub struct DaemonArguments {
     /// Take the place of the deployer whose socket is the standard input (it starts this itself when it is deployed)
@@ -153,7 +153,6 @@ pub struct DaemonArguments {
     pub take_over: bool,
 }
 
-/// `status`
 #[derive(Debug, Args)]
 pub struct StatusArguments {
     /// Only of this deployment, and of the deployer's parts only what is wrong
@@ -164,7 +163,6 @@ pub struct StatusArguments {
     pub json: bool,
 }
 
-/// `--json`
 #[derive(Debug, Args)]
 pub struct JsonArguments {
     /// Print JSON
@@ -172,7 +170,6 @@ pub struct JsonArguments {
     pub json: bool,
 }
 
-/// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// Go on serving at the end, and keep the directory
@@ -180,7 +177,6 @@ pub struct DemoArguments {
     pub keep: bool,
 }
 
-/// `deploy`
 #[derive(Debug, Args)]
 pub struct DeployArguments {
     /// The deployment
@@ -197,7 +193,6 @@ pub struct DeployArguments {
     pub no_wait: bool,
 }
 
-/// `rollback`
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
     /// The deployment
@@ -212,7 +207,6 @@ pub struct RollbackArguments {
     pub no_wait: bool,
 }
 
-/// `approve`
 #[derive(Debug, Args)]
 pub struct ApproveArguments {
     /// The deployment
@@ -225,7 +219,6 @@ pub struct ApproveArguments {
     pub no_wait: bool,
 }
 
-/// `release`
 #[derive(Debug, Args)]
 pub struct ReleaseArguments {
     /// The deployment
@@ -240,7 +233,6 @@ pub struct ReleaseArguments {
     pub no_wait: bool,
 }
 
-/// `adopt`
 #[derive(Debug, Args)]
 pub struct AdoptArguments {
     /// The deployment
@@ -260,7 +252,6 @@ pub struct AdoptArguments {
     pub finish: bool,
 }
 
-/// `cancel`
 #[derive(Debug, Args)]
 pub struct CancelArguments {
     /// A deployment, or a run's id or its beginning
@@ -268,7 +259,6 @@ pub struct CancelArguments {
     pub what: String,
 }
 
-/// `runs`
 #[derive(Debug, Args)]
 pub struct RunsArguments {
     /// Only of this deployment
@@ -282,7 +272,6 @@ pub struct RunsArguments {
     pub json: bool,
 }
 
-/// `run`
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// A run's id or its beginning, or a deployment: its newest run
@@ -293,7 +282,6 @@ pub struct RunArguments {
     pub json: bool,
 }
 
-/// `logs`
 #[derive(Debug, Args)]
 pub struct LogsArguments {
     /// A deployment, or a run's id or its beginning
@@ -304,7 +292,6 @@ pub struct LogsArguments {
     pub follow: bool,
 }
 
-/// `deliveries`
 #[derive(Debug, Args)]
 pub struct DeliveriesArguments {
     /// At most so many
@@ -315,7 +302,6 @@ pub struct DeliveriesArguments {
     pub json: bool,
 }
 
-/// `explain`
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
     /// A delivery's GUID, as GitHub's hook page shows it, or its beginning; or a deployment: its newest delivery
@@ -326,7 +312,6 @@ pub struct ExplainArguments {
     pub json: bool,
 }
 
-/// `plan`
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// The deployment
@@ -340,7 +325,6 @@ pub struct PlanArguments {
     pub json: bool,
 }
 
-/// `queue`
 #[derive(Debug, Args)]
 pub struct QueueArguments {
     /// What to do
@@ -351,7 +335,6 @@ pub struct QueueArguments {
     pub json: bool,
 }
 
-/// `queue ...`
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
     /// What waits, what is worked on, what was dead-lettered and why
@@ -370,7 +353,6 @@ pub enum QueueCommand {
     },
 }
 
-/// `simulate`
 #[derive(Debug, Args)]
 pub struct SimulateArguments {
     /// What to send
@@ -378,7 +360,6 @@ pub struct SimulateArguments {
     pub command: SimulateCommand,
 }
 
-/// `simulate ...`
 #[derive(Debug, Subcommand)]
 pub enum SimulateCommand {
     /// A push of the branch's head, signed with the configured secret
@@ -398,7 +379,6 @@ pub enum SimulateCommand {
     },
 }
 
-/// `config`
 #[derive(Debug, Args)]
 pub struct ConfigArguments {
     /// What to do
@@ -406,7 +386,6 @@ pub struct ConfigArguments {
     pub command: ConfigCommand,
 }
 
-/// `config ...`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Say what is wrong, with file, line and column
@@ -419,7 +398,6 @@ pub enum ConfigCommand {
     Reference,
 }
 
-/// `config check`
 #[derive(Debug, Args)]
 pub struct CheckArguments {
     /// Leave secrets aside, which whoever asks may not be able to read
@@ -430,7 +408,6 @@ pub struct CheckArguments {
     pub json: bool,
 }
 
-/// `migrate`
 #[derive(Debug, Args)]
 pub struct MigrateArguments {
     /// What to do
@@ -438,7 +415,6 @@ pub struct MigrateArguments {
     pub command: MigrateCommand,
 }
 
-/// `migrate ...`
 #[derive(Debug, Subcommand)]
 pub enum MigrateCommand {
     /// Apply what is missing
@@ -447,7 +423,7 @@ pub enum MigrateCommand {
         #[arg(long)]
         new: bool,
     },
-    /// Say whether what is missing can be applied to this database, and taken back; nothing is changed
+    /// Say whether what is missing can be applied to this database, and undone; nothing is changed
     Check,
     /// Say what is applied
     Status(JsonArguments),
@@ -477,7 +453,7 @@ const UMASK: rustix::fs::Mode = rustix::fs::Mode::WGRP.union(rustix::fs::Mode::W
 /// How long the end of a command waits for what still blocks in the kernel.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// The whole program, behind the leash.
+/// The whole program, behind the supervisor.
 pub fn main() -> ExitCode {
     // Whoever started this may have had files open that no step is to have: they end with the first program that is started.
     close_fds::set_fds_cloexec(FIRST_INHERITED, &[]);
@@ -492,13 +468,13 @@ pub fn main() -> ExitCode {
     };
     // What a command makes is for those for whom its code says, whatever the umask of whoever typed it: under 077, nginx could not read a
     // release, nor the services what `setup` made. Who only listens makes nothing for others, and has its unit's.
-    if !matches!(cli.command, Command::Listen) {
+    if !matches!(cli.command, CliCommand::Listen) {
         rustix::process::umask(UMASK);
     }
     let environment = Environment::of_process();
     crate::cli::logging::start_logging(&cli, &environment);
     let passed = match &cli.command {
-        Command::Serve(_) | Command::Listen => passed_socket::take(&environment),
+        CliCommand::Serve(_) | CliCommand::Listen => passed_socket::take(&environment),
         _ => Ok(None),
     };
     let passed = match passed {
@@ -537,49 +513,51 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
     // What only looks, and what goes back, does not wait for a configuration to be mended.
     let look = || session::Session::open_by_last_good(directory, &environment, Purpose::Ask);
     match cli.command {
-        Command::Demo(arguments) => demo::run(&arguments, &environment).await,
-        Command::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
-        Command::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
-        Command::MoveUser(arguments) => {
+        CliCommand::Demo(arguments) => demo::run(&arguments, &environment).await,
+        CliCommand::Init(arguments) => crate::admin::init::run(directory, &environment, &arguments).await,
+        CliCommand::Setup(arguments) => crate::admin::setup::run(directory, &environment, &arguments).await,
+        CliCommand::MoveUser(arguments) => {
             crate::admin::move_user::run(directory, &environment, &arguments).await
         }
-        Command::Serve(arguments) => {
+        CliCommand::Serve(arguments) => {
             serve(directory, &environment, Role::Serve, arguments.take_over, passed).await
         }
-        Command::Listen => serve(directory, &environment, Role::Listen, false, passed).await,
-        Command::Work(arguments) => {
+        CliCommand::Listen => serve(directory, &environment, Role::Listen, false, passed).await,
+        CliCommand::Work(arguments) => {
             serve(directory, &environment, Role::Work, arguments.take_over, None).await
         }
-        Command::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
-        Command::Rollback(arguments) => {
+        CliCommand::Deploy(arguments) => deploy::deploy(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Rollback(arguments) => {
             let session =
                 session::Session::open_by_last_good(directory, &environment, Purpose::Deploy).await?;
             deploy::rollback(&session, &arguments).await
         }
-        Command::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
-        Command::Release(arguments) => {
+        CliCommand::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Release(arguments) => {
             Box::pin(gates::release(&session(&arguments.slug).await?, &arguments)).await
         }
-        Command::Adopt(arguments) => Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await,
-        Command::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
-        Command::Status(arguments) => status::run(directory, &environment, &arguments).await,
-        Command::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
-        Command::Run(arguments) => inspect::run(&look().await?, &arguments).await,
-        Command::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
-        Command::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
-        Command::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
-        Command::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
-        Command::Queue(arguments) => queue::run(&look().await?, &arguments),
-        Command::Simulate(SimulateArguments { command }) => {
+        CliCommand::Adopt(arguments) => {
+            Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await
+        }
+        CliCommand::Cancel(arguments) => deploy::cancel(&look().await?, &arguments).await,
+        CliCommand::Status(arguments) => status::run(directory, &environment, &arguments).await,
+        CliCommand::Runs(arguments) => inspect::runs(&look().await?, &arguments).await,
+        CliCommand::Run(arguments) => inspect::run(&look().await?, &arguments).await,
+        CliCommand::Logs(arguments) => inspect::logs(&look().await?, &arguments).await,
+        CliCommand::Deliveries(arguments) => inspect::deliveries(&look().await?, &arguments).await,
+        CliCommand::Explain(arguments) => inspect::explain(&look().await?, &arguments).await,
+        CliCommand::Plan(arguments) => deploy::plan(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Queue(arguments) => queue::run(&look().await?, &arguments).await,
+        CliCommand::Simulate(SimulateArguments { command }) => {
             Box::pin(simulate::push(directory, &environment, command)).await
         }
-        Command::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
-        Command::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
-        Command::Config(arguments) => config::run(directory, &environment, &arguments.command),
-        Command::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
-        Command::Completions { shell } => generate::completions(shell),
-        Command::Man => generate::man(),
-        Command::Generate { directory } => generate::all(&directory),
+        CliCommand::Webhook(arguments) => webhook::run(directory, &environment, &arguments).await,
+        CliCommand::Doctor(arguments) => crate::admin::doctor::run(directory, &environment, &arguments).await,
+        CliCommand::Config(arguments) => config::run(directory, &environment, &arguments.command),
+        CliCommand::Migrate(arguments) => config::migrate(directory, &environment, &arguments.command).await,
+        CliCommand::Completions { shell } => generate::completions(shell),
+        CliCommand::Man => generate::man(),
+        CliCommand::Generate { directory } => generate::all(&directory),
     }
 }
 
@@ -599,9 +577,9 @@ async fn serve(
     }
     let start = Start { directory, environment, role, take_over, passed, last_good };
     match daemon::run(loaded, start).await? {
-        Farewell::Leave => Ok(()),
-        Farewell::StandIn(successor, socket) => {
-            let error = supervise::become_stand_in(successor, socket);
+        ExitMode::Leave => Ok(()),
+        ExitMode::PidProxy(replacement, socket) => {
+            let error = supervise::become_pid_proxy(replacement, socket);
             Err(Failed::because(anyhow::anyhow!(error).context("cannot stand in for the new deployer")))
         }
     }

@@ -24,7 +24,8 @@ pub mod recipe;
 pub mod tests;
 
 pub use crate::config::load::{
-    Loaded, SYSTEM_ENVIRONMENT, Written, load, load_making_secrets, load_written, state_directory_of_broken,
+    Loaded, SYSTEM_ENVIRONMENT, WrittenConfig, load, load_making_secrets, load_written,
+    state_directory_of_broken,
 };
 pub use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY};
 pub use crate::config::reading::diagnostics::{Diagnostics, Problem, Rendering, Severity};
@@ -50,7 +51,6 @@ use supervise::ResourceLimits;
 /// The environment's name where nothing says another. Only in it may a secret be short or known.
 pub const DEVELOPMENT: &str = "development";
 
-/// Everything, resolved.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `DEPLOYER_INSTANCE` or `PYTHON_APP_INSTANCE`: this installation's name. None where neither is set.
@@ -69,7 +69,6 @@ pub struct Config {
     pub intake: Intake,
     /// `sqlite:PATH` or `postgres://...`; the original's `postgresql+psycopg://` has become `postgres://`.
     pub database_url: Secret,
-    /// GitHub's API.
     pub github: GitHub,
     /// Comparing what should be live with what is.
     pub reconcile: Reconcile,
@@ -84,7 +83,7 @@ pub struct Config {
     /// How much a repository may bring.
     pub git: GitLimits,
     /// What steps may touch and use up, whatever they deploy.
-    pub confinement: Confinement,
+    pub confinement: SandboxSettings,
     /// The files that secrets were read from.
     pub secret_files: Vec<PathBuf>,
     /// By slug, in the order of the configuration. Only those without an error.
@@ -141,7 +140,6 @@ pub enum SourceNetworks {
     Any,
     /// GitHub's published ranges, kept in the state directory.
     GitHub,
-    /// These.
     List(Vec<IpNet>),
 }
 
@@ -311,7 +309,7 @@ impl Default for GitLimits {
 
 /// What steps may touch and use up, whatever they deploy.
 #[derive(Debug, Clone)]
-pub struct Confinement {
+pub struct SandboxSettings {
     /// Beside what every step may read. Absolute.
     pub readable: Vec<PathBuf>,
     /// Beside what every step may write. Absolute.
@@ -323,7 +321,6 @@ pub struct Confinement {
 /// One configured target.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// Its name.
     pub slug: Slug,
     /// `owner/name` on GitHub; what a push must name.
     pub repository: RepositoryName,
@@ -443,9 +440,7 @@ pub struct Hook {
 /// Before or after a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Moment {
-    /// `before_*`
     Before,
-    /// `after_*`
     After,
 }
 
@@ -455,7 +450,6 @@ pub enum Moment {
 pub enum Phase {
     /// The commit comes to this machine.
     Fetch,
-    /// Dependencies.
     Install,
     /// The release is made.
     Build,
@@ -488,7 +482,7 @@ pub struct StepCommand {
     pub timeout: Option<Duration>,
     /// Further attempts after a failure.
     pub retries: u32,
-    /// Takes it back. For a command of the switch phase without one, taking back means running it
+    /// Takes it back. For a command of the switch phase without one, undoing means running it
     /// again once the old release is live again.
     pub undo: Option<CommandLine>,
 }
@@ -499,7 +493,6 @@ pub struct StepCommand {
 pub enum CommandLine {
     /// Program and arguments; never empty.
     Argv(Vec<String>),
-    /// One line.
     Shell(String),
 }
 

@@ -2,21 +2,21 @@
 //!
 //! Start: state directory, locks, spools, record, workers, dispatch, report, and the intake last, so that what is accepted finds
 //! everything else there; but nothing waits for the database, which may come later. End: the intake first, then dispatch, then
-//! the workers (the run in progress may finish within `drain_timeout`, after which it is taken back and its entry stays), then
+//! the workers (the run in progress may finish within `drain_timeout`, after which it is undone and its entry stays), then
 //! what is still to be told.
 //!
-//! A daemon that deploys itself ends its work (no run is in progress then), starts the new one and puts it in charge ([`succession`]), or, if
+//! A daemon that deploys itself ends its work (no run is in progress then), starts the new one and puts it in charge ([`self_update`]), or, if
 //! that does not become ready, starts its work again. The door stays open all the while: the listening socket is never closed.
 
-mod door;
 pub mod last_good;
+mod listener;
 mod reload;
 mod schema;
+pub mod self_update;
 mod service_manager;
 mod state_directory;
 mod state_watch;
 pub mod strays;
-pub mod succession;
 mod tasks;
 mod watchdog;
 mod work;
@@ -32,32 +32,32 @@ use crate::process::env_files::EnvRules;
 use crate::process::executor::Executor;
 use crate::process::lock;
 use crate::process::sandbox::Walls;
-use crate::process::step_context::{Heard, Workbench};
+use crate::process::step_context::{LogEvent, StepContext};
 use crate::process::step_user::is_anothers;
 use crate::process::tools::git::login;
 use crate::run_log::{self, RunLogWriter};
-use crate::steps::self_update::{Oneself, Pending, Request};
+use crate::steps::self_update::{Pending, SelfUpdateRequest, ThisProcess};
 use crate::steps::{health, release};
 use crate::store::{Authenticator, Store};
 use anyhow::{Context, Result, bail};
-use door::{Door, Given, Listening};
+use listener::{Given, IntakeListener, Listening};
 use schema::bring_schema_up;
+use self_update::{Candidate, ExitMode, Handshake, Link};
 use service_manager::ServiceManager;
 use state_directory::take_locks;
 use state_watch::StateWatch;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use succession::{Candidate, Farewell, Inheritance, Link};
 use tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use watchdog::Vitals;
-use work::Work;
+use work::Workers;
 
-pub use door::ADDRESS_FILE;
+pub use listener::ADDRESS_FILE;
 pub use reload::say;
 pub use state_directory::{
     consume, is_listening, is_working, listen_lock, open_spool, prepare_state_directory, work_lock,
@@ -75,7 +75,6 @@ pub enum Role {
 }
 
 impl Role {
-    /// The subcommand.
     fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "serve",
@@ -98,7 +97,6 @@ impl Role {
 pub struct Start<'a> {
     /// Where its configuration is looked for; None: in the usual places.
     pub directory: Option<&'a Path>,
-    /// Its environment.
     pub environment: &'a Environment,
     /// What it does.
     pub role: Role,
@@ -111,7 +109,7 @@ pub struct Start<'a> {
 }
 
 /// Runs until a signal says stop, or until another deployer has taken over; the answer is how to end.
-pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<Farewell> {
+pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<ExitMode> {
     let (environment, take_over) = (start.environment, start.take_over);
     hide_from_own_children();
     if start.role != Role::Listen {
@@ -124,8 +122,8 @@ pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<Farewell> {
     let config = loaded.config;
     let (requests, mut wishes) = mpsc::channel(1);
     let mut host = host(Arc::new(config), environment)?;
-    host.oneself = Arc::new(Oneself { requests: Some(requests), ..(*host.oneself).clone() });
-    let service_manager = ServiceManager::of(&host.oneself, take_over).map(Arc::new);
+    host.this_process = Arc::new(ThisProcess { requests: Some(requests), ..(*host.this_process).clone() });
+    let service_manager = ServiceManager::of(&host.this_process, take_over).map(Arc::new);
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup())?;
     let (mut daemon, mut link) = match take_over {
@@ -169,8 +167,8 @@ pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<Farewell> {
             }
             Some(request) = wishes.recv() => request,
         };
-        match daemon.hand_over(&request, link.as_ref(), service_manager.as_deref(), &mut signals).await {
-            Ok(Some(farewell)) => return Ok(farewell),
+        match daemon.self_update(&request, link.as_ref(), service_manager.as_deref(), &mut signals).await {
+            Ok(Some(exit_mode)) => return Ok(exit_mode),
             Ok(None) => break Why::Told,
             Err(error) => daemon.serve_on(request, &error).await?,
         }
@@ -190,7 +188,7 @@ pub async fn run(loaded: Loaded, start: Start<'_>) -> Result<Farewell> {
     }
     tracing::info!("stopped");
     match why {
-        Why::Told => Ok(Farewell::Leave),
+        Why::Told => Ok(ExitMode::Leave),
         Why::Crashed => bail!(
             "a part of the deployer has crashed (see the log); restart it: nothing that was accepted is lost"
         ),
@@ -240,8 +238,8 @@ struct Daemon {
     /// A task that should never end has panicked.
     crashed: CancellationToken,
     locks: Vec<lock::Lock>,
-    work: Option<Work>,
-    door: Option<Door>,
+    work: Option<Workers>,
+    listener: Option<IntakeListener>,
     /// What goes on whoever is in charge.
     background: Tasks,
 }
@@ -266,9 +264,9 @@ impl Daemon {
         let crashed = CancellationToken::new();
         let background = Tasks::new(&crashed);
         let github_meta = keep_github_meta(&host.config, role, &background);
-        let door = match role {
+        let listener = match role {
             Role::Work => None,
-            Role::Serve | Role::Listen => Some(Door::new(&host, github_meta, given).await?),
+            Role::Serve | Role::Listen => Some(IntakeListener::new(&host, github_meta, given).await?),
         };
         let (directory, environment) = (directory.map(Path::to_owned), environment.clone());
         let (next, work) = (None, None);
@@ -285,16 +283,16 @@ impl Daemon {
             crashed,
             locks,
             work,
-            door,
+            listener,
             background,
         })
     }
 
     /// Becomes ready beside a deployer that still serves, and waits to be put in charge.
     async fn take_over(host: Host, start: Start<'_>) -> Result<(Self, Option<Link>)> {
-        let mut inheritance = Inheritance::receive()?;
+        let mut handshake = Handshake::receive()?;
         let ready = async {
-            let given = inheritance.listener().map(|listener| Given { listener, listening: Listening::Own });
+            let given = handshake.listener().map(|listener| Given { listener, listening: Listening::Own });
             let Start { role, directory, environment, .. } = start;
             let mut daemon = Self::prepare_on(host, role, directory, environment, given).await?;
             bring_schema_up(&daemon.host).await.context("the database cannot be used")?;
@@ -302,7 +300,7 @@ impl Daemon {
             Ok(daemon)
         };
         match ready.await {
-            Ok(mut daemon) => match inheritance.take_charge().await {
+            Ok(mut daemon) => match handshake.take_charge().await {
                 Ok(link) => Ok((daemon, link)),
                 Err(error) => {
                     daemon.close_door().await;
@@ -310,7 +308,7 @@ impl Daemon {
                 }
             },
             Err(error) => {
-                inheritance.refuse(&error).await;
+                handshake.refuse(&error).await;
                 Err(error)
             }
         }
@@ -323,9 +321,9 @@ impl Daemon {
             Role::Listen => Host::spool_directory(state_directory, "main"),
             Role::Serve | Role::Work => state_directory.clone(),
         };
-        let knocker = self.door.as_ref().map(|door| door.knocker.clone());
+        let self_probe = self.listener.as_ref().map(|listener| listener.self_probe.clone());
         let store = (self.role != Role::Listen).then(|| Arc::clone(&self.store));
-        Vitals { directory, knocker, store }
+        Vitals { directory, self_probe, store }
     }
 
     /// The intake by itself goes on without the database, which it only reads.
@@ -336,18 +334,18 @@ impl Daemon {
 
     fn start_work(&mut self) -> Result<()> {
         if self.role != Role::Listen {
-            self.work = Some(Work::start(&self.host, &self.crashed)?);
+            self.work = Some(Workers::start(&self.host, &self.crashed)?);
         }
         Ok(())
     }
 
     fn open_door(&mut self) -> Result<()> {
-        self.door.as_mut().map_or(Ok(()), |door| door.open(&self.crashed))
+        self.listener.as_mut().map_or(Ok(()), |listener| listener.open(&self.crashed))
     }
 
     async fn close_door(&mut self) {
-        if let Some(door) = &mut self.door {
-            door.close().await;
+        if let Some(listener) = &mut self.listener {
+            listener.close().await;
         }
     }
 
@@ -374,13 +372,13 @@ impl Daemon {
 
     /// Gives our place to the new program. None: we were told to stop instead. An error: nothing came of it, and our work is to be
     /// started again.
-    async fn hand_over(
+    async fn self_update(
         &mut self,
-        request: &Request,
+        request: &SelfUpdateRequest,
         link: Option<&Link>,
         service_manager: Option<&ServiceManager>,
         signals: &mut Signals,
-    ) -> Result<Option<Farewell>> {
+    ) -> Result<Option<ExitMode>> {
         tracing::info!(run = request.pending.run, "handing over to {}", request.wish.program.file.display());
         // The run waits for just this; nothing else is in progress.
         if let Some(work) = self.work.take() {
@@ -388,7 +386,7 @@ impl Daemon {
         }
         self.locks.clear();
         request.pending.save(&self.host.config.state_directory)?;
-        let listener = self.door.as_ref().map(|door| &door.listener);
+        let listener = self.listener.as_ref().map(|listener| &listener.listener);
         let program = &request.wish.program;
         let mut candidate = Candidate::start(program, self.role.as_str(), listener, link).await?;
         let tried = tokio::select! {
@@ -415,9 +413,9 @@ impl Daemon {
         };
         let pid = candidate.pid();
         match candidate.put_in_charge(alone, link).await {
-            Ok(farewell) => {
+            Ok(exit_mode) => {
                 tracing::info!(pid = pid.as_raw_pid(), "another deployer has taken over");
-                Ok(Some(farewell))
+                Ok(Some(exit_mode))
             }
             Err((candidate, error)) => {
                 candidate.dismiss().await;
@@ -427,21 +425,21 @@ impl Daemon {
     }
 
     /// The new program is ready, healthy while it alone answers, and what `current` names.
-    async fn try_out(&mut self, candidate: &mut Candidate, request: &Request) -> Result<()> {
+    async fn try_out(&mut self, candidate: &mut Candidate, request: &SelfUpdateRequest) -> Result<()> {
         candidate.ready(request.ends_at).await?;
         self.close_door().await;
         let slug =
             self.host.config.deployments.keys().find(|slug| slug.as_str() == request.pending.deployment);
         let slug = slug.context("the deployment is not configured")?;
         let log = Mutex::new(RunLogWriter::open(&self.host.logs(), &request.pending.run));
-        let hear = |heard: Heard<'_>| {
-            if let Heard::Note(text) = heard {
+        let hear = |heard: LogEvent<'_>| {
+            if let LogEvent::Note(text) = heard {
                 log.lock().expect("no holder panics").write(request.step, run_log::Stream::Note, text);
             }
         };
-        let workbench = Workbench {
+        let step_context = StepContext {
             executor: &self.host.executor,
-            environment: &self.host.oneself.environment,
+            environment: &self.host.this_process.environment,
             walls: &Walls::default(),
             env_rules: &EnvRules::default(),
             directory: &request.wish.program.release,
@@ -450,20 +448,20 @@ impl Daemon {
             hear: &hear,
         };
         for check in &request.wish.health {
-            health::check(check, &workbench).await?;
+            health::check(check, &step_context).await?;
         }
-        workbench.note(format!("process {} is ready", candidate.pid().as_raw_pid()));
+        step_context.note(format!("process {} is ready", candidate.pid().as_raw_pid()));
         release::activate(&self.host.config.deployments[slug], &request.wish.release)
     }
 
     /// Nothing came of it: we are who we were. The run's own worker finds in the file what became of it.
-    async fn serve_on(&mut self, request: Request, error: &anyhow::Error) -> Result<()> {
-        let cause = format!("switch ({}): {error:#}", recipes::HAND_OVER);
+    async fn serve_on(&mut self, request: SelfUpdateRequest, error: &anyhow::Error) -> Result<()> {
+        let cause = format!("switch ({}): {error:#}", recipes::SELF_UPDATE);
         tracing::error!(run = request.pending.run, cause, "the new deployer did not take over: serving on");
         let state_directory = self.host.config.state_directory.clone();
         let pending = Pending { refused: Some(cause), ..request.pending };
         if let Err(error) = pending.save(&state_directory) {
-            tracing::error!(error = format!("{error:#}"), "cannot write down that the hand-over failed");
+            tracing::error!(error = format!("{error:#}"), "cannot record that the self-update failed");
         }
         self.open_door()?;
         self.locks = take_locks(&state_directory, self.role).await?;
@@ -474,7 +472,7 @@ impl Daemon {
     /// The intake first, then what is in progress, then what is still to be told.
     async fn stop(mut self, hurry: impl Future<Output = ()>) {
         self.background.stop.cancel();
-        let open_requests = self.door.take().map(Door::leave).unwrap_or_default();
+        let open_requests = self.listener.take().map(IntakeListener::leave).unwrap_or_default();
         if let Some(work) = self.work.take() {
             work.end(&self.host, hurry).await;
         }
@@ -544,29 +542,29 @@ pub fn host(config: Arc<Config>, environment: &Environment) -> Result<Host> {
     let credentials = Credentials::new(&config, &executor)?;
     let github = GitHub::new(&config.github, credentials.clone())?;
     let slots = Arc::new(Semaphore::new(config.runs.parallel_max));
-    let oneself = Arc::new(Oneself::of_process(environment));
+    let this_process = Arc::new(ThisProcess::of_process(environment));
     let notifier = Notifier {
         config: Arc::clone(&config),
         store: store.clone(),
         credentials: credentials.clone(),
         wake: Arc::new(Notify::new()),
     };
-    Ok(Host { config, store, executor, credentials, github, slots, oneself, notifier })
+    Ok(Host { config, store, executor, credentials, github, slots, this_process, notifier })
 }
 
-/// What runs programs. The leash is this program itself, also after an upgrade has replaced its file.
+/// What runs programs. The supervisor process is this program itself, also after an upgrade has replaced its file.
 ///
 /// Where root only has the command line of another user's installation, it does without that one's programs: who writes in
 /// `executable_search_paths` would be root.
 pub fn executor(config: &Config, environment: &Environment) -> Executor {
-    let leash = "/proc/self/exe".into();
+    let supervisor = "/proc/self/exe".into();
     match is_anothers(&config.state_directory) {
         true => Executor::new(
-            leash,
+            supervisor,
             &Config { executable_search_paths: Vec::new(), ..config.clone() },
             environment,
         ),
-        false => Executor::new(leash, config, environment),
+        false => Executor::new(supervisor, config, environment),
     }
 }
 
@@ -578,20 +576,20 @@ pub fn address(config: &Config) -> Option<SocketAddr> {
 
 /// Keeps what GitHub says of itself up to date, if the deployer needs it: for who may call, or for whom ssh may talk to. Whoever only
 /// listens asks nobody: that needs no way out of this machine.
-fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::Known {
+fn keep_github_meta(config: &Config, role: Role, tasks: &Tasks) -> meta::KnownMeta {
     let for_intake = config.intake.source_networks == SourceNetworks::GitHub;
     let host = config.github.host();
     let by_ssh = |url: &str| login::is_ssh(url) && login::is_on(url, &host);
     let for_ssh = config.deployments.values().any(|deployment| by_ssh(&deployment.clone_url));
-    let keeper = meta::Keeper::open(config);
-    let known = keeper.known();
+    let refresher = meta::MetaRefresher::open(config);
+    let known = refresher.known();
     match role {
         Role::Listen if for_intake => {
-            tasks.start("the look at GitHub's networks", keeper.follow(tasks.stop.clone()));
+            tasks.start("the look at GitHub's networks", refresher.follow(tasks.stop.clone()));
         }
         Role::Serve | Role::Work if for_intake || for_ssh => {
-            keeper.keep_known_hosts();
-            tasks.start("the refresh of GitHub's networks", keeper.serve(tasks.stop.clone()));
+            refresher.keep_known_hosts();
+            tasks.start("the refresh of GitHub's networks", refresher.serve(tasks.stop.clone()));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
-//! From the spool `main` to the deployments' spools: what a delivery concerns, and one verdict for each.
+//! From the spool `main` to the deployments' spools: which deployments a delivery concerns, one verdict for each, and a job for those that
+//! have something to do. Nobody behind dispatch reads the delivery's payload.
 //!
-//! The order of things makes a crash harmless: first the verdicts are recorded, then the entry is copied (its id keeps it
+//! The order of things makes a crash harmless: first the verdicts are recorded, then the jobs are written (the delivery's id keeps one
 //! from lying in a spool twice), then the delivery is marked as dispatched, then it leaves the main spool. Whatever was
 //! not done is done again, and changes nothing where it had been done.
 //!
@@ -12,11 +13,12 @@
 use crate::base::clock;
 use crate::base::names::{CommitId, DeliveryId, Slug};
 use crate::config::Deployment;
-use crate::github::webhook_event::{Checked, Event, Push, Reading, Target};
+use crate::github::webhook_event::{Checked, Event, EventTarget, Push, Reading};
 use crate::notify;
 use crate::pipeline::context::Host;
 use crate::pipeline::gates::Held;
-use crate::queue::entry::{Entry, Header, Payload, Source};
+use crate::queue::entry::{Entry, EntrySource, Header, Payload};
+use crate::queue::job::{Job, JobKind, webhook_job};
 use crate::queue::recorded::{delivery_of, verdict};
 use crate::store::is_database_away;
 use crate::store::{NewDelivery, Recorded, Verdict, VerdictCode, visibility};
@@ -122,7 +124,7 @@ impl Dispatch {
     }
 
     async fn one(&self, claim: Claim) -> Result<()> {
-        crate::crash_point!("dispatch-claimed");
+        crate::failpoint!("dispatch-claimed");
         let parsed = match Entry::parse(claim.contents()) {
             Ok(_) if claim.attempts() > CLAIMS_MAX => {
                 Err(format!("reading it ended the deployer {CLAIMS_MAX} times"))
@@ -139,11 +141,11 @@ impl Dispatch {
         };
         match self.dispatch(&entry, &claim).await {
             Ok(None) => {
-                crate::crash_point!("dispatched");
+                crate::failpoint!("dispatched");
                 tokio::task::spawn_blocking(move || claim.finish())
                     .await?
                     .context("cannot tidy up the main spool")?;
-                crate::crash_point!("dispatch-finished");
+                crate::failpoint!("dispatch-finished");
                 Ok(())
             }
             Ok(Some(reason)) => {
@@ -157,7 +159,7 @@ impl Dispatch {
         }
     }
 
-    /// Records and copies. Returns a reason where the entry is to be set aside.
+    /// Records the verdicts and writes the jobs. Returns a reason where the entry is to be set aside.
     async fn dispatch(&self, entry: &Entry<'_>, claim: &Claim) -> Result<Option<String>> {
         let store = &self.host.store;
         let header = &self.identified(entry).await?;
@@ -188,15 +190,15 @@ impl Dispatch {
             }
         };
         let recorded = store.record_delivery(&delivery, &verdicts).await?;
-        crate::crash_point!("verdict-recorded");
+        crate::failpoint!("verdict-recorded");
         let again = matches!(&recorded, Recorded::Known { entry, dispatched: true } if entry != claim.name().as_str());
         for verdict in &verdicts {
             tracing::info!(delivery = %id, deployment = verdict.deployment, code = verdict.code.as_str(), again, "{}", verdict.sentence);
             if verdict.code == VerdictCode::Queued {
-                self.queue(header, entry, claim, &meaning, verdict, again).await?;
+                self.queue(header, &meaning, verdict, again).await?;
             }
         }
-        crate::crash_point!("copied");
+        crate::failpoint!("jobs-written");
         if verdicts.iter().any(|verdict| verdict.code == VerdictCode::Queued) {
             store.mark_dispatched(id.as_str(), clock::now_ms()).await?;
         }
@@ -214,7 +216,7 @@ impl Dispatch {
         let is_other = known.is_some_and(|known| {
             !known.payload_sha256.is_empty() && known.payload_sha256 != header.payload_sha256
         });
-        let is_of_ours = header.source == Source::Github && header.id.is_derived();
+        let is_of_ours = header.source == EntrySource::Github && header.id.is_derived();
         if !is_other && !is_of_ours {
             return Ok(header.clone());
         }
@@ -272,16 +274,8 @@ impl Dispatch {
         Ok(verdicts.iter().any(|verdict| done.contains(&verdict.code)))
     }
 
-    /// Copies the entry to a deployment, unless that is done with it. `again`: it is a redelivery.
-    async fn queue(
-        &self,
-        header: &Header,
-        entry: &Entry<'_>,
-        claim: &Claim,
-        meaning: &Meaning,
-        queued: &Verdict,
-        again: bool,
-    ) -> Result<()> {
+    /// Writes a job for a deployment, unless that is done with the delivery. `again`: it is a redelivery.
+    async fn queue(&self, header: &Header, meaning: &Meaning, queued: &Verdict, again: bool) -> Result<()> {
         let Some((deployment, spool)) = self.target(queued) else { return Ok(()) };
         let id = &header.id;
         let store = &self.host.store;
@@ -310,15 +304,21 @@ impl Dispatch {
         if let Meaning::Push(push) = meaning {
             self.tell_queued(deployment, push.after.as_ref()).await?;
         }
-        let bytes = match &entry.payload {
-            Payload::Json(payload) if *id != entry.header.id => header.with_payload(payload.as_bytes()),
-            _ => claim.contents().to_vec(),
+        let body_sha256 = &header.payload_sha256;
+        let job = match meaning {
+            Meaning::Push(push) => Job::of_webhook(JobKind::Push, push.after.clone(), body_sha256),
+            Meaning::Checked(checked) => {
+                Job::of_webhook(JobKind::LookAgain, Some(checked.commit.clone()), body_sha256)
+            }
+            Meaning::Nothing(..) => return Ok(()),
         };
+        let bytes = webhook_job(header, &job, &deployment.repository, &deployment.branch);
         let (spool, entry_id) = (spool.clone(), id.clone());
         // New or there already: both are what is wanted.
         let _: Appended = tokio::task::spawn_blocking(move || spool.append(entry_id.as_str(), &[&bytes]))
             .await?
             .with_context(|| format!("cannot queue the delivery for {}", deployment.slug))?;
+        crate::failpoint!("job-written");
         Ok(())
     }
 
@@ -449,27 +449,27 @@ fn verdicts_of_push(id: &DeliveryId, deployments: &IndexMap<Slug, Deployment>, p
 
 fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Verdict {
     let (code, sentence) = match &push.target {
-        Target::Branch(branch) if *branch != deployment.branch => (
+        EventTarget::Branch(branch) if *branch != deployment.branch => (
             VerdictCode::NotAConfiguredBranch,
             format!("{} deploys {}, not {branch}", deployment.slug, deployment.branch),
         ),
-        Target::Other => (
+        EventTarget::Other => (
             VerdictCode::NotAConfiguredBranch,
             format!("{} deploys the branch {} only", deployment.slug, deployment.branch),
         ),
-        Target::Branch(branch) if push.after.is_none() => {
+        EventTarget::Branch(branch) if push.after.is_none() => {
             (VerdictCode::BranchDeleted, format!("{branch} was deleted; what is live stays live"))
         }
-        Target::Branch(_) if !deployment.enabled => {
+        EventTarget::Branch(_) if !deployment.enabled => {
             (VerdictCode::DeploymentDisabled, format!("{} is disabled in the configuration", deployment.slug))
         }
-        Target::Branch(_) => (VerdictCode::Queued, "queued".to_owned()),
+        EventTarget::Branch(_) => (VerdictCode::Queued, "queued".to_owned()),
     };
     verdict(id, Some(&deployment.slug), code, &sentence)
 }
 
 /// Keeps what was signed and says nothing, for whoever wants to find out what it was: once for each body, and only so much of it. Whoever has
-/// a secret could fill the disk with it otherwise. Nothing that was set aside gives way to it.
+/// a secret could fill the disk with it otherwise. Nothing that was set aside is superseded to it.
 async fn bury_malformed(
     main: &Spool,
     claim: Claim,

@@ -21,7 +21,7 @@ pub mod webhook_event;
 use crate::base::names::RepositoryName;
 use crate::config;
 use anyhow::Result;
-use api::{Answer, Api, Request};
+use api::{Api, ApiRequest, ApiResponse};
 use credentials::Credentials;
 use error::{ApiError, ErrorKind};
 use reqwest::Method;
@@ -70,7 +70,7 @@ impl GitHub {
     }
 
     /// Sends one request. A token that GitHub does not know is asked for anew, once, where there may be another by now.
-    async fn send(&self, subject: Subject<'_>, request: &Request<'_>) -> Result<Answer, ApiError> {
+    async fn send(&self, subject: Subject<'_>, request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
         let mut renewed = false;
         loop {
             let token = self.credentials.token(subject).await?.ok_or_else(|| ApiError {
@@ -97,9 +97,8 @@ impl GitHub {
         own.unwrap_or(&self.for_all)
     }
 
-    /// One thing.
     async fn get<T: DeserializeOwned>(&self, subject: Subject<'_>, path: &str) -> Result<T, ApiError> {
-        self.send(subject, &Request::new(Method::GET, path)).await?.json()
+        self.send(subject, &ApiRequest::new(Method::GET, path)).await?.json()
     }
 
     /// Makes or changes something, and gives what GitHub says it is now.
@@ -110,7 +109,7 @@ impl GitHub {
         path: &str,
         body: &Value,
     ) -> Result<T, ApiError> {
-        self.send(subject, &Request::new(method, path).body(Some(&body.to_string()))).await?.json()
+        self.send(subject, &ApiRequest::new(method, path).body(Some(&body.to_string()))).await?.json()
     }
 
     /// Asks for something to be done, of whose answer nothing is read.
@@ -121,7 +120,7 @@ impl GitHub {
         path: &str,
         body: Option<&str>,
     ) -> Result<(), ApiError> {
-        self.send(subject, &Request::new(method, path).body(body)).await.map(drop)
+        self.send(subject, &ApiRequest::new(method, path).body(body)).await.map(drop)
     }
 
     /// All pages of a list, or those up to and with the one in which `enough` finds its last entry. A list that is longer than
@@ -137,7 +136,7 @@ impl GitHub {
         let mut entries = Vec::new();
         for _ in 0..PAGES_MAX {
             let Some(page) = next else { return Ok(entries) };
-            let answer = self.send(subject, &Request::new(Method::GET, &page)).await?;
+            let answer = self.send(subject, &ApiRequest::new(Method::GET, &page)).await?;
             next = self.api(subject).next_page(&answer);
             entries.extend(answer.json::<Vec<T>>()?);
             if enough(&entries) {

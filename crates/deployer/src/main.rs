@@ -5,18 +5,18 @@ use durhack_deployer::cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A leash is started for every step: it must be cheap, so it is looked for before anything else.
+    // A supervisor process is started for every step: it must be cheap, so it is looked for before anything else.
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|first| first == supervise::LEASH_ARGUMENT) {
-        return supervise::leash_main(arguments);
+    if arguments.nth(1).is_some_and(|first| first == supervise::SUPERVISOR_ARGUMENT) {
+        return supervise::supervisor_main(arguments);
     }
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|first| first == supervise::KEEPER_ARGUMENT) {
-        return supervise::keeper_main();
+    if arguments.nth(1).is_some_and(|first| first == supervise::SPAWNER_ARGUMENT) {
+        return supervise::spawner_main();
     }
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|first| first == supervise::STAND_IN_ARGUMENT) {
-        return supervise::stand_in_main(arguments);
+    if arguments.nth(1).is_some_and(|first| first == supervise::PID_PROXY_ARGUMENT) {
+        return supervise::pid_proxy_main(arguments);
     }
     let mut arguments = std::env::args_os();
     if arguments.nth(1).is_some_and(|first| first == owner::STAGE_ARGUMENT) {

@@ -25,9 +25,7 @@ const DESCRIPTION_CHARS_MAX: usize = 140;
 /// GitHub's commit status states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Under way.
     Pending,
-    /// Live.
     Success,
     /// What was pushed is at fault.
     Failure,
@@ -52,9 +50,7 @@ impl Status {
 pub enum DeploymentState {
     /// It waits for a gate.
     Queued,
-    /// Under way.
     InProgress,
-    /// Live.
     Success,
     /// What was pushed is at fault.
     Failure,
@@ -111,7 +107,7 @@ pub struct Notifier {
     pub config: Arc<Config>,
     /// Where the outbox is.
     pub store: Store,
-    /// Without one for a deployment, GitHub is told nothing of it.
+    /// Without one for a deployment, nothing is reported to GitHub of it.
     pub credentials: Credentials,
     /// Wakes the [`sender`]. Only a hint.
     pub wake: Arc<Notify>,

@@ -20,7 +20,7 @@ use crate::base::words::counted;
 use crate::config::{CommandLine, HealthCheck, Phase};
 use crate::process::command::Command;
 use crate::steps::nginx::SitesStep;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::published_path::Placement;
 use crate::steps::self_update::{self, Program};
 use serde::{Deserialize, Serialize};
@@ -31,13 +31,12 @@ use std::time::Duration;
 /// An ordered list of steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// In order.
     pub steps: Vec<Step>,
     /// How many steps the run had recorded before the first of these. None: an older deployer's plan, whose runs had the fetch before it, and those
     /// that go back to a release nothing.
     #[serde(default)]
     pub steps_before: Option<u32>,
-    /// Run, in order, after a failed run has been taken back.
+    /// Run, in order, after a failed run has been undone.
     pub on_failure: Vec<Command>,
     /// The environment of every command but those that take something back.
     pub environment: BTreeMap<String, String>,
@@ -47,7 +46,7 @@ pub struct Plan {
     /// not known on what it depends.
     #[serde(default)]
     pub inputs: Option<String>,
-    /// As whom its commands run: who has made the release takes back what it has done, whatever the configuration says by then. None: as whom the
+    /// As whom its commands run: who has made the release undoes what it has done, whatever the configuration says by then. None: as whom the
     /// configuration says.
     #[serde(default)]
     pub user: Option<UserName>,
@@ -64,7 +63,6 @@ pub struct Step {
     pub action: Action,
     /// What takes it back, in order; empty: nothing has to be.
     pub undo: Vec<Undo>,
-    /// Its deadline.
     pub timeout: Duration,
     /// Further attempts after a failure.
     pub retries: u32,
@@ -77,7 +75,7 @@ pub struct Undo {
     pub action: Action,
     /// Only if a step of this phase had been started.
     pub if_started: Option<Phase>,
-    /// To which phase the action belongs: the step that it takes back may be another's. None: an older deployer's plan does not say.
+    /// To which phase the action belongs: the step that it undoes may be another's. None: an older deployer's plan does not say.
     #[serde(default)]
     pub phase: Option<Phase>,
     /// Its deadline; None: the deployment's `step_timeout`.
@@ -110,7 +108,6 @@ pub enum Action {
     Fetch,
     /// Make the release's directory out of the commit, and link what is shared.
     Export {
-        /// Its name.
         release: String,
         /// What it is made of.
         commit: CommitId,
@@ -121,10 +118,7 @@ pub enum Action {
         commit: CommitId,
     },
     /// Make `current` name this release.
-    Activate {
-        /// Its name.
-        release: String,
-    },
+    Activate { release: String },
     /// Remove `current`: there was none before.
     Deactivate,
     /// Run a program.
@@ -136,16 +130,17 @@ pub enum Action {
         /// Who, and what.
         manager: Manager,
         /// What is asked of it.
-        wish: Wish,
+        wish: ManagerAction,
     },
     /// Bring files to where they are served, or back.
     Place(Placement),
-    /// Test, certify, install or put back the host's nginx sites.
+    /// Test, certify, install or restore the host's nginx sites.
     Sites(Box<SitesStep>),
     /// Have a new deployer say whether it would start.
     Examine(Program),
     /// Give this deployer's place to a new one, and make `current` name its release.
-    HandOver(self_update::Wish),
+    #[serde(rename = "hand-over")]
+    SelfUpdate(self_update::SelfUpdate),
     /// Remove releases that are no longer kept.
     Prune,
     /// Exchange files and directories of a work tree for links to them in `shared/`.
@@ -154,10 +149,7 @@ pub enum Action {
         paths: Vec<PathBuf>,
     },
     /// Take that back.
-    Unshare {
-        /// Likewise.
-        paths: Vec<PathBuf>,
-    },
+    Unshare { paths: Vec<PathBuf> },
 }
 
 impl Action {
@@ -176,7 +168,7 @@ impl Action {
             Self::Place(placement) => placement.shown(),
             Self::Sites(step) => step.shown(),
             Self::Examine(program) => program.shown(),
-            Self::HandOver(wish) => wish.shown(),
+            Self::SelfUpdate(wish) => wish.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
             Self::Share { paths } => {
                 format!(

@@ -6,12 +6,13 @@
 //! through the deployment's own spool, as a push does.
 //!
 //! New is: neither live, nor waiting or running, nor the last that was tried of that branch. So a head that failed is not tried
-//! again, whatever an operator has rolled back to stays (also where the head gave way to that while it waited), and a branch that was moved back by force is followed. A run that
+//! again, whatever an operator has rolled back to stays (also where the head was superseded to that while it waited), and a branch that was moved back by force is followed. A run that
 //! failed and says nothing of the commit (nothing could be fetched, the machine had no memory left) is repeated at growing distances;
 //! one that had begun to carry out its plan, [`TRIES_WITH_PLAN_MAX`] times in all.
 //!
 //! A push that arrives meanwhile does no harm: the worker sees that both mean the same run (`Worker::is_settled_already`).
-//! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the record.
+//! Of a head that a gate holds back, the worker is told to look again: it is the only one that asks the gates.
+//! Absent on purpose: any decision about what a run does, and any memory of its own. Everything it knows is in the database.
 
 pub mod clock_watch;
 pub mod deliveries;
@@ -21,16 +22,16 @@ use crate::base::names::{BranchName, CommitId, DeliveryId};
 use crate::config::Deployment;
 use crate::git::mirror::FetchError;
 use crate::pipeline::context::Host;
-use crate::pipeline::gates::{self, Decision, Held, News};
-use crate::queue::entry::reconcile_entry;
+use crate::pipeline::gates::Held;
+use crate::queue::job::reconcile_job;
 use crate::store::comparison::Comparison;
 use crate::store::{Run, Unjudged};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use spool::Spool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Repositories asked at once: each is a git and its connection, and a small server has other things to do.
@@ -52,8 +53,17 @@ const JITTER: f64 = 0.1;
 /// One repository as it is asked: by one URL with one credential.
 pub struct Reconcile {
     host: Host,
-    targets: Vec<(Deployment, Spool)>,
+    targets: Vec<Target>,
     slots: Arc<Semaphore>,
+}
+
+/// A deployment, and how its worker is reached.
+pub struct Target {
+    pub deployment: Deployment,
+    /// Where its jobs wait.
+    pub spool: Spool,
+    /// Has its worker ask the gates again about what they hold back.
+    pub look_again: Arc<Notify>,
 }
 
 /// How long to wait after a comparison.
@@ -84,9 +94,9 @@ fn is_same_source(one: &Deployment, other: &Deployment) -> bool {
 }
 
 impl Reconcile {
-    /// For deployments of one source, each with its spool.
-    pub fn new(host: Host, deployments: Vec<Deployment>, spools: Vec<Spool>, slots: Arc<Semaphore>) -> Self {
-        Self { host, targets: deployments.into_iter().zip(spools).collect(), slots }
+    /// For deployments of one source, at least one.
+    pub fn new(host: Host, targets: Vec<Target>, slots: Arc<Semaphore>) -> Self {
+        Self { host, targets, slots }
     }
 
     /// Compares until told to stop; at once when `jumps` says so.
@@ -117,23 +127,23 @@ impl Reconcile {
 
     /// Asks for the heads and looks at each deployment. Whether the source answered.
     async fn compare(&self, pauses: &Pauses, stop: &CancellationToken) -> bool {
-        let (first, _) = &self.targets[0];
+        let first = &self.targets[0].deployment;
         let branches: Vec<&BranchName> =
-            self.targets.iter().map(|(deployment, _)| &deployment.branch).collect();
+            self.targets.iter().map(|target| &target.deployment.branch).collect();
         // Before anything is read: what ends after this may not have been seen.
         let seen_at = clock::now();
         match self.host.mirror(first).heads(&branches, ASK_TIMEOUT, stop).await {
             Ok(heads) => {
                 let next = pauses.answered;
-                for (deployment, spool) in &self.targets {
-                    self.look_at(deployment, spool, &heads, (seen_at, next)).await;
+                for target in &self.targets {
+                    self.look_at(target, &heads, (seen_at, next)).await;
                 }
                 true
             }
             Err(FetchError::Cancelled) => true,
             Err(error) => {
                 tracing::warn!(repository = %first.repository, error = %error, "the heads of its branches cannot be asked for");
-                for (deployment, _) in &self.targets {
+                for Target { deployment, .. } in &self.targets {
                     self.note(deployment, None, Err(error.to_string()), pauses.failed);
                 }
                 false
@@ -143,19 +153,23 @@ impl Reconcile {
 
     async fn look_at(
         &self,
-        deployment: &Deployment,
-        spool: &Spool,
+        target: &Target,
         heads: &BTreeMap<BranchName, CommitId>,
         (seen_at, next): (jiff::Timestamp, Duration),
     ) {
+        let Target { deployment, spool, look_again } = target;
         let Some(head) = heads.get(&deployment.branch) else {
             let finding = format!("the branch {} does not exist; what is live stays live", deployment.branch);
             return self.note(deployment, None, Ok(finding), next);
         };
         let finding = match self.known(deployment, spool, head).await {
             Ok(known) => match standing(head, &known, clock::now_ms(), self.host.config.reconcile.interval) {
-                Standing::Fine(finding) => Ok(finding),
-                Standing::Behind => self
+                HeadState::Fine(finding) => Ok(finding),
+                HeadState::Blocked(finding) => {
+                    look_again.notify_one();
+                    Ok(finding)
+                }
+                HeadState::Behind => self
                     .enqueue(deployment, spool, head, &known, seen_at)
                     .await
                     .map(|()| format!("{} was not live: it is queued", head.short())),
@@ -169,7 +183,7 @@ impl Reconcile {
     }
 
     /// What record and spool say.
-    async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<Known> {
+    async fn known(&self, deployment: &Deployment, spool: &Spool, head: &CommitId) -> Result<KnownHeads> {
         let (slug, store) = (deployment.slug.as_str(), &self.host.store);
         let spool = spool.clone();
         // In this order: what is taken meanwhile is seen in one of them.
@@ -185,24 +199,9 @@ impl Reconcile {
         };
         let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
         let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
-        let held = self.held(deployment, head).await?;
-        let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
-        Ok(Known { live, waiting, taken, running, tried, unjudged, held, overruled })
-    }
-
-    /// Whether the head is held back by a gate, and what has changed about that.
-    async fn held(
-        &self,
-        deployment: &Deployment,
-        head: &CommitId,
-    ) -> Result<Option<(Held, Option<Decision>)>> {
         let held = Held::of(&self.host, deployment).await?.filter(|held| held.commit == *head);
-        let Some(held) = held else { return Ok(None) };
-        match gates::news(&self.host, deployment, &held).await? {
-            News::None => Ok(Some((held, None))),
-            News::Changed(decision) => Ok(Some((held, Some(decision)))),
-            News::Unknown => bail!("GitHub cannot be asked for the checks of {}", head.short()),
-        }
+        let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
+        Ok(KnownHeads { live, waiting, taken, running, tried, unjudged, held, overruled })
     }
 
     async fn enqueue(
@@ -210,25 +209,20 @@ impl Reconcile {
         deployment: &Deployment,
         spool: &Spool,
         head: &CommitId,
-        known: &Known,
+        known: &KnownHeads,
         seen_at: jiff::Timestamp,
     ) -> Result<()> {
         let last = known.tried.as_ref().map_or("", |run| run.id.as_str());
-        let id = match &known.held {
-            Some((held, Some(decision))) => held.next_id(&deployment.slug, decision),
-            _ => {
-                // The same find twice is one entry, but for one that came to an end without a try of this head: the branch was away
-                // just then, or moved on and came back.
-                let find = format!("{} {head} {last}", deployment.slug);
-                let id = DeliveryId::of_reconcile(&find);
-                match self.host.store.delivery(id.as_str()).await? {
-                    None => id,
-                    Some(_) => DeliveryId::of_reconcile(&format!("{find} {seen_at}")),
-                }
-            }
+        // The same find twice is one job, but for one that came to an end without a try of this head: the branch was away just then, or moved
+        // on and came back.
+        let find = format!("{} {head} {last}", deployment.slug);
+        let id = DeliveryId::of_reconcile(&find);
+        let id = match self.host.store.delivery(id.as_str()).await? {
+            None => id,
+            Some(_) => DeliveryId::of_reconcile(&format!("{find} {seen_at}")),
         };
         tracing::info!(deployment = %deployment.slug, delivery = %id, commit = %head, "the branch's head is not live: queued");
-        let bytes = reconcile_entry(id.clone(), seen_at, head.clone());
+        let bytes = reconcile_job(id.clone(), seen_at, head.clone());
         let spool = spool.clone();
         // There already is as good as new.
         tokio::task::spawn_blocking(move || spool.append(id.as_str(), &[&bytes]))
@@ -262,7 +256,7 @@ impl Reconcile {
 }
 
 /// What is known of a deployment.
-struct Known {
+struct KnownHeads {
     live: Option<String>,
     /// Whether something waits in its spool: it will lead to the head as it is then.
     waiting: bool,
@@ -272,23 +266,24 @@ struct Known {
     tried: Option<Run>,
     /// How often this head was tried in vain, where what was tried last says nothing of it.
     unjudged: Option<Unjudged>,
-    /// The head, where a gate holds it back, and what has changed about that.
-    held: Option<(Held, Option<Decision>)>,
+    /// The head, where a gate held it back when it was last tried.
+    held: Option<Held>,
     /// Whether an operator's wish took the head's place.
     overruled: bool,
 }
 
 /// How a head stands.
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
+#[derive(Debug)]
+enum HeadState {
     /// Nothing is to be done; why.
     Fine(String),
+    /// A gate held it back; which. Its worker finds out whether it still does.
+    Blocked(String),
     /// It is to be deployed.
     Behind,
 }
 
-/// See the module.
-fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> Standing {
+fn standing(head: &CommitId, known: &KnownHeads, now_ms: i64, interval: Duration) -> HeadState {
     let is_head = |commit: &Option<String>| commit.as_deref() == Some(head.as_str());
     // A run that does not know its commit yet is about to ask for the head itself.
     let under_way = known.running.iter().any(|run| run.commit_id.is_none() || is_head(&run.commit_id))
@@ -296,18 +291,16 @@ fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> 
         || known.taken && known.running.is_empty();
     let short = head.short();
     if is_head(&known.live) {
-        return Standing::Fine(format!("{short} is live"));
+        return HeadState::Fine(format!("{short} is live"));
     }
     if known.waiting || under_way {
-        return Standing::Fine(format!("{short} is not live; work on it waits or is under way"));
+        return HeadState::Fine(format!("{short} is not live; work on it waits or is under way"));
     }
     if known.overruled {
-        return Standing::Fine(format!("{short} was superseded by what an operator asked for"));
+        return HeadState::Fine(format!("{short} was superseded by what an operator asked for"));
     }
-    match &known.held {
-        Some((_, Some(_))) => return Standing::Behind,
-        Some((held, None)) => return Standing::Fine(format!("{short}: {}", held.sentence)),
-        None => {}
+    if let Some(held) = &known.held {
+        return HeadState::Blocked(format!("{short}: {}", held.sentence));
     }
     match &known.tried {
         Some(run) if is_head(&run.commit_id) => {
@@ -316,11 +309,11 @@ fn standing(head: &CommitId, known: &Known, now_ms: i64, interval: Duration) -> 
                 unjudged.with_plan < TRIES_WITH_PLAN_MAX && now_ms - run.ended_at_ms.unwrap_or(0) >= pause
             };
             match known.unjudged.as_ref().is_some_and(is_due) {
-                true => Standing::Behind,
-                false => Standing::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
+                true => HeadState::Behind,
+                false => HeadState::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
             }
         }
-        _ => Standing::Behind,
+        _ => HeadState::Behind,
     }
 }
 
@@ -414,52 +407,59 @@ mod tests {
             let is_new_beside_a_run = is_new && !running.is_empty();
             let taken = false;
             let known =
-                Known { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
+                KnownHeads { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
             let head = CommitId::parse(&"b".repeat(40)).unwrap();
-            assert_eq!(standing(&head, &known, now_ms, MINUTE) == Standing::Behind, is_new, "{label}");
-            let taken = Known { taken: true, ..known };
-            assert_eq!(
-                standing(&head, &taken, now_ms, MINUTE) == Standing::Behind,
-                is_new_beside_a_run,
-                "{label}"
-            );
-            let overruled = Known { overruled: true, ..taken };
-            assert_ne!(standing(&head, &overruled, now_ms, MINUTE), Standing::Behind, "{label}");
+            let is_behind =
+                |known: &KnownHeads| matches!(standing(&head, known, now_ms, MINUTE), HeadState::Behind);
+            assert_eq!(is_behind(&known), is_new, "{label}");
+            let taken = KnownHeads { taken: true, ..known };
+            assert_eq!(is_behind(&taken), is_new_beside_a_run, "{label}");
+            let overruled = KnownHeads { overruled: true, ..taken };
+            assert!(!is_behind(&overruled), "{label}");
         }
     }
 
     #[test]
-    fn a_head_that_is_held_back_is_new_when_there_is_news_of_it() {
+    fn of_a_head_that_is_held_back_its_worker_is_told_to_look_again() {
         let head = CommitId::parse(&"b".repeat(40)).unwrap();
         let held = Held {
             commit: head.clone(),
+            blocked: vec![],
             sentence: "waiting for ci".into(),
             verdict: VerdictCode::Waiting,
             run: "r".into(),
             at_ms: 0,
         };
-        let open = Some(Decision::Open);
-        for (held, refused, is_new) in [
-            (Some((held.clone(), None)), false, false),
-            (Some((held.clone(), open.clone())), false, true),
-            (Some((held.clone(), None)), true, false),
-            (Some((held, open)), true, true),
+        // Held back, as a run that waits or that was refused; whether something waits in the spool, and whether an operator's wish took its place.
+        for (held, refused, waiting, overruled, expected) in [
+            (Some(held.clone()), false, false, false, "blocked"),
+            (Some(held.clone()), true, false, false, "blocked"),
+            (Some(held.clone()), false, true, false, "fine"),
+            (Some(held), false, false, true, "fine"),
             // Refused, and then an operator put something else live.
-            (None, true, false),
+            (None, true, false, false, "fine"),
         ] {
             let state = if refused { RunState::Failed } else { RunState::Waiting };
-            let label = format!("{held:?} {refused}");
-            let known = Known {
+            let label = format!("{held:?} {refused} {waiting} {overruled}");
+            let known = KnownHeads {
                 live: None,
-                waiting: false,
+                waiting,
                 taken: false,
                 running: vec![],
                 tried: Some(run(Some("b"), state, None, 0)),
                 unjudged: None,
                 held,
-                overruled: false,
+                overruled,
             };
-            assert_eq!(standing(&head, &known, 10 * 60_000, MINUTE) == Standing::Behind, is_new, "{label}");
+            let found = match standing(&head, &known, 10 * 60_000, MINUTE) {
+                HeadState::Fine(_) => "fine",
+                HeadState::Blocked(finding) => {
+                    assert_eq!(finding, "bbbbbbb: waiting for ci");
+                    "blocked"
+                }
+                HeadState::Behind => "behind",
+            };
+            assert_eq!(found, expected, "{label}");
         }
     }
 

@@ -41,7 +41,6 @@ pub enum Stream {
     Output,
     /// Standard error of a command.
     Error,
-    /// The deployer.
     Note,
     /// The line of a failed command that says why, once more.
     Cause,

@@ -17,6 +17,7 @@
 mod answers;
 mod authenticator;
 mod authorship;
+mod blocked;
 pub mod comparison;
 mod condition;
 mod deliveries;
@@ -39,9 +40,10 @@ pub mod visibility;
 #[cfg(test)]
 mod contract;
 
-pub use answers::{Answer, Answers};
+pub use answers::{Answers, OperatorAnswer};
 pub use authenticator::Authenticator;
 pub use authorship::Foreign;
+pub use blocked::{Blocked, Certainty, Gate};
 pub use deliveries::{Delivery, DeliveryFilter, NewDelivery, Recorded};
 pub use error::{StoreError, is_database_away};
 pub use held::WaitingDelivery;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Kept of either output: the end, where programs say what went wrong.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
-/// Between asking a program that is out of time to end, and ending it: certbot takes back what it has written for the CA.
+/// Between asking a program that is out of time to end, and ending it: certbot undoes what it has written for the CA.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// As timeout(1) has it.

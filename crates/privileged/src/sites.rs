@@ -4,7 +4,7 @@
 //! descriptors of directories, and through no link. A file that is not the deployer's by root's own list is neither overwritten nor removed.
 //!
 //! A file appears whole or not at all, also after a power cut: written aside, synced, renamed; then its directory is synced. The list is
-//! written before the file, so that a file of ours is never taken for somebody else's.
+//! written before the file, so that a file of ours is never taken for foreign.
 
 use crate::allow_list::AllowList;
 use crate::request::Refusal;

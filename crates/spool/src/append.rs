@@ -50,8 +50,10 @@ pub enum AppendError {
     #[error(transparent)]
     Io(OperationError),
     /// An fsync of the directory failed, now or earlier, and with it the ground to promise anything. Nothing
-    /// is accepted before [`Spool::reopen`] has succeeded.
-    #[error("the spool accepts nothing until it has been reopened, because it could not be written safely")]
+    /// is accepted until the directory has been opened anew, which a later operation does by itself.
+    #[error(
+        "the spool could not be written safely, and accepts nothing until it can be opened anew (tried again within a minute)"
+    )]
     Degraded(#[source] OperationError),
     /// A file in the spool bears the highest time that a name can hold. Remove it and reopen.
     #[error("no name is left that would sort behind those in the spool")]

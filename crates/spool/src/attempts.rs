@@ -1,7 +1,7 @@
 //! How often an entry has been claimed: the size, in bytes, of its file in `attempts/`.
 //!
 //! Counted before anything is done with the entry, so that one whose work kills the process is counted too.
-//! Not fsynced: the count outlives the process, and a power cut may take back the last few seconds of it.
+//! Not fsynced: the count outlives the process, and a power cut may undo the last few seconds of it.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! The buried: entries that nobody works on any more, each with its reason beside it.
+//! The dead-lettered: entries that nobody works on any more, each with its reason beside it.
 
 use std::io::Read as _;
 
@@ -32,7 +32,7 @@ pub struct BadEntry {
 }
 
 impl Spool {
-    /// The buried entries, oldest first.
+    /// The dead-lettered entries, oldest first.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -42,7 +42,7 @@ impl Spool {
         entries.map(|name| Ok(BadEntry { reason: read_reason(&directories.bad, &name)?, name })).collect()
     }
 
-    /// The buried entries and the bytes of each, oldest first: whoever buries what others may send without end looks first how much of it
+    /// The dead-lettered entries and the bytes of each, oldest first: whoever dead-letters what others may send without end looks first how much of it
     /// there is. Reads no reasons.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Spool {
         Ok(sizes)
     }
 
-    /// Makes a buried entry ready again, with no attempts counted; `false` if there is none of this name.
+    /// Makes a dead-lettered entry ready again, with no attempts counted; `false` if there is none of this name.
     /// The same as `mv bad/<name> .` by hand.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ pub(crate) fn bury(
     Err(bad.error("bury", name.as_str(), Errno::EXIST))
 }
 
-/// On a full disk the entry is buried without a reason: better that than poison which cannot be set aside.
+/// On a full disk the entry is dead-lettered without a reason: better that than poison which cannot be set aside.
 fn write_reason(directories: &Directories, name: &EntryName, reason: &str) -> Result<(), OperationError> {
     let end = reason.floor_char_boundary(REASON_BYTES_MAX);
     let written =

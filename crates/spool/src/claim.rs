@@ -17,7 +17,7 @@ use crate::spool::Spool;
 /// little more. Twice as much is room to spare, and still nothing that reading into memory could hurt by.
 pub const ENTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// An entry that is ours to work on. Dropped without being finished, released or buried, it is released (where
+/// An entry that is ours to work on. Dropped without being finished, released or dead-lettered, it is released (where
 /// that fails, it stays claimed until [`ConsumerLock::recover`](crate::ConsumerLock::recover)).
 #[must_use = "an entry that is claimed and dropped goes back"]
 pub struct Claim {
@@ -31,9 +31,9 @@ pub struct Claim {
 /// The entry could not be claimed. Others can.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// It is nothing that could be worked on (a directory, a link, a giant, somebody else's), and has been
+    /// It is nothing that could be worked on (a directory, a link, a giant, foreign), and has been
     /// set aside as `buried_as`.
-    #[error("{name} was buried: {reason}")]
+    #[error("{name} was dead-lettered: {reason}")]
     Buried { name: EntryName, buried_as: EntryName, reason: String },
     /// An entry of the same name is being worked on. An operator has copied it rather than moved.
     #[error("an entry named {name} is claimed already")]
@@ -137,13 +137,13 @@ impl Claim {
         &self.contents
     }
 
-    /// How often this entry has been claimed, this time included, since it was appended or last buried.
+    /// How often this entry has been claimed, this time included, since it was appended or last dead-lettered.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
     /// The work is done and recorded elsewhere: removes the entry. After a power cut it may be back, for this
-    /// is not fsynced; the record must then recognise it.
+    /// is not fsynced; the database must then recognise it.
     ///
     /// # Errors
     /// When the file cannot be removed. It will come back at the next start.
@@ -171,7 +171,7 @@ impl Claim {
     }
 
     /// Sets the entry aside for ever, or until an operator retries it. Returns the name that it bears among
-    /// the bad, which is another one where an entry of this name was buried before and is still there.
+    /// the bad, which is another one where an entry of this name was dead-lettered before and is still there.
     ///
     /// # Errors
     /// When the file cannot be moved. It will come back at the next start.

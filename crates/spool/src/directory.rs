@@ -113,6 +113,13 @@ impl Directory {
         self.commit.failure()
     }
 
+    /// As if the next fsync had failed.
+    #[cfg(test)]
+    pub(crate) fn fail_sync(&self) {
+        let failure = || Err(self.error("fsync", "directory", Errno::IO));
+        assert!(self.commit.wait(failure).is_err());
+    }
+
     /// Creates a file that did not exist, for writing; `None` if the name is taken.
     pub(crate) fn create_new(&self, name: &str) -> Result<Option<File>, OperationError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -25,7 +25,7 @@ struct Slots {
 enum Slot {
     /// Somebody is writing it at this moment.
     Pending,
-    /// Hardly ever more than one: an operator can make a buried entry ready again beside a newer one.
+    /// Hardly ever more than one: an operator can make a dead-lettered entry ready again beside a newer one.
     Present(Vec<EntryName>),
 }
 

@@ -10,13 +10,13 @@
 //! <spool>/                <20 digits of epoch nanoseconds>-<id>.json    ready, in order of arrival
 //! <spool>/tmp/            <process>.<counter>.<label>                   being written, and locked by the writer
 //! <spool>/claimed/        as above                                      being worked on
-//! <spool>/bad/            as above, and <name>.reason                   buried
+//! <spool>/bad/            as above, and <name>.reason                   dead-lettered
 //! <spool>/attempts/       as above; the size is the number of claims
 //! <spool>/lock                                                          held by the one consumer
 //!
 //!   append ──> tmp/ ──> ready <══════> claimed/ ──finish──> gone
 //!                         ^   claim, release │
-//!                         └── retry ── bad/ <┘ bury
+//!                         └── retry ── bad/ <┘ dead-letter
 //! ```
 //!
 //! **Appending** writes a file in `tmp/`, fsyncs it, renames it to its place without replacing anything, and
@@ -28,7 +28,8 @@
 //!
 //! **A failed fsync is believed, and never repeated.** Linux may drop what it failed to write and report
 //! success the next time. A file whose fsync failed is thrown away; after a directory's has, nothing is
-//! accepted until [`Spool::reopen`] succeeds. [`AppendError`] tells which it was.
+//! accepted until the directory has been opened anew, by [`Spool::reopen`] or, a second later and then at growing
+//! intervals up to a minute, by the next operation. [`AppendError`] says which it was.
 //!
 //! **Order** is that of the names. A name bears the time, or one more than the last name where the clock does
 //! not say so much; a clock that is set back therefore reorders nothing. Appends that overlap have no order
@@ -40,14 +41,14 @@
 //! opened or scanned: two *processes* that append the same id at the same time both succeed.
 //!
 //! **Claiming** renames to `claimed/`, counts the attempt, and reads. What cannot be an entry (a directory, a
-//! link, a FIFO, a device, a file that is somebody else's or too large) is buried instead: it is neither
+//! link, a FIFO, a device, a file that is foreign or too large) is dead-lettered instead: it is neither
 //! followed nor waited for, and does not come back. [`Claim::finish`] removes the entry *after* its effect
 //! has been recorded elsewhere, so that a crash in between repeats the work rather than losing it: at least
 //! once, never at most once.
 //!
 //! **After a crash** [`ConsumerLock::recover`] makes claimed entries ready and removes what was half written.
 //! Work that kills the process every time would be repeated for ever, were it not for the attempts, which are
-//! counted before it starts. [`Backoff`] says how long to wait, and when to [`bury`](Claim::bury).
+//! counted before it starts. [`Backoff`] says how long to wait, and when to [`dead-letter`](Claim::dead-letter).
 //!
 //! **The watch is a hint, the scan is the truth.** See [`Watcher`] and [`SCAN_INTERVAL`].
 //!
@@ -69,6 +70,7 @@ mod error;
 mod group_commit;
 mod index;
 mod name;
+mod pause;
 mod sequence;
 mod spool;
 mod temporary;

@@ -13,6 +13,11 @@ impl Sequence {
         Sequence { last: AtomicU64::new(0), now: Box::new(now) }
     }
 
+    /// The clock's time, in nanoseconds since the epoch.
+    pub(crate) fn now(&self) -> u64 {
+        (self.now)()
+    }
+
     /// Takes notice of a name that exists: the next ones will be greater.
     pub(crate) fn observe(&self, nanos: u64) {
         self.last.fetch_max(nanos, Ordering::SeqCst);
@@ -21,7 +26,7 @@ impl Sequence {
     /// Greater than every number returned or observed before; `None` when `u64::MAX` has been (only a file
     /// that somebody named so can bring that about).
     pub(crate) fn next(&self) -> Option<u64> {
-        let now = (self.now)();
+        let now = self.now();
         let after = |last: u64| last.checked_add(1).map(|successor| successor.max(now));
         let previous = self.last.try_update(Ordering::SeqCst, Ordering::SeqCst, after).ok()?;
         after(previous)

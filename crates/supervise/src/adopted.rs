@@ -2,11 +2,11 @@
 //!
 //! A daemon that is PID 1 of a container, or has called [`become_subreaper`], is given the orphans below it,
 //! and they stay zombies until it waits for them. It cannot simply wait for *any* child, for that would take
-//! the leashes' ends from under tokio. So the leashes are known by number, and only others are reaped.
+//! the supervisor processes' ends from under tokio. So the supervisor processes are known by number, and only others are reaped.
 //!
-//! A command that kills its leash (it can where the kernel does not scope signals, before Linux 6.12) makes us the parent of all that it has
+//! A command that kills its supervisor process (it can where the kernel does not scope signals, before Linux 6.12) makes us the parent of all that it has
 //! started, whatever sessions and environments these have. [`kill_orphans_of`] ends them, and nobody else's: not what a process manager was
-//! asked to leave running ([`spare`]), not other leashes and what is below those, nothing that is older.
+//! asked to leave running ([`spare`]), not other supervisor processes and what is below those, nothing that is older.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,10 +20,10 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions, getpid, pidfd_open, set_chil
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::belt;
+use crate::orphan_killer;
 use crate::process_table::{self, Process};
 
-/// The leashes that tokio reaps. One whose `run` was dropped stays in here, for tokio reaps it still.
+/// The supervisor processes that tokio reaps. One whose `run` was dropped stays in here, for tokio reaps it still.
 static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 /// What was spared, by number and start.
@@ -32,10 +32,10 @@ static SPARED: Mutex<BTreeSet<(i32, u64)>> = Mutex::new(BTreeSet::new());
 /// Whether orphans come to us at all.
 static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
 
-/// How long a leash that was killed may take to be gone. Its orphans are ours only then.
-const LEASH_END_MAX: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+/// How long a supervisor process that was killed may take to be gone. Its orphans are ours only then.
+const SUPERVISOR_END_MAX: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// Makes the calling process, instead of init, the parent of what is orphaned below it. Optional: the leashes
+/// Makes the calling process, instead of init, the parent of what is orphaned below it. Optional: the supervisor processes
 /// do their work without. Whoever calls it calls [`reap_adopted`] now and then.
 ///
 /// # Errors
@@ -58,25 +58,25 @@ pub(crate) fn spare(pid: i32) {
     spared.insert(process.identity());
 }
 
-/// Kills what a leash that was killed has left, as far as it has become ours. The leash must not have been reaped.
+/// Kills what a supervisor process that was killed has left, as far as it has become ours. The supervisor process must not have been reaped.
 ///
 /// # Errors
 /// Some are still there after some seconds.
-pub(crate) fn kill_orphans_of(leash: Pid) -> io::Result<usize> {
+pub(crate) fn kill_orphans_of(supervisor: Pid) -> io::Result<usize> {
     if !IS_SUBREAPER.load(Ordering::SeqCst) {
         return Ok(0);
     }
-    if let Ok(descriptor) = pidfd_open(leash, PidfdFlags::empty()) {
-        let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&LEASH_END_MAX));
+    if let Ok(descriptor) = pidfd_open(supervisor, PidfdFlags::empty()) {
+        let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&SUPERVISOR_END_MAX));
     }
-    let Some(leash) = process_table::read(leash) else { return Ok(0) };
-    let killed = belt::kill_until_none(|| orphans_of(&leash));
+    let Some(supervisor) = process_table::read(supervisor) else { return Ok(0) };
+    let killed = orphan_killer::kill_until_none(|| orphans_of(&supervisor));
     let _ = reap_adopted();
     killed
 }
 
-fn orphans_of(leash: &Process) -> io::Result<Vec<Process>> {
-    // Held while the table is read, or a leash that is being started would not be known as one.
+fn orphans_of(supervisor: &Process) -> io::Result<Vec<Process>> {
+    // Held while the table is read, or a supervisor process that is being started would not be known as one.
     let own = own();
     let processes = process_table::all()?;
     let spared = SPARED.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -86,8 +86,8 @@ fn orphans_of(leash: &Process) -> io::Result<Vec<Process>> {
     }
     let below = |parent: i32| children.get(&parent).into_iter().flatten().copied();
     let is_orphan = |process: &&Process| {
-        let is_leash = own.contains(&process.pid.as_raw_pid());
-        !is_leash && !spared.contains(&process.identity()) && process.is_as_young_as(leash)
+        let is_supervisor = own.contains(&process.pid.as_raw_pid());
+        !is_supervisor && !spared.contains(&process.identity()) && process.is_as_young_as(supervisor)
     };
     let mut open: Vec<&Process> = below(getpid().as_raw_pid()).filter(is_orphan).collect();
     let mut found: BTreeMap<i32, Process> = BTreeMap::new();
@@ -118,7 +118,7 @@ pub fn reap_adopted() -> io::Result<usize> {
     Ok(reaped)
 }
 
-/// Starts a leash. The lock is held until its number is known, lest it be reaped as a stranger.
+/// Starts a supervisor. The lock is held until its number is known, lest it be reaped as a stranger.
 pub(crate) fn spawn_own(command: &mut Command) -> io::Result<Child> {
     let mut own = own();
     let child = command.spawn()?;
@@ -126,10 +126,10 @@ pub(crate) fn spawn_own(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Waits for a leash that has said its last word; it ends at once, or is left to tokio (`None`).
-pub(crate) async fn reap_own(mut leash: Child, limit: Duration) -> Option<ExitStatus> {
-    let id = leash.id().and_then(|id| i32::try_from(id).ok());
-    let status = timeout(limit, leash.wait()).await.ok()?.ok();
+/// Waits for a supervisor process that has said its last word; it ends at once, or is left to tokio (`None`).
+pub(crate) async fn reap_own(mut supervisor: Child, limit: Duration) -> Option<ExitStatus> {
+    let id = supervisor.id().and_then(|id| i32::try_from(id).ok());
+    let status = timeout(limit, supervisor.wait()).await.ok()?.ok();
     if let Some(id) = id {
         own().remove(&id);
     }
@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_a_leash_is_left_to_who_waits_for_it() {
-        #[expect(clippy::disallowed_methods, reason = "stands in for a leash")]
+        #[expect(clippy::disallowed_methods, reason = "stands in for a supervisor process")]
         let child = spawn_own(Command::new("sh").args(["-c", "exit 3"])).unwrap();
         let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
         // Until it is a zombie, which it stays.

@@ -5,20 +5,19 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Confinement, Enforcement, Keeper, Redactor, ResourceLimits};
+use crate::{Confinement, Enforcement, Redactor, ResourceLimits, Spawner};
 
-/// A command and the leash it gets.
+/// A command and the supervisor process it gets.
 #[derive(Debug, Clone)]
 pub struct Command {
     /// A path, or a name that is looked up in the `PATH` of `environment`. Never a shell line.
     pub program: OsString,
     pub args: Vec<OsString>,
-    /// Must exist.
     pub directory: PathBuf,
     /// The whole environment: nothing is inherited. [`crate::Environment`] builds one.
     pub environment: BTreeMap<OsString, OsString>,
     /// Added to the environment, so that [`crate::kill_marked`] finds the command's processes should daemon
-    /// and leash both be killed. `None` for a command that asks a process manager to run something, because
+    /// and supervisor process both be killed. `None` for a command that asks a process manager to run something, because
     /// that would carry the mark as well.
     pub mark: Option<Mark>,
     /// What becomes of processes that are still there when the command has ended by itself.
@@ -35,12 +34,12 @@ pub struct Command {
     pub resources: Option<ResourceLimits>,
     /// What must not appear in the output.
     pub redact: Redactor,
-    /// The program that calls [`crate::leash_main`] when its first argument is [`crate::LEASH_ARGUMENT`].
+    /// The program that calls [`crate::supervisor_main`] when its first argument is [`crate::SUPERVISOR_ARGUMENT`].
     /// `/proc/self/exe` is the calling program itself, even after its file was replaced by an update.
-    pub leash: PathBuf,
-    /// A keeper ([`crate::keeper_main`]), which then starts the leash, out of its own program and as its own user. Only
-    /// with a `mark`: what a keeper's leash has left is found by it. `None`: the caller does.
-    pub keeper: Option<Keeper>,
+    pub supervisor: PathBuf,
+    /// A spawner ([`crate::spawner_main`]), which then starts the supervisor, out of its own program and as its own user. Only
+    /// with a `mark`: what a spawner's supervisor process has left is found by it. `None`: the caller does.
+    pub spawner: Option<Spawner>,
     /// The time, in Unix milliseconds, for the time stamps of lines.
     pub now_ms: fn() -> i64,
 }
@@ -95,7 +94,7 @@ pub struct Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub end: End,
-    /// How far the kernel enforced [`Command::confinement`]; `None` where there was none, or the leash was lost too early to tell.
+    /// How far the kernel enforced [`Command::confinement`]; `None` where there was none, or the supervisor process was lost too early to tell.
     pub enforcement: Option<Enforcement>,
     /// How much it wrote, kept or not.
     pub output_bytes: u64,
@@ -131,8 +130,8 @@ pub enum End {
     DeadlineExceeded,
     /// Stopped, because the caller said so.
     Cancelled,
-    /// Somebody killed the leash. What could be found of the command was killed, how it ended is not known.
-    LeashLost,
+    /// Somebody killed the supervisor. What could be found of the command was killed, how it ended is not known.
+    SupervisorLost,
 }
 
 impl End {

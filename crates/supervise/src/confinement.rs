@@ -2,7 +2,7 @@
 //!
 //! Paths are the kernel's work (Landlock), and so are system calls (seccomp): the command restricts itself before it becomes the program, and
 //! everything below inherits that for ever. Deliberately absent: a list of what is forbidden. Landlock only knows what is allowed;
-//! `hidden` is carved out of that by allowing the neighbours instead. System calls likewise: see `leash/system_calls.rs`.
+//! `hidden` is carved out of that by allowing the neighbours instead. System calls likewise: see `supervisor process/system_calls.rs`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ pub enum Landlock {
     None,
 }
 
-/// What the leash is to do about the command: as arguments, in which form it hears of it.
+/// What the supervisor process is to do about the command: as arguments, in which form it hears of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Restrictions {
     pub confinement: Option<Confinement>,

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   <the service's group>          delegated: it belongs to the service's user
-//!     supervisor/                  the daemon or the keeper, and its leashes: [`settle`]
-//!     step-<leash's id>/           one command and all that it starts: [`StepGroup`]
+//!     supervisor/                  the daemon or the spawner, and its supervisor processes: [`settle`]
+//!     step-<supervisor process's id>/           one command and all that it starts: [`StepGroup`]
 //! ```
 //!
 //! Whatever a command does to its parents, sessions and environment, it stays in its group, and one write kills all of it. Where the
 //! service manager has also handed down the controllers, the kernel holds the group to its limits, as the second wall behind what the
-//! leash counts itself (`leash/usage.rs`). Where nothing is delegated, everything here does nothing: the other ways remain.
+//! supervisor process counts itself (`supervisor process/usage.rs`). Where nothing is delegated, everything here does nothing: the other ways remain.
 //!
 //! Deliberately absent: making groups where nobody has delegated any. A group has one manager, and on most hosts that is systemd.
 
@@ -54,7 +54,7 @@ pub fn settle() -> bool {
         return false;
     }
     for controller in ["+memory", "+pids"] {
-        // What the service manager has not handed down is counted by the leash alone.
+        // What the service manager has not handed down is counted by the supervisor process alone.
         let _ = fs::write(own.join("cgroup.subtree_control"), controller);
     }
     true
@@ -72,10 +72,10 @@ pub(crate) struct StepGroup {
 }
 
 impl StepGroup {
-    /// For the command of the calling leash; `None` where none is to be had.
+    /// For the command of the calling supervisor; `None` where none is to be had.
     pub fn create(limits: Option<&ResourceLimits>) -> Option<Self> {
         let directory = directory_of(getpid())?;
-        // One of that name is left of a leash that was killed and had this number.
+        // One of that name is left of a supervisor process that was killed and had this number.
         let _ = fs::remove_dir(&directory);
         fs::create_dir(&directory).ok()?;
         let group = Self { directory };
@@ -85,7 +85,7 @@ impl StepGroup {
             group.set("memory.oom.group", 1);
         }
         if let Some(tasks) = limits.and_then(|limits| limits.tasks_max) {
-            // Beyond the limit, as for `RLIMIT_NPROC`: so that the leash sees it exceeded and can say so.
+            // Beyond the limit, as for `RLIMIT_NPROC`: so that the supervisor process sees it exceeded and can say so.
             group.set("pids.max", 2 * u64::from(tasks));
         }
         Some(group)
@@ -125,14 +125,14 @@ impl Drop for StepGroup {
     }
 }
 
-/// Puts the calling process into a group that its leash has made.
+/// Puts the calling process into a group that its supervisor process has made.
 pub(crate) fn join(group: &Path) -> io::Result<()> {
     fs::write(group.join("cgroup.procs"), "0")
 }
 
-/// Kills all in the group of a leash that is no more. Blocks for some seconds at most.
-pub(crate) fn kill_step_of(leash: Pid) {
-    let Some(directory) = directory_of(leash).filter(|directory| directory.is_dir()) else { return };
+/// Kills all in the group of a supervisor process that is no more. Blocks for some seconds at most.
+pub(crate) fn kill_step_of(supervisor: Pid) {
+    let Some(directory) = directory_of(supervisor).filter(|directory| directory.is_dir()) else { return };
     let group = StepGroup { directory };
     let started = Instant::now();
     group.kill();
@@ -141,10 +141,10 @@ pub(crate) fn kill_step_of(leash: Pid) {
     }
 }
 
-/// Where a leash of this service makes its command's group.
-fn directory_of(leash: Pid) -> Option<PathBuf> {
+/// Where a supervisor process of this service makes its command's group.
+fn directory_of(supervisor: Pid) -> Option<PathBuf> {
     let own = own().filter(|own| is_settled(own))?;
-    Some(own.parent()?.join(format!("step-{}", leash.as_raw_pid())))
+    Some(own.parent()?.join(format!("step-{}", supervisor.as_raw_pid())))
 }
 
 /// The group in the unified hierarchy that the calling process is in.

@@ -9,7 +9,6 @@ use std::os::unix::ffi::OsStrExt;
 /// What may pass, besides `LC_*`. A list of what is allowed, because one of what is forbidden is never whole.
 const ALLOWED: &[&str] = &["PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"];
 
-/// Builds [`crate::Command::environment`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 

@@ -1,7 +1,7 @@
-//! What daemon and leash say to each other over the socket that is the leash's standard input.
+//! What daemon and supervisor process say to each other over the socket that is the supervisor process's standard input.
 //!
-//! To the leash: first the command's variables ([`write_variables`]), then the byte [`STOP`], or the end of the stream, which says that
-//! the daemon is no more. From the leash: lines, one [`Report`] each. Both ends are the same program, so there is no version. A keeper
+//! To the supervisor: first the command's variables ([`write_variables`]), then the byte [`STOP`], or the end of the stream, which says that
+//! the daemon is no more. From the supervisor: lines, one [`Report`] each. Both ends are the same program, so there is no version. A spawner
 //! answers in the same words.
 
 use std::ffi::OsString;
@@ -11,8 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::{Enforcement, Landlock};
 
-/// The argument by which the product's `main` recognises that it is to be a leash.
-pub const LEASH_ARGUMENT: &str = "__leash";
+/// The argument by which the product's `main` recognises that it is to be a supervisor.
+pub const SUPERVISOR_ARGUMENT: &str = "__leash";
 
 /// Stop the command and everything below it.
 pub(crate) const STOP: u8 = b'T';
@@ -29,11 +29,11 @@ pub(crate) enum Status {
 pub(crate) enum EndedBy {
     /// It did itself, or somebody who has nothing to do with us.
     Itself,
-    /// The leash, which had been told to.
+    /// The supervisor, which had been told to.
     Order,
-    /// The leash, because it used more memory than it may.
+    /// The supervisor, because it used more memory than it may.
     Memory,
-    /// The leash, because there were more processes and threads than it may have.
+    /// The supervisor, because there were more processes and threads than it may have.
     Tasks,
 }
 
@@ -50,7 +50,7 @@ impl EndedBy {
     }
 }
 
-/// The last word of a leash.
+/// The last word of a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub status: Status,
@@ -61,7 +61,7 @@ pub(crate) struct Ended {
     pub survivors: u32,
 }
 
-/// One line from the leash.
+/// One line from the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
     /// The command runs; so far is its confinement enforced, if one was asked for.
@@ -81,8 +81,8 @@ pub(crate) enum Report {
 /// The system gives a process no more than 2 MiB of arguments and environment, if nobody has raised that.
 const VARIABLES_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A command's environment as it goes to the leash: a length of four bytes, then `NAME=VALUE` with a zero byte behind each. It is not the
-/// leash's own environment, because `LD_PRELOAD` and the like in it would be obeyed by a program that is not restricted yet.
+/// A command's environment as it goes to the supervisor: a length of four bytes, then `NAME=VALUE` with a zero byte behind each. It is not the
+/// supervisor process's own environment, because `LD_PRELOAD` and the like in it would be obeyed by a program that is not restricted yet.
 pub(crate) fn write_variables(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> io::Result<Vec<u8>> {
@@ -188,7 +188,7 @@ impl Report {
         Self::Failed { errno: error.raw_os_error().unwrap_or(0), text: error.to_string() }
     }
 
-    /// `None` for what no leash of ours would say.
+    /// `None` for what no supervisor process of ours would say.
     pub fn parse(line: &str) -> Option<Self> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {

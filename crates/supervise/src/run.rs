@@ -1,8 +1,8 @@
 //! One command from start to end, as the daemon sees it.
 //!
-//! Everything happens in the caller's own future, in one loop: read both pipes, hear the leash, watch the
+//! Everything happens in the caller's own future, in one loop: read both pipes, hear the supervisor, watch the
 //! deadline and the caller's wish. No task is spawned, so nothing can outlive the future; if that is dropped,
-//! the control socket closes and the leash brings the command down.
+//! the control socket closes and the supervisor process brings the command down.
 
 mod conversation;
 mod holder;
@@ -15,20 +15,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::leash::BEYOND_GRACE_MAX;
 use crate::output::Output;
 use crate::protocol::{Ended, EndedBy, Report, Status, write_variables};
+use crate::supervisor::BEYOND_GRACE_MAX;
 use crate::{Command, End, Enforcement, Line, Outcome, ResourceLimits, StartError, adopted, memory_kills};
 pub(crate) use conversation::Conversation;
 use holder::{Holder, LeashEnd};
 use pipes::Pipes;
 
-/// How long output is still read after the leash's last word. Only processes that were spared can keep the
+/// How long output is still read after the supervisor process's last word. Only processes that were spared can keep the
 /// pipes open, and those may do so for years.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
-/// How much later than it ought to a leash may report before it is taken for lost.
-const LEASH_DELAY_MAX: Duration = Duration::from_secs(10);
+/// How much later than it ought to a supervisor process may report before it is taken for lost.
+const SUPERVISOR_DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// A deadline that the clock cannot express is this far away: about thirty years.
 const FAR_AWAY: Duration = Duration::from_secs(1 << 30);
@@ -62,18 +62,18 @@ pub async fn run(
     output.finish();
     let (output_bytes, output_dropped_bytes) = (output.total_bytes, output.dropped_bytes);
     let (started, stopped, enforcement) = (supervision.started, supervision.stopped, supervision.enforcement);
-    let leash_end = supervision.holder.end(LEASH_DELAY_MAX).await;
+    let supervisor_end = supervision.holder.end(SUPERVISOR_DELAY_MAX).await;
 
     let ended = match last_word {
         LastWord::NotStarted(error) => return Err(error),
         LastWord::Ended(ended) => Some(ended),
-        LastWord::None => match leash_end {
+        LastWord::None => match supervisor_end {
             LeashEnd::NotStarted(errno, text) => {
                 return Err(StartError::of_command(&command.program, errno, text));
             }
             LeashEnd::ByItself if !started => {
                 let reason = "it ended before it had started anything".to_owned();
-                return Err(StartError::Leash { leash: command.leash, reason });
+                return Err(StartError::Leash { supervisor: command.supervisor, reason });
             }
             // Had it been killed before it said so, the command might have run: that is an outcome.
             LeashEnd::ByItself | LeashEnd::Lost => None,
@@ -91,11 +91,11 @@ pub async fn run(
     })
 }
 
-/// What the outcome is called. `stopped` is why the leash was told to stop, if it was; `ended` says whether it
+/// What the outcome is called. `stopped` is why the supervisor process was told to stop, if it was; `ended` says whether it
 /// heard that before the command had ended by itself.
 fn end(ended: Option<Ended>, stopped: Option<End>, memory_kills: u64, limits: &ResourceLimits) -> End {
     match ended {
-        None | Some(Ended { by: EndedBy::Order, .. }) => stopped.unwrap_or(End::LeashLost),
+        None | Some(Ended { by: EndedBy::Order, .. }) => stopped.unwrap_or(End::SupervisorLost),
         Some(Ended { by: EndedBy::Memory, .. }) => {
             End::TooMuchMemory { bytes_max: limits.memory_bytes_max.unwrap_or_default() }
         }
@@ -114,7 +114,7 @@ fn end(ended: Option<Ended>, stopped: Option<End>, memory_kills: u64, limits: &R
 enum LastWord {
     Ended(Ended),
     NotStarted(StartError),
-    /// The leash fell silent.
+    /// The supervisor process fell silent.
     None,
 }
 
@@ -123,40 +123,40 @@ fn variables(command: &Command) -> impl Iterator<Item = (OsString, OsString)> {
     command.environment.clone().into_iter().chain(variables_of_leash(command))
 }
 
-/// The whole environment of a command's leash: what it is found by. What steers a loader or an interpreter in the command's own must not
-/// steer the leash, which is not restricted.
+/// The whole environment of a command's supervisor: what it is found by. What steers a loader or an interpreter in the command's own must not
+/// steer the supervisor, which is not restricted.
 pub(crate) fn variables_of_leash(command: &Command) -> Option<(OsString, OsString)> {
     command.mark.as_ref().map(|mark| (OsString::from(&mark.variable), OsString::from(&mark.value)))
 }
 
-/// The leash of one command and all that connects us to it.
+/// The supervisor process of one command and all that connects us to it.
 struct Supervision {
     holder: Holder,
     conversation: Conversation,
     pipes: Pipes,
     deadline: Instant,
-    /// The leash has said that the command runs.
+    /// The supervisor process has said that the command runs.
     started: bool,
     /// How far the kernel confines it, if that was asked for.
     enforcement: Option<Enforcement>,
-    /// Why the leash was told to stop, if it was.
+    /// Why the supervisor process was told to stop, if it was.
     stopped: Option<End>,
 }
 
 impl Supervision {
     async fn start(command: &Command) -> Result<Self, StartError> {
-        // Or its absence would look like that of the leash. A keeper looks itself, as its own user.
-        if command.keeper.is_none() && !command.directory.is_dir() {
+        // Or its absence would look like that of the supervisor. A spawner looks itself, as its own user.
+        if command.spawner.is_none() && !command.directory.is_dir() {
             return Err(StartError::DirectoryMissing(command.directory.clone()));
         }
-        let refuse = |error| StartError::of_leash(&command.program, &command.leash, &error);
+        let refuse = |error| StartError::of_supervisor(&command.program, &command.supervisor, &error);
         let variables = write_variables(variables(command)).map_err(refuse)?;
         let (ours, theirs) = UnixStream::pair().map_err(refuse)?;
         let mut conversation = Conversation::of(ours).map_err(refuse)?;
         let (pipes, out, error) = Pipes::new().map_err(refuse)?;
         let holder = Holder::start(command, [theirs.into(), out, error]).await?;
-        // Where it does not take them it is no leash, or lost: what it says or does not say next tells.
-        let _ = timeout(LEASH_DELAY_MAX, conversation.send(&variables)).await;
+        // Where it does not take them it is no supervisor, or lost: what it says or does not say next tells.
+        let _ = timeout(SUPERVISOR_DELAY_MAX, conversation.send(&variables)).await;
         let now = Instant::now();
         let deadline = now.checked_add(command.deadline).unwrap_or(now + FAR_AWAY);
         Ok(Self { holder, conversation, pipes, deadline, started: false, enforcement: None, stopped: None })
@@ -197,9 +197,9 @@ impl Supervision {
                 return LastWord::None;
             }
             self.stopped = Some(stop);
-            // A keeper that somebody has stopped takes nothing: its unit ends it.
-            let _ = timeout(LEASH_DELAY_MAX, self.conversation.order_stop()).await;
-            until = Instant::now() + command.grace + BEYOND_GRACE_MAX + LEASH_DELAY_MAX;
+            // A spawner that somebody has stopped takes nothing: its unit ends it.
+            let _ = timeout(SUPERVISOR_DELAY_MAX, self.conversation.order_stop()).await;
+            until = Instant::now() + command.grace + BEYOND_GRACE_MAX + SUPERVISOR_DELAY_MAX;
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
             (ended(Status::Exited(0), true), Some(End::Cancelled), 0, End::Cancelled),
             (excess(EndedBy::Memory), None, 1, End::TooMuchMemory { bytes_max: 5 }),
             (excess(EndedBy::Tasks), None, 1, End::TooManyTasks { max: 7 }),
-            (None, None, 0, End::LeashLost),
+            (None, None, 0, End::SupervisorLost),
             (None, late, 0, End::DeadlineExceeded),
         ] {
             let found = end(ended, stopped, memory_kills, &limits);

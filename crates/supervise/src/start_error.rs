@@ -27,12 +27,12 @@ pub enum StartError {
     )]
     ArgumentListTooLong { program: String },
     #[error(
-        "the leash {} could not be run ({reason}), and no command runs without one. Is the deployer's own program \
-         in place?", .leash.display()
+        "the supervisor process {} could not be run ({reason}), and no command runs without one. Is the deployer's own program \
+         in place?", .supervisor.display()
     )]
-    Leash { leash: PathBuf, reason: String },
+    Leash { supervisor: PathBuf, reason: String },
     #[error("nobody starts commands for another user at {} ({reason}). Is its service there, and may it be called?", .socket.display())]
-    Keeper { socket: PathBuf, reason: String },
+    Spawner { socket: PathBuf, reason: String },
     /// Whatever is to blame, it is not the command.
     #[error(
         "`{program}` could not be started: {reason}. The machine, or what the deployer itself may have of it, is used \
@@ -44,7 +44,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// From what the leash reported of the command.
+    /// From what the supervisor process reported of the command.
     pub(crate) fn of_command(program: &OsStr, errno: i32, text: String) -> Self {
         let program = program.to_string_lossy().into_owned();
         // 0: it was not the system that said so.
@@ -60,8 +60,8 @@ impl StartError {
         }
     }
 
-    /// From what the system said to starting the leash, which has the command's arguments and more.
-    pub(crate) fn of_leash(program: &OsStr, leash: &Path, error: &io::Error) -> Self {
+    /// From what the system said to starting the supervisor, which has the command's arguments and more.
+    pub(crate) fn of_supervisor(program: &OsStr, supervisor: &Path, error: &io::Error) -> Self {
         let program = program.to_string_lossy().into_owned();
         match Errno::from_io_error(error) {
             Some(Errno::TOOBIG) => Self::ArgumentListTooLong { program },
@@ -70,7 +70,7 @@ impl StartError {
             None if error.kind() == io::ErrorKind::InvalidInput => {
                 Self::Other { program, reason: error.to_string() }
             }
-            _ => Self::Leash { leash: leash.to_owned(), reason: error.to_string() },
+            _ => Self::Leash { supervisor: supervisor.to_owned(), reason: error.to_string() },
         }
     }
 }

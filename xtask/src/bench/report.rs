@@ -35,7 +35,6 @@ struct Target {
 }
 
 impl Report<'_> {
-    /// For people.
     pub fn markdown(&self) -> String {
         let mut text = String::from("# What a push costs\n\n");
         self.method(&mut text);
@@ -102,7 +101,6 @@ impl Report<'_> {
         );
     }
 
-    /// For programs.
     pub fn json(&self) -> Value {
         let pushes: Vec<Value> = self
             .measured

@@ -25,7 +25,6 @@ const PAUSES_MAX: u32 = 1200;
 #[derive(Debug)]
 pub struct Server {
     pub name: &'static str,
-    /// `host:port`
     pub address: String,
     /// Where webhooks go.
     pub path: &'static str,
@@ -123,7 +122,6 @@ pub struct Configuration<'a> {
 }
 
 impl Configuration<'_> {
-    /// As TOML.
     pub fn text(&self) -> String {
         let quoted = |path: &Path| json!(path.to_string_lossy()).to_string();
         format!(

@@ -95,13 +95,13 @@ fn offered(typed: &OsStr, names: Vec<String>) -> Vec<CompletionCandidate> {
     meant.take(OFFERED_MAX).map(CompletionCandidate::new).collect()
 }
 
-struct Asked {
+struct CommandLineSoFar {
     words: Vec<String>,
     config: Option<Config>,
 }
 
 /// The words that were typed so far, and the configuration that they name.
-fn asked() -> Asked {
+fn asked() -> CommandLineSoFar {
     let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let behind = words.iter().zip(words.iter().skip(1)).find(|(word, _)| *word == "--config");
@@ -110,10 +110,10 @@ fn asked() -> Asked {
     let directory = joined.or(behind.map(|(_, directory)| directory.as_str()));
     let directory = directory.or(environment.get("DEPLOYER_CONFIG")).map(PathBuf::from);
     let loaded = config::load(&REFERENCE, directory.as_deref(), &environment, Purpose::Ask);
-    Asked { words, config: loaded.ok().map(|loaded| loaded.config) }
+    CommandLineSoFar { words, config: loaded.ok().map(|loaded| loaded.config) }
 }
 
-fn slugs(asked: &Asked) -> Vec<String> {
+fn slugs(asked: &CommandLineSoFar) -> Vec<String> {
     let slugs = asked.config.iter().flat_map(|config| config.deployments.keys());
     slugs.map(|slug| slug.as_str().to_owned()).collect()
 }
@@ -137,7 +137,7 @@ fn runs(state_directory: &Path) -> Vec<String> {
     logs.filter_map(|name| name.strip_suffix(".log").map(str::to_owned)).collect()
 }
 
-fn releases(asked: &Asked) -> Option<Vec<String>> {
+fn releases(asked: &CommandLineSoFar) -> Option<Vec<String>> {
     let config = asked.config.as_ref()?;
     let slug = asked
         .words

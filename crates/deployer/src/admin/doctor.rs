@@ -8,7 +8,7 @@
 //! Deliberately absent: mending. What is wrong may be meant, and a program that runs as root on somebody's host asks first.
 
 mod configuration;
-mod examined;
+mod context;
 mod files;
 pub mod finding;
 mod github;
@@ -33,8 +33,8 @@ use crate::terminal::failed::Failed;
 use crate::terminal::style::{BOLD, DIM, GREEN, RED, YELLOW};
 use crate::terminal::{output, printing};
 use anyhow::anyhow;
-use examined::Examined;
-use finding::{Answer, Finding, Level};
+use context::DoctorContext;
+use finding::{CheckResult, Finding, FindingLevel};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -56,93 +56,92 @@ const HANG_MARGIN: Duration = Duration::from_secs(1);
 /// What a database may take to be left: SQLite's last reader makes durable what it takes away, and disks may be busy.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What the owner of the state may take to answer for it: its checks, and the record's end.
+/// What the owner of the state may take to answer for it: its checks, and the database's end.
 const STATE_TIME_MAX: Duration = Duration::from_secs(40);
 
-/// One look.
-struct Check {
+struct DoctorCheck {
     group: &'static str,
     name: &'static str,
-    run: Run,
+    run: RunsAs,
     /// It is about what lies in the state directory, or in the home of the service: as root, its owner looks.
     is_of_state: bool,
 }
 
 /// How it looks.
-enum Run {
+enum RunsAs {
     /// At files of this machine.
-    Now(fn(&Examined) -> Answer),
+    Now(fn(&DoctorContext) -> CheckResult),
     /// By asking somebody.
-    Asking(for<'a> fn(&'a Examined) -> Asking<'a>),
+    Asking(for<'a> fn(&'a DoctorContext) -> CheckFuture<'a>),
 }
 
-type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
+type CheckFuture<'a> = Pin<Box<dyn Future<Output = CheckResult> + 'a>>;
 
-const fn now(group: &'static str, name: &'static str, run: fn(&Examined) -> Answer) -> Check {
-    Check { group, name, run: Run::Now(run), is_of_state: false }
+const fn now(group: &'static str, name: &'static str, run: fn(&DoctorContext) -> CheckResult) -> DoctorCheck {
+    DoctorCheck { group, name, run: RunsAs::Now(run), is_of_state: false }
 }
 
 const fn asking(
     group: &'static str,
     name: &'static str,
-    run: for<'a> fn(&'a Examined) -> Asking<'a>,
-) -> Check {
-    Check { group, name, run: Run::Asking(run), is_of_state: false }
+    run: for<'a> fn(&'a DoctorContext) -> CheckFuture<'a>,
+) -> DoctorCheck {
+    DoctorCheck { group, name, run: RunsAs::Asking(run), is_of_state: false }
 }
 
-const fn of_state(check: Check) -> Check {
-    Check { is_of_state: true, ..check }
+const fn of_state(check: DoctorCheck) -> DoctorCheck {
+    DoctorCheck { is_of_state: true, ..check }
 }
 
 /// In the order of the report: what others depend on first.
-const CHECKS: &[Check] = &[
+const CHECKS: &[DoctorCheck] = &[
     now("configuration", "configuration", configuration::problems),
     of_state(now("files", "state", files::state)),
     now("files", "configuration files", files::configuration),
     now("files", "secrets", files::secrets),
-    asking("files", "deployments' paths", |examined| Box::pin(files::paths(examined))),
-    asking("files", "sandboxes", |examined| Box::pin(files::sandboxes(examined))),
-    of_state(asking("files", "files of deployments", |examined| Box::pin(files::of_deployments(examined)))),
-    asking("files", "site directories", |examined| Box::pin(files::site_directories(examined))),
-    asking("privileges", "privileges", |examined| Box::pin(async { privileges::way(examined) })),
-    asking("privileges", "sudo's rules", |examined| Box::pin(privileges::sudo_rules(examined))),
+    asking("files", "deployments' paths", |context| Box::pin(files::paths(context))),
+    asking("files", "sandboxes", |context| Box::pin(files::sandboxes(context))),
+    of_state(asking("files", "files of deployments", |context| Box::pin(files::of_deployments(context)))),
+    asking("files", "site directories", |context| Box::pin(files::site_directories(context))),
+    asking("privileges", "privileges", |context| Box::pin(async { privileges::way(context) })),
+    asking("privileges", "sudo's rules", |context| Box::pin(privileges::sudo_rules(context))),
     now("privileges", "own users", step_users::all),
-    asking("privileges", "users of units", |examined| Box::pin(step_users::of_units(examined))),
-    asking("privileges", "sudo's version", |examined| Box::pin(privileges::sudo_version(examined))),
-    asking("programs", "programs", |examined| Box::pin(programs::all(examined))),
-    asking("programs", "units", |examined| Box::pin(programs::units(examined))),
-    asking("programs", "git's version", |examined| Box::pin(programs::git(examined))),
-    asking("nginx", "configuration of nginx", |examined| Box::pin(nginx::configuration(examined))),
+    asking("privileges", "users of units", |context| Box::pin(step_users::of_units(context))),
+    asking("privileges", "sudo's version", |context| Box::pin(privileges::sudo_version(context))),
+    asking("programs", "programs", |context| Box::pin(programs::all(context))),
+    asking("programs", "units", |context| Box::pin(programs::units(context))),
+    asking("programs", "git's version", |context| Box::pin(programs::git(context))),
+    asking("nginx", "configuration of nginx", |context| Box::pin(nginx::configuration(context))),
     now("nginx", "certificates", nginx::certificates),
     now("host", "disks", host::disks),
     now("host", "memory", host::memory),
     now("host", "landlock", host::landlock),
     now("host", "system calls", host::system_calls),
     now("host", "control groups", host::control_groups),
-    asking("host", "systemd", |examined| Box::pin(host::walls_of_units(examined))),
-    asking("host", "time service", |examined| Box::pin(host::synchronisation(examined))),
-    asking("network", "origin", |examined| Box::pin(network::origin(examined))),
-    asking("network", "site names", |examined| Box::pin(network::sites(examined))),
-    of_state(asking("network", "daemon", |examined| Box::pin(network::door(examined)))),
+    asking("host", "systemd", |context| Box::pin(host::walls_of_units(context))),
+    asking("host", "time service", |context| Box::pin(host::synchronisation(context))),
+    asking("network", "origin", |context| Box::pin(network::origin(context))),
+    asking("network", "site names", |context| Box::pin(network::sites(context))),
+    of_state(asking("network", "daemon", |context| Box::pin(network::door(context)))),
     of_state(now("network", "port", network::port)),
-    asking("github", "credentials", |examined| Box::pin(github::credentials(examined))),
-    asking("github", "hooks", |examined| Box::pin(github::hooks(examined))),
-    asking("github", "clock", |examined| Box::pin(github::clock(examined))),
-    of_state(asking("github", "networks", |examined| Box::pin(github::networks(examined)))),
-    of_state(asking("work", "record", |examined| Box::pin(work::record(examined)))),
-    of_state(asking("work", "database login", |examined| Box::pin(work::database_login(examined)))),
-    of_state(asking("work", "deployments", |examined| Box::pin(work::deployments(examined)))),
-    of_state(asking("work", "authorship", |examined| Box::pin(work::authorship(examined)))),
+    asking("github", "credentials", |context| Box::pin(github::credentials(context))),
+    asking("github", "hooks", |context| Box::pin(github::hooks(context))),
+    asking("github", "clock", |context| Box::pin(github::clock(context))),
+    of_state(asking("github", "networks", |context| Box::pin(github::networks(context)))),
+    of_state(asking("work", "record", |context| Box::pin(work::record(context)))),
+    of_state(asking("work", "database login", |context| Box::pin(work::database_login(context)))),
+    of_state(asking("work", "deployments", |context| Box::pin(work::deployments(context)))),
+    of_state(asking("work", "authorship", |context| Box::pin(work::authorship(context)))),
     of_state(now("work", "worker", work::worker)),
     of_state(now("work", "queues", work::queues)),
-    of_state(asking("work", "runs", |examined| Box::pin(work::runs(examined)))),
-    of_state(asking("work", "outbox", |examined| Box::pin(work::outbox(examined)))),
-    of_state(asking("work", "pm2", |examined| Box::pin(work::pm2(examined)))),
+    of_state(asking("work", "runs", |context| Box::pin(work::runs(context)))),
+    of_state(asking("work", "outbox", |context| Box::pin(work::outbox(context)))),
+    of_state(asking("work", "pm2", |context| Box::pin(work::pm2(context)))),
 ];
 
 /// A line of the report.
 #[derive(Serialize)]
-struct Line {
+struct FindingLine {
     group: &'static str,
     check: &'static str,
     #[serde(flatten)]
@@ -151,7 +150,7 @@ struct Line {
 
 /// The same as the state's owner has it.
 #[derive(Deserialize)]
-struct Told {
+struct OwnerFinding {
     check: String,
     #[serde(flatten)]
     finding: Finding,
@@ -160,7 +159,7 @@ struct Told {
 /// All that the state's owner says.
 #[derive(Deserialize)]
 struct Answered {
-    findings: Vec<Told>,
+    findings: Vec<OwnerFinding>,
 }
 
 /// Carries out `doctor`. An error: one of its checks has found an error, or there is nothing to check.
@@ -171,41 +170,40 @@ pub async fn run(
 ) -> Result<(), Failed> {
     // Whose state it is need not be able to read what is secret.
     let purpose = if arguments.of_state { Purpose::Ask } else { Purpose::Check };
-    let examined = Arc::new(Examined::new(directory, environment, purpose)?);
+    let context = Arc::new(DoctorContext::new(directory, environment, purpose)?);
     let as_json = arguments.json;
-    let state = match examined.config() {
+    let state = match context.config() {
         Ok(config) => config.state_directory.clone(),
         // Its owner may have kept what was good last.
         Err(_) => config::state_directory_of_broken(directory, environment),
     };
     let state = Some(state).filter(|state| state.exists() && step_user::is_anothers(state));
-    let is_ours = |check: &&Check| match arguments.of_state {
+    let is_ours = |check: &&DoctorCheck| match arguments.of_state {
         true => check.is_of_state,
         false => state.is_none() || !check.is_of_state,
     };
-    let checks: Vec<&'static Check> = CHECKS.iter().filter(is_ours).collect();
+    let checks: Vec<&'static DoctorCheck> = CHECKS.iter().filter(is_ours).collect();
     let shows_progress = !as_json && std::io::stderr().is_terminal();
-    let (mut lines, told) =
-        tokio::join!(examine(&examined, &checks, CHECK_TIME_MAX, shows_progress), async {
-            match &state {
-                Some(state) => of_owner(state, directory, environment).await,
-                None => Vec::new(),
-            }
-        });
+    let (mut lines, told) = tokio::join!(examine(&context, &checks, CHECK_TIME_MAX, shows_progress), async {
+        match &state {
+            Some(state) => of_owner(state, directory, environment).await,
+            None => Vec::new(),
+        }
+    });
     lines.extend(told);
     lines.sort_by_key(|line| CHECKS.iter().position(|check| check.name == line.check));
     // One that hangs has been reported as such.
-    let _ = timeout(CLOSE_TIME_MAX, examined.close()).await;
-    let count = |level: Level| lines.iter().filter(|line| line.finding.level == level).count();
-    let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+    let _ = timeout(CLOSE_TIME_MAX, context.close()).await;
+    let count = |level: FindingLevel| lines.iter().filter(|line| line.finding.level == level).count();
+    let (errors, warnings) = (count(FindingLevel::Error), count(FindingLevel::Warning));
     if as_json {
         output::json(&json!({
-            "ok": errors == 0, "errors": errors, "warnings": warnings, "not_checked": count(Level::NotChecked),
-            "user": examined.us.name, "service_user": examined.service.name, "findings": lines,
+            "ok": errors == 0, "errors": errors, "warnings": warnings, "not_checked": count(FindingLevel::NotChecked),
+            "user": context.us.name, "service_user": context.service.name, "findings": lines,
         }));
     } else {
-        show(&lines, &examined, state.is_some());
-        let unseen = count(Level::NotChecked);
+        show(&lines, &context, state.is_some());
+        let unseen = count(FindingLevel::NotChecked);
         print_line!(
             "\n{BOLD}{}, {}{BOLD:#}, {unseen} not checked",
             counted(errors, "error", "errors"),
@@ -216,7 +214,7 @@ pub async fn run(
 }
 
 /// What the state's owner says of it, in our place: root opens and follows nothing there.
-async fn of_owner(state: &Path, directory: Option<&Path>, environment: &Environment) -> Vec<Line> {
+async fn of_owner(state: &Path, directory: Option<&Path>, environment: &Environment) -> Vec<FindingLine> {
     let directory = directory.map(|directory| directory.to_string_lossy().into_owned());
     let named = directory.iter().flat_map(|directory| ["--config", directory]);
     let words: Vec<&str> = named.chain(["doctor", "--json", "--of-state"]).collect();
@@ -225,7 +223,7 @@ async fn of_owner(state: &Path, directory: Option<&Path>, environment: &Environm
         let answered = serde_json::from_str::<Answered>(&told.unwrap_or_default());
         answered.map_err(|error| format!("its owner does not say how it is: {error}"))
     });
-    let answer_of = |check: &Check| -> Answer {
+    let answer_of = |check: &DoctorCheck| -> CheckResult {
         let answered = told.as_ref().map_err(|why| anyhow!(why.clone()))?;
         let of_check = answered.findings.iter().filter(|told| told.check == check.name);
         let findings: Vec<Finding> = of_check.map(|told| told.finding.clone()).collect();
@@ -238,16 +236,16 @@ async fn of_owner(state: &Path, directory: Option<&Path>, environment: &Environm
 
 /// All of them at once; whoever does not answer is not waited for.
 async fn examine(
-    examined: &Arc<Examined>,
-    checks: &[&'static Check],
+    context: &Arc<DoctorContext>,
+    checks: &[&'static DoctorCheck],
     time_max: Duration,
     shows_progress: bool,
-) -> Vec<Line> {
+) -> Vec<FindingLine> {
     let (answers, mut answered) = mpsc::channel(checks.len());
     for (number, check) in checks.iter().copied().enumerate() {
-        let (of_thread, examined, handle) = (answers.clone(), Arc::clone(examined), Handle::current());
+        let (of_thread, context, handle) = (answers.clone(), Arc::clone(context), Handle::current());
         let look = move || {
-            let answer = catch_unwind(AssertUnwindSafe(|| check.look(&examined, time_max, &handle)));
+            let answer = catch_unwind(AssertUnwindSafe(|| check.look(&context, time_max, &handle)));
             let answer = answer.unwrap_or_else(|_| Err(anyhow!("the check has crashed: report it, please")));
             // Nobody waits any more where this comes too late.
             let _ = of_thread.try_send((number, answer));
@@ -257,7 +255,7 @@ async fn examine(
             answers.try_send((number, failed)).expect("there is room for an answer of each");
         }
     }
-    let mut found: Vec<Option<Answer>> = checks.iter().map(|_| None).collect();
+    let mut found: Vec<Option<CheckResult>> = checks.iter().map(|_| None).collect();
     let ends_at = Instant::now() + time_max + HANG_MARGIN;
     while found.iter().any(Option::is_none) {
         if shows_progress {
@@ -272,12 +270,12 @@ async fn examine(
     checks.iter().zip(found).flat_map(|(check, answer)| lines_of(check, answer, time_max)).collect()
 }
 
-impl Check {
-    fn look(&self, examined: &Examined, time_max: Duration, handle: &Handle) -> Answer {
+impl DoctorCheck {
+    fn look(&self, context: &DoctorContext, time_max: Duration, handle: &Handle) -> CheckResult {
         match self.run {
-            Run::Now(run) => run(examined),
-            Run::Asking(run) => {
-                let asked = handle.block_on(async { timeout(time_max, run(examined)).await });
+            RunsAs::Now(run) => run(context),
+            RunsAs::Asking(run) => {
+                let asked = handle.block_on(async { timeout(time_max, run(context)).await });
                 asked.unwrap_or_else(|_| Err(no_answer(time_max)))
             }
         }
@@ -288,15 +286,18 @@ fn no_answer(time_max: Duration) -> anyhow::Error {
     anyhow!("no answer within {} s", time_max.as_secs())
 }
 
-fn lines_of(check: &Check, answer: Option<Answer>, time_max: Duration) -> Vec<Line> {
+fn lines_of(check: &DoctorCheck, answer: Option<CheckResult>, time_max: Duration) -> Vec<FindingLine> {
     let findings = match answer.unwrap_or_else(|| Err(no_answer(time_max))) {
         Ok(findings) => findings,
         Err(error) => vec![Finding::not_checked(format!("{error:#}"))],
     };
-    findings.into_iter().map(|finding| Line { group: check.group, check: check.name, finding }).collect()
+    findings
+        .into_iter()
+        .map(|finding| FindingLine { group: check.group, check: check.name, finding })
+        .collect()
 }
 
-fn progress(checks: &[&Check], found: &[Option<Answer>]) {
+fn progress(checks: &[&DoctorCheck], found: &[Option<CheckResult>]) {
     /// A terminal is at least as wide as these.
     const NAMES_MAX: usize = 3;
     let open = checks.iter().zip(found).filter(|(_, answer)| answer.is_none()).map(|(check, _)| check.name);
@@ -308,21 +309,21 @@ fn progress(checks: &[&Check], found: &[Option<Answer>]) {
     ));
 }
 
-fn show(lines: &[Line], examined: &Examined, owner_was_asked: bool) {
-    let (us, service) = (&examined.us.name, &examined.service.name);
+fn show(lines: &[FindingLine], context: &DoctorContext, owner_was_asked: bool) {
+    let (us, service) = (&context.us.name, &context.service.name);
     let also = if owner_was_asked { format!(", and the state as {service}") } else { String::new() };
     print_line!("{DIM}looked at as {us}{also}; the service is {service}'s{DIM:#}");
     let mut group = "";
-    for Line { group: of_line, check, finding } in lines {
+    for FindingLine { group: of_line, check, finding } in lines {
         if *of_line != group {
             group = of_line;
             print_line!("\n{BOLD}{group}{BOLD:#}");
         }
         let (style, word) = match finding.level {
-            Level::Ok => (GREEN, "ok"),
-            Level::NotChecked => (DIM, "not checked"),
-            Level::Warning => (YELLOW, "warning"),
-            Level::Error => (RED, "error"),
+            FindingLevel::Ok => (GREEN, "ok"),
+            FindingLevel::NotChecked => (DIM, "not checked"),
+            FindingLevel::Warning => (YELLOW, "warning"),
+            FindingLevel::Error => (RED, "error"),
         };
         print_line!("  {style}{word:<11}{style:#} {check}: {}", plain(&finding.what));
         if let Some(mend) = &finding.mend {
@@ -338,7 +339,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_check_that_fails_panics_or_hangs_keeps_none_of_the_others() {
-        const BROKEN: &[Check] = &[
+        const BROKEN: &[DoctorCheck] = &[
             now("a", "panics", |_| panic!("on purpose")),
             now("a", "fails", |_| Err(anyhow!("no such table"))),
             asking("a", "panics while asking", |_| Box::pin(async { panic!("on purpose") })),
@@ -351,21 +352,22 @@ mod tests {
             now("a", "works", |_| Ok(vec![Finding::ok("fine")])),
         ];
         let nothing = Environment::new([("A", "b")], "/no/such/directory");
-        let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing, Purpose::Check).unwrap());
-        let broken: Vec<&Check> = BROKEN.iter().collect();
-        let lines = examine(&examined, &broken, Duration::ZERO, false).await;
-        let found: Vec<(Level, &str)> =
+        let context =
+            Arc::new(DoctorContext::new(Some(Path::new("none")), &nothing, Purpose::Check).unwrap());
+        let broken: Vec<&DoctorCheck> = BROKEN.iter().collect();
+        let lines = examine(&context, &broken, Duration::ZERO, false).await;
+        let found: Vec<(FindingLevel, &str)> =
             lines.iter().map(|line| (line.finding.level, line.finding.what.as_str())).collect();
         let crashed = "the check has crashed: report it, please";
         assert_eq!(
             found,
             [
-                (Level::NotChecked, crashed),
-                (Level::NotChecked, "no such table"),
-                (Level::NotChecked, crashed),
-                (Level::NotChecked, "no answer within 0 s"),
-                (Level::NotChecked, "no answer within 0 s"),
-                (Level::Ok, "fine"),
+                (FindingLevel::NotChecked, crashed),
+                (FindingLevel::NotChecked, "no such table"),
+                (FindingLevel::NotChecked, crashed),
+                (FindingLevel::NotChecked, "no answer within 0 s"),
+                (FindingLevel::NotChecked, "no answer within 0 s"),
+                (FindingLevel::Ok, "fine"),
             ]
         );
     }
@@ -373,15 +375,16 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn without_a_configuration_what_does_not_need_it_is_looked_at() {
         let nothing = Environment::new([("A", "b")], "/no/such/directory");
-        let examined = Arc::new(Examined::new(Some(Path::new("none")), &nothing, Purpose::Check).unwrap());
-        let all: Vec<&Check> = CHECKS.iter().collect();
-        let lines = examine(&examined, &all, CHECK_TIME_MAX, false).await;
+        let context =
+            Arc::new(DoctorContext::new(Some(Path::new("none")), &nothing, Purpose::Check).unwrap());
+        let all: Vec<&DoctorCheck> = CHECKS.iter().collect();
+        let lines = examine(&context, &all, CHECK_TIME_MAX, false).await;
         let looked: HashSet<&str> = lines.iter().map(|line| line.check).collect();
         assert_eq!(looked.len(), CHECKS.len(), "each says something, under a name of its own");
         let level =
             |check: &str| lines.iter().find(|line| line.check == check).map(|line| line.finding.level);
-        assert_eq!(level("configuration"), Some(Level::Error));
-        assert_eq!(level("disks"), Some(Level::NotChecked));
-        assert_eq!(level("memory").map(|level| level == Level::NotChecked), Some(false));
+        assert_eq!(level("configuration"), Some(FindingLevel::Error));
+        assert_eq!(level("disks"), Some(FindingLevel::NotChecked));
+        assert_eq!(level("memory").map(|level| level == FindingLevel::NotChecked), Some(false));
     }
 }

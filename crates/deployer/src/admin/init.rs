@@ -41,7 +41,7 @@ const BRANCHES: [&str; 2] = ["main", "master"];
 
 /// Where a repository is, and what it is called.
 #[derive(Debug, PartialEq, Eq)]
-struct Source {
+struct RepositorySource {
     /// None: it cannot be told.
     repository: Option<RepositoryName>,
     /// What git fetches from here.
@@ -197,22 +197,27 @@ fn is_local(url: &str) -> bool {
 }
 
 /// A directory, `owner/name`, or a URL.
-fn source(text: &str) -> Result<Source> {
+fn source(text: &str) -> Result<RepositorySource> {
     if Path::new(text).is_dir() {
         return work_tree(Path::new(text));
     }
     if let Ok(repository) = RepositoryName::parse(text) {
         let url = format!("https://github.com/{repository}.git");
-        return Ok(Source { repository: Some(repository), url: url.clone(), clone_url: url, branch: None });
+        return Ok(RepositorySource {
+            repository: Some(repository),
+            url: url.clone(),
+            clone_url: url,
+            branch: None,
+        });
     }
     let url = config::reading::values::addresses::checked_clone_url(text).map_err(|message| {
         anyhow!("{text:?} is neither a directory, nor owner/name, nor a URL: {message}")
     })?;
-    Ok(Source { repository: repository_of(&url), url: url.clone(), clone_url: url, branch: None })
+    Ok(RepositorySource { repository: repository_of(&url), url: url.clone(), clone_url: url, branch: None })
 }
 
 /// A repository on this machine: a work tree, or a bare one.
-fn work_tree(path: &Path) -> Result<Source> {
+fn work_tree(path: &Path) -> Result<RepositorySource> {
     let path = fs::canonicalize(path)?;
     let (git, shared) = git_directories(&path);
     let Ok(head) = fs::read_to_string(git.join("HEAD")) else {
@@ -227,11 +232,11 @@ fn work_tree(path: &Path) -> Result<Source> {
     let origin = origin.filter(|url| !is_local(url));
     let clone_url = origin.unwrap_or_else(|| url.clone());
     let repository = repository_of(&clone_url);
-    Ok(Source { repository, url, clone_url, branch })
+    Ok(RepositorySource { repository, url, clone_url, branch })
 }
 
 /// A work tree that lies where sites do is what is served now. Elsewhere it is somebody's own, and nothing is to be deployed there.
-fn checkout_that_is_served(source: &Source) -> Option<PathBuf> {
+fn checkout_that_is_served(source: &RepositorySource) -> Option<PathBuf> {
     let path = Path::new(&source.url);
     let is_among_sites = SERVED_BELOW.iter().any(|root| path.starts_with(root) && path != Path::new(root));
     (is_among_sites && is_work_tree(path)).then(|| path.to_owned())
@@ -283,7 +288,7 @@ fn slug_of(repository: &RepositoryName) -> Slug {
 async fn look(
     directory: Option<&Path>,
     environment: &Environment,
-    source: &Source,
+    source: &RepositorySource,
     repository: &RepositoryName,
     wished: Option<BranchName>,
 ) -> Result<(BranchName, Tree), Failed> {
@@ -412,8 +417,12 @@ mod tests {
     fn only_a_checkout_among_sites_is_proposed_as_the_path() {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir(scratch.path().join(".git")).unwrap();
-        let source =
-            |url: &str| Source { repository: None, url: url.into(), clone_url: url.into(), branch: None };
+        let source = |url: &str| RepositorySource {
+            repository: None,
+            url: url.into(),
+            clone_url: url.into(),
+            branch: None,
+        };
         assert!(is_work_tree(scratch.path()));
         assert_eq!(checkout_that_is_served(&source(&scratch.path().to_string_lossy())), None);
         assert_eq!(checkout_that_is_served(&source("/srv/git/no-such-work-tree.git")), None);

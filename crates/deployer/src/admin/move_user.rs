@@ -19,14 +19,14 @@ mod programs;
 mod served;
 pub mod tree;
 
-use super::setup::wishes::Wishes;
+use super::setup::options::SetupOptions;
 use super::{owner, setup};
 use crate::admin::arguments::MoveUserArguments;
 use crate::admin::host::accounts;
 use crate::admin::host::ask;
 use crate::admin::host::paths;
 use crate::admin::setup::host_state;
-use crate::base::files::safe_path::Directory;
+use crate::base::files::safe_path::OpenDirectory;
 use crate::base::names::{Slug, UserName};
 use crate::config::users::DEPLOYER;
 use crate::config::{self, Deployment, Environment, Loaded, Purpose};
@@ -64,8 +64,8 @@ pub async fn run(
         return Err(Failed::because(anyhow!("only root can change whose files are")).hint(hint));
     }
     let configuration = directory.unwrap_or(Path::new(paths::CONFIGURATION)).to_owned();
-    let wishes = Wishes { configuration, origin: None, privileges: None, uninstall: false };
-    let loaded = load(&wishes, environment)?;
+    let options = SetupOptions { configuration, origin: None, privileges: None, uninstall: false };
+    let loaded = load(&options, environment)?;
     let slug = Slug::parse(slug).ok().filter(|slug| loaded.config.deployments.contains_key(slug));
     let Some(deployment) = slug.and_then(|slug| loaded.config.deployments.get(&slug)) else {
         return Err(Failed::not_found(format!("there is no deployment {:?}", arguments.slug)));
@@ -73,7 +73,8 @@ pub async fn run(
     let search_paths = setup::SEARCH_PATHS.map(Into::into);
     let search_paths = [&search_paths[..], &loaded.config.executable_search_paths].concat();
     let executor = Executor::unconfigured("/proc/self/exe".into(), environment, &search_paths);
-    let asked = Asked { wishes: &wishes, environment, executor: &executor, loaded: &loaded, deployment };
+    let asked =
+        MoveContext { options: &options, environment, executor: &executor, loaded: &loaded, deployment };
     let (moved, to) = asked.look(arguments).await?;
     moved.show(&asked, to.as_ref())?;
     if arguments.dry_run {
@@ -93,9 +94,9 @@ pub async fn run(
 }
 
 /// As the services have it, without secrets.
-fn load(wishes: &Wishes, environment: &Environment) -> Result<Loaded, Failed> {
+fn load(options: &SetupOptions, environment: &Environment) -> Result<Loaded, Failed> {
     let environment = host_state::as_units_have_it(environment);
-    let loaded = config::load(&REFERENCE, Some(&wishes.configuration), &environment, Purpose::Ask);
+    let loaded = config::load(&REFERENCE, Some(&options.configuration), &environment, Purpose::Ask);
     loaded.map_err(|problems| {
         let said = problems.render(config::Rendering::Plain).trim_end().to_owned();
         Failed::because(anyhow!(said).context("the configuration cannot be used"))
@@ -103,8 +104,8 @@ fn load(wishes: &Wishes, environment: &Environment) -> Result<Loaded, Failed> {
 }
 
 /// The command's deployment, and what is needed to look at the host.
-struct Asked<'a> {
-    wishes: &'a Wishes,
+struct MoveContext<'a> {
+    options: &'a SetupOptions,
     environment: &'a Environment,
     executor: &'a Executor,
     loaded: &'a Loaded,
@@ -113,13 +114,13 @@ struct Asked<'a> {
 
 /// What is found, and what is to be done.
 struct Moved {
-    host: plan::Host,
-    found: host_state::Found,
+    host: plan::MoveHost,
+    found: host_state::HostState,
     applications: Vec<programs::Applications>,
     remarks: Vec<String>,
 }
 
-impl Asked<'_> {
+impl MoveContext<'_> {
     async fn look(&self, arguments: &MoveUserArguments) -> Result<(Moved, Option<UserName>), Failed> {
         let (slug, deployment) = (&self.deployment.slug, self.deployment);
         let setup_first = "sudo durhack-deployer setup";
@@ -166,7 +167,7 @@ impl Asked<'_> {
                 old.push(account);
             }
         }
-        let host = plan::Host {
+        let host = plan::MoveHost {
             releases: directories(&deployment.path.join("releases"), &deployer),
             has_cache: deployment.path.join(".cache").symlink_metadata().is_ok(),
             units: programs::of_units(deployment, self.executor).await?,
@@ -177,7 +178,8 @@ impl Asked<'_> {
         };
         let applications = programs::of_pm2(deployment, &host.old, self.executor).await?;
         let more: Vec<UserName> = to.iter().cloned().collect();
-        let mut found = host_state::look_also_at(&more, self.wishes, self.environment, self.executor).await?;
+        let mut found =
+            host_state::look_also_at(&more, self.options, self.environment, self.executor).await?;
         let known = found.configuration.as_mut().context("there is no configuration any more")?;
         known.assignment.users = recorded.clone();
         known.assignment.remarks.clear();
@@ -206,9 +208,9 @@ impl Asked<'_> {
     }
 
     /// As an operator would. Its end is the command's.
-    async fn deploy(&self, host: &plan::Host, is_unwanted: bool) -> Result<(), Failed> {
+    async fn deploy(&self, host: &plan::MoveHost, is_unwanted: bool) -> Result<(), Failed> {
         let slug = &self.deployment.slug;
-        let directory = self.wishes.configuration.to_string_lossy().into_owned();
+        let directory = self.options.configuration.to_string_lossy().into_owned();
         let live = match self.deployment.enabled && !is_unwanted {
             true => self.live(&directory).await?,
             false => None,
@@ -252,7 +254,7 @@ impl Asked<'_> {
     }
 
     /// What the old users' PM2s still keep of the deployment; and those of them that keep nothing else do not come back at a boot.
-    async fn end_former(&self, host: &plan::Host) -> Result<(), Failed> {
+    async fn end_former(&self, host: &plan::MoveHost) -> Result<(), Failed> {
         for line in programs::end_all(self.deployment, &host.old, self.executor).await? {
             print_line!("- {}", plain(&line));
         }
@@ -276,7 +278,7 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// The commit that is live by the record, which the deployer's user reads.
+    /// The commit that is live by the database, which the deployer's user reads.
     async fn live(&self, directory: &str) -> Result<Option<String>, Failed> {
         use crate::config::CommandLine;
         use crate::process::tools::Invocation;
@@ -298,7 +300,7 @@ impl Asked<'_> {
 }
 
 impl Moved {
-    fn show(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
+    fn show(&self, asked: &MoveContext<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
         let (slug, path) = (&asked.deployment.slug, asked.deployment.path.display());
         let name = to.map_or(DEPLOYER, UserName::as_str);
         print_line!("{BOLD}{slug} is to be built and run as {name}. To be done:{BOLD:#}");
@@ -328,7 +330,7 @@ impl Moved {
     }
 
     /// The new user beside all that are there.
-    fn users_made(&self, asked: &Asked<'_>, to: Option<&UserName>) -> setup::plan::Plan {
+    fn users_made(&self, asked: &MoveContext<'_>, to: Option<&UserName>) -> setup::plan::Plan {
         let mut found = self.found.clone();
         if let (Some(known), Some(user)) = (&mut found.configuration, to) {
             known.users.insert(user.clone());
@@ -342,7 +344,11 @@ impl Moved {
     }
 
     /// The users as they are from then on.
-    fn users_recorded(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<setup::plan::Plan> {
+    fn users_recorded(
+        &self,
+        asked: &MoveContext<'_>,
+        to: Option<&UserName>,
+    ) -> anyhow::Result<setup::plan::Plan> {
         let mut found = self.found.clone();
         let moved = Deployment { user: to.cloned(), ..asked.deployment.clone() };
         let is_under_pm2 = |one: &&Deployment| one.recipe.is_under_pm2();
@@ -363,10 +369,10 @@ impl Moved {
         for action in self.users_made(asked, to).actions {
             found.note(&action);
         }
-        setup::plan::users_recorded(&found, asked.wishes, to.filter(|_| is_under_pm2(&&moved)))
+        setup::plan::users_recorded(&found, asked.options, to.filter(|_| is_under_pm2(&&moved)))
     }
 
-    async fn carry_out(&self, asked: &Asked<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
+    async fn carry_out(&self, asked: &MoveContext<'_>, to: Option<&UserName>) -> anyhow::Result<()> {
         let does = async |action: &setup::action::Action| {
             print_line!("- {}", plain(&action.what));
             action.carry_out(asked.executor).await.with_context(|| format!("cannot {}", action.what))
@@ -396,7 +402,7 @@ impl Moved {
     }
 }
 
-fn say(report: &tree::Report) {
+fn say(report: &tree::TreeReport) {
     print_line!(
         "  {} changed hands",
         crate::base::words::counted(report.changed, "file or directory", "files and directories")
@@ -438,7 +444,8 @@ async fn lock_of(state: &Path, slug: &Slug, deployer: &plan::Account) -> Result<
         let what = anyhow!("others than root could have put {} where it is", state.display());
         return Err(Failed::unavailable(what));
     }
-    let directory = match Directory::open(state).and_then(|state| state.below(Path::new("locks"), false)) {
+    let directory = match OpenDirectory::open(state).and_then(|state| state.below(Path::new("locks"), false))
+    {
         Ok(directory) => directory,
         // Nothing of any deployment has run here.
         Err(refused) if refused.is_missing() => return Ok(None),

@@ -1,6 +1,6 @@
 //! Root asks as the user whose state it is: `sudo durhack-deployer status` does what that user's own would.
 //!
-//! Not as root itself: what it would make beside the spools and the record would be root's, and in the service's way; and whoever owns a
+//! Not as root itself: what it would make beside the spools and the database would be root's, and in the service's way; and whoever owns a
 //! directory decides what a path in it leads to, and what SQLite, git or `gh` do with what they find there. Nor as whoever owns a directory
 //! that root was made to look at: only root can have put one where all above it is root's.
 //!

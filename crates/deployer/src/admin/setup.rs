@@ -21,6 +21,7 @@ pub mod journal;
 pub mod layers;
 pub mod moving;
 pub mod old_links;
+pub mod options;
 pub mod original;
 pub mod plan;
 pub mod reached;
@@ -29,10 +30,9 @@ pub mod site;
 pub mod sudoers;
 pub mod users;
 pub mod uwsgi_pass;
-pub mod wishes;
 
 use crate::admin::arguments::SetupArguments;
-use crate::admin::setup::host_state::Found;
+use crate::admin::setup::host_state::HostState;
 use crate::config::Environment;
 use crate::process::executor::Executor;
 use crate::run_log::rendering::plain;
@@ -40,9 +40,9 @@ use crate::terminal::failed::Failed;
 use crate::terminal::question::agreed;
 use crate::terminal::style::{BOLD, DIM, GREEN, YELLOW};
 use anyhow::anyhow;
+use options::SetupOptions;
 use plan::Plan;
 use std::path::{Path, PathBuf};
-use wishes::Wishes;
 
 /// Where an administrator's tools lie, should `PATH` not say so.
 pub const SEARCH_PATHS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -53,7 +53,7 @@ pub async fn run(
     environment: &Environment,
     arguments: &SetupArguments,
 ) -> Result<(), Failed> {
-    let wishes = Wishes::of(arguments, directory).map_err(Failed::because)?;
+    let options = SetupOptions::of(arguments, directory).map_err(Failed::because)?;
     if !environment.is_root() {
         return Err(
             Failed::because(anyhow!("only root can set up a host")).hint("sudo durhack-deployer setup")
@@ -69,12 +69,12 @@ pub async fn run(
     match &arguments.from {
         Some(directory) => return moving::from(directory, environment, &executor, arguments).await,
         None if arguments.back => return going_back::back(environment, &executor, arguments).await,
-        None => refuse_another_directory(&wishes)?,
+        None => refuse_another_directory(&options)?,
     }
-    let found = crate::admin::setup::host_state::look(&wishes, environment, &executor).await?;
+    let found = crate::admin::setup::host_state::look(&options, environment, &executor).await?;
     let plan = match arguments.uninstall {
         true => removal::plan(&found, arguments.purge),
-        false => plan::plan(&found, &wishes)?,
+        false => plan::plan(&found, &options)?,
     };
     show(&plan);
     if arguments.dry_run {
@@ -86,17 +86,18 @@ pub async fn run(
         carry_out(&plan, &executor).await?;
     }
     if !arguments.uninstall {
-        say_what_is_next(&wishes, environment, &executor).await?;
+        say_what_is_next(&options, environment, &executor).await?;
     }
     Ok(())
 }
 
 /// What is in another directory would be planned for, and not be what the services read.
-fn refuse_another_directory(wishes: &Wishes) -> Result<(), Failed> {
-    let (asked, read) = (wishes.configuration.as_path(), Path::new(crate::admin::host::paths::CONFIGURATION));
+fn refuse_another_directory(options: &SetupOptions) -> Result<(), Failed> {
+    let (asked, read) =
+        (options.configuration.as_path(), Path::new(crate::admin::host::paths::CONFIGURATION));
     let is_same =
         asked == read || asked.canonicalize().is_ok_and(|asked| Some(asked) == read.canonicalize().ok());
-    if is_same || wishes.uninstall {
+    if is_same || options.uninstall {
         return Ok(());
     }
     let hint = match asked.file_name().is_some_and(|name| name == "config") {
@@ -142,16 +143,16 @@ async fn carry_out(plan: &Plan, executor: &Executor) -> Result<(), Failed> {
 
 /// Asked again: what is true now, not what was planned.
 async fn say_what_is_next(
-    wishes: &Wishes,
+    options: &SetupOptions,
     environment: &Environment,
     executor: &Executor,
 ) -> Result<(), Failed> {
-    let found: Found = crate::admin::setup::host_state::look(wishes, environment, executor).await?;
+    let found: HostState = crate::admin::setup::host_state::look(options, environment, executor).await?;
     let Some(known) = found.configuration else { return Ok(()) };
     print_line!("\nwebhook  {}/github-webhook", known.origin);
     print_line!("secret   {} (root can read it)", crate::admin::host::paths::WEBHOOK_SECRET);
     print_line!("\n{BOLD}Next{BOLD:#}");
-    let layer = wishes.configuration.join("default.toml");
+    let layer = options.configuration.join("default.toml");
     if known.paths.is_empty() {
         print_line!("  durhack-deployer init OWNER/NAME --write {}", layer.display());
         print_line!(
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn setup_refuses_a_directory_that_the_services_do_not_read() {
-        let of = |configuration: &str, uninstall| Wishes {
+        let of = |configuration: &str, uninstall| SetupOptions {
             configuration: configuration.into(),
             origin: None,
             privileges: None,

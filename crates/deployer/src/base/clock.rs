@@ -11,7 +11,7 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Now, in Unix milliseconds: the form in which the record keeps times.
+/// Now, in Unix milliseconds: the form in which the database keeps times.
 pub fn now_ms() -> i64 {
     now().as_millisecond()
 }

@@ -6,7 +6,7 @@
 
 /// Marks a point; costs nothing without the feature.
 #[macro_export]
-macro_rules! crash_point {
+macro_rules! failpoint {
     ($name:literal) => {
         #[cfg(feature = "crash-points")]
         $crate::base::failpoint::reach($name);

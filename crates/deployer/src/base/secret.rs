@@ -10,7 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 /// Of a new secret: what cannot be guessed, as many as the hash that signs has.
 const NEW_SECRET_BYTES: usize = 32;
 
-/// See the module.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 

@@ -11,7 +11,7 @@ use crate::pipeline::preview::{self, Preview};
 use crate::pipeline::recovery::recover;
 use crate::plan::facts::Target;
 use crate::process::lock::{self, Lock};
-use crate::queue::entry::{ADOPT, Adopt, Request};
+use crate::queue::job::{Adopt, JobKind, JobOptions};
 use crate::run_log::rendering::plain;
 use crate::steps::release;
 use crate::store;
@@ -46,7 +46,6 @@ const BUILD_PRODUCTS: [&str; 16] = [
     ".parcel-cache",
 ];
 
-/// `adopt`
 pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     let lock = lock_of(session, deployment).await?;
@@ -124,8 +123,8 @@ async fn begin(
     // The run takes it.
     drop(lock);
     let adopt = Some(Adopt { modified_too: arguments.force, kept: survey.kept });
-    let request = Request { commit: Some(live.commit), force: true, adopt, ..Request::default() };
-    ask(session, deployment, ADOPT, &request, false).await?;
+    let options = JobOptions { commit: Some(live.commit), force: true, adopt, ..JobOptions::default() };
+    ask(session, deployment, JobKind::Adopt, &options, false).await?;
     say_what_remains(deployment)
 }
 

@@ -21,7 +21,6 @@ use anyhow::anyhow;
 use serde_json::json;
 use std::path::Path;
 
-/// `config`
 pub fn run(
     directory: Option<&Path>,
     environment: &Environment,
@@ -116,7 +115,6 @@ fn show(directory: Option<&Path>, environment: &Environment, as_json: bool) -> R
     Ok(())
 }
 
-/// `migrate`
 pub async fn migrate(
     directory: Option<&Path>,
     environment: &Environment,
@@ -145,7 +143,7 @@ pub async fn migrate(
         MigrateCommand::Check => {
             let irreversible = self_update::irreversible(&store.migration_status().await?);
             if !irreversible.is_empty() {
-                return Err(Failed::because(anyhow!("cannot be taken back: {}", irreversible.join(", "))));
+                return Err(Failed::because(anyhow!("cannot be undone: {}", irreversible.join(", "))));
             }
             store.rehearse_migration().await?;
             print_line!("the database has, or can be given, this program's schema");
@@ -173,7 +171,6 @@ pub async fn migrate(
     Ok(())
 }
 
-/// `migrate down`
 async fn down(
     config: &Config,
     store: &Store,
@@ -225,7 +222,6 @@ fn is_asked_by_daemon(state_directory: &Path) -> bool {
     std::iter::successors(Some(us), parent).skip(1).any(|ancestor| u32::try_from(ancestor) == Ok(daemon))
 }
 
-/// `migrate trust`
 async fn trust(store: &Store, is_said: bool) -> Result<(), Failed> {
     let foreign = store.foreign().await?;
     if foreign.is_none() {

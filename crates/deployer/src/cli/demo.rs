@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SLUG: &str = "website";
 
 const BUILD: &str = "#!/bin/sh
-# Fills the page's template in: a stand-in for a site generator.
+# Fills the page's template in: a small replacement for a site generator.
 set -e
 mkdir -p public
 echo \"building commit $DEPLOYER_COMMIT\"
@@ -50,14 +50,13 @@ exit 1
 ";
 
 /// Where everything of the demonstration lies.
-struct Stage {
+struct DemoHost {
     root: PathBuf,
     host: Host,
     site: String,
     daemon: String,
 }
 
-/// `demo`
 pub async fn run(arguments: &DemoArguments, environment: &Environment) -> Result<(), Failed> {
     let root = tempfile::Builder::new()
         .prefix("durhack-deployer-demo-")
@@ -101,7 +100,7 @@ async fn prepare(
     environment: &Environment,
     tracker: &TaskTracker,
     stop: &CancellationToken,
-) -> Result<Stage> {
+) -> Result<DemoHost> {
     heading("A repository, a configuration, a daemon");
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let site = format!("http://{}/", listener.local_addr()?);
@@ -135,10 +134,10 @@ async fn prepare(
     say("daemon", &daemon);
     say("site", &site);
     host.store.migrate(crate::base::clock::now_ms()).await?;
-    Ok(Stage { root: root.to_owned(), host, site, daemon })
+    Ok(DemoHost { root: root.to_owned(), host, site, daemon })
 }
 
-async fn three_acts(stage: &Stage) -> Result<()> {
+async fn three_acts(stage: &DemoHost) -> Result<()> {
     heading("Act 1: a push goes live");
     let first = push(stage, "Hello, DurHack!", BUILD).await?;
     ensure!(first.state == RunState::Succeeded, "the first push did not go live");
@@ -158,7 +157,7 @@ async fn three_acts(stage: &Stage) -> Result<()> {
 }
 
 /// Commits, sends the push as GitHub would, and shows what becomes of it.
-async fn push(stage: &Stage, greeting: &str, build: &str) -> Result<Run> {
+async fn push(stage: &DemoHost, greeting: &str, build: &str) -> Result<Run> {
     let upstream = stage.root.join("upstream");
     fs::write(
         upstream.join("page.html"),
@@ -181,7 +180,7 @@ async fn push(stage: &Stage, greeting: &str, build: &str) -> Result<Run> {
     follow::to_the_end(store, &stage.host.logs(), &run.id).await
 }
 
-async fn expect_page(stage: &Stage, wanted: &str) -> Result<()> {
+async fn expect_page(stage: &DemoHost, wanted: &str) -> Result<()> {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
     let page = client.get(&stage.site).send().await?.error_for_status()?.text().await?;
     print_line!("{DIM}GET {}{DIM:#}", stage.site);
@@ -190,7 +189,7 @@ async fn expect_page(stage: &Stage, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-fn epilogue(stage: &Stage, keep: bool) {
+fn epilogue(stage: &DemoHost, keep: bool) {
     let root = &stage.root;
     // As it was called: after `cargo run` it is not on the PATH.
     let program = std::env::args_os().next().unwrap_or_else(|| "durhack-deployer".into());

@@ -4,13 +4,10 @@
 //! does the same work itself, under the same lock. So both ways are one, and never at the same time.
 
 use super::session::Session;
-use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids};
+use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, waiting};
 use crate::admin::owner;
-use crate::base::clock::now_ms;
 use crate::base::names::{CommitId, DeliveryId, Slug};
 use crate::base::words::counted;
-use crate::base::words::step_title;
-use crate::cli::inspect::running_step;
 use crate::config::{Deployment, Queue};
 use crate::daemon;
 use crate::pipeline::observe::Observer;
@@ -18,13 +15,13 @@ use crate::pipeline::preview::{self, Preview};
 use crate::pipeline::recovery::recover;
 use crate::pipeline::worker::Worker;
 use crate::process::{claim, lock};
-use crate::queue::entry::{Request, Source, request_entry};
+use crate::queue::job::{JobKind, JobOptions, operator_job};
 use crate::queue::recorded::verdict;
 use crate::run_log::rendering::plain;
 use crate::store::{Run, RunState, VerdictCode};
 use crate::terminal::failed::Failed;
 use crate::terminal::output;
-use crate::terminal::progress::Progress;
+use crate::terminal::progress::ProgressLine;
 use crate::terminal::style::{BOLD, DIM};
 use anyhow::{Context, anyhow};
 use spool::{EntryName, Spool};
@@ -33,19 +30,17 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// How often the record is looked at for a run to begin or end.
+/// How often the database is looked at for a run to begin or end.
 const POLL: Duration = Duration::from_millis(100);
 
-/// `deploy`
 pub async fn deploy(session: &Session, arguments: &DeployArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
     let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
-    let request = Request { commit, force: arguments.force, ..Request::default() };
-    ask(session, deployment, "deploy", &request, arguments.no_wait).await
+    let options = JobOptions { commit, force: arguments.force, ..JobOptions::default() };
+    ask(session, deployment, JobKind::Deploy, &options, arguments.no_wait).await
 }
 
-/// `rollback`
 pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
@@ -53,8 +48,8 @@ pub async fn rollback(session: &Session, arguments: &RollbackArguments) -> Resul
         Some(typed) => Some(ids::release(session, deployment, typed).await?),
         None => None,
     };
-    let request = Request { release, ..Request::default() };
-    ask(session, deployment, "rollback", &request, arguments.no_wait).await
+    let options = JobOptions { release, ..JobOptions::default() };
+    ask(session, deployment, JobKind::Rollback, &options, arguments.no_wait).await
 }
 
 async fn named_commit(
@@ -68,12 +63,12 @@ async fn named_commit(
     }
 }
 
-/// Queues a wish, and waits for its end unless told not to.
+/// Queues a job, and waits for its end unless told not to.
 pub async fn ask(
     session: &Session,
     deployment: &Deployment,
-    event: &str,
-    request: &Request,
+    kind: JobKind,
+    options: &JobOptions,
     no_wait: bool,
 ) -> Result<(), Failed> {
     let state_directory = &session.config().state_directory;
@@ -91,9 +86,9 @@ pub async fn ask(
         return Err(anyhow::Error::from(holder).into());
     }
     let who = session.operator();
-    let (header, bytes) = request_entry(event, Source::Operator, who, request);
+    let (header, bytes) = operator_job(kind, who, options);
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
-    let asked = Asked { deployment, id: header.id.clone(), entry: appended.name().clone() };
+    let asked = DeployRequest { deployment, id: header.id.clone(), entry: appended.name().clone() };
     if no_wait {
         print_line!("queued as {}; `durhack-deployer explain {0}` says what became of it", header.id);
         return Ok(());
@@ -122,13 +117,13 @@ fn is_unattended(session: &Session, deployment: &Deployment, spool: &Spool) -> R
     Ok(spool.consumer_lock().context("cannot ask whether somebody works on it")?.is_some())
 }
 
-/// Waits for the entry's run to begin, then shows it to its end. A run that was taken back is tried again: wait for that.
-async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
+/// Waits for the entry's run to begin, then shows it to its end. A run that was undone is tried again: wait for that.
+async fn watch(session: &Session, asked: &DeployRequest<'_>) -> Result<Run, Failed> {
     let slug = asked.deployment.slug.as_str();
     let mut shown = 0;
-    let mut progress = Progress::start();
+    let mut progress = ProgressLine::start();
     loop {
-        // Asked first: a run that ends meanwhile is found below.
+        // DeployRequest first: a run that ends meanwhile is found below.
         let verdicts = session.store().verdicts(asked.id.as_str()).await?;
         let verdict =
             verdicts.into_iter().find(|verdict| verdict.deployment == slug && verdict.code.is_final());
@@ -143,39 +138,23 @@ async fn watch(session: &Session, asked: &Asked<'_>) -> Result<Run, Failed> {
         } else if let Some(verdict) = verdict {
             return Err(Failed::because(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
         } else {
-            progress.wait_for(&waited_for(session, slug).await?);
+            let waits_for = waiting::for_its_turn(session, slug, &asked.entry).await?;
+            let waits_for = waits_for.as_deref().unwrap_or("the run has not begun yet");
+            progress.wait_for(&format!("queued: {waits_for}"));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// What an entry waits for that has no run yet: the deployment's run before it, and where that is.
-async fn waited_for(session: &Session, slug: &str) -> Result<String, Failed> {
-    let unfinished = session.store().unfinished_runs(Some(slug)).await?;
-    let Some(run) = unfinished.iter().find(|run| run.started_at_ms.is_some()) else {
-        return Ok("queued: the run has not begun yet".to_owned());
-    };
-    let id = ids::short_runs(session).await?.of(&run.id);
-    let steps = session.store().steps(&run.id).await?;
-    Ok(match running_step(run, &steps) {
-        Some(step) => {
-            let seconds = (now_ms() - step.started_at_ms).max(0) / 1000;
-            let title = plain(&step_title(&step.phase, &step.name));
-            format!("queued: waits for run {id} ({title}, {seconds} s)")
-        }
-        None => format!("queued: waits for run {id}"),
-    })
-}
-
 /// What was asked for, and the entry that says so.
-struct Asked<'a> {
+struct DeployRequest<'a> {
     deployment: &'a Deployment,
     id: DeliveryId,
     entry: EntryName,
 }
 
 /// Without a daemon: this process is the worker, until the deployment's spool is empty. Ctrl-C takes the run back.
-async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Result<Run, Failed> {
+async fn do_it_here(session: &Session, spool: Spool, asked: &DeployRequest<'_>) -> Result<Run, Failed> {
     let _consumer = daemon::consume(&spool)?;
     // As the daemon does, so that no step outlives its run.
     let _ = supervise::become_subreaper();
@@ -190,6 +169,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
         spool: spool.clone(),
         stop: stop.clone(),
         abort: abort.clone(),
+        look_again: Arc::default(),
         run_ended: Arc::default(),
         claim: Mutex::default(),
     };
@@ -224,7 +204,7 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &Asked<'_>) -> Resul
 }
 
 /// What was asked for and interrupted must not be done by the next daemon that starts.
-async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Result<Failed, Failed> {
+async fn withdrawn(session: &Session, spool: &Spool, asked: &DeployRequest<'_>) -> Result<Failed, Failed> {
     spool.remove(&asked.entry).context("cannot withdraw the request")?;
     let verdict = verdict(
         &asked.id,
@@ -233,19 +213,18 @@ async fn withdrawn(session: &Session, spool: &Spool, asked: &Asked<'_>) -> Resul
         "interrupted at the command line",
     );
     session.store().set_verdict(&verdict).await?;
-    Ok(Failed::because(anyhow!("interrupted; what had been done was taken back")))
+    Ok(Failed::because(anyhow!("interrupted: every completed step was undone")))
 }
 
-/// Ctrl-C: no further work, and what is in progress is taken back. Never returns: the worker ends by itself.
+/// Ctrl-C: no further work, and what is in progress is undone. Never returns: the worker ends by itself.
 async fn interrupted(stop: &CancellationToken, abort: &CancellationToken) {
     let _ = tokio::signal::ctrl_c().await;
-    print_error_line!("interrupted: taking back what was done");
+    print_error_line!("interrupted: undoing the completed steps");
     stop.cancel();
     abort.cancel();
     std::future::pending::<()>().await;
 }
 
-/// `cancel`
 pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<(), Failed> {
     let run = ids::run_of(session, &arguments.what).await?;
     if run.state.is_final() {
@@ -289,7 +268,6 @@ fn nothing_to_cancel(session: &Session, run: &Run, what: &str) -> Result<Failed,
     })
 }
 
-/// `plan`
 pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Failed> {
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
@@ -338,7 +316,7 @@ pub fn show_steps(preview: &Preview) {
             planned.command
         );
         for undo in &step.undo {
-            print_line!("     {DIM}{:<8} taken back by    {}{DIM:#}", "", undo.action.shown());
+            print_line!("     {DIM}{:<8} undone by        {}{DIM:#}", "", undo.action.shown());
         }
     }
     for command in &preview.on_failure {

@@ -5,18 +5,18 @@ use crate::base::words::cause_and_hint;
 use crate::run_log::{RunLogReader, Stream, rendering};
 use crate::store::{Run, RunState, StepState, Store};
 use crate::terminal::printing;
-use crate::terminal::progress::Progress;
+use crate::terminal::progress::ProgressLine;
 use crate::terminal::style::{BOLD, DIM, GREEN, RED, YELLOW};
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often the log and the record are looked at.
+/// How often the log and the database are looked at.
 const POLL: Duration = Duration::from_millis(150);
 
 /// Shows a run's log until the run has ended, then its end. Returns the run as it ended.
 pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run> {
-    let mut progress = Progress::start();
+    let mut progress = ProgressLine::start();
     let mut reader = RunLogReader::open(logs, id, 0)?;
     // The last line of each step, by its number: steps may run side by side.
     let mut last = Last::default();

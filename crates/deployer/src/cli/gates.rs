@@ -9,13 +9,12 @@ use super::{ApproveArguments, ReleaseArguments};
 use crate::base::clock::now_ms;
 use crate::config::Deployment;
 use crate::pipeline::gates::Held;
-use crate::queue::entry::Request;
-use crate::store::{Answer, VerdictCode};
+use crate::queue::job::{JobKind, JobOptions};
+use crate::store::{OperatorAnswer, VerdictCode};
 use crate::terminal::failed::Failed;
 use anyhow::anyhow;
 use jiff::civil::DateTime;
 
-/// `approve`
 pub async fn approve(session: &Session, arguments: &ApproveArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     if !deployment.gates.approval {
@@ -30,11 +29,10 @@ pub async fn approve(session: &Session, arguments: &ApproveArguments) -> Result<
         return Err(Failed::because(anyhow!("what waits is {}, not {named}", waiting.commit))
             .hint("look at what has been pushed since, and approve that"));
     }
-    answer(session, deployment, &Answer::Approved(waiting.commit.clone())).await?;
-    look_again(session, deployment, "approve", waiting, arguments.no_wait).await
+    answer(session, deployment, &OperatorAnswer::Approved(waiting.commit.clone())).await?;
+    look_again(session, deployment, JobKind::Approve, waiting, arguments.no_wait).await
 }
 
-/// `release`
 pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     if deployment.gates.freeze.windows.is_empty() {
@@ -45,18 +43,18 @@ pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<
     let waiting = waiting(session, deployment).await?;
     let Some(until) = &arguments.until else {
         let waiting = waiting.ok_or_else(|| nothing_waits(deployment))?;
-        answer(session, deployment, &Answer::Released(waiting.commit.clone())).await?;
-        return look_again(session, deployment, "release", waiting, arguments.no_wait).await;
+        answer(session, deployment, &OperatorAnswer::Released(waiting.commit.clone())).await?;
+        return look_again(session, deployment, JobKind::Unfreeze, waiting, arguments.no_wait).await;
     };
     let until_ms = until_ms(deployment, until)?;
-    answer(session, deployment, &Answer::FreezeLiftedUntil(until_ms)).await?;
+    answer(session, deployment, &OperatorAnswer::FreezeLiftedUntil(until_ms)).await?;
     if until_ms <= now_ms() {
         print_line!("{}: its freezes hold again", deployment.slug);
         return Ok(());
     }
     print_line!("{}: no freeze holds until {until}", deployment.slug);
     match waiting {
-        Some(waiting) => look_again(session, deployment, "release", waiting, arguments.no_wait).await,
+        Some(waiting) => look_again(session, deployment, JobKind::Unfreeze, waiting, arguments.no_wait).await,
         None => Ok(()),
     }
 }
@@ -66,19 +64,19 @@ async fn waiting(session: &Session, deployment: &Deployment) -> Result<Option<He
     Ok(held.filter(|held| held.verdict == VerdictCode::Waiting))
 }
 
-async fn answer(session: &Session, deployment: &Deployment, answer: &Answer) -> Result<(), Failed> {
+async fn answer(session: &Session, deployment: &Deployment, answer: &OperatorAnswer) -> Result<(), Failed> {
     Ok(session.store().set_answer(deployment.slug.as_str(), answer).await?)
 }
 
 async fn look_again(
     session: &Session,
     deployment: &Deployment,
-    event: &str,
+    kind: JobKind,
     waiting: Held,
     no_wait: bool,
 ) -> Result<(), Failed> {
-    let request = Request { head: Some(waiting.commit), ..Request::default() };
-    ask(session, deployment, event, &request, no_wait).await
+    let options = JobOptions { head: Some(waiting.commit), ..JobOptions::default() };
+    ask(session, deployment, kind, &options, no_wait).await
 }
 
 fn nothing_waits(deployment: &Deployment) -> Failed {

@@ -12,13 +12,11 @@ use std::path::Path;
 
 const NAME: &str = "durhack-deployer";
 
-/// `completions`
 pub fn completions(shell: Shell) -> Result<(), Failed> {
     printing::text(&completion::script(shell)?);
     Ok(())
 }
 
-/// `man`
 pub fn man() -> Result<(), Failed> {
     printing::text(&man_page()?);
     Ok(())

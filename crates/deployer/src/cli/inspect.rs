@@ -1,4 +1,4 @@
-//! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the record. Nothing here changes anything.
+//! `runs`, `run`, `logs`, `deliveries`, `explain`: questions to the database. Nothing here changes anything.
 
 use super::session::Session;
 use super::{DeliveriesArguments, ExplainArguments, LogsArguments, RunArguments, RunsArguments, follow, ids};
@@ -42,7 +42,6 @@ pub fn short(commit: Option<&str>) -> &str {
     commit.map_or("-", |commit| commit.get(..7).unwrap_or(commit))
 }
 
-/// `runs`
 pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Failed> {
     let slug = match &arguments.slug {
         Some(slug) => Some(session.deployment(slug)?.slug.as_str()),
@@ -86,7 +85,6 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
     Ok(())
 }
 
-/// `run`
 pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Failed> {
     let run = ids::run_of(session, &arguments.id).await?;
     let mut steps = session.store().steps(&run.id).await?;
@@ -213,7 +211,6 @@ async fn lines_around_cause(session: &Session, run: &str, steps: &[Step]) -> Vec
     lines
 }
 
-/// `logs`
 pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Failed> {
     let run = ids::run_of(session, &arguments.what).await?;
     let logs = session.host.logs();
@@ -234,7 +231,6 @@ pub async fn logs(session: &Session, arguments: &LogsArguments) -> Result<(), Fa
     Ok(())
 }
 
-/// `deliveries`
 pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> Result<(), Failed> {
     let deliveries = session.store().deliveries(arguments.limit, DeliveryFilter::default()).await?;
     let mut shown = Vec::new();
@@ -277,7 +273,6 @@ pub async fn deliveries(session: &Session, arguments: &DeliveriesArguments) -> R
     Ok(())
 }
 
-/// `explain`
 pub async fn explain(session: &Session, arguments: &ExplainArguments) -> Result<(), Failed> {
     let typed = arguments.delivery.to_ascii_lowercase();
     // A GUID that cannot be an id here stands for one that is.

@@ -1,6 +1,6 @@
 //! The log: to standard error, as JSON where that is wanted, with priorities for the journal.
 
-use super::{Cli, Command};
+use super::{Cli, CliCommand};
 use crate::config::Environment;
 use crate::terminal::failed::is_json;
 use std::io::{IsTerminal, Write};
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The log: to standard error; as JSON where `DEPLOYER_LOG_FORMAT=json`; a daemon says more than a command.
 pub fn start_logging(cli: &Cli, environment: &Environment) {
-    let daemon = matches!(cli.command, Command::Serve(_) | Command::Listen | Command::Work(_));
+    let daemon = matches!(cli.command, CliCommand::Serve(_) | CliCommand::Listen | CliCommand::Work(_));
     let level = cli.log.clone().unwrap_or_else(|| if daemon { "info".into() } else { "warn".into() });
     let filter = EnvFilter::try_new(format!("{level},sqlx=warn,hyper=warn,reqwest=warn"))
         .unwrap_or_else(|_| EnvFilter::new("info"));

@@ -1,4 +1,4 @@
-//! What every command but `serve` begins with: the configuration, and the record.
+//! What every command but `serve` begins with: the configuration, and the database.
 
 use crate::admin::owner;
 use crate::base::clock::readable_utc;
@@ -22,7 +22,7 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The configuration, the record, and what runs are made of.
+/// The configuration, the database, and what runs are made of.
 pub struct Session {
     /// Everything that deployments stand on.
     pub host: Host,
@@ -146,7 +146,7 @@ fn in_part(mut loaded: Loaded, kept: Option<LastGood>) -> (Loaded, Broken) {
     let mut deployments = Vec::new();
     let last_good_ms = kept.as_ref().map(|kept| kept.at_ms);
     for (slug, deployment) in kept.into_iter().flat_map(|kept| kept.loaded.config.deployments) {
-        // What has a path that is another deployment's now is not put back there.
+        // What has a path that is another deployment's now is not restored there.
         let is_anothers =
             loaded.config.deployments.values().any(|other| overlap(&other.path, &deployment.path));
         if loaded.problems.leaves_out(slug.as_str()) && !is_anothers {
@@ -254,7 +254,7 @@ impl Session {
         Self::open_loaded(loaded, Some(broken), environment, purpose).await
     }
 
-    /// Opens both; the record's schema is brought up where it is behind.
+    /// Opens both; the database's schema is brought up where it is behind.
     pub async fn open(
         directory: Option<&Path>,
         environment: &Environment,
@@ -331,17 +331,15 @@ impl Session {
         self.broken.as_ref().is_some_and(|broken| broken.deployments.contains(slug))
     }
 
-    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.host.config
     }
 
-    /// Who asks, for the record.
+    /// Who asks, for the database.
     pub fn operator(&self) -> String {
         format!("{} at the command line", self.user)
     }
 
-    /// The record.
     pub fn store(&self) -> &Store {
         &self.host.store
     }

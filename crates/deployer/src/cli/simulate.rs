@@ -23,16 +23,13 @@ use tokio_util::sync::CancellationToken;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The answer to a webhook.
-pub struct Answer {
+pub struct SimulatedAnswer {
     /// The delivery's id.
     pub delivery: DeliveryId,
-    /// HTTP status.
     pub status: u16,
-    /// The body.
     pub body: String,
 }
 
-/// `simulate push`
 pub async fn push(
     directory: Option<&Path>,
     environment: &Environment,
@@ -133,7 +130,7 @@ pub async fn send(
     deployment: &Deployment,
     commit: &CommitId,
     url: &str,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<SimulatedAnswer> {
     let secret =
         secret_of(config, &deployment.repository).context("no secret is configured for this repository")?;
     let body = payload(deployment, commit);
@@ -150,11 +147,8 @@ pub fn secret_of<'a>(config: &'a Config, repository: &RepositoryName) -> Option<
 /// A webhook request to be.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    /// Its GUID.
     pub delivery: DeliveryId,
-    /// `push`, `ping`.
     pub event: &'a str,
-    /// JSON.
     pub body: &'a str,
 }
 
@@ -164,7 +158,7 @@ pub async fn deliver(
     secret: &Secret,
     outgoing: &Outgoing<'_>,
     url: &str,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<SimulatedAnswer> {
     let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build()?;
     let mut request = client
         .post(url)
@@ -186,7 +180,7 @@ pub async fn deliver(
     let sent = request.body(outgoing.body.to_owned()).send().await;
     let response = sent.with_context(|| format!("cannot reach {url}"))?;
     let status = response.status().as_u16();
-    Ok(Answer { delivery: outgoing.delivery.clone(), status, body: response.text().await? })
+    Ok(SimulatedAnswer { delivery: outgoing.delivery.clone(), status, body: response.text().await? })
 }
 
 /// An address from which a webhook may come.

@@ -5,8 +5,8 @@
 
 use super::inspect::{run_json, running_json, short};
 use super::session::{self, Session};
-use crate::admin::doctor::finding::{Finding, Level};
-use crate::admin::doctor::parts::{self, Part};
+use crate::admin::doctor::finding::{Finding, FindingLevel};
+use crate::admin::doctor::parts::{self, DoctorPart};
 use crate::base::clock::{ago, duration, now_ms, readable_utc};
 use crate::base::words::cause_and_hint;
 use crate::base::words::{counted, step_title};
@@ -36,7 +36,6 @@ const REFUSALS_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A look that is older than this was not repeated: the worker looks once a minute, but not during a run.
 const LOOK_AGE_MAX_MS: i64 = 10 * 60_000;
 
-/// `status`
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,
@@ -56,33 +55,33 @@ pub async fn run(
     let mut parts = parts::all(session.config(), session.store()).await;
     if let Some(broken) = &session.broken {
         let finding = Finding::error(broken.what(), broken.mend());
-        parts.insert(0, Part { name: "config", finding });
+        parts.insert(0, DoctorPart { name: "config", finding });
     }
     if let Some((what, mend)) = session.unread() {
-        parts.insert(0, Part { name: "config", finding: Finding::warning(what, mend) });
+        parts.insert(0, DoctorPart { name: "config", finding: Finding::warning(what, mend) });
     }
     if let Some(slug) = &arguments.slug {
         session.deployment(slug)?;
         // Of what is well nobody has asked.
-        parts.retain(|part| matches!(part.finding.level, Level::Warning | Level::Error));
+        parts.retain(|part| matches!(part.finding.level, FindingLevel::Warning | FindingLevel::Error));
     }
     status(&session, &parts, arguments).await
 }
 
 /// Where the database does not answer.
-fn show_parts_alone(parts: &[Part], as_json: bool) {
+fn show_parts_alone(parts: &[DoctorPart], as_json: bool) {
     match as_json {
         true => output::json(&json!({ "ok": false, "parts": parts })),
         false => show_parts(parts),
     }
 }
 
-async fn status(session: &Session, parts: &[Part], arguments: &StatusArguments) -> Result<(), Failed> {
+async fn status(session: &Session, parts: &[DoctorPart], arguments: &StatusArguments) -> Result<(), Failed> {
     let as_json = arguments.json;
     let config = session.config();
     let running = daemon::is_working(&config.state_directory)?;
     let mut deployments = Vec::new();
-    let mut is_well = !parts.iter().any(Part::is_broken);
+    let mut is_well = !parts.iter().any(DoctorPart::is_broken);
     let is_asked = |deployment: &&Deployment| {
         arguments.slug.as_ref().is_none_or(|slug| *slug == *deployment.slug.as_str())
     };
@@ -167,7 +166,7 @@ async fn live(
     let releases = host.store.releases(slug).await?;
     let recorded = releases.iter().find(|release| release.name == live.release);
     let since_ms = recorded.and_then(|release| release.live_at_ms).or_else(|| made_at_ms(deployment, layout));
-    // A release that the record does not know has a commit that nobody knows.
+    // A release that the database does not know has a commit that nobody knows.
     let commit = Some(&live.commit).filter(|commit| commit.as_str().bytes().any(|digit| digit != b'0'));
     Ok(Some(json!({ "commit": commit, "release": live.release, "since_ms": since_ms })))
 }
@@ -232,13 +231,13 @@ async fn observed(
     Ok((Some(json!({ "at_ms": seen.observed_at_ms, "findings": findings })), is_wrong || is_old))
 }
 
-fn show_parts(parts: &[Part]) {
-    for Part { name, finding } in parts {
+fn show_parts(parts: &[DoctorPart]) {
+    for DoctorPart { name, finding } in parts {
         let (style, word) = match finding.level {
-            Level::Ok => (GREEN, "ok"),
-            Level::NotChecked => (DIM, "not seen"),
-            Level::Warning => (YELLOW, "warning"),
-            Level::Error => (RED, "error"),
+            FindingLevel::Ok => (GREEN, "ok"),
+            FindingLevel::NotChecked => (DIM, "not seen"),
+            FindingLevel::Warning => (YELLOW, "warning"),
+            FindingLevel::Error => (RED, "error"),
         };
         print_line!("  {name:<9} {style}{word:<8}{style:#} {}", plain(&finding.what));
         if let Some(mend) = &finding.mend {
@@ -247,7 +246,7 @@ fn show_parts(parts: &[Part]) {
     }
 }
 
-fn show_status(status: &Value, parts: &[Part]) {
+fn show_status(status: &Value, parts: &[DoctorPart]) {
     let daemon = if status["daemon"] == true { "running" } else { "not running" };
     print_line!("{}: daemon {daemon}", status["instance"].as_str().unwrap_or("durhack-deployer"));
     show_parts(parts);

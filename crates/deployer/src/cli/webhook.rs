@@ -29,11 +29,10 @@ use crate::terminal::failed::Failed;
 use crate::terminal::output::table;
 use anyhow::anyhow;
 use arguments::{DeleteArguments, WebhookArguments, WebhookCommand, WhichArguments};
-use report::Report;
+use report::WebhookReport;
 use serde_json::json;
 use std::path::Path;
 
-/// `webhook`
 pub async fn run(
     directory: Option<&Path>,
     environment: &Environment,
@@ -162,9 +161,9 @@ impl Webhooks {
     async fn each_hook(
         &self,
         which: &WhichArguments,
-        mut work: impl AsyncFnMut(&RepositoryName, Hook, &mut Report) -> Result<(), ApiError>,
-    ) -> Result<Report, Failed> {
-        let mut report = Report::new(which.json);
+        mut work: impl AsyncFnMut(&RepositoryName, Hook, &mut WebhookReport) -> Result<(), ApiError>,
+    ) -> Result<WebhookReport, Failed> {
+        let mut report = WebhookReport::new(which.json);
         for repository in self.repositories(which.repository.as_deref())? {
             let done = match self.hook(&repository, which.hook).await {
                 Ok(Some(hook)) => work(&repository, hook, &mut report).await,
@@ -212,7 +211,7 @@ impl Webhooks {
 }
 
 async fn list(webhooks: &Webhooks, which: &WhichArguments) -> Result<(), Failed> {
-    let mut report = Report::new(which.json);
+    let mut report = WebhookReport::new(which.json);
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
     for repository in webhooks.repositories(which.repository.as_deref())? {
         let hooks = match webhooks.github.hooks(&repository).await {

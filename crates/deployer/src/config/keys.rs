@@ -18,13 +18,13 @@ use server::{LIMITS, LISTEN, PROXY_FIX};
 use sites::{CERTIFICATES, NGINX};
 
 use self::Default::{Derived, Value};
-use self::Kind::{Choice, List, Named, Path, Secret, SourceNetworks, Table, Text};
+use self::KeyKind::{Choice, List, Named, Path, Secret, SourceNetworks, Table, Text};
 
 /// A list of texts, or the words of a command.
-pub const TEXTS: Kind = List(&Text);
-const SECRETS: Kind = List(&Secret);
+pub const TEXTS: KeyKind = List(&Text);
+const SECRETS: KeyKind = List(&Secret);
 /// A list of paths.
-pub const PATHS: Kind = List(&Path);
+pub const PATHS: KeyKind = List(&Path);
 
 /// The top of the configuration; of deployments, what all recipes share.
 pub static ROOT: Section = Section {
@@ -183,7 +183,7 @@ pub struct Key {
     /// As it is written.
     pub name: &'static str,
     /// What its value is.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// What holds where it is not written.
     pub default: Default,
     /// A TOML value that could be written; empty for tables.
@@ -208,7 +208,7 @@ pub enum Default {
 
 /// What a value is.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum KeyKind {
     /// `true` or `false`.
     Boolean,
     /// A whole number in this range.
@@ -233,7 +233,7 @@ pub enum Kind {
     /// `any`, `github` or a list of networks.
     SourceNetworks,
     /// A list of values of one kind.
-    List(&'static Kind),
+    List(&'static KeyKind),
     /// Names and texts; of environment variables.
     Variables,
     /// A table of headers of a request.
@@ -310,7 +310,7 @@ impl Key {
     /// A key that every recipe knows, or that a recipe lists as its own.
     pub const fn new(
         name: &'static str,
-        kind: Kind,
+        kind: KeyKind,
         default: Default,
         example: &'static str,
         meaning: &'static str,
@@ -326,7 +326,7 @@ impl Key {
 
     /// Whether its value must not be shown.
     pub fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::Secret | Kind::List(Kind::Secret))
+        matches!(self.kind, KeyKind::Secret | KeyKind::List(KeyKind::Secret))
     }
 
     /// Whether it may be written beside this recipe.
@@ -335,7 +335,7 @@ impl Key {
     }
 }
 
-impl Kind {
+impl KeyKind {
     /// The table below, if there is one.
     pub fn section(&self) -> Option<&'static Section> {
         match self {
@@ -391,9 +391,9 @@ fn each_key_below(prefix: &str, section: &'static Section, visit: &mut impl FnMu
         let path = format!("{prefix}{}", key.name);
         visit(&path, key);
         match key.kind {
-            Kind::Table(below) => each_key_below(&format!("{path}."), below, visit),
-            Kind::Named(name, below) => each_key_below(&format!("{path}.{name}."), below, visit),
-            Kind::Tables(below) => each_key_below(&format!("{path}[]."), below, visit),
+            KeyKind::Table(below) => each_key_below(&format!("{path}."), below, visit),
+            KeyKind::Named(name, below) => each_key_below(&format!("{path}.{name}."), below, visit),
+            KeyKind::Tables(below) => each_key_below(&format!("{path}[]."), below, visit),
             // The tables of hooks are those of `steps` without the phase; described once is enough.
             _ => {}
         }

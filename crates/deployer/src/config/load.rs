@@ -13,7 +13,7 @@ use super::reading::show::Merged;
 use crate::base::secret::Secret;
 use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY, SecretFile, Unreadable};
 use crate::config::recipe::Reference;
-use crate::config::resolve::{Facts, Location, Resolution, default_state_directory, resolve};
+use crate::config::resolve::{Location, Resolution, ResolveFacts, default_state_directory, resolve};
 use crate::config::users::{self, Users};
 use crate::config::{Config, DEVELOPMENT};
 use rustix::fs::{Mode, OFlags};
@@ -37,7 +37,7 @@ const ENVIRONMENT_VARIABLES: [&str; 2] = ["DEPLOYER_ENV", "PYTHON_ENV"];
 
 /// The files that a configuration consists of, as they were written: all that is needed to load it again. They may hold secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
+pub struct WrittenConfig {
     /// Where the layers lie. Absolute.
     pub directory: PathBuf,
     environment: String,
@@ -56,19 +56,19 @@ struct Layer {
     world_readable: bool,
 }
 
-impl Written {
+impl WrittenConfig {
     /// Whether the layers are the same; by what name the environment goes that chose them, services and people may have it otherwise.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        fn texts(written: &Written) -> impl Iterator<Item = (Option<&std::ffi::OsStr>, &str)> {
+        fn texts(written: &WrittenConfig) -> impl Iterator<Item = (Option<&std::ffi::OsStr>, &str)> {
             written.layers.iter().map(|layer| (layer.path.file_name(), layer.text.as_str()))
         }
         texts(self).eq(texts(other))
     }
 }
 
-impl std::fmt::Debug for Written {
+impl std::fmt::Debug for WrittenConfig {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_tuple("Written").field(&self.directory).finish()
+        formatter.debug_tuple("WrittenConfig").field(&self.directory).finish()
     }
 }
 
@@ -90,7 +90,7 @@ pub struct Loaded {
     /// Where the layers lie. Absolute.
     pub directory: PathBuf,
     /// The files that it was read from, to be kept for when they have errors.
-    pub written: Written,
+    pub written: WrittenConfig,
 }
 
 /// Loads the configuration from this directory, or else from [`SYSTEM_DIRECTORY`], or else, where there is none, from `./config`.
@@ -133,7 +133,7 @@ fn load_with(
 
     let layers = read_layers(&directory, &absolute_directory, &environment_name, instance.as_deref())?;
     let users = Users::read(&absolute_directory).map_err(cannot_tell_users)?;
-    let written = Written {
+    let written = WrittenConfig {
         directory: absolute_directory,
         environment: environment_name,
         instance,
@@ -154,7 +154,7 @@ fn cannot_tell_users(error: impl Into<String>) -> Diagnostics {
 /// As whom builds run is always what root's file says now.
 pub fn load_written(
     reference: &Reference,
-    written: &Written,
+    written: &WrittenConfig,
     environment: &Environment,
     purpose: Purpose,
 ) -> Result<Loaded, Diagnostics> {
@@ -180,14 +180,14 @@ pub fn load_written(
 
 fn finish(
     reference: &Reference,
-    written: Written,
+    written: WrittenConfig,
     environment: Environment,
     users: Option<Users>,
     purpose: Purpose,
     absent_webhook_secret: Option<&dyn Fn() -> Secret>,
 ) -> Result<Loaded, Diagnostics> {
     let tree = merged(&written.layers)?;
-    let facts = Facts {
+    let facts = ResolveFacts {
         reference,
         users: users.as_ref(),
         environment: &environment,

@@ -4,7 +4,6 @@
 //! must outlive a deploy of each package because they are not in its repository. Each recipe has those that it deploys
 //! ([`super::recipe::Descriptor::presets`]).
 
-/// See the module.
 #[derive(Debug)]
 pub struct Preset {
     /// The repository on GitHub, as `owner/name`.

@@ -13,7 +13,7 @@ pub enum Purpose {
     Listen,
     /// To deploy: those that open GitHub and repositories.
     Deploy,
-    /// To ask the record: none.
+    /// To ask the database: none.
     Ask,
     /// To look at the configuration itself: all that may be read, and a note of what may not.
     Check,

@@ -7,7 +7,7 @@
 
 use crate::base::names::{RepositoryName, UnitName};
 use crate::config::StepCommand;
-use crate::config::keys::{DEPLOYMENT, Key, Kind, ROOT, Section};
+use crate::config::keys::{DEPLOYMENT, Key, KeyKind, ROOT, Section};
 use crate::config::preset::Preset;
 use crate::config::reading::reader::TableReader;
 use serde::Serialize;
@@ -195,8 +195,8 @@ impl Reference {
     pub fn new(recipes: Vec<&'static Descriptor>) -> Self {
         let deployment: &'static Section = Box::leak(Box::new(deployment_with(&recipes)));
         let with_recipes = |key: &Key| match key.kind {
-            Kind::Named(placeholder, _) if key.name == "deployments" => {
-                Key { kind: Kind::Named(placeholder, deployment), ..*key }
+            KeyKind::Named(placeholder, _) if key.name == "deployments" => {
+                Key { kind: KeyKind::Named(placeholder, deployment), ..*key }
             }
             _ => *key,
         };
@@ -239,7 +239,7 @@ fn deployment_with(recipes: &[&'static Descriptor]) -> Section {
         recipes.iter().map(|recipe| recipe.name).collect::<Vec<_>>().leak()
     };
     let common = DEPLOYMENT.keys.iter().map(|key| match key.name {
-        "recipe" => Key { kind: Kind::Choice(names(recipes)), ..*key },
+        "recipe" => Key { kind: KeyKind::Choice(names(recipes)), ..*key },
         _ => *key,
     });
     let own = own.into_iter().map(|(key, names)| Key { recipes: names.leak(), ..key });

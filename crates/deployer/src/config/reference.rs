@@ -16,7 +16,7 @@ pub use schema::json_schema;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::{Default, Kind, each_key, looks_secret};
+    use crate::config::keys::{Default, KeyKind, each_key, looks_secret};
     use crate::config::reading::environment::Environment;
     use crate::plan::recipes::REFERENCE;
 
@@ -48,7 +48,8 @@ mod tests {
             if let Default::Value(text) = key.default {
                 assert!(toml::from_str::<toml::Table>(&format!("x = {text}")).is_ok(), "{path}: {text}");
             }
-            let has_own_page = matches!(key.kind, Kind::Table(_) | Kind::Named(..) | Kind::Tables(_));
+            let has_own_page =
+                matches!(key.kind, KeyKind::Table(_) | KeyKind::Named(..) | KeyKind::Tables(_));
             assert_eq!(key.example.is_empty(), has_own_page, "{path}");
             assert!(
                 has_own_page || toml::from_str::<toml::Table>(&format!("x = {}", key.example)).is_ok(),

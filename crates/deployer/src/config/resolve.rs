@@ -14,8 +14,8 @@ pub mod units;
 
 use super::users::Users;
 use super::{
-    Config, Confinement, Deployment, FSCK_ALLOWABLE, GitHub, GitHubApp, GitLimits, Intake, Privileges,
-    Proxies, Reconcile, Runs, SourceNetworks, UserSource,
+    Config, Deployment, FSCK_ALLOWABLE, GitHub, GitHubApp, GitLimits, Intake, Privileges, Proxies, Reconcile,
+    Runs, SandboxSettings, SourceNetworks, UserSource,
 };
 use crate::base::names::RepositoryName;
 use crate::base::secret::{Secret, without_password};
@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use supervise::ResourceLimits;
 
 /// What the resolution knows beside the tree.
-pub struct Facts<'a> {
+pub struct ResolveFacts<'a> {
     /// What may be written, and the recipes.
     pub reference: &'a Reference,
     /// What `setup` has recorded as the deployments' users.
@@ -78,7 +78,7 @@ impl Location {
     }
 }
 
-impl Facts<'_> {
+impl ResolveFacts<'_> {
     /// Only there may a secret be short or known.
     pub fn is_development(&self) -> bool {
         self.environment_name == super::DEVELOPMENT
@@ -95,15 +95,14 @@ pub struct Resolution {
     pub merged: Merged,
 }
 
-/// See the module.
-pub fn resolve(tree: &Table, facts: &Facts<'_>) -> Resolution {
+pub fn resolve(tree: &Table, facts: &ResolveFacts<'_>) -> Resolution {
     let reading = Reading::default();
     let secret_files = RefCell::new(Vec::new());
     let remember = |path: &Path| {
         secret_files.borrow_mut().push(path.to_owned());
         (facts.read_secret_file)(path)
     };
-    let facts = Facts { read_secret_file: &remember, ..*facts };
+    let facts = ResolveFacts { read_secret_file: &remember, ..*facts };
     let root = TableReader::root(&reading, facts.reference.root, tree);
     let mut config = read(&root, &facts, &reading);
     config.secret_files = secret_files.take();
@@ -115,7 +114,7 @@ pub fn resolve(tree: &Table, facts: &Facts<'_>) -> Resolution {
     Resolution { config: Some(config).filter(|_| !problems.refuses()), problems, merged: Merged::new(shown) }
 }
 
-fn read(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Config {
+fn read(root: &TableReader<'_>, facts: &ResolveFacts<'_>, reading: &Reading) -> Config {
     let state_directory = state_directory(root, facts);
     let intake = intake(root, facts, reading);
     let origin = root.value("origin", base_url).unwrap_or_else(|| {
@@ -170,7 +169,7 @@ fn warn_of_no_users(config: &Config, reading: &Reading) {
     }
 }
 
-fn privileges(root: &TableReader<'_>, facts: &Facts<'_>) -> Privileges {
+fn privileges(root: &TableReader<'_>, facts: &ResolveFacts<'_>) -> Privileges {
     const WAYS: [(&str, Privileges); 3] =
         [("direct", Privileges::Direct), ("sudo", Privileges::Sudo), ("helper", Privileges::Helper)];
     let written = root.value("privileges", choice(&WAYS));
@@ -183,7 +182,7 @@ fn privileges(root: &TableReader<'_>, facts: &Facts<'_>) -> Privileges {
     })
 }
 
-fn state_directory(root: &TableReader<'_>, facts: &Facts<'_>) -> PathBuf {
+fn state_directory(root: &TableReader<'_>, facts: &ResolveFacts<'_>) -> PathBuf {
     let working_directory = facts.environment.working_directory();
     if root.is_written("state_directory") {
         return root.value("state_directory", path_in(working_directory)).unwrap_or_default();
@@ -209,7 +208,7 @@ pub fn default_state_directory(
     }
 }
 
-fn intake(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Intake {
+fn intake(root: &TableReader<'_>, facts: &ResolveFacts<'_>, reading: &Reading) -> Intake {
     let listen = root.table("listen");
     let limits = root.table("limits");
     Intake {
@@ -279,7 +278,10 @@ fn proxies(proxy_fix: &TableReader<'_>) -> Proxies {
     }
 }
 
-fn repository_secrets(root: &TableReader<'_>, facts: &Facts<'_>) -> BTreeMap<RepositoryName, Vec<Secret>> {
+fn repository_secrets(
+    root: &TableReader<'_>,
+    facts: &ResolveFacts<'_>,
+) -> BTreeMap<RepositoryName, Vec<Secret>> {
     let mut secrets = BTreeMap::new();
     for (name, table) in root.named("repositories") {
         let table = match table {
@@ -308,7 +310,7 @@ fn repository_secrets(root: &TableReader<'_>, facts: &Facts<'_>) -> BTreeMap<Rep
 
 fn database_url(
     root: &TableReader<'_>,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
     reading: &Reading,
     state_directory: &Path,
 ) -> Secret {
@@ -383,7 +385,7 @@ fn shown_database_url(url: &str) -> String {
     if url.contains("password") { HIDDEN.to_owned() } else { without_password(url) }
 }
 
-fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHub {
+fn github(root: &TableReader<'_>, facts: &ResolveFacts<'_>, reading: &Reading) -> GitHub {
     let table = root.table("github");
     let api_url = table.value("api_url", base_url).unwrap_or_default();
     let host =
@@ -401,7 +403,7 @@ fn github(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> GitHu
 }
 
 /// Both or neither: a key says nothing of whose it is.
-fn github_app(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<GitHubApp> {
+fn github_app(table: &TableReader<'_>, facts: &ResolveFacts<'_>, reading: &Reading) -> Option<GitHubApp> {
     let id = table.value("app_id", integer::<u64>(1, i64::MAX));
     if !facts.purpose.needs_keys() {
         return None;
@@ -457,8 +459,8 @@ fn fsck_kind(text: &str) -> Result<&'static str, String> {
     found.copied().ok_or_else(|| format!("{text:?} is none of {}", FSCK_ALLOWABLE.join(", ")))
 }
 
-fn confinement(table: &TableReader<'_>) -> Confinement {
-    Confinement {
+fn confinement(table: &TableReader<'_>) -> SandboxSettings {
+    SandboxSettings {
         readable: table.value("readable", list(absolute_path)).unwrap_or_default(),
         writable: table.value("writable", list(absolute_path)).unwrap_or_default(),
         limits: ResourceLimits {

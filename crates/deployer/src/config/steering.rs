@@ -103,7 +103,7 @@ const BEGINNINGS: &[&str] = &[
     "YARN_",
 ];
 
-/// Of these beginnings, what says no more than in which manner an application runs.
+/// Of these beginnings, what says no more than in which run_mode an application runs.
 const HARMLESS: &[&str] = &["NODE_ENV"];
 
 /// What reaches no program of the deployer's from a file: the process that starts a step and makes its sandbox is told of the step's variables

@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 const GOOD_SECRET: &str = "canary-c5fa1a5a6d3b4d0b";
 
 /// A working directory of its own, with a `config` in it.
-struct Host {
+struct TestHost {
     directory: tempfile::TempDir,
     variables: Vec<(String, String)>,
 }
 
-impl Host {
+impl TestHost {
     /// With this default.toml, in development.
     fn new(default: &str) -> Self {
         let host = Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() };
@@ -77,7 +77,7 @@ impl Host {
 /// A deployment of these further keys, called `x`.
 pub fn deployment_of(more: &str) -> Deployment {
     let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
-    deployment(&Host::signed(&format!("{head}{more}")).loaded().config, "x").clone()
+    deployment(&TestHost::signed(&format!("{head}{more}")).loaded().config, "x").clone()
 }
 
 /// The deployment of that name.

@@ -13,7 +13,7 @@ use super::Role;
 use crate::base::clock;
 use crate::base::files::private_file;
 use crate::config::{
-    self, Diagnostics, Environment, Loaded, Purpose, Severity, Written, state_directory_of_broken,
+    self, Diagnostics, Environment, Loaded, Purpose, Severity, WrittenConfig, state_directory_of_broken,
 };
 use crate::plan::recipes::REFERENCE;
 use crate::store::Authenticator;
@@ -35,14 +35,14 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 struct Sealed {
     /// Of `kept`; empty in the intake's.
     mac: String,
-    /// [`Kept`] as JSON.
+    /// [`StoredConfig`] as JSON.
     kept: String,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredConfig {
     at_ms: i64,
-    written: Written,
+    written: WrittenConfig,
 }
 
 /// A configuration that was good once.
@@ -81,7 +81,8 @@ pub fn keep(loaded: &Loaded, role: Role) {
 fn try_to_keep(loaded: &Loaded, role: Role) -> Result<()> {
     let state = &loaded.config.state_directory;
     let path = place(state, role);
-    let kept = serde_json::to_string(&Kept { at_ms: clock::now_ms(), written: loaded.written.clone() })?;
+    let kept =
+        serde_json::to_string(&StoredConfig { at_ms: clock::now_ms(), written: loaded.written.clone() })?;
     let mac = match role {
         Role::Listen => String::new(),
         // Makes the directory, too, where it is not there.
@@ -104,7 +105,8 @@ pub fn find(
     let is_ours =
         role == Role::Listen || Authenticator::new(&state).is_our_text(WHAT, &copy.kept, &copy.mac)?;
     ensure!(is_ours, "{}: another program wrote it", not_believed(&path));
-    let Kept { at_ms, written } = serde_json::from_str(&copy.kept).with_context(|| not_believed(&path))?;
+    let StoredConfig { at_ms, written } =
+        serde_json::from_str(&copy.kept).with_context(|| not_believed(&path))?;
     let meant = match directory {
         Some(directory) => environment.working_directory().join(directory),
         None => written.directory.clone(),

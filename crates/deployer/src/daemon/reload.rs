@@ -7,7 +7,7 @@
 //!
 //! Not changed without a restart: where the state lies, what the environment said at the start, and systemd's credentials.
 
-use super::door::Listening;
+use super::listener::Listening;
 use super::service_manager::ServiceManager;
 use super::state_directory::take_locks;
 use super::tasks::Tasks;
@@ -85,8 +85,8 @@ impl Daemon {
     async fn take(&mut self, next: Host) -> Result<()> {
         let (before, after) = (&self.configured().intake, &next.config.intake);
         let moved = (&before.host, before.port) != (&after.host, after.port);
-        let listener = match &self.door {
-            Some(door) if moved && door.listening == Listening::Passed => {
+        let socket = match &self.listener {
+            Some(listener) if moved && listener.listening == Listening::Passed => {
                 tracing::warn!("`listen` has no effect: the port is that of the systemd socket unit");
                 None
             }
@@ -95,8 +95,8 @@ impl Daemon {
         };
         let background = Tasks::new(&self.crashed);
         let known = keep_github_meta(&next.config, self.role, &background);
-        if let Some(door) = &mut self.door
-            && let Err(error) = door.change(&next, known, listener, &self.crashed)
+        if let Some(listener) = &mut self.listener
+            && let Err(error) = listener.change(&next, known, socket, &self.crashed)
         {
             background.stop.cancel();
             return Err(error);
@@ -126,7 +126,7 @@ impl Daemon {
         }
         last_good::keep(&loaded, self.full_role);
         let fresh = host(Arc::new(loaded.config), &self.environment)?;
-        Ok(Host { oneself: Arc::clone(&self.host.oneself), ..fresh })
+        Ok(Host { this_process: Arc::clone(&self.host.this_process), ..fresh })
     }
 
     /// What was loaded last, whether it holds everywhere already or not.
@@ -167,7 +167,7 @@ impl Daemon {
     /// What there is to say of a daemon that does its work.
     pub(super) fn status(&self) -> String {
         let deployments = counted(self.configured().deployments.len(), "deployment", "deployments");
-        let doing = match (&self.door, &self.work) {
+        let doing = match (&self.listener, &self.work) {
             (Some(_), Some(_)) => format!("receiving pushes, and deploying {deployments}"),
             (Some(_), None) => "receiving pushes".to_owned(),
             _ => format!("deploying {deployments}"),

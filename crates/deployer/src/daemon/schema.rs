@@ -5,7 +5,7 @@ use crate::pipeline::context::Host;
 use crate::process::claim;
 use crate::process::env_files::EnvRules;
 use crate::process::sandbox::Walls;
-use crate::process::step_context::{Heard, Workbench};
+use crate::process::step_context::{LogEvent, StepContext};
 use crate::steps::self_update;
 use crate::store::StoreError;
 use anyhow::{Context, Result};
@@ -82,14 +82,14 @@ pub async fn bring_schema_up(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// How long taking back the schema may take: as long as bringing it up.
+/// How long undoing the schema may take: as long as bringing it up.
 const SCHEMA_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Where a successor that did not become one has brought the record to its own schema: has it take that back. Only then can
-/// this program use the record.
+/// Where a replacement that did not become one has brought the database to its own schema: has it take that back. Only then can
+/// this program use the database.
 pub async fn take_schema_back(host: &Host) -> Result<()> {
     let Some(pending) = self_update::pending(&host.config.state_directory)? else { return Ok(()) };
-    if host.oneself.is(&pending.program) {
+    if host.this_process.is(&pending.program) {
         return Ok(());
     }
     let applied = host.store.applied_versions().await?;
@@ -97,19 +97,19 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
     if further == 0 {
         return Ok(());
     }
-    tracing::warn!(migrations = further, run = pending.run, "taking back what the new program has migrated");
+    tracing::warn!(migrations = further, run = pending.run, "undoing the new program's migrations");
     let program = &pending.program;
     let never = CancellationToken::new();
-    let hear = |heard: Heard<'_>| match heard {
-        Heard::Note(text) | Heard::Shortcoming(text) => {
+    let hear = |heard: LogEvent<'_>| match heard {
+        LogEvent::Note(text) | LogEvent::Shortcoming(text) => {
             tracing::info!("{text}");
         }
-        Heard::Line(line) => tracing::info!("{}", line.text),
-        Heard::Cause { .. } => {}
+        LogEvent::Line(line) => tracing::info!("{}", line.text),
+        LogEvent::Cause { .. } => {}
     };
-    let workbench = Workbench {
+    let step_context = StepContext {
         executor: &host.executor,
-        environment: &host.oneself.environment,
+        environment: &host.this_process.environment,
         walls: &Walls::default(),
         env_rules: &EnvRules::default(),
         directory: &program.working_directory,
@@ -120,6 +120,6 @@ pub async fn take_schema_back(host: &Host) -> Result<()> {
     // Nobody is there to be asked, and nothing of ours is in what the new program has added.
     let further = further.to_string();
     let down = program.call(&["migrate", "down", "--steps", &further, "--yes", "--has-backup"]);
-    workbench.call(&down).await.context("cannot undo the new program's migrations")?;
+    step_context.call(&down).await.context("cannot undo the new program's migrations")?;
     Ok(())
 }

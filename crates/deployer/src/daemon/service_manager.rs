@@ -3,7 +3,7 @@
 //! Whoever does not listen is not waited for: a daemon serves whether its service manager hears of it or not.
 
 use crate::base::clock;
-use crate::steps::self_update::Oneself;
+use crate::steps::self_update::ThisProcess;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
@@ -26,9 +26,9 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Ours, if we have one. A successor has the variables of the one before it, with that one's number, and is the main process by now.
-    pub fn of(oneself: &Oneself, is_successor: bool) -> Option<Self> {
-        let get = |name: &str| oneself.environment.get(name).filter(|value| !value.is_empty());
+    /// Ours, if we have one. A replacement has the variables of the one before it, with that one's number, and is the main process by now.
+    pub fn of(this_process: &ThisProcess, is_successor: bool) -> Option<Self> {
+        let get = |name: &str| this_process.environment.get(name).filter(|value| !value.is_empty());
         let name = get("NOTIFY_SOCKET")?;
         let for_us = is_successor
             || get("WATCHDOG_PID").is_none_or(|pid| pid.parse::<u32>() == Ok(std::process::id()));

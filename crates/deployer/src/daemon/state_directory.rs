@@ -93,7 +93,7 @@ pub fn open_spool(config: &Config, name: &str) -> Result<Spool> {
     Spool::open(&directory, now).with_context(|| format!("cannot open the spool {}", directory.display()))
 }
 
-/// Becomes a spool's only consumer, and puts back what a crash left claimed.
+/// Becomes a spool's only consumer, and restores what a crash left claimed.
 pub fn consume(spool: &Spool) -> Result<ConsumerLock> {
     let what = || format!("cannot recover the spool {}", spool.path().display());
     let lock = spool.consumer_lock().with_context(what)?;

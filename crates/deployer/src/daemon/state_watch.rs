@@ -18,7 +18,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Which file it is, whatever its name.
 type Identity = (u64, u64);
 
-/// See the module.
 pub struct StateWatch {
     looked: Looked,
     /// A look that has begun. A file system that hangs (a server that is gone) keeps it, and nothing else of the daemon.
@@ -28,16 +27,16 @@ pub struct StateWatch {
 /// What is looked at, as it was seen last.
 #[derive(Clone)]
 struct Looked {
-    directory: Watched,
+    directory: WatchedPath,
     /// Whose database file is watched, too; `None` where it is only read.
     store: Option<Arc<Mutex<Store>>>,
-    database: Option<Watched>,
+    database: Option<WatchedPath>,
     /// The database was gone already when the daemon started: it waits for it.
     is_awaited: bool,
 }
 
 #[derive(Clone)]
-struct Watched {
+struct WatchedPath {
     path: PathBuf,
     /// `None` as long as it was not there.
     known: Option<Identity>,
@@ -46,7 +45,7 @@ struct Watched {
 impl StateWatch {
     /// Of a state directory as it is now.
     pub fn new(state_directory: &Path, store: Option<Arc<Mutex<Store>>>) -> Self {
-        let directory = Watched::new(state_directory.to_owned());
+        let directory = WatchedPath::new(state_directory.to_owned());
         let mut looked = Looked { directory, store, database: None, is_awaited: false };
         // A look at what was just made or opened: there is nothing yet that it could differ from.
         looked.is_awaited = looked.look().is_some();
@@ -85,7 +84,7 @@ impl Looked {
         let file = store.file()?;
         // A reload may name another one.
         if self.database.as_ref().is_none_or(|known| known.path != file) {
-            self.database = Some(Watched::new(file));
+            self.database = Some(WatchedPath::new(file));
         }
         let database = self.database.as_mut()?;
         let trouble = database.trouble().or_else(|| {
@@ -98,7 +97,7 @@ impl Looked {
     }
 }
 
-impl Watched {
+impl WatchedPath {
     fn new(path: PathBuf) -> Self {
         Self { path, known: None }
     }

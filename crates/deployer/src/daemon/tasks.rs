@@ -13,7 +13,6 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// None yet.
     pub fn new(crashed: &CancellationToken) -> Self {
         Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), crashed: crashed.clone() }
     }

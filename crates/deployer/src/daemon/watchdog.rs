@@ -6,7 +6,7 @@
 //!    down.
 //! 2. It gets descriptors and opens a file: a process whose limit was set to none (prlimit(2) needs no more than the same user) lives
 //!    on and can do nothing.
-//! 3. Its intake answers a request. It asks through a socket pair that is handed to those who accept ([`Knocker`]), not through the
+//! 3. Its intake answers a request. It asks through a socket pair that is handed to those who accept ([`SelfProbe`]), not through the
 //!    port: the packaged intake may open no connection, and whoever floods the port must not be able to have it restarted.
 //! 4. Its pool of connections to the database is not stuck: it has given nothing several times in a row while the database
 //!    answered somebody else.
@@ -14,7 +14,7 @@
 //! Deliberately no sign of GitHub, the database itself or a step: that those are away or slow is no reason to start again. Nor is a
 //! directory that is away: that needs a person.
 
-use super::door::Knocker;
+use super::listener::SelfProbe;
 use super::service_manager::ServiceManager;
 use crate::store::Store;
 use anyhow::{Context, Result, bail};
@@ -48,7 +48,7 @@ pub struct Vitals {
     /// A directory that it writes to.
     pub directory: PathBuf,
     /// None where there is no intake.
-    pub knocker: Option<Knocker>,
+    pub self_probe: Option<SelfProbe>,
     /// Whose pool is looked at; None where the work does not need it.
     pub store: Option<Arc<Mutex<Store>>>,
 }
@@ -107,7 +107,7 @@ async fn works(vitals: &Vitals) -> Result<()> {
         }
         Ok(_) => {}
     }
-    match vitals.knocker.as_ref().and_then(Knocker::sender) {
+    match vitals.self_probe.as_ref().and_then(SelfProbe::sender) {
         Some(sender) => answers(&sender).await,
         // Closed while another deployer is tried out.
         None => Ok(()),

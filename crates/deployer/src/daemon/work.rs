@@ -43,7 +43,7 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 const CONSUMER_RETRY: Duration = Duration::from_millis(500);
 
 /// Everything behind the intake.
-pub struct Work {
+pub struct Workers {
     tasks: Tasks,
     /// Take back what is in progress.
     abort: CancellationToken,
@@ -56,7 +56,7 @@ pub struct Work {
     consumers: Vec<ConsumerLock>,
 }
 
-impl Work {
+impl Workers {
     /// Starts all of it.
     pub fn start(host: &Host, crashed: &CancellationToken) -> Result<Self> {
         let mut work = Self {
@@ -72,10 +72,18 @@ impl Work {
         let wake_dispatch = work.watched(&main);
         let schema = Schema::new(host.clone(), work.tasks.stop.clone());
         let mut spools: IndexMap<Slug, Spool> = IndexMap::new();
+        let mut targets: IndexMap<Slug, reconcile::Target> = IndexMap::new();
         for (slug, deployment) in &host.config.deployments {
             let spool = open_spool(&host.config, slug.as_str())?;
             let wake = work.watched(&spool);
             let run_ended = Arc::new(Notify::new());
+            let look_again = Arc::new(Notify::new());
+            let target = reconcile::Target {
+                deployment: deployment.clone(),
+                spool: spool.clone(),
+                look_again: Arc::clone(&look_again),
+            };
+            targets.insert(slug.clone(), target);
             if deployment.enabled {
                 let observer = Observer::new(host.clone(), deployment.clone(), spool.clone());
                 let (schema, stop) = (schema.clone(), work.tasks.stop.clone());
@@ -92,6 +100,7 @@ impl Work {
                 spool: spool.clone(),
                 stop: work.tasks.stop.clone(),
                 abort: work.abort.clone(),
+                look_again,
                 run_ended,
                 claim: Mutex::default(),
             };
@@ -119,7 +128,7 @@ impl Work {
         work.tasks.start("the look for what is no entry", strays);
         work.tasks.start("reaping", reaping(work.tasks.stop.clone()));
         work.tasks.start("retention", retention(host.clone(), schema.clone(), work.tasks.stop.clone()));
-        start_reconcile(host, &spools, &schema, &work.tasks);
+        start_reconcile(host, targets, &schema, &work.tasks);
         let (host, stop) = (host.clone(), work.tasks.stop.clone());
         work.tasks.start("dispatch", async move {
             if schema.up().await {
@@ -153,15 +162,15 @@ impl Work {
     }
 
     /// Waits for everything that was started: first for its own end, then, when that takes too long or `hurry` says so, for its
-    /// being taken back; then for what is still to be told.
+    /// being undone; then for what is still to be told.
     pub async fn end(self, host: &Host, hurry: impl Future<Output = ()>) {
         self.take_no_more();
         tokio::select! {
             () = self.rest() => {}
             () = tokio::time::sleep(host.config.runs.drain_timeout) => {
-                tracing::warn!("the run in progress takes too long: it is taken back");
+                tracing::warn!("the run in progress takes too long: it is rolled back");
             }
-            () = hurry => tracing::warn!("told to stop again: the run in progress is taken back"),
+            () = hurry => tracing::warn!("asked to stop again: the run in progress is rolled back"),
         }
         self.abort.cancel();
         self.rest().await;
@@ -169,7 +178,7 @@ impl Work {
         self.told_all.cancel();
         self.telling.close();
         if tokio::time::timeout(LAST_WORDS_LIMIT, self.telling.wait()).await.is_err() {
-            tracing::warn!("GitHub does not answer: the last statuses are told at the next start");
+            tracing::warn!("GitHub does not answer: the last statuses are sent at the next start");
         }
     }
 }
@@ -180,7 +189,12 @@ fn watcher() -> Option<spool::Watcher> {
 }
 
 /// One task for each repository: they sleep nearly always, and a server that does not answer keeps none of the others waiting.
-fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, schema: &Schema, tasks: &Tasks) {
+fn start_reconcile(
+    host: &Host,
+    mut targets: IndexMap<Slug, reconcile::Target>,
+    schema: &Schema,
+    tasks: &Tasks,
+) {
     if host.config.reconcile.deliveries && host.credentials.any() {
         tasks.start("deliveries", Deliveries::new(host.clone()).serve(tasks.stop.clone()));
     }
@@ -191,8 +205,9 @@ fn start_reconcile(host: &Host, spools: &IndexMap<Slug, Spool>, schema: &Schema,
     tasks.start("the watch over the clock", clock.serve(tasks.stop.clone()));
     let slots = Arc::new(Semaphore::new(reconcile::PARALLEL_MAX));
     for deployments in reconcile::by_source(host.config.deployments.values()) {
-        let spools = deployments.iter().map(|deployment| spools[&deployment.slug].clone()).collect();
-        let source = Reconcile::new(host.clone(), deployments, spools, Arc::clone(&slots));
+        let targets =
+            deployments.iter().filter_map(|deployment| targets.swap_remove(&deployment.slug)).collect();
+        let source = Reconcile::new(host.clone(), targets, Arc::clone(&slots));
         let (stop, jumps) = (tasks.stop.clone(), jumps.clone());
         let schema = schema.clone();
         tasks.start("reconcile", async move {

@@ -14,7 +14,7 @@ use crate::config::{Config, Deployment};
 use crate::github::Subject;
 use crate::github::credentials::Credentials;
 use crate::github::meta::KNOWN_HOSTS_FILE;
-use crate::process::executor::{Answer, Executor};
+use crate::process::executor::{CapturedOutput, Executor};
 use crate::process::tools::Invocation;
 use crate::process::tools::git::{complaints, login};
 use anyhow::Result;
@@ -39,7 +39,6 @@ pub struct Access {
 }
 
 impl Access {
-    /// As configured.
     pub fn new(config: &Config, credentials: Credentials, deployment: &Deployment) -> Self {
         Self {
             deployment: deployment.slug.to_string(),
@@ -86,7 +85,7 @@ impl Access {
         url: &str,
         deadline: Duration,
         cancel: &CancellationToken,
-    ) -> Result<Answer> {
+    ) -> Result<CapturedOutput> {
         if login::is_ssh(url) {
             return executor.ask(&self.by_ssh(invocation, url), deadline, cancel).await;
         }
@@ -115,7 +114,7 @@ impl Access {
     }
 
     /// What git complained of, and what to do about it where that is known.
-    pub fn explained(&self, executor: &Executor, answer: &Answer, url: &str) -> String {
+    pub fn explained(&self, executor: &Executor, answer: &CapturedOutput, url: &str) -> String {
         if !self.is_let_in
             && let Some(repository) = login::repository_of(url)
         {

@@ -39,7 +39,6 @@ pub const TEXTS_MAX: usize = 200;
 /// Of one such file, at most: the largest manifests have some ten thousand bytes. A larger one has no text.
 pub const TEXT_BYTES_MAX: u64 = 256 * 1024;
 
-/// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     /// By path, with `/` between its parts.

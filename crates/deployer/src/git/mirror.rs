@@ -11,7 +11,7 @@ use crate::base::names::nearest;
 use crate::base::names::{BranchName, CommitId, RepositoryName};
 use crate::git::commit_tree::{self, Tree};
 use crate::git::signature::Signature;
-use crate::process::executor::{Answer, Executor};
+use crate::process::executor::{CapturedOutput, Executor};
 use crate::process::lock;
 use crate::process::tools::Invocation;
 use crate::process::tools::git::signatures::{self, SignatureKind};
@@ -50,7 +50,6 @@ pub struct Mirror {
 /// A commit with its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// Its id.
     pub id: CommitId,
     /// Its whole message.
     pub message: String,
@@ -162,7 +161,7 @@ impl Mirror {
     }
 
     /// What came of asking the source.
-    fn judged(&self, answer: &Answer, what: &str, deadline: Duration) -> Result<(), FetchError> {
+    fn judged(&self, answer: &CapturedOutput, what: &str, deadline: Duration) -> Result<(), FetchError> {
         match answer.end {
             End::Exited(0) => Ok(()),
             End::Cancelled => Err(FetchError::Cancelled),

@@ -34,11 +34,10 @@ pub(super) struct Api {
 
 /// What is asked.
 #[derive(Clone)]
-pub(super) struct Request<'a> {
+pub(super) struct ApiRequest<'a> {
     method: Method,
     /// Below the API's address.
     path: &'a str,
-    /// JSON.
     body: Option<&'a str>,
     /// Of the answer that we have already.
     etag: Option<&'a str>,
@@ -46,13 +45,13 @@ pub(super) struct Request<'a> {
 }
 
 /// What a request that succeeded was answered with.
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     status: StatusCode,
     headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> ApiRequest<'a> {
     pub(super) fn new(method: Method, path: &'a str) -> Self {
         Self { method, path, body: None, etag: None, answer_bytes_max: ANSWER_BYTES_MAX }
     }
@@ -61,7 +60,7 @@ impl<'a> Request<'a> {
         Self { body, ..self }
     }
 
-    /// Asks only for what has changed: see [`Answer::is_unchanged`].
+    /// Asks only for what has changed: see [`ApiResponse::is_unchanged`].
     pub(super) fn unless(self, etag: Option<&'a str>) -> Self {
         Self { etag, ..self }
     }
@@ -98,9 +97,9 @@ impl Api {
     /// Sends one request, when the limits allow it. Whatever is not a success is an error.
     pub(super) async fn send(
         &self,
-        asked: &Request<'_>,
+        asked: &ApiRequest<'_>,
         credential: Option<&Secret>,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<ApiResponse, ApiError> {
         self.wait_for_turn(&asked.method).await?;
         let mut request = self.client.request(asked.method.clone(), format!("{}{}", self.url, asked.path));
         if let Some(credential) = credential {
@@ -127,7 +126,7 @@ impl Api {
         if let Some(wait) = error::wait_for_reset(&headers) {
             self.limits().pause(Instant::now(), wait, "the rate limit is used up");
         }
-        Ok(Answer { status, headers, body: read? })
+        Ok(ApiResponse { status, headers, body: read? })
     }
 
     /// Waits where we have written much of late; gives up at once where GitHub has said that it has had enough.
@@ -152,7 +151,7 @@ impl Api {
     }
 
     /// The next page of a list, below the API's address: `Link: <...>; rel="next"`, if it leads to where the credential belongs.
-    pub(super) fn next_page(&self, answer: &Answer) -> Option<String> {
+    pub(super) fn next_page(&self, answer: &ApiResponse) -> Option<String> {
         let links = answer.headers.get(LINK)?.to_str().ok()?;
         let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
         let url = next.split_once('<')?.1.split_once('>')?.0;
@@ -160,7 +159,7 @@ impl Api {
     }
 }
 
-impl Answer {
+impl ApiResponse {
     /// Nothing has changed since the answer whose tag was sent along.
     pub(super) fn is_unchanged(&self) -> bool {
         self.status == StatusCode::NOT_MODIFIED

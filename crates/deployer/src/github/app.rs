@@ -4,7 +4,7 @@
 //! repository and gives a token for that repository alone, whatever else the installation may reach. Such a token lasts an
 //! hour. The installation is looked up each time: it changes where an App is removed and installed again.
 
-use super::api::{Api, Request};
+use super::api::{Api, ApiRequest};
 use super::error::{ApiError, ErrorKind};
 use super::rights::Installation;
 use crate::base::clock;
@@ -37,7 +37,6 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(20);
 /// Nor for longer than this, whatever it says itself: its limits are by the hour.
 const REFUSAL_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// See the module.
 pub struct App {
     settings: GitHubApp,
     api: Api,
@@ -45,16 +44,16 @@ pub struct App {
     tokens: Mutex<HashMap<String, Slot>>,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Answer>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<CachedToken>>>;
 
 /// What GitHub said last.
-enum Answer {
-    Token(Token),
+enum CachedToken {
+    Token(AppToken),
     /// And before when it need not be asked again.
     No(ApiError, Instant),
 }
 
-struct Token {
+struct AppToken {
     secret: Secret,
     /// By GitHub's word; Unix milliseconds.
     expires_at_ms: i64,
@@ -72,21 +71,21 @@ impl App {
         let mut answer = slot.lock().await;
         match answer.as_ref() {
             // The end is a time of GitHub's, so the wall clock decides; where that is wrong, the token is refused and got anew.
-            Some(Answer::Token(token)) if token.expires_at_ms - RESERVE_MS > clock::now_ms() => {
+            Some(CachedToken::Token(token)) if token.expires_at_ms - RESERVE_MS > clock::now_ms() => {
                 return Ok(token.secret.clone());
             }
-            Some(Answer::No(error, until)) if Instant::now() < *until => return Err(error.clone()),
+            Some(CachedToken::No(error, until)) if Instant::now() < *until => return Err(error.clone()),
             _ => {}
         }
         match self.new_token(repository).await {
             Ok(token) => {
                 let secret = token.secret.clone();
-                *answer = Some(Answer::Token(token));
+                *answer = Some(CachedToken::Token(token));
                 Ok(secret)
             }
             Err(error) => {
                 let pause = error.after.unwrap_or_default().clamp(REFUSAL_PAUSE, REFUSAL_PAUSE_MAX);
-                *answer = Some(Answer::No(error.clone(), Instant::now() + pause));
+                *answer = Some(CachedToken::No(error.clone(), Instant::now() + pause));
                 Err(error)
             }
         }
@@ -96,7 +95,8 @@ impl App {
     pub async fn rejected(&self, repository: &str, secret: &Secret) {
         let slot = self.slot(repository);
         let mut answer = slot.lock().await;
-        if matches!(answer.as_ref(), Some(Answer::Token(token)) if token.secret.expose() == secret.expose()) {
+        if matches!(answer.as_ref(), Some(CachedToken::Token(token)) if token.secret.expose() == secret.expose())
+        {
             *answer = None;
         }
     }
@@ -106,7 +106,7 @@ impl App {
         Arc::clone(tokens.entry(repository.to_ascii_lowercase()).or_default())
     }
 
-    async fn new_token(&self, repository: &str) -> Result<Token, ApiError> {
+    async fn new_token(&self, repository: &str) -> Result<AppToken, ApiError> {
         #[derive(Deserialize)]
         struct AccessToken {
             token: String,
@@ -116,15 +116,15 @@ impl App {
         let path = format!("/app/installations/{}/access_tokens", installation.id);
         let name = repository.split_once('/').map_or(repository, |(_, name)| name);
         let body = json!({ "repositories": [name] }).to_string();
-        let answer: AccessToken = self.ask(&Request::new(Method::POST, &path).body(Some(&body))).await?;
+        let answer: AccessToken = self.ask(&ApiRequest::new(Method::POST, &path).body(Some(&body))).await?;
         tracing::info!(repository, until = %answer.expires_at, "GitHub gave the App a token");
-        Ok(Token { secret: Secret::new(answer.token), expires_at_ms: answer.expires_at.as_millisecond() })
+        Ok(AppToken { secret: Secret::new(answer.token), expires_at_ms: answer.expires_at.as_millisecond() })
     }
 
     /// The App in the account that has this repository (`owner/name`).
     pub async fn installation(&self, repository: &str) -> Result<Installation, ApiError> {
         let path = format!("/repos/{repository}/installation");
-        let found = self.ask(&Request::new(Method::GET, &path)).await;
+        let found = self.ask(&ApiRequest::new(Method::GET, &path)).await;
         found.map_err(|error| match error.kind {
             ErrorKind::NotFound => {
                 let reason = format!("the GitHub App has no installation for {repository}: {}", error.reason);
@@ -134,7 +134,7 @@ impl App {
         })
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, ApiError> {
+    async fn ask<T: DeserializeOwned>(&self, request: &ApiRequest<'_>) -> Result<T, ApiError> {
         let statement = self.statement(clock::now_ms() / 1000);
         self.api.send(request, Some(&statement)).await?.json()
     }

@@ -12,7 +12,7 @@ const PAGES_MAX: usize = 10;
 
 /// One check run, or one commit status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
+pub struct CommitCheck {
     /// A check run's name, a status's context.
     pub name: String,
     /// How it stands.
@@ -60,7 +60,7 @@ impl GitHub {
         deployment: &Slug,
         repository: &RepositoryName,
         commit: &CommitId,
-    ) -> Result<Vec<Check>, ApiError> {
+    ) -> Result<Vec<CommitCheck>, ApiError> {
         let base = format!("/repos/{repository}/commits/{commit}");
         let subject = Subject { deployment: Some(deployment.as_str()), repository };
         let mut checks = Vec::new();
@@ -68,7 +68,7 @@ impl GitHub {
             let path = format!("{base}/check-runs?filter=latest&per_page={PAGE_ENTRIES}&page={page}");
             let runs: CheckRuns = self.get(subject, &path).await?;
             let is_last = runs.check_runs.len() < PAGE_ENTRIES as usize;
-            checks.extend(runs.check_runs.into_iter().map(Check::of_run));
+            checks.extend(runs.check_runs.into_iter().map(CommitCheck::of_run));
             if is_last {
                 break;
             }
@@ -77,7 +77,7 @@ impl GitHub {
             let path = format!("{base}/status?per_page={PAGE_ENTRIES}&page={page}");
             let combined: CombinedStatus = self.get(subject, &path).await?;
             let is_last = combined.statuses.len() < PAGE_ENTRIES as usize;
-            checks.extend(combined.statuses.into_iter().map(Check::of_status));
+            checks.extend(combined.statuses.into_iter().map(CommitCheck::of_status));
             if is_last {
                 break;
             }
@@ -86,7 +86,7 @@ impl GitHub {
     }
 }
 
-impl Check {
+impl CommitCheck {
     fn of_run(run: CheckRun) -> Self {
         let conclusion = run.conclusion.unwrap_or_default();
         let state = match (run.status.as_str(), conclusion.as_str()) {
@@ -139,7 +139,7 @@ mod tests {
                 status: status.into(),
                 conclusion: conclusion.map(str::to_owned),
             };
-            assert_eq!(Check::of_run(run).state, expected, "{status} {conclusion:?}");
+            assert_eq!(CommitCheck::of_run(run).state, expected, "{status} {conclusion:?}");
         }
         for (state, expected) in [
             ("success", CheckState::Succeeded),
@@ -148,7 +148,7 @@ mod tests {
             ("error", CheckState::Failed("error".into())),
         ] {
             let status = CommitStatus { context: "ci".into(), state: state.into() };
-            assert_eq!(Check::of_status(status).state, expected, "{state}");
+            assert_eq!(CommitCheck::of_status(status).state, expected, "{state}");
         }
     }
 }

@@ -56,10 +56,8 @@ enum ForAll {
 
 /// What is there for all deployments without a token of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Nothing.
+pub enum CredentialKind {
     None,
-    /// A token.
     Token,
     /// The GitHub App.
     App,
@@ -122,12 +120,12 @@ impl Credentials {
     }
 
     /// What is there for all.
-    pub fn kind_for_all(&self) -> Kind {
+    pub fn kind_for_all(&self) -> CredentialKind {
         match &self.0.for_all {
-            ForAll::None => Kind::None,
-            ForAll::Token(_) => Kind::Token,
-            ForAll::App(_) => Kind::App,
-            ForAll::Gh(_) => Kind::Gh,
+            ForAll::None => CredentialKind::None,
+            ForAll::Token(_) => CredentialKind::Token,
+            ForAll::App(_) => CredentialKind::App,
+            ForAll::Gh(_) => CredentialKind::Gh,
         }
     }
 
@@ -229,7 +227,7 @@ impl Gh {
         tracing::warn!(
             host = self.host,
             reason,
-            "`gh` has no token: nothing is told to GitHub; log in with `gh auth login`, or set `[github] token_file`"
+            "`gh` has no token: nothing is reported to GitHub; log in with `gh auth login`, or set `[github] token_file`"
         );
         None
     }

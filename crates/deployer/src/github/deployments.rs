@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// GitHub's number of a deployment.
 #[derive(Debug, Deserialize)]
-struct Deployment {
+struct GithubDeployment {
     id: i64,
     /// What we gave it; GitHub stores text as text and objects as objects.
     #[serde(default)]
@@ -21,9 +21,7 @@ struct Deployment {
 pub struct About<'a> {
     /// Of which repository, and for which deployment of ours.
     pub subject: Subject<'a>,
-    /// Which commit.
     pub commit: &'a CommitId,
-    /// Where to.
     pub environment: &'a str,
     /// By which run: how we know it again.
     pub run: &'a str,
@@ -43,9 +41,9 @@ impl GitHub {
         let environment = in_query(environment);
         let path =
             format!("/repos/{}/deployments?sha={commit}&environment={environment}", subject.repository);
-        let is_ours = |deployment: &Deployment| deployment.payload["run"] == run;
-        let found: Vec<Deployment> =
-            self.list(subject, &path, |page: &[Deployment]| page.iter().any(is_ours)).await?;
+        let is_ours = |deployment: &GithubDeployment| deployment.payload["run"] == run;
+        let found: Vec<GithubDeployment> =
+            self.list(subject, &path, |page: &[GithubDeployment]| page.iter().any(is_ours)).await?;
         Ok(found.iter().find(|deployment| is_ours(deployment)).map(|deployment| deployment.id))
     }
 
@@ -65,7 +63,6 @@ impl GitHub {
             .ok_or_else(|| ApiError::unreadable("GitHub gave the deployment no number".to_owned()))
     }
 
-    /// `POST /repos/{owner}/{repo}/deployments/{deployment_id}/statuses`
     pub async fn create_deployment_status(
         &self,
         subject: Subject<'_>,

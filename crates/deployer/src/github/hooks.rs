@@ -54,7 +54,6 @@ impl Hook {
 /// Where a hook delivers to, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookConfig {
-    /// Where to.
     #[serde(default)]
     pub url: String,
     /// `json` or `form`; GitHub's default is `form`.

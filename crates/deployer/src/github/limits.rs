@@ -17,7 +17,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// However far away the end of a limit is said to be: GitHub's windows are an hour, and a clock may be wrong.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     paused: Option<(Instant, String)>,

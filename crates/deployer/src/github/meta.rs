@@ -6,7 +6,7 @@
 //!
 //! The request carries no credential: one an hour needs none, and a token that has expired must not matter here.
 
-use super::api::{Api, Request};
+use super::api::{Api, ApiRequest};
 use super::error::ApiError;
 use crate::base::files::safe_path;
 use crate::config::{self, Config};
@@ -68,14 +68,14 @@ impl Meta {
     /// Reads an answer of GitHub's, or what [`Meta::keep`] wrote. On error: why it is not to be believed.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct MetaResponse {
             hooks: Vec<IpNet>,
             #[serde(default)]
             ssh_keys: Vec<String>,
             #[serde(default)]
             etag: Option<String>,
         }
-        let answer: Answer = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let answer: MetaResponse = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if answer.hooks.is_empty() || answer.hooks.len() > HOOKS_MAX {
             return Err(format!("`hooks` has {} networks", answer.hooks.len()));
         }
@@ -102,7 +102,7 @@ impl Meta {
 
     /// Whether GitHub has other networks by now.
     pub async fn is_outdated(&self, settings: &config::GitHub) -> Result<bool, ApiError> {
-        let asked = Request::new(Method::GET, "/meta").unless(self.etag.as_deref());
+        let asked = ApiRequest::new(Method::GET, "/meta").unless(self.etag.as_deref());
         let api = Api::new(settings).map_err(|error| ApiError::unreadable(format!("{error:#}")))?;
         let answer = api.send(&asked.answer_bytes_max(ANSWER_BYTES_MAX), None).await?;
         if answer.is_unchanged() {
@@ -152,7 +152,7 @@ fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
 }
 
 /// Keeps [`Meta`] up to date.
-pub struct Keeper {
+pub struct MetaRefresher {
     settings: config::GitHub,
     ssh_host: String,
     state_directory: PathBuf,
@@ -160,9 +160,9 @@ pub struct Keeper {
 }
 
 /// What is known, whenever it is looked at.
-pub type Known = watch::Receiver<Option<Arc<Meta>>>;
+pub type KnownMeta = watch::Receiver<Option<Arc<Meta>>>;
 
-impl Keeper {
+impl MetaRefresher {
     /// Starts from what is on disk. A file that is not to be believed is said in the log, and is as good as none.
     pub fn open(config: &Config) -> Self {
         let found = Meta::load(&config.state_directory).unwrap_or_else(|reason| {
@@ -186,7 +186,7 @@ impl Keeper {
     }
 
     /// For whoever needs to know.
-    pub fn known(&self) -> Known {
+    pub fn known(&self) -> KnownMeta {
         self.known.subscribe()
     }
 
@@ -266,7 +266,7 @@ impl Keeper {
     async fn refresh(&self, api: &Api) -> Result<(), ApiError> {
         let before = self.known.borrow().clone();
         let etag = before.as_ref().and_then(|meta| meta.etag.as_deref());
-        let request = Request::new(Method::GET, "/meta").unless(etag).answer_bytes_max(ANSWER_BYTES_MAX);
+        let request = ApiRequest::new(Method::GET, "/meta").unless(etag).answer_bytes_max(ANSWER_BYTES_MAX);
         let answer = api.send(&request, None).await?;
         if answer.is_unchanged() {
             return Ok(());

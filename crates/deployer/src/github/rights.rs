@@ -3,7 +3,7 @@
 //! A classic token's scopes stand in a header of every answer; an App's permissions in its installation. Of a fine-grained token
 //! GitHub tells nothing but its end: what it may is found out by asking.
 
-use super::api::Request;
+use super::api::ApiRequest;
 use super::error::ApiError;
 use super::{GitHub, Subject};
 use crate::base::names::RepositoryName;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// What GitHub says of a token beside its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub struct TokenRights {
     /// Of a classic token; None for any other.
     pub scopes: Option<Vec<String>>,
     /// When it ends; None where it does not, or GitHub does not say.
@@ -40,10 +40,8 @@ pub struct Repository {
 /// What an account may do in a repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct RepositoryPermissions {
-    /// Everything.
     #[serde(default)]
     pub admin: bool,
-    /// Write.
     #[serde(default)]
     pub push: bool,
 }
@@ -63,11 +61,11 @@ pub struct Installation {
 
 impl GitHub {
     /// Asks what counts against no limit.
-    pub async fn token(&self, subject: Subject<'_>) -> Result<Token, ApiError> {
-        let answer = self.send(subject, &Request::new(Method::GET, "/rate_limit")).await?;
+    pub async fn token(&self, subject: Subject<'_>) -> Result<TokenRights, ApiError> {
+        let answer = self.send(subject, &ApiRequest::new(Method::GET, "/rate_limit")).await?;
         let number = |name| answer.header(name).and_then(|text| text.parse().ok());
         let quota = number("x-ratelimit-remaining").zip(number("x-ratelimit-limit"));
-        Ok(Token {
+        Ok(TokenRights {
             scopes: answer.header("x-oauth-scopes").map(scopes),
             expires_at_ms: answer.header("github-authentication-token-expiration").and_then(expiration),
             quota,
@@ -86,7 +84,6 @@ impl GitHub {
     }
 }
 
-/// `repo, admin:org`
 fn scopes(header: &str) -> Vec<String> {
     header.split(',').map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
 }

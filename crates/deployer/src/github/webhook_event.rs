@@ -50,7 +50,6 @@ pub enum Event {
 /// Something about the checks of a commit; what, GitHub is asked itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
-    /// Where.
     pub repository: RepositoryName,
     /// Of which commit.
     pub commit: CommitId,
@@ -59,15 +58,13 @@ pub struct Checked {
 /// A push, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {
-    /// Where to.
     pub repository: RepositoryName,
     /// Whether only some may see the repository. None: it does not say.
     pub private: Option<bool>,
     /// When GitHub took it, in seconds since the epoch. None: it does not say, or an older deployer has read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_at: Option<i64>,
-    /// What.
-    pub target: Target,
+    pub target: EventTarget,
     /// The whole ref, for people.
     pub git_ref: String,
     /// Its new commit; None where it was deleted.
@@ -79,7 +76,7 @@ pub struct Push {
 /// What kind of ref was pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Target {
+pub enum EventTarget {
     /// A branch with a name that a deployment could have.
     Branch(BranchName),
     /// A branch whose name none could have, a tag, or anything else.
@@ -257,7 +254,7 @@ fn push(text: &str) -> Result<Reading, serde_json::Error> {
             .git_ref
             .strip_prefix("refs/heads/")
             .and_then(|branch| BranchName::parse(branch).ok())
-            .map_or(Target::Other, Target::Branch);
+            .map_or(EventTarget::Other, EventTarget::Branch);
         let pusher = payload.pusher.and_then(|pusher| pusher.0.name);
         let pusher = pusher.as_deref().map(shown);
         Ok(Push { repository, private, pushed_at, target, git_ref: shown(&payload.git_ref), after, pusher })
@@ -302,12 +299,12 @@ mod tests {
     #[test]
     fn pushes() {
         let push = push_of("refs/heads/main", SHA, "a/b");
-        assert_eq!(push.target, Target::Branch(BranchName::parse("main").unwrap()));
+        assert_eq!(push.target, EventTarget::Branch(BranchName::parse("main").unwrap()));
         assert_eq!(push.after, Some(CommitId::parse(SHA).unwrap()));
         assert_eq!((push.private, push.pusher.as_deref()), (Some(false), Some("me")));
         assert_eq!(push_of("refs/heads/main", ZERO, "a/b").after, None, "a deletion");
         for other in ["refs/tags/v1", "refs/heads/--upload-pack=x", "main", "refs/heads/"] {
-            assert_eq!(push_of(other, SHA, "a/b").target, Target::Other, "{other}");
+            assert_eq!(push_of(other, SHA, "a/b").target, EventTarget::Other, "{other}");
         }
     }
 
@@ -430,7 +427,7 @@ mod tests {
     fn texts_that_are_only_shown_are_cut() {
         let long = "x".repeat(10_000);
         let push = push_of(&format!("refs/heads/{long}"), SHA, "a/b");
-        assert_eq!((push.target, push.git_ref.chars().count()), (Target::Other, SHOWN_CHARS_MAX));
+        assert_eq!((push.target, push.git_ref.chars().count()), (EventTarget::Other, SHOWN_CHARS_MAX));
         let repository = json!({ "full_name": long });
         for (event, payload) in [
             ("push", payload("refs/heads/main", SHA, &long)),

@@ -37,7 +37,6 @@ const PAGE_KIB: usize = 4;
 /// millions of chunks of one byte, each of which costs a microsecond.
 const PIECES_UNCOUNTED: usize = 4096;
 
-/// See [`PIECES_UNCOUNTED`].
 const PIECE_BYTES_MIN: usize = 64;
 
 /// What all bodies together may hold.

@@ -7,7 +7,7 @@
 //! Where the peer may be a proxy, the head of each request says for whom it speaks: that address is counted then, in the same way, and the
 //! peer's own where it says nothing. But any process beside the proxy can connect as it does and name any address. A proxy
 //! sends a request that it has read already, and takes the answer at once. So a connection of a possible proxy for whose *peer* we wait (no
-//! whole request is there, or its answer was not taken yet) gives way: the oldest is closed when a place is needed, and where more
+//! whole request is there, or its answer was not taken yet) is superseded: the oldest is closed when a place is needed, and where more
 //! of one peer are waited for than one address may have, a further one has [`CROWDED_LIMIT`].
 
 use super::networks::{Admission, Networks};
@@ -59,7 +59,7 @@ struct Counts {
     complained_at: Option<Instant>,
 }
 
-/// A connection that gives way.
+/// A connection that is superseded.
 #[derive(Debug)]
 struct WaitedFor {
     began: Instant,
@@ -90,7 +90,7 @@ impl TurnedAway {
 
 /// A place; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct CallerSlot {
     callers: Arc<Callers>,
     /// None where the peer is no proxy.
     proxied: Option<Proxied>,
@@ -135,10 +135,13 @@ impl Callers {
         peer: IpAddr,
         pushes: &Networks,
         pages: &Networks,
-    ) -> Result<Place, TurnedAway> {
+    ) -> Result<CallerSlot, TurnedAway> {
         let peer = peer.to_canonical();
-        let place =
-            |proxied, counted| Place { callers: Arc::clone(self), proxied, counted: Mutex::new(counted) };
+        let place = |proxied, counted| CallerSlot {
+            callers: Arc::clone(self),
+            proxied,
+            counted: Mutex::new(counted),
+        };
         if self.is_proxy(peer) {
             let mut counts = self.counts();
             counts.accepted += 1;
@@ -240,7 +243,7 @@ fn one_less(counts: &mut HashMap<IpAddr, usize>, address: IpAddr) {
     }
 }
 
-impl Place {
+impl CallerSlot {
     /// The head of a request has come, and the request is this caller's: from now on the connection is counted as his. What a caller may do
     /// who is in no network is said by the answer; he is counted with those who only look at pages.
     pub fn heard_of(&self, client: IpAddr, pushes: &Networks) -> Result<(), TurnedAway> {
@@ -303,7 +306,6 @@ impl Place {
         }
     }
 
-    /// See [`Callers::may_complain`].
     pub fn may_complain(&self) -> bool {
         self.callers.may_complain()
     }
@@ -319,16 +321,16 @@ impl Proxied {
     }
 }
 
-/// The body of a request, which tells the [`Place`] of its connection when all of it is there.
+/// The body of a request, which tells the [`CallerSlot`] of its connection when all of it is there.
 #[derive(Debug)]
 pub struct CountedBody<B> {
     body: B,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<CallerSlot>>,
 }
 
 impl<B: Body> CountedBody<B> {
     /// Wraps the body of a request whose head has come.
-    pub fn new(body: B, place: Option<Arc<Place>>) -> Self {
+    pub fn new(body: B, place: Option<Arc<CallerSlot>>) -> Self {
         let mut counted = Self { body, place };
         counted.look();
         counted
@@ -372,7 +374,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
     }
 }
 
-impl Drop for Place {
+impl Drop for CallerSlot {
     fn drop(&mut self) {
         self.has_whole_request();
         let counted = *self.counted();
@@ -396,7 +398,7 @@ mod tests {
         Networks::Only(vec![text.parse().unwrap()])
     }
 
-    fn admit(callers: &Arc<Callers>, peer: &str, pages: &Networks) -> Result<Place, TurnedAway> {
+    fn admit(callers: &Arc<Callers>, peer: &str, pages: &Networks) -> Result<CallerSlot, TurnedAway> {
         callers.admit(peer.parse().unwrap(), &networks("192.0.2.0/24"), pages)
     }
 
@@ -437,7 +439,7 @@ mod tests {
             let callers = Callers::new(&proxies, 4, 1);
             let none = networks("198.51.100.0/24");
             let places: Vec<_> = (0..4).map(|_| admit(&callers, "127.0.0.1", &none).unwrap()).collect();
-            places.iter().for_each(Place::waits_for_peer);
+            places.iter().for_each(CallerSlot::waits_for_peer);
             // Only the first may take its time.
             let limits = || places.iter().map(|place| place.proxied.as_ref().unwrap().until().is_some());
             assert_eq!(limits().collect::<Vec<_>>(), [false, true, true, true]);
@@ -489,8 +491,9 @@ mod tests {
             Arc::new(place)
         };
         let places = [place(), place(), place()];
-        let has_to_close =
-            |place: &Place| place.proxied.as_ref().is_some_and(|proxied| proxied.gives_way.is_cancelled());
+        let has_to_close = |place: &CallerSlot| {
+            place.proxied.as_ref().is_some_and(|proxied| proxied.gives_way.is_cancelled())
+        };
         // A request without a body is whole with its head; one that has sent a part is not.
         let empty = http_body_util::Empty::<Bytes>::new();
         drop(CountedBody::new(empty, Some(Arc::clone(&places[0]))));

@@ -18,11 +18,11 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct Exchange {
     limit: Duration,
-    state: Mutex<State>,
+    state: Mutex<ExchangeState>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum ExchangeState {
     /// Nothing of a request has come since the last answer was taken.
     Idle,
     /// It began then.
@@ -34,30 +34,30 @@ enum State {
 impl Exchange {
     /// For a connection on which nothing has come yet.
     pub fn new(limit: Duration) -> Arc<Self> {
-        Arc::new(Self { limit, state: Mutex::new(State::Idle) })
+        Arc::new(Self { limit, state: Mutex::new(ExchangeState::Idle) })
     }
 
     /// Something of a request is there.
     pub fn begin(&self) {
         let mut state = self.state();
-        if let State::Idle = *state {
-            *state = State::Busy(Instant::now());
+        if let ExchangeState::Idle = *state {
+            *state = ExchangeState::Busy(Instant::now());
         }
     }
 
     /// The answer is known; it remains to be taken.
     pub fn answered(&self) {
         let mut state = self.state();
-        if let State::Busy(began) = *state {
-            *state = State::Answered(began);
+        if let ExchangeState::Busy(began) = *state {
+            *state = ExchangeState::Answered(began);
         }
     }
 
     /// Everything that was written has been taken.
     fn flushed(&self) {
         let mut state = self.state();
-        if let State::Answered(_) = *state {
-            *state = State::Idle;
+        if let ExchangeState::Answered(_) = *state {
+            *state = ExchangeState::Idle;
         }
     }
 
@@ -77,24 +77,24 @@ impl Exchange {
     /// Until when the exchange may last; None between two.
     fn ends_at(&self) -> Option<Instant> {
         match *self.state() {
-            State::Idle => None,
-            State::Busy(began) | State::Answered(began) => Some(began + self.limit),
+            ExchangeState::Idle => None,
+            ExchangeState::Busy(began) | ExchangeState::Answered(began) => Some(began + self.limit),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ExchangeState> {
         self.state.lock().expect("nothing that holds this lock can panic")
     }
 }
 
 /// A stream that tells its [`Exchange`] what passes.
 #[derive(Debug)]
-pub struct Watched<S> {
+pub struct WatchedStream<S> {
     stream: S,
     exchange: Arc<Exchange>,
 }
 
-impl<S> Watched<S> {
+impl<S> WatchedStream<S> {
     /// Watches a stream.
     pub fn new(stream: S, exchange: Arc<Exchange>) -> Self {
         Self { stream, exchange }
@@ -106,7 +106,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -121,7 +121,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -163,7 +163,7 @@ mod tests {
     async fn an_exchange_ends_when_its_answer_was_taken_whole_and_not_before() {
         let (ours, mut theirs) = tokio::io::duplex(4);
         let exchange = Exchange::new(Duration::from_secs(3600));
-        let mut ours = Watched::new(ours, Arc::clone(&exchange));
+        let mut ours = WatchedStream::new(ours, Arc::clone(&exchange));
         assert_eq!(exchange.ends_at(), None, "nothing has begun");
 
         theirs.write_all(b"ask").await.unwrap();

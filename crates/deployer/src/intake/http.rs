@@ -3,10 +3,10 @@
 //! HTTP/1.1 only: in front of us stands nginx, which speaks it. Every wait has a limit: heads (which also bounds an
 //! idle keep-alive connection) by hyper's timer, bodies in [`super::webhook`], the whole of a request and its answer by
 //! [`super::exchange`], connections by a semaphore that leaves further callers in the kernel's backlog, and by [`super::callers`], which
-//! says who gives way to the first of them.
+//! says who is superseded to the first of them.
 
-use super::callers::{Callers, CountedBody, Place};
-use super::exchange::{Exchange, Watched};
+use super::callers::{CallerSlot, Callers, CountedBody};
+use super::exchange::{Exchange, WatchedStream};
 use super::webhook::Webhook;
 use anyhow::{Context, Result};
 use http::{HeaderValue, Request};
@@ -77,7 +77,7 @@ pub async fn serve(
         Callers::new(&settings.proxies, settings.connections_max, settings.connections_per_address_max);
     let tracker = TaskTracker::new();
     // Accepted, and without a place yet.
-    let mut next: Option<(TcpStream, SocketAddr, Place)> = None;
+    let mut next: Option<(TcpStream, SocketAddr, CallerSlot)> = None;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -127,7 +127,7 @@ pub async fn serve(
     }
 }
 
-/// Waits for room for one more connection: somebody ends, or gives way.
+/// Waits for room for one more connection: somebody ends, or is superseded.
 async fn room(connections: &Arc<Semaphore>, callers: &Callers) -> OwnedSemaphorePermit {
     if let Ok(permit) = Arc::clone(connections).try_acquire_owned() {
         return permit;
@@ -151,7 +151,7 @@ async fn room(connections: &Arc<Semaphore>, callers: &Callers) -> OwnedSemaphore
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    (permit, place): (OwnedSemaphorePermit, Place),
+    (permit, place): (OwnedSemaphorePermit, CallerSlot),
     webhook: Arc<Webhook>,
     shutdown: CancellationToken,
 ) {
@@ -174,7 +174,7 @@ async fn connection(
 /// Answers requests until the connection ends. Gives the stream back where it is to be cut off.
 async fn converse<S>(
     stream: S,
-    caller: Option<(SocketAddr, Arc<Place>)>,
+    caller: Option<(SocketAddr, Arc<CallerSlot>)>,
     webhook: Arc<Webhook>,
     shutdown: CancellationToken,
 ) -> Option<S>
@@ -218,7 +218,7 @@ where
         .header_read_timeout(header_timeout)
         .max_buf_size(BUFFER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&exchange))), service);
+        .serve_connection(TokioIo::new(WatchedStream::new(stream, Arc::clone(&exchange))), service);
     let mut is_ending = false;
     let result = loop {
         tokio::select! {
@@ -243,7 +243,7 @@ where
     None
 }
 
-async fn gives_way(place: Option<&Place>) {
+async fn gives_way(place: Option<&CallerSlot>) {
     match place {
         Some(place) => place.gives_way().await,
         None => std::future::pending().await,

@@ -5,14 +5,13 @@
 //! never changes who is let in.
 
 use crate::config::SourceNetworks;
-use crate::github::meta::Known;
+use crate::github::meta::KnownMeta;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 
 /// Whether an address may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It may.
     Allowed,
     /// It is in none of the networks.
     Refused,
@@ -23,17 +22,15 @@ pub enum Admission {
 /// The networks in force.
 #[derive(Debug)]
 pub enum Networks {
-    /// Anywhere.
     Any,
-    /// Only these.
     Only(Vec<IpNet>),
     /// GitHub's, as far as they are known.
-    GitHub(Known),
+    GitHub(KnownMeta),
 }
 
 impl Networks {
     /// Resolves the setting.
-    pub fn new(setting: &SourceNetworks, github: Known) -> Self {
+    pub fn new(setting: &SourceNetworks, github: KnownMeta) -> Self {
         match setting {
             SourceNetworks::Any => Self::Any,
             SourceNetworks::List(networks) => Self::Only(networks.clone()),

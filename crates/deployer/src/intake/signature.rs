@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 /// Why a signature is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum SignatureRefusal {
     /// No `X-Hub-Signature-256` at all.
     Missing,
     /// There is one (or several), and it does not fit.
@@ -22,17 +22,17 @@ pub struct Signature([u8; 32]);
 
 impl Signature {
     /// Reads the header's values. More than one header is a wrong signature, as is any other form.
-    pub fn from_headers<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Self, Refusal> {
-        let value = values.next().ok_or(Refusal::Missing)?;
+    pub fn from_headers<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Self, SignatureRefusal> {
+        let value = values.next().ok_or(SignatureRefusal::Missing)?;
         if values.next().is_some() {
-            return Err(Refusal::Wrong);
+            return Err(SignatureRefusal::Wrong);
         }
-        let digits = value.strip_prefix(b"sha256=").ok_or(Refusal::Wrong)?;
+        let digits = value.strip_prefix(b"sha256=").ok_or(SignatureRefusal::Wrong)?;
         let lower_case = digits.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
         let mut bytes = [0; 32];
         match hex::decode_to_slice(digits, &mut bytes) {
             Ok(()) if lower_case => Ok(Self(bytes)),
-            _ => Err(Refusal::Wrong),
+            _ => Err(SignatureRefusal::Wrong),
         }
     }
 
@@ -59,7 +59,7 @@ pub fn sign(secret: &Secret, body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn parse(values: &[&str]) -> Result<Signature, Refusal> {
+    fn parse(values: &[&str]) -> Result<Signature, SignatureRefusal> {
         Signature::from_headers(values.iter().map(|value| value.as_bytes()))
     }
 
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn every_other_form_is_wrong() {
         let good = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        assert_eq!(parse(&[]), Err(Refusal::Missing));
+        assert_eq!(parse(&[]), Err(SignatureRefusal::Missing));
         let upper = good.to_uppercase();
         for value in [
             "",
@@ -96,9 +96,9 @@ mod tests {
             &format!("sha256={}é", &good[2..]),
             "sha256=\u{0}",
         ] {
-            assert_eq!(parse(&[value]), Err(Refusal::Wrong), "{value:?}");
+            assert_eq!(parse(&[value]), Err(SignatureRefusal::Wrong), "{value:?}");
         }
         let header = format!("sha256={good}");
-        assert_eq!(parse(&[&header, &header]), Err(Refusal::Wrong), "two headers");
+        assert_eq!(parse(&[&header, &header]), Err(SignatureRefusal::Wrong), "two headers");
     }
 }

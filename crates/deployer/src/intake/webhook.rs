@@ -8,14 +8,14 @@
 //! is only read for [`super::pages`].)
 
 use super::body::{BodyError, Budget, ReceivedBody};
-use super::callers::{Callers, Place, TurnedAway};
+use super::callers::{CallerSlot, Callers, TurnedAway};
 use super::client_address::client_address;
 use super::networks::{Admission, Networks};
-use super::signature::{Refusal, Signature};
+use super::signature::{Signature, SignatureRefusal};
 use crate::base::names::{DeliveryId, RepositoryName};
 use crate::config::{Config, Intake};
 use crate::github::webhook_event::{Reading, Unreadable};
-use crate::queue::entry::{Header, Source, trimmed};
+use crate::queue::entry::{EntrySource, Header, trimmed};
 use crate::store::Store;
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
@@ -38,7 +38,7 @@ const REFUSED_BODY_BYTES_MAX: usize = 64 * 1024;
 const MALFORMED_KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// What the service answers with.
-pub type Answer = Response<Full<Bytes>>;
+pub type HttpResponse = Response<Full<Bytes>>;
 
 /// The whole HTTP surface.
 pub struct Webhook {
@@ -85,12 +85,12 @@ impl Webhook {
     }
 
     /// A place among the callers for a connection that was just accepted.
-    pub fn place(&self, callers: &Arc<Callers>, peer: IpAddr) -> Result<Place, TurnedAway> {
+    pub fn place(&self, callers: &Arc<Callers>, peer: IpAddr) -> Result<CallerSlot, TurnedAway> {
         callers.admit(peer, &self.networks, &self.page_networks)
     }
 
     /// Counts a request that comes by a proxy among those of its caller; an answer where he has too many.
-    pub fn count(&self, place: &Place, peer: IpAddr, headers: &HeaderMap) -> Option<Answer> {
+    pub fn count(&self, place: &CallerSlot, peer: IpAddr, headers: &HeaderMap) -> Option<HttpResponse> {
         // What a header says that cannot be read is refused later; until then the peer is the caller.
         let client = self.client(peer, headers).unwrap_or(peer);
         let reason = place.heard_of(client, &self.networks).err()?;
@@ -106,7 +106,7 @@ impl Webhook {
     }
 
     /// Answers one request; `peer` is None where the daemon asks itself. Never fails: every failure is an answer.
-    pub async fn answer<B>(&self, peer: Option<SocketAddr>, request: Request<B>) -> Answer
+    pub async fn answer<B>(&self, peer: Option<SocketAddr>, request: Request<B>) -> HttpResponse
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -148,14 +148,14 @@ impl Webhook {
         }
     }
 
-    fn root(&self) -> Answer {
+    fn root(&self) -> HttpResponse {
         json_answer(
             StatusCode::OK,
             &json!({ "instance": self.instance, "message": "OK", "service": "durhack-deployer", "status": 200 }),
         )
     }
 
-    async fn page(&self, path: &str) -> Answer {
+    async fn page(&self, path: &str) -> HttpResponse {
         // Whom the operator has let in knows the repository; whoever has merely found a link may not.
         let is_stranger = !matches!(self.page_networks, Networks::Only(_));
         match super::pages::page(&self.store, path, is_stranger).await {
@@ -181,7 +181,7 @@ impl Webhook {
         }
     }
 
-    async fn receive<B>(&self, peer: SocketAddr, request: Request<B>) -> Result<Answer, Refused>
+    async fn receive<B>(&self, peer: SocketAddr, request: Request<B>) -> Result<HttpResponse, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -327,7 +327,7 @@ impl Webhook {
         event: String,
         signer: &Signer,
         body: Content,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<HttpResponse, Refused> {
         let read = Reading::of(&event, trimmed(body.bytes()));
         let repository = match &read {
             Ok(reading) => reading.repository.as_deref(),
@@ -345,7 +345,7 @@ impl Webhook {
         let kept = if is_object { trimmed(body.bytes()) } else { body.bytes() };
         let mut header = Header {
             reading: Some(reading),
-            ..Header::new(id.clone(), &event, Source::Github, client.to_string(), kept)
+            ..Header::new(id.clone(), &event, EntrySource::Github, client.to_string(), kept)
         };
         // What leads to nothing is kept so that somebody can look at it, and no longer than one would.
         let is_cut = header.is_malformed() && kept.len() > MALFORMED_KEPT_BYTES_MAX;
@@ -354,7 +354,7 @@ impl Webhook {
         }
         let spool = self.spool.clone();
         let appended = tokio::task::spawn_blocking(move || {
-            crate::crash_point!("delivery-read");
+            crate::failpoint!("delivery-read");
             let id = header.spool_id();
             if is_cut || !is_object {
                 let kept = if is_object { trimmed(body.bytes()) } else { body.bytes() };
@@ -376,7 +376,7 @@ impl Webhook {
         event: &str,
         appended: Result<Appended, AppendError>,
         unreadable: Option<String>,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<HttpResponse, Refused> {
         match appended {
             Ok(appended) => {
                 let duplicate = matches!(appended, Appended::Duplicate(_));
@@ -390,7 +390,7 @@ impl Webhook {
                 ));
             }
         }
-        crate::crash_point!("delivery-stored");
+        crate::failpoint!("delivery-stored");
         if let Some(reason) = unreadable {
             return Err(Refused(StatusCode::BAD_REQUEST, format!("The payload cannot be read: {reason}")));
         }
@@ -503,15 +503,15 @@ fn event_type(headers: &HeaderMap) -> Result<String, Refused> {
         .ok_or_else(|| Refused(StatusCode::BAD_REQUEST, "X-GitHub-Event is not an event name".into()))
 }
 
-fn unsigned(refusal: Refusal) -> Refused {
+fn unsigned(refusal: SignatureRefusal) -> Refused {
     match refusal {
-        Refusal::Missing => {
+        SignatureRefusal::Missing => {
             tracing::warn!("refused: no signature (hint: the webhook's settings at GitHub have no secret)");
             let description =
                 "X-Hub-Signature-256 header is missing: set the secret in the webhook's settings";
             Refused(StatusCode::BAD_REQUEST, description.into())
         }
-        Refusal::Wrong => wrong_signature(),
+        SignatureRefusal::Wrong => wrong_signature(),
     }
 }
 
@@ -542,7 +542,7 @@ async fn drained<B: Body<Data = Bytes> + Unpin>(refused: Refused, mut body: B) -
     refused
 }
 
-fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
+fn json_answer(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
     let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -551,7 +551,7 @@ fn json_answer(status: StatusCode, body: &serde_json::Value) -> Answer {
     answer
 }
 
-fn refusal(status: StatusCode, description: &str) -> Answer {
+fn refusal(status: StatusCode, description: &str) -> HttpResponse {
     let message = status.canonical_reason().unwrap_or("Error");
     let mut answer = json_answer(
         status,
@@ -563,13 +563,13 @@ fn refusal(status: StatusCode, description: &str) -> Answer {
     answer
 }
 
-fn method_not_allowed(allow: &'static str) -> Answer {
+fn method_not_allowed(allow: &'static str) -> HttpResponse {
     let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("Allowed here: {allow}"));
     answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
     answer
 }
 
-fn options(allow: &'static str) -> Answer {
+fn options(allow: &'static str) -> HttpResponse {
     let mut answer = Response::new(Full::default());
     answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
     answer

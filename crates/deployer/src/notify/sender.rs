@@ -39,7 +39,6 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
 /// GitHub's API learns of a pushed commit within seconds. One that it does not know after this long was never pushed there.
 const GIVE_UP_UNKNOWN_COMMIT_AFTER: Duration = Duration::from_secs(3600);
 
-/// See the module.
 pub struct Sender {
     store: Store,
     github: GitHub,
@@ -128,7 +127,7 @@ impl Sender {
 
     async fn send(&self, row: &PendingTelling) -> Result<(), Unsent> {
         let names = RepositoryName::parse(&row.repository).ok().zip(CommitId::parse(&row.commit_id).ok());
-        let (repository, commit) = names.ok_or_else(|| refusal("the record has names that are none"))?;
+        let (repository, commit) = names.ok_or_else(|| refusal("the database has names that are none"))?;
         let subject = Subject { deployment: Some(&row.deployment), repository: &repository };
         match row.kind {
             TellingKind::Status => {
@@ -146,8 +145,8 @@ impl Sender {
         commit: &CommitId,
     ) -> Result<(), Unsent> {
         let run = row.context.as_str();
-        let body: Value =
-            serde_json::from_str(&row.body).map_err(|_| refusal("the record has a body that is not JSON"))?;
+        let body: Value = serde_json::from_str(&row.body)
+            .map_err(|_| refusal("the database has a body that is not JSON"))?;
         let id = match self.store.told_deployment(run).await? {
             Some(known) => known.github_id,
             None => {
@@ -176,7 +175,7 @@ impl Sender {
         tracing::info!(
             reason = error.reason,
             delay_ms = delay.as_millis(),
-            "GitHub cannot be told now: everything that is to be told waits"
+            "GitHub cannot be reached now: reports wait"
         );
         if age(row) > GIVE_UP_AFTER {
             return self.give_up(row, &error.reason).await;
@@ -191,7 +190,7 @@ impl Sender {
                 repository = row.repository,
                 commit = row.commit_id,
                 reason = error.reason,
-                "GitHub refuses what it was told"
+                "GitHub refuses a report"
             );
             return self.store.outbox_refused(row, &error.reason, clock::now_ms()).await;
         }
@@ -209,14 +208,14 @@ impl Sender {
             commit = row.commit_id,
             reason = error.reason,
             delay_ms = delay.as_millis(),
-            "not told yet"
+            "not reported yet"
         );
         self.store.outbox_failed(row, &error.reason, after(delay)).await
     }
 
     async fn give_up(&self, row: &PendingTelling, reason: &str) -> Result<(), StoreError> {
         let reason = format!("given up after {} hours: {reason}", age(row).as_secs() / 3600);
-        tracing::warn!(repository = row.repository, commit = row.commit_id, reason, "GitHub is not told");
+        tracing::warn!(repository = row.repository, commit = row.commit_id, reason, "not reported to GitHub");
         self.store.outbox_refused(row, &reason, clock::now_ms()).await
     }
 }

@@ -4,14 +4,14 @@
 //! the old tree stays where it is: what runs in it, or serves from it, goes on until its operator has it look at `current`.
 //! What must outlive deploys goes to `shared/` by [`share`]: one rename that exchanges it for a link, so its path always
 //! leads to it, a program that has it open keeps it, and owner, mode, times and every byte are the same. The first release is
-//! made of the live commit by an ordinary run, of which that exchange is the first step; if the run fails, it is taken back like
-//! any other. Which layout holds is never switched: it follows from what the record says is live. Last of all, when asked
+//! made of the live commit by an ordinary run, of which that exchange is the first step; if the run fails, it is undone like
+//! any other. Which layout holds is never switched: it follows from what the database says is live. Last of all, when asked
 //! to, [`finish`] moves what is left of the old tree aside, and deletes nothing.
 //!
 //! What git says of the tree is asked with the mirror's settings, not the tree's own: those are not ours to trust.
 
 use crate::base::clock;
-use crate::base::files::safe_path::{self, Directory};
+use crate::base::files::safe_path::{self, OpenDirectory};
 use crate::config::{Deployment, Phase};
 use crate::git::mirror::TreeState;
 use crate::pipeline::context::Host;
@@ -217,12 +217,12 @@ fn make_directories_like(root: &Path, path: &Path) -> Result<()> {
         if !inner.components().all(|component| matches!(component, Component::Normal(_))) {
             bail!("{} is not a plain relative path", path.display());
         }
-        let model = Directory::open(root)?.below(inner, false).with_context(|| {
+        let model = OpenDirectory::open(root)?.below(inner, false).with_context(|| {
             format!("what lies behind {} is not ours to move", root.join(inner).display())
         })?;
         let place = Path::new(SHARED).join(inner);
         let name = place.file_name().expect("it lies in the deployment's path");
-        let above = Directory::open(root)?.below(place.parent().unwrap_or(Path::new("")), false)?;
+        let above = OpenDirectory::open(root)?.below(place.parent().unwrap_or(Path::new("")), false)?;
         let (copy, made) = above.make(name)?;
         if made {
             copy.become_like(&model)?;
@@ -382,7 +382,7 @@ pub fn aside(deployment: &Deployment) -> Result<PathBuf> {
 /// goes on where it ended.
 pub fn finish(deployment: &Deployment, aside: &Path) -> Result<()> {
     let name = aside.file_name().context("the directory for the old tree has no name")?;
-    Directory::open(&deployment.path)?.make(name)?;
+    OpenDirectory::open(&deployment.path)?.make(name)?;
     for name in old_tree(deployment)? {
         let (from, to) = (deployment.path.join(&name), aside.join(&name));
         let flags = match published_path::keep_published(&deployment.recipe.published, &name, &to)? {

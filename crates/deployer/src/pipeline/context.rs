@@ -7,7 +7,7 @@ use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::notify::Notifier;
 use crate::process::executor::Executor;
-use crate::steps::self_update::Oneself;
+use crate::steps::self_update::ThisProcess;
 use crate::store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,20 +15,17 @@ use std::sync::Arc;
 /// What every deployment stands on.
 #[derive(Clone)]
 pub struct Host {
-    /// Everything configured.
     pub config: Arc<Config>,
-    /// The record.
     pub store: Store,
     /// How programs are started.
     pub executor: Executor,
     /// Who we are to GitHub.
     pub credentials: Credentials,
-    /// GitHub's API.
     pub github: GitHub,
     /// Runs at once.
     pub slots: Arc<tokio::sync::Semaphore>,
     /// The process that this is.
-    pub oneself: Arc<Oneself>,
+    pub this_process: Arc<ThisProcess>,
     /// Reports to GitHub.
     pub notifier: Notifier,
 }

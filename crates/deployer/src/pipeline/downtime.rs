@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(30);
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
+pub struct Downtime {
     /// From the first question that was not answered as it should be, to the next that was, or to the end. Zero: there was none.
     longest: Duration,
     /// Whether any question was answered as it should be.
@@ -28,14 +28,14 @@ pub struct Gap {
 /// Watches a run enter its phases, and measures in those of the switch.
 pub struct Watch<'a> {
     checks: &'a [HealthCheck],
-    asking: Option<Asking>,
-    gap: Option<Gap>,
+    asking: Option<ProbeTask>,
+    gap: Option<Downtime>,
 }
 
 /// A measurement in progress; it ends when this is dropped.
-struct Asking {
+struct ProbeTask {
     over: CancellationToken,
-    task: JoinSet<Gap>,
+    task: JoinSet<Downtime>,
 }
 
 impl<'a> Watch<'a> {
@@ -48,7 +48,7 @@ impl<'a> Watch<'a> {
     pub async fn enter(&mut self, phase: Phase) {
         match phase {
             Phase::Switch | Phase::Verify if self.asking.is_none() => {
-                self.asking = Asking::begin(self.checks);
+                self.asking = ProbeTask::begin(self.checks);
             }
             Phase::Clean => self.stop().await,
             _ => {}
@@ -56,7 +56,7 @@ impl<'a> Watch<'a> {
     }
 
     /// The run is over. None: nothing was measured.
-    pub async fn end(mut self) -> Option<Gap> {
+    pub async fn end(mut self) -> Option<Downtime> {
         self.stop().await;
         self.gap
     }
@@ -69,7 +69,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Asking {
+impl ProbeTask {
     /// None where no check can be asked without a program.
     fn begin(checks: &[HealthCheck]) -> Option<Self> {
         // What cannot even be asked fails as a health check, with its reason; that is not for us to say.
@@ -81,7 +81,7 @@ impl Asking {
     }
 }
 
-async fn ask(question: Question, over: CancellationToken) -> Gap {
+async fn ask(question: Question, over: CancellationToken) -> Downtime {
     let mut measured = Measurement::default();
     loop {
         let asked = Instant::now();
@@ -121,18 +121,18 @@ impl Measurement {
         }
     }
 
-    fn end(mut self, at: Instant) -> Gap {
+    fn end(mut self, at: Instant) -> Downtime {
         self.close(at);
-        Gap { longest: self.longest, answered: self.answered }
+        Downtime { longest: self.longest, answered: self.answered }
     }
 }
 
-impl fmt::Display for Gap {
+impl fmt::Display for Downtime {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let longest =
             crate::base::clock::duration(i64::try_from(self.longest.as_millis()).unwrap_or(i64::MAX));
         match (self.longest.is_zero(), self.answered) {
-            (true, true) => write!(formatter, "no gap while switching"),
+            (true, true) => write!(formatter, "no downtime while switching"),
             (false, true) => write!(formatter, "not reachable for {longest} while switching"),
             (_, false) => write!(formatter, "not reachable at any time while switching ({longest})"),
         }
@@ -148,7 +148,7 @@ mod tests {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         for (answers, shown) in [
-            (&[(true, 0), (true, 30), (true, 60)][..], "no gap while switching"),
+            (&[(true, 0), (true, 30), (true, 60)][..], "no downtime while switching"),
             // From the first question in vain to the next answer; each answer takes 10 ms.
             (
                 &[(true, 0), (false, 100), (false, 200), (true, 300), (false, 400), (true, 450)],

@@ -7,8 +7,8 @@ use crate::base::names::CommitId;
 use crate::config::Deployment;
 use crate::pipeline::context::Host;
 use crate::pipeline::outcome;
-use crate::queue::entry::Source;
-use crate::queue::job::{Order, understood};
+use crate::queue::entry::EntrySource;
+use crate::queue::job::{ClaimedJob, Job};
 use crate::queue::recorded::{delivery_of, verdict};
 use crate::store::{Recorded, RunState, VerdictCode};
 use anyhow::{Context, Result};
@@ -23,74 +23,77 @@ pub async fn take(
     deployment: &Deployment,
     spool: &Spool,
     one_by_one: bool,
-) -> Result<Vec<Order>> {
-    let mut orders = Vec::new();
+) -> Result<Vec<ClaimedJob>> {
+    let mut jobs = Vec::new();
     for claim in claims(spool, one_by_one).await? {
         let attempts = claim.attempts();
-        let (header, request, commit, trigger) = match understood(claim.contents()) {
-            Ok(order) => order,
+        let (header, job) = match Job::parse(claim.contents()) {
+            Ok(found) => found,
             Err(error) => {
-                tracing::error!(deployment = %deployment.slug, entry = claim.name().as_str(), error = format!("{error:#}"), "dead-lettered an entry");
-                bury(claim, format!("{error:#}")).await?;
+                tracing::error!(deployment = %deployment.slug, entry = claim.name().as_str(), %error, "dead-lettered an entry");
+                bury(claim, error.to_string()).await?;
                 continue;
             }
         };
-        let order = Order { claim, header, request, commit, trigger };
-        if known(host, deployment, &order).await? {
-            finish([order]).await?;
+        let claimed = ClaimedJob { claim, header, job };
+        if known(host, deployment, &claimed).await? {
+            finish([claimed]).await?;
         } else if attempts > CLAIMS_MAX {
             let reason = format!("given up: work on it ended the deployer {CLAIMS_MAX} times");
-            outcome::given_up(host, deployment, &order, &reason).await?;
-            bury(order.claim, reason).await?;
+            outcome::given_up(host, deployment, &claimed, &reason).await?;
+            bury(claimed.claim, reason).await?;
         } else {
-            orders.push(order);
+            jobs.push(claimed);
         }
     }
-    Ok(orders)
+    Ok(jobs)
 }
 
-/// Whether the record has the outcome of this entry already. An operator's entry becomes known here.
-async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bool> {
+/// Whether the database has the outcome of this entry already. An operator's entry becomes known here.
+async fn known(host: &Host, deployment: &Deployment, claimed: &ClaimedJob) -> Result<bool> {
     let store = &host.store;
-    let runs = store.runs_for_entry(deployment.slug.as_str(), order.claim.name().as_str()).await?;
+    let runs = store.runs_for_entry(deployment.slug.as_str(), claimed.claim.name().as_str()).await?;
     for run in runs.iter().filter(|run| run.state.is_final() && run.state != RunState::Undone) {
         // What somebody else has written says nothing of this entry.
         if store.is_our_run(run)? {
             return Ok(true);
         }
     }
-    if order.header.source != Source::Github {
-        let mut delivery = delivery_of(&order.header, order.claim.name().as_str());
+    if claimed.header.source != EntrySource::Github {
+        let mut delivery = delivery_of(&claimed.header, claimed.claim.name().as_str());
         delivery.repository = Some(deployment.repository.as_str());
-        delivery.commit_id = order.commit.as_ref().map(CommitId::as_str);
-        let sentence = match order.header.source {
-            Source::Operator => "queued by an operator".to_owned(),
-            _ if order.request.head.is_some() => {
+        delivery.commit_id = claimed.job.commit.as_ref().map(CommitId::as_str);
+        let sentence = match claimed.header.source {
+            EntrySource::Operator => "queued by an operator".to_owned(),
+            _ if claimed.job.options.head.is_some() => {
                 "queued: the branch's head is not what is live, and no push said so".to_owned()
             }
-            _ => format!("queued by {}", order.header.remote_address),
+            _ => format!("queued by {}", claimed.header.remote_address),
         };
-        let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Queued, &sentence);
+        let verdict = verdict(&claimed.header.id, Some(&deployment.slug), VerdictCode::Queued, &sentence);
         if store.record_delivery(&delivery, &[verdict]).await? == Recorded::New {
-            store.mark_dispatched(order.header.id.as_str(), crate::base::clock::now_ms()).await?;
+            store.mark_dispatched(claimed.header.id.as_str(), crate::base::clock::now_ms()).await?;
         }
     }
-    let verdicts = store.verdicts(order.header.id.as_str()).await?;
+    let verdicts = store.verdicts(claimed.header.id.as_str()).await?;
     let ours = verdicts.iter().find(|verdict| verdict.deployment == deployment.slug.as_str());
     // A failure without a final run is one of the spool's (the entry was set aside): an operator wants it tried again.
     let settled = |code: VerdictCode| code.is_final() && !code.may_be_retried();
     Ok(ours.is_some_and(|verdict| settled(verdict.code)))
 }
 
-/// Lets go of orders whose outcome is recorded.
-pub async fn finish(orders: impl IntoIterator<Item = Order>) -> Result<()> {
-    let claims: Vec<Claim> = orders.into_iter().map(|order| order.claim).collect();
+/// Lets go of jobs whose outcome is recorded.
+pub async fn finish(jobs: impl IntoIterator<Item = ClaimedJob>) -> Result<()> {
+    let claims: Vec<Claim> = jobs.into_iter().map(|claimed| claimed.claim).collect();
     let finished = tokio::task::spawn_blocking(move || claims.into_iter().try_for_each(Claim::finish));
     finished.await?.context("cannot tidy up the spool")
 }
 
 async fn bury(claim: Claim, reason: String) -> Result<()> {
-    tokio::task::spawn_blocking(move || claim.bury(&reason)).await?.map(drop).context("cannot bury an entry")
+    tokio::task::spawn_blocking(move || claim.bury(&reason))
+        .await?
+        .map(drop)
+        .context("cannot dead-letter an entry")
 }
 
 async fn claims(spool: &Spool, only_first: bool) -> Result<Vec<Claim>> {

@@ -6,7 +6,7 @@ use crate::config::{Deployment, Layout};
 use crate::git::commit_tree::{Tree, globs};
 use crate::git::mirror::{Commit, Mirror};
 use crate::pipeline::context::Host;
-use crate::plan::facts::{Facts, Purpose, Target};
+use crate::plan::facts::{Facts, PlanPurpose, Target};
 use crate::plan::{Plan, input_digest, recipes};
 use crate::steps::release;
 use crate::store::{self, ReleaseState, StoreError, VerdictCode};
@@ -24,8 +24,19 @@ const DIGEST_MAX: Duration = Duration::from_secs(30);
 /// The words in a commit's message that keep it from being deployed.
 const SKIP_MARKS: [&str; 2] = ["[skip deploy]", "[deploy skip]"];
 
-/// The release that a work tree is before the record knows of one: nobody can say that its last build succeeded.
-pub const UNRECORDED: &str = "in-place";
+/// The release that a work tree is before the database knows of one: nobody can say that its last build succeeded.
+const UNRECORDED: &str = "in-place";
+
+/// The name under which `adopt` records the work tree that it has found, before it makes the first release beside it.
+pub fn name_of_found_tree(first_release: &str) -> String {
+    format!("{first_release}-{UNRECORDED}")
+}
+
+/// Whether a release is a work tree that was found: no run made it, so nobody knows from what it was built, or whether that succeeded.
+pub fn is_found_tree(release: &str) -> bool {
+    // Names of releases that runs make end with a commit's digits, or with a number.
+    release.ends_with(UNRECORDED)
+}
 
 /// How a deployment's path is laid out: as configured, else as what is live was deployed, else as the path is found. What a
 /// repository or a build puts there does not change it.
@@ -33,12 +44,49 @@ pub async fn layout(host: &Host, deployment: &Deployment) -> Result<Layout, Stor
     if let Some(configured) = deployment.layout {
         return Ok(configured);
     }
-    let live = host.store.live_release(deployment.slug.as_str()).await?;
-    Ok(match live {
-        Some(live) if deployment.path == std::path::Path::new(&live.path) => Layout::InPlace,
-        Some(_) => Layout::Releases,
-        None => release::layout_found(deployment),
-    })
+    let recorded = host.store.live_release(deployment.slug.as_str()).await?;
+    Ok(layout_by(deployment, recorded.as_ref()))
+}
+
+fn layout_by(deployment: &Deployment, recorded: Option<&store::Release>) -> Layout {
+    match (deployment.layout, recorded) {
+        (Some(configured), _) => configured,
+        (None, Some(live)) if deployment.path == Path::new(&live.path) => Layout::InPlace,
+        (None, Some(_)) => Layout::Releases,
+        (None, None) => release::layout_found(deployment),
+    }
+}
+
+/// What is live of a deployment, and how its path is laid out: looked up once, and handed on to all that ask within one run or one look.
+#[derive(Debug, Clone)]
+pub struct LiveState {
+    /// How its path is laid out.
+    pub layout: Layout,
+    /// What is live. None: nothing is.
+    pub target: Option<Target>,
+    /// What the database has as live; the link may name another release.
+    pub recorded: Option<store::Release>,
+}
+
+/// Looks up what is live.
+///
+/// # Errors
+///
+/// The database's, and what keeps the link from being read.
+pub async fn look_up(host: &Host, deployment: &Deployment) -> Result<LiveState> {
+    let recorded = host.store.live_release(deployment.slug.as_str()).await?;
+    look_at(host, deployment, recorded).await
+}
+
+/// The same for who has asked the database already.
+pub async fn look_at(
+    host: &Host,
+    deployment: &Deployment,
+    recorded: Option<store::Release>,
+) -> Result<LiveState> {
+    let layout = layout_by(deployment, recorded.as_ref());
+    let target = target_by(host, deployment, layout, recorded.as_ref()).await?;
+    Ok(LiveState { layout, target, recorded })
 }
 
 /// What whoever deploys in place should know.
@@ -49,14 +97,23 @@ pub fn in_place_warning(deployment: &Deployment) -> String {
     )
 }
 
-/// What is live: what `current` names, or the work tree in place, as the record knows it.
+/// What is live: what `current` names, or the work tree in place, as the database knows it.
 pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;
+    target_by(host, deployment, layout, recorded.as_ref()).await
+}
+
+async fn target_by(
+    host: &Host,
+    deployment: &Deployment,
+    layout: Layout,
+    recorded: Option<&store::Release>,
+) -> Result<Option<Target>> {
     if layout == Layout::InPlace {
         let found = release::commit_of_work_tree(&deployment.path);
         let in_place =
             |commit| Target { commit, release: UNRECORDED.into(), directory: deployment.path.clone() };
-        return Ok(recorded.as_ref().and_then(target_of).or_else(|| found.map(in_place)));
+        return Ok(recorded.and_then(target_of).or_else(|| found.map(in_place)));
     }
     let Some(linked) = release::current(deployment)? else { return Ok(None) };
     // A link to a release that somebody has removed serves nothing, and there is nothing to go back to.
@@ -64,7 +121,7 @@ pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Resul
         return Ok(None);
     }
     if let Some(found) = recorded.filter(|found| found.name == linked) {
-        return Ok(target_of(&found));
+        return Ok(target_of(found));
     }
     // Somebody else moved the link: the link is what is live.
     let known = host.store.releases(deployment.slug.as_str()).await?;
@@ -93,25 +150,25 @@ pub fn target_of(found: &store::Release) -> Option<Target> {
 
 /// What a recipe may know beside the deployment and the commit.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownState {
     /// The files of the commit.
     pub tree: Tree,
     kept: Vec<(String, String)>,
 }
 
 /// Finds out what the deployment's recipe wants to know of a commit.
-pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) -> Result<Known> {
+pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) -> Result<KnownState> {
     let for_recipe = recipes::planner(&deployment.recipe).reads_files();
     let tree = mirror.tree(commit, for_recipe).await?;
     if !for_recipe {
-        return Ok(Known { tree, kept: Vec::new() });
+        return Ok(KnownState { tree, kept: Vec::new() });
     }
     let shared = deployment.shared_files.iter().map(|path| deployment.path.join("shared").join(path));
     let files: Vec<PathBuf> = shared.chain(deployment.env_files.iter().cloned()).collect();
     let root = deployment.path.clone();
     let digests = move || Ok(files.into_iter().map(|file| digest(&root, &file)).collect());
     let kept = safe_path::off_thread(&deployment.path, DIGEST_MAX, digests).await?;
-    Ok(Known { tree, kept })
+    Ok(KnownState { tree, kept })
 }
 
 /// A file's name, and what tells its content.
@@ -130,15 +187,15 @@ fn digest(root: &Path, file: &Path) -> (String, String) {
 pub fn facts<'a>(
     host: &'a Host,
     deployment: &'a Deployment,
-    known: &'a Known,
+    known: &'a KnownState,
     (layout, live): (Layout, Option<Target>),
-    (run, target, purpose): (&'a str, Target, Purpose),
+    (run, target, purpose): (&'a str, Target, PlanPurpose),
 ) -> Facts<'a> {
     Facts {
         deployment,
         layout,
         configuration: &host.config.directory,
-        working_directory: &host.oneself.working_directory,
+        working_directory: &host.this_process.working_directory,
         privileges: host.config.privileges,
         host: &host.config,
         forced: false,
@@ -154,12 +211,16 @@ pub fn facts<'a>(
 
 /// Whether a plan would make the release again that is live. None: that is not known.
 pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<Option<bool>, StoreError> {
-    let Some(live) = &facts.live else { return Ok(None) };
+    // The run that recorded a found tree planned a release beside it, which is no word on the tree: after an adoption that was undone the
+    // tree would pass for one that another configuration made.
+    let Some(live) = facts.live.as_ref().filter(|live| !is_found_tree(&live.release)) else {
+        return Ok(None);
+    };
     let releases = host.store.releases(facts.deployment.slug.as_str()).await?;
     let Some(release) = releases.into_iter().find(|release| release.name == live.release) else {
         return Ok(None);
     };
-    // Something could not be taken back: what is linked is not known to be what runs.
+    // Something could not be undone: what is linked is not known to be what runs.
     if release.state != ReleaseState::Live {
         return Ok(Some(false));
     }
@@ -176,8 +237,9 @@ pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<Com
     if !recipes::planner(&deployment.recipe).reads_files() {
         return Ok(None);
     }
-    let layout = layout(host, deployment).await?;
-    let Some(live) = live(host, deployment, layout).await? else { return Ok(None) };
+    let LiveState { layout, target: Some(live), .. } = look_up(host, deployment).await? else {
+        return Ok(None);
+    };
     let mirror = host.mirror(deployment);
     // A mirror that does not have it (any more) will after the next push.
     if mirror.commit(&live.commit).await.is_err() {
@@ -186,7 +248,8 @@ pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<Com
     let known = known(&mirror, deployment, &live.commit).await?;
     let commit = live.commit.clone();
     let target = new_target(deployment, layout, &commit);
-    let facts = facts(host, deployment, &known, (layout, Some(live)), ("reconcile", target, Purpose::Deploy));
+    let facts =
+        facts(host, deployment, &known, (layout, Some(live)), ("reconcile", target, PlanPurpose::Deploy));
     let plan = recipes::plan(&facts);
     Ok((same_inputs(host, &facts, &plan).await? == Some(false)).then_some(commit))
 }

@@ -18,15 +18,15 @@ use crate::base::names::CommitId;
 use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource};
 use crate::pipeline::context::Host;
 use crate::pipeline::live_state;
-use crate::plan::facts::{Purpose, Target};
+use crate::plan::facts::{PlanPurpose, Target};
 use crate::plan::standing::{is_evaluated, standing};
 use crate::plan::{Action, recipes};
 use crate::process::env_files::EnvRules;
-use crate::process::step_context::{Heard, Workbench};
+use crate::process::step_context::{LogEvent, StepContext};
 use crate::process::{lock, sandbox_policy};
-use crate::queue::entry::{REDEPLOY, Request, Source, request_entry};
+use crate::queue::job::{JobOptions, redeploy_job};
 use crate::steps::finding::Finding;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::{health, release};
 use crate::store::StoreError;
 use crate::store::comparison::Comparison;
@@ -215,7 +215,7 @@ impl Observer {
         // A program that is being asked is ended when this look is given up.
         let _ended = cancel.clone().drop_guard();
         let walls = sandbox_policy::looking(deployment);
-        let workbench = Workbench {
+        let step_context = StepContext {
             executor: &host.executor,
             environment,
             walls: &walls,
@@ -223,11 +223,11 @@ impl Observer {
             directory: &live.directory,
             ends_at: Instant::now() + PROCESSES_LOOK_MAX,
             cancel: &cancel,
-            hear: &|_: Heard<'_>| {},
+            hear: &|_: LogEvent<'_>| {},
         };
         let mut findings = Vec::new();
         for manager in managers {
-            match manager.look(&workbench).await {
+            match manager.look(&step_context).await {
                 Ok(found) => findings.extend(found),
                 Err(error) => findings
                     .push(Finding::NotSeen { what: "its processes".into(), why: format!("{error:#}") }),
@@ -269,8 +269,8 @@ impl Observer {
         let pause = self.interval.saturating_mul(2u32.saturating_pow(self.rebuilds.min(16)));
         (self.rebuilds, self.rebuild_at) = (self.rebuilds + 1, Instant::now() + pause.min(REBUILD_PAUSE_MAX));
         tracing::warn!(deployment = %deployment.slug, %commit, "the live release is gone: it is made again");
-        let request = Request { commit: Some(commit), force: true, ..Request::default() };
-        let (header, bytes) = request_entry(REDEPLOY, Source::Reconcile, REQUESTED_BY.into(), &request);
+        let options = JobOptions { commit: Some(commit), force: true, ..JobOptions::default() };
+        let (header, bytes) = redeploy_job(REQUESTED_BY.into(), &options);
         let spool = spool.clone();
         tokio::task::spawn_blocking(move || spool.append(header.id.as_str(), &[&bytes]).map(drop)).await??;
         Ok(())
@@ -283,7 +283,7 @@ pub async fn prove(
     deployment: &Deployment,
     layout: Layout,
     live: &Target,
-    (hear, cancel): (&(dyn Fn(Heard<'_>) + Send + Sync), &CancellationToken),
+    (hear, cancel): (&(dyn Fn(LogEvent<'_>) + Send + Sync), &CancellationToken),
 ) -> Result<()> {
     if deployment.user_source == UserSource::Missing {
         return Ok(());
@@ -292,14 +292,14 @@ pub async fn prove(
     let directory = live.directory.as_path();
     let env_rules = EnvRules::of(&host.config, deployment, directory);
     for manager in managers {
-        let action = Action::Processes { manager: manager.clone(), wish: Wish::Prove };
+        let action = Action::Processes { manager: manager.clone(), wish: ManagerAction::Prove };
         let whose = (standing(Some(Phase::Verify), &action), is_evaluated(&action));
         let walls =
             sandbox_policy::walls((&host.config, &host.executor), deployment, whose, directory, &environment)
                 .await?;
         let ends_at = Instant::now() + deployment.step_timeout;
         let (executor, environment) = (&host.executor, &environment);
-        let workbench = Workbench {
+        let step_context = StepContext {
             executor,
             environment,
             walls: &walls,
@@ -309,7 +309,7 @@ pub async fn prove(
             cancel,
             hear,
         };
-        manager.grant(Wish::Prove, &workbench).await?;
+        manager.grant(ManagerAction::Prove, &step_context).await?;
     }
     for check in &deployment.health {
         if let Some(finding) = page(check, check.attempts).await {
@@ -326,10 +326,10 @@ async fn managers(host: &Host, deployment: &Deployment, layout: Layout, live: &T
     let known = live_state::known(&mirror, deployment, &live.commit).await.unwrap_or_default();
     let situation = (layout, Some(live.clone()));
     let facts =
-        live_state::facts(host, deployment, &known, situation, ("look", live.clone(), Purpose::Rollback));
+        live_state::facts(host, deployment, &known, situation, ("look", live.clone(), PlanPurpose::Rollback));
     let plan = recipes::plan(&facts);
     let managers = plan.steps.into_iter().filter_map(|step| match step.action {
-        Action::Processes { manager, wish: Wish::Prove } => Some(manager),
+        Action::Processes { manager, wish: ManagerAction::Prove } => Some(manager),
         _ => None,
     });
     let mut environment = deployment.environment.clone();

@@ -6,10 +6,12 @@ use crate::base::names::{CommitId, DeliveryId};
 use crate::config::Deployment;
 use crate::notify::{self, DeploymentState, Telling};
 use crate::pipeline::context::Host;
-use crate::pipeline::downtime::Gap;
-use crate::queue::job::Order;
+use crate::pipeline::downtime::Downtime;
+use crate::queue::job::ClaimedJob;
 use crate::queue::recorded::verdict;
-use crate::store::{NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode};
+use crate::store::{
+    Blocked, NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode,
+};
 
 /// How a run ends that somebody else has changed in the database.
 pub const TAMPERED: &str = "somebody else has changed this run in the database: nothing of it was carried out or undone, and nobody knows what is live; look at the deployment, then deploy it again (docs/operating.md, \"Who may write to the database\")";
@@ -26,12 +28,14 @@ pub struct Outcome {
     pub cause: String,
     /// Whether the deployer itself is to blame.
     pub ours: bool,
+    /// The gates that the commit has not passed.
+    pub blocked: Vec<Blocked>,
     /// The delivery's verdict, where the state alone does not say it.
     pub verdict: Option<VerdictCode>,
     /// What else there is to say.
     pub summary: Option<String>,
     /// How long it did not answer while it was switched, if that was measured; a part of the summary.
-    pub gap: Option<Gap>,
+    pub gap: Option<Downtime>,
     /// The release that is live because of it.
     pub live: Option<String>,
 }
@@ -39,7 +43,16 @@ pub struct Outcome {
 impl Outcome {
     /// An end for which nobody is to blame.
     pub fn new(state: RunState, cause: impl Into<String>) -> Self {
-        Self { state, cause: cause.into(), ours: false, verdict: None, summary: None, gap: None, live: None }
+        Self {
+            state,
+            cause: cause.into(),
+            ours: false,
+            blocked: Vec::new(),
+            verdict: None,
+            summary: None,
+            gap: None,
+            live: None,
+        }
     }
 
     /// The end of a run that failed or was stopped.
@@ -56,13 +69,14 @@ impl Outcome {
     }
 
     /// The end of a run whose commit has to wait.
-    pub fn waiting(sentence: &str) -> Self {
-        Self::new(RunState::Waiting, sentence)
+    pub fn waiting(sentence: String, blocked: &[Blocked]) -> Self {
+        Self { blocked: blocked.to_vec(), ..Self::new(RunState::Waiting, sentence) }
     }
 
     /// The end of a run whose commit may not be deployed.
-    pub fn refused(sentence: &str) -> Self {
-        Self { verdict: Some(VerdictCode::Refused), ..Self::new(RunState::Failed, sentence) }
+    pub fn refused(sentence: String, blocked: &[Blocked]) -> Self {
+        let verdict = Some(VerdictCode::Refused);
+        Self { verdict, blocked: blocked.to_vec(), ..Self::new(RunState::Failed, sentence) }
     }
 
     /// The end of a run of which the database does not say what this deployer has written.
@@ -71,7 +85,7 @@ impl Outcome {
     }
 
     /// Says how long the deployment did not answer.
-    pub fn add(&mut self, gap: Option<Gap>) {
+    pub fn add(&mut self, gap: Option<Downtime>) {
         self.gap = gap;
         let said = self.summary.take().into_iter().chain(gap.map(|gap| gap.to_string()));
         self.summary = said.reduce(|summary, gap| format!("{summary}; {gap}"));
@@ -165,6 +179,7 @@ pub async fn end_run(
         cause: (!outcome.cause.is_empty()).then_some(outcome.cause.as_str()),
         summary: outcome.summary.as_deref(),
         ended_at_ms: crate::base::clock::now_ms(),
+        blocked: &outcome.blocked,
         verdicts: &verdicts,
         tellings: &tellings,
     };
@@ -173,8 +188,8 @@ pub async fn end_run(
     Ok(())
 }
 
-/// Whether the order of an interrupted run names the run's commit, so that whatever becomes of the order tells of it. The branch's
-/// head may be another one when the order is tried again: then nobody else would.
+/// Whether the job of an interrupted run names the run's commit, so that whatever becomes of the job tells of it. The branch's
+/// head may be another one when the job is tried again: then nobody else would.
 async fn is_awaited(host: &Host, run: &Run) -> Result<bool, StoreError> {
     let Some(delivery) = &run.delivery_id else { return Ok(false) };
     let delivery = host.store.delivery(delivery).await?;
@@ -235,20 +250,20 @@ pub async fn waiting_superseded(
     Ok(())
 }
 
-/// An order whose commit is still held back, as it was when it was last tried: no further run.
+/// A job whose commit is still blocked, as it was when it was last tried: no further run.
 pub async fn still_held(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     held: &Held,
 ) -> Result<(), StoreError> {
-    let verdict = verdict(&order.header.id, Some(&deployment.slug), held.verdict, &held.sentence);
+    let verdict = verdict(&claimed.header.id, Some(&deployment.slug), held.verdict, &held.sentence);
     host.store.set_verdict(&Verdict { run_id: Some(held.run.clone()), ..verdict }).await?;
     let status = match held.verdict {
         VerdictCode::Waiting => notify::Status::Pending,
         _ => notify::Status::Failure,
     };
-    match order.is_wake_up() {
+    match claimed.is_look_again() {
         true => Ok(()),
         // It was told that this push is queued.
         false => host.notifier.tell(deployment, &held.commit, status, &held.sentence, Some(&held.run)).await,
@@ -256,10 +271,19 @@ pub async fn still_held(
 }
 
 /// An event of checks for which nothing waits any more.
-pub async fn not_waited_for(host: &Host, deployment: &Deployment, order: &Order) -> Result<(), StoreError> {
+pub async fn not_waited_for(
+    host: &Host,
+    deployment: &Deployment,
+    claimed: &ClaimedJob,
+) -> Result<(), StoreError> {
     let sentence = format!("{} does not wait for this commit any more", deployment.slug);
     host.store
-        .set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::NotWaitedFor, &sentence))
+        .set_verdict(&verdict(
+            &claimed.header.id,
+            Some(&deployment.slug),
+            VerdictCode::NotWaitedFor,
+            &sentence,
+        ))
         .await
 }
 
@@ -267,20 +291,20 @@ pub async fn not_waited_for(host: &Host, deployment: &Deployment, order: &Order)
 pub async fn resolved(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     run: &str,
     commit: &CommitId,
     live: Option<&CommitId>,
 ) -> Result<(), StoreError> {
-    if let Some(named) = &order.commit
+    if let Some(named) = &claimed.job.commit
         && named != commit
-        && !order.is_wake_up()
+        && !claimed.is_look_again()
     {
         let sentence = format!("superseded by {}, the head of {} by now", commit.short(), deployment.branch);
         gave_way(host, deployment, named, &sentence, Some(run)).await?;
     }
     host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
-    if order.request.commit.is_none() && order.trigger != RunTrigger::Rollback {
+    if claimed.job.options.commit.is_none() && claimed.job.trigger != RunTrigger::Rollback {
         waiting_superseded(host, deployment, commit).await?;
     }
     host.notifier.tell(deployment, commit, notify::Status::Pending, "deploying", Some(run)).await
@@ -300,13 +324,13 @@ pub async fn planned(
 pub async fn already_live(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     live: Option<&CommitId>,
     sentence: &str,
 ) -> Result<(), StoreError> {
-    let verdict = verdict(&order.header.id, Some(&deployment.slug), VerdictCode::AlreadyLive, sentence);
+    let verdict = verdict(&claimed.header.id, Some(&deployment.slug), VerdictCode::AlreadyLive, sentence);
     host.store.set_verdict(&verdict).await?;
-    match &order.commit {
+    match &claimed.job.commit {
         Some(commit) if live == Some(commit) => {
             host.notifier.tell(deployment, commit, notify::Status::Success, sentence, None).await
         }
@@ -315,11 +339,11 @@ pub async fn already_live(
     }
 }
 
-/// An order whose commit another run has tried meanwhile: it has that run's outcome.
+/// A job whose commit another run has tried meanwhile: it has that run's outcome.
 pub async fn settled_by(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     run: &Run,
 ) -> Result<(), StoreError> {
     let outcome = outcome_of(host, run).await?;
@@ -331,9 +355,9 @@ pub async fn settled_by(
             .verdict()
             .unwrap_or((VerdictCode::Duplicate, format!("run {} has tried it meanwhile", run.id))),
     };
-    let verdict = verdict(&order.header.id, Some(&deployment.slug), code, &sentence);
+    let verdict = verdict(&claimed.header.id, Some(&deployment.slug), code, &sentence);
     host.store.set_verdict(&Verdict { run_id: Some(run.id.clone()), ..verdict }).await?;
-    match (outcome.status(), &order.commit) {
+    match (outcome.status(), &claimed.job.commit) {
         (Some((status, description)), Some(commit)) => {
             host.notifier.tell(deployment, commit, status, &description, Some(&run.id)).await
         }
@@ -345,18 +369,18 @@ pub async fn settled_by(
 pub async fn replayed(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     earlier: &str,
 ) -> Result<(), StoreError> {
     let sentence = format!("the same body came before, as delivery {earlier}");
-    said_before(host, deployment, order, VerdictCode::Duplicate, &sentence).await
+    said_before(host, deployment, claimed, VerdictCode::Duplicate, &sentence).await
 }
 
 /// A push that leads to a head that was tried before, and not because of it.
 pub async fn tried_before(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     run: &Run,
 ) -> Result<(), StoreError> {
     let outcome = outcome_of(host, run).await?;
@@ -368,32 +392,33 @@ pub async fn tried_before(
         ),
         (_, Some((code, cause))) => (code, format!("run {} has tried {head} before: {cause}", run.id)),
     };
-    said_before(host, deployment, order, code, &sentence).await
+    said_before(host, deployment, claimed, code, &sentence).await
 }
 
 async fn said_before(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     code: VerdictCode,
     sentence: &str,
 ) -> Result<(), StoreError> {
-    host.store.set_verdict(&verdict(&order.header.id, Some(&deployment.slug), code, sentence)).await?;
-    match &order.commit {
+    host.store.set_verdict(&verdict(&claimed.header.id, Some(&deployment.slug), code, sentence)).await?;
+    match &claimed.job.commit {
         // It was told that this push is queued.
-        Some(commit) if !order.is_wake_up() => gave_way(host, deployment, commit, sentence, None).await,
+        Some(commit) if !claimed.is_look_again() => gave_way(host, deployment, commit, sentence, None).await,
         _ => Ok(()),
     }
 }
 
-/// An older entry gives way to a newer one.
+/// An older entry is superseded to a newer one.
 pub async fn superseded(
     host: &Host,
     deployment: &Deployment,
-    older: &Order,
-    newer: &Order,
+    older: &ClaimedJob,
+    newer: &ClaimedJob,
 ) -> Result<(), StoreError> {
     let by = newer
+        .job
         .commit
         .as_ref()
         .map_or_else(|| "a newer request".to_owned(), |commit| commit.short().to_owned());
@@ -401,9 +426,9 @@ pub async fn superseded(
     host.store
         .set_verdict(&verdict(&older.header.id, Some(&deployment.slug), VerdictCode::Superseded, &sentence))
         .await?;
-    match &older.commit {
-        // A wake-up is no push: what waits has its own status.
-        Some(commit) if older.commit != newer.commit && !older.is_wake_up() => {
+    match &older.job.commit {
+        // A look at the gates is no push: what waits has its own status.
+        Some(commit) if older.job.commit != newer.job.commit && !older.is_look_again() => {
             gave_way(host, deployment, commit, &sentence, None).await
         }
         _ => Ok(()),
@@ -440,7 +465,7 @@ async fn parting(
     Ok(host.notifier.telling(deployment, commit, status, &description, run))
 }
 
-/// How a run of the record ended.
+/// How a run of the database ended.
 async fn outcome_of(host: &Host, run: &Run) -> Result<Outcome, StoreError> {
     let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
     let ours = host.store.is_unjudged(run).await?;
@@ -452,13 +477,13 @@ async fn outcome_of(host: &Host, run: &Run) -> Result<Outcome, StoreError> {
 pub async fn given_up(
     host: &Host,
     deployment: &Deployment,
-    order: &Order,
+    claimed: &ClaimedJob,
     reason: &str,
 ) -> Result<(), StoreError> {
     host.store
-        .set_verdict(&verdict(&order.header.id, Some(&deployment.slug), VerdictCode::Failed, reason))
+        .set_verdict(&verdict(&claimed.header.id, Some(&deployment.slug), VerdictCode::Failed, reason))
         .await?;
-    match &order.commit {
+    match &claimed.job.commit {
         Some(commit) => host.notifier.tell(deployment, commit, notify::Status::Error, reason, None).await,
         None => Ok(()),
     }

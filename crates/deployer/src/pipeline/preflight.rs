@@ -8,7 +8,7 @@ pub mod programs;
 pub mod units;
 pub mod walls;
 
-use crate::base::files::safe_path::{self, Directory};
+use crate::base::files::safe_path::{self, OpenDirectory};
 use crate::base::names::CommitId;
 use crate::base::words::counted;
 use crate::config::recipe::Starts;
@@ -186,7 +186,7 @@ async fn missing(deployment: &Deployment) -> Vec<PathBuf> {
 fn is_missing(path: &Path, file: &Path) -> bool {
     let Some(name) = file.file_name() else { return false };
     let inner = Path::new("shared").join(file.parent().unwrap_or(Path::new("")));
-    match Directory::open(path).and_then(|path| path.below(&inner, false)) {
+    match OpenDirectory::open(path).and_then(|path| path.below(&inner, false)) {
         Ok(directory) => matches!(directory.kind(name), Ok(None)),
         // What else may be wrong with it is told where it is used.
         Err(refused) => refused.is_missing(),
@@ -238,7 +238,7 @@ pub async fn hidden_by_shared(deployment: &Deployment, tree: &Tree) -> Vec<Strin
         let mut sentences = Vec::new();
         for path in &shared_dirs {
             let inner = Path::new("shared").join(path);
-            let Ok(shared) = Directory::open(&root).and_then(|root| root.below(&inner, false)) else {
+            let Ok(shared) = OpenDirectory::open(&root).and_then(|root| root.below(&inner, false)) else {
                 continue;
             };
             // A new one begins with what the repository has.

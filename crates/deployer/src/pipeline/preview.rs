@@ -5,8 +5,8 @@ use crate::base::names::CommitId;
 use crate::config::{Deployment, Layout};
 use crate::git::mirror::Commit;
 use crate::pipeline::context::Host;
-use crate::pipeline::live_state;
-use crate::plan::facts::{Purpose, Target};
+use crate::pipeline::live_state::{self, LiveState};
+use crate::plan::facts::{PlanPurpose, Target};
 use crate::plan::{Step, recipes};
 use crate::process::command::Command;
 use crate::steps::tree_in_place;
@@ -34,7 +34,6 @@ pub struct Preview {
     pub remarks: Vec<String>,
     /// Against what is live; None where nothing is, or the mirror does not have it.
     pub changed_paths: Option<Vec<String>>,
-    /// In order.
     pub steps: Vec<Planned>,
     /// Run if it fails.
     pub on_failure: Vec<Command>,
@@ -43,7 +42,6 @@ pub struct Preview {
 /// A step of it, as the run that carries it out will record it.
 #[derive(Debug, Serialize)]
 pub struct Planned {
-    /// The step.
     #[serde(flatten)]
     pub step: Step,
     /// What is done, in one line.
@@ -65,8 +63,7 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .await
         .context("cannot fetch")?;
     Comparison::answered(&host.config.state_directory, &deployment.slug);
-    let layout = live_state::layout(host, deployment).await?;
-    let live = live_state::live(host, deployment, layout).await?;
+    let LiveState { layout, target: live, .. } = live_state::look_up(host, deployment).await?;
     let Host { executor, config, .. } = host;
     let seen = preflight::look(executor, config, deployment, layout, &never).await;
     let of_units = preflight::walls::of_units(executor, config, deployment, &never).await;
@@ -134,7 +131,7 @@ pub async fn of(
         remarks.extend(preflight::hidden_by_shared(deployment, &known.tree).await);
     }
     let facts =
-        live_state::facts(host, deployment, &known, (layout, live), ("preview", target, Purpose::Deploy));
+        live_state::facts(host, deployment, &known, (layout, live), ("preview", target, PlanPurpose::Deploy));
     let plan = recipes::plan(&facts);
     let never = CancellationToken::new();
     let of_plan = preflight::programs_of_plan(&host.executor, &host.config, deployment, &plan, &never).await;
@@ -146,8 +143,8 @@ pub async fn of(
     let is_first = gates::is_first_after_the_move(host, deployment).await?;
     let nothing_to_do = nothing_to_do.filter(|_| !is_first);
     let answers = host.store.answers(deployment.slug.as_str()).await?;
-    let asked = gates::ask(host, deployment, &head.id, &answers, gates::Asker::Nobody).await?;
-    let held = Some(asked.decision.sentence().to_owned()).filter(|sentence| !sentence.is_empty());
+    let decision = gates::ask(host, deployment, &head.id, &answers, gates::Asker::Nobody).await?;
+    let held = decision.sentence(&deployment.slug, &deployment.gates, &head.id);
     let first = [run::preflight_step(deployment), run::fetch_step(deployment)];
     let steps = first.into_iter().chain(plan.steps).map(Planned::from).collect();
     let message = head.message.lines().next().unwrap_or_default().to_owned();

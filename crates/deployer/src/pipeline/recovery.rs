@@ -1,9 +1,9 @@
-//! What a crash left behind: every run that the record says is running, although nobody runs it, is finished or taken back.
+//! What a crash left behind: every run that the database says is running, although nobody runs it, is finished or undone.
 //!
 //! Called by whoever holds the deployment's lock, before anything else is done to it: the lock is the proof that nobody runs
-//! it. A run that was left open for a hand-over is no crash's: the successor completes it, anybody else takes it back.
-//! A step that started and did not end is unknown, and taken back like one that ended. A run of which every step up
-//! to the checks succeeded is finished instead: its release is live and healthy, only the record did not hear of it.
+//! it. A run that was left open for a self-update is no crash's: the successor completes it, anybody else takes it back.
+//! A step that started and did not end is unknown, and undone like one that ended. A run of which every step up
+//! to the checks succeeded is finished instead: its release is live and healthy, only the database did not hear of it.
 //!
 //! Nothing is carried out because the database says so alone. A run that this deployer did not begin, that has ended already, or that
 //! somebody else has changed, with its plan or its steps, ends with a sentence, and nothing else happens.
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, Once};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Finishes or takes back what is found. An error is the record's: nothing else may be done to the deployment then.
+/// Finishes or undoes what is found. An error is the database's: nothing else may be done to the deployment then.
 pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
     let state_directory = &host.config.state_directory;
     let pending =
@@ -37,7 +37,7 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
             continue;
         }
         if let Some(pending) = pending.as_ref().filter(|pending| pending.run == found.id) {
-            if host.oneself.is(&pending.program) && pending.refused.is_none() {
+            if host.this_process.is(&pending.program) && pending.refused.is_none() {
                 complete(host, deployment, &found, &recorded).await?;
                 continue;
             }
@@ -47,11 +47,11 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
             }
         }
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
-        // The leash ends a run's processes with the daemon; this is for the case that the leash was killed as well.
+        // The supervisor process ends a run's processes with the daemon; this is for the case that the supervisor process was killed as well.
         end_processes(&of_plan(deployment, &found), &found.id).await?;
-        crate::crash_point!("recovery-begun");
+        crate::failpoint!("recovery-begun");
         recover_run(host, deployment, &found, &recorded).await?;
-        crate::crash_point!("recovery-ended");
+        crate::failpoint!("recovery-ended");
     }
     host.store.no_run_is_open(deployment.slug.as_str()).await?;
     if pending.is_some() {
@@ -85,7 +85,7 @@ async fn complete(
     recorded: &[store::Step],
 ) -> Result<()> {
     let (hand_over, others): (Vec<_>, Vec<_>) =
-        recorded.iter().cloned().partition(|step| step.name == recipes::HAND_OVER);
+        recorded.iter().cloned().partition(|step| step.name == recipes::SELF_UPDATE);
     close(host, found, &hand_over, StepState::Succeeded, None).await?;
     close(host, found, &others, StepState::Unknown, Some("the deployer died")).await?;
     let mut warnings = Vec::new();
@@ -100,11 +100,11 @@ async fn complete(
     }
     let mut outcome = Outcome::new(RunState::Succeeded, "");
     outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
-    tracing::info!(deployment = %deployment.slug, run = found.id, "the hand-over is complete");
+    tracing::info!(deployment = %deployment.slug, run = found.id, "the self-update is complete");
     end(host, deployment, found, &outcome).await
 }
 
-/// The new program did not take over: the run has failed, and is taken back.
+/// The new program did not take over: the run has failed, and is undone.
 async fn refuse(
     host: &Host,
     deployment: &Deployment,
@@ -148,11 +148,11 @@ async fn recover_run(
     }
     let started = begun.started(&plan);
     let mut run = run_of(host, deployment, found, recorded);
-    crate::crash_point!("recovery-steps-closed");
+    crate::failpoint!("recovery-steps-closed");
     let unfinished = run.undo(&plan, &started).await;
-    crate::crash_point!("recovery-taken-back");
+    crate::failpoint!("recovery-taken-back");
     let outcome = if unfinished.is_empty() {
-        undone("the deployer died during this run; it was taken back")
+        undone("the deployer died during this run; it was rolled back")
     } else {
         let unfinished = unfinished.join("; ");
         undone(&format!("the deployer died during this run; taking it back failed: {unfinished}"))
@@ -168,7 +168,7 @@ fn plan_of(found: &store::Run) -> Option<Plan> {
 /// Which steps of a plan had been begun.
 struct Begun<'a> {
     forward: Vec<&'a store::Step>,
-    /// As many steps came before the plan's, which follow them if nothing has been taken back yet.
+    /// As many steps came before the plan's, which follow them if nothing has been undone yet.
     before: u32,
 }
 
@@ -257,6 +257,6 @@ async fn end(host: &Host, deployment: &Deployment, found: &store::Run, outcome: 
             }
         }
     }
-    crate::crash_point!("recovery-release-known");
+    crate::failpoint!("recovery-release-known");
     Ok(outcome::end_run(host, deployment, &found.id, outcome).await?)
 }

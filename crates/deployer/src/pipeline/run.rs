@@ -1,7 +1,7 @@
-//! A run: a plan carried out, step by step, each recorded before and after; and taken back, in reverse, when one fails.
+//! A run: a plan carried out, step by step, each recorded before and after; and undone, in reverse, when one fails.
 //!
 //! The record is not optional: a step that cannot be recorded as started is not started (the run waits for the database, and
-//! is taken back when it has waited too long). Taking back goes on without it. What the world is told (commit
+//! is undone when it has waited too long). Taking back goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
 mod directories;
@@ -15,15 +15,15 @@ use crate::base::words::step_title;
 use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource, users};
 use crate::git::mirror::{Commit, FetchError, Mirror};
 use crate::pipeline::context::Host;
-use crate::pipeline::downtime::{Gap, Watch};
+use crate::pipeline::downtime::{Downtime, Watch};
 use crate::plan::standing::{is_evaluated, standing};
 use crate::plan::{Action, Plan, Step};
 use crate::process::cause;
 use crate::process::env_files::EnvRules;
-use crate::process::step_context::{Heard, Workbench};
+use crate::process::step_context::{LogEvent, StepContext};
 use crate::process::{executor, remove_tree, sandbox_policy};
 use crate::run_log::{self, RunLogWriter};
-use crate::steps::self_update::Request;
+use crate::steps::self_update::SelfUpdateRequest;
 use crate::steps::{health, release};
 use crate::store::comparison::Comparison;
 use crate::store::{Direction, StepEnd, StepStart, StepState, StoreError};
@@ -54,7 +54,6 @@ const OUTPUT_DELAY: Duration = Duration::from_millis(200);
 pub struct Run {
     /// What everything stands on.
     pub host: Host,
-    /// The deployment.
     pub deployment: Deployment,
     /// The run's id.
     pub id: String,
@@ -78,7 +77,6 @@ const FULL_BYTES: u64 = 64 * 1024;
 /// Why a step, and with it the run, did not succeed.
 #[derive(Debug)]
 pub struct Failure {
-    /// One line.
     pub cause: String,
     /// Whether it was stopped from outside.
     pub cancelled: bool,
@@ -128,7 +126,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// Does `what` with the record, again and again while the database is away, for at most `wait`.
+/// Does `what` with the database, again and again while the database is away, for at most `wait`.
 pub async fn recorded<T, F>(wait: Duration, what: &str, mut work: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -154,11 +152,11 @@ where
 }
 
 /// How far a plan was carried out.
-pub enum Progress {
+pub enum RunProgress {
     /// To its end; with what could not be tidied up.
     Done(Vec<String>),
-    /// Up to the hand-over. No other run is in progress, and none starts as long as the permits are held.
-    HandsOver(Box<Request>, OwnedSemaphorePermit),
+    /// Up to the self-update. No other run is in progress, and none starts as long as the permits are held.
+    HandsOver(Box<SelfUpdateRequest>, OwnedSemaphorePermit),
 }
 
 /// How a step is recorded.
@@ -246,28 +244,28 @@ impl Run {
         result
     }
 
-    /// Carries a plan out. On failure everything that was started has been taken back when this returns. Gives also for how
+    /// Carries a plan out. On failure everything that was started has been undone when this returns. Gives also for how
     /// long what is `watched` did not answer during the switch, or on the way back.
     pub async fn carry_out(
         &mut self,
         plan: &Plan,
         watched: &[HealthCheck],
-    ) -> (Result<Progress, Failure>, Option<Gap>) {
+    ) -> (Result<RunProgress, Failure>, Option<Downtime>) {
         let mut watch = Watch::new(watched);
         let result = self.steps(plan, &mut watch).await;
         (result, watch.end().await)
     }
 
-    async fn steps(&mut self, plan: &Plan, watch: &mut Watch<'_>) -> Result<Progress, Failure> {
+    async fn steps(&mut self, plan: &Plan, watch: &mut Watch<'_>) -> Result<RunProgress, Failure> {
         let mut started: Vec<&Step> = Vec::new();
         let mut warnings = Vec::new();
         for step in &plan.steps {
             started.push(step);
             watch.enter(step.phase).await;
-            crate::crash_point!("before-step");
-            if let (Action::HandOver(wish), Some(_)) = (&step.action, &self.host.oneself.requests) {
+            crate::failpoint!("before-step");
+            if let (Action::SelfUpdate(wish), Some(_)) = (&step.action, &self.host.this_process.requests) {
                 match self.make_room(step, wish).await {
-                    Ok((request, permits)) => return Ok(Progress::HandsOver(Box::new(request), permits)),
+                    Ok((request, permits)) => return Ok(RunProgress::HandsOver(Box::new(request), permits)),
                     Err(failure) => return Err(self.take_back(plan, &started, failure).await),
                 }
             }
@@ -281,9 +279,9 @@ impl Run {
                 Err(failure) if step.phase == Phase::Clean => warnings.push(failure.cause),
                 Err(failure) => return Err(self.take_back(plan, &started, failure).await),
             }
-            crate::crash_point!("after-step");
+            crate::failpoint!("after-step");
         }
-        Ok(Progress::Done(warnings))
+        Ok(RunProgress::Done(warnings))
     }
 
     async fn step(&mut self, step: &Step, plan: &Plan) -> Result<(), Failure> {
@@ -403,7 +401,7 @@ impl Run {
         self.next_step += 1;
         let verb = if direction == Direction::Undo { "undo " } else { "" };
         self.note(number, format!("{verb}{}: {shown}", step_title(step.phase.as_str(), &step.name)));
-        crate::crash_point!("step-started");
+        crate::failpoint!("step-started");
         Ok(Recording { number, direction, wait })
     }
 
@@ -413,7 +411,7 @@ impl Run {
         result: &Result<T, Failure>,
     ) -> Result<(), Failure> {
         self.log.lock().expect("no holder panics").flush();
-        crate::crash_point!("step-done");
+        crate::failpoint!("step-done");
         let state = if result.is_ok() { StepState::Succeeded } else { StepState::Failed };
         let end = StepEnd {
             run_id: &self.id,
@@ -451,7 +449,7 @@ impl Run {
             _ => &directory,
         };
         let env_rules = EnvRules::of(&self.host.config, &self.deployment, stands_in);
-        if let (Some(user), Action::Examine(_) | Action::HandOver(_)) = (&self.deployment.user, action) {
+        if let (Some(user), Action::Examine(_) | Action::SelfUpdate(_)) = (&self.deployment.user, action) {
             return Err(anyhow!(
                 "the deployer does not run a program that {user} has made\nhint: its own deployment has no `user`"
             ).into());
@@ -459,8 +457,8 @@ impl Run {
         let starts = (&*self.host.config, &self.host.executor);
         let whose = (standing(phase, action), is_evaluated(action));
         let walls = sandbox_policy::walls(starts, &self.deployment, whose, stands_in, &environment).await?;
-        let hear = |heard: Heard<'_>| self.hear(number, heard);
-        let workbench = Workbench {
+        let hear = |heard: LogEvent<'_>| self.hear(number, heard);
+        let step_context = StepContext {
             executor: &self.host.executor,
             environment: &environment,
             walls: &walls,
@@ -473,14 +471,14 @@ impl Run {
         let work = async {
             match action {
                 Action::Command(command) if phase == Some(Phase::Switch) => {
-                    workbench.run_to_the_end(command).await
+                    step_context.run_to_the_end(command).await
                 }
-                Action::Command(command) => workbench.run(command).await,
-                Action::Health(check) => health::check(check, &workbench).await,
+                Action::Command(command) => step_context.run(command).await,
+                Action::Health(check) => health::check(check, &step_context).await,
                 // These end what they started when their time is over.
-                Action::Processes { manager, wish } => manager.grant(*wish, &workbench).await,
-                Action::Sites(step) => step.carry_out(&workbench).await,
-                Action::Examine(program) => program.examine(&self.host.oneself, &workbench).await,
+                Action::Processes { manager, wish } => manager.grant(*wish, &step_context).await,
+                Action::Sites(step) => step.carry_out(&step_context).await,
+                Action::Examine(program) => program.examine(&self.host.this_process, &step_context).await,
                 built_in => {
                     let done = tokio::time::timeout(limit, self.built_in(built_in, number, cancel)).await;
                     done.unwrap_or_else(|_| Err(anyhow!("took longer than {limit:?}")))
@@ -517,7 +515,7 @@ impl Run {
                 paths.iter().try_for_each(|path| adopt::unshare(&deployment.path, path))
             }
             // A daemon never comes here: it leaves the run open for its successor.
-            Action::HandOver(wish) => {
+            Action::SelfUpdate(wish) => {
                 self.note(number, "no daemon is running: the next one that is started is the new one");
                 release::activate(deployment, &wish.release)
             }
@@ -539,15 +537,15 @@ impl Run {
         }
     }
 
-    fn hear(&self, number: u32, heard: Heard<'_>) {
+    fn hear(&self, number: u32, heard: LogEvent<'_>) {
         match heard {
-            Heard::Note(text) => self.note(number, text),
-            Heard::Shortcoming(text) => self.shortcoming_told.call_once(|| self.note(number, text)),
-            Heard::Cause { text, says_why } => {
+            LogEvent::Note(text) => self.note(number, text),
+            LogEvent::Shortcoming(text) => self.shortcoming_told.call_once(|| self.note(number, text)),
+            LogEvent::Cause { text, says_why } => {
                 let stream = if says_why { run_log::Stream::Cause } else { run_log::Stream::Context };
                 self.log.lock().expect("no holder panics").write(number, stream, text);
             }
-            Heard::Line(line) => {
+            LogEvent::Line(line) => {
                 let stream = match line.stream {
                     Stream::Out => run_log::Stream::Output,
                     Stream::Err => run_log::Stream::Error,

@@ -33,9 +33,8 @@ const KEY: &str = "trust/record.key";
 pub struct Mended {
     /// What others could look into, or write: the first of it, and how much.
     pub first: Option<String>,
-    /// How many.
     pub count: usize,
-    /// Whether the state directory itself was open: to others, or closed to us.
+    /// Whether the state directory itself was open to others, or closed to us, and something was in it.
     pub state: bool,
     /// Whether others could read the key.
     pub key: bool,
@@ -50,11 +49,11 @@ pub fn mend(state_directory: &Path) -> Result<()> {
             "others could get at the deployer's state: its modes are mended now; a build of a deployment without a user of its own can change them"
         );
     } else if let Some(first) = &mended.first {
-        // Behind a closed directory nobody could get at it: most of it was made so.
+        // Behind a closed directory nobody could get at it (most of it was made so), and of an empty one there was nothing to get.
         tracing::debug!(
             first,
             count = mended.count,
-            "took away what others could do behind the closed state directory"
+            "took away what others could do behind the closed state directory, or in an empty one"
         );
     }
     if mended.key {
@@ -104,9 +103,16 @@ fn mended(state_directory: &Path) -> Result<Mended> {
         );
     }
     close(&directory, &found, ".", &mut mended);
+    // What somebody has made for a deployer that has not started yet: there was nothing to get at.
+    mended.state &= !is_empty(&directory);
     let mut seen = 0;
     look_into(&directory, "", 0, &mut seen, &mut mended);
     Ok(mended)
+}
+
+fn is_empty(directory: &OwnedFd) -> bool {
+    let is_own = |name: &std::ffi::CStr| matches!(name.to_bytes(), b"." | b"..");
+    Dir::read_from(directory).is_ok_and(|entries| entries.flatten().all(|entry| is_own(entry.file_name())))
 }
 
 impl Mended {
@@ -191,6 +197,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let state = scratch.path().join("state");
         assert_eq!(mended(&state).unwrap(), Mended::default());
+        fs::create_dir(&state).unwrap();
+        fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
+        let nothing_was_in_it = Mended { first: Some(".".into()), count: 1, state: false, key: false };
+        assert_eq!(mended(&state).unwrap(), nothing_was_in_it);
+        assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
         for directory in ["spool/site/claimed", "trust", "mirrors/acme", "logs"] {
             fs::create_dir_all(state.join(directory)).unwrap();
         }

@@ -1,7 +1,7 @@
 //! One worker per deployment: claims what waits in its spool, decides what of it is worth a run, and sees the run to its end.
 //!
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
-//! late, repeated or reordered entry can do no harm. An entry is let go of only after the record knows what became of it.
+//! late, repeated or reordered entry can do no harm. An entry is let go of only after the database knows what became of it.
 
 mod attempt;
 mod blocked;
@@ -14,12 +14,10 @@ use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::{Deployment, Queue, users};
 use crate::pipeline::context::Host;
-use crate::pipeline::live_state;
-use crate::plan::facts::Target;
+use crate::pipeline::live_state::{self, LiveState};
 use crate::process::claim::{Claim, Holder};
 use crate::process::{lock, step_user_access};
-use crate::queue::entry::{REDEPLOY, Request, Source, request_entry};
-use crate::queue::job::{self, Order};
+use crate::queue::job::{self, ClaimedJob, JobOptions, redeploy_job};
 use crate::steps::live_modes;
 use crate::store::{self, NewRun, RunState, RunTrigger, StoreError, is_database_away};
 use anyhow::Result;
@@ -44,18 +42,47 @@ const COMPARE_PAUSE: Duration = Duration::from_secs(300);
 /// somebody's wish to try it again. GitHub's deliveries are late by seconds, and by minutes when it is in trouble.
 const PUSH_LATE_MAX: Duration = Duration::from_secs(600);
 
+/// What becomes of a job's entry in the spool after a worker's attempt at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobResult {
+    /// The database has its outcome, of whatever kind: the entry is acknowledged.
+    Done,
+    /// It was interrupted, or not begun: the entry goes back and is tried again.
+    Keep,
+    /// A self-update: the deployer that replaces this one finds the run in progress and the entry where it is.
+    LeftToReplacement,
+}
+
+/// How a run was left.
+enum Attempt {
+    /// So it ended; that is not recorded yet.
+    Ended(Outcome),
+    /// It is in progress, and the deployer's replacement goes on with it.
+    LeftToReplacement,
+}
+
+impl JobResult {
+    /// Of a job whose run has ended and is recorded.
+    fn of(state: RunState) -> Self {
+        match state {
+            RunState::Undone => Self::Keep,
+            _ => Self::Done,
+        }
+    }
+}
+
 /// One deployment's worker.
 pub struct Worker {
     /// What everything stands on.
     pub host: Host,
-    /// The deployment.
     pub deployment: Deployment,
-    /// Its spool.
     pub spool: Spool,
     /// Take no further work.
     pub stop: CancellationToken,
     /// Do not wait for the run in progress: take it back and leave its entry for later.
     pub abort: CancellationToken,
+    /// Told when the gates are to be asked again about what they hold back.
+    pub look_again: Arc<Notify>,
     /// Told when a run has ended: what is live may be something else.
     pub run_ended: Arc<Notify>,
     /// Kept from the first look at the spool on, for as long as this worker lives.
@@ -66,15 +93,17 @@ impl Worker {
     /// Works until told to stop. `wake` is only a hint: the spool is looked at every [`spool::SCAN_INTERVAL`] in any case.
     pub async fn serve(self, wake: Arc<Notify>) {
         let mut compare_at = Some(Instant::now());
-        let mut is_first = true;
+        // At the start: what happened meanwhile told nobody.
+        let mut must_look = true;
         let mut told = String::new();
         while !self.stop.is_cancelled() {
-            let error = match self.round(&mut compare_at, &mut is_first).await {
+            let error = match self.round(&mut compare_at, &mut must_look).await {
                 Ok(rest) => {
                     told.clear();
                     tokio::select! {
                         () = self.stop.cancelled() => return,
                         () = wake.notified() => {}
+                        () = self.look_again.notified() => must_look = true,
                         () = tokio::time::sleep(rest) => {}
                     }
                     continue;
@@ -105,7 +134,7 @@ impl Worker {
     }
 
     /// Everything that there is to do now. Gives how long there will be nothing that no entry tells of.
-    async fn round(&self, compare_at: &mut Option<Instant>, is_first: &mut bool) -> Result<Duration> {
+    async fn round(&self, compare_at: &mut Option<Instant>, must_look: &mut bool) -> Result<Duration> {
         let (state_directory, deployment) =
             (self.host.config.state_directory.clone(), self.deployment.clone());
         tokio::task::spawn_blocking(move || live_modes::mend(&state_directory, &deployment)).await?;
@@ -114,7 +143,7 @@ impl Worker {
             *compare_at = self.compare().await?;
             self.drain().await?;
         }
-        self.look_at_held(is_first).await
+        self.look_at_held(must_look).await
     }
 
     /// At the start: a configuration that was changed meanwhile has effect without a push. Gives when to ask again, where the live
@@ -127,9 +156,9 @@ impl Worker {
             return Ok(Some(Instant::now() + COMPARE_PAUSE));
         }
         tracing::info!(deployment = %slug, %commit, "the configuration has changed: the live commit is deployed again");
-        let request = Request { commit: Some(commit), ..Request::default() };
+        let options = JobOptions { commit: Some(commit), ..JobOptions::default() };
         let who = "the configuration, which has changed".to_owned();
-        let (header, bytes) = request_entry(REDEPLOY, Source::Reconcile, who, &request);
+        let (header, bytes) = redeploy_job(who, &options);
         let spool = self.spool.clone();
         tokio::task::spawn_blocking(move || spool.append(header.id.as_str(), &[&bytes]).map(drop)).await??;
         Ok(None)
@@ -155,7 +184,7 @@ impl Worker {
     pub async fn drain(&self) -> Result<()> {
         let locks = self.host.locks();
         let _lock = tokio::select! {
-            // First: a run that has left for a hand-over is another's to put in order.
+            // First: a run that has left for a self-update is another's to put in order.
             biased;
             () = self.stop.cancelled() => return Ok(()),
             lock = lock::acquire(&locks, self.deployment.slug.as_str()) => lock?,
@@ -172,19 +201,19 @@ impl Worker {
             // Again: a first release has made the directory.
             self.keep_claim().await?;
             let one_by_one = self.deployment.queue == Queue::All;
-            let orders = inbox::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
-            if orders.is_empty() {
+            let jobs = inbox::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
+            if jobs.is_empty() {
                 return Ok(());
             }
-            let orders = self.without_replays(orders).await?;
-            let Some((chosen, superseded)) = job::choose(orders) else { continue };
-            crate::crash_point!("orders-taken");
-            let state = Box::pin(self.one(&chosen, &superseded)).await?;
-            // What the record has is done with; what it has not goes back by being dropped.
-            if state != RunState::Undone {
-                inbox::finish(superseded.into_iter().chain([chosen])).await?;
+            let jobs = self.without_replays(jobs).await?;
+            let Some((chosen, superseded)) = job::choose(jobs) else { continue };
+            crate::failpoint!("jobs-taken");
+            match Box::pin(self.one(&chosen, &superseded)).await? {
+                JobResult::Done => inbox::finish(superseded.into_iter().chain([chosen])).await?,
+                // They go back by being dropped.
+                JobResult::Keep | JobResult::LeftToReplacement => {}
             }
-            crate::crash_point!("orders-finished");
+            crate::failpoint!("jobs-finished");
         }
         Ok(())
     }
@@ -200,22 +229,22 @@ impl Worker {
         Ok(())
     }
 
-    /// One run for the newest order; the others are superseded by it.
-    async fn one(&self, order: &Order, superseded: &[Order]) -> Result<RunState> {
+    /// One run for the newest job; the others are superseded by it.
+    async fn one(&self, claimed: &ClaimedJob, superseded: &[ClaimedJob]) -> Result<JobResult> {
         for older in superseded {
-            // What another run has done for it is more than that it gives way.
+            // What another run has done for it is more than that it is superseded.
             if !self.is_settled_already(older).await? {
-                outcome::superseded(&self.host, &self.deployment, older, order).await?;
+                outcome::superseded(&self.host, &self.deployment, older, claimed).await?;
             }
         }
-        if self.is_settled_already(order).await?
-            || self.is_held_still(order).await?
-            || self.is_settled_by_head(order).await?
+        if self.is_settled_already(claimed).await?
+            || self.is_held_still(claimed).await?
+            || self.is_settled_by_head(claimed).await?
         {
-            return Ok(RunState::Skipped);
+            return Ok(JobResult::Done);
         }
         let _slot = tokio::select! {
-            () = self.stop.cancelled() => return Ok(RunState::Undone),
+            () = self.stop.cancelled() => return Ok(JobResult::Keep),
             slot = self.host.slots.acquire() => slot?,
         };
         // A build of another deployment may have changed them meanwhile.
@@ -227,32 +256,32 @@ impl Worker {
             deployment: self.deployment.slug.as_str(),
             repository: self.deployment.repository.as_str(),
             branch: self.deployment.branch.as_str(),
-            commit_id: order.commit.as_ref().map(CommitId::as_str),
+            commit_id: claimed.job.commit.as_ref().map(CommitId::as_str),
             previous_commit: None,
-            trigger: order.trigger,
-            requested_by: &order.header.remote_address,
-            entry: order.claim.name().as_str(),
-            delivery_id: Some(order.header.id.as_str()),
+            trigger: claimed.job.trigger,
+            requested_by: &claimed.header.remote_address,
+            entry: claimed.claim.name().as_str(),
+            delivery_id: Some(claimed.header.id.as_str()),
             created_at_ms: clock::now_ms(),
             pid: std::process::id(),
             boot_id: &clock::boot_id(),
         };
         let record = self.host.store.create_run(&new).await?;
-        crate::crash_point!("run-queued");
+        crate::failpoint!("run-queued");
         self.host.store.start_run(&record.id, clock::now_ms(), new.pid, new.boot_id).await?;
-        crate::crash_point!("run-created");
-        tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %order.header.id, "run started");
-        let outcome = self.supervised(order, &record).await;
+        crate::failpoint!("run-created");
+        tracing::info!(deployment = %self.deployment.slug, run = record.id, delivery = %claimed.header.id, "run started");
+        let attempt = self.supervised(claimed, &record).await;
         // The first run has made the directory.
         step_user_access::keep_others_out(&self.host.config, &self.host.executor, &self.deployment).await;
         if let Err(error) = self.keep_claim().await {
             tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "this deployment's directory is not ours alone");
         }
-        if outcome.state == RunState::Running {
-            // Whoever serves next settles it, and finds the entry where it is.
-            return Ok(RunState::Undone);
-        }
-        crate::crash_point!("run-done");
+        let outcome = match attempt {
+            Attempt::Ended(outcome) => outcome,
+            Attempt::LeftToReplacement => return Ok(JobResult::LeftToReplacement),
+        };
+        crate::failpoint!("run-done");
         match outcome.state {
             RunState::Failed | RunState::Undone => {
                 tracing::warn!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
@@ -262,7 +291,6 @@ impl Worker {
             }
         }
         // The run is over whatever the database says: wait for it, so that nothing is done twice.
-        let state = outcome.state;
         while let Err(error) = self.recorded_end(&record.id, &outcome).await {
             // Told to stop: the next start finds the run, and finishes what it finds complete.
             if !error.may_be_retried() || self.stop.is_cancelled() {
@@ -271,9 +299,9 @@ impl Worker {
             tracing::warn!(run = record.id, %error, "the run has ended and cannot be recorded yet");
             tokio::time::sleep(TROUBLE_PAUSE).await;
         }
-        crate::crash_point!("run-ended");
+        crate::failpoint!("run-ended");
         self.run_ended.notify_one();
-        Ok(state)
+        Ok(JobResult::of(outcome.state))
     }
 
     async fn recorded_end(&self, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
@@ -286,7 +314,7 @@ impl Worker {
                 }
                 result => result?,
             }
-            crate::crash_point!("live");
+            crate::failpoint!("live");
             let (state_directory, deployment) = (&self.host.config.state_directory, &self.deployment);
             if let Err(error) = live_modes::remember(state_directory, deployment, release) {
                 tracing::warn!(
@@ -299,7 +327,7 @@ impl Worker {
         outcome::end_run(&self.host, &self.deployment, run, outcome).await
     }
 
-    /// With the record, however long that takes within `runs.record_wait`.
+    /// With the database, however long that takes within `runs.record_wait`.
     async fn patiently<T, F>(&self, what: &str, work: impl FnMut() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -307,50 +335,50 @@ impl Worker {
         run::recorded(self.host.config.runs.record_wait, what, work).await
     }
 
-    /// Whether another run has done meanwhile what an order asks for: reconcile and a push often find the same commit at the same
+    /// Whether another run has done meanwhile what a job asks for: reconcile and a push often find the same commit at the same
     /// time, and it is deployed once, also where that fails.
-    async fn is_settled_already(&self, order: &Order) -> Result<bool> {
+    async fn is_settled_already(&self, claimed: &ClaimedJob) -> Result<bool> {
         let Some(run) = self.host.store.last_tried(self.deployment.slug.as_str()).await? else {
             return Ok(false);
         };
-        // One that was interrupted is to be done again, most likely by this very order.
-        let is_same = order.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
+        // One that was interrupted is to be done again, most likely by this very job.
+        let is_same = claimed.job.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
         if !is_same || run.state == RunState::Undone {
             return Ok(false);
         }
-        let received_at_ms = order.header.received_at.as_millisecond();
-        let settled = match order.trigger {
+        let received_at_ms = claimed.header.received_at.as_millisecond();
+        let settled = match claimed.job.trigger {
             // What had ended when reconcile looked, it knew of.
             RunTrigger::Reconcile => run.ended_at_ms.is_some_and(|ended_at_ms| ended_at_ms >= received_at_ms),
-            RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile && !order.is_wake_up() => {
+            RunTrigger::Delivery if run.trigger == RunTrigger::Reconcile && !claimed.is_look_again() => {
                 let late_ms = received_at_ms - run.created_at_ms;
-                !self.is_redelivery(order).await?
+                !self.is_redelivery(claimed).await?
                     && late_ms < i64::try_from(PUSH_LATE_MAX.as_millis()).unwrap_or(i64::MAX)
             }
             _ => false,
         };
         if settled {
-            outcome::settled_by(&self.host, &self.deployment, order, &run).await?;
+            outcome::settled_by(&self.host, &self.deployment, claimed, &run).await?;
         }
         Ok(settled)
     }
 
-    /// Settles what says nothing new: whose body came before under another id. First of all, so that nothing else gives way to it.
-    async fn without_replays(&self, orders: Vec<Order>) -> Result<Vec<Order>> {
+    /// Settles what says nothing new: whose body came before under another id. First of all, so that nothing else is superseded to it.
+    async fn without_replays(&self, jobs: Vec<ClaimedJob>) -> Result<Vec<ClaimedJob>> {
         let mut kept = Vec::new();
-        for order in orders {
-            let earlier = match order.header.source {
-                Source::Github => self.host.store.first_seen(&order.header.payload_sha256).await?,
-                Source::Operator | Source::Reconcile => None,
+        for claimed in jobs {
+            let earlier = match &claimed.job.body_sha256 {
+                Some(body_sha256) => self.host.store.first_seen(body_sha256).await?,
+                None => None,
             };
-            let Some(earlier) = earlier.filter(|earlier| earlier != order.header.id.as_str()) else {
-                kept.push(order);
+            let Some(earlier) = earlier.filter(|earlier| earlier != claimed.header.id.as_str()) else {
+                kept.push(claimed);
                 continue;
             };
-            if !self.is_settled_by_head(&order).await? {
-                outcome::replayed(&self.host, &self.deployment, &order, &earlier).await?;
+            if !self.is_settled_by_head(&claimed).await? {
+                outcome::replayed(&self.host, &self.deployment, &claimed, &earlier).await?;
             }
-            inbox::finish([order]).await?;
+            inbox::finish([claimed]).await?;
         }
         Ok(kept)
     }
@@ -358,13 +386,19 @@ impl Worker {
     /// Whether a push brings nothing, by what the branch's head is: that is live, or was the last that was tried. Such a push (late,
     /// repeated, reordered, replayed) gets its verdict and no run. Whether its commit is known here says nothing: a mirror forgets what no
     /// branch has any more, and is made anew where it is gone.
-    async fn is_settled_by_head(&self, order: &Order) -> Result<bool> {
-        let (RunTrigger::Delivery, Some(_)) = (order.trigger, &order.commit) else { return Ok(false) };
+    async fn is_settled_by_head(&self, claimed: &ClaimedJob) -> Result<bool> {
+        let (RunTrigger::Delivery, Some(_)) = (claimed.job.trigger, &claimed.job.commit) else {
+            return Ok(false);
+        };
         let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
-        // Not what was merely found there, nor what could not be taken back to for certain.
-        let is_certain = |live: &Target| recorded.as_ref().is_some_and(|known| known.name == live.release);
-        let live = self.live().await.unwrap_or(None).filter(is_certain);
-        let tried = self.tried_and_judged(order).await?;
+        // Not what was merely found there, nor what could not be undone to for certain.
+        let is_certain = |state: &LiveState| {
+            state.recorded.as_ref().map(|known| &known.name)
+                == state.target.as_ref().map(|live| &live.release)
+        };
+        let state = live_state::look_at(&self.host, &self.deployment, recorded).await.ok().filter(is_certain);
+        let live = state.and_then(|state| state.target);
+        let tried = self.tried_and_judged(claimed).await?;
         let mirror = self.host.mirror(&self.deployment);
         if live.is_none() && tried.is_none() {
             return Ok(false);
@@ -374,12 +408,12 @@ impl Worker {
         let Ok(head) = fetched else { return Ok(false) };
         if let Some(sentence) = live_state::already_live(&head, live.as_ref(), None) {
             let live = live.as_ref().map(|live| &live.commit);
-            outcome::already_live(&self.host, &self.deployment, order, live, &sentence).await?;
+            outcome::already_live(&self.host, &self.deployment, claimed, live, &sentence).await?;
             return Ok(true);
         }
         match tried.filter(|run| run.commit_id.as_deref() == Some(head.id.as_str())) {
             Some(run) => {
-                outcome::tried_before(&self.host, &self.deployment, order, &run).await?;
+                outcome::tried_before(&self.host, &self.deployment, claimed, &run).await?;
                 Ok(true)
             }
             None => Ok(false),
@@ -388,9 +422,9 @@ impl Worker {
 
     /// What was tried last of the branch, where that is a judgement on its commit: as reconcile has it, a push does not try that
     /// again. A redelivery does, where it failed.
-    pub(super) async fn tried_and_judged(&self, order: &Order) -> Result<Option<store::Run>> {
+    pub(super) async fn tried_and_judged(&self, claimed: &ClaimedJob) -> Result<Option<store::Run>> {
         let (host, slug) = (&self.host, self.deployment.slug.as_str());
-        if order.is_wake_up() {
+        if claimed.is_look_again() {
             return Ok(None);
         }
         let Some(run) = host.store.last_tried(slug).await? else { return Ok(None) };
@@ -400,30 +434,25 @@ impl Worker {
             && Held::of(host, &self.deployment)
                 .await?
                 .is_none_or(|held| run.commit_id.as_deref() != Some(held.commit.as_str()));
-        let is_retry = run.state == RunState::Failed && self.is_redelivery(order).await?;
+        let is_retry = run.state == RunState::Failed && self.is_redelivery(claimed).await?;
         Ok((has_had_its_turn && !is_retry).then_some(run))
     }
 
-    async fn is_redelivery(&self, order: &Order) -> Result<bool, StoreError> {
-        let delivery = self.host.store.delivery(order.header.id.as_str()).await?;
+    async fn is_redelivery(&self, claimed: &ClaimedJob) -> Result<bool, StoreError> {
+        let delivery = self.host.store.delivery(claimed.header.id.as_str()).await?;
         Ok(delivery.is_some_and(|delivery| delivery.redeliveries > 0))
     }
 
-    async fn live(&self) -> Result<Option<Target>> {
-        let layout = live_state::layout(&self.host, &self.deployment).await?;
-        live_state::live(&self.host, &self.deployment, layout).await
-    }
-
     /// The run, with an eye on whoever may stop it.
-    async fn supervised(&self, order: &Order, record: &store::Run) -> Outcome {
+    async fn supervised(&self, claimed: &ClaimedJob, record: &store::Run) -> Attempt {
         let cancel = CancellationToken::new();
         let wish = self.host.config.state_directory.join("cancel").join(&record.id);
-        let work = self.run(order, record, cancel.clone());
+        let work = self.run(claimed, record, cancel.clone());
         tokio::pin!(work);
         let mut stopped_by: Option<RunState> = None;
-        let outcome = loop {
+        let attempt = loop {
             tokio::select! {
-                outcome = &mut work => break outcome,
+                attempt = &mut work => break attempt,
                 () = self.abort.cancelled(), if stopped_by.is_none() => {
                     stopped_by = Some(RunState::Undone);
                     cancel.cancel();
@@ -437,12 +466,27 @@ impl Worker {
             }
         };
         let _ = fs_err::remove_file(&wish);
-        match stopped_by {
-            Some(RunState::Undone) if outcome.state == RunState::Cancelled => Outcome::new(
-                RunState::Undone,
-                "the deployer was stopped during this run; it was taken back and will be tried again",
-            ),
-            _ => outcome,
+        match (stopped_by, attempt) {
+            (Some(RunState::Undone), Attempt::Ended(outcome)) if outcome.state == RunState::Cancelled => {
+                Attempt::Ended(Outcome::new(
+                    RunState::Undone,
+                    "the deployer was stopped during this run; it was rolled back and will be tried again",
+                ))
+            }
+            (_, attempt) => attempt,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_that_was_interrupted_is_kept() {
+        let kept: Vec<_> =
+            RunState::ALL.iter().filter(|state| JobResult::of(**state) == JobResult::Keep).collect();
+        assert_eq!(kept, [&RunState::Undone]);
+        assert!(RunState::ALL.iter().all(|state| JobResult::of(*state) != JobResult::LeftToReplacement));
     }
 }

@@ -4,10 +4,10 @@
 //! A recipe gives, for any release, a list of [`Part`]s. Those for the new release become the plan's steps. Those for the release
 //! that is live become the way back: when the link goes back to it, the parts of the switch (restarts, reloads) are done
 //! again, for it, so that what runs is what is linked; in place, the old commit is brought back and built again first. A part
-//! can say that it is taken back otherwise, or not at all.
+//! can say that it is undone otherwise, or not at all.
 
 use crate::config::{CommandLine, Layout, Moment, Phase, StepCommand};
-use crate::plan::facts::{Facts, Purpose, Target};
+use crate::plan::facts::{Facts, PlanPurpose, Target};
 use crate::plan::{Action, Plan, Step, Undo};
 use crate::process::command::Command;
 use std::path::Path;
@@ -16,13 +16,12 @@ use std::time::Duration;
 /// One thing that a recipe does for a release.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// When.
     pub phase: Phase,
     /// Shown to people.
     pub name: String,
     /// What is done.
     pub action: Action,
-    /// How it is taken back.
+    /// How it is undone.
     pub back: Back,
     /// None: the deployment's `step_timeout`.
     pub timeout: Option<Duration>,
@@ -32,7 +31,7 @@ pub struct Part {
     pub early: bool,
 }
 
-/// How a part is taken back.
+/// How a part is undone.
 #[derive(Debug, Clone)]
 pub enum Back {
     /// Not at all: nothing outside the release was changed, or it cannot be.
@@ -67,7 +66,7 @@ impl Part {
         }
     }
 
-    /// What must be so before anything that is live changes, and need not be taken back: with the build, or, in a rollback that builds
+    /// What must be so before anything that is live changes, and need not be undone: with the build, or, in a rollback that builds
     /// nothing, as the first of the switch.
     pub fn beforehand(facts: &Facts<'_>, name: &str, action: Action) -> Self {
         let early = is_ready_made(facts);
@@ -75,7 +74,7 @@ impl Part {
         Self { early, ..Self::new(phase, name, action).taken_back(Back::Nothing) }
     }
 
-    /// The same part, taken back in this way.
+    /// The same part, undone in this way.
     pub fn taken_back(self, back: Back) -> Self {
         Self { back, ..self }
     }
@@ -110,7 +109,7 @@ impl Part {
         let back = match &command.undo {
             None => Back::Again(None),
             Some(line) => {
-                // It takes back what was done for the new release, so that is what it hears of.
+                // It undoes what was done for the new release, so that is what it hears of.
                 let mut undo = Command { line: line.clone(), ..self::command(facts, command, &facts.target) };
                 let own = std::mem::take(&mut undo.environment);
                 undo.environment = facts.environment(&facts.target, facts.live.as_ref());
@@ -159,13 +158,13 @@ pub fn plan(
 fn is_needed(facts: &Facts<'_>, phase: Phase) -> bool {
     match phase {
         Phase::Fetch | Phase::Install | Phase::Build => !is_ready_made(facts),
-        Phase::Migrate | Phase::Clean => facts.purpose != Purpose::Rollback,
+        Phase::Migrate | Phase::Clean => facts.purpose != PlanPurpose::Rollback,
         Phase::Switch | Phase::Verify => true,
     }
 }
 
 fn is_ready_made(facts: &Facts<'_>) -> bool {
-    facts.purpose == Purpose::Rollback && facts.layout == Layout::Releases
+    facts.purpose == PlanPurpose::Rollback && facts.layout == Layout::Releases
 }
 
 /// Hooks before, the recipe's early parts, what is built in, its other parts, hooks after.
@@ -209,7 +208,7 @@ fn built_in(facts: &Facts<'_>, way_back: &WayBack<'_>, phase: Phase) -> Vec<Step
             vec![step(name, action, way_back.by_link())]
         }
         // Asked before the new program is let go on alone: afterwards there is nobody who could take it back.
-        Phase::Verify if matches!(way_back.switch.1, Action::HandOver(_)) => Vec::new(),
+        Phase::Verify if matches!(way_back.switch.1, Action::SelfUpdate(_)) => Vec::new(),
         Phase::Verify => {
             let checks = facts.deployment.health.iter();
             checks.map(|check| step("health", Action::Health(check.clone()), Vec::new())).collect()

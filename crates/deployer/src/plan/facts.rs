@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 /// What a recipe may know.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
-    /// The deployment.
     pub deployment: &'a Deployment,
     /// How its path is laid out.
     pub layout: Layout,
@@ -38,15 +37,14 @@ pub struct Facts<'a> {
     /// What is live now.
     pub live: Option<Target>,
     /// Why there is a run: a new release, or going back to one that exists.
-    pub purpose: Purpose,
+    pub purpose: PlanPurpose,
 }
 
 /// A commit and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The commit.
     pub commit: CommitId,
-    /// The release's name; in place, a name for the record only.
+    /// The release's name; in place, a name for the database only.
     pub release: String,
     /// The release's directory; in place, the work tree.
     pub directory: PathBuf,
@@ -54,7 +52,7 @@ pub struct Target {
 
 /// Why there is a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum PlanPurpose {
     /// Make a release and switch to it.
     Deploy,
     /// Switch to a release that exists.

@@ -5,8 +5,7 @@ use crate::process::tools::node_packages::{Installer, LOCK_FILES};
 
 /// What tells who installs a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Who.
+pub struct DetectedInstaller {
     pub installer: Installer,
     /// The lock file; None: there is none.
     pub by: Option<&'static str>,
@@ -18,7 +17,7 @@ pub struct Found {
 
 /// Who installs the package in a directory (empty: the root): whom its `packageManager` names, where there is a lock file of it; else whose lock
 /// file was changed last. None where there is no package.
-pub fn found(tree: &Tree, directory: &str) -> Option<Found> {
+pub fn found(tree: &Tree, directory: &str) -> Option<DetectedInstaller> {
     let place =
         |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
     let locks: Vec<(&str, Installer)> =
@@ -31,7 +30,7 @@ pub fn found(tree: &Tree, directory: &str) -> Option<Found> {
     let newest = locks.iter().rev().max_by_key(|(name, _)| tree.changed_at(&place(name)));
     let Some((by, installer)) = named.or(newest).copied() else {
         let is_package = tree.has(&place("package.json"));
-        return is_package.then_some(Found {
+        return is_package.then_some(DetectedInstaller {
             installer: Installer::NpmUnlocked,
             by: None,
             passed_over: Vec::new(),
@@ -41,7 +40,7 @@ pub fn found(tree: &Tree, directory: &str) -> Option<Found> {
     let is_berry = tree.has(&place(".yarnrc.yml"))
         || manager.is_some_and(|manager| manager.starts_with("yarn@") && !manager.starts_with("yarn@1"));
     let others = locks.iter().filter(|(_, other)| *other != installer);
-    Some(Found {
+    Some(DetectedInstaller {
         passed_over: others.map(|(name, _)| *name).collect(),
         installer: if installer == Installer::Yarn && is_berry { Installer::YarnBerry } else { installer },
         by: Some(by),

@@ -5,8 +5,8 @@
 use crate::base::names::ScriptName;
 use crate::config::Phase;
 use crate::git::commit_tree::Tree;
-use crate::plan::installer::{self, Found};
-use crate::plan::proposal::{Step, is_plain, last, step};
+use crate::plan::installer::{self, DetectedInstaller};
+use crate::plan::proposal::{DetectedStep, is_plain, last, step};
 use crate::plan::workspace;
 use crate::process::tools::node_packages::Installer;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 const DIRECTORIES_MAX: usize = 10;
 
 /// Commands by every lock file and manifest of the root; where it has none, by those of the directories in it.
-pub fn install_and_build(tree: &Tree) -> Option<(String, Vec<Step>)> {
+pub fn install_and_build(tree: &Tree) -> Option<(String, Vec<DetectedStep>)> {
     const MANIFESTS: [&str; 6] =
         ["package.json", "composer.json", "Gemfile", "requirements.txt", "pyproject.toml", "Cargo.toml"];
     let mut all = of_directory(tree, "");
@@ -26,7 +26,7 @@ pub fn install_and_build(tree: &Tree) -> Option<(String, Vec<Step>)> {
             .collect();
     }
     let by = all.iter().map(|(by, _)| by.as_str()).collect::<Vec<_>>().join(" and ");
-    let steps: Vec<Step> = all.into_iter().flat_map(|(_, steps)| steps).collect();
+    let steps: Vec<DetectedStep> = all.into_iter().flat_map(|(_, steps)| steps).collect();
     (!steps.is_empty()).then_some((by, steps))
 }
 
@@ -40,12 +40,12 @@ pub fn directories(tree: &Tree, names: &[&str]) -> Vec<String> {
 }
 
 /// What the files of one directory say, each with the file that says it.
-fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<Step>)> {
+fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<DetectedStep>)> {
     let at = |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
     let has = |name: &str| tree.has(&at(name));
     let step = |phase, run: &[&str], why: &str| step(phase, directory, run, why);
     let mut all = Vec::new();
-    let mut add = |by: &str, steps: Vec<Step>| all.push((at(by), steps));
+    let mut add = |by: &str, steps: Vec<DetectedStep>| all.push((at(by), steps));
     if has("composer.json") {
         let install = ["composer", "install", "--no-dev", "--no-interaction", "--optimize-autoloader"];
         let mut steps = vec![step(Phase::Install, &install, "what composer.lock says")];
@@ -72,7 +72,8 @@ fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<Step>)> {
         add("Gemfile", steps);
     }
     if let Some((by, install)) = python_install(tree, &at) {
-        let mut steps: Vec<Step> = install.iter().map(|(run, why)| step(Phase::Install, run, why)).collect();
+        let mut steps: Vec<DetectedStep> =
+            install.iter().map(|(run, why)| step(Phase::Install, run, why)).collect();
         let python = ".venv/bin/python";
         let has_static_root = || {
             let mut settings = tree.files().filter(|(path, _)| last(path) == "settings.py");
@@ -154,7 +155,7 @@ fn python_install(tree: &Tree, at: &dyn Fn(&str) -> String) -> Option<(&'static 
     has("setup.py").then(|| ("setup.py", vec![venv(), itself("itself and its packages")]))
 }
 
-fn node_steps(tree: &Tree, directory: &str, found: &Found) -> Vec<Step> {
+fn node_steps(tree: &Tree, directory: &str, found: &DetectedInstaller) -> Vec<DetectedStep> {
     let (install, why): (&[&str], &str) = match found.installer {
         Installer::Pnpm => {
             (&["pnpm", "install", "--frozen-lockfile"], "installs exactly what the lock file says")

@@ -80,7 +80,7 @@ impl Proposal {
     }
 
     /// The same with these commands behind its lines.
-    pub fn steps(mut self, steps: Vec<Step>) -> Self {
+    pub fn steps(mut self, steps: Vec<DetectedStep>) -> Self {
         self.lines.extend((!steps.is_empty()).then_some(Line::Steps(steps)));
         self
     }
@@ -94,12 +94,12 @@ pub enum Line {
     /// A key and its value.
     Key(&'static str, String),
     /// The key `steps`.
-    Steps(Vec<Step>),
+    Steps(Vec<DetectedStep>),
 }
 
 /// A command that makes the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct DetectedStep {
     /// Its phase.
     pub phase: Phase,
     /// Program and arguments: our own, or plain words of the repository's.
@@ -144,8 +144,8 @@ pub fn visible(text: &str) -> String {
 }
 
 /// A command in a directory (empty: the root).
-pub fn step(phase: Phase, directory: &str, run: &[&str], why: &str) -> Step {
-    Step {
+pub fn step(phase: Phase, directory: &str, run: &[&str], why: &str) -> DetectedStep {
+    DetectedStep {
         phase,
         run: run.iter().map(|word| (*word).to_owned()).collect(),
         directory: (!directory.is_empty()).then(|| directory.to_owned()),

@@ -19,7 +19,7 @@ use crate::plan::builder;
 use crate::plan::facts::Facts;
 use crate::plan::recipe::Planner;
 use crate::plan::{Plan, input_digest};
-pub use deployer::HAND_OVER;
+pub use deployer::SELF_UPDATE;
 use std::sync::LazyLock;
 
 /// All of them, in the order in which they are shown. The first is what a deployment has that names none.

@@ -2,7 +2,7 @@
 
 use super::Action;
 use crate::config::{HealthCheck, Phase, Probe};
-use crate::process::sandbox::{Standing, standing_of_command};
+use crate::process::sandbox::{RunAs, standing_of_command};
 use crate::steps::process_manager::Manager;
 
 /// The rule: whose a program is that is started for an action, as part of this phase. None: an older deployer's plan does not say.
@@ -10,11 +10,11 @@ use crate::steps::process_manager::Manager;
 /// Sandboxed are the commands that make a release: those of a recipe and of the operator up to the migration, and taking those back. Not
 /// sandboxed is what comes from the switch on: one that was started sandboxed is so for ever, as is everything that it starts.
 /// Asking systemd, uWSGI's emperor or nginx is the deployer's, PM2 is the user's own: it does what any of its applications tells it.
-pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
+pub fn standing(phase: Option<Phase>, action: &Action) -> RunAs {
     match action {
-        Action::Command(_) => phase.map_or(Standing::Users, standing_of_command),
+        Action::Command(_) => phase.map_or(RunAs::Users, standing_of_command),
         Action::Health(HealthCheck { probe: Probe::Command(_), .. })
-        | Action::Processes { manager: Manager::Pm2(_), .. } => Standing::Users,
+        | Action::Processes { manager: Manager::Pm2(_), .. } => RunAs::Users,
         Action::Health(HealthCheck { probe: Probe::Http { .. } | Probe::Tcp(_), .. })
         | Action::Processes { manager: Manager::Systemd(_) | Manager::Uwsgi(_), .. }
         | Action::Preflight
@@ -26,10 +26,10 @@ pub fn standing(phase: Option<Phase>, action: &Action) -> Standing {
         | Action::Place(_)
         | Action::Sites(_)
         | Action::Examine(_)
-        | Action::HandOver(_)
+        | Action::SelfUpdate(_)
         | Action::Prune
         | Action::Share { .. }
-        | Action::Unshare { .. } => Standing::Deployers,
+        | Action::Unshare { .. } => RunAs::Deployers,
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use crate::process::command::Command;
     use crate::steps::process_manager::systemd::Units;
     use crate::steps::process_manager::uwsgi::Vassal;
-    use crate::steps::process_manager::{Wish, pm2};
+    use crate::steps::process_manager::{ManagerAction, pm2};
     use crate::steps::published_path::Placement;
     use crate::steps::self_update::{self, Program};
     use std::collections::BTreeMap;
@@ -61,12 +61,12 @@ mod tests {
     }
 
     /// Every kind of action but a command, and whose it is in every phase.
-    fn others() -> Vec<(Action, Standing)> {
+    fn others() -> Vec<(Action, RunAs)> {
         let health = |probe| {
             let second = std::time::Duration::from_secs(1);
             Action::Health(HealthCheck { probe, timeout: second, interval: second, attempts: 1 })
         };
-        let asked = |manager| Action::Processes { manager, wish: Wish::Run };
+        let asked = |manager| Action::Processes { manager, wish: ManagerAction::Run };
         let units = Units {
             names: Vec::new(),
             reload: false,
@@ -83,27 +83,28 @@ mod tests {
             configuration: "/etc".into(),
             working_directory: "/".into(),
         };
-        let wish = self_update::Wish { release: release(), program: program.clone(), health: Vec::new() };
+        let wish =
+            self_update::SelfUpdate { release: release(), program: program.clone(), health: Vec::new() };
         let http =
             Probe::Http { url: "http://x".into(), status: Vec::new(), body: None, headers: BTreeMap::new() };
         vec![
-            (health(Probe::Command(CommandLine::Shell("./check".into()))), Standing::Users),
-            (health(http), Standing::Deployers),
-            (health(Probe::Tcp("x:1".into())), Standing::Deployers),
-            (asked(Manager::Pm2(pm2::sample())), Standing::Users),
-            (asked(Manager::Systemd(units)), Standing::Deployers),
-            (asked(Manager::Uwsgi(vassal)), Standing::Deployers),
-            (Action::Fetch, Standing::Deployers),
-            (Action::Export { release: release(), commit: commit.clone() }, Standing::Deployers),
-            (Action::UpdateTree { commit }, Standing::Deployers),
-            (Action::Activate { release: release() }, Standing::Deployers),
-            (Action::Deactivate, Standing::Deployers),
-            (Action::Place(Placement::Clear { path: "x".into() }), Standing::Deployers),
-            (Action::Examine(program), Standing::Deployers),
-            (Action::HandOver(wish), Standing::Deployers),
-            (Action::Prune, Standing::Deployers),
-            (Action::Share { paths: Vec::new() }, Standing::Deployers),
-            (Action::Unshare { paths: Vec::new() }, Standing::Deployers),
+            (health(Probe::Command(CommandLine::Shell("./check".into()))), RunAs::Users),
+            (health(http), RunAs::Deployers),
+            (health(Probe::Tcp("x:1".into())), RunAs::Deployers),
+            (asked(Manager::Pm2(pm2::sample())), RunAs::Users),
+            (asked(Manager::Systemd(units)), RunAs::Deployers),
+            (asked(Manager::Uwsgi(vassal)), RunAs::Deployers),
+            (Action::Fetch, RunAs::Deployers),
+            (Action::Export { release: release(), commit: commit.clone() }, RunAs::Deployers),
+            (Action::UpdateTree { commit }, RunAs::Deployers),
+            (Action::Activate { release: release() }, RunAs::Deployers),
+            (Action::Deactivate, RunAs::Deployers),
+            (Action::Place(Placement::Clear { path: "x".into() }), RunAs::Deployers),
+            (Action::Examine(program), RunAs::Deployers),
+            (Action::SelfUpdate(wish), RunAs::Deployers),
+            (Action::Prune, RunAs::Deployers),
+            (Action::Share { paths: Vec::new() }, RunAs::Deployers),
+            (Action::Unshare { paths: Vec::new() }, RunAs::Deployers),
         ]
     }
 
@@ -111,10 +112,10 @@ mod tests {
     fn whose_a_program_is_follows_from_what_it_is_for() {
         let phases = || Phase::ALL.into_iter().map(Some).chain([None]);
         let sandboxed: Vec<Option<Phase>> =
-            phases().filter(|phase| standing(*phase, &command()) == Standing::Sandboxed).collect();
+            phases().filter(|phase| standing(*phase, &command()) == RunAs::Sandboxed).collect();
         assert_eq!(sandboxed, [Phase::Fetch, Phase::Install, Phase::Build, Phase::Migrate].map(Some));
         for phase in phases() {
-            assert_ne!(standing(phase, &command()), Standing::Deployers, "a command is never the deployer's");
+            assert_ne!(standing(phase, &command()), RunAs::Deployers, "a command is never the deployer's");
             for (action, expected) in others() {
                 assert_eq!(standing(phase, &action), expected, "{phase:?} {action:?}");
             }

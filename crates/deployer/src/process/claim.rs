@@ -8,7 +8,7 @@
 //! Best effort where the directory is not there yet, or where nothing can be written to it: then nothing of ours can be made there either.
 
 use crate::base::files::kernel_locks;
-use crate::base::files::safe_path::{Directory, Kind, Refused};
+use crate::base::files::safe_path::{FileKind, OpenDirectory, Refused};
 use crate::config::{Config, Deployment, Layout};
 use crate::store::{Store, StoreError};
 use anyhow::{Context, Result};
@@ -138,12 +138,12 @@ fn try_take(deployment: &Deployment, state_directory: &Path) -> Result<Result<Op
 fn open(deployment: &Deployment, make: bool) -> Result<Option<File>, Refused> {
     let path = &deployment.path;
     let missing = |error: Refused| if error.is_missing() { Ok(None) } else { Err(error) };
-    let directory = match Directory::open(path) {
+    let directory = match OpenDirectory::open(path) {
         Ok(directory) => directory,
         Err(error) => return missing(error),
     };
     let has = |name: &str| directory.kind(OsStr::new(name)).map(|kind| kind.is_some());
-    let has_git = directory.kind(OsStr::new(".git"))? == Some(Kind::Directory);
+    let has_git = directory.kind(OsStr::new(".git"))? == Some(FileKind::Directory);
     let is_work_tree = match deployment.layout {
         Some(layout) => layout == Layout::InPlace,
         None => has_git && !has("releases")? && !has("current")?,

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 pub struct Command {
     /// What is run.
     pub line: CommandLine,
-    /// Where. Absolute.
     pub directory: PathBuf,
     /// In addition to the plan's.
     pub environment: BTreeMap<String, String>,

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 pub struct EnvRules {
     /// The deployment's path.
     root: PathBuf,
-    /// `env_unsandboxed`.
     listed: Vec<String>,
     trust: Trust,
     /// What releases share, and builds only read.

@@ -1,6 +1,6 @@
 //! Starting programs: the one door from the deployer to `supervise`.
 //!
-//! Adds to it what every program of ours gets: the clean environment with `PATH` and the configured search paths, the leash, the
+//! Adds to it what every program of ours gets: the clean environment with `PATH` and the configured search paths, the supervisor, the
 //! output limits, and (for a deployment's commands) its environment files, whose values are redacted.
 
 use super::cause::Tail;
@@ -11,7 +11,7 @@ use crate::base::names::UserName;
 use crate::base::secret::Secret;
 use crate::config::{Config, Environment, GitLimits};
 use crate::process::command::Command;
-use crate::process::sandbox::{self, Confined};
+use crate::process::sandbox::{self, StepSandbox};
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -50,11 +50,11 @@ const ANSWER: OutputLimits =
 
 /// What a program of a run is. Of all but the last, nothing is left when it has ended.
 #[derive(Debug, Clone, Copy)]
-pub enum Manner<'a> {
+pub enum RunMode<'a> {
     /// A command of the deployment, whose output people read; started in this way, or else as any of ours.
-    Step(Option<&'a Confined>),
+    Step(Option<&'a StepSandbox>),
     /// The same, of which we read the output.
-    StepAnswer(Option<&'a Confined>),
+    StepAnswer(Option<&'a StepSandbox>),
     /// A tool of ours, whose output people read.
     Tool,
     /// The same, of which we read the output.
@@ -63,18 +63,18 @@ pub enum Manner<'a> {
     ManagerStart,
 }
 
-impl Manner<'_> {
+impl RunMode<'_> {
     /// What environment files say to such a program.
     pub fn reach(&self) -> Reach {
         match self.confined() {
-            Some(confined) if confined.paths.is_some() || confined.keeper.is_some() => Reach::Sandboxed,
+            Some(confined) if confined.paths.is_some() || confined.spawner.is_some() => Reach::Sandboxed,
             Some(_) => Reach::Unwalled,
             None => Reach::Outside,
         }
     }
 
     /// How a command of the deployment is started; none where it is a tool of ours.
-    pub fn confined(&self) -> Option<&Confined> {
+    pub fn confined(&self) -> Option<&StepSandbox> {
         match self {
             Self::Step(confined) | Self::StepAnswer(confined) => *confined,
             Self::Tool | Self::Answer | Self::ManagerStart => None,
@@ -82,14 +82,13 @@ impl Manner<'_> {
     }
 }
 
-/// Starts programs.
 #[derive(Clone)]
 pub struct Executor {
-    inner: Arc<Inner>,
+    inner: Arc<ExecutorInner>,
 }
 
-struct Inner {
-    leash: PathBuf,
+struct ExecutorInner {
+    supervisor: PathBuf,
     environment: BTreeMap<OsString, OsString>,
     redactor: Redactor,
     secrets: Vec<String>,
@@ -100,7 +99,7 @@ struct Inner {
 
 /// What a tool of ours answered.
 #[derive(Debug)]
-pub struct Answer {
+pub struct CapturedOutput {
     /// Standard output, line ends restored.
     pub output: String,
     /// The line of standard error that says why it failed.
@@ -112,14 +111,14 @@ pub struct Answer {
 }
 
 impl Executor {
-    /// `leash` is this program itself.
-    pub fn new(leash: PathBuf, config: &Config, environment: &Environment) -> Self {
+    /// `supervisor process` is this program itself.
+    pub fn new(supervisor: PathBuf, config: &Config, environment: &Environment) -> Self {
         let secrets = config.secret_values();
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
         let passed = config.runs.environment_passed.as_slice();
         let environment = clean_environment(environment, passed, &config.executable_search_paths);
         let (git, confinement_told) = (config.git.clone(), Once::new());
-        let inner = Inner { leash, environment, redactor, secrets, git, confinement_told };
+        let inner = ExecutorInner { supervisor, environment, redactor, secrets, git, confinement_told };
         Self { inner: Arc::new(inner) }
     }
 
@@ -129,11 +128,11 @@ impl Executor {
     }
 
     /// Where nothing is configured yet: for an administrator's tools, which lie in these directories too.
-    pub fn unconfigured(leash: PathBuf, environment: &Environment, search_paths: &[PathBuf]) -> Self {
+    pub fn unconfigured(supervisor: PathBuf, environment: &Environment, search_paths: &[PathBuf]) -> Self {
         let environment = clean_environment(environment, &[], search_paths);
         let redactor = Redactor::new(std::iter::empty());
         let (secrets, git, confinement_told) = (Vec::new(), GitLimits::default(), Once::new());
-        let inner = Inner { leash, environment, redactor, secrets, git, confinement_told };
+        let inner = ExecutorInner { supervisor, environment, redactor, secrets, git, confinement_told };
         Self { inner: Arc::new(inner) }
     }
 
@@ -153,7 +152,7 @@ impl Executor {
         invocation: &Invocation,
         deadline: Duration,
         cancel: &CancellationToken,
-    ) -> Result<Answer> {
+    ) -> Result<CapturedOutput> {
         self.ask_with(invocation, None, deadline, cancel).await
     }
 
@@ -164,7 +163,7 @@ impl Executor {
         secret: Option<(&str, &Secret)>,
         deadline: Duration,
         cancel: &CancellationToken,
-    ) -> Result<Answer> {
+    ) -> Result<CapturedOutput> {
         let mut environment = self.inner.environment.clone();
         environment.extend(invocation.environment.clone());
         let mut redactor = self.inner.redactor.clone();
@@ -186,7 +185,7 @@ impl Executor {
         invocation: &Invocation,
         deadline: Duration,
         mut line: impl FnMut(&str) -> bool + Send,
-    ) -> Result<Answer> {
+    ) -> Result<CapturedOutput> {
         const LINES: OutputLimits = OutputLimits { total_bytes_max: u64::MAX, line_bytes_max: 16 * 1024 };
         let mut environment = self.inner.environment.clone();
         environment.extend(invocation.environment.clone());
@@ -213,7 +212,7 @@ impl Executor {
         };
         let end = supervise::run(command, sink, cancel).await?.end;
         let complaint = said.lines().last().unwrap_or_default().to_owned();
-        Ok(Answer { output: String::new(), complaint, said, end })
+        Ok(CapturedOutput { output: String::new(), complaint, said, end })
     }
 
     /// What git may use up: what it reads was written by whoever can push.
@@ -233,12 +232,12 @@ impl Executor {
         invocation: &Invocation,
         deadline: Duration,
         cancel: &CancellationToken,
-    ) -> Result<Answer> {
+    ) -> Result<CapturedOutput> {
         let (mut environment, redactor) = (self.inner.environment.clone(), self.inner.redactor.clone());
         environment.extend(as_variables(&step_user::environment(user)));
         let command =
             self.command(&invocation.argv, Path::new("/"), environment, deadline, TOOL_OUTPUT, redactor)?;
-        answer(supervise::Command { keeper: Some(step_user::keeper(user)), ..command }, cancel).await
+        answer(supervise::Command { spawner: Some(step_user::keeper(user)), ..command }, cancel).await
     }
 
     /// Runs a program of ours whose lines are of interest as they come.
@@ -279,7 +278,7 @@ impl Executor {
     pub async fn run(
         &self,
         command: &Command,
-        manner: Manner<'_>,
+        run_mode: RunMode<'_>,
         environment: &BTreeMap<String, String>,
         from_files: FromFiles,
         deadline: Duration,
@@ -288,7 +287,7 @@ impl Executor {
     ) -> Result<Outcome> {
         let mut variables = self.inner.environment.clone();
         let mut secrets = self.inner.secrets.clone();
-        let confined = manner.confined();
+        let confined = run_mode.confined();
         variables.extend(confined.iter().flat_map(|confined| as_variables(&confined.environment)));
         variables.extend(as_variables(environment));
         secrets.extend(from_files.secrets);
@@ -299,14 +298,14 @@ impl Executor {
             false => Redactor::new(secrets.iter().map(String::as_str)),
         };
         let argv: Vec<OsString> = command.line.argv().into_iter().map(OsString::from).collect();
-        let is_answer = matches!(manner, Manner::Answer | Manner::StepAnswer(_));
+        let is_answer = matches!(run_mode, RunMode::Answer | RunMode::StepAnswer(_));
         let limits = if is_answer { ANSWER } else { STEP_OUTPUT };
         let mut command = self.command(&argv, &command.directory, variables, deadline, limits, redactor)?;
         if let Some(confined) = confined {
             (command.confinement, command.resources) = (confined.paths.clone(), confined.resources);
-            command.keeper = confined.keeper.clone();
+            command.spawner = confined.spawner.clone();
         }
-        if matches!(manner, Manner::ManagerStart) {
+        if matches!(run_mode, RunMode::ManagerStart) {
             (command.leftovers, command.mark) = (Leftovers::Spare, None);
         }
         let outcome = supervise::run(command, sink, cancel.clone()).await?;
@@ -343,8 +342,8 @@ impl Executor {
             confinement: None,
             resources: None,
             redact,
-            leash: self.inner.leash.clone(),
-            keeper: None,
+            supervisor: self.inner.supervisor.clone(),
+            spawner: None,
             now_ms: crate::base::clock::now_ms,
         })
     }
@@ -357,7 +356,7 @@ fn as_variables(
 }
 
 /// Runs a tool and keeps what it prints.
-async fn answer(command: supervise::Command, cancel: &CancellationToken) -> Result<Answer> {
+async fn answer(command: supervise::Command, cancel: &CancellationToken) -> Result<CapturedOutput> {
     let (mut output, mut said, mut complaints) = (String::new(), String::new(), Tail::default());
     let outcome = supervise::run(
         command,
@@ -377,7 +376,7 @@ async fn answer(command: supervise::Command, cancel: &CancellationToken) -> Resu
         cancel.clone(),
     )
     .await?;
-    Ok(Answer { output, complaint: complaints.cause().unwrap_or_default(), said, end: outcome.end })
+    Ok(CapturedOutput { output, complaint: complaints.cause().unwrap_or_default(), said, end: outcome.end })
 }
 
 /// By these a program finds the certificates of a host's own authority, without which it reaches nothing. No secret is in them.
@@ -453,7 +452,7 @@ pub fn complaint_of(end: &End) -> Option<String> {
         )),
         End::DeadlineExceeded => Some("took too long and was stopped".into()),
         End::Cancelled => Some("was cancelled".into()),
-        End::LeashLost => Some("was ended from outside (somebody killed its leash)".into()),
+        End::SupervisorLost => Some("was ended from outside (somebody killed its supervisor)".into()),
     }
 }
 

@@ -10,9 +10,7 @@ use std::path::PathBuf;
 /// A process that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
     pub pid: i32,
-    /// Its parent's.
     pub parent: i32,
     /// Clock ticks between boot and its start.
     pub started_ticks: u64,
@@ -26,7 +24,7 @@ impl Process {
         (self.pid, self.started_ticks)
     }
 
-    /// The directory in which it stands; None where it is somebody else's, and not for us to know.
+    /// The directory in which it stands; None where it is foreign, and not for us to know.
     pub fn directory(&self) -> Option<PathBuf> {
         fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }

@@ -13,7 +13,7 @@ pub const CACHES: &str = ".cache";
 
 /// As whom an action's programs are started, and behind which walls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum RunAs {
     /// As the deployer: its own doing, and nothing that the repository or the deployment's user has written is run, or read as configuration.
     Deployers,
     /// As the deployment's user, where it has one, and sandboxed.
@@ -23,19 +23,19 @@ pub enum Standing {
 }
 
 /// The same of a command that a deployment names for this phase.
-pub fn standing_of_command(phase: Phase) -> Standing {
-    if phase < Phase::Switch { Standing::Sandboxed } else { Standing::Users }
+pub fn standing_of_command(phase: Phase) -> RunAs {
+    if phase < Phase::Switch { RunAs::Sandboxed } else { RunAs::Users }
 }
 
 /// How a deployment's own commands are started.
 #[derive(Debug, Default)]
-pub struct Confined {
+pub struct StepSandbox {
     /// None: not sandboxed, or the operator does not want it.
     pub paths: Option<Confinement>,
     /// Of what makes a release.
     pub resources: Option<ResourceLimits>,
     /// Who starts it as the deployment's own user.
-    pub keeper: Option<supervise::Keeper>,
+    pub spawner: Option<supervise::Spawner>,
     /// Variables that it needs to know, below those of the run and the operator.
     pub environment: BTreeMap<String, String>,
 }
@@ -44,9 +44,9 @@ pub struct Confined {
 #[derive(Debug, Default)]
 pub struct Walls {
     /// Commands of the deployment. None: as the deployer, and not sandboxed.
-    pub own: Option<Confined>,
+    pub own: Option<StepSandbox>,
     /// What only reads a file of the repository that is a program; sandboxed whatever the phase.
-    pub evaluation: Option<Confined>,
+    pub evaluation: Option<StepSandbox>,
 }
 
 /// Of a run's environment, what the deployer's own tools get where the deployment has a user of its own: by the run's id their processes are

@@ -13,13 +13,13 @@
 //! there, and so is a process manager of the same user (`docs/security.md` says what that means).
 
 use super::step_user;
-use crate::base::files::safe_path::Directory;
+use crate::base::files::safe_path::OpenDirectory;
 use crate::base::names::UserName;
 use crate::config::purpose::SYSTEM_DIRECTORY;
 use crate::config::{Config, Deployment};
 use crate::process::executor::Executor;
 use crate::process::remove_tree;
-use crate::process::sandbox::{CACHES, Confined, DIRECTORY, Standing, Walls, made_in, release_of};
+use crate::process::sandbox::{CACHES, DIRECTORY, RunAs, StepSandbox, Walls, made_in, release_of};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -74,16 +74,16 @@ pub fn cache(deployment: &Deployment, tool: &str) -> PathBuf {
 pub async fn walls(
     (config, executor): (&Config, &Executor),
     deployment: &Deployment,
-    (standing, is_evaluated): (Standing, bool),
+    (standing, is_evaluated): (RunAs, bool),
     directory: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<Walls> {
     let sandboxed = || sandboxed((config, executor), deployment, directory, environment);
     let own = match (standing, &deployment.user) {
-        (Standing::Sandboxed, _) => Some(sandboxed().await?),
+        (RunAs::Sandboxed, _) => Some(sandboxed().await?),
         // Also where it is the deployer's own doing: it asks what only this user can see of its processes.
-        (Standing::Users | Standing::Deployers, Some(user)) => Some(as_user(user)),
-        (Standing::Users | Standing::Deployers, None) => None,
+        (RunAs::Users | RunAs::Deployers, Some(user)) => Some(as_user(user)),
+        (RunAs::Users | RunAs::Deployers, None) => None,
     };
     let mut evaluation = if is_evaluated { Some(sandboxed().await?) } else { None };
     // It only reads, on the way back in what is live.
@@ -100,11 +100,11 @@ pub fn looking(deployment: &Deployment) -> Walls {
 }
 
 /// As a user of the deployment's own, not sandboxed.
-fn as_user(user: &UserName) -> Confined {
-    Confined {
-        keeper: Some(step_user::keeper(user)),
+fn as_user(user: &UserName) -> StepSandbox {
+    StepSandbox {
+        spawner: Some(step_user::keeper(user)),
         environment: step_user::environment(user),
-        ..Confined::default()
+        ..StepSandbox::default()
     }
 }
 
@@ -114,15 +114,15 @@ async fn sandboxed(
     deployment: &Deployment,
     directory: &Path,
     environment: &BTreeMap<String, String>,
-) -> Result<Confined> {
+) -> Result<StepSandbox> {
     let resources = Some(config.confinement.limits);
     let confined = match &deployment.user {
         Some(user) => as_user(user),
         None if deployment.confine => own_places((config, executor), deployment).await?,
-        None => Confined::default(),
+        None => StepSandbox::default(),
     };
     if !deployment.confine {
-        return Ok(Confined { resources, ..confined });
+        return Ok(StepSandbox { resources, ..confined });
     }
     let hidden = hidden(config, deployment);
     let mut readable: Vec<PathBuf> = SYSTEM.map(PathBuf::from).into();
@@ -139,7 +139,7 @@ async fn sandboxed(
     writable.extend(config.confinement.writable.iter().chain(&deployment.writable).cloned());
     let landlock_max = crate::base::failpoint::landlock_max();
     let paths = Some(Confinement { readable, writable, hidden, landlock_max });
-    Ok(Confined { paths, resources, ..confined })
+    Ok(StepSandbox { paths, resources, ..confined })
 }
 
 /// What releases share must be there to be given to a step. And it must be what it is called: a link that somebody has put in its place, or on
@@ -149,9 +149,9 @@ fn make_places(deployment: &Deployment, directory: &Path) -> Result<()> {
     let shared = shared.filter(|_| release_of(&deployment.path, directory).is_some());
     let make = || {
         for place in shared {
-            Directory::open(&deployment.path)?.below(&place, true)?;
+            OpenDirectory::open(&deployment.path)?.below(&place, true)?;
         }
-        let path = Directory::open(&deployment.path)?;
+        let path = OpenDirectory::open(&deployment.path)?;
         // What was fetched once can be fetched again. `adopt` has put a link there once.
         path.remove_link(CACHES.as_ref())?;
         path.make(CACHES.as_ref())
@@ -160,7 +160,10 @@ fn make_places(deployment: &Deployment, directory: &Path) -> Result<()> {
 }
 
 /// With a home, and an empty directory for temporary files.
-async fn own_places((config, executor): (&Config, &Executor), deployment: &Deployment) -> Result<Confined> {
+async fn own_places(
+    (config, executor): (&Config, &Executor),
+    deployment: &Deployment,
+) -> Result<StepSandbox> {
     let own = config.state_directory.join(DIRECTORY).join(deployment.slug.as_str());
     let (home, temporary) = (own.join("home"), own.join("tmp"));
     // What a step left there is nobody's. What cannot be removed is in nobody's way.
@@ -170,7 +173,7 @@ async fn own_places((config, executor): (&Config, &Executor), deployment: &Deplo
     }
     let variable = |name: &str, place: &Path| (name.to_owned(), place.to_string_lossy().into_owned());
     let environment = [variable("HOME", &home), variable("TMPDIR", &temporary)].into();
-    Ok(Confined { environment, ..Confined::default() })
+    Ok(StepSandbox { environment, ..StepSandbox::default() })
 }
 
 /// What is never to be read, wherever it lies. Most of it lies where nothing may be read anyway.

@@ -1,7 +1,7 @@
 //! Where a step calls programs: with the run's environment, log, deadline and cancellation.
 //!
 //! What a program prints goes to the run's log as it comes; a failure is one line, taken from what it printed. Built-in actions that
-//! need programs (process managers, nginx, certificates) get a workbench, and nothing else of a run.
+//! need programs (process managers, nginx, certificates) get a step_context, and nothing else of a run.
 
 use super::cause::Tail;
 use super::env_files::{EnvRules, FromFiles};
@@ -9,7 +9,7 @@ use super::tools::sudo;
 use crate::base::words::counted;
 use crate::config::CommandLine;
 use crate::process::command::Command;
-use crate::process::executor::{self, Executor, Manner, STEP_OUTPUT_BYTES_MAX, complaint_of};
+use crate::process::executor::{self, Executor, RunMode, STEP_OUTPUT_BYTES_MAX, complaint_of};
 use crate::process::sandbox::{self, Walls};
 use anyhow::{Result, anyhow, bail};
 use std::borrow::Cow;
@@ -24,10 +24,8 @@ use tokio_util::sync::CancellationToken;
 /// Of what a program says on one stream, the lines that are kept: the cause is among the first.
 const SAID_LINES_MAX: usize = 1_000;
 
-/// See the module.
 #[derive(Clone, Copy)]
-pub struct Workbench<'a> {
-    /// Starts programs.
+pub struct StepContext<'a> {
     pub executor: &'a Executor,
     /// The run's, below a command's own.
     pub environment: &'a BTreeMap<String, String>,
@@ -35,19 +33,17 @@ pub struct Workbench<'a> {
     pub walls: &'a Walls,
     /// What holds for environment files.
     pub env_rules: &'a EnvRules,
-    /// The release.
     pub directory: &'a Path,
     /// When the step must be done.
     pub ends_at: Instant,
-    /// Stops it.
     pub cancel: &'a CancellationToken,
     /// Hears every line that a program prints, and what we say ourselves.
-    pub hear: &'a (dyn Fn(Heard<'_>) + Send + Sync),
+    pub hear: &'a (dyn Fn(LogEvent<'_>) + Send + Sync),
 }
 
 /// A line for the run's log.
 #[derive(Debug, Clone, Copy)]
-pub enum Heard<'a> {
+pub enum LogEvent<'a> {
     /// Of a program.
     Line(&'a supervise::Line),
     /// Our own words.
@@ -81,10 +77,10 @@ impl Said {
     }
 }
 
-impl Workbench<'_> {
+impl StepContext<'_> {
     /// A line of our own in the run's log.
     pub fn note(&self, text: impl AsRef<str>) {
-        (self.hear)(Heard::Note(text.as_ref()));
+        (self.hear)(LogEvent::Note(text.as_ref()));
     }
 
     /// What is left of the step's time.
@@ -110,34 +106,34 @@ impl Workbench<'_> {
 
     /// Whether the deployment has a user of its own.
     pub fn has_own_user(&self) -> bool {
-        self.walls.own.as_ref().is_some_and(|own| own.keeper.is_some())
+        self.walls.own.as_ref().is_some_and(|own| own.spawner.is_some())
     }
 
     /// Calls a program of ours and gives what it printed on standard output. The call is in the log. An end other than exit
     /// code 0 is an error.
     pub async fn call(&self, line: &CommandLine) -> Result<String> {
-        self.ask(&self.tool(line), Manner::Answer).await
+        self.ask(&self.tool(line), RunMode::Answer).await
     }
 
     /// Likewise a program of the deployment's user, in the root directory; without such a user, one of ours. The call is not in the log.
     pub async fn look(&self, line: &CommandLine) -> Result<String> {
         let command = Command { directory: "/".into(), ..self.command(line) };
-        self.listen(&command, Manner::StepAnswer(self.walls.own.as_ref())).await
+        self.listen(&command, RunMode::StepAnswer(self.walls.own.as_ref())).await
     }
 
     /// Likewise a program of ours, without a line in the log.
     pub async fn look_as_deployer(&self, line: &CommandLine) -> Result<String> {
-        self.listen(&Command { directory: "/".into(), ..self.command(line) }, Manner::Answer).await
+        self.listen(&Command { directory: "/".into(), ..self.command(line) }, RunMode::Answer).await
     }
 
     /// Likewise, a command with a place and an environment of its own.
-    pub async fn ask(&self, command: &Command, manner: Manner<'_>) -> Result<String> {
+    pub async fn ask(&self, command: &Command, run_mode: RunMode<'_>) -> Result<String> {
         self.note(format!("$ {}", command.line.shown()));
-        self.listen(command, manner).await
+        self.listen(command, run_mode).await
     }
 
     /// Likewise, without a line in the log.
-    pub async fn listen(&self, command: &Command, manner: Manner<'_>) -> Result<String> {
+    pub async fn listen(&self, command: &Command, run_mode: RunMode<'_>) -> Result<String> {
         let line = &command.line;
         let mut answer = String::new();
         let keep = |line: &supervise::Line| {
@@ -148,7 +144,7 @@ impl Workbench<'_> {
             // An answer is for us to read; what goes wrong is for people.
             line.stream == Stream::Err
         };
-        let complaint = self.complaint(command, manner, keep).await?;
+        let complaint = self.complaint(command, run_mode, keep).await?;
         let program = line.argv().first().cloned().unwrap_or_default();
         complaint.map_or(Ok(answer), |complaint| {
             Err(anyhow!("{program} {complaint}{}", self.missing_rule(line, &complaint)))
@@ -170,17 +166,17 @@ impl Workbench<'_> {
 
     /// Runs a program of ours that says to people, on either stream, what it does and why it fails: every line goes to the run's log. Gives
     /// what it wrote, and the error if it failed.
-    pub async fn hear_out(&self, line: &CommandLine) -> (Said, Result<()>) {
+    pub async fn capture(&self, line: &CommandLine) -> (Said, Result<()>) {
         self.note(format!("$ {}", line.shown()));
         let said = Mutex::new(Said::default());
-        let hear = |heard: Heard<'_>| {
-            if let Heard::Line(line) = heard {
+        let hear = |event: LogEvent<'_>| {
+            if let LogEvent::Line(line) = event {
                 said.lock().expect("no holder panics").add(line);
             }
-            (self.hear)(heard);
+            (self.hear)(event);
         };
-        let workbench = Workbench { hear: &hear, ..*self };
-        let result = workbench.done(&self.tool(line), Manner::Tool).await;
+        let step_context = StepContext { hear: &hear, ..*self };
+        let result = step_context.done(&self.tool(line), RunMode::Tool).await;
         let program = line.argv().first().cloned().unwrap_or_default();
         let result = result.map_err(|error| {
             if executor::is_exhaustion(&error) {
@@ -210,14 +206,14 @@ impl Workbench<'_> {
 
     /// Runs a command of the deployment, as whom and behind which walls such commands are run; every line goes to the run's log.
     pub async fn run(&self, command: &Command) -> Result<()> {
-        self.done(command, Manner::Step(self.walls.own.as_ref())).await
+        self.done(command, RunMode::Step(self.walls.own.as_ref())).await
     }
 
     /// The same for the switch, where processes that a command has left in the background are servers: they were ended with it, so the command has
     /// not done what it was written for, whatever it says itself.
     pub async fn run_to_the_end(&self, command: &Command) -> Result<()> {
-        let manner = Manner::Step(self.walls.own.as_ref());
-        match self.complaint_and_leftovers(command, manner, |_| true).await? {
+        let run_mode = RunMode::Step(self.walls.own.as_ref());
+        match self.complaint_and_leftovers(command, run_mode, |_| true).await? {
             (Some(complaint), _) => Err(anyhow!(complaint)),
             (None, 0) => Ok(()),
             (None, number) => Err(anyhow!(
@@ -242,19 +238,19 @@ impl Workbench<'_> {
             }
             _ => true,
         };
-        let manner = Manner::StepAnswer(self.walls.evaluation.as_ref());
-        let complaint = self.complaint(command, manner, keep).await?;
+        let run_mode = RunMode::StepAnswer(self.walls.evaluation.as_ref());
+        let complaint = self.complaint(command, run_mode, keep).await?;
         complaint.map_or(Ok(answer), |complaint| Err(anyhow!(complaint)))
     }
 
-    async fn done(&self, command: &Command, manner: Manner<'_>) -> Result<()> {
-        let complaint = self.complaint(command, manner, |_| true).await?;
+    async fn done(&self, command: &Command, run_mode: RunMode<'_>) -> Result<()> {
+        let complaint = self.complaint(command, run_mode, |_| true).await?;
         complaint.map_or(Ok(()), |complaint| Err(anyhow!(complaint)))
     }
 
     /// What its environment files say to it.
-    async fn read_env_files(&self, command: &Command, manner: Manner<'_>) -> Result<FromFiles> {
-        let reach = manner.reach();
+    async fn read_env_files(&self, command: &Command, run_mode: RunMode<'_>) -> Result<FromFiles> {
+        let reach = run_mode.reach();
         let found = self.env_rules.read(&command.env_files, reach, self.left(), self.cancel).await?;
         if let Some(note) = found.note(reach) {
             self.note(note);
@@ -266,38 +262,38 @@ impl Workbench<'_> {
     async fn complaint(
         &self,
         command: &Command,
-        manner: Manner<'_>,
+        run_mode: RunMode<'_>,
         keep: impl FnMut(&supervise::Line) -> bool + Send,
     ) -> Result<Option<String>> {
-        Ok(self.complaint_and_leftovers(command, manner, keep).await?.0)
+        Ok(self.complaint_and_leftovers(command, run_mode, keep).await?.0)
     }
 
     /// The same, with how many processes it had left behind, which were ended.
     async fn complaint_and_leftovers(
         &self,
         command: &Command,
-        manner: Manner<'_>,
+        run_mode: RunMode<'_>,
         mut keep: impl FnMut(&supervise::Line) -> bool + Send,
     ) -> Result<(Option<String>, u32)> {
         let mut tail = Tail::default();
         let sink = |line: supervise::Line| {
             if keep(&line) {
-                (self.hear)(Heard::Line(&line));
+                (self.hear)(LogEvent::Line(&line));
             }
-            crate::crash_point!("step-output");
+            crate::failpoint!("step-output");
             tail.push(line);
         };
-        let from_files = self.read_env_files(command, manner).await?;
+        let from_files = self.read_env_files(command, run_mode).await?;
         let limit = self.left();
-        let is_tool = matches!(manner, Manner::Tool | Manner::Answer | Manner::ManagerStart);
+        let is_tool = matches!(run_mode, RunMode::Tool | RunMode::Answer | RunMode::ManagerStart);
         let environment = match is_tool && self.has_own_user() {
             true => Cow::Owned(sandbox::of_tools(self.environment)),
             false => Cow::Borrowed(self.environment),
         };
         let outcome =
-            self.executor.run(command, manner, &environment, from_files, limit, sink, self.cancel).await?;
+            self.executor.run(command, run_mode, &environment, from_files, limit, sink, self.cancel).await?;
         if let Some(shortcoming) = outcome.enforcement.and_then(sandbox::shortcoming) {
-            (self.hear)(Heard::Shortcoming(&shortcoming));
+            (self.hear)(LogEvent::Shortcoming(&shortcoming));
         }
         if outcome.leftovers_killed > 0 {
             let number = outcome.leftovers_killed;
@@ -310,7 +306,7 @@ impl Workbench<'_> {
                 )
             ));
         }
-        let is_sandboxed = manner.confined().is_some_and(|confined| confined.paths.is_some());
+        let is_sandboxed = run_mode.confined().is_some_and(|confined| confined.paths.is_some());
         if is_sandboxed && !outcome.end.is_success() {
             let denied = tail.lines().find_map(|line| self.env_rules.note_on_denial(&line.text));
             denied.iter().for_each(|note| self.note(note));
@@ -325,7 +321,7 @@ impl Workbench<'_> {
             (_, Some(complaint)) => {
                 if let Some((lines, why)) = tail.around() {
                     for (index, text) in lines.into_iter().enumerate() {
-                        (self.hear)(Heard::Cause { text, says_why: index == why });
+                        (self.hear)(LogEvent::Cause { text, says_why: index == why });
                     }
                 }
                 Some(match tail.cause() {

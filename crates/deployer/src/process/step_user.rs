@@ -2,7 +2,7 @@
 //! (`confinement` has the rule.)
 //!
 //! Nobody here can become another user, and nothing of ours is root to do it. systemd is: connecting to the socket of
-//! `durhack-deployer-steps@web.socket` has it start a keeper (`supervise::keeper_main`) as `web`, in a unit with walls and a control group of its
+//! `durhack-deployer-steps@web.socket` has it start a spawner (`supervise::spawner_main`) as `web`, in a unit with walls and a control group of its
 //! own. That root has enabled this socket is what allows it; only the deployer may connect, and only who shows the key is heard: the worker, and
 //! root. That keeps out builds of deployments that share the deployer's user.
 //!
@@ -52,19 +52,19 @@ pub fn complaint(user: &UserName, what: &str, found: u32) -> Option<String> {
     Some(format!("{what} runs as {who}, and not as {user}, as whom the deployment is to run{follows}"))
 }
 
-/// Where systemd puts the key that its worker shows the privileged helper; from it those of the keepers are made.
+/// Where systemd puts the key that its worker shows the privileged helper; from it those of the spawners are made.
 const WORKERS_KEY: &str = "/run/credentials/durhack-deployer-worker.service/helper-key";
 
 /// Where root keeps it.
 const ROOTS_KEY: &str = "/etc/durhack-deployer/credentials/helper-key";
 
-/// Below it root keeps those of the keepers, `-USER` at the end, which the unit names too.
+/// Below it root keeps those of the spawners, `-USER` at the end, which the unit names too.
 const STEPS_KEY: &str = "/etc/durhack-deployer/credentials/steps-key";
 
 /// Who starts steps of this user, and the key that is shown there. Where this process has none, asking says so.
-pub fn keeper(user: &UserName) -> supervise::Keeper {
+pub fn keeper(user: &UserName) -> supervise::Spawner {
     let key = helpers_keys().find_map(|path| key_from(user, &path));
-    supervise::Keeper { socket: socket(user), key: key.unwrap_or_default() }
+    supervise::Spawner { socket: socket(user), key: key.unwrap_or_default() }
 }
 
 /// Where the helper's key lies for who may have it: the worker, and root.

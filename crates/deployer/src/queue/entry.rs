@@ -1,23 +1,22 @@
 //! A spool entry: the one document through which the stations of a push meet.
 //!
-//! It is one JSON object with the payload last, byte for byte as it was signed, so that `jq .payload.ref` works on
-//! the file and so that copying a delivery into a deployment's spool is copying bytes. What an operator
-//! or reconcile asks for takes the same form, with an event and a source of its own.
+//! It is one JSON object with the payload last, byte for byte as it was signed, so that `jq .payload.ref` works on the file.
 //!
-//! What a webhook says is read once, before the entry is written, and stands in the entry beside the payload (`reading`): whoever takes
-//! it up later believes that and does not read the payload again. Entries of 0.1.0 have none and are read when they are taken up.
+//! What a webhook says is read once, before the entry is written, and stands in the entry beside the payload (`reading`): dispatch
+//! believes that and does not read the payload again. Entries of 0.1.0 have none and are read when they are taken up.
+//!
+//! In a deployment's spool an entry carries a job ([`super::job`]), with a checksum of its own. It is not read here.
 //!
 //! A body that was correctly signed but is no JSON object has no `payload`; it is kept as `body_base64`. So is one that says nothing that
 //! can be read and is long: its beginning, with what it was (`cut`).
 
 use crate::base::digest::sha256_hex;
-use crate::base::names::{CommitId, DeliveryId};
+use crate::base::names::DeliveryId;
 use crate::github::webhook_event::{Event, Reading};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::path::PathBuf;
 
 /// The version that this program writes and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -28,7 +27,7 @@ const SPOOL_ID_DIGITS: usize = spool::ID_BYTES_MAX - 37;
 /// Where an entry came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum EntrySource {
     /// A webhook whose signature was right.
     Github,
     /// Somebody at the command line.
@@ -40,7 +39,6 @@ pub enum Source {
 /// Everything about an entry but its payload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Header {
-    /// [`VERSION`].
     pub version: u32,
     /// GitHub's delivery GUID, or one of ours.
     pub id: DeliveryId,
@@ -49,7 +47,7 @@ pub struct Header {
     /// RFC 3339, UTC.
     pub received_at: jiff::Timestamp,
     /// Where it came from.
-    pub source: Source,
+    pub source: EntrySource,
     /// The client as the proxies' headers gave it; who asked, for an operator's entry.
     pub remote_address: String,
     /// Of the payload's bytes (or of the body's, where it is no JSON object), in hexadecimal.
@@ -74,8 +72,10 @@ pub struct Cut {
 /// An entry as read back.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// Everything but the payload.
+    /// Everything but job and payload.
     pub header: Header,
+    /// The job, as JSON. None: a delivery in the spool `main`, or what 0.1.0 put into a deployment's spool.
+    pub job: Option<&'a str>,
     /// The payload's bytes, or why there are none to read.
     pub payload: Payload<'a>,
 }
@@ -106,46 +106,17 @@ pub enum InvalidEntry {
         /// As recorded when it arrived.
         expected: String,
     },
+    /// The job has changed since it was written.
+    #[error("the job is not what was written: its SHA-256 is {found}, not {expected}")]
+    JobChecksum {
+        /// Of the bytes found.
+        found: String,
+        /// As recorded when it was written.
+        expected: String,
+    },
     /// Neither payload nor body.
     #[error("the entry carries neither `payload` nor `body_base64`")]
     Empty,
-}
-
-/// What an operator (or reconcile) asks of a deployment: the payload of `deploy` and `rollback` entries.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// Deploy this commit instead of the branch's head.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<CommitId>,
-    /// What the branch's head was when reconcile looked, or when an operator approved it. What is deployed is what it is by then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<CommitId>,
-    /// Go back to this release; None in a rollback: the one before the live one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<String>,
-    /// Deploy although the commit is live already, or waits for something.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub force: bool,
-    /// Make releases of the work tree in place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adopt: Option<Adopt>,
-}
-
-/// The event of an entry that deploys the live commit again, since the configuration has changed.
-pub const REDEPLOY: &str = "redeploy";
-
-/// The event of an entry that makes releases of a work tree in place.
-pub const ADOPT: &str = "adopt";
-
-/// How a work tree in place is to become releases.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Adopt {
-    /// What goes to `shared/`, as it was agreed upon: whoever does it may have another configuration.
-    pub kept: Vec<PathBuf>,
-    /// Also where files that git tracks were changed by hand: they stay in the old tree.
-    pub modified_too: bool,
 }
 
 /// The JSON white space that may surround a payload without being part of it.
@@ -158,7 +129,13 @@ pub fn trimmed(body: &[u8]) -> &[u8] {
 
 impl Header {
     /// A header for these payload bytes.
-    pub fn new(id: DeliveryId, event: &str, source: Source, remote_address: String, payload: &[u8]) -> Self {
+    pub fn new(
+        id: DeliveryId,
+        event: &str,
+        source: EntrySource,
+        remote_address: String,
+        payload: &[u8],
+    ) -> Self {
         Self {
             version: VERSION,
             id,
@@ -210,6 +187,15 @@ impl Header {
         bytes
     }
 
+    /// The bytes of an entry that carries a job, both JSON.
+    pub fn with_job(&self, job: &str, payload: &str) -> Vec<u8> {
+        let mut text = serde_json::to_string(self).expect("a header of strings and numbers serialises");
+        text.pop();
+        let job_sha256 = sha256_hex(job.as_bytes());
+        text.push_str(&format!(",\"job\":{job},\"job_sha256\":\"{job_sha256}\",\"payload\":{payload}}}\n"));
+        text.into_bytes()
+    }
+
     /// The bytes of an entry for a body that is not JSON.
     pub fn with_malformed_body(&self, body: &[u8]) -> Vec<u8> {
         let mut start = serde_json::to_string(self).expect("a header of strings and numbers serialises");
@@ -230,6 +216,9 @@ impl<'a> Entry<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidEntry> {
         #[derive(Deserialize)]
         struct Document<'a> {
+            #[serde(borrow)]
+            job: Option<&'a RawValue>,
+            job_sha256: Option<String>,
             #[serde(borrow)]
             payload: Option<&'a RawValue>,
             body_base64: Option<String>,
@@ -252,29 +241,15 @@ impl<'a> Entry<'a> {
         if found != *expected {
             return Err(InvalidEntry::Checksum { found, expected: expected.clone() });
         }
-        Ok(Self { header, payload })
+        let job = document.job.map(RawValue::get);
+        if let Some(job) = job {
+            let (found, expected) = (sha256_hex(job.as_bytes()), document.job_sha256.unwrap_or_default());
+            if found != expected {
+                return Err(InvalidEntry::JobChecksum { found, expected });
+            }
+        }
+        Ok(Self { header, job, payload })
     }
-}
-
-/// A whole entry for a request of ours.
-pub fn request_entry(
-    event: &str,
-    source: Source,
-    requested_by: String,
-    request: &Request,
-) -> (Header, Vec<u8>) {
-    let payload = serde_json::to_vec(request).expect("a request of strings serialises");
-    let header = Header::new(DeliveryId::generate(), event, source, requested_by, &payload);
-    let bytes = header.with_payload(&payload);
-    (header, bytes)
-}
-
-/// A whole entry of reconcile's, which looked at `seen_at` and found this head.
-pub fn reconcile_entry(id: DeliveryId, seen_at: jiff::Timestamp, head: CommitId) -> Vec<u8> {
-    let request = Request { head: Some(head), ..Request::default() };
-    let payload = serde_json::to_vec(&request).expect("a request of strings serialises");
-    let header = Header::new(id, "deploy", Source::Reconcile, "reconcile".into(), &payload);
-    Header { received_at: seen_at, ..header }.with_payload(&payload)
 }
 
 #[cfg(test)]
@@ -283,7 +258,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry_of(payload: &[u8]) -> Vec<u8> {
-        let header = Header::new(DeliveryId::generate(), "push", Source::Github, "192.0.2.1".into(), payload);
+        let header =
+            Header::new(DeliveryId::generate(), "push", EntrySource::Github, "192.0.2.1".into(), payload);
         let (mut bytes, end) = header.around_payload();
         bytes.extend_from_slice(payload);
         bytes.extend_from_slice(end);
@@ -309,8 +285,9 @@ mod tests {
     #[test]
     fn bodies_that_differ_have_different_places_under_one_id() {
         let id = DeliveryId::generate();
-        let spool_id =
-            |body: &[u8]| Header::new(id.clone(), "push", Source::Github, String::new(), body).spool_id();
+        let spool_id = |body: &[u8]| {
+            Header::new(id.clone(), "push", EntrySource::Github, String::new(), body).spool_id()
+        };
         assert_eq!(spool_id(b"one"), spool_id(b"one"));
         assert_ne!(spool_id(b"one"), spool_id(b"two"));
         assert!(spool_id(b"one").starts_with(id.as_str()) && spool_id(b"one").len() <= spool::ID_BYTES_MAX);
@@ -326,7 +303,7 @@ mod tests {
     #[test]
     fn a_body_that_is_not_json_is_kept() {
         let body = b"\xff\xfenot json\0";
-        let header = Header::new(DeliveryId::generate(), "push", Source::Github, String::new(), body);
+        let header = Header::new(DeliveryId::generate(), "push", EntrySource::Github, String::new(), body);
         let bytes = header.with_malformed_body(body);
         let entry = Entry::parse(&bytes).unwrap();
         assert!(matches!(entry.payload, Payload::Malformed(kept) if kept == body));
@@ -335,7 +312,8 @@ mod tests {
     #[test]
     fn of_a_long_body_that_cannot_be_read_the_beginning_is_kept() {
         let body = [b'x'; 1000];
-        let mut header = Header::new(DeliveryId::generate(), "push", Source::Github, String::new(), &body);
+        let mut header =
+            Header::new(DeliveryId::generate(), "push", EntrySource::Github, String::new(), &body);
         header.cut(&body, 100);
         let bytes = header.with_malformed_body(&body[..100]);
         let entry = Entry::parse(&bytes).unwrap();

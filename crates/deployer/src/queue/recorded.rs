@@ -6,7 +6,7 @@
 //! Nothing here decides anything about a deploy.
 
 use crate::base::names::{DeliveryId, Slug};
-use crate::queue::entry::{Header, Source};
+use crate::queue::entry::{EntrySource, Header};
 use crate::store::{NewDelivery, Verdict, VerdictCode};
 
 /// A delivery to record, as far as its entry's header tells.
@@ -16,9 +16,9 @@ pub fn delivery_of<'a>(header: &'a Header, entry: &'a str) -> NewDelivery<'a> {
         entry,
         event: &header.event,
         source: match header.source {
-            Source::Github => "github",
-            Source::Operator => "operator",
-            Source::Reconcile => "reconcile",
+            EntrySource::Github => "github",
+            EntrySource::Operator => "operator",
+            EntrySource::Reconcile => "reconcile",
         },
         remote_address: &header.remote_address,
         received_at_ms: header.received_at.as_millisecond(),

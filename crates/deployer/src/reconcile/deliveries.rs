@@ -24,11 +24,9 @@ const REMEMBERED_MAX: usize = 10_000;
 /// Deliveries of one hook asked for at one look; those that are left have their turn at the next.
 const ASKED_MAX: usize = 20;
 
-/// See the module.
 pub struct Deliveries {
     host: Host,
     repositories: Vec<RepositoryName>,
-    /// GUIDs.
     asked_for: HashSet<String>,
 }
 

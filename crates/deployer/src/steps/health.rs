@@ -1,8 +1,8 @@
-//! Is it alive? Asked after the switch, some times, until it answers as it should or the attempts are used up.
+//! Is it alive? ProbeTarget after the switch, some times, until it answers as it should or the attempts are used up.
 
 use crate::config::{HealthCheck, Probe};
 use crate::process::command::Command;
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use anyhow::{Result, anyhow};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -17,15 +17,15 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const BODY_SHOWN_CHARS_MAX: usize = 200;
 
 /// Asks until it is healthy. The error is the last attempt's; the log hears of each one that failed.
-pub async fn check(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()> {
+pub async fn check(check: &HealthCheck, step_context: &StepContext<'_>) -> Result<()> {
     let mut attempt = 1;
     loop {
-        let result = match tokio::time::timeout(check.timeout, probe(check, workbench)).await {
+        let result = match tokio::time::timeout(check.timeout, probe(check, step_context)).await {
             Ok(result) => result,
             Err(_) => Err(anyhow!("no answer within {:?}", check.timeout)),
         };
         let Err(error) = result else { return Ok(()) };
-        workbench.note(format!("attempt {attempt} of {}: {error:#}", check.attempts));
+        step_context.note(format!("attempt {attempt} of {}: {error:#}", check.attempts));
         if attempt >= check.attempts {
             return Err(error.context(format!(
                 "{} failed {}",
@@ -34,34 +34,34 @@ pub async fn check(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()>
             )));
         }
         attempt += 1;
-        workbench.pause(check.interval).await?;
+        step_context.pause(check.interval).await?;
     }
 }
 
-async fn probe(check: &HealthCheck, workbench: &Workbench<'_>) -> Result<()> {
+async fn probe(check: &HealthCheck, step_context: &StepContext<'_>) -> Result<()> {
     if let Some(question) = Question::of(check)? {
         return question.ask().await;
     }
     let Probe::Command(line) = &check.probe else { return Err(anyhow!("not a check")) };
     let command = Command {
         line: line.clone(),
-        directory: workbench.directory.to_owned(),
+        directory: step_context.directory.to_owned(),
         environment: BTreeMap::new(),
         env_files: Vec::new(),
     };
     // `supervise` brings it down at its deadline; the outer one must not be first.
     let deadline = check.timeout.saturating_sub(Duration::from_millis(50));
-    let ends_at = workbench.ends_at.min(Instant::now() + deadline);
-    Workbench { ends_at, ..*workbench }.run(&command).await
+    let ends_at = step_context.ends_at.min(Instant::now() + deadline);
+    StepContext { ends_at, ..*step_context }.run(&command).await
 }
 
 /// A check that needs no program; it may be asked any number of times. Each time opens a connection and closes it.
 pub struct Question {
     timeout: Duration,
-    asked: Asked,
+    asked: ProbeTarget,
 }
 
-enum Asked {
+enum ProbeTarget {
     Http { client: reqwest::Client, url: String, status: Vec<u16>, body: Option<String>, headers: HeaderMap },
     Tcp(String),
 }
@@ -75,9 +75,9 @@ impl Question {
                     Ok((HeaderName::try_from(name)?, HeaderValue::try_from(value)?))
                 };
                 let headers = headers.iter().map(header).collect::<Result<HeaderMap>>()?;
-                Asked::Http { client: client()?, url, status, body, headers }
+                ProbeTarget::Http { client: client()?, url, status, body, headers }
             }
-            Probe::Tcp(address) => Asked::Tcp(address),
+            Probe::Tcp(address) => ProbeTarget::Tcp(address),
             Probe::Command(_) => return Ok(None),
         };
         Ok(Some(Self { timeout: check.timeout, asked }))
@@ -87,11 +87,11 @@ impl Question {
     pub async fn ask(&self) -> Result<()> {
         let answer = async {
             match &self.asked {
-                Asked::Http { client, url, status, body, headers } => {
+                ProbeTarget::Http { client, url, status, body, headers } => {
                     let request = client.get(url).headers(headers.clone());
                     http(request, url, status, body.as_deref()).await
                 }
-                Asked::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await.map(drop)?),
+                ProbeTarget::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await.map(drop)?),
             }
         };
         let in_time = tokio::time::timeout(self.timeout, answer).await;

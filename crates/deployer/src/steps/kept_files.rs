@@ -3,7 +3,7 @@
 //!
 //! A run that is undone restores them: they were part of what was served.
 
-use crate::base::files::safe_path::{self, Directory};
+use crate::base::files::safe_path::{self, OpenDirectory};
 use crate::base::names::Slug;
 use anyhow::{Result, bail};
 use fs_err as fs;
@@ -55,7 +55,7 @@ fn keep_now(tree: &Path, kept: &Path, files: &[PathBuf]) -> Result<()> {
         let mode = from.metadata()?.permissions().mode() & 0o777;
         copy.set_permissions(std::fs::Permissions::from_mode(mode))?;
     }
-    // Whole or not at all: what is there is put back by a run that is taken back.
+    // Whole or not at all: what is there is restored by a run that is undone.
     Ok(fs::rename(&aside, kept)?)
 }
 
@@ -75,7 +75,7 @@ fn put_back_now(tree: &Path, kept: &Path, inner: &Path) -> Result<()> {
         }
         let mut copy = fs::File::open(entry.path())?;
         let mode = copy.metadata()?.permissions().mode() & 0o777;
-        Directory::open(tree)?.below(inner, true)?.write(&entry.file_name(), &mut copy, mode)?;
+        OpenDirectory::open(tree)?.below(inner, true)?.write(&entry.file_name(), &mut copy, mode)?;
     }
     Ok(())
 }

@@ -1,16 +1,17 @@
-//! nginx sites out of a repository: select, stage, certify, install, reload, or put back.
+//! nginx sites out of a repository: select, stage, certify, install, reload, or restore.
 //!
-//! Theory of operation: what a commit wants of this host is chosen when the plan is made ([`selection`]). [`Work::Stage`] reads those files,
+//! Theory of operation: what a commit wants of this host is chosen when the plan is made ([`selection`]). [`NginxWork::Stage`] reads those files,
 //! judges what they say ([`nginx_policy`]), and has nginx test a copy of its whole configuration with them
-//! in it ([`stage`]). [`Work::Certify`] obtains what certificates they need ([`certificates`]). [`Work::Install`] does the first
+//! in it ([`stage`]). [`NginxWork::Certify`] obtains what certificates they need ([`certificates`]). [`NginxWork::Install`] does the first
 //! again (the host may have changed), makes a durable backup ([`backup`]), writes plain files ([`install`]), has nginx
-//! test what is then live, and only then reloads, and proves it ([`reload`]). [`Work::Restore`] puts back what the backup
+//! test what is then live, and only then reloads, and proves it ([`reload`]). [`NginxWork::Restore`] restores what the backup
 //! has, as often as it is asked to. Who writes, root or this process, is the [`writer`]'s. What is ours is in the [`manifest`]; nothing else is touched. One at a time does any
 //! of this on a host.
 
 pub mod backup;
-pub mod blame;
 pub mod certificates;
+pub mod dry_run;
+pub mod error_mapping;
 pub mod files;
 pub mod install;
 pub mod manifest;
@@ -19,13 +20,12 @@ mod ownership;
 pub mod reload;
 pub mod selection;
 mod site_file;
-pub mod stage;
 pub mod writer;
 
 use crate::base::words::counted;
 use crate::config::{Certificates, Nginx, Privileges};
 use crate::process::lock::{self, Lock};
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::tools::{certbot, nginx};
 use anyhow::{Result, bail};
 use nginx_policy::Bounds;
@@ -38,7 +38,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SitesStep {
     /// Which part of it.
-    pub work: Work,
+    pub work: NginxWork,
     /// What the commit has for this host.
     pub selection: Selection,
     /// The release's directory.
@@ -73,7 +73,7 @@ pub struct SitesStep {
 /// The parts of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Work {
+pub enum NginxWork {
     /// Judge the files and have nginx test them, aside.
     Stage,
     /// Obtain the certificates that are missing.
@@ -85,23 +85,25 @@ pub enum Work {
 }
 
 impl SitesStep {
-    /// Does it.
-    pub async fn carry_out(&self, workbench: &Workbench<'_>) -> Result<()> {
-        let _lock = self.lock(workbench).await?;
+    pub async fn carry_out(&self, step_context: &StepContext<'_>) -> Result<()> {
+        let _lock = self.lock(step_context).await?;
         match self.work {
-            Work::Stage => {
-                self.selection.notes.iter().for_each(|note| workbench.note(format!("not for nginx: {note}")));
-                let files = files::read(self, workbench).await?;
-                files::remarks(self, &files).into_iter().for_each(|remark| workbench.note(remark));
+            NginxWork::Stage => {
+                self.selection
+                    .notes
+                    .iter()
+                    .for_each(|note| step_context.note(format!("not for nginx: {note}")));
+                let files = files::read(self, step_context).await?;
+                files::remarks(self, &files).into_iter().for_each(|remark| step_context.note(remark));
                 certificates::check_references(self, &files)?;
-                stage::test(self, &files, workbench).await
+                dry_run::test(self, &files, step_context).await
             }
-            Work::Certify => {
-                let files = files::read(self, workbench).await?;
-                certificates::obtain_all(self, &files, workbench).await
+            NginxWork::Certify => {
+                let files = files::read(self, step_context).await?;
+                certificates::obtain_all(self, &files, step_context).await
             }
-            Work::Install => install::install(self, workbench).await,
-            Work::Restore => install::restore(self, workbench).await,
+            NginxWork::Install => install::install(self, step_context).await,
+            NginxWork::Restore => install::restore(self, step_context).await,
         }
     }
 
@@ -113,8 +115,8 @@ impl SitesStep {
         let live = nginx::test(&self.nginx, self.privileges).shown();
         let reload = nginx::reload(&self.nginx, self.privileges).shown();
         match self.work {
-            Work::Stage => format!("test {files} of production/ and snippets/ aside: {aside}"),
-            Work::Certify => {
+            NginxWork::Stage => format!("test {files} of production/ and snippets/ aside: {aside}"),
+            NginxWork::Certify => {
                 let sites: BTreeSet<_> =
                     self.selection.files.iter().filter_map(|file| file.site.as_ref()).collect();
                 let certbot = certbot::in_short(self.privileges);
@@ -123,10 +125,10 @@ impl SitesStep {
                     counted(sites.len(), "site", "sites")
                 )
             }
-            Work::Install => {
+            NginxWork::Install => {
                 format!("install what differs of {files} in {directory}: {aside}, {live}, {reload}")
             }
-            Work::Restore => format!("put back what was replaced in {directory}: {live}, {reload}"),
+            NginxWork::Restore => format!("put back what was replaced in {directory}: {live}, {reload}"),
         }
     }
 
@@ -143,10 +145,10 @@ impl SitesStep {
     }
 
     /// All deployments of sites, and certbot, change the same nginx.
-    async fn lock(&self, workbench: &Workbench<'_>) -> Result<Lock> {
+    async fn lock(&self, step_context: &StepContext<'_>) -> Result<Lock> {
         tokio::select! {
-            () = workbench.cancel.cancelled() => bail!("cancelled"),
-            () = tokio::time::sleep_until(workbench.ends_at) => bail!("another deployment was busy with nginx all the time"),
+            () = step_context.cancel.cancelled() => bail!("cancelled"),
+            () = tokio::time::sleep_until(step_context.ends_at) => bail!("another deployment was busy with nginx all the time"),
             lock = lock::acquire(&self.locks, "nginx") => lock,
         }
     }

@@ -2,13 +2,13 @@
 //!
 //! An adapter is data (it is part of a plan, and survives a crash in it) that knows how to bring the manager to run a release,
 //! to stop, and to prove that what runs is that release. Each may be repeated at any time: what is so
-//! already is left so. Programs are called through a [`Workbench`].
+//! already is left so. Programs are called through a [`StepContext`].
 
 pub mod pm2;
 pub mod systemd;
 pub mod uwsgi;
 
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::steps::finding::Finding;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -17,18 +17,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Manager {
-    /// systemd units.
     Systemd(systemd::Units),
     /// A vassal of uWSGI's emperor.
     Uwsgi(uwsgi::Vassal),
-    /// PM2 applications.
     Pm2(pm2::Applications),
 }
 
 /// What a process manager is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Wish {
+pub enum ManagerAction {
     /// See whether it could run the release, wait until it can, and change nothing that is live.
     Check,
     /// Run the release: start what does not run, reload or restart what does.
@@ -40,26 +38,25 @@ pub enum Wish {
 }
 
 impl Manager {
-    /// Does it.
-    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
+    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         match self {
-            Self::Systemd(units) => units.grant(wish, workbench).await,
-            Self::Uwsgi(vassal) => vassal.grant(wish, workbench).await,
-            Self::Pm2(applications) => applications.grant(wish, workbench).await,
+            Self::Systemd(units) => units.grant(wish, step_context).await,
+            Self::Uwsgi(vassal) => vassal.grant(wish, step_context).await,
+            Self::Pm2(applications) => applications.grant(wish, step_context).await,
         }
     }
 
     /// Looks whether the live release runs, and will run after a boot. Changes nothing.
-    pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
+    pub async fn look(&self, step_context: &StepContext<'_>) -> Result<Vec<Finding>> {
         match self {
-            Self::Systemd(units) => units.look(workbench).await,
-            Self::Uwsgi(vassal) => vassal.look(workbench).await,
-            Self::Pm2(applications) => applications.look(workbench).await,
+            Self::Systemd(units) => units.look(step_context).await,
+            Self::Uwsgi(vassal) => vassal.look(step_context).await,
+            Self::Pm2(applications) => applications.look(step_context).await,
         }
     }
 
     /// One line for people: the commands, or what they depend on.
-    pub fn shown(&self, wish: Wish) -> String {
+    pub fn shown(&self, wish: ManagerAction) -> String {
         match self {
             Self::Systemd(units) => units.shown(wish),
             Self::Uwsgi(vassal) => vassal.shown(wish),

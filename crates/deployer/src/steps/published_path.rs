@@ -26,7 +26,6 @@ const NOTE_BYTES_MAX: u64 = 256;
 pub enum Placement {
     /// There must be something here.
     Require {
-        /// Absolute.
         path: PathBuf,
         /// What is to be done where there is nothing.
         hint: String,

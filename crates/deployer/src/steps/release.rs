@@ -1,10 +1,10 @@
 //! The directories of a deployment: `releases/`, `shared/`, `current`; or a work tree in place.
 //!
-//! `current` is replaced by rename(2): there is no moment without it. Only what the record says we made is ever removed. Whatever
+//! `current` is replaced by rename(2): there is no moment without it. Only what the database says we made is ever removed. Whatever
 //! a repository contains is treated as hostile while its directory is filled: no link of it is followed.
 
 use crate::base::clock;
-use crate::base::files::safe_path::{self, Directory, Kind, Refused};
+use crate::base::files::safe_path::{self, FileKind, OpenDirectory, Refused};
 use crate::base::names::CommitId;
 use crate::config::{Deployment, Layout};
 use crate::process::executor::Executor;
@@ -55,7 +55,7 @@ pub fn new_name(deployment: &Deployment, commit: &CommitId) -> String {
 pub fn create(deployment: &Deployment, release: &str) -> Result<PathBuf> {
     let directory = directory(deployment, release);
     fs::create_dir_all(&deployment.path)?;
-    let releases = Directory::open(&deployment.path)?.below(Path::new("releases"), true)?;
+    let releases = OpenDirectory::open(&deployment.path)?.below(Path::new("releases"), true)?;
     let (_, made) = releases.make(release.as_ref())?;
     if !made {
         bail!("{} is there already", directory.display());
@@ -81,13 +81,13 @@ pub async fn link_shared(
         let name = path.file_name().with_context(|| format!("shared path {} has no name", path.display()))?;
         let directory = in_shared(&deployment.path, path.parent().unwrap_or(Path::new("")))?;
         match directory.kind(name)? {
-            Some(Kind::File) => replace_by_link(executor, release, &shared, path).await?,
+            Some(FileKind::File) => replace_by_link(executor, release, &shared, path).await?,
             // An application would read what somebody else keeps from it, or wait for ever.
-            Some(Kind::Link) => bail!(Refused::Link(source)),
-            Some(Kind::Directory) => {
+            Some(FileKind::Link) => bail!(Refused::Link(source)),
+            Some(FileKind::Directory) => {
                 bail!("shared file {} is a directory\nhint: name it in `shared_dirs`", source.display())
             }
-            Some(Kind::Other) => bail!(
+            Some(FileKind::Other) => bail!(
                 "shared file {} is a named pipe, a socket or a device\nhint: look who has put it there, and remove it",
                 source.display()
             ),
@@ -105,10 +105,10 @@ pub async fn link_shared(
 fn close_to_others(path: &Path) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for name in ["", "releases", "shared"] {
-        let directory = Directory::open(path)?.below(Path::new(name), true)?;
+        let directory = OpenDirectory::open(path)?.below(Path::new(name), true)?;
         if directory.close_to_others()? {
             notes.push(format!(
-                "WARNING: everybody could write to {}: that is taken back (chmod o-w)",
+                "WARNING: everybody could write to {}: that right is removed (chmod o-w)",
                 directory.path().display()
             ));
         }
@@ -117,16 +117,16 @@ fn close_to_others(path: &Path) -> Result<Vec<String>> {
 }
 
 /// A directory in `shared/`, made where it is missing.
-fn in_shared(path: &Path, inner: &Path) -> Result<Directory> {
-    let below = |directory: Directory| directory.below(&Path::new("shared").join(inner), true);
-    Ok(Directory::open(path).and_then(below)?)
+fn in_shared(path: &Path, inner: &Path) -> Result<OpenDirectory> {
+    let below = |directory: OpenDirectory| directory.below(&Path::new("shared").join(inner), true);
+    Ok(OpenDirectory::open(path).and_then(below)?)
 }
 
 /// Puts a relative link to `shared/<path>` in the place of `<release>/<path>`.
 async fn replace_by_link(executor: &Executor, release: &Path, shared: &Path, path: &Path) -> Result<()> {
     let name = path.file_name().with_context(|| format!("shared path {} has no name", path.display()))?;
     let parent = path.parent().unwrap_or(Path::new(""));
-    let parent = Directory::open(release).and_then(|release| release.below(parent, true))?;
+    let parent = OpenDirectory::open(release).and_then(|release| release.below(parent, true))?;
     remove_tree::remove(executor, None, &parent.path().join(name)).await?;
     // From <path>/releases/<name>/<parent...>/ back to <path>.
     let up = 2 + path.components().count() - 1;
@@ -173,9 +173,9 @@ pub fn activate(deployment: &Deployment, release: &str) -> Result<()> {
         _ => {}
     }
     fs::os::unix::fs::symlink(target, &temporary)?;
-    crate::crash_point!("link-made");
+    crate::failpoint!("link-made");
     fs::rename(&temporary, deployment.path.join(CURRENT))?;
-    crate::crash_point!("link-moved");
+    crate::failpoint!("link-moved");
     sync_directory(&deployment.path)
 }
 
@@ -218,7 +218,6 @@ pub fn commit_of_work_tree(path: &Path) -> Option<CommitId> {
 
 /// Whether this is the empty place that systemd shows to a unit instead of people's homes (`ProtectHome=tmpfs`).
 fn is_hidden_home(directory: &Path) -> bool {
-    /// `TMPFS_MAGIC`
     const TMPFS: i64 = 0x0102_1994;
     let is_home = ["/home", "/root", "/run/user"].iter().any(|home| directory.starts_with(home));
     is_home && rustix::fs::statfs(directory).is_ok_and(|found| found.f_type == TMPFS)

@@ -1,17 +1,17 @@
 //! Handing over: this deployer gives its place to the one of a new release, and keeps it where that one does not come up.
 //!
 //! A run cannot do that alone, for it ends with the process that carries it out. So the run's part is small: wait until no
-//! other run is in progress, keep new ones from starting, and ask the daemon ([`Request`]); from then on the run is left as it is, its
-//! step recorded as started. `daemon::succession` does the rest. What was being attempted stands in a file, [`Pending`], until the run is
+//! other run is in progress, keep new ones from starting, and ask the daemon ([`SelfUpdateRequest`]); from then on the run is left as it is, its
+//! step recorded as started. `daemon::self_update` does the rest. What was being attempted stands in a file, [`Pending`], until the run is
 //! settled; whoever serves next, the new program, the old one, or one started after a crash of either, reads there what
-//! it is to that run: the successor, who completes it, or somebody else, who takes it back.
+//! it is to that run: the replacement, who completes it, or somebody else, who takes it back.
 //!
 //! `current` is moved only after the new program has said that it is ready. So what it names has been seen to start, and a
 //! crash at any moment starts one that works.
 
 use super::release;
 use crate::config::{CommandLine, HealthCheck};
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::store::MigrationStatus;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ const PENDING_FILE: &str = "hand-over.json";
 
 /// What a daemon knows of itself.
 #[derive(Debug, Clone)]
-pub struct Oneself {
+pub struct ThisProcess {
     /// The file that it runs from.
     pub executable: PathBuf,
     /// With which it was started.
@@ -34,7 +34,7 @@ pub struct Oneself {
     /// In which it was started.
     pub working_directory: PathBuf,
     /// Where a run asks it to hand over; None where this is no daemon but a command.
-    pub requests: Option<mpsc::Sender<Request>>,
+    pub requests: Option<mpsc::Sender<SelfUpdateRequest>>,
 }
 
 /// A deployer's program, and how it is to be started.
@@ -52,10 +52,9 @@ pub struct Program {
 
 /// The wish to hand over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Wish {
+pub struct SelfUpdate {
     /// The release that is live afterwards.
     pub release: String,
-    /// To whom.
     pub program: Program,
     /// What must hold while it alone answers.
     pub health: Vec<HealthCheck>,
@@ -63,11 +62,11 @@ pub struct Wish {
 
 /// What a run asks its daemon for.
 #[derive(Debug)]
-pub struct Request {
+pub struct SelfUpdateRequest {
     /// What is attempted.
     pub pending: Pending,
     /// The same, as planned.
-    pub wish: Wish,
+    pub wish: SelfUpdate,
     /// The number of the run's step, for its log.
     pub step: u32,
     /// When the step must be over.
@@ -77,19 +76,16 @@ pub struct Request {
 /// What is being attempted, or has been, for a run that is not settled yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
-    /// The deployment.
     pub deployment: String,
-    /// The run.
     pub run: String,
-    /// To whom.
     pub program: Program,
-    /// The migrations that the record had before.
+    /// The migrations that the database had before.
     pub schema: Vec<i64>,
     /// Why nothing came of it, once that is known.
     pub refused: Option<String>,
 }
 
-impl Oneself {
+impl ThisProcess {
     /// This process, as its configuration's directory was found by it.
     pub fn of_process(environment: &crate::config::Environment) -> Self {
         let variables = environment.variables();
@@ -133,7 +129,7 @@ impl Program {
     }
 
     /// Has the new program say whether it would start here: with this configuration, and with this database.
-    pub async fn examine(&self, oneself: &Oneself, workbench: &Workbench<'_>) -> Result<()> {
+    pub async fn examine(&self, this_process: &ThisProcess, step_context: &StepContext<'_>) -> Result<()> {
         let file =
             self.file.canonicalize().with_context(|| format!("there is no {}", self.file.display()))?;
         let release = self.release.canonicalize()?;
@@ -144,18 +140,21 @@ impl Program {
                 file.display()
             );
         }
-        let workbench =
-            Workbench { environment: &oneself.environment, directory: &self.working_directory, ..*workbench };
-        workbench
+        let step_context = StepContext {
+            environment: &this_process.environment,
+            directory: &self.working_directory,
+            ..*step_context
+        };
+        step_context
             .call(&self.check_configuration())
             .await
             .context("the new program refuses the configuration")?;
-        workbench.call(&self.check_migrations()).await.context("the new program refuses the database")?;
+        step_context.call(&self.check_migrations()).await.context("the new program refuses the database")?;
         Ok(())
     }
 }
 
-impl Wish {
+impl SelfUpdate {
     /// One line for people.
     pub fn shown(&self) -> String {
         format!("hand over to {}, and link current -> releases/{}", self.program.file.display(), self.release)
@@ -196,7 +195,7 @@ impl Pending {
     }
 }
 
-/// Why migrations are not to be relied on: one that the database does not have cannot be taken back.
+/// Why migrations are not to be relied on: one that the database does not have cannot be undone.
 pub fn irreversible(migrations: &[MigrationStatus]) -> Vec<String> {
     let missing = migrations.iter().filter(|migration| !migration.applied && !migration.reversible);
     missing.map(|migration| format!("{} {}", migration.version, migration.description)).collect()

@@ -1,6 +1,6 @@
 //! What a shared directory hides of a release, or takes from it.
 
-use crate::base::files::safe_path::{Directory, Kind};
+use crate::base::files::safe_path::{FileKind, OpenDirectory};
 use crate::base::words::counted;
 use anyhow::Result;
 use std::ffi::OsStr;
@@ -30,8 +30,8 @@ pub fn hides(path: &Path, hidden: &[&Path]) -> Option<String> {
 
 /// What a shared directory hides of a release, or takes from it: a new one begins with what the repository has in its place, as the files of
 /// a framework's skeleton are needed; one that has something already stays as it is.
-pub fn take_over(release: &Path, shared: &Directory, path: &Path) -> Result<Option<String>> {
-    let of_release = match Directory::open(release).and_then(|release| release.below(path, false)) {
+pub fn take_over(release: &Path, shared: &OpenDirectory, path: &Path) -> Result<Option<String>> {
+    let of_release = match OpenDirectory::open(release).and_then(|release| release.below(path, false)) {
         Ok(directory) => directory,
         // A link, a file or nothing: the link to the shared directory takes its place.
         Err(_) => return Ok(None),
@@ -58,15 +58,15 @@ pub fn take_over(release: &Path, shared: &Directory, path: &Path) -> Result<Opti
 
 /// Files that one directory has and the other lacks.
 fn hidden_files(
-    of_release: &Directory,
-    shared: &Directory,
+    of_release: &OpenDirectory,
+    shared: &OpenDirectory,
     inner: &Path,
     hidden: &mut Vec<PathBuf>,
 ) -> Result<()> {
     for name in of_release.names()? {
         let path = inner.join(&name);
         match (of_release.kind(&name)?, shared.kind(&name)?) {
-            (Some(Kind::Directory), Some(Kind::Directory)) => {
+            (Some(FileKind::Directory), Some(FileKind::Directory)) => {
                 hidden_files(&of_release.child(&name)?, &shared.child(&name)?, &path, hidden)?;
             }
             (Some(_), None) if !is_placeholder(Some(&name)) => {

@@ -10,7 +10,6 @@ use super::pools::{reading, writing};
 use super::{Store, StoreError};
 use crate::base::names::CommitId;
 
-/// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
     /// The commit that is approved.
@@ -21,9 +20,8 @@ pub struct Answers {
     pub freeze_lifted_until_ms: Option<i64>,
 }
 
-/// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum OperatorAnswer {
     /// This commit is approved.
     Approved(CommitId),
     /// This commit may pass a freeze.
@@ -93,11 +91,11 @@ impl Store {
     }
 
     /// Keeps an answer, in place of the last one of its kind.
-    pub async fn set_answer(&self, deployment: &str, answer: &Answer) -> Result<(), StoreError> {
+    pub async fn set_answer(&self, deployment: &str, answer: &OperatorAnswer) -> Result<(), StoreError> {
         let (kind, value) = match answer {
-            Answer::Approved(commit) => (APPROVED, commit.to_string()),
-            Answer::Released(commit) => (RELEASED, commit.to_string()),
-            Answer::FreezeLiftedUntil(until_ms) => (FREEZE_LIFTED, until_ms.to_string()),
+            OperatorAnswer::Approved(commit) => (APPROVED, commit.to_string()),
+            OperatorAnswer::Released(commit) => (RELEASED, commit.to_string()),
+            OperatorAnswer::FreezeLiftedUntil(until_ms) => (FREEZE_LIFTED, until_ms.to_string()),
         };
         let row = AnswerRow { key: key(deployment, kind), value, mac: None };
         let mac = self.authenticator.sign(&row.message())?;

@@ -66,9 +66,9 @@ const DOMAIN: &str = "durhack-deployer database row, version 1";
 
 /// Signs rows, and recognises those that were signed here. Cheap to clone.
 #[derive(Clone)]
-pub struct Authenticator(Arc<Inner>);
+pub struct Authenticator(Arc<AuthenticatorInner>);
 
-struct Inner {
+struct AuthenticatorInner {
     directory: PathBuf,
     key: OnceLock<[u8; KEY_BYTES]>,
     /// What is noted of reports while the disk is full.
@@ -137,7 +137,7 @@ pub(super) trait Signed {
 impl Authenticator {
     /// That of a deployer whose state lies there. Reads and makes nothing before it is needed.
     pub fn new(state_directory: &Path) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(AuthenticatorInner {
             directory: state_directory.join(DIRECTORY),
             key: OnceLock::new(),
             tellings: Mutex::default(),
@@ -350,7 +350,7 @@ impl Authenticator {
         let text = read_up_to(&path, RELEASES_FILE_BYTES_MAX).map_err(|error| self.failed(&path, error))?;
         let mut noted = BTreeMap::<String, Vec<String>>::new();
         for line in text.unwrap_or_default().lines() {
-            // The HMAC has no blanks; a name of somebody else's might.
+            // The HMAC has no blanks; a name of foreign might.
             if let Some((mac, name)) = line.split_once(' ') {
                 noted.entry(name.to_owned()).or_default().push(mac.to_owned());
             }

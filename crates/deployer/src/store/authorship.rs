@@ -16,9 +16,7 @@ const ROWS_MAX: i64 = 10_000;
 /// How many rows of each kind this deployer did not write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Foreign {
-    /// Runs.
     pub runs: usize,
-    /// Releases.
     pub releases: usize,
     /// Answers to gates.
     pub answers: usize,
@@ -35,18 +33,16 @@ impl Foreign {
     /// As in `2 runs, 1 release`.
     pub fn shown(&self) -> String {
         let kinds = [
-            (self.runs, "run"),
-            (self.releases, "release"),
-            (self.answers, "answer to a gate"),
-            (self.tellings, "report for GitHub"),
+            (self.runs, "run", "runs"),
+            (self.releases, "release", "releases"),
+            (self.answers, "answer to a gate", "answers to gates"),
+            (self.tellings, "report for GitHub", "reports for GitHub"),
         ];
-        let shown =
-            kinds.into_iter().filter(|(count, _)| *count > 0).map(|(count, kind)| match (count, kind) {
-                (1, _) => format!("1 {kind}"),
-                (_, "answer to a gate") => format!("{count} answers to gates"),
-                (_, "report for GitHub") => format!("{count} reports for GitHub"),
-                _ => format!("{count} {kind}s"),
-            });
+        let some = kinds.into_iter().filter(|(count, ..)| *count > 0);
+        let shown = some.map(|(count, one, several)| match count {
+            1 => format!("1 {one}"),
+            _ => format!("{count} {several}"),
+        });
         shown.collect::<Vec<_>>().join(", ")
     }
 }
@@ -73,6 +69,11 @@ macro_rules! sign_all {
                 .bind(&mac)
                 .execute(&mut *$transaction)
                 .await?;
+        }
+        let blocked: Vec<super::blocked::BlockedRow> =
+            sqlx::query_as("SELECT * FROM blocked").fetch_all(&mut *$transaction).await?;
+        for row in &blocked {
+            super::blocked::write_blocked!($self, $transaction, row);
         }
         let releases: Vec<Release> =
             sqlx::query_as("SELECT * FROM releases").fetch_all(&mut *$transaction).await?;

@@ -30,7 +30,6 @@ pub struct Delivery {
     pub git_ref: Option<String>,
     /// The head after the push.
     pub commit_id: Option<String>,
-    /// Who pushed.
     pub sender: Option<String>,
     /// How often it came again.
     #[sqlx(try_from = "i64")]

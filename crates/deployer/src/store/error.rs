@@ -1,8 +1,8 @@
-//! What can go wrong with the record, sorted by what the caller can do about it.
+//! What can go wrong with the database, sorted by what the caller can do about it.
 
 use sqlx::migrate::MigrateError;
 
-/// Why the record could not be read or written.
+/// Why the database could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Nobody is at fault who is running this program: the same call may succeed later. The database is down, starting,
@@ -25,18 +25,16 @@ pub enum StoreError {
     /// There was a database, and there is none: an empty one in its place would pass for the old one.
     #[error("the database {} is gone: {why}", file.display())]
     Gone {
-        /// Its file.
         file: std::path::PathBuf,
         /// From what that is known.
         why: String,
     },
 
     /// A row that the call is about is not there.
-    #[error("the record has no {kind} {id:?}")]
+    #[error("the database has no {kind} {id:?}")]
     NotRecorded {
         /// What was looked for, as in `run`.
         kind: &'static str,
-        /// Which one.
         id: String,
     },
 
@@ -45,16 +43,13 @@ pub enum StoreError {
     Foreign {
         /// What it is, as in `run`.
         kind: &'static str,
-        /// Which one.
         id: String,
     },
 
     /// What is kept outside of the database, so that rows of others are not believed, cannot be read or written.
     #[error("{} cannot be used", path.display())]
     Trust {
-        /// The file.
         path: std::path::PathBuf,
-        /// Why.
         #[source]
         error: std::io::Error,
     },
@@ -64,7 +59,7 @@ pub enum StoreError {
     InvalidUrl(String),
 
     /// A bug of ours: a statement the database does not understand, a value we cannot read back.
-    #[error("a statement of the record failed")]
+    #[error("a statement of the database failed")]
     Defect(#[source] sqlx::Error),
 }
 
@@ -153,10 +148,10 @@ impl From<MigrateError> for StoreError {
     }
 }
 
-type Kind = fn(sqlx::Error) -> StoreError;
+type ErrorConstructor = fn(sqlx::Error) -> StoreError;
 
 /// PostgreSQL, appendix A "PostgreSQL Error Codes": the first two characters are the class.
-fn of_sqlstate(code: &str) -> Kind {
+fn of_sqlstate(code: &str) -> ErrorConstructor {
     match code {
         "42P01" => StoreError::NotMigrated,
         "XX001" | "XX002" => StoreError::Corrupt,
@@ -173,7 +168,7 @@ fn of_sqlstate(code: &str) -> Kind {
 }
 
 /// sqlite.org/rescode.html: the low byte of an extended code is the primary one.
-fn of_sqlite_code(code: &str, message: &str) -> Kind {
+fn of_sqlite_code(code: &str, message: &str) -> ErrorConstructor {
     match code.parse::<i32>().map(|code| code & 0xff) {
         // ERROR has no finer code for this one.
         Ok(1) if message.starts_with("no such table") => StoreError::NotMigrated,
@@ -194,7 +189,7 @@ pub fn is_database_away(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn name(kind: Kind) -> String {
+    fn name(kind: ErrorConstructor) -> String {
         let debug = format!("{:?}", kind(sqlx::Error::RowNotFound));
         debug.split('(').next().unwrap().to_owned()
     }

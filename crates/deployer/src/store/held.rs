@@ -13,14 +13,13 @@ const WAITING_MAX: i64 = 1000;
 /// A delivery whose commit waits for a gate.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct WaitingDelivery {
-    /// The delivery.
     pub delivery_id: String,
     /// What waits, by the run that said so.
     pub commit_id: String,
 }
 
 impl Store {
-    /// What was last tried of the branch, if that was held back by a gate and nothing that an operator asked for has been put in
+    /// What was last tried of the branch, if that was blocked by a gate and nothing that an operator asked for has been put in
     /// its place since.
     pub async fn held_run(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
         let Some(run) = self.last_tried(deployment).await? else { return Ok(None) };
@@ -73,7 +72,7 @@ impl Store {
     }
 
     /// The deliveries of a deployment that wait for a gate, the oldest run first: those whose run, as we wrote it, ended with its commit
-    /// held back, and no later run of that commit came to anything. Verdicts only say which deliveries those are.
+    /// blocked, and no later run of that commit came to anything. Verdicts only say which deliveries those are.
     pub async fn waiting_deliveries(&self, deployment: &str) -> Result<Vec<WaitingDelivery>, StoreError> {
         let waiting: Vec<(String, String)> = reading!(self, |pool| {
             sqlx::query_as(

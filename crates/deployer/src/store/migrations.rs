@@ -1,4 +1,4 @@
-//! Making, changing and taking back the tables.
+//! Making, changing and undoing the tables.
 //!
 //! The migrations are compiled in. Each has its way back, both databases have the same ones, and an applied one is
 //! never edited (sqlx refuses to go on if it was). What the deployer before ours remembered, the ids in
@@ -29,13 +29,12 @@ pub const IMPORTED_SENTENCE: &str = "It was handled by the deployer that was her
 /// A migration that this program knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MigrationStatus {
-    /// Its number.
     pub version: i64,
     /// What it does.
     pub description: String,
     /// Whether the database has it.
     pub applied: bool,
-    /// Whether it can be taken back.
+    /// Whether it can be undone.
     pub reversible: bool,
 }
 
@@ -111,7 +110,7 @@ impl Store {
             match &self.pools {
                 Pools::Sqlite { writer, .. } => {
                     // Here and not with each connection: that would begin to make a database of an empty file that somebody has put in the
-                    // place of ours, and a journal beside it that does not belong to the one that is put back. The database remembers it.
+                    // place of ours, and a journal beside it that does not belong to the one that is restored. The database remembers it.
                     sqlx::query("PRAGMA journal_mode = WAL").execute(writer).await?;
                     // All in one transaction, since sqlx does not keep two processes from migrating SQLite at once.
                     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -212,7 +211,7 @@ impl Store {
     }
 
     /// Takes back the last `steps` migrations that the database has, with all that is recorded in their tables.
-    /// Returns how many were taken back.
+    /// Returns how many were undone.
     pub async fn migrate_down(&self, steps: usize) -> Result<usize, StoreError> {
         let applied = self.applied_versions().await?;
         let kept = applied.len().saturating_sub(steps);

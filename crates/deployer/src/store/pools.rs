@@ -250,7 +250,6 @@ pub(super) fn process_user() -> Option<String> {
 /// Where PostgreSQL's sockets are: Debian's, and PostgreSQL's own default.
 const POSTGRES_SOCKETS: [&str; 2] = ["/run/postgresql", "/tmp"];
 
-/// See [`super::Store::opens_without_password`].
 pub(super) async fn opens_without_password(url: &str) -> Result<Option<String>, StoreError> {
     let known = postgres_options(url)?;
     let bare = |way: Option<&Path>| {
@@ -316,14 +315,14 @@ fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"))
 }
 
-/// Carries a call of the record out, until its deadline.
+/// Carries a call of the database out, until its deadline.
 pub(super) fn in_time<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> impl Future<Output = Result<T, StoreError>> {
     within(CALL_DEADLINE, call)
 }
 
-/// Carries something out until a deadline. What is still under way then is taken back by the database.
+/// Carries something out until a deadline. What is still under way then is undone by the database.
 pub(super) fn within<T>(
     deadline: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
@@ -388,7 +387,7 @@ macro_rules! writing {
 }
 pub(super) use writing;
 
-/// Several statements, all or none; leaving by `?` or `return Err` takes back what was done.
+/// Several statements, all or none; leaving by `?` or `return Err` undoes what was done.
 ///
 /// SQLite takes its write lock at once: a transaction that begins by reading and then wants to write fails
 /// without waiting when another has written meanwhile.

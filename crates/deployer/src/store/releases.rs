@@ -118,7 +118,7 @@ macro_rules! write_release {
 }
 
 /// The name of a release whose row was written, and its HMAC; none where its directory is gone.
-type Written = (String, Option<String>);
+type WrittenRelease = (String, Option<String>);
 
 impl Store {
     /// Records that a release is about to be made, and notes it in its run. One that is there already stays; one of that name that
@@ -209,7 +209,7 @@ impl Store {
     }
 
     /// What has been committed is what is new.
-    fn settle(&self, deployment: &str, written: &[Written]) -> Result<(), StoreError> {
+    fn settle(&self, deployment: &str, written: &[WrittenRelease]) -> Result<(), StoreError> {
         let rows: Vec<_> = written.iter().map(|(name, mac)| (name.as_str(), mac.as_deref())).collect();
         self.authenticator.settle_releases(deployment, &rows)
     }
@@ -241,7 +241,7 @@ impl Store {
             let known = release_row!(transaction, deployment, name);
             let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "release", id: id() })?;
             self.require_newest(&known)?;
-            let mut written: Vec<Written> = Vec::new();
+            let mut written: Vec<WrittenRelease> = Vec::new();
             let others: Vec<Release> =
                 sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND name <> $2")
                     .bind(deployment)

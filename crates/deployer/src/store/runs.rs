@@ -1,6 +1,7 @@
 //! Runs: one execution of a plan each, from the wish to its end.
 
 use super::authenticator::{Authenticator, Message, Signed};
+use super::blocked::{Blocked, BlockedRow, write_blocked};
 use super::outbox::push_telling;
 use super::pools::{found, reading, transaction};
 use super::text::{embedded_json, storable, words};
@@ -42,7 +43,6 @@ impl RunState {
 words! {
     /// What led to a run.
     RunTrigger, "trigger" {
-        /// A webhook.
         Delivery = "delivery",
         /// What is live was found to be not what should be.
         Reconcile = "reconcile",
@@ -205,7 +205,6 @@ pub struct NewRun<'a> {
 /// How a run ended, and everything that follows from it.
 #[derive(Debug, Clone, Copy)]
 pub struct RunEnd<'a> {
-    /// The run.
     pub run_id: &'a str,
     /// A final state.
     pub state: RunState,
@@ -215,6 +214,8 @@ pub struct RunEnd<'a> {
     pub summary: Option<&'a str>,
     /// Unix milliseconds.
     pub ended_at_ms: i64,
+    /// The gates that kept it from being carried out.
+    pub blocked: &'a [Blocked],
     /// What became of the deliveries that it carried out or superseded.
     pub verdicts: &'a [Verdict],
     /// What GitHub is to be told.
@@ -224,7 +225,6 @@ pub struct RunEnd<'a> {
 /// Whether [`Store::end_run`] ended the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnded {
-    /// It did.
     Now,
     /// It had ended already; nothing was written.
     Before,
@@ -251,9 +251,7 @@ pub struct RunFilter<'a> {
 /// What the beginning of a run id, as typed by a person, stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunMatch {
-    /// This run.
     One(Box<Run>),
-    /// No run.
     None,
     /// Several; the ids of some of them, the newest first.
     Several(Vec<String>),
@@ -438,6 +436,9 @@ impl Store {
                     .bind(StepState::Started)
                     .execute(&mut *transaction)
                     .await?;
+                for row in &BlockedRow::of(end.run_id, end.blocked) {
+                    write_blocked!(self, transaction, row);
+                }
                 for verdict in end.verdicts {
                     upsert_verdict!(&mut *transaction, verdict);
                 }
@@ -597,7 +598,7 @@ impl Store {
         self.first_of_ours(found)
     }
 
-    /// Whether an order for this commit gave way, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
+    /// Whether an order for this commit was superseded, not earlier than `since_ms`, to what an operator asked for: it was seen, and decided
     /// against.
     pub async fn was_overruled(
         &self,

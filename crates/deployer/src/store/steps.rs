@@ -1,5 +1,5 @@
 //! Steps: the intent log of a run. A step is recorded as started before it starts and as ended after it
-//! ended, so that after a crash the record says what may have happened: a step that started and did not end is
+//! ended, so that after a crash the database says what may have happened: a step that started and did not end is
 //! *unknown*, and its own definition says what to do about it.
 
 use super::authenticator::{Message, Signed};
@@ -9,11 +9,11 @@ use super::{Store, StoreError};
 use serde::Serialize;
 
 words! {
-    /// Whether a step is done or taken back.
+    /// Whether a step is done or undone.
     Direction, "direction" {
         /// It is done.
         Do = "do",
-        /// It is taken back.
+        /// It is undone.
         Undo = "undo",
     }
 }
@@ -23,9 +23,7 @@ words! {
     StepState, "step state" {
         /// It may have happened.
         Started = "started",
-        /// It did.
         Succeeded = "succeeded",
-        /// It failed.
         Failed = "failed",
         /// The process died meanwhile; nobody knows.
         Unknown = "unknown",
@@ -37,12 +35,11 @@ words! {
 /// One step of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Step {
-    /// The run.
     pub run_id: String,
     /// Its place in the plan.
     #[sqlx(try_from = "i64")]
     pub number: u32,
-    /// Whether it is done or taken back.
+    /// Whether it is done or undone.
     pub direction: Direction,
     /// The phase, as in `build`.
     pub phase: String,
@@ -178,7 +175,7 @@ impl Store {
         })
     }
 
-    /// A run's steps: those done in their order, then those taken back in theirs (the last first).
+    /// A run's steps: those done in their order, then those undone in theirs (the last first).
     pub async fn steps(&self, run_id: &str) -> Result<Vec<Step>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(

@@ -54,6 +54,13 @@ macro_rules! words {
             }
         }
 
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                word.parse().map_err(<D::Error as serde::de::Error>::custom)
+            }
+        }
+
         impl<D: sqlx::Database> sqlx::Type<D> for $name
         where
             str: sqlx::Type<D>,
@@ -120,7 +127,9 @@ pub(super) fn embedded_json<S: serde::Serializer>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode};
+    use super::super::{
+        Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode,
+    };
     use super::{CHARS_MAX, bounded};
 
     #[test]
@@ -129,12 +138,14 @@ mod tests {
             ($($words:ident),+) => {$(
                 for word in $words::ALL {
                     assert_eq!(word.as_str().parse::<$words>().unwrap(), *word);
-                    assert_eq!(serde_json::to_string(word).unwrap(), format!("\"{word}\""));
+                    let json = format!("\"{word}\"");
+                    assert_eq!(serde_json::to_string(word).unwrap(), json);
+                    assert_eq!(serde_json::from_str::<$words>(&json).unwrap(), *word);
                 }
                 assert!("nonsense".parse::<$words>().is_err());
             )+};
         }
-        check!(Direction, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
+        check!(Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
     }
 
     #[test]

@@ -16,13 +16,11 @@ const INACTIVE: &str = r#"{"state":"inactive"}"#;
 /// A deployment at GitHub that stands for a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct ToldDeployment {
-    /// The run.
     pub run_id: String,
     /// Of which deployment of ours.
     pub deployment: String,
     /// `owner/name`.
     pub repository: String,
-    /// Which commit.
     pub commit_id: String,
     /// GitHub's number.
     pub github_id: i64,
@@ -97,7 +95,7 @@ impl Store {
 
     /// GitHub has a deployment's state. Of all that are a success now, only that of the newest run stays: the others
     /// are to be told inactive (also the one just told, if it was told late). So are those that were queued: a commit that has waited
-    /// gets another run, or gives way to one.
+    /// gets another run, or is superseded to one.
     pub async fn deployment_told(
         &self,
         row: &PendingTelling,

@@ -67,11 +67,9 @@ impl VerdictCode {
 /// What became of one delivery for one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Verdict {
-    /// The delivery.
     pub delivery_id: String,
     /// The deployment; empty where the delivery concerns none.
     pub deployment: String,
-    /// For machines.
     pub code: VerdictCode,
     /// For people: one sentence.
     pub sentence: String,

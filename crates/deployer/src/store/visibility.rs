@@ -2,7 +2,6 @@
 
 use crate::store::{Store, StoreError};
 
-/// Everybody may.
 pub const PUBLIC: &str = "public";
 
 /// Only some may.

@@ -1,6 +1,5 @@
 //! What a command ends with; documented in the help, below.
 
-/// Done.
 pub const OK: u8 = 0;
 /// What was asked for did not succeed: a run failed, the configuration has errors; `status` and `doctor`: something is wrong.
 pub const FAILED: u8 = 1;

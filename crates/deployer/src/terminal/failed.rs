@@ -14,7 +14,6 @@ use std::sync::OnceLock;
 /// Why a command did not succeed, and with which exit code it ends.
 #[derive(Debug)]
 pub struct Failed {
-    /// See [`exit`].
     pub code: u8,
     error: Option<anyhow::Error>,
     hint: Option<String>,

@@ -56,13 +56,13 @@ enum Reader {
 }
 
 /// What is shown of one run while it is waited for. Takes its line away when it is dropped.
-pub struct Progress {
+pub struct ProgressLine {
     reader: Reader,
     said_at: Instant,
     shown: String,
 }
 
-impl Progress {
+impl ProgressLine {
     /// For whoever reads standard error.
     pub fn start() -> Self {
         let environment = Environment::of_process();
@@ -142,7 +142,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.clear();
     }

@@ -125,26 +125,42 @@ fn a_work_tree_becomes_releases_while_it_serves() {
     });
 }
 
+/// A client that is built in place and served from there, by a recipe that knows from what a release was built. Unhealthy as long as `sick`
+/// is there.
+fn client(world: &World, sick: &Path) -> (Repository, Deployment, String) {
+    let repository = world.repository("acme/jury");
+    let first = repository.commit(&client_files("one"), "first");
+    let path = world.path_of("jury");
+    succeed(command("git", world.root()).args(["clone", "-q", &repository.clone_url()]).arg(&path));
+    fs_err::create_dir(path.join("client/build")).expect("the world is writable");
+    fs_err::write(path.join("client/build/index.html"), "built before").expect("the world is writable");
+    let health = format!("[{{ command = [\"test\", \"!\", \"-e\", {:?}], attempts = 1 }}]", sick.display());
+    let deployment = world.deployment("jury", &repository).with("recipe", "\"go-static\"");
+    (repository, deployment.with("publish", "[\"client/build\"]").with("health", health), first)
+}
+
+fn client_files(page: &str) -> [(&str, &str); 4] {
+    // As vite would: to `build`, or to where it is told.
+    let build =
+        "out=build; if [ \"$1\" = --outDir ]; then out=$2; fi; mkdir -p \"$out\" && cp index.html \"$out\"";
+    let package = r#"{"scripts": {"build": "sh build.sh"}}"#;
+    let ignored = "client/build\nclient/node_modules\nclient/package-lock.json\n";
+    [
+        ("client/index.html", page),
+        ("client/build.sh", build),
+        ("client/package.json", package),
+        (".gitignore", ignored),
+    ]
+}
+
 #[test]
 fn a_client_is_served_at_the_same_path_before_meanwhile_and_after() {
     World::run(|world| {
-        let repository = world.repository("acme/jury");
-        let package = r#"{"scripts": {"build": "mkdir build && cp index.html build/"}}"#;
-        let ignored = "client/build\nclient/node_modules\nclient/package-lock.json\n";
-        let files =
-            |page| [("client/index.html", page), ("client/package.json", package), (".gitignore", ignored)];
-        repository.commit(&files("one"), "first");
-        let path = world.path_of("jury");
-        succeed(command("git", world.root()).args(["clone", "-q", &repository.clone_url()]).arg(&path));
-        let page = path.join("client/build/index.html");
-        fs_err::create_dir(path.join("client/build")).expect("the world is writable");
-        fs_err::write(&page, "built before").expect("the world is writable");
-        let served = || fs_err::read_to_string(&page).expect("it is served");
         let sick = world.root().join("sick");
-        let health =
-            format!("[{{ command = [\"test\", \"!\", \"-e\", {:?}], attempts = 1 }}]", sick.display());
-        let deployment = world.deployment("jury", &repository).with("recipe", "\"go-static\"");
-        let deployment = deployment.with("publish", "[\"client/build\"]").with("health", health);
+        let (repository, deployment, _) = client(world, &sick);
+        let path = world.path_of("jury");
+        let page = path.join("client/build/index.html");
+        let served = || fs_err::read_to_string(&page).expect("it is served");
         world.configure(&[deployment]);
         world.start();
         let site = Site::serve(path.clone());
@@ -159,7 +175,7 @@ fn a_client_is_served_at_the_same_path_before_meanwhile_and_after() {
         fs_err::remove_file(&sick).expect("the world is writable");
         said(&world.cli(&["adopt", "jury", "--yes"]));
         assert_eq!(served(), "one");
-        let second = repository.commit(&files("two"), "second");
+        let second = repository.commit(&client_files("two"), "second");
         world.deploy("jury", &repository, &second);
         assert_eq!(served(), "two");
         said(&world.cli(&["adopt", "jury", "--finish", "--yes"]));
@@ -170,6 +186,38 @@ fn a_client_is_served_at_the_same_path_before_meanwhile_and_after() {
             "once is enough"
         );
         were_never_turned_away(visitor);
+    });
+}
+
+#[test]
+fn after_an_adoption_that_failed_a_daemon_that_starts_deploys_nothing_by_itself() {
+    World::run(|world| {
+        let sick = world.root().join("sick");
+        let (repository, deployment, first) = client(world, &sick);
+        world.configure(&[deployment]);
+        fs_err::write(&sick, "").expect("the world is writable");
+        let failed = world.cli(&["adopt", "jury", "--yes"]);
+        assert!(!failed.status.success(), "{}", describe(&failed));
+        fs_err::remove_file(&sick).expect("the world is writable");
+        let plan = said(&world.cli(&["plan", "jury"]));
+        assert!(plan.contains("is live already"), "nothing has changed but that it was tried: {plan}");
+
+        // A worker begins with what waits, and ends what it has begun: when it has stopped, it has compared the configuration too.
+        let second = repository.commit(&client_files("two"), "second [skip deploy]");
+        world.start();
+        let push = world.push(&repository, &second);
+        world.wait_for_verdict(&push, "skipped");
+        world.stop();
+        let waiting = world.cli(&["queue"]);
+        assert_eq!(said(&waiting), "nothing waits\n");
+        let states: Vec<String> = world.runs("jury").into_iter().map(|run| run.state).collect();
+        assert_eq!(states, ["failed", "skipped"]);
+        let page = world.path_of("jury").join("client/build/index.html");
+        assert_eq!(fs_err::read_to_string(&page).expect("it is served"), "built before");
+
+        // Whoever asks gets a deploy that is known to have succeeded, as before.
+        said(&world.cli(&["deploy", "jury", "--commit", &first]));
+        assert_eq!(fs_err::read_to_string(page).expect("it is served"), "one");
     });
 }
 

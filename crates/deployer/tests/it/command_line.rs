@@ -3,6 +3,7 @@
 mod completions;
 mod ids;
 mod machines;
+mod newcomer;
 mod outputs;
 mod progress;
 mod tables;

@@ -136,7 +136,7 @@ fn the_health_check_fails() {
         let run = survives(world, deployment, repository, &["health", "500"]);
         let undone =
             world.run_page(&run.id).steps.into_iter().filter(|step| step.direction == "undo").count();
-        assert!(undone > 0, "what was switched was switched back, on the record");
+        assert!(undone > 0, "what was switched was switched back, in the database");
     });
 }
 

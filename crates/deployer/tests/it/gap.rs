@@ -26,10 +26,10 @@ fn a_switch_without_a_gap_says_so_and_a_first_deploy_says_nothing() {
 
         let second = repository.commit(&[("index.html", "two")], "second");
         let run = world.deploy("site", &repository, &second);
-        assert_eq!(run.summary.as_deref(), Some("no gap while switching"), "{run:?}");
-        assert_eq!(world.reported(&repository, &second).description, "deployed, no gap while switching");
+        assert_eq!(run.summary.as_deref(), Some("no downtime while switching"), "{run:?}");
+        assert_eq!(world.reported(&repository, &second).description, "deployed, no downtime while switching");
         let listed = String::from_utf8(world.cli(&["runs", "site"]).stdout).expect("UTF-8");
-        assert!(listed.contains("no gap while switching"), "{listed}");
+        assert!(listed.contains("no downtime while switching"), "{listed}");
     });
 }
 

@@ -253,7 +253,7 @@ fn reconcile_sees_checks_of_which_nothing_was_heard_and_starts_no_run_before() {
         assert_eq!(world.runs("site").len(), 1);
         // GitHub's absence is no news.
         world.github.set_weather(Weather::Fails);
-        compared("GitHub cannot be asked");
+        compared("waiting for test");
         assert_eq!(world.runs("site").len(), 1);
         // A commit that comes meanwhile waits too.
         let second = repository.commit(&[("index.html", "two")], "second");
@@ -311,7 +311,7 @@ fn an_operator_passes_what_waits_only_by_force_and_going_back_ends_the_waiting()
         let third = repository.commit(&[("index.html", "three")], "third");
         let push = world.push(&repository, &third);
         held(world, &third, "waiting", "waiting for test");
-        // A commit that was named and held back takes nobody's place.
+        // A commit that was named and blocked takes nobody's place.
         let named = refused(world, &["deploy", "site", "--commit", &first]);
         assert!(named.contains("waiting for test; `deploy --force` does not wait"), "{named}");
         assert_eq!(world.wait_for_verdict(&push, "waiting").code, "waiting");

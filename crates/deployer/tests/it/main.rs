@@ -25,6 +25,7 @@ mod health;
 mod hooks;
 mod init;
 mod intake;
+mod jobs;
 mod networks;
 mod night;
 mod observe;

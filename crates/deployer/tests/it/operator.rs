@@ -173,7 +173,7 @@ fn a_port_and_a_command_can_be_what_health_is() {
         world.push(&repository, &ill);
         let run = world.ended_run("site", &ill);
         assert_eq!(
-            (run.state.as_str(), run.summary.as_deref().map(|it| it.contains("no gap"))),
+            (run.state.as_str(), run.summary.as_deref().map(|it| it.contains("no downtime"))),
             ("failed", Some(true))
         );
         assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
@@ -294,6 +294,77 @@ fn logs_can_be_followed_while_a_run_goes_on() {
         lines.read_to_string(&mut rest).expect("it is text");
         assert!(follower.wait().expect("it is our child").success());
         assert!(rest.contains("  | built") && rest.contains("site is live"), "{rest}");
+    });
+}
+
+/// Nothing was in it, so nobody can have got at anything.
+#[test]
+fn a_state_directory_that_is_missing_or_empty_was_open_to_nobody() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository)]);
+        repository.commit(&[("index.html", "one")], "first");
+        let state = world.state();
+        let mode = |mode: u32| fs_err::set_permissions(&state, std::fs::Permissions::from_mode(mode));
+        mode(0o755).expect("it is ours");
+        let of_empty = describe(&world.cli(&["plan", "site"]));
+        fs_err::remove_dir_all(&state).expect("it is ours");
+        let of_missing = describe(&world.cli(&["plan", "site"]));
+        for said in [of_empty, of_missing] {
+            assert!(said.contains("would be deployed") && !said.contains("others could"), "{said}");
+        }
+        assert_eq!(fs_err::metadata(&state).expect("it is there").permissions().mode() & 0o777, 0o700);
+        mode(0o755).expect("it is ours");
+        let of_full = describe(&world.cli(&["plan", "site"]));
+        assert!(of_full.contains("others could get at the deployer's state"), "{of_full}");
+    });
+}
+
+#[test]
+fn queue_says_what_each_entry_waits_for() {
+    World::run(|world| {
+        let [site, shop] = ["site", "shop"].map(|name| world.repository(&format!("acme/{name}")));
+        let gate = Gate::new(&world.root().join("gate"));
+        let gated = world.deployment("site", &site).step("build", "compile", &gate.shell());
+        world.settings.set("runs.parallel", "1");
+        world.configure(&[gated, world.deployment("shop", &shop)]);
+        let first = site.commit(&[("index.html", "one")], "first");
+        assert!(world.launch(world.product(&["listen"])).is_none(), "{}", world.log());
+        world.push(&site, &first);
+        let of_main = said(&world.cli(&["queue"]));
+        assert!(of_main.contains("waits for a daemon: none deploys now"), "{of_main}");
+        world.stop();
+
+        world.start();
+        gate.wait_for(&first);
+        let second = site.commit(&[("index.html", "two")], "second");
+        let other = shop.commit(&[("index.html", "one")], "first");
+        for guid in [world.push(&site, &second), world.push(&shop, &other)] {
+            world.verdict(&guid);
+        }
+        let id = world.runs("site")[0].id.replace('-', "");
+        let lines = || -> Vec<String> { said(&world.cli(&["queue"])).lines().map(str::to_owned).collect() };
+        let why = |spool: &str, state: &str| {
+            let is_it = |line: &&String| line.starts_with(spool) && line.contains(state);
+            lines().iter().find(is_it).cloned().unwrap_or_else(|| panic!("{:#?}", lines()))
+        };
+        let run = format!("run {} (build compile, ", &id[13..20]);
+        let claimed = why("site", "claimed");
+        assert!(claimed.contains(&format!("is carried out by {run}")), "{claimed}");
+        let waiting = why("site", "waiting");
+        assert!(waiting.contains(&format!("waits for {run}")), "{waiting}");
+        let of_shop = why("shop", "");
+        assert!(of_shop.contains("waits for a place: 1 run goes on"), "{of_shop}");
+        let entries = said(&world.cli(&["queue", "--json"]));
+        let entries: Vec<Value> = serde_json::from_str(&entries).expect("JSON");
+        let said_of = |entry: &Value| entry["waits_for"].as_str().map(|text| text.contains("wait"));
+        assert_eq!(entries.iter().filter(|entry| said_of(entry) == Some(true)).count(), 2, "{entries:#?}");
+        gate.open();
+        world.ended_run("site", &second);
+        world.ended_run("shop", &other);
+        wait::until("nothing to wait", || {
+            said(&world.cli(&["queue"])).contains("nothing waits").then_some(())
+        });
     });
 }
 

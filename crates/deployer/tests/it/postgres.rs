@@ -1,4 +1,4 @@
-//! PostgreSQL as the record, and PostgreSQL away.
+//! PostgreSQL as the database, and PostgreSQL away.
 
 use crate::support::configuration::text;
 use crate::support::gate::Gate;

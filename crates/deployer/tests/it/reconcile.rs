@@ -56,6 +56,9 @@ fn a_push_missed_while_the_daemon_was_down_is_live_after_its_start() {
         world.start();
         let run = world.ended_run("site", &second);
         assert_eq!((run.state.as_str(), run.trigger.as_str()), ("succeeded", "reconcile"));
+        let page = world.cli(&["run", &run.id]);
+        let page = String::from_utf8_lossy(&page.stdout).into_owned();
+        assert!(page.contains("  trigger  reconcile\n"), "what asked for it is not said twice: {page}");
         assert_eq!(world.live("site", "index.html").as_deref(), Some("two"));
         assert_eq!(world.reported(&repository, &second).state, "success");
 

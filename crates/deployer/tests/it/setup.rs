@@ -216,7 +216,7 @@ impl Host {
         fs_err::write(&layer, text.replace(before, after)).expect("it is writable");
     }
 
-    /// Waits until nothing waits or runs: whoever stops the deployer in a run has it taken back.
+    /// Waits until nothing waits or runs: whoever stops the deployer in a run has it undone.
     #[track_caller]
     fn rests(&self) {
         wait::until_told("the deployer to be at rest", || {

@@ -3,7 +3,7 @@
 //!
 //! Theory of operation: a [`Scenario`] is played once without any death, by a daemon that writes down which points it reaches; then
 //! once for each of these, with a daemon that dies there and another that finds what is left. After each play a
-//! [`Stage`] asks the same questions, and deploys a further push. A new `crash_point!` in the sources is in the sweep
+//! [`Stage`] asks the same questions, and deploys a further push. A new `failpoint!` in the sources is in the sweep
 //! by being there; one that no scenario reaches fails [`every_point_is_on_the_way`].
 //!
 //! `cargo xtask test` takes a sample, `cargo xtask sweep` takes everything: see [`Extent`].
@@ -141,7 +141,7 @@ fn die(extent: &Extent, scenario: Scenario, before: &[Kill], kills: &[Kill]) -> 
     deaths
 }
 
-/// Where the first daemon of two dies: where there is much to take back.
+/// Where the first daemon of two dies: where there is much to undo.
 fn first_death(scenario: Scenario) -> Kill {
     let name = match scenario {
         Scenario::BuildFails => "taken-back",
@@ -159,7 +159,7 @@ fn points_in_sources() -> BTreeSet<String> {
     for source in sources {
         let text = fs_err::read_to_string(source).expect("a source is text");
         names.extend(
-            text.split("crash_point!(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+            text.split("failpoint!(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
         );
     }
     names

@@ -76,7 +76,7 @@ fn append_until_the_cut(spool: &Spool, label: &str, promises: &Promises) {
     }
 }
 
-/// Finishes, releases and buries in turn, and stops at the first error.
+/// Finishes, releases and dead-letters in turn, and stops at the first error.
 fn consume_until_the_cut(spool: &Spool, promises: &Promises) {
     let mut turn = 0;
     while !spool.is_degraded() {

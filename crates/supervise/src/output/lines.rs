@@ -4,7 +4,6 @@
 //! nothing else between. Both together are one end. A carriage return at the beginning of a line ends
 //! nothing, because there is nothing to draw over.
 
-/// See the module.
 pub(super) struct Lines {
     bytes_max: usize,
     current: Vec<u8>,

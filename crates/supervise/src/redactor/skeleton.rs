@@ -2,7 +2,7 @@
 //! characters but tab and line feed. A secret is looked for in that, so that a colour in its middle does not hide it.
 //!
 //! Which bytes belong to a sequence depends on nothing that stands before it, and a sequence has a limit: so the answer does not
-//! depend on how the text was cut into writes, and never much is held back.
+//! depend on how the text was cut into writes, and never much is blocked.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,7 +15,6 @@ const STRING_BYTES_MAX: usize = 1024;
 
 const ESCAPE: u8 = 0x1b;
 
-/// See the module.
 pub(super) struct Skeleton<'a> {
     pub bytes: Cow<'a, [u8]>,
     /// Where each of them stood. None: all are there.
@@ -30,7 +29,6 @@ enum Sequence {
     Whole(usize),
     /// More bytes decide.
     Unfinished,
-    /// No sequence.
     None,
 }
 

@@ -1,4 +1,4 @@
-//! The daemon's end of a socket from which reports come: a leash's control socket, or a keeper's.
+//! The daemon's end of a socket from which reports come: a supervisor process's control socket, or a spawner's.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -46,7 +46,7 @@ impl Conversation {
     }
 
     pub async fn order_stop(&mut self) {
-        // Where it fails the leash is gone, and `hear` will say so.
+        // Where it fails the supervisor process is gone, and `hear` will say so.
         let _ = self.send(&[STOP]).await;
     }
 }

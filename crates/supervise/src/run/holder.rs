@@ -1,4 +1,4 @@
-//! Who started a leash, and so hears of its end: the caller itself, or a keeper.
+//! Who started a supervisor, and so hears of its end: the caller itself, or a spawner.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -7,18 +7,17 @@ use rustix::process::Pid;
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::leash::Assignment;
-use crate::protocol::{Ended, LEASH_ARGUMENT, Report, Status};
+use crate::protocol::{Ended, Report, SUPERVISOR_ARGUMENT, Status};
 use crate::run::{Conversation, variables_of_leash};
-use crate::{Command, Keeper, Mark, StartError, adopted, belt, control_group, keeper};
+use crate::supervisor::Assignment;
+use crate::{Command, Mark, Spawner, StartError, adopted, control_group, orphan_killer, spawner};
 
-/// See the module.
 pub(super) enum Holder {
     Caller(Child),
-    Keeper { keeper: Keeper, conversation: Conversation },
+    Spawner { spawner: Spawner, conversation: Conversation },
 }
 
-/// How a leash ended.
+/// How a supervisor process ended.
 pub(super) enum LeashEnd {
     ByItself,
     /// It was killed, or it hangs.
@@ -28,28 +27,28 @@ pub(super) enum LeashEnd {
 }
 
 impl Holder {
-    /// Starts the leash with these: control socket, standard output, standard error.
+    /// Starts the supervisor process with these: control socket, standard output, standard error.
     pub async fn start(command: &Command, descriptors: [OwnedFd; 3]) -> Result<Self, StartError> {
         let arguments = Assignment::of(command).into_arguments();
-        if let Some(keeper) = &command.keeper {
-            let refuse = |error: std::io::Error| StartError::Keeper {
-                socket: keeper.socket.clone(),
+        if let Some(spawner) = &command.spawner {
+            let refuse = |error: std::io::Error| StartError::Spawner {
+                socket: spawner.socket.clone(),
                 reason: error.to_string(),
             };
             let [control, out, error] = descriptors;
-            let program = std::fs::File::open(&command.leash);
-            let program =
-                program.map_err(|error| StartError::of_leash(&command.program, &command.leash, &error))?;
+            let program = std::fs::File::open(&command.supervisor);
+            let program = program
+                .map_err(|error| StartError::of_supervisor(&command.program, &command.supervisor, &error))?;
             let descriptors = [program.into(), control, out, error];
-            let request = keeper::start_request(command, arguments.collect(), descriptors);
-            let conversation = request.send(keeper).await.map_err(refuse)?;
-            return Ok(Self::Keeper { keeper: keeper.clone(), conversation });
+            let request = spawner::start_request(command, arguments.collect(), descriptors);
+            let conversation = request.send(spawner).await.map_err(refuse)?;
+            return Ok(Self::Spawner { spawner: spawner.clone(), conversation });
         }
         let [control, out, error] = descriptors;
-        #[expect(clippy::disallowed_methods, reason = "the one place where a leash is started")]
-        let leash = adopted::spawn_own(
-            tokio::process::Command::new(&command.leash)
-                .arg(LEASH_ARGUMENT)
+        #[expect(clippy::disallowed_methods, reason = "the one place where a supervisor process is started")]
+        let supervisor = adopted::spawn_own(
+            tokio::process::Command::new(&command.supervisor)
+                .arg(SUPERVISOR_ARGUMENT)
                 .args(arguments)
                 .env_clear()
                 .envs(variables_of_leash(command))
@@ -58,19 +57,19 @@ impl Holder {
                 .stdout(out)
                 .stderr(error),
         );
-        leash
+        supervisor
             .map(Self::Caller)
-            .map_err(|error| StartError::of_leash(&command.program, &command.leash, &error))
+            .map_err(|error| StartError::of_supervisor(&command.program, &command.supervisor, &error))
     }
 
-    /// Does the leash's work, as well as it can be done from outside; returns how many survived, at least.
+    /// Does the supervisor process's work, as well as it can be done from outside; returns how many survived, at least.
     pub async fn kill_all(&mut self, mark: Option<&Mark>) -> u32 {
         match self {
-            Self::Caller(leash) => kill_from_here(leash, mark.cloned()).await,
-            // It kills the leash too, which has the mark.
-            Self::Keeper { keeper, .. } => match mark {
+            Self::Caller(supervisor) => kill_from_here(supervisor, mark.cloned()).await,
+            // It kills the supervisor process too, which has the mark.
+            Self::Spawner { spawner, .. } => match mark {
                 Some(mark) => {
-                    let killed = keeper::kill_marked_by(keeper, &mark.variable, &mark.value).await;
+                    let killed = spawner::kill_marked_by(spawner, &mark.variable, &mark.value).await;
                     u32::from(killed.is_err())
                 }
                 None => 1,
@@ -78,14 +77,14 @@ impl Holder {
         }
     }
 
-    /// Waits for a leash that has said its last word, or will not say any.
+    /// Waits for a supervisor process that has said its last word, or will not say any.
     pub async fn end(self, limit: Duration) -> LeashEnd {
         match self {
-            Self::Caller(leash) => match adopted::reap_own(leash, limit).await {
+            Self::Caller(supervisor) => match adopted::reap_own(supervisor, limit).await {
                 Some(status) if status.code().is_some() => LeashEnd::ByItself,
                 _ => LeashEnd::Lost,
             },
-            Self::Keeper { mut conversation, .. } => match timeout(limit, conversation.hear()).await {
+            Self::Spawner { mut conversation, .. } => match timeout(limit, conversation.hear()).await {
                 Ok(Some(Report::Ended(Ended { status: Status::Exited(_), .. }))) => LeashEnd::ByItself,
                 Ok(Some(Report::Failed { errno, text })) => LeashEnd::NotStarted(errno, text),
                 _ => LeashEnd::Lost,
@@ -94,18 +93,18 @@ impl Holder {
     }
 }
 
-async fn kill_from_here(leash: &mut Child, mark: Option<Mark>) -> u32 {
+async fn kill_from_here(supervisor: &mut Child, mark: Option<Mark>) -> u32 {
     // It may also just hang. Then it must not come back to life later.
-    let _ = leash.start_kill();
-    let leash = leash.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let _ = supervisor.start_kill();
+    let supervisor = supervisor.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let killing = tokio::task::spawn_blocking(move || {
-        if let Some(leash) = leash {
-            control_group::kill_step_of(leash);
+        if let Some(supervisor) = supervisor {
+            control_group::kill_step_of(supervisor);
         }
-        let session = leash.map_or(Ok(0), belt::kill_session);
-        let marked = mark.map_or(Ok(0), |mark| belt::kill_marked(&mark.variable, &mark.value));
+        let session = supervisor.map_or(Ok(0), orphan_killer::kill_session);
+        let marked = mark.map_or(Ok(0), |mark| orphan_killer::kill_marked(&mark.variable, &mark.value));
         // What has left the session and has emptied its environment, but could not choose another parent.
-        let orphans = leash.map_or(Ok(0), adopted::kill_orphans_of);
+        let orphans = supervisor.map_or(Ok(0), adopted::kill_orphans_of);
         [session, marked, orphans].iter().map(|killed| u32::from(killed.is_err())).sum()
     });
     killing.await.unwrap_or(1)

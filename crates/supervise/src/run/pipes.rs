@@ -13,7 +13,6 @@ use crate::Stream;
 /// As much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
-/// See the module.
 pub(super) struct Pipes {
     out: Pipe,
     err: Pipe,

@@ -5,7 +5,7 @@ use std::process::Child;
 
 use supervise::{Command, Confinement, End};
 
-use crate::kept::Keeper;
+use crate::spawner::Spawner;
 use crate::support::{PROGRAM, finish, sh, texts, unique};
 
 fn sandboxed(script: &str) -> Command {
@@ -99,18 +99,18 @@ fn daemon_under_attack(inside: &str) -> String {
 #[test]
 fn without_scoped_signals_the_daemon_ends_what_a_killed_supervisor_leaves() {
     let text = daemon_under_attack(":");
-    assert!(text.contains("end: LeashLost") && text.contains("landlock: Partial(2)"), "{text}");
+    assert!(text.contains("end: SupervisorLost") && text.contains("landlock: Partial(2)"), "{text}");
     assert!(text.contains("survivors: 0") && text.contains("children: 0"), "{text}");
 }
 
 #[tokio::test]
 async fn without_scoped_signals_the_keeper_ends_what_a_killed_supervisor_leaves() {
-    let (keeper, seconds) = (Keeper::start(), unique_seconds());
-    let mut command = keeper.keep(sandboxed(&escape(&seconds)));
+    let (spawner, seconds) = (Spawner::start(), unique_seconds());
+    let mut command = spawner.keep(sandboxed(&escape(&seconds)));
     command.confinement.as_mut().unwrap().landlock_max = Some(2);
     let (outcome, lines) = finish(command).await;
     assert_eq!(living_with_argument(&seconds), 0, "it outlived the run");
-    assert_eq!((outcome.end, outcome.survivors), (End::LeashLost, 0), "{lines:?}");
+    assert_eq!((outcome.end, outcome.survivors), (End::SupervisorLost, 0), "{lines:?}");
 }
 
 /// A control group as systemd delegates one, in the kernel's real hierarchy.
@@ -123,7 +123,7 @@ fn in_a_delegated_control_group_the_whole_step_is_killed_at_once() {
     std::fs::create_dir(&group).unwrap();
     rustix::fs::setxattr(&group, "user.delegate", b"1", rustix::fs::XattrFlags::empty()).unwrap();
     let text = daemon_under_attack(&format!("echo $$ > {}/cgroup.procs", group.display()));
-    assert!(text.contains("control_group: true") && text.contains("end: LeashLost"), "{text}");
+    assert!(text.contains("control_group: true") && text.contains("end: SupervisorLost"), "{text}");
     let mut left: Vec<_> =
         std::fs::read_dir(&group).unwrap().flatten().map(|entry| entry.file_name()).collect();
     left.retain(|name| group.join(name).is_dir());

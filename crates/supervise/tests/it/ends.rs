@@ -129,9 +129,9 @@ async fn dropping_the_future_brings_it_down() {
 
 #[tokio::test]
 async fn signals_to_the_leash_do_not_end_it() {
-    let outcome = finish_after_line(sh("echo $PPID; read line; sleep 0.1; exit 7"), async |leash, _| {
+    let outcome = finish_after_line(sh("echo $PPID; read line; sleep 0.1; exit 7"), async |supervisor, _| {
         for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-            kill_process(pid(&leash), signal).unwrap();
+            kill_process(pid(&supervisor), signal).unwrap();
         }
     });
     assert_eq!(outcome.await.end, End::Exited(7));

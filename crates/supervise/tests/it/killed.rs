@@ -8,7 +8,7 @@ use supervise::{End, kill_marked};
 
 use crate::support::{MARK, PROGRAM, finish_after_line, living_with, pid, sh, unique, wait_until_gone};
 
-/// Three generations, the last in a session of its own; prints the numbers of leash, first and last.
+/// Three generations, the last in a session of its own; prints the numbers of supervisor, first and last.
 const TREE: &str = r#"
     trap '' TERM
     setsid sh -c 'trap "" TERM; echo '$PPID' '$$' $$; while :; do sleep 1000; done' &
@@ -43,10 +43,10 @@ fn when_the_daemon_is_killed_the_whole_tree_goes() {
 #[tokio::test]
 async fn when_the_leash_is_killed_the_daemon_does_its_work() {
     let outcome = finish_after_line(sh(TREE), async |line, _| {
-        let leash = pid(line.split(' ').next().unwrap());
-        kill_process(leash, Signal::KILL).unwrap();
+        let supervisor = pid(line.split(' ').next().unwrap());
+        kill_process(supervisor, Signal::KILL).unwrap();
     });
-    assert_eq!(outcome.await.end, End::LeashLost);
+    assert_eq!(outcome.await.end, End::SupervisorLost);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn orphans_of_a_killed_leash_are_reaped_by_a_daemon_that_adopts_them() {
     )]
     let output = std::process::Command::new(PROGRAM).args([script, "no secret", &unique()]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("end: LeashLost"), "{text}");
+    assert!(text.contains("end: SupervisorLost"), "{text}");
     assert!(text.contains("\nreaped: 0\nchildren: 0\n"), "they were reaped as they were killed: {text}");
 }
 
@@ -74,13 +74,13 @@ async fn without_a_mark_at_least_the_session_is_found() {
         let line = lines.recv().await.unwrap();
         kill_process(pid(line.split(' ').next().unwrap()), Signal::KILL).unwrap();
     });
-    assert_eq!(outcome.unwrap().end, End::LeashLost);
+    assert_eq!(outcome.unwrap().end, End::SupervisorLost);
     assert_eq!(living_with(&mark), 0);
 }
 
 #[tokio::test]
 async fn a_leash_that_hangs_is_not_waited_for_longer_than_agreed() {
-    // Slow on purpose: it sees the whole of what a leash is granted, on a clock that tokio turns forward.
+    // Slow on purpose: it sees the whole of what a supervisor process is granted, on a clock that tokio turns forward.
     let outcome = finish_after_line(sh("echo $PPID $$; sleep 1000"), async |line, cancel| {
         kill_process(pid(line.split(' ').next().unwrap()), Signal::STOP).unwrap();
         cancel.cancel();
@@ -94,7 +94,7 @@ fn when_both_are_killed_the_mark_finds_the_rest() {
     let (mark, other_mark) = (unique(), unique());
     let (mut supervisor, pids) = supervisor(&mark);
     let (mut other_supervisor, other_pids) = self::supervisor(&other_mark);
-    // The leash first, stopped before that: or the daemon's or the leash's own killing would be what we see.
+    // The supervisor process first, stopped before that: or the daemon's or the supervisor process's own killing would be what we see.
     kill_process(pid(&supervisor.id().to_string()), Signal::STOP).unwrap();
     kill_process(pids[0], Signal::KILL).unwrap();
     supervisor.kill().unwrap();

@@ -119,25 +119,25 @@ async fn each_reason_not_to_start_is_told_apart() {
     assert!(matches!(&error, StartError::DirectoryMissing(path) if path.ends_with("missing")), "{error:?}");
 
     let mut unleashed = sh("true");
-    unleashed.leash = directory.path().join("missing");
+    unleashed.supervisor = directory.path().join("missing");
     let error = refusal(unleashed).await;
     assert!(matches!(error, StartError::Leash { .. }), "{error:?}");
 }
 
-/// As a user who may have no process more than the leash: then it is the leash that cannot start the command. That the leash itself cannot be
+/// As a user who may have no process more than the supervisor: then it is the supervisor process that cannot start the command. That the supervisor process itself cannot be
 /// started is seen from outside, by the deployer's test `reconcile::a_machine_without_processes_is_not_the_commits_fault`.
 #[tokio::test]
 async fn a_user_without_processes_left_is_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let mut starved = sh("true");
-    let leash = directory.path().join("leash");
+    let supervisor = directory.path().join("leash");
     let script = format!(
         "#!/bin/sh\n[ $(id -u) = 0 ] && nobody='setpriv --reuid 65533 --clear-groups'\nexec prlimit --nproc=1 $nobody {} \"$@\"\n",
-        starved.leash.display()
+        starved.supervisor.display()
     );
-    std::fs::write(&leash, script).unwrap();
-    std::fs::set_permissions(&leash, PermissionsExt::from_mode(0o755)).unwrap();
-    starved.leash = leash;
+    std::fs::write(&supervisor, script).unwrap();
+    std::fs::set_permissions(&supervisor, PermissionsExt::from_mode(0o755)).unwrap();
+    starved.supervisor = supervisor;
     let error = refusal(starved).await;
     assert!(matches!(&error, StartError::Exhausted { program, .. } if program == "sh"), "{error:?}");
 }
@@ -145,7 +145,7 @@ async fn a_user_without_processes_left_is_told_apart() {
 #[tokio::test]
 async fn what_is_no_leash_is_not_taken_for_one() {
     let mut command = sh("true");
-    command.leash = "/bin/true".into();
+    command.supervisor = "/bin/true".into();
     let error = refusal(command).await;
     assert!(matches!(error, StartError::Leash { .. }), "{error:?}");
 }

@@ -40,8 +40,8 @@ pub fn command(program: &str, args: impl IntoIterator<Item = impl Into<OsString>
         confinement: None,
         resources: None,
         redact: Redactor::default(),
-        leash: PathBuf::from(PROGRAM),
-        keeper: None,
+        supervisor: PathBuf::from(PROGRAM),
+        spawner: None,
         now_ms: || 42,
     }
 }

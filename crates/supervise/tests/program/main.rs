@@ -1,6 +1,6 @@
-//! What the tests run besides the usual Unix programs: a leash, and a supervisor that may be killed.
+//! What the tests run besides the usual Unix programs: a supervisor, and a supervisor that may be killed.
 //!
-//! `supervise-test-program SCRIPT SECRET MARK [sandboxed]` runs SCRIPT by `sh` with this program as the leash, prints its
+//! `supervise-test-program SCRIPT SECRET MARK [sandboxed]` runs SCRIPT by `sh` with this program as the supervisor, prints its
 //! lines that do not begin with `flood`, then the outcome, how many orphans it reaped and how many children are left, and the
 //! most memory that it ever took itself.
 
@@ -17,18 +17,18 @@ fn main() -> ExitCode {
     let environment = Environment::allowed_of(std::env::vars_os());
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next().expect("called with arguments");
-    if first == supervise::LEASH_ARGUMENT {
-        return supervise::leash_main(arguments);
+    if first == supervise::SUPERVISOR_ARGUMENT {
+        return supervise::supervisor_main(arguments);
     }
-    if first == supervise::KEEPER_ARGUMENT {
-        return supervise::keeper_main();
+    if first == supervise::SPAWNER_ARGUMENT {
+        return supervise::spawner_main();
     }
     let secret = arguments.next().and_then(|secret| secret.into_string().ok()).expect("a secret as text");
     let mark = arguments.next().and_then(|mark| mark.into_string().ok()).expect("a mark as text");
     let sandboxed = arguments.next().is_some();
     supervise::settle_in_control_group();
     let readable = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/sys"].map(Into::into).into();
-    // As on Debian 12: there the leash can be killed from inside.
+    // As on Debian 12: there the supervisor process can be killed from inside.
     let confinement = Confinement {
         readable,
         writable: vec!["/dev/null".into()],
@@ -49,8 +49,8 @@ fn main() -> ExitCode {
         confinement: sandboxed.then_some(confinement),
         resources: sandboxed.then_some(limits),
         redact: Redactor::new([secret.as_str()]),
-        leash: "/proc/self/exe".into(),
-        keeper: None,
+        supervisor: "/proc/self/exe".into(),
+        spawner: None,
         now_ms: || 0,
     })
 }

@@ -1,22 +1,22 @@
 //! The configuration, as `config check` judges it.
 
-use super::examined::{Examined, Instead};
-use super::finding::{Answer, Finding, or_ok};
+use super::context::{DoctorContext, Instead};
+use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::host::paths;
 use crate::base::clock::readable_utc;
 use crate::config::{Problem, Severity};
 
 /// Everything that is wrong with it.
-pub fn problems(examined: &Examined) -> Answer {
-    let found = examined.problems.problems().iter().filter(|problem| problem.severity != Severity::Note);
+pub fn problems(context: &DoctorContext) -> CheckResult {
+    let found = context.problems.problems().iter().filter(|problem| problem.severity != Severity::Note);
     let mut findings: Vec<Finding> = found.map(of_problem).collect();
-    if (examined.instead.is_some() || examined.loaded().is_err()) && !examined.us.is_root() {
+    if (context.instead.is_some() || context.loaded().is_err()) && !context.us.is_root() {
         findings.push(Finding::not_checked(format!(
             "secrets that only root can read, and systemd hands over, are not seen by {}: run it as root, too",
-            examined.us.name
+            context.us.name
         )));
     }
-    if let Some(instead) = examined.instead {
+    if let Some(instead) = context.instead {
         findings.push(Finding::not_checked(match instead {
             Instead::WithoutWebhookSecrets => {
                 "the other checks go by what is written, without what signs webhooks".to_owned()
@@ -27,11 +27,11 @@ pub fn problems(examined: &Examined) -> Answer {
             }
         }));
     }
-    if let Some(state) = examined.config().ok().and_then(paths::state_elsewhere) {
+    if let Some(state) = context.config().ok().and_then(paths::state_elsewhere) {
         let (what, mend) = paths::said_of_state_elsewhere(state);
         findings.push(Finding::error(what, mend));
     }
-    let what = match examined.loaded() {
+    let what = match context.loaded() {
         Ok(loaded) => {
             let (deployments, layers) = (loaded.config.deployments.len(), loaded.layers.len());
             format!("deployments: {deployments}; layers: {layers}, in {}", loaded.directory.display())

@@ -1,7 +1,7 @@
 //! Files and directories: whose they are, who may read them, and whether the service may write where it has to.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::host::accounts::Account;
 use crate::admin::host::acl;
 use crate::admin::owner;
@@ -20,8 +20,8 @@ const ENTRIES_MAX: usize = 5_000;
 const DEPTH_MAX: usize = 3;
 
 /// The state directory: private, and all of it the service's.
-pub fn state(examined: &Examined) -> Answer {
-    let directory = &examined.config()?.state_directory;
+pub fn state(context: &DoctorContext) -> CheckResult {
+    let directory = &context.config()?.state_directory;
     let Ok(found) = directory.metadata() else {
         return Ok(vec![Finding::warning(
             format!("there is no {} yet", directory.display()),
@@ -42,9 +42,9 @@ pub fn state(examined: &Examined) -> Answer {
     }
     let mut foreign = Vec::new();
     let mut seen = 0;
-    collect_foreign(directory, examined.service.uid, 0, &mut seen, &mut foreign);
+    collect_foreign(directory, context.service.uid, 0, &mut seen, &mut foreign);
     if let Some(first) = foreign.first() {
-        let name = &examined.service.name;
+        let name = &context.service.name;
         findings.push(Finding::error(
             format!(
                 "{} of the files of the state do not belong to {name}, who cannot use them: {}",
@@ -54,7 +54,7 @@ pub fn state(examined: &Examined) -> Answer {
             format!("`chown -R {name}: {}`, and run commands as {name}", directory.display()),
         ));
     }
-    let what = format!("{}: private, of {}, {seen} files", directory.display(), examined.service.name);
+    let what = format!("{}: private, of {}, {seen} files", directory.display(), context.service.name);
     Ok(or_ok(findings, what))
 }
 
@@ -75,8 +75,8 @@ fn collect_foreign(directory: &Path, uid: u32, depth: usize, seen: &mut usize, f
 }
 
 /// The configuration: written by nobody but root and the service's user, as it names what is run.
-pub fn configuration(examined: &Examined) -> Answer {
-    let loaded = examined.loaded()?;
+pub fn configuration(context: &DoctorContext) -> CheckResult {
+    let loaded = context.loaded()?;
     let mut findings = Vec::new();
     let users = loaded.users.as_ref().map(|_| loaded.directory.join(crate::config::users::FILE));
     for path in std::iter::once(&loaded.directory).chain(&loaded.layers).chain(&users) {
@@ -88,7 +88,7 @@ pub fn configuration(examined: &Examined) -> Answer {
                 format!("`chmod go-w {}`", path.display()),
             ));
         }
-        if ![0, examined.service.uid, examined.us.uid].contains(&found.uid()) {
+        if ![0, context.service.uid, context.us.uid].contains(&found.uid()) {
             findings.push(Finding::warning(
                 format!("{} belongs to user {}, who decides what is run", path.display(), found.uid()),
                 format!("`chown root: {}`", path.display()),
@@ -105,21 +105,21 @@ fn is_closed(service: &Account, mode: u32, group: u32) -> bool {
 }
 
 /// Every file that holds a secret.
-pub fn secrets(examined: &Examined) -> Answer {
+pub fn secrets(context: &DoctorContext) -> CheckResult {
     anyhow::ensure!(
-        examined.instead.is_none(),
+        context.instead.is_none(),
         "which files hold secrets is seen once the configuration can be used"
     );
-    let files = secret_files(examined)?;
-    let is_shared = examined.deployments()?.any(|deployment| deployment.user.is_none());
-    let handed_over = examined.loaded()?.environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let files = secret_files(context)?;
+    let is_shared = context.deployments()?.any(|deployment| deployment.user.is_none());
+    let handed_over = context.loaded()?.environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let env_files: Vec<&PathBuf> =
-        examined.config()?.deployments.values().flat_map(|deployment| &deployment.env_files).collect();
+        context.config()?.deployments.values().flat_map(|deployment| &deployment.env_files).collect();
     // What is a deployment's own, its builds have anyway; what systemd hands over cannot be changed.
     let builds_own = |found: &std::fs::Metadata, path: &PathBuf| {
         is_shared
-            && examined.service.uid != 0
-            && found.uid() == examined.service.uid
+            && context.service.uid != 0
+            && found.uid() == context.service.uid
             && !env_files.contains(&path)
             && handed_over.as_ref().is_none_or(|directory| !path.starts_with(directory))
     };
@@ -147,8 +147,7 @@ pub fn secrets(examined: &Examined) -> Answer {
             }
         };
         seen += 1;
-        if !is_closed(&examined.service, found.mode(), found.gid())
-            && !is_shared_with_its_user(examined, path)?
+        if !is_closed(&context.service, found.mode(), found.gid()) && !is_shared_with_its_user(context, path)?
         {
             let is_roots = found.uid() == 0 && env_files.contains(&path);
             findings.push(Finding::error(
@@ -166,7 +165,7 @@ pub fn secrets(examined: &Examined) -> Answer {
                     // The deployer must be able to read it.
                     (None, true) => format!(
                         "`chgrp \"$(id -g -n {})\" {1} && chmod 640 {1}`",
-                        examined.service.name,
+                        context.service.name,
                         path.display()
                     ),
                     (None, false) => format!("`chmod 600 {}`", path.display()),
@@ -178,17 +177,17 @@ pub fn secrets(examined: &Examined) -> Answer {
                 format!(
                     "{} holds a secret and belongs to {}, as which builds run: one of them can open it to others with chmod",
                     path.display(),
-                    examined.service.name
+                    context.service.name
                 ),
                 "give every deployment its own `user`, or hand the secret over by systemd's LoadCredential= from a file of root's (docs/operating.md, \"Secrets\")",
             ));
         }
-        if ![0, examined.service.uid].contains(&found.uid()) {
+        if ![0, context.service.uid].contains(&found.uid()) {
             findings.push(Finding::warning(
                 format!("{} holds a secret and belongs to user {}", path.display(), found.uid()),
                 match &leader {
                     Some(leader) => elsewhere(leader),
-                    None => format!("`chown {}: {}`", examined.service.name, path.display()),
+                    None => format!("`chown {}: {}`", context.service.name, path.display()),
                 },
             ));
         }
@@ -217,8 +216,8 @@ fn elsewhere((who, directory): &(Account, PathBuf)) -> String {
 }
 
 /// Whether it is a deployment's own, and nobody else than that one's user can read it: the access list shows in the group's bits.
-fn is_shared_with_its_user(examined: &Examined, path: &Path) -> anyhow::Result<bool> {
-    let users: Vec<u32> = examined
+fn is_shared_with_its_user(context: &DoctorContext, path: &Path) -> anyhow::Result<bool> {
+    let users: Vec<u32> = context
         .config()?
         .deployments
         .values()
@@ -232,7 +231,7 @@ fn is_shared_with_its_user(examined: &Examined, path: &Path) -> anyhow::Result<b
 }
 
 /// Those that the configuration names, and what systemd hands over.
-fn secret_files(examined: &Examined) -> anyhow::Result<BTreeSet<PathBuf>> {
+fn secret_files(context: &DoctorContext) -> anyhow::Result<BTreeSet<PathBuf>> {
     const KEYS: [&str; 9] = [
         "token_file",
         "app_key_file",
@@ -244,7 +243,7 @@ fn secret_files(examined: &Examined) -> anyhow::Result<BTreeSet<PathBuf>> {
         "env_file",
         "env_files",
     ];
-    let loaded = examined.loaded()?;
+    let loaded = context.loaded()?;
     let base = loaded.environment.working_directory();
     let mut files = BTreeSet::new();
     for shown in loaded.merged.show() {
@@ -256,7 +255,7 @@ fn secret_files(examined: &Examined) -> anyhow::Result<BTreeSet<PathBuf>> {
             files.extend(one.chain(several).map(|path| base.join(path)));
         }
     }
-    for deployment in examined.config()?.deployments.values() {
+    for deployment in context.config()?.deployments.values() {
         files.extend(deployment.env_files.iter().filter(|path| path.is_absolute()).cloned());
     }
     if let Some(directory) = loaded.environment.get("CREDENTIALS_DIRECTORY") {
@@ -266,26 +265,20 @@ fn secret_files(examined: &Examined) -> anyhow::Result<BTreeSet<PathBuf>> {
 }
 
 /// Where each deployment's releases lie: the service must be able to write there.
-pub async fn paths(examined: &Examined) -> Answer {
+pub async fn paths(context: &DoctorContext) -> CheckResult {
     let mut findings = Vec::new();
     let mut number = 0;
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         number += 1;
         let existing = deployment.path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
         let is_directory = existing.is_dir();
-        let mend =
-            format!("`install -d -o {0} -g {0} {1}`", examined.service.name, deployment.path.display());
-        match examined.service_may_write(existing).await {
+        let mend = format!("`install -d -o {0} -g {0} {1}`", context.service.name, deployment.path.display());
+        match context.service_may_write(existing).await {
             Ok(true) if is_directory => {}
             Ok(_) if existing == deployment.path => findings.push(Finding::error(
-                format!(
-                    "{}: {} may not write {}",
-                    deployment.slug,
-                    examined.service.name,
-                    existing.display()
-                ),
+                format!("{}: {} may not write {}", deployment.slug, context.service.name, existing.display()),
                 match leader(existing) {
-                    None => format!("`chown {}: {}`", examined.service.name, existing.display()),
+                    None => format!("`chown {}: {}`", context.service.name, existing.display()),
                     Some((who, _)) => format!(
                         "`sudo -u {} mv {1} {1}.old`, and the next run makes it anew",
                         who.name,
@@ -298,7 +291,7 @@ pub async fn paths(examined: &Examined) -> Answer {
                     "{}: there is no {}, and {} may not make it in {}",
                     deployment.slug,
                     deployment.path.display(),
-                    examined.service.name,
+                    context.service.name,
                     existing.display()
                 ),
                 mend,
@@ -306,18 +299,18 @@ pub async fn paths(examined: &Examined) -> Answer {
             Err(error) => findings.push(Finding::not_checked(format!("{}: {error:#}", deployment.slug))),
         }
     }
-    Ok(or_ok(findings, format!("{} may write where its deployments lie: {number}", examined.service.name)))
+    Ok(or_ok(findings, format!("{} may write where its deployments lie: {number}", context.service.name)))
 }
 
 /// Whether the services' own view of the host lets them write there.
-pub async fn sandboxes(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+pub async fn sandboxes(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
     let mut findings = Vec::new();
     let mut number = 0;
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         for unit in walls::units(config, deployment) {
             number += 1;
-            let answer = examined.ask_tool(&systemctl::sandbox(&unit)).await?;
+            let answer = context.ask_tool(&systemctl::sandbox(&unit)).await?;
             let wrong = walls::judge(deployment, &unit, &answer.output);
             findings.extend(wrong.map(|what| {
                 Finding::error(
@@ -334,11 +327,11 @@ pub async fn sandboxes(examined: &Examined) -> Answer {
 }
 
 /// Environment files and shared files that runs of the deployments need.
-pub async fn of_deployments(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+pub async fn of_deployments(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
     let never = CancellationToken::new();
     let mut findings = Vec::new();
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         let (seen, _) = preflight::files(config, deployment, release::layout_found(deployment), &never).await;
         let of = |what: String| format!("{}: {what}", deployment.slug);
         let mend =
@@ -351,18 +344,18 @@ pub async fn of_deployments(examined: &Examined) -> Answer {
 }
 
 /// nginx's directories for sites: written by the service, and what others put there readable and writable by it, too.
-pub async fn site_directories(examined: &Examined) -> Answer {
-    let config = examined.config()?;
-    if !examined.deployments()?.any(|deployment| deployment.recipe.sites.is_some()) {
+pub async fn site_directories(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
+    if !context.deployments()?.any(|deployment| deployment.recipe.sites.is_some()) {
         return Ok(vec![Finding::not_checked("no deployment has nginx sites")]);
     }
-    let (name, uid) = (&examined.service.name, examined.service.uid);
+    let (name, uid) = (&context.service.name, context.service.uid);
     let mut findings = Vec::new();
     let directories = ["conf.d", "snippets"].map(|name| config.nginx.directory.join(name));
     if tools::nginx::root_writes(&config.nginx, config.privileges) {
         for directory in directories.iter().filter(|directory| directory.is_dir()) {
             // The default list alone gives nothing away yet, but does for what an administrator makes there.
-            if examined.service_may_write(directory).await? || has_default(directory, uid) {
+            if context.service_may_write(directory).await? || has_default(directory, uid) {
                 findings.push(Finding::warning(
                     format!(
                         "{name} may write {}, as an earlier version needed: root refuses to have nginx read what lies there",
@@ -385,12 +378,12 @@ pub async fn site_directories(examined: &Examined) -> Answer {
             ));
             continue;
         };
-        if !examined.service_may_write(&directory).await? {
+        if !context.service_may_write(&directory).await? {
             findings.push(Finding::error(
                 format!("{name} may not write {}", directory.display()),
                 format!("`setfacl -m user:{name}:rwx -m default:user:{name}:rw {}`", directory.display()),
             ));
-        } else if found.uid() != uid && !examined.service.is_root() && !has_default(&directory, uid) {
+        } else if found.uid() != uid && !context.service.is_root() && !has_default(&directory, uid) {
             findings.push(Finding::warning(
                 format!(
                     "what others put into {} is not writable by {name}: it has no default ACL for it",

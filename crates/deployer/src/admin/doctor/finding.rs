@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Level {
+pub enum FindingLevel {
     /// As it should be.
     Ok,
     /// It could not be seen, or does not concern this host.
@@ -20,7 +20,7 @@ pub enum Level {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad it is.
-    pub level: Level,
+    pub level: FindingLevel,
     /// What was seen.
     pub what: String,
     /// A command line or a sentence; None where nothing is to be done.
@@ -28,27 +28,27 @@ pub struct Finding {
 }
 
 /// What a check gives. An error says why nothing could be seen.
-pub type Answer = anyhow::Result<Vec<Finding>>;
+pub type CheckResult = anyhow::Result<Vec<Finding>>;
 
 impl Finding {
     /// As it should be.
     pub fn ok(what: impl Into<String>) -> Self {
-        Self { level: Level::Ok, what: what.into(), mend: None }
+        Self { level: FindingLevel::Ok, what: what.into(), mend: None }
     }
 
     /// It could not be seen, or does not concern this host.
     pub fn not_checked(why: impl Into<String>) -> Self {
-        Self { level: Level::NotChecked, what: why.into(), mend: None }
+        Self { level: FindingLevel::NotChecked, what: why.into(), mend: None }
     }
 
     /// It may not work for long, or not as safely as it could.
     pub fn warning(what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { level: Level::Warning, what: what.into(), mend: Some(mend.into()) }
+        Self { level: FindingLevel::Warning, what: what.into(), mend: Some(mend.into()) }
     }
 
     /// It does not work, or lets others in.
     pub fn error(what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { level: Level::Error, what: what.into(), mend: Some(mend.into()) }
+        Self { level: FindingLevel::Error, what: what.into(), mend: Some(mend.into()) }
     }
 }
 

@@ -1,13 +1,13 @@
 //! GitHub: each credential, the hooks that deliver here, and its clock beside ours. Nothing is written there.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, Level, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, FindingLevel, or_ok};
 use super::rights::{self, Needs};
 use crate::admin::host::paths;
 use crate::base::clock::now_ms;
 use crate::base::names::RepositoryName;
 use crate::config::{Config, Deployment, SourceNetworks};
-use crate::github::credentials::Kind;
+use crate::github::credentials::CredentialKind;
 use crate::github::error::{ApiError, ErrorKind};
 use crate::github::hook_faults::faults;
 use crate::github::hooks::Delivery;
@@ -25,11 +25,10 @@ const CLOCK_DRIFT_MAX: Duration = Duration::from_secs(60);
 
 /// Who asks, and for which repositories.
 struct Identity<'a> {
-    /// For people.
     name: String,
     /// Whose own token it is.
     deployment: Option<&'a str>,
-    kind: Kind,
+    kind: CredentialKind,
     repositories: Vec<&'a RepositoryName>,
     needs: Needs,
 }
@@ -39,7 +38,13 @@ impl<'a> Identity<'a> {
         Subject { deployment: self.deployment, repository }
     }
 
-    fn of(name: &str, kind: Kind, own: Option<&'a str>, users: &[&'a Deployment], config: &Config) -> Self {
+    fn of(
+        name: &str,
+        kind: CredentialKind,
+        own: Option<&'a str>,
+        users: &[&'a Deployment],
+        config: &Config,
+    ) -> Self {
         let mut repositories: Vec<&RepositoryName> = Vec::new();
         for deployment in users {
             if !repositories.contains(&&deployment.repository) {
@@ -52,21 +57,21 @@ impl<'a> Identity<'a> {
     }
 }
 
-fn identities(examined: &Examined) -> Result<Vec<Identity<'_>>> {
-    let config = examined.config()?;
-    let (_, credentials) = examined.github()?;
+fn identities(context: &DoctorContext) -> Result<Vec<Identity<'_>>> {
+    let config = context.config()?;
+    let (_, credentials) = context.github()?;
     let (own, general): (Vec<&Deployment>, Vec<&Deployment>) =
-        examined.deployments()?.partition(|deployment| deployment.github_token.is_some());
+        context.deployments()?.partition(|deployment| deployment.github_token.is_some());
     let mut identities = Vec::new();
     let kind = match credentials.kind_for_all() {
-        Kind::None if examined.service_asks_gh()? => Kind::Gh,
+        CredentialKind::None if context.service_asks_gh()? => CredentialKind::Gh,
         kind => kind,
     };
     let name = match kind {
-        Kind::None => None,
-        Kind::Token => Some("the token for all"),
-        Kind::App => Some("the GitHub App"),
-        Kind::Gh => Some("the account of `gh`"),
+        CredentialKind::None => None,
+        CredentialKind::Token => Some("the token for all"),
+        CredentialKind::App => Some("the GitHub App"),
+        CredentialKind::Gh => Some("the account of `gh`"),
     };
     if let (Some(name), false) = (name, general.is_empty()) {
         // Without a deployment named, so that it is asked as what is there for all; any of these would lead there.
@@ -76,7 +81,7 @@ fn identities(examined: &Examined) -> Result<Vec<Identity<'_>>> {
     for deployment in own {
         let name = format!("the token of {}", deployment.slug);
         let slug = Some(deployment.slug.as_str());
-        identities.push(Identity::of(&name, Kind::Token, slug, &[deployment], config));
+        identities.push(Identity::of(&name, CredentialKind::Token, slug, &[deployment], config));
     }
     Ok(identities)
 }
@@ -95,22 +100,22 @@ fn how_to_give_a_credential() -> String {
 }
 
 /// Each credential: whether it works, what it may, and when it ends.
-pub async fn credentials(examined: &Examined) -> Answer {
-    let (github, _) = examined.github()?;
-    let identities = identities(examined)?;
+pub async fn credentials(context: &DoctorContext) -> CheckResult {
+    let (github, _) = context.github()?;
+    let identities = identities(context)?;
     if identities.is_empty() {
         return Ok(vec![Finding::warning(
-            "there is no credential: GitHub is told nothing, and only public repositories can be fetched over https",
+            "there is no credential: nothing is reported to GitHub, and only public repositories can be fetched over https",
             how_to_give_a_credential(),
         )]);
     }
     let mut findings = Vec::new();
     for identity in &identities {
         // Whoever `gh` knows is somebody else for each user.
-        if identity.kind == Kind::Gh && !examined.is_service() {
+        if identity.kind == CredentialKind::Gh && !context.is_service() {
             findings.push(Finding::not_checked(format!(
                 "{}: only {} has it; `sudo -u {} durhack-deployer doctor` looks",
-                identity.name, examined.service.name, examined.service.name
+                identity.name, context.service.name, context.service.name
             )));
             continue;
         }
@@ -134,8 +139,8 @@ async fn of_identity(github: &GitHub, identity: &Identity<'_>) -> Vec<Finding> {
     }
     for repository in identity.repositories.iter().take(REPOSITORIES_MAX) {
         let found = match identity.kind {
-            Kind::App => of_installation(github, repository, identity.needs).await,
-            Kind::None | Kind::Token | Kind::Gh => {
+            CredentialKind::App => of_installation(github, repository, identity.needs).await,
+            CredentialKind::None | CredentialKind::Token | CredentialKind::Gh => {
                 of_repository(github, identity, repository, token.scopes.is_some()).await
             }
         };
@@ -150,7 +155,9 @@ async fn of_identity(github: &GitHub, identity: &Identity<'_>) -> Vec<Finding> {
         token.quota.map(|(left, whole)| format!(", {left} of {whole} requests left")).unwrap_or_default();
     let number = identity.repositories.len();
     let unseen = match (identity.kind, &token.scopes) {
-        (Kind::Token | Kind::Gh, None) => "; GitHub does not tell what a fine-grained token may write",
+        (CredentialKind::Token | CredentialKind::Gh, None) => {
+            "; GitHub does not tell what a fine-grained token may write"
+        }
         _ => "",
     };
     or_ok(findings, format!("GitHub knows it, and it reads {number} repositories{quota}{unseen}"))
@@ -164,10 +171,10 @@ async fn without_token(
     error: &ApiError,
 ) -> Vec<Finding> {
     let mut findings = match identity.kind {
-        Kind::App => of_installation(github, repository, identity.needs).await,
-        Kind::None | Kind::Token | Kind::Gh => Vec::new(),
+        CredentialKind::App => of_installation(github, repository, identity.needs).await,
+        CredentialKind::None | CredentialKind::Token | CredentialKind::Gh => Vec::new(),
     };
-    if findings.iter().all(|finding| finding.level != Level::Error) {
+    if findings.iter().all(|finding| finding.level != FindingLevel::Error) {
         findings.push(refused(error, identity.kind));
     }
     findings
@@ -176,7 +183,7 @@ async fn without_token(
 async fn of_installation(github: &GitHub, repository: &RepositoryName, needs: Needs) -> Vec<Finding> {
     match github.installation(repository).await {
         Some(Ok(installation)) => rights::of_installation(&installation, needs),
-        Some(Err(error)) => vec![refused(&error, Kind::App)],
+        Some(Err(error)) => vec![refused(&error, CredentialKind::App)],
         None => Vec::new(),
     }
 }
@@ -206,9 +213,9 @@ async fn of_repository(
     }
 }
 
-fn refused(error: &ApiError, kind: Kind) -> Finding {
+fn refused(error: &ApiError, kind: CredentialKind) -> Finding {
     match error.kind {
-        ErrorKind::Unauthorised if kind == Kind::App => Finding::error(
+        ErrorKind::Unauthorised if kind == CredentialKind::App => Finding::error(
             format!("GitHub does not accept its key: it is another App's, or was revoked ({})", error.reason),
             "write the App's own `app_id`, and in `app_key_file` a private key that the App's settings still list",
         ),
@@ -236,11 +243,11 @@ fn refused(error: &ApiError, kind: Kind) -> Finding {
 }
 
 /// The hook of each repository: that it is there, active, and delivers.
-pub async fn hooks(examined: &Examined) -> Answer {
-    let config = examined.config()?;
-    let (github, credentials) = examined.github()?;
+pub async fn hooks(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
+    let (github, credentials) = context.github()?;
     let mut repositories: Vec<&RepositoryName> = Vec::new();
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         if !repositories.contains(&&deployment.repository) {
             repositories.push(&deployment.repository);
         }
@@ -292,7 +299,6 @@ async fn of_hooks(
     Ok(or_ok(findings, format!("hook {} delivers here", hook.id)))
 }
 
-/// Newest first.
 fn of_deliveries(deliveries: &[Delivery], hook: i64) -> Option<Finding> {
     let newest = deliveries.first()?;
     let lost = deliveries.iter().filter(|delivery| {
@@ -315,10 +321,11 @@ fn of_deliveries(deliveries: &[Delivery], hook: i64) -> Option<Finding> {
 }
 
 /// Our clock beside GitHub's.
-pub async fn clock(examined: &Examined) -> Answer {
-    let (github, _) = examined.github()?;
-    let identities = identities(examined)?;
-    let asked = identities.iter().find(|identity| identity.kind != Kind::Gh || examined.is_service());
+pub async fn clock(context: &DoctorContext) -> CheckResult {
+    let (github, _) = context.github()?;
+    let identities = identities(context)?;
+    let asked =
+        identities.iter().find(|identity| identity.kind != CredentialKind::Gh || context.is_service());
     let Some((identity, repository)) =
         asked.and_then(|identity| Some((identity, identity.repositories.first()?)))
     else {
@@ -344,8 +351,8 @@ pub async fn clock(examined: &Examined) -> Answer {
 }
 
 /// What GitHub has said of itself: its networks, without which nobody may call, and the host keys of its ssh.
-pub async fn networks(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+pub async fn networks(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
     let directory = &config.state_directory;
     let mut findings = Vec::new();
     if config.intake.source_networks == SourceNetworks::GitHub {
@@ -369,7 +376,7 @@ pub async fn networks(examined: &Examined) -> Answer {
         }
     }
     let host = config.github.host();
-    let mut deployments = examined.deployments()?;
+    let mut deployments = context.deployments()?;
     let by_ssh = deployments
         .any(|deployment| login::is_ssh(&deployment.clone_url) && login::is_on(&deployment.clone_url, &host));
     if by_ssh && !directory.join(KNOWN_HOSTS_FILE).exists() {
@@ -405,10 +412,10 @@ mod tests {
         for (deliveries, expected) in [
             (vec![], None),
             (vec![attempt(1, "a", 202)], None),
-            (vec![attempt(1, "a", 502)], Some(Level::Error)),
-            (vec![attempt(2, "b", 202), attempt(1, "a", 502)], Some(Level::Warning)),
+            (vec![attempt(1, "a", 502)], Some(FindingLevel::Error)),
+            (vec![attempt(2, "b", 202), attempt(1, "a", 502)], Some(FindingLevel::Warning)),
             (vec![attempt(2, "a", 202), attempt(1, "a", 502)], None),
-            (vec![attempt(2, "b", 0), attempt(1, "a", 202)], Some(Level::Error)),
+            (vec![attempt(2, "b", 0), attempt(1, "a", 202)], Some(FindingLevel::Error)),
         ] {
             assert_eq!(of_deliveries(&deliveries, 7).map(|finding| finding.level), expected);
         }

@@ -1,7 +1,7 @@
 //! The machine: room on its disks, memory, the kernel, and whether its clock is kept right.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use crate::config::Config;
 use crate::process::sandbox::missing_of_landlock;
 use std::collections::BTreeMap;
@@ -18,12 +18,12 @@ const FREE_INODES_MIN: u64 = 10_000;
 const MEMORY_AVAILABLE_KIB_MIN: u64 = 512 * 1024;
 
 /// Bytes and inodes of every file system that is written to.
-pub fn disks(examined: &Examined) -> Answer {
-    disks_of(examined.config()?)
+pub fn disks(context: &DoctorContext) -> CheckResult {
+    disks_of(context.config()?)
 }
 
 /// The same, of a configuration.
-pub fn disks_of(config: &Config) -> Answer {
+pub fn disks_of(config: &Config) -> CheckResult {
     let mut places = vec![config.state_directory.as_path(), Path::new("/tmp")];
     places.extend(config.deployments.values().map(|deployment| deployment.path.as_path()));
     if config.deployments.values().any(|deployment| deployment.recipe.sites.is_some()) {
@@ -87,7 +87,7 @@ fn judge_room(place: &Path, room: &Room, bytes_min: u64) -> Option<Finding> {
 }
 
 /// Whether a build will find memory.
-pub fn memory(_: &Examined) -> Answer {
+pub fn memory(_: &DoctorContext) -> CheckResult {
     let text = fs_err::read_to_string("/proc/meminfo")?;
     let kibibytes = |name: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -106,9 +106,9 @@ pub fn memory(_: &Examined) -> Answer {
 }
 
 /// What the kernel has to keep builds from files and signals with, and what follows where that is not all of it.
-pub fn landlock(examined: &Examined) -> Answer {
+pub fn landlock(context: &DoctorContext) -> CheckResult {
     // Users of their own keep deployments apart where the kernel does not; without either, nothing does.
-    let is_shared = examined.deployments().is_ok_and(|mut deployments| {
+    let is_shared = context.deployments().is_ok_and(|mut deployments| {
         deployments.any(|deployment| deployment.confine && deployment.user.is_none())
     });
     let unconfined = |what: String, mend: &str| match is_shared {
@@ -148,7 +148,7 @@ pub fn landlock(examined: &Examined) -> Answer {
 }
 
 /// Whether the system calls of builds can be filtered.
-pub fn system_calls(_: &Examined) -> Answer {
+pub fn system_calls(_: &DoctorContext) -> CheckResult {
     let is_known = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
     let is_there = Path::new("/proc/sys/kernel/seccomp/actions_avail").exists();
     Ok(vec![match is_known && is_there {
@@ -162,7 +162,7 @@ pub fn system_calls(_: &Examined) -> Answer {
 }
 
 /// Whether each step can have a control group. Only reported: without one, its supervisor process ends and counts what it starts.
-pub fn control_groups(_: &Examined) -> Answer {
+pub fn control_groups(_: &DoctorContext) -> CheckResult {
     const WITHOUT: &str =
         "a step is counted and ended by its supervisor process alone, a moment later than the kernel would";
     let controllers = fs_err::read_to_string("/sys/fs/cgroup/cgroup.controllers");
@@ -181,15 +181,15 @@ pub fn control_groups(_: &Examined) -> Answer {
 }
 
 /// Whether systemd knows the walls of the packaged units.
-pub async fn walls_of_units(examined: &Examined) -> Answer {
+pub async fn walls_of_units(context: &DoctorContext) -> CheckResult {
     /// `PrivateIPC=`; the others are older.
     const VERSION_MIN: u64 = 248;
-    if examined.find("systemctl")?.is_none() {
+    if context.find("systemctl")?.is_none() {
         return Ok(vec![Finding::not_checked(
             "there is no systemd: what its units keep from builds, nothing does",
         )]);
     }
-    let answer = examined.ask(&["systemctl", "--version"]).await?;
+    let answer = context.ask(&["systemctl", "--version"]).await?;
     let version = answer.output.split_whitespace().nth(1).and_then(|version| version.parse::<u64>().ok());
     Ok(vec![match version {
         Some(version) if version >= VERSION_MIN => {
@@ -214,11 +214,11 @@ fn landlock_abi(release: &str) -> Option<u32> {
 }
 
 /// Whether something keeps the clock right. [`super::github::clock`] says whether it is.
-pub async fn synchronisation(examined: &Examined) -> Answer {
-    if examined.find("timedatectl")?.is_none() {
+pub async fn synchronisation(context: &DoctorContext) -> CheckResult {
+    if context.find("timedatectl")?.is_none() {
         return Ok(vec![Finding::not_checked("there is no timedatectl")]);
     }
-    let answer = examined.ask(&["timedatectl", "show", "--property=NTPSynchronized", "--value"]).await?;
+    let answer = context.ask(&["timedatectl", "show", "--property=NTPSynchronized", "--value"]).await?;
     Ok(vec![match answer.output.trim() {
         "yes" => Finding::ok("the clock is synchronised"),
         "no" => Finding::warning("nothing keeps the clock right", "`timedatectl set-ntp true`"),
@@ -228,7 +228,7 @@ pub async fn synchronisation(examined: &Examined) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::FindingLevel;
     use super::*;
 
     #[test]
@@ -238,10 +238,10 @@ mod tests {
         for (room, expected) in [
             (room(100 * GIB, 50 * GIB, 1000, 100_000), None),
             (room(100 * GIB, 50 * GIB, 0, 0), None),
-            (room(100 * GIB, 50 * GIB, 100_000, 9_999), Some(Level::Error)),
-            (room(100 * GIB, GIB / 2, 0, 0), Some(Level::Error)),
-            (room(100 * GIB, 4 * GIB, 0, 0), Some(Level::Warning)),
-            (room(4 * GIB, GIB + GIB / 2, 0, 0), Some(Level::Warning)),
+            (room(100 * GIB, 50 * GIB, 100_000, 9_999), Some(FindingLevel::Error)),
+            (room(100 * GIB, GIB / 2, 0, 0), Some(FindingLevel::Error)),
+            (room(100 * GIB, 4 * GIB, 0, 0), Some(FindingLevel::Warning)),
+            (room(4 * GIB, GIB + GIB / 2, 0, 0), Some(FindingLevel::Warning)),
         ] {
             assert_eq!(judge_room(Path::new("/"), &room, GIB).map(|finding| finding.level), expected);
         }

@@ -1,7 +1,7 @@
 //! How one gets here: names that lead to this machine, and who answers at the door.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use super::nginx::site_names;
 use crate::admin::owner;
 use crate::config::{Config, Proxies};
@@ -28,8 +28,8 @@ const INTAKE_SOCKET_ENABLED: &str = "/etc/systemd/system/sockets.target.wants/du
 const DOOR_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Whether `origin` leads here.
-pub async fn origin(examined: &Examined) -> Answer {
-    let origin = &examined.config()?.origin;
+pub async fn origin(context: &DoctorContext) -> CheckResult {
+    let origin = &context.config()?.origin;
     let host = origin.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
     let host = host.with_context(|| format!("`origin` has no host: {origin}"))?;
     let finding = leads_here(host.trim_matches(['[', ']']), &own_addresses()?).await;
@@ -37,8 +37,8 @@ pub async fn origin(examined: &Examined) -> Answer {
 }
 
 /// Whether the names of the sites do.
-pub async fn sites(examined: &Examined) -> Answer {
-    let names = site_names(examined)?;
+pub async fn sites(context: &DoctorContext) -> CheckResult {
+    let names = site_names(context)?;
     if names.is_empty() {
         return Ok(vec![Finding::not_checked("nginx has no sites with public names")]);
     }
@@ -104,12 +104,12 @@ fn of_if_inet6(text: &str) -> BTreeSet<IpAddr> {
 }
 
 /// Whether the daemon answers where it should listen, and who does if it is another program.
-pub async fn door(examined: &Examined) -> Answer {
-    door_of(examined.config()?).await
+pub async fn door(context: &DoctorContext) -> CheckResult {
+    door_of(context.config()?).await
 }
 
 /// The same, of a configuration.
-pub async fn door_of(config: &Config) -> Answer {
+pub async fn door_of(config: &Config) -> CheckResult {
     let holder = holder(&config.state_directory, &listen_lock(&config.state_directory))?;
     let address = match (config.intake.port, daemon::address(config).filter(|_| holder.is_some())) {
         (_, Some(written)) => written.to_string(),
@@ -149,8 +149,8 @@ pub async fn door_of(config: &Config) -> Answer {
 }
 
 /// Whether others reach the port than the proxy behind which the deployer is configured to be.
-pub fn port(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+pub fn port(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
     Ok(vec![match daemon::address(config) {
         None => Finding::not_checked("no daemon listens"),
         Some(address) => judge_port(&config.intake.proxies, address, &config.origin),
@@ -229,19 +229,19 @@ async fn answers_as_we_do(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::FindingLevel;
     use super::*;
 
     #[test]
     fn a_port_behind_a_proxy_is_open_for_that_alone() {
         let trusted = |network: &str| Proxies::Trusted(vec![network.parse().unwrap()]);
         for (proxies, address, expected) in [
-            (trusted("127.0.0.0/8"), "[::]:3400", Level::Warning),
-            (trusted("::1/128"), "0.0.0.0:3400", Level::Warning),
-            (Proxies::Hops(1), "[::]:3400", Level::Warning),
-            (trusted("127.0.0.0/8"), "127.0.0.1:3400", Level::Ok),
-            (trusted("192.0.2.7/32"), "[::]:3400", Level::Ok),
-            (Proxies::Hops(0), "[::]:3400", Level::Ok),
+            (trusted("127.0.0.0/8"), "[::]:3400", FindingLevel::Warning),
+            (trusted("::1/128"), "0.0.0.0:3400", FindingLevel::Warning),
+            (Proxies::Hops(1), "[::]:3400", FindingLevel::Warning),
+            (trusted("127.0.0.0/8"), "127.0.0.1:3400", FindingLevel::Ok),
+            (trusted("192.0.2.7/32"), "[::]:3400", FindingLevel::Ok),
+            (Proxies::Hops(0), "[::]:3400", FindingLevel::Ok),
         ] {
             let found = judge_port(&proxies, address.parse().unwrap(), "https://deploy.example.org");
             assert_eq!(found.level, expected, "{proxies:?} {address}");

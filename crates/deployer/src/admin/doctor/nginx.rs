@@ -1,7 +1,7 @@
 //! nginx and the certificates of its sites.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::host::paths;
 use crate::admin::setup::drop_in;
 use crate::base::clock::{now_ms, readable_utc};
@@ -26,11 +26,11 @@ const REMARKS_MAX: usize = 20;
 const NEAR_END_MS: i64 = 3 * 24 * 3600 * 1000;
 
 /// Whether nginx reads what is deployed, and accepts all it reads.
-pub async fn configuration(examined: &Examined) -> Answer {
-    if !has_sites(examined)? {
+pub async fn configuration(context: &DoctorContext) -> CheckResult {
+    if !has_sites(context)? {
         return Ok(vec![Finding::not_checked("no deployment has nginx sites")]);
     }
-    let config = &examined.config()?.nginx;
+    let config = &context.config()?.nginx;
     if !config.configuration.exists() {
         return Ok(vec![Finding::error(
             format!("there is no {}", config.configuration.display()),
@@ -57,9 +57,9 @@ pub async fn configuration(examined: &Examined) -> Answer {
             ));
         }
     }
-    findings.extend(walls(examined)?);
-    findings.extend(remarks(examined)?);
-    findings.push(test(examined).await.unwrap_or_else(|error| Finding::not_checked(format!("{error:#}"))));
+    findings.extend(walls(context)?);
+    findings.extend(remarks(context)?);
+    findings.push(test(context).await.unwrap_or_else(|error| Finding::not_checked(format!("{error:#}"))));
     Ok(findings)
 }
 
@@ -68,8 +68,8 @@ fn fits(pattern: &Path, path: &Path) -> bool {
 }
 
 /// Whether nginx's own unit has the walls that setup gives it.
-fn walls(examined: &Examined) -> Result<Option<Finding>> {
-    let config = examined.config()?;
+fn walls(context: &DoctorContext) -> Result<Option<Finding>> {
+    let config = context.config()?;
     if !nginx::root_writes(&config.nginx, config.privileges) {
         return Ok(None);
     }
@@ -84,11 +84,11 @@ fn walls(examined: &Examined) -> Result<Option<Finding>> {
 }
 
 /// What nginx is told that gives one user of this host what is another's: also what administrators have told it.
-fn remarks(examined: &Examined) -> Result<Vec<Finding>> {
+fn remarks(context: &DoctorContext) -> Result<Vec<Finding>> {
     let deployments: Vec<PathBuf> =
-        examined.config()?.deployments.values().map(|deployment| deployment.path.clone()).collect();
+        context.config()?.deployments.values().map(|deployment| deployment.path.clone()).collect();
     // What the http block says of links holds for all sites that say nothing of them.
-    let main = fs_err::read_to_string(&examined.config()?.nginx.configuration).unwrap_or_default();
+    let main = fs_err::read_to_string(&context.config()?.nginx.configuration).unwrap_or_default();
     let main = parse(&main).unwrap_or_default();
     let http = main.into_iter().filter(|directive| directive.name() == "http");
     let inherited: Vec<Directive> = http
@@ -96,7 +96,7 @@ fn remarks(examined: &Examined) -> Result<Vec<Finding>> {
         .filter(|directive| directive.name() == "disable_symlinks")
         .collect();
     let mut findings = Vec::new();
-    for (path, directives) in site_files(examined)? {
+    for (path, directives) in site_files(context)? {
         let directives: Vec<Directive> = inherited.iter().cloned().chain(directives).collect();
         let remarks = nginx_policy::remarks(&directives, &deployments);
         findings.extend(remarks.into_iter().map(|remark| {
@@ -111,30 +111,30 @@ fn remarks(examined: &Examined) -> Result<Vec<Finding>> {
 }
 
 /// `nginx -t`, as deploys do it.
-async fn test(examined: &Examined) -> Result<Finding> {
-    let config = examined.config()?;
+async fn test(context: &DoctorContext) -> Result<Finding> {
+    let config = context.config()?;
     let by_root = nginx::root_writes(&config.nginx, config.privileges);
-    let command = match examined.us.is_root() {
+    let command = match context.us.is_root() {
         true if by_root => nginx::test_by_root(),
         true => nginx::test(&config.nginx, Privileges::Direct),
         false => nginx::test(&config.nginx, config.privileges),
     };
-    if !examined.may_call(&config.nginx.program) {
+    if !context.may_call(&config.nginx.program) {
         let what = format!("{} is not root's: it is not called as root", config.nginx.program.display());
         return Ok(Finding::not_checked(what));
     }
-    let answer = examined.ask_tool(&command).await?;
+    let answer = context.ask_tool(&command).await?;
     if answer.end == End::Exited(0) {
         return Ok(Finding::ok(format!("`{}` accepts what is live", command.shown())));
     }
     let said = answer.said.lines().find(|line| line.contains("[emerg]")).unwrap_or(&answer.complaint);
-    let is_ours = !examined.us.is_root()
+    let is_ours = !context.us.is_root()
         && (said.contains("ermission denied")
             || said.contains("helper-key")
             || said.contains("password is required"));
     Ok(match is_ours {
         true => {
-            Finding::not_checked(format!("{} may not test nginx's configuration: {said}", examined.us.name))
+            Finding::not_checked(format!("{} may not test nginx's configuration: {said}", context.us.name))
         }
         false => Finding::error(
             format!("nginx refuses its configuration, and so would every deploy of sites: {said}"),
@@ -143,13 +143,13 @@ async fn test(examined: &Examined) -> Result<Finding> {
     })
 }
 
-fn has_sites(examined: &Examined) -> Result<bool> {
-    Ok(examined.deployments()?.any(|deployment| deployment.recipe.sites.is_some()))
+fn has_sites(context: &DoctorContext) -> Result<bool> {
+    Ok(context.deployments()?.any(|deployment| deployment.recipe.sites.is_some()))
 }
 
 /// Certificates near their end: certbot's, and those that site files name.
-pub fn certificates(examined: &Examined) -> Answer {
-    let config = examined.config()?;
+pub fn certificates(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
     let mut files = BTreeSet::new();
     for lineage in
         fs_err::read_dir(config.certificates.directory.join("live")).into_iter().flatten().flatten()
@@ -158,7 +158,7 @@ pub fn certificates(examined: &Examined) -> Answer {
             files.insert(lineage.path().join("fullchain.pem"));
         }
     }
-    files.extend(named_in_sites(examined)?.into_iter().map(PathBuf::from));
+    files.extend(named_in_sites(context)?.into_iter().map(PathBuf::from));
     let mut findings = Vec::new();
     let mut number = 0;
     for file in files {
@@ -171,22 +171,22 @@ pub fn certificates(examined: &Examined) -> Answer {
             }
             // certbot writes a README beside its lineages, and a site may name what nobody has obtained yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => findings.push(Finding::not_checked(format!("as {}: {error}", examined.us.name))),
+            Err(error) => findings.push(Finding::not_checked(format!("as {}: {error}", context.us.name))),
         }
     }
-    findings.extend(renewals(examined)?);
+    findings.extend(renewals(context)?);
     if number == 0 && findings.is_empty() {
         let directory = config.certificates.directory.join("live");
         let why =
-            format!("there are none in {}, or {} may not see them", directory.display(), examined.us.name);
+            format!("there are none in {}, or {} may not see them", directory.display(), context.us.name);
         return Ok(vec![Finding::not_checked(why)]);
     }
     Ok(or_ok(findings, format!("certificates: {number}, none near its end")))
 }
 
 /// Certificates that certbot's timer renews by its plugin for nginx, which rewrites nginx's files as root: also those that root has judged.
-fn renewals(examined: &Examined) -> Result<Vec<Finding>> {
-    let config = examined.config()?;
+fn renewals(context: &DoctorContext) -> Result<Vec<Finding>> {
+    let config = context.config()?;
     if !nginx::root_writes(&config.nginx, config.privileges) {
         return Ok(Vec::new());
     }
@@ -250,9 +250,9 @@ fn judged(file: &Path, text: &str, now_ms: i64, renew_before_ms: i64) -> Option<
 }
 
 /// The certificate files that the sites in nginx's directory name.
-fn named_in_sites(examined: &Examined) -> Result<Vec<String>> {
+fn named_in_sites(context: &DoctorContext) -> Result<Vec<String>> {
     let mut named = Vec::new();
-    for (_, directives) in site_files(examined)? {
+    for (_, directives) in site_files(context)? {
         named.extend(
             arguments(&directives, "ssl_certificate").into_iter().filter(|path| path.starts_with('/')),
         );
@@ -261,9 +261,9 @@ fn named_in_sites(examined: &Examined) -> Result<Vec<String>> {
 }
 
 /// The public names of the sites in nginx's directory.
-pub fn site_names(examined: &Examined) -> Result<BTreeSet<DomainName>> {
+pub fn site_names(context: &DoctorContext) -> Result<BTreeSet<DomainName>> {
     let mut names = BTreeSet::new();
-    for (_, directives) in site_files(examined)? {
+    for (_, directives) in site_files(context)? {
         each(&directives, &mut |directive| {
             if directive.name() == "server_name" {
                 let words = directive.arguments().iter();
@@ -276,8 +276,8 @@ pub fn site_names(examined: &Examined) -> Result<BTreeSet<DomainName>> {
 }
 
 /// What can be read of `conf.d`, and where it lies.
-fn site_files(examined: &Examined) -> Result<Vec<(PathBuf, Vec<Directive>)>> {
-    let directory = examined.config()?.nginx.directory.join("conf.d");
+fn site_files(context: &DoctorContext) -> Result<Vec<(PathBuf, Vec<Directive>)>> {
+    let directory = context.config()?.nginx.directory.join("conf.d");
     let entries = fs_err::read_dir(directory).into_iter().flatten().flatten().take(SITE_FILES_MAX);
     let read = |path: PathBuf| {
         let directives = parse(&fs_err::read_to_string(&path).ok()?).ok()?;
@@ -308,13 +308,13 @@ mod tests {
         let end = x509::read(pem).unwrap().not_after_ms;
         let file = Path::new("/etc/letsencrypt/live/example.org/fullchain.pem");
         let level = |days: i64| judged(file, pem, end - days * DAY, 30 * DAY).map(|finding| finding.level);
-        use super::super::finding::Level;
+        use super::super::finding::FindingLevel;
         assert_eq!(
             [level(31), level(29), level(2), level(0)],
-            [None, Some(Level::Warning), Some(Level::Error), Some(Level::Error)]
+            [None, Some(FindingLevel::Warning), Some(FindingLevel::Error), Some(FindingLevel::Error)]
         );
         let finding = judged(file, "no", 0, 0).unwrap();
-        assert_eq!(finding.level, Level::Error);
+        assert_eq!(finding.level, FindingLevel::Error);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The parts that the deployer consists of, each with how it is now: for the first lines of `status`. The same looks as `doctor`'s, without
 //! those that take long or need root.
 
-use super::finding::{Finding, Level};
+use super::finding::{Finding, FindingLevel};
 use super::{host, network, privileges, work};
 use crate::admin::host::paths as of_setup;
 use crate::config::{Config, Privileges};
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 /// One part of the deployer.
 #[derive(Debug, Serialize)]
-pub struct Part {
+pub struct DoctorPart {
     /// `intake`, `worker`, ...
     pub name: &'static str,
     /// How it is.
@@ -20,19 +20,19 @@ pub struct Part {
     pub finding: Finding,
 }
 
-impl Part {
+impl DoctorPart {
     /// Whether the deployer cannot do its work for it.
     pub fn is_broken(&self) -> bool {
-        self.finding.level == Level::Error
+        self.finding.level == FindingLevel::Error
     }
 }
 
 /// All of them, in the order in which a push meets them.
-pub async fn all(config: &Config, store: &Store) -> Vec<Part> {
+pub async fn all(config: &Config, store: &Store) -> Vec<DoctorPart> {
     let mut parts = Vec::new();
     let mut add = |name: &'static str, answer: Result<Vec<Finding>>| {
         let findings = answer.unwrap_or_else(|error| vec![Finding::not_checked(format!("{error:#}"))]);
-        parts.extend(findings.into_iter().map(|finding| Part { name, finding }));
+        parts.extend(findings.into_iter().map(|finding| DoctorPart { name, finding }));
     };
     if let Some(state) = of_setup::state_elsewhere(config) {
         let (what, mend) = of_setup::said_of_state_elsewhere(state);

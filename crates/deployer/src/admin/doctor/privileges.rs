@@ -1,7 +1,7 @@
 //! What the service may do as root: too little for its deployments, or too much for everybody's good.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use super::sudoers::judgement::{Width, judge};
 use super::sudoers::{self, Grant};
 use crate::admin::host::accounts::Account;
@@ -17,11 +17,11 @@ const SUDOERS: &str = "/etc/sudoers";
 const HELPER_SOCKET: &str = "/run/durhack-deployer-privileged.sock";
 
 /// Whether `privileges` fits the user and the deployments.
-pub fn way(examined: &Examined) -> Answer {
-    let config = examined.config()?;
-    let wishes = wishes(config);
-    let (user, is_root) = (&examined.service.name, examined.service.is_root());
-    let has_sudo = examined.find("sudo")?.is_some();
+pub fn way(context: &DoctorContext) -> CheckResult {
+    let config = context.config()?;
+    let options = options(config);
+    let (user, is_root) = (&context.service.name, context.service.is_root());
+    let has_sudo = context.find("sudo")?.is_some();
     let mut findings = Vec::new();
     if is_root {
         findings.push(Finding::warning(
@@ -29,18 +29,18 @@ pub fn way(examined: &Examined) -> Answer {
             "make a user for it (docs/operating.md), and give it the state directory and the deployments' paths",
         ));
     }
-    if let Some(wish) = wishes.first() {
-        findings.extend(obstacle(config.privileges, wish, &examined.service, has_sudo));
+    if let Some(wish) = options.first() {
+        findings.extend(obstacle(config.privileges, wish, &context.service, has_sudo));
     }
-    let what = match wishes.as_slice() {
+    let what = match options.as_slice() {
         [] => "no deployment needs root".to_owned(),
-        wishes => format!("{user} has a way to {}", wishes.join(", to ")),
+        options => format!("{user} has a way to {}", options.join(", to ")),
     };
     Ok(or_ok(findings, what))
 }
 
 /// Whether somebody listens who does what needs root. Nobody is connected to: that would start it.
-pub fn helper() -> Answer {
+pub fn helper() -> CheckResult {
     /// Of /proc/net/unix: a socket that accepts connections.
     const LISTENS: &str = "00010000";
     let sockets = fs_err::read_to_string("/proc/net/unix")?;
@@ -80,11 +80,11 @@ fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: boo
 }
 
 /// What deployments need root for. An nginx that is told by a signal obeys its own user.
-fn wishes(config: &Config) -> Vec<&'static str> {
-    let mut wishes = Vec::new();
+fn options(config: &Config) -> Vec<&'static str> {
+    let mut options = Vec::new();
     let mut add = |needed: bool, wish| {
-        if needed && !wishes.contains(&wish) {
-            wishes.push(wish);
+        if needed && !options.contains(&wish) {
+            options.push(wish);
         }
     };
     for deployment in config.deployments.values().filter(|deployment| deployment.enabled) {
@@ -93,12 +93,12 @@ fn wishes(config: &Config) -> Vec<&'static str> {
         add(recipe.sites.is_some() && asks_systemd, "reload nginx and obtain certificates");
         add(!recipe.system_units().is_empty(), "restart units");
     }
-    wishes
+    options
 }
 
 /// Rules of sudo that give the service's user more than it needs.
-pub async fn sudo_rules(examined: &Examined) -> Answer {
-    let user = &examined.service;
+pub async fn sudo_rules(context: &DoctorContext) -> CheckResult {
+    let user = &context.service;
     if user.is_root() {
         return Ok(vec![Finding::not_checked("the service runs as root, which needs no rules")]);
     }
@@ -107,7 +107,7 @@ pub async fn sudo_rules(examined: &Examined) -> Answer {
         Err(_) if !Path::new(SUDOERS).exists() => {
             return Ok(vec![Finding::ok(format!("there is no {SUDOERS}"))]);
         }
-        Err(_) if examined.is_service() => (listed(examined).await?, "`sudo -n -l`"),
+        Err(_) if context.is_service() => (listed(context).await?, "`sudo -n -l`"),
         Err(error) => return Err(error).context("sudo's rules cannot be read"),
     };
     let judged = judge(&grants);
@@ -119,8 +119,8 @@ pub async fn sudo_rules(examined: &Examined) -> Answer {
 }
 
 /// What sudo itself says to whom it concerns.
-async fn listed(examined: &Examined) -> Result<Vec<Grant>> {
-    let answer = examined.ask(&["sudo", "-n", "-l"]).await.context("sudo cannot be asked")?;
+async fn listed(context: &DoctorContext) -> Result<Vec<Grant>> {
+    let answer = context.ask(&["sudo", "-n", "-l"]).await.context("sudo cannot be asked")?;
     match answer.end {
         End::Exited(0) => Ok(sudoers::parse_listing(&answer.output)),
         // Who has no rules at all is asked for a password.
@@ -149,51 +149,56 @@ fn file_of(place: &str) -> &str {
 }
 
 /// Whether sudo itself has a known hole.
-pub async fn sudo_version(examined: &Examined) -> Answer {
-    let Some(sudo) = examined.find("sudo")? else {
+pub async fn sudo_version(context: &DoctorContext) -> CheckResult {
+    let Some(sudo) = context.find("sudo")? else {
         return Ok(vec![Finding::ok("sudo is not installed")]);
     };
-    if !examined.may_call(&sudo) {
+    if !context.may_call(&sudo) {
         return Ok(vec![Finding::not_checked(format!(
             "{} is not root's: it is not called as root",
             sudo.display()
         ))]);
     }
-    let answer = examined.ask(&[&sudo.to_string_lossy(), "-V"]).await?;
+    let answer = context.ask(&[&sudo.to_string_lossy(), "-V"]).await?;
     let printed = answer.output.lines().next().unwrap_or_default().to_owned();
-    of_version(examined, "sudo", &printed, versions::of_sudo(&printed)).await
+    of_version(context, "sudo", &printed, versions::of_sudo(&printed)).await
 }
 
 /// Whether the package's own changelog names the hole: then it is mended, whatever the number says.
-async fn is_mended(examined: &Examined, program: &str, hole: &str) -> bool {
+async fn is_mended(context: &DoctorContext, program: &str, hole: &str) -> bool {
     let name = hole.split(':').next().unwrap_or(hole);
     let changelog = format!("/usr/share/doc/{program}/changelog.Debian.gz");
-    let found = examined.ask(&["zgrep", "-q", "-F", "-w", name, &changelog]).await;
+    let found = context.ask(&["zgrep", "-q", "-F", "-w", name, &changelog]).await;
     found.is_ok_and(|answer| answer.end == End::Exited(0))
 }
 
 /// Whether apt knows of no newer package.
-async fn is_newest(examined: &Examined, program: &str) -> bool {
-    let Ok(answer) = examined.ask(&["apt-cache", "policy", program]).await else { return false };
+async fn is_newest(context: &DoctorContext, program: &str) -> bool {
+    let Ok(answer) = context.ask(&["apt-cache", "policy", program]).await else { return false };
     versions::is_newest(&answer.output)
 }
 
 /// What to say of a version; a distribution's package is given the benefit of the doubt.
-pub async fn of_version(examined: &Examined, program: &str, printed: &str, judgement: Judgement) -> Answer {
+pub async fn of_version(
+    context: &DoctorContext,
+    program: &str,
+    printed: &str,
+    judgement: Judgement,
+) -> CheckResult {
     let hole = match judgement {
         Judgement::Fine => return Ok(vec![Finding::ok(printed)]),
         Judgement::Unknown => return Ok(vec![Finding::not_checked(format!("{printed:?} is no version"))]),
         Judgement::Vulnerable(hole) => hole,
     };
     let query = ["dpkg-query", "--show", "--showformat=${Version}", program];
-    let package = examined.ask(&query).await.ok().filter(|answer| answer.end == End::Exited(0));
+    let package = context.ask(&query).await.ok().filter(|answer| answer.end == End::Exited(0));
     let package = package.map(|answer| answer.output.trim().to_owned()).unwrap_or_default();
     Ok(vec![match versions::is_packaged(&package, printed) {
         // A warning that nobody can mend would be there for ever.
-        true if is_mended(examined, program, hole).await => {
+        true if is_mended(context, program, hole).await => {
             Finding::ok(format!("{printed}: {package} of the distribution has mended {hole}"))
         }
-        true if is_newest(examined, program).await => Finding::not_checked(format!(
+        true if is_newest(context, program).await => Finding::not_checked(format!(
             "{printed}: by its number it has {hole}; {package} is the distribution's newest, and its changelog is not here"
         )),
         true => Finding::warning(

@@ -1,7 +1,7 @@
 //! Programs that the recipes call, where steps find them, and their versions.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use super::privileges::of_version;
 use crate::admin::host::versions;
 use crate::config::{Config, Deployment, Layout};
@@ -16,18 +16,18 @@ use std::path::Path;
 const VERSION_CHARS_MAX: usize = 60;
 
 /// One finding for each program.
-pub async fn all(examined: &Examined) -> Answer {
+pub async fn all(context: &DoctorContext) -> CheckResult {
     let mut findings = Vec::new();
-    let whose = if examined.looks_as_daemon()? { "the daemon's" } else { "this shell's" };
-    for (program, users) in needed(examined.config()?) {
+    let whose = if context.looks_as_daemon()? { "the daemon's" } else { "this shell's" };
+    for (program, users) in needed(context.config()?) {
         let users = users.into_iter().collect::<Vec<_>>().join(", ");
-        findings.push(match examined.find(&program)? {
+        findings.push(match context.find(&program)? {
             None => Finding::error(
                 format!("{program} is not found on {whose} PATH, and {users} needs it"),
                 format!("install {program}, or add its directory to `executable_search_paths`"),
             ),
             Some(path) => {
-                let version = version(examined, &program, &path).await;
+                let version = version(context, &program, &path).await;
                 Finding::ok(format!("{program} {version} ({})", path.display()))
             }
         });
@@ -36,24 +36,24 @@ pub async fn all(examined: &Examined) -> Answer {
 }
 
 /// The units that deployments have systemd restart, and the ports of what does not run.
-pub async fn units(examined: &Examined) -> Answer {
+pub async fn units(context: &DoctorContext) -> CheckResult {
     let mut findings = Vec::new();
     let mut number = 0;
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         let (names, user) = units::named(deployment);
         let slug = &deployment.slug;
-        if user && !examined.is_service() {
+        if user && !context.is_service() {
             findings.push(Finding::not_checked(format!(
                 "{slug}: only {} sees its own units",
-                examined.service.name
+                context.service.name
             )));
             continue;
         }
         number += names.len();
         let mut runs = None;
         if !names.is_empty() {
-            let answer = examined.ask_tool(&systemctl::load_states(user, names)).await?;
-            let home = examined.service.home.as_deref();
+            let answer = context.ask_tool(&systemctl::load_states(user, names)).await?;
+            let home = context.service.home.as_deref();
             let (seen, found) = units::judge(deployment, &answer.output, &answer.complaint, home);
             let mend = format!("`durhack-deployer plan {slug}` shows it, too");
             runs = found;
@@ -77,10 +77,10 @@ pub async fn units(examined: &Examined) -> Answer {
 }
 
 /// Whether git has a hole that a repository could use.
-pub async fn git(examined: &Examined) -> Answer {
-    let answer = examined.ask(&["git", "--version"]).await?;
+pub async fn git(context: &DoctorContext) -> CheckResult {
+    let answer = context.ask(&["git", "--version"]).await?;
     let printed = answer.output.trim();
-    of_version(examined, "git", printed, versions::of_git(printed)).await
+    of_version(context, "git", printed, versions::of_git(printed)).await
 }
 
 /// Programs by name or absolute path, and who needs each. A relative path leads into a release.
@@ -118,7 +118,7 @@ fn of_deployment<'a>(deployment: &'a Deployment, config: &'a Config) -> Vec<&'a 
 }
 
 /// What a program says of itself, or its package does. PM2 is not asked: whatever it is asked, it may start its daemon.
-async fn version(examined: &Examined, program: &str, path: &Path) -> String {
+async fn version(context: &DoctorContext, program: &str, path: &Path) -> String {
     if matches!(program, "pm2" | "pnpm") {
         return version_of_package(path).unwrap_or_default();
     }
@@ -130,10 +130,10 @@ async fn version(examined: &Examined, program: &str, path: &Path) -> String {
         // Whatever an operator's own program does with an option, it is not for us to find out.
         _ => return String::new(),
     };
-    if !examined.may_call(path) {
+    if !context.may_call(path) {
         return String::new();
     }
-    let Ok(answer) = examined.ask(&[&path.to_string_lossy(), option]).await else { return String::new() };
+    let Ok(answer) = context.ask(&[&path.to_string_lossy(), option]).await else { return String::new() };
     let printed = if answer.output.trim().is_empty() { &answer.said } else { &answer.output };
     let line = printed.lines().next().unwrap_or_default().trim();
     let digits = line.find(|character: char| character.is_ascii_digit()).unwrap_or(0);

@@ -5,7 +5,7 @@
 //! with it.
 
 use super::finding::Finding;
-use crate::github::rights::{Installation, RepositoryPermissions, Token};
+use crate::github::rights::{Installation, RepositoryPermissions, TokenRights};
 
 /// A token that ends within this is worth replacing at leisure.
 const END_NEAR_MS: i64 = 14 * 24 * 3600 * 1000;
@@ -16,7 +16,6 @@ const QUOTA_PERCENT_MIN: u64 = 10;
 /// What the deployments that use a credential need of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Needs {
-    /// `[github] deployments`
     pub deployments: bool,
     /// Some deployment waits for checks.
     pub checks: bool,
@@ -126,12 +125,12 @@ pub fn of_installation(installation: &Installation, needs: Needs) -> Vec<Finding
 }
 
 /// The end of a token, and what is left of its hour.
-pub fn of_token(token: &Token, now_ms: i64) -> Vec<Finding> {
+pub fn of_token(token: &TokenRights, now_ms: i64) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(end) = token.expires_at_ms.filter(|end| end.saturating_sub(now_ms) < END_NEAR_MS) {
         findings.push(Finding::warning(
             format!(
-                "it ends at {} UTC: nothing is fetched or told after that",
+                "it ends at {} UTC: nothing is fetched or reported after that",
                 crate::base::clock::readable_utc(end)
             ),
             "make another at https://github.com/settings/tokens, and put it in this one's place",
@@ -168,14 +167,14 @@ pub fn of_repository(name: &str, permissions: RepositoryPermissions, is_classic:
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::FindingLevel;
     use super::*;
 
     fn levels(findings: &[Finding]) -> String {
         let letter = |finding: &Finding| match finding.level {
-            Level::Error => 'E',
-            Level::Warning => 'W',
-            Level::Ok | Level::NotChecked => '-',
+            FindingLevel::Error => 'E',
+            FindingLevel::Warning => 'W',
+            FindingLevel::Ok | FindingLevel::NotChecked => '-',
         };
         findings.iter().map(letter).collect()
     }
@@ -241,7 +240,7 @@ mod tests {
             (None, Some((0, 60)), "W"),
         ] {
             let expires_at_ms = days.map(|days: i64| days * DAY);
-            let token = Token { scopes: None, expires_at_ms, quota, github_time_ms: None };
+            let token = TokenRights { scopes: None, expires_at_ms, quota, github_time_ms: None };
             assert_eq!(levels(&of_token(&token, 0)), expected, "{days:?} {quota:?}");
         }
     }

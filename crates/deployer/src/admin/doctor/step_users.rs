@@ -1,7 +1,7 @@
 //! As whom deployments run: whether steps can run as their own users, whether that is a wall, and who has none.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::host::accounts::Account;
 use crate::admin::host::paths::ENABLED_SOCKETS;
 use crate::admin::move_user::plan::units as system_units;
@@ -37,8 +37,8 @@ const POWERFUL_GROUPS: [&str; 17] = [
 const SETUP: &str = "`durhack-deployer setup` makes the user and has systemd start its steps";
 
 /// One finding for each thing that is wrong with one of them.
-pub fn all(examined: &Examined) -> Answer {
-    let deployments: Vec<&Deployment> = examined.deployments()?.collect();
+pub fn all(context: &DoctorContext) -> CheckResult {
+    let deployments: Vec<&Deployment> = context.deployments()?.collect();
     let mut users: BTreeMap<&UserName, Vec<&str>> = BTreeMap::new();
     for deployment in &deployments {
         if let Some(user) = &deployment.user {
@@ -49,10 +49,10 @@ pub fn all(examined: &Examined) -> Answer {
     for (user, slugs) in &users {
         let (whose, socket, home) = (slugs.join(", "), step_user::socket(user), step_user::home(user));
         let account = Account::named(user.as_str());
-        let mut wrong = judge(account.as_ref(), &examined.service, user, &whose);
-        wrong.extend(of_socket(&socket, &examined.service, user, &whose));
+        let mut wrong = judge(account.as_ref(), &context.service, user, &whose);
+        wrong.extend(of_socket(&socket, &context.service, user, &whose));
         wrong.extend(of_boot(Path::new(ENABLED_SOCKETS), user));
-        if examined.us.is_root() && !step_user::has_key(user) {
+        if context.us.is_root() && !step_user::has_key(user) {
             let file = step_user::key_file(user);
             let what = format!("{} is not the key by which steps of {whose} are asked for", file.display());
             wrong.push(Finding::error(what, SETUP));
@@ -101,20 +101,20 @@ fn without(deployments: &[&Deployment]) -> Vec<Finding> {
 }
 
 /// As whom the units run that deployments restart: what is pushed runs as that. Root says it, in the units.
-pub async fn of_units(examined: &Examined) -> Answer {
+pub async fn of_units(context: &DoctorContext) -> CheckResult {
     let mut findings = Vec::new();
     let (mut number, mut named) = (0, 0);
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         if system_units(deployment).is_empty() {
             continue;
         }
         named += system_units(deployment).len();
         let call = systemctl::users(system_units(deployment)).argv();
         let words: Vec<&str> = call.iter().map(String::as_str).collect();
-        for (unit, user) in systemctl::read_users(&examined.ask(&words).await?.output) {
+        for (unit, user) in systemctl::read_users(&context.ask(&words).await?.output) {
             number += 1;
             // A user that systemd makes for each start has nothing of anybody's.
-            findings.extend(user.and_then(|user| judge_unit(deployment, &unit, &user, &examined.service)));
+            findings.extend(user.and_then(|user| judge_unit(deployment, &unit, &user, &context.service)));
         }
     }
     if named == 0 {

@@ -11,7 +11,7 @@ mod reading;
 pub use reading::read;
 
 use crate::admin::host::accounts::Account;
-use lexer::{Token, tokens};
+use lexer::{SudoersToken, tokens};
 use std::collections::{HashMap, HashSet};
 
 /// Aliases of aliases, at most: sudo itself refuses loops.
@@ -19,10 +19,8 @@ const ALIAS_DEPTH_MAX: usize = 16;
 
 /// A line of a file, continuations joined, comments gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// `/etc/sudoers.d/web:3`
+pub struct SudoersLine {
     pub place: String,
-    /// Never empty.
     pub text: String,
 }
 
@@ -44,7 +42,7 @@ pub struct Grant {
 }
 
 /// What all lines together say of one user, in order. Lines that cannot be read are left out: sudo refuses such files as a whole.
-pub fn parse(lines: &[Line], user: &Account) -> Vec<Grant> {
+pub fn parse(lines: &[SudoersLine], user: &Account) -> Vec<Grant> {
     let aliases = Aliases::of(lines);
     let mut grants = Vec::new();
     let mut asks_nobody = false;
@@ -66,7 +64,7 @@ pub fn parse_listing(printed: &str) -> Vec<Grant> {
     let rules = printed.lines().skip_while(|line| !line.contains("may run the following commands")).skip(1);
     let mut grants = Vec::new();
     for rule in rules.filter(|rule| !rule.trim().is_empty()) {
-        let line = Line { place: "sudo -l".into(), text: rule.trim().to_owned() };
+        let line = SudoersLine { place: "sudo -l".into(), text: rule.trim().to_owned() };
         grants.extend(commands(&tokens(&line.text), &line, &Aliases::default()));
     }
     grants
@@ -84,9 +82,9 @@ enum AliasKind {
     Host,
 }
 
-fn alias_kind(tokens: &[Token]) -> Option<AliasKind> {
+fn alias_kind(tokens: &[SudoersToken]) -> Option<AliasKind> {
     match tokens.first()? {
-        Token::Word(word) => match word.as_str() {
+        SudoersToken::Word(word) => match word.as_str() {
             "User_Alias" => Some(AliasKind::User),
             "Runas_Alias" => Some(AliasKind::Runas),
             "Cmnd_Alias" | "Cmd_Alias" => Some(AliasKind::Command),
@@ -99,17 +97,17 @@ fn alias_kind(tokens: &[Token]) -> Option<AliasKind> {
 
 /// What names in capital letters stand for.
 #[derive(Debug, Default)]
-struct Aliases(HashMap<(AliasKind, String), Vec<Token>>);
+struct Aliases(HashMap<(AliasKind, String), Vec<SudoersToken>>);
 
 impl Aliases {
-    fn of(lines: &[Line]) -> Self {
+    fn of(lines: &[SudoersLine]) -> Self {
         let mut aliases = HashMap::new();
         for line in lines {
             let tokens = tokens(&line.text);
             let Some(kind) = alias_kind(&tokens) else { continue };
             // `A = x, y : B = z`
-            for definition in tokens[1..].split(|token| *token == Token::Colon) {
-                if let [Token::Word(name), Token::Equals, members @ ..] = definition {
+            for definition in tokens[1..].split(|token| *token == SudoersToken::Colon) {
+                if let [SudoersToken::Word(name), SudoersToken::Equals, members @ ..] = definition {
                     aliases.insert((kind, name.clone()), members.to_vec());
                 }
             }
@@ -117,24 +115,30 @@ impl Aliases {
         Self(aliases)
     }
 
-    fn get(&self, kind: AliasKind, name: &str) -> Option<&[Token]> {
+    fn get(&self, kind: AliasKind, name: &str) -> Option<&[SudoersToken]> {
         self.0.get(&(kind, name.to_owned())).map(Vec::as_slice)
     }
 }
 
 /// The members of a list with commas: whether each is negated, and its words.
-fn members(tokens: &[Token]) -> impl Iterator<Item = (bool, &[Token])> {
-    tokens.split(|token| *token == Token::Comma).map(|member| {
-        let negations = member.iter().take_while(|token| **token == Token::Not).count();
+fn members(tokens: &[SudoersToken]) -> impl Iterator<Item = (bool, &[SudoersToken])> {
+    tokens.split(|token| *token == SudoersToken::Comma).map(|member| {
+        let negations = member.iter().take_while(|token| **token == SudoersToken::Not).count();
         (negations % 2 == 1, &member[negations..])
     })
 }
 
 /// Whether a list of users has this one; the last member that fits decides.
-fn has_user(tokens: &[Token], kind: AliasKind, user: &Account, aliases: &Aliases, depth: usize) -> bool {
+fn has_user(
+    tokens: &[SudoersToken],
+    kind: AliasKind,
+    user: &Account,
+    aliases: &Aliases,
+    depth: usize,
+) -> bool {
     let mut found = false;
     for (negated, member) in members(tokens) {
-        let [Token::Word(word)] = member else { continue };
+        let [SudoersToken::Word(word)] = member else { continue };
         let fits = match aliases.get(kind, word) {
             Some(alias) => depth < ALIAS_DEPTH_MAX && has_user(alias, kind, user, aliases, depth + 1),
             None => is_user(word, user),
@@ -158,21 +162,30 @@ fn is_user(word: &str, user: &Account) -> bool {
 }
 
 /// `users hosts = commands : hosts = commands`. None: this is no such line.
-fn grants_of(tokens: &[Token], line: &Line, user: &Account, aliases: &Aliases) -> Option<Vec<Grant>> {
-    let equals = tokens.iter().position(|token| *token == Token::Equals)?;
+fn grants_of(
+    tokens: &[SudoersToken],
+    line: &SudoersLine,
+    user: &Account,
+    aliases: &Aliases,
+) -> Option<Vec<Grant>> {
+    let equals = tokens.iter().position(|token| *token == SudoersToken::Equals)?;
     // Two lists side by side: the first word that no comma or `!` ties to the one before it begins the hosts.
     let head = &tokens[..equals];
-    let tied = |at: usize| matches!(head[at - 1], Token::Comma | Token::Not);
-    let hosts = (1..head.len()).find(|&at| matches!(head[at], Token::Word(_) | Token::Not) && !tied(at))?;
+    let tied = |at: usize| matches!(head[at - 1], SudoersToken::Comma | SudoersToken::Not);
+    let hosts = (1..head.len())
+        .find(|&at| matches!(head[at], SudoersToken::Word(_) | SudoersToken::Not) && !tied(at))?;
     if !has_user(&head[..hosts], AliasKind::User, user, aliases, 0) {
         return None;
     }
     let mut grants = Vec::new();
-    for (number, part) in tokens[equals + 1..].split(|token| *token == Token::Colon).enumerate() {
+    for (number, part) in tokens[equals + 1..].split(|token| *token == SudoersToken::Colon).enumerate() {
         let rules = match number {
             0 => part,
             // Of a further part: behind its hosts.
-            _ => part.iter().position(|token| *token == Token::Equals).map_or(part, |at| &part[at + 1..]),
+            _ => part
+                .iter()
+                .position(|token| *token == SudoersToken::Equals)
+                .map_or(part, |at| &part[at + 1..]),
         };
         grants.extend(commands(rules, line, aliases));
     }
@@ -180,20 +193,22 @@ fn grants_of(tokens: &[Token], line: &Line, user: &Account, aliases: &Aliases) -
 }
 
 /// `(runas) TAG: command, TAG: command`; what stands before one command holds for those after it.
-fn commands(tokens: &[Token], line: &Line, aliases: &Aliases) -> Vec<Grant> {
+fn commands(tokens: &[SudoersToken], line: &SudoersLine, aliases: &Aliases) -> Vec<Grant> {
     let mut grants = Vec::new();
     let (mut as_root, mut without_password, mut with_variables) = (true, false, false);
-    for mut rest in tokens.split(|token| *token == Token::Comma) {
+    for mut rest in tokens.split(|token| *token == SudoersToken::Comma) {
         loop {
             match rest {
-                [Token::Runas(runas), following @ ..] => {
+                [SudoersToken::Runas(runas), following @ ..] => {
                     as_root = includes_root(runas, aliases);
                     rest = following;
                 }
-                [Token::Word(option), Token::Equals, Token::Word(_), following @ ..] if is_option(option) => {
+                [SudoersToken::Word(option), SudoersToken::Equals, SudoersToken::Word(_), following @ ..]
+                    if is_option(option) =>
+                {
                     rest = following;
                 }
-                [Token::Tag(tag), following @ ..] => {
+                [SudoersToken::Tag(tag), following @ ..] => {
                     match tag.as_str() {
                         "NOPASSWD" => without_password = true,
                         "PASSWD" => without_password = false,
@@ -237,15 +252,15 @@ fn is_option(word: &str) -> bool {
 
 /// The commands that one member of a list stands for.
 fn expand(
-    member: &[Token],
+    member: &[SudoersToken],
     template: &Grant,
     aliases: &Aliases,
     seen: &mut HashSet<String>,
     grants: &mut Vec<Grant>,
 ) {
-    let negations = member.iter().take_while(|token| **token == Token::Not).count();
+    let negations = member.iter().take_while(|token| **token == SudoersToken::Not).count();
     let negated = template.negated ^ (negations % 2 == 1);
-    let mut words: Vec<&str> = member[negations..].iter().map(Token::text).collect();
+    let mut words: Vec<&str> = member[negations..].iter().map(SudoersToken::text).collect();
     // `sha256:HEX /path`: only a program with this content.
     while words.first().is_some_and(|word| is_digest(word)) {
         words.remove(0);
@@ -263,7 +278,7 @@ fn expand(
             }
             let template = Grant { negated, ..template.clone() };
             alias
-                .split(|token| *token == Token::Comma)
+                .split(|token| *token == SudoersToken::Comma)
                 .for_each(|member| expand(member, &template, aliases, seen, grants));
             seen.remove(*first);
         }
@@ -275,7 +290,7 @@ fn is_digest(word: &str) -> bool {
     ["sha224:", "sha256:", "sha384:", "sha512:"].iter().any(|kind| word.starts_with(kind))
 }
 
-/// Whether `(users : groups)` lets one be root. `(:group)` and `()` are oneself.
+/// Whether `(users : groups)` lets one be root. `(:group)` and `()` are this_process.
 fn includes_root(runas: &str, aliases: &Aliases) -> bool {
     let users = runas.split_once(':').map_or(runas, |(users, _)| users);
     let root = Account { uid: 0, gid: 0, name: "root".into(), home: None, groups: vec!["root".into()] };

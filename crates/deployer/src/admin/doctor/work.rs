@@ -1,9 +1,9 @@
-//! What is under way and what got stuck: queues, runs, the record, what GitHub is still to be told, and PM2's memory.
+//! What is under way and what got stuck: queues, runs, the database, what GitHub is still to be told, and PM2's memory.
 //!
 //! Spools are read as directories here, not opened: opening one makes what is missing.
 
-use super::examined::Examined;
-use super::finding::{Answer, Finding, or_ok};
+use super::context::DoctorContext;
+use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::owner;
 use crate::base::clock::{ago, duration, now_ms, readable_utc};
 use crate::base::files::private_file;
@@ -45,12 +45,12 @@ fn milliseconds(length: Duration) -> i64 {
 }
 
 /// Whether anybody deploys what is received.
-pub fn worker(examined: &Examined) -> Answer {
-    worker_of(examined.config()?)
+pub fn worker(context: &DoctorContext) -> CheckResult {
+    worker_of(context.config()?)
 }
 
 /// The same, of a configuration.
-pub fn worker_of(config: &Config) -> Answer {
+pub fn worker_of(config: &Config) -> CheckResult {
     let worker = lock::holder(&config.state_directory, &work_lock(&config.state_directory))?;
     let enabled = config.deployments.values().filter(|deployment| deployment.enabled);
     let elsewhere = enabled.filter_map(|deployment| {
@@ -71,12 +71,12 @@ pub fn worker_of(config: &Config) -> Answer {
 }
 
 /// Entries that wait too long, and those that were dead-lettered.
-pub fn queues(examined: &Examined) -> Answer {
-    queues_of(examined.config()?)
+pub fn queues(context: &DoctorContext) -> CheckResult {
+    queues_of(context.config()?)
 }
 
 /// The same, of a configuration.
-pub fn queues_of(config: &Config) -> Answer {
+pub fn queues_of(config: &Config) -> CheckResult {
     let state = &config.state_directory;
     let Ok(spools) = fs_err::read_dir(state.join("spool")) else {
         return Ok(vec![Finding::not_checked(format!(
@@ -183,9 +183,9 @@ fn set_aside(spool: &str, directory: &Path, entry: &EntryName) -> Finding {
 }
 
 /// Runs that are not ended by anybody.
-pub async fn runs(examined: &Examined) -> Answer {
-    let unfinished = examined.store()?.unfinished_runs(None).await?;
-    let config = examined.config()?;
+pub async fn runs(context: &DoctorContext) -> CheckResult {
+    let unfinished = context.store()?.unfinished_runs(None).await?;
+    let config = context.config()?;
     let mut findings = Vec::new();
     let running: Vec<&Run> = unfinished.iter().filter(|run| run.state == RunState::Running).collect();
     for run in &running {
@@ -204,13 +204,13 @@ pub async fn runs(examined: &Examined) -> Answer {
     Ok(or_ok(findings, format!("{} in progress, none stuck", running.len())))
 }
 
-/// A run may take its time once to do and once to take back.
+/// A run may take its time once to do and once to undo.
 fn stuck(run: &Run, timeout: Duration, is_alive: bool, now_ms: i64) -> Option<Finding> {
     let what = format!("{}: run {}", run.deployment, run.id);
     if !is_alive {
         return Some(Finding::error(
             format!("{what} is recorded as running, and its process {} is gone", run.pid),
-            "start the daemon: it finishes the run or takes it back",
+            "start the daemon: it finishes the run or rolls it back",
         ));
     }
     let took = now_ms - run.started_at_ms.unwrap_or(run.created_at_ms);
@@ -222,12 +222,12 @@ fn stuck(run: &Run, timeout: Duration, is_alive: bool, now_ms: i64) -> Option<Fi
     })
 }
 
-/// Whether the record can be reached and written to, and has this program's schema.
-pub async fn record(examined: &Examined) -> Answer {
-    let (config, store) = (examined.config()?, examined.any_store()?);
+/// Whether the database can be reached and written to, and has this program's schema.
+pub async fn record(context: &DoctorContext) -> CheckResult {
+    let (config, store) = (context.config()?, context.any_store()?);
     if claim::expect_no_database(config, store).is_ok() && !store.has_had_database() {
         // There was none before the first start.
-        examined.store()?;
+        context.store()?;
     }
     Ok(record_of(config, store).await)
 }
@@ -248,10 +248,10 @@ pub async fn record_of(config: &Config, store: &Store) -> Vec<Finding> {
             let missing = status.iter().filter(|migration| !migration.applied).count();
             match missing {
                 0 => closed_to_its_owner(store)
-                    .unwrap_or_else(|| Finding::ok(format!("the record answers, schema {}", status.len()))),
+                    .unwrap_or_else(|| Finding::ok(format!("the database answers, schema {}", status.len()))),
                 missing => Finding::warning(
                     format!(
-                        "the record lacks {} of this program",
+                        "the database lacks {} of this program",
                         counted(missing, "migration", "migrations")
                     ),
                     "`durhack-deployer migrate up`, or restart the daemon, which does it",
@@ -276,19 +276,19 @@ fn closed_to_its_owner(store: &Store) -> Option<Finding> {
 }
 
 /// Whether a build can log in to PostgreSQL. It knows no password of ours; it may be the user that we are.
-pub async fn database_login(examined: &Examined) -> Answer {
-    let url = examined.config()?.database_url.expose();
+pub async fn database_login(context: &DoctorContext) -> CheckResult {
+    let url = context.config()?.database_url.expose();
     if !url.starts_with("postgres") {
-        return Ok(vec![Finding::ok("the record is a file of the state directory")]);
+        return Ok(vec![Finding::ok("the database is a file of the state directory")]);
     }
-    let shared: Vec<&str> = examined
+    let shared: Vec<&str> = context
         .deployments()?
         .filter(|deployment| deployment.user.is_none())
         .map(|deployment| deployment.slug.as_str())
         .collect();
     let mend = "have PostgreSQL ask for a password (`scram-sha-256` in pg_hba.conf for this user, also for its sockets), and give each deployment its own `user`, which has no role there (docs/operating.md, \"PostgreSQL\")";
-    let name = &examined.service.name;
-    if !examined.is_service() {
+    let name = &context.service.name;
+    if !context.is_service() {
         // Somebody else's name proves nothing to `peer`; but what admits root without a password admits everybody.
         return Ok(vec![match Store::opens_without_password(url).await? {
             Some(way) => {
@@ -309,7 +309,7 @@ pub async fn database_login(examined: &Examined) -> Answer {
         ),
         (Some(way), shared) => Finding::error(
             format!(
-                "PostgreSQL lets {name} in at {way} without a password, and the builds of {} run as {name}: they can change the record",
+                "PostgreSQL lets {name} in at {way} without a password, and the builds of {} run as {name}: they can change the database",
                 shared.join(", ")
             ),
             mend,
@@ -318,16 +318,16 @@ pub async fn database_login(examined: &Examined) -> Answer {
 }
 
 /// Whether the database holds only what the service has written.
-pub async fn authorship(examined: &Examined) -> Answer {
-    if !examined.is_service() && !examined.us.is_root() {
+pub async fn authorship(context: &DoctorContext) -> CheckResult {
+    if !context.is_service() && !context.us.is_root() {
         return Ok(vec![Finding::not_checked(format!(
             "only root and {} have the key that tells",
-            examined.service.name
+            context.service.name
         ))]);
     }
-    let foreign = match examined.store()?.foreign().await {
+    let foreign = match context.store()?.foreign().await {
         Ok(foreign) => foreign,
-        Err(error) => return Ok(vec![of_store_error(&error, examined.store()?)]),
+        Err(error) => return Ok(vec![of_store_error(&error, context.store()?)]),
     };
     Ok(vec![match foreign.is_none() {
         true => Finding::ok("all rows that lead to an action were written by this deployer"),
@@ -401,8 +401,8 @@ fn of_store_error(error: &StoreError, store: &Store) -> Finding {
 }
 
 /// What GitHub does not have yet, or would not take.
-pub async fn outbox(examined: &Examined) -> Answer {
-    let trouble = examined.store()?.outbox_trouble(now_ms() - milliseconds(REFUSED_SHOWN_FOR)).await?;
+pub async fn outbox(context: &DoctorContext) -> CheckResult {
+    let trouble = context.store()?.outbox_trouble(now_ms() - milliseconds(REFUSED_SHOWN_FOR)).await?;
     let mut findings = Vec::new();
     if let Some(oldest) = &trouble.oldest_unsent
         && now_ms() - oldest.created_at_ms > milliseconds(UNSENT_MAX)
@@ -410,7 +410,7 @@ pub async fn outbox(examined: &Examined) -> Answer {
         let why = oldest.last_error.as_deref().unwrap_or("it was not tried");
         findings.push(Finding::warning(
             format!(
-                "{} things are not told to GitHub, the oldest since {} UTC: {}",
+                "{} reports to GitHub are waiting, the oldest since {} UTC: {}",
                 trouble.unsent,
                 readable_utc(oldest.created_at_ms),
                 plain(why)
@@ -421,25 +421,25 @@ pub async fn outbox(examined: &Examined) -> Answer {
     if let Some(refused) = trouble.refused.first() {
         let why = refused.last_error.as_deref().unwrap_or_default();
         findings.push(Finding::warning(
-            format!("GitHub has not taken what it was told of {}: {}", refused.deployment, plain(why)),
+            format!("GitHub has refused the reports of {}: {}", refused.deployment, plain(why)),
             "give the credential the rights that are missing; the next run is told again",
         ));
     }
-    Ok(or_ok(findings, format!("to be told to GitHub: {}, none for long", trouble.unsent)))
+    Ok(or_ok(findings, format!("reports to GitHub waiting: {}, none for long", trouble.unsent)))
 }
 
 /// What the worker saw last of each deployment.
-pub async fn deployments(examined: &Examined) -> Answer {
-    if !examined.is_service() && !examined.us.is_root() {
+pub async fn deployments(context: &DoctorContext) -> CheckResult {
+    if !context.is_service() && !context.us.is_root() {
         return Ok(vec![Finding::not_checked(format!(
             "only root and {} have the key that tells what the worker has written",
-            examined.service.name
+            context.service.name
         ))]);
     }
-    let store = examined.store()?;
+    let store = context.store()?;
     let (mut findings, mut number, mut oldest_ms) = (Vec::new(), 0, now_ms());
     let (mut enabled, mut live) = (0, 0);
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         let slug = &deployment.slug;
         enabled += 1;
         live += usize::from(store.live_release(slug.as_str()).await?.is_some());
@@ -473,17 +473,17 @@ pub async fn deployments(examined: &Examined) -> Answer {
 }
 
 /// Whether PM2's applications come back after a boot.
-pub async fn pm2(examined: &Examined) -> Answer {
+pub async fn pm2(context: &DoctorContext) -> CheckResult {
     let mut homes: Vec<PathBuf> = Vec::new();
     let mut units: Vec<String> = Vec::new();
-    for deployment in examined.deployments()? {
+    for deployment in context.deployments()? {
         if deployment.recipe.is_under_pm2() {
             if let Some(user) = &deployment.user {
                 units.push(step_user::pm2_unit(user));
                 continue;
             }
             let own = deployment.environment.get("PM2_HOME").map(PathBuf::from);
-            let home = own.or_else(|| Some(examined.service.home.as_ref()?.join(".pm2")));
+            let home = own.or_else(|| Some(context.service.home.as_ref()?.join(".pm2")));
             homes.extend(home.filter(|home| !homes.contains(home)));
         }
     }
@@ -494,7 +494,7 @@ pub async fn pm2(examined: &Examined) -> Answer {
     units.dedup();
     if !units.is_empty() {
         let names: Vec<&str> = units.iter().map(String::as_str).collect();
-        let printed = examined.ask_tool(&systemctl::installations(&names)).await?;
+        let printed = context.ask_tool(&systemctl::installations(&names)).await?;
         findings.extend(systemctl::read_installations(&printed.output).iter().filter_map(of_pm2_unit));
     }
     for home in &homes {
@@ -504,13 +504,13 @@ pub async fn pm2(examined: &Examined) -> Answer {
                 format!("nothing is saved in {}: after a boot PM2 starts nothing", home.display()),
                 format!(
                     "deploy once, which saves; `pm2 startup -u {}` makes the unit that starts PM2",
-                    examined.service.name
+                    context.service.name
                 ),
             ));
         } else if !listens(&home.join("rpc.sock")) {
             findings.push(Finding::warning(
                 format!("no PM2 runs for {}", home.display()),
-                format!("`sudo -u {} pm2 resurrect`", examined.service.name),
+                format!("`sudo -u {} pm2 resurrect`", context.service.name),
             ));
         }
     }

@@ -8,10 +8,8 @@ use std::path::PathBuf;
 
 const PASSWD: &str = "/etc/passwd";
 
-/// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its number.
     pub uid: u32,
     /// Its main group's number.
     pub gid: u32,

@@ -7,7 +7,6 @@ pub const DEFAULT: &str = "system.posix_acl_default";
 /// The attribute of a file that says who may do what with it.
 pub const ACCESS: &str = "system.posix_acl_access";
 
-/// The owner.
 const TAG_OWNER: u16 = 0x01;
 /// The file's own group, as opposed to one that is named.
 const TAG_GROUP: u16 = 0x04;

@@ -217,7 +217,7 @@ pub enum Owner {
 
 /// A directory as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
+pub struct DirectorySpec {
     /// Its absolute path.
     pub path: PathBuf,
     /// Who owns it.
@@ -227,8 +227,8 @@ pub struct Directory {
 }
 
 /// The directories of every host.
-pub fn directories() -> Vec<Directory> {
-    let of = |path: &str, owner, mode| Directory { path: path.into(), owner, mode };
+pub fn directories() -> Vec<DirectorySpec> {
+    let of = |path: &str, owner, mode| DirectorySpec { path: path.into(), owner, mode };
     vec![
         of(STATE, Owner::Deployer, 0o700),
         of(CONFIGURATION, Owner::RootForDeployer, 0o750),
@@ -237,8 +237,8 @@ pub fn directories() -> Vec<Directory> {
 }
 
 /// The directory of a deployment. Others may read it: nginx does.
-pub fn application(path: &Path) -> Directory {
-    Directory { path: path.to_owned(), owner: Owner::Deployer, mode: 0o755 }
+pub fn application(path: &Path) -> DirectorySpec {
+    DirectorySpec { path: path.to_owned(), owner: Owner::Deployer, mode: 0o755 }
 }
 
 /// The ids that an owner stands for.

@@ -12,9 +12,8 @@ use std::collections::BTreeSet;
 /// Names of what nobody here understands that are quoted, at most.
 const UNKNOWN_MAX: usize = 8;
 
-/// See the module.
 #[derive(Debug, Clone)]
-pub enum Kind {
+pub enum RepositoryKind {
     /// One of DurHack's own repositories: everything is known of it.
     Preset(&'static Preset),
     /// What a recipe proposes.
@@ -24,21 +23,21 @@ pub enum Kind {
 }
 
 /// What kind of package this is: what the recipe proposes for which most speaks.
-pub fn of(subject: &Subject<'_>, preset: Option<&'static Preset>) -> Kind {
+pub fn of(subject: &Subject<'_>, preset: Option<&'static Preset>) -> RepositoryKind {
     if let Some(preset) = preset {
-        return Kind::Preset(preset);
+        return RepositoryKind::Preset(preset);
     }
     // What tells of a build that nobody understands would be live unbuilt.
-    let is_understood = unknown(subject.tree, &Kind::Static).is_empty();
+    let is_understood = unknown(subject.tree, &RepositoryKind::Static).is_empty();
     let proposals = recipes::ALL.iter().filter_map(|planner| planner.propose(subject));
     let proposals = proposals.filter(|found| is_understood || found.evidence > Evidence::Content);
     // Of equal ones the last would be taken.
     let strongest = proposals.collect::<Vec<_>>().into_iter().rev().max_by_key(|found| found.evidence);
-    strongest.map_or(Kind::Static, Kind::Proposed)
+    strongest.map_or(RepositoryKind::Static, RepositoryKind::Proposed)
 }
 
 /// What is there that tells of a build, or of a program, and that nothing here understands: names of files.
-pub fn unknown(tree: &Tree, kind: &Kind) -> Vec<String> {
+pub fn unknown(tree: &Tree, kind: &RepositoryKind) -> Vec<String> {
     const NAMES: [&str; 20] = [
         "Dockerfile",
         "docker-compose.yml",
@@ -64,14 +63,14 @@ pub fn unknown(tree: &Tree, kind: &Kind) -> Vec<String> {
     const SOURCES: [&str; 12] =
         [".go", ".py", ".rb", ".php", ".ts", ".tsx", ".jsx", ".java", ".rs", ".ex", ".cs", ".c"];
     let is_whole = match kind {
-        Kind::Preset(_) => true,
-        Kind::Proposed(proposal) => proposal.is_whole,
-        Kind::Static => false,
+        RepositoryKind::Preset(_) => true,
+        RepositoryKind::Proposed(proposal) => proposal.is_whole,
+        RepositoryKind::Static => false,
     };
     if is_whole {
         return Vec::new();
     }
-    let is_understood = !matches!(kind, Kind::Static);
+    let is_understood = !matches!(kind, RepositoryKind::Static);
     let is_near = |path: &&str| path.matches('/').count() <= 1 && is_plain(path);
     // Of what is understood, sources are what it is made of, and a Python project is its own.
     let tells = |path: &&str| {
@@ -148,7 +147,6 @@ const KEPT_FILES: [&str; 8] = [
     "local.yaml",
 ];
 
-/// Likewise.
 const KEPT_DIRECTORIES: [&str; 6] = ["uploads", "storage", "keys", "media", "data", "state"];
 
 fn beside_example(path: &str) -> Option<String> {
@@ -162,7 +160,7 @@ fn beside_example(path: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::git::commit_tree::File;
-    use crate::plan::proposal::{Line, Step};
+    use crate::plan::proposal::{DetectedStep, Line};
 
     fn tree(files: &[(&str, &str)]) -> Tree {
         let file = || File { mode: "100644".into(), content: String::new(), bytes: Some(1) };
@@ -175,12 +173,12 @@ mod tests {
     }
 
     /// The recipe, by what it was found, its commands, and its units.
-    fn shown(kind: &Kind) -> String {
+    fn shown(kind: &RepositoryKind) -> String {
         let proposal = match kind {
-            Kind::Proposed(proposal) => proposal,
+            RepositoryKind::Proposed(proposal) => proposal,
             other => return format!("{other:?}"),
         };
-        let shown = |step: &Step| match &step.directory {
+        let shown = |step: &DetectedStep| match &step.directory {
             Some(directory) => format!("{directory}$ {}", step.run.join(" ")),
             None => step.run.join(" "),
         };

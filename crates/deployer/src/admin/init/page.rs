@@ -3,9 +3,9 @@
 //! What comes from the repository is either of a checked type, or of plain letters, or stands in a comment from which control
 //! characters are gone: nothing in it can end a text, a comment or a line.
 
-use super::kind::Kind;
+use super::kind::RepositoryKind;
 use crate::base::names::{BranchName, RepositoryName, Slug};
-use crate::plan::proposal::{Evidence, Line, Proposal, Step, Subject, quoted, toml_text, visible};
+use crate::plan::proposal::{DetectedStep, Evidence, Line, Proposal, Subject, quoted, toml_text, visible};
 use crate::plan::recipe::Planner;
 use crate::plan::recipes;
 use std::fmt::Write as _;
@@ -14,7 +14,6 @@ use std::path::Path;
 /// What is known of a deployment to be.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Its name.
     pub slug: &'a Slug,
     /// `owner/name`.
     pub repository: &'a RepositoryName,
@@ -42,7 +41,7 @@ pub struct Page<'a> {
 
 impl Page<'_> {
     /// The whole table.
-    pub fn text(&self, kind: &Kind) -> String {
+    pub fn text(&self, kind: &RepositoryKind) -> String {
         let mut text = format!("[deployments.{}]\n", self.slug);
         if !self.is_named {
             comment(&mut text, "TODO: its name on GitHub; a push must name it.");
@@ -97,16 +96,16 @@ impl Page<'_> {
         }
     }
 
-    fn recipe(&self, text: &mut String, kind: &Kind) {
+    fn recipe(&self, text: &mut String, kind: &RepositoryKind) {
         text.push('\n');
-        if !self.unknown.is_empty() && !matches!(kind, Kind::Static) {
+        if !self.unknown.is_empty() && !matches!(kind, RepositoryKind::Static) {
             comment(
                 text,
                 &format!("Seen as well, and not understood: {}.", quoted(&self.unknown.join(", "))),
             );
         }
         match kind {
-            Kind::Preset(preset) => {
+            RepositoryKind::Preset(preset) => {
                 comment(
                     text,
                     &format!(
@@ -123,15 +122,15 @@ impl Page<'_> {
                 let lines = planner.map(|planner| planner.lines_of_preset(&self.subject)).unwrap_or_default();
                 self::lines(text, &lines);
             }
-            Kind::Proposed(proposal) => proposed(text, proposal),
-            Kind::Static if self.unknown.is_empty() => {
+            RepositoryKind::Proposed(proposal) => proposed(text, proposal),
+            RepositoryKind::Static if self.unknown.is_empty() => {
                 comment(
                     text,
                     "Nothing was found that would have to be installed or built: the release is the repository's content.",
                 );
                 key(text, "recipe", &toml_text(recipes::REFERENCE.default_recipe().name));
             }
-            Kind::Static => {
+            RepositoryKind::Static => {
                 comment(text, &format!("Seen, and not understood: {}.", quoted(&self.unknown.join(", "))));
                 comment(
                     text,
@@ -143,9 +142,9 @@ impl Page<'_> {
         }
     }
 
-    fn kept(&self, text: &mut String, kind: &Kind) {
+    fn kept(&self, text: &mut String, kind: &RepositoryKind) {
         let shared = quoted(&self.path.join("shared").to_string_lossy());
-        if let Kind::Preset(preset) = kind {
+        if let RepositoryKind::Preset(preset) = kind {
             let paths = preset.shared_files.iter().chain(preset.shared_dirs).copied();
             let paths: Vec<&str> = paths.filter(|path| *path != "local-live").collect();
             if !paths.is_empty() {
@@ -178,12 +177,12 @@ impl Page<'_> {
         }
     }
 
-    fn remains(&self, text: &mut String, kind: &Kind) {
+    fn remains(&self, text: &mut String, kind: &RepositoryKind) {
         text.push('\n');
         let (preset, health) = match kind {
-            Kind::Preset(preset) => (Some(*preset), None),
-            Kind::Proposed(proposal) => (None, proposal.health),
-            Kind::Static => (None, Proposal::new("", Evidence::Content, "").health),
+            RepositoryKind::Preset(preset) => (Some(*preset), None),
+            RepositoryKind::Proposed(proposal) => (None, proposal.health),
+            RepositoryKind::Static => (None, Proposal::new("", Evidence::Content, "").health),
         };
         if let Some(preset) = preset.filter(|preset| !preset.ports.is_empty()) {
             let ports: Vec<String> = preset.ports.iter().map(|port| format!("localhost:{port}")).collect();
@@ -226,7 +225,7 @@ fn lines(text: &mut String, lines: &[Line]) {
     }
 }
 
-fn steps(text: &mut String, steps: &[Step]) {
+fn steps(text: &mut String, steps: &[DetectedStep]) {
     if steps.is_empty() {
         return;
     }
@@ -262,7 +261,7 @@ mod tests {
     #[test]
     fn what_a_repository_says_stays_in_its_comment() {
         let evil = "x\n[deployments.evil]\u{85}\u{2028}\u{1b}[2J";
-        let kind = Kind::Proposed(Proposal::new("steps", Evidence::Content, evil).comment(evil));
+        let kind = RepositoryKind::Proposed(Proposal::new("steps", Evidence::Content, evil).comment(evil));
         let (slug, repository) = (Slug::parse("app").unwrap(), RepositoryName::parse("a/b").unwrap());
         let page = Page {
             slug: &slug,

@@ -2,7 +2,7 @@
 
 use super::tree::{Change, Tree};
 use crate::admin::host::paths::Owner;
-use crate::admin::setup::action::{Action, Deed, File};
+use crate::admin::setup::action::{Action, File, Operation};
 use crate::admin::setup::users::{AccountState, free_name};
 use crate::base::names::{UnitName, UserName};
 use crate::config::recipe::ProcessKeeper;
@@ -32,7 +32,7 @@ pub struct Account {
 
 /// What is found of the deployment on the host.
 #[derive(Debug, Clone)]
-pub struct Host {
+pub struct MoveHost {
     /// The deployer's own user, who owns `releases/`, `shared/` and `current` whoever builds.
     pub deployer: Account,
     /// Whose files become the new user's.
@@ -80,7 +80,7 @@ pub fn target(
 }
 
 /// The directories of the deployment in which files change hands, and the files that stay the deployer's and that the old user was let read.
-pub fn trees(host: &Host, deployment: &Deployment) -> Vec<Tree> {
+pub fn trees(host: &MoveHost, deployment: &Deployment) -> Vec<Tree> {
     let releases = host.releases.iter().map(|name| Path::new("releases").join(name));
     let shared = deployment.shared_dirs.iter().map(|path| Path::new("shared").join(path));
     let files = deployment.shared_files.iter().map(|path| Path::new("shared").join(path));
@@ -89,7 +89,7 @@ pub fn trees(host: &Host, deployment: &Deployment) -> Vec<Tree> {
 }
 
 /// Whose files become whose. None: the new user is not there yet.
-pub fn change(host: &Host) -> Option<Change> {
+pub fn change(host: &MoveHost) -> Option<Change> {
     let new = host.new.as_ref()?;
     let old = host.old.iter().filter(|old| old.uid != new.uid && old.uid != 0);
     Some(Change {
@@ -100,12 +100,12 @@ pub fn change(host: &Host) -> Option<Change> {
 }
 
 /// What the deployer itself can do to its directories, it does: root would follow what is exchanged meanwhile.
-pub fn of_directories(host: &Host, deployment: &Deployment, to: Option<&UserName>) -> Vec<Action> {
+pub fn of_directories(host: &MoveHost, deployment: &Deployment, to: Option<&UserName>) -> Vec<Action> {
     let mut actions = Vec::new();
     let path = &deployment.path;
     let releases: Vec<PathBuf> = host.releases.iter().map(|name| path.join("releases").join(name)).collect();
     let mut add = |what: String, call: &CommandLine| {
-        actions.push(Action::new(what, Deed::Call(as_user(&host.deployer, call))));
+        actions.push(Action::new(what, Operation::Call(as_user(&host.deployer, call))));
     };
     // On the way back there is nothing to be shared; the lists that let the old user in go with the files.
     let Some(user) = to else { return actions };
@@ -143,7 +143,11 @@ pub fn drop_in(unit: &str) -> PathBuf {
 }
 
 /// Units that run as an old user run as the new one when they are started next. What else there is to be said of them stands beside it.
-pub fn of_units(host: &Host, deployment: &Deployment, to: Option<&UserName>) -> (Vec<Action>, Vec<String>) {
+pub fn of_units(
+    host: &MoveHost,
+    deployment: &Deployment,
+    to: Option<&UserName>,
+) -> (Vec<Action>, Vec<String>) {
     let (mut actions, mut remarks) = (Vec::new(), Vec::new());
     let new = to.map_or(DEPLOYER, UserName::as_str);
     let slug = &deployment.slug;
@@ -152,7 +156,7 @@ pub fn of_units(host: &Host, deployment: &Deployment, to: Option<&UserName>) -> 
         let is_old = host.old.iter().any(|old| old.name == *user);
         if to.is_none() && host.with_drop_in.contains(unit) {
             let what = format!("have {unit} run as its own file says again: remove {}", path.display());
-            actions.push(Action::new(what, Deed::Remove(path)));
+            actions.push(Action::new(what, Operation::Remove(path)));
         } else if is_old && user != new {
             let text = format!(
                 "# Written by `durhack-deployer move-user`: this unit belongs to the deployment {slug}.\n[Service]\nUser={new}\nGroup={new}\n"
@@ -161,8 +165,10 @@ pub fn of_units(host: &Host, deployment: &Deployment, to: Option<&UserName>) -> 
                 "have {unit} run as {new}, and not as {user}, from its next start: {}",
                 path.display()
             );
-            actions
-                .push(Action::new(what, Deed::Write(File { path, text, owner: Owner::Root, mode: 0o644 })));
+            actions.push(Action::new(
+                what,
+                Operation::Write(File { path, text, owner: Owner::Root, mode: 0o644 }),
+            ));
         } else if user == "root" {
             remarks.push(format!(
                 "{unit} runs as root, and with it whatever is pushed to {slug}: write `User={new}` by `systemctl edit {unit}`, and deploy again"
@@ -172,7 +178,10 @@ pub fn of_units(host: &Host, deployment: &Deployment, to: Option<&UserName>) -> 
         }
     }
     if !actions.is_empty() {
-        actions.push(Action::new("have systemd read its units again", Deed::Call(systemctl::reload_units())));
+        actions.push(Action::new(
+            "have systemd read its units again",
+            Operation::Call(systemctl::reload_units()),
+        ));
     }
     remarks.extend(of_managers(deployment, new));
     (actions, remarks)

@@ -106,7 +106,7 @@ impl Applications {
         })
     }
 
-    async fn all(&self, executor: &Executor) -> Result<Vec<pm2::Process>> {
+    async fn all(&self, executor: &Executor) -> Result<Vec<pm2::Pm2Process>> {
         let printed = self.ask(&pm2::list(), executor).await?;
         pm2::processes(&printed).map_err(|error| anyhow!("PM2 of {}: {error}", self.user.name))
     }

@@ -26,7 +26,7 @@ pub struct Listener {
 }
 
 /// A run that waits for its answer.
-pub struct Run(UnixStream);
+pub struct ServedRun(UnixStream);
 
 /// Listens for runs of the deployment. Everybody may connect, and only the deployer's worker is heard: whatever else runs as the deployer,
 /// a program that is live among it, does not have the key.
@@ -59,7 +59,7 @@ fn listen_at(directory: &Path, path: PathBuf, key: Option<String>) -> Result<Lis
 
 impl Listener {
     /// The next one that asks. `None` for whoever is not the deployer's worker: it gets no answer, and nothing is done.
-    pub async fn asked(&self, deployer: &Account) -> Option<Run> {
+    pub async fn asked(&self, deployer: &Account) -> Option<ServedRun> {
         let (mut stream, _) = self.socket.accept().await.ok()?;
         let uid = stream.peer_cred().ok()?.uid();
         if uid != deployer.uid && uid != 0 {
@@ -69,7 +69,7 @@ impl Listener {
         let mut shown = vec![0; expected.len()];
         tokio::time::timeout(KEY_TIME_MAX, stream.read_exact(&mut shown)).await.ok()?.ok()?;
         // Of its hash, so that the time tells nothing of how much was right.
-        (sha256_hex(&shown) == sha256_hex(&expected)).then_some(Run(stream))
+        (sha256_hex(&shown) == sha256_hex(&expected)).then_some(ServedRun(stream))
     }
 }
 
@@ -80,7 +80,7 @@ impl Drop for Listener {
     }
 }
 
-impl Run {
+impl ServedRun {
     /// Says what was ended, and lets the run go on; or why it must not.
     pub async fn answer(mut self, ended: Result<Vec<String>>) {
         let answer = match ended {

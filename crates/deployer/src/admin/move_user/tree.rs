@@ -58,7 +58,7 @@ pub struct Change {
 
 /// What was done.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct TreeReport {
     /// Files, directories and links that changed hands.
     pub changed: u64,
     /// What stayed as it is.
@@ -67,7 +67,7 @@ pub struct Report {
     pub named: Vec<(PathBuf, &'static str)>,
 }
 
-impl Report {
+impl TreeReport {
     fn leave(&mut self, path: &Path, why: &'static str) {
         self.left += 1;
         if self.named.len() < NAMED_MAX {
@@ -84,10 +84,10 @@ pub struct Tree {
 }
 
 /// Gives what lies in the trees to the new user. Doing it again changes nothing.
-pub fn give(path: &Path, trees: &[Tree], change: &Change) -> Result<Report> {
+pub fn give(path: &Path, trees: &[Tree], change: &Change) -> Result<TreeReport> {
     raise_descriptor_limit();
     let top = open_top(path)?;
-    let mut report = Report::default();
+    let mut report = TreeReport::default();
     for tree in trees {
         walk(&top, path, tree, change, &mut report)?;
     }
@@ -111,7 +111,7 @@ fn raise_descriptor_limit() {
 }
 
 /// Something that was opened, and can be neither exchanged nor read.
-struct Entry<'a> {
+struct TreeEntry<'a> {
     handle: &'a File,
     found: Metadata,
     path: &'a Path,
@@ -119,7 +119,7 @@ struct Entry<'a> {
     place: Option<(&'a File, &'a Path)>,
 }
 
-impl Entry<'_> {
+impl TreeEntry<'_> {
     fn may_be_entered(&self, change: &Change) -> bool {
         let owner = self.found.uid();
         let is_theirs = self.place.is_none() || change.from.contains_key(&owner) || owner == change.to.0;
@@ -127,7 +127,7 @@ impl Entry<'_> {
     }
 
     /// Changes it, and says whether to go on below it.
-    fn apply(&self, change: &Change, report: &mut Report) -> Result<bool> {
+    fn apply(&self, change: &Change, report: &mut TreeReport) -> Result<bool> {
         let (owner, group) = (self.found.uid(), self.found.gid());
         let Some((directory, name)) = self.place else {
             if owner == change.deployer {
@@ -211,13 +211,13 @@ impl Entry<'_> {
 }
 
 /// A directory on the way down, and what of it is still to be looked at.
-struct Level {
+struct TreeLevel {
     directory: File,
     names: Vec<CString>,
 }
 
 /// Changes everything in a tree, a directory before what is in it. What is gone meanwhile is passed over.
-fn walk(top: &File, path: &Path, tree: &Tree, change: &Change, report: &mut Report) -> Result<()> {
+fn walk(top: &File, path: &Path, tree: &Tree, change: &Change, report: &mut TreeReport) -> Result<()> {
     let mut shown = path.join(&tree.directory);
     let root = match safe_path::entry(top, &tree.directory).map(File::from) {
         Ok(root) => root,
@@ -263,9 +263,9 @@ fn walk(top: &File, path: &Path, tree: &Tree, change: &Change, report: &mut Repo
     Ok(())
 }
 
-fn look<'a>(handle: &'a File, path: &'a Path, place: Option<(&'a File, &'a Path)>) -> Result<Entry<'a>> {
+fn look<'a>(handle: &'a File, path: &'a Path, place: Option<(&'a File, &'a Path)>) -> Result<TreeEntry<'a>> {
     let found = handle.metadata().with_context(|| format!("cannot look at {}", path.display()))?;
-    Ok(Entry { handle, found, path, place })
+    Ok(TreeEntry { handle, found, path, place })
 }
 
 fn why_not(error: Errno) -> &'static str {
@@ -277,7 +277,7 @@ fn why_not(error: Errno) -> &'static str {
     }
 }
 
-fn level(handle: &File, path: &Path) -> Result<Level> {
+fn level(handle: &File, path: &Path) -> Result<TreeLevel> {
     let said = || format!("cannot read {}", path.display());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // `.` of the directory that is open, whatever has its name by now.
@@ -289,7 +289,7 @@ fn level(handle: &File, path: &Path) -> Result<Level> {
             names.push(entry.file_name().to_owned());
         }
     }
-    Ok(Level { directory, names })
+    Ok(TreeLevel { directory, names })
 }
 
 #[cfg(test)]
@@ -346,7 +346,7 @@ mod tests {
         (found.uid(), found.gid())
     }
 
-    fn whys(report: &Report) -> Vec<&str> {
+    fn whys(report: &TreeReport) -> Vec<&str> {
         let mut whys: Vec<&str> = report.named.iter().map(|(_, why)| *why).collect();
         whys.sort_unstable();
         whys

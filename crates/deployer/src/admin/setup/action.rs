@@ -7,7 +7,7 @@ use super::aside;
 use super::reached::{TEXT_BYTES_MAX, read_plain};
 use crate::admin::host::accounts::account;
 use crate::admin::host::ask::ask;
-use crate::admin::host::paths::{self, Directory, Owner, ids};
+use crate::admin::host::paths::{self, DirectorySpec, Owner, ids};
 use crate::base::files::private_file;
 use crate::base::names::UserName;
 use crate::base::secret::Secret;
@@ -23,22 +23,21 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
     /// One line for people.
     pub what: String,
     /// What is done.
-    pub deed: Deed,
+    pub operation: Operation,
 }
 
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deed {
+pub enum Operation {
     /// A program is called.
     Call(CommandLine),
     /// A directory is made, or its owner and mode are put right.
-    Make(Directory),
+    Make(DirectorySpec),
     /// A file is written whole, in place of the one that may be there.
     Write(File),
     /// The same, for a file that sudo obeys: only after visudo has found it good.
@@ -77,27 +76,27 @@ pub struct File {
 }
 
 impl Action {
-    /// Of a line and a deed.
-    pub fn new(what: impl Into<String>, deed: Deed) -> Self {
-        Self { what: what.into(), deed }
+    /// Of a line and a operation.
+    pub fn new(what: impl Into<String>, operation: Operation) -> Self {
+        Self { what: what.into(), operation }
     }
 
     /// Carries the action out. May be repeated, also where it was done by half.
     pub async fn carry_out(&self, executor: &Executor) -> Result<()> {
-        match &self.deed {
-            Deed::Call(call) => ask(executor, call).await.map(drop),
-            Deed::Make(directory) => make(directory),
-            Deed::Write(file) => write(file),
-            Deed::WriteSudoers(text) => write_sudoers(text, executor).await,
-            Deed::MakeSecret => make_secret(paths::WEBHOOK_SECRET),
-            Deed::MakeKey => make_secret(paths::HELPER_KEY),
-            Deed::MakeStepsKey(user) => make_steps_key(user),
-            Deed::NginxWalls(text) => nginx_walls(text.as_deref(), executor).await,
-            Deed::Site(path, text) => site(path, text.as_deref(), executor).await,
-            Deed::Keep(path, kept) => aside::keep(path, kept),
-            Deed::Remove(path) => remove(path),
-            Deed::RemoveAll(path) => remove_all(path),
-            Deed::Close(path) => close(path),
+        match &self.operation {
+            Operation::Call(call) => ask(executor, call).await.map(drop),
+            Operation::Make(directory) => make(directory),
+            Operation::Write(file) => write(file),
+            Operation::WriteSudoers(text) => write_sudoers(text, executor).await,
+            Operation::MakeSecret => make_secret(paths::WEBHOOK_SECRET),
+            Operation::MakeKey => make_secret(paths::HELPER_KEY),
+            Operation::MakeStepsKey(user) => make_steps_key(user),
+            Operation::NginxWalls(text) => nginx_walls(text.as_deref(), executor).await,
+            Operation::Site(path, text) => site(path, text.as_deref(), executor).await,
+            Operation::Keep(path, kept) => aside::keep(path, kept),
+            Operation::Remove(path) => remove(path),
+            Operation::RemoveAll(path) => remove_all(path),
+            Operation::Close(path) => close(path),
         }
     }
 }
@@ -125,7 +124,7 @@ fn close(path: &Path) -> Result<()> {
 }
 
 /// By descriptor, and not through a link: what is given away is what was made, whoever else may write beside it.
-fn make(directory: &Directory) -> Result<()> {
+fn make(directory: &DirectorySpec) -> Result<()> {
     let path = &directory.path;
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -224,7 +223,7 @@ async fn site(path: &Path, text: Option<&str>, executor: &Executor) -> Result<()
     if pending.parent().is_some_and(Path::is_dir) {
         fs::write(pending, "nginx has not been told of the site yet\n")?;
     }
-    // Only what setup itself has written is put back: the deployer's user may have put something else here.
+    // Only what setup itself has written is restored: the deployer's user may have put something else here.
     let before = read_plain(path, TEXT_BYTES_MAX).ok().filter(|text| text.starts_with(super::site::MARK));
     let place = |text: Option<&str>| match text {
         Some(text) => {

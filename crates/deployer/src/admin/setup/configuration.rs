@@ -1,6 +1,6 @@
 //! The first configuration: what holds for this host, with comments, and where the rest is explained. Pure.
 
-use super::wishes::Origin;
+use super::options::Origin;
 use crate::config::Privileges;
 
 /// The text of a first layer.

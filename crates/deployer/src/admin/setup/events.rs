@@ -4,7 +4,7 @@ use crate::base::clock;
 use crate::base::digest::sha256_hex;
 use crate::base::names::DeliveryId;
 use crate::github::webhook_event::Reading;
-use crate::queue::entry::{Entry, Header, Payload, Source};
+use crate::queue::entry::{Entry, EntrySource, Header, Payload};
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
@@ -32,8 +32,13 @@ pub fn entry_of(text: &[u8]) -> Option<(Header, String)> {
         DeliveryId::of_reconcile(&format!("taken along {}", sha256_hex(payload.as_bytes())))
     });
     let kind = event.kind.unwrap_or_default();
-    let mut header =
-        Header::new(id, &kind, Source::Github, "the queues of the Python tool".into(), payload.as_bytes());
+    let mut header = Header::new(
+        id,
+        &kind,
+        EntrySource::Github,
+        "the queues of the Python tool".into(),
+        payload.as_bytes(),
+    );
     header.reading = Some(Reading::of_entry(&kind, &payload));
     Some((header, payload))
 }
@@ -46,7 +51,9 @@ pub fn open_spool(directory: &Path) -> Result<Spool> {
 
 /// An entry of ours as an event of the Python tool: its id, and its text.
 pub fn event_of(entry: &Entry<'_>) -> Option<(String, String)> {
-    let (Source::Github, Payload::Json(payload)) = (entry.header.source, &entry.payload) else { return None };
+    let (EntrySource::Github, Payload::Json(payload)) = (entry.header.source, &entry.payload) else {
+        return None;
+    };
     let payload: &RawValue = serde_json::from_str(payload).ok()?;
     let kind = Some(entry.header.event.as_str()).filter(|kind| !kind.is_empty());
     let id = entry.header.id.to_string();
@@ -57,6 +64,8 @@ pub fn event_of(entry: &Entry<'_>) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::names::{BranchName, CommitId, RepositoryName};
+    use crate::queue::job::{Job, JobKind, webhook_job};
     use serde_json::Value;
 
     #[test]
@@ -79,6 +88,20 @@ mod tests {
         assert_eq!((id.as_str(), again.id.as_str()), (header.id.as_str(), header.id.as_str()));
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(value(&same), value(&payload));
+        // What waits for one deployment is a job by then; it says as much as the old tool goes by.
+        let commit = CommitId::parse(&"a".repeat(40)).unwrap();
+        let job = Job::of_webhook(JobKind::Push, Some(commit), &header.payload_sha256);
+        let (repository, branch) =
+            (RepositoryName::parse("acme/site").unwrap(), BranchName::parse("main").unwrap());
+        let bytes = webhook_job(&header, &job, &repository, &branch);
+        let (id, event) = event_of(&Entry::parse(&bytes).unwrap()).unwrap();
+        let event: Value = serde_json::from_str(&event).unwrap();
+        assert_eq!((id.as_str(), &event["type"]), (header.id.as_str(), &json!("push")));
+        let expected = json!({
+            "ref": "refs/heads/main", "after": "a".repeat(40), "head_commit": { "id": "a".repeat(40) },
+            "repository": { "full_name": "acme/site" },
+        });
+        assert_eq!(event["payload"], expected);
         // Headers may have been missing; then twice is still once.
         let without =
             br#"{"payload": {"zen": "x"}, "type": null, "id": null, "__dataclass__": "GitHubEvent"}"#;

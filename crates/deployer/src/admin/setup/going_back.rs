@@ -2,7 +2,7 @@
 
 use super::events::{event_of, open_spool};
 use super::journal::{Journal, JournalState};
-use super::moving::{Move, VASSAL_TIME, is_listening, nginx_workers, reload_nginx, wishes, words};
+use super::moving::{Move, VASSAL_TIME, is_listening, nginx_workers, options, reload_nginx, words};
 use super::old_links::{self, Present};
 use super::reached::as_user;
 use super::uwsgi_pass::Address;
@@ -141,7 +141,7 @@ impl Move<'_> {
         self.drain(&before, &Address::Port(journal.port)).await?;
         let mut stopped = vec![paths::INTAKE_SOCKET.to_owned(), paths::INTAKE.to_owned()];
         let found =
-            host_state::look(&wishes(Path::new(paths::CONFIGURATION)), self.environment, executor).await?;
+            host_state::look(&options(Path::new(paths::CONFIGURATION)), self.environment, executor).await?;
         stopped.extend(
             paths::units(found.step_users.keys())
                 .into_iter()

@@ -3,11 +3,11 @@
 use crate::admin::host::accounts::{account, home_of};
 use crate::admin::host::ask::ask;
 use crate::admin::host::paths::{self, Owner, ids};
-use crate::admin::setup::action::{Action, Deed};
+use crate::admin::setup::action::{Action, Operation};
 use crate::admin::setup::configured::Configuration;
+use crate::admin::setup::options::SetupOptions;
 use crate::admin::setup::reached::{TEXT_BYTES_MAX, read_plain};
-use crate::admin::setup::users::{self, AccountState, PathState, Target};
-use crate::admin::setup::wishes::Wishes;
+use crate::admin::setup::users::{self, AccountState, PathState, UserTarget};
 use crate::admin::setup::{aside, drop_in};
 use crate::base::names::UserName;
 use crate::config::{self, Deployment, Environment, UserSource};
@@ -27,13 +27,12 @@ use std::path::{Path, PathBuf};
 /// Where nginx's logs are unless the configuration says otherwise.
 pub const NGINX_LOGS: &str = "/var/log/nginx";
 
-/// See the module.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct HostState {
     /// User and group id of the deployer's user.
     pub account: Option<(u32, u32)>,
     /// What lies where something should; nothing where nothing does.
-    pub places: BTreeMap<PathBuf, Place>,
+    pub places: BTreeMap<PathBuf, PathFacts>,
     /// Secrets that others than their owner have access to, with their modes.
     pub open_secrets: BTreeMap<PathBuf, u32>,
     /// Deployments' directories that are not there, below directories in which only root makes any: elsewhere, somebody could have root
@@ -72,7 +71,7 @@ pub struct Moving {
 
 /// Something in the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct PathFacts {
     /// The number of its owner.
     pub user: u32,
     /// The number of its group.
@@ -99,27 +98,31 @@ pub struct Nginx {
 }
 
 /// Looks at everything.
-pub async fn look(wishes: &Wishes, environment: &Environment, executor: &Executor) -> Result<Found> {
-    look_also_at(&[], wishes, environment, executor).await
+pub async fn look(
+    options: &SetupOptions,
+    environment: &Environment,
+    executor: &Executor,
+) -> Result<HostState> {
+    look_also_at(&[], options, environment, executor).await
 }
 
 /// The same, and at these users too.
 pub async fn look_also_at(
     users: &[UserName],
-    wishes: &Wishes,
+    options: &SetupOptions,
     environment: &Environment,
     executor: &Executor,
-) -> Result<Found> {
+) -> Result<HostState> {
     let account = account(&paths::user())?;
-    let configuration = match configuration(wishes, environment) {
+    let configuration = match configuration(options, environment) {
         // What `--uninstall` removes does not depend on it.
-        Err(_) if wishes.uninstall => None,
+        Err(_) if options.uninstall => None,
         read => read?,
     };
     let date = crate::base::clock::compact_utc(crate::base::clock::now());
     let is_own_account = home_of(&paths::user())?.is_none_or(|home| home == Path::new(paths::STATE));
-    let mut found = Found { account, configuration, date, is_own_account, ..Found::default() };
-    found.nginx = nginx(wishes, &found, executor).await?;
+    let mut found = HostState { account, configuration, date, is_own_account, ..HostState::default() };
+    found.nginx = nginx(options, &found, executor).await?;
     let applications = found.configuration.iter().flat_map(|known| known.paths.iter().cloned());
     found.roots = applications.clone().filter(|path| is_roots(path)).collect();
     let directories = paths::directories().into_iter().map(|directory| directory.path);
@@ -149,7 +152,7 @@ pub async fn look_also_at(
     ];
     let written =
         written.into_iter().chain(paths::USER_DROP_INS).chain(paths::NGINX_HOME_DROP_INS).collect::<Vec<_>>();
-    let written = written.iter().map(PathBuf::from).chain([wishes.configuration.join(config::users::FILE)]);
+    let written = written.iter().map(PathBuf::from).chain([options.configuration.join(config::users::FILE)]);
     for path in written.chain(found.nginx.iter().map(|nginx| nginx.site.clone())) {
         match read_plain(&path, TEXT_BYTES_MAX) {
             Ok(text) => drop(found.texts.insert(path, text)),
@@ -255,9 +258,9 @@ fn open_secrets(directory: &Path) -> Result<BTreeMap<PathBuf, u32>> {
     Ok(open)
 }
 
-fn place(path: &Path) -> Result<Option<Place>> {
+fn place(path: &Path) -> Result<Option<PathFacts>> {
     match fs::metadata(path) {
-        Ok(found) => Ok(Some(Place {
+        Ok(found) => Ok(Some(PathFacts {
             user: found.uid(),
             group: found.gid(),
             mode: found.mode() & 0o7777,
@@ -268,7 +271,7 @@ fn place(path: &Path) -> Result<Option<Place>> {
     }
 }
 
-impl Found {
+impl HostState {
     /// Where site files may lead nginx, by the configuration.
     fn bounds(&self) -> Bounds {
         let known = self.configuration.as_ref();
@@ -294,10 +297,10 @@ impl Found {
 
     /// What an action that is going to be carried out leaves: for a plan of what comes after it.
     pub fn note(&mut self, action: &Action) {
-        match &action.deed {
-            Deed::Write(file) => drop(self.texts.insert(file.path.clone(), file.text.clone())),
-            Deed::MakeStepsKey(user) => drop(self.keyed_users.insert(user.clone())),
-            Deed::Call(call) => {
+        match &action.operation {
+            Operation::Write(file) => drop(self.texts.insert(file.path.clone(), file.text.clone())),
+            Operation::MakeStepsKey(user) => drop(self.keyed_users.insert(user.clone())),
+            Operation::Call(call) => {
                 let words = call.argv();
                 let (verb, last) = (words.get(2).map(String::as_str), words.last());
                 if let (Some("enable"), Some(name)) = (verb, last) {
@@ -315,7 +318,7 @@ impl Found {
     }
 }
 
-async fn nginx(wishes: &Wishes, found: &Found, executor: &Executor) -> Result<Option<Nginx>> {
+async fn nginx(options: &SetupOptions, found: &HostState, executor: &Executor) -> Result<Option<Nginx>> {
     let directory = Path::new(paths::NGINX);
     if executor.find("nginx").is_none() || !directory.is_dir() {
         return Ok(None);
@@ -331,7 +334,7 @@ async fn nginx(wishes: &Wishes, found: &Found, executor: &Executor) -> Result<Op
             access.push((path, acl::access(&paths::user(), &printed)));
         }
     }
-    let host = wishes.origin.as_ref().map(|origin| origin.host.as_str());
+    let host = options.origin.as_ref().map(|origin| origin.host.as_str());
     let certificate = |host| Path::new("/etc/letsencrypt/live").join(host).join("fullchain.pem");
     let has_certificate = host.is_some_and(|host| certificate(host).exists());
     let users_files = match found.account {
@@ -391,8 +394,8 @@ pub fn as_units_have_it(environment: &Environment) -> Environment {
 }
 
 /// The configuration as the units have it: with their credentials, in their environment.
-fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Configuration>> {
-    let directory = wishes.configuration.as_path();
+fn configuration(options: &SetupOptions, environment: &Environment) -> Result<Option<Configuration>> {
+    let directory = options.configuration.as_path();
     if !directory.join("default.toml").exists() {
         return Ok(None);
     }
@@ -409,11 +412,11 @@ fn configuration(wishes: &Wishes, environment: &Environment) -> Result<Option<Co
     if loaded.problems.problems().iter().any(|problem| problem.severity == config::Severity::Error) {
         return Err(unusable(&loaded.problems));
     }
-    let targets: Vec<Target> = loaded
+    let targets: Vec<UserTarget> = loaded
         .config
         .deployments
         .values()
-        .map(|deployment| Target {
+        .map(|deployment| UserTarget {
             slug: deployment.slug.clone(),
             user: deployment.user.clone(),
             source: deployment.user_source,
@@ -532,15 +535,19 @@ mod tests {
     #[test]
     fn nothing_is_planned_by_a_configuration_that_has_an_error() {
         let scratch = tempfile::tempdir().unwrap();
-        let wishes =
-            Wishes { configuration: scratch.path().into(), origin: None, privileges: None, uninstall: false };
+        let options = SetupOptions {
+            configuration: scratch.path().into(),
+            origin: None,
+            privileges: None,
+            uninstall: false,
+        };
         let environment = Environment::new([("HOME", "/")], scratch.path());
         let read = |deployment: &str| {
             let text = format!(
                 "source_networks = \"any\"\n[deployments.site]\nrepository = \"a/b\"\npath = \"/srv/a\"\nuser = \"web\"\n{deployment}"
             );
             fs::write(scratch.path().join("default.toml"), text).unwrap();
-            configuration(&wishes, &environment)
+            configuration(&options, &environment)
         };
         assert!(
             read("branch = \"main\"").unwrap().unwrap().users.iter().eq(&[UserName::parse("web").unwrap()])

@@ -27,14 +27,14 @@ pub struct Journal {
     /// The same of those that ran the listener.
     pub listeners: Vec<(String, bool)>,
     /// Files by which uWSGI ran the listener.
-    pub vassals: Vec<Kept>,
+    pub vassals: Vec<MovedAside>,
     /// Files by which nginx led to the listener.
-    pub sites: Vec<Kept>,
+    pub sites: Vec<MovedAside>,
     /// The old tool's links among nginx's files.
     #[serde(default)]
-    pub links: Vec<Kept>,
+    pub links: Vec<MovedAside>,
     /// Files that let the old tool act as root.
-    pub sudoers: Vec<Kept>,
+    pub sudoers: Vec<MovedAside>,
     /// What `getfacl` said of nginx's directories.
     pub access: Option<PathBuf>,
 }
@@ -54,7 +54,7 @@ pub enum JournalState {
 
 /// A foreign file or link that the move replaces, and that `--back` puts there again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct MovedAside {
     /// Where it was.
     pub path: PathBuf,
     /// Where it is kept.
@@ -83,10 +83,10 @@ impl Journal {
 }
 
 /// Remembers a file, and keeps a copy of it, before it is changed.
-pub fn remember(list: &mut Vec<Kept>, date: &str, reached: &Reached) -> Result<()> {
+pub fn remember(list: &mut Vec<MovedAside>, date: &str, reached: &Reached) -> Result<()> {
     let kept = aside::place_of(date, &reached.path);
     aside::keep_reached(reached, &kept)?;
     list.retain(|known| known.path != reached.path);
-    list.push(Kept { path: reached.path.clone(), kept });
+    list.push(MovedAside { path: reached.path.clone(), kept });
     Ok(())
 }

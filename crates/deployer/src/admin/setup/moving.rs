@@ -10,19 +10,19 @@
 //! Nothing that somebody else has written is deleted: it is kept below [`paths::ASIDE`], in a directory of the time, and the [`Journal`] says what
 //! was where. Each change is in the journal before it is made, so that whatever interrupts this, the same command does the rest.
 
-use super::action::{Action, Deed, File};
+use super::action::{Action, File, Operation};
 use super::events::{entry_of, open_spool};
 use super::journal::{Journal, JournalState, remember};
+use super::options::SetupOptions;
 use super::original::{self, Original};
 use super::plan::{self, Plan};
 use super::reached::{Content, Reached, TEXT_BYTES_MAX, as_user, read_plain};
-use super::wishes::Wishes;
 use super::{aside, drop_in, layers, old_links, uwsgi_pass};
 use crate::admin::arguments::SetupArguments;
 use crate::admin::host::accounts;
 use crate::admin::host::ask::ask;
 use crate::admin::host::paths::{self, Owner};
-use crate::admin::setup::host_state::{self, Found, Moving};
+use crate::admin::setup::host_state::{self, HostState, Moving};
 use crate::base::clock;
 use crate::base::files::private_file;
 use crate::base::names::Slug;
@@ -121,7 +121,7 @@ pub async fn from(
     }
     if !arguments.json {
         let checkout = original.checkout.display().to_string();
-        print_line!("{BOLD}Found in {}:{BOLD:#}", plain(&checkout));
+        print_line!("{BOLD}HostState in {}:{BOLD:#}", plain(&checkout));
         found.iter().for_each(|line| print_line!("  {}", plain(line)));
         print_line!("\n{BOLD}To be done:{BOLD:#}");
         for (number, action) in actions.iter().enumerate() {
@@ -236,12 +236,12 @@ impl Move<'_> {
             fs::write(stage.path().join(name), text).context("cannot write a temporary file")?;
         }
         let tried = if is_installed { Path::new(paths::CONFIGURATION) } else { stage.path() };
-        let wishes = wishes(tried);
-        let mut found = host_state::look(&wishes, &self.environment_of(original), self.executor).await?;
+        let options = options(tried);
+        let mut found = host_state::look(&options, &self.environment_of(original), self.executor).await?;
         // As it will be.
         found.account = accounts::account(&original.user)?;
         self.prepare_plan(&mut found, port, true);
-        let prepared = plan::plan(&found, &self::wishes(Path::new(paths::CONFIGURATION)))?;
+        let prepared = plan::plan(&found, &self::options(Path::new(paths::CONFIGURATION)))?;
         let mut lines = Vec::new();
         let mut remarks = converted.changes.clone();
         remarks.extend(original.remarks.iter().cloned());
@@ -317,7 +317,7 @@ impl Move<'_> {
     }
 
     /// Has a look's plan leave out what it must.
-    fn prepare_plan(&self, found: &mut Found, port: u16, is_old_tool_live: bool) {
+    fn prepare_plan(&self, found: &mut HostState, port: u16, is_old_tool_live: bool) {
         found.date.clone_from(&self.date);
         found.moving = Some(Moving { port, is_old_tool_live });
         if let Some(known) = found.configuration.as_mut().filter(|_| is_old_tool_live) {
@@ -327,15 +327,20 @@ impl Move<'_> {
     }
 
     /// What puts the configuration where the services read it.
-    fn installing(&self, original: &Original, converted: &layers::Converted, found: &Found) -> Vec<Action> {
+    fn installing(
+        &self,
+        original: &Original,
+        converted: &layers::Converted,
+        found: &HostState,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut write = |path: PathBuf, text: String, owner: Owner, mode: u32, what: String| {
             if path.symlink_metadata().is_ok() {
                 let kept = aside::place_of(&found.date, &path);
                 let what = format!("keep {}: {}", path.display(), kept.display());
-                actions.push(Action::new(what, Deed::Keep(path.clone(), kept)));
+                actions.push(Action::new(what, Operation::Keep(path.clone(), kept)));
             }
-            actions.push(Action::new(what, Deed::Write(File { path, text, owner, mode })));
+            actions.push(Action::new(what, Operation::Write(File { path, text, owner, mode })));
         };
         let user = &original.user;
         if user != paths::USER || original.home != Path::new(paths::STATE) {
@@ -372,7 +377,7 @@ impl Move<'_> {
         is_installed: bool,
     ) -> Result<()> {
         let executor = self.executor;
-        let wishes = wishes(Path::new(paths::CONFIGURATION));
+        let options = options(Path::new(paths::CONFIGURATION));
         let date = self.date.clone();
         if journal.state == JournalState::Back {
             // What was kept then stays where it lies.
@@ -389,15 +394,15 @@ impl Move<'_> {
         }
         journal.state = JournalState::UnderWay;
         journal.save()?;
-        let mut found = host_state::look(&wishes, self.environment, executor).await?;
+        let mut found = host_state::look(&options, self.environment, executor).await?;
         self.do_plan(&plan::directories(&found)?).await?;
         // The worker makes what is in it, and does not run yet. As its user: it is that user's, who may put links there.
         let account = accounts::account(&paths::user())?.context("the deployer's user is there")?;
         as_user(account, || daemon::prepare_state_directory(Path::new(paths::STATE)))?;
         self.know_networks().await?;
-        found = host_state::look(&wishes, self.environment, executor).await?;
+        found = host_state::look(&options, self.environment, executor).await?;
         self.prepare_plan(&mut found, port, true);
-        self.do_plan(&plan::plan(&found, &wishes)?).await?;
+        self.do_plan(&plan::plan(&found, &options)?).await?;
         answers(port).await?;
 
         self.remember_access(original, &mut journal, &date).await?;
@@ -444,9 +449,9 @@ impl Move<'_> {
         }
         self.take_along(&original.checkout, &date).await?;
         self.take_rights(original, &mut journal, &date)?;
-        let mut found = host_state::look(&wishes, self.environment, executor).await?;
+        let mut found = host_state::look(&options, self.environment, executor).await?;
         self.prepare_plan(&mut found, port, false);
-        self.do_plan(&plan::plan(&found, &wishes)?).await?;
+        self.do_plan(&plan::plan(&found, &options)?).await?;
         let config = self.config()?;
         for line in old_links::hand_over(&config, &mut journal, &date, executor).await? {
             self.say(line);
@@ -477,7 +482,7 @@ impl Move<'_> {
         let account = accounts::account(&paths::user())?.context("the deployer's user is there")?;
         let asked = as_user(account, || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async { meta::Keeper::open(&config).know().await })
+            runtime.block_on(async { meta::MetaRefresher::open(&config).know().await })
         });
         asked.with_context(|| format!("GitHub cannot be asked from where its webhooks come, and the new intake would refuse them: put its answer (https://api.github.com/meta) into {}/{}, or write `source_networks`", config.state_directory.display(), meta::META_FILE))
     }
@@ -491,20 +496,20 @@ impl Move<'_> {
     }
 
     async fn install(&mut self, original: &Original, converted: &layers::Converted) -> Result<()> {
-        let found = Found { date: self.date.clone(), ..Found::default() };
+        let found = HostState { date: self.date.clone(), ..HostState::default() };
         // As whom the services run is known from here on.
         let actions = self.installing(original, converted, &found);
         let (users, rest): (Vec<Action>, Vec<Action>) =
-            actions.into_iter().partition(|action| match &action.deed {
-                Deed::Write(file) => file.path.ends_with("user.conf"),
-                Deed::Keep(path, _) => path.ends_with("user.conf"),
+            actions.into_iter().partition(|action| match &action.operation {
+                Operation::Write(file) => file.path.ends_with("user.conf"),
+                Operation::Keep(path, _) => path.ends_with("user.conf"),
                 _ => false,
             });
         self.do_plan(&Plan::of(users)).await?;
         ask(self.executor, &systemctl::reload_units()).await?;
         let account = accounts::account(&paths::user())?
             .with_context(|| format!("there is no user {}", paths::user()))?;
-        let found = Found { account: Some(account), ..found };
+        let found = HostState { account: Some(account), ..found };
         self.do_plan(&plan::directories(&found)?).await?;
         self.do_plan(&Plan::of(rest)).await?;
         let (secret, path) =
@@ -723,8 +728,8 @@ async fn answers(port: u16) -> Result<()> {
 }
 
 /// Nothing but where the configuration lies.
-pub fn wishes(configuration: &Path) -> Wishes {
-    Wishes { configuration: configuration.to_owned(), origin: None, privileges: None, uninstall: false }
+pub fn options(configuration: &Path) -> SetupOptions {
+    SetupOptions { configuration: configuration.to_owned(), origin: None, privileges: None, uninstall: false }
 }
 
 /// A program and its arguments.

@@ -4,7 +4,7 @@
 //! nginx reads the same before and after, so it need not hear of it.
 
 use super::aside;
-use super::journal::{Journal, Kept, remember};
+use super::journal::{Journal, MovedAside, remember};
 use super::reached::{Reached, as_user};
 use crate::admin::host::accounts::account;
 use crate::admin::host::ask::ask;
@@ -79,7 +79,7 @@ pub async fn hand_over(
 }
 
 /// The deployment knows as its own what was a link into its path.
-fn note_ours(slug: &Slug, trees: &BTreeSet<PathBuf>, links: &[Kept]) -> Result<()> {
+fn note_ours(slug: &Slug, trees: &BTreeSet<PathBuf>, links: &[MovedAside]) -> Result<()> {
     let mut files = BTreeMap::new();
     for link in links.iter().filter(|link| leads_into(link, trees)) {
         let reached = Reached::exactly(&link.path)?;
@@ -101,7 +101,7 @@ fn note_ours(slug: &Slug, trees: &BTreeSet<PathBuf>, links: &[Kept]) -> Result<(
     })
 }
 
-fn leads_into(link: &Kept, trees: &BTreeSet<PathBuf>) -> bool {
+fn leads_into(link: &MovedAside, trees: &BTreeSet<PathBuf>) -> bool {
     fs::read_link(&link.kept).is_ok_and(|to| trees.iter().any(|tree| to.starts_with(tree)))
 }
 
@@ -135,7 +135,7 @@ enum What {
 
 impl Present {
     /// Looks, and keeps what is there: an administrator may have changed it since.
-    pub fn keep(kept: &Kept, date: &str) -> Result<Self> {
+    pub fn keep(kept: &MovedAside, date: &str) -> Result<Self> {
         let reached = aside::way_back(&kept.kept, &kept.path)?;
         let what = match reached.link() {
             Some((to, owner)) => What::Link(to, owner),

@@ -35,7 +35,6 @@ const SUPERVISOR: &str = "queue_worker_supervisor";
 /// The port of its `uwsgi.ini`.
 const PORT: u16 = 3400;
 
-/// See the module.
 #[derive(Debug, Clone)]
 pub struct Original {
     /// What `--from` names.
@@ -94,7 +93,6 @@ pub struct OldSite {
     pub target: Option<PathBuf>,
     /// Its text as it is to be; the port stands for the new one.
     pub text: String,
-    /// For people.
     pub names: Vec<String>,
 }
 

@@ -3,13 +3,13 @@
 //! An action is in the plan only where something is not as it should be; so the plan of a host that is in order is empty, and that of a
 //! host on which an earlier setup was interrupted is the rest of it. The order is that in which each finds what it needs.
 
-use super::action::{Action, Deed, File};
-use super::wishes::Wishes;
+use super::action::{Action, File, Operation};
+use super::options::SetupOptions;
 use super::{allow_list, aside, configuration, drop_in, site, sudoers};
 use crate::admin::arguments::PrivilegesArgument;
-use crate::admin::host::paths::{self, Directory, Owner};
-use crate::admin::setup::host_state::Found;
-use crate::admin::setup::wishes::Origin;
+use crate::admin::host::paths::{self, DirectorySpec, Owner};
+use crate::admin::setup::host_state::HostState;
+use crate::admin::setup::options::Origin;
 use crate::base::names::{Slug, UserName};
 use crate::config::{Privileges, users};
 use crate::process::step_user;
@@ -28,33 +28,32 @@ pub struct Plan {
     users_change: bool,
 }
 
-/// See the module.
-pub fn plan(found: &Found, wishes: &Wishes) -> Result<Plan> {
+pub fn plan(found: &HostState, options: &SetupOptions) -> Result<Plan> {
     if let Some(state) = found.configuration.as_ref().and_then(|known| known.state_elsewhere.as_ref()) {
         let (what, mend) = paths::said_of_state_elsewhere(state);
         anyhow::bail!("{what}; {mend}");
     }
-    let privileges = privileges(found, wishes);
+    let privileges = privileges(found, options);
     let mut plan = Plan::default();
     plan.account(found);
     plan.step_users(found);
     plan.directories(found);
     plan.secret(found);
     plan.key(found);
-    plan.first_layer(found, wishes, privileges);
-    plan.users(found, wishes);
+    plan.first_layer(found, options, privileges);
+    plan.users(found, options);
     plan.allow_list(found)?;
     plan.sudoers(found, privileges);
     plan.nginx_files(found);
-    plan.units(found, wishes, privileges);
+    plan.units(found, options, privileges);
     plan.nginx_walls(found);
-    plan.site(found, wishes);
-    plan.remark_on_configuration(found, wishes, privileges);
+    plan.site(found, options);
+    plan.remark_on_configuration(found, options, privileges);
     Ok(plan)
 }
 
 /// The directories of the deployer's own.
-pub fn directories(found: &Found) -> Result<Plan> {
+pub fn directories(found: &HostState) -> Result<Plan> {
     let mut plan = Plan::default();
     plan.directories(found);
     plan.key(found);
@@ -62,7 +61,7 @@ pub fn directories(found: &Found) -> Result<Plan> {
 }
 
 /// What starts the steps of the users that are named, as far as it is not there: nothing is stopped.
-pub fn users_made(found: &Found) -> Plan {
+pub fn users_made(found: &HostState) -> Plan {
     let mut plan = Plan::default();
     plan.step_users(found);
     plan.steps_drop_in(found);
@@ -72,10 +71,10 @@ pub fn users_made(found: &Found) -> Plan {
 
 /// As whom deployments run is recorded, with what follows from it for the worker and for PM2, and the services read it, whatever they have
 /// read before. `pm2`: whose PM2 is to keep the applications of the deployment that gets another user.
-pub fn users_recorded(found: &Found, wishes: &Wishes, pm2: Option<&UserName>) -> Result<Plan> {
+pub fn users_recorded(found: &HostState, options: &SetupOptions, pm2: Option<&UserName>) -> Result<Plan> {
     let mut plan = Plan::default();
-    let privileges = privileges(found, wishes);
-    plan.users(found, wishes);
+    let privileges = privileges(found, options);
+    plan.users(found, options);
     plan.users_change = true;
     if let Some(user) = pm2 {
         // Nothing else that the configuration may need by now: that is `setup`'s to say.
@@ -93,7 +92,7 @@ pub fn users_recorded(found: &Found, wishes: &Wishes, pm2: Option<&UserName>) ->
     let steps_change = plan.drop_in(found, paths::STEPS_DROP_IN, drop_in::steps(known));
     let pm2_changes = plan.drop_in(found, paths::PM2_DROP_IN, drop_in::pm2(known));
     if worker_changes || steps_change || pm2_changes {
-        plan.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
+        plan.add("have systemd read its units again", Operation::Call(systemctl::reload_units()));
     }
     plan.step_sockets(found);
     plan.pm2_units(found, pm2_changes);
@@ -106,8 +105,8 @@ pub fn users_recorded(found: &Found, wishes: &Wishes, pm2: Option<&UserName>) ->
 }
 
 /// How what needs root will be done.
-pub fn privileges(found: &Found, wishes: &Wishes) -> Privileges {
-    match (wishes.privileges, &found.configuration) {
+pub fn privileges(found: &HostState, options: &SetupOptions) -> Privileges {
+    match (options.privileges, &found.configuration) {
         (Some(PrivilegesArgument::Helper), _) | (None, None) => Privileges::Helper,
         (Some(PrivilegesArgument::Sudo), _) => Privileges::Sudo,
         (None, Some(known)) => known.privileges,
@@ -120,19 +119,19 @@ impl Plan {
         Self { actions, ..Self::default() }
     }
 
-    fn add(&mut self, what: impl Into<String>, deed: Deed) {
-        self.actions.push(Action::new(what, deed));
+    fn add(&mut self, what: impl Into<String>, operation: Operation) {
+        self.actions.push(Action::new(what, operation));
     }
 
-    fn account(&mut self, found: &Found) {
+    fn account(&mut self, found: &HostState) {
         if found.account.is_none() && paths::user() == paths::USER {
             let what = format!("make the user and group {}, without password and shell", paths::user());
-            self.add(what, Deed::Call(accounts::make(paths::SYSUSERS)));
+            self.add(what, Operation::Call(accounts::make(paths::SYSUSERS)));
         }
     }
 
     /// Users of deployments' own.
-    fn step_users(&mut self, found: &Found) {
+    fn step_users(&mut self, found: &HostState) {
         for user in found.configuration.iter().flat_map(|known| &known.users) {
             match found.step_users.get(user) {
                 Some(Some(id)) if is_special(found, *id) => self.remarks.push(format!(
@@ -147,22 +146,22 @@ impl Plan {
                 _ => {
                     let what = format!("make the user and group {user}, without password and shell");
                     let home = step_user::home(user);
-                    self.add(what, Deed::Call(accounts::make_user(user.as_str(), &home)));
+                    self.add(what, Operation::Call(accounts::make_user(user.as_str(), &home)));
                 }
             }
         }
     }
 
     /// What their units may write, where that is all that changes.
-    fn steps_drop_in(&mut self, found: &Found) {
+    fn steps_drop_in(&mut self, found: &HostState) {
         let steps = drop_in::steps(found.configuration.as_ref());
         if self.drop_in(found, paths::STEPS_DROP_IN, steps) {
-            self.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
+            self.add("have systemd read its units again", Operation::Call(systemctl::reload_units()));
         }
     }
 
     /// What starts their steps, and only theirs.
-    fn step_sockets(&mut self, found: &Found) {
+    fn step_sockets(&mut self, found: &HostState) {
         let named = found.configuration.as_ref().map(|known| known.users.clone()).unwrap_or_default();
         for (user, id) in &found.step_users {
             let unit = step_user::unit(user);
@@ -172,18 +171,18 @@ impl Plan {
                         "make the key by which steps of {user} are asked for: {}",
                         step_user::key_file(user).display()
                     );
-                    self.add(what, Deed::MakeStepsKey(user.clone()));
+                    self.add(what, Operation::MakeStepsKey(user.clone()));
                 }
                 self.start(found, &unit, false);
             } else if found.units.get(&unit).is_some_and(|unit| unit.is_active || unit.is_enabled) {
                 let what = format!("stop {unit}: no deployment names this user");
-                self.add(what, Deed::Call(systemctl::disable(&[&unit])));
+                self.add(what, Operation::Call(systemctl::disable(&[&unit])));
             }
         }
     }
 
     /// What keeps their applications. Started by their first deploy, which needs PM2, and from then on at every boot.
-    fn pm2_units(&mut self, found: &Found, changes: bool) {
+    fn pm2_units(&mut self, found: &HostState, changes: bool) {
         let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active);
         let is_enabled = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_enabled);
         for (user, id) in &found.step_users {
@@ -193,7 +192,7 @@ impl Plan {
                 && !id.is_some_and(|id| is_special(found, id));
             if is_wanted && !is_enabled(&unit) {
                 let what = format!("start {unit} at every boot");
-                self.add(what, Deed::Call(systemctl::enable_only(&[&unit])));
+                self.add(what, Operation::Call(systemctl::enable_only(&[&unit])));
             }
             if is_wanted && changes && is_up(&unit) {
                 self.remarks.push(format!(
@@ -209,7 +208,7 @@ impl Plan {
         }
     }
 
-    fn directories(&mut self, found: &Found) {
+    fn directories(&mut self, found: &HostState) {
         for directory in paths::directories() {
             self.directory(found, directory, "make");
         }
@@ -234,7 +233,7 @@ impl Plan {
         }
     }
 
-    fn directory(&mut self, found: &Found, directory: Directory, verb: &str) {
+    fn directory(&mut self, found: &HostState, directory: DirectorySpec, verb: &str) {
         let is_right = match (found.places.get(&directory.path), found.ids(directory.owner)) {
             (Some(place), Some(ids)) => {
                 place.is_directory && (place.user, place.group) == ids && place.mode == directory.mode
@@ -249,46 +248,46 @@ impl Plan {
                 Owner::Deployer => "durhack-deployer",
             };
             let what = format!("{verb} {} ({owner}, mode {:03o})", directory.path.display(), directory.mode);
-            self.add(what, Deed::Make(directory));
+            self.add(what, Operation::Make(directory));
         }
     }
 
-    fn secret(&mut self, found: &Found) {
+    fn secret(&mut self, found: &HostState) {
         for (path, mode) in &found.open_secrets {
             let what = format!(
                 "let nobody but its owner read the secret {} (mode 600; it was {mode:03o}: who may have read it is a reason to make a new one)",
                 path.display()
             );
-            self.add(what, Deed::Close(path.clone()));
+            self.add(what, Operation::Close(path.clone()));
         }
         if !found.places.contains_key(Path::new(paths::WEBHOOK_SECRET)) {
-            self.add(format!("make a webhook secret in {}", paths::WEBHOOK_SECRET), Deed::MakeSecret);
+            self.add(format!("make a webhook secret in {}", paths::WEBHOOK_SECRET), Operation::MakeSecret);
         }
     }
 
-    fn key(&mut self, found: &Found) {
+    fn key(&mut self, found: &HostState) {
         if !found.places.contains_key(Path::new(paths::HELPER_KEY)) {
             let what =
                 format!("make the key that the worker shows the privileged helper: {}", paths::HELPER_KEY);
-            self.add(what, Deed::MakeKey);
+            self.add(what, Operation::MakeKey);
         }
     }
 
-    fn first_layer(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
-        let path = wishes.configuration.join("default.toml");
+    fn first_layer(&mut self, found: &HostState, options: &SetupOptions, privileges: Privileges) {
+        let path = options.configuration.join("default.toml");
         if found.configuration.is_none() {
-            let text = configuration::first_layer(wishes.origin.as_ref(), privileges);
+            let text = configuration::first_layer(options.origin.as_ref(), privileges);
             let what = format!("write a first configuration, {}", path.display());
             self.write(what, path, text, Owner::RootForDeployer, 0o640);
         }
     }
 
     /// Also where there is no deployment yet: from then on none runs as the deployer because nobody has called `setup`.
-    fn users(&mut self, found: &Found, wishes: &Wishes) {
+    fn users(&mut self, found: &HostState, options: &SetupOptions) {
         let assignment =
             found.configuration.as_ref().map(|known| known.assignment.clone()).unwrap_or_default();
         let text = assignment.users.text();
-        let path = wishes.configuration.join(users::FILE);
+        let path = options.configuration.join(users::FILE);
         if found.texts.get(&path) != Some(&text) {
             let who = match assignment.new.as_slice() {
                 [] => String::new(),
@@ -307,20 +306,20 @@ impl Plan {
     }
 
     /// What somebody else has written is kept, before a file of ours takes its place.
-    fn keep(&mut self, found: &Found, path: &Path) {
+    fn keep(&mut self, found: &HostState, path: &Path) {
         if found.is_foreign(path) {
             let kept = aside::place_of(&found.date, path);
             let what = format!("keep {}, which setup has not written: {}", path.display(), kept.display());
-            self.add(what, Deed::Keep(path.to_owned(), kept));
+            self.add(what, Operation::Keep(path.to_owned(), kept));
         }
     }
 
     fn write(&mut self, what: String, path: PathBuf, text: String, owner: Owner, mode: u32) {
-        self.add(what, Deed::Write(File { path, text, owner, mode }));
+        self.add(what, Operation::Write(File { path, text, owner, mode }));
     }
 
     /// Also with sudo: certificates are then obtained by the same program, for the names in the same list.
-    fn allow_list(&mut self, found: &Found) -> Result<()> {
+    fn allow_list(&mut self, found: &HostState) -> Result<()> {
         let allowed = found.configuration.iter().flat_map(|known| &known.sites_allow);
         self.remarks.extend(allowed.filter_map(|entry| nginx_policy::judge_allowance(entry).ok()));
         let path = PathBuf::from(paths::ALLOW_LIST);
@@ -336,7 +335,7 @@ impl Plan {
         Ok(())
     }
 
-    fn sudoers(&mut self, found: &Found, privileges: Privileges) {
+    fn sudoers(&mut self, found: &HostState, privileges: Privileges) {
         let path = PathBuf::from(paths::SUDOERS);
         let before = found.texts.get(&path);
         if privileges != Privileges::Sudo {
@@ -349,7 +348,7 @@ impl Plan {
                     paths::user()
                 ));
             } else if before.is_some() {
-                self.add(format!("remove {}: the helper is used", path.display()), Deed::Remove(path));
+                self.add(format!("remove {}: the helper is used", path.display()), Operation::Remove(path));
             }
             return;
         }
@@ -357,12 +356,12 @@ impl Plan {
         if before != Some(&text) {
             self.keep(found, &path);
             let what = format!("write sudo's rules, checked by visudo: {}", path.display());
-            self.add(what, Deed::WriteSudoers(text));
+            self.add(what, Operation::WriteSudoers(text));
         }
     }
 
     /// Root writes what nginx reads. What an earlier version let the deployer's user do there is taken away, and what it wrote becomes root's.
-    fn nginx_files(&mut self, found: &Found) {
+    fn nginx_files(&mut self, found: &HostState) {
         if found.moving.is_some_and(|moving| moving.is_old_tool_live) {
             return;
         }
@@ -373,7 +372,7 @@ impl Plan {
                     "let the deployer write in {} no more: root judges and writes site files",
                     path.display()
                 );
-                self.add(what, Deed::Call(acl::revoke(&paths::user(), path)));
+                self.add(what, Operation::Call(acl::revoke(&paths::user(), path)));
             }
         }
         let good: Vec<&str> = nginx
@@ -386,7 +385,7 @@ impl Plan {
         if !good.is_empty() && found.moving.is_none() {
             let what =
                 format!("make root's what the deployer wrote among nginx's files: {}", good.join(", "));
-            self.add(what, Deed::Call(tools::nginx::adopt_sites()));
+            self.add(what, Operation::Call(tools::nginx::adopt_sites()));
         }
         for (name, why) in nginx.users_files.iter().filter_map(|(name, why)| Some((name, why.as_ref()?))) {
             self.remarks.push(format!(
@@ -399,7 +398,7 @@ impl Plan {
     }
 
     /// The second wall, for what comes to be read by nginx all the same.
-    fn nginx_walls(&mut self, found: &Found) {
+    fn nginx_walls(&mut self, found: &HostState) {
         let has_sites = found.configuration.as_ref().is_some_and(|known| known.has_sites);
         // It takes a restart of nginx, which every site of the host would feel.
         if has_sites && found.moving.is_some() {
@@ -415,14 +414,14 @@ impl Plan {
         let restart = if nginx.is_active { ", tried by a reload, then a restart of nginx" } else { "" };
         self.keep(found, Path::new(paths::NGINX_DROP_IN));
         let what = format!("confine nginx's unit{restart}: {}", paths::NGINX_DROP_IN);
-        self.add(what, Deed::NginxWalls(Some(drop_in::NGINX.into())));
+        self.add(what, Operation::NginxWalls(Some(drop_in::NGINX.into())));
     }
 
-    fn units(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
+    fn units(&mut self, found: &HostState, options: &SetupOptions, privileges: Privileges) {
         let worker = drop_in::worker(found.configuration.as_ref(), privileges);
         let worker_changes = self.drop_in(found, paths::WORKER_DROP_IN, worker);
         // Without a word about nginx this time, what an earlier one said holds.
-        let behind_nginx = (wishes.origin.is_some() && found.nginx.is_some()) || found.moving.is_some();
+        let behind_nginx = (options.origin.is_some() && found.nginx.is_some()) || found.moving.is_some();
         let socket_changes =
             behind_nginx && self.drop_in(found, paths::SOCKET_DROP_IN, Some(drop_in::socket(found.port())));
         let steps = drop_in::steps(found.configuration.as_ref());
@@ -441,13 +440,16 @@ impl Plan {
             || socket_changes
             || found.units.values().any(|unit| unit.is_outdated)
         {
-            self.add("have systemd read its units again", Deed::Call(systemctl::reload_units()));
+            self.add("have systemd read its units again", Operation::Call(systemctl::reload_units()));
         }
         let is_up = |unit: &str| found.units.get(unit).is_some_and(|unit| unit.is_active);
         if socket_changes && is_up(paths::INTAKE_SOCKET) {
-            self.add("open the port anew, for nginx alone", Deed::Call(systemctl::stop(&[paths::INTAKE])));
+            self.add(
+                "open the port anew, for nginx alone",
+                Operation::Call(systemctl::stop(&[paths::INTAKE])),
+            );
             let what = format!("restart {}", paths::INTAKE_SOCKET);
-            self.add(what, Deed::Call(systemctl::restart(&[paths::INTAKE_SOCKET, paths::INTAKE])));
+            self.add(what, Operation::Call(systemctl::restart(&[paths::INTAKE_SOCKET, paths::INTAKE])));
         }
         if privileges != Privileges::Direct {
             self.start(found, paths::NGINX_TEST_SOCKET, false);
@@ -468,12 +470,12 @@ impl Plan {
         let socket = found.units.get(paths::PRIVILEGED_SOCKET);
         if privileges != Privileges::Helper && socket.is_some_and(|unit| unit.is_active || unit.is_enabled) {
             let what = format!("stop {}: the helper is not used", paths::PRIVILEGED_SOCKET);
-            self.add(what, Deed::Call(systemctl::disable(&[paths::PRIVILEGED_SOCKET])));
+            self.add(what, Operation::Call(systemctl::disable(&[paths::PRIVILEGED_SOCKET])));
         }
     }
 
     /// Whether the drop-in changes.
-    fn drop_in(&mut self, found: &Found, path: &str, wanted: Option<String>) -> bool {
+    fn drop_in(&mut self, found: &HostState, path: &str, wanted: Option<String>) -> bool {
         let path = PathBuf::from(path);
         let before = found.texts.get(&path);
         match (wanted, before) {
@@ -488,31 +490,34 @@ impl Plan {
                     .push(format!("{} was written by somebody else, and is left alone", path.display()));
                 return false;
             }
-            (None, _) => self.add(format!("remove {}", path.display()), Deed::Remove(path)),
+            (None, _) => self.add(format!("remove {}", path.display()), Operation::Remove(path)),
         }
         true
     }
 
-    fn start(&mut self, found: &Found, unit: &str, is_new: bool) {
+    fn start(&mut self, found: &HostState, unit: &str, is_new: bool) {
         let now = found.units.get(unit).cloned().unwrap_or_default();
         let known = found.configuration.as_ref();
         let (changed, secrets) =
             known.map_or((0, 0), |known| (known.changed_at_us, known.secrets_changed_at_us));
         if !(now.is_active && now.is_enabled) {
-            self.add(format!("start {unit}, now and at every boot"), Deed::Call(systemctl::enable(&[unit])));
+            self.add(
+                format!("start {unit}, now and at every boot"),
+                Operation::Call(systemctl::enable(&[unit])),
+            );
         } else if is_new || now.started_at_us.is_some_and(|started_at| secrets > started_at) {
             let what = format!("restart {unit}: its unit or its secrets have changed since it was started");
-            self.add(what, Deed::Call(systemctl::restart(&[unit])));
+            self.add(what, Operation::Call(systemctl::restart(&[unit])));
         } else if unit.ends_with(".service")
             && (self.users_change || now.changed_at_us.is_some_and(|at| changed > at))
         {
             let what = format!("have {unit} read the configuration, which has changed since it did");
-            self.add(what, Deed::Call(systemctl::reload(&[unit])));
+            self.add(what, Operation::Call(systemctl::reload(&[unit])));
         }
     }
 
-    fn site(&mut self, found: &Found, wishes: &Wishes) {
-        let Some(origin) = &wishes.origin else {
+    fn site(&mut self, found: &HostState, options: &SetupOptions) {
+        let Some(origin) = &options.origin else {
             self.remarks.extend(open_port(found));
             return;
         };
@@ -535,7 +540,7 @@ impl Plan {
             }
             _ => {
                 let what = format!("write nginx's site for {}, test it, reload: {shown}", origin.text());
-                self.add(what, Deed::Site(nginx.site.clone(), Some(text)));
+                self.add(what, Operation::Site(nginx.site.clone(), Some(text)));
             }
         }
         if origin.scheme == "https" && !nginx.has_certificate {
@@ -547,7 +552,7 @@ impl Plan {
     }
 
     /// What stands in a configuration is the operator's: it is compared, and never changed.
-    fn remark_on_configuration(&mut self, found: &Found, wishes: &Wishes, privileges: Privileges) {
+    fn remark_on_configuration(&mut self, found: &HostState, options: &SetupOptions, privileges: Privileges) {
         let Some(known) = &found.configuration else { return };
         if !known.undeployed.is_empty() && found.moving.is_none() {
             let slugs: Vec<&str> = known.undeployed.iter().map(Slug::as_str).collect();
@@ -561,7 +566,7 @@ impl Plan {
             self.remarks
                 .push(format!("the configuration does not say so yet: write `privileges = \"{word}\"`"));
         }
-        if let Some(origin) = wishes.origin.as_ref().map(super::wishes::Origin::text)
+        if let Some(origin) = options.origin.as_ref().map(super::options::Origin::text)
             && origin != known.origin
         {
             self.remarks.push(format!(
@@ -573,7 +578,7 @@ impl Plan {
 }
 
 /// Where nginx is there and was not told of the deployer: an earlier `setup` may have been told of it, and undone.
-fn open_port(found: &Found) -> Option<String> {
+fn open_port(found: &HostState) -> Option<String> {
     let (nginx, known) = (found.nginx.as_ref()?, found.configuration.as_ref()?);
     let origin = Origin::parse(&known.origin).ok()?.text();
     let is_told = found.texts.contains_key(&nginx.site)
@@ -588,7 +593,7 @@ fn open_port(found: &Found) -> Option<String> {
 }
 
 /// Whom no step may run as.
-fn is_special(found: &Found, id: u32) -> bool {
+fn is_special(found: &HostState, id: u32) -> bool {
     id == 0 || found.account.is_some_and(|(deployer, _)| deployer == id)
 }
 
@@ -596,9 +601,9 @@ fn is_special(found: &Found, id: u32) -> bool {
 pub mod tests {
     use super::*;
     use crate::admin::setup::configured::Configuration;
-    use crate::admin::setup::host_state::{Nginx, Place};
+    use crate::admin::setup::host_state::{Nginx, PathFacts};
+    use crate::admin::setup::options::Origin;
     use crate::admin::setup::users::Assignment;
-    use crate::admin::setup::wishes::Origin;
     use crate::base::names::{Slug, UserName};
     use crate::process::tools::acl::Access;
     use crate::process::tools::systemctl::Installation;
@@ -632,60 +637,65 @@ pub mod tests {
         }
     }
 
-    fn wishes() -> Wishes {
+    fn options() -> SetupOptions {
         let origin = Some(Origin::parse("https://deploy.example.org").unwrap());
-        Wishes { configuration: paths::CONFIGURATION.into(), origin, privileges: None, uninstall: false }
+        SetupOptions {
+            configuration: paths::CONFIGURATION.into(),
+            origin,
+            privileges: None,
+            uninstall: false,
+        }
     }
 
     /// A fresh host with nginx and the package.
-    fn fresh() -> Found {
+    fn fresh() -> HostState {
         let access = vec![("/etc/nginx/conf.d".into(), Access { existing_files: true, ..Access::default() })];
         let users_files = BTreeMap::new();
         let site = "/etc/nginx/sites-enabled/durhack-deployer.conf".into();
-        Found {
+        HostState {
             roots: ["/srv/site".into()].into(),
             nginx: Some(Nginx { site, has_certificate: false, access, users_files, is_active: true }),
-            ..Found::default()
+            ..HostState::default()
         }
     }
 
     /// What is found after an action has been carried out.
-    fn after(mut found: Found, action: &Action) -> Found {
+    fn after(mut found: HostState, action: &Action) -> HostState {
         let ids = |owner| crate::admin::host::paths::ids(owner, Some(ACCOUNT)).unwrap();
         let place = |owner, mode, is_directory| {
             let (user, group) = ids(owner);
-            Place { user, group, mode, is_directory }
+            PathFacts { user, group, mode, is_directory }
         };
-        match &action.deed {
-            Deed::Make(directory) => {
+        match &action.operation {
+            Operation::Make(directory) => {
                 found.places.insert(directory.path.clone(), place(directory.owner, directory.mode, true));
             }
-            Deed::MakeKey => {
+            Operation::MakeKey => {
                 found.places.insert(paths::HELPER_KEY.into(), place(Owner::Root, 0o600, false));
             }
-            Deed::MakeStepsKey(user) => drop(found.keyed_users.insert(user.clone())),
-            Deed::NginxWalls(text) => {
+            Operation::MakeStepsKey(user) => drop(found.keyed_users.insert(user.clone())),
+            Operation::NginxWalls(text) => {
                 found.texts.insert(paths::NGINX_DROP_IN.into(), text.clone().unwrap());
             }
-            Deed::MakeSecret => {
+            Operation::MakeSecret => {
                 found.places.insert(paths::WEBHOOK_SECRET.into(), place(Owner::Root, 0o600, false));
             }
-            Deed::Write(file) if file.path == Path::new(paths::FIRST_LAYER) => {
+            Operation::Write(file) if file.path == Path::new(paths::FIRST_LAYER) => {
                 found.configuration = Some(configuration());
             }
-            Deed::Write(file) => drop(found.texts.insert(file.path.clone(), file.text.clone())),
-            Deed::WriteSudoers(text) => drop(found.texts.insert(paths::SUDOERS.into(), text.clone())),
-            Deed::Site(path, text) => drop(found.texts.insert(path.clone(), text.clone().unwrap())),
-            Deed::Keep(..) => {}
-            Deed::Remove(path) => drop(found.texts.remove(path)),
-            Deed::RemoveAll(path) => drop(found.places.remove(path)),
-            Deed::Close(path) => drop(found.open_secrets.remove(path)),
-            Deed::Call(call) => called(&mut found, &call.argv()),
+            Operation::Write(file) => drop(found.texts.insert(file.path.clone(), file.text.clone())),
+            Operation::WriteSudoers(text) => drop(found.texts.insert(paths::SUDOERS.into(), text.clone())),
+            Operation::Site(path, text) => drop(found.texts.insert(path.clone(), text.clone().unwrap())),
+            Operation::Keep(..) => {}
+            Operation::Remove(path) => drop(found.texts.remove(path)),
+            Operation::RemoveAll(path) => drop(found.places.remove(path)),
+            Operation::Close(path) => drop(found.open_secrets.remove(path)),
+            Operation::Call(call) => called(&mut found, &call.argv()),
         }
         found
     }
 
-    fn called(found: &mut Found, argv: &[String]) {
+    fn called(found: &mut HostState, argv: &[String]) {
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
         let nginx = found.nginx.as_mut().unwrap();
         match words.as_slice() {
@@ -713,10 +723,10 @@ pub mod tests {
         }
     }
 
-    fn settle(mut found: Found, wishes: &Wishes) -> Found {
+    fn settle(mut found: HostState, options: &SetupOptions) -> HostState {
         // The second plan knows what the first configuration says.
         for _ in 0..2 {
-            for action in plan(&found, wishes).unwrap().actions {
+            for action in plan(&found, options).unwrap().actions {
                 found = after(found, &action);
             }
         }
@@ -729,7 +739,7 @@ pub mod tests {
 
     #[test]
     fn a_fresh_host_gets_everything_and_then_nothing() {
-        let first = plan(&fresh(), &wishes()).unwrap();
+        let first = plan(&fresh(), &options()).unwrap();
         insta::assert_snapshot!(lines(&first).join("\n"), @r"
         make the user and group durhack-deployer, without password and shell
         make /var/lib/durhack-deployer (durhack-deployer, mode 700)
@@ -750,35 +760,37 @@ pub mod tests {
         start durhack-deployer-intake.service, now and at every boot
         write nginx's site for https://deploy.example.org, test it, reload: /etc/nginx/sites-enabled/durhack-deployer.conf
         ");
-        let settled = settle(fresh(), &wishes());
-        assert_eq!(lines(&plan(&settled, &wishes()).unwrap()), Vec::<&str>::new());
+        let settled = settle(fresh(), &options());
+        assert_eq!(lines(&plan(&settled, &options()).unwrap()), Vec::<&str>::new());
     }
 
     #[test]
     fn what_was_interrupted_is_completed_and_nothing_done_twice() {
-        let whole = plan(&fresh(), &wishes()).unwrap().actions;
+        let whole = plan(&fresh(), &options()).unwrap().actions;
         // systemd reads its units once more after each change to them.
-        let once: Vec<&Action> =
-            whole.iter().filter(|action| action.deed != Deed::Call(systemctl::reload_units())).collect();
+        let once: Vec<&Action> = whole
+            .iter()
+            .filter(|action| action.operation != Operation::Call(systemctl::reload_units()))
+            .collect();
         for done in 0..once.len() {
             let found = once[..done].iter().fold(fresh(), |found, action| after(found, action));
-            let rest = plan(&found, &wishes()).unwrap().actions;
+            let rest = plan(&found, &options()).unwrap().actions;
             assert!(!rest.is_empty(), "after {done}");
             assert!(once[..done].iter().all(|action| !rest.contains(action)), "after {done}: {rest:?}");
-            let settled = settle(found, &wishes());
-            assert!(plan(&settled, &wishes()).unwrap().actions.is_empty(), "after {done}");
+            let settled = settle(found, &options());
+            assert!(plan(&settled, &options()).unwrap().actions.is_empty(), "after {done}");
         }
     }
 
     #[test]
     fn what_an_earlier_version_let_the_deployer_do_is_taken_away() {
-        let mut found = settle(fresh(), &wishes());
+        let mut found = settle(fresh(), &options());
         let nginx = found.nginx.as_mut().unwrap();
         nginx.access[0].1 = Access { directory: true, new_files: true, existing_files: true };
         nginx.users_files.insert("conf.d/good.conf".into(), None);
         nginx.users_files.insert("conf.d/bad.conf".into(), Some("line 1: no".into()));
         found.texts.remove(Path::new(paths::NGINX_DROP_IN));
-        let upgraded = plan(&found, &wishes()).unwrap();
+        let upgraded = plan(&found, &options()).unwrap();
         insta::assert_snapshot!(lines(&upgraded).join("\n"), @r"
         let the deployer write in /etc/nginx/conf.d no more: root judges and writes site files
         make root's what the deployer wrote among nginx's files: conf.d/good.conf
@@ -787,19 +799,19 @@ pub mod tests {
         let said =
             "/etc/nginx/conf.d/bad.conf is durhack-deployer's, and root would not write it so: line 1: no";
         assert!(upgraded.remarks.iter().any(|remark| remark.contains(said)), "{upgraded:?}");
-        let settled = settle(found, &wishes());
-        assert!(plan(&settled, &wishes()).unwrap().actions.is_empty());
+        let settled = settle(found, &options());
+        assert!(plan(&settled, &options()).unwrap().actions.is_empty());
         // Where no deployment has sites, nginx's unit is nobody's business.
         let mut without = fresh();
         without.configuration = Some(Configuration { has_sites: false, ..configuration() });
-        let plan = plan(&without, &wishes()).unwrap();
+        let plan = plan(&without, &options()).unwrap();
         assert!(!lines(&plan).iter().any(|line| line.contains("confine nginx")), "{plan:?}");
     }
 
     #[test]
     fn sudo_instead_of_the_helper_and_back() {
-        let sudo = Wishes { privileges: Some(PrivilegesArgument::Sudo), ..wishes() };
-        let helped = settle(fresh(), &wishes());
+        let sudo = SetupOptions { privileges: Some(PrivilegesArgument::Sudo), ..options() };
+        let helped = settle(fresh(), &options());
         let changed = plan(&helped, &sudo).unwrap();
         insta::assert_snapshot!([lines(&changed), changed.remarks.iter().map(String::as_str).collect()].concat().join("\n"), @r#"
         write sudo's rules, checked by visudo: /etc/sudoers.d/durhack-deployer
@@ -812,13 +824,13 @@ pub mod tests {
         "#);
         let with_sudo = settle(helped, &sudo);
         assert!(plan(&with_sudo, &sudo).unwrap().actions.is_empty());
-        let back = plan(&with_sudo, &wishes()).unwrap();
+        let back = plan(&with_sudo, &options()).unwrap();
         assert!(lines(&back).iter().any(|line| line.starts_with("remove /etc/sudoers.d")), "{back:?}");
     }
 
     #[test]
     fn a_changed_configuration_is_read_again_changed_secrets_are_handed_over_and_a_new_unit_is_allowed() {
-        let mut found = settle(fresh(), &wishes());
+        let mut found = settle(fresh(), &options());
         let known = found.configuration.as_mut().unwrap();
         known.units.insert("other.service".into());
         known.changed_at_us = 2_000;
@@ -826,9 +838,9 @@ pub mod tests {
             let unit = found.units.get_mut(unit).unwrap();
             (unit.started_at_us, unit.changed_at_us) = (Some(1_500), Some(1_500));
         }
-        let reloaded = plan(&found, &wishes()).unwrap();
+        let reloaded = plan(&found, &options()).unwrap();
         found.configuration.as_mut().unwrap().secrets_changed_at_us = 1_600;
-        let restarted = plan(&found, &wishes()).unwrap();
+        let restarted = plan(&found, &options()).unwrap();
         insta::assert_snapshot!(lines(&reloaded).join("\n"), @r"
         allow the privileged helper other.service, in /etc/durhack-deployer/privileged.toml
         have durhack-deployer-worker.service read the configuration, which has changed since it did
@@ -844,12 +856,12 @@ pub mod tests {
     #[test]
     fn users_of_deployments_are_made_and_may_be_called_as_long_as_they_are_named() {
         let web = UserName::parse("web").unwrap();
-        let mut found = settle(fresh(), &wishes());
+        let mut found = settle(fresh(), &options());
         let known = found.configuration.as_mut().unwrap();
         (known.users, known.users_paths) = ([web.clone()].into(), ["/srv/site".into()].into());
         known.pm2_users = [web.clone()].into();
         found.step_users.insert(web.clone(), None);
-        let named = plan(&found, &wishes()).unwrap();
+        let named = plan(&found, &options()).unwrap();
         insta::assert_snapshot!(lines(&named).join("\n"), @r"
         make the user and group web, without password and shell
         write what a unit does otherwise on this host: /etc/systemd/system/durhack-deployer-steps@.service.d/setup.conf
@@ -859,12 +871,12 @@ pub mod tests {
         start durhack-deployer-steps@web.socket, now and at every boot
         start durhack-deployer-pm2@web.service at every boot
         ");
-        let mut found = settle(found, &wishes());
-        assert_eq!(lines(&plan(&found, &wishes()).unwrap()), Vec::<&str>::new());
+        let mut found = settle(found, &options());
+        assert_eq!(lines(&plan(&found, &options()).unwrap()), Vec::<&str>::new());
         let known = found.configuration.as_mut().unwrap();
         (known.users, known.users_paths) = (BTreeSet::new(), BTreeSet::new());
         known.pm2_users = BTreeSet::new();
-        let forgotten = plan(&found, &wishes()).unwrap();
+        let forgotten = plan(&found, &options()).unwrap();
         let remarks = forgotten.remarks.join("\n");
         assert!(
             remarks.contains("no deployment needs durhack-deployer-pm2@web.service any more"),
@@ -878,7 +890,7 @@ pub mod tests {
         ");
         found.configuration.as_mut().unwrap().users = [web.clone()].into();
         found.step_users.insert(web, Some(0));
-        let plan = plan(&found, &wishes()).unwrap();
+        let plan = plan(&found, &options()).unwrap();
         assert!(
             plan.remarks.iter().any(|remark| remark.contains("root, or the deployer, by another name")),
             "{plan:?}"
@@ -888,14 +900,14 @@ pub mod tests {
 
     #[test]
     fn who_is_recorded_anew_is_known_to_the_services_and_then_nothing_is_done() {
-        let mut found = settle(fresh(), &wishes());
+        let mut found = settle(fresh(), &options());
         let (slug, user) = (Slug::parse("site").unwrap(), UserName::parse("app-site").unwrap());
         let known = found.configuration.as_mut().unwrap();
         known.assignment.users.set(slug, user.clone());
         known.assignment.new.push("site: app-site".into());
         known.users = [user.clone()].into();
         found.step_users.insert(user.clone(), None);
-        let assigned = plan(&found, &wishes()).unwrap();
+        let assigned = plan(&found, &options()).unwrap();
         insta::assert_snapshot!(lines(&assigned).join("\n"), @r"
         make the user and group app-site, without password and shell
         record as whom deployments run (site: app-site), in /etc/durhack-deployer/users.toml
@@ -904,12 +916,12 @@ pub mod tests {
         have durhack-deployer-worker.service read the configuration, which has changed since it did
         have durhack-deployer-intake.service read the configuration, which has changed since it did
         ");
-        let mut found = settle(found, &wishes());
-        assert_eq!(lines(&plan(&found, &wishes()).unwrap()), Vec::<&str>::new());
+        let mut found = settle(found, &options());
+        assert_eq!(lines(&plan(&found, &options()).unwrap()), Vec::<&str>::new());
         // One of ours that is found without its socket is nobody to be warned of.
         found.own_accounts.insert(user.clone());
         found.units.remove(&step_user::unit(&user));
-        let again = plan(&found, &wishes()).unwrap();
+        let again = plan(&found, &options()).unwrap();
         assert_eq!(lines(&again), ["start durhack-deployer-steps@app-site.socket, now and at every boot"]);
         let is_warned = again.remarks.iter().any(|remark| remark.contains("app-site"));
         assert!(!is_warned, "{:?}", again.remarks);
@@ -917,9 +929,9 @@ pub mod tests {
 
     #[test]
     fn without_an_origin_is_said_that_the_port_is_open_and_what_is_deployed_at_once() {
-        let silent = Wishes { origin: None, ..wishes() };
-        let mut found = settle(fresh(), &wishes());
-        let remarks = |found: &Found| plan(found, &silent).unwrap().remarks.join("\n");
+        let silent = SetupOptions { origin: None, ..options() };
+        let mut found = settle(fresh(), &options());
+        let remarks = |found: &HostState| plan(found, &silent).unwrap().remarks.join("\n");
         assert!(!remarks(&found).contains("is open on every address"), "what an earlier one said holds");
         // As `--uninstall` leaves it.
         let site = found.nginx.as_ref().unwrap().site.clone();
@@ -939,12 +951,12 @@ pub mod tests {
 
     #[test]
     fn what_is_somebody_elses_is_left_alone_and_said() {
-        let mut found = settle(fresh(), &wishes());
-        let foreign = Place { user: 1000, group: 1000, mode: 0o755, is_directory: true };
+        let mut found = settle(fresh(), &options());
+        let foreign = PathFacts { user: 1000, group: 1000, mode: 0o755, is_directory: true };
         found.places.insert("/srv/site".into(), foreign);
         let site = found.nginx.as_ref().unwrap().site.clone();
         found.texts.insert(site, "server {}".into());
-        let plan = plan(&found, &wishes()).unwrap();
+        let plan = plan(&found, &options()).unwrap();
         assert_eq!(lines(&plan), Vec::<&str>::new());
         for said in ["/srv/site is not durhack-deployer's", "changed after `setup` wrote it"] {
             assert!(plan.remarks.iter().any(|remark| remark.contains(said)), "{said}: {:?}", plan.remarks);

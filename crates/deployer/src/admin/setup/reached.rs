@@ -90,11 +90,9 @@ pub struct Content {
     pub bytes: Vec<u8>,
     /// Whose it is.
     pub owner: Ids,
-    /// Permission bits.
     pub mode: u32,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Reached {
     directory: File,
@@ -106,7 +104,7 @@ pub struct Reached {
 }
 
 /// A directory on the way.
-struct Level {
+struct PathLevel {
     handle: File,
     name: OsString,
     owner: u32,
@@ -314,19 +312,19 @@ fn directory_flags() -> OFlags {
 }
 
 /// An access list that lets somebody write shows in the group's bits.
-fn level(handle: File, name: OsString) -> Result<Level> {
+fn level(handle: File, name: OsString) -> Result<PathLevel> {
     let found = handle.metadata()?;
     let mode = found.permissions().mode();
-    Ok(Level { handle, name, owner: found.uid(), is_open: mode & 0o022 != 0 && mode & 0o1000 == 0 })
+    Ok(PathLevel { handle, name, owner: found.uid(), is_open: mode & 0o022 != 0 && mode & 0o1000 == 0 })
 }
 
-fn shown(levels: &[Level], name: &OsStr) -> String {
+fn shown(levels: &[PathLevel], name: &OsStr) -> String {
     levels.iter().map(|level| &level.name).collect::<PathBuf>().join(name).display().to_string()
 }
 
 /// Who leads the way through these directories; None: root alone.
-fn user_of(levels: &[Level]) -> Result<Option<u32>> {
-    let mut before: Option<&Level> = None;
+fn user_of(levels: &[PathLevel]) -> Result<Option<u32>> {
+    let mut before: Option<&PathLevel> = None;
     for (number, level) in levels.iter().enumerate() {
         if level.owner != 0 {
             return Ok(Some(level.owner));

@@ -1,6 +1,6 @@
 //! The deployer's own site: what nginx is told, so that GitHub reaches the intake. Pure.
 
-use super::wishes::Origin;
+use super::options::Origin;
 
 /// In what every version of it begins with: what does not, is not ours to change.
 pub const MARK: &str = "# Written by `durhack-deployer setup`.";

@@ -20,7 +20,7 @@ const DIGITS: usize = 8;
 
 /// A deployment, as far as its user depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct UserTarget {
     /// The deployment's name, from which its user's name is made.
     pub slug: Slug,
     /// As whom it runs by the configuration and `users.toml`. `None`: as the deployer, or (by `source`) not at all.
@@ -87,7 +87,7 @@ pub fn free_name(
 
 /// Completes what is recorded. Entries of deployments that are not configured (any more) stay: their files are still their users'.
 pub fn assign(
-    targets: &[Target],
+    targets: &[UserTarget],
     recorded: Option<&Users>,
     account: impl Fn(&UserName) -> AccountState,
 ) -> Assignment {
@@ -132,7 +132,7 @@ pub fn assign(
     assignment
 }
 
-fn shared(slug: &Slug, target: &Target) -> String {
+fn shared(slug: &Slug, target: &UserTarget) -> String {
     let who = if target.source == UserSource::Written { "as you ask for" } else { "as it was before" };
     let first = match target.path {
         PathState::InPlace => format!("`durhack-deployer adopt {slug}`, and then "),
@@ -148,7 +148,7 @@ fn shared(slug: &Slug, target: &Target) -> String {
 }
 
 /// Deployments whose users are the same.
-fn several_of_one(targets: &[Target]) -> Vec<String> {
+fn several_of_one(targets: &[UserTarget]) -> Vec<String> {
     let users: BTreeSet<&UserName> = targets.iter().filter_map(|target| target.user.as_ref()).collect();
     let mut remarks = Vec::new();
     for user in users {
@@ -179,8 +179,8 @@ mod tests {
         UserName::parse(text).unwrap()
     }
 
-    fn target(name: &str, source: UserSource, path: PathState) -> Target {
-        Target { slug: slug(name), user: None, source, path }
+    fn target(name: &str, source: UserSource, path: PathState) -> UserTarget {
+        UserTarget { slug: slug(name), user: None, source, path }
     }
 
     fn free(_: &UserName) -> AccountState {
@@ -225,7 +225,7 @@ mod tests {
             // Renamed, perhaps.
             (Missing, Releases, "x: app-x (1 remarks)"),
             (Missing, InPlace, "x: durhack-deployer (1 remarks)"),
-            // It is the deployer's, by the configuration or the record.
+            // It is the deployer's, by the configuration or the database.
             (Written, New, " (1 remarks)"),
             (Recorded, Releases, " (1 remarks)"),
         ] {
@@ -254,7 +254,7 @@ mod tests {
         assert!(none.remarks[0].contains("write `user = \"NAME\"`"), "{none:?}");
         // What another deployment is told to run as, and what another one ran as that may come back.
         let other =
-            Target { user: Some(user("app-web")), ..target("api", UserSource::Written, PathState::New) };
+            UserTarget { user: Some(user("app-web")), ..target("api", UserSource::Written, PathState::New) };
         assert_eq!(assign(&[new[0].clone(), other], None, free).new, ["web: app-web-4b5e57f6"]);
         let mut recorded = Users::default();
         recorded.set(slug("gone"), user("app-web"));
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn who_shares_is_told_what_that_means() {
-        let shares = |name: &str| Target {
+        let shares = |name: &str| UserTarget {
             user: Some(user("web")),
             ..target(name, UserSource::Written, PathState::New)
         };

@@ -5,7 +5,7 @@
 //! before it is opened for reading, and read up to a limit. Where that may not be called (some containers), the parts of the path are opened
 //! one by one. Nothing else in this crate calls it: what would then not work in a container is found by `cargo xtask check`.
 //!
-//! Directories are gone through, and things in them made and removed, in the same manner: [`Directory`].
+//! Directories are gone through, and things in them made and removed, in the same run_mode: [`OpenDirectory`].
 //!
 //! A network file system can hang in any of these calls. [`off_thread`] leaves such a call behind on a thread of its own when its time is over;
 //! threads of tokio's would be waited for when the daemon ends.
@@ -52,7 +52,6 @@ pub enum Refused {
     /// Something else than what is wanted.
     #[error("{} is a {found}, not a {wanted}\nhint: look who has put it there, and remove it", path.display())]
     Kind {
-        /// Where.
         path: PathBuf,
         /// What it is.
         found: &'static str,
@@ -61,21 +60,12 @@ pub enum Refused {
     },
     /// More than is read.
     #[error("{} has {bytes} bytes, and at most {max} are read", path.display())]
-    TooLarge {
-        /// Where.
-        path: PathBuf,
-        /// Its length.
-        bytes: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// No text.
+    TooLarge { path: PathBuf, bytes: u64, max: u64 },
     #[error("{} is not UTF-8 text", .0.display())]
     NotText(PathBuf),
     /// Somebody could have written it who must not.
     #[error("{} is not to be relied on: {reason}\nhint: {mend}", path.display())]
     Untrusted {
-        /// The file.
         path: PathBuf,
         /// Who could, and where.
         reason: String,
@@ -85,7 +75,6 @@ pub enum Refused {
     /// The file system does not answer.
     #[error("{} did not answer within {after:?}\nhint: does its file system hang?", path.display())]
     Hangs {
-        /// Where.
         path: PathBuf,
         /// So long was waited.
         after: Duration,
@@ -93,7 +82,6 @@ pub enum Refused {
     /// What the system says.
     #[error("cannot use {}: {error}", path.display())]
     System {
-        /// Where.
         path: PathBuf,
         /// What it says.
         error: std::io::Error,
@@ -178,13 +166,13 @@ pub async fn off_thread<T: Send + 'static>(
 
 /// A regular file that was found, not yet opened for reading. What is done to it is done to that file, whatever has its name by then.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundFile {
     file: OwnedFd,
     directory: OwnedFd,
     stat: Stat,
 }
 
-impl Found {
+impl FoundFile {
     /// When it was changed last, in seconds.
     pub fn modified_at(&self) -> i64 {
         self.stat.st_mtime
@@ -205,7 +193,6 @@ impl Found {
         self.stat.st_nlink > 1
     }
 
-    /// Its permissions.
     pub fn mode(&self) -> u32 {
         self.stat.st_mode & 0o7777
     }
@@ -237,17 +224,17 @@ pub fn set_mode(file: impl AsFd, mode: u32) -> rustix::io::Result<()> {
 }
 
 /// Finds a regular file as [`read_now`] does, for who wants something else than what is written in it.
-pub fn find_now(root: &Path, file: &Path) -> Result<Found, Refused> {
+pub fn find_now(root: &Path, file: &Path) -> Result<FoundFile, Refused> {
     open(root, file)
 }
 
-fn open(root: &Path, file: &Path) -> Result<Found, Refused> {
+fn open(root: &Path, file: &Path) -> Result<FoundFile, Refused> {
     let (root, inner) = match file.strip_prefix(root) {
         Ok(inner) => (root, inner),
         Err(_) => (Path::new("/"), file.strip_prefix("/").unwrap_or(file)),
     };
     let name = inner.file_name().ok_or_else(|| Refused::of(file, Errno::INVAL))?;
-    let directory = Directory::open(root)?;
+    let directory = OpenDirectory::open(root)?;
     let parent = inner.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = match parent {
         // One call, so that nothing can be exchanged between two.
@@ -260,7 +247,7 @@ fn open(root: &Path, file: &Path) -> Result<Found, Refused> {
         beneath(&directory, Path::new(name), OFlags::NOFOLLOW).map_err(|errno| Refused::of(file, errno))?;
     let stat = fstat(&found).map_err(|errno| Refused::of(file, errno))?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(Found { file: found, directory, stat }),
+        FileType::RegularFile => Ok(FoundFile { file: found, directory, stat }),
         FileType::Symlink => Err(Refused::Link(file.to_owned())),
         other => Err(Refused::Kind { path: file.to_owned(), found: word(other), wanted: "file" }),
     }
@@ -357,7 +344,7 @@ fn mount_of(at: &OwnedFd) -> rustix::io::Result<(u64, u64)> {
     }
 }
 
-fn read_of(found: &Found, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Refused> {
+fn read_of(found: &FoundFile, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Refused> {
     let system = |error| Refused::System { path: path.to_owned(), error };
     let too_large = |bytes| Refused::TooLarge { path: path.to_owned(), bytes, max: bytes_max };
     let bytes = u64::try_from(found.stat.st_size).unwrap_or_default();
@@ -381,12 +368,12 @@ pub fn read_small(path: &Path) -> Option<String> {
     let stat = fstat(&file).ok()?;
     let directory = file.try_clone().ok()?;
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    let found = is_file.then_some(Found { file, directory, stat })?;
+    let found = is_file.then_some(FoundFile { file, directory, stat })?;
     text(read_of(&found, path, BYTES_MAX).ok()?, path).ok()
 }
 
 /// The very file that was looked at, for reading.
-fn reopened(found: &Found) -> std::io::Result<File> {
+fn reopened(found: &FoundFile) -> std::io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let through = format!("/proc/self/fd/{}", found.file.as_raw_fd());
     Ok(File::from(rustix::fs::open(through, flags, Mode::empty())?))
@@ -427,7 +414,7 @@ pub struct Trust {
 impl Trust {
     /// Whether neither the file nor a directory on its way is another's to write: of root's, of ours, or of a person's; closed to group and
     /// others (an access list shows in the group's bits); and not where builds may write.
-    fn judge(&self, found: &Found, path: &Path) -> Result<(), Refused> {
+    fn judge(&self, found: &FoundFile, path: &Path) -> Result<(), Refused> {
         let shown = path.display();
         let refuse =
             |reason: String, mend: String| Err(Refused::Untrusted { path: path.to_owned(), reason, mend });
@@ -536,17 +523,16 @@ fn name_of(uid: u32) -> Option<String> {
 
 /// A directory, by descriptor: what lies in it is what lies in it, whatever its name comes to mean.
 #[derive(Debug)]
-pub struct Directory {
+pub struct OpenDirectory {
     descriptor: OwnedFd,
     path: PathBuf,
 }
 
 /// What lies under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file.
     File,
-    /// A directory.
     Directory,
     /// A link, wherever it leads.
     Link,
@@ -554,7 +540,7 @@ pub enum Kind {
     Other,
 }
 
-impl Directory {
+impl OpenDirectory {
     /// A directory of the operator's. Links on its way are his.
     pub fn open(path: &Path) -> Result<Self, Refused> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -595,7 +581,7 @@ impl Directory {
         match beneath(&self.descriptor, Path::new(name), OFlags::DIRECTORY | OFlags::NOFOLLOW) {
             Ok(descriptor) => Ok(Self { descriptor, path }),
             Err(Errno::NOTDIR | Errno::LOOP) => Err(match self.kind(name)? {
-                Some(Kind::Link) => Refused::Link(path),
+                Some(FileKind::Link) => Refused::Link(path),
                 _ => Refused::Kind { path, found: "file", wanted: "directory" },
             }),
             Err(errno) => Err(Refused::of(&path, errno)),
@@ -653,13 +639,13 @@ impl Directory {
     }
 
     /// What lies under a name; `None`: nothing.
-    pub fn kind(&self, name: &OsStr) -> Result<Option<Kind>, Refused> {
+    pub fn kind(&self, name: &OsStr) -> Result<Option<FileKind>, Refused> {
         match rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => Kind::File,
-                FileType::Directory => Kind::Directory,
-                FileType::Symlink => Kind::Link,
-                _ => Kind::Other,
+                FileType::RegularFile => FileKind::File,
+                FileType::Directory => FileKind::Directory,
+                FileType::Symlink => FileKind::Link,
+                _ => FileKind::Other,
             })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(Refused::of(&self.path.join(name), errno)),
@@ -681,7 +667,7 @@ impl Directory {
 
     /// Removes a link from it; anything else stays.
     pub fn remove_link(&self, name: &OsStr) -> Result<(), Refused> {
-        if self.kind(name)? != Some(Kind::Link) {
+        if self.kind(name)? != Some(FileKind::Link) {
             return Ok(());
         }
         rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty())
@@ -729,7 +715,7 @@ impl Directory {
 
 /// The directory `path` below `root`, made where it is missing; a link on the way is an error, not a way.
 pub fn directory_below(root: &Path, path: &Path) -> anyhow::Result<PathBuf> {
-    Ok(Directory::open(root).and_then(|root| root.below(path, true))?.path().to_owned())
+    Ok(OpenDirectory::open(root).and_then(|root| root.below(path, true))?.path().to_owned())
 }
 
 #[cfg(test)]
@@ -819,7 +805,7 @@ mod tests {
     fn directories_are_gone_through_and_made_without_following_links() {
         let root = planted();
         let below = |path: &str| {
-            let directory = Directory::open(root.path()).unwrap().below(Path::new(path), true);
+            let directory = OpenDirectory::open(root.path()).unwrap().below(Path::new(path), true);
             directory.map(|directory| directory.path().to_owned()).map_err(|refused| refused.to_string())
         };
         assert_eq!(below("shared/directory/a/b"), Ok(root.path().join("shared/directory/a/b")));
@@ -897,7 +883,7 @@ mod tests {
         let shared = root.path().join("shared");
         let mode = |mode| std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(mode)).unwrap();
         mode(0o777);
-        let directory = Directory::open(&shared).unwrap();
+        let directory = OpenDirectory::open(&shared).unwrap();
         assert!(directory.close_to_others().unwrap());
         assert_eq!(shared.metadata().unwrap().permissions().mode() & 0o777, 0o775);
         assert!(!directory.close_to_others().unwrap());

@@ -10,7 +10,6 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use std::sync::Arc;
 
-/// See the module.
 #[derive(Clone)]
 pub struct SigningKey(Arc<KeyPair>);
 

@@ -4,7 +4,6 @@ use crate::admin::completion;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// `webhook`
 #[derive(Debug, Args)]
 pub struct WebhookArguments {
     /// What to do
@@ -12,7 +11,6 @@ pub struct WebhookArguments {
     pub command: WebhookCommand,
 }
 
-/// `webhook ...`
 #[derive(Debug, Subcommand)]
 pub enum WebhookCommand {
     /// Make the hooks that are missing; those that are there are shown
@@ -54,7 +52,6 @@ pub struct WhichArguments {
     pub json: bool,
 }
 
-/// `webhook create`
 #[derive(Debug, Args)]
 pub struct CreateArguments {
     /// A repository (OWNER/NAME) or a deployment of it [default: every configured repository]
@@ -74,7 +71,6 @@ pub struct CreateArguments {
     pub json: bool,
 }
 
-/// `webhook deliveries`
 #[derive(Debug, Args)]
 pub struct DeliveriesArguments {
     /// Of which hooks
@@ -88,7 +84,6 @@ pub struct DeliveriesArguments {
     pub failed: bool,
 }
 
-/// `webhook redeliver`
 #[derive(Debug, Args)]
 pub struct RedeliverArguments {
     /// GUIDs of deliveries, as `webhook deliveries` shows them
@@ -109,7 +104,6 @@ pub struct RedeliverArguments {
     pub json: bool,
 }
 
-/// `webhook rotate-secret`
 #[derive(Debug, Args)]
 pub struct RotateArguments {
     /// A repository (OWNER/NAME) or a deployment of it [default: every configured repository]
@@ -129,7 +123,6 @@ pub struct RotateArguments {
     pub json: bool,
 }
 
-/// `webhook delete`
 #[derive(Debug, Args)]
 pub struct DeleteArguments {
     /// The repository (OWNER/NAME) or a deployment of it
@@ -148,7 +141,6 @@ pub struct DeleteArguments {
     pub json: bool,
 }
 
-/// `webhook relay`
 #[derive(Debug, Args)]
 pub struct RelayArguments {
     /// The repository (OWNER/NAME) or a deployment of it

@@ -5,7 +5,7 @@
 
 use super::Webhooks;
 use super::arguments::CreateArguments;
-use super::report::Report;
+use super::report::WebhookReport;
 use crate::base::files::private_file;
 use crate::base::names::RepositoryName;
 use crate::base::secret::Secret;
@@ -19,10 +19,9 @@ use anyhow::anyhow;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// `webhook create`
 pub async fn create(webhooks: &Webhooks, arguments: &CreateArguments) -> Result<(), Failed> {
     check_reachable(&webhooks.url)?;
-    let mut report = Report::new(arguments.json);
+    let mut report = WebhookReport::new(arguments.json);
     for repository in webhooks.repositories(arguments.repository.as_deref())? {
         let secret =
             secret_of(webhooks.config(), &repository).filter(|secret| !is_known_secret(secret.expose()));
@@ -69,7 +68,13 @@ async fn one(
     }
 }
 
-fn show(webhooks: &Webhooks, repository: &RepositoryName, hook: &Hook, made: bool, report: &mut Report) {
+fn show(
+    webhooks: &Webhooks,
+    repository: &RepositoryName,
+    hook: &Hook,
+    made: bool,
+    report: &mut WebhookReport,
+) {
     let word = if made { "made" } else { "is there already" };
     report.say(&format!(
         "{repository}: hook {} {word}: {} as {} to {}",

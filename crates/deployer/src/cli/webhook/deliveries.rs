@@ -12,7 +12,6 @@ use crate::terminal::failed::Failed;
 use serde_json::json;
 use std::collections::HashSet;
 
-/// `webhook deliveries`
 pub async fn list(webhooks: &Webhooks, arguments: &DeliveriesArguments) -> Result<(), Failed> {
     let mut rows = Vec::new();
     let report = webhooks.each_hook(&arguments.which, async |repository, hook, report| {
@@ -48,7 +47,6 @@ fn row(repository: &RepositoryName, attempt: &Delivery) -> Vec<String> {
     ]
 }
 
-/// `webhook redeliver`
 pub async fn redeliver(webhooks: &Webhooks, arguments: &RedeliverArguments) -> Result<(), Failed> {
     let mut wanted = HashSet::new();
     for guid in &arguments.deliveries {

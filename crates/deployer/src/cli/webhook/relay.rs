@@ -37,7 +37,6 @@ struct Position {
     delivered_at: String,
 }
 
-/// See the module.
 struct Relay<'a> {
     webhooks: &'a Webhooks,
     repository: RepositoryName,
@@ -66,7 +65,6 @@ impl From<Failed> for Trouble {
     }
 }
 
-/// `webhook relay`
 pub async fn relay(webhooks: &Webhooks, arguments: &RelayArguments) -> Result<(), Failed> {
     let state = &webhooks.config().state_directory;
     if step_user::is_anothers(state) {

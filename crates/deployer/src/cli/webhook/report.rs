@@ -8,28 +8,25 @@ use crate::terminal::{exit, output};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-/// See the module.
-pub struct Report {
+pub struct WebhookReport {
     as_json: bool,
     entries: Vec<Value>,
     /// The exit code, once something has failed.
     failed: Option<u8>,
 }
 
-impl Report {
+impl WebhookReport {
     pub fn new(as_json: bool) -> Self {
         Self { as_json, entries: Vec::new(), failed: None }
     }
 
-    /// For people.
     pub fn say(&self, line: &str) {
         if !self.as_json {
-            // URLs and messages are somebody else's text.
+            // URLs and messages are foreign text.
             line.lines().for_each(|line| print_line!("{}", plain(line)));
         }
     }
 
-    /// For machines.
     pub fn entry(&mut self, entry: Value) {
         self.entries.push(entry);
     }

@@ -14,7 +14,7 @@
 
 use super::Webhooks;
 use super::arguments::RotateArguments;
-use super::report::Report;
+use super::report::WebhookReport;
 use crate::base::files::private_file;
 use crate::base::names::{DeliveryId, RepositoryName};
 use crate::base::secret::Secret;
@@ -32,12 +32,11 @@ use std::path::{Path, PathBuf};
 /// Where further secrets are named: the same word at the top and in a repository's table.
 const FURTHER_KEY: &str = "webhook_secret_files";
 
-/// `webhook rotate-secret`
 pub async fn rotate(webhooks: &Webhooks, arguments: &RotateArguments) -> Result<(), Failed> {
     let named = webhooks.repositories(arguments.repository.as_deref())?;
     // Two at once would tell GitHub one secret and write another.
     let _lock = lock_of(&webhooks.config().state_directory)?;
-    let mut report = Report::new(arguments.json);
+    let mut report = WebhookReport::new(arguments.json);
     for rotation in rotations(webhooks, &named)? {
         rotation.go_on(webhooks, arguments, &mut report).await?;
     }
@@ -76,7 +75,7 @@ struct Rotation {
 }
 
 /// How far a rotation has come.
-enum Progress {
+enum RotationProgress {
     /// The configuration has to name the file of the old secret first.
     OldFileNotConfigured,
     /// The new secret is in its file.
@@ -118,7 +117,7 @@ impl Rotation {
         &self,
         webhooks: &Webhooks,
         arguments: &RotateArguments,
-        report: &mut Report,
+        report: &mut WebhookReport,
     ) -> Result<(), Failed> {
         let Some(file) = &self.current else {
             report.not_now(
@@ -129,12 +128,12 @@ impl Rotation {
             return Ok(());
         };
         let secret = match self.write(file, &webhooks.config().state_directory)? {
-            Progress::OldFileNotConfigured => {
+            RotationProgress::OldFileNotConfigured => {
                 let hint = self.how_to_accept_both(file);
                 report.not_now(&self.subject(), "nothing was replaced yet", &hint);
                 return Ok(());
             }
-            Progress::Written(secret) => secret,
+            RotationProgress::Written(secret) => secret,
         };
         report.say(&format!("{}: the new secret is in {}", self.subject(), file.display()));
         if arguments.show_secret {
@@ -156,7 +155,7 @@ impl Rotation {
     }
 
     /// Steps 1 and 2; what was done before an interruption is not done again.
-    fn write(&self, file: &Path, like: &Path) -> Result<Progress> {
+    fn write(&self, file: &Path, like: &Path) -> Result<RotationProgress> {
         let (old, note) = (private_file::beside(file, ".old"), note_of(file));
         let current = read(file)?;
         if !self.further.contains(&old) {
@@ -164,16 +163,16 @@ impl Rotation {
             if !note.exists() {
                 private_file::replace(&old, &current, like)?;
             }
-            return Ok(Progress::OldFileNotConfigured);
+            return Ok(RotationProgress::OldFileNotConfigured);
         }
         let hash = hash_of(&current);
         if private_file::create(&note, &hash, like)? || read(&note)? == hash {
             private_file::replace(&old, &current, like)?;
             let secret = Secret::generate();
             private_file::replace(file, &format!("{}\n", secret.expose()), like)?;
-            return Ok(Progress::Written(secret));
+            return Ok(RotationProgress::Written(secret));
         }
-        Ok(Progress::Written(Secret::new(current.trim_end().to_owned())))
+        Ok(RotationProgress::Written(Secret::new(current.trim_end().to_owned())))
     }
 
     /// Step 3. What stands against it has been said.
@@ -181,10 +180,9 @@ impl Rotation {
         &self,
         webhooks: &Webhooks,
         secret: &Secret,
-        report: &mut Report,
+        report: &mut WebhookReport,
     ) -> Result<bool, Failed> {
-        let again =
-            "then run this command again: GitHub has not been told yet, and both secrets are accepted";
+        let again = "then run this command again: GitHub does not know yet, and both secrets are accepted";
         match acceptance(webhooks, &self.repositories[0], secret).await? {
             Acceptance::Yes => return Ok(true),
             Acceptance::NotRunning => {
@@ -205,13 +203,12 @@ impl Rotation {
         Ok(false)
     }
 
-    /// Step 4.
     async fn tell_github(
         &self,
         webhooks: &Webhooks,
         file: &Path,
         secret: &Secret,
-        report: &mut Report,
+        report: &mut WebhookReport,
     ) -> Result<(), Failed> {
         let mut all_told = true;
         for repository in &self.repositories {
@@ -240,7 +237,7 @@ impl Rotation {
                 old.display()
             ));
         } else {
-            report.say("run this command again: until GitHub is told everywhere, both secrets are accepted");
+            report.say("run this command again: until GitHub knows everywhere, both secrets are accepted");
         }
         Ok(())
     }

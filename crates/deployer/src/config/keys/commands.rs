@@ -2,7 +2,7 @@
 
 use super::{PATHS, TEXTS};
 use crate::config::keys::Default::{Derived, Required, Value};
-use crate::config::keys::Kind::{Choice, Commands, Duration, Integer, Path, Tables, Text, Variables};
+use crate::config::keys::KeyKind::{Choice, Commands, Duration, Integer, Path, Tables, Text, Variables};
 use crate::config::keys::{Key, Section};
 
 const PHASE: Key = Key::new(

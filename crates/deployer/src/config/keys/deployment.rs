@@ -3,7 +3,7 @@
 use super::commands::HOOKS;
 use super::{PATHS, TEXTS};
 use crate::config::keys::Default::{Derived, Required, Value};
-use crate::config::keys::Kind::{
+use crate::config::keys::KeyKind::{
     Boolean, Choice, Duration, Headers, Integer, List, Path, Table, Tables, Text, Variables,
 };
 use crate::config::keys::{Key, Section};

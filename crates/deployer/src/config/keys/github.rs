@@ -2,7 +2,7 @@
 
 use super::{PATHS, SECRETS};
 use crate::config::keys::Default::{Derived, Value};
-use crate::config::keys::Kind::{Boolean, Duration, Integer, Path, Secret, Text};
+use crate::config::keys::KeyKind::{Boolean, Duration, Integer, Path, Secret, Text};
 use crate::config::keys::{Key, Section};
 
 /// The keys of `[github]`, in the order in which the reference has them.

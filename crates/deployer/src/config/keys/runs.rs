@@ -3,7 +3,7 @@
 use super::{PATHS, TEXTS};
 use crate::config::FSCK_ALLOWABLE;
 use crate::config::keys::Default::{Derived, Value};
-use crate::config::keys::Kind::{Choice, Duration, Integer, List, Size};
+use crate::config::keys::KeyKind::{Choice, Duration, Integer, List, Size};
 use crate::config::keys::{Key, Section};
 
 /// The keys of `[runs]`, in the order in which the reference has them.

@@ -2,7 +2,7 @@
 
 use super::TEXTS;
 use crate::config::keys::Default::Value;
-use crate::config::keys::Kind::{Duration, Integer, Size, Text};
+use crate::config::keys::KeyKind::{Duration, Integer, Size, Text};
 use crate::config::keys::{Key, Section};
 
 /// The keys of `[listen]`, in the order in which the reference has them.

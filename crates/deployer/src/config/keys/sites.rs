@@ -1,7 +1,7 @@
 //! The host's nginx and its certificates, and which of a repository's sites a deployment serves.
 
 use crate::config::keys::Default::{Derived, Value};
-use crate::config::keys::Kind::{Boolean, Choice, Duration, Path, Text};
+use crate::config::keys::KeyKind::{Boolean, Choice, Duration, Path, Text};
 use crate::config::keys::{Key, Section};
 
 /// The keys of `[nginx]`, in the order in which the reference has them.

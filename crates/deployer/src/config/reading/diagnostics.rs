@@ -53,14 +53,14 @@ pub enum Severity {
 #[derive(Debug, Clone)]
 pub struct Position {
     /// The file, with its text.
-    pub source: Arc<Source>,
+    pub source: Arc<SourceText>,
     /// In bytes of its text.
     pub span: Range<usize>,
 }
 
 /// A configuration file as it may be shown.
 #[derive(PartialEq, Eq)]
-pub struct Source {
+pub struct SourceText {
     /// As the operator would name it.
     pub path: PathBuf,
     /// Its text, byte for byte as long as the real one, with the secrets masked.
@@ -69,9 +69,9 @@ pub struct Source {
     pub world_readable: bool,
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for SourceText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Source").field(&self.path).finish()
+        formatter.debug_tuple("SourceText").field(&self.path).finish()
     }
 }
 
@@ -150,7 +150,7 @@ impl Diagnostics {
             .without_syntax_highlighting();
         let mut report = String::new();
         for problem in &self.problems {
-            let shown = Shown { problem, source: problem.position.as_ref().map(named_source) };
+            let shown = ShownProblem { problem, source: problem.position.as_ref().map(named_source) };
             handler.render_report(&mut report, &shown).expect("writing to a String does not fail");
         }
         report
@@ -250,12 +250,12 @@ fn named_source(position: &Position) -> NamedSource<String> {
 
 /// A problem in the form that miette draws.
 #[derive(Debug)]
-struct Shown<'a> {
+struct ShownProblem<'a> {
     problem: &'a Problem,
     source: Option<NamedSource<String>>,
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownProblem<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(deployment) = &self.problem.deployment {
             write!(formatter, "deployment {deployment}: ")?;
@@ -264,9 +264,9 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-impl std::error::Error for Shown<'_> {}
+impl std::error::Error for ShownProblem<'_> {}
 
-impl Diagnostic for Shown<'_> {
+impl Diagnostic for ShownProblem<'_> {
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.problem.severity {
             Severity::Note => miette::Severity::Advice,

@@ -114,7 +114,6 @@ pub struct EnvFileError {
 /// What a file of `KEY=value` lines says.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct EnvFile {
-    /// In order.
     pub variables: Vec<(String, String)>,
     /// Numbers of the lines that say nothing, counted from 1: they have no `=`.
     pub ignored_lines: Vec<usize>,

@@ -5,8 +5,8 @@
 //! here knows what a value means, except which ones are secret: those are masked in the text that is kept for
 //! error messages, also where a key is misspelt or the file is not TOML.
 
-use super::diagnostics::{Position, Problem, Source};
-use crate::config::keys::{Key, Kind, ROOT, Section, looks_secret};
+use super::diagnostics::{Position, Problem, SourceText};
+use crate::config::keys::{Key, KeyKind, ROOT, Section, looks_secret};
 use indexmap::IndexMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -46,12 +46,12 @@ pub enum Value {
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     /// The values by their keys; a key that is written twice is a problem of its own.
-    pub entries: IndexMap<String, Entry>,
+    pub entries: IndexMap<String, RawEntry>,
 }
 
 /// One entry of a table.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct RawEntry {
     /// Where the key stands.
     pub key: Option<Position>,
     /// What it holds.
@@ -100,8 +100,8 @@ impl Table {
         for (key, entry) in later.entries {
             match (self.entries.get_mut(&key), entry) {
                 (
-                    Some(Entry { key: key_position, node: Node { value: Value::Table(below), position } }),
-                    Entry {
+                    Some(RawEntry { key: key_position, node: Node { value: Value::Table(below), position } }),
+                    RawEntry {
                         key: later_key,
                         node: Node { value: Value::Table(above), position: later_position },
                     },
@@ -124,10 +124,10 @@ pub fn parse(path: PathBuf, text: &str, world_readable: bool) -> Result<Table, V
     let (document, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         let masked_text = mask_spans(text, &secret_spans(document.get_ref()));
-        let source = Arc::new(Source { path, masked_text, world_readable });
+        let source = Arc::new(SourceText { path, masked_text, world_readable });
         return Ok(to_table(document.into_inner(), &source));
     }
-    let source = Arc::new(Source { path, masked_text: mask_lines(text), world_readable });
+    let source = Arc::new(SourceText { path, masked_text: mask_lines(text), world_readable });
     let mut problems: Vec<Problem> = Vec::new();
     for error in errors {
         let position = Position { source: source.clone(), span: error.span().unwrap_or(0..0) };
@@ -156,20 +156,20 @@ pub fn parse_default(text: &'static str) -> Option<Node> {
     Some(Node { value: to_value(value, None), position: None })
 }
 
-fn to_table(table: DeTable<'_>, source: &Arc<Source>) -> Table {
+fn to_table(table: DeTable<'_>, source: &Arc<SourceText>) -> Table {
     let entries = table.into_iter().map(|(key, value)| {
         let position = Position { source: source.clone(), span: key.span() };
-        (key.into_inner().into_owned(), Entry { key: Some(position), node: to_node(value, Some(source)) })
+        (key.into_inner().into_owned(), RawEntry { key: Some(position), node: to_node(value, Some(source)) })
     });
     Table { entries: entries.collect() }
 }
 
-fn to_node(value: Spanned<DeValue<'_>>, source: Option<&Arc<Source>>) -> Node {
+fn to_node(value: Spanned<DeValue<'_>>, source: Option<&Arc<SourceText>>) -> Node {
     let position = source.map(|source| Position { source: source.clone(), span: value.span() });
     Node { position, value: to_value(value.into_inner(), source) }
 }
 
-fn to_value(value: DeValue<'_>, source: Option<&Arc<Source>>) -> Value {
+fn to_value(value: DeValue<'_>, source: Option<&Arc<SourceText>>) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
@@ -208,7 +208,7 @@ fn secret_spans_in_table(table: &DeTable<'_>, section: Option<&Section>, spans: 
 
 fn secret_spans_below(value: &Spanned<DeValue<'_>>, key: &Key, spans: &mut Vec<Range<usize>>) {
     match (key.kind, value.get_ref()) {
-        (Kind::Named(_, section), DeValue::Table(table)) => {
+        (KeyKind::Named(_, section), DeValue::Table(table)) => {
             for (_, value) in table {
                 secret_spans_in_value(value, Some(section), spans);
             }

@@ -7,7 +7,7 @@
 use super::diagnostics::{Diagnostics, Position, Problem, Severity};
 use super::raw::{Node, Table, Value, holds_password, parse_default};
 use super::show::ShownValue;
-use crate::config::keys::{Default, Key, Kind, Section, looks_secret};
+use crate::config::keys::{Default, Key, KeyKind, Section, looks_secret};
 use std::cell::{Cell, RefCell};
 
 /// What is wrong with a value.
@@ -255,7 +255,7 @@ impl<'a> TableReader<'a> {
 
     /// The tables below, with the names the operator chose. Not yet [`TableReader::checked`].
     pub fn named(&self, name: &str) -> Vec<(&'a str, Result<TableReader<'a>, &'a Node>)> {
-        let Kind::Named(_, section) = self.key(name).kind else { return Vec::new() };
+        let KeyKind::Named(_, section) = self.key(name).kind else { return Vec::new() };
         match self.node(name) {
             Some(Node { value: Value::Table(tables), .. }) => tables
                 .entries

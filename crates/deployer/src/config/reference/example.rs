@@ -3,7 +3,7 @@
 //! A key that cannot be written with its default (it has none, or another key excludes it) is commented out with
 //! `#` and no space, in front of an example. One deployment for each recipe, so that each key stands where it may.
 
-use crate::config::keys::{Default, Key, Kind, Section};
+use crate::config::keys::{Default, Key, KeyKind, Section};
 use crate::config::recipe::{Descriptor, Reference};
 use std::fmt::Write;
 
@@ -20,13 +20,13 @@ pub fn example_toml(reference: &Reference) -> String {
     keys(&mut page, reference.root.keys.iter());
     for key in reference.root.keys {
         match key.kind {
-            Kind::Table(section) => table(&mut page, &format!("[{}]", key.name), section),
+            KeyKind::Table(section) => table(&mut page, &format!("[{}]", key.name), section),
             // Commented out: a table that is written must hold a secret.
-            Kind::Named(_, section) if key.name == "repositories" => {
+            KeyKind::Named(_, section) if key.name == "repositories" => {
                 heading(&mut page, section.meaning, "#[repositories.\"example/website\"]");
                 section.keys.iter().for_each(|key| commented(&mut page, key));
             }
-            Kind::Named(_, section) => {
+            KeyKind::Named(_, section) => {
                 for recipe in &reference.recipes {
                     let is_default = recipe.name == reference.default_recipe().name;
                     deployment(&mut page, recipe, is_default, section);
@@ -61,8 +61,8 @@ fn deployment(page: &mut String, recipe: &Descriptor, is_default: bool, section:
     keys(page, own.iter().copied().filter(|key| required.iter().all(|(name, _)| *name != key.name)));
     for key in own {
         match key.kind {
-            Kind::Table(below) => table(page, &format!("[deployments.{slug}.{}]", key.name), below),
-            Kind::Tables(below) => list(page, &format!("[[deployments.{slug}.{}]]", key.name), below),
+            KeyKind::Table(below) => table(page, &format!("[deployments.{slug}.{}]", key.name), below),
+            KeyKind::Tables(below) => list(page, &format!("[[deployments.{slug}.{}]]", key.name), below),
             _ => {}
         }
     }

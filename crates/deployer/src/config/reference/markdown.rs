@@ -1,6 +1,6 @@
 //! docs/configuration.md.
 
-use crate::config::keys::{Default, Key, Kind, Section};
+use crate::config::keys::{Default, Key, KeyKind, Section};
 use crate::config::recipe::Reference;
 use std::fmt::Write;
 
@@ -49,9 +49,9 @@ fn below(page: &mut String, prefix: &str, parent: &Section) {
     for key in parent.keys {
         let path = format!("{prefix}{}", key.name);
         let (heading, path, table) = match key.kind {
-            Kind::Table(table) => (format!("`[{path}]`"), path, table),
-            Kind::Named(name, table) => (format!("`[{path}.{name}]`"), format!("{path}.{name}"), table),
-            Kind::Tables(table) => (format!("`[[{path}]]`"), path, table),
+            KeyKind::Table(table) => (format!("`[{path}]`"), path, table),
+            KeyKind::Named(name, table) => (format!("`[{path}.{name}]`"), format!("{path}.{name}"), table),
+            KeyKind::Tables(table) => (format!("`[[{path}]]`"), path, table),
             _ => continue,
         };
         section(page, &heading, table);

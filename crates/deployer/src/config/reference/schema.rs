@@ -2,7 +2,7 @@
 //!
 //! Strict about names and types. It asks for no key: a layer need not be whole, only all of them together.
 
-use crate::config::keys::{Default, Key, Kind, Section};
+use crate::config::keys::{Default, Key, KeyKind, Section};
 use crate::config::recipe::Reference;
 use serde_json::{Map, Value, json};
 
@@ -55,40 +55,42 @@ fn of_key(key: &Key) -> Value {
     schema
 }
 
-fn of_kind(kind: &Kind) -> Value {
+fn of_kind(kind: &KeyKind) -> Value {
     match kind {
-        Kind::Boolean => json!({ "type": "boolean" }),
-        Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Kind::Text => json!({ "type": "string" }),
-        Kind::Secret | Kind::Path => json!({ "type": "string", "minLength": 1 }),
-        Kind::Duration => json!({ "anyOf": [
+        KeyKind::Boolean => json!({ "type": "boolean" }),
+        KeyKind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        KeyKind::Text => json!({ "type": "string" }),
+        KeyKind::Secret | KeyKind::Path => json!({ "type": "string", "minLength": 1 }),
+        KeyKind::Duration => json!({ "anyOf": [
             { "type": "string", "pattern": "^\\s*([0-9]+(ms|s|m|min|h|d|w)\\s*)+$" },
             { "type": "integer", "minimum": 1 },
         ]}),
-        Kind::Size => json!({ "anyOf": [
+        KeyKind::Size => json!({ "anyOf": [
             { "type": "string", "pattern": "^\\s*[0-9]+\\s*([kKMGT]?B|[KMGT]iB)\\s*$" },
             { "type": "integer", "minimum": 1 },
         ]}),
-        Kind::Choice(words) => json!({ "enum": words }),
-        Kind::SourceNetworks => json!({ "anyOf": [
+        KeyKind::Choice(words) => json!({ "enum": words }),
+        KeyKind::SourceNetworks => json!({ "anyOf": [
             { "enum": ["any", "github"] },
             { "type": "array", "minItems": 1, "items": { "type": "string" } },
         ]}),
-        Kind::List(element) => json!({ "type": "array", "items": of_kind(element) }),
-        Kind::Variables => json!({
+        KeyKind::List(element) => json!({ "type": "array", "items": of_kind(element) }),
+        KeyKind::Variables => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
             "additionalProperties": { "type": "string" },
         }),
-        Kind::Headers => json!({
+        KeyKind::Headers => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" },
             "additionalProperties": { "type": "string" },
         }),
-        Kind::Table(section) => of_section(section),
-        Kind::Named(_, section) => json!({ "type": "object", "additionalProperties": of_section(section) }),
-        Kind::Tables(section) => json!({ "type": "array", "items": of_section(section) }),
-        Kind::Commands(section) => json!({ "anyOf": [
+        KeyKind::Table(section) => of_section(section),
+        KeyKind::Named(_, section) => {
+            json!({ "type": "object", "additionalProperties": of_section(section) })
+        }
+        KeyKind::Tables(section) => json!({ "type": "array", "items": of_section(section) }),
+        KeyKind::Commands(section) => json!({ "anyOf": [
             { "type": "string", "minLength": 1 },
             { "type": "array", "items": { "type": "string" } },
             { "type": "array", "items": { "anyOf": [

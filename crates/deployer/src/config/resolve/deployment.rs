@@ -1,6 +1,6 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
-use super::{Facts, Location, gates, secrets, steps};
+use super::{Location, ResolveFacts, gates, secrets, steps};
 use crate::base::names::{RepositoryName, Slug, UserName};
 use crate::config::preset::Preset;
 use crate::config::reading::diagnostics::Severity;
@@ -22,7 +22,7 @@ use std::time::Duration;
 pub fn deployments(
     root: &TableReader<'_>,
     state_directory: &Path,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
 ) -> IndexMap<Slug, Deployment> {
     let mut deployments = IndexMap::new();
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
@@ -68,7 +68,7 @@ pub fn deployments(
 fn check_presets(
     deployments: &mut IndexMap<Slug, Deployment>,
     tables: &[(Slug, TableReader<'_>)],
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
 ) {
     let preset_of = |name: &RepositoryName| facts.reference.preset(name);
     let repositories: Vec<RepositoryName> = deployments.values().map(|one| one.repository.clone()).collect();
@@ -109,7 +109,7 @@ fn listens(port: u16) -> HealthCheck {
 }
 
 /// None where a name or the path is missing or wrong; everything else has been read and reported too.
-fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<Deployment> {
+fn deployment(table: &TableReader<'_>, slug: &str, facts: &ResolveFacts<'_>) -> Option<Deployment> {
     let repository: Option<RepositoryName> = table.value("repository", name);
     let branch = table.value("branch", name);
     let path = table.value("path", absolute_path);
@@ -174,7 +174,7 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &Facts<'_>) -> Option<
 fn recipe(
     table: &TableReader<'_>,
     preset: Option<&Preset>,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
 ) -> Option<&'static Descriptor> {
     let known = facts.reference;
     let recipe = if table.is_written("recipe") {
@@ -216,7 +216,7 @@ fn user(
     table: &TableReader<'_>,
     slug: Option<&Slug>,
     recipe: Option<&'static Descriptor>,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
 ) -> (Option<UserName>, UserSource) {
     const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own";
     let is_written = table.is_written("user");
@@ -312,7 +312,7 @@ fn clone_url_of(table: &TableReader<'_>, repository: Option<&RepositoryName>) ->
     url
 }
 
-fn ssh_key_file(table: &TableReader<'_>, clone_url: &str, facts: &Facts<'_>) -> Option<PathBuf> {
+fn ssh_key_file(table: &TableReader<'_>, clone_url: &str, facts: &ResolveFacts<'_>) -> Option<PathBuf> {
     let file = table.value("ssh_key_file", secrets::private_key_file(facts))?;
     let is_ssh =
         clone_url.starts_with("ssh://") || !(clone_url.contains("://") || clone_url.starts_with('/'));

@@ -3,7 +3,7 @@
 //!
 //! Errors count for every command. What is merely opened is said where the configuration is checked, and not at each command.
 
-use super::Facts;
+use super::ResolveFacts;
 use super::deployment::overlap;
 use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY};
 use crate::config::reading::diagnostics::Severity;
@@ -105,7 +105,7 @@ const HOSTS_UNITS: [&str; 26] = [
 ];
 
 /// See the module. After everything has been read.
-pub fn judge(root: &TableReader<'_>, config: &Config, facts: &Facts<'_>) {
+pub fn judge(root: &TableReader<'_>, config: &Config, facts: &ResolveFacts<'_>) {
     if facts.is_development() {
         return;
     }

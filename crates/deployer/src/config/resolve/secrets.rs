@@ -6,7 +6,7 @@
 //!
 //! Nothing in here says what a secret is, only where it stood and why it will not do.
 
-use super::Facts;
+use super::ResolveFacts;
 use crate::base::names::RepositoryName;
 use crate::base::secret::Secret;
 use crate::base::secret::signing_key::SigningKey;
@@ -43,9 +43,9 @@ const KNOWN_SECRETS: [&str; 4] = [
 const CREDENTIALS_DIRECTORY: &str = "credentials";
 
 /// What is wrong with a secret's text: message and help.
-type Refusal = (&'static str, &'static str);
+type SecretRefusal = (&'static str, &'static str);
 
-fn webhook_secret(text: &str, facts: &Facts<'_>) -> Result<Secret, Refusal> {
+fn webhook_secret(text: &str, facts: &ResolveFacts<'_>) -> Result<Secret, SecretRefusal> {
     if text.trim().is_empty() {
         return Err(("a secret must not be empty", HOW_TO_MAKE_ONE));
     }
@@ -66,7 +66,7 @@ pub fn is_known(text: &str) -> bool {
     KNOWN_SECRETS.iter().any(|known| known.eq_ignore_ascii_case(text.trim()))
 }
 
-fn token(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
+fn token(text: &str, _: &ResolveFacts<'_>) -> Result<Secret, SecretRefusal> {
     match text.trim() {
         "" => Err(("a token must not be empty", "leave it out where nothing is to be reported")),
         text if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Secret::new(text.to_owned())),
@@ -74,13 +74,13 @@ fn token(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
     }
 }
 
-type Check = fn(&str, &Facts<'_>) -> Result<Secret, Refusal>;
+type SecretCheck = fn(&str, &ResolveFacts<'_>) -> Result<Secret, SecretRefusal>;
 
 /// Makes what a file that is not there yet will hold.
 type Absent<'a> = Option<&'a dyn Fn() -> Secret>;
 
 /// A secret in the configuration itself.
-fn written<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
+fn written<'a>(check: SecretCheck, facts: &'a ResolveFacts<'a>) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
         let Value::Text(text) = &node.value else { return Wrong::kind(node, "a text in quotes") };
         check(text, facts).or_else(|(message, help)| Wrong::with_help(node, message, help))
@@ -89,8 +89,8 @@ fn written<'a>(check: Check, facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<S
 
 /// A secret in a file that the configuration names.
 fn of_file<'a>(
-    check: Check,
-    facts: &'a Facts<'a>,
+    check: SecretCheck,
+    facts: &'a ResolveFacts<'a>,
     absent: Absent<'a>,
 ) -> impl Fn(&Node) -> Parsed<Secret> + 'a {
     move |node| {
@@ -131,14 +131,14 @@ fn without_newline(text: &str) -> &str {
 }
 
 /// One secret, and the places it may come from, in this order.
-struct Places<'a> {
+struct SecretPlaces<'a> {
     variables: &'static [&'static str],
     file_key: &'static str,
     credential: &'static str,
     key: &'static str,
     /// Whether what stands in the configuration itself may be used.
     key_counts: bool,
-    check: Check,
+    check: SecretCheck,
     /// For the file.
     absent: Absent<'a>,
 }
@@ -146,8 +146,8 @@ struct Places<'a> {
 /// From the first of the places that has one.
 fn first(
     table: &TableReader<'_>,
-    places: &Places<'_>,
-    facts: &Facts<'_>,
+    places: &SecretPlaces<'_>,
+    facts: &ResolveFacts<'_>,
     reading: &Reading,
 ) -> Option<Secret> {
     for variable in places.variables {
@@ -175,7 +175,7 @@ fn first(
 }
 
 /// A credential's text and where it came from. A blank one, as a unit has in place of one that is not there, is none.
-fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>, Box<Problem>> {
+fn credential(name: &str, facts: &ResolveFacts<'_>) -> Result<Option<(String, String)>, Box<Problem>> {
     if let Some(directory) = facts.environment.get(CREDENTIALS_VARIABLE) {
         // The directory is the unit's alone, whatever the file's mode.
         let origin = format!("credential {name}");
@@ -207,10 +207,10 @@ fn credential(name: &str, facts: &Facts<'_>) -> Result<Option<(String, String)>,
 
 fn outside(
     table: &TableReader<'_>,
-    places: &Places<'_>,
+    places: &SecretPlaces<'_>,
     text: &str,
     origin: &str,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
     reading: &Reading,
 ) -> Option<Secret> {
     table.show_derived(places.key, HIDDEN, origin);
@@ -225,7 +225,7 @@ fn outside(
 }
 
 /// Those that sign for every repository without secrets of its own.
-pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Vec<Secret> {
+pub fn webhook_secrets(root: &TableReader<'_>, facts: &ResolveFacts<'_>, reading: &Reading) -> Vec<Secret> {
     if !facts.purpose.needs_webhook_secrets() {
         return Vec::new();
     }
@@ -239,7 +239,7 @@ pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
         .and_then(|node| filled_text(node).ok())
         .is_some_and(|text| is_known(&text));
     let real_ones = [further, of_files].concat();
-    let places = Places {
+    let places = SecretPlaces {
         variables: &[WEBHOOK_SECRET_VARIABLE],
         file_key: "webhook_secret_token_file",
         credential: "webhook-secret",
@@ -252,7 +252,7 @@ pub fn webhook_secrets(root: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
 }
 
 /// The files of those, and which of them holds the first.
-pub fn files(root: &TableReader<'_>, facts: &Facts<'_>) -> SecretFiles {
+pub fn files(root: &TableReader<'_>, facts: &ResolveFacts<'_>) -> SecretFiles {
     let current = match facts.environment.get(WEBHOOK_SECRET_VARIABLE) {
         Some(_) => None,
         None => path(root, "webhook_secret_token_file", facts),
@@ -263,7 +263,7 @@ pub fn files(root: &TableReader<'_>, facts: &Facts<'_>) -> SecretFiles {
 /// The files of each repository that has secrets of its own.
 pub fn files_of_repositories(
     root: &TableReader<'_>,
-    facts: &Facts<'_>,
+    facts: &ResolveFacts<'_>,
 ) -> BTreeMap<RepositoryName, SecretFiles> {
     let tables = root.named("repositories").into_iter();
     let tables = tables.filter_map(|(name, table)| Some((RepositoryName::parse(name).ok()?, table.ok()?)));
@@ -275,21 +275,21 @@ pub fn files_of_repositories(
 }
 
 /// A path as it was written. What is wrong with it is said where its file is read.
-fn path(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Option<PathBuf> {
+fn path(table: &TableReader<'_>, key: &str, facts: &ResolveFacts<'_>) -> Option<PathBuf> {
     path_in(facts.environment.working_directory())(table.node(key)?).ok()
 }
 
-fn paths(table: &TableReader<'_>, key: &str, facts: &Facts<'_>) -> Vec<PathBuf> {
+fn paths(table: &TableReader<'_>, key: &str, facts: &ResolveFacts<'_>) -> Vec<PathBuf> {
     let paths = table.node(key).map(list(path_in(facts.environment.working_directory())));
     paths.and_then(Result::ok).unwrap_or_default()
 }
 
 /// The token for GitHub's API.
-pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<Secret> {
+pub fn github_token(table: &TableReader<'_>, facts: &ResolveFacts<'_>, reading: &Reading) -> Option<Secret> {
     if !facts.purpose.needs_keys() {
         return None;
     }
-    let places = Places {
+    let places = SecretPlaces {
         variables: &GITHUB_TOKEN_VARIABLES,
         file_key: "token_file",
         credential: "github-token",
@@ -302,7 +302,7 @@ pub fn github_token(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Readin
 }
 
 /// A deployment's own token.
-pub fn deployment_token(table: &TableReader<'_>, facts: &Facts<'_>) -> Option<Secret> {
+pub fn deployment_token(table: &TableReader<'_>, facts: &ResolveFacts<'_>) -> Option<Secret> {
     if !facts.purpose.needs_keys() {
         return None;
     }
@@ -310,8 +310,12 @@ pub fn deployment_token(table: &TableReader<'_>, facts: &Facts<'_>) -> Option<Se
 }
 
 /// The private key of the GitHub App.
-pub fn github_app_key(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Reading) -> Option<SigningKey> {
-    let places = Places {
+pub fn github_app_key(
+    table: &TableReader<'_>,
+    facts: &ResolveFacts<'_>,
+    reading: &Reading,
+) -> Option<SigningKey> {
+    let places = SecretPlaces {
         variables: &[],
         file_key: "app_key_file",
         credential: "github-app-key",
@@ -324,7 +328,7 @@ pub fn github_app_key(table: &TableReader<'_>, facts: &Facts<'_>, reading: &Read
     SigningKey::from_pem(text.expose()).ok()
 }
 
-fn app_key(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
+fn app_key(text: &str, _: &ResolveFacts<'_>) -> Result<Secret, SecretRefusal> {
     match SigningKey::from_pem(text) {
         Ok(_) => Ok(Secret::new(text.to_owned())),
         Err(_) => {
@@ -335,7 +339,7 @@ fn app_key(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
 
 /// A file that ssh is to read a private key from. What it says is ssh's affair; its name goes into a setting of ssh's, where
 /// some characters have a meaning.
-pub fn private_key_file<'a>(facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<PathBuf> + 'a {
+pub fn private_key_file<'a>(facts: &'a ResolveFacts<'a>) -> impl Fn(&Node) -> Parsed<PathBuf> + 'a {
     move |node| {
         let path = path_in(facts.environment.working_directory())(node)?;
         if path.to_string_lossy().contains(|c: char| c.is_control() || matches!(c, '"' | '\\' | '$' | '%')) {
@@ -348,7 +352,7 @@ pub fn private_key_file<'a>(facts: &'a Facts<'a>) -> impl Fn(&Node) -> Parsed<Pa
     }
 }
 
-fn private_key(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
+fn private_key(text: &str, _: &ResolveFacts<'_>) -> Result<Secret, SecretRefusal> {
     match text.contains("PRIVATE KEY-----") {
         true => Ok(Secret::new(String::new())),
         false => Err(("this is not a private key", "name the file that `ssh-keygen` wrote without `.pub`")),
@@ -356,7 +360,7 @@ fn private_key(text: &str, _: &Facts<'_>) -> Result<Secret, Refusal> {
 }
 
 /// A repository's own.
-pub fn of_repository(table: &TableReader<'_>, facts: &Facts<'_>) -> Vec<Secret> {
+pub fn of_repository(table: &TableReader<'_>, facts: &ResolveFacts<'_>) -> Vec<Secret> {
     if !facts.purpose.needs_webhook_secrets() {
         return Vec::new();
     }
@@ -380,7 +384,7 @@ pub fn of_repository(table: &TableReader<'_>, facts: &Facts<'_>) -> Vec<Secret> 
 }
 
 /// A secret in a file that every user of the machine may read is not one.
-pub fn warn_if_readable(table: &TableReader<'_>, name: &str, facts: &Facts<'_>) {
+pub fn warn_if_readable(table: &TableReader<'_>, name: &str, facts: &ResolveFacts<'_>) {
     let Some(node) = table.node(name) else { return };
     let readable = node.position.as_ref().is_some_and(|position| position.source.world_readable);
     let is_secret = match filled_text(node) {

@@ -1,6 +1,6 @@
 //! The recipes for whole applications: what their keys become.
 
-use super::{Host, brief, brief_of, deployment};
+use super::{TestHost, brief, brief_of, deployment};
 use crate::config::{CommandLine, Deployment};
 use crate::plan::recipes::go_static::GoStaticSettings;
 use crate::plan::recipes::uv_uwsgi::UvUwsgiSettings;
@@ -14,7 +14,7 @@ fn one(keys: &str) -> Deployment {
 
 fn one_with_problems(keys: &str) -> (Deployment, String) {
     let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
-    let loaded = Host::signed(&format!("{head}{keys}")).loaded();
+    let loaded = TestHost::signed(&format!("{head}{keys}")).loaded();
     (deployment(&loaded.config, "x").clone(), brief_of(&loaded.problems))
 }
 
@@ -45,12 +45,12 @@ fn uv_uwsgi() {
 #[test]
 fn uv_uwsgi_needs_to_know_its_vassal() {
     let head = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\nrecipe = \"uv-uwsgi\"\n";
-    let problems = brief(Host::signed(head).load());
+    let problems = brief(TestHost::signed(head).load());
     assert!(problems.contains("uwsgi_config_path") && problems.starts_with("error"), "{problems}");
-    let problems = brief(Host::signed(&format!("{head}uwsgi_config_path = \"x.ini\"")).load());
+    let problems = brief(TestHost::signed(&format!("{head}uwsgi_config_path = \"x.ini\"")).load());
     assert!(problems.contains("this path must be absolute"), "{problems}");
     let problems =
-        brief(Host::signed(&format!("{head}uwsgi_config_path = \"/x.ini\"\nclient = \"c\"")).load());
+        brief(TestHost::signed(&format!("{head}uwsgi_config_path = \"/x.ini\"\nclient = \"c\"")).load());
     assert!(problems.contains("`client` belongs to recipe \"go-static\""), "{problems}");
 }
 

@@ -1,6 +1,6 @@
 //! Deployments: what each key becomes, what is left out, and that the others are still served.
 
-use super::{Host, brief, brief_of, deployment, slugs};
+use super::{TestHost, brief, brief_of, deployment, slugs};
 use crate::config::{CommandLine, Deployment, Hooks, Layout, Moment, Phase, Probe, Queue};
 use crate::plan::recipes::REFERENCE;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 const HEAD: &str = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
 
 fn one(more: &str) -> Deployment {
-    let loaded = Host::signed(&format!("{HEAD}{more}")).loaded();
+    let loaded = TestHost::signed(&format!("{HEAD}{more}")).loaded();
     assert!(loaded.problems.is_empty(), "{}", loaded.problems);
     deployment(&loaded.config, "x").clone()
 }
@@ -17,7 +17,7 @@ fn one(more: &str) -> Deployment {
 /// What is wrong with it; another deployment beside it must be served all the same.
 fn wrong(more: &str) -> String {
     let other = "[deployments.other]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/other\"\n";
-    let loaded = Host::signed(&format!("{HEAD}{more}\n{other}")).loaded();
+    let loaded = TestHost::signed(&format!("{HEAD}{more}\n{other}")).loaded();
     let left = slugs(&loaded.config);
     assert_eq!(left, ["other"], "{}", brief_of(&loaded.problems));
     brief_of(&loaded.problems)
@@ -82,7 +82,7 @@ fn what_commits_must_pass() {
 #[test]
 fn checks_need_somebody_who_asks_for_them() {
     let said = |top: &str| {
-        let loaded = Host::signed(&format!("{top}{HEAD}require_checks = [\"test\"]")).loaded();
+        let loaded = TestHost::signed(&format!("{top}{HEAD}require_checks = [\"test\"]")).loaded();
         assert_eq!(deployment(&loaded.config, "x").gates.checks, ["test"]);
         brief_of(&loaded.problems)
     };
@@ -164,10 +164,10 @@ fn health_checks() {
 #[test]
 fn a_written_recipe_or_list_wins_over_the_preset() {
     let text = "[deployments.x]\nrepository = \"ducompsoc/durhack\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
-    let by_preset = Host::signed(&format!("{text}instance_name = \"i\"\nshared_files = []")).loaded();
+    let by_preset = TestHost::signed(&format!("{text}instance_name = \"i\"\nshared_files = []")).loaded();
     let found = deployment(&by_preset.config, "x");
     assert!(found.recipe.is_under_pm2() && found.shared_files.is_empty());
-    let written = Host::signed(&format!("{text}recipe = \"steps\"")).loaded();
+    let written = TestHost::signed(&format!("{text}recipe = \"steps\"")).loaded();
     let found = deployment(&written.config, "x");
     assert!(found.recipe.name() == "steps" && found.shared_files.is_empty());
 }
@@ -192,7 +192,7 @@ fn a_preset_is_checked_by_its_ports_where_nobody_else_can_have_them() {
         (jury("units = [\"jury.service\"]"), "jury", &[3301], false),
         (jury(""), "jury", &[], false),
     ] {
-        let loaded = Host::signed(&text).loaded();
+        let loaded = TestHost::signed(&text).loaded();
         let found = deployment(&loaded.config, slug).health.iter().map(|check| check.probe.clone());
         let expected = ports.iter().map(|port| Probe::Tcp(format!("localhost:{port}")));
         assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{text}");
@@ -245,7 +245,8 @@ fn some_recipes_are_never_deployed_in_place() {
 #[test]
 fn what_sites_are_allowed_beside_the_list_is_said_with_what_it_gives_away() {
     let head = format!("{HEAD}recipe = \"nginx-sites\"\nsites = []\n");
-    let loaded = Host::signed(&format!("{head}sites_allow = [\"xslt_stylesheet\", \"/data2/www\"]")).loaded();
+    let loaded =
+        TestHost::signed(&format!("{head}sites_allow = [\"xslt_stylesheet\", \"/data2/www\"]")).loaded();
     let problems = brief_of(&loaded.problems);
     assert!(problems.contains("warning") && problems.contains("becomes root"), "{problems}");
     assert!(problems.contains("\"/data2/www\": sites may serve"), "{problems}");
@@ -334,7 +335,7 @@ fn keys_of_other_recipes_and_missing_ones() {
 #[test]
 fn what_must_be_written_is_missed_at_the_header() {
     let text = "\n[deployments.x]\n\n[deployments.y]\nrepository = \"ducompsoc/durhack\"\nbranch = \"--upload-pack=x\"\npath = \"srv\"\n[deployments]\nz = 3\n[deployments.main]\nrepository = \"a\"\nbranch = \"b\"\npath = \"/srv/main\"\n";
-    insta::assert_snapshot!(brief(Host::signed(text).load()), @r###"
+    insta::assert_snapshot!(brief(TestHost::signed(text).load()), @r###"
 error default.toml:2:1 [x] `repository` is missing in `deployments.x` -> write for example `repository = "ducompsoc/durhack"`: `owner/name` on GitHub; what a push must name.
 error default.toml:2:1 [x] `branch` is missing in `deployments.x` -> write for example `branch = "main"`: The branch whose head is deployed.
 error default.toml:2:1 [x] `path` is missing in `deployments.x` -> write for example `path = "/var/www/api.durhack.com"`: Where releases, or the work tree, lie. Absolute; no other deployment's path may contain it or lie inside.
@@ -363,7 +364,7 @@ fn deployments_keep_out_of_each_others_directories() {
         deployment("state", "/srv/state/x"),
     ]
     .concat();
-    let loaded = Host::signed(&text).loaded();
+    let loaded = TestHost::signed(&text).loaded();
     let left = slugs(&loaded.config);
     assert_eq!(left, ["one", "neighbour"], "the same repository and branch twice is fine");
     insta::assert_snapshot!(brief_of(&loaded.problems), @r###"
@@ -386,7 +387,7 @@ error default.toml:6:15 [x] `keys/a` and `keys` overlap: a link cannot lie in a 
 
 #[test]
 fn a_secret_among_the_environment_is_worth_a_warning() {
-    let loaded = Host::signed(&format!("{HEAD}environment = {{ API_TOKEN = \"x\" }}")).loaded();
+    let loaded = TestHost::signed(&format!("{HEAD}environment = {{ API_TOKEN = \"x\" }}")).loaded();
     assert!(
         brief_of(&loaded.problems)
             .starts_with("warning default.toml:5:1 [x] `API_TOKEN` looks like a secret")

@@ -1,12 +1,12 @@
 //! Each mistake, with its line and column and what to write instead.
 
-use super::{GOOD_SECRET, Host, brief};
+use super::{GOOD_SECRET, TestHost, brief};
 use crate::config::{Environment, Purpose, Rendering, load};
 use crate::plan::recipes::REFERENCE;
 use proptest::prelude::*;
 
 fn problems(default: &str) -> String {
-    brief(Host::signed(default).load())
+    brief(TestHost::signed(default).load())
 }
 
 #[test]
@@ -91,7 +91,7 @@ error default.toml:5:1 this is not TOML: duplicate key -> see https://toml.io; t
 
 #[test]
 fn people_see_the_lines_of_the_file() {
-    let host = Host::signed(
+    let host = TestHost::signed(
         "[deployments.api]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/api\"\ntimeout = \"soon\"\n\n[listen]\nprot = 3\n",
     );
     let problems = host.load().unwrap_err();
@@ -119,7 +119,7 @@ fn people_see_the_lines_of_the_file() {
 
 #[test]
 fn programs_get_json() {
-    let host = Host::signed(
+    let host = TestHost::signed(
         "[deployments.api]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/api\"\ntimeout = \"soon\"\n",
     );
     insta::assert_snapshot!(serde_json::to_string_pretty(&host.loaded().problems).unwrap(), @r###"
@@ -140,7 +140,7 @@ fn programs_get_json() {
 
 #[test]
 fn a_later_layer_is_blamed_for_what_it_says() {
-    let host = Host::signed("[listen]\nport = 1").file("config/local.toml", "\n\nlisten.port = \"x\"");
+    let host = TestHost::signed("[listen]\nport = 1").file("config/local.toml", "\n\nlisten.port = \"x\"");
     insta::assert_snapshot!(brief(host.load()), @r###"
 refused
 error local.toml:3:15 this must be an integer, without quotes, not a text -> write for example `port = 3400`
@@ -149,17 +149,17 @@ error local.toml:3:15 this must be an integer, without quotes, not a text -> wri
 
 #[test]
 fn what_is_missing_is_missed_in_the_last_file_that_has_the_table() {
-    let host = Host::signed("[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\n")
+    let host = TestHost::signed("[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\n")
         .file("config/local.toml", "\n[deployments.x]\nenabled = false");
     assert!(brief(host.load()).starts_with("error local.toml:2:1 [x] `path` is missing"));
 }
 
 #[test]
 fn files_that_are_no_text_or_too_large_are_refused() {
-    let host = Host::signed("");
+    let host = TestHost::signed("");
     fs_err::write(host.path("config/local.toml"), [0xff, 0xfe]).unwrap();
     assert!(brief(host.load()).contains("local.toml cannot be read"));
-    let host = Host::signed(&"# comment\n".repeat(110_000));
+    let host = TestHost::signed(&"# comment\n".repeat(110_000));
     assert!(brief(host.load()).contains("has more than 1048576 bytes"));
 }
 
@@ -239,7 +239,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_it_panic(text in prop_oneof![configuration_like(), "\\PC{0,80}", "[\\[\\]a-c\"'=.\n#{},0-9]{0,60}"]) {
-        let host = Host::signed(&text);
+        let host = TestHost::signed(&text);
         match host.load() {
             Ok(loaded) => drop((loaded.merged.to_text(), loaded.merged.to_json(), loaded.problems.to_string())),
             Err(problems) => {
@@ -253,7 +253,7 @@ proptest! {
     fn a_secret_in_the_configuration_is_never_in_a_report(text in configuration_like()) {
         let text = text.replace("ünï", GOOD_SECRET).replace("\"30s\"", &format!("\"{GOOD_SECRET}\""));
         let text = text.replace("webhook_secret_token = 1\n", &format!("webhook_secret_token = [\"{GOOD_SECRET}-hidden\", 1\n"));
-        let host = Host::signed(&text);
+        let host = TestHost::signed(&text);
         let report = host.load().map_or_else(|problems| problems.to_string(), |loaded| loaded.problems.to_string());
         prop_assert!(!report.contains("-hidden"), "{}", report);
     }
@@ -261,7 +261,7 @@ proptest! {
 
 #[test]
 fn a_directory_in_place_of_a_file_is_an_error() {
-    let host = Host::signed("");
+    let host = TestHost::signed("");
     fs_err::create_dir(host.path("config/local.toml")).unwrap();
     let result =
         load(&REFERENCE, None, &Environment::new([("A", "")], host.directory.path()), Purpose::Serve);
@@ -276,6 +276,6 @@ fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
         format!("x = {}", "[".repeat(100_000)),
         format!("x = {}", "{a=".repeat(100_000)),
     ] {
-        assert!(Host::signed(&text).load().is_err());
+        assert!(TestHost::signed(&text).load().is_err());
     }
 }

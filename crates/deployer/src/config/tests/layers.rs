@@ -1,6 +1,6 @@
 //! Which files are read, what wins, and what `config show` says of it.
 
-use super::{GOOD_SECRET, Host, brief};
+use super::{GOOD_SECRET, TestHost, brief};
 use crate::config::{Environment, Proxies, Purpose, SourceNetworks, load};
 use crate::plan::recipes::REFERENCE;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[test]
 fn nothing_but_a_secret_is_needed_and_everything_has_a_default() {
-    let host = Host::signed("");
+    let host = TestHost::signed("");
     let config = host.loaded().config;
     assert_eq!(config.environment, "development");
     assert_eq!(config.origin, "http://localhost:3400");
@@ -35,7 +35,7 @@ fn later_layers_win_and_the_names_of_the_original_are_read_where_ours_are_unset(
     let of_original = [("DEPLOYER_ENV", ""), ("PYTHON_ENV", "E"), ("PYTHON_APP_INSTANCE", "I")];
     for variables in [&ours[..], &of_original] {
         for last in 0..layers.len() {
-            let mut host = Host::signed("");
+            let mut host = TestHost::signed("");
             for (name, value) in variables {
                 host = host.variable(name, value);
             }
@@ -56,12 +56,12 @@ fn what_becomes_a_file_name_must_be_safe() {
     for (variable, value) in
         [("DEPLOYER_ENV", "../x"), ("PYTHON_APP_INSTANCE", "a/b"), ("DEPLOYER_INSTANCE", ".x")]
     {
-        let problems = host_refuses(&Host::signed("").variable(variable, value));
+        let problems = host_refuses(&TestHost::signed("").variable(variable, value));
         assert!(problems.contains(variable) && problems.contains("part of a file name"), "{problems}");
     }
 }
 
-fn host_refuses(host: &Host) -> String {
+fn host_refuses(host: &TestHost) -> String {
     let problems = brief(host.load());
     assert!(problems.starts_with("refused"), "{problems}");
     problems
@@ -82,7 +82,7 @@ fn a_directory_that_is_not_there_is_said_and_so_is_an_empty_one() {
 
 #[test]
 fn dot_env_adds_to_the_environment_and_does_not_win() {
-    let host = Host::new("")
+    let host = TestHost::new("")
         .file(".env", "DATABASE_URL=postgresql+psycopg://me:pw@db/x\nDEPLOYER_WEBHOOK_SECRET=of-a-file-that-does-not-win")
         .variable("DEPLOYER_WEBHOOK_SECRET", GOOD_SECRET);
     let loaded = host.loaded();
@@ -90,22 +90,22 @@ fn dot_env_adds_to_the_environment_and_does_not_win() {
     assert_eq!(loaded.config.intake.secrets[0].expose(), GOOD_SECRET);
     assert_eq!(loaded.environment.get("DATABASE_URL"), Some("postgresql+psycopg://me:pw@db/x"));
 
-    let beside = Host::new("")
+    let beside = TestHost::new("")
         .file("etc/config/default.toml", "")
         .file("etc/.env", "DEPLOYER_WEBHOOK_SECRET=beside-the-configuration");
     let environment = Environment::new([("A", "")], beside.directory.path());
     let loaded = load(&REFERENCE, Some(Path::new("etc/config")), &environment, Purpose::Serve).unwrap();
     assert_eq!(loaded.config.intake.secrets[0].expose(), "beside-the-configuration");
 
-    let problems = host_refuses(&Host::signed("").file(".env", "A=1\nB='hunter2"));
+    let problems = host_refuses(&TestHost::signed("").file(".env", "A=1\nB='hunter2"));
     assert!(problems.contains(".env: line 2") && !problems.contains("hunter2"), "{problems}");
 }
 
 #[test]
 fn the_state_directory_is_the_written_one_or_that_of_systemd() {
-    let of_systemd = Host::signed("").variable("STATE_DIRECTORY", "/var/lib/a:/var/lib/b").loaded();
+    let of_systemd = TestHost::signed("").variable("STATE_DIRECTORY", "/var/lib/a:/var/lib/b").loaded();
     assert_eq!(of_systemd.config.state_directory, Path::new("/var/lib/a"));
-    let written = Host::signed("state_directory = \"./x\"").variable("STATE_DIRECTORY", "/var/lib/a");
+    let written = TestHost::signed("state_directory = \"./x\"").variable("STATE_DIRECTORY", "/var/lib/a");
     assert_eq!(written.loaded().config.state_directory, written.path("x"));
 }
 
@@ -114,14 +114,15 @@ fn the_origin_follows_what_is_listened_on() {
     for (host, origin) in
         [("::", "localhost"), ("0.0.0.0", "localhost"), ("::1", "[::1]"), ("10.0.0.1", "10.0.0.1")]
     {
-        let config = Host::signed(&format!("listen = {{ host = \"{host}\", port = 80 }}")).loaded().config;
+        let config =
+            TestHost::signed(&format!("listen = {{ host = \"{host}\", port = 80 }}")).loaded().config;
         assert_eq!(config.origin, format!("http://{origin}:80"));
     }
 }
 
 #[test]
 fn shown_is_what_holds_with_its_origin_and_without_its_secrets() {
-    let host = Host::new("webhook_secret_token = \"canary-canary-canary\"\ndatabase_url = \"postgres://me:canary@db/x\"\n[listen]\nport = 1\n")
+    let host = TestHost::new("webhook_secret_token = \"canary-canary-canary\"\ndatabase_url = \"postgres://me:canary@db/x\"\n[listen]\nport = 1\n")
         .file("config/local.toml", "[listen]\nport = 2\n[github]\ntoken = \"canary\"\n[deployments.x]\nrepository = \"ducompsoc/durhack-nginx\"\nbranch = \"main\"\npath = \"/srv/x\"\nsites = [{ rule = \"include\", select = [\"*\"] }]\nenvironment = { API_TOKEN = \"canary\", A = \"shown\" }\n")
         .variable("DATABASE_URL", "postgres://me:canary@db/y");
     let loaded = host.loaded();

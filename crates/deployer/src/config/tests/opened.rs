@@ -1,14 +1,16 @@
 //! What opens something is said; what can never be meant is refused.
 
-use super::{GOOD_SECRET, Host, brief, slugs};
+use super::{GOOD_SECRET, TestHost, brief, slugs};
 use crate::config::Purpose;
 
 const HEAD: &str = "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
 const OTHER: &str =
     "[deployments.y]\nrepository = \"a/c\"\nbranch = \"main\"\npath = \"/srv/y\"\nuser = \"app-y\"\n";
 
-fn host(text: &str) -> Host {
-    Host::new(text).variable("DEPLOYER_ENV", "production").variable("DEPLOYER_WEBHOOK_SECRET", GOOD_SECRET)
+fn host(text: &str) -> TestHost {
+    TestHost::new(text)
+        .variable("DEPLOYER_ENV", "production")
+        .variable("DEPLOYER_WEBHOOK_SECRET", GOOD_SECRET)
 }
 
 /// What is said besides of what is right.
@@ -147,7 +149,7 @@ fn what_can_never_be_meant_is_refused_by_every_command() {
         format!("readable = [{secret:?}]"),
     ] {
         let text = format!("webhook_secret_token_file = {secret:?}\n{}", of_x(&more));
-        let host = Host::new(&text).variable("DEPLOYER_ENV", "production");
+        let host = TestHost::new(&text).variable("DEPLOYER_ENV", "production");
         let said = brief(host.load_for(Purpose::Check));
         assert!(said.contains("error default.toml:7:") && said.contains("secret"), "{more}: {said}");
     }
@@ -164,14 +166,14 @@ fn one_directory_by_two_names_is_one_directory() {
     let in_state = of_x("").replace("/srv/x", &host.path("state/x").to_string_lossy());
     let in_state = format!("state_directory = {:?}\n{in_state}", host.path("var"));
     assert!(
-        brief(Host::signed(&in_state).load())
+        brief(TestHost::signed(&in_state).load())
             .contains("leads through a link or a mount into the state directory")
     );
     for (one, other) in [("sites", "link"), ("sites/a", "link/a"), ("link", "sites/a/b")] {
         let text = of_x("")
             .replace("/srv/x", &host.path(one).to_string_lossy())
             .replace("/srv/y", &host.path(other).to_string_lossy());
-        let host = Host::signed(&text);
+        let host = TestHost::signed(&text);
         let loaded = host.loaded();
         assert_eq!(slugs(&loaded.config), ["x"], "{one} {other}");
         assert!(

@@ -1,7 +1,7 @@
 //! Configurations that exist are accepted as they are: the original's, the checkout's own, and the example.
 
-use super::{Host, brief, brief_of, deployment, slugs};
-use crate::config::keys::{Kind, each_key};
+use super::{TestHost, brief, brief_of, deployment, slugs};
+use crate::config::keys::{KeyKind, each_key};
 use crate::config::reference::example_toml;
 use crate::config::{Environment, Loaded, Proxies, Purpose, SourceNetworks, load};
 use crate::plan::recipes::REFERENCE;
@@ -82,18 +82,18 @@ fn the_event_host_of_the_original() {
 #[test]
 fn a_fresh_checkout_starts_in_development_and_nowhere_else() {
     let default = include_str!("../../../../../config/default.toml");
-    assert_eq!(brief(Host::new(default).load()), "");
-    let problems = brief(Host::new(default).variable("DEPLOYER_ENV", "production").load());
+    assert_eq!(brief(TestHost::new(default).load()), "");
+    let problems = brief(TestHost::new(default).variable("DEPLOYER_ENV", "production").load());
     assert!(problems.contains("error default.toml:5:24 this secret is known to everybody"), "{problems}");
 }
 
 #[test]
 fn the_example_is_a_configuration_and_all_its_values_are_defaults() {
-    let host = Host::signed(&example_toml(&REFERENCE)).variable("DEPLOYER_ENV", "production");
+    let host = TestHost::signed(&example_toml(&REFERENCE)).variable("DEPLOYER_ENV", "production");
     let loaded = host.loaded();
     assert_eq!(brief_of(&loaded.problems), "");
     assert_eq!(loaded.config.deployments.len(), REFERENCE.recipes.len());
-    let bare = Host::signed("").variable("DEPLOYER_ENV", "production").loaded();
+    let bare = TestHost::signed("").variable("DEPLOYER_ENV", "production").loaded();
     for shown in bare.merged.show().iter().filter(|shown| !shown.value.to_string().contains("/tmp")) {
         let of_example = loaded.merged.show().iter().find(|other| other.key == shown.key).unwrap();
         assert_eq!(of_example.value, shown.value, "{}", shown.key);
@@ -104,7 +104,7 @@ fn the_example_is_a_configuration_and_all_its_values_are_defaults() {
 fn the_example_has_every_key_and_no_other() {
     let mut known = BTreeSet::new();
     each_key(REFERENCE.root, &mut |path, key| {
-        if !matches!(key.kind, Kind::Table(_) | Kind::Named(..) | Kind::Tables(_)) {
+        if !matches!(key.kind, KeyKind::Table(_) | KeyKind::Named(..) | KeyKind::Tables(_)) {
             known.insert(path.replace("[]", "").replace("\"OWNER/NAME\"", "NAME"));
         }
     });

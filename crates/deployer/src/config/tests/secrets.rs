@@ -1,14 +1,14 @@
 //! Where secrets come from, which are refused, and that none is ever shown.
 
-use super::{GOOD_SECRET, Host, brief, brief_of, slugs};
+use super::{GOOD_SECRET, TestHost, brief, brief_of, slugs};
 use crate::config::{Purpose, Rendering, load};
 use crate::plan::recipes::REFERENCE;
 
-fn production(default: &str) -> Host {
-    Host::new(default).variable("DEPLOYER_ENV", "production")
+fn production(default: &str) -> TestHost {
+    TestHost::new(default).variable("DEPLOYER_ENV", "production")
 }
 
-fn secrets(host: &Host) -> Vec<String> {
+fn secrets(host: &TestHost) -> Vec<String> {
     host.loaded().config.intake.secrets.iter().map(|secret| secret.expose().to_owned()).collect()
 }
 
@@ -63,9 +63,9 @@ fn what_will_not_do_is_refused() {
         ),
         (production(""), "there is no webhook secret"),
         (production("webhook_secret_token = \"\""), "default.toml:1:24 a secret must not be empty"),
-        (Host::new("webhook_secret_token = \" \""), "default.toml:1:24 a secret must not be empty"),
+        (TestHost::new("webhook_secret_token = \" \""), "default.toml:1:24 a secret must not be empty"),
         (
-            Host::new("").variable("DEPLOYER_WEBHOOK_SECRET", ""),
+            TestHost::new("").variable("DEPLOYER_WEBHOOK_SECRET", ""),
             "- environment DEPLOYER_WEBHOOK_SECRET: a secret must not be empty",
         ),
         (
@@ -137,7 +137,7 @@ fn a_repository_without_anybody_who_can_sign_is_left_out() {
 
 #[test]
 fn a_repository_that_nothing_deploys_is_probably_misspelt() {
-    let host = Host::signed(&format!("[repositories.\"a/B\"]\nwebhook_secret_token = \"{GOOD_SECRET}\""));
+    let host = TestHost::signed(&format!("[repositories.\"a/B\"]\nwebhook_secret_token = \"{GOOD_SECRET}\""));
     assert!(brief(host.load()).starts_with("warning default.toml:1:1 no deployment has the repository a/B"));
 }
 
@@ -192,9 +192,9 @@ fn the_database_may_be_named_in_many_ways() {
         ("mysql://a", None),
         ("", None),
     ] {
-        let by_key = Host::signed(&format!("database_url = \"{url}\"")).load();
+        let by_key = TestHost::signed(&format!("database_url = \"{url}\"")).load();
         let by_variable =
-            Host::signed("database_url = \"sqlite:other\"").variable("DATABASE_URL", url).load();
+            TestHost::signed("database_url = \"sqlite:other\"").variable("DATABASE_URL", url).load();
         for result in [by_key, by_variable] {
             assert_eq!(
                 result.ok().map(|loaded| loaded.config.database_url.expose().to_owned()).as_deref(),
@@ -206,14 +206,14 @@ fn the_database_may_be_named_in_many_ways() {
 
 #[test]
 fn this_machine_may_be_asked_unencrypted() {
-    let host =
-        Host::signed("github.api_url = \"http://127.0.0.1:8080/\"").variable("DEPLOYER_ENV", "production");
+    let host = TestHost::signed("github.api_url = \"http://127.0.0.1:8080/\"")
+        .variable("DEPLOYER_ENV", "production");
     assert_eq!(host.loaded().config.github.api_url, "http://127.0.0.1:8080");
 }
 
 #[test]
 fn a_password_in_a_url_is_refused_and_hidden() {
-    let loaded = Host::signed(
+    let loaded = TestHost::signed(
         "[deployments.x]\nrepository = \"a/b\"\nbranch = \"main\"\npath = \"/srv/x\"\nclone_url = \"https://me:canary@github.com/a/b\"",
     )
     .loaded();
@@ -223,8 +223,8 @@ fn a_password_in_a_url_is_refused_and_hidden() {
 
 #[test]
 fn a_directory_may_be_given() {
-    let host =
-        Host::new("").file("elsewhere/default.toml", &format!("webhook_secret_token = \"{GOOD_SECRET}\""));
+    let host = TestHost::new("")
+        .file("elsewhere/default.toml", &format!("webhook_secret_token = \"{GOOD_SECRET}\""));
     let environment = crate::config::Environment::new([("DEPLOYER_ENV", "production")], "/");
     assert!(load(&REFERENCE, Some(&host.path("elsewhere")), &environment, Purpose::Serve).is_ok());
 }
@@ -263,7 +263,7 @@ fn roots_commands_find_what_the_services_are_given_and_a_blank_credential_is_non
     let host = production("[github]\n")
         .file("config/credentials/webhook-secret", &format!("{GOOD_SECRET}\n"))
         .file("config/credentials/github-token", "a-token\n");
-    let token = |host: &Host| host.loaded().config.github.token.map(|token| token.expose().to_owned());
+    let token = |host: &TestHost| host.loaded().config.github.token.map(|token| token.expose().to_owned());
     assert_eq!(secrets(&host), [GOOD_SECRET]);
     assert_eq!(token(&host).as_deref(), Some("a-token"));
     let given = host.file("given/webhook-secret", "given-given-given-given").file("given/github-token", "\n");
@@ -279,7 +279,7 @@ fn a_database_without_a_password_is_a_door_for_builds() {
     let deployment = "[deployments.site]\nrepository = \"acme/site\"\nbranch = \"main\"\npath = \"/srv/site\"\nrecipe = \"steps\"\nsteps = []\nenabled = true\n";
     let said = |url: &str, further: &str| {
         let text = format!("database_url = \"{url}\"\n{deployment}{further}");
-        let host = Host::signed(&text).variable("DEPLOYER_ENV", "production");
+        let host = TestHost::signed(&text).variable("DEPLOYER_ENV", "production");
         let problem = crate::config::resolve::open_database(&host.loaded().config);
         problem.is_some_and(|problem| problem.message.contains("asks the deployer for no password"))
     };

@@ -1,6 +1,6 @@
 //! As whom a deployment runs: what is written, what `setup` has recorded, and what is said of it.
 
-use super::{Host, brief, brief_of, deployment};
+use super::{TestHost, brief, brief_of, deployment};
 use crate::base::names::UserName;
 use crate::config::users::has_changed;
 use crate::config::{Environment, Layout, UserSource};
@@ -26,12 +26,12 @@ fn is_root() -> bool {
     is_root
 }
 
-fn recorded(entries: &str, more: &str) -> Host {
-    Host::signed(&format!("{TWO}{more}")).file("config/users.toml", &format!("[users]\n{entries}"))
+fn recorded(entries: &str, more: &str) -> TestHost {
+    TestHost::signed(&format!("{TWO}{more}")).file("config/users.toml", &format!("[users]\n{entries}"))
 }
 
 /// As whom, who says so, and how it is laid out.
-fn found(host: &Host, slug: &str) -> (Option<String>, UserSource, Option<Layout>) {
+fn found(host: &TestHost, slug: &str) -> (Option<String>, UserSource, Option<Layout>) {
     let loaded = host.loaded();
     let found = deployment(&loaded.config, slug);
     (found.user.as_ref().map(UserName::to_string), found.user_source, found.layout)
@@ -39,7 +39,7 @@ fn found(host: &Host, slug: &str) -> (Option<String>, UserSource, Option<Layout>
 
 #[test]
 fn without_a_record_everything_is_as_it_was() {
-    let host = Host::signed(TWO);
+    let host = TestHost::signed(TWO);
     assert_eq!(found(&host, "api"), (None, UserSource::NotSetUp, None));
     assert!(host.loaded().problems.is_empty());
 }
@@ -100,7 +100,7 @@ fn a_record_that_cannot_be_believed_refuses_everything() {
     let host = recorded("api = \"app-api\"\n", "").mode("config/users.toml", 0o666);
     assert!(brief(host.load()).starts_with("refused\nerror"), "{}", brief(host.load()));
     // Its layer would be the same file.
-    let host = Host::signed(TWO).variable("DEPLOYER_INSTANCE", "users");
+    let host = TestHost::signed(TWO).variable("DEPLOYER_INSTANCE", "users");
     assert!(brief(host.load()).contains("DEPLOYER_INSTANCE"), "{}", brief(host.load()));
 }
 
@@ -109,7 +109,7 @@ fn a_worker_notices_that_somebody_has_changed_as_whom_it_runs() {
     if !is_root() {
         return;
     }
-    let changed = |before: &Host, slug: &str, after: Option<&str>| {
+    let changed = |before: &TestHost, slug: &str, after: Option<&str>| {
         let loaded = before.loaded();
         let scratch = tempfile::tempdir().unwrap();
         if let Some(entries) = after {
@@ -117,7 +117,7 @@ fn a_worker_notices_that_somebody_has_changed_as_whom_it_runs() {
         }
         has_changed(scratch.path(), deployment(&loaded.config, slug)).unwrap()
     };
-    let (bare, own) = (Host::signed(TWO), recorded("api = \"app-api\"\n", "user = \"web\"\n"));
+    let (bare, own) = (TestHost::signed(TWO), recorded("api = \"app-api\"\n", "user = \"web\"\n"));
     for (before, slug, after, expected) in [
         (&bare, "api", None, false),
         (&bare, "api", Some("api = \"durhack-deployer\"\n"), false),

@@ -5,7 +5,7 @@
 //! is too much. What git itself needs for that, and for everything else, is limited by the kernel.
 
 use crate::config::GitLimits;
-use crate::process::executor::Answer;
+use crate::process::executor::CapturedOutput;
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::Path;
 use supervise::End;
@@ -38,7 +38,6 @@ pub enum Excess {
 }
 
 impl Measure {
-    /// Both together.
     pub fn and(self, other: Self) -> Self {
         Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
     }
@@ -120,7 +119,7 @@ impl<'a> Counting<'a> {
     }
 
     /// What came of it, when git has ended in this way.
-    pub fn end(self, answer: &Answer) -> Result<Measure> {
+    pub fn end(self, answer: &CapturedOutput) -> Result<Measure> {
         if let Some(excess) = self.excess {
             return Err(excess.into());
         }
@@ -151,7 +150,7 @@ fn unquoted_length(path: &str) -> usize {
 }
 
 /// Whether git failed because it came up against a limit of ours, and against which.
-pub fn limit_of_git(answer: &Answer, limits: &GitLimits) -> Option<String> {
+pub fn limit_of_git(answer: &CapturedOutput, limits: &GitLimits) -> Option<String> {
     const SIGNAL_FILE_SIZE: i32 = 25;
     // An index-pack that was killed for its file leaves its parent without an answer, and says nothing itself: of anything else it would.
     const UNANSWERED: &str = "fatal: fetch-pack: invalid index-pack output";
@@ -215,7 +214,8 @@ mod tests {
     #[test]
     fn it_is_told_against_which_limit_git_came_up() {
         let limit = |end, said: &str| {
-            let answer = Answer { output: String::new(), complaint: String::new(), said: said.into(), end };
+            let answer =
+                CapturedOutput { output: String::new(), complaint: String::new(), said: said.into(), end };
             limit_of_git(&answer, &SMALL).unwrap_or_default()
         };
         assert!(limit(End::Signalled(25), "").contains("`git.size_max`"));

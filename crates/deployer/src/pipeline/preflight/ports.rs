@@ -1,4 +1,4 @@
-//! Whether the ports at which a deployment's health is asked are somebody else's.
+//! Whether the ports at which a deployment's health is asked are foreign.
 //!
 //! Never more than a remark: nginx in front, a proxy of a container or a supervisor that the deployer does not know may well hold the port for
 //! what is deployed. But where nothing of the deployment runs yet, or its units do not, and somebody listens there, a person wants to know it.

@@ -8,7 +8,7 @@ use super::Seen;
 use crate::config::{CommandLine, Config, Deployment, Moment, Phase, Probe, StepCommand};
 use crate::plan::{Action, Plan};
 use crate::process::executor::Executor;
-use crate::process::sandbox::{Standing, standing_of_command};
+use crate::process::sandbox::{RunAs, standing_of_command};
 use crate::process::step_user;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ pub struct Called<'a> {
 }
 
 /// What holds for all commands of a deployment.
-struct Places<'a> {
+struct SearchPlaces<'a> {
     deployment: &'a Deployment,
     /// What is the deployer's own, and what every deployment's steps may write.
     open: Vec<&'a Path>,
@@ -102,25 +102,25 @@ pub fn look(
     let usual = executor.variable("PATH").unwrap_or_default();
     let open = std::iter::once(&config.state_directory).chain(&config.confinement.writable);
     let open = open.map(PathBuf::as_path).collect();
-    Places { deployment, open, usual, is_path_of_file }.look(commands)
+    SearchPlaces { deployment, open, usual, is_path_of_file }.look(commands)
 }
 
-enum Found {
+enum Presence {
     Yes,
     No(String),
     Unsure(String),
 }
 
-impl Places<'_> {
+impl SearchPlaces<'_> {
     fn look(&self, commands: &[(Phase, Called<'_>)]) -> Seen {
         let mut seen = Seen::default();
         let mut may_have_changed = false;
         for (phase, called) in commands {
             let what = |why: &str| format!("{} (in phase {}): {why}", called.program, phase.as_str());
             match self.find(called) {
-                Found::Yes => {}
-                Found::No(why) if !may_have_changed => push(&mut seen.obstacles, what(&why)),
-                Found::No(why) | Found::Unsure(why) => push(
+                Presence::Yes => {}
+                Presence::No(why) if !may_have_changed => push(&mut seen.obstacles, what(&why)),
+                Presence::No(why) | Presence::Unsure(why) => push(
                     &mut seen.remarks,
                     what(&format!("{why}. Unless something before it in the run makes it, it fails there")),
                 ),
@@ -130,38 +130,38 @@ impl Places<'_> {
         seen
     }
 
-    fn find(&self, called: &Called<'_>) -> Found {
+    fn find(&self, called: &Called<'_>) -> Presence {
         let program = Path::new(called.program);
         if program.is_absolute() {
             return match is_program(program) {
-                true => Found::Yes,
-                false if self.may_change(program) => Found::Yes,
-                false if self.is_seen_otherwise(program) => Found::Unsure("is not seen from here".into()),
-                false if program.exists() => Found::No("is no program that may be started".into()),
-                false => Found::No("there is no such file".into()),
+                true => Presence::Yes,
+                false if self.may_change(program) => Presence::Yes,
+                false if self.is_seen_otherwise(program) => Presence::Unsure("is not seen from here".into()),
+                false if program.exists() => Presence::No("is no program that may be started".into()),
+                false => Presence::No("there is no such file".into()),
             };
         }
         if called.program.is_empty() || called.program.contains('/') {
-            return Found::Yes;
+            return Presence::Yes;
         }
         let path = called.path.or_else(|| self.deployment.environment.get("PATH").map(String::as_str));
         let path = path.map_or(self.usual, OsStr::new);
         let directories: Vec<PathBuf> = std::env::split_paths(path).collect();
         if directories.iter().any(|directory| is_program(&directory.join(program))) {
-            return Found::Yes;
+            return Presence::Yes;
         }
         // Where a step or a file may have put it, or says that it lies elsewhere, nothing is known yet.
         let is_open = |directory: &PathBuf| !directory.is_absolute() || self.may_change(directory);
         if directories.iter().any(is_open) || (called.has_env_files && self.is_path_of_file) {
-            return Found::Yes;
+            return Presence::Yes;
         }
         let shown = path.to_string_lossy();
         let why = format!(
             "there is no such program in PATH ({shown}): install it, or name its directory in `executable_search_paths`"
         );
         match directories.iter().any(|directory| self.is_seen_otherwise(&directory.join(program))) {
-            true => Found::Unsure(why),
-            false => Found::No(why),
+            true => Presence::Unsure(why),
+            false => Presence::No(why),
         }
     }
 
@@ -195,7 +195,7 @@ fn is_program(path: &Path) -> bool {
 /// Whether a command of this phase may write beyond the deployment.
 pub fn is_free(deployment: &Deployment, phase: Phase) -> bool {
     let has_walls = deployment.confine || deployment.user.is_some();
-    standing_of_command(phase) != Standing::Sandboxed || !has_walls
+    standing_of_command(phase) != RunAs::Sandboxed || !has_walls
 }
 
 #[cfg(test)]
@@ -206,7 +206,8 @@ mod tests {
     fn said(keys: &str, usual: &str) -> (Vec<String>, Vec<String>) {
         let deployment = deployment_of(&format!("recipe = \"steps\"\n{keys}"));
         let usual = OsStr::new(usual);
-        let places = Places { deployment: &deployment, open: Vec::new(), usual, is_path_of_file: false };
+        let places =
+            SearchPlaces { deployment: &deployment, open: Vec::new(), usual, is_path_of_file: false };
         let seen = places.look(&commands(&deployment));
         (seen.obstacles, seen.remarks)
     }

@@ -81,52 +81,52 @@ pub fn judge(
     let makes_units = commands_may_make_units(deployment) || places.iter().any(may_write);
     for (unit, state) in units.iter().zip(states) {
         match wrong(unit.as_str(), &state, user, &places, &deployment.path) {
-            Verdict::Right => {}
+            UnitVerdict::Right => {}
             // Commands come before the units, and may do whatever their user, or their sandbox, may.
-            Verdict::Wrong(what) if makes_units => seen
+            UnitVerdict::Wrong(what) if makes_units => seen
                 .remarks
                 .push(format!("{what}. A command of the run may change that; if none does, it fails there")),
-            Verdict::Wrong(what) => seen.obstacles.push(what),
-            Verdict::Unsure(what) => seen.remarks.push(what),
+            UnitVerdict::Wrong(what) => seen.obstacles.push(what),
+            UnitVerdict::Unsure(what) => seen.remarks.push(what),
         }
     }
     (seen, Some(runs))
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum UnitVerdict {
     Right,
     Wrong(String),
     Unsure(String),
 }
 
-fn wrong(unit: &str, state: &LoadState, user: bool, places: &[PathBuf], path: &Path) -> Verdict {
+fn wrong(unit: &str, state: &LoadState, user: bool, places: &[PathBuf], path: &Path) -> UnitVerdict {
     let sudo = if user { "systemctl --user" } else { "sudo systemctl" };
     match state.state.as_str() {
         "not-found" => match file_of(unit, places) {
-            None => Verdict::Wrong(missing(unit, user, places)),
+            None => UnitVerdict::Wrong(missing(unit, user, places)),
             // A release that is linked there brings it; a file that systemd has not read it may still read.
-            Some(file) if !file.exists() => Verdict::Unsure(format!(
+            Some(file) if !file.exists() => UnitVerdict::Unsure(format!(
                 "{} is a link that leads nowhere yet: {unit} can only be started where the release brings that file",
                 file.display()
             )),
-            Some(file) => Verdict::Unsure(format!(
+            Some(file) => UnitVerdict::Unsure(format!(
                 "systemd has not read {} yet: `{sudo} daemon-reload`",
                 file.display()
             )),
         },
         "masked" => {
-            Verdict::Wrong(format!("{unit} is masked, so it cannot be started: `{sudo} unmask {unit}`"))
+            UnitVerdict::Wrong(format!("{unit} is masked, so it cannot be started: `{sudo} unmask {unit}`"))
         }
         "bad-setting" | "error" => {
             let why = if state.error.is_empty() { "systemd cannot use its file" } else { &state.error };
             let what = format!("{unit} cannot be started: {why}; `systemd-analyze verify {unit}` says where");
             match file_of(unit, places).is_some_and(|file| is_of_release(&file, path)) {
-                true => Verdict::Unsure(format!("{what}. The release brings that file, and may mend it")),
-                false => Verdict::Wrong(what),
+                true => UnitVerdict::Unsure(format!("{what}. The release brings that file, and may mend it")),
+                false => UnitVerdict::Wrong(what),
             }
         }
-        _ => Verdict::Right,
+        _ => UnitVerdict::Right,
     }
 }
 
@@ -239,7 +239,7 @@ mod tests {
         fs_err::create_dir_all(&places[0]).unwrap();
         let state = |state: &str| LoadState { state: state.to_owned(), ..LoadState::default() };
         let judged = |unit: &str, found: &str| wrong(unit, &state(found), false, &places, &path);
-        assert!(matches!(judged("app.service", "not-found"), Verdict::Wrong(_)));
+        assert!(matches!(judged("app.service", "not-found"), UnitVerdict::Wrong(_)));
         fs_err::os::unix::fs::symlink(path.join("current/app.service"), places[0].join("app.service"))
             .unwrap();
         fs_err::write(places[0].join("worker@.service"), "").unwrap();
@@ -248,17 +248,17 @@ mod tests {
             ("app.service", "bad-setting", "may mend it"),
             ("worker@1.service", "not-found", "daemon-reload"),
         ] {
-            let Verdict::Unsure(said) = judged(unit, found) else { panic!("{unit} {found}") };
+            let UnitVerdict::Unsure(said) = judged(unit, found) else { panic!("{unit} {found}") };
             assert!(said.contains(expected), "{said}");
         }
-        let Verdict::Wrong(said) = judged("ap.service", "not-found") else { panic!() };
+        let UnitVerdict::Wrong(said) = judged("ap.service", "not-found") else { panic!() };
         let place = places[0].join("ap.service");
         let expected = format!("did you mean app.service? Its file would lie at {}; ", place.display());
         assert!(said.contains(&expected), "{said}");
         // Only the ending is like that of another one.
         fs_err::write(places[0].join("systemd-binfmt.service"), "").unwrap();
-        let Verdict::Wrong(said) = judged("site-b.service", "not-found") else { panic!() };
+        let UnitVerdict::Wrong(said) = judged("site-b.service", "not-found") else { panic!() };
         assert!(!said.contains("did you mean"), "{said}");
-        assert!(matches!(judged("worker@1.service", "bad-setting"), Verdict::Wrong(_)));
+        assert!(matches!(judged("worker@1.service", "bad-setting"), UnitVerdict::Wrong(_)));
     }
 }

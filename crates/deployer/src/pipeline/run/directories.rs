@@ -33,13 +33,13 @@ impl Run {
         };
         recorded(self.host.config.runs.record_wait, "release", || self.host.store.create_release(&new))
             .await?;
-        crate::crash_point!("release-recorded");
+        crate::failpoint!("release-recorded");
         release::create(deployment, name)?;
         let executor = &self.host.executor;
         if let Some(user) = &deployment.user {
             step_user_access::prepare(executor, user, &path).await?;
         }
-        crate::crash_point!("release-created");
+        crate::failpoint!("release-created");
         let index = self.index(name)?;
         self.mirror.check_out(&path, &index, commit).await?;
         if deployment.submodules {
@@ -87,7 +87,7 @@ impl Run {
             }
         }
         self.mirror.check_out(path, &index, commit).await?;
-        crate::crash_point!("tree-updated");
+        crate::failpoint!("tree-updated");
         if goes_back {
             kept_files::put_back(path, &kept).await?;
         }
@@ -112,7 +112,7 @@ impl Run {
         let live = release::current(&self.deployment)?;
         for name in prunable(&releases, live.as_deref(), self.deployment.keep_releases) {
             release::remove(&self.host.executor, &self.deployment, &name).await?;
-            crate::crash_point!("release-removed");
+            crate::failpoint!("release-removed");
             store
                 .set_release_state(self.deployment.slug.as_str(), &name, ReleaseState::Removed, None)
                 .await?;

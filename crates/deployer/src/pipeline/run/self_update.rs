@@ -1,20 +1,20 @@
-//! The two sides of a hand-over within a run: making room for the new deployer, and carrying on as that one.
+//! The two sides of a self-update within a run: making room for the new deployer, and carrying on as that one.
 
 use super::{Failure, Run, named, record_gone};
 use crate::plan::{Plan, Step};
-use crate::steps::self_update::{self, Pending, Request};
+use crate::steps::self_update::{self, Pending, SelfUpdateRequest};
 use crate::store::Direction;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 impl Run {
-    /// Waits until no other run is in progress: a hand-over interrupts nobody. The step stays open.
+    /// Waits until no other run is in progress: a self-update interrupts nobody. The step stays open.
     pub(super) async fn make_room(
         &mut self,
         step: &Step,
-        wish: &self_update::Wish,
-    ) -> Result<(Request, OwnedSemaphorePermit), Failure> {
+        wish: &self_update::SelfUpdate,
+    ) -> Result<(SelfUpdateRequest, OwnedSemaphorePermit), Failure> {
         let ends_at = self.ends_at.min(Instant::now() + step.timeout);
         let recording = self.start_step(step, Direction::Do).await?;
         let others = u32::try_from(self.host.config.runs.parallel_max).unwrap_or(u32::MAX) - 1;
@@ -44,10 +44,10 @@ impl Run {
             schema,
             refused: None,
         };
-        Ok((Request { pending, wish: wish.clone(), step: recording.number, ends_at }, permits))
+        Ok((SelfUpdateRequest { pending, wish: wish.clone(), step: recording.number, ends_at }, permits))
     }
 
-    /// Carries out what follows a hand-over, as the one who was handed over to. Nobody could take it back: what fails is said.
+    /// Carries out what follows a self-update, as the one who was handed over to. Nobody could take it back: what fails is said.
     pub async fn carry_on(&mut self, plan: &Plan, rest: &[&Step]) -> Vec<String> {
         let mut warnings = Vec::new();
         for step in rest {

@@ -1,6 +1,6 @@
 //! Taking a run back: the undo of each step that was started, the last one first.
 //!
-//! It goes on without the record, is not cancelled, and is not bound by the run's deadline. It may be repeated from the beginning
+//! It goes on without the database, is not cancelled, and is not bound by the run's deadline. It may be repeated from the beginning
 //! (`deploy::recovery` does so after a crash).
 
 use super::{Bounds, Failure, Recording, Run, bare_step, named, recorded};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long a step of taking back waits for the database before it goes on unrecorded.
+/// How long a step of undoing waits for the database before it goes on unrecorded.
 const UNDO_RECORD_WAIT: Duration = Duration::from_secs(2);
 
 impl Run {
@@ -21,7 +21,7 @@ impl Run {
         self.note(self.next_step, format!("failed: {}", failure.cause));
         failure.has_switched = started.iter().any(|step| step.phase == Phase::Switch);
         let unfinished = self.undo(plan, started).await;
-        crate::crash_point!("taken-back");
+        crate::failpoint!("taken-back");
         if !unfinished.is_empty() {
             failure.cause =
                 format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
@@ -45,8 +45,8 @@ impl Run {
         failure
     }
 
-    /// Runs the undo of each started step, the last one first. Returns what could not be taken back; then nobody can say that
-    /// what was live still is, and the record does not, until a run has succeeded again.
+    /// Runs the undo of each started step, the last one first. Returns what could not be undone; then nobody can say that
+    /// what was live still is, and the database does not, until a run has succeeded again.
     pub async fn undo(&mut self, plan: &Plan, started: &[&Step]) -> Vec<String> {
         let mut unfinished = Vec::new();
         let phases: Vec<Phase> = started.iter().map(|step| step.phase).collect();
@@ -89,8 +89,8 @@ impl Run {
         }
     }
 
-    /// One step of taking back: neither cancelled nor bound by the run's deadline, and not dependent on the record. `phase` is that of
-    /// what is done; the step has that of what is taken back.
+    /// One step of undoing: neither cancelled nor bound by the run's deadline, and not dependent on the database. `phase` is that of
+    /// what is done; the step has that of what is undone.
     async fn undo_step(
         &mut self,
         step: &Step,
@@ -100,7 +100,11 @@ impl Run {
         let recording = match self.start_step_within(step, Direction::Undo, UNDO_RECORD_WAIT).await {
             Ok(recording) => recording,
             Err(failure) => {
-                tracing::error!(run = self.id, cause = failure.cause, "taking back without a record");
+                tracing::error!(
+                    run = self.id,
+                    cause = failure.cause,
+                    "undoing without a record in the database"
+                );
                 Recording { number: self.next_step, direction: Direction::Undo, wait: Duration::ZERO }
             }
         };
@@ -109,7 +113,7 @@ impl Run {
         let result = self.attempts(step, phase, environment, recording.number, bounds).await;
         let result = result.map_err(|failure| named(step, failure));
         if let Err(failure) = self.end_step(&recording, &result).await {
-            tracing::error!(run = self.id, cause = failure.cause, "taken back without a record");
+            tracing::error!(run = self.id, cause = failure.cause, "undone without a record in the database");
         }
         result
     }

@@ -1,20 +1,20 @@
-//! One run of an order, from the fetch to its outcome: what is live, what is to be, the plan for that, and what becomes of it.
+//! One run of a job, from the fetch to its outcome: what is live, what is to be, the plan for that, and what becomes of it.
 //!
-//! What fails in here fails the run. The order's entry, the run's row and its end are the worker's affair.
+//! What fails in here fails the run. The job's entry, the run's row and its end are the worker's affair.
 
 use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::{Layout, Queue};
 use crate::git::mirror::Commit;
+use crate::pipeline::live_state::{self, LiveState};
 use crate::pipeline::outcome::{self, Outcome};
-use crate::pipeline::run::{self, Failure, Progress, Run};
-use crate::pipeline::worker::Worker;
-use crate::pipeline::{adopt, live_state, observe, preflight};
-use crate::plan::facts::{Facts, Purpose, Target};
+use crate::pipeline::run::{self, Failure, Run, RunProgress};
+use crate::pipeline::worker::{Attempt, Worker};
+use crate::pipeline::{adopt, observe, preflight};
+use crate::plan::facts::{Facts, PlanPurpose, Target};
 use crate::plan::{Plan, Step, recipes};
-use crate::process::step_context::Heard;
-use crate::queue::entry::Adopt;
-use crate::queue::job::Order;
+use crate::process::step_context::LogEvent;
+use crate::queue::job::{Adopt, ClaimedJob};
 use crate::run_log::RunLogWriter;
 use crate::steps::{release, self_update};
 use crate::store::{self, NewRelease, ReleaseState, RunState, RunTrigger, StoreError, VerdictCode};
@@ -27,7 +27,12 @@ use tokio_util::sync::CancellationToken;
 
 impl Worker {
     /// Carries a run out, and gives how it ended.
-    pub(super) async fn run(&self, order: &Order, record: &store::Run, cancel: CancellationToken) -> Outcome {
+    pub(super) async fn run(
+        &self,
+        claimed: &ClaimedJob,
+        record: &store::Run,
+        cancel: CancellationToken,
+    ) -> Attempt {
         let mut run = Run {
             host: self.host.clone(),
             deployment: self.deployment.clone(),
@@ -39,20 +44,36 @@ impl Worker {
             next_step: 1,
             shortcoming_told: Once::new(),
         };
-        match self.attempt(order, &mut run).await {
-            Ok(outcome) => outcome,
-            Err(failure) => self.failed(&run, order.trigger, failure).await,
+        let trigger = claimed.job.trigger;
+        let before = match self.live_before().await {
+            Ok(before) => before,
+            Err(failure) => return Attempt::Ended(self.failed(&run, trigger, failure, None).await),
+        };
+        match self.attempt(claimed, &mut run, &before).await {
+            Ok(attempt) => attempt,
+            Err(failure) => Attempt::Ended(self.failed(&run, trigger, failure, Some(&before)).await),
         }
     }
 
-    async fn attempt(&self, order: &Order, run: &mut Run) -> Result<Outcome, Failure> {
-        let layout = self.patiently("layout", || live_state::layout(&self.host, &self.deployment)).await?;
-        let live = live_state::live(&self.host, &self.deployment, layout).await?;
-        let adopt = order.request.adopt.as_ref();
-        let found = layout;
-        let layout = match (adopt, layout) {
+    /// What is live before a run: looked up here and nowhere else, as long as the run has not switched.
+    async fn live_before(&self) -> Result<LiveState, Failure> {
+        let slug = self.deployment.slug.as_str();
+        let recorded = self.patiently("what is live", || self.host.store.live_release(slug)).await?;
+        Ok(live_state::look_at(&self.host, &self.deployment, recorded).await?)
+    }
+
+    async fn attempt(
+        &self,
+        claimed: &ClaimedJob,
+        run: &mut Run,
+        before: &LiveState,
+    ) -> Result<Attempt, Failure> {
+        let (found, live) = (before.layout, before.target.clone());
+        let adopt = claimed.job.options.adopt.as_ref();
+        let layout = match (adopt, found) {
             (Some(_), Layout::Releases) => {
-                return Ok(Outcome::new(RunState::Skipped, "it is deployed as releases already"));
+                let outcome = Outcome::new(RunState::Skipped, "it is deployed as releases already");
+                return Ok(Attempt::Ended(outcome));
             }
             (Some(_), Layout::InPlace) => Layout::Releases,
             (None, layout) => layout,
@@ -60,39 +81,39 @@ impl Worker {
         if layout == Layout::InPlace && self.deployment.layout.is_none() {
             run.note(1, live_state::in_place_warning(&self.deployment));
         }
-        let (head, target) = match order.trigger {
+        let (head, target) = match claimed.job.trigger {
             RunTrigger::Rollback => {
-                (None, self.rollback_target(order, &run.id, layout, live.as_ref()).await?)
+                (None, self.rollback_target(claimed, &run.id, layout, live.as_ref()).await?)
             }
             _ => {
                 // What adopting is about to move to `shared/` is not there yet.
                 run.preflight(found).await?;
-                let head = run.fetch(order.request.commit.as_ref()).await?;
-                let head = self.whose_turn(order, run, head, live.as_ref()).await;
+                let head = run.fetch(claimed.job.options.commit.as_ref()).await?;
+                let head = self.whose_turn(claimed, run, head, live.as_ref()).await;
                 let live_commit = live.as_ref().map(|live| &live.commit);
                 self.patiently("commit", || {
-                    outcome::resolved(&self.host, &self.deployment, order, &run.id, &head.id, live_commit)
+                    outcome::resolved(&self.host, &self.deployment, claimed, &run.id, &head.id, live_commit)
                 })
                 .await?;
-                if let Some(outcome) = self.says_nothing_new(order, &head).await? {
-                    return Ok(outcome);
+                if let Some(outcome) = self.says_nothing_new(claimed, &head).await? {
+                    return Ok(Attempt::Ended(outcome));
                 }
                 let target = live_state::new_target(&self.deployment, layout, &head.id);
                 (Some(head), target)
             }
         };
         let held = match &head {
-            Some(head) => self.held_back(order, run, head).await?,
+            Some(head) => self.held_back(claimed, run, head, live.as_ref()).await?,
             None => None,
         };
         let id = run.id.clone();
-        let purpose = if head.is_some() { Purpose::Deploy } else { Purpose::Rollback };
+        let purpose = if head.is_some() { PlanPurpose::Deploy } else { PlanPurpose::Rollback };
         let known = live_state::known(&run.mirror, &self.deployment, &target.commit).await?;
         for remark in preflight::remarks(&run.mirror, &self.deployment, &known.tree, &target.commit).await? {
             run.note(run.next_step, remark);
         }
         let facts = Facts {
-            forced: order.request.force,
+            forced: claimed.job.options.force,
             ..live_state::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
         };
         let mut plan = recipes::plan(&facts);
@@ -100,17 +121,17 @@ impl Worker {
             plan.steps.insert(0, self.first_step_of_adopting(&facts, adopt).await?);
         }
         if let Some(head) = head
-            && let Some(outcome) = self.nothing_to_do(order, run, &head, &facts, &plan).await?
+            && let Some(outcome) = self.nothing_to_do(claimed, run, &head, &facts, &plan).await?
         {
-            return Ok(outcome);
+            return Ok(Attempt::Ended(outcome));
         }
         // What would change nothing need not wait for anything.
         if let Some(held) = held {
             run.note(run.next_step, &held.cause);
-            return Ok(held);
+            return Ok(Attempt::Ended(held));
         }
         run.preflight_of_plan(&plan).await?;
-        if !order.is_of_live() {
+        if !claimed.is_of_live() {
             let commit = &facts.target.commit;
             self.patiently("what waited", || {
                 outcome::waiting_superseded(&self.host, &self.deployment, commit)
@@ -118,7 +139,7 @@ impl Worker {
             .await?;
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
-        crate::crash_point!("planned");
+        crate::failpoint!("planned");
         let commit = &facts.target.commit;
         self.patiently("beginning", || outcome::planned(&self.host, &self.deployment, &run.id, commit))
             .await?;
@@ -126,25 +147,32 @@ impl Worker {
         let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
         let (result, gap) = run.carry_out(&plan, watched).await;
         let mut outcome = match result {
-            Ok(Progress::HandsOver(request, others)) => return Ok(self.leave(*request, others).await),
-            Ok(Progress::Done(warnings)) => {
+            Ok(RunProgress::HandsOver(request, others)) => {
+                self.leave(*request, others).await;
+                return Ok(Attempt::LeftToReplacement);
+            }
+            Ok(RunProgress::Done(warnings)) => {
                 let live = Some(facts.target.release.clone());
                 let summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
                 Outcome { live, summary, ..Outcome::new(RunState::Succeeded, "") }
             }
-            Err(failure) => self.failed(run, order.trigger, failure).await,
+            Err(failure) => self.failed(run, claimed.job.trigger, failure, Some(before)).await,
         };
         outcome.add(gap);
-        Ok(outcome)
+        Ok(Attempt::Ended(outcome))
     }
 
     /// The end of a run whose push leads to what was tried last. That is found out before there is a run, unless the server of the
     /// repository did not answer just then.
-    async fn says_nothing_new(&self, order: &Order, head: &Commit) -> Result<Option<Outcome>, Failure> {
-        if order.trigger != RunTrigger::Delivery || order.commit.is_none() {
+    async fn says_nothing_new(
+        &self,
+        claimed: &ClaimedJob,
+        head: &Commit,
+    ) -> Result<Option<Outcome>, Failure> {
+        if claimed.job.trigger != RunTrigger::Delivery || claimed.job.commit.is_none() {
             return Ok(None);
         }
-        let tried = self.tried_and_judged(order).await?;
+        let tried = self.tried_and_judged(claimed).await?;
         let same = tried.filter(|tried| tried.commit_id.as_deref() == Some(head.id.as_str()));
         Ok(same.map(|tried| Outcome {
             verdict: Some(VerdictCode::Duplicate),
@@ -155,19 +183,18 @@ impl Worker {
         }))
     }
 
-    /// The run goes on, or is taken back, by another process or by this one begun anew: it is left as it is. Until this worker
+    /// The run goes on, or is undone, by another process or by this one begun anew: it is left as it is. Until this worker
     /// has been told to stop nobody else starts a run.
-    async fn leave(&self, request: self_update::Request, others: OwnedSemaphorePermit) -> Outcome {
-        if let Some(requests) = &self.host.oneself.requests {
+    async fn leave(&self, request: self_update::SelfUpdateRequest, others: OwnedSemaphorePermit) {
+        if let Some(requests) = &self.host.this_process.requests {
             // Where nobody listens, the daemon is about to stop.
             let _ = requests.send(request).await;
         }
         self.stop.cancelled().await;
         drop(others);
-        Outcome::new(RunState::Running, "")
     }
 
-    /// What must outlive deploys leaves the work tree. From here on the record knows that the tree is what is live: so that what
+    /// What must outlive deploys leaves the work tree. From here on the database knows that the tree is what is live: so that what
     /// this run makes beside it does not pass for an earlier release.
     async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: &Adopt) -> Result<Step, Failure> {
         let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
@@ -181,7 +208,7 @@ impl Worker {
         }
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         if store.live_release(slug).await?.is_none() {
-            let name = format!("{}-in-place", facts.target.release);
+            let name = live_state::name_of_found_tree(&facts.target.release);
             let path = self.deployment.path.to_string_lossy();
             let (commit_id, run_id) = (live.commit.as_str(), facts.run);
             let created_at_ms = clock::now_ms();
@@ -193,13 +220,13 @@ impl Worker {
         Ok(survey.step(&self.deployment))
     }
 
-    /// The plan is in the record before its first step starts; with it the release, where one is made in place.
+    /// The plan is in the database before its first step starts; with it the release, where one is made in place.
     async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &Plan) -> Result<(), StoreError> {
         let plan = Plan { steps_before: Some(run.next_step - 1), ..plan.clone() };
         let text = serde_json::to_string(&plan).expect("a plan of strings, numbers and lists serialises");
         let (store, target) = (&self.host.store, &facts.target);
         store.save_plan(&run.id, &text).await?;
-        crate::crash_point!("plan-saved");
+        crate::failpoint!("plan-saved");
         match facts.layout {
             Layout::Releases => store.set_run_release(&run.id, &target.release).await,
             Layout::InPlace => {
@@ -216,20 +243,33 @@ impl Worker {
         }
     }
 
-    /// The failed release stays as evidence, unless the disk has no room for it.
-    async fn failed(&self, run: &Run, trigger: RunTrigger, failure: Failure) -> Outcome {
+    /// The failed release stays as evidence, unless the disk has no room for it. `before` is None where even that could not be looked up.
+    async fn failed(
+        &self,
+        run: &Run,
+        trigger: RunTrigger,
+        failure: Failure,
+        before: Option<&LiveState>,
+    ) -> Outcome {
         if trigger != RunTrigger::Rollback
-            && let Err(error) = self.set_aside(run).await
+            && let Err(error) = self.set_aside(run, before).await
         {
             tracing::warn!(run = run.id, error = format!("{error:#}"), "cannot set the failed release aside");
         }
-        let live = self.live().await.ok().flatten();
+        let live = match before {
+            Some(before) if !failure.has_switched => before.target.clone(),
+            // It was switched and undone: what is linked now is what counts.
+            _ => {
+                let state = live_state::look_up(&self.host, &self.deployment).await;
+                state.ok().and_then(|state| state.target)
+            }
+        };
         let mut failure = failure;
         let serves = match live {
             None => "nothing is live".into(),
             Some(live) => {
                 let commit = live.commit.short();
-                match self.trouble_of(run, &live, &failure).await {
+                match self.trouble_of(run, &live, &failure, before).await {
                     None => format!("{commit} is live"),
                     Some(trouble) => {
                         failure.cause = format!(
@@ -247,14 +287,20 @@ impl Worker {
     }
 
     /// Why what is live again does not run, if it does not: it was started again, and nobody else looks at it as closely.
-    async fn trouble_of(&self, run: &Run, live: &Target, failure: &Failure) -> Option<String> {
+    async fn trouble_of(
+        &self,
+        run: &Run,
+        live: &Target,
+        failure: &Failure,
+        before: Option<&LiveState>,
+    ) -> Option<String> {
         if !failure.has_switched || self.abort.is_cancelled() {
             return None;
         }
-        let layout = live_state::layout(&self.host, &self.deployment).await.ok()?;
+        let layout = before?.layout;
         run.note(run.next_step, format!("looking whether {} runs again", live.commit.short()));
-        let note = |heard: Heard<'_>| {
-            if let Heard::Note(text) = heard {
+        let note = |heard: LogEvent<'_>| {
+            if let LogEvent::Note(text) = heard {
                 run.note(run.next_step, text);
             }
         };
@@ -266,7 +312,7 @@ impl Worker {
         Some(cause)
     }
 
-    async fn set_aside(&self, run: &Run) -> Result<()> {
+    async fn set_aside(&self, run: &Run, before: Option<&LiveState>) -> Result<()> {
         let record = self.host.store.run(&run.id).await?;
         let Some(record) = record else { return Ok(()) };
         let is_ours = self.host.store.is_our_run(&record)?;
@@ -276,7 +322,8 @@ impl Worker {
         if !releases.iter().any(|found| found.name == release && found.state == ReleaseState::Building) {
             return Ok(());
         }
-        let layout = live_state::layout(&self.host, &self.deployment).await?;
+        // A run that does not know what was live has made no release.
+        let Some(layout) = before.map(|before| before.layout) else { return Ok(()) };
         let is_full = run::check_space(&self.host, &self.deployment).is_err();
         if layout == Layout::Releases && is_full {
             // First: the database may be waiting for just this room.
@@ -284,7 +331,7 @@ impl Worker {
             release::remove(&self.host.executor, &self.deployment, &release).await?;
         }
         self.host.store.set_release_state(slug, &release, ReleaseState::Failed, None).await?;
-        crate::crash_point!("release-set-aside");
+        crate::failpoint!("release-set-aside");
         if layout != Layout::Releases {
             return Ok(());
         }
@@ -307,9 +354,15 @@ impl Worker {
 
     /// With `queue = "all"` each push has its turn: its own commit, if that is not behind what is live (a late or repeated push
     /// never puts an older commit live). Otherwise the branch's head.
-    async fn whose_turn(&self, order: &Order, run: &Run, head: Commit, live: Option<&Target>) -> Commit {
+    async fn whose_turn(
+        &self,
+        claimed: &ClaimedJob,
+        run: &Run,
+        head: Commit,
+        live: Option<&Target>,
+    ) -> Commit {
         let (Queue::All, RunTrigger::Delivery, Some(named)) =
-            (self.deployment.queue, order.trigger, &order.commit)
+            (self.deployment.queue, claimed.job.trigger, &claimed.job.commit)
         else {
             return head;
         };
@@ -317,7 +370,9 @@ impl Worker {
             Some(live) => run.mirror.is_ancestor(&live.commit, named).await,
             None => true,
         };
-        if !onward || !run.mirror.is_ancestor(named, &head.id).await || self.had_its_turn(order, named).await
+        if !onward
+            || !run.mirror.is_ancestor(named, &head.id).await
+            || self.had_its_turn(claimed, named).await
         {
             return head;
         }
@@ -325,7 +380,7 @@ impl Worker {
     }
 
     /// Whether a commit that a push names was tried before: whoever has gone back from it does not get it back by an old push.
-    async fn had_its_turn(&self, order: &Order, named: &CommitId) -> bool {
+    async fn had_its_turn(&self, claimed: &ClaimedJob, named: &CommitId) -> bool {
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         let tried = self.patiently("the commit's runs", || store.last_outcome(slug, named.as_str())).await;
         // A redelivery is a retry, but of what an operator has cancelled. What cannot be found out now is taken to be tried: then the head
@@ -333,14 +388,14 @@ impl Worker {
         match tried {
             Ok(None) => false,
             Ok(Some(run)) if run.state == RunState::Cancelled => true,
-            Ok(Some(_)) | Err(_) => !self.is_redelivery(order).await.unwrap_or(false),
+            Ok(Some(_)) | Err(_) => !self.is_redelivery(claimed).await.unwrap_or(false),
         }
     }
 
     /// The release to go back to: in place that is a new tree of its commit.
     async fn rollback_target(
         &self,
-        order: &Order,
+        claimed: &ClaimedJob,
         run: &str,
         layout: Layout,
         live: Option<&Target>,
@@ -350,7 +405,7 @@ impl Worker {
         // A work tree that was adopted is no release that a link could name.
         releases.retain(|found| layout == Layout::InPlace || self.deployment.path != Path::new(&found.path));
         // What was deleted by hand cannot be gone back to; nothing is begun to find that out.
-        let wanted = order.request.release.as_deref();
+        let wanted = claimed.job.options.release.as_deref();
         let is_there = |found: &store::Release| {
             layout == Layout::InPlace || release::directory(&self.deployment, &found.name).is_dir()
         };
@@ -367,11 +422,11 @@ impl Worker {
         let found = live_state::rollback_candidate(&releases, wanted, live);
         let found = found.map_err(Failure::new)?;
         let target = live_state::target_of(found)
-            .ok_or_else(|| Failure::ours("the record has no commit of that release"))?;
+            .ok_or_else(|| Failure::ours("the database has no commit of that release"))?;
         outcome::resolved(
             &self.host,
             &self.deployment,
-            order,
+            claimed,
             run,
             &target.commit,
             live.map(|live| &live.commit),
@@ -386,24 +441,25 @@ impl Worker {
     /// How the run ends at once, where there is nothing to do. An operator who asks is only told that it is live already.
     async fn nothing_to_do(
         &self,
-        order: &Order,
+        claimed: &ClaimedJob,
         run: &Run,
         head: &Commit,
         facts: &Facts<'_>,
         plan: &Plan,
     ) -> Result<Option<Outcome>, StoreError> {
         let is_first = || crate::pipeline::gates::is_first_after_the_move(&self.host, &self.deployment);
-        if order.request.force
-            || (order.trigger == RunTrigger::Operator && self.patiently("runs", is_first).await?)
+        if claimed.job.options.force
+            || (claimed.job.trigger == RunTrigger::Operator && self.patiently("runs", is_first).await?)
         {
             return Ok(None);
         }
         let same = self.patiently("inputs", || live_state::same_inputs(&self.host, facts, plan)).await?;
         let live = facts.live.as_ref();
         // Whoever asks gets a deploy that is known to have succeeded; by itself the deployer takes what it finds as good.
-        let live = live
-            .filter(|live| live.release != live_state::UNRECORDED || order.trigger == RunTrigger::Reconcile);
-        let found = match order.trigger {
+        let live = live.filter(|live| {
+            !live_state::is_found_tree(&live.release) || claimed.job.trigger == RunTrigger::Reconcile
+        });
+        let found = match claimed.job.trigger {
             RunTrigger::Operator => live_state::already_live(head, live, same)
                 .map(|sentence| (VerdictCode::AlreadyLive, sentence)),
             _ => live_state::nothing_to_do(&self.deployment, &run.mirror, head, live, same).await,

@@ -1,13 +1,13 @@
 //! `deployer`: this program itself.
 //!
 //! The new program is made, or unpacked, in its release, and says there whether it would start: with this configuration, with
-//! this database. The switch is a hand-over ([`crate::deploy::hand_over`]): the new program comes up beside the old one, and
+//! this database. The switch is a self-update ([`crate::deploy::hand_over`]): the new program comes up beside the old one, and
 //! only when it is ready does `current` name it.
 
 use super::uv_uwsgi::UWSGI_CONFIG_PATH;
 use crate::base::names::UnitName;
 use crate::config::keys::Default::Value;
-use crate::config::keys::Kind::{self, Text};
+use crate::config::keys::KeyKind::{self, Text};
 use crate::config::keys::{Key, TEXTS};
 use crate::config::preset::Preset;
 use crate::config::reading::reader::TableReader;
@@ -20,7 +20,7 @@ use crate::plan::facts::{Facts, Target};
 use crate::plan::recipe::Planner;
 use crate::process::command::Command;
 use crate::steps::release::CURRENT;
-use crate::steps::self_update::{Program, Wish};
+use crate::steps::self_update::{Program, SelfUpdate};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ),
         Key::new(
             "binary",
-            Kind::Path,
+            KeyKind::Path,
             Value(r#""target/release/durhack-deployer""#),
             r#""bin/durhack-deployer""#,
             "Where the new program lies then; relative to the release, and inside it.",
@@ -102,7 +102,7 @@ pub struct DeployerSettings {
 const OWN_BINARY: &str = "target/release/durhack-deployer";
 
 /// The name of the step in which this deployer gives its place to a new one.
-pub const HAND_OVER: &str = "hand-over";
+pub const SELF_UPDATE: &str = "hand-over";
 
 fn read(table: &TableReader<'_>, _source: &Source<'_>) -> Recipe {
     let own_build =
@@ -139,12 +139,12 @@ impl Planner for Deployer {
     }
 
     fn switch(&self, facts: &Facts<'_>) -> (&'static str, Action) {
-        let replacement = Action::HandOver(Wish {
+        let replacement = Action::SelfUpdate(SelfUpdate {
             release: facts.target.release.clone(),
             program: program(facts, facts.settings(), &facts.target),
             health: facts.deployment.health.clone(),
         });
-        (HAND_OVER, replacement)
+        (SELF_UPDATE, replacement)
     }
 
     fn reads_files(&self) -> bool {

@@ -153,7 +153,6 @@ struct Output<'a> {
     facts: &'a Facts<'a>,
     /// Relative to the repository.
     path: &'a Path,
-    /// Absolute.
     built: PathBuf,
 }
 

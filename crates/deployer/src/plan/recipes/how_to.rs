@@ -2,7 +2,7 @@
 //! stands between the two marks.
 
 // how-to: begin
-use crate::config::keys::{Default, Key, Kind};
+use crate::config::keys::{Default, Key, KeyKind};
 use crate::config::reading::values::filled_text;
 use crate::config::recipe::{Descriptor, Recipe, Sample};
 use crate::config::{CommandLine, Phase};
@@ -18,7 +18,7 @@ pub struct Make;
 static DESCRIPTOR: Descriptor = Descriptor {
     name: "make",
     meaning: "Whatever `make` leaves.",
-    keys: &[Key::new("target", Kind::Text, Default::Value(r#""all""#), r#""site""#, "What is made.")],
+    keys: &[Key::new("target", KeyKind::Text, Default::Value(r#""all""#), r#""site""#, "What is made.")],
     read: |table, _| {
         let target = table.value("target", filled_text).unwrap_or_default();
         Recipe { programs: vec!["make".into()], ..Recipe::new(&DESCRIPTOR, MakeSettings { target }) }

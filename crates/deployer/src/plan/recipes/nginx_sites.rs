@@ -1,6 +1,6 @@
 //! `nginx-sites`: sites out of a repository for the host's nginx, with certificates.
 //!
-//! The configuration is tested aside, and certificates are obtained, before anything that is live changes. What is installed is taken back
+//! The configuration is tested aside, and certificates are obtained, before anything that is live changes. What is installed is undone
 //! from a backup, byte for byte, and not by installing the old release again: what was there may not have been ours. What a
 //! site serves out of the repository (`html/`) follows the link `current`.
 
@@ -8,7 +8,7 @@ mod proposal;
 
 use crate::config::Phase;
 use crate::config::keys::Default::{Required, Value};
-use crate::config::keys::Kind::{Choice, Tables};
+use crate::config::keys::KeyKind::{Choice, Tables};
 use crate::config::keys::{Key, Section, TEXTS};
 use crate::config::preset::Preset;
 use crate::config::reading::diagnostics::Severity;
@@ -22,7 +22,7 @@ use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Line, Proposal, Subject};
 use crate::plan::recipe::Planner;
 use crate::steps::nginx::selection::{SiteRule, SitesSettings};
-use crate::steps::nginx::{SitesStep, Work, own_site, selection};
+use crate::steps::nginx::{NginxWork, SitesStep, own_site, selection};
 
 /// See the module.
 #[derive(Debug)]
@@ -170,10 +170,10 @@ impl Planner for NginxSites {
 fn parts(facts: &Facts<'_>, recipe: &SitesSettings, release: &Target) -> Vec<Part> {
     let deployment = facts.deployment;
     let selection = selection::select(facts.tree, recipe);
-    let step = |work: Work| {
+    let step = |work: NginxWork| {
         // Taking back needs the backup, and nothing of the release.
         let selection =
-            if work == Work::Restore { selection::Selection::default() } else { selection.clone() };
+            if work == NginxWork::Restore { selection::Selection::default() } else { selection.clone() };
         Action::Sites(Box::new(SitesStep {
             work,
             selection,
@@ -192,16 +192,17 @@ fn parts(facts: &Facts<'_>, recipe: &SitesSettings, release: &Target) -> Vec<Par
         }))
     };
     vec![
-        Part::beforehand(facts, "stage", step(Work::Stage)),
-        Part::beforehand(facts, "certificates", step(Work::Certify)),
-        Part::new(Phase::Switch, "install", step(Work::Install)).taken_back(Back::By(step(Work::Restore))),
+        Part::beforehand(facts, "stage", step(NginxWork::Stage)),
+        Part::beforehand(facts, "certificates", step(NginxWork::Certify)),
+        Part::new(Phase::Switch, "install", step(NginxWork::Install))
+            .taken_back(Back::By(step(NginxWork::Restore))),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use crate::config::Layout;
-    use crate::plan::facts::{Facts, Purpose};
+    use crate::plan::facts::{Facts, PlanPurpose};
     use crate::plan::recipes::{plan, sample};
 
     const KEYS: &str = "recipe = \"nginx-sites\"\nsites = [{ rule = \"include\", select = [\"*\"] }]";
@@ -230,7 +231,7 @@ mod tests {
             })
         };
         let deployed = ["export", "stage", "certificates", "activate", "install", "prune"];
-        assert_eq!(names(Purpose::Deploy), deployed);
-        assert_eq!(names(Purpose::Rollback), deployed[1..5]);
+        assert_eq!(names(PlanPurpose::Deploy), deployed);
+        assert_eq!(names(PlanPurpose::Rollback), deployed[1..5]);
     }
 }

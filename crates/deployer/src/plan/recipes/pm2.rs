@@ -26,7 +26,7 @@ use crate::process::tools::pnpm::{self, Selection};
 use crate::steps::process_manager::pm2::Applications;
 use crate::steps::process_manager::pm2::definition::Block;
 use crate::steps::process_manager::pm2::ecosystem;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 pub use settings::{InstalledBy, Pm2Settings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -124,10 +124,10 @@ fn parts(facts: &Facts<'_>, recipe: &Pm2Settings, release: &Target) -> Vec<Part>
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
     // With the build: before anything is switched, and, where it can be, migrated. A rollback needs it no less: it waits here for PM2,
     // and not while the link names one release and the other runs.
-    parts.push(Part::beforehand(facts, "check", wish(Wish::Check)));
-    let stop = Back::Again(Some(wish(Wish::Stop)));
-    parts.push(Part::new(Phase::Switch, "applications", wish(Wish::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)).taken_back(Back::Nothing));
+    parts.push(Part::beforehand(facts, "check", wish(ManagerAction::Check)));
+    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "applications", wish(ManagerAction::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)).taken_back(Back::Nothing));
     parts
 }
 
@@ -364,7 +364,7 @@ mod tests {
     use super::*;
     use crate::config::Layout;
     use crate::git::commit_tree::File;
-    use crate::plan::facts::Purpose;
+    use crate::plan::facts::PlanPurpose;
     use std::path::{Path, PathBuf};
 
     fn through(layout: Layout, directory: &str) -> PathBuf {
@@ -398,12 +398,12 @@ mod tests {
         };
         let whole = ["fetch export", "install install", "build generate", "build build", "build check"];
         let switch = ["switch activate", "switch applications", "verify running"];
-        let deployed = steps(Purpose::Deploy, Layout::Releases);
+        let deployed = steps(PlanPurpose::Deploy, Layout::Releases);
         assert_eq!(deployed, [&whole[..], &switch, &["clean prune"]].concat());
-        let back = steps(Purpose::Rollback, Layout::Releases);
+        let back = steps(PlanPurpose::Rollback, Layout::Releases);
         assert_eq!(back, [&["switch check"][..], &switch].concat());
         // In place a rollback builds.
-        let in_place = steps(Purpose::Rollback, Layout::InPlace);
+        let in_place = steps(PlanPurpose::Rollback, Layout::InPlace);
         assert_eq!(in_place, [&["fetch update-tree"][..], &whole[1..], &switch[1..]].concat());
     }
 

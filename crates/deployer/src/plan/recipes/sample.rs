@@ -6,7 +6,7 @@ use crate::config::recipe::Reference;
 use crate::config::{Config, Environment, Layout, Privileges, load};
 use crate::git::commit_tree::{File, Tree};
 use crate::plan::Action;
-use crate::plan::facts::{Facts, Purpose, Target};
+use crate::plan::facts::{Facts, PlanPurpose, Target};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -33,7 +33,7 @@ fn target(digit: char, layout: Layout) -> Target {
     Target { commit, release: digit.to_string(), directory }
 }
 
-/// The steps of deploying commit 2 of these files where commit 1 is live, and how each is taken back.
+/// The steps of deploying commit 2 of these files where commit 1 is live, and how each is undone.
 pub fn steps(keys: &str, layout: Layout, files: &[&str]) -> String {
     with_facts(keys, layout, files, |facts| {
         let mut shown = String::new();
@@ -78,7 +78,7 @@ pub fn with_facts_of<T>(
         run: "run",
         target: target('2', layout),
         live: Some(target('1', layout)),
-        purpose: Purpose::Deploy,
+        purpose: PlanPurpose::Deploy,
     })
 }
 

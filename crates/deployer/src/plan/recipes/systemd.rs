@@ -9,7 +9,7 @@ use super::steps;
 use crate::base::names::UnitName;
 use crate::config::Phase;
 use crate::config::keys::Default::{Required, Value};
-use crate::config::keys::Kind::Boolean;
+use crate::config::keys::KeyKind::Boolean;
 use crate::config::keys::{Key, STEPS, TEXTS};
 use crate::config::reading::reader::TableReader;
 use crate::config::reading::values::boolean;
@@ -22,7 +22,7 @@ use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Proposal, Subject};
 use crate::plan::recipe::Planner;
 use crate::steps::process_manager::systemd::Units;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 use serde::Serialize;
 
 /// See the module.
@@ -134,10 +134,10 @@ pub fn of_units(facts: &Facts<'_>, names: Vec<UnitName>, reload: bool) -> [Part;
         env_files: facts.deployment.env_files.clone(),
     });
     let wish = |wish| Action::Processes { manager: manager.clone(), wish };
-    let stop = Back::Again(Some(wish(Wish::Stop)));
+    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
     [
-        Part::new(Phase::Switch, "units", wish(Wish::Run)).taken_back(stop),
-        Part::new(Phase::Verify, "running", wish(Wish::Prove)),
+        Part::new(Phase::Switch, "units", wish(ManagerAction::Run)).taken_back(stop),
+        Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)),
     ]
 }
 

@@ -7,7 +7,7 @@
 //! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
 
 use crate::config::keys::Default::Derived;
-use crate::config::keys::Kind::{Path, Text};
+use crate::config::keys::KeyKind::{Path, Text};
 use crate::config::keys::{Key, TEXTS};
 use crate::config::reading::reader::TableReader;
 use crate::config::reading::values::{absolute_path, filled_text, inner_path, list, text};
@@ -20,7 +20,7 @@ use crate::plan::proposal::{Evidence, Proposal, Subject, toml_text};
 use crate::plan::recipe::Planner;
 use crate::process::tools::uv;
 use crate::steps::process_manager::uwsgi::Vassal;
-use crate::steps::process_manager::{Manager, Wish};
+use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::published_path::Placement;
 use crate::steps::release::CURRENT;
 use serde::Serialize;
@@ -158,9 +158,9 @@ fn parts(facts: &Facts<'_>, recipe: &UvUwsgiSettings, release: &Target) -> Vec<P
     if let Some(migrate) = migration(facts, recipe) {
         parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).taken_back(Back::Nothing));
     }
-    let stop = Back::Again(Some(wish(Wish::Stop)));
-    parts.push(Part::new(Phase::Switch, "uwsgi", wish(Wish::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(Wish::Prove)));
+    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "uwsgi", wish(ManagerAction::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)));
     parts
 }
 

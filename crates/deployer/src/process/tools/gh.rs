@@ -3,7 +3,6 @@
 use super::Invocation;
 use crate::base::secret::Secret;
 
-/// The program.
 pub const PROGRAM: &str = "gh";
 
 /// Prints the token for a host, and for no other.

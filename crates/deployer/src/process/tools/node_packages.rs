@@ -5,9 +5,7 @@ use crate::config::CommandLine;
 /// Who installs, as the lock file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Installer {
-    /// `pnpm-lock.yaml`
     Pnpm,
-    /// `package-lock.json`
     Npm,
     /// No lock file, and so nothing that says which versions.
     NpmUnlocked,

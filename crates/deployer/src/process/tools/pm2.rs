@@ -71,7 +71,7 @@ fn pm2(arguments: &[&str]) -> CommandLine {
 
 /// A process that PM2 keeps, running or not.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Process {
+pub struct Pm2Process {
     /// None: its successor is there already, and it is about to end.
     pub id: Option<u64>,
     /// The application's name, which several may have.
@@ -79,13 +79,13 @@ pub struct Process {
     /// 0 where it does not run.
     pub pid: i32,
     /// How PM2 keeps it.
-    pub kept: Kept,
+    pub kept: Pm2State,
 }
 
 /// What PM2 knows of how it keeps a process.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct Pm2State {
     /// `online`, `stopped`, `errored`, `launching`, ...
     pub status: String,
     /// How often it has been started again, by anybody.
@@ -112,7 +112,7 @@ pub struct Kept {
     pub env: Value,
 }
 
-impl Process {
+impl Pm2Process {
     /// A variable of its environment.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.kept.env.get(name)?.as_str()
@@ -150,7 +150,7 @@ pub fn is_no(value: &Value) -> bool {
 }
 
 /// Reads what [`list`] printed. PM2 may say other things first.
-pub fn processes(printed: &str) -> Result<Vec<Process>, String> {
+pub fn processes(printed: &str) -> Result<Vec<Pm2Process>, String> {
     #[derive(Deserialize)]
     struct Listed {
         pm_id: Value,
@@ -168,7 +168,7 @@ pub fn processes(printed: &str) -> Result<Vec<Process>, String> {
     let read = |listed: Listed| {
         let id = text(&listed.pm_id);
         let kept = serde_json::from_value(listed.pm2_env);
-        Ok(Process {
+        Ok(Pm2Process {
             id: if id.starts_with(OUTGOING) {
                 None
             } else {
@@ -183,9 +183,9 @@ pub fn processes(printed: &str) -> Result<Vec<Process>, String> {
 }
 
 /// What was saved for the next boot, without ids. Nothing where it is nonsense: PM2 starts nothing of that.
-pub fn saved(dump: &str) -> Vec<Process> {
+pub fn saved(dump: &str) -> Vec<Pm2Process> {
     let saved: Vec<Value> = serde_json::from_str(dump).unwrap_or_default();
-    let read = |saved: Value| Process {
+    let read = |saved: Value| Pm2Process {
         id: None,
         name: saved["name"].as_str().unwrap_or_default().to_owned(),
         pid: 0,

@@ -12,7 +12,6 @@ use std::path::Path;
 pub enum Selection<'a> {
     /// The one package that there is; it is no workspace.
     Single,
-    /// All.
     Workspace,
     /// These, and the packages that they depend on.
     Closure(&'a [PackageDirectory]),

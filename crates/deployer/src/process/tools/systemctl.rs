@@ -8,7 +8,6 @@ use std::path::PathBuf;
 /// What systemd says of a unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitState {
-    /// Its name.
     pub name: String,
     /// `active`, `failed`, `activating`, ...
     pub active: String,
@@ -38,7 +37,6 @@ impl UnitState {
         self.active == "active"
     }
 
-    /// `failed (exit-code)`
     pub fn in_words(&self) -> String {
         format!("{} ({})", self.active, self.sub)
     }
@@ -120,7 +118,6 @@ pub fn reload_if_running(unit: &str) -> CommandLine {
 /// How a unit is installed, and since when it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installation {
-    /// Its name.
     pub name: String,
     /// Started at boot.
     pub is_enabled: bool,

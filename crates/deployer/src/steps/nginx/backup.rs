@@ -1,4 +1,4 @@
-//! What a run replaces among nginx's files, kept durably before the first of them changes, so that it can be put back byte for byte by
+//! What a run replaces among nginx's files, kept durably before the first of them changes, so that it can be restored byte for byte by
 //! whoever finds the run: the run itself, or the next start of the deployer.
 
 use super::SitesStep;
@@ -23,34 +23,30 @@ const DIRECTORY: &str = "backups";
 
 /// What is found at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing.
+pub enum Original {
     Missing,
     /// A plain file.
     File {
         /// What is in it.
         bytes: Vec<u8>,
-        /// Its permissions.
         mode: u32,
     },
-    /// A link.
     Link(PathBuf),
     /// Something that is never ours.
     Other,
 }
 
-/// See the module.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Backup {
     /// What was ours before.
     pub manifest: Manifest,
     /// Directories, relative to nginx's, that the run makes; outer ones first.
     pub directories: Vec<String>,
-    entries: Vec<Entry>,
+    entries: Vec<BackupEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct BackupEntry {
     /// Relative to nginx's directory.
     target: String,
     before: Before,
@@ -65,20 +61,20 @@ enum Before {
 }
 
 /// What is at a path.
-pub fn look(path: &Path) -> Result<Found> {
+pub fn look(path: &Path) -> Result<Original> {
     let found = match path.symlink_metadata() {
         Ok(found) => found,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Found::Missing);
+            return Ok(Original::Missing);
         }
         Err(error) => return Err(error).with_context(|| format!("cannot look at {}", path.display())),
     };
     Ok(if found.is_symlink() {
-        Found::Link(fs::read_link(path)?)
+        Original::Link(fs::read_link(path)?)
     } else if found.is_file() {
-        Found::File { bytes: fs::read(path)?, mode: found.permissions().mode() & 0o7777 }
+        Original::File { bytes: fs::read(path)?, mode: found.permissions().mode() & 0o7777 }
     } else {
-        Found::Other
+        Original::Other
     })
 }
 
@@ -104,24 +100,24 @@ impl Backup {
             let path = nginx.join(target);
             let found = match look(&path)? {
                 // Root writes no links back, so what is linked is kept.
-                Found::Link(_) if writer.is_root() => match fs::read(&path) {
-                    Ok(bytes) => Found::File { bytes, mode: MODE },
-                    Err(error) if error.kind() == ErrorKind::NotFound => Found::Missing,
+                Original::Link(_) if writer.is_root() => match fs::read(&path) {
+                    Ok(bytes) => Original::File { bytes, mode: MODE },
+                    Err(error) if error.kind() == ErrorKind::NotFound => Original::Missing,
                     Err(error) => return Err(error.into()),
                 },
                 found => found,
             };
             let before = match found {
-                Found::Missing => Before::Missing,
-                Found::Link(to) => Before::Link(to),
-                Found::File { bytes, mode } => {
+                Original::Missing => Before::Missing,
+                Original::Link(to) => Before::Link(to),
+                Original::File { bytes, mode } => {
                     let copy = format!("{number:05}");
                     atomic::write(&directory.join(&copy), &bytes, 0o600)?;
                     Before::File { copy, mode }
                 }
-                Found::Other => bail!("{target} is neither a file nor a link"),
+                Original::Other => bail!("{target} is neither a file nor a link"),
             };
-            entries.push(Entry { target: target.clone(), before });
+            entries.push(BackupEntry { target: target.clone(), before });
         }
         let backup = Self { manifest, directories, entries };
         let index = serde_json::to_vec(&backup).context("a path that is not UTF-8 cannot be kept")?;
@@ -151,22 +147,24 @@ impl Backup {
         for entry in self.entries.iter().rev() {
             let path = nginx.join(&entry.target);
             let before = match &entry.before {
-                Before::Missing => Found::Missing,
-                Before::Link(to) => Found::Link(to.clone()),
+                Before::Missing => Original::Missing,
+                Before::Link(to) => Original::Link(to.clone()),
                 Before::File { copy, mode } => {
-                    Found::File { bytes: fs::read(directory.join(copy))?, mode: *mode }
+                    Original::File { bytes: fs::read(directory.join(copy))?, mode: *mode }
                 }
             };
             if look(&path)? == before {
                 continue;
             }
-            if let (Some(parent), true, false) = (path.parent(), before != Found::Missing, writer.is_root()) {
+            if let (Some(parent), true, false) =
+                (path.parent(), before != Original::Missing, writer.is_root())
+            {
                 fs::create_dir_all(parent)?;
             }
             match before {
-                Found::File { bytes, mode } => writer.write(&entry.target, &bytes, mode).await?,
-                Found::Link(to) => writer.link(&entry.target, &to)?,
-                Found::Missing | Found::Other => writer.remove(&entry.target).await?,
+                Original::File { bytes, mode } => writer.write(&entry.target, &bytes, mode).await?,
+                Original::Link(to) => writer.link(&entry.target, &to)?,
+                Original::Missing | Original::Other => writer.remove(&entry.target).await?,
             }
         }
         for made in self.directories.iter().rev() {

@@ -13,7 +13,7 @@ pub mod x509;
 use super::{SitesStep, files, install};
 use crate::base::clock;
 use crate::base::names::{DomainName, SiteName};
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::tools::certbot;
 use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Result, anyhow, bail};
@@ -45,15 +45,15 @@ enum Present {
 }
 
 /// Obtains what is missing. All that go wrong are in the error.
-pub async fn obtain_all(step: &SitesStep, files: &[SiteFile], workbench: &Workbench<'_>) -> Result<()> {
+pub async fn obtain_all(step: &SitesStep, files: &[SiteFile], step_context: &StepContext<'_>) -> Result<()> {
     let mut failures = Vec::new();
     for need in needs(step, files) {
         let present = present(step, &need);
         let Some((why, renew)) = reason(&need.names, &present, clock::now_ms(), step) else { continue };
-        workbench.note(format!("{}: {why}", need.site));
+        step_context.note(format!("{}: {why}", need.site));
         // What certbot may have already needs no CA, and so nothing that the CA would see.
         let self_test = step.certificates.self_test && !matches!(present, Present::Unreadable);
-        if let Err(error) = obtain(step, &need, (renew, self_test), workbench).await {
+        if let Err(error) = obtain(step, &need, (renew, self_test), step_context).await {
             failures.push(format!("no certificate for {}: {error:#}", need.site));
         }
     }
@@ -64,7 +64,7 @@ async fn obtain(
     step: &SitesStep,
     need: &Need,
     (renew, self_test): (bool, bool),
-    workbench: &Workbench<'_>,
+    step_context: &StepContext<'_>,
 ) -> Result<()> {
     let failures = backoff::Failures::load(&step.state, &need.site, &need.names);
     if let Some(until) = failures.wait_until_ms(clock::now_ms()).filter(|_| !step.forced) {
@@ -80,10 +80,11 @@ async fn obtain(
         }
     }
     let command = certbot::obtain(&step.certificates, step.privileges, &need.site, &need.names, renew)?;
-    let (said, called) = workbench.hear_out(&command).await;
+    let (said, called) = step_context.capture(&command).await;
     if let Err(error) = called {
         // Where root's helper would not have certbot called, or could not be asked, nothing was asked of the CA.
-        if !workbench.cancel.is_cancelled() && !certbot::was_not_called(step.privileges, &error, &said.err) {
+        if !step_context.cancel.is_cancelled() && !certbot::was_not_called(step.privileges, &error, &said.err)
+        {
             failures.add(&step.state, &need.site, &need.names, clock::now_ms())?;
         }
         return Err(certbot::complaint(&said.out, &said.err).map_or(error, |said| anyhow!("certbot: {said}")));

@@ -3,7 +3,7 @@
 use super::selection::WantedFile;
 use super::{SitesStep, own_site};
 use crate::base::files::safe_path::{self, Refused};
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Context, Result, bail};
 use nginx_policy::{Directive, FILE_BYTES_MAX};
@@ -21,8 +21,8 @@ const FAULTS_SHOWN_MAX: usize = 4;
 const REMARKS_SHOWN_MAX: usize = 20;
 
 /// Reads all wanted files, and judges them. An error names the faults of all of them, each with file and line.
-pub async fn read(step: &SitesStep, workbench: &Workbench<'_>) -> Result<Vec<SiteFile>> {
-    read_within(step, workbench.left(), workbench.cancel).await
+pub async fn read(step: &SitesStep, step_context: &StepContext<'_>) -> Result<Vec<SiteFile>> {
+    read_within(step, step_context.left(), step_context.cancel).await
 }
 
 /// On a thread of its own: what people may write into many large files takes seconds to judge, and meanwhile the step can be stopped.

@@ -3,13 +3,13 @@
 //! Only plain files are written, whole, and never through a link: what is live does not change when a work tree does. A file that is
 //! not ours is never touched: an error names it. Where nothing is different, nginx is left alone.
 
-use super::backup::{self, Backup, Found};
+use super::backup::{self, Backup, Original};
 use super::manifest::Manifest;
 use super::writer::{MODE, Writer};
-use super::{SitesStep, blame, files, reload, stage};
+use super::{SitesStep, dry_run, error_mapping, files, reload};
 use crate::base::digest::sha256_hex;
 use crate::base::files::atomic;
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::tools::nginx;
 use crate::steps::nginx::ownership::{is_ours, links_into};
 use crate::steps::nginx::site_file::SiteFile;
@@ -32,19 +32,19 @@ pub struct Changes {
 }
 
 /// Installs the files, and has nginx serve them.
-pub async fn install(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
-    let files = files::read(step, workbench).await?;
+pub async fn install(step: &SitesStep, step_context: &StepContext<'_>) -> Result<()> {
+    let files = files::read(step, step_context).await?;
     let before = Manifest::load(&step.state)?;
     let changes = changes(step, &files, &before)?;
-    changes.notes.iter().for_each(|note| workbench.note(note));
+    changes.notes.iter().for_each(|note| step_context.note(note));
     let certificate_is_new = step.state.join(RELOAD_WANTED).exists();
     if changes.targets().is_empty() && !certificate_is_new {
-        workbench.note("nothing is different: nginx is left alone");
+        step_context.note("nothing is different: nginx is left alone");
         return Ok(());
     }
     // Others may have changed the host since it was tested.
-    stage::test(step, &files, workbench).await?;
-    let writer = Writer::new(step, workbench);
+    dry_run::test(step, &files, step_context).await?;
+    let writer = Writer::new(step, step_context);
     let root = step.nginx.directory.as_path();
     let made = if writer.is_root() { Vec::new() } else { changes.directories_missing(root) };
     Backup::make(step, &writer, before.clone(), &changes.targets(), made.clone())?;
@@ -56,27 +56,29 @@ pub async fn install(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> 
     manifest.directories.extend(made.iter().cloned());
     manifest.save(&step.state)?;
     writer.make_directories(&made)?;
-    changes.carry_out(&writer, &mut manifest.directories, workbench).await?;
-    test_live(step, workbench).await?;
+    changes.carry_out(&writer, &mut manifest.directories, step_context).await?;
+    test_live(step, step_context).await?;
     backup::mark_reloaded(&step.state, &step.run)?;
-    reload::reload(step, workbench).await?;
+    reload::reload(step, step_context).await?;
     Manifest { files: digests, ..manifest }.save(&step.state)?;
     atomic::remove(&step.state.join(RELOAD_WANTED))
 }
 
 /// Puts back what the run replaced. Where nginx had been told of it, it is told again.
-pub async fn restore(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
+pub async fn restore(step: &SitesStep, step_context: &StepContext<'_>) -> Result<()> {
     let Some(backup) = Backup::of(&step.state, &step.run)? else {
-        workbench.note("nothing had been installed");
+        step_context.note("nothing had been installed");
         return Ok(());
     };
-    backup.put_back(step, &Writer::new(step, workbench)).await?;
+    backup.put_back(step, &Writer::new(step, step_context)).await?;
     if !backup::was_reloaded(&step.state, &step.run) {
-        workbench.note("put back; nginx had not been told of anything else");
+        step_context.note("put back; nginx had not been told of anything else");
         return Ok(());
     }
-    test_live(step, workbench).await.context("what was there before is back, and nginx is not reloaded")?;
-    reload::reload(step, workbench).await
+    test_live(step, step_context)
+        .await
+        .context("what was there before is back, and nginx is not reloaded")?;
+    reload::reload(step, step_context).await
 }
 
 /// The next install reloads nginx, whatever else it does.
@@ -85,9 +87,9 @@ pub fn want_reload(step: &SitesStep) -> Result<()> {
     atomic::write(&step.state.join(RELOAD_WANTED), b"", 0o600)
 }
 
-async fn test_live(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
+async fn test_live(step: &SitesStep, step_context: &StepContext<'_>) -> Result<()> {
     let command = nginx::test(&step.nginx, step.privileges);
-    blame::judged(step, &command, None, workbench).await.map(drop)
+    error_mapping::judged(step, &command, None, step_context).await.map(drop)
 }
 
 /// Compares what is wanted with what is live. An error names what is in the way.
@@ -107,7 +109,7 @@ fn changes(step: &SitesStep, files: &[SiteFile], manifest: &Manifest) -> Result<
         let found = backup::look(&root.join(target))?;
         let is_ours = is_ours(step, target, &found, manifest);
         match &found {
-            Found::File { bytes, .. } if is_ours && bytes.as_slice() == file.text.as_bytes() => {}
+            Original::File { bytes, .. } if is_ours && bytes.as_slice() == file.text.as_bytes() => {}
             _ if is_ours => {
                 changes.note_edits(target, &found, manifest);
                 let is_site = file.wanted.target.starts_with("conf.d/");
@@ -125,7 +127,7 @@ fn changes(step: &SitesStep, files: &[SiteFile], manifest: &Manifest) -> Result<
     for target in gone {
         let found = backup::look(&root.join(&target))?;
         match is_ours(step, &target, &found, manifest) {
-            _ if found == Found::Missing => {}
+            _ if found == Original::Missing => {}
             true => {
                 changes.note_edits(&target, &found, manifest);
                 changes.notes.push(format!("{target} is taken down; a certificate of its site stays"));
@@ -153,8 +155,8 @@ impl Changes {
     }
 
     /// A change by hand is overwritten, and said.
-    fn note_edits(&mut self, target: &str, found: &Found, manifest: &Manifest) {
-        if let (Found::File { bytes, .. }, Some(digest)) = (found, manifest.files.get(target))
+    fn note_edits(&mut self, target: &str, found: &Original, manifest: &Manifest) {
+        if let (Original::File { bytes, .. }, Some(digest)) = (found, manifest.files.get(target))
             && sha256_hex(bytes) != *digest
         {
             self.notes.push(format!(
@@ -177,15 +179,15 @@ impl Changes {
         &self,
         writer: &Writer<'_, '_>,
         made: &mut BTreeSet<String>,
-        workbench: &Workbench<'_>,
+        step_context: &StepContext<'_>,
     ) -> Result<()> {
         for ((_, target), bytes) in &self.writes {
             writer.write(target, bytes, MODE).await?;
-            workbench.note(format!("wrote {target}"));
+            step_context.note(format!("wrote {target}"));
         }
         for target in &self.removals {
             writer.remove(target).await?;
-            workbench.note(format!("removed {target}"));
+            step_context.note(format!("removed {target}"));
             for parent in Path::new(target).ancestors().skip(1) {
                 let name = parent.to_string_lossy().into_owned();
                 if made.contains(&name) && writer.remove_directory(&name) {

@@ -1,7 +1,7 @@
 //! Which of nginx's files are the deployer's.
 
 use super::SitesStep;
-use super::backup::{self, Found};
+use super::backup::{self, Original};
 use super::manifest::Manifest;
 use anyhow::Result;
 use fs_err as fs;
@@ -23,12 +23,12 @@ pub fn ours(step: &SitesStep) -> Result<BTreeSet<PathBuf>> {
 }
 
 /// What may be replaced: nothing at all, a plain file that we wrote, or a link of the Python deployer's.
-pub fn is_ours(step: &SitesStep, target: &str, found: &Found, manifest: &Manifest) -> bool {
+pub fn is_ours(step: &SitesStep, target: &str, found: &Original, manifest: &Manifest) -> bool {
     match found {
-        Found::Missing => true,
-        Found::File { .. } => manifest.files.contains_key(target),
-        Found::Link(to) => to.starts_with(&step.checkout),
-        Found::Other => false,
+        Original::Missing => true,
+        Original::File { .. } => manifest.files.contains_key(target),
+        Original::Link(to) => to.starts_with(&step.checkout),
+        Original::Other => false,
     }
 }
 

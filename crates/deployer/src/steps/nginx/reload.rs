@@ -9,9 +9,9 @@
 //! are looked at until they have stayed for a while.
 
 use super::SitesStep;
-use super::blame::complaint;
+use super::error_mapping::complaint;
 use crate::process::process_table::{self, Process};
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::tools::nginx;
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
@@ -45,15 +45,15 @@ const LOG_BYTES_MAX: u64 = 64 * 1024;
 const PID_FILE: &str = "/run/nginx.pid";
 
 /// Reloads nginx. What `nginx -t` has not accepted must not come here.
-pub async fn reload(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
+pub async fn reload(step: &SitesStep, step_context: &StepContext<'_>) -> Result<()> {
     let settings = Settings::read(step)?;
     let master = settings.master()?;
     let before = workers(master);
     let log_end =
         settings.error_log.as_deref().map_or(0, |path| fs::metadata(path).map_or(0, |found| found.len()));
-    workbench.call(&nginx::reload(&step.nginx, step.privileges)).await?;
+    step_context.call(&nginx::reload(&step.nginx, step.privileges)).await?;
     let Some(before) = before else {
-        workbench.note("nginx's workers cannot be seen from here: that it has reloaded is not proven");
+        step_context.note("nginx's workers cannot be seen from here: that it has reloaded is not proven");
         return Ok(());
     };
     let complaint =
@@ -67,10 +67,10 @@ pub async fn reload(step: &SitesStep, workbench: &Workbench<'_>) -> Result<()> {
             Seen::Nothing if Instant::now() > give_up => {
                 bail!("nginx was told to reload and did not: {}", complaint())
             }
-            Seen::Nothing => workbench.pause(WORKERS_POLL).await?,
+            Seen::Nothing => step_context.pause(WORKERS_POLL).await?,
         }
     }
-    workbench.note(format!("nginx (process {master}) has new workers"));
+    step_context.note(format!("nginx (process {master}) has new workers"));
     Ok(())
 }
 
@@ -131,7 +131,6 @@ enum Seen {
     Stays,
     /// Nobody will answer.
     Fails(&'static str),
-    /// Not yet.
     Nothing,
 }
 

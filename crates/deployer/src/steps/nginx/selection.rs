@@ -82,7 +82,6 @@ enum Judgement {
     Wanted(Option<SiteName>),
     Refused(&'static str),
     Passed(&'static str),
-    /// Another host's.
     NotOurs,
 }
 

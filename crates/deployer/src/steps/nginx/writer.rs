@@ -2,7 +2,7 @@
 
 use super::SitesStep;
 use crate::base::files::atomic;
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::tools::nginx;
 use anyhow::{Context, Result};
 use fs_err as fs;
@@ -15,16 +15,15 @@ pub const MODE: u32 = 0o644;
 /// In the deployment's state: what root is to write, for as long as it does.
 const CONTENT: &str = "content";
 
-/// See the module.
 pub struct Writer<'a, 'w> {
     step: &'a SitesStep,
-    workbench: &'a Workbench<'w>,
+    step_context: &'a StepContext<'w>,
 }
 
 impl<'a, 'w> Writer<'a, 'w> {
     /// For one step.
-    pub fn new(step: &'a SitesStep, workbench: &'a Workbench<'w>) -> Self {
-        Self { step, workbench }
+    pub fn new(step: &'a SitesStep, step_context: &'a StepContext<'w>) -> Self {
+        Self { step, step_context }
     }
 
     /// Whether root writes. It makes the directories that are missing, and knows by itself which files are the deployer's.
@@ -40,7 +39,7 @@ impl<'a, 'w> Writer<'a, 'w> {
         let content = self.step.state.join(CONTENT);
         atomic::write(&content, bytes, 0o600)?;
         let call = nginx::write_site(self.step.privileges, target, &content);
-        let written = self.workbench.call(&call).await;
+        let written = self.step_context.call(&call).await;
         fs::remove_file(&content)?;
         written.map(drop).with_context(|| format!("root did not write {target}"))
     }
@@ -51,7 +50,7 @@ impl<'a, 'w> Writer<'a, 'w> {
             return atomic::remove(&self.path(target));
         }
         let call = nginx::remove_site(self.step.privileges, target);
-        self.workbench.call(&call).await.map(drop).with_context(|| format!("root did not remove {target}"))
+        self.step_context.call(&call).await.map(drop).with_context(|| format!("root did not remove {target}"))
     }
 
     /// Puts a link there. Root writes none: what it leads to would be judged by nobody.

@@ -29,15 +29,15 @@ pub mod proof;
 pub mod saving;
 pub mod scheduled;
 
-use super::Wish;
+use super::ManagerAction;
 use crate::base::names::{Slug, UserName};
 use crate::config::{CommandLine, Privileges};
 use crate::process::env_files::Reach;
 use crate::process::lock::Lock;
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::step_user;
 use crate::process::tools::files;
-use crate::process::tools::pm2::{self, Process, marks};
+use crate::process::tools::pm2::{self, Pm2Process, marks};
 use anyhow::{Result, anyhow, bail};
 use changes::{Changes, Owner, changes, of};
 use definition::{Block, Definition, Origin};
@@ -74,7 +74,6 @@ pub struct Applications {
     pub path: PathBuf,
     /// The release that they are to run.
     pub release: PathBuf,
-    /// Its name.
     pub release_name: String,
     /// How it is reached once it is live: `<path>/current`, or the work tree.
     pub through: PathBuf,
@@ -96,16 +95,15 @@ pub struct Applications {
 }
 
 /// By process id: where each stands.
-type Places = BTreeMap<i32, PathBuf>;
+type ProcessPaths = BTreeMap<i32, PathBuf>;
 
 /// Applications, and where they are dealt with.
 pub struct Scene<'a> {
     /// What is wanted.
     pub of: &'a Applications,
-    /// PM2's.
     pub home: Home,
     /// Calls programs. Not with the run's id: by that the run's own processes are found and ended after a crash.
-    pub workbench: Workbench<'a>,
+    pub step_context: StepContext<'a>,
     /// What the applications see below what their file says.
     pub lasting: BTreeMap<String, String>,
     /// The same, of the release.
@@ -113,49 +111,49 @@ pub struct Scene<'a> {
 }
 
 impl Applications {
-    /// See [`super::Manager::grant`].
-    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
-        let mut lasting = lasting(workbench.environment);
-        for (name, value) in workbench.walls.own.iter().flat_map(|own| &own.environment) {
+    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
+        let mut lasting = lasting(step_context.environment);
+        for (name, value) in step_context.walls.own.iter().flat_map(|own| &own.environment) {
             lasting.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        let of_release = self.of_release(workbench.environment);
+        let of_release = self.of_release(step_context.environment);
         let environment = lasting.clone().into_iter().chain(of_release.clone()).collect();
-        let workbench = Workbench { environment: &environment, ..*workbench };
-        let home = Home::of(self, &workbench)?;
-        let (rules, reach) = (workbench.env_rules, Reach::Application);
-        let of_files = rules.read(&self.env_files, reach, workbench.left(), workbench.cancel).await?;
+        let step_context = StepContext { environment: &environment, ..*step_context };
+        let home = Home::of(self, &step_context)?;
+        let (rules, reach) = (step_context.env_rules, Reach::Application);
+        let of_files = rules.read(&self.env_files, reach, step_context.left(), step_context.cancel).await?;
         let (of_files, secrets) = (of_files.variables, of_files.secrets);
         let lasting = lasting.into_iter().chain(of_files).collect();
-        let scene = Scene { of: self, home, workbench, lasting, of_release };
+        let scene = Scene { of: self, home, step_context, lasting, of_release };
         let granted = match wish {
-            Wish::Check => scene.check().await,
-            Wish::Run => scene.run().await,
-            Wish::Prove => scene.prove().await,
-            Wish::Stop => scene.stop().await,
+            ManagerAction::Check => scene.check().await,
+            ManagerAction::Run => scene.run().await,
+            ManagerAction::Prove => scene.prove().await,
+            ManagerAction::Stop => scene.stop().await,
         };
         // It may quote what the file threw, or what an application wrote before it died; and the world is told.
         granted.map_err(|error| match error.downcast::<StartError>() {
             Ok(not_started) => not_started.into(),
-            Err(error) => anyhow!(workbench.executor.redacted(&format!("{error:#}"), &secrets)),
+            Err(error) => anyhow!(step_context.executor.redacted(&format!("{error:#}"), &secrets)),
         })
     }
 
-    /// See [`super::Manager::shown`].
-    pub fn shown(&self, wish: Wish) -> String {
+    pub fn shown(&self, wish: ManagerAction) -> String {
         let file = self.ecosystem.as_deref().unwrap_or(Path::new("ecosystem.config.*")).display();
         let (deployment, daemon) = (&self.deployment, self.daemon());
         match wish {
-            Wish::Check => format!(
+            ManagerAction::Check => format!(
                 "see whether PM2 could run what {file} names, and wait until it can: node --eval, pm2 jlist; {daemon}"
             ),
-            Wish::Run => format!(
+            ManagerAction::Run => format!(
                 "node --eval of {file}; pm2 jlist, pm2 delete what is gone, pm2 start or pm2 reload what {file} names, {SCHEDULED}, pm2 save --force; {daemon}"
             ),
-            Wish::Prove => format!(
+            ManagerAction::Prove => format!(
                 "see that PM2 runs the release, and that it stays up: node --eval of {file}, pm2 jlist; {daemon}"
             ),
-            Wish::Stop => format!("pm2 jlist, pm2 delete what belongs to {deployment}, pm2 save --force"),
+            ManagerAction::Stop => {
+                format!("pm2 jlist, pm2 delete what belongs to {deployment}, pm2 save --force")
+            }
         }
     }
 
@@ -196,7 +194,7 @@ impl Scene<'_> {
     /// every second is one in which a process that dies comes back as the new release beside the old one.
     async fn check(&self) -> Result<()> {
         let Exported { definitions: wanted, unused } = self.exported().await?;
-        unused.into_iter().for_each(|unused| self.workbench.note(unused));
+        unused.into_iter().for_each(|unused| self.step_context.note(unused));
         for definition in &wanted {
             let script = definition.script().map(|script| match script.strip_prefix(&self.of.through) {
                 Ok(inside) => self.of.release.join(inside),
@@ -221,7 +219,7 @@ impl Scene<'_> {
             let processes = self.settled_processes().await?;
             self.check_names(&wanted, &processes)?;
             let places = self.places(&processes).await?;
-            let is_current = |definition: &Definition, process: &Process| match round {
+            let is_current = |definition: &Definition, process: &Pm2Process| match round {
                 0 => self.stands_in_release(definition, process, &places),
                 _ => process.variable(marks::RELEASE) == Some(&self.of.release_name),
             };
@@ -230,13 +228,13 @@ impl Scene<'_> {
                 return self.save().await;
             }
             if round == 0 && !changes.run.is_empty() {
-                former::end(&former::socket(&self.of.deployment), &self.of.deployment, &self.workbench)
+                former::end(&former::socket(&self.of.deployment), &self.of.deployment, &self.step_context)
                     .await?;
             }
             self.apply(&changes).await?;
         }
         let processes = self.settled_processes().await?;
-        let is_current = |_: &Definition, process: &Process| {
+        let is_current = |_: &Definition, process: &Pm2Process| {
             process.variable(marks::RELEASE) == Some(&self.of.release_name)
         };
         let left = changes(self.of.owner(), &wanted, &processes, &is_current);
@@ -253,7 +251,7 @@ impl Scene<'_> {
 
     /// Where none was live before: what we have started goes.
     async fn stop(&self) -> Result<()> {
-        if !self.home.is_served(&self.workbench).await? {
+        if !self.home.is_served(&self.step_context).await? {
             return Ok(());
         }
         let _lock = self.hold().await?;
@@ -271,7 +269,7 @@ impl Scene<'_> {
                 changes.run.iter().map(|definition| definition.application(self.origin(&[]))).collect();
             let file = self.write("run.json", applications).await?;
             let reloaded = self.pm2(pm2::reload(&file)).await;
-            self.home.remove(&[file], &self.workbench).await?;
+            self.home.remove(&[file], &self.step_context).await?;
             reloaded?;
         }
         if !changes.register.is_empty() {
@@ -299,11 +297,11 @@ impl Scene<'_> {
 
     /// A file of applications, for PM2. To be removed: it may hold what the ecosystem file took from its environment.
     async fn write(&self, name: &str, applications: Vec<serde_json::Value>) -> Result<PathBuf> {
-        self.home.write(name, &json!({ "apps": applications }).to_string(), &self.workbench).await
+        self.home.write(name, &json!({ "apps": applications }).to_string(), &self.step_context).await
     }
 
     async fn pm2(&self, line: CommandLine) -> Result<String> {
-        self.home.ask(&self.home.command(line), &self.workbench).await
+        self.home.ask(&self.home.command(line), &self.step_context).await
     }
 
     async fn wanted(&self) -> Result<Vec<Definition>> {
@@ -314,7 +312,7 @@ impl Scene<'_> {
         let file = ecosystem::find(&self.of.release, self.of.ecosystem.as_deref())?;
         // The file knows where it lies as node says it: without links.
         let places = [self.of.release.clone(), fs_err::canonicalize(&self.of.release)?];
-        ecosystem::read(&file, self.origin(&places), &self.of.env_files, &self.workbench).await
+        ecosystem::read(&file, self.origin(&places), &self.of.env_files, &self.step_context).await
     }
 
     fn origin<'o>(&'o self, places: &'o [PathBuf]) -> Origin<'o> {
@@ -326,43 +324,48 @@ impl Scene<'_> {
 
     /// The lock, and a daemon: asked where none runs, PM2 would start one, empty, where it is ended with us.
     async fn hold(&self) -> Result<Lock> {
-        let lock = self.home.lock(&self.workbench).await?;
-        self.home.serve(self.of.privileges, &self.workbench).await?;
+        let lock = self.home.lock(&self.step_context).await?;
+        self.home.serve(self.of.privileges, &self.step_context).await?;
         Ok(lock)
     }
 
     /// A daemon, for those who only look and do not hold the lock.
     async fn attend(&self) -> Result<()> {
-        if !self.home.is_served(&self.workbench).await? {
+        if !self.home.is_served(&self.step_context).await? {
             self.hold().await?;
         }
         Ok(())
     }
 
     /// What there is. A daemon must be there.
-    async fn processes(&self) -> Result<Vec<Process>> {
+    async fn processes(&self) -> Result<Vec<Pm2Process>> {
         let printed = self.pm2(pm2::list()).await?;
         pm2::processes(&printed).map_err(|error| anyhow!(error))
     }
 
     /// What there is once none of ours is being replaced any more: until then PM2 refuses to reload it.
-    async fn settled_processes(&self) -> Result<Vec<Process>> {
+    async fn settled_processes(&self) -> Result<Vec<Pm2Process>> {
         loop {
             let processes = self.processes().await?;
-            let is_outgoing = |process: &Process| process.id.is_none() && self.of.owner().owns(process);
+            let is_outgoing = |process: &Pm2Process| process.id.is_none() && self.of.owner().owns(process);
             if !processes.iter().any(is_outgoing) {
                 return Ok(processes);
             }
-            self.workbench.pause(PAUSE).await?;
+            self.step_context.pause(PAUSE).await?;
         }
     }
 
-    fn check_names(&self, wanted: &[Definition], processes: &[Process]) -> Result<()> {
+    fn check_names(&self, wanted: &[Definition], processes: &[Pm2Process]) -> Result<()> {
         self.of.owner().check_names(wanted, processes).map_err(|error| anyhow!(error))
     }
 
     /// Whether a process was started in this very release, and runs. In place that cannot be seen.
-    fn stands_in_release(&self, definition: &Definition, process: &Process, places: &Places) -> bool {
+    fn stands_in_release(
+        &self,
+        definition: &Definition,
+        process: &Pm2Process,
+        places: &ProcessPaths,
+    ) -> bool {
         self.of.release != self.of.through
             && process.is_online()
             && process.variable(marks::RELEASE) == Some(&self.of.release_name)
@@ -370,7 +373,7 @@ impl Scene<'_> {
     }
 
     /// Where the deployment's processes stand, without links; nothing of one that has ended. Another user's, that user must ask for.
-    async fn places(&self, processes: &[Process]) -> Result<Places> {
+    async fn places(&self, processes: &[Pm2Process]) -> Result<ProcessPaths> {
         let online = processes.iter().filter(|process| process.is_online() && self.of.owner().owns(process));
         let links: BTreeMap<PathBuf, i32> =
             online.map(|process| (format!("/proc/{}/cwd", process.pid).into(), process.pid)).collect();
@@ -379,7 +382,7 @@ impl Scene<'_> {
             return Ok(links.into_iter().filter_map(read).collect());
         }
         let paths: Vec<PathBuf> = links.keys().cloned().collect();
-        let found = files::links(&self.workbench.look(&files::read_links(&paths)).await?);
+        let found = files::links(&self.step_context.look(&files::read_links(&paths)).await?);
         Ok(found.into_iter().filter_map(|(link, place)| Some((*links.get(&link)?, place))).collect())
     }
 
@@ -393,8 +396,8 @@ impl Scene<'_> {
     /// The processes of what is not started by a clock.
     fn lasting_processes<'p>(
         wanted: &'p [Definition],
-        processes: &'p [Process],
-    ) -> impl Iterator<Item = (&'p Definition, Vec<&'p Process>)> {
+        processes: &'p [Pm2Process],
+    ) -> impl Iterator<Item = (&'p Definition, Vec<&'p Pm2Process>)> {
         let lasting = wanted.iter().filter(|definition| !definition.scheduled);
         lasting.map(|definition| (definition, of(definition, processes).collect()))
     }
@@ -429,17 +432,17 @@ mod tests {
         let changes =
             [pm2::delete(&[1]), pm2::reload(Path::new("x")), pm2::start(Path::new("x")), pm2::save()];
         for (wish, lines) in [
-            (Wish::Check, starts.to_vec()),
-            (Wish::Run, [&starts[..], &changes].concat()),
-            (Wish::Prove, starts.to_vec()),
-            (Wish::Stop, vec![pm2::delete(&[1]), pm2::save()]),
+            (ManagerAction::Check, starts.to_vec()),
+            (ManagerAction::Run, [&starts[..], &changes].concat()),
+            (ManagerAction::Prove, starts.to_vec()),
+            (ManagerAction::Stop, vec![pm2::delete(&[1]), pm2::save()]),
         ] {
             let shown = applications.shown(wish);
             for line in lines.into_iter().chain([pm2::list()]) {
                 let words = line.argv()[..2].join(" ");
                 assert!(shown.contains(&words), "{words:?} in {shown}");
             }
-            assert!(wish == Wish::Stop || shown.contains("node --eval"), "{shown}");
+            assert!(wish == ManagerAction::Stop || shown.contains("node --eval"), "{shown}");
         }
     }
 }

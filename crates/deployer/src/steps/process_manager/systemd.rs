@@ -3,13 +3,13 @@
 //! A restart that `systemctl` calls a success may be a program that dies a moment later and is started again and again: so
 //! the proof looks twice.
 
-use super::Wish;
+use super::ManagerAction;
 use crate::base::files::safe_path;
 use crate::base::names::{UnitName, UserName};
 use crate::config::{CommandLine, Privileges};
 use crate::process::cause::Tail;
 use crate::process::env_files::Reach;
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::tools::files;
 use crate::process::tools::systemctl::{self, UnitState};
 use crate::process::{executor, process_table};
@@ -44,71 +44,70 @@ pub struct Units {
 }
 
 impl Units {
-    /// See [`super::Manager::grant`].
-    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
-        if wish == Wish::Run {
-            self.files_of_release(workbench).await?;
+    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
+        if wish == ManagerAction::Run {
+            self.files_of_release(step_context).await?;
         }
         for (unit, command) in self.names.iter().zip(self.commands(wish)) {
-            let Err(error) = workbench.call(&command).await else { continue };
+            let Err(error) = step_context.call(&command).await else { continue };
             // A release that was started again and again has used up the starts that systemd allows in a while, also for the one
             // that is gone back to: start the count anew.
             let forget = systemctl::verb(self.privileges, self.user, "reset-failed", unit);
-            if wish != Wish::Run || executor::is_exhaustion(&error) {
+            if wish != ManagerAction::Run || executor::is_exhaustion(&error) {
                 return Err(error);
             }
-            let again = match workbench.call(&forget).await {
-                Ok(_) => workbench.call(&command).await.map(drop),
+            let again = match step_context.call(&forget).await {
+                Ok(_) => step_context.call(&command).await.map(drop),
                 Err(refused) => {
-                    workbench.note(format!("its count of failures is not forgotten: {refused:#}"));
+                    step_context.note(format!("its count of failures is not forgotten: {refused:#}"));
                     Err(error)
                 }
             };
             if let Err(error) = again {
                 // systemctl says that it failed, the unit why.
-                match self.last_words(unit.as_str(), workbench).await {
+                match self.last_words(unit.as_str(), step_context).await {
                     Some(said) if !format!("{error:#}").contains(&said) => bail!("{said} ({error:#})"),
                     _ => return Err(error),
                 }
             }
         }
-        if wish == Wish::Prove {
-            self.prove(workbench).await?;
+        if wish == ManagerAction::Prove {
+            self.prove(step_context).await?;
         }
         Ok(())
     }
 
     /// A release may bring its unit's file. Our own user's manager is told to read it. Root's reads nothing anew because of a push: what it has not
     /// read is said. systemd itself notices newer files alone, and a release that is gone back to has older ones.
-    async fn files_of_release(&self, workbench: &Workbench<'_>) -> Result<()> {
+    async fn files_of_release(&self, step_context: &StepContext<'_>) -> Result<()> {
         if self.user {
-            let states = self.states(workbench).await?;
+            let states = self.states(step_context).await?;
             let mut changed = states.iter().any(|unit| unit.is_outdated);
             for unit in &states {
-                changed |= self.has_other_file(unit, workbench).await;
+                changed |= self.has_other_file(unit, step_context).await;
             }
             if changed {
-                workbench.call(&systemctl::read_files_of_user_units()).await?;
+                step_context.call(&systemctl::read_files_of_user_units()).await?;
             }
             return Ok(());
         }
         // Whatever is wrong with systemd, the restart says.
-        let printed = workbench.look_as_deployer(&systemctl::show(false, &self.names)).await;
+        let printed = step_context.look_as_deployer(&systemctl::show(false, &self.names)).await;
         for unit in systemctl::states(&printed.unwrap_or_default()) {
             // Of newer files the proof speaks.
-            if !unit.is_outdated && self.has_other_file(&unit, workbench).await {
+            if !unit.is_outdated && self.has_other_file(&unit, step_context).await {
                 let finding = Finding::UnitOutdated { unit: unit.name.clone(), user: false };
-                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
+                step_context.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
             }
         }
         Ok(())
     }
 
     /// Whether the release that a unit still runs brought another file for it than the new one does.
-    async fn has_other_file(&self, unit: &UnitState, workbench: &Workbench<'_>) -> bool {
+    async fn has_other_file(&self, unit: &UnitState, step_context: &StepContext<'_>) -> bool {
         /// Of units' files, the longest have some hundred lines.
         const BYTES_MAX: u64 = 1024 * 1024;
-        let (Some(releases), Ok(file)) = (releases(workbench), unit.file.canonicalize()) else {
+        let (Some(releases), Ok(file)) = (releases(step_context), unit.file.canonicalize()) else {
             return false;
         };
         let releases = releases.canonicalize().unwrap_or_else(|_| releases.to_owned());
@@ -118,18 +117,17 @@ impl Units {
             Some((releases.join(name), inner.strip_prefix(name).ok()?.to_owned()))
         };
         let Some((_, inner)) = release_of(&file) else { return false };
-        let before = self.places(unit, workbench).await;
+        let before = self.places(unit, step_context).await;
         let before = before.iter().filter_map(|place| release_of(place)).map(|(release, _)| release);
-        let new = workbench.directory.canonicalize().unwrap_or_else(|_| workbench.directory.to_owned());
+        let new = step_context.directory.canonicalize().unwrap_or_else(|_| step_context.directory.to_owned());
         let read = |release: &Path| safe_path::read_now(release, &release.join(&inner), BYTES_MAX).ok();
         let said = read(&new);
         before.filter(|release| *release != new).any(|release| read(&release) != said)
     }
 
-    /// See [`super::Manager::look`].
-    pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
-        let mut findings: Vec<Finding> = self.lingering(workbench).into_iter().collect();
-        for state in self.states(workbench).await? {
+    pub async fn look(&self, step_context: &StepContext<'_>) -> Result<Vec<Finding>> {
+        let mut findings: Vec<Finding> = self.lingering(step_context).into_iter().collect();
+        for state in self.states(step_context).await? {
             let (unit, user) = (state.name.clone(), self.user);
             if !state.is_known {
                 findings.push(Finding::UnitMissing { unit });
@@ -138,10 +136,10 @@ impl Units {
             if !state.is_active() {
                 // One that was stopped has said nothing of that.
                 let has_failed = state.active == "failed" || state.sub == "auto-restart";
-                let said = if has_failed { self.last_words(&unit, workbench).await } else { None };
+                let said = if has_failed { self.last_words(&unit, step_context).await } else { None };
                 findings.push(Finding::UnitDown { unit: unit.clone(), state: state.in_words(), said, user });
             } else if !self.reload
-                && let Some(place) = self.wrong_place(&state, workbench).await
+                && let Some(place) = self.wrong_place(&state, step_context).await
             {
                 findings.push(Finding::UnitElsewhere { unit: unit.clone(), place, user });
             }
@@ -156,9 +154,11 @@ impl Units {
     }
 
     /// A user's own manager is started at boot only where the user lingers.
-    fn lingering(&self, workbench: &Workbench<'_>) -> Option<Finding> {
-        let name =
-            workbench.variable("USER").or_else(|| workbench.variable("LOGNAME")).filter(|_| self.user)?;
+    fn lingering(&self, step_context: &StepContext<'_>) -> Option<Finding> {
+        let name = step_context
+            .variable("USER")
+            .or_else(|| step_context.variable("LOGNAME"))
+            .filter(|_| self.user)?;
         let lingers = Path::new("/var/lib/systemd/linger").join(&name).exists();
         (!lingers).then(|| Finding::NotAtBoot {
             what: format!("the systemd manager of {name}, which has its units, is not started at boot"),
@@ -166,10 +166,9 @@ impl Units {
         })
     }
 
-    /// See [`super::Manager::shown`].
-    pub fn shown(&self, wish: Wish) -> String {
+    pub fn shown(&self, wish: ManagerAction) -> String {
         match wish {
-            Wish::Prove => {
+            ManagerAction::Prove => {
                 let names: Vec<&str> = self.names.iter().map(UnitName::as_str).collect();
                 format!("look whether {} runs, and goes on running", names.join(", "))
             }
@@ -177,20 +176,20 @@ impl Units {
         }
     }
 
-    fn commands(&self, wish: Wish) -> Vec<CommandLine> {
+    fn commands(&self, wish: ManagerAction) -> Vec<CommandLine> {
         let verb = match (wish, self.reload) {
-            (Wish::Run, true) => "reload-or-restart",
-            (Wish::Run, false) => "restart",
-            (Wish::Stop, _) => "stop",
-            (Wish::Check | Wish::Prove, _) => return Vec::new(),
+            (ManagerAction::Run, true) => "reload-or-restart",
+            (ManagerAction::Run, false) => "restart",
+            (ManagerAction::Stop, _) => "stop",
+            (ManagerAction::Check | ManagerAction::Prove, _) => return Vec::new(),
         };
         self.names.iter().map(|unit| systemctl::verb(self.privileges, self.user, verb, unit)).collect()
     }
 
-    async fn prove(&self, workbench: &Workbench<'_>) -> Result<()> {
-        let before = self.states(workbench).await?;
-        workbench.pause(SETTLE).await?;
-        for (before, after) in before.iter().zip(self.states(workbench).await?) {
+    async fn prove(&self, step_context: &StepContext<'_>) -> Result<()> {
+        let before = self.states(step_context).await?;
+        step_context.pause(SETTLE).await?;
+        for (before, after) in before.iter().zip(self.states(step_context).await?) {
             let wrong = if !after.is_active() {
                 Some(format!("{} is {}", after.name, after.in_words()))
             } else if before.restarts != after.restarts {
@@ -200,34 +199,34 @@ impl Units {
             };
             if let Some(wrong) = wrong {
                 let hint = format!("journalctl -u {}", after.name);
-                match self.last_words(&after.name, workbench).await {
+                match self.last_words(&after.name, step_context).await {
                     Some(said) => bail!("{wrong}: {said}\nhint: {hint}"),
                     None => bail!("{wrong}\nhint: {hint}"),
                 }
             }
             // A reload leaves the process, and where it stands, as they are.
             if !self.reload {
-                self.stands_in_release(&after, workbench).await?;
+                self.stands_in_release(&after, step_context).await?;
             }
             if after.is_outdated {
                 let finding = Finding::UnitOutdated { unit: after.name.clone(), user: self.user };
-                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
+                step_context.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
             }
             if !after.is_enabled {
                 let (unit, user) = (after.name.clone(), self.user);
                 let finding = Finding::UnitNotEnabled { unit, has_install: after.has_install, user };
-                workbench.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
+                step_context.note(format!("WARNING: {}\nhint: {}", finding.what(), finding.mend("")));
             }
             if let Some(complaint) = self.runs_as.as_ref().and_then(|user| complaint(&after, user)) {
-                workbench.note(format!("WARNING: {complaint}"));
+                step_context.note(format!("WARNING: {complaint}"));
             }
         }
         Ok(())
     }
 
-    async fn states(&self, workbench: &Workbench<'_>) -> Result<Vec<UnitState>> {
+    async fn states(&self, step_context: &StepContext<'_>) -> Result<Vec<UnitState>> {
         // Asked several times in each run, and by each look: the log has what follows from it.
-        let printed = workbench.look_as_deployer(&systemctl::show(self.user, &self.names)).await?;
+        let printed = step_context.look_as_deployer(&systemctl::show(self.user, &self.names)).await?;
         let states = systemctl::states(&printed);
         if states.len() != self.names.len() {
             bail!("systemctl spoke of {} units, and was asked for {}", states.len(), self.names.len());
@@ -237,40 +236,41 @@ impl Units {
 
     /// A restarted unit must not stand in another release, or run a program out of it: its files name one, and not `current`. Where it
     /// stands elsewhere (its program may read what it needs by absolute paths), or nobody may look, nothing is known.
-    async fn stands_in_release(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Result<()> {
-        match self.wrong_place(unit, workbench).await {
+    async fn stands_in_release(&self, unit: &UnitState, step_context: &StepContext<'_>) -> Result<()> {
+        match self.wrong_place(unit, step_context).await {
             None => Ok(()),
             Some(found) => bail!(
                 "{} still runs {}, which is not the new release\nhint: let its unit name {} instead",
                 unit.name,
                 found.display(),
-                releases(workbench).unwrap_or(workbench.directory).with_file_name(CURRENT).display()
+                releases(step_context).unwrap_or(step_context.directory).with_file_name(CURRENT).display()
             ),
         }
     }
 
     /// Where in another release a unit stands, or which program of one it runs.
-    async fn wrong_place(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Option<PathBuf> {
-        let releases = releases(workbench)?;
-        let places = self.places(unit, workbench).await;
+    async fn wrong_place(&self, unit: &UnitState, step_context: &StepContext<'_>) -> Option<PathBuf> {
+        let releases = releases(step_context)?;
+        let places = self.places(unit, step_context).await;
         places
             .into_iter()
-            .find(|found| found.starts_with(releases) && !found.starts_with(workbench.directory))
+            .find(|found| found.starts_with(releases) && !found.starts_with(step_context.directory))
     }
 
     /// Why a unit does not run, by its own words; every line goes to the run's log. None where it said nothing, or its journal is not for us
     /// to read.
-    async fn last_words(&self, unit: &str, workbench: &Workbench<'_>) -> Option<String> {
-        let (rules, reach) = (workbench.env_rules, Reach::Application);
+    async fn last_words(&self, unit: &str, step_context: &StepContext<'_>) -> Option<String> {
+        let (rules, reach) = (step_context.env_rules, Reach::Application);
         // It may quote what its environment files say, and the world is told.
-        let of_files = rules.read(&self.env_files, reach, workbench.left(), workbench.cancel).await.ok()?;
+        let of_files =
+            rules.read(&self.env_files, reach, step_context.left(), step_context.cancel).await.ok()?;
         let journal = systemctl::journal(self.privileges, self.user, unit);
-        let printed = workbench.look_as_deployer(&journal).await.ok()?;
-        let printed = workbench.executor.redacted(&printed, &of_files.secrets);
+        let printed = step_context.look_as_deployer(&journal).await.ok()?;
+        let printed = step_context.executor.redacted(&printed, &of_files.secrets);
         let mut tail = Tail::default();
         for (line, times) in told(unit, &printed) {
             let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
-            workbench.note(format!("{unit}: {line}{times}"));
+            step_context.note(format!("{unit}: {line}{times}"));
         }
         for line in printed.lines().filter(|line| !line.is_empty()) {
             let (stream, text) = (Stream::Err, line.to_owned());
@@ -280,23 +280,23 @@ impl Units {
     }
 
     /// Where its main process stands, and the file that it runs: as far as we may look, or the deployment's own user.
-    async fn places(&self, unit: &UnitState, workbench: &Workbench<'_>) -> Vec<PathBuf> {
+    async fn places(&self, unit: &UnitState, step_context: &StepContext<'_>) -> Vec<PathBuf> {
         let Some(main) = i32::try_from(unit.main_pid).ok().and_then(process_table::read) else {
             return Vec::new();
         };
         let seen: Vec<PathBuf> = [main.directory(), main.program()].into_iter().flatten().collect();
-        if !seen.is_empty() || !workbench.has_own_user() {
+        if !seen.is_empty() || !step_context.has_own_user() {
             return seen;
         }
         let links = ["cwd", "exe"].map(|link| format!("/proc/{}/{link}", main.pid).into());
-        let asked = workbench.look(&files::read_links(&links)).await;
+        let asked = step_context.look(&files::read_links(&links)).await;
         asked.map(|printed| files::links(&printed).into_values().collect()).unwrap_or_default()
     }
 }
 
 /// The directory of all releases; None in place.
-fn releases<'w>(workbench: &Workbench<'w>) -> Option<&'w Path> {
-    workbench.directory.parent().filter(|parent| parent.ends_with("releases"))
+fn releases<'w>(step_context: &StepContext<'w>) -> Option<&'w Path> {
+    step_context.directory.parent().filter(|parent| parent.ends_with("releases"))
 }
 
 /// The lines of a unit's journal that say something, each once, with how often it was said: one that is started again and again says the

@@ -12,13 +12,13 @@
 //! who started the master counts as well ([`Trusted`]). A program that cannot be loaded may
 //! only show some moments later, so the proof looks for a while. What a worker answers is for health checks to ask.
 
-use super::Wish;
+use super::ManagerAction;
 use crate::base::clock;
-use crate::base::files::safe_path::{self, Found, Refused, read_small};
+use crate::base::files::safe_path::{self, FoundFile, Refused, read_small};
 use crate::base::names::{UnitName, UserName};
 use crate::config::CommandLine;
 use crate::process::process_table::{self, Process};
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::step_user;
 use crate::process::tools::uwsgi::{pid_file, runs_vassal};
 use crate::process::tools::{files, systemctl};
@@ -68,7 +68,6 @@ const INIT: i32 = 1;
 /// The first number of a person's account (Debian's `UID_MIN`).
 const FIRST_PERSON: u32 = 1000;
 
-/// A vassal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vassal {
     /// Its file, as the emperor sees it.
@@ -92,45 +91,43 @@ struct Running {
 }
 
 impl Vassal {
-    /// See [`super::Manager::grant`].
-    pub async fn grant(&self, wish: Wish, workbench: &Workbench<'_>) -> Result<()> {
+    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         match wish {
             // What is missing is found by the recipe's own first steps.
-            Wish::Check => Ok(()),
-            Wish::Run => self.reload(workbench).await,
-            Wish::Prove => self.prove(workbench).await,
-            Wish::Stop => self.stop(workbench).await,
+            ManagerAction::Check => Ok(()),
+            ManagerAction::Run => self.reload(step_context).await,
+            ManagerAction::Prove => self.prove(step_context).await,
+            ManagerAction::Stop => self.stop(step_context).await,
         }
     }
 
-    /// See [`super::Manager::look`].
-    pub async fn look(&self, workbench: &Workbench<'_>) -> Result<Vec<Finding>> {
+    pub async fn look(&self, step_context: &StepContext<'_>) -> Result<Vec<Finding>> {
         let config = self.config.display();
-        let mut running = self.running(workbench).await?;
+        let mut running = self.running(step_context).await?;
         if running.workers.is_empty() {
             return Ok(vec![Finding::ProcessesDown {
                 what: format!("the vassal {config} has no workers"),
                 mend: "see that uWSGI's emperor runs (`systemctl status uwsgi-emperor`), and what its log says of the vassal".into(),
             }]);
         }
-        running.look(workbench).await;
+        running.look(step_context).await;
         let mut findings = Vec::new();
-        if let Some(old) = running.old(&BTreeSet::new(), self, workbench.directory).first() {
+        if let Some(old) = running.old(&BTreeSet::new(), self, step_context.directory).first() {
             let place = running.place(old).unwrap_or_default();
             findings.push(Finding::ProcessesElsewhere {
                 what: format!("the vassal {config} runs {}, which is not the live release", place.display()),
             });
         }
-        findings.extend(self.emperor(&running, workbench).await);
+        findings.extend(self.emperor(&running, step_context).await);
         Ok(findings)
     }
 
     /// Whether the emperor, whose unit is known by its control group, is started at boot.
-    async fn emperor(&self, running: &Running, workbench: &Workbench<'_>) -> Option<Finding> {
+    async fn emperor(&self, running: &Running, step_context: &StepContext<'_>) -> Option<Finding> {
         let emperor = running.masters.first()?.parent;
         let cgroups = fs::read_to_string(format!("/proc/{emperor}/cgroup")).ok()?;
         let unit = systemctl::service_of(&cgroups)?;
-        let printed = workbench
+        let printed = step_context
             .look_as_deployer(&systemctl::show(false, &[UnitName::parse(&unit).ok()?]))
             .await
             .ok()?;
@@ -142,26 +139,25 @@ impl Vassal {
         })
     }
 
-    /// See [`super::Manager::shown`].
-    pub fn shown(&self, wish: Wish) -> String {
+    pub fn shown(&self, wish: ManagerAction) -> String {
         let config = self.config.display();
         match wish {
-            Wish::Check => format!("nothing about {config}"),
-            Wish::Run => format!("touch {config} and wait for new workers"),
-            Wish::Prove => format!("look whether the workers of {config} stay"),
-            Wish::Stop => format!("end the vassal {config}"),
+            ManagerAction::Check => format!("nothing about {config}"),
+            ManagerAction::Run => format!("touch {config} and wait for new workers"),
+            ManagerAction::Prove => format!("look whether the workers of {config} stay"),
+            ManagerAction::Stop => format!("end the vassal {config}"),
         }
     }
 
-    async fn reload(&self, workbench: &Workbench<'_>) -> Result<()> {
-        let before = self.running(workbench).await?;
+    async fn reload(&self, step_context: &StepContext<'_>) -> Result<()> {
+        let before = self.running(step_context).await?;
         if self.link()? {
-            workbench.note(format!("{} is a link to the repository's file now", self.config.display()));
+            step_context.note(format!("{} is a link to the repository's file now", self.config.display()));
         } else {
-            self.touch(workbench).await?;
+            self.touch(step_context).await?;
         }
         let before = before.workers.iter().map(Process::identity).collect();
-        self.wait_for_others(&before, workbench).await
+        self.wait_for_others(&before, step_context).await
     }
 
     /// Whether the file had to be made.
@@ -186,20 +182,20 @@ impl Vassal {
     }
 
     /// Makes the file, and the link to it if it is one, younger than the emperor can have seen them.
-    async fn touch(&self, workbench: &Workbench<'_>) -> Result<()> {
+    async fn touch(&self, step_context: &StepContext<'_>) -> Result<()> {
         let own = fs::symlink_metadata(&self.config)?;
-        let (vassal, release) = (self.clone(), workbench.directory.to_owned());
+        let (vassal, release) = (self.clone(), step_context.directory.to_owned());
         let file = safe_path::off_thread(&self.config, LOOK_MAX, move || vassal.file(&release)).await?;
         let seen = own.mtime().max(file.modified_at());
         let seconds = clock::now().as_second().max(seen.saturating_add(1));
         let mut refusals = Vec::new();
         for (file, owner) in [(Some(&file), file.owner()), (None, own.uid())] {
-            match self.set_time(seconds, file, workbench).await {
+            match self.set_time(seconds, file, step_context).await {
                 Ok(()) => {}
                 Err(Errno::PERM | Errno::ACCESS | Errno::ROFS) => {
                     // As the deployment's own user, who may touch what is its own, wherever a link leads.
                     let touch = files::touch(&self.config, seconds, file.is_none());
-                    if !(workbench.has_own_user() && workbench.look(&touch).await.is_ok()) {
+                    if !(step_context.has_own_user() && step_context.look(&touch).await.is_ok()) {
                         refusals.push(owner);
                     }
                 }
@@ -213,7 +209,7 @@ impl Vassal {
             // Which of the two the emperor looks at is not known here. The wait for new workers shows it.
             [owner] if own.is_symlink() => {
                 let config = self.config.display();
-                workbench.note(format!("of {config}, only one of link and file could be touched: the other belongs to user {owner}"));
+                step_context.note(format!("of {config}, only one of link and file could be touched: the other belongs to user {owner}"));
                 Ok(())
             }
             [owner, ..] => bail!(
@@ -226,7 +222,7 @@ impl Vassal {
     }
 
     /// The vassal's file itself, of which nothing is known but that it is a regular file: in the release, or where an administrator's link leads.
-    fn file(&self, release: &Path) -> Result<Found, Refused> {
+    fn file(&self, release: &Path) -> Result<FoundFile, Refused> {
         let directory = self.config.parent().unwrap_or(Path::new("/"));
         let target = match fs::read_link(&self.config) {
             Ok(target) => directory.join(target),
@@ -260,8 +256,8 @@ impl Vassal {
     async fn set_time(
         &self,
         seconds: i64,
-        file: Option<&Found>,
-        workbench: &Workbench<'_>,
+        file: Option<&FoundFile>,
+        step_context: &StepContext<'_>,
     ) -> Result<(), Errno> {
         let set = |times: &Timestamps| match file {
             Some(file) => file.set_times(times),
@@ -282,21 +278,25 @@ impl Vassal {
             return Ok(());
         }
         let wait = Duration::from_secs(missing).min(RELOAD_WAIT_MAX);
-        workbench.pause(wait).await.map_err(|_| Errno::TIMEDOUT)?;
+        step_context.pause(wait).await.map_err(|_| Errno::TIMEDOUT)?;
         set(&now)
     }
 
     /// Waits until there are workers, and none of these.
-    async fn wait_for_others(&self, before: &BTreeSet<(i32, u64)>, workbench: &Workbench<'_>) -> Result<()> {
+    async fn wait_for_others(
+        &self,
+        before: &BTreeSet<(i32, u64)>,
+        step_context: &StepContext<'_>,
+    ) -> Result<()> {
         let config = self.config.display();
-        let limit = RELOAD_WAIT_MAX.min(workbench.left().saturating_sub(2 * LOOK_INTERVAL));
+        let limit = RELOAD_WAIT_MAX.min(step_context.left().saturating_sub(2 * LOOK_INTERVAL));
         let started = Instant::now();
         let mut masters = BTreeSet::new();
         loop {
-            let running = self.running(workbench).await?;
-            let old = running.old(before, self, workbench.directory);
+            let running = self.running(step_context).await?;
+            let old = running.old(before, self, step_context.directory);
             if old.is_empty() && !running.workers.is_empty() {
-                running.note(self, workbench);
+                running.note(self, step_context);
                 return Ok(());
             }
             masters.extend(running.masters.iter().map(Process::identity));
@@ -316,22 +316,22 @@ impl Vassal {
                     self.config.parent().unwrap_or(Path::new("/")).display()
                 );
             }
-            workbench.pause(LOOK_INTERVAL).await?;
+            step_context.pause(LOOK_INTERVAL).await?;
         }
     }
 
-    async fn prove(&self, workbench: &Workbench<'_>) -> Result<()> {
+    async fn prove(&self, step_context: &StepContext<'_>) -> Result<()> {
         for _ in 0..SETTLE_ROUNDS_MAX {
-            let first = self.running(workbench).await?;
-            workbench.pause(SETTLE).await?;
-            let mut second = self.running(workbench).await?;
-            second.look(workbench).await;
+            let first = self.running(step_context).await?;
+            step_context.pause(SETTLE).await?;
+            let mut second = self.running(step_context).await?;
+            second.look(step_context).await;
             let stayed = |process: &&Process| {
                 first.workers.iter().any(|earlier| earlier.identity() == process.identity())
             };
-            let old = second.old(&BTreeSet::new(), self, workbench.directory);
+            let old = second.old(&BTreeSet::new(), self, step_context.directory);
             if old.is_empty() && second.workers.iter().filter(stayed).count() > 0 {
-                second.note(self, workbench);
+                second.note(self, step_context);
                 return Ok(());
             }
         }
@@ -340,17 +340,17 @@ impl Vassal {
     }
 
     /// Ends the vassal. Its file goes if we made it; else the emperor will try, and fail, as it did before.
-    async fn stop(&self, workbench: &Workbench<'_>) -> Result<()> {
+    async fn stop(&self, step_context: &StepContext<'_>) -> Result<()> {
         let config = self.config.display();
         let is_ours = self.source.is_some() && fs::read_link(&self.config).ok() == self.source;
         if is_ours {
             fs::remove_file(&self.config)?;
             let started = Instant::now();
-            while !self.running(workbench).await?.masters.is_empty() {
+            while !self.running(step_context).await?.masters.is_empty() {
                 if started.elapsed() >= STOP_WAIT_MAX {
                     bail!("the vassal {config} is still running {STOP_WAIT_MAX:.0?} after its file has gone");
                 }
-                workbench.pause(LOOK_INTERVAL).await?;
+                step_context.pause(LOOK_INTERVAL).await?;
             }
             return Ok(());
         }
@@ -360,16 +360,17 @@ impl Vassal {
             let Some(Err(error)) = ended else { continue };
             let words =
                 ["/bin/sh", "-c", "kill -INT \"$1\"", "sh", &master.pid.to_string()].map(str::to_owned);
-            if !(workbench.has_own_user() && workbench.look(&CommandLine::Argv(words.to_vec())).await.is_ok())
+            if !(step_context.has_own_user()
+                && step_context.look(&CommandLine::Argv(words.to_vec())).await.is_ok())
             {
-                workbench.note(format!("the vassal {config} goes on running: {error}"));
+                step_context.note(format!("the vassal {config} goes on running: {error}"));
             }
         }
         Ok(())
     }
 
-    async fn running(&self, workbench: &Workbench<'_>) -> Result<Running> {
-        let (vassal, release) = (self.clone(), workbench.directory.to_owned());
+    async fn running(&self, step_context: &StepContext<'_>) -> Result<Running> {
+        let (vassal, release) = (self.clone(), step_context.directory.to_owned());
         safe_path::off_thread(&self.config, LOOK_MAX, move || Ok(vassal.running_now(&release))).await?
     }
 
@@ -446,15 +447,15 @@ fn is_uwsgi(process: &Process) -> bool {
 
 impl Running {
     /// Asks where the workers stand, as the deployment's own user.
-    async fn look(&mut self, workbench: &Workbench<'_>) {
+    async fn look(&mut self, step_context: &StepContext<'_>) {
         let unseen = self.workers.iter().filter(|worker| worker.directory().is_none());
         let links: BTreeMap<PathBuf, i32> =
             unseen.map(|worker| (format!("/proc/{}/cwd", worker.pid).into(), worker.pid)).collect();
-        if links.is_empty() || !workbench.has_own_user() {
+        if links.is_empty() || !step_context.has_own_user() {
             return;
         }
         let paths: Vec<PathBuf> = links.keys().cloned().collect();
-        if let Ok(printed) = workbench.look(&files::read_links(&paths)).await {
+        if let Ok(printed) = step_context.look(&files::read_links(&paths)).await {
             let found = files::links(&printed).into_iter();
             self.places = found.filter_map(|(link, place)| Some((*links.get(&link)?, place))).collect();
         }
@@ -476,22 +477,22 @@ impl Running {
         self.workers.iter().filter(is_old).collect()
     }
 
-    fn note(&self, vassal: &Vassal, workbench: &Workbench<'_>) {
+    fn note(&self, vassal: &Vassal, step_context: &StepContext<'_>) {
         let config = vassal.config.display();
         let pids: Vec<String> = self.workers.iter().map(|worker| worker.pid.to_string()).collect();
-        workbench.note(format!("workers of {config}: {}", pids.join(", ")));
+        step_context.note(format!("workers of {config}: {}", pids.join(", ")));
         let complaint = |process: &Process| {
             let what = format!("process {} of the vassal {config}", process.pid);
             step_user::complaint(vassal.runs_as.as_ref()?, &what, process.user()?)
         };
         // One says enough.
         if let Some(complaint) = self.masters.iter().chain(&self.workers).find_map(complaint) {
-            workbench.note(format!(
+            step_context.note(format!(
                 "WARNING: {complaint}\nhint: an emperor with `emperor-tyrant` runs a vassal as whose file it is; or write `uid` and `gid` in a file that only root can change"
             ));
         }
         if vassal.releases.is_some() && self.workers.iter().all(|worker| self.place(worker).is_none()) {
-            workbench.note("they are another user's: where they stand cannot be seen, only that they were started after the reload");
+            step_context.note("they are another user's: where they stand cannot be seen, only that they were started after the reload");
         }
     }
 }

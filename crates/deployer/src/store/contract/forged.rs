@@ -31,7 +31,7 @@ pub(super) async fn execute(store: &Store, statement: &str) {
     }
 }
 
-/// All rows of a table whose column has this value are kept, to be put back later.
+/// All rows of a table whose column has this value are kept, to be restored later.
 async fn keep(store: &Store, table: &str, condition: &str) {
     execute(store, &format!("CREATE TABLE kept_{table} AS SELECT * FROM {table} WHERE {condition}")).await;
 }
@@ -73,6 +73,7 @@ fn succeeds(id: &str) -> RunEnd<'_> {
         cause: None,
         summary: None,
         ended_at_ms: 9_000,
+        blocked: &[],
         verdicts: &[],
         tellings: &[],
     }
@@ -221,7 +222,7 @@ async fn approvals(store: &Store) {
     execute(store, "DELETE FROM meta WHERE key LIKE '%/forged'").await;
 
     // A genuine one for another commit, another deployment, or another question.
-    store.set_answer("site", &Answer::Approved(commit("a"))).await.unwrap();
+    store.set_answer("site", &OperatorAnswer::Approved(commit("a"))).await.unwrap();
     assert_eq!(answers("site").await.approved, Some(commit("a")));
     for key in ["approved/other", "released/site"] {
         execute(
@@ -237,15 +238,15 @@ async fn approvals(store: &Store) {
         .await;
     assert_eq!(answers("site").await.approved, None);
 
-    // One that an operator has replaced, or taken back.
-    store.set_answer("site", &Answer::FreezeLiftedUntil(99_999_999_999_999)).await.unwrap();
-    store.set_answer("site", &Answer::Approved(commit("a"))).await.unwrap();
+    // One that an operator has replaced, or undone.
+    store.set_answer("site", &OperatorAnswer::FreezeLiftedUntil(99_999_999_999_999)).await.unwrap();
+    store.set_answer("site", &OperatorAnswer::Approved(commit("a"))).await.unwrap();
     keep(store, "meta", "key LIKE '%/site'").await;
-    store.set_answer("site", &Answer::FreezeLiftedUntil(1)).await.unwrap();
-    store.set_answer("site", &Answer::Approved(commit("c"))).await.unwrap();
+    store.set_answer("site", &OperatorAnswer::FreezeLiftedUntil(1)).await.unwrap();
+    store.set_answer("site", &OperatorAnswer::Approved(commit("c"))).await.unwrap();
     put_back(store, "meta", "key LIKE '%/site'").await;
     assert_eq!(answers("site").await, Answers::default());
-    store.set_answer("site", &Answer::Approved(commit("c"))).await.unwrap();
+    store.set_answer("site", &OperatorAnswer::Approved(commit("c"))).await.unwrap();
     assert_eq!(answers("site").await.approved, Some(commit("c")));
     execute(store, "DELETE FROM meta WHERE key LIKE '%/site'").await;
 }
@@ -422,7 +423,7 @@ async fn reports_put_back(store: &Store) {
     assert_eq!(ours().await, [("1".to_owned(), false), ("2".to_owned(), false)]);
     assert_eq!(store.foreign().await.unwrap().tellings, 2);
 
-    // While a newer one waits, it is told last whatever is put back.
+    // While a newer one waits, it is told last whatever is restored.
     store.enqueue_telling(&a_status("deploy/tea", "3", 5)).await.unwrap();
     assert_eq!(ours().await, [("3".to_owned(), true)]);
     store.outbox_sent(&due().await[0], 6).await.unwrap();
@@ -537,7 +538,10 @@ async fn from_an_older_version(store: &Store) {
     };
     store.create_release(&new).await.unwrap();
     store.set_live("api", "one", 2).await.unwrap();
-    store.set_answer("api", &Answer::Approved(CommitId::parse(&"a".repeat(40)).unwrap())).await.unwrap();
+    store
+        .set_answer("api", &OperatorAnswer::Approved(CommitId::parse(&"a".repeat(40)).unwrap()))
+        .await
+        .unwrap();
     let start = StepStart {
         run_id: "old",
         number: 1,

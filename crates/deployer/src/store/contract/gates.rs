@@ -17,6 +17,80 @@ async fn on_postgresql() {
     tell(&store).await;
 }
 
+#[tokio::test]
+async fn what_blocks_a_run_on_sqlite() {
+    let (_directory, store) = sqlite_store().await;
+    what_blocks_a_run(&store).await;
+    let Pools::Sqlite { writer, .. } = &store.pools else { unreachable!("it is SQLite") };
+    let forged = "UPDATE blocked SET finding = 'success' WHERE position = 1";
+    assert_eq!(sqlx::raw_sql(forged).execute(writer).await.unwrap().rows_affected(), 1);
+    assert_eq!(store.blocked("b3").await.unwrap(), [], "what somebody else has written does not count");
+    store.sign_everything().await.unwrap();
+    assert_eq!(store.blocked("b3").await.unwrap()[1].finding, "success", "an operator takes it for genuine");
+}
+
+#[tokio::test]
+async fn what_blocks_a_run_on_postgresql() {
+    let Some(server) = Postgres::start() else { return };
+    let store = open(&server.create_database("blocked")).unwrap();
+    store.migrate(0).await.unwrap();
+    what_blocks_a_run(&store).await;
+}
+
+async fn what_blocks_a_run(store: &Store) {
+    let of = |gate, subject: &str, finding: &str, certainty| Blocked {
+        gate,
+        subject: subject.into(),
+        finding: finding.into(),
+        certainty,
+    };
+    let blocked = [
+        of(Gate::Check, "ci\u{e9}", "", Certainty::Unknown),
+        of(Gate::Freeze, "Fri 16:00-Mon 08:00", "2026-11-23T08:00:00Z", Certainty::Certain),
+        of(Gate::Approval, "", "", Certainty::Certain),
+    ];
+    let blocked_run = async |id: &'static str, created_at_ms| {
+        let new = NewRun { delivery_id: Some(id), created_at_ms, ..a_run(id, "api", id) };
+        store.create_run(&new).await.unwrap();
+        store.update_run_commit(id, "c1", None).await.unwrap();
+        let end = RunEnd {
+            run_id: id,
+            state: RunState::Waiting,
+            cause: Some("waiting for what this text does not say"),
+            summary: None,
+            ended_at_ms: created_at_ms + 1,
+            blocked: &blocked,
+            verdicts: &[],
+            tellings: &[],
+        };
+        assert_eq!(store.end_run(&end).await.unwrap(), RunEnded::Now);
+        // Once, also where somebody does not know whether it was written.
+        assert_eq!(store.end_run(&RunEnd { blocked: &[], ..end }).await.unwrap(), RunEnded::Before);
+    };
+    blocked_run("b1", 1).await;
+    assert_eq!(store.blocked("b1").await.unwrap(), blocked);
+    assert_eq!(store.blocked("b0").await.unwrap(), []);
+
+    // Back to a program that does not know of it, and forth again: the run is what it was, and nobody knows any more what blocks it.
+    let status = store.migration_status().await.unwrap();
+    let since = status.iter().filter(|migration| migration.version >= 8).count();
+    store.migrate_down(since).await.unwrap();
+    assert!(store.blocked("b1").await.is_err());
+    let held = async || store.held_run("api").await.unwrap().unwrap();
+    assert_eq!((held().await.id.as_str(), held().await.state), ("b1", RunState::Waiting));
+    store.migrate(0).await.unwrap();
+    assert_eq!(held().await.id, "b1");
+    assert_eq!(store.blocked("b1").await.unwrap(), []);
+
+    // They go with their run.
+    blocked_run("b2", 2).await;
+    assert_eq!(store.blocked("b2").await.unwrap(), blocked);
+    blocked_run("b3", 3).await;
+    store.prune(4).await.unwrap();
+    let left = [store.blocked("b2").await.unwrap().len(), store.blocked("b3").await.unwrap().len()];
+    assert_eq!(left, [0, blocked.len()], "the last run of a deployment stays");
+}
+
 /// One run of a commit with its delivery, ended so.
 async fn a_run_ends(store: &Store, new: &NewRun<'_>, commit: &str, state: RunState, code: VerdictCode) {
     store.create_run(new).await.unwrap();
@@ -29,6 +103,7 @@ async fn a_run_ends(store: &Store, new: &NewRun<'_>, commit: &str, state: RunSta
         cause: Some("why"),
         summary: None,
         ended_at_ms: new.created_at_ms + 1,
+        blocked: &[],
         verdicts: &[verdict],
         tellings: &[],
     };
@@ -121,10 +196,10 @@ async fn tell(store: &Store) {
     let commit = CommitId::parse(&"a".repeat(40)).unwrap();
     assert_eq!(store.answers("api").await.unwrap(), Answers::default());
     for answer in [
-        Answer::Approved(CommitId::parse(&"b".repeat(40)).unwrap()),
-        Answer::Approved(commit.clone()),
-        Answer::Released(commit.clone()),
-        Answer::FreezeLiftedUntil(7),
+        OperatorAnswer::Approved(CommitId::parse(&"b".repeat(40)).unwrap()),
+        OperatorAnswer::Approved(commit.clone()),
+        OperatorAnswer::Released(commit.clone()),
+        OperatorAnswer::FreezeLiftedUntil(7),
     ] {
         store.set_answer("api", &answer).await.unwrap();
     }

@@ -124,7 +124,7 @@ async fn a_newer_program_s_database_is_left_alone() {
     }
 }
 
-/// Every file is read: a migration for one database only, or one that cannot be taken back, is found here, and so is
+/// Every file is read: a migration for one database only, or one that cannot be undone, is found here, and so is
 /// one that was added without this crate being built anew.
 #[tokio::test]
 async fn both_databases_have_the_same_migrations_and_each_a_way_back() {

@@ -193,6 +193,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
         cause: Some("pnpm install: exit 1"),
         summary: None,
         ended_at_ms: 2_800,
+        blocked: &[],
         verdicts: std::slice::from_ref(&failed),
         tellings: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
     };
@@ -339,6 +340,7 @@ async fn a_rollback(store: &Store) {
         cause: None,
         summary: Some("went live"),
         ended_at_ms: 3_000,
+        blocked: &[],
         verdicts: &[],
         tellings: &[],
     };

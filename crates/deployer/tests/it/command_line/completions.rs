@@ -1,27 +1,41 @@
-//! Completions, as a real bash asks for them.
+//! Completions, as a real bash, zsh and fish ask for them.
 
 use crate::support::process::{command, succeed};
 use crate::support::world::{World, files_under};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The script that `completions SHELL` prints, in a file.
+fn script(world: &World, shell: &str) -> PathBuf {
+    let script = world.root().join(format!("completions.{shell}"));
+    fs_err::write(&script, succeed(&mut world.product(&["completions", shell])))
+        .expect("the world is writable");
+    script
+}
+
+/// A shell that finds the product in `PATH`, and this world's configuration.
+fn shell(world: &World, program: &str) -> Command {
+    let programs = world.binary.parent().expect("it is in a directory").display();
+    let path = std::env::var("PATH").expect("a shell is found by it");
+    let mut shell = command(program, world.root());
+    shell.env("PATH", format!("{programs}:{path}")).env("DEPLOYER_CONFIG", &world.configuration);
+    shell.current_dir(world.root());
+    shell
+}
 
 /// What bash would offer behind these words, with the script that `completions bash` prints.
 #[track_caller]
 fn offered(world: &World, words: &[&str]) -> Vec<String> {
-    let script = world.root().join("completions.bash");
-    fs_err::write(&script, succeed(&mut world.product(&["completions", "bash"])))
-        .expect("the world is writable");
+    let script = script(world, "bash");
     let line = r#"
-        PATH="$PROGRAMS:$PATH"
         source "$1"; shift
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
         function=$(complete -p durhack-deployer | sed 's/.* -F \([^ ]*\).*/\1/')
         "$function" durhack-deployer "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
-    let programs = world.binary.parent().expect("it is in a directory").display().to_string();
-    let mut bash = command("bash", world.root());
+    let mut bash = shell(world, "bash");
     bash.args(["--norc", "-c", line, "bash"]).arg(&script).arg("durhack-deployer").args(words);
-    bash.env("PROGRAMS", programs).env("DEPLOYER_CONFIG", &world.configuration);
-    bash.current_dir(world.root());
     let output = crate::support::process::output(&mut bash);
     assert!(
         output.stderr.is_empty(),
@@ -67,5 +81,73 @@ fn bash_completes_slugs_runs_releases_and_entries() {
         // What is wrong is not said in the middle of what somebody types.
         fs_err::write(world.configuration.join("default.toml"), "no = [toml").expect("the world is writable");
         assert!(offered(world, &["deploy", "s"]).is_empty());
+    });
+}
+
+/// What fish would offer behind this line, each with its description.
+#[track_caller]
+fn offered_by_fish(world: &World, line: &str) -> Vec<String> {
+    let mut fish = shell(world, "fish");
+    fish.args(["--no-config", "-c", "source $argv[1]; complete -C $argv[2]"])
+        .arg(script(world, "fish"))
+        .arg(line);
+    succeed(&mut fish).lines().map(str::to_owned).collect()
+}
+
+/// What a zsh on a terminal makes of this line at one Tab and at the next, where each Tab puts in one of what it would list.
+#[track_caller]
+fn put_in_by_zsh(world: &World, line: &str) -> [String; 2] {
+    let settings = r#"
+        autoload -U compinit && compinit -u -D
+        source ./completions.zsh
+        setopt menu_complete
+        tell() { print -r -- "$BUFFER" >> answers }
+        zle -N tell; bindkey '^O' tell
+        PROMPT='READY> '
+    "#;
+    // The keys are read one after the other: what was put in is told before the next Tab.
+    let typist = r#"
+        zmodload zsh/zpty
+        zpty terminal zsh -i
+        zpty -r -m terminal shown '*READY*'
+        zpty -w -n terminal "$1"$'\t\x0f\t\x0f'
+        zpty -w -n terminal $'\x15exit\r'
+        while zpty -r terminal more; do shown+=$more; done
+    "#;
+    script(world, "zsh");
+    let write = |name: &str, text: &str| fs_err::write(world.root().join(name), text).expect("writable");
+    write(".zshrc", settings);
+    // What the machine has for everybody's zsh is not what is looked at.
+    write(".zshenv", "unsetopt global_rcs\n");
+    write("answers", "");
+    let mut zsh = shell(world, "zsh");
+    zsh.args(["-f", "-c", typist, "zsh", line]).env("ZDOTDIR", world.root()).env("TERM", "dumb");
+    succeed(&mut zsh);
+    let answers = fs_err::read_to_string(world.root().join("answers")).expect("it was written");
+    let answers: Vec<&str> = answers.lines().collect();
+    let [first, second] = answers[..] else { panic!("two Tabs were typed: {answers:?}") };
+    [first, second].map(str::to_owned)
+}
+
+#[test]
+fn zsh_and_fish_complete_what_bash_does() {
+    World::run(|world| {
+        let repository = world.repository("acme/site");
+        world.configure(&[world.deployment("site", &repository), world.deployment("shop", &repository)]);
+        repository.commit(&[("index.html", "one")], "first");
+        succeed(&mut world.product(&["deploy", "site"]));
+        let release = world.runs("site").pop().and_then(|run| run.release).expect("it made one");
+
+        assert_eq!(offered_by_fish(world, "durhack-deployer deploy s"), ["site", "shop"]);
+        assert_eq!(offered_by_fish(world, "durhack-deployer rollback site --to 2"), [release.as_str()]);
+        let [rollback] = &offered_by_fish(world, "durhack-deployer roll")[..] else { panic!("one is meant") };
+        assert!(rollback.starts_with("rollback\tGo back to the release before"), "{rollback}");
+
+        let slugs = ["site", "shop"].map(|slug| format!("durhack-deployer deploy {slug}"));
+        assert_eq!(put_in_by_zsh(world, "durhack-deployer deploy s"), slugs);
+        let [to_release, _] = put_in_by_zsh(world, "durhack-deployer rollback site --to 2");
+        assert_eq!(to_release.trim_end(), format!("durhack-deployer rollback site --to {release}"));
+        let [to_command, _] = put_in_by_zsh(world, "durhack-deployer roll");
+        assert_eq!(to_command, "durhack-deployer rollback ");
     });
 }

@@ -95,3 +95,20 @@ fn run_and_status_say_since_when_a_step_runs() {
         assert!(world.status()["deployments"][0]["running_step"].is_null());
     });
 }
+
+#[test]
+fn whoever_deploys_meanwhile_sees_which_run_is_waited_for() {
+    World::run(|world| {
+        let (repository, gate) = with_a_long_step(world);
+        let commit = repository.commit(&[("index.html", "one")], "first");
+        world.start();
+        world.push(&repository, &commit);
+        gate.wait_for(&commit);
+        let id = world.runs("site")[0].id.replace('-', "");
+        let terminal = Terminal::start(world.product(&["deploy", "site", "--force"]), 100);
+        terminal.wait_for(&format!("queued: waits for run {} (build compile, ", &id[13..20]));
+        gate.open();
+        let (status, shown) = terminal.end();
+        assert!(status.success(), "{shown}");
+    });
+}

@@ -1,4 +1,4 @@
-//! What `doctor` says of what is under way: the door, queues, runs, the record, what GitHub is told, and PM2.
+//! What `doctor` says of what is under way: the door, queues, runs, the database, what GitHub is told, and PM2.
 
 use super::{Report, as_root, configure, doctor, host};
 use crate::support::configuration::text;
@@ -78,7 +78,7 @@ fn what_got_stuck_is_named() {
     });
 }
 
-/// What takes time to happen, in the record. There is no clock for one process.
+/// What takes time to happen, in the database. There is no clock for one process.
 #[track_caller]
 fn change_record(world: &World, statement: &str) {
     let script = "import sqlite3, sys; record = sqlite3.connect(sys.argv[1], timeout=30); record.execute(sys.argv[2]); record.commit()";
@@ -96,7 +96,7 @@ fn what_github_is_not_told_and_a_record_that_is_old_or_broken_are_named() {
         world.reported(&repository, &first);
         let report = doctor(world);
         report.assert_well("outbox", "to be told to GitHub: 0");
-        report.assert_well("record", "the record answers");
+        report.assert_well("record", "the database answers");
 
         world.github.set_statuses_max(0);
         let second = repository.commit(&[("index.html", "two")], "second");
@@ -122,7 +122,7 @@ fn what_github_is_not_told_and_a_record_that_is_old_or_broken_are_named() {
         doctor(world).assert(
             "outbox",
             "warning",
-            "things are not told to GitHub, the oldest since",
+            "reports to GitHub are waiting, the oldest since",
             "mend the credential",
         );
 

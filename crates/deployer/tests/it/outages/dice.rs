@@ -1,7 +1,6 @@
 //! Numbers that follow from a seed, the same ones everywhere and always: a library's may change with its version, and then an
 //! old seed would not show its failure any more.
 
-/// SplitMix64.
 #[derive(Debug)]
 pub struct Dice(u64);
 

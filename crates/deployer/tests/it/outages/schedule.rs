@@ -35,7 +35,6 @@ pub enum Fate {
     DaysLate,
 }
 
-/// One moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// A branch has another head: pushed, forced, or made again; None where it was deleted.

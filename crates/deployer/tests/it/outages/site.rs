@@ -28,7 +28,6 @@ pub struct Head {
     pub begun_ms: i64,
 }
 
-/// See the module.
 pub struct Site {
     pub schedule: Schedule,
     repository: Repository,

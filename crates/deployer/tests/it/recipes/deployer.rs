@@ -297,7 +297,7 @@ fn fault_42_migrations_are_the_new_programs_and_go_back_with_it() {
         let migrating = faulty("\"$here/real\" --config \"$2\" migrate up; exit 7");
         let commit = deployers.commit("2", &migrating);
         deployers.world.push(&deployers.own, &commit);
-        // Until it is taken back, the command line of the old program cannot read the record.
+        // Until it is undone, the command line of the old program cannot read the database.
         assert_eq!(deployers.world.reported(&deployers.own, &commit).state, "failure");
         deployers.is_in_order("1", "the old program can use the record");
         assert_eq!(applied(deployers.world), before);
@@ -319,7 +319,7 @@ fn fault_42_a_migration_that_cannot_be_applied_or_taken_back_is_found_before_any
         let up = "further-migrations/up.sql";
         deployers.own.commit(&[(up, "CREATE TABLE further (id INTEGER);")], "no way back");
         let run = deployers.push("2", GOOD);
-        assert!(run.cause.unwrap_or_default().contains("cannot be taken back"));
+        assert!(run.cause.unwrap_or_default().contains("cannot be undone"));
         let down = "further-migrations/down.sql";
         deployers.own.commit(&[(up, "CREATE TABLE runs (id INTEGER);"), (down, "")], "impossible");
         let run = deployers.push("3", GOOD);

@@ -268,7 +268,7 @@ fn from_nothing_through_all_that_can_happen() {
         let prose = stage.repository.commit(&[("README.md", "Read me once more.")], "prose once more");
         world.deploy("jury", &stage.repository, &prose);
 
-        // What fails, fails before anything is switched, or is taken back.
+        // What fails, fails before anything is switched, or is undone.
         let broken = stage
             .commit("client", &[("client/index.html", "<script type=\"module\" src=\"/gone.js\"></script>")]);
         stage.fails(world, &broken, "client", "four");

@@ -157,7 +157,7 @@ fn a_site_is_served_changed_disabled_enabled_and_taken_down() {
     });
 }
 
-// B.24: no test before the reload, nothing put back, success all the same. B.1: the retry was a green no-op.
+// B.24: no test before the reload, nothing restore, success all the same. B.1: the retry was a green no-op.
 #[test]
 fn b24_what_nginx_refuses_changes_nothing_and_the_next_good_push_is_deployed() {
     with_nginx(|world, nginx, repository, _| {
@@ -473,7 +473,7 @@ fn a_daemon_killed_between_install_and_reload_puts_back_what_was_there() {
         wait::until("the test of what is live", || arrived.exists().then_some(()));
         assert_ne!(nginx.files(), files, "the files are in their places");
         world.kill();
-        // Nothing waits any more when it comes back; and the branch has gone back, so that only taking back can restore.
+        // Nothing waits any more when it comes back; and the branch has gone back, so that only undoing can restore.
         fs_err::remove_file(&gate).unwrap();
         repository.force(&first);
         world.start();

@@ -6,7 +6,6 @@
 use crate::support::machine::{Machine, Sources};
 use crate::support::wait;
 
-/// Its program.
 pub const SERVER: &str = r#"
 import os, signal, socket, sys
 page = open("page").read()
@@ -30,7 +29,6 @@ while True:
     connection.close()
 "#;
 
-/// Its unit.
 pub const UNIT: &str = "[Service]
 ExecStart=/usr/bin/python3 server.py
 ExecReload=/bin/kill -HUP $MAINPID

@@ -42,7 +42,6 @@ enum Emperor {
     Directory,
     /// A directory, looking at links themselves.
     Nofollow,
-    /// A pattern.
     Pattern,
 }
 
@@ -232,7 +231,7 @@ fn from_nothing_through_all_that_can_happen() {
         let release = fs_err::canonicalize(path.join("current")).unwrap();
         assert_eq!(fs_err::read_to_string(release.join("uv.lock")).unwrap(), LOCK_WITH_DEPENDENCY, "frozen");
 
-        // What fails, fails before anything is switched, or is taken back.
+        // What fails, fails before anything is switched, or is undone.
         let unlocked =
             stage.commit("unlocked", &[("pyproject.toml", PROJECT_WITH_DEPENDENCY), ("uv.lock", "nonsense")]);
         stage.fails(world, &unlocked, "uv-sync", "three with iniconfig");

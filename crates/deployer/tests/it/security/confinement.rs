@@ -78,8 +78,8 @@ fn a_build_reads_nothing_of_the_deployer_or_of_other_deployments() {
         let read = readable.iter().map(|path| format!("head -c 100000 '{}'", path.display()));
         let listed = directories.iter().map(|path| format!("ls '{}'", path.display()));
         let linked = format!("ln -s '{}' link && cat link", world.root().join("webhook-secret").display());
-        let leash = format!("cat /proc/$PPID/environ /proc/{}/task/*/environ", world.daemon_id());
-        let lines: Vec<String> = read.chain(listed).chain([linked, leash]).collect();
+        let supervisor = format!("cat /proc/$PPID/environ /proc/{}/task/*/environ", world.daemon_id());
+        let lines: Vec<String> = read.chain(listed).chain([linked, supervisor]).collect();
         let commit = repository.commit(&[("build.sh", &tries(&lines))], "a curious build");
         world.push(&repository, &commit);
         let run = world.ended_run("site", &commit);
@@ -192,7 +192,7 @@ fn a_build_has_a_home_and_temporary_files_of_its_own_and_its_deployments_directo
     });
 }
 
-/// In place, taking back belongs to the step that changed the tree: what is built again then is a build, what is started again is not.
+/// In place, undoing belongs to the step that changed the tree: what is built again then is a build, what is started again is not.
 #[test]
 fn on_the_way_back_in_place_a_build_is_confined_and_a_restart_is_not() {
     World::run(|world| {
@@ -270,7 +270,7 @@ fn a_tree_of_two_thousand_levels_is_removed_like_any_other() {
     });
 }
 
-/// A bomb must not reach the machine that this test shares: `RLIMIT_NPROC`, which root is not held back by, bounds it before anything
+/// A bomb must not reach the machine that this test shares: `RLIMIT_NPROC`, which root is not blocked by, bounds it before anything
 /// of ours does.
 #[test]
 fn a_fork_bomb_in_a_build_is_ended_and_told() {
@@ -278,7 +278,7 @@ fn a_fork_bomb_in_a_build_is_ended_and_told() {
         world.drop_privileges();
         world.settings.set("confinement.step_tasks_max", "60");
         let (repository, _) = first_release(world);
-        // The leash's wall is lower, and nobody can raise it. Without any wall there is no bomb.
+        // The supervisor process's wall is lower, and nobody can raise it. Without any wall there is no bomb.
         let bomb = "prlimit --pid $$ --nproc=300:300 2> /dev/null \
                     || test $(awk '/Max processes/ { print $4 }' /proc/self/limits) -le 300 || exit 1
                     exec nice -n 19 perl -e 'while (1) { defined fork or select undef, undef, undef, 0.01 }'";

@@ -368,7 +368,7 @@ fn callers_behind_a_proxy_are_counted() {
 /// What a caller sends, by its number.
 type SentBy<'a> = &'a dyn Fn(usize) -> Vec<u8>;
 
-// A build on the host can connect as the proxy does, and name another caller each time. It keeps nobody out: who is waited for gives way.
+// A build on the host can connect as the proxy does, and name another caller each time. It keeps nobody out: who is waited for is superseded.
 #[test]
 fn whoever_stands_beside_the_proxy_keeps_no_good_push_out() {
     World::run(|world| {
@@ -454,7 +454,7 @@ fn what_is_signed_and_leads_to_nothing_fills_no_record() {
             })
             .map(|file| file.metadata().map_or(0, |found| found.len()))
             .sum();
-        assert!(record < 4 * MIB as u64, "the record has {record} bytes");
+        assert!(record < 4 * MIB as u64, "the database has {record} bytes");
     });
 }
 

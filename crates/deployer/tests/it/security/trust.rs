@@ -365,7 +365,7 @@ fn what_an_operator_has_looked_at_is_signed() {
         let commit = repository.commit(&[("index.html", "one")], "first");
         world.start();
         world.deploy("site", &repository, &commit);
-        // As an upgrade from 0.1.0 with PostgreSQL leaves it, or a backup that was put back without the key.
+        // As an upgrade from 0.1.0 with PostgreSQL leaves it, or a backup that was restored without the key.
         database.execute("UPDATE runs SET mac = NULL; UPDATE releases SET mac = NULL");
         for _ in 0..2 {
             let refused = world.cli(&["migrate", "trust"]);

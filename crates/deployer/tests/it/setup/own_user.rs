@@ -166,7 +166,7 @@ fn a_release_is_made_by_its_own_user_who_reaches_nothing_else() {
     }
     assert_eq!(releases(&host), 2, "the live one and the one before");
 
-    // A worker that is killed: the step ends with it, the run is taken back, and the push tried again.
+    // A worker that is killed: the step ends with it, the run is undone, and the push tried again.
     machine.run(&["rm", "-f", "/var/www/site/shared/uploads/building"]);
     let commit = host.commit(&[("page", "five"), ("wait", "")]);
     host.push();
@@ -190,7 +190,7 @@ fn a_release_is_made_by_its_own_user_who_reaches_nothing_else() {
         host.runs().first().filter(|(state, of)| state == "succeeded" && *of == commit).map(|_| ())
     });
 
-    // A build that kills its own leash fails, and leaves nothing.
+    // A build that kills its own supervisor process fails, and leaves nothing.
     host.commit(&[("page", "six"), ("suicide", "")]);
     host.push();
     wait::until("that run to fail", || (newest(&host).0 == "failed").then_some(()));

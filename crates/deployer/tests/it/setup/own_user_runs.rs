@@ -112,7 +112,7 @@ fn everything_that_a_deployment_runs_runs_as_its_own_user() {
     let doctor = machine.run(&["durhack-deployer", "doctor"]);
     assert!(doctor.contains("units run as their deployments' users: 1"), "{doctor}");
 
-    // What fails is taken back, and told of, by the same user.
+    // What fails is undone, and told of, by the same user.
     host.commit(&[("page", "three"), ("fail", "")]);
     host.push();
     let (state, log) = host.ended(&mut known);
@@ -274,7 +274,7 @@ fn pm2_and_what_it_keeps_are_the_deployments_own_users() {
     let (again, _, job) = kept(&host);
     assert!(again != daemon && job == "stopped", "{job}");
 
-    // What does not stay up says why, and is taken back.
+    // What does not stay up says why, and is undone.
     host.commit(&[("page", "broken")]);
     host.push();
     let (state, log) = host.ended(&mut known);

@@ -1,4 +1,4 @@
-//! `setup --uninstall`, with and without `--purge`: what is taken back, what stays, and that a person is asked.
+//! `setup --uninstall`, with and without `--purge`: what is undone, what stays, and that a person is asked.
 
 use super::{Host, UNITS};
 use std::process::Output;

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 pub struct Settings(BTreeMap<String, String>);
 
 impl Settings {
-    /// `set("source_networks", "\"any\"")`
     pub fn set(&mut self, key: &str, value: impl Into<String>) {
         self.0.insert(key.to_owned(), value.into());
     }

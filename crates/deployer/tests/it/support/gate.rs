@@ -6,7 +6,6 @@ use super::configuration::text;
 use super::wait;
 use std::path::{Path, PathBuf};
 
-/// See the module.
 #[derive(Debug)]
 pub struct Gate {
     arrivals: PathBuf,

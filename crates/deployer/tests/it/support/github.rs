@@ -83,7 +83,6 @@ pub struct Known {
     hooks: Vec<Hook>,
     /// Deliveries to be made once the request is answered.
     jobs: Vec<Job>,
-    /// By repository.
     last_push: HashMap<String, Delivery>,
     /// Where the beginning of a hook's URL leads: `host:port`.
     reachable: Vec<(String, String)>,

@@ -89,7 +89,6 @@ ip netns delete "$1"
 [ -z "$4" ] || [ -e "$4/keep" ] || umount --lazy "$4/root" "$4"
 "#;
 
-/// See the module.
 pub struct Machine {
     /// What the container prints while it boots.
     console: tempfile::NamedTempFile,

@@ -40,7 +40,6 @@ impl Pm2 {
         Self { home, user_home: world.root().join("home"), path }
     }
 
-    /// `PM2_HOME`
     pub fn home(&self) -> &Path {
         &self.home
     }

@@ -14,9 +14,7 @@ pub const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// One webhook request to be.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// `X-GitHub-Event`
     pub event: String,
-    /// `X-GitHub-Delivery`
     pub guid: String,
     pub content_type: &'static str,
     pub body: Vec<u8>,

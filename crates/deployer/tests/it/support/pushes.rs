@@ -38,7 +38,6 @@ const timer = setInterval(() => {
 }, 10);
 "#;
 
-/// See the module.
 pub struct Pushes<'m> {
     machine: &'m Machine,
 }

@@ -1,7 +1,7 @@
 //! An installation of the Python tool in a machine, as its README has people make it: user, sudo, access lists, checkout with `config/` and
 //! `.env`, a vassal of uWSGI's emperor, a unit for the workers, nginx in front, PostgreSQL with the table `event`.
 //!
-//! Its own code is a stand-in, which does what the original does where it matters here: the listener checks the signature and writes
+//! Its own code is a PID proxy, which does what the original does where it matters here: the listener checks the signature and writes
 //! `queues/main/TIME.json`; the workers pass pushes on to the deployment's queue, deploy one at a time (which takes a while), and on TERM end
 //! what they are at before they go. What they have had is in `recorded.log`.
 

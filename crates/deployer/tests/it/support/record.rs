@@ -110,7 +110,7 @@ pub struct Comparison {
 /// What is live.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Live {
-    /// Empty: the link names a release that the record does not know.
+    /// Empty: the link names a release that the database does not know.
     #[serde(deserialize_with = "text_or_nothing")]
     pub commit: String,
     pub release: String,

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// See the module.
 pub struct Sender {
     ended: Arc<AtomicBool>,
     thread: JoinHandle<Vec<String>>,
 }
 
 impl Sender {
-    /// Begins.
     pub fn start(world: &World) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let (address, seen) = (world.address().to_owned(), Arc::clone(&ended));

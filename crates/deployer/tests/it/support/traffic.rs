@@ -54,7 +54,6 @@ setInterval(() => {
 }, 10);
 "#;
 
-/// See the module.
 pub struct Traffic<'m> {
     machine: &'m Machine,
 }
@@ -93,7 +92,6 @@ impl<'m> Traffic<'m> {
         });
     }
 
-    /// Ends.
     #[track_caller]
     pub fn stop(self) -> Seen {
         self.machine.write("/run/traffic.stop", "");

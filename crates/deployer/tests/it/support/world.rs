@@ -35,7 +35,6 @@ const NOBODY: u32 = 65534;
 /// Lines of the daemon's log that a failing test prints.
 const LOG_LINES_SHOWN: usize = 300;
 
-/// See the module.
 #[derive(Debug)]
 pub struct World {
     root: tempfile::TempDir,
@@ -48,7 +47,6 @@ pub struct World {
     pub github: GitHub,
     /// The product, as the daemon and as the CLI.
     pub binary: PathBuf,
-    /// Its configuration.
     pub configuration: PathBuf,
     daemon: Option<Child>,
     address: String,
@@ -261,7 +259,6 @@ impl World {
         rustix::process::kill_process(Pid::from_child(daemon), signal).expect("it is our child");
     }
 
-    /// `kill -9`
     #[track_caller]
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);

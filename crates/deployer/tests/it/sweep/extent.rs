@@ -7,7 +7,6 @@
 use super::kill::Kill;
 use super::scenario::Scenario;
 
-/// See the module.
 #[derive(Debug, Clone)]
 pub struct Extent {
     every: Option<usize>,

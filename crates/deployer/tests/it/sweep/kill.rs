@@ -14,10 +14,15 @@ const CALLS: &str = "write,pwrite64,fsync,fdatasync,renameat2,?rename,?renameat,
 /// The daemon is killed when it comes here for the so manieth time since its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kill {
-    /// `crash_point!(name)`
-    Point { name: String, time: usize },
+    Point {
+        name: String,
+        time: usize,
+    },
     /// A system call, before it does anything; counted by thread.
-    Call { name: String, time: usize },
+    Call {
+        name: String,
+        time: usize,
+    },
 }
 
 impl fmt::Display for Kill {

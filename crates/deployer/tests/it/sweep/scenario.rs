@@ -11,12 +11,10 @@ pub const SLUG: &str = "site";
 /// Enough files for a release to be seen half made.
 const PARTS: usize = 12;
 
-/// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
     /// Nothing is live yet.
     FirstDeploy,
-    /// Something is.
     NextDeploy,
     /// Its build fails, before the switch.
     BuildFails,

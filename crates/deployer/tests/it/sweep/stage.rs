@@ -240,7 +240,7 @@ impl<'a> Stage<'a> {
         self.require_nothing_left(&runs);
     }
 
-    /// What should be live is: on the disk, in the record, and restarted last.
+    /// What should be live is: on the disk, in the database, and restarted last.
     fn require_live(&self) {
         let Some(version) = &self.live else { return };
         assert_eq!(contents(&self.scenario.live_directory(self.world)), version.release(), "a whole release");

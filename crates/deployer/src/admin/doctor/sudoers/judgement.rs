@@ -6,7 +6,6 @@
 
 use super::Grant;
 
-/// How wide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Width {
     /// Nothing to say.

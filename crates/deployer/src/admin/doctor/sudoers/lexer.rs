@@ -2,14 +2,13 @@
 
 /// A part of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token {
+pub enum SudoersToken {
     /// A name, a path, an argument; without quotes, and without the backslashes before `,`, `:`, `=` and `\`.
     Word(String),
     /// What stands in parentheses before commands.
     Runas(String),
     /// `NOPASSWD:` and the like, without the colon.
     Tag(String),
-    /// `,`
     Comma,
     /// `:` between parts of a line.
     Colon,
@@ -19,7 +18,7 @@ pub enum Token {
     Not,
 }
 
-impl Token {
+impl SudoersToken {
     /// As it was written, more or less.
     pub fn text(&self) -> &str {
         match self {
@@ -52,23 +51,23 @@ const TAGS: [&str; 16] = [
 ];
 
 /// All of a line.
-pub fn tokens(line: &str) -> Vec<Token> {
+pub fn tokens(line: &str) -> Vec<SudoersToken> {
     let mut tokens = Vec::new();
     let mut rest = line.trim_start();
     while let Some(first) = rest.chars().next() {
         let (token, length) = match first {
-            ',' => (Token::Comma, 1),
-            '!' => (Token::Not, 1),
-            ':' => (Token::Colon, 1),
-            '=' => (Token::Equals, 1),
+            ',' => (SudoersToken::Comma, 1),
+            '!' => (SudoersToken::Not, 1),
+            ':' => (SudoersToken::Colon, 1),
+            '=' => (SudoersToken::Equals, 1),
             '(' => {
                 let end = rest.find(')').unwrap_or(rest.len());
-                (Token::Runas(rest[1..end].trim().to_owned()), (end + 1).min(rest.len()))
+                (SudoersToken::Runas(rest[1..end].trim().to_owned()), (end + 1).min(rest.len()))
             }
             // From `^` to `$` everything is a regular expression, with whatever commas and spaces it has.
             '^' => {
                 let end = regex_end(rest);
-                (Token::Word(rest[..end].to_owned()), end)
+                (SudoersToken::Word(rest[..end].to_owned()), end)
             }
             _ => word(rest, is_argument(&tokens)),
         };
@@ -79,10 +78,12 @@ pub fn tokens(line: &str) -> Vec<Token> {
 }
 
 /// Whether what comes now follows a command, where `=` and `:` mean nothing.
-fn is_argument(tokens: &[Token]) -> bool {
-    let last = tokens.rsplit(|token| matches!(token, Token::Comma | Token::Colon | Token::Equals)).next();
+fn is_argument(tokens: &[SudoersToken]) -> bool {
+    let last = tokens
+        .rsplit(|token| matches!(token, SudoersToken::Comma | SudoersToken::Colon | SudoersToken::Equals))
+        .next();
     last.unwrap_or_default().iter().any(|token| match token {
-        Token::Word(word) => word.starts_with('/') || word.starts_with('^') || word == "sudoedit",
+        SudoersToken::Word(word) => word.starts_with('/') || word.starts_with('^') || word == "sudoedit",
         _ => false,
     })
 }
@@ -98,7 +99,7 @@ fn regex_end(text: &str) -> usize {
     dollars.filter(|at| is_end(at)).map(|at| at + 1).next().unwrap_or(text.len())
 }
 
-fn word(text: &str, is_argument: bool) -> (Token, usize) {
+fn word(text: &str, is_argument: bool) -> (SudoersToken, usize) {
     let (mut word, mut length, mut quoted) = (String::new(), 0, false);
     let mut characters = text.char_indices().peekable();
     let is_path = text.starts_with('/');
@@ -122,18 +123,18 @@ fn word(text: &str, is_argument: bool) -> (Token, usize) {
                 }
             }
             _ if quoted => word.push(character),
-            ':' if TAGS.contains(&word.as_str()) => return (Token::Tag(word), length),
+            ':' if TAGS.contains(&word.as_str()) => return (SudoersToken::Tag(word), length),
             ':' | '=' if is_argument || is_path || is_digest => word.push(character),
             _ if character.is_whitespace() || matches!(character, ',' | ':' | '=') => {
                 // `NOPASSWD :` is a tag too.
                 let behind = text[at..].trim_start();
                 if TAGS.contains(&word.as_str()) && behind.starts_with(':') {
-                    return (Token::Tag(word), text.len() - behind.len() + 1);
+                    return (SudoersToken::Tag(word), text.len() - behind.len() + 1);
                 }
-                return (Token::Word(word), at);
+                return (SudoersToken::Word(word), at);
             }
             _ => word.push(character),
         }
     }
-    (Token::Word(word), length)
+    (SudoersToken::Word(word), length)
 }

@@ -1,6 +1,6 @@
 //! The files: `/etc/sudoers` and what it includes, in sudo's order, as lines.
 
-use super::Line;
+use super::SudoersLine;
 use anyhow::{Result, bail};
 use fs_err as fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 const INCLUDE_DEPTH_MAX: usize = 16;
 
 /// Reads a file and all that it includes. An error where one of them cannot be read.
-pub fn read(file: &Path) -> Result<Vec<Line>> {
+pub fn read(file: &Path) -> Result<Vec<SudoersLine>> {
     let mut lines = Vec::new();
     read_into(file, 0, &mut lines)?;
     Ok(lines)
 }
 
-fn read_into(file: &Path, depth: usize, lines: &mut Vec<Line>) -> Result<()> {
+fn read_into(file: &Path, depth: usize, lines: &mut Vec<SudoersLine>) -> Result<()> {
     if depth > INCLUDE_DEPTH_MAX {
         bail!("{}: files are included in files {INCLUDE_DEPTH_MAX} deep", file.display());
     }
@@ -32,7 +32,7 @@ fn read_into(file: &Path, depth: usize, lines: &mut Vec<Line>) -> Result<()> {
             None => {
                 let text = without_comment(&text).trim().to_owned();
                 if !text.is_empty() {
-                    lines.push(Line { place: format!("{}:{number}", file.display()), text });
+                    lines.push(SudoersLine { place: format!("{}:{number}", file.display()), text });
                 }
             }
         }

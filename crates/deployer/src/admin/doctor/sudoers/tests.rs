@@ -13,7 +13,7 @@ fn service() -> Account {
     }
 }
 
-fn lines(text: &str) -> Vec<Line> {
+fn lines(text: &str) -> Vec<SudoersLine> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("sudoers");
     fs_err::write(&file, text).unwrap();
@@ -156,8 +156,8 @@ fn what_sudo_lists_is_judged_alike() {
 proptest::proptest! {
     #[test]
     fn nothing_makes_it_panic(text in "[a-cADL \t=:,!()\\\\\"#%/*$^\\[\\]\u{e9}\n]{0,60}") {
-        let lines: Vec<Line> = text.lines().map(|line| Line { place: "x:1".into(), text: line.to_owned() }).collect();
-        let named = Line { place: "x:1".into(), text: format!("ALL ALL={text}") };
+        let lines: Vec<SudoersLine> = text.lines().map(|line| SudoersLine { place: "x:1".into(), text: line.to_owned() }).collect();
+        let named = SudoersLine { place: "x:1".into(), text: format!("ALL ALL={text}") };
         judge(&parse(&lines, &service()));
         judge(&parse(&[named], &service()));
         judge(&parse_listing(&format!("may run the following commands\n{text}")));

@@ -3,7 +3,7 @@
 use crate::base::names::UnitName;
 use crate::config::CommandLine;
 use crate::config::keys::Default::Derived;
-use crate::config::keys::{INSTANCE_NAME, Key, Kind, PATHS, TEXTS};
+use crate::config::keys::{INSTANCE_NAME, Key, KeyKind, PATHS, TEXTS};
 use crate::config::preset::Preset;
 use crate::config::reading::diagnostics::Severity;
 use crate::config::reading::reader::TableReader;
@@ -30,7 +30,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         INSTANCE_NAME,
         Key::new(
             "client",
-            Kind::Path,
+            KeyKind::Path,
             Derived("`client`, where it has a `package.json`"),
             r#""web""#,
             "The directory of the client. Relative to the repository.",
@@ -44,21 +44,21 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         ),
         Key::new(
             "client_output",
-            Kind::Path,
+            KeyKind::Path,
             Derived("`build` in the client's directory"),
             r#""client/dist""#,
             "Where the build leaves what is served. Relative to the repository.",
         ),
         Key::new(
             "server",
-            Kind::Path,
+            KeyKind::Path,
             Derived("`server`, where there is Go code in it"),
             r#""cmd/server""#,
             "The directory of the server's main package. Relative to the repository.",
         ),
         Key::new(
             "server_binary",
-            Kind::Path,
+            KeyKind::Path,
             Derived("`bin/server` in the server's directory"),
             r#""server/jury""#,
             "Where the server's binary comes to lie. Relative to the repository.",

@@ -1,7 +1,7 @@
 //! Node packages with an ecosystem file, as `init` proposes them.
 
 use crate::git::commit_tree::Tree;
-use crate::plan::installer::{self, Found};
+use crate::plan::installer::{self, DetectedInstaller};
 use crate::plan::manifests::directories;
 use crate::plan::proposal::{Evidence, Proposal, Subject, toml_list, toml_text};
 use crate::steps::process_manager::pm2::ecosystem;
@@ -16,7 +16,7 @@ pub struct UnderPm2 {
     /// Whether it has a block `env_production`.
     pub for_production: bool,
     /// Who installs; None: nothing is installed.
-    pub found: Option<Found>,
+    pub found: Option<DetectedInstaller>,
     /// Directories with a lock file of their own, where the root has no package.
     pub packages: Vec<String>,
 }

@@ -2,8 +2,8 @@
 
 use crate::base::names::{PackageDirectory, ScriptName};
 use crate::config::keys::Default::{Derived, Value};
-use crate::config::keys::Kind::{Choice, Text};
-use crate::config::keys::{INSTANCE_NAME, Key, Kind, TEXTS};
+use crate::config::keys::KeyKind::{Choice, Text};
+use crate::config::keys::{INSTANCE_NAME, Key, KeyKind, TEXTS};
 use crate::config::preset::Preset;
 use crate::config::reading::reader::TableReader;
 use crate::config::reading::values::{checked_text, choice, filled_text, inner_path, list, name};
@@ -38,7 +38,7 @@ const SCRIPTS: Key = Key::new(
 
 const ECOSYSTEM: Key = Key::new(
     "ecosystem",
-    Kind::Path,
+    KeyKind::Path,
     Derived(
         "`ecosystem.config.js`, `.cjs`, `.mjs`, `.json` or `.yml`, `process.json`, `pm2.json`, or another such name: the first there is",
     ),

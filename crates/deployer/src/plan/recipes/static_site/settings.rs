@@ -1,7 +1,7 @@
 //! What an operator says of a `static` deployment.
 
 use crate::config::keys::Default::Derived;
-use crate::config::keys::{HOOK_STEP, Key, Kind};
+use crate::config::keys::{HOOK_STEP, Key, KeyKind};
 use crate::config::reading::reader::TableReader;
 use crate::config::reading::values::{inner_path, list};
 use crate::config::recipe::{Descriptor, Recipe, Sample, Source};
@@ -19,7 +19,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     keys: &[
         Key::new(
             "build",
-            Kind::Commands(&HOOK_STEP),
+            KeyKind::Commands(&HOOK_STEP),
             Derived(
                 "what `package.json` at the root says: its packages are installed and its script `build` is run; nothing where it has none",
             ),
@@ -28,7 +28,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         ),
         Key::new(
             "output",
-            Kind::Path,
+            KeyKind::Path,
             Derived("`dist` where something is built, else the repository"),
             r#""public""#,
             "The directory of the files that are served; the web server's root is this below `<path>/current`. Relative to the repository. A run fails where it is not there after the build.",

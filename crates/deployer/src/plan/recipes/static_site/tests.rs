@@ -1,7 +1,7 @@
 use super::proposal;
 use crate::config::Layout;
 use crate::git::commit_tree::{File, Tree};
-use crate::plan::facts::{Facts, Purpose};
+use crate::plan::facts::{Facts, PlanPurpose};
 use crate::plan::proposal::{Evidence, Line, Subject};
 use crate::plan::recipes::{plan, sample};
 
@@ -65,8 +65,8 @@ fn a_rollback_builds_nothing_and_serves_the_old_files() {
             steps.into_iter().map(|step| step.name).collect::<Vec<_>>()
         })
     };
-    assert_eq!(names(Purpose::Deploy), ["export", "make", "output", "activate", "publish", "prune"]);
-    assert_eq!(names(Purpose::Rollback), ["activate", "publish"]);
+    assert_eq!(names(PlanPurpose::Deploy), ["export", "make", "output", "activate", "publish", "prune"]);
+    assert_eq!(names(PlanPurpose::Rollback), ["activate", "publish"]);
 }
 
 /// What an operator's command reads, nobody knows: it runs at each push. Of what the repository says, the same files make the same site.

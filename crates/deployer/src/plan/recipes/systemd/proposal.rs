@@ -4,7 +4,7 @@ use crate::base::names::UnitName;
 use crate::config::Phase;
 use crate::git::commit_tree::Tree;
 use crate::plan::manifests::install_and_build;
-use crate::plan::proposal::{Evidence, Proposal, Step, Subject, Unit, quoted, step, toml_list};
+use crate::plan::proposal::{DetectedStep, Evidence, Proposal, Subject, Unit, quoted, step, toml_list};
 
 /// Processes of a Procfile, at most: more than any package for one server has.
 const PROCESSES_MAX: usize = 20;
@@ -19,7 +19,7 @@ fn proposal(
     subject: &Subject<'_>,
     evidence: Evidence,
     by: &str,
-    steps: Vec<Step>,
+    steps: Vec<DetectedStep>,
     units: &[Unit],
 ) -> Proposal {
     let why = format!("By {by}: these commands make a release, and these units run it.");
@@ -51,12 +51,12 @@ fn procfile(subject: &Subject<'_>) -> Option<Proposal> {
 }
 
 /// What runs once, before a release, where it is of plain words and nothing does the same already.
-fn release_step(steps: &[Step], command: &str) -> Option<Step> {
+fn release_step(steps: &[DetectedStep], command: &str) -> Option<DetectedStep> {
     let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
     let plain =
         |word: &String| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:=@".contains(&byte));
     let is_there = steps.iter().any(|step| step.phase == Phase::Migrate);
-    (!is_there && !words.is_empty() && words.len() <= 20 && words.iter().all(plain)).then(|| Step {
+    (!is_there && !words.is_empty() && words.len() <= 20 && words.iter().all(plain)).then(|| DetectedStep {
         phase: Phase::Migrate,
         run: words,
         directory: None,

@@ -20,7 +20,6 @@ const LONGEST: Duration = Duration::from_secs(12 * 3600);
 pub struct Failures {
     /// For which names. Others are another question.
     names: Vec<DomainName>,
-    /// How many.
     pub number: u32,
     /// The last one's time, in Unix milliseconds.
     last_ms: i64,
@@ -42,7 +41,6 @@ impl Failures {
         (self.last_ms <= now_ms && now_ms < until).then_some(until)
     }
 
-    /// One more.
     pub fn add(self, state: &Path, site: &SiteName, names: &[DomainName], now_ms: i64) -> Result<()> {
         let failures = Self { names: names.to_vec(), number: self.number.saturating_add(1), last_ms: now_ms };
         let path = path(state, site);

@@ -13,7 +13,6 @@ use std::time::Duration;
 /// it has is asked again.
 const TRUSTED: Duration = Duration::from_secs(60 * 24 * 3600);
 
-/// See the module.
 #[derive(Debug, Serialize, Deserialize)]
 struct Obtained {
     names: Vec<DomainName>,

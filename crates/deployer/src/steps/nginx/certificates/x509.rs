@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 /// The extension that holds the names: 2.5.29.17.
 const SUBJECT_ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 
-/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// DNS names, lower case.
@@ -131,7 +130,7 @@ mod tests {
         );
         assert_eq!(crate::base::clock::readable_utc(found.not_after_ms), "2053-12-31 23:59:59");
         // Without any extension that names something.
-        let bare = read(include_str!("../stage/certificate.pem")).unwrap();
+        let bare = read(include_str!("../dry_run/certificate.pem")).unwrap();
         assert!(bare.names.is_empty() && bare.not_after_ms > 0);
     }
 

@@ -2,19 +2,17 @@
 
 use super::definition::Definition;
 use crate::base::names::Slug;
-use crate::process::tools::pm2::{Process, marks};
+use crate::process::tools::pm2::{Pm2Process, marks};
 use std::path::Path;
 
 /// Whose a process is.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
-    /// A deployment.
     pub deployment: &'a Slug,
     /// What stands below its path and bears nobody's mark is its own: the Python deployer has started it.
     pub path: &'a Path,
 }
 
-/// See the module.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes<'a> {
     /// Processes to end and forget.
@@ -29,7 +27,7 @@ pub struct Changes<'a> {
 
 impl Owner<'_> {
     /// Whether a process is the deployment's.
-    pub fn owns(self, process: &Process) -> bool {
+    pub fn owns(self, process: &Pm2Process) -> bool {
         match process.variable(marks::DEPLOYMENT) {
             Some(deployment) => deployment == self.deployment.as_str(),
             None => {
@@ -39,12 +37,12 @@ impl Owner<'_> {
     }
 
     /// Whether it was started for the deployment by us.
-    pub fn has_started(self, process: &Process) -> bool {
+    pub fn has_started(self, process: &Pm2Process) -> bool {
         process.variable(marks::DEPLOYMENT) == Some(self.deployment.as_str())
     }
 
-    /// Says so where a name that a file wants is somebody else's.
-    pub fn check_names(self, wanted: &[Definition], processes: &[Process]) -> Result<(), String> {
+    /// Says so where a name that a file wants is foreign.
+    pub fn check_names(self, wanted: &[Definition], processes: &[Pm2Process]) -> Result<(), String> {
         for definition in wanted {
             let foreign = of(definition, processes).find(|process| !self.owns(process));
             if let Some(process) = foreign {
@@ -73,15 +71,15 @@ impl Changes<'_> {
 pub fn changes<'a>(
     owner: Owner<'_>,
     wanted: &'a [Definition],
-    processes: &[Process],
-    is_current: &dyn Fn(&Definition, &Process) -> bool,
+    processes: &[Pm2Process],
+    is_current: &dyn Fn(&Definition, &Pm2Process) -> bool,
 ) -> Changes<'a> {
     let mut changes = Changes::default();
     let is_wanted =
-        |process: &&Process| wanted.iter().any(|definition| definition.name.as_str() == process.name);
+        |process: &&Pm2Process| wanted.iter().any(|definition| definition.name.as_str() == process.name);
     changes.delete(processes.iter().filter(|process| owner.owns(process) && !is_wanted(process)));
     for definition in wanted {
-        let own: Vec<&Process> = of(definition, processes).collect();
+        let own: Vec<&Pm2Process> = of(definition, processes).collect();
         let same = |mark, value: &str| own.iter().all(|process| process.variable(mark) == Some(value));
         let unchanged = same(marks::WHOLE, &definition.whole);
         let can_be_reloaded = same(marks::FIXED, &definition.fixed)
@@ -108,7 +106,7 @@ pub fn changes<'a>(
 }
 
 impl Changes<'_> {
-    fn delete<'p>(&mut self, processes: impl Iterator<Item = &'p Process>) {
+    fn delete<'p>(&mut self, processes: impl Iterator<Item = &'p Pm2Process>) {
         for process in processes {
             self.delete.extend(process.id);
             if process.is_scheduled() && process.is_at_work() {
@@ -119,14 +117,14 @@ impl Changes<'_> {
 }
 
 /// A reload adds variables and changes them, and cannot take one away.
-fn keeps_variables(definition: &Definition, process: &Process) -> bool {
+fn keeps_variables(definition: &Definition, process: &Pm2Process) -> bool {
     let before =
         process.variable(marks::VARIABLES).unwrap_or_default().split(',').filter(|name| !name.is_empty());
     before.into_iter().all(|name| definition.variables.iter().any(|variable| variable == name))
 }
 
 /// The processes of an application.
-pub fn of<'p>(definition: &Definition, processes: &'p [Process]) -> impl Iterator<Item = &'p Process> {
+pub fn of<'p>(definition: &Definition, processes: &'p [Pm2Process]) -> impl Iterator<Item = &'p Pm2Process> {
     let name = definition.name.clone();
     processes.iter().filter(move |process| process.id.is_some() && process.name == name.as_str())
 }
@@ -135,7 +133,7 @@ pub fn of<'p>(definition: &Definition, processes: &'p [Process]) -> impl Iterato
 mod tests {
     use super::super::definition::{Origin, definitions};
     use super::*;
-    use crate::process::tools::pm2::Kept;
+    use crate::process::tools::pm2::Pm2State;
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
@@ -157,7 +155,7 @@ mod tests {
         definitions(applications, origin).unwrap()
     }
 
-    fn running(id: u64, definition: &Definition) -> Process {
+    fn running(id: u64, definition: &Definition) -> Pm2Process {
         let variables = definition.variables.join(",");
         let env = json!({
             marks::DEPLOYMENT: "api",
@@ -165,16 +163,16 @@ mod tests {
             marks::WHOLE: definition.whole,
             marks::VARIABLES: variables,
         });
-        let kept = Kept { status: "online".into(), env, ..Kept::default() };
-        Process { id: Some(id), name: definition.name.to_string(), pid: 100, kept }
+        let kept = Pm2State { status: "online".into(), env, ..Pm2State::default() };
+        Pm2Process { id: Some(id), name: definition.name.to_string(), pid: 100, kept }
     }
 
-    fn stranger(name: &str, directory: &str) -> Process {
-        let kept = Kept { status: "online".into(), pm_cwd: directory.into(), ..Kept::default() };
-        Process { id: Some(90), name: name.into(), pid: 90, kept }
+    fn stranger(name: &str, directory: &str) -> Pm2Process {
+        let kept = Pm2State { status: "online".into(), pm_cwd: directory.into(), ..Pm2State::default() };
+        Pm2Process { id: Some(90), name: name.into(), pid: 90, kept }
     }
 
-    fn decide<'a>(wanted: &'a [Definition], processes: &[Process], current: bool) -> Changes<'a> {
+    fn decide<'a>(wanted: &'a [Definition], processes: &[Pm2Process], current: bool) -> Changes<'a> {
         let slug = slug();
         let owner = Owner { deployment: &slug, path: Path::new("/srv/api") };
         changes(owner, wanted, processes, &|_, _| current)
@@ -230,7 +228,7 @@ mod tests {
     fn only_what_is_ours_and_not_wanted_is_removed() {
         let before = wanted(&json!([{"name": "old", "script": "a.js"}, {"name": "web", "script": "a.js"}]));
         let wanted = &before[1..];
-        let mut processes: Vec<Process> =
+        let mut processes: Vec<Pm2Process> =
             (0..).zip(&before).map(|(id, definition)| running(id, definition)).collect();
         processes.push(stranger("other", "/srv/api-two"));
         assert_eq!(decide(wanted, &processes, true).delete, [0]);

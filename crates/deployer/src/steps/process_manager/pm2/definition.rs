@@ -137,7 +137,6 @@ const REFUSED: [(&str, &str); 8] = [
 const OF_PM2: [&str; 9] =
     ["exec_interpreter", "exec_mode", "gid", "node_args", "status", "uid", "user", "username", "watch"];
 
-/// One application.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
     /// Its name, which no other of the file has.
@@ -148,9 +147,7 @@ pub struct Definition {
     pub instances: Option<usize>,
     /// Where it is started.
     pub directory: PathBuf,
-    /// See [`marks::FIXED`].
     pub fixed: String,
-    /// See [`marks::WHOLE`].
     pub whole: String,
     /// Names of the variables that are set for it, sorted.
     pub variables: Vec<String>,
@@ -170,7 +167,6 @@ pub struct Block {
 /// What definitions are made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// The deployment.
     pub deployment: &'a Slug,
     /// The release's directory, in every way in which the file may have seen it.
     pub release: &'a [PathBuf],

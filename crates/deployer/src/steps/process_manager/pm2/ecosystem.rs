@@ -7,7 +7,7 @@
 use super::definition::{Block, Definition, Origin, definitions};
 use crate::config::CommandLine;
 use crate::process::command::Command;
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -118,7 +118,7 @@ process.on("uncaughtException", fail);
 "#;
 
 #[derive(Deserialize)]
-struct Answer {
+struct EvaluatedFile {
     apps: Option<Value>,
     deploy: Option<Value>,
     error: Option<String>,
@@ -168,7 +168,7 @@ pub async fn read(
     file: &Path,
     origin: Origin<'_>,
     env_files: &[PathBuf],
-    workbench: &Workbench<'_>,
+    step_context: &StepContext<'_>,
 ) -> Result<Exported> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let kind = kind(&name).ok_or_else(|| {
@@ -179,12 +179,12 @@ pub async fn read(
     let words = ["node", "--eval", PROGRAM, "--", &file.to_string_lossy(), MARK, kind];
     let command = Command {
         line: CommandLine::Argv(words.map(str::to_owned).to_vec()),
-        directory: workbench.directory.to_owned(),
+        directory: step_context.directory.to_owned(),
         environment: BTreeMap::new(),
         env_files: env_files.to_vec(),
     };
-    workbench.note(format!("evaluating {}", file.display()));
-    let answer = workbench.evaluate(&command, MARK).await.with_context(|| name.clone())?;
+    step_context.note(format!("evaluating {}", file.display()));
+    let answer = step_context.evaluate(&command, MARK).await.with_context(|| name.clone())?;
     let said = understood(answer.as_deref()).with_context(|| name.clone())?;
     if let Some(error) = said.error {
         bail!("{name}: {error}");
@@ -245,7 +245,7 @@ pub fn unused(file: &str, blocks: &BTreeSet<String>, used: Option<&Block>) -> Op
     ))
 }
 
-fn understood(answer: Option<&str>) -> Result<Answer> {
+fn understood(answer: Option<&str>) -> Result<EvaluatedFile> {
     let answer = answer.ok_or_else(|| anyhow!("it ended the program that read it"))?;
     let letters = answer.chars().map(|letter| u8::try_from(u32::from(letter).wrapping_sub(FIRST_LETTER)));
     let bytes: Vec<u8> = letters.collect::<Result<_, _>>()?;

@@ -5,7 +5,7 @@
 //! start is left, shows that it is the worker's, and goes on when it is told that the old ones have ended. Where nobody listens, there is nothing to be ended.
 
 use crate::base::names::Slug;
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::step_user;
 use anyhow::{Context, Result, bail};
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ pub fn socket(deployment: &Slug) -> PathBuf {
 }
 
 /// Has the old applications ended, if there are any. Waits for that as long as the step may last.
-pub async fn end(socket: &Path, deployment: &Slug, workbench: &Workbench<'_>) -> Result<()> {
+pub async fn end(socket: &Path, deployment: &Slug, step_context: &StepContext<'_>) -> Result<()> {
     let mut stream = match UnixStream::connect(socket).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
@@ -36,7 +36,7 @@ pub async fn end(socket: &Path, deployment: &Slug, workbench: &Workbench<'_>) ->
         }
         Err(error) => return Err(error).context("cannot ask `move-user` to end what runs as the old user"),
     };
-    workbench.note("asking `move-user` to end what still runs as the old user");
+    step_context.note("asking `move-user` to end what still runs as the old user");
     // Other processes of our user can connect as well; they do not have this.
     let key = step_user::key_of_move(deployment).unwrap_or_default();
     // Where it does not listen any more, there is no answer either.
@@ -45,7 +45,7 @@ pub async fn end(socket: &Path, deployment: &Slug, workbench: &Workbench<'_>) ->
     let mut answer = String::new();
     tokio::select! {
         read = stream.read_to_string(&mut answer) => { read.context("`move-user` does not answer")?; }
-        waited = workbench.pause(workbench.left()) => { waited?; }
+        waited = step_context.pause(step_context.left()) => { waited?; }
     }
     match answer.as_str() {
         ENDED => Ok(()),

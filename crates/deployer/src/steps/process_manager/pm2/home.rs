@@ -14,9 +14,9 @@ use super::Applications;
 use crate::base::names::{UnitName, UserName};
 use crate::config::{CommandLine, Privileges};
 use crate::process::command::Command;
-use crate::process::executor::Manner;
+use crate::process::executor::RunMode;
 use crate::process::lock::{self, Lock};
-use crate::process::step_context::Workbench;
+use crate::process::step_context::StepContext;
 use crate::process::step_user;
 use crate::process::tools::{files, pm2, systemctl};
 use anyhow::{Context, Result, bail};
@@ -35,7 +35,6 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long a daemon may take until it listens: it starts what was saved, too.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// See the module.
 #[derive(Debug, Clone)]
 pub struct Home {
     directory: PathBuf,
@@ -47,13 +46,13 @@ pub struct Home {
 
 impl Home {
     /// Where PM2 has it: with a user of the deployment's own, that user's; else by what programs here see.
-    pub fn of(applications: &Applications, workbench: &Workbench<'_>) -> Result<Self> {
+    pub fn of(applications: &Applications, step_context: &StepContext<'_>) -> Result<Self> {
         if let Some(user) = applications.user.clone() {
             let directory = step_user::pm2_home(&user);
             let locks = applications.locks.join(user.as_str());
             return Ok(Self { directory, user: Some(user), locks });
         }
-        let directory = match (workbench.variable("PM2_HOME"), workbench.variable("HOME")) {
+        let directory = match (step_context.variable("PM2_HOME"), step_context.variable("HOME")) {
             (Some(home), _) if !home.is_empty() => PathBuf::from(home),
             (_, Some(home)) => Path::new(&home).join(".pm2"),
             _ => bail!("neither PM2_HOME nor HOME is set\nhint: `environment = {{ PM2_HOME = \"...\" }}`"),
@@ -73,11 +72,11 @@ impl Home {
     }
 
     /// Writes a file of ours that may hold secrets.
-    pub async fn write(&self, name: &str, content: &str, workbench: &Workbench<'_>) -> Result<PathBuf> {
+    pub async fn write(&self, name: &str, content: &str, step_context: &StepContext<'_>) -> Result<PathBuf> {
         let path = self.private(name);
         if self.user.is_some() {
             let (line, environment) = files::write(&path, content)?;
-            self.see(Command { environment, ..self.command(line) }, workbench).await?;
+            self.see(Command { environment, ..self.command(line) }, step_context).await?;
             return Ok(path);
         }
         let mut options = fs_err::OpenOptions::new();
@@ -87,9 +86,9 @@ impl Home {
     }
 
     /// Removes files of ours.
-    pub async fn remove(&self, paths: &[PathBuf], workbench: &Workbench<'_>) -> Result<()> {
+    pub async fn remove(&self, paths: &[PathBuf], step_context: &StepContext<'_>) -> Result<()> {
         if self.user.is_some() {
-            return self.see(self.command(files::remove_files(paths)), workbench).await.map(drop);
+            return self.see(self.command(files::remove_files(paths)), step_context).await.map(drop);
         }
         for path in paths {
             match fs_err::remove_file(path) {
@@ -101,23 +100,23 @@ impl Home {
     }
 
     /// Waits until nobody else changes what this daemon runs.
-    pub async fn lock(&self, workbench: &Workbench<'_>) -> Result<Lock> {
+    pub async fn lock(&self, step_context: &StepContext<'_>) -> Result<Lock> {
         let mut told = false;
         loop {
             if let Some(lock) = lock::try_acquire(&self.locks, "pm2")? {
                 return Ok(lock);
             }
             if !told {
-                workbench.note("another deployment is at PM2: waiting for it");
+                step_context.note("another deployment is at PM2: waiting for it");
                 told = true;
             }
-            workbench.pause(RETRY).await.context("another deployment was at PM2 all the time")?;
+            step_context.pause(RETRY).await.context("another deployment was at PM2 all the time")?;
         }
     }
 
     /// Writes down what runs, for the next boot, whatever was written down before. The lock must be held. What is written may hold secrets.
-    pub async fn save(&self, workbench: &Workbench<'_>) -> Result<()> {
-        self.ask(&self.command(pm2::save()), workbench).await?;
+    pub async fn save(&self, step_context: &StepContext<'_>) -> Result<()> {
+        self.ask(&self.command(pm2::save()), step_context).await?;
         // Another user's home is closed as a whole.
         for name in ["dump.pm2", "dump.pm2.bak"].iter().filter(|_| self.user.is_none()) {
             let path = self.directory.join(name);
@@ -129,19 +128,19 @@ impl Home {
     }
 
     /// What is saved; nothing where that cannot be read, as PM2 has it.
-    pub async fn saved(&self, workbench: &Workbench<'_>) -> String {
+    pub async fn saved(&self, step_context: &StepContext<'_>) -> String {
         let path = self.directory.join("dump.pm2");
         match self.user {
-            Some(_) => self.see(self.command(files::read(&path)), workbench).await.unwrap_or_default(),
+            Some(_) => self.see(self.command(files::read(&path)), step_context).await.unwrap_or_default(),
             None => fs_err::read_to_string(path).unwrap_or_default(),
         }
     }
 
     /// Whether that was saved since the daemon runs: by then it had started what was saved before.
-    pub async fn is_saved_since_start(&self, workbench: &Workbench<'_>) -> bool {
+    pub async fn is_saved_since_start(&self, step_context: &StepContext<'_>) -> bool {
         let [saved, started] = ["dump.pm2", "pm2.pid"].map(|name| self.directory.join(name));
         if self.user.is_some() {
-            let asked = self.see(self.command(files::is_newer(&saved, &started)), workbench).await;
+            let asked = self.see(self.command(files::is_newer(&saved, &started)), step_context).await;
             return asked.is_ok_and(|answer| answer.trim() == "yes");
         }
         let written = |path: &Path| fs_err::metadata(path).and_then(|found| found.modified());
@@ -149,12 +148,12 @@ impl Home {
     }
 
     /// Makes a home beside it, from which links lead to the daemon's sockets.
-    pub async fn make_beside(&self, name: &str, workbench: &Workbench<'_>) -> Result<PathBuf> {
+    pub async fn make_beside(&self, name: &str, step_context: &StepContext<'_>) -> Result<PathBuf> {
         let beside = self.private(name);
         let sockets = ["rpc.sock", "pub.sock"];
         if self.user.is_some() {
             let line = files::make_beside(&beside, &sockets.map(|name| self.directory.join(name)));
-            self.see(self.command(line), workbench).await?;
+            self.see(self.command(line), step_context).await?;
             return Ok(beside);
         }
         fs_err::create_dir_all(&beside)?;
@@ -179,39 +178,39 @@ impl Home {
     }
 
     /// Calls PM2, or what belongs to it, as whose it is. The call is in the log.
-    pub async fn ask(&self, command: &Command, workbench: &Workbench<'_>) -> Result<String> {
-        workbench.ask(command, self.manner(workbench)).await
+    pub async fn ask(&self, command: &Command, step_context: &StepContext<'_>) -> Result<String> {
+        step_context.ask(command, self.run_mode(step_context)).await
     }
 
     /// The same, not in the log.
-    async fn see(&self, command: Command, workbench: &Workbench<'_>) -> Result<String> {
-        workbench.listen(&command, self.manner(workbench)).await
+    async fn see(&self, command: Command, step_context: &StepContext<'_>) -> Result<String> {
+        step_context.listen(&command, self.run_mode(step_context)).await
     }
 
-    fn manner<'w>(&self, workbench: &Workbench<'w>) -> Manner<'w> {
+    fn run_mode<'w>(&self, step_context: &StepContext<'w>) -> RunMode<'w> {
         match self.user {
-            Some(_) => Manner::StepAnswer(workbench.walls.own.as_ref()),
-            None => Manner::Answer,
+            Some(_) => RunMode::StepAnswer(step_context.walls.own.as_ref()),
+            None => RunMode::Answer,
         }
     }
 
     /// Whether the daemon runs, found out without starting it.
-    pub async fn is_served(&self, workbench: &Workbench<'_>) -> Result<bool> {
+    pub async fn is_served(&self, step_context: &StepContext<'_>) -> Result<bool> {
         let Some(user) = &self.user else {
             return Ok(UnixStream::connect(self.directory.join("rpc.sock")).is_ok());
         };
         let line = systemctl::show(false, &[UnitName::parse(&step_user::pm2_unit(user))?]);
         let command =
             Command { line, directory: "/".into(), environment: BTreeMap::new(), env_files: Vec::new() };
-        let printed = workbench.listen(&command, Manner::Answer).await?;
+        let printed = step_context.listen(&command, RunMode::Answer).await?;
         Ok(systemctl::states(&printed).first().is_some_and(systemctl::UnitState::is_active))
     }
 
     /// Sees to it that the daemon runs, and not where it would be ended with us. The lock must be held.
-    pub async fn serve(&self, privileges: Privileges, workbench: &Workbench<'_>) -> Result<()> {
-        if self.is_served(workbench).await? {
+    pub async fn serve(&self, privileges: Privileges, step_context: &StepContext<'_>) -> Result<()> {
+        if self.is_served(step_context).await? {
             if let Some(unit) = self.ends_with_us() {
-                workbench.note(format!(
+                step_context.note(format!(
                     "WARNING: the PM2 daemon stands in our own service {unit}: when that is stopped, every application is. hint: `pm2 save && pm2 kill`, and deploy again"
                 ));
             }
@@ -220,20 +219,20 @@ impl Home {
         if let Some(user) = &self.user {
             let unit = UnitName::parse(&step_user::pm2_unit(user))?;
             let start = systemctl::verb(privileges, false, "start", &unit);
-            workbench.call(&start).await.with_context(|| {
+            step_context.call(&start).await.with_context(|| {
                 format!("PM2 of {user} does not run, and cannot be started\nhint: `durhack-deployer setup`, as root, has systemd start {unit}, now and at every boot; `journalctl -u {unit}` says why it does not run")
             })?;
-            return self.wait(workbench).await;
+            return self.wait(step_context).await;
         }
         // What was saved is not forgotten because the daemon was gone.
         let line = if self.directory.join("dump.pm2").is_file() { pm2::resurrect() } else { pm2::ping() };
         let Some(service) = own_service() else {
-            workbench.ask(&self.command(line), Manner::ManagerStart).await?;
-            return self.wait(workbench).await;
+            step_context.ask(&self.command(line), RunMode::ManagerStart).await?;
+            return self.wait(step_context).await;
         };
-        workbench.note(format!("we are in {service}: systemd is to start the PM2 daemon, outside it"));
-        let Err(by_unit) = self.start_by_unit(privileges, workbench).await else { return Ok(()) };
-        let Err(by_transient) = self.start_by_transient(&line, workbench).await else { return Ok(()) };
+        step_context.note(format!("we are in {service}: systemd is to start the PM2 daemon, outside it"));
+        let Err(by_unit) = self.start_by_unit(privileges, step_context).await else { return Ok(()) };
+        let Err(by_transient) = self.start_by_transient(&line, step_context).await else { return Ok(()) };
         bail!(
             "the PM2 daemon does not run, and cannot be started outside {service}: {by_transient:#}; {by_unit:#}\n\
              hint: `pm2 startup` makes a unit for PM2, `loginctl enable-linger` lets the user have services"
@@ -241,21 +240,22 @@ impl Home {
     }
 
     /// As the unit that `pm2 startup` makes.
-    async fn start_by_unit(&self, privileges: Privileges, workbench: &Workbench<'_>) -> Result<()> {
-        let user = workbench.variable("USER").or_else(|| workbench.variable("LOGNAME")).unwrap_or_default();
+    async fn start_by_unit(&self, privileges: Privileges, step_context: &StepContext<'_>) -> Result<()> {
+        let user =
+            step_context.variable("USER").or_else(|| step_context.variable("LOGNAME")).unwrap_or_default();
         let unit = UnitName::parse(&format!("pm2-{user}.service"))?;
         let start = self.command(systemctl::verb(privileges, false, "start", &unit));
-        workbench.ask(&start, Manner::Answer).await?;
-        self.wait(workbench).await
+        step_context.ask(&start, RunMode::Answer).await?;
+        self.wait(step_context).await
     }
 
     /// As a unit that is there as long as the daemon is.
-    async fn start_by_transient(&self, line: &CommandLine, workbench: &Workbench<'_>) -> Result<()> {
-        workbench.ask(&self.command(self.transient(line, workbench)), Manner::Answer).await?;
-        self.wait(workbench).await
+    async fn start_by_transient(&self, line: &CommandLine, step_context: &StepContext<'_>) -> Result<()> {
+        step_context.ask(&self.command(self.transient(line, step_context)), RunMode::Answer).await?;
+        self.wait(step_context).await
     }
 
-    fn transient(&self, line: &CommandLine, workbench: &Workbench<'_>) -> CommandLine {
+    fn transient(&self, line: &CommandLine, step_context: &StepContext<'_>) -> CommandLine {
         let mut words = vec!["systemd-run".to_owned()];
         if !rustix::process::getuid().is_root() {
             // The user's manager is not looked for where there is no login.
@@ -264,8 +264,8 @@ impl Home {
         }
         words.extend(["--quiet", "--collect", "--service-type=forking"].map(str::to_owned));
         words.push(format!("--property=PIDFile={}", self.directory.join("pm2.pid").display()));
-        let path = workbench.variable("PATH").unwrap_or_default();
-        let home = workbench.variable("HOME").unwrap_or_default();
+        let path = step_context.variable("PATH").unwrap_or_default();
+        let home = step_context.variable("HOME").unwrap_or_default();
         words.extend([format!("--setenv=PATH={path}"), format!("--setenv=HOME={home}")]);
         words.push(format!("--setenv=PM2_HOME={}", self.directory.display()));
         words.push("--".into());
@@ -273,13 +273,13 @@ impl Home {
         CommandLine::Argv(words)
     }
 
-    async fn wait(&self, workbench: &Workbench<'_>) -> Result<()> {
-        let ends_at = (tokio::time::Instant::now() + START_MAX).min(workbench.ends_at);
-        while !self.is_served(workbench).await? {
+    async fn wait(&self, step_context: &StepContext<'_>) -> Result<()> {
+        let ends_at = (tokio::time::Instant::now() + START_MAX).min(step_context.ends_at);
+        while !self.is_served(step_context).await? {
             if tokio::time::Instant::now() >= ends_at {
                 bail!("the PM2 daemon does not listen on {}", self.directory.join("rpc.sock").display());
             }
-            workbench.pause(RETRY).await?;
+            step_context.pause(RETRY).await?;
         }
         Ok(())
     }

@@ -3,10 +3,10 @@
 //! PM2 says `online` of whatever it has just started, and starts it again when it dies: so the proof looks more than once.
 
 use super::definition::Definition;
-use super::{Places, Scene};
+use super::{ProcessPaths, Scene};
 use crate::base::clock;
 use crate::process::tools::files;
-use crate::process::tools::pm2::{Process, marks};
+use crate::process::tools::pm2::{Pm2Process, marks};
 use anyhow::{Result, anyhow, bail};
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
@@ -37,11 +37,10 @@ const LOG_BYTES_MAX: u64 = 4096;
 const LOG_LINES_MAX: usize = 3;
 
 impl Scene<'_> {
-    /// See the module.
     pub(super) async fn prove(&self) -> Result<()> {
         let wanted = self.wanted().await?;
         let before = self.up(&wanted).await?;
-        self.workbench.pause(SETTLE).await?;
+        self.step_context.pause(SETTLE).await?;
         self.attend().await?;
         let after = self.processes().await?;
         let places = self.places(&after).await?;
@@ -58,7 +57,7 @@ impl Scene<'_> {
             }
         }
         let running = starts_before.len();
-        self.workbench.note(format!(
+        self.step_context.note(format!(
             "{} in {}",
             crate::base::words::counted(running, "process stands", "processes stand"),
             self.of.release.display()
@@ -67,21 +66,21 @@ impl Scene<'_> {
     }
 
     /// Waits until all are up; an error where one cannot be any more.
-    async fn up(&self, wanted: &[Definition]) -> Result<Vec<Process>> {
+    async fn up(&self, wanted: &[Definition]) -> Result<Vec<Pm2Process>> {
         for look in 1.. {
             self.attend().await?;
             let processes = self.settled_processes().await?;
             match self.missing(wanted, &processes).await? {
                 None => return Ok(processes),
                 Some(missing) if look == LOOKS_MAX => bail!("{missing}"),
-                Some(_) => self.workbench.pause(LOOK_AGAIN).await?,
+                Some(_) => self.step_context.pause(LOOK_AGAIN).await?,
             }
         }
         bail!("PM2 was not asked")
     }
 
     /// What is not up yet, in words. What dies again and again will never be.
-    async fn missing(&self, wanted: &[Definition], processes: &[Process]) -> Result<Option<String>> {
+    async fn missing(&self, wanted: &[Definition], processes: &[Pm2Process]) -> Result<Option<String>> {
         let places = self.places(processes).await?;
         for (definition, processes) in Self::lasting_processes(wanted, processes) {
             let name = &definition.name;
@@ -105,7 +104,12 @@ impl Scene<'_> {
         Ok(None)
     }
 
-    async fn check_stands(&self, definition: &Definition, process: &Process, places: &Places) -> Result<()> {
+    async fn check_stands(
+        &self,
+        definition: &Definition,
+        process: &Pm2Process,
+        places: &ProcessPaths,
+    ) -> Result<()> {
         let name = &definition.name;
         if !process.is_online() {
             bail!("{}", self.with_log(process, &format!("{name} is {}", process.kept.status)).await);
@@ -124,7 +128,7 @@ impl Scene<'_> {
         Ok(())
     }
 
-    async fn does_not_stay_up(&self, process: &Process, times: u64) -> anyhow::Error {
+    async fn does_not_stay_up(&self, process: &Pm2Process, times: u64) -> anyhow::Error {
         let name = &process.name;
         let said = match times {
             0 => format!("{name} does not stay up"),
@@ -134,7 +138,7 @@ impl Scene<'_> {
         anyhow!(self.with_log(process, &said).await)
     }
 
-    async fn with_log(&self, process: &Process, said: &str) -> String {
+    async fn with_log(&self, process: &Pm2Process, said: &str) -> String {
         match self.last_lines(&process.kept.pm_err_log_path).await {
             Some(lines) => format!("{said}: {lines}"),
             None => format!("{said}\nhint: pm2 logs {}", process.name),
@@ -144,7 +148,7 @@ impl Scene<'_> {
     /// The last lines of an error log, in one; none where it is empty or cannot be read. PM2 says where it lies, and whoever speaks for PM2.
     async fn last_lines(&self, path: &Path) -> Option<String> {
         let end = match self.of.user {
-            Some(_) => self.workbench.look(&files::read_end(path, LOG_BYTES_MAX)).await.ok()?,
+            Some(_) => self.step_context.look(&files::read_end(path, LOG_BYTES_MAX)).await.ok()?,
             None => read_end(path)?,
         };
         telling(&end)
@@ -152,14 +156,14 @@ impl Scene<'_> {
 }
 
 /// Whether PM2 has started it again by itself, not long ago: slow starters die slowly, too slowly for the count that PM2 keeps.
-fn came_back(definition: &Definition, process: &Process, now_ms: i64) -> bool {
+fn came_back(definition: &Definition, process: &Pm2Process, now_ms: i64) -> bool {
     let started_ms = process.kept.pm_uptime;
     let wanted_ms = process.kept.created_at.unwrap_or(started_ms);
     started_ms - wanted_ms > definition.kill_timeout_ms() + START_SLACK_MS && now_ms - started_ms < RECENT_MS
 }
 
 /// By id: how often each was started, and as which process.
-fn starts(wanted: &[Definition], processes: &[Process]) -> BTreeMap<u64, (u64, i32)> {
+fn starts(wanted: &[Definition], processes: &[Pm2Process]) -> BTreeMap<u64, (u64, i32)> {
     let all = Scene::lasting_processes(wanted, processes).flat_map(|(_, processes)| processes);
     all.filter_map(|process| Some((process.id?, (process.kept.restart_time, process.pid)))).collect()
 }

@@ -1,12 +1,12 @@
 //! Writing down what runs, for the next boot, and forgetting nothing that somebody else has written down.
 //!
 //! After a boot the daemon answers while it is still starting what was saved, one application after the other. What is saved then lacks
-//! the rest, which the boot after that would not start. So an application of somebody else's that is saved and does not run is waited
+//! the rest, which the boot after that would not start. So an application of foreign that is saved and does not run is waited
 //! for; where it does not come, nothing is saved, and people decide: it may be gone for good.
 
 use super::Scene;
 use super::changes::Owner;
-use crate::process::tools::pm2::{self, Process};
+use crate::process::tools::pm2::{self, Pm2Process};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,17 +21,17 @@ impl Scene<'_> {
     /// See the module. The lock must be held.
     pub(super) async fn save(&self) -> Result<()> {
         // What has been saved since the daemon's start is missing because somebody has ended it, and will not come.
-        let looks_max = if self.home.is_saved_since_start(&self.workbench).await { 1 } else { LOOKS_MAX };
+        let looks_max = if self.home.is_saved_since_start(&self.step_context).await { 1 } else { LOOKS_MAX };
         for look in 1..=looks_max {
-            let saved = pm2::saved(&self.home.saved(&self.workbench).await);
+            let saved = pm2::saved(&self.home.saved(&self.step_context).await);
             let absent = absent(self.of.owner(), &saved, &self.processes().await?).join(", ");
             if absent.is_empty() {
-                return self.home.save(&self.workbench).await;
+                return self.home.save(&self.step_context).await;
             }
             if look < looks_max {
-                self.workbench.pause(LOOK_AGAIN).await?;
+                self.step_context.pause(LOOK_AGAIN).await?;
             } else {
-                self.workbench.note(format!(
+                self.step_context.note(format!(
                     "WARNING: not saved for the next boot: {absent} is in PM2's dump and not running. hint: run `pm2 save` when that is right"
                 ));
             }
@@ -41,7 +41,7 @@ impl Scene<'_> {
 }
 
 /// The names of what is saved of others, and is not there.
-fn absent(owner: Owner<'_>, saved: &[Process], processes: &[Process]) -> Vec<String> {
+fn absent(owner: Owner<'_>, saved: &[Pm2Process], processes: &[Pm2Process]) -> Vec<String> {
     let there: BTreeSet<&str> = processes.iter().map(|process| process.name.as_str()).collect();
     let foreign = saved.iter().filter(|process| !owner.owns(process));
     let absent: BTreeSet<&str> =

@@ -10,7 +10,7 @@ use super::Scene;
 use super::changes::changes;
 use super::definition::Definition;
 use crate::config::CommandLine;
-use crate::process::tools::pm2::{self, Process};
+use crate::process::tools::pm2::{self, Pm2Process};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::Path;
@@ -44,11 +44,11 @@ impl Scene<'_> {
                 return Ok(());
             }
             if !told {
-                self.workbench
+                self.step_context
                     .note(format!("{busy} is at work, and its definition changes: waiting until it is done"));
                 told = true;
             }
-            self.workbench.pause(PAUSE).await.with_context(|| {
+            self.step_context.pause(PAUSE).await.with_context(|| {
                 format!("{busy} was at work all the time, and its definition changes\nhint: a job has to end itself (`process.exit()`), PM2 keeps it alive otherwise; `pm2 stop {busy}` ends it now")
             })?;
         }
@@ -64,12 +64,12 @@ impl Scene<'_> {
         });
         let file = self.write("register.json", asleep.collect()).await?;
         let started = self.pm2(pm2::start(&file)).await;
-        self.home.remove(&[file], &self.workbench).await?;
+        self.home.remove(&[file], &self.step_context).await?;
         started?;
         let dump = self.home.private(&format!("{BESIDE}/dump.pm2"));
         let registered = self.wake(definitions, &dump).await;
         // It holds secrets, and so does what PM2 keeps of it.
-        self.home.remove(&[dump.clone(), dump.with_extension("pm2.bak")], &self.workbench).await?;
+        self.home.remove(&[dump.clone(), dump.with_extension("pm2.bak")], &self.step_context).await?;
         registered
     }
 
@@ -77,7 +77,7 @@ impl Scene<'_> {
     async fn wake(&self, definitions: &[&Definition], dump: &Path) -> Result<()> {
         self.beside(pm2::save()).await?;
         let is_new = |name: &str| definitions.iter().any(|definition| definition.name.as_str() == name);
-        let is_asleep = |process: &&Process| is_new(&process.name) && process.is_dormant();
+        let is_asleep = |process: &&Pm2Process| is_new(&process.name) && process.is_dormant();
         let ids: Vec<u64> =
             self.processes().await?.iter().filter(is_asleep).filter_map(|process| process.id).collect();
         self.delete(&ids).await?;
@@ -85,7 +85,7 @@ impl Scene<'_> {
         let names = definitions.iter().map(|definition| definition.name.to_string());
         let line = CommandLine::Argv(words.into_iter().chain(names).collect());
         self.home
-            .ask(&self.home.command(line), &self.workbench)
+            .ask(&self.home.command(line), &self.step_context)
             .await
             .context("what PM2 saves is no list")?;
         self.beside(pm2::resurrect()).await
@@ -93,9 +93,9 @@ impl Scene<'_> {
 
     /// A call of PM2 that has its files beside the daemon's.
     async fn beside(&self, line: CommandLine) -> Result<()> {
-        let beside = self.home.make_beside(BESIDE, &self.workbench).await?;
+        let beside = self.home.make_beside(BESIDE, &self.step_context).await?;
         let mut command = self.home.command(line);
         command.environment.insert("PM2_HOME".into(), beside.to_string_lossy().into_owned());
-        self.home.ask(&command, &self.workbench).await.map(drop)
+        self.home.ask(&command, &self.step_context).await.map(drop)
     }
 }

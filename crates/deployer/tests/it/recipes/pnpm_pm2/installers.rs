@@ -14,7 +14,7 @@ fn with_shop(test: impl FnOnce(&mut World, &Pm2, &NodeApp)) {
     World::run(|world| {
         world.confine();
         let pm2 = Pm2::of(world);
-        // Not bun's own stand-in, which its installation replaces: npm runs no scripts here.
+        // Not bun's own PID proxy, which its installation replaces: npm runs no scripts here.
         let bun = fs_err::read_dir(programs().join("../@oven")).expect("cargo xtask test --prepare-only");
         let bun = bun.map(|entry| entry.expect("it can be read").path().join("bin"));
         let bun = bun.filter(|bun| succeeds(bun)).last().expect("one for this machine");

@@ -18,7 +18,6 @@ const NO_STATEMENT: &str = "A JSON web token could not be decoded";
 /// The number of the only installation.
 const INSTALLATION: &str = "77";
 
-/// See the module.
 #[derive(Debug)]
 pub struct Accounts {
     /// Beside those of the App.

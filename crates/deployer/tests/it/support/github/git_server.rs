@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-/// A handle.
 #[derive(Debug, Clone)]
 pub struct GitServer {
     url: String,

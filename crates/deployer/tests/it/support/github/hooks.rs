@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 /// GitHub's limit for one repository.
 const HOOKS_MAX: usize = 20;
 
-/// A webhook.
 #[derive(Debug, Clone)]
 pub struct Hook {
     pub id: u64,

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 pub struct Meta {
     /// Ranges from which webhooks come.
     hooks: Vec<String>,
-    /// `TYPE BASE64`.
     ssh_keys: Vec<String>,
     /// Raised by every change.
     version: u64,

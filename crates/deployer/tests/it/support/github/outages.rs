@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 /// How it behaves at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
-    /// As documented.
     Fine,
     /// Every answer is 500.
     Fails,

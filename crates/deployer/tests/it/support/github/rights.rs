@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 pub struct Rights {
     /// `X-OAuth-Scopes`; None: it is a fine-grained one.
     scopes: Option<String>,
-    /// `github-authentication-token-expiration`
     expiration: Option<String>,
     /// `Date`, where it is not the machine's.
     date: Option<String>,

@@ -1,4 +1,4 @@
-//! Where a keeper is asked, and by which key it knows who asks.
+//! Where a spawner is asked, and by which key it knows who asks.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-/// The credential of a keeper's unit that holds its key (systemd's `LoadCredential=`).
+/// The credential of a spawner's unit that holds its key (systemd's `LoadCredential=`).
 pub const CREDENTIAL: &str = "steps-key";
 
 /// Length of a key: 32 bytes in hexadecimal digits.
 pub(super) const KEY_BYTES: usize = 64;
 
-/// Where a keeper ([`crate::keeper_main`]) is asked.
+/// Where a spawner ([`crate::spawner_main`]) is asked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Keeper {
+pub struct Spawner {
     /// The socket that it serves.
     pub socket: PathBuf,
     /// What is shown to it: 64 hexadecimal digits. Anything else stands for a key that is not known here, and nothing is asked.
@@ -22,9 +22,9 @@ pub struct Keeper {
 }
 
 /// Without the key: this ends up in messages of tests and in logs.
-impl fmt::Debug for Keeper {
+impl fmt::Debug for Spawner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Keeper").field("socket", &self.socket).finish_non_exhaustive()
+        formatter.debug_struct("Spawner").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
@@ -34,10 +34,10 @@ pub(super) fn checked(text: &str) -> Option<&str> {
     (key.len() == KEY_BYTES && key.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(key)
 }
 
-/// The key of this keeper; empty where its unit has none, and then nobody is heard.
+/// The key of this spawner; empty where its unit has none, and then nobody is heard.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a keeper has no configuration: systemd says where credentials lie"
+    reason = "a spawner has no configuration: systemd says where credentials lie"
 )]
 pub(super) fn own_key() -> Arc<str> {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
@@ -62,7 +62,7 @@ mod tests {
         for other in ["", &key[1..], &key.replace('f', "e"), &format!("{key}0")] {
             assert!(!is_right(other.as_bytes(), &key), "{other}");
         }
-        // A keeper without a key hears nobody, also not who shows none.
+        // A spawner without a key hears nobody, also not who shows none.
         assert!(!is_right(b"", ""));
     }
 

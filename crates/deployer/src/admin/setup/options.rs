@@ -5,9 +5,8 @@ use crate::admin::host::paths;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wishes {
+pub struct SetupOptions {
     /// Where the layers of the configuration lie.
     pub configuration: PathBuf,
     /// How people, and GitHub, reach this instance.
@@ -27,7 +26,7 @@ pub struct Origin {
     pub host: String,
 }
 
-impl Wishes {
+impl SetupOptions {
     /// Checks what was typed.
     pub fn of(arguments: &SetupArguments, configuration: Option<&Path>) -> Result<Self> {
         Ok(Self {

@@ -1,17 +1,17 @@
-//! The two ends of a hand-over: the daemon that is to be succeeded, and its successor.
+//! The two ends of a self-update: the daemon that is to be succeeded, and its replacement.
 //!
 //! ```text
 //!   old                                            new
 //!    |  starts it; a socket pair is its standard input
-//!    |-- "listener link" with the descriptors ------>|  takes the locks, brings the record's schema up, listens
+//!    |-- "listener link" with the descriptors ------>|  takes the locks, brings the database's schema up, listens
 //!    |<-------------------------------- "ready" -----|  ... or "refused: why"
 //!    |  closes its door, asks the health checks (only the new one answers now), moves `current`,
 //!    |  tells systemd who the main process is
 //!    |-- "yours ..." ------------------------------->|  starts its workers: the first thing they do is to settle the run
-//!    |  ends, or becomes the stand-in
+//!    |  ends, or becomes the PID proxy
 //! ```
 //!
-//! Until "yours" the successor has answered deliveries, which are as safe in the spool as ours, and has done nothing else: it may be
+//! Until "yours" the replacement has answered deliveries, which are as safe in the spool as ours, and has done nothing else: it may be
 //! ended at any time, and ends by itself when the socket closes. After it the old one has nothing any more that would have to
 //! be given back. There is no moment in which both work, or in which nobody listens.
 
@@ -29,11 +29,11 @@ use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-use supervise::Successor;
+use supervise::Replacement;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-/// How long a successor may take until it is ready: longer than the record's migrations may (two minutes).
+/// How long a replacement may take until it is ready: longer than the database's migrations may (two minutes).
 const READY_MAX: Duration = Duration::from_secs(180);
 
 /// How long one that will not do may take to end: it has open requests to answer.
@@ -42,7 +42,7 @@ const END_GRACE: Duration = Duration::from_secs(15);
 /// No message of ours is longer.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// The flag by which a program knows that it is a successor.
+/// The flag by which a program knows that it is a replacement.
 pub const TAKE_OVER: &str = "--take-over";
 
 /// One end of the conversation.
@@ -77,25 +77,25 @@ impl Conversation {
     }
 }
 
-/// A successor that has been started and is not in charge yet.
+/// A replacement that has been started and is not in charge yet.
 pub struct Candidate {
-    process: Successor,
+    process: Replacement,
     conversation: Conversation,
 }
 
-/// How a successor notices that whoever stands in for it is no more.
+/// How a replacement notices that whoever stands in for it is no more.
 pub struct Link(tokio::net::UnixStream);
 
 /// How the old one is to end.
-pub enum Farewell {
-    /// The service manager knows the successor, or the stand-in that we had does.
+pub enum ExitMode {
+    /// The service manager knows the replacement, or the PID proxy that we had does.
     Leave,
     /// Whoever supervises us knows only us.
-    StandIn(Pid, UnixStream),
+    PidProxy(Pid, UnixStream),
 }
 
 impl Candidate {
-    /// Starts the new program as a successor of this one, which runs with these arguments.
+    /// Starts the new program as a replacement of this one, which runs with these arguments.
     pub async fn start(
         program: &Program,
         role: &str,
@@ -105,7 +105,7 @@ impl Candidate {
         let (ours, theirs) = UnixStream::pair()?;
         let arguments: [OsString; 4] =
             ["--config".into(), program.configuration.clone().into(), role.into(), TAKE_OVER.into()];
-        let process = Successor::start(&program.file, &arguments, &program.working_directory, theirs)
+        let process = Replacement::start(&program.file, &arguments, &program.working_directory, theirs)
             .with_context(|| format!("cannot start {}", program.file.display()))?;
         let candidate = Self { process, conversation: Conversation::new(ours)? };
         if let Err(error) = candidate.give(listener, link) {
@@ -154,7 +154,7 @@ impl Candidate {
         self.process.pid()
     }
 
-    /// Ends it: it will not be the successor. All that it has done is in the spools.
+    /// Ends it: it will not be the replacement. All that it has done is in the spools.
     pub async fn dismiss(self) {
         let Self { mut process, conversation } = self;
         // A deployer hears this, and answers its open requests before it ends; TERM is for what is none.
@@ -170,7 +170,7 @@ impl Candidate {
         mut self,
         alone: bool,
         link: Option<&Link>,
-    ) -> Result<Farewell, (Self, anyhow::Error)> {
+    ) -> Result<ExitMode, (Self, anyhow::Error)> {
         let said = match (alone, link) {
             (true, _) => "yours alone",
             (false, Some(_)) => "yours linked",
@@ -181,43 +181,43 @@ impl Candidate {
         }
         let pid = self.pid();
         if alone {
-            return Ok(Farewell::Leave);
+            return Ok(ExitMode::Leave);
         }
         let Some(link) = link else {
             let socket = self.conversation.socket.as_fd().try_clone_to_owned();
             return match socket {
-                Ok(socket) => Ok(Farewell::StandIn(pid, socket.into())),
+                Ok(socket) => Ok(ExitMode::PidProxy(pid, socket.into())),
                 Err(error) => Err((self, error.into())),
             };
         };
-        link.name_successor(pid);
-        Ok(Farewell::Leave)
+        link.name_replacement(pid);
+        Ok(ExitMode::Leave)
     }
 }
 
 impl Link {
-    /// Waits until the stand-in is no more: whoever supervises it has given it up, and means us.
+    /// Waits until the PID proxy is no more: whoever supervises it has given it up, and means us.
     pub async fn lost(&mut self) {
         // It never says anything: what can be read is the end.
         let _ = self.0.read_u8().await;
     }
 
-    fn name_successor(&self, pid: Pid) {
+    fn name_replacement(&self, pid: Pid) {
         let named = self.0.as_fd().try_clone_to_owned().map(UnixStream::from);
-        if let Err(error) = named.and_then(|socket| supervise::name_successor(&socket, pid)) {
-            tracing::error!(%error, "the stand-in cannot be told of the new deployer");
+        if let Err(error) = named.and_then(|socket| supervise::name_replacement(&socket, pid)) {
+            tracing::error!(%error, "the PID proxy cannot be told of the new deployer");
         }
     }
 }
 
-/// What a successor is given, and the way to say that it is ready.
-pub struct Inheritance {
+/// What a replacement is given, and the way to say that it is ready.
+pub struct Handshake {
     conversation: Conversation,
     listener: Option<TcpListener>,
     link: Option<UnixStream>,
 }
 
-impl Inheritance {
+impl Handshake {
     /// Takes it from the standard input, which is empty afterwards.
     pub fn receive() -> Result<Self> {
         let what = "`--take-over` is for a deployer that deploys itself: start it without";
@@ -237,11 +237,11 @@ impl Inheritance {
         }
         let line =
             str::from_utf8(&bytes[..count]).ok().and_then(|line| line.strip_suffix('\n')).context(what)?;
-        let mut inheritance = Self { conversation: Conversation::new(socket)?, listener: None, link: None };
+        let mut handshake = Self { conversation: Conversation::new(socket)?, listener: None, link: None };
         for (name, descriptor) in line.split_whitespace().zip(descriptors) {
-            inheritance.keep(name, descriptor);
+            handshake.keep(name, descriptor);
         }
-        Ok(inheritance)
+        Ok(handshake)
     }
 
     fn keep(&mut self, name: &str, descriptor: OwnedFd) {
@@ -270,7 +270,7 @@ impl Inheritance {
         let link = match self.conversation.hear().await.as_deref() {
             Some("yours here") => Some(self.conversation.socket),
             Some("yours linked") => {
-                let link = self.link.take().ok_or_else(|| anyhow!("there is no link to the stand-in"))?;
+                let link = self.link.take().ok_or_else(|| anyhow!("there is no link to the PID proxy"))?;
                 link.set_nonblocking(true)?;
                 Some(tokio::net::UnixStream::from_std(link)?)
             }

@@ -22,24 +22,23 @@ pub const ADDRESS_FILE: &str = "intake/listen.address";
 
 /// By which the daemon asks its own intake something, as a caller would. See [`http::serve`].
 #[derive(Clone, Default)]
-pub struct Knocker(Arc<Mutex<Option<mpsc::Sender<UnixStream>>>>);
+pub struct SelfProbe(Arc<Mutex<Option<mpsc::Sender<UnixStream>>>>);
 
-impl Knocker {
+impl SelfProbe {
     /// To whoever accepts at present; None where nobody does, because the door is closed.
     pub fn sender(&self) -> Option<mpsc::Sender<UnixStream>> {
         self.0.lock().expect("nothing that holds this lock can panic").clone()
     }
 
-    fn knock_at(&self, sender: Option<mpsc::Sender<UnixStream>>) {
+    fn probe(&self, sender: Option<mpsc::Sender<UnixStream>>) {
         *self.0.lock().expect("nothing that holds this lock can panic") = sender;
     }
 }
 
-/// See the module.
-pub struct Door {
+pub struct IntakeListener {
     pub listener: TcpListener,
     pub listening: Listening,
-    pub knocker: Knocker,
+    pub self_probe: SelfProbe,
     address_file: PathBuf,
     spool: Spool,
     webhook: Arc<Webhook>,
@@ -64,9 +63,9 @@ pub struct Given {
     pub listening: Listening,
 }
 
-impl Door {
+impl IntakeListener {
     /// Listens, on the socket that is given where one is. Nothing is accepted yet.
-    pub async fn new(host: &Host, github: meta::Known, given: Option<Given>) -> Result<Self> {
+    pub async fn new(host: &Host, github: meta::KnownMeta, given: Option<Given>) -> Result<Self> {
         let config = &host.config;
         let Given { listener, listening } = match given {
             Some(given) => given,
@@ -78,11 +77,11 @@ impl Door {
         let spool = super::open_spool(config, "main")?;
         let webhook = webhook(host, github, &spool);
         let address_file = config.state_directory.join(ADDRESS_FILE);
-        let knocker = Knocker::default();
+        let self_probe = SelfProbe::default();
         Ok(Self {
             listener,
             listening,
-            knocker,
+            self_probe,
             address_file,
             spool,
             webhook,
@@ -95,7 +94,7 @@ impl Door {
     pub fn change(
         &mut self,
         host: &Host,
-        github: meta::Known,
+        github: meta::KnownMeta,
         listener: Option<TcpListener>,
         crashed: &CancellationToken,
     ) -> Result<()> {
@@ -105,7 +104,7 @@ impl Door {
         if let Some(before) = &self.tasks {
             // First the new, then the old: there is always somebody who accepts.
             self.say_where(&listener)?;
-            let tasks = accept(&listener, &webhook, &self.knocker, crashed)?;
+            let tasks = accept(&listener, &webhook, &self.self_probe, crashed)?;
             before.stop.cancel();
             before.tracker.close();
             self.leaving.extend(self.tasks.replace(tasks));
@@ -119,7 +118,7 @@ impl Door {
         if self.tasks.is_some() {
             return Ok(());
         }
-        self.tasks = Some(accept(&self.listener, &self.webhook, &self.knocker, crashed)?);
+        self.tasks = Some(accept(&self.listener, &self.webhook, &self.self_probe, crashed)?);
         self.say_where(&self.listener)
     }
 
@@ -140,7 +139,7 @@ impl Door {
 
     /// Accepts nobody any more, and waits until open requests are answered.
     pub async fn close(&mut self) {
-        self.knocker.knock_at(None);
+        self.self_probe.probe(None);
         self.leaving.extend(self.tasks.take());
         for tasks in self.leaving.drain(..) {
             tasks.stop.cancel();
@@ -152,7 +151,7 @@ impl Door {
     /// Stops listening for good. What remains are the open requests.
     pub fn leave(mut self) -> Vec<Tasks> {
         let _ = fs_err::remove_file(&self.address_file);
-        self.knocker.knock_at(None);
+        self.self_probe.probe(None);
         self.leaving.extend(self.tasks.take());
         for tasks in &self.leaving {
             tasks.stop.cancel();
@@ -165,7 +164,7 @@ impl Door {
 fn accept(
     listener: &TcpListener,
     webhook: &Arc<Webhook>,
-    knocker: &Knocker,
+    self_probe: &SelfProbe,
     crashed: &CancellationToken,
 ) -> Result<Tasks> {
     listener.set_nonblocking(true)?;
@@ -173,12 +172,12 @@ fn accept(
     let tasks = Tasks::new(crashed);
     let (sender, knocks) = mpsc::channel(1);
     tasks.start("the intake", http::serve(listener, Arc::clone(webhook), knocks, tasks.stop.clone()));
-    knocker.knock_at(Some(sender));
+    self_probe.probe(Some(sender));
     Ok(tasks)
 }
 
 /// The spool stays the same: it knows which deliveries it has.
-fn webhook(host: &Host, github: meta::Known, spool: &Spool) -> Arc<Webhook> {
+fn webhook(host: &Host, github: meta::KnownMeta, spool: &Spool) -> Arc<Webhook> {
     let config = &host.config;
     let networks = Networks::new(&config.intake.source_networks, github.clone());
     let page_networks = Networks::new(&config.intake.page_networks, github);

@@ -1,4 +1,4 @@
-//! How what runs below the leash is ended: asked first (TERM), then stopped and killed.
+//! How what runs below the supervisor process is ended: asked first (TERM), then stopped and killed.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

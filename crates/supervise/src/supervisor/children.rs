@@ -1,4 +1,4 @@
-//! The leash's children: the command, and whatever was orphaned below it.
+//! The supervisor process's children: the command, and whatever was orphaned below it.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -36,7 +36,6 @@ impl Notices {
     }
 }
 
-/// See the module.
 pub(super) struct Children {
     notices: Notices,
     command: Pid,
@@ -73,7 +72,7 @@ impl Children {
         self.status
     }
 
-    /// Sends `signal` to everything below the leash that `processes` names. The command's own group gets it in
+    /// Sends `signal` to everything below the supervisor process that `processes` names. The command's own group gets it in
     /// one call: while we went from one to the next, a fork bomb in it would leave us little of the processor,
     /// and the kernel lets no fork slip through a signal to a group.
     pub fn signal(&self, processes: &[Process], signal: Signal) {

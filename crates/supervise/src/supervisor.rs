@@ -1,7 +1,7 @@
-//! The leash: the process between the daemon and a step's command.
+//! The supervisor: the process between the daemon and a step's command.
 //!
 //! It is the subreaper of everything that the command starts: a process whose parent ends, and be it by a
-//! double fork with `setsid`, becomes the leash's child and not init's. From this follows the one fact on
+//! double fork with `setsid`, becomes the supervisor process's child and not init's. From this follows the one fact on
 //! which all waiting here rests: *wait(2) says ECHILD exactly when nothing of the step is left.* No table of
 //! processes is consulted to know that it is over; the table serves only to find whom to signal.
 //!
@@ -10,11 +10,11 @@
 //! which to ask for a password.
 //!
 //! It is not restricted itself. A restricted command is started by way of [`restrict`], a second process of this program that takes the
-//! restrictions on and then becomes the command. So the border of the sandbox runs between the leash and the command, and the command
-//! cannot signal the leash. Neither of the two has the command's environment as its own, or an `LD_PRELOAD` in it would run outside.
+//! restrictions on and then becomes the command. So the border of the sandbox runs between the supervisor process and the command, and the command
+//! cannot signal the supervisor. Neither of the two has the command's environment as its own, or an `LD_PRELOAD` in it would run outside.
 //!
 //! TERM, INT, HUP and QUIT that are sent to it are swallowed: a service manager that ends the whole control
-//! group must not end the leash before its charges. Deliberately absent: any knowledge of deadlines, output,
+//! group must not end the supervisor process before its charges. Deliberately absent: any knowledge of deadlines, output,
 //! or why it is told to stop. The daemon knows that.
 
 mod bring_down;
@@ -42,21 +42,21 @@ pub(crate) use bring_down::BEYOND_GRACE_MAX;
 use crate::confinement::Restrictions;
 use crate::control_group::StepGroup;
 use crate::process_table;
-use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status, read_variables, write_variables};
+use crate::protocol::{Ended, EndedBy, Report, SUPERVISOR_ARGUMENT, Status, read_variables, write_variables};
 use crate::{Enforcement, Leftovers, ResourceLimits};
 use children::{Children, Notices};
 
-/// Exit code of a leash that was not called as [`crate::run`] calls it.
+/// Exit code of a supervisor process that was not called as [`crate::run`] calls it.
 const USAGE: u8 = 64;
 
 /// What is reported of a command that survived even KILL, and so has no status yet.
 pub(crate) const STATUS_UNKNOWN: Status = Status::Signalled(9);
 
-/// Be the leash. `arguments` is what follows [`crate::LEASH_ARGUMENT`]; [`crate::run`] writes it.
+/// Be the supervisor. `arguments` is what follows [`crate::SUPERVISOR_ARGUMENT`]; [`crate::run`] writes it.
 ///
 /// The program's `main` calls this before it does anything else. It returns when nothing of the command runs
 /// any more; the result is for `main` to return.
-pub fn leash_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn supervisor_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.peekable();
     if arguments.next_if(|first| first == restrict::ARGUMENT).is_some() {
         return restrict::main(arguments);
@@ -169,7 +169,7 @@ fn start_restricted(
 ) -> io::Result<(Children, Option<Enforcement>)> {
     let mut group = StepGroup::create(assignment.restrictions.resources.as_ref());
     let (mut ours, theirs) = UnixStream::pair()?;
-    let mut words: Vec<OsString> = vec![LEASH_ARGUMENT.into(), restrict::ARGUMENT.into()];
+    let mut words: Vec<OsString> = vec![SUPERVISOR_ARGUMENT.into(), restrict::ARGUMENT.into()];
     words.push(group.as_ref().map_or_else(OsString::new, |group| group.directory().into()));
     words.extend(assignment.restrictions.clone().into_arguments());
     words.extend(["--".into(), assignment.program.clone()]);
@@ -247,7 +247,7 @@ fn wait_for_end(children: &mut Children, limits: Option<&ResourceLimits>) -> End
         // An error is EINTR: one of the signals that are swallowed.
         let order = poll(&mut descriptors, interval.as_ref()).is_ok() && !descriptors[1].revents().is_empty();
         // Whatever arrives is an order: the byte, the end of the stream, and also an error on the socket, for
-        // a leash that can no longer be told to stop has to stop now.
+        // a supervisor process that can no longer be told to stop has to stop now.
         if order {
             return EndedBy::Order;
         }

@@ -72,7 +72,6 @@ pub(super) const REFUSED: &[c_long] = &[
     SYS_shmctl, SYS_shmdt, SYS_shmget, SYS_swapoff, SYS_swapon, SYS_syslog, SYS_umount2, SYS_userfaultfd, SYS_vhangup,
 ];
 
-/// Likewise.
 #[cfg(target_arch = "x86_64")]
 pub(super) const REFUSED_HERE: &[c_long] = &[
     SYS__sysctl, SYS_afs_syscall, SYS_getpmsg, SYS_ioperm, SYS_iopl, SYS_modify_ldt, SYS_putpmsg, SYS_security,

@@ -1,6 +1,6 @@
 //! The process that becomes a restricted command: it takes the restrictions on, says how far the kernel enforces them, and executes the program.
 //!
-//! It is started by the leash, with a socket as its standard input. Over that it hears the command's variables and answers with one
+//! It is started by the supervisor, with a socket as its standard input. Over that it hears the command's variables and answers with one
 //! line ([`Restricted`]); a second line says that the program could not be executed. Where it could, the socket is closed by that, which is the
 //! whole success message. Whatever it does not give up before the program runs is not given up: the order below matters.
 
@@ -21,7 +21,7 @@ use crate::confinement::Restrictions;
 use crate::control_group;
 use crate::protocol::{Report, read_variables};
 
-/// What comes behind [`crate::LEASH_ARGUMENT`] instead of an assignment: `restrict <control group or nothing> <restrictions...> -- <program> ...`
+/// What comes behind [`crate::SUPERVISOR_ARGUMENT`] instead of an assignment: `restrict <control group or nothing> <restrictions...> -- <program> ...`
 pub(super) const ARGUMENT: &str = "restrict";
 
 /// What it answers.
@@ -62,7 +62,7 @@ pub(super) fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    // Where nobody hears it, the leash is no more.
+    // Where nobody hears it, the supervisor process is no more.
     let _ = writeln!(control, "{}", Report::failed(&error));
     ExitCode::FAILURE
 }

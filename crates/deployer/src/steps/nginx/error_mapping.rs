@@ -2,7 +2,7 @@
 
 use super::{SitesStep, files};
 use crate::config::CommandLine;
-use crate::process::step_context::{Heard, Workbench};
+use crate::process::step_context::{LogEvent, StepContext};
 use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Result, anyhow};
 use nginx_policy::configuration;
@@ -17,19 +17,19 @@ pub async fn judged(
     step: &SitesStep,
     command: &CommandLine,
     stage: Option<&Path>,
-    workbench: &Workbench<'_>,
+    step_context: &StepContext<'_>,
 ) -> Result<String> {
     let lines = Mutex::new(Vec::new());
-    let hear = |heard: Heard<'_>| {
-        if let Heard::Line(line) = heard {
+    let hear = |heard: LogEvent<'_>| {
+        if let LogEvent::Line(line) = heard {
             let mut lines = lines.lock().expect("no holder panics");
             if lines.len() < LINES_MAX {
                 lines.push(line.text.clone());
             }
         }
-        (workbench.hear)(heard);
+        (step_context.hear)(heard);
     };
-    let result = Workbench { hear: &hear, ..*workbench }.call(command).await;
+    let result = StepContext { hear: &hear, ..*step_context }.call(command).await;
     let error = match result {
         Ok(printed) => return Ok(printed),
         Err(error) => error,
@@ -37,7 +37,7 @@ pub async fn judged(
     let lines = lines.into_inner().expect("no holder panics");
     match lines.iter().find_map(|line| complaint(line)) {
         Some(complaint) => {
-            Err(anyhow!("nginx refuses it: {}", in_their_words(step, complaint, stage, workbench).await))
+            Err(anyhow!("nginx refuses it: {}", in_their_words(step, complaint, stage, step_context).await))
         }
         None => Err(error),
     }
@@ -61,7 +61,7 @@ async fn in_their_words(
     step: &SitesStep,
     complaint: &str,
     stage: Option<&Path>,
-    workbench: &Workbench<'_>,
+    step_context: &StepContext<'_>,
 ) -> String {
     let mut text = complaint.to_owned();
     if let Some(stage) = stage {
@@ -76,7 +76,7 @@ async fn in_their_words(
     }
     // nginx names no place (keys, variables and zones are looked for after all files have been read), or the second of two that
     // contradict each other: then it is the file that speaks of the same thing.
-    let files = files::read(step, workbench).await.unwrap_or_default();
+    let files = files::read(step, step_context).await.unwrap_or_default();
     match subjects(complaint).into_iter().find_map(|subject| speaker(&files, subject, complaint)) {
         Some(place) => format!("{text} ({place})"),
         None => text,

@@ -2,10 +2,10 @@
 //!
 //! The kernel's own limits do not fit: address space (`RLIMIT_AS`) says nothing of programs that map far more than they use, as
 //! node does; processes (`RLIMIT_NPROC`) are counted for the whole user, with everything that it runs in production, and not at all for
-//! root; and control groups need somebody who hands them down. So the leash looks, several times a second. What is
+//! root; and control groups need somebody who hands them down. So the supervisor process looks, several times a second. What is
 //! hard about that, that everything is found and ended, it can do anyway.
 //!
-//! A fork bomb does not wait to be looked at, and leaves the leash no processor to look with. So the kernel has a wall behind the
+//! A fork bomb does not wait to be looked at, and leaves the supervisor process no processor to look with. So the kernel has a wall behind the
 //! limit: as many processes as the user has at the start, and twice the limit. For root there is no wall.
 
 use std::fs;

@@ -5,8 +5,8 @@
 //! to the stage; privileged ports become others, each its own; keys and certificates that we cannot read, or that are yet to
 //! be obtained, are replaced by a pair of no worth. So the test needs no rights, and opens nothing that anybody uses.
 
-use super::{SitesStep, blame, ownership};
-use crate::process::step_context::Workbench;
+use super::{SitesStep, error_mapping, ownership};
+use crate::process::step_context::StepContext;
 use crate::process::tools::nginx;
 use crate::steps::nginx::site_file::SiteFile;
 use anyhow::{Context, Result, bail};
@@ -31,15 +31,15 @@ const PORT_SHIFT: u16 = 64_512;
 
 /// A self-signed certificate and its key, known to everybody: good for a test of a configuration, and for nothing else. They never
 /// leave the stage.
-const CERTIFICATE: &str = include_str!("stage/certificate.pem");
-const KEY: &str = include_str!("stage/key.pem");
+const CERTIFICATE: &str = include_str!("dry_run/certificate.pem");
+const KEY: &str = include_str!("dry_run/key.pem");
 
 /// Has nginx judge what would be live with these files.
-pub async fn test(step: &SitesStep, files: &[SiteFile], workbench: &Workbench<'_>) -> Result<()> {
-    let stage = Stage::new(step)?;
+pub async fn test(step: &SitesStep, files: &[SiteFile], step_context: &StepContext<'_>) -> Result<()> {
+    let stage = DryRun::new(step)?;
     let staged = stage.fill(files).context("cannot stage nginx's configuration")?;
     let command = nginx::test_staged(&step.nginx, &staged);
-    let printed = blame::judged(step, &command, Some(&stage.root), workbench).await?;
+    let printed = error_mapping::judged(step, &command, Some(&stage.root), step_context).await?;
     let read: BTreeSet<&str> = printed.lines().filter_map(file_read).collect();
     for file in files {
         let target = stage.path(&step.nginx.directory.join(&file.wanted.target));
@@ -61,20 +61,20 @@ fn file_read(line: &str) -> Option<&str> {
     line.strip_prefix("# configuration file ")?.strip_suffix(':')
 }
 
-struct Stage<'a> {
+struct DryRun<'a> {
     step: &'a SitesStep,
     directory: PathBuf,
     root: PathBuf,
 }
 
 /// It holds copies of the host's files: nothing of it stays.
-impl Drop for Stage<'_> {
+impl Drop for DryRun<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-impl<'a> Stage<'a> {
+impl<'a> DryRun<'a> {
     fn new(step: &'a SitesStep) -> Result<Self> {
         let directory = step.state.join("stage");
         match fs::remove_dir_all(&directory) {
@@ -178,7 +178,7 @@ fn scopes(directives: &[Directive]) -> Vec<&[Directive]> {
 }
 
 struct Rewriting<'a> {
-    stage: &'a Stage<'a>,
+    stage: &'a DryRun<'a>,
     replacements: Vec<(std::ops::Range<usize>, String)>,
     outside: Vec<PathBuf>,
 }

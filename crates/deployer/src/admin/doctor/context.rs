@@ -7,7 +7,7 @@ use crate::daemon::{self, Role};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
 use crate::plan::recipes::REFERENCE;
-use crate::process::executor::{Answer, Executor};
+use crate::process::executor::{CapturedOutput, Executor};
 use crate::process::tools::{Invocation, gh};
 use crate::process::{lock, step_user};
 use crate::store::{Authenticator, Store};
@@ -29,8 +29,7 @@ const ROOTS_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// The user that a packaged service runs as.
 const SERVICE_USER: &str = "durhack-deployer";
 
-/// See the module.
-pub struct Examined {
+pub struct DoctorContext {
     /// What is wrong with the configuration.
     pub problems: Diagnostics,
     /// Who runs this command.
@@ -66,7 +65,7 @@ struct Usable {
     is_path_of_daemon: bool,
 }
 
-impl Examined {
+impl DoctorContext {
     /// Reads the configuration and the tables of users. Asks nobody, changes nothing.
     pub fn new(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Self> {
         let us = Account::ours();
@@ -92,7 +91,6 @@ impl Examined {
         self.usable.as_ref().context("the configuration cannot be used")
     }
 
-    /// The configuration.
     pub fn config(&self) -> Result<&Config> {
         Ok(&self.loaded()?.config)
     }
@@ -107,7 +105,6 @@ impl Examined {
         Ok(self.config()?.deployments.values().filter(|deployment| deployment.enabled))
     }
 
-    /// GitHub's API.
     pub fn github(&self) -> Result<(&GitHub, &Credentials)> {
         let usable = self.usable()?;
         if matches!(self.instead, Some(Instead::WithoutSecrets | Instead::LastGood(_))) {
@@ -119,7 +116,7 @@ impl Examined {
     /// The record, whether it is there or not.
     pub fn any_store(&self) -> Result<&Store> {
         let store = self.usable()?.store.as_ref();
-        store.with_context(|| format!("only {} opens the record", self.service.name))
+        store.with_context(|| format!("only {} opens the database", self.service.name))
     }
 
     /// The record, which is not there before the first start.
@@ -133,7 +130,7 @@ impl Examined {
         }
     }
 
-    /// Lets go of the record. SQLite's last reader takes the files away that it has made beside it; where two are last at once they
+    /// Lets go of the database. SQLite's last reader takes the files away that it has made beside it; where two are last at once they
     /// stay, as the database's owner's, until somebody opens it again.
     pub async fn close(&self) {
         if let Ok(store) = self.store() {
@@ -168,7 +165,7 @@ impl Examined {
     }
 
     /// Calls a program, as whoever we are.
-    pub async fn ask(&self, words: &[&str]) -> Result<Answer> {
+    pub async fn ask(&self, words: &[&str]) -> Result<CapturedOutput> {
         let usable = self.usable()?;
         // Whose programs lie on the service's path, the service's user decides: root looks at them, and calls root's.
         let path = match self.us.is_root() && !self.is_service() {
@@ -185,7 +182,7 @@ impl Examined {
     }
 
     /// The same for a command line of a tool of ours.
-    pub async fn ask_tool(&self, command: &CommandLine) -> Result<Answer> {
+    pub async fn ask_tool(&self, command: &CommandLine) -> Result<CapturedOutput> {
         let words = command.argv();
         self.ask(&words.iter().map(String::as_str).collect::<Vec<_>>()).await
     }

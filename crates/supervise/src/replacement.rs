@@ -1,13 +1,13 @@
-//! A successor: the one process that is started without a leash, because it is to outlive its parent.
+//! A replacement: the one process that is started without a supervisor, because it is to outlive its parent.
 //!
 //! A daemon that is replaced by a newer one starts that itself, so that it can give it what it holds (a socket that listens, say) and can
 //! go on if nothing comes of it. It gets the caller's environment and standard output, for it is to be what the caller is; a process
 //! group of its own, so that a terminal's Ctrl-C is not heard twice; and, as its standard input, one end of a socket over which
 //! the two talk. That end is also how it notices that the other is no more.
 //!
-//! Whoever supervises the caller may know only the caller's process id. For that case there is the *stand-in*: the caller becomes
-//! ([`become_stand_in`]) a tiny program ([`stand_in_main`]) that passes signals on to the successor and ends as that ends. A successor that has
-//! itself been succeeded says so to the stand-in ([`name_successor`]), which then stands in for that one: they do not pile up.
+//! Whoever supervises the caller may know only the caller's process id. For that case there is the *PID proxy*: the caller becomes
+//! ([`become_pid_proxy`]) a tiny program ([`pid_proxy_main`]) that passes signals on to the replacement and ends as that ends. A replacement that has
+//! itself been succeeded says so to the PID proxy ([`name_replacement`]), which then stands in for that one: they do not pile up.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -30,14 +30,14 @@ use tokio::time::timeout;
 
 use crate::adopted;
 
-/// The argument by which the product's `main` recognises that it is to be a stand-in.
-pub const STAND_IN_ARGUMENT: &str = "__stand-in";
+/// The argument by which the product's `main` recognises that it is to be a PID proxy.
+pub const PID_PROXY_ARGUMENT: &str = "__stand-in";
 
 /// Signals that are meant for the daemon.
 const PASSED_ON: [Signal; 6] =
     [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2];
 
-/// Exit code of a stand-in that was not called as [`become_stand_in`] calls it.
+/// Exit code of a PID proxy that was not called as [`become_pid_proxy`] calls it.
 const USAGE: u8 = 64;
 
 /// "successor 4194304" and some more: longer messages are not ours.
@@ -45,12 +45,12 @@ const MESSAGE_BYTES_MAX: usize = 256;
 
 /// A process that was started to succeed the caller. Dropping it leaves it alone.
 #[derive(Debug)]
-pub struct Successor {
+pub struct Replacement {
     child: Child,
     pid: Pid,
 }
 
-impl Successor {
+impl Replacement {
     /// Starts `program`; `control` becomes its standard input.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Successor {
         directory: &Path,
         control: UnixStream,
     ) -> io::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "the one place where a successor is started")]
+        #[expect(clippy::disallowed_methods, reason = "the one place where a replacement is started")]
         let mut command = tokio::process::Command::new(program);
         command.args(arguments).current_dir(directory).stdin(OwnedFd::from(control)).process_group(0);
         let child = adopted::spawn_own(&mut command)?;
@@ -101,44 +101,44 @@ impl Successor {
     }
 }
 
-/// Turns the calling process into the stand-in of its child `successor`, with which it goes on talking over `control`. Returns only
+/// Turns the calling process into the PID proxy of its child `replacement`, with which it goes on talking over `control`. Returns only
 /// where that fails.
-pub fn become_stand_in(successor: Pid, control: impl AsFd) -> io::Error {
+pub fn become_pid_proxy(replacement: Pid, control: impl AsFd) -> io::Error {
     if let Err(error) = dup2_stdin(control) {
         return error.into();
     }
     #[expect(clippy::disallowed_methods, reason = "not started: become")]
     let mut command = Command::new("/proc/self/exe");
-    let pid = successor.as_raw_pid().to_string();
-    command.arg0("durhack-deployer").args([STAND_IN_ARGUMENT, &pid]).exec()
+    let pid = replacement.as_raw_pid().to_string();
+    command.arg0("durhack-deployer").args([PID_PROXY_ARGUMENT, &pid]).exec()
 }
 
-/// Says to one's own stand-in, over one's own control socket, who comes next.
+/// Says to one's own PID proxy, over one's own control socket, who comes next.
 ///
 /// # Errors
 /// Nobody is there to hear it.
-pub fn name_successor(mut control: &UnixStream, successor: Pid) -> io::Result<()> {
-    control.write_all(format!("successor {}\n", successor.as_raw_pid()).as_bytes())
+pub fn name_replacement(mut control: &UnixStream, replacement: Pid) -> io::Result<()> {
+    control.write_all(format!("successor {}\n", replacement.as_raw_pid()).as_bytes())
 }
 
-/// Be the stand-in. `arguments` is what follows [`STAND_IN_ARGUMENT`]; the result is for `main` to return.
-pub fn stand_in_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+/// Be the PID proxy. `arguments` is what follows [`PID_PROXY_ARGUMENT`]; the result is for `main` to return.
+pub fn pid_proxy_main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let charge = arguments.next().and_then(|text| text.to_str()?.parse().ok()).and_then(Pid::from_raw);
     let Some(charge) = charge else {
         eprintln!("this is an internal command: it is run by a daemon that hands over");
         return ExitCode::from(USAGE);
     };
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    match StandIn::new(charge).and_then(StandIn::stand) {
+    match PidProxy::new(charge).and_then(PidProxy::stand) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("the stand-in cannot go on: {error}");
+            eprintln!("the PID proxy cannot go on: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-struct StandIn {
+struct PidProxy {
     charge: Pid,
     /// Who is to be stood in for when the charge has ended.
     next: Option<Pid>,
@@ -150,9 +150,9 @@ struct StandIn {
     signals: Vec<(Signal, UnixStream)>,
 }
 
-impl StandIn {
+impl PidProxy {
     fn new(charge: Pid) -> io::Result<Self> {
-        // A successor's successor becomes our child when the one between has ended.
+        // A replacement's replacement becomes our child when the one between has ended.
         set_child_subreaper(Some(getpid()))?;
         let signals = PASSED_ON.into_iter().map(|signal| Ok((signal, notice_of(signal)?)));
         let signals = signals.collect::<io::Result<_>>()?;

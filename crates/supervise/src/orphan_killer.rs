@@ -1,8 +1,8 @@
-//! The second belt: killing what a leash that was itself killed has left.
+//! The second belt: killing what a supervisor process that was itself killed has left.
 //!
 //! Without their subreaper the processes belong to init, and nothing in the table says any more whose they
 //! were. What is left of it: the mark in the environment that each was started with, and, for the command's
-//! own session, the number of the leash that opened it. A process that did `setsid` *and* emptied its
+//! own session, the number of the supervisor process that opened it. A process that did `setsid` *and* emptied its
 //! environment is found by its parent ([`crate::become_subreaper`]) or its control group, where there are those.
 
 use std::collections::HashSet;
@@ -21,7 +21,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 const END_MAX: Duration = Duration::from_millis(200);
 
 /// Kills every living process of this user, except the caller, that was started with `variable=value` in its
-/// environment, and returns how many there were. For recovery after a crash, when neither daemon nor leash
+/// environment, and returns how many there were. For recovery after a crash, when neither daemon nor supervisor process
 /// is there any more. Blocks for at most some seconds.
 ///
 /// # Errors
@@ -31,10 +31,10 @@ pub fn kill_marked(variable: &str, value: &str) -> io::Result<usize> {
     kill_until_none(|| all_where(|process| process.has_in_environment(&entry)))
 }
 
-/// Kills what is left of the session that a leash opened. The leash must not have been reaped yet, or its
-/// number could be somebody else's.
-pub(crate) fn kill_session(leash: Pid) -> io::Result<usize> {
-    kill_until_none(|| all_where(|process| process.session == leash.as_raw_pid()))
+/// Kills what is left of the session that a supervisor process opened. The supervisor process must not have been reaped yet, or its
+/// number could be foreign.
+pub(crate) fn kill_session(supervisor: Pid) -> io::Result<usize> {
+    kill_until_none(|| all_where(|process| process.session == supervisor.as_raw_pid()))
 }
 
 /// Kills what is below the calling process, a subreaper, however deep.
@@ -68,7 +68,7 @@ pub(crate) fn kill_until_none(find: impl Fn() -> io::Result<Vec<Process>>) -> io
                 ),
             ));
         }
-        // As in the leash: who is stopped cannot fork while the others are being killed.
+        // As in the supervisor: who is stopped cannot fork while the others are being killed.
         for process in &found {
             process.signal(Signal::STOP);
         }

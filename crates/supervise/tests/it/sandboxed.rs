@@ -78,8 +78,8 @@ async fn a_confined_command_is_brought_down_like_any_other() {
     assert_eq!((outcome.end, outcome.survivors), (End::DeadlineExceeded, 0));
 }
 
-/// The leash only looks several times a second: what a bomb does in between, the kernel must bound, for the sake of the machine that
-/// this test runs on. `RLIMIT_NPROC` does not hold root back, so the bomb is nobody's; it is below the leash's own wall, which cannot be
+/// The supervisor process only looks several times a second: what a bomb does in between, the kernel must bound, for the sake of the machine that
+/// this test runs on. `RLIMIT_NPROC` does not hold root back, so the bomb is nobody's; it is below the supervisor process's own wall, which cannot be
 /// raised.
 #[tokio::test]
 async fn a_fork_bomb_is_ended_and_told() {
@@ -94,7 +94,7 @@ async fn a_fork_bomb_is_ended_and_told() {
     assert_eq!((outcome.end, outcome.survivors), (End::TooManyTasks { max: tasks_max }, 0));
 }
 
-/// The wall that the leash itself sets: what is looked at too late cannot fill the machine.
+/// The wall that the supervisor process itself sets: what is looked at too late cannot fill the machine.
 #[tokio::test]
 async fn the_kernel_bounds_what_is_not_looked_at_in_time() {
     let limits = ResourceLimits { tasks_max: Some(100), ..Default::default() };

@@ -1,4 +1,4 @@
-//! What a keeper is asked, and how that crosses the socket: the key and a length of four bytes, with the descriptors; then words, each
+//! What a spawner is asked, and how that crosses the socket: the key and a length of four bytes, with the descriptors; then words, each
 //! followed by a zero byte. No path, argument or variable of a process can have one in it.
 
 use std::ffi::{OsStr, OsString};
@@ -16,41 +16,40 @@ use rustix::net::{
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::time::timeout;
 
-use super::address::{self, KEY_BYTES, Keeper};
+use super::address::{self, KEY_BYTES, Spawner};
 use crate::run::Conversation;
 
 /// The system gives a process no more than 2 MiB of arguments and environment, if nobody has raised that.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// For sending a request, and for the service manager to start the keeper before that.
+/// For sending a request, and for the service manager to start the spawner before that.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
 /// What comes first: key and length.
 const HEAD_BYTES: usize = KEY_BYTES + 4;
 
-/// For the first bytes: who cannot show the key holds a keeper's thread for no longer.
+/// For the first bytes: who cannot show the key holds a spawner's thread for no longer.
 const KEY_MAX: Duration = Duration::from_secs(1);
 
-/// A keeper's part of it: who connects sends at once.
+/// A spawner's part of it: who connects sends at once.
 const RECEIVE_MAX: Duration = Duration::from_secs(10);
 
-/// With a number, for keeper and caller may be of different versions.
+/// With a number, for spawner and caller may be of different versions.
 const START: &[u8] = b"start-1";
 const KILL_MARKED: &[u8] = b"kill-marked-1";
 
-/// The leash's program, its control socket, standard output, standard error.
+/// The supervisor process's program, its control socket, standard output, standard error.
 pub(crate) type Descriptors = [OwnedFd; 4];
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Start a leash, and tell when it has ended.
+    /// Start a supervisor, and tell when it has ended.
     Start(Start, Descriptors),
     /// Kill whom [`crate::kill_marked`] kills.
     KillMarked { variable: String, value: String },
 }
 
-/// A leash to be started.
+/// A supervisor process to be started.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Start {
     pub directory: OsString,
@@ -59,15 +58,15 @@ pub(crate) struct Start {
 }
 
 impl Request {
-    /// Sends it to this keeper; what comes back are reports.
-    pub async fn send(self, keeper: &Keeper) -> io::Result<Conversation> {
-        let sent = timeout(SEND_MAX, self.send_at_leisure(keeper)).await;
+    /// Sends it to this spawner; what comes back are reports.
+    pub async fn send(self, spawner: &Spawner) -> io::Result<Conversation> {
+        let sent = timeout(SEND_MAX, self.send_at_leisure(spawner)).await;
         sent.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "nobody took the request")))
     }
 
-    async fn send_at_leisure(self, keeper: &Keeper) -> io::Result<Conversation> {
-        let mut socket = tokio::net::UnixStream::connect(&keeper.socket).await?;
-        let key = address::checked(&keeper.key).ok_or_else(no_key)?;
+    async fn send_at_leisure(self, spawner: &Spawner) -> io::Result<Conversation> {
+        let mut socket = tokio::net::UnixStream::connect(&spawner.socket).await?;
+        let key = address::checked(&spawner.key).ok_or_else(no_key)?;
         let (words, descriptors) = self.into_words();
         let bytes: Vec<u8> =
             words.iter().flat_map(|word| word.as_bytes().iter().chain(&[0])).copied().collect();
@@ -94,7 +93,7 @@ impl Request {
         Ok(Conversation::new(socket))
     }
 
-    /// The keeper's end of it. Who does not show the key is not listened to.
+    /// The spawner's end of it. Who does not show the key is not listened to.
     pub fn receive(connection: &UnixStream, key: &str) -> io::Result<Self> {
         connection.set_read_timeout(Some(KEY_MAX))?;
         let mut head = [0; HEAD_BYTES];

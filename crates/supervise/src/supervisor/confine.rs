@@ -1,6 +1,6 @@
 //! Paths, and what is left of root: given up by the process that becomes the command; what it starts inherits that and cannot get it back.
 //!
-//! Signals and abstract sockets end at the border of what is restricted in this way, and the leash is outside of that.
+//! Signals and abstract sockets end at the border of what is restricted in this way, and the supervisor process is outside of that.
 
 use std::fs;
 use std::io;

@@ -1,25 +1,25 @@
-//! Commands of another user: a process of that user's own, the keeper, starts their leashes.
+//! Commands of another user: a process of that user's own, the spawner, starts their supervisor processes.
 //!
 //! # Theory of operation
 //!
 //! ```text
-//!   daemon (user A) -- request, with program, ends of control socket and pipes --> keeper (B)
+//!   daemon (user A) -- request, with program, ends of control socket and pipes --> spawner (B)
 //!     |                                                                         | starts
-//!     |  <------------- control socket, standard output and error ---------> leash (B) --> command (B)
+//!     |  <------------- control socket, standard output and error ---------> supervisor process (B) --> command (B)
 //! ```
 //!
-//! Nobody becomes another user here, so nothing here needs root: a service manager starts the keeper as its user when somebody
+//! Nobody becomes another user here, so nothing here needs root: a service manager starts the spawner as its user when somebody
 //! connects to its socket, and who may connect is said by that socket's owner and mode. From there on a command is like any other:
-//! the leash has the same arguments, the same environment and the same descriptors, and answers to the same daemon. The keeper
-//! only tells how the leash has ended, and kills by a mark ([`crate::kill_marked`]), which is for the same user only.
+//! the supervisor process has the same arguments, the same environment and the same descriptors, and answers to the same daemon. The spawner
+//! only tells how the supervisor process has ended, and kills by a mark ([`crate::kill_marked`]), which is for the same user only.
 //!
-//! The keeper gets the listening socket as its standard input, and ends when nobody has wanted anything of it for a while. It also ends
-//! when a leash was killed: then nobody knows what that has left behind, so it kills everything that it has started, and a service manager
-//! what may be left of a service even then. That includes other commands of that user; whose leash is killed is under attack by his own.
+//! The spawner gets the listening socket as its standard input, and ends when nobody has wanted anything of it for a while. It also ends
+//! when a supervisor process was killed: then nobody knows what that has left behind, so it kills everything that it has started, and a service manager
+//! what may be left of a service even then. That includes other commands of that user; whose supervisor process is killed is under attack by his own.
 //!
-//! Who connects shows a key first, which the keeper has from the service manager (the credential [`CREDENTIAL`]). The socket's mode
+//! Who connects shows a key first, which the spawner has from the service manager (the credential [`CREDENTIAL`]). The socket's mode
 //! lets in whoever is the deployer's user, and builds of a deployment without a user of its own are: Landlock does not judge `connect`, but
-//! keeps the key from them. Each user's keeper has a key of its own, so what is read from one opens no other.
+//! keeps the key from them. Each user's spawner has a key of its own, so what is read from one opens no other.
 //!
 //! Deliberately absent: any check of what is asked for. Whoever has the key may do everything that the user may.
 
@@ -44,15 +44,15 @@ use rustix::process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpabl
 use rustix::stdio::stdin;
 use tokio::time::timeout;
 
-use crate::leash::STATUS_UNKNOWN;
-use crate::protocol::{Ended, EndedBy, LEASH_ARGUMENT, Report, Status};
-use crate::{belt, control_group};
-pub use address::{CREDENTIAL, Keeper};
+use crate::protocol::{Ended, EndedBy, Report, SUPERVISOR_ARGUMENT, Status};
+use crate::supervisor::STATUS_UNKNOWN;
+use crate::{control_group, orphan_killer};
+pub use address::{CREDENTIAL, Spawner};
 use request::Start;
 pub(crate) use request::{Descriptors, Request};
 
-/// The argument by which the product's `main` recognises that it is to be a keeper.
-pub const KEEPER_ARGUMENT: &str = "__keeper";
+/// The argument by which the product's `main` recognises that it is to be a spawner.
+pub const SPAWNER_ARGUMENT: &str = "__keeper";
 
 /// So long it waits for another request: from one step of a run to the next.
 const IDLE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -63,16 +63,16 @@ const KILL_MAX: Duration = Duration::from_secs(15);
 /// When the system has no more connections or threads for us, it is asked again after this.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Exit code of a keeper that was not given a listening socket.
+/// Exit code of a spawner that was not given a listening socket.
 const USAGE: u8 = 64;
 
-/// Be the keeper, on the listening socket that is the standard input. Returns when nothing has been asked for a while.
-pub fn keeper_main() -> ExitCode {
+/// Be the spawner, on the listening socket that is the standard input. Returns when nothing has been asked for a while.
+pub fn spawner_main() -> ExitCode {
     // What it starts is its own user, who may not look into it. Best effort: an old kernel.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    // What a killed leash has left comes to us.
+    // What a killed supervisor process has left comes to us.
     let _ = set_child_subreaper(Some(getpid()));
-    // Or each command has none of its own; then what ends the keeper ends them too.
+    // Or each command has none of its own; then what ends the spawner ends them too.
     let _ = control_group::settle();
     let key = address::own_key();
     let serve = |socket| serve(&UnixListener::from(socket), &key);
@@ -131,7 +131,9 @@ impl Drop for Attendance {
 fn attend(mut connection: UnixStream, key: &str) {
     let done = Request::receive(&connection, key).and_then(|request| match request {
         Request::Start(start, descriptors) => keep(&start, descriptors).map(Report::Ended),
-        Request::KillMarked { variable, value } => belt::kill_marked(&variable, &value).map(Report::Killed),
+        Request::KillMarked { variable, value } => {
+            orphan_killer::kill_marked(&variable, &value).map(Report::Killed)
+        }
     });
     let report = done.unwrap_or_else(|error| {
         eprintln!("{error}");
@@ -139,8 +141,8 @@ fn attend(mut connection: UnixStream, key: &str) {
     });
     let is_lost = matches!(report, Report::Ended(Ended { status: Status::Signalled(_), .. }));
     if is_lost {
-        eprintln!("a leash was killed: this ends, and all that it has started");
-        let _ = belt::kill_below_self();
+        eprintln!("a supervisor process was killed: this ends, and all that it has started");
+        let _ = orphan_killer::kill_below_self();
     }
     // Who does not hear it any more does not need it.
     let _ = connection.write_all(format!("{report}\n").as_bytes());
@@ -149,7 +151,7 @@ fn attend(mut connection: UnixStream, key: &str) {
     }
 }
 
-/// Starts a leash and waits for its end.
+/// Starts a supervisor process and waits for its end.
 fn keep(start: &Start, descriptors: Descriptors) -> io::Result<Ended> {
     let directory = Path::new(&start.directory);
     let may_enter = directory.join(".").metadata().map(drop);
@@ -159,12 +161,12 @@ fn keep(start: &Start, descriptors: Descriptors) -> io::Result<Ended> {
     Ok(Ended { status: status.unwrap_or(STATUS_UNKNOWN), by: EndedBy::Itself, leftovers: 0, survivors: 0 })
 }
 
-/// The leash is the caller's program, whatever version this one is of.
+/// The supervisor process is the caller's program, whatever version this one is of.
 fn spawn(start: &Start, [program, control, out, error]: Descriptors) -> io::Result<Child> {
     let variables = start.variables.iter().map(|(name, value)| (name, value));
-    #[expect(clippy::disallowed_methods, reason = "where a leash is started for another user")]
+    #[expect(clippy::disallowed_methods, reason = "where a supervisor process is started for another user")]
     Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
-        .arg(LEASH_ARGUMENT)
+        .arg(SUPERVISOR_ARGUMENT)
         .args(&start.arguments)
         .env_clear()
         .envs(variables)
@@ -175,7 +177,7 @@ fn spawn(start: &Start, [program, control, out, error]: Descriptors) -> io::Resu
         .spawn()
 }
 
-/// What is asked of a keeper by who wants a command run.
+/// What is asked of a spawner by who wants a command run.
 pub(crate) fn start_request(
     command: &crate::Command,
     arguments: Vec<OsString>,
@@ -185,18 +187,18 @@ pub(crate) fn start_request(
     Request::Start(Start { directory: command.directory.clone().into(), arguments, variables }, descriptors)
 }
 
-/// [`crate::kill_marked`] among the processes of a keeper's user.
+/// [`crate::kill_marked`] among the processes of a spawner's user.
 ///
 /// # Errors
 /// Nobody serves there, it does not take the key, or what [`crate::kill_marked`] says.
-pub async fn kill_marked_by(keeper: &Keeper, variable: &str, value: &str) -> io::Result<usize> {
+pub async fn kill_marked_by(spawner: &Spawner, variable: &str, value: &str) -> io::Result<usize> {
     let request = Request::KillMarked { variable: variable.to_owned(), value: value.to_owned() };
-    let mut conversation = request.send(keeper).await?;
+    let mut conversation = request.send(spawner).await?;
     match timeout(KILL_MAX, conversation.hear()).await {
         Ok(Some(Report::Killed(number))) => Ok(number),
         Ok(Some(Report::Failed { text, .. })) => Err(io::Error::other(text)),
         // It has ended, and with it all that was its.
         Ok(_) => Ok(0),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the keeper does not answer")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the spawner does not answer")),
     }
 }

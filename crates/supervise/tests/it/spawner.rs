@@ -1,4 +1,4 @@
-//! Commands of another user: started by a keeper of that user's, on the same leash.
+//! Commands of another user: started by a spawner of that user's, on the same supervisor.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,38 +14,37 @@ use crate::support::{
     pid, sh, texts,
 };
 
-/// What is shown to the keepers of these tests.
+/// What is shown to the spawners of these tests.
 const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Debian's `nobody`.
 const USER: u32 = 65534;
 
-/// A keeper of another user's, as a service manager starts one; killed at the end.
-pub struct Keeper {
+/// A spawner of another user's, as a service manager starts one; killed at the end.
+pub struct Spawner {
     directory: tempfile::TempDir,
     process: Child,
 }
 
-impl Keeper {
+impl Spawner {
     pub fn start() -> Self {
         Self::start_with(KEY)
     }
 
     fn start_with(key: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // Its program too must be where that user finds it, and may start it, as the caller's, which becomes the leash.
+        // Its program too must be where that user finds it, and may start it, as the caller's, which becomes the supervisor.
         for open in [directory.path(), PROGRAM.as_ref()] {
             fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let program = directory.path().join("program");
         fs::copy(PROGRAM, &program).unwrap();
-        fs::write(directory.path().join(supervise::KEEPER_CREDENTIAL), format!("{key}\n")).unwrap();
+        fs::write(directory.path().join(supervise::SPAWNER_CREDENTIAL), format!("{key}\n")).unwrap();
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "stands in for a service manager")]
         let process = std::process::Command::new("setpriv")
             .args([&format!("--reuid={USER}"), "--clear-groups", "--no-new-privs", "--"])
             .arg(program)
-            .arg(supervise::KEEPER_ARGUMENT)
+            .arg(supervise::SPAWNER_ARGUMENT)
             .env("CREDENTIALS_DIRECTORY", directory.path())
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
             .stderr(Stdio::null())
@@ -55,11 +54,11 @@ impl Keeper {
     }
 
     pub fn keep(&self, command: Command) -> Command {
-        Command { keeper: Some(self.address()), ..command }
+        Command { spawner: Some(self.address()), ..command }
     }
 
-    fn address(&self) -> supervise::Keeper {
-        supervise::Keeper { socket: self.directory.path().join("socket"), key: KEY.into() }
+    fn address(&self) -> supervise::Spawner {
+        supervise::Spawner { socket: self.directory.path().join("socket"), key: KEY.into() }
     }
 
     /// A command that this user may do something in a directory of his own.
@@ -71,7 +70,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Spawner {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -80,23 +79,23 @@ impl Drop for Keeper {
 
 #[tokio::test]
 async fn a_command_is_another_users_and_else_like_any_other() {
-    let keeper = Keeper::start();
+    let spawner = Spawner::start();
     let mut command =
-        keeper.keep(sh("id -u; pwd; echo \"$GIVEN\"; env | grep -c .; echo mistake >&2; exit 7"));
+        spawner.keep(sh("id -u; pwd; echo \"$GIVEN\"; env | grep -c .; echo mistake >&2; exit 7"));
     command.environment.insert("GIVEN".into(), "a=b c".into());
-    command.directory = keeper.home();
+    command.directory = spawner.home();
     let expected = ["65534".to_owned(), command.directory.display().to_string(), "a=b c".to_owned()];
     let (outcome, lines) = finish(command).await;
     assert_eq!(outcome.end, End::Exited(7));
     assert_eq!(texts(&lines)[..3], expected);
-    // PATH, PWD, the mark and the one given; nothing of the keeper's.
+    // PATH, PWD, the mark and the one given; nothing of the spawner's.
     assert!(texts(&lines).contains(&"4") && texts(&lines).contains(&"mistake"), "{lines:?}");
 }
 
 #[tokio::test]
 async fn it_is_confined_and_counted_as_any_other() {
-    let keeper = Keeper::start();
-    let home = keeper.home();
+    let spawner = Spawner::start();
+    let home = spawner.home();
     let readable = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/sys"].map(Into::into);
     let confined = |script: &str| {
         let confinement = Confinement {
@@ -105,7 +104,7 @@ async fn it_is_confined_and_counted_as_any_other() {
             ..Confinement::default()
         };
         let limits = ResourceLimits { tasks_max: Some(32), ..ResourceLimits::default() };
-        Command { confinement: Some(confinement), resources: Some(limits), ..keeper.keep(sh(script)) }
+        Command { confinement: Some(confinement), resources: Some(limits), ..spawner.keep(sh(script)) }
     };
     let script =
         format!("cd {} && echo mine > file && cat file; touch /tmp/planted-by-a-test; :", home.display());
@@ -118,57 +117,57 @@ async fn it_is_confined_and_counted_as_any_other() {
 
 #[tokio::test]
 async fn what_it_leaves_behind_ends_with_it_and_it_ends_when_it_is_told_to() {
-    let keeper = Keeper::start();
+    let spawner = Spawner::start();
     let (outcome, _) =
-        finish(keeper.keep(sh("setsid sleep 1000 & (trap '' TERM; sleep 1000) & exit 0"))).await;
+        finish(spawner.keep(sh("setsid sleep 1000 & (trap '' TERM; sleep 1000) & exit 0"))).await;
     assert_eq!(outcome.end, End::Exited(0));
     assert!(outcome.leftovers_killed >= 2, "{outcome:?}");
     let stubborn = "trap '' TERM; echo begun; while :; do sleep 1000; done";
-    assert_eq!(lines_when_cancelled_at_the_first(keeper.keep(sh(stubborn))).await, ["begun"]);
+    assert_eq!(lines_when_cancelled_at_the_first(spawner.keep(sh(stubborn))).await, ["begun"]);
 }
 
 #[tokio::test]
 async fn when_its_leash_is_killed_the_keeper_does_the_rest() {
-    let keeper = Keeper::start();
+    let spawner = Spawner::start();
     let tree = "setsid sh -c 'echo '$PPID'; sleep 1000' & trap '' TERM; while :; do sleep 1000; done";
-    let outcome = finish_after_line(keeper.keep(sh(tree)), async |line, _| {
+    let outcome = finish_after_line(spawner.keep(sh(tree)), async |line, _| {
         kill_process(pid(&line), Signal::KILL).unwrap();
     });
-    assert_eq!(outcome.await.end, End::LeashLost);
+    assert_eq!(outcome.await.end, End::SupervisorLost);
 }
 
 #[tokio::test]
 async fn what_a_mark_is_on_is_killed_by_its_own_user() {
-    let keeper = Keeper::start();
-    let command = keeper.keep(sh("echo $PPID; sleep 1000"));
-    let (address, value) = (keeper.address(), mark(&command));
+    let spawner = Spawner::start();
+    let command = spawner.keep(sh("echo $PPID; sleep 1000"));
+    let (address, value) = (spawner.address(), mark(&command));
     let outcome = finish_after_line(command, async |_, _| {
         assert_eq!(supervise::kill_marked(MARK, &value).unwrap(), 0, "it is not ours");
         assert!(kill_marked_by(&address, MARK, &value).await.unwrap() >= 2);
     });
     // Whichever of the two was the first.
-    assert!(matches!(outcome.await.end, End::LeashLost | End::Signalled(9)));
+    assert!(matches!(outcome.await.end, End::SupervisorLost | End::Signalled(9)));
     assert_eq!(living_with(&value), 0);
 }
 
 #[tokio::test]
 async fn a_keeper_that_was_stopped_is_not_waited_for_longer_than_agreed() {
-    let keeper = Keeper::start();
-    let keeper_pid = pid(&keeper.process.id().to_string());
+    let spawner = Spawner::start();
+    let keeper_pid = pid(&spawner.process.id().to_string());
     let (cancel, (sender, mut lines)) = (CancellationToken::new(), tokio::sync::mpsc::channel(1));
-    let command = keeper.keep(sh("echo $PPID $$; exec sleep 1000"));
+    let command = spawner.keep(sh("echo $PPID $$; exec sleep 1000"));
     let sink = |line: supervise::Line| drop(sender.try_send(line.text));
     let (outcome, stopped) = tokio::join!(supervise::run(command, sink, cancel.clone()), async {
         let line = lines.recv().await.unwrap();
-        let (leash, sleeper) =
-            line.split_once(' ').map(|(leash, sleeper)| (pid(leash), pid(sleeper))).unwrap();
-        for stopped in [keeper_pid, leash] {
+        let (supervisor, sleeper) =
+            line.split_once(' ').map(|(supervisor, sleeper)| (pid(supervisor), pid(sleeper))).unwrap();
+        for stopped in [keeper_pid, supervisor] {
             kill_process(stopped, Signal::STOP).unwrap();
         }
         cancel.cancel();
         // Slow on purpose, on a clock that tokio turns forward.
         tokio::time::pause();
-        [leash, sleeper]
+        [supervisor, sleeper]
     });
     for process in stopped {
         kill_process(process, Signal::KILL).unwrap();
@@ -180,27 +179,27 @@ async fn a_keeper_that_was_stopped_is_not_waited_for_longer_than_agreed() {
 
 #[tokio::test]
 async fn who_cannot_be_asked_and_what_cannot_be_started_is_said() {
-    let keeper = Keeper::start();
+    let spawner = Spawner::start();
     let refused = |command: Command| async {
         supervise::run(command, |_| {}, CancellationToken::new()).await.map(drop).unwrap_err()
     };
-    let closed = keeper.directory.path().join("closed");
+    let closed = spawner.directory.path().join("closed");
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    let error = refused(Command { directory: closed, ..keeper.keep(sh("true")) }).await;
+    let error = refused(Command { directory: closed, ..spawner.keep(sh("true")) }).await;
     assert!(error.to_string().contains("closed: Permission denied"), "{error}");
-    let error = refused(keeper.keep(crate::support::command("no-such-program", [""; 0]))).await;
+    let error = refused(spawner.keep(crate::support::command("no-such-program", [""; 0]))).await;
     assert!(matches!(error, StartError::ProgramNotFound { .. }), "{error}");
-    let nobody = Some(supervise::Keeper { socket: "/nowhere/socket".into(), ..keeper.address() });
-    let error = refused(Command { keeper: nobody, ..sh("true") }).await;
+    let nobody = Some(supervise::Spawner { socket: "/nowhere/socket".into(), ..spawner.address() });
+    let error = refused(Command { spawner: nobody, ..sh("true") }).await;
     assert!(error.to_string().contains("/nowhere/socket (No such file"), "{error}");
 }
 
 #[tokio::test]
 async fn nonsense_is_answered_and_forgotten() {
     use std::io::{Read, Write};
-    let keeper = Keeper::start();
-    let socket = keeper.directory.path().join("socket");
+    let spawner = Spawner::start();
+    let socket = spawner.directory.path().join("socket");
     let behind = |key: &str, bytes: &[u8]| [key.as_bytes(), bytes].concat();
     for nonsense in [
         behind(KEY, b"\0\0\0\x04kill"),
@@ -219,31 +218,34 @@ async fn nonsense_is_answered_and_forgotten() {
             assert!(answer.starts_with(b"failed 0 "), "{nonsense:?}: {answer:?}");
         }
     }
-    assert_eq!(finish(keeper.keep(sh("true"))).await.0.end, End::Exited(0));
+    assert_eq!(finish(spawner.keep(sh("true"))).await.0.end, End::Exited(0));
 }
 
-/// What is asked with another key, or of a keeper that has none, is not done; and the next who has the key is heard.
+/// What is asked with another key, or of a spawner that has none, is not done; and the next who has the key is heard.
 #[tokio::test]
 async fn who_does_not_show_the_key_has_nothing_run() {
-    let (keeper, without) = (Keeper::start(), Keeper::start_with(""));
-    let witness = keeper.home().join("run-by-a-stranger");
+    let (spawner, without) = (Spawner::start(), Spawner::start_with(""));
+    let witness = spawner.home().join("run-by-a-stranger");
     let touch = || sh(&format!("touch {}", witness.display()));
     let other = format!("f{}", &KEY[1..]);
     for (address, expected) in [
-        (supervise::Keeper { key: other, ..keeper.address() }, "the key is not the one of this user's steps"),
         (
-            supervise::Keeper { key: String::new(), ..keeper.address() },
+            supervise::Spawner { key: other, ..spawner.address() },
+            "the key is not the one of this user's steps",
+        ),
+        (
+            supervise::Spawner { key: String::new(), ..spawner.address() },
             "only durhack-deployer-worker.service has the key",
         ),
         (without.address(), "has no key"),
     ] {
-        let command = Command { keeper: Some(address.clone()), ..touch() };
+        let command = Command { spawner: Some(address.clone()), ..touch() };
         let error = supervise::run(command, |_| {}, CancellationToken::new()).await.map(drop).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         let error = kill_marked_by(&address, MARK, "1").await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
     assert!(!witness.exists());
-    assert_eq!(finish(keeper.keep(touch())).await.0.end, End::Exited(0));
+    assert_eq!(finish(spawner.keep(touch())).await.0.end, End::Exited(0));
     assert!(witness.exists());
 }

@@ -1,0 +1,2 @@
+-- A program without it compares the causes of runs, which say the same.
+DROP TABLE blocked;
