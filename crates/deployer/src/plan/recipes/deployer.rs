@@ -25,7 +25,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// See the module.
+/// This program makes and starts its own replacement.
 #[derive(Debug)]
 pub struct Deployer;
 

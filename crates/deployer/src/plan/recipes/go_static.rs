@@ -22,7 +22,7 @@ use crate::steps::published_path::{self, Placement};
 pub use settings::{GoStaticSettings, PUBLISH};
 use std::path::{Path, PathBuf};
 
-/// See the module.
+/// Files and a Go server, out of one repository.
 #[derive(Debug)]
 pub struct GoStatic;
 

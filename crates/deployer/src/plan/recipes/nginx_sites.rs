@@ -24,7 +24,7 @@ use crate::plan::recipe::Planner;
 use crate::steps::nginx::selection::{SiteRule, SitesSettings};
 use crate::steps::nginx::{NginxWork, SitesStep, own_site, selection};
 
-/// See the module.
+/// Sites out of a repository become files of the host's nginx.
 #[derive(Debug)]
 pub struct NginxSites;
 

@@ -23,7 +23,7 @@ use crate::steps::published_path::Placement;
 use settings::StaticSettings;
 use std::path::Path;
 
-/// See the module.
+/// Files that a web server reads from the live release.
 #[derive(Debug)]
 pub struct StaticSite;
 

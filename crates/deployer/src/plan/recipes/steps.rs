@@ -14,7 +14,7 @@ use crate::plan::proposal::{Evidence, Proposal, Subject};
 use crate::plan::recipe::Planner;
 use serde::Serialize;
 
-/// See the module.
+/// The commands of the operator, and nothing else.
 #[derive(Debug)]
 pub struct Steps;
 

@@ -25,7 +25,7 @@ use crate::steps::process_manager::systemd::Units;
 use crate::steps::process_manager::{Manager, ManagerAction};
 use serde::Serialize;
 
-/// See the module.
+/// Commands make the release, and units run it.
 #[derive(Debug)]
 pub struct Systemd;
 
@@ -38,7 +38,7 @@ pub const UNITS: Key = Key::new(
     "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started. Required by `systemd`.",
 );
 
-/// Likewise.
+/// For the same recipes: whose units these are.
 pub const USER_UNITS: Key = Key::new(
     "user_units",
     Boolean,

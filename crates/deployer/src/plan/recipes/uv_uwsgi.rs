@@ -26,7 +26,7 @@ use crate::steps::release::CURRENT;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// See the module.
+/// uv installs the project, and a vassal of uWSGI's emperor runs it.
 #[derive(Debug)]
 pub struct UvUwsgi;
 

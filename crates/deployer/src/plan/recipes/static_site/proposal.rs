@@ -48,7 +48,7 @@ const OTHERS: [&str; 8] = [
     "uv.lock",
 ];
 
-/// See the module.
+/// `None` where the repository could be more than files.
 pub fn of(subject: &Subject<'_>) -> Option<Proposal> {
     let tree = subject.tree;
     if OTHERS.iter().any(|name| tree.has(name)) {

@@ -1,4 +1,5 @@
 use super::proposal;
+use crate::admin::init::kind::{self, RepositoryKind};
 use crate::config::Layout;
 use crate::git::commit_tree::{File, Tree};
 use crate::plan::facts::{Facts, PlanPurpose};
@@ -128,6 +129,37 @@ fn a_site_is_proposed_where_nothing_else_is_meant() {
             (proposal.evidence, output)
         });
         let expected = expected.map(|(evidence, output)| (evidence, output.map(str::to_owned)));
+        assert_eq!(found, expected, "{files:?}");
+    }
+}
+
+/// What a repository has beside a site decides: whatever an older recipe was proposed for, it still is.
+#[test]
+fn a_recipe_for_which_more_speaks_is_proposed() {
+    const VITE: &str = r#"{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "5"}}"#;
+    let index = ("index.html", "");
+    for (files, expected) in [
+        (&[index][..], "static"),
+        (&[("package.json", VITE), index], "static"),
+        (&[index, ("Procfile", "web: x\n"), ("package.json", VITE)], "systemd"),
+        (&[index, ("ecosystem.config.js", ""), ("package.json", VITE)], "pm2"),
+        (&[index, ("production/[a.org].conf", "")], "nginx-sites"),
+        (&[index, ("server/go.mod", ""), ("client/package.json", VITE)], "go-static"),
+        (&[index, ("go.mod", ""), ("package.json", VITE)], "systemd"),
+        (&[index, ("uv.lock", ""), ("uwsgi.ini", "")], "uv-uwsgi"),
+        (&[index, ("package.json", r#"{"scripts": {"build": "tsc"}}"#)], "steps"),
+        (&[index, ("hugo.toml", "")], "steps"),
+        // A build that nobody understands: the sources would be live.
+        (&[index, ("Dockerfile", "")], "nothing"),
+    ] {
+        let file = || File { mode: "100644".into(), content: String::new(), bytes: Some(1) };
+        let texts = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        let tree = Tree::new(files.iter().map(|(path, _)| ((*path).to_owned(), file()))).with_texts(texts);
+        let subject = Subject { tree: &tree, slug: "app", path: "/srv/app".as_ref(), user: "app-app" };
+        let found = match kind::of(&subject, None) {
+            RepositoryKind::Proposed(proposal) => proposal.recipe,
+            _ => "nothing",
+        };
         assert_eq!(found, expected, "{files:?}");
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::proposal::{DetectedStep, Evidence, Proposal, Subject, Unit, quo
 /// Processes of a Procfile, at most: more than any package for one server has.
 const PROCESSES_MAX: usize = 20;
 
-/// See the module.
+/// `None` where nothing in the repository names a program that goes on running.
 pub fn of(subject: &Subject<'_>) -> Option<Proposal> {
     procfile(subject).or_else(|| python(subject)).or_else(|| go(subject))
 }
