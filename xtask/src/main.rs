@@ -17,6 +17,7 @@ mod outages;
 mod packed;
 mod prepare;
 mod process;
+mod samples;
 mod sentences;
 mod sweep;
 mod test;

@@ -8,7 +8,6 @@
 //!
 //! One bad deployment is reported and left out; everything else that is bad refuses to start.
 
-pub mod applications;
 pub mod gates;
 pub mod reading;
 pub mod reference;
@@ -18,7 +17,9 @@ pub mod users;
 
 pub mod keys;
 pub mod load;
+pub mod preset;
 pub mod purpose;
+pub mod recipe;
 #[cfg(test)]
 pub mod tests;
 
@@ -30,15 +31,13 @@ pub use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY};
 pub use crate::config::reading::diagnostics::{Diagnostics, Problem, Rendering, Severity};
 pub use crate::config::reading::environment::{EnvFile, EnvFileError, Environment, parse_env_file};
 pub use crate::config::reading::show::{Merged, ShownValue};
-pub use applications::{GoStatic, UvUwsgi};
+pub use crate::config::recipe::Recipe;
 pub use gates::Gates;
 pub use resolve::secrets::{CREDENTIALS_VARIABLE, GITHUB_TOKEN_VARIABLES, is_known as is_known_secret};
 pub use steering::{steers, steers_starter};
 pub use users::{UserSource, Users};
 
-use crate::base::names::{
-    BranchName, PackageDirectory, RepositoryName, ScriptName, Slug, UnitName, UserName,
-};
+use crate::base::names::{BranchName, RepositoryName, Slug, UserName};
 use crate::base::secret::Secret;
 use crate::base::secret::signing_key::SigningKey;
 use indexmap::IndexMap;
@@ -418,47 +417,6 @@ pub enum Queue {
     All,
 }
 
-/// How a kind of package is deployed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Recipe {
-    /// The operator's own commands.
-    Steps(Steps),
-    /// The operator's own commands, and units that are restarted or reloaded.
-    Systemd(Systemd),
-    /// nginx sites out of a repository, with certificates.
-    NginxSites(NginxSites),
-    /// Node packages under PM2: `pm2`, and `pnpm-pm2`, where pnpm installs them. Digests of releases have the older name.
-    #[serde(rename = "pnpm-pm2")]
-    Pm2(Pm2),
-    /// A Python project of uv's under uWSGI.
-    UvUwsgi(UvUwsgi),
-    /// A client of files, a Go server, or both.
-    GoStatic(GoStatic),
-    /// The deployer itself.
-    Deployer(SelfDeploy),
-}
-
-/// The operator's own commands, in the order written inside each phase.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Steps {
-    /// None at all: the release is the repository's content.
-    pub steps: Vec<StepCommand>,
-}
-
-/// The operator's own commands, and units that are restarted or reloaded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Systemd {
-    /// What makes the release.
-    pub steps: Steps,
-    /// What runs it; at least one.
-    pub units: Vec<UnitName>,
-    /// Reload instead of restart, where the unit can.
-    pub reload: bool,
-    /// Units of the deployer's own user manager (`systemctl --user`).
-    pub user: bool,
-}
-
 /// Around the phases of any recipe, and after a failure.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Hooks {
@@ -538,83 +496,14 @@ pub enum CommandLine {
     Shell(String),
 }
 
-/// Include or exclude rules over site names, the last match wins (`facts`: the original's `sites`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct NginxSites {
-    pub rules: Vec<SiteRule>,
-    /// Files without brackets that this host gets: paths below `production/`, or `*` for all.
-    pub unbracketed: Vec<String>,
-    /// What sites may say beside nginx_policy's list: names of directives, and directories that may be served.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub allowed: Vec<String>,
-}
-
-/// One rule of `sites`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SiteRule {
-    /// `rule = "include"`, else exclude.
-    pub include: bool,
-    /// Site names, or `*` for all; no globbing.
-    pub select: Vec<String>,
-}
-
-/// Node packages under PM2.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Pm2 {
-    /// Who installs them. Of pnpm, digests say nothing: for long it was the only one.
-    #[serde(skip_serializing_if = "InstalledBy::is_pnpm")]
-    pub installer: InstalledBy,
-    /// The packages that are deployed, with what they depend on; empty: all of the workspace.
-    pub packages: Vec<PackageDirectory>,
-    /// What brings the database to the release's schema, program and arguments, called by the installer; empty: nothing does. None: what the
-    /// packages hold tells.
-    pub migrate: Option<Vec<String>>,
-    /// Scripts that make the release, in order; a package without one is passed over.
-    pub scripts: Vec<ScriptName>,
-    /// Whether the database is migrated before the scripts run, because they ask it.
-    pub migrates_before_build: bool,
-    /// The file that names the applications, relative to the release. None: the first there is of those that PM2 knows.
-    pub ecosystem: Option<PathBuf>,
-    /// Which of the file's blocks `env_*` the operator has named.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub block: Option<String>,
-}
-
-/// Who installs Node packages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InstalledBy {
-    /// Whose lock file there is, in each directory.
-    LockFile,
-    /// pnpm, all of them by the lock file in the root.
-    Pnpm,
-    /// npm: `npm ci`, or `npm install` without a lock file.
-    Npm,
-    /// yarn, of whichever version.
-    Yarn,
-    /// bun, by either of its lock files.
-    Bun,
-    /// Nobody: there is nothing to install or to build.
-    Nothing,
-}
-
-impl InstalledBy {
-    fn is_pnpm(&self) -> bool {
-        *self == Self::Pnpm
+impl CommandLine {
+    /// The program that it calls. A line for the shell may begin with anything.
+    pub fn program(&self) -> Option<&str> {
+        match self {
+            Self::Argv(words) => words.first().map(String::as_str),
+            Self::Shell(_) => None,
+        }
     }
-}
-
-/// The deployer itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SelfDeploy {
-    /// What makes the new program, or unpacks it; run in the release.
-    pub build: CommandLine,
-    /// Where the new program lies then, in the release. A relative, normal path.
-    pub binary: PathBuf,
-    /// The unit that runs it; only for hints.
-    pub systemd_unit_name: UnitName,
-    /// The original's vassal ini; nothing of ours needs it.
-    pub uwsgi_config_path: Option<PathBuf>,
 }
 
 /// What must hold for a release to stay live.

@@ -7,6 +7,7 @@
 use crate::base::names::Slug;
 use crate::base::short_ids::Short;
 use crate::config::{self, Config, Environment, Purpose};
+use crate::plan::recipes::REFERENCE;
 use crate::steps::release;
 use anyhow::Context;
 use clap_complete::CompleteEnv;
@@ -108,7 +109,7 @@ fn asked() -> CommandLineSoFar {
     let environment = Environment::of_process();
     let directory = joined.or(behind.map(|(_, directory)| directory.as_str()));
     let directory = directory.or(environment.get("DEPLOYER_CONFIG")).map(PathBuf::from);
-    let loaded = config::load(directory.as_deref(), &environment, Purpose::Ask);
+    let loaded = config::load(&REFERENCE, directory.as_deref(), &environment, Purpose::Ask);
     CommandLineSoFar { words, config: loaded.ok().map(|loaded| loaded.config) }
 }
 

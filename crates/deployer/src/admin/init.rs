@@ -7,16 +7,18 @@ pub mod kind;
 pub mod page;
 
 use super::setup::drop_in::is_in_a_home;
+use super::setup::users::names;
 use crate::admin::arguments::InitArguments;
 use crate::admin::host::accounts::Account;
 use crate::admin::host::{acl, paths};
 use crate::base::names::{BranchName, RepositoryName, Slug};
-use crate::config::resolve::preset;
 use crate::config::{self, Environment, Purpose};
 use crate::daemon;
 use crate::git::access::Access;
 use crate::git::commit_tree::Tree;
 use crate::git::mirror::{FetchError, Mirror};
+use crate::plan::proposal::{Subject, toml_text};
+use crate::plan::recipes::REFERENCE;
 use crate::terminal::failed::Failed;
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
@@ -73,7 +75,9 @@ pub async fn run(
     }
     let wished = arguments.branch.as_deref().map(BranchName::parse).transpose().map_err(Failed::because)?;
     let (branch, tree) = look(directory, environment, &source, &repository, wished).await?;
-    let kind = kind::of(&tree, preset::of(&repository), slug.as_str());
+    let user = names(&slug).first().map(ToString::to_string).unwrap_or_default();
+    let subject = Subject { tree: &tree, slug: slug.as_str(), path: &path, user: &user };
+    let kind = kind::of(&subject, REFERENCE.preset(&repository));
     let default_url = format!("https://github.com/{repository}.git");
     let page = Page {
         slug: &slug,
@@ -83,8 +87,7 @@ pub async fn run(
         branch: &branch,
         path: &path,
         is_checked_out: served.as_ref() == Some(&path),
-        sites: &kind::site_names(&tree),
-        unbracketed: &kind::unbracketed_names(&tree),
+        subject,
         kept: &kind::kept(&tree),
         unknown: &kind::unknown(&tree, &kind),
         submodules: (!tree.submodules().is_empty()).then(|| foreign_hosts(&tree, &source.clone_url)),
@@ -113,7 +116,7 @@ pub async fn run(
 
 /// Who fetches when it is deployed; None where nobody knows yet.
 fn service(directory: Option<&Path>, environment: &Environment) -> Option<Account> {
-    let loaded = config::load(directory, environment, Purpose::Ask).ok();
+    let loaded = config::load(&REFERENCE, directory, environment, Purpose::Ask).ok();
     let state = loaded.and_then(|loaded| loaded.config.state_directory.symlink_metadata().ok());
     state.map(|state| Account::of(state.uid())).or_else(|| Account::named(paths::USER))
 }
@@ -290,7 +293,7 @@ async fn look(
     wished: Option<BranchName>,
 ) -> Result<(BranchName, Tree), Failed> {
     let scratch = tempfile::tempdir().context("cannot make a directory")?;
-    let host = match config::load(directory, environment, Purpose::Deploy) {
+    let host = match config::load(&REFERENCE, directory, environment, Purpose::Deploy) {
         Ok(loaded) => daemon::host(Arc::new(loaded.config), environment)?,
         Err(_) => daemon::host(Arc::new(bare_configuration(scratch.path())?), environment)?,
     };
@@ -337,7 +340,7 @@ fn bare_configuration(root: &Path) -> Result<config::Config> {
     fs::write(directory.join("default.toml"), text)?;
     daemon::prepare_state_directory(&root.join("state"))?;
     let nothing = Environment::new(Vec::<(String, String)>::new(), root);
-    let loaded = config::load(Some(&directory), &nothing, Purpose::Deploy)
+    let loaded = config::load(&REFERENCE, Some(&directory), &nothing, Purpose::Deploy)
         .map_err(|problems| anyhow!("{}", problems.render(config::Rendering::Plain)))?;
     Ok(loaded.config)
 }
@@ -388,11 +391,6 @@ fn has_deployment(file: &Path, slug: &Slug) -> Result<bool> {
     let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", file.display()))?;
     let deployments = table.get("deployments").and_then(toml::Value::as_table);
     Ok(deployments.is_some_and(|deployments| deployments.contains_key(slug.as_str())))
-}
-
-/// A text as TOML writes it: JSON's escapes, and one that JSON does not need.
-fn toml_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
 #[cfg(test)]

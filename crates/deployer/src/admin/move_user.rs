@@ -30,6 +30,7 @@ use crate::base::files::safe_path::OpenDirectory;
 use crate::base::names::{Slug, UserName};
 use crate::config::users::DEPLOYER;
 use crate::config::{self, Deployment, Environment, Loaded, Purpose};
+use crate::plan::recipes::REFERENCE;
 use crate::process::executor::Executor;
 use crate::process::step_user;
 use crate::process::tools::systemctl;
@@ -95,7 +96,7 @@ pub async fn run(
 /// As the services have it, without secrets.
 fn load(options: &SetupOptions, environment: &Environment) -> Result<Loaded, Failed> {
     let environment = host_state::as_units_have_it(environment);
-    let loaded = config::load(Some(&options.configuration), &environment, Purpose::Ask);
+    let loaded = config::load(&REFERENCE, Some(&options.configuration), &environment, Purpose::Ask);
     loaded.map_err(|problems| {
         let said = problems.render(config::Rendering::Plain).trim_end().to_owned();
         Failed::because(anyhow!(said).context("the configuration cannot be used"))
@@ -257,7 +258,7 @@ impl MoveContext<'_> {
         for line in programs::end_all(self.deployment, &host.old, self.executor).await? {
             print_line!("- {}", plain(&line));
         }
-        if !matches!(self.deployment.recipe, config::Recipe::Pm2(_)) {
+        if !self.deployment.recipe.is_under_pm2() {
             return Ok(());
         }
         let others = self.loaded.config.deployments.values();
@@ -350,7 +351,7 @@ impl Moved {
     ) -> anyhow::Result<setup::plan::Plan> {
         let mut found = self.found.clone();
         let moved = Deployment { user: to.cloned(), ..asked.deployment.clone() };
-        let is_under_pm2 = |one: &&Deployment| matches!(one.recipe, config::Recipe::Pm2(_));
+        let is_under_pm2 = |one: &&Deployment| one.recipe.is_under_pm2();
         if let Some(known) = &mut found.configuration {
             let others = asked.loaded.config.deployments.values();
             let all = || others.clone().filter(|other| other.slug != moved.slug).chain([&moved]);

@@ -9,6 +9,7 @@ use crate::config::{
 };
 use crate::daemon;
 use crate::pipeline::{live_state, preflight};
+use crate::plan::recipes::REFERENCE;
 use crate::process::{claim, lock, process_table};
 use crate::run_log::rendering::plain;
 use crate::steps::{release, self_update};
@@ -29,11 +30,11 @@ pub fn run(
         ConfigCommand::Check(arguments) => check(directory, environment, arguments),
         ConfigCommand::Show(arguments) => show(directory, environment, arguments.json),
         ConfigCommand::Schema => {
-            output::json(&reference::json_schema());
+            output::json(&reference::json_schema(&REFERENCE));
             Ok(())
         }
         ConfigCommand::Reference => {
-            printing::text(&reference::reference_markdown());
+            printing::text(&reference::reference_markdown(&REFERENCE));
             Ok(())
         }
     }
@@ -46,7 +47,7 @@ fn check(
 ) -> Result<(), Failed> {
     let as_json = arguments.json;
     let purpose = if arguments.no_secrets { Purpose::Ask } else { Purpose::Check };
-    let (problems, summary) = match config::load(directory, environment, purpose) {
+    let (problems, summary) = match config::load(&REFERENCE, directory, environment, purpose) {
         Ok(loaded) => {
             let in_place = |deployment: &&Deployment| release::looks_in_place(deployment);
             for deployment in loaded.config.deployments.values().filter(in_place) {

@@ -10,6 +10,7 @@ use crate::base::names::{CommitId, Slug};
 use crate::config::{self, Environment};
 use crate::daemon::{self, ADDRESS_FILE};
 use crate::pipeline::context::Host;
+use crate::plan::recipes::REFERENCE;
 use crate::process::tools::Invocation;
 use crate::store::{Run, RunState};
 use crate::terminal::failed::Failed;
@@ -108,13 +109,18 @@ async fn prepare(
     // What the answers link to is known before the daemon listens.
     let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
     fs::write(root.join("config/default.toml"), configuration(root, &site, port))?;
-    let loaded = config::load(Some(&root.join("config")), &quiet(environment, root), config::Purpose::Serve)
-        .map_err(|problems| {
-            anyhow::anyhow!(
-                "the demonstration's own configuration is wrong: {}",
-                problems.render(config::Rendering::Plain)
-            )
-        })?;
+    let loaded = config::load(
+        &REFERENCE,
+        Some(&root.join("config")),
+        &quiet(environment, root),
+        config::Purpose::Serve,
+    )
+    .map_err(|problems| {
+        anyhow::anyhow!(
+            "the demonstration's own configuration is wrong: {}",
+            problems.render(config::Rendering::Plain)
+        )
+    })?;
     daemon::prepare_state_directory(&loaded.config.state_directory)?;
     let host = daemon::host(Arc::new(loaded.config), environment)?;
     let stage_host = host.clone();

@@ -12,6 +12,7 @@ use crate::config::{
 use crate::daemon::last_good::{self, LastGood};
 use crate::daemon::{self, Role};
 use crate::pipeline::context::Host;
+use crate::plan::recipes::REFERENCE;
 use crate::process::{claim, step_user};
 use crate::store::Store;
 use crate::terminal::failed::Failed;
@@ -86,7 +87,7 @@ pub fn load(directory: Option<&Path>, environment: &Environment, purpose: Purpos
 
 /// The same, without a word about single deployments.
 pub fn read(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Loaded, Failed> {
-    config::load(directory, environment, purpose).map_err(|problems| {
+    config::load(&REFERENCE, directory, environment, purpose).map_err(|problems| {
         print(&problems);
         let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
         // What cannot be read is not made readable by another layer.
@@ -110,7 +111,7 @@ pub fn load_for_daemon(
     role: Role,
     take_over: bool,
 ) -> Result<(Loaded, Option<i64>), Failed> {
-    let problems = match config::load(directory, environment, role.purpose()) {
+    let problems = match config::load(&REFERENCE, directory, environment, role.purpose()) {
         Ok(_) => return Ok((load(directory, environment, role.purpose())?, None)),
         Err(problems) => problems,
     };
@@ -159,7 +160,7 @@ fn in_part(mut loaded: Loaded, kept: Option<LastGood>) -> (Loaded, Broken) {
 
 /// What can be asked without the database, for the one command that says what is wrong with it. `None`: the configuration cannot be used.
 pub fn host_without_record(directory: Option<&Path>, environment: &Environment) -> Option<Host> {
-    let loaded = config::load(directory, environment, Purpose::Ask).ok()?;
+    let loaded = config::load(&REFERENCE, directory, environment, Purpose::Ask).ok()?;
     // Even to look at it is not root's.
     if step_user::is_anothers(&loaded.config.state_directory) {
         return None;
@@ -216,7 +217,7 @@ impl Session {
         environment: &Environment,
         purpose: Purpose,
     ) -> Result<Self, Failed> {
-        let state = match config::load(directory, environment, purpose) {
+        let state = match config::load(&REFERENCE, directory, environment, purpose) {
             Ok(loaded) if !has_errors(&loaded.problems) => {
                 return Self::open_loaded(loaded, None, environment, purpose).await;
             }
@@ -230,7 +231,7 @@ impl Session {
             print_error_line!("{YELLOW}warning{YELLOW:#}: {error:#}");
             None
         });
-        let (loaded, broken) = match (config::load(directory, environment, purpose), kept) {
+        let (loaded, broken) = match (config::load(&REFERENCE, directory, environment, purpose), kept) {
             (Ok(loaded), kept) => in_part(loaded, kept),
             (Err(problems), Some(LastGood { loaded, at_ms })) => {
                 print_first(&problems);

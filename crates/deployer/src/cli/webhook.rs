@@ -23,6 +23,7 @@ use crate::github::credentials::Credentials;
 use crate::github::error::ApiError;
 use crate::github::hook_faults::{events, events_missing, faults};
 use crate::github::hooks::Hook;
+use crate::plan::recipes::REFERENCE;
 use crate::process::step_user;
 use crate::terminal::failed::Failed;
 use crate::terminal::output::table;
@@ -65,7 +66,7 @@ pub async fn run(
 
 /// The configuration, also where the file of a webhook secret is named and not there yet: it is about to be made.
 fn load_making_secrets(directory: Option<&Path>, environment: &Environment) -> Result<Loaded, Failed> {
-    let loaded = config::load_making_secrets(directory, environment, &Secret::generate);
+    let loaded = config::load_making_secrets(&REFERENCE, directory, environment, &Secret::generate);
     loaded.inspect(|loaded| session::print(&loaded.problems)).map_err(|problems| {
         session::print(&problems);
         Failed::because(anyhow!("the configuration cannot be used"))

@@ -1,5 +1,5 @@
 //! The table itself: every key, in the order in which a person should read it. Here is the top of it; a table below
-//! is in the file of what it is about.
+//! is in the file of what it is about, and the keys of a recipe are in its directory (`plan/recipes/`).
 
 mod commands;
 mod deployment;
@@ -9,8 +9,9 @@ mod server;
 mod sites;
 
 use crate::base::names::nearest;
-pub use commands::HOOK_STEP;
-use deployment::DEPLOYMENT;
+pub use commands::{HOOK_STEP, STEPS};
+pub use deployment::DEPLOYMENT;
+pub use deployment::INSTANCE_NAME;
 use github::{GITHUB, RECONCILE, REPOSITORY};
 use runs::{CONFINEMENT, GIT, RUNS};
 use server::{LIMITS, LISTEN, PROXY_FIX};
@@ -19,31 +20,13 @@ use sites::{CERTIFICATES, NGINX};
 use self::Default::{Derived, Value};
 use self::KeyKind::{Choice, List, Named, Path, Secret, SourceNetworks, Table, Text};
 
-const TEXTS: KeyKind = List(&Text);
+/// A list of texts, or the words of a command.
+pub const TEXTS: KeyKind = List(&Text);
 const SECRETS: KeyKind = List(&Secret);
-const PATHS: KeyKind = List(&Path);
+/// A list of paths.
+pub const PATHS: KeyKind = List(&Path);
 
-/// Recipes by the names an operator writes.
-pub const STEPS: &str = "steps";
-/// Site files for nginx, out of a repository.
-pub const NGINX_SITES: &str = "nginx-sites";
-/// Node applications that PM2 runs, whatever installs them.
-pub const PM2: &str = "pm2";
-/// Node applications that pnpm installs and PM2 runs.
-pub const PNPM_PM2: &str = "pnpm-pm2";
-/// A program that units of systemd run.
-pub const SYSTEMD: &str = "systemd";
-/// A Python application that uv installs and uWSGI runs.
-pub const UV_UWSGI: &str = "uv-uwsgi";
-/// A Go program beside static files.
-pub const GO_STATIC: &str = "go-static";
-/// The deployer itself, which replaces its own program.
-pub const DEPLOYER: &str = "deployer";
-
-/// All of them.
-pub const RECIPES: [&str; 8] = [STEPS, SYSTEMD, NGINX_SITES, PM2, PNPM_PM2, UV_UWSGI, GO_STATIC, DEPLOYER];
-
-/// The top of the configuration.
+/// The top of the configuration; of deployments, what all recipes share.
 pub static ROOT: Section = Section {
     meaning: "What holds for the whole instance.",
     keys: &[
@@ -207,7 +190,8 @@ pub struct Key {
     pub example: &'static str,
     /// One or two sentences.
     pub meaning: &'static str,
-    /// The recipes that know it; empty: it has nothing to do with the recipe.
+    /// The recipes that know it; empty: it has nothing to do with the recipe. Filled where recipes and keys come together
+    /// ([`super::recipe::Reference`]).
     pub recipes: &'static [&'static str],
 }
 
@@ -270,6 +254,11 @@ impl Section {
         self.keys.iter().find(|key| key.name == name)
     }
 
+    /// The key of that name that may be written beside this recipe.
+    pub fn key_of(&self, name: &str, recipe: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name && key.belongs_to(recipe))
+    }
+
     /// A key of the root that was written below a table's header. Names of tables are not meant: their own header takes them to the root.
     fn key_of_root(&self, name: &str) -> Option<&'static Key> {
         ROOT.key(name).filter(|key| key.kind.section().is_none())
@@ -294,10 +283,13 @@ impl Section {
         match nearest(name, self.keys.iter().map(|key| key.name)) {
             Some(key) => format!("did you mean `{key}`?"),
             None => {
-                format!(
-                    "known here are: {}",
-                    self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
-                )
+                let mut names: Vec<&str> = Vec::new();
+                for key in self.keys {
+                    if !names.contains(&key.name) {
+                        names.push(key.name);
+                    }
+                }
+                format!("known here are: {}", names.join(", "))
             }
         }
     }
@@ -315,7 +307,8 @@ const WORDS_OF_OTHERS: [(&str, &str); 4] = [
 ];
 
 impl Key {
-    const fn new(
+    /// A key that every recipe knows, or that a recipe lists as its own.
+    pub const fn new(
         name: &'static str,
         kind: KeyKind,
         default: Default,
@@ -325,9 +318,10 @@ impl Key {
         Self { name, kind, default, example, meaning, recipes: &[] }
     }
 
-    const fn of(mut self, recipes: &'static [&'static str]) -> Self {
-        self.recipes = recipes;
-        self
+    /// Whether another recipe's key is the same in all that is said of it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.name, self.default, self.example, self.meaning)
+            == (other.name, other.default, other.example, other.meaning)
     }
 
     /// Whether its value must not be shown.
@@ -387,9 +381,9 @@ pub fn looks_secret(name: &str) -> bool {
     WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Calls `visit` with the path and the definition of every key, parents before children.
-pub fn each_key(visit: &mut impl FnMut(&str, &'static Key)) {
-    each_key_below("", &ROOT, visit);
+/// Calls `visit` with the path and the definition of every key of a table, parents before children.
+pub fn each_key(root: &'static Section, visit: &mut impl FnMut(&str, &'static Key)) {
+    each_key_below("", root, visit);
 }
 
 fn each_key_below(prefix: &str, section: &'static Section, visit: &mut impl FnMut(&str, &'static Key)) {

@@ -12,6 +12,7 @@ use super::reading::raw::{self, Table};
 use super::reading::show::Merged;
 use crate::base::secret::Secret;
 use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY, SecretFile, Unreadable};
+use crate::config::recipe::Reference;
 use crate::config::resolve::{Location, Resolution, ResolveFacts, default_state_directory, resolve};
 use crate::config::users::{self, Users};
 use crate::config::{Config, DEVELOPMENT};
@@ -94,26 +95,29 @@ pub struct Loaded {
 
 /// Loads the configuration from this directory, or else from [`SYSTEM_DIRECTORY`], or else, where there is none, from `./config`.
 ///
-/// On error nothing may start; the error holds everything that was found.
+/// `reference` is what may be written: `plan::recipes::REFERENCE`. On error nothing may start; the error holds everything that was found.
 pub fn load(
+    reference: &Reference,
     directory: Option<&Path>,
     environment: &Environment,
     purpose: Purpose,
 ) -> Result<Loaded, Diagnostics> {
-    load_with(directory, environment, purpose, None)
+    load_with(reference, directory, environment, purpose, None)
 }
 
 /// The same for the command that makes webhook secrets: where a file of one is not there yet, the secret is what `absent`
 /// makes, and having none at all is no error.
 pub fn load_making_secrets(
+    reference: &Reference,
     directory: Option<&Path>,
     environment: &Environment,
     absent: &dyn Fn() -> Secret,
 ) -> Result<Loaded, Diagnostics> {
-    load_with(directory, environment, Purpose::Serve, Some(absent))
+    load_with(reference, directory, environment, Purpose::Serve, Some(absent))
 }
 
 fn load_with(
+    reference: &Reference,
     directory: Option<&Path>,
     environment: &Environment,
     purpose: Purpose,
@@ -137,7 +141,7 @@ fn load_with(
         layers,
         has_users: users.is_some(),
     };
-    finish(written, environment, users, purpose, absent_webhook_secret)
+    finish(reference, written, environment, users, purpose, absent_webhook_secret)
 }
 
 fn cannot_tell_users(error: impl Into<String>) -> Diagnostics {
@@ -149,6 +153,7 @@ fn cannot_tell_users(error: impl Into<String>) -> Diagnostics {
 ///
 /// As whom builds run is always what root's file says now.
 pub fn load_written(
+    reference: &Reference,
     written: &WrittenConfig,
     environment: &Environment,
     purpose: Purpose,
@@ -170,10 +175,11 @@ pub fn load_written(
         Err(error) if purpose.needs_keys() => return Err(cannot_tell_users(error)),
         Err(_) => None,
     };
-    finish(written.clone(), environment, users, purpose, None)
+    finish(reference, written.clone(), environment, users, purpose, None)
 }
 
 fn finish(
+    reference: &Reference,
     written: WrittenConfig,
     environment: Environment,
     users: Option<Users>,
@@ -182,6 +188,7 @@ fn finish(
 ) -> Result<Loaded, Diagnostics> {
     let tree = merged(&written.layers)?;
     let facts = ResolveFacts {
+        reference,
         users: users.as_ref(),
         environment: &environment,
         environment_name: &written.environment,

@@ -18,16 +18,23 @@ mod tests {
     use super::*;
     use crate::config::keys::{Default, KeyKind, each_key, looks_secret};
     use crate::config::reading::environment::Environment;
+    use crate::plan::recipes::REFERENCE;
 
     /// `UPDATE_GENERATED=1 cargo test -p durhack-deployer generated` writes the files instead of comparing them.
     #[test]
     fn generated_files_are_fresh() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-        let schema = format!("{:#}\n", json_schema());
+        let schema = format!("{:#}\n", json_schema(&REFERENCE));
         for (file, fresh) in [
+<<<<<<< main
             ("docs/reference/configuration.md", reference_file()),
             ("docs/reference/configuration.schema.json", schema),
             ("config/example.toml", example_toml()),
+=======
+            ("docs/configuration.md", reference_file(&REFERENCE)),
+            ("docs/configuration.schema.json", schema),
+            ("config/example.toml", example_toml(&REFERENCE)),
+>>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
         ] {
             let path = format!("{root}/{file}");
             if Environment::of_process().get("UPDATE_GENERATED").is_some() {
@@ -41,7 +48,7 @@ mod tests {
     #[test]
     fn every_key_is_explained_and_every_value_is_toml() {
         let mut keys = 0;
-        each_key(&mut |path, key| {
+        each_key(REFERENCE.root, &mut |path, key| {
             keys += 1;
             assert!(key.meaning.ends_with('.'), "{path}: the meaning is a sentence");
             if let Default::Value(text) = key.default {

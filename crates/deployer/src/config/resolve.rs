@@ -4,12 +4,9 @@
 //! been reported; what stands in for it (an empty text, a zero) never leaves this module, because an error
 //! takes its deployment, or everything, with it. Secret files are read through a function that the caller gives.
 
-mod applications;
 mod deployment;
 mod gates;
 mod opened;
-mod pm2;
-pub mod preset;
 pub mod secrets;
 pub mod sites;
 pub mod steps;
@@ -22,7 +19,6 @@ use super::{
 };
 use crate::base::names::RepositoryName;
 use crate::base::secret::{Secret, without_password};
-use crate::config::keys::ROOT;
 use crate::config::purpose::{Purpose, SecretFile, Unreadable};
 use crate::config::reading::diagnostics::{Diagnostics, Problem, Severity};
 use crate::config::reading::environment::{Environment, is_variable_name};
@@ -33,6 +29,7 @@ use crate::config::reading::values::addresses::{base_url, is_loopback, network, 
 use crate::config::reading::values::{
     absolute_path, boolean, checked_text, choice, duration, filled_text, integer, list, path_in, size,
 };
+use crate::config::recipe::Reference;
 pub use deployment::overlap;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -42,6 +39,8 @@ use supervise::ResourceLimits;
 
 /// What the resolution knows beside the tree.
 pub struct ResolveFacts<'a> {
+    /// What may be written, and the recipes.
+    pub reference: &'a Reference,
     /// What `setup` has recorded as the deployments' users.
     pub users: Option<&'a Users>,
     /// With what `.env` files add.
@@ -104,7 +103,7 @@ pub fn resolve(tree: &Table, facts: &ResolveFacts<'_>) -> Resolution {
         (facts.read_secret_file)(path)
     };
     let facts = ResolveFacts { read_secret_file: &remember, ..*facts };
-    let root = TableReader::root(&reading, &ROOT, tree);
+    let root = TableReader::root(&reading, facts.reference.root, tree);
     let mut config = read(&root, &facts, &reading);
     config.secret_files = secret_files.take();
     opened::judge(&root, &config, &facts);

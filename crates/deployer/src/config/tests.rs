@@ -13,6 +13,7 @@ mod users;
 use super::{Config, Deployment, Diagnostics, Environment, Loaded, Problem, Purpose, Severity};
 use crate::base::names::Slug;
 use crate::config::load;
+use crate::plan::recipes::REFERENCE;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +65,7 @@ impl TestHost {
     }
 
     fn load_for(&self, purpose: Purpose) -> Result<Loaded, Diagnostics> {
-        load(None, &Environment::new(self.variables.clone(), self.directory.path()), purpose)
+        load(&REFERENCE, None, &Environment::new(self.variables.clone(), self.directory.path()), purpose)
     }
 
     /// What is said about a configuration that can be used.

@@ -15,6 +15,7 @@ use crate::base::files::private_file;
 use crate::config::{
     self, Diagnostics, Environment, Loaded, Purpose, Severity, WrittenConfig, state_directory_of_broken,
 };
+use crate::plan::recipes::REFERENCE;
 use crate::store::Authenticator;
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{Mode, OFlags};
@@ -112,7 +113,7 @@ pub fn find(
     };
     // Several instances may have configurations on one host.
     ensure!(written.directory == meant, "{}: it is of {}", not_believed(&path), written.directory.display());
-    let loaded = config::load_written(&written, environment, purpose);
+    let loaded = config::load_written(&REFERENCE, &written, environment, purpose);
     let loaded = loaded.map_err(|problems| said(&problems)).with_context(|| not_believed(&path))?;
     ensure!(loaded.config.state_directory == state, "{}: its state lies elsewhere", not_believed(&path));
     Ok(Some(LastGood { loaded, at_ms }))

@@ -17,6 +17,7 @@ use crate::base::words::counted;
 use crate::config::{self, Diagnostics, Problem, Severity};
 use crate::intake::http;
 use crate::pipeline::context::Host;
+use crate::plan::recipes::REFERENCE;
 use anyhow::{Context, Result, bail};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,8 @@ impl Daemon {
             let (directory, environment) = (self.directory.clone(), self.environment.clone());
             let purpose = self.full_role.purpose();
             // The files, secrets among them, may lie on a file system that hangs.
-            let is_good = move || config::load(directory.as_deref(), &environment, purpose).is_ok();
+            let is_good =
+                move || config::load(&REFERENCE, directory.as_deref(), &environment, purpose).is_ok();
             if tokio::task::spawn_blocking(is_good).await.unwrap_or(false) {
                 return;
             }
@@ -111,7 +113,8 @@ impl Daemon {
     }
 
     fn load_anew(&self, strictness: Strictness) -> Result<Host> {
-        let loaded = config::load(self.directory.as_deref(), &self.environment, self.full_role.purpose());
+        let loaded =
+            config::load(&REFERENCE, self.directory.as_deref(), &self.environment, self.full_role.purpose());
         let loaded = loaded.map_err(|problems| refused(&problems))?;
         let is_strict = strictness == Strictness::NoError;
         if is_strict && loaded.problems.problems().iter().any(|problem| problem.severity == Severity::Error) {

@@ -12,7 +12,7 @@
 
 use crate::base::clock;
 use crate::base::files::safe_path::{self, OpenDirectory};
-use crate::config::{Deployment, Phase, Recipe};
+use crate::config::{Deployment, Phase};
 use crate::git::mirror::TreeState;
 use crate::pipeline::context::Host;
 use crate::plan::facts::Target;
@@ -344,7 +344,7 @@ fn lies_in_old_tree(deployment: &Deployment, path: &Path) -> bool {
                 inner.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
             let is_own =
                 first.is_some_and(|first| OWN_NAMES.contains(&first.as_str()) || first.starts_with(ASIDE));
-            !is_own && !published_path::leads_to_current(published(deployment), root, inner)
+            !is_own && !published_path::leads_to_current(&deployment.recipe.published, root, inner)
         })
     })
 }
@@ -356,7 +356,9 @@ pub fn old_tree(deployment: &Deployment) -> Result<Vec<PathBuf>> {
         let name = PathBuf::from(entry?.file_name());
         let text = name.to_string_lossy();
         let is_ours = OWN_NAMES.contains(&text.as_ref()) || text.starts_with(ASIDE);
-        if !is_ours && !published_path::is_published_only(published(deployment), &deployment.path, &name) {
+        if !is_ours
+            && !published_path::is_published_only(&deployment.recipe.published, &deployment.path, &name)
+        {
             found.push(name.clone());
         }
     }
@@ -383,7 +385,7 @@ pub fn finish(deployment: &Deployment, aside: &Path) -> Result<()> {
     OpenDirectory::open(&deployment.path)?.make(name)?;
     for name in old_tree(deployment)? {
         let (from, to) = (deployment.path.join(&name), aside.join(&name));
-        let flags = match published_path::keep_published(published(deployment), &name, &to)? {
+        let flags = match published_path::keep_published(&deployment.recipe.published, &name, &to)? {
             true => RenameFlags::EXCHANGE,
             false => RenameFlags::NOREPLACE,
         };
@@ -391,13 +393,6 @@ pub fn finish(deployment: &Deployment, aside: &Path) -> Result<()> {
             .with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
     }
     release::sync_directory(&deployment.path)
-}
-
-fn published(deployment: &Deployment) -> &[PathBuf] {
-    match &deployment.recipe {
-        Recipe::GoStatic(recipe) => &recipe.publish,
-        _ => &[],
-    }
 }
 
 /// Processes that stand in the old tree, or run a program of it: as far as we may see, `PID: arguments`. We, and the shell that

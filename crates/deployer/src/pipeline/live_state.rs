@@ -158,7 +158,7 @@ pub struct KnownState {
 
 /// Finds out what the deployment's recipe wants to know of a commit.
 pub async fn known(mirror: &Mirror, deployment: &Deployment, commit: &CommitId) -> Result<KnownState> {
-    let for_recipe = input_digest::reads_files(&deployment.recipe);
+    let for_recipe = recipes::planner(&deployment.recipe).reads_files();
     let tree = mirror.tree(commit, for_recipe).await?;
     if !for_recipe {
         return Ok(KnownState { tree, kept: Vec::new() });
@@ -234,7 +234,7 @@ pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<
 /// The live commit, where the configuration would make another release of it now: somebody has changed it, and started the deployer
 /// again. Recipes that do not say on what their releases depend are never asked about.
 pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<CommitId>> {
-    if !input_digest::reads_files(&deployment.recipe) {
+    if !recipes::planner(&deployment.recipe).reads_files() {
         return Ok(None);
     }
     let LiveState { layout, target: Some(live), .. } = look_up(host, deployment).await? else {

@@ -11,15 +11,15 @@ pub mod walls;
 use crate::base::files::safe_path::{self, OpenDirectory};
 use crate::base::names::CommitId;
 use crate::base::words::counted;
-use crate::config::{Config, Deployment, Layout, Pm2, Recipe};
+use crate::config::recipe::Starts;
+use crate::config::{Config, Deployment, Layout};
 use crate::git::commit_tree::Tree;
 use crate::git::mirror::Mirror;
 use crate::plan::Plan;
-use crate::plan::recipes::pm2;
+use crate::plan::recipes;
 use crate::process::env_files::{EnvRules, Reach};
 use crate::process::executor::Executor;
 use crate::process::step_user;
-use crate::steps::process_manager::pm2::ecosystem;
 use crate::steps::release::CURRENT;
 use crate::steps::shared_directory::{hides, is_placeholder, listed};
 use anyhow::Result;
@@ -63,7 +63,7 @@ pub async fn look(
     let (mut seen, is_path_of_file) = files(config, deployment, layout, cancel).await;
     seen.obstacles.extend(walls::here(deployment, layout));
     let commands = programs::commands(deployment);
-    if !(commands.is_empty() && matches!(deployment.recipe, Recipe::Steps(_))) {
+    if !(commands.is_empty() && deployment.recipe.starts == Starts::WhatCommandsStart) {
         seen.obstacles.extend(deployment.user.as_ref().and_then(step_user::missing));
     }
     seen.add(programs::look(executor, config, deployment, is_path_of_file, &commands));
@@ -221,27 +221,13 @@ pub async fn remarks(
             ));
         }
     }
-    if let Recipe::Pm2(recipe) = &deployment.recipe {
-        remarks.extend(pm2::remarks(tree, recipe));
-        remarks.extend(unused_blocks(tree, deployment, recipe));
-    }
+    remarks.extend(recipes::planner(&deployment.recipe).remarks(deployment, tree));
     for (key, patterns) in [("paths", &deployment.paths), ("paths_ignore", &deployment.paths_ignore)] {
         for pattern in patterns.iter().filter(|pattern| !tree.matches(pattern)) {
             remarks.push(format!("`{key}`: {pattern:?} matches no file of this commit"));
         }
     }
     Ok(remarks)
-}
-
-/// Of blocks `env_*` that the ecosystem file seems to have, by its text: what it really says, the run knows.
-fn unused_blocks(tree: &Tree, deployment: &Deployment, recipe: &Pm2) -> Option<String> {
-    let written = recipe.ecosystem.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let file = match &written {
-        Some(path) => path.as_str(),
-        None => ecosystem::NAMES.iter().copied().find(|name| tree.has(name))?,
-    };
-    let blocks = ecosystem::blocks_in_text(tree.text(file)?);
-    ecosystem::unused(file, &blocks, pm2::block(deployment, recipe).as_ref())
 }
 
 /// Files of a commit that the directories which releases share would hide, as they are now; in sentences.

@@ -1,6 +1,7 @@
 //! What a recipe may know.
 
 use crate::base::names::CommitId;
+use crate::config::recipe::Settings;
 use crate::config::{Config, Deployment, Layout, Privileges};
 use crate::git::commit_tree::Tree;
 use crate::process::sandbox_policy;
@@ -59,6 +60,15 @@ pub enum PlanPurpose {
 }
 
 impl Facts<'_> {
+    /// The settings of the deployment's recipe, for that recipe.
+    ///
+    /// # Panics
+    ///
+    /// Where they are another recipe's: a recipe is asked only about deployments that it has read itself.
+    pub fn settings<T: Settings>(&self) -> &T {
+        self.deployment.recipe.settings().expect("a recipe plans only what it has read")
+    }
+
     /// Where a tool keeps what it has downloaded: on the releases' file system, so that it can link instead of copying, and each
     /// deployment its own, so that none can put something into another one's.
     pub fn cache(&self, tool: &str) -> String {

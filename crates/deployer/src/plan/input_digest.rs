@@ -5,9 +5,8 @@
 //! make the plan (so that a change of the configuration counts), but neither the commit's id nor anything else that differs from run to
 //! run. A recipe that cannot know on what its commands depend has none, and every push runs them.
 
-use crate::config::Recipe;
 use crate::plan::facts::Facts;
-use crate::plan::workspace::Selected;
+use crate::plan::recipe::Planner;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -16,10 +15,11 @@ use sha2::{Digest, Sha256};
 const GENERATION: &str = "1:";
 
 /// The digest; None where it cannot be known.
-pub fn digest(facts: &Facts<'_>) -> Option<String> {
+pub fn digest(facts: &Facts<'_>, planner: &dyn Planner) -> Option<String> {
     let deployment = facts.deployment;
     // What an operator's command reads, nobody knows.
-    if !reads_files(&deployment.recipe) || !deployment.hooks.around.is_empty() {
+    let has_commands = !deployment.recipe.steps.is_empty() || !deployment.hooks.around.is_empty();
+    if !planner.reads_files() || has_commands {
         return None;
     }
     let mut hasher = Sha256::new();
@@ -28,9 +28,9 @@ pub fn digest(facts: &Facts<'_>) -> Option<String> {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     };
-    add(&written(&deployment.recipe));
-    if let Recipe::NginxSites(_) = &deployment.recipe {
-        add(&written(&(&facts.host.nginx, &facts.host.certificates)));
+    add(deployment.recipe.written().as_bytes());
+    if let Some(settings) = planner.host_settings(facts) {
+        add(&settings);
     }
     add(&written(&(&deployment.environment, &deployment.health)));
     add(&written(&(&deployment.shared_files, &deployment.shared_dirs, deployment.submodules)));
@@ -39,7 +39,7 @@ pub fn digest(facts: &Facts<'_>) -> Option<String> {
         add(path.as_bytes());
         add(content.as_bytes());
     }
-    let concerned = concerned(facts);
+    let concerned = planner.concerns(facts);
     for (path, file) in facts.tree.files().filter(|(path, _)| !is_for_people(path) && concerned(path)) {
         add(path.as_bytes());
         add(file.mode.as_bytes());
@@ -57,19 +57,6 @@ fn written(settings: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(settings).expect("settings serialise")
 }
 
-/// On which files a release depends, of those that are not only for people.
-fn concerned<'a>(facts: &'a Facts<'_>) -> Box<dyn Fn(&str) -> bool + 'a> {
-    match &facts.deployment.recipe {
-        Recipe::NginxSites(_) => Box::new(|path| !path.starts_with("development/")),
-        Recipe::Pm2(recipe) => {
-            let selected = Selected::new(facts.tree, &recipe.packages);
-            Box::new(move |path| selected.concerns(path))
-        }
-        // Any file may be imported, opened, or served.
-        _ => Box::new(|_| true),
-    }
-}
-
 /// Files that only people, editors and GitHub read, whatever a recipe builds: those at the root of a repository, by their well-known
 /// names. A file that a build could mean is not among them.
 pub fn is_for_people(path: &str) -> bool {
@@ -85,22 +72,22 @@ pub fn is_for_people(path: &str) -> bool {
     path == ".editorconfig" || (NAMES.contains(&name) && KINDS.contains(&kind))
 }
 
-/// Whether a recipe asks for the files of the commit, and can say on which of them a release depends. A command of the operator's may
-/// read whatever it likes, the commit's id included.
-pub fn reads_files(recipe: &Recipe) -> bool {
-    !matches!(recipe, Recipe::Steps(_) | Recipe::Systemd(_) | Recipe::Deployer(_))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{is_for_people, same};
     use crate::config::Layout;
+    use crate::plan::facts::Facts;
+    use crate::plan::recipes::planner;
     use crate::plan::recipes::sample::with_facts;
+
+    fn digest(facts: &Facts<'_>) -> Option<String> {
+        super::digest(facts, planner(&facts.deployment.recipe))
+    }
 
     /// Whether another content of each of these files makes another release.
     fn depends(keys: &str, files: &[&str]) -> Vec<bool> {
         with_facts(keys, Layout::Releases, &[], |facts| {
-            let concerned = concerned(facts);
+            let concerned = planner(&facts.deployment.recipe).concerns(facts);
             files.iter().map(|path| !is_for_people(path) && concerned(path)).collect()
         })
     }

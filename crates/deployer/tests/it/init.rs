@@ -10,7 +10,7 @@ use std::path::PathBuf;
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
 
 const CASES: [Case; 24] = [
-    ("acme/plain", &[("index.html", "hello")], "recipe = \"steps\""),
+    ("acme/plain", &[("README.md", "hello")], "recipe = \"steps\""),
     (
         "acme/npm",
         &[

@@ -5,6 +5,7 @@ mod go_static;
 mod nginx_sites;
 mod pnpm_pm2;
 mod reboot;
+mod static_site;
 mod sudo;
 pub mod systemd;
 mod uv_uwsgi;

@@ -6,6 +6,7 @@ use crate::daemon::last_good::{self, LastGood};
 use crate::daemon::{self, Role};
 use crate::github::GitHub;
 use crate::github::credentials::Credentials;
+use crate::plan::recipes::REFERENCE;
 use crate::process::executor::{CapturedOutput, Executor};
 use crate::process::tools::{Invocation, gh};
 use crate::process::{lock, step_user};
@@ -68,7 +69,7 @@ impl DoctorContext {
     /// Reads the configuration and the tables of users. Asks nobody, changes nothing.
     pub fn new(directory: Option<&Path>, environment: &Environment, purpose: Purpose) -> Result<Self> {
         let us = Account::ours();
-        let (loaded, problems, instead) = match config::load(directory, environment, purpose) {
+        let (loaded, problems, instead) = match config::load(&REFERENCE, directory, environment, purpose) {
             Ok(loaded) => {
                 let problems = loaded.problems.clone();
                 (Some(loaded), problems, None)
@@ -229,7 +230,7 @@ impl DoctorContext {
 
 /// What can be looked at of a configuration that cannot be used.
 fn instead_of_broken(directory: Option<&Path>, environment: &Environment) -> Option<(Loaded, Instead)> {
-    let read = |purpose| config::load(directory, environment, purpose).ok();
+    let read = |purpose| config::load(&REFERENCE, directory, environment, purpose).ok();
     if let Some(loaded) = read(Purpose::Deploy) {
         return Some((loaded, Instead::WithoutWebhookSecrets));
     }

@@ -5,7 +5,6 @@ use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::host::accounts::Account;
 use crate::admin::host::acl;
 use crate::admin::owner;
-use crate::config::Recipe;
 use crate::pipeline::preflight::{self, walls};
 use crate::process::tools::{self, systemctl};
 use crate::steps::release;
@@ -347,7 +346,7 @@ pub async fn of_deployments(context: &DoctorContext) -> CheckResult {
 /// nginx's directories for sites: written by the service, and what others put there readable and writable by it, too.
 pub async fn site_directories(context: &DoctorContext) -> CheckResult {
     let config = context.config()?;
-    if !context.deployments()?.any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))) {
+    if !context.deployments()?.any(|deployment| deployment.recipe.sites.is_some()) {
         return Ok(vec![Finding::not_checked("no deployment has nginx sites")]);
     }
     let (name, uid) = (&context.service.name, context.service.uid);

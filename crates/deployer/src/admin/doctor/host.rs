@@ -2,7 +2,7 @@
 
 use super::context::DoctorContext;
 use super::finding::{CheckResult, Finding, or_ok};
-use crate::config::{Config, Recipe};
+use crate::config::Config;
 use crate::process::sandbox::missing_of_landlock;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -26,7 +26,7 @@ pub fn disks(context: &DoctorContext) -> CheckResult {
 pub fn disks_of(config: &Config) -> CheckResult {
     let mut places = vec![config.state_directory.as_path(), Path::new("/tmp")];
     places.extend(config.deployments.values().map(|deployment| deployment.path.as_path()));
-    if config.deployments.values().any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))) {
+    if config.deployments.values().any(|deployment| deployment.recipe.sites.is_some()) {
         places.push(&config.nginx.directory);
     }
     let mut file_systems = BTreeMap::new();

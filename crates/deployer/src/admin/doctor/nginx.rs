@@ -6,7 +6,7 @@ use crate::admin::host::paths;
 use crate::admin::setup::drop_in;
 use crate::base::clock::{now_ms, readable_utc};
 use crate::base::names::DomainName;
-use crate::config::{Privileges, Recipe};
+use crate::config::Privileges;
 use crate::process::tools::{HELPER, nginx};
 use crate::steps::nginx::certificates::x509;
 use anyhow::{Context, Result};
@@ -144,7 +144,7 @@ async fn test(context: &DoctorContext) -> Result<Finding> {
 }
 
 fn has_sites(context: &DoctorContext) -> Result<bool> {
-    Ok(context.deployments()?.any(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_))))
+    Ok(context.deployments()?.any(|deployment| deployment.recipe.sites.is_some()))
 }
 
 /// Certificates near their end: certbot's, and those that site files name.

@@ -4,7 +4,7 @@
 use super::finding::{Finding, FindingLevel};
 use super::{host, network, privileges, work};
 use crate::admin::host::paths as of_setup;
-use crate::config::{Config, Privileges, Recipe};
+use crate::config::{Config, Privileges};
 use crate::pipeline::observe::places;
 use crate::store::Store;
 use anyhow::Result;
@@ -55,9 +55,8 @@ pub async fn all(config: &Config, store: &Store) -> Vec<DoctorPart> {
 /// nginx, where it serves one of the deployments.
 fn nginx(config: &Config) -> Option<Finding> {
     let mut enabled = config.deployments.values().filter(|deployment| deployment.enabled);
-    let is_needed = enabled.any(|deployment| {
-        matches!(deployment.recipe, Recipe::NginxSites(_)) || places::is_behind(config, deployment)
-    });
+    let is_needed =
+        enabled.any(|deployment| deployment.recipe.sites.is_some() || places::is_behind(config, deployment));
     is_needed.then(|| match places::nginx_runs(&config.nginx) {
         true => Finding::ok("nginx runs"),
         false => Finding::error(

@@ -6,7 +6,7 @@ use super::sudoers::judgement::{Width, judge};
 use super::sudoers::{self, Grant};
 use crate::admin::host::accounts::Account;
 use crate::admin::host::versions::{self, Judgement};
-use crate::config::{Config, NginxReload, Privileges, Recipe};
+use crate::config::{Config, NginxReload, Privileges};
 use anyhow::{Context, Result};
 use std::path::Path;
 use supervise::End;
@@ -88,14 +88,10 @@ fn options(config: &Config) -> Vec<&'static str> {
         }
     };
     for deployment in config.deployments.values().filter(|deployment| deployment.enabled) {
-        match &deployment.recipe {
-            Recipe::NginxSites(_) => {
-                add(config.nginx.reload == NginxReload::Systemctl, "reload nginx and obtain certificates");
-            }
-            Recipe::Systemd(systemd) => add(!systemd.user, "restart units"),
-            Recipe::GoStatic(go) => add(!go.user && !go.units.is_empty(), "restart units"),
-            Recipe::Steps(_) | Recipe::Pm2(_) | Recipe::UvUwsgi(_) | Recipe::Deployer(_) => {}
-        }
+        let recipe = &deployment.recipe;
+        let asks_systemd = config.nginx.reload == NginxReload::Systemctl;
+        add(recipe.sites.is_some() && asks_systemd, "reload nginx and obtain certificates");
+        add(!recipe.system_units().is_empty(), "restart units");
     }
     options
 }

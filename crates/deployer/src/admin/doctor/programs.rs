@@ -4,7 +4,7 @@ use super::context::DoctorContext;
 use super::finding::{CheckResult, Finding, or_ok};
 use super::privileges::of_version;
 use crate::admin::host::versions;
-use crate::config::{CommandLine, Config, Deployment, InstalledBy, Layout, Recipe};
+use crate::config::{Config, Deployment, Layout};
 use crate::pipeline::preflight::{ports, units};
 use crate::process::tools::systemctl;
 use crate::steps::release::{self, CURRENT};
@@ -105,54 +105,16 @@ fn of_deployment<'a>(deployment: &'a Deployment, config: &'a Config) -> Vec<&'a 
     {
         programs.push("ssh");
     }
-    match &deployment.recipe {
-        Recipe::Steps(steps) => programs.extend(steps.steps.iter().filter_map(|step| first_word(&step.run))),
-        Recipe::Systemd(systemd) => {
-            programs.push("systemctl");
-            programs.extend(systemd.steps.steps.iter().filter_map(|step| first_word(&step.run)));
-        }
-        Recipe::NginxSites(_) => {
-            programs.push("certbot");
-            programs.extend(config.nginx.program.to_str());
-        }
-        Recipe::Pm2(pm2) => {
-            programs.extend(["node", "pm2"]);
-            programs.extend(match pm2.installer {
-                // The repository says; and npm comes with node.
-                InstalledBy::LockFile | InstalledBy::Nothing => None,
-                InstalledBy::Pnpm => Some("pnpm"),
-                InstalledBy::Npm => Some("npm"),
-                InstalledBy::Yarn => Some("yarn"),
-                InstalledBy::Bun => Some("bun"),
-            });
-        }
-        Recipe::UvUwsgi(_) => programs.extend(["uv", "uwsgi"]),
-        Recipe::GoStatic(go) => {
-            if go.client.is_some() {
-                programs.push("node");
-            }
-            if go.server.is_some() {
-                programs.push("go");
-            }
-            if !go.units.is_empty() {
-                programs.push("systemctl");
-            }
-        }
-        Recipe::Deployer(itself) => programs.extend(first_word(&itself.build)),
+    programs.extend(deployment.recipe.programs.iter().map(String::as_str));
+    if deployment.recipe.sites.is_some() {
+        programs.push("certbot");
+        programs.extend(config.nginx.program.to_str());
     }
     if deployment.user.is_some() {
         programs.push("setfacl");
     }
-    programs.extend(deployment.hooks.around.iter().filter_map(|hook| first_word(&hook.command.run)));
+    programs.extend(deployment.hooks.around.iter().filter_map(|hook| hook.command.run.program()));
     programs
-}
-
-/// None for a shell's line, which may begin with anything.
-fn first_word(line: &CommandLine) -> Option<&str> {
-    match line {
-        CommandLine::Argv(words) => words.first().map(String::as_str),
-        CommandLine::Shell(_) => None,
-    }
 }
 
 /// What a program says of itself, or its package does. PM2 is not asked: whatever it is asked, it may start its daemon.

@@ -8,7 +8,7 @@ use crate::admin::owner;
 use crate::base::clock::{ago, duration, now_ms, readable_utc};
 use crate::base::files::private_file;
 use crate::base::words::counted;
-use crate::config::{Config, Recipe};
+use crate::config::Config;
 use crate::daemon::{strays, work_lock};
 use crate::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
 use crate::pipeline::context::Host;
@@ -477,7 +477,7 @@ pub async fn pm2(context: &DoctorContext) -> CheckResult {
     let mut homes: Vec<PathBuf> = Vec::new();
     let mut units: Vec<String> = Vec::new();
     for deployment in context.deployments()? {
-        if matches!(deployment.recipe, Recipe::Pm2(_)) {
+        if deployment.recipe.is_under_pm2() {
             if let Some(user) = &deployment.user {
                 units.push(step_user::pm2_unit(user));
                 continue;

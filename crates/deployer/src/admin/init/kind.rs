@@ -3,24 +3,11 @@
 //! A guess that a person reads and corrects: so each says by what it was made, and where two are possible, the one that needs
 //! less of a server is taken.
 
-use crate::base::names::{ScriptName, UnitName};
-use crate::config::Phase;
-use crate::config::resolve::preset::Preset;
+use crate::config::preset::Preset;
 use crate::git::commit_tree::Tree;
-use crate::plan::installer::{self, DetectedInstaller};
-use crate::plan::workspace;
-use crate::process::tools::node_packages::Installer;
-use crate::steps::process_manager::pm2::ecosystem;
+use crate::plan::proposal::{Evidence, Proposal, Subject, is_plain, last};
+use crate::plan::recipes;
 use std::collections::BTreeSet;
-
-/// Processes of a Procfile, at most: more than any package for one server has.
-const PROCESSES_MAX: usize = 20;
-
-/// Sites of a repository, at most.
-const SITES_MAX: usize = 200;
-
-/// Directories with packages of their own that are looked at, at most.
-const DIRECTORIES_MAX: usize = 10;
 
 /// Names of what nobody here understands that are quoted, at most.
 const UNKNOWN_MAX: usize = 8;
@@ -29,73 +16,24 @@ const UNKNOWN_MAX: usize = 8;
 pub enum RepositoryKind {
     /// One of DurHack's own repositories: everything is known of it.
     Preset(&'static Preset),
-    /// nginx sites of these names.
-    NginxSites(Vec<String>),
-    /// Node packages with an ecosystem file for PM2.
-    Pm2(UnderPm2),
-    /// A Python project of uv's that uWSGI serves.
-    UvUwsgi,
-    /// A client of files and a Go server.
-    GoStatic,
-    /// Commands and units.
-    Systemd {
-        by: String,
-        steps: Vec<DetectedStep>,
-        units: Vec<Unit>,
-    },
-    Steps {
-        by: String,
-        steps: Vec<DetectedStep>,
-    },
+    /// What a recipe proposes.
+    Proposed(Proposal),
     /// Files that are served as they are.
     Static,
 }
 
-/// Node packages with an ecosystem file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnderPm2 {
-    pub ecosystem: &'static str,
-    /// Whether it asks for an instance's name.
-    pub named: bool,
-    /// Whether it has a block `env_production`.
-    pub for_production: bool,
-    /// Who installs; None: nothing is installed.
-    pub found: Option<DetectedInstaller>,
-    /// Directories with a lock file of their own, where the root has no package.
-    pub packages: Vec<String>,
-}
-
-/// A command that makes the release.
-#[derive(Debug, Clone)]
-pub struct DetectedStep {
-    pub phase: Phase,
-    /// Program and arguments: our own, or plain words of the repository's.
-    pub run: Vec<String>,
-    /// Where, if not in the root.
-    pub directory: Option<String>,
-    pub why: String,
-}
-
-/// A process that somebody has to keep running.
-#[derive(Debug, Clone)]
-pub struct Unit {
-    /// What the unit could be called.
-    pub name: UnitName,
-    /// What it runs, as the repository says: untrusted text, for a comment.
-    pub command: String,
-}
-
-/// What kind of package this is; `slug` names its units.
-pub fn of(tree: &Tree, preset: Option<&'static Preset>, slug: &str) -> RepositoryKind {
-    preset
-        .map(RepositoryKind::Preset)
-        .or_else(|| nginx_sites(tree))
-        .or_else(|| pm2(tree))
-        .or_else(|| procfile(tree, slug))
-        .or_else(|| python(tree, slug))
-        .or_else(|| go(tree, slug))
-        .or_else(|| install_and_build(tree).map(|(by, steps)| RepositoryKind::Steps { by, steps }))
-        .unwrap_or(RepositoryKind::Static)
+/// What kind of package this is: what the recipe proposes for which most speaks.
+pub fn of(subject: &Subject<'_>, preset: Option<&'static Preset>) -> RepositoryKind {
+    if let Some(preset) = preset {
+        return RepositoryKind::Preset(preset);
+    }
+    // What tells of a build that nobody understands would be live unbuilt.
+    let is_understood = unknown(subject.tree, &RepositoryKind::Static).is_empty();
+    let proposals = recipes::ALL.iter().filter_map(|planner| planner.propose(subject));
+    let proposals = proposals.filter(|found| is_understood || found.evidence > Evidence::Content);
+    // Of equal ones the last would be taken.
+    let strongest = proposals.collect::<Vec<_>>().into_iter().rev().max_by_key(|found| found.evidence);
+    strongest.map_or(RepositoryKind::Static, RepositoryKind::Proposed)
 }
 
 /// What is there that tells of a build, or of a program, and that nothing here understands: names of files.
@@ -124,7 +62,12 @@ pub fn unknown(tree: &Tree, kind: &RepositoryKind) -> Vec<String> {
     ];
     const SOURCES: [&str; 12] =
         [".go", ".py", ".rb", ".php", ".ts", ".tsx", ".jsx", ".java", ".rs", ".ex", ".cs", ".c"];
-    if matches!(kind, RepositoryKind::Preset(_) | RepositoryKind::NginxSites(_)) {
+    let is_whole = match kind {
+        RepositoryKind::Preset(_) => true,
+        RepositoryKind::Proposed(proposal) => proposal.is_whole,
+        RepositoryKind::Static => false,
+    };
+    if is_whole {
         return Vec::new();
     }
     let is_understood = !matches!(kind, RepositoryKind::Static);
@@ -156,322 +99,6 @@ pub fn submodule_hosts(tree: &Tree) -> BTreeSet<String> {
         Some(host.rsplit('@').next().unwrap_or_default()).filter(plain)
     });
     hosts.map(str::to_owned).collect()
-}
-
-/// The names of the sites: `production/[example.org].nginxconf`.
-pub fn site_names(tree: &Tree) -> Vec<String> {
-    let plain = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
-    };
-    let names = tree.files().filter_map(|(path, _)| {
-        let file = path.strip_prefix("production/")?.strip_prefix('[')?;
-        let (name, rest) = file.split_once(']')?;
-        (matches!(rest, ".conf" | ".nginxconf") && plain(name)).then(|| name.to_owned())
-    });
-    names.take(SITES_MAX).collect()
-}
-
-/// Files of sites without a site in their names, which are for every host where nobody says otherwise; none where there are more, or others,
-/// than can be named one by one.
-pub fn unbracketed_names(tree: &Tree) -> Vec<String> {
-    let is_plain =
-        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte));
-    let is_of_sites = |name: &str| name.ends_with(".conf") || name.ends_with(".nginxconf");
-    let names = tree.files().filter_map(|(path, _)| path.strip_prefix("production/"));
-    let names = names.filter(|name| !name.contains('[') && !name.ends_with(".md") && !name.contains("/."));
-    let names: Vec<String> = names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect();
-    let all_can_be_named =
-        names.len() <= SITES_MAX && names.iter().all(|name| is_plain(name) && is_of_sites(name));
-    if all_can_be_named { names } else { Vec::new() }
-}
-
-fn nginx_sites(tree: &Tree) -> Option<RepositoryKind> {
-    let names = site_names(tree);
-    (!names.is_empty()).then_some(RepositoryKind::NginxSites(names))
-}
-
-fn pm2(tree: &Tree) -> Option<RepositoryKind> {
-    // Names that others have for other things must speak of a script.
-    let speaks = |name: &str| {
-        name.starts_with("ecosystem.") || tree.text(name).is_some_and(|text| text.contains("script"))
-    };
-    let ecosystem = ecosystem::NAMES.into_iter().find(|name| tree.has(name) && speaks(name))?;
-    let text = tree.text(ecosystem).unwrap_or_default();
-    let found = installer::found(tree, "");
-    let packages = if found.is_some() { Vec::new() } else { directories(tree, &["package.json"]) };
-    Some(RepositoryKind::Pm2(UnderPm2 {
-        ecosystem,
-        named: text.contains("INSTANCE_NAME"),
-        for_production: ecosystem::blocks_in_text(text).contains("production"),
-        found,
-        packages,
-    }))
-}
-
-fn procfile(tree: &Tree, slug: &str) -> Option<RepositoryKind> {
-    let lines = tree.text("Procfile")?.lines().filter_map(|line| line.split_once(':'));
-    let (_, mut steps) = install_and_build(tree).unwrap_or_default();
-    let mut units = Vec::new();
-    for (process, command) in lines {
-        if matches!(process.trim(), "release" | "preflight") {
-            steps.extend(release_step(&steps, command));
-        } else {
-            units.extend(unit(&format!("{slug}-{}", process.trim()), command));
-        }
-    }
-    units.truncate(PROCESSES_MAX);
-    (!units.is_empty()).then(|| RepositoryKind::Systemd { by: "Procfile".into(), steps, units })
-}
-
-/// What runs once, before a release, where it is of plain words and nothing does the same already.
-fn release_step(steps: &[DetectedStep], command: &str) -> Option<DetectedStep> {
-    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-    let plain =
-        |word: &String| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:=@".contains(&byte));
-    let is_there = steps.iter().any(|step| step.phase == Phase::Migrate);
-    (!is_there && !words.is_empty() && words.len() <= 20 && words.iter().all(plain)).then(|| DetectedStep {
-        phase: Phase::Migrate,
-        run: words,
-        directory: None,
-        why: "the Procfile's `release`; look whether its programs are found".into(),
-    })
-}
-
-fn unit(name: &str, command: &str) -> Option<Unit> {
-    let name = UnitName::parse(&format!("{name}.service")).ok()?;
-    Some(Unit { name, command: command.trim().to_owned() })
-}
-
-fn python(tree: &Tree, slug: &str) -> Option<RepositoryKind> {
-    let project = tree.text("pyproject.toml").unwrap_or_default().to_ascii_lowercase();
-    if !tree.has("uv.lock") {
-        return None;
-    }
-    let uwsgi = |path: &str| path.to_ascii_lowercase().contains("uwsgi");
-    let by_uwsgi = tree.files().any(|(path, _)| uwsgi(path)) || uwsgi(&project);
-    if by_uwsgi {
-        return Some(RepositoryKind::UvUwsgi);
-    }
-    let (by, steps) = install_and_build(tree)?;
-    let units = unit(slug, "<path>/current/.venv/bin/python -m ...").into_iter().collect();
-    Some(RepositoryKind::Systemd { by, steps, units })
-}
-
-fn go(tree: &Tree, slug: &str) -> Option<RepositoryKind> {
-    let by = ["go.mod", "server/go.mod"].into_iter().find(|path| tree.has(path))?;
-    let vite = tree.text("client/package.json").is_some_and(|text| text.contains("\"vite\""));
-    if vite {
-        return Some(RepositoryKind::GoStatic);
-    }
-    let run: &[&str] = match by {
-        "go.mod" => &["go", "build", "-o", "bin/", "./..."],
-        _ => &["go", "-C", "server", "build", "-o", "../bin/", "./..."],
-    };
-    let (others, mut steps) = install_and_build(tree).unwrap_or_default();
-    steps.push(step(Phase::Build, "", run, "every main package becomes a program in bin/"));
-    let units = unit(slug, "<path>/current/bin/...").into_iter().collect();
-    let by =
-        [by.to_owned(), others].into_iter().filter(|by| !by.is_empty()).collect::<Vec<_>>().join(" and ");
-    Some(RepositoryKind::Systemd { by, steps, units })
-}
-
-/// Commands by every lock file and manifest of the root; where it has none, by those of the directories in it.
-fn install_and_build(tree: &Tree) -> Option<(String, Vec<DetectedStep>)> {
-    const MANIFESTS: [&str; 6] =
-        ["package.json", "composer.json", "Gemfile", "requirements.txt", "pyproject.toml", "Cargo.toml"];
-    let mut all = of_directory(tree, "");
-    if all.is_empty() {
-        all = directories(tree, &MANIFESTS)
-            .iter()
-            .flat_map(|directory| of_directory(tree, directory))
-            .collect();
-    }
-    let by = all.iter().map(|(by, _)| by.as_str()).collect::<Vec<_>>().join(" and ");
-    let steps: Vec<DetectedStep> = all.into_iter().flat_map(|(_, steps)| steps).collect();
-    (!steps.is_empty()).then_some((by, steps))
-}
-
-/// Directories of the root that hold one of these files.
-fn directories(tree: &Tree, names: &[&str]) -> Vec<String> {
-    let holders = tree.files().filter_map(|(path, _)| {
-        let (directory, name) = path.split_once('/')?;
-        (names.contains(&name) && is_plain(directory)).then(|| directory.to_owned())
-    });
-    holders.collect::<BTreeSet<_>>().into_iter().take(DIRECTORIES_MAX).collect()
-}
-
-/// What the files of one directory say, each with the file that says it.
-fn of_directory(tree: &Tree, directory: &str) -> Vec<(String, Vec<DetectedStep>)> {
-    let at = |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
-    let has = |name: &str| tree.has(&at(name));
-    let step = |phase, run: &[&str], why: &str| step(phase, directory, run, why);
-    let mut all = Vec::new();
-    let mut add = |by: &str, steps: Vec<DetectedStep>| all.push((at(by), steps));
-    if has("composer.json") {
-        let install = ["composer", "install", "--no-dev", "--no-interaction", "--optimize-autoloader"];
-        let mut steps = vec![step(Phase::Install, &install, "what composer.lock says")];
-        if has("artisan") {
-            let migrate = ["php", "artisan", "migrate", "--force"];
-            steps.push(step(Phase::Migrate, &migrate, "Laravel's migrations; it reads .env"));
-        }
-        add("composer.json", steps);
-    }
-    if has("Gemfile") {
-        let mut steps =
-            vec![step(Phase::Install, &["bundle", "install", "--jobs=2"], "what Gemfile.lock says")];
-        if has("config/application.rb") || has("bin/rails") {
-            let rails = |task| ["bundle", "exec", "rails", task];
-            steps.push(step(
-                Phase::Build,
-                &rails("assets:precompile"),
-                "Rails' assets; it needs RAILS_ENV=production in `environment`, and SECRET_KEY_BASE in a file of `env_files`",
-            ));
-            if tree.has_directory(&at("db/migrate")) || has("db/schema.rb") {
-                steps.push(step(Phase::Migrate, &rails("db:migrate"), "its migrations"));
-            }
-        }
-        add("Gemfile", steps);
-    }
-    if let Some((by, install)) = python_install(tree, &at) {
-        let mut steps: Vec<DetectedStep> =
-            install.iter().map(|(run, why)| step(Phase::Install, run, why)).collect();
-        let python = ".venv/bin/python";
-        let has_static_root = || {
-            let mut settings = tree.files().filter(|(path, _)| last(path) == "settings.py");
-            settings.any(|(path, _)| tree.text(path).is_some_and(|text| text.contains("STATIC_ROOT")))
-        };
-        if has("manage.py") {
-            if has_static_root() {
-                let collect = [python, "manage.py", "collectstatic", "--noinput"];
-                steps.push(step(Phase::Build, &collect, "Django's static files, to STATIC_ROOT"));
-            }
-            let migrate = [python, "manage.py", "migrate", "--noinput"];
-            steps.push(step(Phase::Migrate, &migrate, "Django's migrations"));
-        } else if has("alembic.ini") {
-            let migrate = [".venv/bin/alembic", "upgrade", "head"];
-            steps.push(step(Phase::Migrate, &migrate, "its migrations, by Alembic"));
-        } else if has("migrations/alembic.ini") {
-            let migrate = [".venv/bin/flask", "db", "upgrade"];
-            steps.push(step(Phase::Migrate, &migrate, "its migrations, by Flask-Migrate"));
-        }
-        add(by, steps);
-    }
-    if has("Cargo.toml") {
-        let build = ["cargo", "build", "--release", "--locked"];
-        add("Cargo.toml", vec![step(Phase::Build, &build, "the program lies in target/release/")]);
-    }
-    if let Some(found) = installer::found(tree, directory) {
-        add(found.by.unwrap_or("package.json"), node_steps(tree, directory, &found));
-    }
-    let hugo = ["hugo.toml", "hugo.yaml", "hugo.json", "config.toml", "config.yaml"]
-        .into_iter()
-        .find(|name| has(name));
-    let looks_like_hugo =
-        ["themes", "layouts", "archetypes"].iter().any(|name| tree.has_directory(&at(name)))
-            || tree.submodules().iter().any(|module| module.starts_with("themes/"));
-    if let Some(by) =
-        hugo.filter(|by| by.starts_with("hugo") || tree.has_directory(&at("content")) && looks_like_hugo)
-    {
-        add(
-            by,
-            vec![step(
-                Phase::Build,
-                &["hugo", "--minify"],
-                "Hugo's site; it lies in public/, and nginx serves that",
-            )],
-        );
-    }
-    all
-}
-
-/// The words of a command, and why it is called.
-type Call = (Vec<&'static str>, &'static str);
-
-/// Who makes `.venv`, in which order, and by which file.
-fn python_install(tree: &Tree, at: &dyn Fn(&str) -> String) -> Option<(&'static str, Vec<Call>)> {
-    let has = |name: &str| tree.has(&at(name));
-    let venv = || (vec!["python3", "-m", "venv", ".venv"], "an environment of the release's own");
-    let is_project = || {
-        let text = tree.text(&at("pyproject.toml")).unwrap_or_default();
-        // Else it only tells formatters and linters what to do.
-        ["[project]", "[build-system]", "[tool.poetry"].iter().any(|table| text.contains(table))
-    };
-    let itself = |why| (vec![".venv/bin/pip", "install", "."], why);
-    if has("uv.lock") {
-        return Some((
-            "uv.lock",
-            vec![(vec!["uv", "sync", "--frozen"], "makes .venv of uv.lock, without changing either")],
-        ));
-    }
-    if has("requirements.txt") {
-        let install = (vec![".venv/bin/pip", "install", "-r", "requirements.txt"], "its packages");
-        return Some(("requirements.txt", vec![venv(), install]));
-    }
-    if is_project() {
-        return Some((
-            "pyproject.toml",
-            vec![venv(), itself("itself and its packages, the newest that it allows: a uv.lock pins them")],
-        ));
-    }
-    has("setup.py").then(|| ("setup.py", vec![venv(), itself("itself and its packages")]))
-}
-
-fn node_steps(tree: &Tree, directory: &str, found: &DetectedInstaller) -> Vec<DetectedStep> {
-    let (install, why): (&[&str], &str) = match found.installer {
-        Installer::Pnpm => {
-            (&["pnpm", "install", "--frozen-lockfile"], "installs exactly what the lock file says")
-        }
-        Installer::Yarn => {
-            (&["yarn", "install", "--frozen-lockfile"], "installs exactly what the lock file says")
-        }
-        Installer::YarnBerry => {
-            (&["yarn", "install", "--immutable"], "installs exactly what the lock file says")
-        }
-        Installer::Bun => {
-            (&["bun", "install", "--frozen-lockfile"], "installs exactly what the lock file says")
-        }
-        Installer::Npm => (&["npm", "ci"], "installs exactly what the lock file says"),
-        Installer::NpmUnlocked => (
-            &["npm", "install", "--no-audit", "--no-fund"],
-            "without a lock file: commit one, and write `npm ci`",
-        ),
-    };
-    let why = match (found.passed_over.is_empty(), found.is_named) {
-        (true, _) => why.to_owned(),
-        (false, true) => {
-            format!("{why}; `packageManager` names it, and {} is stale", found.passed_over.join(" and "))
-        }
-        (false, false) => {
-            format!(
-                "{why} that was changed last; {} is probably stale: remove it",
-                found.passed_over.join(" and ")
-            )
-        }
-    };
-    let mut steps = vec![step(Phase::Install, directory, install, &why)];
-    let build = ScriptName::parse("build").expect("it is the name of a script");
-    let run = |directory: &str, why| {
-        step(Phase::Build, directory, &[found.installer.program(), "run", "build"], why)
-    };
-    if workspace::has_script(tree, directory, &build) {
-        steps.push(run(directory, "the package's own script"));
-    } else if directory.is_empty() && tree.has("pnpm-workspace.yaml") {
-        let all = ["pnpm", "--recursive", "run", "--if-present", "build"];
-        steps.push(step(Phase::Build, "", &all, "the script of each package of the workspace that has it"));
-    } else if directory.is_empty() {
-        let packages = workspace::with_script(tree, &[], &build);
-        steps.extend(packages.iter().filter(|path| is_plain(path)).map(|path| run(path, "its script")));
-    }
-    steps
-}
-
-fn step(phase: Phase, directory: &str, run: &[&str], why: &str) -> DetectedStep {
-    DetectedStep {
-        phase,
-        run: run.iter().map(|word| (*word).to_owned()).collect(),
-        directory: (!directory.is_empty()).then(|| directory.to_owned()),
-        why: why.to_owned(),
-    }
 }
 
 /// Files and directories that a release probably needs and the repository does not have: an `.env` beside each
@@ -529,22 +156,11 @@ fn beside_example(path: &str) -> Option<String> {
     is_example.then(|| format!("{prefix}.env"))
 }
 
-fn last(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
-}
-
-/// Whether a path of a repository may be written into a configuration: a relative one of letters that mean nothing elsewhere.
-fn is_plain(path: &str) -> bool {
-    const PATH_BYTES_MAX: usize = 200;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/+@".contains(&byte);
-    let named = |part: &str| !matches!(part, "" | "." | "..");
-    path.len() <= PATH_BYTES_MAX && path.bytes().all(plain) && path.split('/').all(named)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::git::commit_tree::File;
+    use crate::plan::proposal::{DetectedStep, Line};
 
     fn tree(files: &[(&str, &str)]) -> Tree {
         let file = || File { mode: "100644".into(), content: String::new(), bytes: Some(1) };
@@ -552,47 +168,53 @@ mod tests {
         Tree::new(files.iter().map(|(path, _)| ((*path).to_owned(), file()))).with_texts(texts)
     }
 
+    fn subject(tree: &Tree) -> Subject<'_> {
+        Subject { tree, slug: "app", path: "/srv/app".as_ref(), user: "app-app" }
+    }
+
+    /// The recipe, by what it was found, its commands, and its units.
     fn shown(kind: &RepositoryKind) -> String {
+        let proposal = match kind {
+            RepositoryKind::Proposed(proposal) => proposal,
+            other => return format!("{other:?}"),
+        };
         let shown = |step: &DetectedStep| match &step.directory {
             Some(directory) => format!("{directory}$ {}", step.run.join(" ")),
             None => step.run.join(" "),
         };
-        let steps = |steps: &[DetectedStep]| steps.iter().map(shown).collect::<Vec<_>>().join("; ");
-        match kind {
-            RepositoryKind::Systemd { by, steps: commands, units } => {
-                let units: Vec<String> =
-                    units.iter().map(|unit| format!("{}={}", unit.name, unit.command)).collect();
-                format!("systemd by {by}: {} [{}]", steps(commands), units.join(", "))
+        let by = proposal.why[0].strip_prefix("By ").and_then(|why| why.split_once(": these commands"));
+        let mut said =
+            proposal.recipe.to_owned() + &by.map(|(by, _)| format!(" by {by}:")).unwrap_or_default();
+        for line in &proposal.lines {
+            match line {
+                Line::Steps(steps) => {
+                    said += &format!(" {}", steps.iter().map(shown).collect::<Vec<_>>().join("; "));
+                }
+                Line::Key(name, value) => said += &format!(" {name}={value}"),
+                Line::Comment(line) => {
+                    said += &line.strip_prefix("  ").map(|unit| format!(" [{unit}]")).unwrap_or_default();
+                }
             }
-            RepositoryKind::Steps { by, steps: commands } => format!("steps by {by}: {}", steps(commands)),
-            RepositoryKind::Pm2(of) => format!(
-                "{} by {:?}, named {}, production {}, {:?}",
-                of.ecosystem,
-                of.found.as_ref().and_then(|found| found.by),
-                of.named,
-                of.for_production,
-                of.packages
-            ),
-            other => format!("{other:?}"),
         }
+        said
     }
 
     #[test]
     fn each_kind_is_known_by_its_files() {
         let built = r#"{"scripts": {"build": "tsc"}}"#;
         for (files, expected) in [
-            (&[("index.html", "")][..], "Static"),
+            (&[("README.md", "")][..], "Static"),
             (
                 &[
                     ("production/[b.org].conf", ""),
                     ("production/[a.org].nginxconf", ""),
                     ("production/[c].conf.disabled", ""),
                 ],
-                r#"NginxSites(["a.org", "b.org"])"#,
+                r#"nginx-sites sites=[{ rule = "include", select = ["a.org", "b.org"] }]"#,
             ),
             (
                 &[("pnpm-lock.yaml", ""), ("ecosystem.config.cjs", "process.env.INSTANCE_NAME")],
-                r#"ecosystem.config.cjs by Some("pnpm-lock.yaml"), named true, production false, []"#,
+                r#"pnpm-pm2 instance_name="app""#,
             ),
             (
                 &[("package-lock.json", ""), ("package.json", built)],
@@ -609,7 +231,7 @@ mod tests {
             (&[("package.json", "not json")], "steps by package.json: npm install --no-audit --no-fund"),
             (
                 &[("Procfile", "web: node x.js\nrelease: migrate\nbad name: y\n"), ("package-lock.json", "")],
-                "systemd by Procfile: npm ci; migrate [app-web.service=node x.js]",
+                r#"systemd by Procfile: [app-web.service: node x.js] units=["app-web.service"] npm ci; migrate"#,
             ),
             // Each row of what people's repositories are.
             (
@@ -619,7 +241,7 @@ mod tests {
                     ("manage.py", ""),
                     ("site/settings.py", "STATIC_ROOT = 1"),
                 ],
-                "systemd by Procfile: python3 -m venv .venv; .venv/bin/pip install -r requirements.txt; .venv/bin/python manage.py collectstatic --noinput; .venv/bin/python manage.py migrate --noinput [app-web.service=gunicorn x]",
+                r#"systemd by Procfile: [app-web.service: gunicorn x] units=["app-web.service"] python3 -m venv .venv; .venv/bin/pip install -r requirements.txt; .venv/bin/python manage.py collectstatic --noinput; .venv/bin/python manage.py migrate --noinput"#,
             ),
             (
                 &[("hugo.toml", ""), ("content/a.md", ""), (".gitmodules", "")],
@@ -660,7 +282,7 @@ mod tests {
                     ("package-lock.json", ""),
                     ("package.json", ""),
                 ],
-                r#"ecosystem.config.js by Some("bun.lock"), named false, production true, []"#,
+                r#"pm2 environment={ NODE_ENV = "production" }"#,
             ),
             (
                 &[
@@ -668,7 +290,7 @@ mod tests {
                     ("client/package.json", ""),
                     ("server/package.json", ""),
                 ],
-                r#"process.json by None, named false, production false, ["client", "server"]"#,
+                r#"pm2 packages=["client", "server"]"#,
             ),
             (
                 &[("yarn.lock", ""), (".yarnrc.yml", ""), ("package.json", "{}")],
@@ -693,21 +315,27 @@ mod tests {
             ),
             (
                 &[("uv.lock", ""), ("manage.py", ""), ("package.json", built)],
-                "systemd by uv.lock and package.json: uv sync --frozen; .venv/bin/python manage.py migrate --noinput; npm install --no-audit --no-fund; npm run build [app.service=<path>/current/.venv/bin/python -m ...]",
+                r#"systemd by uv.lock and package.json: [app.service: <path>/current/.venv/bin/python -m ...] units=["app.service"] uv sync --frozen; .venv/bin/python manage.py migrate --noinput; npm install --no-audit --no-fund; npm run build"#,
             ),
-            (&[("uv.lock", ""), ("uwsgi.ini", "")], "UvUwsgi"),
-            (&[("uv.lock", ""), ("pyproject.toml", "dependencies = [\"uWSGI\"]")], "UvUwsgi"),
+            (
+                &[("uv.lock", ""), ("uwsgi.ini", "")],
+                r#"uv-uwsgi uwsgi_config_path="/etc/uwsgi/vassals/app.ini""#,
+            ),
+            (
+                &[("uv.lock", ""), ("pyproject.toml", "dependencies = [\"uWSGI\"]")],
+                r#"uv-uwsgi uwsgi_config_path="/etc/uwsgi/vassals/app.ini""#,
+            ),
             (
                 &[("uv.lock", ""), ("pyproject.toml", "")],
-                "systemd by uv.lock: uv sync --frozen [app.service=<path>/current/.venv/bin/python -m ...]",
+                r#"systemd by uv.lock: [app.service: <path>/current/.venv/bin/python -m ...] units=["app.service"] uv sync --frozen"#,
             ),
             (
                 &[("server/go.mod", ""), ("client/package.json", r#"{"devDependencies": {"vite": "5"}}"#)],
-                "GoStatic",
+                r#"go-static # units=["app.service"]"#,
             ),
             (
                 &[("go.mod", "")],
-                "systemd by go.mod: go build -o bin/ ./... [app.service=<path>/current/bin/...]",
+                r#"systemd by go.mod: [app.service: <path>/current/bin/...] units=["app.service"] go build -o bin/ ./..."#,
             ),
             (&[("Cargo.toml", "")], "steps by Cargo.toml: cargo build --release --locked"),
             (&[("Gemfile", "")], "steps by Gemfile: bundle install --jobs=2"),
@@ -720,7 +348,7 @@ mod tests {
                 "steps by requirements.txt: python3 -m venv .venv; .venv/bin/pip install -r requirements.txt",
             ),
         ] {
-            assert_eq!(shown(&of(&tree(files), None, "app")), expected, "{files:?}");
+            assert_eq!(shown(&of(&subject(&tree(files)), None)), expected, "{files:?}");
         }
     }
 
@@ -733,7 +361,7 @@ mod tests {
             (&[("pyproject.toml", "[tool.black]"), ("a\n.py", "")], &["pyproject.toml"]),
         ] {
             let tree = tree(files);
-            assert_eq!(unknown(&tree, &of(&tree, None, "app")), expected, "{files:?}");
+            assert_eq!(unknown(&tree, &of(&subject(&tree), None)), expected, "{files:?}");
         }
         let modules = "[submodule \"a\"]\n\tpath = a\n\turl = https://github.com/a/b\n[submodule]\nurl=git@gitlab.org:a/b.git\nurl = ../c\nurl = https://e\u{1b}vil/x\n";
         let hosts = submodule_hosts(&tree(&[(".gitmodules", modules)]));

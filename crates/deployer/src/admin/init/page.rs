@@ -3,15 +3,13 @@
 //! What comes from the repository is either of a checked type, or of plain letters, or stands in a comment from which control
 //! characters are gone: nothing in it can end a text, a comment or a line.
 
-use super::kind::{DetectedStep, RepositoryKind, UnderPm2, Unit};
-use super::toml_text;
-use crate::admin::setup::users::names;
+use super::kind::RepositoryKind;
 use crate::base::names::{BranchName, RepositoryName, Slug};
+use crate::plan::proposal::{DetectedStep, Evidence, Line, Proposal, Subject, quoted, toml_text, visible};
+use crate::plan::recipe::Planner;
+use crate::plan::recipes;
 use std::fmt::Write as _;
 use std::path::Path;
-
-/// As much of a repository's own text as a comment quotes.
-const QUOTED_CHARS_MAX: usize = 100;
 
 /// What is known of a deployment to be.
 #[derive(Debug)]
@@ -27,10 +25,8 @@ pub struct Page<'a> {
     pub branch: &'a BranchName,
     /// Where it is deployed to.
     pub path: &'a Path,
-    /// nginx sites in it.
-    pub sites: &'a [String],
-    /// Files for nginx that are for every host.
-    pub unbracketed: &'a [String],
+    /// What recipes are asked about.
+    pub subject: Subject<'a>,
     /// Whether what is deployed now lies at the path, as a work tree.
     pub is_checked_out: bool,
     /// Files and directories that are probably a server's own.
@@ -69,7 +65,7 @@ impl Page<'_> {
             &mut text,
             &format!(
                 "`durhack-deployer setup` makes {}, a user of its own, as whom it is built and run.",
-                self.user()
+                self.subject.user
             ),
         );
         self.fetched(&mut text);
@@ -77,11 +73,6 @@ impl Page<'_> {
         self.kept(&mut text, kind);
         self.remains(&mut text, kind);
         text
-    }
-
-    /// The name that `setup` prefers.
-    fn user(&self) -> String {
-        names(self.slug).first().map(ToString::to_string).unwrap_or_default()
     }
 
     fn fetched(&self, text: &mut String) {
@@ -126,44 +117,18 @@ impl Page<'_> {
                     comment(text, "How its processes are called.");
                     key(text, "instance_name", &toml_text(self.slug.as_str()));
                 }
-                if preset.recipe == "nginx-sites" {
-                    self.sites(text);
-                }
+                let of_preset = |planner: &&&dyn Planner| planner.descriptor().name == preset.recipe;
+                let planner = recipes::ALL.iter().find(of_preset);
+                let lines = planner.map(|planner| planner.lines_of_preset(&self.subject)).unwrap_or_default();
+                self::lines(text, &lines);
             }
-            RepositoryKind::NginxSites(_) => {
-                comment(text, "It has production/[...].nginxconf: sites of nginx, with certificates.");
-                key(text, "recipe", "\"nginx-sites\"");
-                self.sites(text);
-            }
-            RepositoryKind::Pm2(of) => self.pm2(text, of),
-            RepositoryKind::UvUwsgi => {
-                comment(text, "It has uv.lock and speaks of uWSGI: a Python project under uWSGI's emperor.");
-                key(text, "recipe", "\"uv-uwsgi\"");
-                comment(text, "TODO: the vassal's file; the emperor reloads it when it is touched.");
-                key(text, "uwsgi_config_path", &toml_text(&format!("/etc/uwsgi/vassals/{}.ini", self.slug)));
-            }
-            RepositoryKind::GoStatic => {
-                comment(text, "It has a Go server and a client built by Vite.");
-                key(text, "recipe", "\"go-static\"");
-                comment(text, "TODO: what keeps the server running.");
-                key(text, "# units", &format!("[\"{}.service\"]", self.slug));
-            }
-            RepositoryKind::Systemd { by, steps, units } => self.systemd(text, by, steps, units),
-            RepositoryKind::Steps { by, steps } => {
-                comment(text, &format!("By {by}: these commands make a release, in its own directory."));
-                comment(
-                    text,
-                    "Does a program run in it? Then write `recipe = \"systemd\"` and `units = [...]`.",
-                );
-                key(text, "recipe", "\"steps\"");
-                self::steps(text, steps);
-            }
+            RepositoryKind::Proposed(proposal) => proposed(text, proposal),
             RepositoryKind::Static if self.unknown.is_empty() => {
                 comment(
                     text,
                     "Nothing was found that would have to be installed or built: the release is the repository's content.",
                 );
-                key(text, "recipe", "\"steps\"");
+                key(text, "recipe", &toml_text(recipes::REFERENCE.default_recipe().name));
             }
             RepositoryKind::Static => {
                 comment(text, &format!("Seen, and not understood: {}.", quoted(&self.unknown.join(", "))));
@@ -172,76 +137,9 @@ impl Page<'_> {
                     "TODO: write the commands that make a release (`steps`), then take `enabled` out. As it is, the sources would be live.",
                 );
                 key(text, "enabled", "false");
-                key(text, "recipe", "\"steps\"");
+                key(text, "recipe", &toml_text(recipes::REFERENCE.default_recipe().name));
             }
         }
-    }
-
-    fn pm2(&self, text: &mut String, of: &UnderPm2) {
-        let installer = of.found.as_ref().map(|found| (found.by, found.installer.program()));
-        let what = match installer {
-            Some((Some(lock), "pnpm")) => format!("{lock} and {}: a pnpm workspace under PM2.", of.ecosystem),
-            Some((Some(lock), program)) => {
-                format!("{lock} and {}: Node packages under PM2, installed by {program}.", of.ecosystem)
-            }
-            Some((None, _)) => format!("{}: Node packages under PM2. Commit a lock file.", of.ecosystem),
-            None => format!("{}: applications under PM2.", of.ecosystem),
-        };
-        comment(text, &format!("It has {what}"));
-        for name in of.found.iter().flat_map(|found| &found.passed_over) {
-            comment(
-                text,
-                &format!("{name} is there too, and is probably stale: `installer` says otherwise."),
-            );
-        }
-        let is_pnpm = matches!(installer, Some((_, "pnpm")));
-        key(text, "recipe", if is_pnpm { "\"pnpm-pm2\"" } else { "\"pm2\"" });
-        if !of.packages.is_empty() {
-            comment(text, "Each is installed and built by itself.");
-            let packages: Vec<String> = of.packages.iter().map(|package| toml_text(package)).collect();
-            key(text, "packages", &format!("[{}]", packages.join(", ")));
-        }
-        if of.for_production {
-            comment(text, "The ecosystem file's env_production is used because of this.");
-            key(text, "environment", "{ NODE_ENV = \"production\" }");
-        }
-        if of.named {
-            comment(text, "The ecosystem file asks for INSTANCE_NAME: how its processes are called.");
-            key(text, "instance_name", &toml_text(self.slug.as_str()));
-        }
-    }
-
-    fn sites(&self, text: &mut String) {
-        comment(text, "Which of its sites this host serves: take out the others. `*` stands for all.");
-        let names: Vec<String> = self.sites.iter().map(|name| toml_text(name)).collect();
-        key(text, "sites", &format!("[{{ rule = \"include\", select = [{}] }}]", names.join(", ")));
-        if !self.unbracketed.is_empty() {
-            comment(
-                text,
-                "Files for every host, as they have no [site] in their names: take out what is not for this one, such as a catch-all whose certificate it does not have.",
-            );
-            let names: Vec<String> = self.unbracketed.iter().map(|name| toml_text(name)).collect();
-            key(text, "unbracketed", &format!("[{}]", names.join(", ")));
-        }
-    }
-
-    fn systemd(&self, text: &mut String, by: &str, steps: &[DetectedStep], units: &[Unit]) {
-        comment(text, &format!("By {by}: these commands make a release, and these units run it."));
-        key(text, "recipe", "\"systemd\"");
-        comment(
-            text,
-            &format!(
-                "TODO: write these units, with User={} and WorkingDirectory={}/current",
-                self.user(),
-                quoted(&self.path.to_string_lossy())
-            ),
-        );
-        for unit in units {
-            comment(text, &format!("  {}: {}", unit.name, quoted(&unit.command)));
-        }
-        let names: Vec<String> = units.iter().map(|unit| toml_text(unit.name.as_str())).collect();
-        key(text, "units", &format!("[{}]", names.join(", ")));
-        self::steps(text, steps);
     }
 
     fn kept(&self, text: &mut String, kind: &RepositoryKind) {
@@ -281,9 +179,10 @@ impl Page<'_> {
 
     fn remains(&self, text: &mut String, kind: &RepositoryKind) {
         text.push('\n');
-        let preset = match kind {
-            RepositoryKind::Preset(preset) => Some(*preset),
-            _ => None,
+        let (preset, health) = match kind {
+            RepositoryKind::Preset(preset) => (Some(*preset), None),
+            RepositoryKind::Proposed(proposal) => (None, proposal.health),
+            RepositoryKind::Static => (None, Proposal::new("", Evidence::Content, "").health),
         };
         if let Some(preset) = preset.filter(|preset| !preset.ports.is_empty()) {
             let ports: Vec<String> = preset.ports.iter().map(|port| format!("localhost:{port}")).collect();
@@ -295,12 +194,12 @@ impl Page<'_> {
                 ),
             );
             key(text, "# health", &format!("[{{ http = \"http://{}/\" }}]", ports[0]));
-        } else if !matches!(kind, RepositoryKind::NginxSites(_)) && preset.is_none() {
+        } else if let Some(health) = health {
             comment(
                 text,
                 "TODO: how to see that a release is alive. Without a check only a failing command fails a run.",
             );
-            key(text, "# health", "[{ http = \"http://127.0.0.1:3000/\" }]");
+            key(text, "# health", health);
         }
         comment(
             text,
@@ -310,6 +209,22 @@ impl Page<'_> {
             text,
             "`durhack-deployer webhook create` makes it; docs/how-to/connect-github.md says how by hand.",
         );
+    }
+}
+
+fn proposed(text: &mut String, proposal: &Proposal) {
+    proposal.why.iter().for_each(|why| comment(text, why));
+    key(text, "recipe", &toml_text(proposal.recipe));
+    lines(text, &proposal.lines);
+}
+
+fn lines(text: &mut String, lines: &[Line]) {
+    for line in lines {
+        match line {
+            Line::Comment(line) => comment(text, line),
+            Line::Key(name, value) => key(text, name, value),
+            Line::Steps(steps) => self::steps(text, steps),
+        }
     }
 }
 
@@ -338,29 +253,18 @@ fn key(text: &mut String, name: &str, value: &str) {
 }
 
 fn comment(text: &mut String, line: &str) {
-    let _ = writeln!(text, "# {line}");
-}
-
-/// A text of others', for a comment.
-fn quoted(text: &str) -> String {
-    let visible = |c: char| {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}') { ' ' } else { c }
-    };
-    text.chars().map(visible).take(QUOTED_CHARS_MAX).collect()
+    let _ = writeln!(text, "# {}", visible(line));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::names::UnitName;
+    use crate::git::commit_tree::Tree;
 
     #[test]
     fn what_a_repository_says_stays_in_its_comment() {
-        let unit = Unit {
-            name: UnitName::parse("app-web.service").unwrap(),
-            command: "x\n[deployments.evil]\u{85}\u{2028}\u{1b}[2J".into(),
-        };
-        let kind = RepositoryKind::Systemd { by: "Procfile".into(), steps: Vec::new(), units: vec![unit] };
+        let evil = "x\n[deployments.evil]\u{85}\u{2028}\u{1b}[2J";
+        let kind = RepositoryKind::Proposed(Proposal::new("steps", Evidence::Content, evil).comment(evil));
         let (slug, repository) = (Slug::parse("app").unwrap(), RepositoryName::parse("a/b").unwrap());
         let page = Page {
             slug: &slug,
@@ -369,8 +273,12 @@ mod tests {
             clone_url: None,
             branch: &BranchName::parse("a\"b").unwrap(),
             path: Path::new("/srv/a\nb\u{7f}\"c"),
-            sites: &[],
-            unbracketed: &["catch-all.nginxconf".to_owned()],
+            subject: Subject {
+                tree: &Tree::default(),
+                slug: "app",
+                path: "/srv/app".as_ref(),
+                user: "app-app",
+            },
             is_checked_out: false,
             kept: &(Vec::new(), Vec::new()),
             unknown: &[],

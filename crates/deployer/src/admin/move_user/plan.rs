@@ -5,8 +5,9 @@ use crate::admin::host::paths::Owner;
 use crate::admin::setup::action::{Action, File, Operation};
 use crate::admin::setup::users::{AccountState, free_name};
 use crate::base::names::{UnitName, UserName};
+use crate::config::recipe::ProcessKeeper;
 use crate::config::users::DEPLOYER;
-use crate::config::{CommandLine, Deployment, Recipe, UserSource, Users};
+use crate::config::{CommandLine, Deployment, UserSource, Users};
 use crate::process::tools::{acl, systemctl};
 use anyhow::{Result, anyhow, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,11 +134,7 @@ pub fn as_user(account: &Account, call: &CommandLine) -> CommandLine {
 
 /// The units that systemd runs for everybody, of a deployment.
 pub fn units(deployment: &Deployment) -> &[UnitName] {
-    match &deployment.recipe {
-        Recipe::Systemd(recipe) if !recipe.user => &recipe.units,
-        Recipe::GoStatic(recipe) if !recipe.user => &recipe.units,
-        _ => &[],
-    }
+    deployment.recipe.system_units()
 }
 
 /// Where our drop-in of a unit lies.
@@ -193,16 +190,12 @@ pub fn of_units(
 /// What an operator moves by hand.
 fn of_managers(deployment: &Deployment, new: &str) -> Option<String> {
     let slug = &deployment.slug;
-    match &deployment.recipe {
-        Recipe::Systemd(recipe) if recipe.user => Some(()),
-        Recipe::GoStatic(recipe) if recipe.user => Some(()),
-        _ => None,
-    }
-    .map(|()| {
+    let recipe = &deployment.recipe;
+    recipe.has_user_units.then(|| {
         format!("the units of {slug} belong to a user's own service manager (`user_units`): stop them there, and install them for {new}")
     })
     .or_else(|| {
-        matches!(deployment.recipe, Recipe::UvUwsgi(_)).then(|| {
+        (recipe.kept_by == Some(ProcessKeeper::UwsgiEmperor)).then(|| {
             format!("what uWSGI's emperor starts for {slug} runs as the vassal's `uid` says: write {new} there, where it names another user")
         })
     })

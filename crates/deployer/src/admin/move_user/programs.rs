@@ -4,7 +4,7 @@ use super::plan::{Account, as_user, drop_in, units};
 use crate::admin::host::accounts;
 use crate::admin::host::ask::{CALL_TIMEOUT, ask};
 use crate::config::users::DEPLOYER;
-use crate::config::{CommandLine, Deployment, Recipe};
+use crate::config::{CommandLine, Deployment};
 use crate::process::executor::{Executor, complaint_of};
 use crate::process::tools::pm2::{self, marks};
 use crate::process::tools::{Invocation, systemctl};
@@ -51,7 +51,7 @@ pub async fn of_pm2(
     executor: &Executor,
 ) -> Result<Vec<Applications>> {
     let mut all = Vec::new();
-    if !matches!(deployment.recipe, Recipe::Pm2(_)) {
+    if !deployment.recipe.is_under_pm2() {
         return Ok(all);
     }
     for user in users {

@@ -54,19 +54,11 @@ pub struct Configuration {
 impl Configuration {
     /// What of a recipe needs root.
     pub(super) fn note(&mut self, recipe: &Recipe) {
-        let units = match recipe {
-            Recipe::Systemd(recipe) if !recipe.user => recipe.units.as_slice(),
-            Recipe::GoStatic(recipe) if !recipe.user => recipe.units.as_slice(),
-            Recipe::NginxSites(recipe) => {
-                self.sites_allow.extend(recipe.allowed.iter().cloned());
-                self.has_sites = true;
-                let included = recipe.rules.iter().filter(|rule| rule.include);
-                let names = included.flat_map(|rule| &rule.select).filter(|name| name.contains('.'));
-                self.domains.extend(names.cloned());
-                &[]
-            }
-            _ => &[],
-        };
-        self.units.extend(units.iter().map(ToString::to_string));
+        if let Some(sites) = &recipe.sites {
+            self.has_sites = true;
+            self.sites_allow.extend(sites.allowed.iter().cloned());
+            self.domains.extend(sites.domains.iter().cloned());
+        }
+        self.units.extend(recipe.system_units().iter().map(ToString::to_string));
     }
 }

@@ -15,6 +15,7 @@ use crate::admin::setup::host_state;
 use crate::base::clock;
 use crate::base::names::Slug;
 use crate::config::{self, Environment};
+use crate::plan::recipes::REFERENCE;
 use crate::process::executor::Executor;
 use crate::process::tools::systemctl;
 use crate::queue::entry::Entry;
@@ -188,7 +189,12 @@ impl Move<'_> {
         let Ok(printed) = ask(self.executor, &call).await else { return Vec::new() };
         let runs: Vec<Value> = serde_json::from_str(&printed).unwrap_or_default();
         let environment = host_state::as_units_have_it(self.environment);
-        let loaded = config::load(Some(Path::new(paths::CONFIGURATION)), &environment, config::Purpose::Ask);
+        let loaded = config::load(
+            &REFERENCE,
+            Some(Path::new(paths::CONFIGURATION)),
+            &environment,
+            config::Purpose::Ask,
+        );
         let deployments = loaded.map(|loaded| loaded.config.deployments).unwrap_or_default();
         let path_of = |slug: &str| {
             let found = Slug::parse(slug).ok().and_then(|slug| deployments.get(&slug));

@@ -10,7 +10,8 @@ use crate::admin::setup::reached::{TEXT_BYTES_MAX, read_plain};
 use crate::admin::setup::users::{self, AccountState, PathState, UserTarget};
 use crate::admin::setup::{aside, drop_in};
 use crate::base::names::UserName;
-use crate::config::{self, Deployment, Environment, Recipe, UserSource};
+use crate::config::{self, Deployment, Environment, UserSource};
+use crate::plan::recipes::REFERENCE;
 use crate::process::executor::Executor;
 use crate::process::step_user;
 use crate::process::tools::acl::{self, Access};
@@ -405,7 +406,7 @@ fn configuration(options: &SetupOptions, environment: &Environment) -> Result<Op
         anyhow::anyhow!("{}", problems.render(config::Rendering::Plain).trim_end().to_owned())
             .context(format!("the configuration in {} cannot be used", directory.display()))
     };
-    let loaded = config::load_making_secrets(Some(directory), &environment, &absent);
+    let loaded = config::load_making_secrets(&REFERENCE, Some(directory), &environment, &absent);
     let loaded = loaded.map_err(|problems| unusable(&problems))?;
     // A deployment with an error is left out of it: what that needs would be taken away, under a service that still has it as it was.
     if loaded.problems.problems().iter().any(|problem| problem.severity == config::Severity::Error) {
@@ -456,7 +457,7 @@ fn configuration(options: &SetupOptions, environment: &Environment) -> Result<Op
         paths: deployments.clone().map(|deployment| deployment.path.clone()).collect(),
         sites_paths: deployments
             .clone()
-            .filter(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_)))
+            .filter(|deployment| deployment.recipe.sites.is_some())
             .map(|deployment| deployment.path.clone())
             .collect(),
         users_paths: deployments
@@ -468,7 +469,7 @@ fn configuration(options: &SetupOptions, environment: &Environment) -> Result<Op
         assignment: assignment.clone(),
         pm2_users: deployments
             .clone()
-            .filter(|deployment| matches!(deployment.recipe, Recipe::Pm2(_)))
+            .filter(|deployment| deployment.recipe.is_under_pm2())
             .filter_map(user_of)
             .collect(),
         search_paths: loaded.config.executable_search_paths.clone(),
@@ -489,12 +490,8 @@ fn configuration(options: &SetupOptions, environment: &Environment) -> Result<Op
 
 /// Whether it has units there, or a PM2 that may have to be started there.
 pub fn needs_user_manager(deployment: &config::Deployment) -> bool {
-    match &deployment.recipe {
-        config::Recipe::Systemd(systemd) => systemd.user,
-        config::Recipe::GoStatic(application) => application.user,
-        config::Recipe::Pm2(_) => deployment.user.is_none(),
-        _ => false,
-    }
+    let recipe = &deployment.recipe;
+    recipe.has_user_units || recipe.is_under_pm2() && deployment.user.is_none()
 }
 
 /// When the newest of these files was changed.

@@ -30,6 +30,7 @@ use crate::config::{self, CommandLine, Environment};
 use crate::daemon;
 use crate::github::meta;
 use crate::pipeline::context::Host;
+use crate::plan::recipes::REFERENCE;
 use crate::process::executor::Executor;
 use crate::process::process_table;
 use crate::process::tools::systemctl;
@@ -462,7 +463,12 @@ impl Move<'_> {
     /// The configuration that is installed, as the units have it.
     fn config(&self) -> Result<config::Config> {
         let environment = host_state::as_units_have_it(self.environment);
-        let loaded = config::load(Some(Path::new(paths::CONFIGURATION)), &environment, config::Purpose::Ask);
+        let loaded = config::load(
+            &REFERENCE,
+            Some(Path::new(paths::CONFIGURATION)),
+            &environment,
+            config::Purpose::Ask,
+        );
         Ok(loaded.map_err(|problems| anyhow!("{problems}"))?.config)
     }
 

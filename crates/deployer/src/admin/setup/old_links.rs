@@ -11,7 +11,7 @@ use crate::admin::host::ask::ask;
 use crate::admin::host::paths;
 use crate::base::digest::sha256_hex;
 use crate::base::names::Slug;
-use crate::config::{Config, Recipe};
+use crate::config::Config;
 use crate::process::executor::Executor;
 use crate::process::tools::nginx;
 use crate::steps::nginx::manifest::Manifest;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// The paths of the deployments of sites, as a link may name them.
 pub fn trees(config: &Config) -> BTreeMap<Slug, BTreeSet<PathBuf>> {
     let deployments = config.deployments.values();
-    let sites = deployments.filter(|deployment| matches!(deployment.recipe, Recipe::NginxSites(_)));
+    let sites = deployments.filter(|deployment| deployment.recipe.sites.is_some());
     sites.map(|deployment| (deployment.slug.clone(), names_of(&deployment.path))).collect()
 }
 

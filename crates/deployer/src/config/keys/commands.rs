@@ -2,7 +2,7 @@
 
 use super::{PATHS, TEXTS};
 use crate::config::keys::Default::{Derived, Required, Value};
-use crate::config::keys::KeyKind::{Choice, Commands, Duration, Integer, Path, Text, Variables};
+use crate::config::keys::KeyKind::{Choice, Commands, Duration, Integer, Path, Tables, Text, Variables};
 use crate::config::keys::{Key, Section};
 
 const PHASE: Key = Key::new(
@@ -48,6 +48,15 @@ const STEP_UNDO: Key = Key::new(
 );
 const STEP_UNDO_SHELL: Key =
     Key::new("undo_shell", Text, Derived("none"), r#""make undo""#, "The same, as a line for `/bin/sh -c`.");
+
+/// The operator's own commands, for the recipes that have them.
+pub const STEPS: Key = Key::new(
+    "steps",
+    Tables(&STEP),
+    Value("[]"),
+    "",
+    "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.",
+);
 
 /// The keys of `[[deployments.SLUG.steps]]`, in the order in which the reference has them.
 pub static STEP: Section = Section {

@@ -1,7 +1,6 @@
 //! The host's nginx and its certificates, and which of a repository's sites a deployment serves.
 
-use super::TEXTS;
-use crate::config::keys::Default::{Derived, Required, Value};
+use crate::config::keys::Default::{Derived, Value};
 use crate::config::keys::KeyKind::{Boolean, Choice, Duration, Path, Text};
 use crate::config::keys::{Key, Section};
 
@@ -95,27 +94,6 @@ pub static CERTIFICATES: Section = Section {
             Value("true"),
             "false",
             "Before the CA is asked, find out whether each name resolves and, with `webroot`, whether port 80 answers from there.",
-        ),
-    ],
-};
-
-/// The keys of `[[deployments.SLUG.sites]]`, in the order in which the reference has them.
-pub static SITE: Section = Section {
-    meaning: "One rule.",
-    keys: &[
-        Key::new(
-            "rule",
-            Choice(&["include", "exclude"]),
-            Required,
-            r#""include""#,
-            "What happens to the selected sites.",
-        ),
-        Key::new(
-            "select",
-            TEXTS,
-            Required,
-            r#"["durhack.com"]"#,
-            "Names of sites, or `*` for all. Nothing else is a pattern.",
         ),
     ],
 };

@@ -8,7 +8,7 @@ use super::diagnostics::{Diagnostics, Position, Problem, Severity};
 use super::raw::{Node, Table, Value, holds_password, parse_default};
 use super::show::ShownValue;
 use crate::config::keys::{Default, Key, KeyKind, Section, looks_secret};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// What is wrong with a value.
 #[derive(Debug)]
@@ -93,12 +93,15 @@ pub struct TableReader<'a> {
     position: Option<Position>,
     /// The deployment it belongs to.
     deployment: Option<String>,
+    /// The recipe whose keys are meant, where several have one of a name.
+    recipe: Cell<Option<&'static str>>,
 }
 
 impl<'a> TableReader<'a> {
     /// The whole tree.
     pub fn root(reading: &'a Reading, section: &'static Section, table: &'a Table) -> Self {
-        Self { reading, section, prefix: String::new(), table: Some(table), position: None, deployment: None }
+        let (prefix, recipe) = (String::new(), Cell::new(None));
+        Self { reading, section, prefix, table: Some(table), position: None, deployment: None, recipe }
             .checked()
     }
 
@@ -116,6 +119,7 @@ impl<'a> TableReader<'a> {
             table,
             position: at.or(self.position.as_ref()).cloned(),
             deployment: self.deployment.clone(),
+            recipe: Cell::new(None),
         }
     }
 
@@ -157,14 +161,20 @@ impl<'a> TableReader<'a> {
         self.node(key).is_some()
     }
 
+    /// Whether the key is one of the table's: some recipes' are read for what they say of every deployment.
+    pub fn knows(&self, key: &str) -> bool {
+        self.section.key(key).is_some()
+    }
+
     /// The value as it was written.
     pub fn node(&self, key: &str) -> Option<&'a Node> {
         self.table?.get(key)
     }
 
     fn key(&self, name: &str) -> &'static Key {
-        self.section
-            .key(name)
+        let of_recipe = self.recipe.get().and_then(|recipe| self.section.key_of(name, recipe));
+        of_recipe
+            .or_else(|| self.section.key(name))
             .expect("the resolution reads only keys of the reference; every test of it shows that")
     }
 
@@ -319,18 +329,27 @@ impl<'a> TableReader<'a> {
         parse(node).map_err(|wrongs| wrongs.into_iter().for_each(|wrong| self.report_wrong(key, wrong))).ok()
     }
 
-    /// Reports each written key that belongs to other recipes than this one.
-    pub fn refuse_keys_of_other_recipes(&self, recipe: &str) {
-        for key in self.section.keys.iter().filter(|key| !key.belongs_to(recipe) && self.is_written(key.name))
-        {
-            let recipes =
-                key.recipes.iter().map(|recipe| format!("{recipe:?}")).collect::<Vec<_>>().join(" and ");
-            let message = format!(
-                "`{}` belongs to recipe {recipes}, and this deployment has recipe {recipe:?}",
-                key.name
-            );
-            let help = format!("leave `{}` out, or write another `recipe`", key.name);
-            self.report_at_key(key.name, Severity::Error, message, help);
+    /// What is read from here on are the keys of this recipe. Reports each written key that belongs to others alone.
+    pub fn use_keys_of_recipe(&self, recipe: &'static str) {
+        self.recipe.set(Some(recipe));
+        let is_foreign = |name: &str| {
+            let mut known = self.section.keys.iter().filter(|key| key.name == name);
+            !known.any(|key| key.belongs_to(recipe))
+        };
+        let mut foreign: Vec<&'static str> = Vec::new();
+        for key in self.section.keys {
+            if self.is_written(key.name) && is_foreign(key.name) && !foreign.contains(&key.name) {
+                foreign.push(key.name);
+            }
+        }
+        for name in foreign {
+            let named = self.section.keys.iter().filter(|key| key.name == name);
+            let recipes = named.flat_map(|key| key.recipes).map(|recipe| format!("{recipe:?}"));
+            let recipes = recipes.collect::<Vec<_>>().join(" and ");
+            let message =
+                format!("`{name}` belongs to recipe {recipes}, and this deployment has recipe {recipe:?}");
+            let help = format!("leave `{name}` out, or write another `recipe`");
+            self.report_at_key(name, Severity::Error, message, help);
         }
     }
 

@@ -64,7 +64,7 @@ pub fn integer<T: TryFrom<i64>>(min: i64, max: i64) -> impl Fn(&Node) -> Parsed<
 }
 
 /// One of these words; what the function knows no word for is refused.
-pub fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
+pub fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
     move |node| {
         let found = text(node)?;
         let known = words.iter().find(|(word, _)| *word == found);

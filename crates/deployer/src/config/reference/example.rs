@@ -3,92 +3,22 @@
 //! A key that cannot be written with its default (it has none, or another key excludes it) is commented out with
 //! `#` and no space, in front of an example. One deployment for each recipe, so that each key stands where it may.
 
-use crate::config::keys::{
-    DEPLOYER, Default, GO_STATIC, Key, KeyKind, NGINX_SITES, PM2, PNPM_PM2, ROOT, STEPS, SYSTEMD, Section,
-    UV_UWSGI,
-};
+use crate::config::keys::{Default, Key, KeyKind, Section};
+use crate::config::recipe::{Descriptor, Reference};
 use std::fmt::Write;
 
 const INTRODUCTION: &str = "\
-# Every key, with its default and meaning. Generated from crates/deployer/src/config/keys.rs.
+# Every key, with its default and meaning. Generated from crates/deployer/src/config/keys.rs and plan/recipes.
 #
 # Copy what you need into default.toml; what you leave out has the default shown. `#key = value` shows an example
 # of a key that has no default to show. docs/reference/configuration.md says how files are laid over each other.
 ";
 
-/// One deployment of the example.
-struct ExampleDeployment {
-    slug: &'static str,
-    recipe: &'static str,
-    meaning: &'static str,
-    repository: &'static str,
-    path: &'static str,
-}
-
-const DEPLOYMENTS: [ExampleDeployment; 8] = [
-    ExampleDeployment {
-        slug: "website",
-        recipe: STEPS,
-        meaning: "A deployment of one's own, with all keys that every deployment may have.",
-        repository: "example/website",
-        path: "/var/www/website",
-    },
-    ExampleDeployment {
-        slug: "api",
-        recipe: SYSTEMD,
-        meaning: "A program that systemd units run.",
-        repository: "example/api",
-        path: "/srv/api",
-    },
-    ExampleDeployment {
-        slug: "nginx",
-        recipe: NGINX_SITES,
-        meaning: "nginx sites out of a repository, with certificates.",
-        repository: "ducompsoc/durhack-nginx",
-        path: "/srv/durhack-nginx",
-    },
-    ExampleDeployment {
-        slug: "shop",
-        recipe: PM2,
-        meaning: "Node packages under PM2, installed by npm, yarn, bun or pnpm.",
-        repository: "example/shop",
-        path: "/var/www/shop",
-    },
-    ExampleDeployment {
-        slug: "durhack-api",
-        recipe: PNPM_PM2,
-        meaning: "A pnpm workspace under PM2.",
-        repository: "ducompsoc/durhack",
-        path: "/var/www/api.durhack.com",
-    },
-    ExampleDeployment {
-        slug: "tickets",
-        recipe: UV_UWSGI,
-        meaning: "A Python project of uv's, run by a vassal of uWSGI's emperor.",
-        repository: "example/tickets",
-        path: "/srv/tickets",
-    },
-    ExampleDeployment {
-        slug: "jury",
-        recipe: GO_STATIC,
-        meaning: "A client that is built to files, a Go server, or both.",
-        repository: "ducompsoc/durhack-jury",
-        path: "/var/www/jury.durhack.com",
-    },
-    ExampleDeployment {
-        slug: "deployer",
-        recipe: DEPLOYER,
-        meaning: "The deployer itself.",
-        repository: "ducompsoc/durhack-deployer",
-        path: "/var/www/deploy.durhack.com",
-    },
-];
-
 /// The text of config/example.toml.
-pub fn example_toml() -> String {
+pub fn example_toml(reference: &Reference) -> String {
     let mut page = INTRODUCTION.to_owned();
-    keys(&mut page, ROOT.keys.iter());
-    for key in ROOT.keys {
+    keys(&mut page, reference.root.keys.iter());
+    for key in reference.root.keys {
         match key.kind {
             KeyKind::Table(section) => table(&mut page, &format!("[{}]", key.name), section),
             // Commented out: a table that is written must hold a secret.
@@ -97,7 +27,10 @@ pub fn example_toml() -> String {
                 section.keys.iter().for_each(|key| commented(&mut page, key));
             }
             KeyKind::Named(_, section) => {
-                DEPLOYMENTS.iter().for_each(|of| deployment(&mut page, of, section))
+                for recipe in &reference.recipes {
+                    let is_default = recipe.name == reference.default_recipe().name;
+                    deployment(&mut page, recipe, is_default, section);
+                }
             }
             _ => {}
         }
@@ -105,20 +38,22 @@ pub fn example_toml() -> String {
     page
 }
 
-fn deployment(page: &mut String, deployment: &ExampleDeployment, section: &Section) {
-    let ExampleDeployment { slug, recipe, meaning, repository, path } = deployment;
+/// What every deployment may have is shown with the default recipe alone.
+fn deployment(page: &mut String, recipe: &Descriptor, is_default: bool, section: &Section) {
+    let Descriptor { name: recipe, meaning, sample, .. } = recipe;
+    let slug = sample.slug;
     heading(page, meaning, &format!("[deployments.{slug}]"));
-    let is_own =
-        |key: &&Key| if *recipe == STEPS { key.belongs_to(STEPS) } else { key.recipes.contains(recipe) };
-    let mut required =
-        vec![("repository", *repository), ("branch", "main"), ("path", *path), ("recipe", *recipe)];
-    if *recipe == UV_UWSGI {
-        // Another recipe has the key too, and does not require it.
-        required.push(("uwsgi_config_path", "/etc/uwsgi-emperor/vassals/tickets.ini"));
-    }
+    let is_own = |key: &&Key| if is_default { key.belongs_to(recipe) } else { key.recipes.contains(recipe) };
+    let mut required = vec![
+        ("repository", sample.repository),
+        ("branch", "main"),
+        ("path", sample.path),
+        ("recipe", *recipe),
+    ];
+    required.extend(sample.required);
     let own: Vec<&Key> = section.keys.iter().filter(is_own).collect();
     for (name, value) in &required {
-        if let Some(key) = section.key(name) {
+        if let Some(key) = section.key_of(name, recipe) {
             comment(page, key.meaning);
             line(page, &format!("{name} = {value:?}"));
         }

@@ -1,10 +1,12 @@
 //! docs/reference/configuration.md.
 
-use crate::config::keys::{Default, Key, KeyKind, ROOT, Section};
+use crate::config::keys::{Default, Key, KeyKind, Section};
+use crate::config::recipe::Reference;
 use std::fmt::Write;
 
 /// Above the file, for whoever opens it to change it.
-const MARK: &str = "<!-- Generated from crates/deployer/src/config/keys.rs. Do not edit. -->\n\n";
+const MARK: &str =
+    "<!-- Generated from crates/deployer/src/config/keys.rs and plan/recipes. Do not edit. -->\n\n";
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -46,15 +48,15 @@ the deployer refuses to start.
 `{a,b}` either. A name without any of these, like `server`, is a file of that name or everything in that directory.
 ";
 
-pub fn reference_file() -> String {
-    format!("{MARK}{}", reference_markdown())
+pub fn reference_file(reference: &Reference) -> String {
+    format!("{MARK}{}", reference_markdown(reference))
 }
 
 /// The reference for people, in Markdown.
-pub fn reference_markdown() -> String {
+pub fn reference_markdown(reference: &Reference) -> String {
     let mut page = INTRODUCTION.to_owned();
-    section(&mut page, "Top level", &ROOT);
-    below(&mut page, "", &ROOT);
+    section(&mut page, "Top level", reference.root);
+    below(&mut page, "", reference.root);
     page
 }
 

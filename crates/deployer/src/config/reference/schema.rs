@@ -2,16 +2,17 @@
 //!
 //! Strict about names and types. It asks for no key: a layer need not be whole, only all of them together.
 
-use crate::config::keys::{Default, Key, KeyKind, ROOT, Section};
+use crate::config::keys::{Default, Key, KeyKind, Section};
+use crate::config::recipe::Reference;
 use serde_json::{Map, Value, json};
 
 /// The schema of one layer.
-pub fn json_schema() -> Value {
+pub fn json_schema(reference: &Reference) -> Value {
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "durhack-deployer",
     });
-    merge(&mut schema, of_section(&ROOT));
+    merge(&mut schema, of_section(reference.root));
     schema
 }
 
@@ -22,8 +23,15 @@ fn merge(schema: &mut Value, further: Value) {
 }
 
 fn of_section(section: &Section) -> Value {
-    let properties: Map<String, Value> =
-        section.keys.iter().map(|key| (key.name.to_owned(), of_key(key))).collect();
+    let mut properties: Map<String, Value> = Map::new();
+    for key in section.keys {
+        let own = of_key(key);
+        match properties.get_mut(key.name) {
+            // Which of several recipes' keys of one name is meant, the recipe decides.
+            Some(first) => *first = json!({ "anyOf": [first.take(), own] }),
+            None => drop(properties.insert(key.name.to_owned(), own)),
+        }
+    }
     json!({
         "type": "object",
         "description": section.meaning,
@@ -99,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_table_is_closed_and_every_key_is_in_it() {
-        let schema = json_schema();
+        let schema = json_schema(&crate::plan::recipes::REFERENCE);
         assert_eq!(schema["additionalProperties"], false);
         let deployment = &schema["properties"]["deployments"]["additionalProperties"];
         assert_eq!(deployment["additionalProperties"], false);

@@ -1,11 +1,8 @@
 //! One `[deployments.SLUG]`, and what deployments must not do to each other.
 
-use super::preset::{self, Preset};
-use super::{Location, ResolveFacts, applications, gates, pm2, secrets, steps};
-use crate::base::names::{RepositoryName, Slug, UnitName, UserName};
-use crate::config::keys::{
-    DEPLOYER, GO_STATIC, NGINX_SITES, PM2, PNPM_PM2, RECIPES, STEPS, SYSTEMD, UV_UWSGI,
-};
+use super::{Location, ResolveFacts, gates, secrets, steps};
+use crate::base::names::{RepositoryName, Slug, UserName};
+use crate::config::preset::Preset;
 use crate::config::reading::diagnostics::Severity;
 use crate::config::reading::environment::is_variable_name;
 use crate::config::reading::raw::Node;
@@ -15,11 +12,8 @@ use crate::config::reading::values::{
     absolute_path, argv, boolean, checked_text, choice, duration, filled_text, glob, headers, inner_path,
     integer, list, name, path_in, shell_line, text,
 };
-use crate::config::resolve::units::units;
-use crate::config::{
-    CommandLine, Deployment, HealthCheck, Layout, NginxSites, Probe, Queue, Recipe, SelfDeploy, SiteRule,
-    Systemd, UserSource, steers, users,
-};
+use crate::config::recipe::{Descriptor, Source, Starts};
+use crate::config::{Deployment, HealthCheck, Layout, Probe, Queue, UserSource, steers, users};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,27 +59,32 @@ pub fn deployments(
             deployments.insert(deployment.slug.clone(), deployment);
         }
     }
-    check_presets(&mut deployments, &tables);
+    check_presets(&mut deployments, &tables, facts);
     deployments
 }
 
 /// Gives deployments of presets a health check of the ports that are known, where none is written and it can be no other deployment that
 /// listens there.
-fn check_presets(deployments: &mut IndexMap<Slug, Deployment>, tables: &[(Slug, TableReader<'_>)]) {
+fn check_presets(
+    deployments: &mut IndexMap<Slug, Deployment>,
+    tables: &[(Slug, TableReader<'_>)],
+    facts: &ResolveFacts<'_>,
+) {
+    let preset_of = |name: &RepositoryName| facts.reference.preset(name);
     let repositories: Vec<RepositoryName> = deployments.values().map(|one| one.repository.clone()).collect();
     for (slug, table) in tables {
         let Some(deployment) = deployments.get_mut(slug) else { continue };
-        let preset = preset::of(&deployment.repository).filter(|_| !table.is_written("recipe"));
+        let preset = preset_of(&deployment.repository).filter(|_| !table.is_written("recipe"));
         let Some(preset) = preset.filter(|preset| !preset.ports.is_empty() && !table.is_written("health"))
         else {
             continue;
         };
         // What nobody restarts here may run anywhere, or not at all.
-        if matches!(&deployment.recipe, Recipe::GoStatic(go) if go.units.is_empty() && go.restart.is_none()) {
+        if deployment.recipe.starts == Starts::Unstarted {
             continue;
         }
         let is_of_preset =
-            |name: &&RepositoryName| preset::of(name).is_some_and(|other| std::ptr::eq(other, preset));
+            |name: &&RepositoryName| preset_of(name).is_some_and(|other| std::ptr::eq(other, preset));
         let is_alone = repositories.iter().filter(is_of_preset).count() == 1;
         if !is_alone || deployment.environment.contains_key("PORT") {
             let message = "no health check: a release counts as live also where its programs answer nobody";
@@ -94,7 +93,7 @@ fn check_presets(deployments: &mut IndexMap<Slug, Deployment>, tables: &[(Slug, 
             continue;
         }
         let shown: Vec<String> = preset.ports.iter().map(|port| format!("tcp localhost:{port}")).collect();
-        table.show_derived("health", shown, &origin_of(preset));
+        table.show_derived("health", shown, &preset.origin());
         deployment.health = preset.ports.iter().map(|port| listens(*port)).collect();
     }
 }
@@ -114,8 +113,9 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &ResolveFacts<'_>) -> 
     let repository: Option<RepositoryName> = table.value("repository", name);
     let branch = table.value("branch", name);
     let path = table.value("path", absolute_path);
-    let preset = repository.as_ref().and_then(preset::of).filter(|_| !table.is_written("recipe"));
-    let recipe = recipe(table, preset);
+    let preset = repository.as_ref().and_then(|name| facts.reference.preset(name));
+    let preset = preset.filter(|_| !table.is_written("recipe"));
+    let recipe = recipe(table, preset, facts);
     let clone_url = clone_url_of(table, repository.as_ref());
     let slug = Slug::parse(slug).map_err(|error| {
         table.error_at_header(error.to_string(), "write for example [deployments.durhack-api]");
@@ -155,7 +155,11 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &ResolveFacts<'_>) -> 
         environment_name: environment_name(table, slug.as_ref().map_or("", |slug| slug.as_str())),
         url: table.value("url", |node| checked_text(node, |text| http_url(text).map(|_| text.to_owned()))),
         instance_name: instance_name(table, preset),
-        recipe: recipe_of(table, recipe, preset, &base),
+        // Also where the recipe is wrong: the commands of the default one may be as well.
+        recipe: (recipe.unwrap_or(facts.reference.default_recipe()).read)(
+            table,
+            &Source { preset, path: &base },
+        ),
         ssh_key_file: ssh_key_file(table, &clone_url, facts),
         github_token: secrets::deployment_token(table, facts),
         clone_url,
@@ -166,99 +170,40 @@ fn deployment(table: &TableReader<'_>, slug: &str, facts: &ResolveFacts<'_>) -> 
     })
 }
 
-/// Its name, and an error for each key that belongs to another one. None where what is written is no recipe.
-fn recipe(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<&'static str> {
-    const NAMES: [(&str, &str); RECIPES.len()] = {
-        let mut names = [(STEPS, STEPS); RECIPES.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = (RECIPES[index], RECIPES[index]);
-            index += 1;
-        }
-        names
-    };
+/// The recipe, and an error for each key that belongs to another one. None where what is written is no recipe.
+fn recipe(
+    table: &TableReader<'_>,
+    preset: Option<&Preset>,
+    facts: &ResolveFacts<'_>,
+) -> Option<&'static Descriptor> {
+    let known = facts.reference;
     let recipe = if table.is_written("recipe") {
-        table.value("recipe", choice(&NAMES))?
+        let names: Vec<_> = known.recipes.iter().map(|recipe| (recipe.name, *recipe)).collect();
+        table.value("recipe", choice(&names))?
     } else if let Some(preset) = preset {
-        table.show_derived("recipe", preset.recipe, &origin_of(preset));
-        preset.recipe
+        table.show_derived("recipe", preset.recipe, &preset.origin());
+        known.recipe(preset.recipe)?
     } else {
-        table.show_derived("recipe", STEPS, "default");
-        STEPS
+        let recipe = known.default_recipe();
+        table.show_derived("recipe", recipe.name, "default");
+        recipe
     };
-    table.refuse_keys_of_other_recipes(recipe);
+    table.use_keys_of_recipe(recipe.name);
     Some(recipe)
 }
 
-fn origin_of(preset: &Preset) -> String {
-    format!("preset of {}", preset.repository)
-}
-
-fn recipe_of(table: &TableReader<'_>, recipe: Option<&str>, preset: Option<&Preset>, path: &Path) -> Recipe {
-    match recipe {
-        Some(NGINX_SITES) => {
-            let unbracketed = table.value("unbracketed", list(filled_text)).unwrap_or_default();
-            Recipe::NginxSites(NginxSites {
-                rules: table.tables("sites").iter().map(site_rule).collect(),
-                unbracketed,
-                allowed: sites_allow(table),
-            })
-        }
-        Some(recipe @ (PM2 | PNPM_PM2)) => {
-            let origin = preset.map(origin_of).unwrap_or_default();
-            Recipe::Pm2(pm2::pm2(table, recipe, preset, &origin))
-        }
-        Some(UV_UWSGI) => Recipe::UvUwsgi(applications::uv_uwsgi(table)),
-        Some(GO_STATIC) => Recipe::GoStatic(applications::go_static(table, preset)),
-        Some(DEPLOYER) => Recipe::Deployer(SelfDeploy {
-            build: table.value("build", argv).unwrap_or_else(own_build),
-            binary: table.value("binary", inner_path).unwrap_or_else(|| OWN_BINARY.into()),
-            systemd_unit_name: table.value("systemd_unit_name", name).unwrap_or_else(own_unit),
-            uwsgi_config_path: table.value("uwsgi_config_path", absolute_path),
-        }),
-        Some(SYSTEMD) => Recipe::Systemd(Systemd {
-            steps: steps::steps(table, path),
-            units: units(table),
-            reload: table.value("reload", boolean).unwrap_or_default(),
-            user: table.value("user_units", boolean).unwrap_or_default(),
-        }),
-        // Also where the recipe is wrong: the steps may be as well.
-        _ => Recipe::Steps(steps::steps(table, path)),
-    }
-}
-
-/// Where cargo leaves our program.
-const OWN_BINARY: &str = "target/release/durhack-deployer";
-
-fn own_build() -> CommandLine {
-    CommandLine::Argv(["cargo", "build", "--release", "--locked"].map(str::to_owned).into())
-}
-
-fn own_unit() -> UnitName {
-    UnitName::parse("durhack-deployer.service").expect("it is the name of a unit")
-}
-
-fn site_rule(table: &TableReader<'_>) -> SiteRule {
-    SiteRule {
-        include: table.value("rule", choice(&[("include", true), ("exclude", false)])).unwrap_or_default(),
-        select: table.value("select", list(filled_text)).unwrap_or_default(),
-    }
-}
-
-/// As written; some recipes know releases only. A deployer replaces itself by a release beside the one it runs from. Of nginx's
-/// files the Python deployer's are links into the work tree: changed in place, it would be live before any nginx has tested it.
-fn layout(table: &TableReader<'_>, recipe: Option<&str>, has_own_user: bool) -> Option<Layout> {
+/// As written; some recipes know releases only, and say why.
+fn layout(
+    table: &TableReader<'_>,
+    recipe: Option<&'static Descriptor>,
+    has_own_user: bool,
+) -> Option<Layout> {
     let written =
         table.value("layout", choice(&[("releases", Layout::Releases), ("in-place", Layout::InPlace)]));
-    let message = match recipe {
+    let message = match recipe.and_then(|recipe| recipe.needs_releases) {
         _ if has_own_user => "what is deployed in place is the deployer's: a user of its own has releases",
-        Some(DEPLOYER) => {
-            "the deployer cannot deploy itself in place: the program that runs would be overwritten"
-        }
-        Some(NGINX_SITES) => {
-            "sites cannot be deployed in place: what is linked into the work tree would be live untested"
-        }
-        _ => return written,
+        Some(why) => why,
+        None => return written,
     };
     if written == Some(Layout::InPlace) {
         table.error_at_value("layout", message, "write \"releases\", or leave `layout` out");
@@ -266,30 +211,11 @@ fn layout(table: &TableReader<'_>, recipe: Option<&str>, has_own_user: bool) -> 
     Some(Layout::Releases)
 }
 
-/// What each entry gives away is said as a warning, wherever the configuration is checked.
-fn sites_allow(table: &TableReader<'_>) -> Vec<String> {
-    let entry = |node: &Node| {
-        checked_text(node, |text| {
-            nginx_policy::judge_allowance(text).map(|given_away| (text.to_owned(), given_away))
-        })
-    };
-    let entries = table.value("sites_allow", list(entry)).unwrap_or_default();
-    for (_, given_away) in &entries {
-        table.report_at_key(
-            "sites_allow",
-            Severity::Warning,
-            given_away,
-            "leave it out unless you trust everybody who can push to this repository with that",
-        );
-    }
-    entries.into_iter().map(|(entry, _)| entry).collect()
-}
-
 /// As whom it is built and run, and who says so ([`users`]). Whoever shares a user is told what that means.
 fn user(
     table: &TableReader<'_>,
     slug: Option<&Slug>,
-    recipe: Option<&str>,
+    recipe: Option<&'static Descriptor>,
     facts: &ResolveFacts<'_>,
 ) -> (Option<UserName>, UserSource) {
     const SHARED: &str = "this deployment is built and run as the deployer itself: whatever is pushed to it can do what the deployer can: reach every deployment, also those that have a user of their own";
@@ -299,18 +225,14 @@ fn user(
     let Some(slug) = slug.filter(|_| written.is_some() || !is_written) else {
         return (None, UserSource::Missing);
     };
-    // What the deployer builds of itself it runs as itself: another user's release would be the deployer's program.
-    if recipe == Some(DEPLOYER) {
+    if let Some((why, help)) = recipe.and_then(|recipe| recipe.is_deployers) {
         if written.is_some() {
-            table.error_at_value(
-                "user",
-                "the deployer runs what this builds as itself: another user's release would be the deployer's program",
-                "leave `user` out: whoever can push to this repository is the deployer",
-            );
+            table.error_at_value("user", why, help);
         }
         return (None, UserSource::Written);
     }
-    let are_deployers_units = table.value("user_units", boolean).unwrap_or_default();
+    let are_deployers_units =
+        table.knows("user_units") && table.value("user_units", boolean).unwrap_or_default();
     if let Some(user) =
         written.as_ref().filter(|user| are_deployers_units && user.as_str() != users::DEPLOYER)
     {
@@ -363,7 +285,7 @@ fn instance_name(table: &TableReader<'_>, preset: Option<&Preset>) -> Option<Str
     if preset.is_some_and(|preset| preset.requires_instance_name) && !table.is_written("instance_name") {
         table.missing("instance_name");
     }
-    table.value("instance_name", filled_text)
+    table.knows("instance_name").then(|| table.value("instance_name", filled_text)).flatten()
 }
 
 /// What GitHub calls an environment: at most 255 characters, its own limit.
@@ -430,7 +352,7 @@ fn shared(table: &TableReader<'_>, preset: Option<&Preset>) -> (Vec<PathBuf>, Ve
             return table.value(key, list(inner_path)).unwrap_or_default();
         }
         let paths = preset.map(of_preset).unwrap_or_default();
-        let origin = preset.filter(|_| !paths.is_empty()).map_or("default".to_owned(), origin_of);
+        let origin = preset.filter(|_| !paths.is_empty()).map_or("default".to_owned(), Preset::origin);
         table.show_derived(key, paths.to_vec(), &origin);
         paths.iter().map(PathBuf::from).collect()
     };

@@ -8,7 +8,7 @@ use super::deployment::overlap;
 use crate::config::purpose::{Purpose, SYSTEM_DIRECTORY};
 use crate::config::reading::diagnostics::Severity;
 use crate::config::reading::reader::TableReader;
-use crate::config::{Config, Deployment, Proxies, Recipe};
+use crate::config::{Config, Deployment, Proxies};
 use ipnet::IpNet;
 use std::path::{Path, PathBuf};
 
@@ -182,14 +182,10 @@ impl Judge<'_> {
             let help = "name a directory of its own, as in `path = \"/srv/website\"`";
             self.say(table, "path", Severity::Warning, message, help);
         }
-        if let Recipe::Systemd(systemd) = &deployment.recipe
-            && !systemd.user
-        {
-            for unit in systemd.units.iter().filter(|unit| is_hosts_own(unit.as_str())) {
-                let message = format!("{unit} is the host's own: each push restarts it");
-                let help = "name the application's unit, as in `units = [\"website.service\"]`";
-                self.say(table, "units", Severity::Warning, message, help);
-            }
+        for unit in deployment.recipe.system_units().iter().filter(|unit| is_hosts_own(unit.as_str())) {
+            let message = format!("{unit} is the host's own: each push restarts it");
+            let help = "name the application's unit, as in `units = [\"website.service\"]`";
+            self.say(table, "units", Severity::Warning, message, help);
         }
     }
 

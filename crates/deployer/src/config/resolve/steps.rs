@@ -7,7 +7,7 @@ use crate::config::reading::reader::{TableReader, Wrong};
 use crate::config::reading::values::{
     argv, choice, duration, filled_text, inner_path, integer, list, path_in, shell_line, variables,
 };
-use crate::config::{CommandLine, Hook, Hooks, Moment, Phase, StepCommand, Steps};
+use crate::config::{CommandLine, Hook, Hooks, Moment, Phase, StepCommand};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,13 +22,13 @@ const PHASES: [(&str, Phase); 7] = [
 ];
 
 /// Of one deployment, whose `path` its files are relative to.
-pub fn steps(table: &TableReader<'_>, path: &Path) -> Steps {
+pub fn steps(table: &TableReader<'_>, path: &Path) -> Vec<StepCommand> {
     let steps = table.tables("steps");
     let steps = steps.iter().filter_map(|step| {
         let phase = step.value("phase", choice(&PHASES)).unwrap_or(Phase::Build);
         step_command(step, phase, path)
     });
-    Steps { steps: steps.collect() }
+    steps.collect()
 }
 
 /// Likewise; any recipe may have them.
@@ -57,8 +57,8 @@ fn hooks_of(hooks: &TableReader<'_>, phase_name: &str, phase: Phase, path: &Path
     found
 }
 
-/// A shell line, an argv, or a list of argvs and tables.
-fn commands(hooks: &TableReader<'_>, key: &str, phase: Phase, path: &Path) -> Vec<StepCommand> {
+/// A shell line, an argv, or a list of argvs and tables, of the hook or the recipe's key that has this name.
+pub fn commands(hooks: &TableReader<'_>, key: &str, phase: Phase, path: &Path) -> Vec<StepCommand> {
     let bare = |run: Option<CommandLine>| run.map(|run| bare_command(run, phase)).into_iter().collect();
     match hooks.node(key).map(|node| &node.value) {
         None => Vec::new(),

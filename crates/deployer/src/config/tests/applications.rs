@@ -1,7 +1,9 @@
 //! The recipes for whole applications: what their keys become.
 
 use super::{TestHost, brief, brief_of, deployment};
-use crate::config::{CommandLine, Deployment, GoStatic, Recipe, UvUwsgi};
+use crate::config::{CommandLine, Deployment};
+use crate::plan::recipes::go_static::GoStaticSettings;
+use crate::plan::recipes::uv_uwsgi::UvUwsgiSettings;
 use std::path::PathBuf;
 
 fn one(keys: &str) -> Deployment {
@@ -18,11 +20,10 @@ fn one_with_problems(keys: &str) -> (Deployment, String) {
 
 #[test]
 fn uv_uwsgi() {
-    let settings = |keys: &str| match one(&format!("recipe = \"uv-uwsgi\"\n{keys}")).recipe {
-        Recipe::UvUwsgi(settings) => settings,
-        other => panic!("{other:?}"),
+    let settings = |keys: &str| -> UvUwsgiSettings {
+        one(&format!("recipe = \"uv-uwsgi\"\n{keys}")).recipe.settings::<UvUwsgiSettings>().unwrap().clone()
     };
-    let bare = UvUwsgi {
+    let bare = UvUwsgiSettings {
         uwsgi_config_path: "/etc/vassals/x.ini".into(),
         uwsgi_config: None,
         migrate: None,
@@ -32,7 +33,7 @@ fn uv_uwsgi() {
     assert_eq!(settings(path), bare);
     assert_eq!(
         settings(&format!("{path}uwsgi_config = \"uwsgi.ini\"\nmigrate = []\npython = \"3.11\"")),
-        UvUwsgi {
+        UvUwsgiSettings {
             uwsgi_config: Some("uwsgi.ini".into()),
             migrate: Some(Vec::new()),
             python: Some("3.11".into()),
@@ -55,11 +56,10 @@ fn uv_uwsgi_needs_to_know_its_vassal() {
 
 #[test]
 fn go_static() {
-    let settings = |keys: &str| match one(&format!("recipe = \"go-static\"\n{keys}")).recipe {
-        Recipe::GoStatic(settings) => settings,
-        other => panic!("{other:?}"),
+    let settings = |keys: &str| -> GoStaticSettings {
+        one(&format!("recipe = \"go-static\"\n{keys}")).recipe.settings::<GoStaticSettings>().unwrap().clone()
     };
-    let bare = GoStatic {
+    let bare = GoStaticSettings {
         client: None,
         client_build: None,
         client_output: "client/build".into(),
@@ -78,7 +78,7 @@ fn go_static() {
         one_with_problems("recipe = \"go-static\"\nunits = [\"a.service\"]\nuser_units = true");
     // The deployer's own units make it the deployer's own user.
     assert!(problems.starts_with("warning") && problems.contains("leave `user_units` out"), "{problems}");
-    let Recipe::GoStatic(with_units) = with_units.recipe else { panic!("{with_units:?}") };
+    let with_units: &GoStaticSettings = with_units.recipe.settings().unwrap();
     assert_eq!((with_units.units[0].as_str(), with_units.user), ("a.service", true));
     let more = settings("restart = [\"x\", \"y\"]\npublish = [\"p\"]");
     assert_eq!(more.restart, Some(CommandLine::Argv(vec!["x".into(), "y".into()])));

@@ -1,7 +1,8 @@
 //! Deployments: what each key becomes, what is left out, and that the others are still served.
 
 use super::{TestHost, brief, brief_of, deployment, slugs};
-use crate::config::{CommandLine, Deployment, Hooks, Layout, Moment, Phase, Probe, Queue, Recipe};
+use crate::config::{CommandLine, Deployment, Hooks, Layout, Moment, Phase, Probe, Queue};
+use crate::plan::recipes::REFERENCE;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,8 +33,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(deployment.timeout, Duration::from_secs(30 * 60));
     assert_eq!(deployment.step_timeout, Duration::from_secs(10 * 60));
     assert!(deployment.health.is_empty() && deployment.shared_files.is_empty());
-    let Recipe::Steps(steps) = deployment.recipe else { panic!() };
-    assert!(steps.steps.is_empty() && deployment.hooks == Hooks::default());
+    assert!(deployment.recipe.steps.is_empty() && deployment.hooks == Hooks::default());
 }
 
 #[test]
@@ -104,7 +104,7 @@ after_build = "make notes"
 after_fetch = [["git", "log"], { run = ["date"], undo = ["true"] }]
 on_failure = [{ shell = "mail -s failed root", timeout = "5s" }]
 "#);
-    let Recipe::Steps(steps) = deployment.recipe else { panic!() };
+    let steps = &deployment.recipe;
     let install = &steps.steps[0];
     assert_eq!((install.name.as_str(), install.phase, install.retries), ("npm", Phase::Install, 2));
     assert_eq!(install.run, CommandLine::Argv(vec!["/usr/bin/npm".into(), "ci".into()]));
@@ -166,10 +166,10 @@ fn a_written_recipe_or_list_wins_over_the_preset() {
     let text = "[deployments.x]\nrepository = \"ducompsoc/durhack\"\nbranch = \"main\"\npath = \"/srv/x\"\n";
     let by_preset = TestHost::signed(&format!("{text}instance_name = \"i\"\nshared_files = []")).loaded();
     let found = deployment(&by_preset.config, "x");
-    assert!(matches!(found.recipe, Recipe::Pm2(_)) && found.shared_files.is_empty());
+    assert!(found.recipe.is_under_pm2() && found.shared_files.is_empty());
     let written = TestHost::signed(&format!("{text}recipe = \"steps\"")).loaded();
     let found = deployment(&written.config, "x");
-    assert!(matches!(found.recipe, Recipe::Steps(_)) && found.shared_files.is_empty());
+    assert!(found.recipe.name() == "steps" && found.shared_files.is_empty());
 }
 
 #[test]
@@ -202,6 +202,8 @@ fn a_preset_is_checked_by_its_ports_where_nobody_else_can_have_them() {
 
 #[test]
 fn mistakes_in_a_deployment_leave_it_out_and_no_other() {
+    let recipes = REFERENCE.recipes.iter().map(|recipe| format!("{:?}", recipe.name));
+    let recipes = recipes.collect::<Vec<_>>().join(" or ");
     insta::assert_snapshot!(wrong(r#"recipe = "docker"
 clone_url = "ext::sh -c id"
 layout = "flat"
@@ -213,8 +215,8 @@ keep_releases = 0
 timeout = "0s"
 env_files = ["~/x"]
 environment = { "A-B" = "1", C = 2 }
-"#), @r#"
-    error default.toml:5:10 [x] "docker" is not possible here -> write "steps" or "systemd" or "nginx-sites" or "pm2" or "pnpm-pm2" or "uv-uwsgi" or "go-static" or "deployer"
+"#).replace(&recipes, "(recipes)"), @r#"
+    error default.toml:5:10 [x] "docker" is not possible here -> write (recipes)
     error default.toml:6:13 [x] this is not a URL that git can fetch from safely -> write https://HOST/OWNER/NAME.git, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH or an absolute path
     error default.toml:7:10 [x] "flat" is not possible here -> write "releases" or "in-place"
     error default.toml:8:9 [x] "newest" is not possible here -> write "latest" or "all"
@@ -320,8 +322,13 @@ error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> wr
 #[test]
 fn keys_of_other_recipes_and_missing_ones() {
     insta::assert_snapshot!(wrong("recipe = \"nginx-sites\"\ninstance_name = \"x\"\nsteps = []\n"), @r#"
+<<<<<<< main
     error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/reference/configuration.md
     error default.toml:6:1 [x] `instance_name` belongs to recipe "pm2" and "pnpm-pm2" and "go-static" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
+=======
+    error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
+    error default.toml:6:1 [x] `instance_name` belongs to recipe "steps" and "pm2" and "pnpm-pm2" and "go-static", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
+>>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
     error default.toml:7:1 [x] `steps` belongs to recipe "steps" and "systemd", and this deployment has recipe "nginx-sites" -> leave `steps` out, or write another `recipe`
     "#);
     insta::assert_snapshot!(wrong("recipe = \"deployer\"\nsystemd_unit_name = \"--force\"\nsites = []\n"), @r#"

@@ -2,6 +2,7 @@
 
 use super::{GOOD_SECRET, TestHost, brief};
 use crate::config::{Environment, Purpose, Rendering, load};
+use crate::plan::recipes::REFERENCE;
 use proptest::prelude::*;
 
 fn problems(default: &str) -> String {
@@ -262,7 +263,8 @@ proptest! {
 fn a_directory_in_place_of_a_file_is_an_error() {
     let host = TestHost::signed("");
     fs_err::create_dir(host.path("config/local.toml")).unwrap();
-    let result = load(None, &Environment::new([("A", "")], host.directory.path()), Purpose::Serve);
+    let result =
+        load(&REFERENCE, None, &Environment::new([("A", "")], host.directory.path()), Purpose::Serve);
     assert!(brief(result).contains("local.toml cannot be read"));
 }
 

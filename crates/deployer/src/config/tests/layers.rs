@@ -2,6 +2,7 @@
 
 use super::{GOOD_SECRET, TestHost, brief};
 use crate::config::{Environment, Proxies, Purpose, SourceNetworks, load};
+use crate::plan::recipes::REFERENCE;
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,10 +71,11 @@ fn host_refuses(host: &TestHost) -> String {
 fn a_directory_that_is_not_there_is_said_and_so_is_an_empty_one() {
     let empty = tempfile::tempdir().unwrap();
     let environment = Environment::new([("A", "")], empty.path());
-    let problems = load(Some(Path::new("nowhere")), &environment, Purpose::Serve).unwrap_err().to_string();
+    let problems =
+        load(&REFERENCE, Some(Path::new("nowhere")), &environment, Purpose::Serve).unwrap_err().to_string();
     assert!(problems.contains("no configuration directory nowhere"), "{problems}");
     fs_err::create_dir(empty.path().join("config")).unwrap();
-    let problems = load(None, &environment, Purpose::Serve).unwrap_err().to_string();
+    let problems = load(&REFERENCE, None, &environment, Purpose::Serve).unwrap_err().to_string();
     assert!(problems.contains("config holds no configuration"), "{problems}");
     assert!(problems.contains("local-development.toml"), "{problems}");
 }
@@ -92,7 +94,7 @@ fn dot_env_adds_to_the_environment_and_does_not_win() {
         .file("etc/config/default.toml", "")
         .file("etc/.env", "DEPLOYER_WEBHOOK_SECRET=beside-the-configuration");
     let environment = Environment::new([("A", "")], beside.directory.path());
-    let loaded = load(Some(Path::new("etc/config")), &environment, Purpose::Serve).unwrap();
+    let loaded = load(&REFERENCE, Some(Path::new("etc/config")), &environment, Purpose::Serve).unwrap();
     assert_eq!(loaded.config.intake.secrets[0].expose(), "beside-the-configuration");
 
     let problems = host_refuses(&TestHost::signed("").file(".env", "A=1\nB='hunter2"));

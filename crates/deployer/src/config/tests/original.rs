@@ -3,7 +3,11 @@
 use super::{TestHost, brief, brief_of, deployment, slugs};
 use crate::config::keys::{KeyKind, each_key};
 use crate::config::reference::example_toml;
-use crate::config::{Environment, Loaded, Proxies, Purpose, Recipe, SourceNetworks, load};
+use crate::config::{Environment, Loaded, Proxies, Purpose, SourceNetworks, load};
+use crate::plan::recipes::REFERENCE;
+use crate::plan::recipes::deployer::DeployerSettings;
+use crate::plan::recipes::go_static::GoStaticSettings;
+use crate::steps::nginx::selection::SitesSettings;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +19,12 @@ fn original(host: &str, instance: &str) -> Loaded {
         ("DEPLOYER_WEBHOOK_SECRET", super::GOOD_SECRET),
         ("DATABASE_URL", "postgresql+psycopg://durhack@localhost/deployer"),
     ];
-    let loaded = load(Some(&root.join(host)), &Environment::new(variables, "/srv/deployer"), Purpose::Serve);
+    let loaded = load(
+        &REFERENCE,
+        Some(&root.join(host)),
+        &Environment::new(variables, "/srv/deployer"),
+        Purpose::Serve,
+    );
     loaded.unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -42,10 +51,10 @@ fn the_persistent_host_of_the_original() {
     assert_eq!(staging.instance_name.as_deref(), Some("durhack-staging"));
     assert_eq!(staging.branch.as_str(), "staging");
     assert!(staging.shared_files.contains(&PathBuf::from("server/.env")));
-    assert!(matches!(staging.recipe, Recipe::Pm2(_)));
-    let Recipe::Deployer(deployer) = &deployment(&config, "deployer").recipe else { panic!() };
+    assert!(staging.recipe.is_under_pm2());
+    let deployer: &DeployerSettings = deployment(&config, "deployer").recipe.settings().unwrap();
     assert_eq!(deployer.systemd_unit_name.as_str(), "durhack-deployer-queue-workers.service");
-    let Recipe::NginxSites(nginx) = &deployment(&config, "nginx").recipe else { panic!() };
+    let nginx: &SitesSettings = deployment(&config, "nginx").recipe.settings().unwrap();
     assert_eq!(nginx.rules[0].select.len(), 5);
 }
 
@@ -56,9 +65,9 @@ fn the_event_host_of_the_original() {
     let slugs = slugs(config);
     assert_eq!(slugs, ["deployer", "nginx", "guilds", "live", "jury"]);
     assert!(deployment(config, "jury").enabled, "local.toml wins");
-    let Recipe::GoStatic(jury) = &deployment(config, "jury").recipe else { panic!() };
+    let jury: &GoStaticSettings = deployment(config, "jury").recipe.settings().unwrap();
     assert_eq!(jury.publish, [PathBuf::from("client/build")], "where its site file looks");
-    let Recipe::NginxSites(nginx) = &deployment(config, "nginx").recipe else { panic!() };
+    let nginx: &SitesSettings = deployment(config, "nginx").recipe.settings().unwrap();
     assert_eq!(nginx.rules.iter().map(|rule| rule.include).collect::<Vec<_>>(), [true, false, true, true]);
     assert!(deployment(config, "live").shared_dirs.contains(&PathBuf::from("server/state")));
     let problems = brief_of(&loaded.problems);
@@ -80,10 +89,10 @@ fn a_fresh_checkout_starts_in_development_and_nowhere_else() {
 
 #[test]
 fn the_example_is_a_configuration_and_all_its_values_are_defaults() {
-    let host = TestHost::signed(&example_toml()).variable("DEPLOYER_ENV", "production");
+    let host = TestHost::signed(&example_toml(&REFERENCE)).variable("DEPLOYER_ENV", "production");
     let loaded = host.loaded();
     assert_eq!(brief_of(&loaded.problems), "");
-    assert_eq!(loaded.config.deployments.len(), 8);
+    assert_eq!(loaded.config.deployments.len(), REFERENCE.recipes.len());
     let bare = TestHost::signed("").variable("DEPLOYER_ENV", "production").loaded();
     for shown in bare.merged.show().iter().filter(|shown| !shown.value.to_string().contains("/tmp")) {
         let of_example = loaded.merged.show().iter().find(|other| other.key == shown.key).unwrap();
@@ -94,14 +103,14 @@ fn the_example_is_a_configuration_and_all_its_values_are_defaults() {
 #[test]
 fn the_example_has_every_key_and_no_other() {
     let mut known = BTreeSet::new();
-    each_key(&mut |path, key| {
+    each_key(REFERENCE.root, &mut |path, key| {
         if !matches!(key.kind, KeyKind::Table(_) | KeyKind::Named(..) | KeyKind::Tables(_)) {
             known.insert(path.replace("[]", "").replace("\"OWNER/NAME\"", "NAME"));
         }
     });
     let mut written = BTreeSet::new();
     let mut prefix = String::new();
-    for line in example_toml().lines().map(|line| line.strip_prefix('#').unwrap_or(line)) {
+    for line in example_toml(&REFERENCE).lines().map(|line| line.strip_prefix('#').unwrap_or(line)) {
         if line.starts_with(' ') || line.is_empty() {
             continue;
         }

@@ -2,6 +2,7 @@
 
 use super::{GOOD_SECRET, TestHost, brief, brief_of, slugs};
 use crate::config::{Purpose, Rendering, load};
+use crate::plan::recipes::REFERENCE;
 
 fn production(default: &str) -> TestHost {
     TestHost::new(default).variable("DEPLOYER_ENV", "production")
@@ -225,7 +226,7 @@ fn a_directory_may_be_given() {
     let host = TestHost::new("")
         .file("elsewhere/default.toml", &format!("webhook_secret_token = \"{GOOD_SECRET}\""));
     let environment = crate::config::Environment::new([("DEPLOYER_ENV", "production")], "/");
-    assert!(load(Some(&host.path("elsewhere")), &environment, Purpose::Serve).is_ok());
+    assert!(load(&REFERENCE, Some(&host.path("elsewhere")), &environment, Purpose::Serve).is_ok());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Paths of a deployment, room on the disks, and nginx in front, as this host has them now. Nothing is opened that a build has written.
 
-use crate::config::{Config, Deployment, Layout, Nginx, Probe, Recipe};
+use crate::config::{Config, Deployment, Layout, Nginx, Probe};
 use crate::process::process_table;
 use crate::steps::finding::Finding;
 use crate::steps::release::{self, CURRENT};
@@ -64,7 +64,7 @@ pub fn room(config: &Config, deployment: &Deployment) -> Vec<Finding> {
 
 /// nginx, where it serves this deployment and does not run.
 pub fn nginx(config: &Config, deployment: &Deployment) -> Option<Finding> {
-    let is_sites = matches!(deployment.recipe, Recipe::NginxSites(_));
+    let is_sites = deployment.recipe.sites.is_some();
     if !is_sites && !is_behind(config, deployment) {
         return None;
     }

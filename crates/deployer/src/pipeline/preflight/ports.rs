@@ -4,7 +4,8 @@
 //! what is deployed. But where nothing of the deployment runs yet, or its units do not, and somebody listens there, a person wants to know it.
 
 use super::programs::commands;
-use crate::config::{Deployment, Phase, Probe, Recipe};
+use crate::config::recipe::Starts;
+use crate::config::{Deployment, Phase, Probe};
 use crate::process::process_table;
 use crate::process::tools::systemctl;
 use fs_err as fs;
@@ -52,10 +53,10 @@ pub fn taken(deployment: &Deployment) -> Vec<String> {
 
 /// Whether a run starts a program that is to go on running. Where only files are brought, whoever serves them listens already.
 fn starts_something(deployment: &Deployment) -> bool {
-    match &deployment.recipe {
-        Recipe::NginxSites(_) | Recipe::Deployer(_) => false,
-        Recipe::Steps(_) => commands(deployment).iter().any(|(phase, _)| *phase == Phase::Switch),
-        _ => true,
+    match deployment.recipe.starts {
+        Starts::Nothing => false,
+        Starts::WhatCommandsStart => commands(deployment).iter().any(|(phase, _)| *phase == Phase::Switch),
+        Starts::Program | Starts::Unstarted => true,
     }
 }
 

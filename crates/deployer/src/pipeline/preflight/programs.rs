@@ -5,7 +5,7 @@
 //! the sandbox may install what the next one calls: of those nothing is said, or a remark.
 
 use super::Seen;
-use crate::config::{CommandLine, Config, Deployment, Moment, Phase, Probe, Recipe, StepCommand};
+use crate::config::{CommandLine, Config, Deployment, Moment, Phase, Probe, StepCommand};
 use crate::plan::{Action, Plan};
 use crate::process::executor::Executor;
 use crate::process::sandbox::{RunAs, standing_of_command};
@@ -40,18 +40,13 @@ struct SearchPlaces<'a> {
 
 /// The commands that the configuration itself names, in the order in which a run comes to them.
 pub fn commands(deployment: &Deployment) -> Vec<(Phase, Called<'_>)> {
-    let steps = match &deployment.recipe {
-        Recipe::Steps(steps) => steps.steps.as_slice(),
-        Recipe::Systemd(recipe) => recipe.steps.steps.as_slice(),
-        _ => &[],
-    };
     let mut found = Vec::new();
     for phase in Phase::ALL {
         let hooks = |moment| {
             let around = deployment.hooks.around.iter();
             around.filter(move |hook| hook.phase == phase && hook.moment == moment).map(|hook| &hook.command)
         };
-        let own = steps.iter().filter(|step| step.phase == phase);
+        let own = deployment.recipe.steps.iter().filter(|step| step.phase == phase);
         for command in hooks(Moment::Before).chain(own) {
             found.push((phase, called(deployment, command)));
         }

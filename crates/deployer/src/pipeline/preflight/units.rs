@@ -3,7 +3,7 @@
 use super::Seen;
 use crate::base::names::{UnitName, nearest};
 use crate::config::resolve::overlap;
-use crate::config::{Deployment, Phase, Recipe};
+use crate::config::{Deployment, Phase};
 use crate::pipeline::preflight::programs::is_free;
 use crate::process::executor::Executor;
 use crate::process::tools::Invocation;
@@ -33,11 +33,7 @@ const USER_DIRECTORIES: [&str; 4] =
 
 /// The units that a deployment has systemd restart, and whether they are those of the deployer's own user.
 pub fn named(deployment: &Deployment) -> (&[UnitName], bool) {
-    match &deployment.recipe {
-        Recipe::Systemd(recipe) => (&recipe.units, recipe.user),
-        Recipe::GoStatic(recipe) => (&recipe.units, recipe.user),
-        _ => (&[], false),
-    }
+    (&deployment.recipe.units, deployment.recipe.has_user_units)
 }
 
 /// Asks systemd for them. Gives also whether one of them runs; None where nobody knows.

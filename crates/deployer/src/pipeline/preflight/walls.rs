@@ -1,6 +1,6 @@
 //! Whether a deployment's path can be written to: by this process, and by the packaged units, whose view of the host is another one.
 
-use crate::config::{Config, Deployment, Layout, Recipe};
+use crate::config::{Config, Deployment, Layout};
 use crate::process::executor::Executor;
 use crate::process::step_user;
 use crate::process::tools::{Invocation, systemctl};
@@ -77,7 +77,7 @@ pub fn units(config: &Config, deployment: &Deployment) -> Vec<String> {
     let mut units = vec![WORKER.to_owned()];
     if let Some(user) = &deployment.user {
         units.push(step_user::steps_service(user));
-        units.extend(matches!(deployment.recipe, Recipe::Pm2(_)).then(|| step_user::pm2_unit(user)));
+        units.extend(deployment.recipe.is_under_pm2().then(|| step_user::pm2_unit(user)));
     }
     units
 }

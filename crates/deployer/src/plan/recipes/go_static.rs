@@ -6,22 +6,53 @@
 //! Deliberately absent: the files of the release before. A browser that holds an old page and asks for one of its hashed files after
 //! the switch gets what the web server answers for a file that is not there (`docs/reference/recipes/go-static.md`).
 
-use crate::config::{CommandLine, GoStatic, Layout, Phase};
+mod settings;
+
+use crate::config::recipe::Descriptor;
+use crate::config::{CommandLine, Layout, Phase};
 use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Evidence, Proposal, Subject, toml_list};
+use crate::plan::recipe::Planner;
+use crate::plan::recipes::systemd;
 use crate::process::tools::go;
 use crate::process::tools::node_packages::Installer;
-use crate::steps::process_manager::systemd::Units;
-use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::published_path::{self, Placement};
+pub use settings::{GoStaticSettings, PUBLISH};
 use std::path::{Path, PathBuf};
+
+/// Files and a Go server, out of one repository.
+#[derive(Debug)]
+pub struct GoStatic;
+
+impl Planner for GoStatic {
+    fn descriptor(&self) -> &'static Descriptor {
+        &settings::DESCRIPTOR
+    }
+
+    fn parts(&self, facts: &Facts<'_>, release: &Target) -> Vec<Part> {
+        parts(facts, facts.settings(), release)
+    }
+
+    /// Where Python is installed beside them, the server may be another one.
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        let tree = subject.tree;
+        let has_server = tree.has("go.mod") || tree.has("server/go.mod");
+        let has_client = tree.text("client/package.json").is_some_and(|text| text.contains("\"vite\""));
+        (has_server && has_client && !tree.has("uv.lock")).then(|| {
+            let why = "It has a Go server and a client built by Vite.";
+            Proposal::new(self.descriptor().name, Evidence::Stack, why)
+                .comment("TODO: what keeps the server running.")
+                .key("# units", toml_list(&[format!("{}.service", subject.slug)]))
+        })
+    }
+}
 
 /// Where a build is to write, in the operator's `client_build`.
 const OUTPUT: &str = "{output}";
 
-/// The steps, for a release.
-pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part> {
+fn parts(facts: &Facts<'_>, recipe: &GoStaticSettings, release: &Target) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(client) = client(facts, recipe) {
         parts.extend(client_parts(facts, recipe, &client, release));
@@ -37,20 +68,24 @@ pub fn parts(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
 }
 
 /// The client's directory, if there is a client.
-fn client(facts: &Facts<'_>, recipe: &GoStatic) -> Option<PathBuf> {
-    let found =
-        || facts.tree.has(&format!("{}/package.json", GoStatic::CLIENT)).then(|| GoStatic::CLIENT.into());
+fn client(facts: &Facts<'_>, recipe: &GoStaticSettings) -> Option<PathBuf> {
+    let found = || {
+        facts
+            .tree
+            .has(&format!("{}/package.json", GoStaticSettings::CLIENT))
+            .then(|| GoStaticSettings::CLIENT.into())
+    };
     recipe.client.clone().or_else(found)
 }
 
 /// The server's directory, if there is a server.
-fn server(facts: &Facts<'_>, recipe: &GoStatic) -> Option<PathBuf> {
-    let is_go = |path: &str| Path::new(path).starts_with(GoStatic::SERVER) && path.ends_with(".go");
-    let found = || facts.tree.files().any(|(path, _)| is_go(path)).then(|| GoStatic::SERVER.into());
+fn server(facts: &Facts<'_>, recipe: &GoStaticSettings) -> Option<PathBuf> {
+    let is_go = |path: &str| Path::new(path).starts_with(GoStaticSettings::SERVER) && path.ends_with(".go");
+    let found = || facts.tree.files().any(|(path, _)| is_go(path)).then(|| GoStaticSettings::SERVER.into());
     recipe.server.clone().or_else(found)
 }
 
-fn client_parts(facts: &Facts<'_>, recipe: &GoStatic, client: &Path, release: &Target) -> Vec<Part> {
+fn client_parts(facts: &Facts<'_>, recipe: &GoStaticSettings, client: &Path, release: &Target) -> Vec<Part> {
     let installer = installer(facts, client);
     let directory = release.directory.join(client);
     let output = Output::new(facts, &recipe.client_output, release);
@@ -69,7 +104,12 @@ fn client_parts(facts: &Facts<'_>, recipe: &GoStatic, client: &Path, release: &T
 }
 
 /// In place the default has to say where to write, which it can only say to vite, in its script's last command.
-fn client_build(facts: &Facts<'_>, recipe: &GoStatic, installer: Installer, output: &Output) -> CommandLine {
+fn client_build(
+    facts: &Facts<'_>,
+    recipe: &GoStaticSettings,
+    installer: Installer,
+    output: &Output,
+) -> CommandLine {
     let place = output.built.to_string_lossy();
     match &recipe.client_build {
         Some(words) => CommandLine::Argv(words.iter().map(|word| word.replace(OUTPUT, &place)).collect()),
@@ -89,7 +129,7 @@ fn installer(facts: &Facts<'_>, client: &Path) -> Installer {
     }
 }
 
-fn server_parts(facts: &Facts<'_>, recipe: &GoStatic, server: &Path, release: &Target) -> Vec<Part> {
+fn server_parts(facts: &Facts<'_>, recipe: &GoStaticSettings, server: &Path, release: &Target) -> Vec<Part> {
     let output = Output::new(facts, &recipe.server_binary, release);
     let is_vendored =
         |directory: &Path| facts.tree.has(&directory.join("vendor/modules.txt").to_string_lossy());
@@ -152,8 +192,9 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Where a work tree is adopted, it serves what it has built at this very path.
-fn published(facts: &Facts<'_>, path: &Path) -> Part {
+/// Makes a path of the live release be reached at the same place below the deployment's path. Where a work tree is adopted, it serves what it
+/// has built at this very path.
+pub fn published(facts: &Facts<'_>, path: &Path) -> Part {
     let path = || path.to_owned();
     let adopts = facts.live.as_ref().is_some_and(|live| live.directory == facts.deployment.path);
     let (placement, back) = match adopts {
@@ -170,7 +211,7 @@ fn published(facts: &Facts<'_>, path: &Path) -> Part {
 }
 
 /// What makes the new server run.
-fn processes(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part> {
+fn processes(facts: &Facts<'_>, recipe: &GoStaticSettings, release: &Target) -> Vec<Part> {
     let mut parts = Vec::new();
     if let Some(restart) = &recipe.restart {
         let line = restart.clone();
@@ -179,19 +220,7 @@ fn processes(facts: &Facts<'_>, recipe: &GoStatic, release: &Target) -> Vec<Part
     if recipe.units.is_empty() {
         return parts;
     }
-    let units = Units {
-        names: recipe.units.clone(),
-        reload: false,
-        user: recipe.user,
-        privileges: facts.privileges,
-        runs_as: facts.deployment.user.clone(),
-        env_files: facts.deployment.env_files.clone(),
-    };
-    let manager = Manager::Systemd(units);
-    let wish = |wish| Action::Processes { manager: manager.clone(), wish };
-    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
-    parts.push(Part::new(Phase::Switch, "units", wish(ManagerAction::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)));
+    parts.extend(systemd::of_units(facts, recipe.units.clone(), false));
     parts
 }
 

@@ -7,31 +7,97 @@
 //! `NODE_ENV` is empty while a release is made, whatever the deployment's environment says: with `production` the development
 //! dependencies are left out, and those build and migrate. The applications have it as it is written.
 
+mod proposal;
+mod settings;
+
 use crate::base::names::{PackageDirectory, ScriptName};
-use crate::config::{CommandLine, Deployment, InstalledBy, Phase, Pm2};
+use crate::config::recipe::Descriptor;
+use crate::config::{CommandLine, Deployment, Phase};
 use crate::git::commit_tree::Tree;
 use crate::plan::builder::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Proposal, Subject};
+use crate::plan::recipe::Planner;
+use crate::plan::workspace::Selected;
 use crate::plan::{Action, installer, workspace};
 use crate::process::command::Command;
 use crate::process::tools::node_packages::Installer;
 use crate::process::tools::pnpm::{self, Selection};
 use crate::steps::process_manager::pm2::Applications;
 use crate::steps::process_manager::pm2::definition::Block;
+use crate::steps::process_manager::pm2::ecosystem;
 use crate::steps::process_manager::{Manager, ManagerAction};
+pub use settings::{InstalledBy, Pm2Settings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What brings a database to the schema of a package with Prisma migrations.
 const PRISMA: [&str; 3] = ["prisma", "migrate", "deploy"];
 
-/// The order in which the phases come.
-pub fn order(recipe: &Pm2) -> [Phase; 7] {
-    if recipe.migrates_before_build { MIGRATION_FIRST } else { ORDER }
+/// `pm2`: whatever installs the packages.
+#[derive(Debug)]
+pub struct Pm2;
+
+/// `pnpm-pm2`: pnpm does.
+#[derive(Debug)]
+pub struct PnpmPm2;
+
+impl Planner for Pm2 {
+    fn descriptor(&self) -> &'static Descriptor {
+        &settings::PM2
+    }
+
+    fn parts(&self, facts: &Facts<'_>, release: &Target) -> Vec<Part> {
+        parts(facts, facts.settings(), release)
+    }
+
+    fn order(&self, facts: &Facts<'_>) -> [Phase; 7] {
+        let settings: &Pm2Settings = facts.settings();
+        if settings.migrates_before_build { MIGRATION_FIRST } else { ORDER }
+    }
+
+    fn concerns<'a>(&self, facts: &'a Facts<'_>) -> Box<dyn Fn(&str) -> bool + 'a> {
+        let settings: &Pm2Settings = facts.settings();
+        let selected = Selected::new(facts.tree, &settings.packages);
+        Box::new(move |path| selected.concerns(path))
+    }
+
+    fn remarks(&self, deployment: &Deployment, tree: &Tree) -> Vec<String> {
+        let Some(settings) = deployment.recipe.settings() else { return Vec::new() };
+        let mut remarks = remarks(tree, settings);
+        remarks.extend(unused_blocks(tree, deployment, settings));
+        remarks
+    }
+
+    /// Also where it is pnpm that installs.
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        proposal::of(subject)
+    }
 }
 
-/// For a release.
-pub fn parts(facts: &Facts<'_>, recipe: &Pm2, release: &Target) -> Vec<Part> {
+impl Planner for PnpmPm2 {
+    fn descriptor(&self) -> &'static Descriptor {
+        &settings::PNPM_PM2
+    }
+
+    fn parts(&self, facts: &Facts<'_>, release: &Target) -> Vec<Part> {
+        Pm2.parts(facts, release)
+    }
+
+    fn order(&self, facts: &Facts<'_>) -> [Phase; 7] {
+        Pm2.order(facts)
+    }
+
+    fn concerns<'a>(&self, facts: &'a Facts<'_>) -> Box<dyn Fn(&str) -> bool + 'a> {
+        Pm2.concerns(facts)
+    }
+
+    fn remarks(&self, deployment: &Deployment, tree: &Tree) -> Vec<String> {
+        Pm2.remarks(deployment, tree)
+    }
+}
+
+fn parts(facts: &Facts<'_>, recipe: &Pm2Settings, release: &Target) -> Vec<Part> {
     let places = places(facts.tree, recipe);
     let part = |phase, name: &str, line: Line| Part::new(phase, name, Action::Command(command(facts, line)));
     let mut parts = Vec::new();
@@ -84,7 +150,7 @@ struct Line {
 }
 
 /// In the order in which they are dealt with: the root, then the packages as they are written.
-fn places(tree: &Tree, recipe: &Pm2) -> Vec<Place> {
+fn places(tree: &Tree, recipe: &Pm2Settings) -> Vec<Place> {
     let has_own = |package: &&PackageDirectory| {
         recipe.installer != InstalledBy::Pnpm
             && installer::found(tree, package.as_str()).is_some_and(|found| found.by.is_some())
@@ -104,7 +170,7 @@ fn places(tree: &Tree, recipe: &Pm2) -> Vec<Place> {
     root.into_iter().chain(own).collect()
 }
 
-fn installer(tree: &Tree, recipe: &Pm2, directory: &str) -> Option<Installer> {
+fn installer(tree: &Tree, recipe: &Pm2Settings, directory: &str) -> Option<Installer> {
     let found = installer::found(tree, directory);
     let is_berry = found.as_ref().is_some_and(|found| found.installer == Installer::YarnBerry);
     let has = |name: &str| match directory {
@@ -124,7 +190,7 @@ fn installer(tree: &Tree, recipe: &Pm2, directory: &str) -> Option<Installer> {
 }
 
 /// What is to be known of who installs, before it does: where lock files of several lie side by side, and where there is none.
-pub fn remarks(tree: &Tree, recipe: &Pm2) -> Vec<String> {
+fn remarks(tree: &Tree, recipe: &Pm2Settings) -> Vec<String> {
     let mut remarks = Vec::new();
     for place in places(tree, recipe).iter().filter(|_| recipe.installer == InstalledBy::LockFile) {
         let directory = place.directory.as_ref().map_or("", PackageDirectory::as_str);
@@ -221,7 +287,7 @@ impl Place {
 }
 
 /// Where which command migrates; None: in the root.
-fn migrations(facts: &Facts<'_>, recipe: &Pm2) -> Vec<(Option<PackageDirectory>, Vec<String>)> {
+fn migrations(facts: &Facts<'_>, recipe: &Pm2Settings) -> Vec<(Option<PackageDirectory>, Vec<String>)> {
     if let Some(line) = &recipe.migrate {
         let first = recipe.packages.first().cloned();
         return if line.is_empty() { Vec::new() } else { vec![(first, line.clone())] };
@@ -251,7 +317,7 @@ fn command(facts: &Facts<'_>, line: Line) -> Command {
     }
 }
 
-fn applications(facts: &Facts<'_>, recipe: &Pm2, release: &Target) -> Applications {
+fn applications(facts: &Facts<'_>, recipe: &Pm2Settings, release: &Target) -> Applications {
     let deployment = facts.deployment;
     Applications {
         deployment: deployment.slug.clone(),
@@ -273,8 +339,19 @@ fn applications(facts: &Facts<'_>, recipe: &Pm2, release: &Target) -> Applicatio
     }
 }
 
+/// Of blocks `env_*` that the ecosystem file seems to have, by its text: what it really says, the run knows.
+fn unused_blocks(tree: &Tree, deployment: &Deployment, recipe: &Pm2Settings) -> Option<String> {
+    let written = recipe.ecosystem.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let file = match &written {
+        Some(path) => path.as_str(),
+        None => ecosystem::NAMES.iter().copied().find(|name| tree.has(name))?,
+    };
+    let blocks = ecosystem::blocks_in_text(tree.text(file)?);
+    ecosystem::unused(file, &blocks, block(deployment, recipe).as_ref())
+}
+
 /// What is written; else production's, where that is what the applications are told they are.
-pub fn block(deployment: &Deployment, recipe: &Pm2) -> Option<Block> {
+fn block(deployment: &Deployment, recipe: &Pm2Settings) -> Option<Block> {
     const PRODUCTION: &str = "production";
     let asked = recipe.block.as_ref().map(|name| Block { name: name.clone(), is_asked_for: true });
     let is_production = deployment.environment.get("NODE_ENV").is_some_and(|value| value == PRODUCTION);
@@ -285,16 +362,15 @@ pub fn block(deployment: &Deployment, recipe: &Pm2) -> Option<Block> {
 mod tests {
     use super::super::sample::with_facts;
     use super::*;
-    use crate::config::{Layout, Recipe};
+    use crate::config::Layout;
     use crate::git::commit_tree::File;
     use crate::plan::facts::PlanPurpose;
     use std::path::{Path, PathBuf};
 
     fn through(layout: Layout, directory: &str) -> PathBuf {
         with_facts("recipe = \"pnpm-pm2\"", layout, &[], |facts| {
-            let Recipe::Pm2(recipe) = &facts.deployment.recipe else { panic!("it is configured") };
             let release = Target { directory: directory.into(), ..facts.target.clone() };
-            applications(facts, recipe, &release).through
+            applications(facts, facts.settings(), &release).through
         })
     }
 
@@ -401,11 +477,8 @@ mod tests {
         let of = |keys: &str| super::super::sample::steps(keys, Layout::Releases, &files);
         assert_eq!(of("recipe = \"pm2\""), of("recipe = \"pnpm-pm2\""));
         // A digest of a release that pnpm has made is the one that it always was.
-        let written = |keys: &str| {
-            with_facts(keys, Layout::Releases, &[], |facts| {
-                serde_json::to_string(&facts.deployment.recipe).unwrap()
-            })
-        };
+        let written =
+            |keys: &str| with_facts(keys, Layout::Releases, &[], |facts| facts.deployment.recipe.written());
         let before = r#"{"pnpm-pm2":{"packages":[],"migrate":null,"scripts":["generate","build"],"migrates_before_build":false,"ecosystem":null}}"#;
         assert_eq!(written("recipe = \"pnpm-pm2\""), before);
     }

@@ -1,7 +1,8 @@
 //! For tests of recipes: the plan of a deployment, as a list that a person can read.
 
-use super::plan;
+use super::{REFERENCE, plan};
 use crate::base::names::CommitId;
+use crate::config::recipe::Reference;
 use crate::config::{Config, Environment, Layout, Privileges, load};
 use crate::git::commit_tree::{File, Tree};
 use crate::plan::Action;
@@ -10,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// A host with one deployment, at `/srv/app`, with these further keys.
-fn host(keys: &str) -> Config {
+fn host(reference: &Reference, keys: &str) -> Config {
     let directory = tempfile::tempdir().unwrap();
     fs_err::create_dir(directory.path().join("config")).unwrap();
     let text = format!(
@@ -18,7 +19,8 @@ fn host(keys: &str) -> Config {
     );
     fs_err::write(directory.path().join("config/default.toml"), text).unwrap();
     let variables = [("DEPLOYER_WEBHOOK_SECRET", "a-secret-that-is-long-enough")];
-    let loaded = load(None, &Environment::new(variables, directory.path()), crate::config::Purpose::Serve);
+    let loaded =
+        load(reference, None, &Environment::new(variables, directory.path()), crate::config::Purpose::Serve);
     loaded.unwrap_or_else(|problems| panic!("{problems}")).config
 }
 
@@ -47,7 +49,18 @@ pub fn steps(keys: &str, layout: Layout, files: &[&str]) -> String {
 
 /// Gives a test the facts of that.
 pub fn with_facts<T>(keys: &str, layout: Layout, files: &[&str], test: impl FnOnce(&Facts<'_>) -> T) -> T {
-    let host = host(keys);
+    with_facts_of(&REFERENCE, keys, layout, files, test)
+}
+
+/// The same where these are the recipes.
+pub fn with_facts_of<T>(
+    reference: &Reference,
+    keys: &str,
+    layout: Layout,
+    files: &[&str],
+    test: impl FnOnce(&Facts<'_>) -> T,
+) -> T {
+    let host = host(reference, keys);
     let (_, deployment) = host.deployments.first().expect("it is without error");
     let file = File { mode: "100644".into(), content: "a".into(), bytes: Some(1) };
     let tree = Tree::new(files.iter().map(|path| ((*path).to_owned(), file.clone())));

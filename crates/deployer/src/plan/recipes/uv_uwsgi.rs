@@ -6,19 +6,141 @@
 //!
 //! In place there is one `.venv`, changed under the workers that run from it; they are replaced some moments later.
 
-use crate::config::{Layout, Phase, UvUwsgi};
+use crate::config::keys::Default::Derived;
+use crate::config::keys::KeyKind::{Path, Text};
+use crate::config::keys::{Key, TEXTS};
+use crate::config::reading::reader::TableReader;
+use crate::config::reading::values::{absolute_path, filled_text, inner_path, list, text};
+use crate::config::recipe::{Descriptor, ProcessKeeper, Recipe, Sample, Source, Starts};
+use crate::config::{Layout, Phase};
 use crate::plan::Action;
 use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
 use crate::plan::facts::{Facts, Target};
+use crate::plan::proposal::{Evidence, Proposal, Subject, toml_text};
+use crate::plan::recipe::Planner;
 use crate::process::tools::uv;
 use crate::steps::process_manager::uwsgi::Vassal;
 use crate::steps::process_manager::{Manager, ManagerAction};
 use crate::steps::published_path::Placement;
 use crate::steps::release::CURRENT;
+use serde::Serialize;
 use std::path::PathBuf;
 
-/// The steps, for a release.
-pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part> {
+/// uv installs the project, and a vassal of uWSGI's emperor runs it.
+#[derive(Debug)]
+pub struct UvUwsgi;
+
+/// Also of the deployer, whose Python tool ran under uWSGI.
+pub const UWSGI_CONFIG_PATH: Key = Key::new(
+    "uwsgi_config_path",
+    Path,
+    Derived("none"),
+    r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
+    "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which nothing of ours needs.",
+);
+
+/// What migrates, also for packages under PM2.
+pub const MIGRATE: Key = Key::new(
+    "migrate",
+    TEXTS,
+    Derived(
+        "what the repository shows: `[\"alembic\", \"upgrade\", \"head\"]` for `alembic.ini` and `[\"scripts/migrate.sh\"]` for that file (uv-uwsgi); `[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations (pm2, pnpm-pm2); else none",
+    ),
+    r#"["alembic", "upgrade", "head"]"#,
+    "What brings the database to the release's schema: program and arguments. With uv-uwsgi it runs in the release, whose virtual environment's programs come first; with pm2 and pnpm-pm2 in the first of `packages`, whose dependencies' programs come first. `[]`: nothing does.",
+);
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    name: "uv-uwsgi",
+    meaning: "A Python project of uv's, run by a vassal of uWSGI's emperor.",
+    keys: &[
+        UWSGI_CONFIG_PATH,
+        Key::new(
+            "uwsgi_config",
+            Path,
+            Derived("none: the vassal's file must exist"),
+            r#""uwsgi.ini""#,
+            "A file of the repository. Where `uwsgi_config_path` does not exist, it is made a link to it; and removed again where the first release fails.",
+        ),
+        MIGRATE,
+        Key::new(
+            "python",
+            Text,
+            Derived("what the project asks for, of the system's"),
+            r#""/usr/bin/python3.11""#,
+            "The Python of the virtual environment, as `uv --python` takes it. It must be the version that uWSGI's plugin was built for.",
+        ),
+    ],
+    read,
+    sample: Sample {
+        slug: "tickets",
+        repository: "example/tickets",
+        path: "/srv/tickets",
+        // Another recipe has the key too, and does not require it.
+        required: &[("uwsgi_config_path", "/etc/uwsgi-emperor/vassals/tickets.ini")],
+    },
+    presets: &[],
+    needs_releases: None,
+    is_deployers: None,
+    digest_name: "uv-uwsgi",
+};
+
+/// A Python project of uv's, run by a vassal of uWSGI's emperor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UvUwsgiSettings {
+    /// The vassal's file, as the emperor sees it. Absolute.
+    pub uwsgi_config_path: PathBuf,
+    /// The file of the repository that a vassal's file that does not exist yet becomes a link to.
+    pub uwsgi_config: Option<PathBuf>,
+    /// What migrates; None: what the repository has; empty: nothing.
+    pub migrate: Option<Vec<String>>,
+    /// The Python that the virtual environment is made of; None: what the project asks for.
+    pub python: Option<String>,
+}
+
+fn read(table: &TableReader<'_>, _source: &Source<'_>) -> Recipe {
+    if !table.is_written("uwsgi_config_path") {
+        table.missing("uwsgi_config_path");
+    }
+    let settings = UvUwsgiSettings {
+        uwsgi_config_path: table.value("uwsgi_config_path", absolute_path).unwrap_or_default(),
+        uwsgi_config: table.value("uwsgi_config", inner_path),
+        // An empty list is an answer here: there is nothing to migrate.
+        migrate: table.value("migrate", list(text)),
+        python: table.value("python", filled_text),
+    };
+    Recipe {
+        programs: ["uv", "uwsgi"].map(str::to_owned).into(),
+        kept_by: Some(ProcessKeeper::UwsgiEmperor),
+        starts: Starts::Program,
+        ..Recipe::new(&DESCRIPTOR, settings)
+    }
+}
+
+impl Planner for UvUwsgi {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn parts(&self, facts: &Facts<'_>, release: &Target) -> Vec<Part> {
+        parts(facts, facts.settings(), release)
+    }
+
+    fn propose(&self, subject: &Subject<'_>) -> Option<Proposal> {
+        let tree = subject.tree;
+        let uwsgi = |text: &str| text.to_ascii_lowercase().contains("uwsgi");
+        let is_named =
+            tree.files().any(|(path, _)| uwsgi(path)) || tree.text("pyproject.toml").is_some_and(uwsgi);
+        (tree.has("uv.lock") && is_named).then(|| {
+            let why = "It has uv.lock and speaks of uWSGI: a Python project under uWSGI's emperor.";
+            Proposal::new(DESCRIPTOR.name, Evidence::Stack, why)
+                .comment("TODO: the vassal's file; the emperor reloads it when it is touched.")
+                .key("uwsgi_config_path", toml_text(&format!("/etc/uwsgi/vassals/{}.ini", subject.slug)))
+        })
+    }
+}
+
+fn parts(facts: &Facts<'_>, recipe: &UvUwsgiSettings, release: &Target) -> Vec<Part> {
     let vassal = Manager::Uwsgi(vassal(facts, recipe));
     let wish = |wish| Action::Processes { manager: vassal.clone(), wish };
     let program = |phase, name, line| {
@@ -43,7 +165,7 @@ pub fn parts(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Vec<Part>
 }
 
 /// What migrates: what the operator says, or what the repository has.
-fn migration(facts: &Facts<'_>, recipe: &UvUwsgi) -> Option<Vec<String>> {
+fn migration(facts: &Facts<'_>, recipe: &UvUwsgiSettings) -> Option<Vec<String>> {
     let found = || {
         let words: &[&str] = if facts.tree.has("alembic.ini") {
             &["alembic", "upgrade", "head"]
@@ -58,7 +180,7 @@ fn migration(facts: &Facts<'_>, recipe: &UvUwsgi) -> Option<Vec<String>> {
     Some(words).filter(|words| !words.is_empty())
 }
 
-fn vassal(facts: &Facts<'_>, recipe: &UvUwsgi) -> Vassal {
+fn vassal(facts: &Facts<'_>, recipe: &UvUwsgiSettings) -> Vassal {
     let directory = served(facts);
     Vassal {
         config: recipe.uwsgi_config_path.clone(),
@@ -75,7 +197,7 @@ fn served(facts: &Facts<'_>) -> PathBuf {
 }
 
 /// Asked before anything is migrated: an emperor ends a vassal whose file is gone.
-fn vassal_file(facts: &Facts<'_>, recipe: &UvUwsgi, release: &Target) -> Part {
+fn vassal_file(facts: &Facts<'_>, recipe: &UvUwsgiSettings, release: &Target) -> Part {
     let (path, hint) = match &recipe.uwsgi_config {
         Some(file) => (
             release.directory.join(file),
@@ -139,8 +261,7 @@ mod tests {
         let steps = sample::steps(&keys, Layout::Releases, &[]);
         assert!(steps.contains("install vassal: require /srv/app/releases/2/etc/uwsgi.ini\n"), "{steps}");
         sample::with_facts(&keys, Layout::Releases, &[], |facts| {
-            let crate::config::Recipe::UvUwsgi(recipe) = &facts.deployment.recipe else { panic!() };
-            assert_eq!(vassal(facts, recipe).source, Some("/srv/app/current/etc/uwsgi.ini".into()));
+            assert_eq!(vassal(facts, facts.settings()).source, Some("/srv/app/current/etc/uwsgi.ini".into()));
         });
     }
 

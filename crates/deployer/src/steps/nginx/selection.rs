@@ -5,7 +5,6 @@
 //! brackets are for every host, unless `unbracketed` names those that are for this one.
 
 use crate::base::names::SiteName;
-use crate::config::{NginxSites, SiteRule};
 use crate::git::commit_tree::{File, Tree};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +13,26 @@ const FILES_MAX: usize = 2_000;
 
 /// Stands for all names, as in the original.
 const ALL: &str = "*";
+
+/// Include or exclude rules over site names, the last match wins (`facts`: the original's `sites`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SitesSettings {
+    pub rules: Vec<SiteRule>,
+    /// Files without brackets that this host gets: paths below `production/`, or `*` for all.
+    pub unbracketed: Vec<String>,
+    /// What sites may say beside nginx_policy's list: names of directives, and directories that may be served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
+}
+
+/// One rule of `sites`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SiteRule {
+    /// `rule = "include"`, else exclude.
+    pub include: bool,
+    /// Site names, or `*` for all; no globbing.
+    pub select: Vec<String>,
+}
 
 /// A file that this host gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +57,7 @@ pub struct Selection {
 }
 
 /// Chooses among a commit's files.
-pub fn select(tree: &Tree, settings: &NginxSites) -> Selection {
+pub fn select(tree: &Tree, settings: &SitesSettings) -> Selection {
     let mut selection = Selection::default();
     for (path, file) in tree.files() {
         let Some((directory, rest)) = place_of(path) else { continue };
@@ -72,7 +91,7 @@ fn place_of(path: &str) -> Option<(&'static str, &str)> {
         .or_else(|| below("snippets").map(|rest| ("snippets", rest)))
 }
 
-fn judge(path: &str, rest: &str, file: &File, is_site: bool, settings: &NginxSites) -> Judgement {
+fn judge(path: &str, rest: &str, file: &File, is_site: bool, settings: &SitesSettings) -> Judgement {
     let parts: Vec<&str> = rest.split('/').collect();
     let name = parts.last().copied().unwrap_or_default();
     if parts.iter().any(|part| part.starts_with('.') && !matches!(*part, "." | "..")) {
@@ -150,7 +169,7 @@ mod tests {
         let file = |mode: &str| File { mode: mode.into(), content: "c".into(), bytes: Some(1) };
         let tree = Tree::new(paths.iter().map(|(mode, path)| ((*path).to_owned(), file(mode))));
         let unbracketed = unbracketed.iter().map(|name| (*name).to_owned()).collect();
-        select(&tree, &NginxSites { rules, unbracketed, allowed: Vec::new() })
+        select(&tree, &SitesSettings { rules, unbracketed, allowed: Vec::new() })
     }
 
     fn targets(selection: &Selection) -> Vec<&str> {
