@@ -2,15 +2,7 @@
 
 use crate::process::{capture, cargo, command, run as run_command};
 use crate::tools::CARGO_DENY;
-<<<<<<< main
-<<<<<<< main
-use crate::{claims, file_access, floors, generate, links, sentences};
-=======
-use crate::{claims, commands, file_access, floors, generate, links, packed, sentences};
->>>>>>> 91df4c5ee262b35078360437dbb5f75a738e6e16
-=======
-use crate::{claims, file_access, floors, generate, links, samples, sentences};
->>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
+use crate::{claims, commands, file_access, floors, generate, links, packed, samples, sentences};
 use anyhow::{Result, bail};
 
 /// Runs every check, so that one run shows all there is to mend.
@@ -24,13 +16,10 @@ pub fn run() -> Result<()> {
         ("generated files", generate::check),
         ("claims of docs/explanation/security.md", claims::check),
         ("links between documents", links::check),
-<<<<<<< main
         ("documents that are named", links::check_mentions),
         ("links between the package's documents", packed::check),
         ("commands in documents", commands::check),
-=======
         ("code in ARCHITECTURE.md", samples::check),
->>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
         ("dependencies", dependencies),
     ];
     let mut failed = Vec::new();

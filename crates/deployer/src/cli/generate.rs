@@ -41,18 +41,11 @@ pub fn all(root: &Path) -> Result<(), Failed> {
         fs_err::create_dir_all(path.parent().unwrap_or(root))?;
         Ok(fs_err::write(path, text)?)
     };
-<<<<<<< main
-    write("docs/reference/configuration.md", &reference::reference_file())?;
-    let schema = serde_json::to_string_pretty(&reference::json_schema()).context("the schema serialises")?;
-    write("docs/reference/configuration.schema.json", &format!("{schema}\n"))?;
-    write("docs/reference/cli.md", &command_line_reference())?;
-=======
-    write("docs/configuration.md", &reference::reference_file(&REFERENCE))?;
+    write("docs/reference/configuration.md", &reference::reference_file(&REFERENCE))?;
     let schema =
         serde_json::to_string_pretty(&reference::json_schema(&REFERENCE)).context("the schema serialises")?;
-    write("docs/configuration.schema.json", &format!("{schema}\n"))?;
-    write("docs/cli.md", &command_line_reference())?;
->>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
+    write("docs/reference/configuration.schema.json", &format!("{schema}\n"))?;
+    write("docs/reference/cli.md", &command_line_reference())?;
     write("packaging/man/durhack-deployer.1", &man_page()?)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         write(&format!("packaging/completions/{NAME}.{shell}"), &completion::script(shell)?)?;

@@ -26,15 +26,9 @@ mod tests {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let schema = format!("{:#}\n", json_schema(&REFERENCE));
         for (file, fresh) in [
-<<<<<<< main
-            ("docs/reference/configuration.md", reference_file()),
+            ("docs/reference/configuration.md", reference_file(&REFERENCE)),
             ("docs/reference/configuration.schema.json", schema),
-            ("config/example.toml", example_toml()),
-=======
-            ("docs/configuration.md", reference_file(&REFERENCE)),
-            ("docs/configuration.schema.json", schema),
             ("config/example.toml", example_toml(&REFERENCE)),
->>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
         ] {
             let path = format!("{root}/{file}");
             if Environment::of_process().get("UPDATE_GENERATED").is_some() {

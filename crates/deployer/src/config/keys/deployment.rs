@@ -180,103 +180,6 @@ pub static DEPLOYMENT: Section = Section {
             "Private repositories that may be submodules. They are fetched with the deployment's token or key, so whoever can push here can read them. All others are fetched without a credential.",
         ),
         Key::new("timeout", Duration, Value(r#""30m""#), r#""1h 30m""#, "Deadline of a whole run."),
-<<<<<<< main
-        Key::new("step_timeout", Duration, Value(r#""10m""#), r#""20m""#, "Deadline of a step that names none."),
-        Key::new("env_file", Path, Derived("none"), r#""shared/server/.env""#,
-            "A file of `KEY=value` lines for the environment of every step, read when the step starts. Its values are hidden in logs. Relative to `path`."),
-        Key::new("env_files", PATHS, Value("[]"), r#"["shared/server/.env"]"#, "Several of them; a later one wins."),
-        Key::new("env_unsandboxed", TEXTS, Value("[]"), r#"["CHAT_HOOK_URL"]"#,
-            "Variables of `env_files` that commands outside of the sandbox get, where they run as the deployer: those of the phases switch, verify and clean, and `on_failure`. The application and what makes the release get all. The file must not be writable for builds, nor for anybody but its owner; names that steer a loader, a shell or an interpreter (`PATH`, `LD_PRELOAD`, `NODE_OPTIONS`, ...) are refused."),
-        Key::new("environment", Variables, Value("{}"), r#"{ NODE_ENV = "production" }"#,
-            "Environment of every step. Nothing secret: that belongs in `env_files`."),
-        Key::new("user", Text, Derived("a user of its own, app-SLUG, which `setup` makes"), r#""web""#,
-            "As whom every command of this deployment runs (steps, hooks, undos, health checks, `on_failure`), and its PM2. As whom its units and vassals run, root says there. Leave it out: `setup` makes a user for each deployment and records it in `users.toml` beside the configuration; a deployment that is not recorded there runs nothing. Another name is a user of this deployment's own too; `setup` makes it, where it is missing. Deployments with the same `user` can reach each other, and `\"durhack-deployer\"` asks for the deployer's own user, as whom a push can do what the deployer can. `durhack-deployer move-user SLUG` changes the user of a deployment that is live. Releases are writable for the user and for the deployer; HOME is `/var/lib/durhack-deployer-steps/USER`. Needs `setfacl`, and `layout = \"releases\"`. Without `setup` (`serve` by hand) everything runs as the deployer."),
-        Key::new("confine", Boolean, Value("true"), "false",
-            "Whether the commands that make the release (phases fetch, install, build and migrate) read the system's files and this deployment's `path`, and write the release that they make, the directories of `shared_dirs` and `.cache/` beside it, and a home and a TMPDIR of its own; nothing else. In place they write all of `path`. `sudo` does nothing inside."),
-        Key::new("readable", PATHS, Value("[]"), r#"["/srv/fonts"]"#, "What they may read and execute besides, as in `[confinement]`."),
-        Key::new("writable", PATHS, Value("[]"), r#"["/var/cache/website"]"#, "Where they may do everything besides, likewise."),
-        Key::new("environment_name", Text, Derived("the slug"), r#""production""#,
-            "With `github.deployments`: the environment under which GitHub shows the deployment."),
-        Key::new("url", Text, Derived("none"), r#""https://api.durhack.com""#,
-            "Where people see what is deployed; with `github.deployments` GitHub links there."),
-        Key::new("instance_name", Text, Derived("none; the presets of DurHack's applications require it"), r#""durhack-staging""#,
-            "`INSTANCE_NAME` of every step: how an ecosystem file names its applications.").of(&[PM2, PNPM_PM2, GO_STATIC, STEPS]),
-        Key::new("sites", Tables(&SITE), Required, "",
-            "Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none.")
-            .of(&[NGINX_SITES]),
-        Key::new("unbracketed", TEXTS, Value(r#"["*"]"#), r#"["catch-all.nginxconf", "status-codes.nginxconf"]"#,
-            "Which of the files without `[site]` in their names this host gets: paths below `production/`, or `*` for all.")
-            .of(&[NGINX_SITES]),
-        Key::new("sites_allow", TEXTS, Value("[]"), r#"["/data2/www"]"#,
-            "What sites may say beside the list in docs/reference/recipes/nginx-sites.md: names of nginx's directives, then allowed with any arguments, and directories from which sites may serve. Many directives make whoever can push to the repository root: `config check` says what each entry gives away. With `privileges = \"helper\"`, `privileged.toml` must hold the same entries.")
-            .of(&[NGINX_SITES]),
-        Key::new("build", TEXTS, Value(r#"["cargo", "build", "--release", "--locked"]"#), r#"["tar", "-xf", "/srv/builds/durhack-deployer.tar"]"#,
-            "What makes the deployer's new program in the release, or unpacks it there.").of(&[DEPLOYER]),
-        Key::new("binary", Path, Value(r#""target/release/durhack-deployer""#), r#""bin/durhack-deployer""#,
-            "Where the new program lies then; relative to the release, and inside it.").of(&[DEPLOYER]),
-        Key::new("systemd_unit_name", Text, Value(r#""durhack-deployer.service""#), r#""durhack-deployer.service""#,
-            "The unit that runs the deployer. It is named where somebody should look into its journal; nothing restarts it.").of(&[DEPLOYER]),
-        Key::new("uwsgi_config_path", Path, Derived("none"), r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
-            "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which nothing of ours needs.")
-            .of(&[UV_UWSGI, DEPLOYER]),
-        Key::new("uwsgi_config", Path, Derived("none: the vassal's file must exist"), r#""uwsgi.ini""#,
-            "A file of the repository. Where `uwsgi_config_path` does not exist, it is made a link to it; and removed again where the first release fails.")
-            .of(&[UV_UWSGI]),
-        Key::new("migrate", TEXTS,
-            Derived("what the repository shows: `[\"alembic\", \"upgrade\", \"head\"]` for `alembic.ini` and `[\"scripts/migrate.sh\"]` for that file (uv-uwsgi); `[\"prisma\", \"migrate\", \"deploy\"]` in each package with Prisma migrations (pm2, pnpm-pm2); else none"),
-            r#"["alembic", "upgrade", "head"]"#,
-            "What brings the database to the release's schema: program and arguments. With uv-uwsgi it runs in the release, whose virtual environment's programs come first; with pm2 and pnpm-pm2 in the first of `packages`, whose dependencies' programs come first. `[]`: nothing does.")
-            .of(&[UV_UWSGI, PM2, PNPM_PM2]),
-        Key::new("python", Text, Derived("what the project asks for, of the system's"), r#""/usr/bin/python3.11""#,
-            "The Python of the virtual environment, as `uv --python` takes it. It must be the version that uWSGI's plugin was built for.")
-            .of(&[UV_UWSGI]),
-        Key::new("client", Path, Derived("`client`, where it has a `package.json`"), r#""web""#,
-            "The directory of the client. Relative to the repository.").of(&[GO_STATIC]),
-        Key::new("client_build", TEXTS, Derived("the script `build`, by pnpm or npm as the lock file says"),
-            r#"["npm", "run", "build", "--", "--outDir", "{output}"]"#,
-            "What builds the client: program and arguments, run in its directory. `{output}` is replaced by where it is to write; in place that is beside what is being served.")
-            .of(&[GO_STATIC]),
-        Key::new("client_output", Path, Derived("`build` in the client's directory"), r#""client/dist""#,
-            "Where the build leaves what is served. Relative to the repository.").of(&[GO_STATIC]),
-        Key::new("server", Path, Derived("`server`, where there is Go code in it"), r#""cmd/server""#,
-            "The directory of the server's main package. Relative to the repository.").of(&[GO_STATIC]),
-        Key::new("server_binary", Path, Derived("`bin/server` in the server's directory"), r#""server/jury""#,
-            "Where the server's binary comes to lie. Relative to the repository.").of(&[GO_STATIC]),
-        Key::new("restart", TEXTS, Derived("none"), r#"["supervisorctl", "restart", "jury"]"#,
-            "What makes the new server run where no unit does: program and arguments, run in the release after the switch, and again when it is taken back.")
-            .of(&[GO_STATIC]),
-        Key::new("publish", PATHS, Derived("the preset's, else none"), r#"["client/build"]"#,
-            "Paths of the release that are reached at the same place below `path` too, by a link into `current`: for an nginx whose `root` does not name `current`.")
-            .of(&[GO_STATIC]),
-        Key::new("health", Tables(&HEALTH), Value("[]"), "",
-            "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each. Of a repository with a preset that is deployed once, and has no `PORT` in `environment`: that its known ports accept connections, unless this is written."),
-        Key::new("steps", Tables(&STEP), Value("[]"), "",
-            "The commands, run phase by phase, and inside a phase in the order written. None: the release is the repository's content.")
-            .of(&[STEPS, SYSTEMD]),
-        Key::new("units", TEXTS, Required, r#"["website.service"]"#,
-            "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started. Required by `systemd`.")
-            .of(&[SYSTEMD, GO_STATIC]),
-        Key::new("reload", Boolean, Value("false"), "true", "Reload the units instead of restarting them, where they can be reloaded.")
-            .of(&[SYSTEMD]),
-        Key::new("user_units", Boolean, Value("false"), "true", "The units are those of the deployer's own user (`systemctl --user`).")
-            .of(&[SYSTEMD, GO_STATIC]),
-        Key::new("packages", TEXTS, Derived("the preset's, else all of the workspace"), r#"["server"]"#,
-            "Directories of the workspace's packages that are deployed, each with the packages that it depends on. The others are neither installed nor built, and a change of them alone deploys nothing.")
-            .of(&[PM2, PNPM_PM2]),
-        Key::new("migrate_before", Choice(&["build", "switch"]), Derived("the preset's, else `\"switch\"`"), r#""build""#,
-            "Whether the database is migrated before the scripts run, because they ask it, or after they have succeeded.")
-            .of(&[PM2, PNPM_PM2]),
-        Key::new("scripts", TEXTS, Value(r#"["generate", "build"]"#), r#"["build"]"#,
-            "Scripts of the packages that make the release, in this order; a package without one is passed over.")
-            .of(&[PM2, PNPM_PM2]),
-        Key::new("installer", Choice(&["npm", "pnpm", "yarn", "bun", "none"]),
-            Derived("whose lock file there is; of several the one that `packageManager` in `package.json` names, else the one that was changed last"), r#""npm""#,
-            "What installs the packages and runs their scripts. `none`: nothing is installed or built.").of(&[PM2]),
-        Key::new("ecosystem", Path, Derived("`ecosystem.config.js`, `.cjs`, `.mjs`, `.json` or `.yml`, `process.json`, `pm2.json`, or another such name: the first there is"), r#""ecosystem.config.cjs""#,
-            "The file that names the applications, relative to the release.").of(&[PM2, PNPM_PM2]),
-        Key::new("pm2_env", Text, Derived("`\"production\"` where `environment` has `NODE_ENV = \"production\"` and the file has `env_production`; else none"), r#""production""#,
-            "Which block `env_NAME` of the ecosystem file is laid over `env`, as by `pm2 start --env NAME`.").of(&[PM2, PNPM_PM2]),
-=======
         Key::new(
             "step_timeout",
             Duration,
@@ -361,7 +264,6 @@ pub static DEPLOYMENT: Section = Section {
             "",
             "What must hold for a release to stay live. Exactly one of `http`, `tcp`, `command` and `shell` in each. Of a repository with a preset that is deployed once, and has no `PORT` in `environment`: that its known ports accept connections, unless this is written.",
         ),
->>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
         Key::new("hooks", Table(&HOOKS), Derived("none"), "", "Commands before and after whole phases."),
     ],
 };

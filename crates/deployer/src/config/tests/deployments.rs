@@ -322,13 +322,8 @@ error default.toml:9:44 [x] 99 is not possible here: it must be 100 to 599 -> wr
 #[test]
 fn keys_of_other_recipes_and_missing_ones() {
     insta::assert_snapshot!(wrong("recipe = \"nginx-sites\"\ninstance_name = \"x\"\nsteps = []\n"), @r#"
-<<<<<<< main
     error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/reference/configuration.md
-    error default.toml:6:1 [x] `instance_name` belongs to recipe "pm2" and "pnpm-pm2" and "go-static" and "steps", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
-=======
-    error default.toml:1:1 [x] `sites` is missing in `deployments.x` -> Which sites of the repository this host serves: rules, of which the last that matches wins; none matches: not served. `sites = []` serves none; see docs/configuration.md
     error default.toml:6:1 [x] `instance_name` belongs to recipe "steps" and "pm2" and "pnpm-pm2" and "go-static", and this deployment has recipe "nginx-sites" -> leave `instance_name` out, or write another `recipe`
->>>>>>> 4ef8676439601943551679e5a7984ea1e17c3bc4
     error default.toml:7:1 [x] `steps` belongs to recipe "steps" and "systemd", and this deployment has recipe "nginx-sites" -> leave `steps` out, or write another `recipe`
     "#);
     insta::assert_snapshot!(wrong("recipe = \"deployer\"\nsystemd_unit_name = \"--force\"\nsites = []\n"), @r#"
