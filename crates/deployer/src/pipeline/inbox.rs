@@ -53,7 +53,7 @@ pub async fn take(
 async fn known(host: &Host, deployment: &Deployment, order: &Order) -> Result<bool> {
     let store = &host.store;
     let runs = store.runs_for_entry(deployment.slug.as_str(), order.claim.name().as_str()).await?;
-    for run in runs.iter().filter(|run| run.state.is_final() && run.state != RunState::Undone) {
+    for run in runs.iter().filter(|run| run.state.is_final() && run.state != RunState::Interrupted) {
         // What somebody else has written says nothing of this entry.
         if store.is_our_run(run)? {
             return Ok(true);

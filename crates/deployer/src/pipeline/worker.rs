@@ -137,8 +137,13 @@ impl Worker {
 
     /// Puts in order what a crash left of a deployment that is disabled, and does nothing else.
     pub async fn recover_only(&self) {
+        let mut told = String::new();
         while let Err(error) = self.recovered().await {
-            tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "cannot put a crash in order yet");
+            let text = format!("{error:#}");
+            if text != told {
+                tracing::warn!(deployment = %self.deployment.slug, error = text, "cannot put a crash in order yet");
+            }
+            told = text;
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(TROUBLE_PAUSE) => {}
@@ -181,7 +186,7 @@ impl Worker {
             crate::crash_point!("orders-taken");
             let state = Box::pin(self.one(&chosen, &superseded)).await?;
             // What the record has is done with; what it has not goes back by being dropped.
-            if state != RunState::Undone {
+            if state != RunState::Interrupted {
                 inbox::finish(superseded.into_iter().chain([chosen])).await?;
             }
             crate::crash_point!("orders-finished");
@@ -215,7 +220,7 @@ impl Worker {
             return Ok(RunState::Skipped);
         }
         let _slot = tokio::select! {
-            () = self.stop.cancelled() => return Ok(RunState::Undone),
+            () = self.stop.cancelled() => return Ok(RunState::Interrupted),
             slot = self.host.slots.acquire() => slot?,
         };
         // A build of another deployment may have changed them meanwhile.
@@ -250,11 +255,11 @@ impl Worker {
         }
         if outcome.state == RunState::Running {
             // Whoever serves next settles it, and finds the entry where it is.
-            return Ok(RunState::Undone);
+            return Ok(RunState::Interrupted);
         }
         crate::crash_point!("run-done");
         match outcome.state {
-            RunState::Failed | RunState::Undone => {
+            RunState::Failed | RunState::Interrupted => {
                 tracing::warn!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
             }
             _ => {
@@ -315,7 +320,7 @@ impl Worker {
         };
         // One that was interrupted is to be done again, most likely by this very order.
         let is_same = order.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
-        if !is_same || run.state == RunState::Undone {
+        if !is_same || run.state == RunState::Interrupted {
             return Ok(false);
         }
         let received_at_ms = order.header.received_at.as_millisecond();
@@ -395,8 +400,8 @@ impl Worker {
         }
         let Some(run) = host.store.last_tried(slug).await? else { return Ok(None) };
         // What was interrupted, what a gate holds back and what failed for want of something of ours has not had its turn.
-        let has_had_its_turn = !matches!(run.state, RunState::Undone | RunState::Waiting)
-            && !host.store.is_unjudged(&run).await?
+        let has_had_its_turn = !matches!(run.state, RunState::Interrupted | RunState::Waiting)
+            && !run.says_nothing_of_its_commit()
             && Held::of(host, &self.deployment)
                 .await?
                 .is_none_or(|held| run.commit_id.as_deref() != Some(held.commit.as_str()));
@@ -417,7 +422,7 @@ impl Worker {
     /// The run, with an eye on whoever may stop it.
     async fn supervised(&self, order: &Order, record: &store::Run) -> Outcome {
         let cancel = CancellationToken::new();
-        let wish = self.host.config.state_directory.join("cancel").join(&record.id);
+        let wish = self.host.cancel_wish(&record.id);
         let work = self.run(order, record, cancel.clone());
         tokio::pin!(work);
         let mut stopped_by: Option<RunState> = None;
@@ -425,7 +430,7 @@ impl Worker {
             tokio::select! {
                 outcome = &mut work => break outcome,
                 () = self.abort.cancelled(), if stopped_by.is_none() => {
-                    stopped_by = Some(RunState::Undone);
+                    stopped_by = Some(RunState::Interrupted);
                     cancel.cancel();
                 }
                 () = tokio::time::sleep(CANCEL_POLL), if stopped_by.is_none() => {
@@ -438,8 +443,8 @@ impl Worker {
         };
         let _ = fs_err::remove_file(&wish);
         match stopped_by {
-            Some(RunState::Undone) if outcome.state == RunState::Cancelled => Outcome::new(
-                RunState::Undone,
+            Some(RunState::Interrupted) if outcome.state == RunState::Cancelled => Outcome::new(
+                RunState::Interrupted,
                 "the deployer was stopped during this run; it was taken back and will be tried again",
             ),
             _ => outcome,

@@ -45,3 +45,7 @@ mod setup;
 #[cfg(feature = "crash-points")]
 mod sweep;
 mod telling;
+#[cfg(feature = "crash-points")]
+mod unknown;
+#[cfg(feature = "crash-points")]
+mod upgrade;
