@@ -13,4 +13,5 @@ pub mod preview;
 pub mod recovery;
 pub mod run;
 pub mod state_modes;
+pub mod unknown;
 pub mod worker;

@@ -15,6 +15,7 @@ pub mod recipes;
 pub mod standing;
 pub mod workspace;
 
+use crate::base::failpoint;
 use crate::base::names::{CommitId, UserName};
 use crate::base::words::counted;
 use crate::config::{CommandLine, HealthCheck, Phase};
@@ -28,12 +29,23 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+const VERSION: u32 = 2;
+
+/// The version of the plans that this program makes, and the newest that it reads. It grows with every change that a program before it would
+/// misread: a step that it would leave out, or undo in another way. A new optional field that may be ignored needs no new version.
+pub fn version() -> u32 {
+    failpoint::plan_version().unwrap_or(VERSION)
+}
+
 /// An ordered list of steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// See [`version`]. Plans of 0.1.0 do not say theirs, which is 1.
+    #[serde(default = "first_version")]
+    pub version: u32,
     pub steps: Vec<Step>,
-    /// How many steps the run had recorded before the first of these. None: an older deployer's plan, whose runs had the fetch before it, and those
-    /// that go back to a release nothing.
+    /// How many steps the run had recorded before the first of these. Only for older programs, which find the steps by it that were begun; this
+    /// one reads the index that is stored with each step.
     #[serde(default)]
     pub steps_before: Option<u32>,
     /// Run, in order, after a failed run has been undone.
@@ -50,6 +62,48 @@ pub struct Plan {
     /// configuration says.
     #[serde(default)]
     pub user: Option<UserName>,
+}
+
+/// Why a stored plan cannot be carried out or undone.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadablePlan {
+    /// A newer program has made it.
+    #[error("it is of version {found}, and this program reads plans up to version {known}")]
+    Newer {
+        /// The plan's version.
+        found: u32,
+        known: u32,
+    },
+    /// It is no plan.
+    #[error("it cannot be parsed: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+impl Plan {
+    /// The plan in the text that is stored with a run. An error says that it is of a later version, or no plan: what the run has done is then
+    /// unknown, which is something else than nothing.
+    pub fn read(text: &str) -> Result<Self, UnreadablePlan> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            #[serde(default = "first_version")]
+            version: u32,
+        }
+        // First: a later version may have other fields.
+        let Versioned { version } = serde_json::from_str(text)?;
+        match self::version() {
+            known if (1..=known).contains(&version) => Ok(serde_json::from_str(text)?),
+            known => Err(UnreadablePlan::Newer { found: version, known }),
+        }
+    }
+
+    /// The text that is stored with a run.
+    pub fn stored(&self) -> String {
+        serde_json::to_string(self).expect("a plan of strings, numbers and lists serialises")
+    }
 }
 
 /// One command or one built-in action.
@@ -248,6 +302,26 @@ impl Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_is_read_by_its_version() {
+        let empty = r#""steps": [], "on_failure": [], "environment": {}, "environment_before": {}"#;
+        let of_0_1_0 = Plan::read(&format!("{{{empty}}}")).unwrap();
+        assert_eq!((of_0_1_0.version, of_0_1_0.steps_before, of_0_1_0.user.as_ref()), (1, None, None));
+        let plan = Plan { version: VERSION, steps_before: Some(2), ..of_0_1_0 };
+        assert_eq!(Plan::read(&plan.stored()).unwrap(), plan);
+        let next = VERSION + 1;
+        let refused = |text: &str| Plan::read(text).unwrap_err().to_string();
+        assert_eq!(
+            refused(&format!(r#"{{"version": {next}, "stages": 7}}"#)),
+            format!("it is of version {next}, and this program reads plans up to version {VERSION}")
+        );
+        // No version is 0, and no text but an object is a plan: none of these is "no plan".
+        assert!(refused(&format!(r#"{{"version": 0, {empty}}}"#)).starts_with("it is of version 0"));
+        for text in ["", "{", "{}", "[]", "null", r#"{"version": "2"}"#, r#"{"version": -1}"#, "\0"] {
+            assert!(refused(text).starts_with("it cannot be parsed: "), "{text:?}");
+        }
+    }
 
     #[test]
     fn commands_are_shown_as_one_would_type_them() {

@@ -25,8 +25,13 @@ use crate::pipeline::context::Host;
 use crate::pipeline::gates::Held;
 use crate::queue::job::reconcile_job;
 use crate::store::comparison::Comparison;
+<<<<<<< main
 use crate::store::{Run, Unjudged};
 use anyhow::{Context, Result};
+=======
+use crate::store::{HostFailures, Run, RunState};
+use anyhow::{Context, Result, bail};
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
 use spool::Spool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -193,15 +198,17 @@ impl Reconcile {
         let running = store.unfinished_runs(Some(slug)).await?;
         let live = store.live_release(slug).await?.map(|release| release.commit_id);
         let tried = store.last_tried(slug).await?;
-        let unjudged = match &tried {
-            Some(run) if store.is_unjudged(run).await? => Some(store.unjudged(slug, head.as_str()).await?),
+        let host_failures = match &tried {
+            Some(run) if run.says_nothing_of_its_commit() => {
+                Some(store.host_failures(slug, head.as_str()).await?)
+            }
             _ => None,
         };
         let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
         let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
         let held = Held::of(&self.host, deployment).await?.filter(|held| held.commit == *head);
         let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
-        Ok(KnownHeads { live, waiting, taken, running, tried, unjudged, held, overruled })
+        Ok(KnownHeads { live, waiting, taken, running, tried, host_failures, held, overruled })
     }
 
     async fn enqueue(
@@ -265,9 +272,15 @@ struct KnownHeads {
     running: Vec<Run>,
     tried: Option<Run>,
     /// How often this head was tried in vain, where what was tried last says nothing of it.
+<<<<<<< main
     unjudged: Option<Unjudged>,
     /// The head, where a gate held it back when it was last tried.
     held: Option<Held>,
+=======
+    host_failures: Option<HostFailures>,
+    /// The head, where a gate holds it back, and what has changed about that.
+    held: Option<(Held, Option<Decision>)>,
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
     /// Whether an operator's wish took the head's place.
     overruled: bool,
 }
@@ -290,6 +303,9 @@ fn standing(head: &CommitId, known: &KnownHeads, now_ms: i64, interval: Duration
         // The worker is deciding what to do with it; that may be to let an operator's wish have its place.
         || known.taken && known.running.is_empty();
     let short = head.short();
+    if let Some(run) = known.running.iter().find(|run| run.state == RunState::Unknown) {
+        return HeadState::Fine(format!("what is live is unknown: an operator is to look at run {}", run.id));
+    }
     if is_head(&known.live) {
         return HeadState::Fine(format!("{short} is live"));
     }
@@ -304,11 +320,11 @@ fn standing(head: &CommitId, known: &KnownHeads, now_ms: i64, interval: Duration
     }
     match &known.tried {
         Some(run) if is_head(&run.commit_id) => {
-            let is_due = |unjudged: &Unjudged| {
-                let pause = i64::try_from(pause(interval, unjudged.failures).as_millis()).unwrap_or(i64::MAX);
-                unjudged.with_plan < TRIES_WITH_PLAN_MAX && now_ms - run.ended_at_ms.unwrap_or(0) >= pause
+            let is_due = |failures: &HostFailures| {
+                let pause = i64::try_from(pause(interval, failures.all).as_millis()).unwrap_or(i64::MAX);
+                failures.with_plan < TRIES_WITH_PLAN_MAX && now_ms - run.ended_at_ms.unwrap_or(0) >= pause
             };
-            match known.unjudged.as_ref().is_some_and(is_due) {
+            match known.host_failures.as_ref().is_some_and(is_due) {
                 true => HeadState::Behind,
                 false => HeadState::Fine(format!("{short} was tried and {}: run {}", run.state, run.id)),
             }
@@ -336,7 +352,7 @@ fn random_fraction() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{RunState, RunTrigger, VerdictCode};
+    use crate::store::{RunTrigger, VerdictCode};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -363,7 +379,9 @@ mod tests {
             ended_at_ms: Some(ended_at_ms),
             pid: 1,
             boot_id: String::new(),
+            fault: None,
             mac: None,
+            fault_mac: None,
         }
     }
 
@@ -371,16 +389,16 @@ mod tests {
     fn which_heads_are_new() {
         let failed = |commit| run(Some(commit), RunState::Failed, Some("{}"), 0);
         let unfetched = |failures, ended_at_ms| {
-            let unjudged = Some(Unjudged { failures, with_plan: 0 });
-            (Some(run(Some("b"), RunState::Failed, None, ended_at_ms)), unjudged)
+            let host_failures = Some(HostFailures { all: failures, with_plan: 0 });
+            (Some(run(Some("b"), RunState::Failed, None, ended_at_ms)), host_failures)
         };
-        let exhausted = |with_plan| (Some(failed("b")), Some(Unjudged { failures: 1, with_plan }));
+        let exhausted = |with_plan| (Some(failed("b")), Some(HostFailures { all: 1, with_plan }));
         let skipped = run(Some("b"), RunState::Skipped, None, 0);
         let succeeded = run(Some("b"), RunState::Succeeded, Some("{}"), 0);
         let running = |commit| vec![run(commit, RunState::Running, None, 0)];
         let now_ms = 10 * 60_000;
         // The head is always b: what is live, waits, runs, was tried; and whether it is new.
-        for (live, waiting, running, (tried, unjudged), is_new) in [
+        for (live, waiting, running, (tried, host_failures), is_new) in [
             (None, false, vec![], (None, None), true),
             (Some("a"), false, vec![], (None, None), true),
             (Some("b"), false, vec![], (None, None), false),
@@ -388,6 +406,9 @@ mod tests {
             (Some("a"), false, running(None), (None, None), false),
             (Some("a"), false, running(Some("b")), (None, None), false),
             (Some("a"), false, running(Some("c")), (None, None), true),
+            // Nobody knows what is live: whatever it is, nothing is done before an operator has looked.
+            (Some("a"), false, vec![run(Some("c"), RunState::Unknown, Some("{}"), 0)], (None, None), false),
+            (None, false, vec![run(None, RunState::Unknown, Some("{}"), 0)], (None, None), false),
             (Some("a"), false, vec![], (Some(failed("b")), None), false),
             // Somebody rolled back: the head was tried, and stays where it is.
             (Some("a"), false, vec![], (Some(succeeded), None), false),
@@ -402,12 +423,20 @@ mod tests {
             (Some("a"), false, vec![], exhausted(4), true),
             (Some("a"), false, vec![], exhausted(5), false),
         ] {
-            let label = format!("{live:?} {waiting} {running:?} {tried:?} {unjudged:?}");
+            let label = format!("{live:?} {waiting} {running:?} {tried:?} {host_failures:?}");
             let live = live.map(|digit: &str| digit.repeat(40));
             let is_new_beside_a_run = is_new && !running.is_empty();
             let taken = false;
-            let known =
-                KnownHeads { live, waiting, taken, running, tried, unjudged, held: None, overruled: false };
+            let known = KnownHeads {
+                live,
+                waiting,
+                taken,
+                running,
+                tried,
+                host_failures,
+                held: None,
+                overruled: false,
+            };
             let head = CommitId::parse(&"b".repeat(40)).unwrap();
             let is_behind =
                 |known: &KnownHeads| matches!(standing(&head, known, now_ms, MINUTE), HeadState::Behind);
@@ -447,7 +476,7 @@ mod tests {
                 taken: false,
                 running: vec![],
                 tried: Some(run(Some("b"), state, None, 0)),
-                unjudged: None,
+                host_failures: None,
                 held,
                 overruled,
             };

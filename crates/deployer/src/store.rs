@@ -52,7 +52,10 @@ pub use observations::Observation;
 pub use outbox::{NewTelling, OutboxTrouble, PendingTelling, TellingKind};
 pub use prune::Pruned;
 pub use releases::{NewRelease, Release, ReleaseState};
-pub use runs::{NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger, Unjudged};
+pub use runs::{
+    FaultClass, HostFailures, NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger,
+    RunUnknown,
+};
 pub use steps::{Direction, Step, StepEnd, StepStart, StepState};
 pub use told_deployments::{NewToldDeployment, ToldDeployment};
 pub use verdicts::{Verdict, VerdictCode};

@@ -14,11 +14,17 @@ macro_rules! failpoint {
 }
 
 #[cfg(feature = "crash-points")]
-pub use points::{landlock_max, reach};
+pub use points::{landlock_max, plan_version, reach};
 
 /// For tests: the version of Landlock's interface that steps are to find, at most. None: what the kernel has.
 #[cfg(not(feature = "crash-points"))]
 pub const fn landlock_max() -> Option<u32> {
+    None
+}
+
+/// For tests: the version of plans that this program is to have, so that one program can stand for a later version of itself. None: its own.
+#[cfg(not(feature = "crash-points"))]
+pub const fn plan_version() -> Option<u32> {
     None
 }
 
@@ -51,6 +57,11 @@ mod points {
     /// For tests: the version of Landlock's interface that steps are to find, at most. None: what the kernel has.
     pub fn landlock_max() -> Option<u32> {
         variable("DEPLOYER_TEST_LANDLOCK_MAX")?.parse().ok()
+    }
+
+    /// For tests: the version of plans that this program is to have, so that one program can stand for a later version of itself. None: its own.
+    pub fn plan_version() -> Option<u32> {
+        variable("DEPLOYER_TEST_PLAN_VERSION")?.parse().ok()
     }
 
     /// Dies here if this is the point and the time that the test asked for.

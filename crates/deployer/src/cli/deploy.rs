@@ -7,12 +7,18 @@ use super::session::Session;
 use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, waiting};
 use crate::admin::owner;
 use crate::base::names::{CommitId, DeliveryId, Slug};
+<<<<<<< main
 use crate::base::words::counted;
+=======
+use crate::base::words::{cause_and_hint, counted, step_title};
+use crate::cli::inspect::running_step;
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
 use crate::config::{Deployment, Queue};
 use crate::daemon;
 use crate::pipeline::observe::Observer;
 use crate::pipeline::preview::{self, Preview};
-use crate::pipeline::recovery::recover;
+use crate::pipeline::recovery::{LiveIsUnknown, recover};
+use crate::pipeline::unknown;
 use crate::pipeline::worker::Worker;
 use crate::process::{claim, lock};
 use crate::queue::job::{JobKind, JobOptions, operator_job};
@@ -85,6 +91,10 @@ pub async fn ask(
     if alone && let Some(holder) = claim::holder(deployment) {
         return Err(anyhow::Error::from(holder).into());
     }
+    let unfinished = session.store().unfinished_runs(Some(deployment.slug.as_str())).await?;
+    if let Some(run) = unknown::of_runs(&unfinished) {
+        return Err(is_unknown(run.cause.as_deref().unwrap_or_default()));
+    }
     let who = session.operator();
     let (header, bytes) = operator_job(kind, who, options);
     let appended = spool.append(header.id.as_str(), &[&bytes]).context("cannot queue the request")?;
@@ -106,6 +116,16 @@ pub async fn ask(
             deployment.slug
         ))),
         _ => Err(Failed::silent()),
+    }
+}
+
+/// Nothing is done to the deployment before an operator has said how to go on.
+fn is_unknown(question: &str) -> Failed {
+    let (what, hint) = cause_and_hint(question);
+    let failed = Failed::because(anyhow!("{}", plain(what)));
+    match hint {
+        Some(hint) => failed.hint(hint),
+        None => failed,
     }
 }
 
@@ -132,7 +152,7 @@ async fn watch(session: &Session, asked: &DeployRequest<'_>) -> Result<Run, Fail
             shown += 1;
             progress.clear();
             let run = follow::to_the_end(session.store(), &session.host.logs(), &run.id).await?;
-            if run.state != RunState::Undone {
+            if run.state != RunState::Interrupted {
                 return Ok(run);
             }
         } else if let Some(verdict) = verdict {
@@ -146,6 +166,30 @@ async fn watch(session: &Session, asked: &DeployRequest<'_>) -> Result<Run, Fail
     }
 }
 
+<<<<<<< main
+=======
+/// What an entry waits for that has no run yet: the deployment's run before it, and where that is.
+async fn waited_for(session: &Session, slug: &str) -> Result<String, Failed> {
+    let unfinished = session.store().unfinished_runs(Some(slug)).await?;
+    if let Some(run) = unknown::of_runs(&unfinished) {
+        return Err(is_unknown(run.cause.as_deref().unwrap_or_default()));
+    }
+    let Some(run) = unfinished.iter().find(|run| run.started_at_ms.is_some()) else {
+        return Ok("queued: the run has not begun yet".to_owned());
+    };
+    let id = ids::short_runs(session).await?.of(&run.id);
+    let steps = session.store().steps(&run.id).await?;
+    Ok(match running_step(run, &steps) {
+        Some(step) => {
+            let seconds = (now_ms() - step.started_at_ms).max(0) / 1000;
+            let title = plain(&step_title(&step.phase, &step.name));
+            format!("queued: waits for run {id} ({title}, {seconds} s)")
+        }
+        None => format!("queued: waits for run {id}"),
+    })
+}
+
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
 /// What was asked for, and the entry that says so.
 struct DeployRequest<'a> {
     deployment: &'a Deployment,
@@ -186,7 +230,12 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &DeployRequest<'_>) 
     let run = loop {
         tokio::select! {
             result = &mut work, if !done => {
-                result?;
+                if let Err(error) = result {
+                    let Some(LiveIsUnknown(question)) = error.downcast_ref() else { return Err(error.into()) };
+                    let failed = is_unknown(question);
+                    withdraw(&spool, asked, session, "nobody knows what is live").await?;
+                    return Err(failed);
+                }
                 done = true;
                 if stop.is_cancelled() {
                     return Err(withdrawn(session, &spool, asked).await?);
@@ -205,15 +254,19 @@ async fn do_it_here(session: &Session, spool: Spool, asked: &DeployRequest<'_>) 
 
 /// What was asked for and interrupted must not be done by the next daemon that starts.
 async fn withdrawn(session: &Session, spool: &Spool, asked: &DeployRequest<'_>) -> Result<Failed, Failed> {
-    spool.remove(&asked.entry).context("cannot withdraw the request")?;
-    let verdict = verdict(
-        &asked.id,
-        Some(&asked.deployment.slug),
-        VerdictCode::Cancelled,
-        "interrupted at the command line",
-    );
-    session.store().set_verdict(&verdict).await?;
+    withdraw(spool, asked, session, "interrupted at the command line").await?;
     Ok(Failed::because(anyhow!("interrupted: every completed step was undone")))
+}
+
+async fn withdraw(
+    spool: &Spool,
+    asked: &DeployRequest<'_>,
+    session: &Session,
+    why: &str,
+) -> Result<(), Failed> {
+    spool.remove(&asked.entry).context("cannot withdraw the request")?;
+    let verdict = verdict(&asked.id, Some(&asked.deployment.slug), VerdictCode::Cancelled, why);
+    Ok(session.store().set_verdict(&verdict).await?)
 }
 
 /// Ctrl-C: no further work, and what is in progress is undone. Never returns: the worker ends by itself.
@@ -230,22 +283,46 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
     if run.state.is_final() {
         return Err(nothing_to_cancel(session, &run, &arguments.what)?);
     }
-    let directory = session.config().state_directory.join("cancel");
-    fs_err::create_dir_all(&directory).context("cannot ask for it")?;
-    fs_err::write(directory.join(&run.id), session.operator()).context("cannot ask for it")?;
-    print_line!("cancelling run {} of {}: waiting until nothing of it is left", run.id, run.deployment);
+    // Who is asked has read the question.
+    let was_unknown = run.state == RunState::Unknown;
+    let wish = session.host.cancel_wish(&run.id);
+    fs_err::create_dir_all(wish.parent().unwrap_or(&wish)).context("cannot ask for it")?;
+    fs_err::write(&wish, session.operator()).context("cannot ask for it")?;
+    match was_unknown {
+        true => print_line!("giving up run {} of {}: nothing of it is undone", run.id, run.deployment),
+        false => {
+            print_line!(
+                "cancelling run {} of {}: waiting until nothing of it is left",
+                run.id,
+                run.deployment
+            );
+        }
+    }
     loop {
         // Whoever has the lock runs it. Where nobody does, a crash has left it behind.
         if let Some(deployment) =
             Slug::parse(&run.deployment).ok().and_then(|slug| session.config().deployments.get(&slug))
             && let Some(_lock) = lock::try_acquire(&session.host.locks(), &run.deployment)?
         {
-            recover(&session.host, deployment).await?;
+            match recover(&session.host, deployment).await {
+                // Of another run it may be, or of this one, as of now.
+                Err(error) if error.is::<LiveIsUnknown>() => {}
+                result => result?,
+            }
         }
         let now = ids::run(session, &run.id).await?;
+        if now.state == RunState::Unknown && !was_unknown {
+            return Err(is_unknown(now.cause.as_deref().unwrap_or_default()));
+        }
         if now.state.is_final() {
             follow::show_end(&now);
-            let stopped = matches!(now.state, RunState::Cancelled | RunState::Undone);
+            let stopped = matches!(now.state, RunState::Cancelled | RunState::Interrupted);
+            if was_unknown && stopped {
+                print_line!(
+                    "  next: `durhack-deployer deploy {0}`, or `durhack-deployer rollback {0} --to RELEASE`, puts a known release live",
+                    now.deployment
+                );
+            }
             return if stopped { Ok(()) } else { Err(Failed::silent()) };
         }
         tokio::time::sleep(POLL).await;
@@ -255,7 +332,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
 /// Why a run that has ended cannot be cancelled, in words of what was named.
 fn nothing_to_cancel(session: &Session, run: &Run, what: &str) -> Result<Failed, Failed> {
     if run.deployment != what {
-        return Ok(Failed::because(anyhow!("run {} has {} already", run.id, run.state.as_str())));
+        return Ok(Failed::because(anyhow!("run {} has {} already", run.id, run.state)));
     }
     let waiting = daemon::open_spool(session.config(), what)?.ready().map_or(0, |ready| ready.len());
     let failed = Failed::because(anyhow!("nothing of {what} is running"));

@@ -22,10 +22,11 @@ pub async fn to_the_end(store: &Store, logs: &Path, id: &str) -> Result<Run> {
     let mut last = Last::default();
     loop {
         let run = store.run(id).await?;
-        let ended = run.filter(|run| run.state.is_final());
+        let ended = run.filter(|run| run.state.is_final() || run.state == RunState::Unknown);
         if show_new(&mut reader, &mut last).await? {
             progress.printed();
         }
+        // Nothing more of it is done before an operator has looked.
         if let Some(run) = ended {
             progress.clear();
             show_end(&run);
@@ -95,7 +96,8 @@ pub fn show_end(run: &Run) {
             print_line!("{YELLOW}{} is not deployed{YELLOW:#}: {commit} is {cause}", run.deployment);
         }
         state => {
-            print_line!("{RED}{} {}{RED:#} after {took}: {cause}", run.deployment, state.as_str());
+            let after = if took.is_empty() { String::new() } else { format!(" after {took}") };
+            print_line!("{RED}{} {state}{RED:#}{after}: {cause}", run.deployment);
         }
     }
     if let Some(hint) = hint {

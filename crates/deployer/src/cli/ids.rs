@@ -66,7 +66,7 @@ pub async fn run(session: &Session, typed: &str) -> Result<Run, Failed> {
 
 fn described(run: &Run, short: &Short) -> String {
     let (id, at) = (short.of(&run.id), ago(now_ms() - run.created_at_ms));
-    format!("{id} ({}, {}, {at})", run.deployment, run.state.as_str())
+    format!("{id} ({}, {}, {at})", run.deployment, run.state)
 }
 
 /// Says what it is instead, where it is something else, or what is like it.

@@ -8,7 +8,7 @@ use crate::base::words::cause_and_hint;
 use crate::base::words::{counted, step_title};
 use crate::run_log::rendering::plain;
 use crate::run_log::{LogLine, RunLogReader, Stream};
-use crate::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, Step, StepState, Verdict};
+use crate::store::{Delivery, DeliveryFilter, Direction, Run, RunFilter, RunState, Step, StepState, Verdict};
 use crate::terminal::failed::Failed;
 use crate::terminal::style::{BOLD, DIM, RED, YELLOW, style_of};
 use crate::terminal::table::{self, Cell, Column};
@@ -21,7 +21,8 @@ pub fn run_json(run: &Run) -> Value {
     json!({
         "id": run.id, "deployment": run.deployment, "repository": run.repository, "branch": run.branch,
         "commit": run.commit_id, "previous_commit": run.previous_commit, "attempt": run.attempt,
-        "trigger": run.trigger, "requested_by": run.requested_by, "state": run.state, "cause": run.cause,
+        "trigger": run.trigger, "requested_by": run.requested_by, "state": run.state, "status": run.state.shown(),
+        "fault": run.fault, "cause": run.cause,
         "summary": run.summary, "release": run.release, "delivery": run.delivery_id,
         "created_at_ms": run.created_at_ms, "started_at_ms": run.started_at_ms, "ended_at_ms": run.ended_at_ms,
     })
@@ -60,7 +61,7 @@ pub async fn runs(session: &Session, arguments: &RunsArguments) -> Result<(), Fa
                     Cell::id(&run.id, &short_ids.of(&run.id)),
                     Cell::text(&run.deployment),
                     Cell::text(short(run.commit_id.as_deref())),
-                    Cell::text(run.state.as_str()),
+                    Cell::text(run.state.shown()),
                     Cell::time(Some(run.created_at_ms)),
                     Cell::text(run.started_at_ms.map_or("-".into(), |start| {
                         duration(run.ended_at_ms.unwrap_or_else(now_ms) - start)
@@ -101,7 +102,7 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
         return Ok(());
     }
     let short_id = ids::short_runs(session).await?.of(&run.id);
-    let state = run.state.as_str();
+    let state = run.state.shown();
     let style = style_of(state);
     print_line!("{BOLD}{}{BOLD:#} run {} {style}{state}{style:#}", run.deployment, run.id);
     print_line!("  commit   {}", plain(run.commit_id.as_deref().unwrap_or("-")));
@@ -176,7 +177,7 @@ pub async fn run(session: &Session, arguments: &RunArguments) -> Result<(), Fail
 
 /// Whether a step runs now: one that began and did not end may also be one of a run that died.
 fn is_running(run: &Run, step: &Step) -> bool {
-    !run.state.is_final() && step.state == StepState::Started
+    !run.state.is_final() && run.state != RunState::Unknown && step.state == StepState::Started
 }
 
 /// The step that a run is at.

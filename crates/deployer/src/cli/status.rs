@@ -14,12 +14,12 @@ use crate::cli::StatusArguments;
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
 use crate::pipeline::context::Host;
-use crate::pipeline::{live_state, observe};
+use crate::pipeline::{live_state, observe, unknown};
 use crate::run_log::rendering::plain;
 use crate::steps::finding::Severity;
 use crate::steps::release;
-use crate::store::StoreError;
 use crate::store::comparison::Comparison;
+use crate::store::{Run, StoreError};
 use crate::terminal::failed::Failed;
 use crate::terminal::output;
 use crate::terminal::style::{DIM, GREEN, RED, YELLOW};
@@ -126,19 +126,37 @@ async fn of_deployment(
     let last = host.store.last_run(slug.as_str()).await?;
     let queued = daemon::open_spool(config, slug.as_str())?.ready().map_or(0, |ready| ready.len());
     let unfinished = host.store.unfinished_runs(Some(slug.as_str())).await?;
-    let is_running = unfinished.iter().any(|run| run.started_at_ms.is_some());
+    let unknown = unknown::of_runs(&unfinished);
+    let is_running = unknown.is_none() && unfinished.iter().any(|run| run.started_at_ms.is_some());
     let mut running_step = None;
     for run in &unfinished {
         running_step = running_step.or(running_json(run, &host.store.steps(&run.id).await?));
     }
-    let (observed, is_wrong) = observed(host, deployment, is_working && !is_running).await?;
+    let (observed, is_wrong) =
+        observed(host, deployment, is_working && !is_running && unknown.is_none()).await?;
     let shown = json!({
         "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
-        "live": live(host, deployment, layout, is_running).await?,
+        "live": match unknown {
+            // What the link names need not be what runs.
+            Some(_) => {
+                let linked = live(host, deployment, layout, false).await?;
+                linked.map(
+                    |live| json!({ "commit": null, "release": live["release"], "since_ms": live["since_ms"] }),
+                )
+            }
+            None => live(host, deployment, layout, is_running).await?,
+        },
+        "unknown": unknown.map(unknown_json),
         "last_run": last.as_ref().map(run_json), "running_step": running_step, "queued": queued, "layout": layout,
         "compared": Comparison::last(&config.state_directory, slug), "observed": observed,
     });
-    Ok((shown, is_wrong))
+    Ok((shown, is_wrong || unknown.is_some()))
+}
+
+/// What an operator is asked of a run that has left nobody knows what.
+fn unknown_json(run: &Run) -> Value {
+    let (what, mend) = cause_and_hint(run.cause.as_deref().unwrap_or_default());
+    json!({ "run": run.id, "what": what, "mend": mend })
 }
 
 /// The release that the link names, or the commit of the work tree. While a run is in progress it is what was live before: the new release is
@@ -297,7 +315,8 @@ fn show_status(status: &Value, parts: &[DoctorPart]) {
         .flatten()
         .map(|deployment| {
             let last = &deployment["last_run"];
-            let state = if deployment["enabled"] == false { "disabled".into() } else { text(&last["state"]) };
+            let state =
+                if deployment["enabled"] == false { "disabled".into() } else { text(&last["status"]) };
             vec![
                 Cell::text(text(&deployment["slug"])),
                 Cell::text(match &deployment["live"] {
@@ -314,7 +333,10 @@ fn show_status(status: &Value, parts: &[DoctorPart]) {
                         .as_i64()
                         .map_or("-".into(), |at_ms| ago(now_ms() - at_ms)),
                 ),
-                Cell::text(cause_and_hint(last["cause"].as_str().unwrap_or_default()).0),
+                Cell::text(match deployment["unknown"].is_object() {
+                    true => "nobody knows what is live: see below",
+                    false => cause_and_hint(last["cause"].as_str().unwrap_or_default()).0,
+                }),
             ]
         })
         .collect();
@@ -323,7 +345,19 @@ fn show_status(status: &Value, parts: &[DoctorPart]) {
         show_running(deployment);
     }
     for deployment in status["deployments"].as_array().into_iter().flatten() {
+        show_unknown(deployment);
         show_findings(deployment);
+    }
+}
+
+/// What an operator is asked before anything else is done to a deployment.
+fn show_unknown(deployment: &Value) {
+    let unknown = &deployment["unknown"];
+    if let (Some(slug), Some(what)) = (deployment["slug"].as_str(), unknown["what"].as_str()) {
+        print_line!("{RED}{slug}{RED:#}: {}", plain(what));
+        if let Some(mend) = unknown["mend"].as_str() {
+            print_line!("  {DIM}->{DIM:#} {}", plain(mend));
+        }
     }
 }
 

@@ -44,6 +44,11 @@ impl Host {
         self.config.state_directory.join("locks")
     }
 
+    /// The file by which an operator asks for a run to be cancelled; it holds who they are.
+    pub fn cancel_wish(&self, run: &str) -> PathBuf {
+        self.config.state_directory.join("cancel").join(run)
+    }
+
     /// The directory of a deployment's spool, or of the main one.
     pub fn spool_directory(state_directory: &Path, name: &str) -> PathBuf {
         state_directory.join("spool").join(name)

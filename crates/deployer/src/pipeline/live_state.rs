@@ -227,7 +227,8 @@ pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<
     let Some(inputs) = &plan.inputs else { return Ok(None) };
     let maker = host.store.run(&release.run_id).await?;
     let plan = maker.as_ref().map(|run| host.store.own_plan(run)).transpose()?.flatten();
-    let made: Option<Plan> = plan.and_then(|plan| serde_json::from_str(plan).ok());
+    // One that cannot be read says nothing of what it depended on.
+    let made: Option<Plan> = plan.and_then(|plan| Plan::read(plan).ok());
     Ok(made.and_then(|made| input_digest::same(&made.inputs?, inputs)))
 }
 

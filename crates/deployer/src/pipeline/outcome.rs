@@ -10,7 +10,11 @@ use crate::pipeline::downtime::Downtime;
 use crate::queue::job::ClaimedJob;
 use crate::queue::recorded::verdict;
 use crate::store::{
+<<<<<<< main
     Blocked, NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode,
+=======
+    FaultClass, NewTelling, Run, RunEnd, RunState, RunTrigger, RunUnknown, StoreError, Verdict, VerdictCode,
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
 };
 
 /// How a run ends that somebody else has changed in the database.
@@ -26,10 +30,15 @@ pub struct Outcome {
     pub state: RunState,
     /// One line; empty for a success.
     pub cause: String,
+<<<<<<< main
     /// Whether the deployer itself is to blame.
     pub ours: bool,
     /// The gates that the commit has not passed.
     pub blocked: Vec<Blocked>,
+=======
+    /// Who can do something about it.
+    pub fault: FaultClass,
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
     /// The delivery's verdict, where the state alone does not say it.
     pub verdict: Option<VerdictCode>,
     /// What else there is to say.
@@ -41,8 +50,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An end for which nobody is to blame.
+    /// An end of which nothing else is known: a failure is the commit's then, and who cancels is an operator.
     pub fn new(state: RunState, cause: impl Into<String>) -> Self {
+<<<<<<< main
         Self {
             state,
             cause: cause.into(),
@@ -52,6 +62,24 @@ impl Outcome {
             summary: None,
             gap: None,
             live: None,
+=======
+        let fault = match state {
+            RunState::Failed => FaultClass::Commit,
+            RunState::Cancelled | RunState::Unknown => FaultClass::Operator,
+            _ => FaultClass::None,
+        };
+        Self { state, cause: cause.into(), fault, verdict: None, summary: None, gap: None, live: None }
+    }
+
+    /// How a run ended, or stands, as it is stored.
+    pub fn of_run(run: &Run) -> Self {
+        let outcome = Self::new(run.state, run.cause.clone().unwrap_or_default());
+        let is_error = run.says_nothing_of_its_commit() && run.plan.is_some();
+        Self {
+            fault: run.fault.unwrap_or(outcome.fault),
+            verdict: is_error.then_some(VerdictCode::Error),
+            ..outcome
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         }
     }
 
@@ -65,7 +93,7 @@ impl Outcome {
         }
         let state = if failure.cancelled { RunState::Cancelled } else { RunState::Failed };
         let verdict = failure.exhausted.then_some(VerdictCode::Error);
-        Self { ours: failure.ours, verdict, ..Self::new(state, failure.cause) }
+        Self { fault: failure.fault, verdict, ..Self::new(state, failure.cause) }
     }
 
     /// The end of a run whose commit has to wait.
@@ -81,7 +109,7 @@ impl Outcome {
 
     /// The end of a run of which the database does not say what this deployer has written.
     pub fn tampered(sentence: &str) -> Self {
-        Self { ours: true, ..Self::new(RunState::Failed, sentence) }
+        Self { fault: FaultClass::Operator, ..Self::new(RunState::Failed, sentence) }
     }
 
     /// Says how long the deployment did not answer.
@@ -116,8 +144,10 @@ impl Outcome {
                 let gap = self.gap.map(|gap| format!(", {gap}")).unwrap_or_default();
                 Some((notify::Status::Success, format!("deployed{gap}")))
             }
-            RunState::Failed if self.ours => Some((notify::Status::Error, self.cause.clone())),
-            RunState::Failed => Some((notify::Status::Failure, self.cause.clone())),
+            RunState::Failed if self.fault == FaultClass::Commit => {
+                Some((notify::Status::Failure, self.cause.clone()))
+            }
+            RunState::Failed | RunState::Unknown => Some((notify::Status::Error, self.cause.clone())),
             RunState::Cancelled => Some((notify::Status::Error, "cancelled by an operator".into())),
             RunState::Waiting => Some((notify::Status::Pending, self.cause.clone())),
             RunState::Skipped if self.says_nothing_of_its_commit() => None,
@@ -132,10 +162,12 @@ impl Outcome {
     fn deployment(&self) -> Option<(DeploymentState, &str)> {
         match self.state {
             RunState::Succeeded => Some((DeploymentState::Success, "deployed")),
-            RunState::Failed if self.ours => Some((DeploymentState::Error, &self.cause)),
-            RunState::Failed => Some((DeploymentState::Failure, &self.cause)),
+            RunState::Failed if self.fault == FaultClass::Commit => {
+                Some((DeploymentState::Failure, &self.cause))
+            }
+            RunState::Failed | RunState::Unknown => Some((DeploymentState::Error, &self.cause)),
             RunState::Cancelled => Some((DeploymentState::Error, "cancelled by an operator")),
-            RunState::Undone => Some((DeploymentState::Error, &self.cause)),
+            RunState::Interrupted => Some((DeploymentState::Error, &self.cause)),
             RunState::Waiting => Some((DeploymentState::Queued, &self.cause)),
             _ => None,
         }
@@ -167,7 +199,7 @@ pub async fn end_run(
     if let Some(commit) = &commit {
         told.extend(tellings(host, deployment, commit, run, outcome));
         let gives_way = outcome.says_nothing_of_its_commit()
-            || outcome.state == RunState::Undone && !is_awaited(host, &record).await?;
+            || outcome.state == RunState::Interrupted && !is_awaited(host, &record).await?;
         if gives_way {
             told.extend(parting(host, deployment, commit, &outcome.cause, Some(run)).await?);
         }
@@ -176,6 +208,7 @@ pub async fn end_run(
     let end = RunEnd {
         run_id: run,
         state: outcome.state,
+        fault: outcome.fault,
         cause: (!outcome.cause.is_empty()).then_some(outcome.cause.as_str()),
         summary: outcome.summary.as_deref(),
         ended_at_ms: crate::base::clock::now_ms(),
@@ -188,8 +221,32 @@ pub async fn end_run(
     Ok(())
 }
 
+<<<<<<< main
 /// Whether the job of an interrupted run names the run's commit, so that whatever becomes of the job tells of it. The branch's
 /// head may be another one when the job is tried again: then nobody else would.
+=======
+/// Writes down that nobody knows what an interrupted run has left behind, and tells of it. The run stays open, and its delivery queued.
+pub async fn is_unknown(
+    host: &Host,
+    deployment: &Deployment,
+    run: &Run,
+    cause: &str,
+) -> Result<(), StoreError> {
+    let outcome = Outcome::new(RunState::Unknown, cause);
+    let commit = run.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
+    let told: Vec<Telling> =
+        commit.map(|commit| tellings(host, deployment, &commit, &run.id, &outcome)).unwrap_or_default();
+    let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
+    let unknown =
+        RunUnknown { run_id: &run.id, cause, at_ms: crate::base::clock::now_ms(), tellings: &tellings };
+    host.store.run_is_unknown(&unknown).await?;
+    host.notifier.wake.notify_one();
+    Ok(())
+}
+
+/// Whether the order of an interrupted run names the run's commit, so that whatever becomes of the order tells of it. The branch's
+/// head may be another one when the order is tried again: then nobody else would.
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
 async fn is_awaited(host: &Host, run: &Run) -> Result<bool, StoreError> {
     let Some(delivery) = &run.delivery_id else { return Ok(false) };
     let delivery = host.store.delivery(delivery).await?;
@@ -346,7 +403,7 @@ pub async fn settled_by(
     claimed: &ClaimedJob,
     run: &Run,
 ) -> Result<(), StoreError> {
-    let outcome = outcome_of(host, run).await?;
+    let outcome = Outcome::of_run(run);
     let (code, sentence) = match run.state {
         RunState::Succeeded => {
             (VerdictCode::AlreadyLive, format!("run {} has deployed it meanwhile", run.id))
@@ -383,7 +440,7 @@ pub async fn tried_before(
     claimed: &ClaimedJob,
     run: &Run,
 ) -> Result<(), StoreError> {
-    let outcome = outcome_of(host, run).await?;
+    let outcome = Outcome::of_run(run);
     let head = run.commit_id.as_deref().map_or("the head", |commit| commit.get(..7).unwrap_or(commit));
     let (code, sentence) = match (run.state, outcome.verdict()) {
         (RunState::Succeeded, _) | (_, None) => (
@@ -457,20 +514,12 @@ async fn parting(
 ) -> Result<Option<Telling>, StoreError> {
     let last = host.store.last_outcome(deployment.slug.as_str(), commit.as_str()).await?;
     let known = match &last {
-        Some(last) => outcome_of(host, last).await?.status().zip(Some(last.id.as_str())),
+        Some(last) => Outcome::of_run(last).status().zip(Some(last.id.as_str())),
         None => None,
     };
     let error = (notify::Status::Error, sentence.to_owned());
     let ((status, description), run) = known.map_or((error, run), |(said, run)| (said, Some(run)));
     Ok(host.notifier.telling(deployment, commit, status, &description, run))
-}
-
-/// How a run of the database ended.
-async fn outcome_of(host: &Host, run: &Run) -> Result<Outcome, StoreError> {
-    let outcome = Outcome::new(run.state, run.cause.clone().unwrap_or_default());
-    let ours = host.store.is_unjudged(run).await?;
-    let verdict = (ours && run.plan.is_some()).then_some(VerdictCode::Error);
-    Ok(Outcome { ours, verdict, ..outcome })
 }
 
 /// An entry that is given up without a run of its own.
@@ -486,5 +535,97 @@ pub async fn given_up(
     match &claimed.job.commit {
         Some(commit) => host.notifier.tell(deployment, commit, notify::Status::Error, reason, None).await,
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FaultClass::{Commit, Host, Operator};
+    use RunState::{Cancelled, Failed, Interrupted, Queued, Running, Skipped, Succeeded, Unknown, Waiting};
+    use notify::Status;
+
+    fn a_run(state: RunState, fault: Option<FaultClass>, plan: Option<&str>) -> Run {
+        Run {
+            id: "r".into(),
+            deployment: "site".into(),
+            repository: "acme/site".into(),
+            branch: "main".into(),
+            commit_id: None,
+            previous_commit: None,
+            attempt: 1,
+            trigger: RunTrigger::Delivery,
+            requested_by: String::new(),
+            entry: String::new(),
+            delivery_id: None,
+            state,
+            fault,
+            cause: Some("because".into()),
+            summary: None,
+            plan: plan.map(str::to_owned),
+            release: None,
+            created_at_ms: 0,
+            started_at_ms: None,
+            ended_at_ms: None,
+            pid: 1,
+            boot_id: String::new(),
+            mac: None,
+            fault_mac: None,
+        }
+    }
+
+    /// What a stored run says: to its delivery, to its commit, and to those who ask whether the commit has had its turn.
+    #[test]
+    fn what_a_stored_run_says() {
+        use VerdictCode as Code;
+        let none = Some(FaultClass::None);
+        let plan = Some("{}");
+        for (state, fault, plan, code, status, says_nothing) in [
+            (Queued, None, None, None, None, false),
+            (Running, None, plan, None, None, false),
+            (Succeeded, none, plan, Some(Code::Deployed), Some(Status::Success), false),
+            (Failed, Some(Commit), plan, Some(Code::Failed), Some(Status::Failure), false),
+            // A gate refused it: there was no plan yet, and it is the commit's all the same.
+            (Failed, Some(Commit), None, Some(Code::Failed), Some(Status::Failure), false),
+            (Failed, Some(Host), None, Some(Code::Failed), Some(Status::Error), true),
+            (Failed, Some(Host), plan, Some(Code::Error), Some(Status::Error), true),
+            (Failed, Some(Operator), plan, Some(Code::Failed), Some(Status::Error), false),
+            (Failed, Some(Operator), None, Some(Code::Failed), Some(Status::Error), false),
+            (Cancelled, Some(Operator), plan, Some(Code::Cancelled), Some(Status::Error), false),
+            (Waiting, none, None, Some(Code::Waiting), Some(Status::Pending), false),
+            (Skipped, none, None, Some(Code::Skipped), Some(Status::Success), false),
+            // It is tried again: its delivery waits, and its commit is told nothing new.
+            (Interrupted, none, plan, None, None, false),
+            // So does that of one of which nobody knows what it has left; its commit is told.
+            (Unknown, Some(Operator), plan, None, Some(Status::Error), false),
+        ] {
+            let run = a_run(state, fault, plan);
+            let outcome = Outcome::of_run(&run);
+            let label = format!("{state} {fault:?} {plan:?}");
+            assert_eq!(outcome.verdict().map(|(code, _)| code), code, "{label}");
+            assert_eq!(outcome.status().map(|(status, _)| status), status, "{label}");
+            assert_eq!(run.says_nothing_of_its_commit(), says_nothing, "{label}");
+        }
+    }
+
+    #[test]
+    fn how_a_failure_ends_its_run() {
+        let gone = Failure { branch_gone: true, ..Failure::of_operator("there is no branch main") };
+        let exhausted = Failure { exhausted: true, ..Failure::of_host("no memory") };
+        for (failure, state, fault, verdict) in [
+            (Failure::of_commit("exited with 1"), Failed, Commit, None),
+            (Failure::of_host("cannot fetch"), Failed, Host, None),
+            (Failure::of_operator("no such release"), Failed, Operator, None),
+            (Failure::cancelled(), Cancelled, Operator, None),
+            (exhausted, Failed, Host, Some(VerdictCode::Error)),
+            (gone, Skipped, FaultClass::None, Some(VerdictCode::BranchDeleted)),
+        ] {
+            let label = format!("{failure:?}");
+            let outcome = Outcome::of_failure(failure);
+            assert_eq!((outcome.state, outcome.fault, outcome.verdict), (state, fault, verdict), "{label}");
+        }
+        assert_eq!(Outcome::refused("no").fault, Commit);
+        assert_eq!(Outcome::tampered(TAMPERED).fault, Operator);
+        assert_eq!(Outcome::waiting("for ci").fault, FaultClass::None);
     }
 }

@@ -5,6 +5,9 @@
 //! A step that started and did not end is unknown, and undone like one that ended. A run of which every step up
 //! to the checks succeeded is finished instead: its release is live and healthy, only the database did not hear of it.
 //!
+//! A plan that cannot be read is not "no plan": what such a run has changed is unknown ([`RunState::Unknown`]). Nothing of it is undone and
+//! nothing is done on top of it, until an operator gives the run up (`cancel`), or a program that can read the plan works on it.
+//!
 //! Nothing is carried out because the database says so alone. A run that this deployer did not begin, that has ended already, or that
 //! somebody else has changed, with its plan or its steps, ends with a sentence, and nothing else happens.
 
@@ -13,22 +16,34 @@ use super::run::{Failure, Run};
 use crate::base::clock;
 use crate::config::{Deployment, Phase};
 use crate::pipeline::context::Host;
-use crate::plan::{Plan, Step, recipes};
+use crate::pipeline::unknown;
+use crate::plan::{Plan, UnreadablePlan, recipes};
 use crate::process::executor::RUN_MARK;
 use crate::process::step_user;
 use crate::run_log::RunLogWriter;
 use crate::steps::self_update::{self, Pending};
-use crate::store::{self, Direction, ReleaseState, RunState, RunTrigger, StepEnd, StepState};
+use crate::store::{self, Direction, ReleaseState, RunState, StepEnd, StepState};
 use anyhow::Result;
 use std::sync::{Arc, Mutex, Once};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Finishes or undoes what is found. An error is the database's: nothing else may be done to the deployment then.
+/// The deployment is not worked on: a run was interrupted, and nobody knows what it has left behind.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct LiveIsUnknown(pub String);
+
+/// Finishes or undoes what is found.
+///
+/// # Errors
+///
+/// [`LiveIsUnknown`] where only an operator can say what is live; any other error is the database's. Nothing else may be done to the
+/// deployment then.
 pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
     let state_directory = &host.config.state_directory;
     let pending =
         self_update::pending(state_directory)?.filter(|found| found.deployment == deployment.slug.as_str());
+    let mut unknown = None;
     for found in host.store.unfinished_runs(Some(deployment.slug.as_str())).await? {
         let recorded = host.store.steps(&found.id).await?;
         if !(host.store.is_open_and_ours(&found)? && host.store.are_our_steps(&recorded)?) {
@@ -36,28 +51,77 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
             outcome::end_run(host, deployment, &found.id, &Outcome::tampered(outcome::TAMPERED)).await?;
             continue;
         }
-        if let Some(pending) = pending.as_ref().filter(|pending| pending.run == found.id) {
-            if host.this_process.is(&pending.program) && pending.refused.is_none() {
-                complete(host, deployment, &found, &recorded).await?;
+        let pending_of_run = pending.as_ref().filter(|pending| pending.run == found.id);
+        if let Some(pending) = pending_of_run
+            && host.this_process.is(&pending.program)
+            && pending.refused.is_none()
+        {
+            complete(host, deployment, &found, &recorded).await?;
+            continue;
+        }
+        let plan = match found.plan.as_deref().map(Plan::read).transpose() {
+            Ok(plan) => plan,
+            Err(unreadable) => {
+                unknown = unknown.or(without_plan(host, deployment, &found, &recorded, &unreadable).await?);
                 continue;
             }
-            if let Some(cause) = &pending.refused {
-                refuse(host, deployment, &found, &recorded, cause).await?;
-                continue;
-            }
+        };
+        if let Some(cause) = pending_of_run.and_then(|pending| pending.refused.as_ref()) {
+            refuse(host, deployment, &found, plan.as_ref(), &recorded, cause).await?;
+            continue;
         }
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The supervisor process ends a run's processes with the daemon; this is for the case that the supervisor process was killed as well.
-        end_processes(&of_plan(deployment, &found), &found.id).await?;
+        end_processes(&of_plan(deployment, plan.as_ref()), &found.id).await?;
         crate::failpoint!("recovery-begun");
-        recover_run(host, deployment, &found, &recorded).await?;
+        recover_run(host, deployment, &found, plan.as_ref(), &recorded).await?;
         crate::failpoint!("recovery-ended");
+    }
+    if let Some(unknown) = unknown {
+        return Err(unknown.into());
     }
     host.store.no_run_is_open(deployment.slug.as_str()).await?;
     if pending.is_some() {
         Pending::forget(state_directory)?;
     }
     Ok(())
+}
+
+/// A run whose plan cannot be read: what it has changed is unknown, so nothing of it is undone and nothing is done on top of it. Gives what
+/// an operator is asked; nothing where one has given the run up.
+async fn without_plan(
+    host: &Host,
+    deployment: &Deployment,
+    found: &store::Run,
+    recorded: &[store::Step],
+    unreadable: &UnreadablePlan,
+) -> Result<Option<LiveIsUnknown>> {
+    let wish = host.cancel_wish(&found.id);
+    if found.state == RunState::Unknown {
+        let Ok(who) = fs_err::read_to_string(&wish) else {
+            return Ok(Some(LiveIsUnknown(found.cause.clone().unwrap_or_default())));
+        };
+        tracing::warn!(deployment = %deployment.slug, run = found.id, who, "an operator gives this run up: nothing of it is undone");
+        // What the database calls live need not be. It says so again when a run has succeeded.
+        run_of(host, deployment, found, None, recorded).doubt_what_is_live().await;
+        let cause =
+            format!("given up by {}; nothing of it was undone, since its plan cannot be read", who.trim());
+        end(host, deployment, found, &Outcome::new(RunState::Cancelled, cause)).await?;
+        let _ = fs_err::remove_file(&wish);
+        return Ok(None);
+    }
+    // Nothing of it may go on, whatever it was.
+    end_processes(deployment, &found.id).await?;
+    crate::failpoint!("recovery-begun");
+    // Whoever wanted to cancel it before knew nothing of this.
+    let _ = fs_err::remove_file(&wish);
+    close(host, found, recorded, StepState::Unknown, Some("the deployer died")).await?;
+    let steps = host.store.steps(&found.id).await?;
+    let releases = host.store.releases(deployment.slug.as_str()).await?;
+    let question = unknown::question(found, &steps, &releases, unreadable);
+    outcome::is_unknown(host, deployment, found, &question).await?;
+    crate::failpoint!("recovery-ended");
+    Ok(Some(LiveIsUnknown(question)))
 }
 
 /// Ends what is left of a run's steps.
@@ -88,16 +152,23 @@ async fn complete(
         recorded.iter().cloned().partition(|step| step.name == recipes::SELF_UPDATE);
     close(host, found, &hand_over, StepState::Succeeded, None).await?;
     close(host, found, &others, StepState::Unknown, Some("the deployer died")).await?;
-    let mut warnings = Vec::new();
-    if let Some(plan) = plan_of(found) {
-        let begun = Begun::of(found, &plan, recorded);
-        let (_, rest): (Vec<_>, Vec<_>) =
-            plan.steps.iter().enumerate().partition(|(index, _)| begun.state_of(*index).is_some());
-        let rest: Vec<&Step> = rest.into_iter().map(|(_, step)| step).collect();
-        let mut run = run_of(host, deployment, found, recorded);
-        run.note(run.next_step, format!("process {} has taken over", std::process::id()));
-        warnings = run.carry_on(&plan, &rest).await;
-    }
+    // That this process runs is the proof that its release is live, whatever can be read of the plan.
+    let warnings = match found.plan.as_deref().map(Plan::read) {
+        Some(Ok(plan)) => {
+            let begun = Begun::of(recorded);
+            let rest: Vec<usize> =
+                (0..plan.steps.len()).filter(|index| begun.state_of(*index).is_none()).collect();
+            let mut run = run_of(host, deployment, found, Some(&plan), recorded);
+            run.note(run.next_step, format!("process {} has taken over", std::process::id()));
+            run.carry_on(&plan, &rest).await
+        }
+        Some(Err(unreadable)) => {
+            vec![format!(
+                "what was to follow the hand-over was not done: its plan cannot be read: {unreadable}"
+            )]
+        }
+        None => Vec::new(),
+    };
     let mut outcome = Outcome::new(RunState::Succeeded, "");
     outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
     tracing::info!(deployment = %deployment.slug, run = found.id, "the self-update is complete");
@@ -109,16 +180,16 @@ async fn refuse(
     host: &Host,
     deployment: &Deployment,
     found: &store::Run,
+    plan: Option<&Plan>,
     recorded: &[store::Step],
     cause: &str,
 ) -> Result<()> {
     close(host, found, recorded, StepState::Failed, Some(cause)).await?;
-    let mut failure = Failure::new(cause);
-    if let Some(plan) = plan_of(found) {
-        let begun = Begun::of(found, &plan, recorded);
-        let started = begun.started(&plan);
-        let mut run = run_of(host, deployment, found, recorded);
-        failure = run.take_back(&plan, &started, failure).await;
+    let mut failure = Failure::of_commit(cause);
+    if let Some(plan) = plan {
+        let started = Begun::of(recorded).started(plan);
+        let mut run = run_of(host, deployment, found, Some(plan), recorded);
+        failure = run.take_back(plan, &started, failure).await;
     }
     tracing::warn!(deployment = %deployment.slug, run = found.id, cause, "the old deployer serves on");
     let mut outcome = Outcome::of_failure(failure);
@@ -130,14 +201,16 @@ async fn recover_run(
     host: &Host,
     deployment: &Deployment,
     found: &store::Run,
+    plan: Option<&Plan>,
     recorded: &[store::Step],
 ) -> Result<()> {
     close(host, found, recorded, StepState::Unknown, Some("the deployer died")).await?;
-    let undone = |cause: &str| Outcome::new(RunState::Undone, cause);
-    let Some(plan) = plan_of(found) else {
-        return end(host, deployment, found, &undone("the deployer died before anything was changed")).await;
+    let interrupted = |cause: &str| Outcome::new(RunState::Interrupted, cause);
+    let Some(plan) = plan else {
+        let cause = "the deployer died before anything was changed";
+        return end(host, deployment, found, &interrupted(cause)).await;
     };
-    let begun = Begun::of(found, &plan, recorded);
+    let begun = Begun::of(recorded);
     let must_hold: Vec<usize> =
         (0..plan.steps.len()).filter(|index| plan.steps[*index].phase < Phase::Clean).collect();
     let went_back = recorded.iter().any(|step| step.direction == Direction::Undo);
@@ -146,47 +219,37 @@ async fn recover_run(
     if complete {
         return end(host, deployment, found, &Outcome::new(RunState::Succeeded, "")).await;
     }
-    let started = begun.started(&plan);
-    let mut run = run_of(host, deployment, found, recorded);
+    let started = begun.started(plan);
+    let mut run = run_of(host, deployment, found, Some(plan), recorded);
     crate::failpoint!("recovery-steps-closed");
-    let unfinished = run.undo(&plan, &started).await;
+    let unfinished = run.undo(plan, &started).await;
     crate::failpoint!("recovery-taken-back");
     let outcome = if unfinished.is_empty() {
-        undone("the deployer died during this run; it was rolled back")
+        interrupted("the deployer died during this run; it was rolled back")
     } else {
         let unfinished = unfinished.join("; ");
-        undone(&format!("the deployer died during this run; taking it back failed: {unfinished}"))
+        interrupted(&format!("the deployer died during this run; taking it back failed: {unfinished}"))
     };
     end(host, deployment, found, &outcome).await
 }
 
-/// The plan of a run that is known to be ours.
-fn plan_of(found: &store::Run) -> Option<Plan> {
-    found.plan.as_deref().and_then(|text| serde_json::from_str(text).ok())
-}
-
 /// Which steps of a plan had been begun.
-struct Begun<'a> {
-    forward: Vec<&'a store::Step>,
-    /// As many steps came before the plan's, which follow them if nothing has been undone yet.
-    before: u32,
-}
+struct Begun<'a>(&'a [store::Step]);
 
 impl<'a> Begun<'a> {
-    fn of(found: &store::Run, plan: &Plan, recorded: &'a [store::Step]) -> Self {
-        let forward = recorded.iter().filter(|step| step.direction == Direction::Do).collect();
-        let of_old = u32::from(found.trigger != RunTrigger::Rollback);
-        Self { forward, before: plan.steps_before.unwrap_or(of_old) }
+    fn of(recorded: &'a [store::Step]) -> Self {
+        Self(recorded)
     }
 
     fn state_of(&self, index: usize) -> Option<StepState> {
-        let number = self.before + 1 + u32::try_from(index).unwrap_or(u32::MAX / 2);
-        self.forward.iter().find(|step| step.number == number).map(|step| step.state)
+        let index = i64::try_from(index).ok()?;
+        let is_it = |step: &&store::Step| step.direction == Direction::Do && step.plan_index == Some(index);
+        self.0.iter().find(is_it).map(|step| step.state)
     }
 
-    fn started<'p>(&self, plan: &'p Plan) -> Vec<&'p Step> {
-        let steps = plan.steps.iter().enumerate();
-        steps.filter(|(index, _)| self.state_of(*index).is_some()).map(|(_, step)| step).collect()
+    /// Their indices in the plan, in order.
+    fn started(&self, plan: &Plan) -> Vec<usize> {
+        (0..plan.steps.len()).filter(|index| self.state_of(*index).is_some()).collect()
     }
 }
 
@@ -214,16 +277,22 @@ async fn close(
 }
 
 /// The deployment, with the user as whom the run was begun: the deployer must not run what that user has written, even if it names none by now.
-fn of_plan(deployment: &Deployment, found: &store::Run) -> Deployment {
-    let planned = plan_of(found).and_then(|plan| plan.user);
+fn of_plan(deployment: &Deployment, plan: Option<&Plan>) -> Deployment {
+    let planned = plan.and_then(|plan| plan.user.clone());
     Deployment { user: planned.or_else(|| deployment.user.clone()), ..deployment.clone() }
 }
 
 /// The run, to be gone on with.
-fn run_of(host: &Host, deployment: &Deployment, found: &store::Run, recorded: &[store::Step]) -> Run {
+fn run_of(
+    host: &Host,
+    deployment: &Deployment,
+    found: &store::Run,
+    plan: Option<&Plan>,
+    recorded: &[store::Step],
+) -> Run {
     Run {
         host: host.clone(),
-        deployment: of_plan(deployment, found),
+        deployment: of_plan(deployment, plan),
         id: found.id.clone(),
         mirror: host.mirror(deployment),
         log: Arc::new(Mutex::new(RunLogWriter::open(&host.logs(), &found.id))),

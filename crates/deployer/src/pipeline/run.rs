@@ -26,7 +26,7 @@ use crate::run_log::{self, RunLogWriter};
 use crate::steps::self_update::SelfUpdateRequest;
 use crate::steps::{health, release};
 use crate::store::comparison::Comparison;
-use crate::store::{Direction, StepEnd, StepStart, StepState, StoreError};
+use crate::store::{Direction, FaultClass, StepEnd, StepStart, StepState, StoreError};
 use anyhow::{Result, anyhow};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -80,9 +80,9 @@ pub struct Failure {
     pub cause: String,
     /// Whether it was stopped from outside.
     pub cancelled: bool,
-    /// Whether the deployer itself, not the deployed, is to blame: the status is `error` instead of `failure`.
-    pub ours: bool,
-    /// Whether this machine had no processes or memory left: it says nothing of what was to be deployed, and passes.
+    /// Who can do something about it.
+    pub fault: FaultClass,
+    /// Whether this machine had no processes or memory left.
     pub exhausted: bool,
     /// Whether the branch to deploy is gone.
     pub branch_gone: bool,
@@ -91,32 +91,62 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What was to be deployed is at fault.
-    pub fn new(cause: impl Into<String>) -> Self {
+    /// A failure of this class. Most callers have one of the constructors below, or `?`, whose error says the class.
+    pub fn of(fault: FaultClass, cause: impl Into<String>) -> Self {
         Self {
             cause: cause.into(),
             cancelled: false,
-            ours: false,
+            fault,
             exhausted: false,
             branch_gone: false,
             has_switched: false,
         }
     }
 
-    /// Somebody stopped it.
-    pub fn cancelled() -> Self {
-        Self { cancelled: true, ..Self::new("cancelled") }
+    /// What was to be deployed is at fault.
+    pub fn of_commit(cause: impl Into<String>) -> Self {
+        Self::of(FaultClass::Commit, cause)
     }
 
-    /// The deployer is at fault.
-    pub fn ours(cause: impl Into<String>) -> Self {
-        Self { ours: true, ..Self::new(cause) }
+    /// This machine is at fault, or what it depends on.
+    pub fn of_host(cause: impl Into<String>) -> Self {
+        Self::of(FaultClass::Host, cause)
+    }
+
+    /// Only a person who operates the deployer can do something about it.
+    pub fn of_operator(cause: impl Into<String>) -> Self {
+        Self::of(FaultClass::Operator, cause)
+    }
+
+    /// Somebody stopped it.
+    pub fn cancelled() -> Self {
+        Self { cancelled: true, ..Self::of_operator("cancelled") }
+    }
+
+    /// A step's action failed.
+    fn of_action(error: &anyhow::Error) -> Self {
+        let exhausted = executor::is_exhaustion(error);
+        let fault = if exhausted { FaultClass::Host } else { FaultClass::Commit };
+        Self { exhausted, ..Self::of(fault, format!("{error:#}")) }
+    }
+
+    /// What was started could not be undone: nobody can say that what was live before still is. A host that has nothing left is tried again
+    /// all the same, since that passes by itself.
+    pub(super) fn not_undone(self, unfinished: &[String]) -> Self {
+        Self {
+            cause: format!("{}; taking it back failed too: {}", self.cause, unfinished.join("; ")),
+            fault: if self.exhausted { FaultClass::Host } else { FaultClass::Operator },
+            ..self
+        }
     }
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::ours(format!("{error:#}"))
+        match error.downcast_ref::<StoreError>().is_some_and(StoreError::is_tampering) {
+            true => Self::of_operator(format!("{error:#}")),
+            false => Self::of_host(format!("{error:#}")),
+        }
     }
 }
 
@@ -178,7 +208,7 @@ impl Run {
     /// The first step of every run that makes something new: what is missing on this machine is told before anything is done.
     pub async fn preflight(&mut self, layout: Layout) -> Result<(), Failure> {
         let step = preflight_step(&self.deployment);
-        let recording = self.start_step(&step, Direction::Do).await?;
+        let recording = self.start_step(&step, None, Direction::Do).await?;
         let seen = {
             let Host { executor, config, .. } = &self.host;
             preflight::look(executor, config, &self.deployment, layout, &self.cancel).await
@@ -209,7 +239,7 @@ impl Run {
     /// The second one: the branch's head, or one commit, comes to this machine.
     pub async fn fetch(&mut self, commit: Option<&CommitId>) -> Result<Commit, Failure> {
         let step = fetch_step(&self.deployment);
-        let recording = self.start_step(&step, Direction::Do).await?;
+        let recording = self.start_step(&step, None, Direction::Do).await?;
         let started = Instant::now();
         let mut attempt = 1;
         let result = loop {
@@ -227,8 +257,10 @@ impl Run {
         };
         let result = result.map_err(|error| match error {
             FetchError::Cancelled => Failure::cancelled(),
-            FetchError::NoBranch { .. } => Failure { branch_gone: true, ..Failure::new(error.to_string()) },
-            error => Failure::ours(format!("fetch failed: {error}")),
+            FetchError::NoBranch { .. } => {
+                Failure { branch_gone: true, ..Failure::of_operator(error.to_string()) }
+            }
+            error => Failure::of_host(format!("fetch failed: {error}")),
         });
         if let Ok(found) = &result {
             Comparison::answered(&self.host.config.state_directory, &self.deployment.slug);
@@ -257,19 +289,19 @@ impl Run {
     }
 
     async fn steps(&mut self, plan: &Plan, watch: &mut Watch<'_>) -> Result<RunProgress, Failure> {
-        let mut started: Vec<&Step> = Vec::new();
+        let mut started: Vec<usize> = Vec::new();
         let mut warnings = Vec::new();
-        for step in &plan.steps {
-            started.push(step);
+        for (index, step) in plan.steps.iter().enumerate() {
+            started.push(index);
             watch.enter(step.phase).await;
             crate::failpoint!("before-step");
             if let (Action::SelfUpdate(wish), Some(_)) = (&step.action, &self.host.this_process.requests) {
-                match self.make_room(step, wish).await {
+                match self.make_room(index, step, wish).await {
                     Ok((request, permits)) => return Ok(RunProgress::HandsOver(Box::new(request), permits)),
                     Err(failure) => return Err(self.take_back(plan, &started, failure).await),
                 }
             }
-            match self.step(step, plan).await {
+            match self.step(index, plan).await {
                 Ok(()) => {}
                 // The release is live and healthy by then: what could not be tidied up is said, not undone.
                 Err(failure) if step.phase == Phase::Clean && failure.cancelled => {
@@ -284,14 +316,15 @@ impl Run {
         Ok(RunProgress::Done(warnings))
     }
 
-    async fn step(&mut self, step: &Step, plan: &Plan) -> Result<(), Failure> {
-        let recording = self.start_step(step, Direction::Do).await?;
+    async fn step(&mut self, index: usize, plan: &Plan) -> Result<(), Failure> {
+        let step = &plan.steps[index];
+        let recording = self.start_step(step, Some(index), Direction::Do).await?;
         let bounds = Bounds { ends_at: Some(self.ends_at), cancel: &self.cancel };
         let result =
             match self.attempts(step, Some(step.phase), &plan.environment, recording.number, bounds).await {
                 Err(failure) if Instant::now() >= self.ends_at && !failure.cancelled => {
                     let limit = self.deployment.timeout;
-                    Err(Failure::new(format!("the run took longer than {limit:?}: {}", failure.cause)))
+                    Err(Failure::of_commit(format!("the run took longer than {limit:?}: {}", failure.cause)))
                 }
                 result => result,
             };
@@ -376,13 +409,20 @@ impl Run {
         }
     }
 
-    async fn start_step(&mut self, step: &Step, direction: Direction) -> Result<Recording, Failure> {
-        self.start_step_within(step, direction, self.host.config.runs.record_wait).await
+    /// `plan_index` is the place in the plan of the step that is done or undone, where it has one.
+    async fn start_step(
+        &mut self,
+        step: &Step,
+        plan_index: Option<usize>,
+        direction: Direction,
+    ) -> Result<Recording, Failure> {
+        self.start_step_within(step, plan_index, direction, self.host.config.runs.record_wait).await
     }
 
     async fn start_step_within(
         &mut self,
         step: &Step,
+        plan_index: Option<usize>,
         direction: Direction,
         wait: Duration,
     ) -> Result<Recording, Failure> {
@@ -391,6 +431,7 @@ impl Run {
         let start = StepStart {
             run_id: &self.id,
             number,
+            plan_index,
             direction,
             phase: step.phase.as_str(),
             name: &step.name,
@@ -440,7 +481,7 @@ impl Run {
         }
         // The gates hold a new commit back before this. Rollbacks and what a crash left have no gate.
         if self.deployment.user_source == UserSource::Missing {
-            return Err(Failure::ours(users::missing(&self.deployment.slug)));
+            return Err(Failure::of_operator(users::missing(&self.deployment.slug)));
         }
         let environment = self.environment(environment);
         let directory = PathBuf::from(environment.get("DEPLOYER_RELEASE").cloned().unwrap_or_default());
@@ -450,9 +491,9 @@ impl Run {
         };
         let env_rules = EnvRules::of(&self.host.config, &self.deployment, stands_in);
         if let (Some(user), Action::Examine(_) | Action::SelfUpdate(_)) = (&self.deployment.user, action) {
-            return Err(anyhow!(
+            return Err(Failure::of_operator(format!(
                 "the deployer does not run a program that {user} has made\nhint: its own deployment has no `user`"
-            ).into());
+            )));
         }
         let starts = (&*self.host.config, &self.host.executor);
         let whose = (standing(phase, action), is_evaluated(action));
@@ -491,10 +532,7 @@ impl Run {
         };
         done.map_err(|error| match cancel.is_cancelled() {
             true => Failure::cancelled(),
-            false => {
-                let exhausted = executor::is_exhaustion(&error);
-                Failure { ours: exhausted, exhausted, ..Failure::new(format!("{error:#}")) }
-            }
+            false => Failure::of_action(&error),
         })
     }
 
@@ -583,8 +621,8 @@ async fn pause(attempts: u32, cancel: &CancellationToken) -> bool {
 fn none_of(mut obstacles: Vec<String>) -> Result<(), Failure> {
     match obstacles.len() {
         0 => Ok(()),
-        1 => Err(Failure::new(obstacles.remove(0))),
-        more => Err(Failure::new(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),
+        1 => Err(Failure::of_host(obstacles.remove(0))),
+        more => Err(Failure::of_host(format!("{} (and {} more: see the log)", obstacles[0], more - 1))),
     }
 }
 
@@ -611,7 +649,8 @@ fn bare_step(deployment: &Deployment, phase: Phase) -> Step {
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
 fn record_gone(error: StoreError) -> Failure {
-    Failure::ours(format!("the database cannot be used: {error}"))
+    let fault = if error.is_tampering() { FaultClass::Operator } else { FaultClass::Host };
+    Failure::of(fault, format!("the database cannot be used: {error}"))
 }
 
 /// "build failed (npm run build): exited with 1: ..."
@@ -632,4 +671,62 @@ fn named(step: &Step, failure: Failure) -> Failure {
 pub fn check_space(host: &Host, deployment: &Deployment) -> Result<()> {
     let paths: [&Path; 2] = [&deployment.path, &host.config.state_directory];
     release::check_space(&paths, host.config.runs.disk_free_bytes_min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FaultClass::{Commit, Host, Operator};
+    use std::io;
+    use supervise::StartError;
+
+    #[test]
+    fn the_fault_class_of_each_kind_of_error() {
+        let away = || StoreError::Unavailable(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+        let foreign = || StoreError::Foreign { kind: "step", id: "1".into() };
+        let exhausted = || {
+            anyhow::Error::from(StartError::Exhausted { program: "npm".into(), reason: "no memory".into() })
+        };
+        for (kind, failure, fault) in [
+            ("a step's program fails", Failure::of_action(&anyhow!("exited with 1")), Commit),
+            (
+                "a step's program cannot be started for want of processes",
+                Failure::of_action(&exhausted()),
+                Host,
+            ),
+            ("something is missing on this machine", none_of(vec!["no npm".into()]).unwrap_err(), Host),
+            ("several things are", none_of(vec!["no npm".into(), "no git".into()]).unwrap_err(), Host),
+            ("the database is away", away().into(), Host),
+            ("it is so in other words", anyhow::Error::from(away()).context("cannot ask").into(), Host),
+            ("somebody else has changed a row", foreign().into(), Operator),
+            (
+                "it is so in other words",
+                anyhow::Error::from(foreign()).context("cannot ask").into(),
+                Operator,
+            ),
+            ("anything else of the deployer's own work", anyhow!("no such directory").into(), Host),
+            ("an operator cancels", Failure::cancelled(), Operator),
+        ] {
+            assert_eq!(failure.fault, fault, "{kind}: {failure:?}");
+        }
+        assert!(Failure::of_action(&exhausted()).exhausted);
+    }
+
+    #[test]
+    fn what_could_not_be_undone_is_an_operator_s_unless_the_host_had_nothing_left() {
+        let exhausted = Failure { exhausted: true, ..Failure::of_host("no memory") };
+        for (failure, fault) in [
+            (Failure::of_commit("exited with 1"), Operator),
+            (Failure::of_host("the database is away"), Operator),
+            (Failure::of_operator("asked for what is not there"), Operator),
+            (exhausted, Host),
+        ] {
+            let cause = failure.cause.clone();
+            let failure = failure.not_undone(&["switch: timed out".into(), "build: exited with 2".into()]);
+            assert_eq!(failure.fault, fault, "{failure:?}");
+            let expected =
+                format!("{cause}; taking it back failed too: switch: timed out; build: exited with 2");
+            assert_eq!(failure.cause, expected);
+        }
+    }
 }

@@ -166,8 +166,13 @@ impl Worker {
 
     /// Puts in order what a crash left of a deployment that is disabled, and does nothing else.
     pub async fn recover_only(&self) {
+        let mut told = String::new();
         while let Err(error) = self.recovered().await {
-            tracing::warn!(deployment = %self.deployment.slug, error = format!("{error:#}"), "cannot put a crash in order yet");
+            let text = format!("{error:#}");
+            if text != told {
+                tracing::warn!(deployment = %self.deployment.slug, error = text, "cannot put a crash in order yet");
+            }
+            told = text;
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(TROUBLE_PAUSE) => {}
@@ -205,6 +210,7 @@ impl Worker {
             if jobs.is_empty() {
                 return Ok(());
             }
+<<<<<<< main
             let jobs = self.without_replays(jobs).await?;
             let Some((chosen, superseded)) = job::choose(jobs) else { continue };
             crate::failpoint!("jobs-taken");
@@ -212,6 +218,15 @@ impl Worker {
                 JobResult::Done => inbox::finish(superseded.into_iter().chain([chosen])).await?,
                 // They go back by being dropped.
                 JobResult::Keep | JobResult::LeftToReplacement => {}
+=======
+            let orders = self.without_replays(orders).await?;
+            let Some((chosen, superseded)) = job::choose(orders) else { continue };
+            crate::failpoint!("orders-taken");
+            let state = Box::pin(self.one(&chosen, &superseded)).await?;
+            // What the database has is done with; what it has not goes back by being dropped.
+            if state != RunState::Interrupted {
+                inbox::finish(superseded.into_iter().chain([chosen])).await?;
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
             }
             crate::failpoint!("jobs-finished");
         }
@@ -244,7 +259,11 @@ impl Worker {
             return Ok(JobResult::Done);
         }
         let _slot = tokio::select! {
+<<<<<<< main
             () = self.stop.cancelled() => return Ok(JobResult::Keep),
+=======
+            () = self.stop.cancelled() => return Ok(RunState::Interrupted),
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
             slot = self.host.slots.acquire() => slot?,
         };
         // A build of another deployment may have changed them meanwhile.
@@ -277,13 +296,20 @@ impl Worker {
         if let Err(error) = self.keep_claim().await {
             tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "this deployment's directory is not ours alone");
         }
+<<<<<<< main
         let outcome = match attempt {
             Attempt::Ended(outcome) => outcome,
             Attempt::LeftToReplacement => return Ok(JobResult::LeftToReplacement),
         };
+=======
+        if outcome.state == RunState::Running {
+            // Whoever serves next settles it, and finds the entry where it is.
+            return Ok(RunState::Interrupted);
+        }
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         crate::failpoint!("run-done");
         match outcome.state {
-            RunState::Failed | RunState::Undone => {
+            RunState::Failed | RunState::Interrupted => {
                 tracing::warn!(deployment = %self.deployment.slug, run = record.id, state = ?outcome.state, cause = outcome.cause, "run ended");
             }
             _ => {
@@ -341,9 +367,15 @@ impl Worker {
         let Some(run) = self.host.store.last_tried(self.deployment.slug.as_str()).await? else {
             return Ok(false);
         };
+<<<<<<< main
         // One that was interrupted is to be done again, most likely by this very job.
         let is_same = claimed.job.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
         if !is_same || run.state == RunState::Undone {
+=======
+        // One that was interrupted is to be done again, most likely by this very order.
+        let is_same = order.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
+        if !is_same || run.state == RunState::Interrupted {
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
             return Ok(false);
         }
         let received_at_ms = claimed.header.received_at.as_millisecond();
@@ -429,8 +461,8 @@ impl Worker {
         }
         let Some(run) = host.store.last_tried(slug).await? else { return Ok(None) };
         // What was interrupted, what a gate holds back and what failed for want of something of ours has not had its turn.
-        let has_had_its_turn = !matches!(run.state, RunState::Undone | RunState::Waiting)
-            && !host.store.is_unjudged(&run).await?
+        let has_had_its_turn = !matches!(run.state, RunState::Interrupted | RunState::Waiting)
+            && !run.says_nothing_of_its_commit()
             && Held::of(host, &self.deployment)
                 .await?
                 .is_none_or(|held| run.commit_id.as_deref() != Some(held.commit.as_str()));
@@ -446,15 +478,20 @@ impl Worker {
     /// The run, with an eye on whoever may stop it.
     async fn supervised(&self, claimed: &ClaimedJob, record: &store::Run) -> Attempt {
         let cancel = CancellationToken::new();
+<<<<<<< main
         let wish = self.host.config.state_directory.join("cancel").join(&record.id);
         let work = self.run(claimed, record, cancel.clone());
+=======
+        let wish = self.host.cancel_wish(&record.id);
+        let work = self.run(order, record, cancel.clone());
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         tokio::pin!(work);
         let mut stopped_by: Option<RunState> = None;
         let attempt = loop {
             tokio::select! {
                 attempt = &mut work => break attempt,
                 () = self.abort.cancelled(), if stopped_by.is_none() => {
-                    stopped_by = Some(RunState::Undone);
+                    stopped_by = Some(RunState::Interrupted);
                     cancel.cancel();
                 }
                 () = tokio::time::sleep(CANCEL_POLL), if stopped_by.is_none() => {
@@ -466,6 +503,7 @@ impl Worker {
             }
         };
         let _ = fs_err::remove_file(&wish);
+<<<<<<< main
         match (stopped_by, attempt) {
             (Some(RunState::Undone), Attempt::Ended(outcome)) if outcome.state == RunState::Cancelled => {
                 Attempt::Ended(Outcome::new(
@@ -474,6 +512,14 @@ impl Worker {
                 ))
             }
             (_, attempt) => attempt,
+=======
+        match stopped_by {
+            Some(RunState::Interrupted) if outcome.state == RunState::Cancelled => Outcome::new(
+                RunState::Interrupted,
+                "the deployer was stopped during this run; it was rolled back and will be tried again",
+            ),
+            _ => outcome,
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         }
     }
 }

@@ -143,6 +143,7 @@ pub fn plan(
     let steps = phases.flat_map(|phase| phase_steps(facts, &forward, &way_back, phase)).collect();
     let on_failure = &facts.deployment.hooks.on_failure;
     Plan {
+        version: crate::plan::version(),
         steps_before: None,
         steps,
         on_failure: on_failure.iter().map(|command| self::command(facts, command, &facts.target)).collect(),

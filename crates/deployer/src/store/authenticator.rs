@@ -132,6 +132,12 @@ pub(super) trait Signed {
 
     /// What was found beside it.
     fn mac(&self) -> Option<&str>;
+
+    /// What is signed by itself, and what was found beside that: columns that came later. What older programs sign and read of the row
+    /// stays as they know it.
+    fn further(&self) -> Option<(Message, Option<&str>)> {
+        None
+    }
 }
 
 impl Authenticator {
@@ -163,7 +169,8 @@ impl Authenticator {
 
     /// Whether we wrote this row.
     pub(super) fn recognises(&self, row: &impl Signed) -> Result<bool, StoreError> {
-        self.verifies(&row.message(), row.mac())
+        let further = row.further().map_or(Ok(true), |(message, mac)| self.verifies(&message, mac))?;
+        Ok(further && self.verifies(&row.message(), row.mac())?)
     }
 
     /// Whether this is the HMAC of that.

@@ -57,16 +57,18 @@ macro_rules! sign_all {
                 $self.authenticator.begin(&run.id, &run.deployment)?;
             }
         }
-        let steps: Vec<Step> = sqlx::query_as("SELECT steps.* FROM steps JOIN runs ON runs.id = steps.run_id WHERE runs.state IN ('queued', 'running')")
+        let steps: Vec<Step> = sqlx::query_as("SELECT steps.* FROM steps JOIN runs ON runs.id = steps.run_id WHERE runs.state IN ('queued', 'running', 'unknown')")
             .fetch_all(&mut *$transaction)
             .await?;
         for step in &steps {
             let mac = $self.authenticator.sign(&step.message())?;
-            sqlx::query("UPDATE steps SET mac = $4 WHERE run_id = $1 AND number = $2 AND direction = $3")
+            let plan_index_mac = $self.authenticator.sign(&step.message_of_plan_index())?;
+            sqlx::query("UPDATE steps SET mac = $4, plan_index_mac = $5 WHERE run_id = $1 AND number = $2 AND direction = $3")
                 .bind(&step.run_id)
                 .bind(i64::from(step.number))
                 .bind(step.direction)
                 .bind(&mac)
+                .bind(&plan_index_mac)
                 .execute(&mut *$transaction)
                 .await?;
         }
@@ -134,6 +136,40 @@ macro_rules! sign_all {
     }};
 }
 pub(super) use sign_all;
+
+/// Signs the columns that have come with migration 7 in the rows that we wrote before it.
+macro_rules! sign_faults {
+    ($self:ident, $transaction:ident) => {{
+        let runs: Vec<Run> = sqlx::query_as("SELECT * FROM runs").fetch_all(&mut *$transaction).await?;
+        for run in &runs {
+            // As it was signed then; the new column was made by the migration, in this transaction.
+            if $self.authenticator.verifies(&run.message(), run.mac.as_deref())? {
+                let mac = $self.authenticator.sign(&run.message_of_fault())?;
+                sqlx::query("UPDATE runs SET fault_mac = $2 WHERE id = $1")
+                    .bind(&run.id)
+                    .bind(&mac)
+                    .execute(&mut *$transaction)
+                    .await?;
+            }
+        }
+        let steps: Vec<Step> = sqlx::query_as("SELECT * FROM steps").fetch_all(&mut *$transaction).await?;
+        for step in &steps {
+            if $self.authenticator.verifies(&step.message(), step.mac.as_deref())? {
+                let mac = $self.authenticator.sign(&step.message_of_plan_index())?;
+                sqlx::query(
+                    "UPDATE steps SET plan_index_mac = $4 WHERE run_id = $1 AND number = $2 AND direction = $3",
+                )
+                .bind(&step.run_id)
+                .bind(i64::from(step.number))
+                .bind(step.direction)
+                .bind(&mac)
+                .execute(&mut *$transaction)
+                .await?;
+            }
+        }
+    }};
+}
+pub(super) use sign_faults;
 
 impl Store {
     /// That this deployer wrote a row.

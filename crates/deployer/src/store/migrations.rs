@@ -6,7 +6,7 @@
 
 use super::answers::AnswerRow;
 use super::authenticator::Signed as _;
-use super::authorship::sign_all;
+use super::authorship::{sign_all, sign_faults};
 use super::pools::{Pools, reading, within};
 use super::{PendingTelling, Release, Run, Step, Store, StoreError, ToldDeployment, VerdictCode};
 use crate::store::pools::MIGRATION_DEADLINE;
@@ -22,6 +22,9 @@ use std::sync::LazyLock;
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| known(sqlx::migrate!("./migrations/sqlite")));
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| known(sqlx::migrate!("./migrations/postgres")));
+
+/// Which advisory lock of PostgreSQL is held from before the look at the tables until all is committed. The one of sqlx ends before that.
+const MIGRATION_LOCK: i64 = 0x6475_7268_6163_6b07;
 
 /// The sentence of the verdict on a delivery that was taken over.
 pub const IMPORTED_SENTENCE: &str = "It was handled by the deployer that was here before.";
@@ -120,9 +123,17 @@ impl Store {
                     )
                     .fetch_one(&mut *transaction)
                     .await?;
+                    let faults_are_new: bool = sqlx::query_scalar(
+                        "SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('runs') WHERE name = 'fault_mac')",
+                    )
+                    .fetch_one(&mut *transaction)
+                    .await?;
                     SQLITE.run(&mut *transaction).await?;
                     if unsigned > 0 && self.pools.file().is_some_and(|file| only_we_write(&file)) {
                         sign_all!(self, transaction);
+                    }
+                    if faults_are_new {
+                        sign_faults!(self, transaction);
                     }
                     let has_events: i64 = sqlx::query_scalar(
                         "SELECT COUNT(*) FROM pragma_table_info('event') WHERE name = 'id'",
@@ -138,8 +149,22 @@ impl Store {
                     let mut connection = pool.acquire().await?;
                     // sqlx keeps its lock when a migration fails or is abandoned; it ends with the connection.
                     connection.close_on_drop();
-                    POSTGRES.run(&mut *connection).await?;
-                    let mut transaction = pool.begin().await?;
+                    // All in one transaction: what is signed below is what the migration has made, and nobody has seen it before.
+                    let mut transaction = connection.begin().await?;
+                    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                        .bind(MIGRATION_LOCK)
+                        .execute(&mut *transaction)
+                        .await?;
+                    let faults_are_new: bool = sqlx::query_scalar(
+                        "SELECT NOT EXISTS (SELECT 1 FROM pg_attribute
+                             WHERE attrelid = to_regclass('runs') AND attname = 'fault_mac' AND NOT attisdropped)",
+                    )
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                    POSTGRES.run(&mut *transaction).await?;
+                    if faults_are_new {
+                        sign_faults!(self, transaction);
+                    }
                     let has_events: i64 = sqlx::query_scalar(
                         "SELECT COUNT(*) FROM pg_attribute
                          WHERE attrelid = to_regclass('event') AND attname = 'id' AND NOT attisdropped",

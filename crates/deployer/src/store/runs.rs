@@ -6,37 +6,58 @@ use super::outbox::push_telling;
 use super::pools::{found, reading, transaction};
 use super::text::{embedded_json, storable, words};
 use super::verdicts::upsert_verdict;
-use super::{NewTelling, StepState, Store, StoreError, Verdict, VerdictCode};
+use super::{NewTelling, StepState, Store, StoreError, Verdict};
 use serde::Serialize;
 
 words! {
-    /// How far a run is.
+    /// How far a run is, as it is stored. What a worker does next is not said here.
     RunState, "run state" {
-        /// It is wanted, and waits.
+        /// Its job was taken from the spool. It has done nothing yet: it waits for one of the `runs.parallel_max` slots, or its process died
+        /// before it began.
         Queued = "queued",
-        /// Its steps are being carried out.
+        /// A process carries out its steps, and holds the deployment's lock. Where nobody holds that, the process has died, and whoever works
+        /// on the deployment next recovers the run.
         Running = "running",
-        /// All of its steps succeeded; its release is live.
+        /// Every step succeeded: its release is live, or was until a later run.
         Succeeded = "succeeded",
-        /// A step failed, and what could not be undone stayed.
+        /// It ended without success and is not tried again with the same job. Its steps were undone, or its cause names those that could not be;
+        /// [`Run::fault`] says whether it speaks against its commit.
         Failed = "failed",
-        /// It was told to stop.
+        /// An operator ended it. Its steps were undone, unless nobody knew which those were ([`RunState::Unknown`]).
         Cancelled = "cancelled",
-        /// A newer one was carried out in its place.
-        Superseded = "superseded",
-        /// Its commit may not be deployed yet; nothing was changed. Another run follows when it may.
+        /// A gate keeps its commit from being deployed for now. Nothing was changed; another run follows when the gate opens.
         Waiting = "waiting",
-        /// There was nothing to do.
-        Skipped = "skipped",
-        /// A step failed, and everything is as it was before.
-        Undone = "undone",
+        /// There was nothing to do: the commit is live, or nothing that concerns the deployment has changed. Nothing was changed.
+        Skipped = "skipped" or "superseded",
+        /// It was interrupted by the end of its process, and its steps were undone. Its job is still in the spool, and is tried again by another
+        /// run. Stored as `undone`, the word that older versions know.
+        Interrupted = "undone" or "interrupted" shown "interrupted",
+        /// It was interrupted, and this program cannot read its plan: nobody knows what is live. Nothing of it is undone, and the deployment's
+        /// other jobs wait, until an operator gives it up (`cancel`) or a program that can read the plan recovers it.
+        Unknown = "unknown",
     }
 }
 
 impl RunState {
     /// Whether nothing more happens to the run.
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
+        !matches!(self, Self::Queued | Self::Running | Self::Unknown)
+    }
+}
+
+words! {
+    /// Who can do something about the end of a run. It decides whether the deployer tries the commit again by itself, and which status the
+    /// commit has on GitHub.
+    FaultClass, "fault class" {
+        /// Nobody has to: it succeeded, had nothing to do, waits, or is tried again anyway.
+        None = "none",
+        /// Whoever writes the repository: a step failed with this commit, or a gate refused it. It is not tried again by itself.
+        Commit = "commit",
+        /// This machine, or what it depends on: nothing could be fetched, a program is missing, memory or the database was away. That says
+        /// nothing of the commit, which is tried again by itself.
+        Host = "host",
+        /// A person who operates the deployer: they ended the run, asked for what is not there, or must look before anything else is done.
+        Operator = "operator",
     }
 }
 
@@ -82,6 +103,8 @@ pub struct Run {
     pub delivery_id: Option<String>,
     /// How far it is.
     pub state: RunState,
+    /// Who can do something about its end; `None` until it has ended, or is [`RunState::Unknown`].
+    pub fault: Option<FaultClass>,
     /// Why it failed, in one line.
     pub cause: Option<String>,
     /// What it did, in one line.
@@ -105,6 +128,16 @@ pub struct Run {
     /// Proof that this deployer wrote it.
     #[serde(skip)]
     pub mac: Option<String>,
+    /// The same of [`Run::fault`], which programs that sign nothing of it do not know.
+    #[serde(skip)]
+    pub fault_mac: Option<String>,
+}
+
+impl Run {
+    /// Whether it failed without saying anything of its commit, which is tried again therefore.
+    pub fn says_nothing_of_its_commit(&self) -> bool {
+        self.state == RunState::Failed && self.fault == Some(FaultClass::Host)
+    }
 }
 
 /// All but what is only shown: its number among others, and the process.
@@ -134,6 +167,20 @@ impl Signed for Run {
     fn mac(&self) -> Option<&str> {
         self.mac.as_deref()
     }
+
+    fn further(&self) -> Option<(Message, Option<&str>)> {
+        Some((self.message_of_fault(), self.fault_mac.as_deref()))
+    }
+}
+
+impl Run {
+    /// What is signed of its fault class, which belongs to one state of one run.
+    pub(super) fn message_of_fault(&self) -> Message {
+        Message::of("runs.fault")
+            .text(&self.id)
+            .text(self.state.as_str())
+            .optional_text(self.fault.map(FaultClass::as_str))
+    }
 }
 
 /// Changes a run that we wrote, and signs it anew. One that somebody else has changed is left as it is.
@@ -159,9 +206,11 @@ macro_rules! write_run {
         let run: &$crate::store::Run = $run;
         let message = $crate::store::authenticator::Signed::message(run);
         let mac = $self.authenticator.sign(&message)?;
+        let fault_mac = $self.authenticator.sign(&run.message_of_fault())?;
         sqlx::query(
             "UPDATE runs SET commit_id = $2, previous_commit = $3, state = $4, cause = $5, summary = $6, plan = $7,
-                 release = $8, started_at_ms = $9, ended_at_ms = $10, pid = $11, boot_id = $12, mac = $13
+                 release = $8, started_at_ms = $9, ended_at_ms = $10, pid = $11, boot_id = $12, mac = $13, fault = $14,
+                 fault_mac = $15
              WHERE id = $1",
         )
         .bind(&run.id)
@@ -177,6 +226,8 @@ macro_rules! write_run {
         .bind(i64::from(run.pid))
         .bind(&run.boot_id)
         .bind(&mac)
+        .bind(run.fault)
+        .bind(&fault_mac)
         .execute(&mut *$transaction)
         .await?;
     }};
@@ -208,6 +259,8 @@ pub struct RunEnd<'a> {
     pub run_id: &'a str,
     /// A final state.
     pub state: RunState,
+    /// Who can do something about it.
+    pub fault: FaultClass,
     /// Why it failed, in one line.
     pub cause: Option<&'a str>,
     /// What it did, in one line.
@@ -230,11 +283,23 @@ pub enum RunEnded {
     Before,
 }
 
-/// Runs of a commit that failed without saying anything of it.
+/// That nobody knows what a run has left behind.
+#[derive(Debug, Clone, Copy)]
+pub struct RunUnknown<'a> {
+    pub run_id: &'a str,
+    /// Why, what is known, and what an operator can do.
+    pub cause: &'a str,
+    /// Unix milliseconds.
+    pub at_ms: i64,
+    /// What GitHub is to be told.
+    pub tellings: &'a [NewTelling<'a>],
+}
+
+/// Runs of a commit that failed without saying anything of it ([`FaultClass::Host`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unjudged {
+pub struct HostFailures {
     /// All of them.
-    pub failures: u32,
+    pub all: u32,
     /// Those that had begun to act.
     pub with_plan: u32,
 }
@@ -261,7 +326,7 @@ pub enum RunMatch {
 const MATCHES_MAX: i64 = 5;
 
 /// Failures of one commit that are counted: what waits longer with each has long reached its longest pause.
-const UNJUDGED_MAX: i64 = 100;
+const FAILURES_MAX: i64 = 100;
 
 /// How many of the newest runs are looked at for one that this deployer wrote. Whoever puts more before it could delete it as well.
 pub(super) const CANDIDATES_MAX: i64 = 50;
@@ -297,18 +362,22 @@ impl Store {
             ended_at_ms: None,
             pid: run.pid,
             boot_id: run.boot_id.to_owned(),
+            fault: None,
             mac: None,
+            fault_mac: None,
         };
         let mac = self.authenticator.sign(&new.message())?;
+        let fault_mac = self.authenticator.sign(&new.message_of_fault())?;
         // Before the row: one without the note is never recovered.
         let (id, deployment) = (new.id.clone(), new.deployment.clone());
         self.off_thread(move |authenticator| authenticator.begin(&id, &deployment)).await?;
         transaction!(self, |transaction| {
             sqlx::query(
                 "INSERT INTO runs (id, deployment, repository, branch, commit_id, previous_commit, attempt,
-                     trigger_kind, requested_by, entry, delivery_id, state, created_at_ms, pid, boot_id, mac)
+                     trigger_kind, requested_by, entry, delivery_id, state, created_at_ms, pid, boot_id, mac,
+                     fault_mac)
                  SELECT $1, $2, $3, $4, $5, $6, COALESCE(MAX(attempt), 0) + 1,
-                     $7, $8, $9, $10, $11, $12, $13, $14, $15
+                     $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
                  FROM runs WHERE deployment = $2 AND entry = $9
                  ON CONFLICT (id) DO NOTHING",
             )
@@ -327,6 +396,7 @@ impl Store {
             .bind(i64::from(new.pid))
             .bind(&new.boot_id)
             .bind(&mac)
+            .bind(&fault_mac)
             .execute(&mut *transaction)
             .await?;
             sqlx::query_as("SELECT * FROM runs WHERE id = $1")
@@ -409,6 +479,7 @@ impl Store {
             } else {
                 let is_ours = self.authenticator.recognises(&run)?;
                 run.state = end.state;
+                run.fault = Some(end.fault);
                 run.cause = end.cause.map(|cause| storable(cause).into_owned());
                 run.summary = end.summary.map(|summary| storable(summary).into_owned());
                 run.ended_at_ms = Some(end.ended_at_ms);
@@ -417,13 +488,16 @@ impl Store {
                     // It ends all the same, and is never believed.
                     false => {
                         sqlx::query(
-                            "UPDATE runs SET state = $2, cause = $3, summary = $4, ended_at_ms = $5, mac = NULL WHERE id = $1",
+                            "UPDATE runs SET state = $2, cause = $3, summary = $4, ended_at_ms = $5, fault = $6, mac = NULL,
+                                 fault_mac = NULL
+                             WHERE id = $1",
                         )
                         .bind(end.run_id)
                         .bind(run.state)
                         .bind(&run.cause)
                         .bind(&run.summary)
                         .bind(run.ended_at_ms)
+                        .bind(run.fault)
                         .execute(&mut *transaction)
                         .await?;
                     }
@@ -451,6 +525,28 @@ impl Store {
         let id = end.run_id.to_owned();
         self.off_thread(move |authenticator| authenticator.end(&id)).await?;
         Ok(ended)
+    }
+
+    /// Notes that nobody knows what an interrupted run has left behind, and what GitHub is to be told of it, all or nothing. The run stays
+    /// open.
+    pub async fn run_is_unknown(&self, unknown: &RunUnknown<'_>) -> Result<(), StoreError> {
+        transaction!(self, |transaction| {
+            change_run!(self, transaction, unknown.run_id, |run| {
+                if run.state.is_final() {
+                    return Err(StoreError::NotRecorded {
+                        kind: "unfinished run",
+                        id: unknown.run_id.to_owned(),
+                    });
+                }
+                run.state = RunState::Unknown;
+                run.fault = Some(FaultClass::Operator);
+                run.cause = Some(storable(unknown.cause).into_owned());
+                run.started_at_ms = run.started_at_ms.or(Some(unknown.at_ms));
+            });
+            for telling in unknown.tellings {
+                push_telling!(self, transaction, telling);
+            }
+        })
     }
 
     /// Whether a run that the database says is unfinished was begun by this deployer, has not ended, and is as this deployer wrote it.
@@ -527,7 +623,7 @@ impl Store {
     pub async fn unfinished_runs(&self, deployment: Option<&str>) -> Result<Vec<Run>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(
-                "SELECT * FROM runs WHERE state IN ('queued', 'running') AND ($1 IS NULL OR deployment = $1)
+                "SELECT * FROM runs WHERE state IN ('queued', 'running', 'unknown') AND ($1 IS NULL OR deployment = $1)
                  ORDER BY id",
             )
             .bind(deployment)
@@ -633,35 +729,22 @@ impl Store {
         Ok(self.first_of_ours(asked_for)?.is_some())
     }
 
-    /// Whether a run failed and says nothing of its commit: it had no plan yet (nothing could be fetched, there was no room) and no gate
-    /// refused it, or this machine had nothing left for its programs.
-    pub async fn is_unjudged(&self, run: &Run) -> Result<bool, StoreError> {
-        Ok(match (run.state, &run.plan) {
-            (RunState::Failed, None) => !self.was_refused(&run.id).await?,
-            (RunState::Failed, Some(_)) => self.has_verdict(&run.id, VerdictCode::Error).await?,
-            _ => false,
-        })
-    }
-
-    /// How many runs of this commit failed without saying anything of it; those that were refused count too.
-    pub async fn unjudged(&self, deployment: &str, commit_id: &str) -> Result<Unjudged, StoreError> {
+    /// How many runs of this commit failed without saying anything of it.
+    pub async fn host_failures(&self, deployment: &str, commit_id: &str) -> Result<HostFailures, StoreError> {
         let found: Vec<Run> = reading!(self, |pool| {
             sqlx::query_as(
-                "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed'
-                     AND (plan IS NULL OR EXISTS (SELECT 1 FROM verdicts
-                         WHERE verdicts.run_id = runs.id AND verdicts.code = 'error'))
+                "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed' AND fault = 'host'
                  ORDER BY id DESC LIMIT $3",
             )
             .bind(deployment)
             .bind(commit_id)
-            .bind(UNJUDGED_MAX)
+            .bind(FAILURES_MAX)
             .fetch_all(pool)
             .await?
         })?;
         let ours = self.only_ours(found)?;
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let failures = count(ours.len());
         let with_plan = count(ours.iter().filter(|run| run.plan.is_some()).count());
-        Ok(Unjudged { failures, with_plan })
+        Ok(HostFailures { all: count(ours.len()), with_plan })
     }
 }

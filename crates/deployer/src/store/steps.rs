@@ -36,9 +36,12 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Step {
     pub run_id: String,
-    /// Its place in the plan.
+    /// Its place among the run's steps: 1 for the first.
     #[sqlx(try_from = "i64")]
     pub number: u32,
+    /// The index in the run's plan of the step that it does or undoes; `None` for what is done beside the plan, such as the fetch before
+    /// there is one.
+    pub plan_index: Option<i64>,
     /// Whether it is done or undone.
     pub direction: Direction,
     /// The phase, as in `build`.
@@ -61,6 +64,9 @@ pub struct Step {
     /// Proof that this deployer wrote it.
     #[serde(skip)]
     pub mac: Option<String>,
+    /// The same of [`Step::plan_index`], which programs that sign nothing of it do not know.
+    #[serde(skip)]
+    pub plan_index_mac: Option<String>,
 }
 
 impl Signed for Step {
@@ -71,6 +77,25 @@ impl Signed for Step {
     fn mac(&self) -> Option<&str> {
         self.mac.as_deref()
     }
+
+    fn further(&self) -> Option<(Message, Option<&str>)> {
+        Some((self.message_of_plan_index(), self.plan_index_mac.as_deref()))
+    }
+}
+
+impl Step {
+    pub(super) fn message_of_plan_index(&self) -> Message {
+        message_of_plan_index(&self.run_id, self.number, self.direction, self.plan_index)
+    }
+}
+
+/// Which step of the plan was begun decides about what is undone as well.
+fn message_of_plan_index(run_id: &str, number: u32, direction: Direction, index: Option<i64>) -> Message {
+    Message::of("steps.plan_index")
+        .text(run_id)
+        .number(number.into())
+        .text(direction.as_str())
+        .optional_number(index)
 }
 
 /// What decides about what is undone after a crash.
@@ -96,6 +121,7 @@ fn message(
 pub struct StepStart<'a> {
     pub run_id: &'a str,
     pub number: u32,
+    pub plan_index: Option<usize>,
     pub direction: Direction,
     pub phase: &'a str,
     pub name: &'a str,
@@ -121,13 +147,18 @@ impl Store {
         let name = storable(step.name);
         let signed = message(step.run_id, step.number, step.direction, step.phase, &name, StepState::Started);
         let mac = self.authenticator.sign(&signed)?;
+        let plan_index = step.plan_index.map(|index| i64::try_from(index).unwrap_or(i64::MAX));
+        let of_index = message_of_plan_index(step.run_id, step.number, step.direction, plan_index);
+        let plan_index_mac = self.authenticator.sign(&of_index)?;
         writing!(self, |pool| {
             sqlx::query(
-                "INSERT INTO steps (run_id, number, direction, phase, name, command, state, started_at_ms, mac)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                "INSERT INTO steps (run_id, number, direction, phase, name, command, state, started_at_ms, mac,
+                     plan_index, plan_index_mac)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                  ON CONFLICT (run_id, number, direction) DO UPDATE SET phase = excluded.phase,
                      name = excluded.name, command = excluded.command, state = excluded.state, detail = NULL,
-                     started_at_ms = excluded.started_at_ms, ended_at_ms = NULL, cause = NULL, mac = excluded.mac",
+                     started_at_ms = excluded.started_at_ms, ended_at_ms = NULL, cause = NULL, mac = excluded.mac,
+                     plan_index = excluded.plan_index, plan_index_mac = excluded.plan_index_mac",
             )
             .bind(step.run_id)
             .bind(i64::from(step.number))
@@ -138,6 +169,8 @@ impl Store {
             .bind(StepState::Started)
             .bind(step.started_at_ms)
             .bind(&mac)
+            .bind(plan_index)
+            .bind(&plan_index_mac)
             .execute(pool)
             .await?;
         })

@@ -11,9 +11,13 @@ pub struct UnknownWord {
     pub(super) word: String,
 }
 
-/// An enum that is one fixed word per variant wherever it is written: in the database, in JSON, for people.
+/// An enum that is one fixed word per variant wherever it is written: in the database, in JSON, for people. A variant that was renamed
+/// keeps the stored word, which older programs read and which is signed, and people see the word after `shown`. Words after `or` were
+/// stored by older programs; they are read and never written.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $kind:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal {
+        $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(or $old:literal)* $(shown $shown:literal)?,)+
+    }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name {
@@ -24,17 +28,26 @@ macro_rules! words {
             /// Every variant, in the order of their definition.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The word for it.
+            /// The word for it, as it is stored.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
+                }
+            }
+
+            /// The word for it that people see.
+            pub fn shown(self) -> &'static str {
+                match self {
+                    $($(Self::$variant => $shown,)?)+
+                    #[allow(unreachable_patterns, reason = "of variants that were never renamed there is one word")]
+                    variant => variant.as_str(),
                 }
             }
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.pad(self.as_str())
+                formatter.pad(self.shown())
             }
         }
 
@@ -42,7 +55,7 @@ macro_rules! words {
             type Err = $crate::store::text::UnknownWord;
             fn from_str(word: &str) -> Result<Self, Self::Err> {
                 match word {
-                    $($word => Ok(Self::$variant),)+
+                    $($word $(| $old)* => Ok(Self::$variant),)+
                     _ => Err($crate::store::text::UnknownWord { kind: $kind, word: word.to_owned() }),
                 }
             }
@@ -127,9 +140,13 @@ pub(super) fn embedded_json<S: serde::Serializer>(
 
 #[cfg(test)]
 mod tests {
+<<<<<<< main
     use super::super::{
         Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode,
     };
+=======
+    use super::super::{Direction, FaultClass, ReleaseState, RunState, RunTrigger, StepState, VerdictCode};
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
     use super::{CHARS_MAX, bounded};
 
     #[test]
@@ -138,14 +155,22 @@ mod tests {
             ($($words:ident),+) => {$(
                 for word in $words::ALL {
                     assert_eq!(word.as_str().parse::<$words>().unwrap(), *word);
+<<<<<<< main
                     let json = format!("\"{word}\"");
                     assert_eq!(serde_json::to_string(word).unwrap(), json);
                     assert_eq!(serde_json::from_str::<$words>(&json).unwrap(), *word);
+=======
+                    assert_eq!(serde_json::to_string(word).unwrap(), format!("\"{}\"", word.as_str()));
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
                 }
                 assert!("nonsense".parse::<$words>().is_err());
             )+};
         }
+<<<<<<< main
         check!(Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
+=======
+        check!(Direction, FaultClass, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
     }
 
     #[test]
@@ -160,6 +185,6 @@ mod tests {
     fn only_what_waits_is_not_final() {
         assert!(VerdictCode::ALL.iter().all(|code| code.is_final() != (*code == VerdictCode::Queued)));
         let unfinished: Vec<_> = RunState::ALL.iter().filter(|state| !state.is_final()).collect();
-        assert_eq!(unfinished, [&RunState::Queued, &RunState::Running]);
+        assert_eq!(unfinished, [&RunState::Queued, &RunState::Running, &RunState::Unknown]);
     }
 }

@@ -24,7 +24,7 @@ pub fn style_of(state: &str) -> Style {
     match state {
         "succeeded" | "deployed" | "already-live" | "live" => GREEN,
         "failed" | "malformed" | "refused" => RED,
-        "running" | "queued" | "waiting" | "started" | "undone" | "unknown" => YELLOW,
+        "running" | "queued" | "waiting" | "started" | "undone" | "interrupted" | "unknown" => YELLOW,
         _ => DIM,
     }
 }

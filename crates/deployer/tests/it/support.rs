@@ -23,6 +23,7 @@ pub mod sender;
 pub mod servers;
 pub mod service;
 pub mod site;
+pub mod sqlite;
 pub mod ssh;
 pub mod terminal;
 pub mod traffic;

@@ -7,8 +7,13 @@ use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::owner;
 use crate::base::clock::{ago, duration, now_ms, readable_utc};
 use crate::base::files::private_file;
+<<<<<<< main
 use crate::base::words::counted;
 use crate::config::Config;
+=======
+use crate::base::words::{cause_and_hint, counted};
+use crate::config::{Config, Recipe};
+>>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
 use crate::daemon::{strays, work_lock};
 use crate::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
 use crate::pipeline::context::Host;
@@ -187,6 +192,7 @@ pub async fn runs(context: &DoctorContext) -> CheckResult {
     let unfinished = context.store()?.unfinished_runs(None).await?;
     let config = context.config()?;
     let mut findings = Vec::new();
+    findings.extend(unfinished.iter().filter(|run| run.state == RunState::Unknown).map(is_unknown));
     let running: Vec<&Run> = unfinished.iter().filter(|run| run.state == RunState::Running).collect();
     for run in &running {
         let timeout =
@@ -202,6 +208,15 @@ pub async fn runs(context: &DoctorContext) -> CheckResult {
         ));
     }
     Ok(or_ok(findings, format!("{} in progress, none stuck", running.len())))
+}
+
+/// A run that has left nobody knows what: its cause says what is known, and how to go on.
+fn is_unknown(run: &Run) -> Finding {
+    let (what, mend) = cause_and_hint(run.cause.as_deref().unwrap_or_default());
+    Finding::error(
+        format!("{}: {}", run.deployment, plain(what)),
+        mend.map_or_else(|| format!("`durhack-deployer run {}`", run.id), str::to_owned),
+    )
 }
 
 /// A run may take its time once to do and once to undo.

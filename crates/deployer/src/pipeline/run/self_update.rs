@@ -12,11 +12,12 @@ impl Run {
     /// Waits until no other run is in progress: a self-update interrupts nobody. The step stays open.
     pub(super) async fn make_room(
         &mut self,
+        index: usize,
         step: &Step,
         wish: &self_update::SelfUpdate,
     ) -> Result<(SelfUpdateRequest, OwnedSemaphorePermit), Failure> {
         let ends_at = self.ends_at.min(Instant::now() + step.timeout);
-        let recording = self.start_step(step, Direction::Do).await?;
+        let recording = self.start_step(step, Some(index), Direction::Do).await?;
         let others = u32::try_from(self.host.config.runs.parallel_max).unwrap_or(u32::MAX) - 1;
         if self.host.slots.available_permits() < others as usize {
             self.note(recording.number, "waiting for the runs of other deployments to end");
@@ -24,7 +25,7 @@ impl Run {
         let result = tokio::select! {
             () = self.cancel.cancelled() => Err(Failure::cancelled()),
             () = tokio::time::sleep_until(ends_at) => {
-                Err(Failure::new("the runs of other deployments did not end in time"))
+                Err(Failure::of_host("the runs of other deployments did not end in time"))
             }
             permits = Arc::clone(&self.host.slots).acquire_many_owned(others) => {
                 Ok(permits.expect("the semaphore is never closed"))
@@ -48,10 +49,10 @@ impl Run {
     }
 
     /// Carries out what follows a self-update, as the one who was handed over to. Nobody could take it back: what fails is said.
-    pub async fn carry_on(&mut self, plan: &Plan, rest: &[&Step]) -> Vec<String> {
+    pub async fn carry_on(&mut self, plan: &Plan, rest: &[usize]) -> Vec<String> {
         let mut warnings = Vec::new();
-        for step in rest {
-            if let Err(failure) = self.step(step, plan).await {
+        for index in rest {
+            if let Err(failure) = self.step(*index, plan).await {
                 warnings.push(failure.cause);
             }
         }

@@ -17,15 +17,13 @@ const UNDO_RECORD_WAIT: Duration = Duration::from_secs(2);
 
 impl Run {
     /// Takes back what was started, in reverse, and tells the operator's `on_failure` commands.
-    pub async fn take_back(&mut self, plan: &Plan, started: &[&Step], mut failure: Failure) -> Failure {
+    pub async fn take_back(&mut self, plan: &Plan, started: &[usize], mut failure: Failure) -> Failure {
         self.note(self.next_step, format!("failed: {}", failure.cause));
-        failure.has_switched = started.iter().any(|step| step.phase == Phase::Switch);
+        failure.has_switched = started.iter().any(|index| plan.steps[*index].phase == Phase::Switch);
         let unfinished = self.undo(plan, started).await;
         crate::failpoint!("taken-back");
         if !unfinished.is_empty() {
-            failure.cause =
-                format!("{}; taking it back failed too: {}", failure.cause, unfinished.join("; "));
-            failure.ours = true;
+            failure = failure.not_undone(&unfinished);
         }
         let environment = plan.environment.clone();
         let told = [("DEPLOYER_CAUSE".to_owned(), failure.cause.clone())];
@@ -38,19 +36,20 @@ impl Run {
             let action = Action::Command(command);
             let step =
                 Step { name: "on-failure".into(), action, ..bare_step(&self.deployment, Phase::Clean) };
-            if let Err(problem) = self.undo_step(&step, Some(step.phase), &environment).await {
+            if let Err(problem) = self.undo_step(&step, None, Some(step.phase), &environment).await {
                 self.note(number, format!("on_failure: {}", problem.cause));
             }
         }
         failure
     }
 
-    /// Runs the undo of each started step, the last one first. Returns what could not be undone; then nobody can say that
+    /// Runs the undo of each started step, given by their indices in the plan, the last one first. Returns what could not be undone; then nobody can say that
     /// what was live still is, and the database does not, until a run has succeeded again.
-    pub async fn undo(&mut self, plan: &Plan, started: &[&Step]) -> Vec<String> {
+    pub async fn undo(&mut self, plan: &Plan, started: &[usize]) -> Vec<String> {
         let mut unfinished = Vec::new();
-        let phases: Vec<Phase> = started.iter().map(|step| step.phase).collect();
-        for step in started.iter().rev() {
+        let phases: Vec<Phase> = started.iter().map(|index| plan.steps[*index].phase).collect();
+        for index in started.iter().rev() {
+            let step = &plan.steps[*index];
             for undo in &step.undo {
                 if undo.if_started.is_some_and(|phase| !phases.contains(&phase)) {
                     continue;
@@ -63,7 +62,9 @@ impl Run {
                     retries: undo.retries,
                     ..bare
                 };
-                if let Err(failure) = self.undo_step(&undo_step, undo.phase, &plan.environment_before).await {
+                let undone =
+                    self.undo_step(&undo_step, Some(*index), undo.phase, &plan.environment_before).await;
+                if let Err(failure) = undone {
                     unfinished.push(failure.cause);
                     // What follows would be done to the new files as if they were the old ones.
                     if matches!(undo.action, Action::Activate { .. } | Action::UpdateTree { .. }) {
@@ -78,7 +79,8 @@ impl Run {
         unfinished
     }
 
-    async fn doubt_what_is_live(&self) {
+    /// Notes that nobody can say that what is live is what the release says, until a run has succeeded again.
+    pub async fn doubt_what_is_live(&self) {
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         let doubt = || async {
             let Some(live) = store.live_release(slug).await? else { return Ok(()) };
@@ -94,20 +96,22 @@ impl Run {
     async fn undo_step(
         &mut self,
         step: &Step,
+        plan_index: Option<usize>,
         phase: Option<Phase>,
         environment: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
-        let recording = match self.start_step_within(step, Direction::Undo, UNDO_RECORD_WAIT).await {
-            Ok(recording) => recording,
-            Err(failure) => {
-                tracing::error!(
-                    run = self.id,
-                    cause = failure.cause,
-                    "undoing without a record in the database"
-                );
-                Recording { number: self.next_step, direction: Direction::Undo, wait: Duration::ZERO }
-            }
-        };
+        let recording =
+            match self.start_step_within(step, plan_index, Direction::Undo, UNDO_RECORD_WAIT).await {
+                Ok(recording) => recording,
+                Err(failure) => {
+                    tracing::error!(
+                        run = self.id,
+                        cause = failure.cause,
+                        "undoing without a record in the database"
+                    );
+                    Recording { number: self.next_step, direction: Direction::Undo, wait: Duration::ZERO }
+                }
+            };
         let never = CancellationToken::new();
         let bounds = Bounds { ends_at: None, cancel: &never };
         let result = self.attempts(step, phase, environment, recording.number, bounds).await;

@@ -198,13 +198,15 @@ impl Worker {
     /// this run makes beside it does not pass for an earlier release.
     async fn first_step_of_adopting(&self, facts: &Facts<'_>, adopt: &Adopt) -> Result<Step, Failure> {
         let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
-            return Err(Failure::new("something else has become live meanwhile: ask again"));
+            return Err(Failure::of_operator("something else has become live meanwhile: ask again"));
         };
         let survey = adopt::survey(&self.host, &self.deployment, live).await?;
-        survey.check(adopt.modified_too).map_err(|error| Failure::new(format!("{error:#}")))?;
+        survey.check(adopt.modified_too).map_err(|error| Failure::of_operator(format!("{error:#}")))?;
         if survey.kept != adopt.kept {
             let hint = "if the configuration was changed, restart the daemon; then ask again";
-            return Err(Failure::new(format!("what is to be kept is not what was agreed upon: {hint}")));
+            return Err(Failure::of_operator(format!(
+                "what is to be kept is not what was agreed upon: {hint}"
+            )));
         }
         let (store, slug) = (&self.host.store, self.deployment.slug.as_str());
         if store.live_release(slug).await?.is_none() {
@@ -222,8 +224,7 @@ impl Worker {
 
     /// The plan is in the database before its first step starts; with it the release, where one is made in place.
     async fn save(&self, run: &Run, facts: &Facts<'_>, plan: &Plan) -> Result<(), StoreError> {
-        let plan = Plan { steps_before: Some(run.next_step - 1), ..plan.clone() };
-        let text = serde_json::to_string(&plan).expect("a plan of strings, numbers and lists serialises");
+        let text = Plan { steps_before: Some(run.next_step - 1), ..plan.clone() }.stored();
         let (store, target) = (&self.host.store, &facts.target);
         store.save_plan(&run.id, &text).await?;
         crate::failpoint!("plan-saved");
@@ -411,7 +412,7 @@ impl Worker {
         };
         let deleted = releases.iter().find(|found| Some(found.name.as_str()) == wanted && !is_there(found));
         if let Some(deleted) = deleted.filter(|found| found.state != ReleaseState::Removed) {
-            return Err(Failure::new(format!(
+            return Err(Failure::of_operator(format!(
                 "the release {} was deleted by hand: its directory {} is not there; `durhack-deployer deploy {slug} --commit {}` makes it again",
                 deleted.name,
                 release::directory(&self.deployment, &deleted.name).display(),
@@ -420,9 +421,9 @@ impl Worker {
         }
         releases.retain(is_there);
         let found = live_state::rollback_candidate(&releases, wanted, live);
-        let found = found.map_err(Failure::new)?;
+        let found = found.map_err(Failure::of_operator)?;
         let target = live_state::target_of(found)
-            .ok_or_else(|| Failure::ours("the database has no commit of that release"))?;
+            .ok_or_else(|| Failure::of_operator("the database has no commit of that release"))?;
         outcome::resolved(
             &self.host,
             &self.deployment,

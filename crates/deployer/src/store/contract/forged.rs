@@ -6,7 +6,7 @@ use crate::base::names::CommitId;
 use sqlx::AssertSqlSafe;
 
 /// So many migrations have come since 0.1.0.
-const SINCE_0_1_0: usize = 4;
+const SINCE_0_1_0: usize = 5;
 
 #[tokio::test]
 async fn on_sqlite() {
@@ -70,6 +70,7 @@ fn succeeds(id: &str) -> RunEnd<'_> {
     RunEnd {
         run_id: id,
         state: RunState::Succeeded,
+        fault: FaultClass::None,
         cause: None,
         summary: None,
         ended_at_ms: 9_000,
@@ -119,6 +120,8 @@ async fn plans(store: &Store) {
         "commit_id = 'c2'",
         "repository = 'evil/one'",
         "delivery_id = 'd9'",
+        "fault = 'host'",
+        "fault = NULL, fault_mac = NULL",
         "mac = NULL",
         "mac = ''",
     ] {
@@ -165,6 +168,7 @@ async fn steps(store: &Store) {
     let start = StepStart {
         run_id: "stepped",
         number: 1,
+        plan_index: Some(0),
         direction: Direction::Do,
         phase: "build",
         name: "build",
@@ -188,10 +192,13 @@ async fn steps(store: &Store) {
     for change in [
         "UPDATE steps SET state = 'succeeded' WHERE run_id = 'stepped' AND number = 2",
         "UPDATE steps SET number = 3 WHERE run_id = 'stepped' AND number = 2",
+        "UPDATE steps SET plan_index = 1 WHERE run_id = 'stepped' AND number = 2",
+        "UPDATE steps SET plan_index = NULL WHERE run_id = 'stepped' AND number = 2",
+        "UPDATE steps SET plan_index = NULL, plan_index_mac = NULL WHERE run_id = 'stepped' AND number = 2",
         "UPDATE steps SET direction = 'undo' WHERE run_id = 'stepped' AND number = 2",
         "UPDATE steps SET name = 'hand-over' WHERE run_id = 'stepped' AND number = 2",
         "INSERT INTO steps (run_id, number, direction, phase, name, state, started_at_ms) VALUES ('stepped', 3, 'do', 'switch', 'x', 'started', 1)",
-        "INSERT INTO steps SELECT run_id, 3, direction, phase, name, command, state, detail, started_at_ms, ended_at_ms, cause, mac FROM steps WHERE run_id = 'stepped' AND number = 1",
+        "INSERT INTO steps SELECT run_id, 3, direction, phase, name, command, state, detail, started_at_ms, ended_at_ms, cause, mac, plan_index, plan_index_mac FROM steps WHERE run_id = 'stepped' AND number = 1",
     ] {
         keep(store, "steps", "run_id = 'stepped'").await;
         execute(store, change).await;
@@ -474,10 +481,10 @@ async fn what_waits(store: &Store) {
     store.set_verdict(&verdict("w2", "w2")).await.unwrap();
     assert_eq!(waiting().await, []);
 
-    let failed = "INSERT INTO runs (id, deployment, repository, branch, commit_id, attempt, trigger_kind, requested_by, entry, state, created_at_ms, ended_at_ms, pid, boot_id)
-         VALUES ('w9', 'cafe', 'ducompsoc/durhack', 'main', 'c1', 1, 'delivery', 'x', 'x', 'failed', 99999, 99999, 1, 'boot')";
+    let failed = "INSERT INTO runs (id, deployment, repository, branch, commit_id, attempt, trigger_kind, requested_by, entry, state, created_at_ms, fault, ended_at_ms, pid, boot_id)
+         VALUES ('w9', 'cafe', 'ducompsoc/durhack', 'main', 'c1', 1, 'delivery', 'x', 'x', 'failed', 99999, 'host', 99999, 1, 'boot')";
     execute(store, failed).await;
-    assert_eq!(store.unjudged("cafe", "c1").await.unwrap(), Unjudged { failures: 0, with_plan: 0 });
+    assert_eq!(store.host_failures("cafe", "c1").await.unwrap(), HostFailures { all: 0, with_plan: 0 });
     execute(store, "DELETE FROM runs WHERE deployment = 'cafe'").await;
     execute(store, "DELETE FROM verdicts WHERE deployment = 'cafe'").await;
 }
@@ -545,6 +552,7 @@ async fn from_an_older_version(store: &Store) {
     let start = StepStart {
         run_id: "old",
         number: 1,
+        plan_index: None,
         direction: Direction::Do,
         phase: "build",
         name: "build",

@@ -97,9 +97,15 @@ async fn a_run_ends(store: &Store, new: &NewRun<'_>, commit: &str, state: RunSta
     store.update_run_commit(new.id, commit, None).await.unwrap();
     let delivery = new.delivery_id.unwrap();
     let verdict = Verdict { run_id: Some(new.id.to_owned()), ..a_verdict(delivery, "api", code) };
+    let fault = match (state, code) {
+        (RunState::Failed, VerdictCode::Refused) => FaultClass::Commit,
+        (RunState::Failed, _) => FaultClass::Host,
+        _ => FaultClass::None,
+    };
     let end = RunEnd {
         run_id: new.id,
         state,
+        fault,
         cause: Some("why"),
         summary: None,
         ended_at_ms: new.created_at_ms + 1,
@@ -127,18 +133,17 @@ async fn tell(store: &Store) {
     a_run_ends(store, &new("r3", 20), "c3", RunState::Failed, VerdictCode::Failed).await;
     assert_eq!(held().await, None);
 
-    // Refused, or failed with a plan: that is said of the commit. Failed before there was one, or for want of memory: it is not.
-    let is_unjudged = async |run| store.is_unjudged(&store.run(run).await.unwrap().unwrap()).await.unwrap();
-    assert!(!is_unjudged("r1").await && !is_unjudged("r2").await && is_unjudged("r3").await);
+    // Only what the host failed for says nothing of its commit, with a plan or without.
+    let says_nothing = async |run| store.run(run).await.unwrap().unwrap().says_nothing_of_its_commit();
+    assert!(!says_nothing("r1").await && !says_nothing("r2").await && says_nothing("r3").await);
+    let failures = async |commit| store.host_failures("api", commit).await.unwrap();
+    assert_eq!(failures("c3").await, HostFailures { all: 1, with_plan: 0 });
     store.save_plan("r3", "{}").await.unwrap();
-    assert!(!is_unjudged("r3").await);
-    let starved = Verdict { run_id: Some("r3".into()), ..a_verdict("r3", "api", VerdictCode::Error) };
-    store.set_verdict(&starved).await.unwrap();
-    assert!(is_unjudged("r3").await);
-    let unjudged = async |commit| store.unjudged("api", commit).await.unwrap();
-    assert_eq!(unjudged("c3").await, Unjudged { failures: 1, with_plan: 1 });
-    assert_eq!(unjudged("c2").await, Unjudged { failures: 1, with_plan: 0 });
-    assert_eq!(unjudged("c1").await, Unjudged { failures: 0, with_plan: 0 });
+    assert!(says_nothing("r3").await);
+    assert_eq!(failures("c3").await, HostFailures { all: 1, with_plan: 1 });
+    for commit in ["c1", "c2"] {
+        assert_eq!(failures(commit).await, HostFailures { all: 0, with_plan: 0 }, "{commit}");
+    }
 
     // What an operator asks for takes its place when it has a plan.
     a_run_ends(store, &new("r4", 30), "c4", RunState::Waiting, VerdictCode::Waiting).await;

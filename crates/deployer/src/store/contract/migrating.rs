@@ -154,3 +154,143 @@ async fn both_databases_have_the_same_migrations_and_each_a_way_back() {
     assert_eq!(versions.len(), up.len(), "each has its own number");
     assert_eq!(versions, known, "what is compiled in is what is there");
 }
+
+/// The migration with which runs have a fault class and steps a plan index.
+const FAULTS: i64 = 7;
+
+#[tokio::test]
+async fn what_was_guessed_of_faults_is_stored_on_sqlite() {
+    let (_directory, store) = sqlite_store().await;
+    faults(&store).await;
+}
+
+#[tokio::test]
+async fn what_was_guessed_of_faults_is_stored_on_postgresql() {
+    let Some(server) = Postgres::start() else { return };
+    let store = open(&server.create_database("faults")).unwrap();
+    store.migrate(0).await.unwrap();
+    faults(&store).await;
+}
+
+/// What the version before has guessed: from the plan that a run has or has not, the verdicts that name it, and the numbers of its steps.
+async fn faults(store: &Store) {
+    let down = async || {
+        let status = store.migration_status().await.unwrap();
+        let steps = status.iter().filter(|migration| migration.version >= FAULTS).count();
+        assert_eq!(store.migrate_down(steps).await.unwrap(), steps);
+    };
+    use RunState::{Cancelled, Failed, Interrupted, Running, Skipped, Succeeded, Waiting};
+    let plan =
+        |before: &str| Some(format!(r#"{{"steps":[],{before}"environment":{{"X":"\"steps_before\":7"}}}}"#));
+    let (of_0_1_0, later) = (plan(""), plan(r#""steps_before":2,"#));
+    use FaultClass::{Commit, Host, Operator};
+    let (none, host, commit) = (Some(FaultClass::None), Some(Host), Some(Commit));
+    let cases = [
+        ("m01", Succeeded, RunTrigger::Delivery, later.clone(), Some(VerdictCode::Deployed), none, Some(0)),
+        ("m02", Failed, RunTrigger::Delivery, None, Some(VerdictCode::Failed), host, None),
+        ("m03", Failed, RunTrigger::Reconcile, None, None, host, None),
+        ("m04", Failed, RunTrigger::Delivery, None, Some(VerdictCode::Refused), commit, None),
+        ("m05", Failed, RunTrigger::Delivery, later.clone(), Some(VerdictCode::Failed), commit, Some(0)),
+        ("m06", Failed, RunTrigger::Delivery, later.clone(), Some(VerdictCode::Error), host, Some(0)),
+        ("m07", Cancelled, RunTrigger::Delivery, later.clone(), None, Some(Operator), Some(0)),
+        ("m08", Interrupted, RunTrigger::Delivery, of_0_1_0.clone(), None, none, Some(1)),
+        ("m09", Waiting, RunTrigger::Delivery, None, Some(VerdictCode::Waiting), none, None),
+        ("m10", Skipped, RunTrigger::Delivery, None, None, none, None),
+        ("m11", Running, RunTrigger::Delivery, later, None, None, Some(0)),
+        ("m12", Running, RunTrigger::Delivery, of_0_1_0.clone(), None, None, Some(1)),
+        ("m13", Running, RunTrigger::Rollback, of_0_1_0, None, None, Some(2)),
+        // Not a plan: nothing can be undone by it, and the migration does not end over it.
+        ("m14", Running, RunTrigger::Delivery, Some("{\"steps_before\":".to_owned()), None, None, Some(1)),
+    ];
+    for (id, state, trigger, plan, code, _, _) in &cases {
+        let new = NewRun { trigger: *trigger, ..a_run(id, "api", id) };
+        store.create_run(&new).await.unwrap();
+        store.start_run(id, 1, 1, "boot").await.unwrap();
+        for number in 1..=3 {
+            let start = StepStart {
+                run_id: id,
+                number,
+                plan_index: None,
+                direction: Direction::Do,
+                phase: "build",
+                name: "b",
+                command: None,
+                started_at_ms: 1,
+            };
+            for direction in [Direction::Do, Direction::Undo] {
+                store.step_started(&StepStart { direction, ..start }).await.unwrap();
+                let end = StepEnd {
+                    run_id: id,
+                    number,
+                    direction,
+                    state: StepState::Succeeded,
+                    detail: None,
+                    cause: None,
+                    ended_at_ms: 2,
+                };
+                store.step_ended(&end).await.unwrap();
+            }
+        }
+        if let Some(plan) = plan {
+            store.save_plan(id, plan).await.unwrap();
+        }
+        if *state != Running {
+            let verdict =
+                code.map(|code| Verdict { run_id: Some((*id).to_owned()), ..a_verdict(id, "api", code) });
+            let end = RunEnd {
+                run_id: id,
+                state: *state,
+                // What is stored is lost on the way down, and guessed on the way up.
+                fault: FaultClass::None,
+                cause: None,
+                summary: None,
+                ended_at_ms: 5,
+                verdicts: verdict.as_slice(),
+                tellings: &[],
+            };
+            store.end_run(&end).await.unwrap();
+        }
+    }
+    super::forged::execute(store, "UPDATE runs SET cause = 'forged' WHERE id = 'm10'").await;
+    down().await;
+    store.migrate(0).await.unwrap();
+    let check = async || {
+        for (id, state, _, _, _, fault, third_index) in &cases {
+            let run = store.run(id).await.unwrap().unwrap();
+            assert_eq!((run.state, run.fault), (*state, *fault), "{id}");
+            assert_eq!(store.is_our_run(&run).unwrap(), *id != "m10", "{id}");
+            let steps = store.steps(id).await.unwrap();
+            assert!(store.are_our_steps(&steps).unwrap(), "{id}");
+            let of_third = |direction| {
+                steps.iter().find(|step| step.number == 3 && step.direction == direction).unwrap().plan_index
+            };
+            assert_eq!((of_third(Direction::Do), of_third(Direction::Undo)), (*third_index, None), "{id}");
+            let first = steps[0].plan_index;
+            assert_eq!(first, third_index.map(|third| third - 2).filter(|first| *first >= 0), "{id}");
+            assert_eq!(store.is_open_and_ours(&run).unwrap(), *state == Running, "{id}");
+        }
+    };
+    check().await;
+
+    // A run of which nobody knows what it has left is no word of the version before, which does nothing for it but end it.
+    let unknown = RunUnknown { run_id: "m14", cause: "what is live is unknown", at_ms: 6, tellings: &[] };
+    store.run_is_unknown(&unknown).await.unwrap();
+    let run = store.run("m14").await.unwrap().unwrap();
+    assert_eq!((run.state, run.fault, run.ended_at_ms), (RunState::Unknown, Some(Operator), None));
+    assert!(store.is_open_and_ours(&run).unwrap());
+    assert!(store.unfinished_runs(Some("api")).await.unwrap().contains(&run));
+    assert_eq!(
+        store.migrate(0).await.map_err(|error| error.to_string()),
+        Ok(()),
+        "signed once, and not anew"
+    );
+    down().await;
+    store.migrate(0).await.unwrap();
+    let run = store.run("m14").await.unwrap().unwrap();
+    assert_eq!((run.state, run.fault, store.is_our_run(&run).unwrap()), (RunState::Running, None, false));
+    assert_eq!(
+        store.run("m10").await.unwrap().unwrap().cause.as_deref(),
+        Some("forged"),
+        "and still not ours"
+    );
+}

@@ -131,6 +131,7 @@ async fn the_steps_of_a_run(store: &Store) {
     let start = |number, direction, started_at_ms| StepStart {
         run_id: FIRST,
         number,
+        plan_index: Some(number as usize - 1),
         direction,
         phase: "build",
         name: "install",
@@ -162,6 +163,8 @@ async fn the_steps_of_a_run(store: &Store) {
     use Direction::{Do, Undo};
     assert_eq!(order, [(Do, 1), (Do, 2), (Do, 10), (Undo, 2), (Undo, 1)]);
     assert_eq!((steps[0].state, steps[0].ended_at_ms), (StepState::Succeeded, Some(2_400)));
+    let indices: Vec<_> = steps.iter().map(|step| step.plan_index).collect();
+    assert_eq!(indices, [0, 1, 9, 1, 0].map(Some), "what is undone has the index of what was done");
     assert_eq!(serde_json::to_value(&steps[0]).unwrap()["detail"]["exit"], 0);
     assert_eq!(
         (steps[1].state, steps[1].ended_at_ms, steps[1].started_at_ms),
@@ -189,7 +192,8 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
     let failed = Verdict { run_id: Some(FIRST.to_owned()), ..a_verdict("d1", "api", VerdictCode::Failed) };
     let end = RunEnd {
         run_id: FIRST,
-        state: RunState::Undone,
+        state: RunState::Interrupted,
+        fault: FaultClass::None,
         cause: Some("pnpm install: exit 1"),
         summary: None,
         ended_at_ms: 2_800,
@@ -198,17 +202,18 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
         tellings: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
     };
     assert_eq!(store.end_run(&end).await.unwrap(), RunEnded::Now);
-    let again = RunEnd { state: RunState::Succeeded, verdicts: &[], ..end };
+    let again = RunEnd { state: RunState::Succeeded, fault: FaultClass::Host, verdicts: &[], ..end };
     assert_eq!(store.end_run(&again).await.unwrap(), RunEnded::Before);
     assert_not_recorded(store.end_run(&RunEnd { run_id: "nobody", ..end }).await);
     assert_not_recorded(store.start_run(FIRST, 1, 1, "boot").await);
     let run = store.run(FIRST).await.unwrap().unwrap();
-    assert_eq!((run.state, run.cause.as_deref()), (RunState::Undone, Some("pnpm install: exit 1")));
+    assert_eq!((run.state, run.cause.as_deref()), (RunState::Interrupted, Some("pnpm install: exit 1")));
+    assert_eq!(run.fault, Some(FaultClass::None), "what was written first stands");
     assert_eq!(store.verdicts("d1").await.unwrap()[0], failed);
     assert_eq!(store.outbox_trouble(0).await.unwrap().unsent, 1);
     assert_eq!(store.last_tried("api").await.unwrap().map(|run| run.id).as_deref(), Some(FIRST));
     assert_eq!(store.last_tried("web").await.unwrap(), None);
-    assert_eq!(store.unjudged("api", "c1").await.unwrap().failures, 0, "it did not fail, and had a plan");
+    assert_eq!(store.host_failures("api", "c1").await.unwrap().all, 0, "it did not fail");
 
     assert_eq!(store.live_release("api").await.unwrap(), None);
     store.create_release(&release(SECOND, "two")).await.unwrap();
@@ -222,9 +227,12 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
     assert_eq!(store.live_release("api").await.unwrap().unwrap().name, "two", "it is still the live one");
     assert_not_recorded(store.set_release_state("api", "nothing", ReleaseState::Good, None).await);
 
-    let superseded = RunEnd { run_id: "other", state: RunState::Superseded, ..again };
+    // No version makes such runs any more, and rows of them are read.
+    let skipped = RunEnd { run_id: "other", state: RunState::Skipped, fault: FaultClass::None, ..again };
     store.update_run_commit("other", "c1", None).await.unwrap();
-    store.end_run(&superseded).await.unwrap();
+    store.end_run(&skipped).await.unwrap();
+    super::forged::execute(store, "UPDATE runs SET state = 'superseded' WHERE id = 'other'").await;
+    assert_eq!(store.run("other").await.unwrap().unwrap().state, RunState::Skipped);
     assert_eq!(store.last_tried("web").await.unwrap(), None, "a superseded run tried nothing");
 }
 
@@ -337,6 +345,7 @@ async fn a_rollback(store: &Store) {
     let end = |run_id| RunEnd {
         run_id,
         state: RunState::Succeeded,
+        fault: FaultClass::None,
         cause: None,
         summary: Some("went live"),
         ended_at_ms: 3_000,
@@ -366,7 +375,7 @@ async fn at_a_glance(store: &Store) {
         runs.into_iter().map(|run| run.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(RunFilter { deployment: Some("api"), state: None }).await, [ROLLBACK, SECOND]);
-    assert_eq!(ids(RunFilter { deployment: None, state: Some(RunState::Undone) }).await, [FIRST]);
+    assert_eq!(ids(RunFilter { deployment: None, state: Some(RunState::Interrupted) }).await, [FIRST]);
 }
 
 async fn small_things(store: &Store) {

@@ -5,6 +5,7 @@ use crate::support::gate::Gate;
 use crate::support::postgres::Postgres;
 use crate::support::process::describe;
 use crate::support::record::Run;
+use crate::support::sqlite;
 use crate::support::wait;
 use crate::support::world::World;
 use std::path::PathBuf;
@@ -30,17 +31,7 @@ impl Database {
     fn execute(&self, statement: &str) {
         match self {
             Self::Postgres(postgres) => postgres.execute("durhack", statement),
-            Self::Sqlite(file) => {
-                use sqlx::Connection as _;
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                runtime.expect("a runtime starts").block_on(async {
-                    let url = format!("sqlite:{}", file.display());
-                    let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("it is there");
-                    let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
-                    statement.execute(&mut connection).await.expect("the statement is right");
-                    connection.close().await.expect("it can be closed");
-                });
-            }
+            Self::Sqlite(file) => sqlite::execute(file, statement),
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Run {
 impl Run {
     /// Whether nothing more will become of it.
     pub fn is_final(&self) -> bool {
-        !["queued", "running"].contains(&self.state.as_str())
+        !["queued", "running", "unknown"].contains(&self.state.as_str())
     }
 
     /// From its start to its end; for figures.
