@@ -229,7 +229,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("steps/nginx/ownership.rs", &[ALL], "nginx's configuration, where no build may write"),
     ("steps/nginx/manifest.rs", &[ALL], "the state directory"),
     ("steps/nginx/reload.rs", &[ALL], "nginx's configuration, process id and log"),
-    ("steps/nginx/stage.rs", &[ALL], "a copy of nginx's configuration below the state directory"),
+    ("steps/nginx/dry_run.rs", &[ALL], "a copy of nginx's configuration below the state directory"),
     (
         "steps/nginx/writer.rs",
         &[ALL],

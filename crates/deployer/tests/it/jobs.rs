@@ -79,7 +79,7 @@ fn a_death_between_a_job_and_the_end_of_its_delivery_loses_none_and_does_none_tw
             for slug in ["main", "site", "docs"] {
                 wait::until("everything to be done", || {
                     let left = files_under(&world.spool(slug));
-                    left.iter().all(|path| path.ends_with("lock")).then_some(())
+                    left.iter().all(|path| path.extension().is_none_or(|end| end != "json")).then_some(())
                 });
             }
             let verdicts = world.verdicts(&delivery.guid);

@@ -5,8 +5,13 @@ use super::*;
 use crate::base::names::CommitId;
 use sqlx::AssertSqlSafe;
 
+<<<<<<< main
 /// So many migrations have come since 0.1.0.
 const SINCE_0_1_0: usize = 5;
+=======
+/// The number of the first migration that 0.1.0 does not know.
+const AFTER_0_1_0: i64 = 3;
+>>>>>>> fdd87be7db95f0fcee93fb2e47f6d3534da03303
 
 #[tokio::test]
 async fn on_sqlite() {
@@ -508,7 +513,7 @@ async fn what_0_1_0_left_in_sqlite_is_signed_once() {
 
     // Nor where others could have written to the file.
     use std::os::unix::fs::PermissionsExt as _;
-    store.migrate_down(SINCE_0_1_0).await.unwrap();
+    back_to_0_1_0(&store).await;
     let file = directory.path().join("state/record.sqlite");
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666)).unwrap();
     store.migrate(0).await.unwrap();
@@ -560,6 +565,13 @@ async fn from_an_older_version(store: &Store) {
         started_at_ms: 1,
     };
     store.step_started(&start).await.unwrap();
-    assert_eq!(store.migrate_down(SINCE_0_1_0).await.unwrap(), SINCE_0_1_0);
+    back_to_0_1_0(store).await;
     store.authenticator.end("old").unwrap();
+}
+
+/// Undoes all migrations that came after 0.1.0.
+async fn back_to_0_1_0(store: &Store) {
+    let status = store.migration_status().await.unwrap();
+    let since = status.iter().filter(|migration| migration.version >= AFTER_0_1_0).count();
+    assert_eq!(store.migrate_down(since).await.unwrap(), since);
 }
