@@ -25,13 +25,8 @@ use crate::pipeline::context::Host;
 use crate::pipeline::gates::Held;
 use crate::queue::job::reconcile_job;
 use crate::store::comparison::Comparison;
-<<<<<<< main
-use crate::store::{Run, Unjudged};
-use anyhow::{Context, Result};
-=======
 use crate::store::{HostFailures, Run, RunState};
-use anyhow::{Context, Result, bail};
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+use anyhow::{Context, Result};
 use spool::Spool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -272,15 +267,9 @@ struct KnownHeads {
     running: Vec<Run>,
     tried: Option<Run>,
     /// How often this head was tried in vain, where what was tried last says nothing of it.
-<<<<<<< main
-    unjudged: Option<Unjudged>,
+    host_failures: Option<HostFailures>,
     /// The head, where a gate held it back when it was last tried.
     held: Option<Held>,
-=======
-    host_failures: Option<HostFailures>,
-    /// The head, where a gate holds it back, and what has changed about that.
-    held: Option<(Held, Option<Decision>)>,
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
     /// Whether an operator's wish took the head's place.
     overruled: bool,
 }

@@ -7,12 +7,7 @@ use super::session::Session;
 use super::{CancelArguments, DeployArguments, PlanArguments, RollbackArguments, follow, ids, waiting};
 use crate::admin::owner;
 use crate::base::names::{CommitId, DeliveryId, Slug};
-<<<<<<< main
-use crate::base::words::counted;
-=======
-use crate::base::words::{cause_and_hint, counted, step_title};
-use crate::cli::inspect::running_step;
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+use crate::base::words::{cause_and_hint, counted};
 use crate::config::{Deployment, Queue};
 use crate::daemon;
 use crate::pipeline::observe::Observer;
@@ -158,6 +153,10 @@ async fn watch(session: &Session, asked: &DeployRequest<'_>) -> Result<Run, Fail
         } else if let Some(verdict) = verdict {
             return Err(Failed::because(anyhow!("{slug}: {}: {}", verdict.code, verdict.sentence)));
         } else {
+            let unfinished = session.store().unfinished_runs(Some(slug)).await?;
+            if let Some(run) = unknown::of_runs(&unfinished) {
+                return Err(is_unknown(run.cause.as_deref().unwrap_or_default()));
+            }
             let waits_for = waiting::for_its_turn(session, slug, &asked.entry).await?;
             let waits_for = waits_for.as_deref().unwrap_or("the run has not begun yet");
             progress.wait_for(&format!("queued: {waits_for}"));
@@ -166,30 +165,6 @@ async fn watch(session: &Session, asked: &DeployRequest<'_>) -> Result<Run, Fail
     }
 }
 
-<<<<<<< main
-=======
-/// What an entry waits for that has no run yet: the deployment's run before it, and where that is.
-async fn waited_for(session: &Session, slug: &str) -> Result<String, Failed> {
-    let unfinished = session.store().unfinished_runs(Some(slug)).await?;
-    if let Some(run) = unknown::of_runs(&unfinished) {
-        return Err(is_unknown(run.cause.as_deref().unwrap_or_default()));
-    }
-    let Some(run) = unfinished.iter().find(|run| run.started_at_ms.is_some()) else {
-        return Ok("queued: the run has not begun yet".to_owned());
-    };
-    let id = ids::short_runs(session).await?.of(&run.id);
-    let steps = session.store().steps(&run.id).await?;
-    Ok(match running_step(run, &steps) {
-        Some(step) => {
-            let seconds = (now_ms() - step.started_at_ms).max(0) / 1000;
-            let title = plain(&step_title(&step.phase, &step.name));
-            format!("queued: waits for run {id} ({title}, {seconds} s)")
-        }
-        None => format!("queued: waits for run {id}"),
-    })
-}
-
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
 /// What was asked for, and the entry that says so.
 struct DeployRequest<'a> {
     deployment: &'a Deployment,

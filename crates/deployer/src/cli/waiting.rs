@@ -7,7 +7,7 @@ use crate::base::names::Slug;
 use crate::base::words::{counted, step_title};
 use crate::daemon;
 use crate::run_log::rendering::plain;
-use crate::store::Run;
+use crate::store::{Run, RunState};
 use crate::terminal::failed::Failed;
 use anyhow::Context;
 use spool::{EntryName, Spool};
@@ -47,6 +47,10 @@ pub async fn for_its_turn(
     let mut running = session.store().unfinished_runs(None).await?;
     running.retain(|run| run.started_at_ms.is_some());
     if let Some(run) = running.iter().find(|run| run.deployment == slug) {
+        if run.state == RunState::Unknown {
+            let id = ids::short_runs(session).await?.of(&run.id);
+            return Ok(Some(format!("waits for an operator: what is live is unknown since run {id}")));
+        }
         let verb = if run.entry == entry.as_str() { "is carried out by" } else { "waits for" };
         return Ok(Some(format!("{verb} {}", run_and_step(session, run).await?)));
     }

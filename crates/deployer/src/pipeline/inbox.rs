@@ -52,13 +52,8 @@ pub async fn take(
 /// Whether the database has the outcome of this entry already. An operator's entry becomes known here.
 async fn known(host: &Host, deployment: &Deployment, claimed: &ClaimedJob) -> Result<bool> {
     let store = &host.store;
-<<<<<<< main
     let runs = store.runs_for_entry(deployment.slug.as_str(), claimed.claim.name().as_str()).await?;
-    for run in runs.iter().filter(|run| run.state.is_final() && run.state != RunState::Undone) {
-=======
-    let runs = store.runs_for_entry(deployment.slug.as_str(), order.claim.name().as_str()).await?;
     for run in runs.iter().filter(|run| run.state.is_final() && run.state != RunState::Interrupted) {
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         // What somebody else has written says nothing of this entry.
         if store.is_our_run(run)? {
             return Ok(true);

@@ -10,11 +10,8 @@ use crate::pipeline::downtime::Downtime;
 use crate::queue::job::ClaimedJob;
 use crate::queue::recorded::verdict;
 use crate::store::{
-<<<<<<< main
-    Blocked, NewTelling, Run, RunEnd, RunState, RunTrigger, StoreError, Verdict, VerdictCode,
-=======
-    FaultClass, NewTelling, Run, RunEnd, RunState, RunTrigger, RunUnknown, StoreError, Verdict, VerdictCode,
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+    Blocked, FaultClass, NewTelling, Run, RunEnd, RunState, RunTrigger, RunUnknown, StoreError, Verdict,
+    VerdictCode,
 };
 
 /// How a run ends that somebody else has changed in the database.
@@ -30,15 +27,10 @@ pub struct Outcome {
     pub state: RunState,
     /// One line; empty for a success.
     pub cause: String,
-<<<<<<< main
-    /// Whether the deployer itself is to blame.
-    pub ours: bool,
-    /// The gates that the commit has not passed.
-    pub blocked: Vec<Blocked>,
-=======
     /// Who can do something about it.
     pub fault: FaultClass,
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+    /// The gates that the commit has not passed.
+    pub blocked: Vec<Blocked>,
     /// The delivery's verdict, where the state alone does not say it.
     pub verdict: Option<VerdictCode>,
     /// What else there is to say.
@@ -52,23 +44,21 @@ pub struct Outcome {
 impl Outcome {
     /// An end of which nothing else is known: a failure is the commit's then, and who cancels is an operator.
     pub fn new(state: RunState, cause: impl Into<String>) -> Self {
-<<<<<<< main
-        Self {
-            state,
-            cause: cause.into(),
-            ours: false,
-            blocked: Vec::new(),
-            verdict: None,
-            summary: None,
-            gap: None,
-            live: None,
-=======
         let fault = match state {
             RunState::Failed => FaultClass::Commit,
             RunState::Cancelled | RunState::Unknown => FaultClass::Operator,
             _ => FaultClass::None,
         };
-        Self { state, cause: cause.into(), fault, verdict: None, summary: None, gap: None, live: None }
+        Self {
+            state,
+            cause: cause.into(),
+            fault,
+            blocked: Vec::new(),
+            verdict: None,
+            summary: None,
+            gap: None,
+            live: None,
+        }
     }
 
     /// How a run ended, or stands, as it is stored.
@@ -79,7 +69,6 @@ impl Outcome {
             fault: run.fault.unwrap_or(outcome.fault),
             verdict: is_error.then_some(VerdictCode::Error),
             ..outcome
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         }
     }
 
@@ -221,10 +210,6 @@ pub async fn end_run(
     Ok(())
 }
 
-<<<<<<< main
-/// Whether the job of an interrupted run names the run's commit, so that whatever becomes of the job tells of it. The branch's
-/// head may be another one when the job is tried again: then nobody else would.
-=======
 /// Writes down that nobody knows what an interrupted run has left behind, and tells of it. The run stays open, and its delivery queued.
 pub async fn is_unknown(
     host: &Host,
@@ -244,9 +229,8 @@ pub async fn is_unknown(
     Ok(())
 }
 
-/// Whether the order of an interrupted run names the run's commit, so that whatever becomes of the order tells of it. The branch's
-/// head may be another one when the order is tried again: then nobody else would.
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+/// Whether the job of an interrupted run names the run's commit, so that whatever becomes of the job tells of it. The branch's
+/// head may be another one when the job is tried again: then nobody else would.
 async fn is_awaited(host: &Host, run: &Run) -> Result<bool, StoreError> {
     let Some(delivery) = &run.delivery_id else { return Ok(false) };
     let delivery = host.store.delivery(delivery).await?;
@@ -624,8 +608,8 @@ mod tests {
             let outcome = Outcome::of_failure(failure);
             assert_eq!((outcome.state, outcome.fault, outcome.verdict), (state, fault, verdict), "{label}");
         }
-        assert_eq!(Outcome::refused("no").fault, Commit);
+        assert_eq!(Outcome::refused("no".into(), &[]).fault, Commit);
         assert_eq!(Outcome::tampered(TAMPERED).fault, Operator);
-        assert_eq!(Outcome::waiting("for ci").fault, FaultClass::None);
+        assert_eq!(Outcome::waiting("for ci".into(), &[]).fault, FaultClass::None);
     }
 }

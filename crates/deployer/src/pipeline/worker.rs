@@ -65,7 +65,7 @@ impl JobResult {
     /// Of a job whose run has ended and is recorded.
     fn of(state: RunState) -> Self {
         match state {
-            RunState::Undone => Self::Keep,
+            RunState::Interrupted => Self::Keep,
             _ => Self::Done,
         }
     }
@@ -210,7 +210,6 @@ impl Worker {
             if jobs.is_empty() {
                 return Ok(());
             }
-<<<<<<< main
             let jobs = self.without_replays(jobs).await?;
             let Some((chosen, superseded)) = job::choose(jobs) else { continue };
             crate::failpoint!("jobs-taken");
@@ -218,15 +217,6 @@ impl Worker {
                 JobResult::Done => inbox::finish(superseded.into_iter().chain([chosen])).await?,
                 // They go back by being dropped.
                 JobResult::Keep | JobResult::LeftToReplacement => {}
-=======
-            let orders = self.without_replays(orders).await?;
-            let Some((chosen, superseded)) = job::choose(orders) else { continue };
-            crate::failpoint!("orders-taken");
-            let state = Box::pin(self.one(&chosen, &superseded)).await?;
-            // What the database has is done with; what it has not goes back by being dropped.
-            if state != RunState::Interrupted {
-                inbox::finish(superseded.into_iter().chain([chosen])).await?;
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
             }
             crate::failpoint!("jobs-finished");
         }
@@ -259,11 +249,7 @@ impl Worker {
             return Ok(JobResult::Done);
         }
         let _slot = tokio::select! {
-<<<<<<< main
             () = self.stop.cancelled() => return Ok(JobResult::Keep),
-=======
-            () = self.stop.cancelled() => return Ok(RunState::Interrupted),
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
             slot = self.host.slots.acquire() => slot?,
         };
         // A build of another deployment may have changed them meanwhile.
@@ -296,17 +282,10 @@ impl Worker {
         if let Err(error) = self.keep_claim().await {
             tracing::error!(deployment = %self.deployment.slug, error = format!("{error:#}"), "this deployment's directory is not ours alone");
         }
-<<<<<<< main
         let outcome = match attempt {
             Attempt::Ended(outcome) => outcome,
             Attempt::LeftToReplacement => return Ok(JobResult::LeftToReplacement),
         };
-=======
-        if outcome.state == RunState::Running {
-            // Whoever serves next settles it, and finds the entry where it is.
-            return Ok(RunState::Interrupted);
-        }
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         crate::failpoint!("run-done");
         match outcome.state {
             RunState::Failed | RunState::Interrupted => {
@@ -367,15 +346,9 @@ impl Worker {
         let Some(run) = self.host.store.last_tried(self.deployment.slug.as_str()).await? else {
             return Ok(false);
         };
-<<<<<<< main
         // One that was interrupted is to be done again, most likely by this very job.
         let is_same = claimed.job.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
-        if !is_same || run.state == RunState::Undone {
-=======
-        // One that was interrupted is to be done again, most likely by this very order.
-        let is_same = order.commit.as_ref().map(CommitId::as_str) == run.commit_id.as_deref();
         if !is_same || run.state == RunState::Interrupted {
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
             return Ok(false);
         }
         let received_at_ms = claimed.header.received_at.as_millisecond();
@@ -478,13 +451,8 @@ impl Worker {
     /// The run, with an eye on whoever may stop it.
     async fn supervised(&self, claimed: &ClaimedJob, record: &store::Run) -> Attempt {
         let cancel = CancellationToken::new();
-<<<<<<< main
-        let wish = self.host.config.state_directory.join("cancel").join(&record.id);
-        let work = self.run(claimed, record, cancel.clone());
-=======
         let wish = self.host.cancel_wish(&record.id);
-        let work = self.run(order, record, cancel.clone());
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+        let work = self.run(claimed, record, cancel.clone());
         tokio::pin!(work);
         let mut stopped_by: Option<RunState> = None;
         let attempt = loop {
@@ -503,23 +471,16 @@ impl Worker {
             }
         };
         let _ = fs_err::remove_file(&wish);
-<<<<<<< main
         match (stopped_by, attempt) {
-            (Some(RunState::Undone), Attempt::Ended(outcome)) if outcome.state == RunState::Cancelled => {
+            (Some(RunState::Interrupted), Attempt::Ended(outcome))
+                if outcome.state == RunState::Cancelled =>
+            {
                 Attempt::Ended(Outcome::new(
-                    RunState::Undone,
+                    RunState::Interrupted,
                     "the deployer was stopped during this run; it was rolled back and will be tried again",
                 ))
             }
             (_, attempt) => attempt,
-=======
-        match stopped_by {
-            Some(RunState::Interrupted) if outcome.state == RunState::Cancelled => Outcome::new(
-                RunState::Interrupted,
-                "the deployer was stopped during this run; it was rolled back and will be tried again",
-            ),
-            _ => outcome,
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
         }
     }
 }
@@ -532,7 +493,7 @@ mod tests {
     fn only_a_job_that_was_interrupted_is_kept() {
         let kept: Vec<_> =
             RunState::ALL.iter().filter(|state| JobResult::of(**state) == JobResult::Keep).collect();
-        assert_eq!(kept, [&RunState::Undone]);
+        assert_eq!(kept, [&RunState::Interrupted]);
         assert!(RunState::ALL.iter().all(|state| JobResult::of(*state) != JobResult::LeftToReplacement));
     }
 }

@@ -140,13 +140,9 @@ pub(super) fn embedded_json<S: serde::Serializer>(
 
 #[cfg(test)]
 mod tests {
-<<<<<<< main
     use super::super::{
-        Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode,
+        Certainty, Direction, FaultClass, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode,
     };
-=======
-    use super::super::{Direction, FaultClass, ReleaseState, RunState, RunTrigger, StepState, VerdictCode};
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
     use super::{CHARS_MAX, bounded};
 
     #[test]
@@ -155,22 +151,24 @@ mod tests {
             ($($words:ident),+) => {$(
                 for word in $words::ALL {
                     assert_eq!(word.as_str().parse::<$words>().unwrap(), *word);
-<<<<<<< main
                     let json = format!("\"{word}\"");
                     assert_eq!(serde_json::to_string(word).unwrap(), json);
                     assert_eq!(serde_json::from_str::<$words>(&json).unwrap(), *word);
-=======
-                    assert_eq!(serde_json::to_string(word).unwrap(), format!("\"{}\"", word.as_str()));
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
                 }
                 assert!("nonsense".parse::<$words>().is_err());
             )+};
         }
-<<<<<<< main
-        check!(Certainty, Direction, Gate, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
-=======
-        check!(Direction, FaultClass, ReleaseState, RunState, RunTrigger, StepState, VerdictCode);
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+        check!(
+            Certainty,
+            Direction,
+            FaultClass,
+            Gate,
+            ReleaseState,
+            RunState,
+            RunTrigger,
+            StepState,
+            VerdictCode
+        );
     }
 
     #[test]

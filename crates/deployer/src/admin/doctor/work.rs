@@ -7,13 +7,8 @@ use super::finding::{CheckResult, Finding, or_ok};
 use crate::admin::owner;
 use crate::base::clock::{ago, duration, now_ms, readable_utc};
 use crate::base::files::private_file;
-<<<<<<< main
-use crate::base::words::counted;
-use crate::config::Config;
-=======
 use crate::base::words::{cause_and_hint, counted};
-use crate::config::{Config, Recipe};
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
+use crate::config::Config;
 use crate::daemon::{strays, work_lock};
 use crate::dispatch::{BAD_BYTES_MAX, BAD_FILES_MAX};
 use crate::pipeline::context::Host;

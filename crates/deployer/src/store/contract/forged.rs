@@ -5,13 +5,8 @@ use super::*;
 use crate::base::names::CommitId;
 use sqlx::AssertSqlSafe;
 
-<<<<<<< main
-/// So many migrations have come since 0.1.0.
-const SINCE_0_1_0: usize = 5;
-=======
 /// The number of the first migration that 0.1.0 does not know.
 const AFTER_0_1_0: i64 = 3;
->>>>>>> fdd87be7db95f0fcee93fb2e47f6d3534da03303
 
 #[tokio::test]
 async fn on_sqlite() {

@@ -56,6 +56,7 @@ async fn what_blocks_a_run(store: &Store) {
         let end = RunEnd {
             run_id: id,
             state: RunState::Waiting,
+            fault: FaultClass::None,
             cause: Some("waiting for what this text does not say"),
             summary: None,
             ended_at_ms: created_at_ms + 1,

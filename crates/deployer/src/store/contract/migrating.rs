@@ -245,6 +245,7 @@ async fn faults(store: &Store) {
                 cause: None,
                 summary: None,
                 ended_at_ms: 5,
+                blocked: &[],
                 verdicts: verdict.as_slice(),
                 tellings: &[],
             };
