@@ -46,11 +46,8 @@ mod setup;
 #[cfg(feature = "crash-points")]
 mod sweep;
 mod telling;
-<<<<<<< main
 mod tutorial;
-=======
 #[cfg(feature = "crash-points")]
 mod unknown;
 #[cfg(feature = "crash-points")]
 mod upgrade;
->>>>>>> 958c1015d1735ea8b781f494e9f71f03b1d60a5b
