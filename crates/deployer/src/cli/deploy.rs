@@ -107,7 +107,7 @@ pub async fn ask(
     match run.state {
         RunState::Succeeded | RunState::Skipped => Ok(()),
         RunState::Waiting => Err(Failed::because(anyhow!("{} is not deployed yet", deployment.slug)).hint(format!(
-            "it is deployed when nothing is left to wait for; `durhack-deployer approve {0}` approves it, `durhack-deployer release {0}` lets it through a freeze, and `durhack-deployer deploy {0} --force` waits for nothing",
+            "it is deployed when nothing is left to wait for; `durhack-deployer approve {0}` approves it, `durhack-deployer unfreeze {0}` lets it through a freeze, and `durhack-deployer deploy {0} --force` waits for nothing",
             deployment.slug
         ))),
         _ => Err(Failed::silent()),
