@@ -17,7 +17,7 @@ pub mod outages;
 pub mod rights;
 pub mod statuses;
 
-pub use deployments::Deployment;
+pub use deployments::GithubDeployment;
 pub use hooks::Hook;
 pub use outages::Weather;
 pub use statuses::Status;
