@@ -60,7 +60,7 @@ pub async fn unfreeze(session: &Session, arguments: &UnfreezeArguments) -> Resul
 }
 
 async fn waiting(session: &Session, deployment: &Deployment) -> Result<Option<Held>, Failed> {
-    let held = Held::of(&session.host, deployment).await?;
+    let held = Held::of(session.hosted(deployment)).await?;
     Ok(held.filter(|held| held.verdict == VerdictCode::Waiting))
 }
 
