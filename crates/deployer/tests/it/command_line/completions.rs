@@ -16,9 +16,10 @@ fn script(world: &World, shell: &str) -> PathBuf {
 /// A shell that finds the product in `PATH`, and this world's configuration.
 fn shell(world: &World, program: &str) -> Command {
     let programs = world.binary.parent().expect("it is in a directory").display();
-    let path = std::env::var("PATH").expect("a shell is found by it");
     let mut shell = command(program, world.root());
-    shell.env("PATH", format!("{programs}:{path}")).env("DEPLOYER_CONFIG", &world.configuration);
+    let inherited = shell.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
+    let inherited = inherited.expect("set by `command`").to_string_lossy().into_owned();
+    shell.env("PATH", format!("{programs}:{inherited}")).env("DEPLOYER_CONFIG", &world.configuration);
     shell.current_dir(world.root());
     shell
 }
