@@ -72,7 +72,7 @@ impl Drop for Workplace {
 /// Builds, measures, reports.
 pub fn run(arguments: &Arguments) -> Result<()> {
     prepare::run_all()?;
-    run_command(&mut cargo(["build", "--release", "--locked", "--package", "durhack-deployer"]))?;
+    run_command(&mut cargo(["build", "--profile", "dist", "--locked", "--package", "durhack-deployer"]))?;
     let base = root().join("target/bench");
     let directory = arguments.directory.as_ref().unwrap_or(&base);
     let directory = std::path::absolute(directory).context("the current directory is gone")?;

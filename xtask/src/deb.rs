@@ -31,10 +31,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut build =
         cargo(["build", "--locked", "--package", "durhack-deployer", "--package", "durhack-privileged"]);
     if !arguments.debug {
-        build.arg("--release");
+        build.args(["--profile", "dist"]);
     }
     run_command(&mut build)?;
-    let profile = if arguments.debug { "debug" } else { "release" };
+    let profile = if arguments.debug { "debug" } else { "dist" };
     let programs = PROGRAMS.map(|program| root().join("target").join(profile).join(program));
     let needs = programs.iter().map(|program| linkage::check(program)).collect::<Result<Vec<_>>>()?;
     let package = pack(&packer, arguments)?;
@@ -53,6 +53,8 @@ fn pack(packer: &Path, arguments: &Arguments) -> Result<PathBuf> {
     pack.args(["deb", "--no-build", "--locked", "--package", "durhack-deployer", "--output"]).arg(&directory);
     if arguments.debug {
         pack.args(["--profile", "dev", "--no-strip", "--fast"]);
+    } else {
+        pack.args(["--profile", "dist"]);
     }
     if let Some(version) = &arguments.version {
         pack.args(["--deb-version", version]);

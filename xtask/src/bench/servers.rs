@@ -107,7 +107,7 @@ fn serve(directory: &Path, configuration: &str) -> Result<Child> {
 
 /// The released binary with the configuration in `directory/config`.
 pub fn product(directory: &Path, arguments: &[&str]) -> Command {
-    let mut product = command(root().join("target/release/durhack-deployer"));
+    let mut product = command(root().join("target/dist/durhack-deployer"));
     product.current_dir(directory).env("HOME", directory).env("DEPLOYER_INSTANCE", "bench");
     product.env_remove("DATABASE_URL").env_remove("DEPLOYER_ENV").env_remove("RUST_LOG");
     product.arg("--config").arg(directory.join("config")).args(arguments);

@@ -38,9 +38,7 @@ macro_rules! words {
             /// The word for it that people see.
             pub fn shown(self) -> &'static str {
                 match self {
-                    $($(Self::$variant => $shown,)?)+
-                    #[allow(unreachable_patterns, reason = "of variants that were never renamed there is one word")]
-                    variant => variant.as_str(),
+                    $(Self::$variant => [$($shown,)? $word][0],)+
                 }
             }
         }

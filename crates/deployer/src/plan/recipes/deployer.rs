@@ -36,7 +36,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Key::new(
             "build",
             TEXTS,
-            Value(r#"["cargo", "build", "--release", "--locked"]"#),
+            Value(OWN_BUILD),
             r#"["tar", "-xf", "/srv/builds/durhack-deployer.tar"]"#,
             "What makes the deployer's new program in the release, or unpacks it there.",
         ),
@@ -98,6 +98,10 @@ pub struct DeployerSettings {
     pub uwsgi_config_path: Option<PathBuf>,
 }
 
+/// Small, as the package is: the profile `release` alone is quick to build, for who tries it. By flags, so that the program lies where it always
+/// did, and an older commit can be built too.
+const OWN_BUILD: &str = r#"["cargo", "build", "--release", "--locked", "--config", "profile.release.opt-level='s'", "--config", "profile.release.lto='fat'", "--config", "profile.release.codegen-units=1"]"#;
+
 /// Where cargo leaves our program.
 const OWN_BINARY: &str = "target/release/durhack-deployer";
 
@@ -105,8 +109,7 @@ const OWN_BINARY: &str = "target/release/durhack-deployer";
 pub const SELF_UPDATE: &str = "hand-over";
 
 fn read(table: &TableReader<'_>, _source: &Source<'_>) -> Recipe {
-    let own_build =
-        || CommandLine::Argv(["cargo", "build", "--release", "--locked"].map(str::to_owned).into());
+    let own_build = || CommandLine::Argv(serde_json::from_str(OWN_BUILD).expect("it is a list of words"));
     let own_unit = || UnitName::parse("durhack-deployer.service").expect("it is the name of a unit");
     let settings = DeployerSettings {
         build: table.value("build", argv).unwrap_or_else(own_build),
