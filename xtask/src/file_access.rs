@@ -258,6 +258,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ("process/tools/nginx.rs", &["test_host"], "whether the helper's program is there"),
     ("process/remove_tree.rs", &["remove"], "what lies under a name is removed, and not followed"),
     ("pipeline/worker.rs", &["supervised"], "the state directory"),
+    ("pipeline/recovery.rs", &["without_plan"], "the state directory"),
 ];
 
 #[derive(Debug, PartialEq)]

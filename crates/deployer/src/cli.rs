@@ -102,8 +102,10 @@ pub enum CliCommand {
     /// Approve the blocked commit, and wait for the end of its run
     Approve(ApproveArguments),
     /// Let the blocked commit through a freeze, or lift the freeze for a while
-    #[command(alias = "unfreeze")]
-    Release(ReleaseArguments),
+    Unfreeze(UnfreezeArguments),
+    /// The name that `unfreeze` had in 0.1.0
+    #[command(hide = true)]
+    Release(UnfreezeArguments),
     /// Stop a run, roll it back, and wait until none of its processes is left
     Cancel(CancelArguments),
     /// Show what is live, running and queued, and what is wrong on this host; exit with 1 if something is
@@ -227,7 +229,7 @@ pub struct ApproveArguments {
 }
 
 #[derive(Debug, Args)]
-pub struct ReleaseArguments {
+pub struct UnfreezeArguments {
     /// The deployment
     #[arg(add = completion::slug())]
     pub slug: String,
@@ -539,8 +541,14 @@ async fn dispatch(cli: Cli, environment: Environment, passed: Option<TcpListener
             deploy::rollback(&session, &arguments).await
         }
         CliCommand::Approve(arguments) => gates::approve(&session(&arguments.slug).await?, &arguments).await,
+        CliCommand::Unfreeze(arguments) => {
+            Box::pin(gates::unfreeze(&session(&arguments.slug).await?, &arguments)).await
+        }
         CliCommand::Release(arguments) => {
-            Box::pin(gates::release(&session(&arguments.slug).await?, &arguments)).await
+            print_error_line!(
+                "warning: `durhack-deployer release` is called `durhack-deployer unfreeze` now; the old name goes with the next major version"
+            );
+            Box::pin(gates::unfreeze(&session(&arguments.slug).await?, &arguments)).await
         }
         CliCommand::Adopt(arguments) => {
             Box::pin(adopt::run(&session(&arguments.slug).await?, &arguments)).await

@@ -80,7 +80,7 @@ pub struct Config {
     pub nginx: Nginx,
     /// How certificates are obtained.
     pub certificates: Certificates,
-    /// How much a repository may bring.
+    /// Limits of a repository.
     pub git: GitLimits,
     /// What steps may touch and use up, whatever they deploy.
     pub confinement: SandboxSettings,
@@ -114,9 +114,9 @@ pub struct Intake {
     pub proxies: Proxies,
     /// Largest accepted body, in bytes.
     pub body_bytes_max: usize,
-    /// From accepting a connection, or its last answer, to the end of the request's headers.
+    /// Longest time from accepting a connection, or from its last answer, to the end of the request's headers.
     pub header_timeout: Duration,
-    /// From the end of the headers to the end of the body.
+    /// Longest time from the end of the headers to the end of the body.
     pub body_timeout: Duration,
     /// Connections at once; further ones wait in the kernel's backlog.
     pub connections_max: usize,
@@ -263,7 +263,7 @@ pub struct Certificates {
     pub self_test: bool,
 }
 
-/// How much a repository may bring.
+/// Limits of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitLimits {
     /// Files of a commit, with its submodules'.

@@ -15,7 +15,7 @@ use crate::base::names::{CommitId, DeliveryId, Slug};
 use crate::config::Deployment;
 use crate::github::webhook_event::{Checked, Event, EventTarget, Push, Reading};
 use crate::notify;
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::gates::Held;
 use crate::queue::entry::{Entry, EntrySource, Header, Payload};
 use crate::queue::job::{Job, JobKind, webhook_job};
@@ -399,7 +399,7 @@ impl Dispatch {
             run.commit_id.as_deref().is_none_or(|commit| commit == checked.commit.as_str())
                 && run.plan.is_none()
         });
-        let held = Held::of(&self.host, deployment).await?;
+        let held = Held::of(HostedDeployment::new(&self.host, deployment)).await?;
         Ok(is_deciding || held.is_some_and(|held| held.commit == checked.commit))
     }
 

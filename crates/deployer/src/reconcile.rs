@@ -21,7 +21,7 @@ use crate::base::clock;
 use crate::base::names::{BranchName, CommitId, DeliveryId};
 use crate::config::Deployment;
 use crate::git::mirror::FetchError;
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::gates::Held;
 use crate::queue::job::reconcile_job;
 use crate::store::comparison::Comparison;
@@ -201,7 +201,9 @@ impl Reconcile {
         };
         let tried_at_ms = tried.as_ref().and_then(|run| run.ended_at_ms).unwrap_or(0);
         let overruled = store.was_overruled(slug, head.as_str(), tried_at_ms).await?;
-        let held = Held::of(&self.host, deployment).await?.filter(|held| held.commit == *head);
+        let held = Held::of(HostedDeployment::new(&self.host, deployment))
+            .await?
+            .filter(|held| held.commit == *head);
         let [waiting, taken] = [waiting, taken].map(|entries| !entries.is_empty());
         Ok(KnownHeads { live, waiting, taken, running, tried, host_failures, held, overruled })
     }

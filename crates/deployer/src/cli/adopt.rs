@@ -49,7 +49,7 @@ const BUILD_PRODUCTS: [&str; 16] = [
 pub async fn run(session: &Session, arguments: &AdoptArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     let lock = lock_of(session, deployment).await?;
-    let layout = live_state::layout(&session.host, deployment).await?;
+    let layout = live_state::layout(session.hosted(deployment)).await?;
     match (arguments.finish, layout) {
         (true, Layout::Releases) => finish(session, deployment, arguments).await,
         (true, Layout::InPlace) => {
@@ -75,7 +75,7 @@ async fn lock_of(session: &Session, deployment: &Deployment) -> Result<Lock, Fai
         Failed::unavailable(anyhow!("a run of {slug} is going on"))
             .hint(format!("wait for it: `durhack-deployer logs {slug} -f`"))
     })??;
-    recover(&session.host, deployment).await?;
+    recover(session.hosted(deployment)).await?;
     Ok(lock)
 }
 
@@ -90,7 +90,7 @@ async fn begin(
         return Err(Failed::because(anyhow!("the configuration of {slug} says `layout = \"in-place\"`"))
             .hint("take that line out, restart the daemon, and ask again"));
     }
-    let live = live_state::live(&session.host, deployment, Layout::InPlace).await?;
+    let live = live_state::live(session.hosted(deployment), Layout::InPlace).await?;
     let live = live.ok_or_else(|| {
         Failed::because(anyhow!("{} is not a git work tree with a commit", deployment.path.display()))
     })?;
@@ -100,10 +100,10 @@ async fn begin(
         .fetch(&deployment.branch, Some(&live.commit), deployment.step_timeout, &CancellationToken::new())
         .await
         .with_context(|| format!("cannot fetch {}, on which the work tree stands", live.commit.short()))?;
-    let mut survey = adopt::survey(&session.host, deployment, &live).await?;
-    survey.obstacles.extend(adopt::in_use(&session.host, deployment));
+    let mut survey = adopt::survey(session.hosted(deployment), &live).await?;
+    survey.obstacles.extend(adopt::in_use(session.hosted(deployment)));
     let releases = (Layout::Releases, Some(live.clone()));
-    let mut preview = preview::of(&session.host, deployment, head, releases).await?;
+    let mut preview = preview::of(session.hosted(deployment), head, releases).await?;
     preview.steps.insert(2, survey.step(deployment).into());
     show(deployment, &live, &survey, &preview);
     survey.check(arguments.force).map_err(|error| {
@@ -221,7 +221,7 @@ async fn finish(
             .hint(format!("deploy it: `durhack-deployer deploy {slug} --force`")));
     }
     let old = adopt::old_tree(deployment)?;
-    let used = if old.is_empty() { Vec::new() } else { adopt::in_use(&session.host, deployment) };
+    let used = if old.is_empty() { Vec::new() } else { adopt::in_use(session.hosted(deployment)) };
     if !used.is_empty() {
         return Err(Failed::because(anyhow!(
             "the old tree of {slug} is in use: {}",

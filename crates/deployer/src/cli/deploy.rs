@@ -107,7 +107,7 @@ pub async fn ask(
     match run.state {
         RunState::Succeeded | RunState::Skipped => Ok(()),
         RunState::Waiting => Err(Failed::because(anyhow!("{} is not deployed yet", deployment.slug)).hint(format!(
-            "it is deployed when nothing is left to wait for; `durhack-deployer approve {0}` approves it, `durhack-deployer release {0}` lets it through a freeze, and `durhack-deployer deploy {0} --force` waits for nothing",
+            "it is deployed when nothing is left to wait for; `durhack-deployer approve {0}` approves it, `durhack-deployer unfreeze {0}` lets it through a freeze, and `durhack-deployer deploy {0} --force` waits for nothing",
             deployment.slug
         ))),
         _ => Err(Failed::silent()),
@@ -279,7 +279,7 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
             Slug::parse(&run.deployment).ok().and_then(|slug| session.config().deployments.get(&slug))
             && let Some(_lock) = lock::try_acquire(&session.host.locks(), &run.deployment)?
         {
-            match recover(&session.host, deployment).await {
+            match recover(session.hosted(deployment)).await {
                 // Of another run it may be, or of this one, as of now.
                 Err(error) if error.is::<LiveIsUnknown>() => {}
                 result => result?,
@@ -324,7 +324,7 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
     session.warn_of_unread();
     let deployment = session.deployment(&arguments.slug)?;
     let commit = named_commit(session, deployment, arguments.commit.as_deref()).await?;
-    let preview = preview::preview(&session.host, deployment, commit.as_ref()).await?;
+    let preview = preview::preview(session.hosted(deployment), commit.as_ref()).await?;
     if arguments.json {
         output::json(&preview);
         return Ok(());

@@ -57,10 +57,10 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 41] = [
         &[("approve web", "the blocked commit"), ("approve web 0b989ba", "only if it is this commit")],
     ),
     (
-        "release",
+        "unfreeze",
         &[
-            ("release web", "this commit, once"),
-            ("release web --until \"2026-12-23 18:00\"", "everything until then"),
+            ("unfreeze web", "this commit, once"),
+            ("unfreeze web --until \"2026-12-23 18:00\"", "everything until then"),
         ],
     ),
     ("cancel", &[("cancel web", "its newest run"), ("cancel 1238456", "this run")]),

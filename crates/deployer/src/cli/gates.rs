@@ -1,11 +1,11 @@
-//! `approve` and `release`: an operator's answers to what a commit waits for.
+//! `approve` and `unfreeze`: an operator's answers to what a commit waits for.
 //!
 //! The answer is recorded first and holds whatever becomes of this process; then the commit is asked for like any deploy. If the
 //! branch has moved on by the time of the run, the run is about the new head, which the answer does not speak of.
 
 use super::deploy::ask;
 use super::session::Session;
-use super::{ApproveArguments, ReleaseArguments};
+use super::{ApproveArguments, UnfreezeArguments};
 use crate::base::clock::now_ms;
 use crate::config::Deployment;
 use crate::pipeline::gates::Held;
@@ -33,7 +33,7 @@ pub async fn approve(session: &Session, arguments: &ApproveArguments) -> Result<
     look_again(session, deployment, JobKind::Approve, waiting, arguments.no_wait).await
 }
 
-pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<(), Failed> {
+pub async fn unfreeze(session: &Session, arguments: &UnfreezeArguments) -> Result<(), Failed> {
     let deployment = session.deployment(&arguments.slug)?;
     if deployment.gates.freeze.windows.is_empty() {
         return Err(
@@ -60,7 +60,7 @@ pub async fn release(session: &Session, arguments: &ReleaseArguments) -> Result<
 }
 
 async fn waiting(session: &Session, deployment: &Deployment) -> Result<Option<Held>, Failed> {
-    let held = Held::of(&session.host, deployment).await?;
+    let held = Held::of(session.hosted(deployment)).await?;
     Ok(held.filter(|held| held.verdict == VerdictCode::Waiting))
 }
 

@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::daemon::last_good::{self, LastGood};
 use crate::daemon::{self, Role};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::plan::recipes::REFERENCE;
 use crate::process::{claim, step_user};
 use crate::store::Store;
@@ -211,6 +211,11 @@ pub fn deployment<'a>(config: &'a Config, slug: &str) -> Result<&'a Deployment, 
 }
 
 impl Session {
+    /// A deployment on this host.
+    pub fn hosted<'a>(&'a self, deployment: &'a Deployment) -> HostedDeployment<'a> {
+        HostedDeployment::new(&self.host, deployment)
+    }
+
     /// Opens both, whether what is written has errors or not: where it has, what was good last takes its place.
     pub async fn open_by_last_good(
         directory: Option<&Path>,

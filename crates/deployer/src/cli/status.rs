@@ -13,7 +13,7 @@ use crate::base::words::{counted, step_title};
 use crate::cli::StatusArguments;
 use crate::config::{Deployment, Environment, Layout, Purpose};
 use crate::daemon;
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::{live_state, observe, unknown};
 use crate::run_log::rendering::plain;
 use crate::steps::finding::Severity;
@@ -86,11 +86,11 @@ async fn status(session: &Session, parts: &[DoctorPart], arguments: &StatusArgum
         arguments.slug.as_ref().is_none_or(|slug| *slug == *deployment.slug.as_str())
     };
     for deployment in config.deployments.values().filter(is_asked) {
-        let layout = live_state::layout(&session.host, deployment).await?;
+        let layout = live_state::layout(session.hosted(deployment)).await?;
         if layout == Layout::InPlace && deployment.layout.is_none() && !as_json {
             print_error_line!("{YELLOW}warning{YELLOW:#}: {}", live_state::in_place_warning(deployment));
         }
-        let (shown, is_wrong) = of_deployment(&session.host, deployment, layout, running).await?;
+        let (shown, is_wrong) = of_deployment(session.hosted(deployment), layout, running).await?;
         is_well &= !is_wrong;
         deployments.push(shown);
     }
@@ -117,11 +117,12 @@ async fn status(session: &Session, parts: &[DoctorPart], arguments: &StatusArgum
 
 /// A deployment for machines, and whether anything of it is wrong.
 async fn of_deployment(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     layout: Layout,
     is_working: bool,
 ) -> Result<(Value, bool), Failed> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let (slug, config) = (&deployment.slug, &host.config);
     let last = host.store.last_run(slug.as_str()).await?;
     let queued = daemon::open_spool(config, slug.as_str())?.ready().map_or(0, |ready| ready.len());
@@ -132,19 +133,18 @@ async fn of_deployment(
     for run in &unfinished {
         running_step = running_step.or(running_json(run, &host.store.steps(&run.id).await?));
     }
-    let (observed, is_wrong) =
-        observed(host, deployment, is_working && !is_running && unknown.is_none()).await?;
+    let (observed, is_wrong) = observed(hosted, is_working && !is_running && unknown.is_none()).await?;
     let shown = json!({
         "slug": slug, "enabled": deployment.enabled, "repository": deployment.repository, "branch": deployment.branch,
         "live": match unknown {
             // What the link names need not be what runs.
             Some(_) => {
-                let linked = live(host, deployment, layout, false).await?;
+                let linked = live(hosted, layout, false).await?;
                 linked.map(
                     |live| json!({ "commit": null, "release": live["release"], "since_ms": live["since_ms"] }),
                 )
             }
-            None => live(host, deployment, layout, is_running).await?,
+            None => live(hosted, layout, is_running).await?,
         },
         "unknown": unknown.map(unknown_json),
         "last_run": last.as_ref().map(run_json), "running_step": running_step, "queued": queued, "layout": layout,
@@ -162,11 +162,12 @@ fn unknown_json(run: &Run) -> Value {
 /// The release that the link names, or the commit of the work tree. While a run is in progress it is what was live before: the new release is
 /// not verified yet.
 async fn live(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     layout: Layout,
     is_running: bool,
 ) -> Result<Option<Value>, Failed> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let slug = deployment.slug.as_str();
     if is_running {
         let live = host.store.live_release(slug).await?;
@@ -174,7 +175,7 @@ async fn live(
             |live| json!({ "commit": live.commit_id, "release": live.name, "since_ms": live.live_at_ms }),
         ));
     }
-    let live = match live_state::live(host, deployment, layout).await {
+    let live = match live_state::live(hosted, layout).await {
         Ok(live) => live,
         Err(error) if error.is::<StoreError>() => return Err(error.into()),
         // Something that is no link: what it is, the last look says.
@@ -206,11 +207,9 @@ fn works_since_ms(host: &Host) -> Option<i64> {
 }
 
 /// What the worker saw last. A deployment that is disabled is not looked at.
-async fn observed(
-    host: &Host,
-    deployment: &Deployment,
-    is_looked_at: bool,
-) -> Result<(Option<Value>, bool), Failed> {
+async fn observed(hosted: HostedDeployment<'_>, is_looked_at: bool) -> Result<(Option<Value>, bool), Failed> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let slug = deployment.slug.as_str();
     if !deployment.enabled {
         return Ok((None, false));

@@ -35,7 +35,7 @@ pub static ROOT: Section = Section {
             Text,
             Derived("`http://`, the host and the port of `[listen]`"),
             r#""https://deploy.durhack.com""#,
-            "Where people reach this instance; links in commit statuses begin with it.",
+            "The URL at which people reach this instance; links in commit statuses begin with it.",
         ),
         Key::new(
             "state_directory",
@@ -44,7 +44,7 @@ pub static ROOT: Section = Section {
                 "`STATE_DIRECTORY` as systemd sets it, else `/var/lib/durhack-deployer` where the configuration is in `/etc/durhack-deployer`, else `./var`",
             ),
             r#""/var/lib/durhack-deployer""#,
-            "Spools, record, mirrors, locks and logs. A relative path is relative to the working directory, here as in every key.",
+            "The directory of spools, database, mirrors, locks and logs. A relative path is relative to the working directory, here as in every key.",
         ),
         Key::new(
             "executable_search_paths",
@@ -58,7 +58,7 @@ pub static ROOT: Section = Section {
             Choice(&["direct", "sudo", "helper"]),
             Derived("`\"direct\"` for root, else `\"sudo\"`"),
             r#""helper""#,
-            "How what needs root is done (restarting units, testing and reloading nginx, certificates): as the user that the deployer runs as; by `sudo -n`, for which `packaging/sudo/durhack-deployer` has the rules; or by asking `durhack-deployer-privileged.socket`, which does what `/etc/durhack-deployer/privileged.toml` allows and needs no sudo. See `docs/explanation/security.md`.",
+            "How root's work is done (restarting units, testing and reloading nginx, certificates). `direct`: as the user that the deployer runs as. `sudo`: by `sudo -n`, with the rules of `packaging/sudo/durhack-deployer`. `helper`: by `durhack-deployer-privileged.socket`, which does what `/etc/durhack-deployer/privileged.toml` allows, without sudo. See `docs/explanation/security.md`.",
         ),
         Key::new(
             "webhook_secret_token",
@@ -74,7 +74,7 @@ pub static ROOT: Section = Section {
                 "the systemd credential `webhook-secret`, else `credentials/webhook-secret` beside this file, where there is one",
             ),
             r#""/etc/durhack-deployer/webhook-secret""#,
-            "A file that holds the secret and nothing else. Only its owner may have access to it.",
+            "A file with the secret and nothing else. Only its owner may have access to it.",
         ),
         Key::new(
             "webhook_secrets",
@@ -95,7 +95,7 @@ pub static ROOT: Section = Section {
             SourceNetworks,
             Derived("`\"any\"` in the environment `development`, else `\"github\"`"),
             r#"["192.0.2.0/24", "2001:db8::/32"]"#,
-            "From where a webhook may come: anywhere (the signature alone decides), the networks that GitHub publishes, or these.",
+            "Addresses from which a webhook may come: any (the signature alone decides), the networks that GitHub publishes, or these.",
         ),
         Key::new(
             "page_networks",
@@ -109,7 +109,7 @@ pub static ROOT: Section = Section {
             Secret,
             Derived("`sqlite:` and `record.sqlite` in the state directory"),
             r#""postgres://deployer@localhost/deployer""#,
-            "The record. The environment variable `DATABASE_URL` wins. `postgresql://` and `postgresql+psycopg://` mean `postgres://`.",
+            "The database. The environment variable `DATABASE_URL` wins. `postgresql://` and `postgresql+psycopg://` mean `postgres://`.",
         ),
         Key::new("listen", Table(&LISTEN), Derived("see its keys"), "", "Where the HTTP server listens."),
         Key::new(
@@ -119,14 +119,14 @@ pub static ROOT: Section = Section {
             "",
             "Which reverse proxies stand in front.",
         ),
-        Key::new("limits", Table(&LIMITS), Derived("see its keys"), "", "What one caller may use up."),
+        Key::new("limits", Table(&LIMITS), Derived("see its keys"), "", "Limits of one caller."),
         Key::new("github", Table(&GITHUB), Derived("see its keys"), "", "GitHub's API."),
         Key::new(
             "reconcile",
             Table(&RECONCILE),
             Derived("see its keys"),
             "",
-            "Comparing what is live with the branches' heads, so that a push of which nothing was heard is deployed too.",
+            "Comparing the branches' heads with what is live, so that a push that did not arrive is deployed too.",
         ),
         Key::new("runs", Table(&RUNS), Derived("see its keys"), "", "What holds for all runs."),
         Key::new(
@@ -143,13 +143,13 @@ pub static ROOT: Section = Section {
             "",
             "How certbot is called, for recipe `nginx-sites`.",
         ),
-        Key::new("git", Table(&GIT), Derived("see its keys"), "", "How much a repository may bring."),
+        Key::new("git", Table(&GIT), Derived("see its keys"), "", "Limits of a repository."),
         Key::new(
             "confinement",
             Table(&CONFINEMENT),
             Derived("see its keys"),
             "",
-            "What the steps that make releases may touch and use up.",
+            "What the steps that make releases may read, write and use.",
         ),
         Key::new(
             "repositories",

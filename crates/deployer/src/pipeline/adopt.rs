@@ -14,7 +14,7 @@ use crate::base::clock;
 use crate::base::files::safe_path::{self, OpenDirectory};
 use crate::config::{Deployment, Phase};
 use crate::git::mirror::TreeState;
-use crate::pipeline::context::Host;
+use crate::pipeline::context::HostedDeployment;
 use crate::plan::facts::Target;
 use crate::plan::{Action, Step, Undo};
 use crate::process::process_table::{self, Process};
@@ -65,7 +65,9 @@ pub struct Survey {
 }
 
 /// Looks at the work tree of a deployment of which this is live.
-pub async fn survey(host: &Host, deployment: &Deployment, live: &Target) -> Result<Survey> {
+pub async fn survey(hosted: HostedDeployment<'_>, live: &Target) -> Result<Survey> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let mirror = host.mirror(deployment);
     let trees = host.config.state_directory.join("trees");
     fs::create_dir_all(&trees)?;
@@ -254,7 +256,9 @@ const CONFIGURATION_DEPTH_MAX: usize = 6;
 const CONFIGURATION_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What of the old tree the deployer itself works with, or nginx reads through a link. Such a tree is neither adopted nor moved.
-pub fn in_use(host: &Host, deployment: &Deployment) -> Vec<String> {
+pub fn in_use(hosted: HostedDeployment<'_>) -> Vec<String> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let config = &host.config;
     let mut used = vec![
         ("the deployer's configuration", config.directory.clone()),

@@ -30,6 +30,21 @@ pub struct Host {
     pub notifier: Notifier,
 }
 
+/// A deployment and what it stands on: what nearly everything in the pipeline is about.
+#[derive(Clone, Copy)]
+pub struct HostedDeployment<'a> {
+    /// Configuration, database, programs, GitHub.
+    pub host: &'a Host,
+    pub deployment: &'a Deployment,
+}
+
+impl<'a> HostedDeployment<'a> {
+    /// A deployment of this host.
+    pub fn new(host: &'a Host, deployment: &'a Deployment) -> Self {
+        Self { host, deployment }
+    }
+}
+
 impl Host {
     /// The mirror of a deployment's repository.
     pub fn mirror(&self, deployment: &Deployment) -> Mirror {

@@ -19,10 +19,10 @@
 
 use crate::base::clock;
 use crate::base::names::{CommitId, DeliveryId, Slug};
-use crate::config::{Deployment, Gates, UserSource, users};
+use crate::config::{Gates, UserSource, users};
 use crate::git::signature::Signature;
 use crate::github::checks::{CheckState, CommitCheck};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::HostedDeployment;
 use crate::process::tools::git::signatures::SignatureKind;
 use crate::store::{Answers, Blocked, Certainty, Gate, Run, RunState, StoreError, VerdictCode};
 use anyhow::Result;
@@ -85,18 +85,19 @@ pub enum Asker {
 
 /// Whether a commit, which is in the mirror, may be deployed now.
 pub async fn ask(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     commit: &CommitId,
     answers: &Answers,
     asker: Asker,
 ) -> Result<Decision> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let is_forced = asker == Asker::Force;
     // Also where it is forced: what it would run would run as the deployer.
     if deployment.user_source == UserSource::Missing {
         return Ok(Decision::Waiting(vec![blocked(Gate::User)]));
     }
-    if asker == Asker::Nobody && is_first_after_the_move(host, deployment).await? {
+    if asker == Asker::Nobody && is_first_after_the_move(hosted).await? {
         return Ok(Decision::Waiting(vec![blocked(Gate::FirstDeploy)]));
     }
     let gates = &deployment.gates;
@@ -129,7 +130,9 @@ fn blocked(gate: Gate) -> Blocked {
 
 /// Whether `setup --from` has brought it along, and no operator has deployed it since: what is live there was made by another tool, also where
 /// it was made by this one once before.
-pub async fn is_first_after_the_move(host: &Host, deployment: &Deployment) -> Result<bool, StoreError> {
+pub async fn is_first_after_the_move(hosted: HostedDeployment<'_>) -> Result<bool, StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let Some(since_ms) = deployment.waits_since_ms else { return Ok(false) };
     Ok(!host.store.was_deployed_since(deployment.slug.as_str(), since_ms).await?)
 }
@@ -171,7 +174,9 @@ pub struct Held {
 
 impl Held {
     /// What is blocked of a deployment. What an operator has put live since then has taken its place.
-    pub async fn of(host: &Host, deployment: &Deployment) -> Result<Option<Self>, StoreError> {
+    pub async fn of(hosted: HostedDeployment<'_>) -> Result<Option<Self>, StoreError> {
+        let HostedDeployment { host, deployment } = hosted;
+
         let Some(run) = host.store.held_run(deployment.slug.as_str()).await? else { return Ok(None) };
         let blocked = host.store.blocked(&run.id).await?;
         Ok(Self::by(run, blocked))

@@ -4,8 +4,7 @@
 //! way of the next; one whose outcome the database has already (a crash came between the two) is acknowledged.
 
 use crate::base::names::CommitId;
-use crate::config::Deployment;
-use crate::pipeline::context::Host;
+use crate::pipeline::context::HostedDeployment;
 use crate::pipeline::outcome;
 use crate::queue::entry::EntrySource;
 use crate::queue::job::{ClaimedJob, Job};
@@ -18,12 +17,9 @@ use spool::{Claim, ClaimError, Spool};
 const CLAIMS_MAX: u32 = 20;
 
 /// Takes what waits, oldest first; only the first where they are to be done one by one.
-pub async fn take(
-    host: &Host,
-    deployment: &Deployment,
-    spool: &Spool,
-    one_by_one: bool,
-) -> Result<Vec<ClaimedJob>> {
+pub async fn take(hosted: HostedDeployment<'_>, spool: &Spool, one_by_one: bool) -> Result<Vec<ClaimedJob>> {
+    let HostedDeployment { deployment, .. } = hosted;
+
     let mut jobs = Vec::new();
     for claim in claims(spool, one_by_one).await? {
         let attempts = claim.attempts();
@@ -36,11 +32,11 @@ pub async fn take(
             }
         };
         let claimed = ClaimedJob { claim, header, job };
-        if known(host, deployment, &claimed).await? {
+        if known(hosted, &claimed).await? {
             finish([claimed]).await?;
         } else if attempts > CLAIMS_MAX {
             let reason = format!("given up: work on it ended the deployer {CLAIMS_MAX} times");
-            outcome::given_up(host, deployment, &claimed, &reason).await?;
+            outcome::given_up(hosted, &claimed, &reason).await?;
             bury(claimed.claim, reason).await?;
         } else {
             jobs.push(claimed);
@@ -50,7 +46,9 @@ pub async fn take(
 }
 
 /// Whether the database has the outcome of this entry already. An operator's entry becomes known here.
-async fn known(host: &Host, deployment: &Deployment, claimed: &ClaimedJob) -> Result<bool> {
+async fn known(hosted: HostedDeployment<'_>, claimed: &ClaimedJob) -> Result<bool> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let store = &host.store;
     let runs = store.runs_for_entry(deployment.slug.as_str(), claimed.claim.name().as_str()).await?;
     for run in runs.iter().filter(|run| run.state.is_final() && run.state != RunState::Interrupted) {

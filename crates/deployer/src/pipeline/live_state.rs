@@ -5,7 +5,7 @@ use crate::base::names::CommitId;
 use crate::config::{Deployment, Layout};
 use crate::git::commit_tree::{Tree, globs};
 use crate::git::mirror::{Commit, Mirror};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::plan::facts::{Facts, PlanPurpose, Target};
 use crate::plan::{Plan, input_digest, recipes};
 use crate::steps::release;
@@ -40,7 +40,9 @@ pub fn is_found_tree(release: &str) -> bool {
 
 /// How a deployment's path is laid out: as configured, else as what is live was deployed, else as the path is found. What a
 /// repository or a build puts there does not change it.
-pub async fn layout(host: &Host, deployment: &Deployment) -> Result<Layout, StoreError> {
+pub async fn layout(hosted: HostedDeployment<'_>) -> Result<Layout, StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     if let Some(configured) = deployment.layout {
         return Ok(configured);
     }
@@ -73,19 +75,19 @@ pub struct LiveState {
 /// # Errors
 ///
 /// The database's, and what keeps the link from being read.
-pub async fn look_up(host: &Host, deployment: &Deployment) -> Result<LiveState> {
+pub async fn look_up(hosted: HostedDeployment<'_>) -> Result<LiveState> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;
-    look_at(host, deployment, recorded).await
+    look_at(hosted, recorded).await
 }
 
 /// The same for who has asked the database already.
-pub async fn look_at(
-    host: &Host,
-    deployment: &Deployment,
-    recorded: Option<store::Release>,
-) -> Result<LiveState> {
+pub async fn look_at(hosted: HostedDeployment<'_>, recorded: Option<store::Release>) -> Result<LiveState> {
+    let HostedDeployment { deployment, .. } = hosted;
+
     let layout = layout_by(deployment, recorded.as_ref());
-    let target = target_by(host, deployment, layout, recorded.as_ref()).await?;
+    let target = target_by(hosted, layout, recorded.as_ref()).await?;
     Ok(LiveState { layout, target, recorded })
 }
 
@@ -98,17 +100,20 @@ pub fn in_place_warning(deployment: &Deployment) -> String {
 }
 
 /// What is live: what `current` names, or the work tree in place, as the database knows it.
-pub async fn live(host: &Host, deployment: &Deployment, layout: Layout) -> Result<Option<Target>> {
+pub async fn live(hosted: HostedDeployment<'_>, layout: Layout) -> Result<Option<Target>> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let recorded = host.store.live_release(deployment.slug.as_str()).await?;
-    target_by(host, deployment, layout, recorded.as_ref()).await
+    target_by(hosted, layout, recorded.as_ref()).await
 }
 
 async fn target_by(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     layout: Layout,
     recorded: Option<&store::Release>,
 ) -> Result<Option<Target>> {
+    let HostedDeployment { host, deployment } = hosted;
+
     if layout == Layout::InPlace {
         let found = release::commit_of_work_tree(&deployment.path);
         let in_place =
@@ -185,12 +190,13 @@ fn digest(root: &Path, file: &Path) -> (String, String) {
 
 /// Everything that a recipe may know.
 pub fn facts<'a>(
-    host: &'a Host,
-    deployment: &'a Deployment,
+    hosted: HostedDeployment<'a>,
     known: &'a KnownState,
     (layout, live): (Layout, Option<Target>),
     (run, target, purpose): (&'a str, Target, PlanPurpose),
 ) -> Facts<'a> {
+    let HostedDeployment { host, deployment } = hosted;
+
     Facts {
         deployment,
         layout,
@@ -234,11 +240,13 @@ pub async fn same_inputs(host: &Host, facts: &Facts<'_>, plan: &Plan) -> Result<
 
 /// The live commit, where the configuration would make another release of it now: somebody has changed it, and started the deployer
 /// again. Recipes that do not say on what their releases depend are never asked about.
-pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<CommitId>> {
+pub async fn outdated(hosted: HostedDeployment<'_>) -> Result<Option<CommitId>> {
+    let HostedDeployment { host, deployment } = hosted;
+
     if !recipes::planner(&deployment.recipe).reads_files() {
         return Ok(None);
     }
-    let LiveState { layout, target: Some(live), .. } = look_up(host, deployment).await? else {
+    let LiveState { layout, target: Some(live), .. } = look_up(hosted).await? else {
         return Ok(None);
     };
     let mirror = host.mirror(deployment);
@@ -249,8 +257,7 @@ pub async fn outdated(host: &Host, deployment: &Deployment) -> Result<Option<Com
     let known = known(&mirror, deployment, &live.commit).await?;
     let commit = live.commit.clone();
     let target = new_target(deployment, layout, &commit);
-    let facts =
-        facts(host, deployment, &known, (layout, Some(live)), ("reconcile", target, PlanPurpose::Deploy));
+    let facts = facts(hosted, &known, (layout, Some(live)), ("reconcile", target, PlanPurpose::Deploy));
     let plan = recipes::plan(&facts);
     Ok((same_inputs(host, &facts, &plan).await? == Some(false)).then_some(commit))
 }

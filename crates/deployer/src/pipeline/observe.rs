@@ -16,7 +16,7 @@ pub mod places;
 use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::live_state;
 use crate::plan::facts::{PlanPurpose, Target};
 use crate::plan::standing::{is_evaluated, standing};
@@ -161,7 +161,7 @@ impl Observer {
         let (host, deployment) = (self.host.clone(), self.deployment.clone());
         let (host, deployment) = (&host, &deployment);
         let slug = deployment.slug.as_str();
-        let layout = live_state::layout(host, deployment).await?;
+        let layout = live_state::layout(HostedDeployment::new(host, deployment)).await?;
         let recorded = host.store.live_release(slug).await?;
         let places = {
             let (host, deployment, recorded) = (host.clone(), deployment.clone(), recorded.clone());
@@ -184,8 +184,8 @@ impl Observer {
                 }]);
             }
         };
-        findings.extend(source(host, deployment));
-        let live = match live_state::live(host, deployment, layout).await {
+        findings.extend(source(HostedDeployment::new(host, deployment)));
+        let live = match live_state::live(HostedDeployment::new(host, deployment), layout).await {
             Ok(live) => live,
             Err(error) if error.is::<StoreError>() => return Err(error),
             // Somebody has put something else there, which was found above.
@@ -208,7 +208,7 @@ impl Observer {
     async fn processes(&mut self, layout: Layout, live: &Target) -> Vec<Finding> {
         let (host, deployment) = (&self.host, &self.deployment);
         if self.managers.as_ref().is_none_or(|known| known.live != *live) {
-            self.managers = Some(managers(host, deployment, layout, live).await);
+            self.managers = Some(managers(HostedDeployment::new(host, deployment), layout, live).await);
         }
         let Some(Managers { managers, environment, .. }) = &self.managers else { return Vec::new() };
         let cancel = CancellationToken::new();
@@ -279,16 +279,17 @@ impl Observer {
 
 /// Proves that a release runs and that its page answers, as thoroughly as a run does that makes it live: for the one that was gone back to.
 pub async fn prove(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     layout: Layout,
     live: &Target,
     (hear, cancel): (&(dyn Fn(LogEvent<'_>) + Send + Sync), &CancellationToken),
 ) -> Result<()> {
+    let HostedDeployment { host, deployment } = hosted;
+
     if deployment.user_source == UserSource::Missing {
         return Ok(());
     }
-    let Managers { managers, environment, .. } = managers(host, deployment, layout, live).await;
+    let Managers { managers, environment, .. } = managers(hosted, layout, live).await;
     let directory = live.directory.as_path();
     let env_rules = EnvRules::of(&host.config, deployment, directory);
     for manager in managers {
@@ -320,13 +321,14 @@ pub async fn prove(
 }
 
 /// Those that a run which made this release live would ask for a proof.
-async fn managers(host: &Host, deployment: &Deployment, layout: Layout, live: &Target) -> Managers {
+async fn managers(hosted: HostedDeployment<'_>, layout: Layout, live: &Target) -> Managers {
+    let HostedDeployment { host, deployment } = hosted;
+
     let mirror = host.mirror(deployment);
     // Without the commit's files a recipe plans what its settings say.
     let known = live_state::known(&mirror, deployment, &live.commit).await.unwrap_or_default();
     let situation = (layout, Some(live.clone()));
-    let facts =
-        live_state::facts(host, deployment, &known, situation, ("look", live.clone(), PlanPurpose::Rollback));
+    let facts = live_state::facts(hosted, &known, situation, ("look", live.clone(), PlanPurpose::Rollback));
     let plan = recipes::plan(&facts);
     let managers = plan.steps.into_iter().filter_map(|step| match step.action {
         Action::Processes { manager, wish: ManagerAction::Prove } => Some(manager),
@@ -338,7 +340,9 @@ async fn managers(host: &Host, deployment: &Deployment, layout: Layout, live: &T
 }
 
 /// What the last comparison with the branch says.
-fn source(host: &Host, deployment: &Deployment) -> Option<Finding> {
+fn source(hosted: HostedDeployment<'_>) -> Option<Finding> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let last = Comparison::last(&host.config.state_directory, &deployment.slug)?;
     if last.is_branch_gone {
         return Some(Finding::BranchGone { branch: deployment.branch.to_string() });

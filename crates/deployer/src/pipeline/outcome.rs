@@ -3,9 +3,8 @@
 use super::gates::Held;
 use super::run::Failure;
 use crate::base::names::{CommitId, DeliveryId};
-use crate::config::Deployment;
 use crate::notify::{self, DeploymentState, Telling};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::downtime::Downtime;
 use crate::queue::job::ClaimedJob;
 use crate::queue::recorded::verdict;
@@ -164,12 +163,9 @@ impl Outcome {
 }
 
 /// Writes a run's end down: state, verdict, commit status, deployment.
-pub async fn end_run(
-    host: &Host,
-    deployment: &Deployment,
-    run: &str,
-    outcome: &Outcome,
-) -> Result<(), StoreError> {
+pub async fn end_run(hosted: HostedDeployment<'_>, run: &str, outcome: &Outcome) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let Some(record) = host.store.run(run).await? else { return Ok(()) };
     // Of what somebody else has written nobody is told, and no delivery has its outcome from it.
     let is_ours = host.store.is_our_run(&record)?;
@@ -186,11 +182,11 @@ pub async fn end_run(
     let commit = record.commit_id.as_deref().filter(|_| is_ours).and_then(|id| CommitId::parse(id).ok());
     let mut told: Vec<Telling> = Vec::new();
     if let Some(commit) = &commit {
-        told.extend(tellings(host, deployment, commit, run, outcome));
+        told.extend(tellings(hosted, commit, run, outcome));
         let gives_way = outcome.says_nothing_of_its_commit()
             || outcome.state == RunState::Interrupted && !is_awaited(host, &record).await?;
         if gives_way {
-            told.extend(parting(host, deployment, commit, &outcome.cause, Some(run)).await?);
+            told.extend(parting(hosted, commit, &outcome.cause, Some(run)).await?);
         }
     }
     let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
@@ -211,16 +207,13 @@ pub async fn end_run(
 }
 
 /// Writes down that nobody knows what an interrupted run has left behind, and tells of it. The run stays open, and its delivery queued.
-pub async fn is_unknown(
-    host: &Host,
-    deployment: &Deployment,
-    run: &Run,
-    cause: &str,
-) -> Result<(), StoreError> {
+pub async fn is_unknown(hosted: HostedDeployment<'_>, run: &Run, cause: &str) -> Result<(), StoreError> {
+    let HostedDeployment { host, .. } = hosted;
+
     let outcome = Outcome::new(RunState::Unknown, cause);
     let commit = run.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
     let told: Vec<Telling> =
-        commit.map(|commit| tellings(host, deployment, &commit, &run.id, &outcome)).unwrap_or_default();
+        commit.map(|commit| tellings(hosted, &commit, &run.id, &outcome)).unwrap_or_default();
     let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
     let unknown =
         RunUnknown { run_id: &run.id, cause, at_ms: crate::base::clock::now_ms(), tellings: &tellings };
@@ -239,13 +232,9 @@ async fn is_awaited(host: &Host, run: &Run) -> Result<bool, StoreError> {
 }
 
 /// What GitHub is told of a run's end.
-fn tellings(
-    host: &Host,
-    deployment: &Deployment,
-    commit: &CommitId,
-    run: &str,
-    outcome: &Outcome,
-) -> Vec<Telling> {
+fn tellings(hosted: HostedDeployment<'_>, commit: &CommitId, run: &str, outcome: &Outcome) -> Vec<Telling> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let status = outcome.status().and_then(|(status, description)| {
         host.notifier.telling(deployment, commit, status, &description, Some(run))
     });
@@ -264,11 +253,9 @@ async fn settled_deliveries(host: &Host, run: &Run) -> Result<Vec<DeliveryId>, S
 }
 
 /// Another commit takes the place of whatever has waited to be let through.
-pub async fn waiting_superseded(
-    host: &Host,
-    deployment: &Deployment,
-    by: &CommitId,
-) -> Result<(), StoreError> {
+pub async fn waiting_superseded(hosted: HostedDeployment<'_>, by: &CommitId) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let mut told: Option<CommitId> = None;
     for waiting in host.store.waiting_deliveries(deployment.slug.as_str()).await? {
         let (Ok(delivery), Ok(commit)) =
@@ -282,7 +269,7 @@ pub async fn waiting_superseded(
         let sentence = format!("superseded by {} while it waited", by.short());
         // First what GitHub is told: after a crash this delivery is found again.
         if told.as_ref() != Some(&commit) {
-            gave_way(host, deployment, &commit, &sentence, None).await?;
+            gave_way(hosted, &commit, &sentence, None).await?;
             told = Some(commit);
         }
         let verdict = verdict(&delivery, Some(&deployment.slug), VerdictCode::Superseded, &sentence);
@@ -293,11 +280,12 @@ pub async fn waiting_superseded(
 
 /// A job whose commit is still blocked, as it was when it was last tried: no further run.
 pub async fn still_held(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     held: &Held,
 ) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let verdict = verdict(&claimed.header.id, Some(&deployment.slug), held.verdict, &held.sentence);
     host.store.set_verdict(&Verdict { run_id: Some(held.run.clone()), ..verdict }).await?;
     let status = match held.verdict {
@@ -312,11 +300,9 @@ pub async fn still_held(
 }
 
 /// An event of checks for which nothing waits any more.
-pub async fn not_waited_for(
-    host: &Host,
-    deployment: &Deployment,
-    claimed: &ClaimedJob,
-) -> Result<(), StoreError> {
+pub async fn not_waited_for(hosted: HostedDeployment<'_>, claimed: &ClaimedJob) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let sentence = format!("{} does not wait for this commit any more", deployment.slug);
     host.store
         .set_verdict(&verdict(
@@ -330,63 +316,63 @@ pub async fn not_waited_for(
 
 /// The commit that a run is about has become known. If the entry named another, that one will not be deployed.
 pub async fn resolved(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     run: &str,
     commit: &CommitId,
     live: Option<&CommitId>,
 ) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     if let Some(named) = &claimed.job.commit
         && named != commit
         && !claimed.is_look_again()
     {
         let sentence = format!("superseded by {}, the head of {} by now", commit.short(), deployment.branch);
-        gave_way(host, deployment, named, &sentence, Some(run)).await?;
+        gave_way(hosted, named, &sentence, Some(run)).await?;
     }
     host.store.update_run_commit(run, commit.as_str(), live.map(CommitId::as_str)).await?;
     if claimed.job.options.commit.is_none() && claimed.job.trigger != RunTrigger::Rollback {
-        waiting_superseded(host, deployment, commit).await?;
+        waiting_superseded(hosted, commit).await?;
     }
     host.notifier.tell(deployment, commit, notify::Status::Pending, "deploying", Some(run)).await
 }
 
 /// A run has its plan and begins to act.
-pub async fn planned(
-    host: &Host,
-    deployment: &Deployment,
-    run: &str,
-    commit: &CommitId,
-) -> Result<(), StoreError> {
+pub async fn planned(hosted: HostedDeployment<'_>, run: &str, commit: &CommitId) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     host.notifier.tell_deployment(deployment, commit, DeploymentState::InProgress, "deploying", run).await
 }
 
 /// A push whose commit, or a later one, is live: a verdict and no run.
 pub async fn already_live(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     live: Option<&CommitId>,
     sentence: &str,
 ) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let verdict = verdict(&claimed.header.id, Some(&deployment.slug), VerdictCode::AlreadyLive, sentence);
     host.store.set_verdict(&verdict).await?;
     match &claimed.job.commit {
         Some(commit) if live == Some(commit) => {
             host.notifier.tell(deployment, commit, notify::Status::Success, sentence, None).await
         }
-        Some(commit) => gave_way(host, deployment, commit, &format!("superseded: {sentence}"), None).await,
+        Some(commit) => gave_way(hosted, commit, &format!("superseded: {sentence}"), None).await,
         None => Ok(()),
     }
 }
 
 /// A job whose commit another run has tried meanwhile: it has that run's outcome.
 pub async fn settled_by(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     run: &Run,
 ) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let outcome = Outcome::of_run(run);
     let (code, sentence) = match run.state {
         RunState::Succeeded => {
@@ -408,19 +394,17 @@ pub async fn settled_by(
 
 /// A push that says nothing new: its body came before, as another delivery.
 pub async fn replayed(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     earlier: &str,
 ) -> Result<(), StoreError> {
     let sentence = format!("the same body came before, as delivery {earlier}");
-    said_before(host, deployment, claimed, VerdictCode::Duplicate, &sentence).await
+    said_before(hosted, claimed, VerdictCode::Duplicate, &sentence).await
 }
 
 /// A push that leads to a head that was tried before, and not because of it.
 pub async fn tried_before(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     run: &Run,
 ) -> Result<(), StoreError> {
@@ -433,31 +417,33 @@ pub async fn tried_before(
         ),
         (_, Some((code, cause))) => (code, format!("run {} has tried {head} before: {cause}", run.id)),
     };
-    said_before(host, deployment, claimed, code, &sentence).await
+    said_before(hosted, claimed, code, &sentence).await
 }
 
 async fn said_before(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     code: VerdictCode,
     sentence: &str,
 ) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     host.store.set_verdict(&verdict(&claimed.header.id, Some(&deployment.slug), code, sentence)).await?;
     match &claimed.job.commit {
         // It was told that this push is queued.
-        Some(commit) if !claimed.is_look_again() => gave_way(host, deployment, commit, sentence, None).await,
+        Some(commit) if !claimed.is_look_again() => gave_way(hosted, commit, sentence, None).await,
         _ => Ok(()),
     }
 }
 
 /// An older entry is superseded to a newer one.
 pub async fn superseded(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     older: &ClaimedJob,
     newer: &ClaimedJob,
 ) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let by = newer
         .job
         .commit
@@ -470,7 +456,7 @@ pub async fn superseded(
     match &older.job.commit {
         // A look at the gates is no push: what waits has its own status.
         Some(commit) if older.job.commit != newer.job.commit && !older.is_look_again() => {
-            gave_way(host, deployment, commit, &sentence, None).await
+            gave_way(hosted, commit, &sentence, None).await
         }
         _ => Ok(()),
     }
@@ -478,24 +464,26 @@ pub async fn superseded(
 
 /// Tells of a commit to which nothing is done now.
 async fn gave_way(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     commit: &CommitId,
     sentence: &str,
     run: Option<&str>,
 ) -> Result<(), StoreError> {
-    host.notifier.enqueue(parting(host, deployment, commit, sentence, run).await?.as_ref()).await
+    let HostedDeployment { host, .. } = hosted;
+
+    host.notifier.enqueue(parting(hosted, commit, sentence, run).await?.as_ref()).await
 }
 
 /// The last words on a commit to which nothing is done now. What its last run came to, if it had one, is still true of it: a late or
 /// repeated push takes no success back.
 async fn parting(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     commit: &CommitId,
     sentence: &str,
     run: Option<&str>,
 ) -> Result<Option<Telling>, StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let last = host.store.last_outcome(deployment.slug.as_str(), commit.as_str()).await?;
     let known = match &last {
         Some(last) => Outcome::of_run(last).status().zip(Some(last.id.as_str())),
@@ -508,11 +496,12 @@ async fn parting(
 
 /// An entry that is given up without a run of its own.
 pub async fn given_up(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     claimed: &ClaimedJob,
     reason: &str,
 ) -> Result<(), StoreError> {
+    let HostedDeployment { host, deployment } = hosted;
+
     host.store
         .set_verdict(&verdict(&claimed.header.id, Some(&deployment.slug), VerdictCode::Failed, reason))
         .await?;

@@ -2,9 +2,9 @@
 
 use super::{gates, preflight, run};
 use crate::base::names::CommitId;
-use crate::config::{Deployment, Layout};
+use crate::config::Layout;
 use crate::git::mirror::Commit;
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::live_state::{self, LiveState};
 use crate::plan::facts::{PlanPurpose, Target};
 use crate::plan::{Step, recipes};
@@ -55,7 +55,9 @@ impl From<Step> for Planned {
 }
 
 /// What a deploy of the branch's head, or of one commit, would do now.
-pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&CommitId>) -> Result<Preview> {
+pub async fn preview(hosted: HostedDeployment<'_>, commit: Option<&CommitId>) -> Result<Preview> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let mirror = host.mirror(deployment);
     let never = CancellationToken::new();
     let head = mirror
@@ -63,11 +65,11 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
         .await
         .context("cannot fetch")?;
     Comparison::answered(&host.config.state_directory, &deployment.slug);
-    let LiveState { layout, target: live, .. } = live_state::look_up(host, deployment).await?;
+    let LiveState { layout, target: live, .. } = live_state::look_up(hosted).await?;
     let Host { executor, config, .. } = host;
     let seen = preflight::look(executor, config, deployment, layout, &never).await;
     let of_units = preflight::walls::of_units(executor, config, deployment, &never).await;
-    let mut preview = of(host, deployment, head, (layout, live)).await?;
+    let mut preview = of(hosted, head, (layout, live)).await?;
     for obstacle in seen.obstacles.into_iter().chain(of_units) {
         if !preview.obstacles.contains(&obstacle) {
             preview.obstacles.push(obstacle);
@@ -75,13 +77,15 @@ pub async fn preview(host: &Host, deployment: &Deployment, commit: Option<&Commi
     }
     preview.remarks.extend(seen.remarks);
     if layout == Layout::InPlace {
-        preview.remarks.extend(overwritten(host, deployment, &preview.commit).await);
+        preview.remarks.extend(overwritten(hosted, &preview.commit).await);
     }
     Ok(preview)
 }
 
 /// Says which files of a tree in place were changed on this host and would not outlive a deploy of the commit.
-async fn overwritten(host: &Host, deployment: &Deployment, commit: &CommitId) -> Option<String> {
+async fn overwritten(hosted: HostedDeployment<'_>, commit: &CommitId) -> Option<String> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let mirror = host.mirror(deployment);
     let look = async {
         // What git remembers of the tree is a run's to change.
@@ -113,11 +117,12 @@ async fn overwritten(host: &Host, deployment: &Deployment, commit: &CommitId) ->
 
 /// What a deploy of a commit would do where the path is laid out like this, and this is live.
 pub async fn of(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     head: Commit,
     (layout, live): (Layout, Option<Target>),
 ) -> Result<Preview> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let mirror = host.mirror(deployment);
     let changed_paths = match &live {
         Some(live) => mirror.changed_paths(&live.commit, &head.id).await,
@@ -130,8 +135,7 @@ pub async fn of(
     if layout == Layout::Releases {
         remarks.extend(preflight::hidden_by_shared(deployment, &known.tree).await);
     }
-    let facts =
-        live_state::facts(host, deployment, &known, (layout, live), ("preview", target, PlanPurpose::Deploy));
+    let facts = live_state::facts(hosted, &known, (layout, live), ("preview", target, PlanPurpose::Deploy));
     let plan = recipes::plan(&facts);
     let never = CancellationToken::new();
     let of_plan = preflight::programs_of_plan(&host.executor, &host.config, deployment, &plan, &never).await;
@@ -140,10 +144,10 @@ pub async fn of(
         live_state::nothing_to_do(deployment, &mirror, &head, facts.live.as_ref(), same_inputs)
             .await
             .map(|(_, sentence)| sentence);
-    let is_first = gates::is_first_after_the_move(host, deployment).await?;
+    let is_first = gates::is_first_after_the_move(hosted).await?;
     let nothing_to_do = nothing_to_do.filter(|_| !is_first);
     let answers = host.store.answers(deployment.slug.as_str()).await?;
-    let decision = gates::ask(host, deployment, &head.id, &answers, gates::Asker::Nobody).await?;
+    let decision = gates::ask(hosted, &head.id, &answers, gates::Asker::Nobody).await?;
     let held = decision.sentence(&deployment.slug, &deployment.gates, &head.id);
     let first = [run::preflight_step(deployment), run::fetch_step(deployment)];
     let steps = first.into_iter().chain(plan.steps).map(Planned::from).collect();

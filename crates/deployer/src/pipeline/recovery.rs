@@ -15,7 +15,7 @@ use super::outcome::{self, Outcome};
 use super::run::{Failure, Run};
 use crate::base::clock;
 use crate::config::{Deployment, Phase};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::unknown;
 use crate::plan::{Plan, UnreadablePlan, recipes};
 use crate::process::executor::RUN_MARK;
@@ -39,7 +39,9 @@ pub struct LiveIsUnknown(pub String);
 ///
 /// [`LiveIsUnknown`] where only an operator can say what is live; any other error is the database's. Nothing else may be done to the
 /// deployment then.
-pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
+pub async fn recover(hosted: HostedDeployment<'_>) -> Result<()> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let state_directory = &host.config.state_directory;
     let pending =
         self_update::pending(state_directory)?.filter(|found| found.deployment == deployment.slug.as_str());
@@ -48,7 +50,7 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
         let recorded = host.store.steps(&found.id).await?;
         if !(host.store.is_open_and_ours(&found)? && host.store.are_our_steps(&recorded)?) {
             tracing::error!(deployment = %deployment.slug, run = found.id, "{}", outcome::TAMPERED);
-            outcome::end_run(host, deployment, &found.id, &Outcome::tampered(outcome::TAMPERED)).await?;
+            outcome::end_run(hosted, &found.id, &Outcome::tampered(outcome::TAMPERED)).await?;
             continue;
         }
         let pending_of_run = pending.as_ref().filter(|pending| pending.run == found.id);
@@ -56,25 +58,25 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
             && host.this_process.is(&pending.program)
             && pending.refused.is_none()
         {
-            complete(host, deployment, &found, &recorded).await?;
+            complete(hosted, &found, &recorded).await?;
             continue;
         }
         let plan = match found.plan.as_deref().map(Plan::read).transpose() {
             Ok(plan) => plan,
             Err(unreadable) => {
-                unknown = unknown.or(without_plan(host, deployment, &found, &recorded, &unreadable).await?);
+                unknown = unknown.or(without_plan(hosted, &found, &recorded, &unreadable).await?);
                 continue;
             }
         };
         if let Some(cause) = pending_of_run.and_then(|pending| pending.refused.as_ref()) {
-            refuse(host, deployment, &found, plan.as_ref(), &recorded, cause).await?;
+            refuse(hosted, &found, plan.as_ref(), &recorded, cause).await?;
             continue;
         }
         tracing::warn!(deployment = %deployment.slug, run = found.id, "a crash interrupted this run");
         // The supervisor process ends a run's processes with the daemon; this is for the case that the supervisor process was killed as well.
         end_processes(&of_plan(deployment, plan.as_ref()), &found.id).await?;
         crate::failpoint!("recovery-begun");
-        recover_run(host, deployment, &found, plan.as_ref(), &recorded).await?;
+        recover_run(hosted, &found, plan.as_ref(), &recorded).await?;
         crate::failpoint!("recovery-ended");
     }
     if let Some(unknown) = unknown {
@@ -90,12 +92,13 @@ pub async fn recover(host: &Host, deployment: &Deployment) -> Result<()> {
 /// A run whose plan cannot be read: what it has changed is unknown, so nothing of it is undone and nothing is done on top of it. Gives what
 /// an operator is asked; nothing where one has given the run up.
 async fn without_plan(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     found: &store::Run,
     recorded: &[store::Step],
     unreadable: &UnreadablePlan,
 ) -> Result<Option<LiveIsUnknown>> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let wish = host.cancel_wish(&found.id);
     if found.state == RunState::Unknown {
         let Ok(who) = fs_err::read_to_string(&wish) else {
@@ -103,10 +106,10 @@ async fn without_plan(
         };
         tracing::warn!(deployment = %deployment.slug, run = found.id, who, "an operator gives this run up: nothing of it is undone");
         // What the database calls live need not be. It says so again when a run has succeeded.
-        run_of(host, deployment, found, None, recorded).doubt_what_is_live().await;
+        run_of(hosted, found, None, recorded).doubt_what_is_live().await;
         let cause =
             format!("given up by {}; nothing of it was undone, since its plan cannot be read", who.trim());
-        end(host, deployment, found, &Outcome::new(RunState::Cancelled, cause)).await?;
+        end(hosted, found, &Outcome::new(RunState::Cancelled, cause)).await?;
         let _ = fs_err::remove_file(&wish);
         return Ok(None);
     }
@@ -119,7 +122,7 @@ async fn without_plan(
     let steps = host.store.steps(&found.id).await?;
     let releases = host.store.releases(deployment.slug.as_str()).await?;
     let question = unknown::question(found, &steps, &releases, unreadable);
-    outcome::is_unknown(host, deployment, found, &question).await?;
+    outcome::is_unknown(hosted, found, &question).await?;
     crate::failpoint!("recovery-ended");
     Ok(Some(LiveIsUnknown(question)))
 }
@@ -142,12 +145,9 @@ async fn end_processes(deployment: &Deployment, run: &str) -> Result<()> {
 }
 
 /// This is the program that the run handed over to: what follows is done, and the run has succeeded.
-async fn complete(
-    host: &Host,
-    deployment: &Deployment,
-    found: &store::Run,
-    recorded: &[store::Step],
-) -> Result<()> {
+async fn complete(hosted: HostedDeployment<'_>, found: &store::Run, recorded: &[store::Step]) -> Result<()> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let (hand_over, others): (Vec<_>, Vec<_>) =
         recorded.iter().cloned().partition(|step| step.name == recipes::SELF_UPDATE);
     close(host, found, &hand_over, StepState::Succeeded, None).await?;
@@ -158,7 +158,7 @@ async fn complete(
             let begun = Begun::of(recorded);
             let rest: Vec<usize> =
                 (0..plan.steps.len()).filter(|index| begun.state_of(*index).is_none()).collect();
-            let mut run = run_of(host, deployment, found, Some(&plan), recorded);
+            let mut run = run_of(hosted, found, Some(&plan), recorded);
             run.note(run.next_step, format!("process {} has taken over", std::process::id()));
             run.carry_on(&plan, &rest).await
         }
@@ -172,43 +172,45 @@ async fn complete(
     let mut outcome = Outcome::new(RunState::Succeeded, "");
     outcome.summary = (!warnings.is_empty()).then(|| format!("live, but: {}", warnings.join("; ")));
     tracing::info!(deployment = %deployment.slug, run = found.id, "the self-update is complete");
-    end(host, deployment, found, &outcome).await
+    end(hosted, found, &outcome).await
 }
 
 /// The new program did not take over: the run has failed, and is undone.
 async fn refuse(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     found: &store::Run,
     plan: Option<&Plan>,
     recorded: &[store::Step],
     cause: &str,
 ) -> Result<()> {
+    let HostedDeployment { host, deployment } = hosted;
+
     close(host, found, recorded, StepState::Failed, Some(cause)).await?;
     let mut failure = Failure::of_commit(cause);
     if let Some(plan) = plan {
         let started = Begun::of(recorded).started(plan);
-        let mut run = run_of(host, deployment, found, Some(plan), recorded);
+        let mut run = run_of(hosted, found, Some(plan), recorded);
         failure = run.take_back(plan, &started, failure).await;
     }
     tracing::warn!(deployment = %deployment.slug, run = found.id, cause, "the old deployer serves on");
     let mut outcome = Outcome::of_failure(failure);
     outcome.summary = Some("the deployer that was running before serves on".into());
-    end(host, deployment, found, &outcome).await
+    end(hosted, found, &outcome).await
 }
 
 async fn recover_run(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     found: &store::Run,
     plan: Option<&Plan>,
     recorded: &[store::Step],
 ) -> Result<()> {
+    let HostedDeployment { host, .. } = hosted;
+
     close(host, found, recorded, StepState::Unknown, Some("the deployer died")).await?;
     let interrupted = |cause: &str| Outcome::new(RunState::Interrupted, cause);
     let Some(plan) = plan else {
         let cause = "the deployer died before anything was changed";
-        return end(host, deployment, found, &interrupted(cause)).await;
+        return end(hosted, found, &interrupted(cause)).await;
     };
     let begun = Begun::of(recorded);
     let must_hold: Vec<usize> =
@@ -217,10 +219,10 @@ async fn recover_run(
     let complete =
         !went_back && must_hold.iter().all(|index| begun.state_of(*index) == Some(StepState::Succeeded));
     if complete {
-        return end(host, deployment, found, &Outcome::new(RunState::Succeeded, "")).await;
+        return end(hosted, found, &Outcome::new(RunState::Succeeded, "")).await;
     }
     let started = begun.started(plan);
-    let mut run = run_of(host, deployment, found, Some(plan), recorded);
+    let mut run = run_of(hosted, found, Some(plan), recorded);
     crate::failpoint!("recovery-steps-closed");
     let unfinished = run.undo(plan, &started).await;
     crate::failpoint!("recovery-taken-back");
@@ -230,7 +232,7 @@ async fn recover_run(
         let unfinished = unfinished.join("; ");
         interrupted(&format!("the deployer died during this run; taking it back failed: {unfinished}"))
     };
-    end(host, deployment, found, &outcome).await
+    end(hosted, found, &outcome).await
 }
 
 /// Which steps of a plan had been begun.
@@ -284,12 +286,13 @@ fn of_plan(deployment: &Deployment, plan: Option<&Plan>) -> Deployment {
 
 /// The run, to be gone on with.
 fn run_of(
-    host: &Host,
-    deployment: &Deployment,
+    hosted: HostedDeployment<'_>,
     found: &store::Run,
     plan: Option<&Plan>,
     recorded: &[store::Step],
 ) -> Run {
+    let HostedDeployment { host, deployment } = hosted;
+
     Run {
         host: host.clone(),
         deployment: of_plan(deployment, plan),
@@ -303,7 +306,9 @@ fn run_of(
     }
 }
 
-async fn end(host: &Host, deployment: &Deployment, found: &store::Run, outcome: &Outcome) -> Result<()> {
+async fn end(hosted: HostedDeployment<'_>, found: &store::Run, outcome: &Outcome) -> Result<()> {
+    let HostedDeployment { host, deployment } = hosted;
+
     if let Some(release) = &found.release {
         match outcome.state {
             RunState::Succeeded => {
@@ -311,7 +316,7 @@ async fn end(host: &Host, deployment: &Deployment, found: &store::Run, outcome: 
                     Err(error) if error.is_tampering() => {
                         tracing::error!(run = found.id, %error, "{}", outcome::RELEASE_TAMPERED);
                         let outcome = Outcome::tampered(outcome::RELEASE_TAMPERED);
-                        return Ok(outcome::end_run(host, deployment, &found.id, &outcome).await?);
+                        return Ok(outcome::end_run(hosted, &found.id, &outcome).await?);
                     }
                     result => result?,
                 }
@@ -327,5 +332,5 @@ async fn end(host: &Host, deployment: &Deployment, found: &store::Run, outcome: 
         }
     }
     crate::failpoint!("recovery-release-known");
-    Ok(outcome::end_run(host, deployment, &found.id, outcome).await?)
+    Ok(outcome::end_run(hosted, &found.id, outcome).await?)
 }

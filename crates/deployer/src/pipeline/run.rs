@@ -14,7 +14,7 @@ use crate::base::names::CommitId;
 use crate::base::words::step_title;
 use crate::config::{Deployment, HealthCheck, Layout, Phase, UserSource, users};
 use crate::git::mirror::{Commit, FetchError, Mirror};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::downtime::{Downtime, Watch};
 use crate::plan::standing::{is_evaluated, standing};
 use crate::plan::{Action, Plan, Step};
@@ -214,7 +214,7 @@ impl Run {
             preflight::look(executor, config, &self.deployment, layout, &self.cancel).await
         };
         let mut obstacles = seen.obstacles;
-        if let Err(error) = check_space(&self.host, &self.deployment) {
+        if let Err(error) = check_space(HostedDeployment::new(&self.host, &self.deployment)) {
             obstacles.push(format!("{error:#}"));
         }
         for obstacle in seen.remarks.iter().chain(&obstacles) {
@@ -668,7 +668,9 @@ fn named(step: &Step, failure: Failure) -> Failure {
 }
 
 /// Refuses to start where the disk is nearly full.
-pub fn check_space(host: &Host, deployment: &Deployment) -> Result<()> {
+pub fn check_space(hosted: HostedDeployment<'_>) -> Result<()> {
+    let HostedDeployment { host, deployment } = hosted;
+
     let paths: [&Path; 2] = [&deployment.path, &host.config.state_directory];
     release::check_space(&paths, host.config.runs.disk_free_bytes_min)
 }

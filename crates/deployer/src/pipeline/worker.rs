@@ -13,7 +13,7 @@ use super::{inbox, run, state_modes};
 use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::{Deployment, Queue, users};
-use crate::pipeline::context::Host;
+use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::live_state::{self, LiveState};
 use crate::process::claim::{Claim, Holder};
 use crate::process::{lock, step_user_access};
@@ -149,7 +149,7 @@ impl Worker {
     /// At the start: a configuration that was changed meanwhile has effect without a push. Gives when to ask again, where the live
     /// commit may not be deployed now.
     async fn compare(&self) -> Result<Option<Instant>> {
-        let Some(commit) = live_state::outdated(&self.host, &self.deployment).await? else { return Ok(None) };
+        let Some(commit) = live_state::outdated(self.hosted()).await? else { return Ok(None) };
         let slug = &self.deployment.slug;
         if let Some(sentence) = self.holds_back(&commit).await? {
             tracing::warn!(deployment = %slug, %commit, sentence, "the configuration has changed: the live commit is not deployed again yet");
@@ -182,7 +182,7 @@ impl Worker {
 
     async fn recovered(&self) -> Result<()> {
         let _lock = lock::acquire(&self.host.locks(), self.deployment.slug.as_str()).await?;
-        recover(&self.host, &self.deployment).await
+        recover(self.hosted()).await
     }
 
     /// Works on what waits until nothing does, or until told to stop. Whatever cannot be recorded stays in the spool.
@@ -201,12 +201,12 @@ impl Worker {
             return Ok(());
         }
         self.keep_claim().await?;
-        recover(&self.host, &self.deployment).await?;
+        recover(self.hosted()).await?;
         while !self.stop.is_cancelled() {
             // Again: a first release has made the directory.
             self.keep_claim().await?;
             let one_by_one = self.deployment.queue == Queue::All;
-            let jobs = inbox::take(&self.host, &self.deployment, &self.spool, one_by_one).await?;
+            let jobs = inbox::take(self.hosted(), &self.spool, one_by_one).await?;
             if jobs.is_empty() {
                 return Ok(());
             }
@@ -221,6 +221,10 @@ impl Worker {
             crate::failpoint!("jobs-finished");
         }
         Ok(())
+    }
+
+    fn hosted(&self) -> HostedDeployment<'_> {
+        HostedDeployment::new(&self.host, &self.deployment)
     }
 
     /// Keeps deployers with another state directory away from this deployment's directory, as soon as there is one.
@@ -239,7 +243,7 @@ impl Worker {
         for older in superseded {
             // What another run has done for it is more than that it is superseded.
             if !self.is_settled_already(older).await? {
-                outcome::superseded(&self.host, &self.deployment, older, claimed).await?;
+                outcome::superseded(self.hosted(), older, claimed).await?;
             }
         }
         if self.is_settled_already(claimed).await?
@@ -315,7 +319,7 @@ impl Worker {
                 Err(error) if error.is_tampering() => {
                     tracing::error!(run, %error, "{}", outcome::RELEASE_TAMPERED);
                     let outcome = Outcome::tampered(outcome::RELEASE_TAMPERED);
-                    return outcome::end_run(&self.host, &self.deployment, run, &outcome).await;
+                    return outcome::end_run(self.hosted(), run, &outcome).await;
                 }
                 result => result?,
             }
@@ -329,7 +333,7 @@ impl Worker {
                 );
             }
         }
-        outcome::end_run(&self.host, &self.deployment, run, outcome).await
+        outcome::end_run(self.hosted(), run, outcome).await
     }
 
     /// With the database, however long that takes within `runs.record_wait`.
@@ -363,7 +367,7 @@ impl Worker {
             _ => false,
         };
         if settled {
-            outcome::settled_by(&self.host, &self.deployment, claimed, &run).await?;
+            outcome::settled_by(self.hosted(), claimed, &run).await?;
         }
         Ok(settled)
     }
@@ -381,7 +385,7 @@ impl Worker {
                 continue;
             };
             if !self.is_settled_by_head(&claimed).await? {
-                outcome::replayed(&self.host, &self.deployment, &claimed, &earlier).await?;
+                outcome::replayed(self.hosted(), &claimed, &earlier).await?;
             }
             inbox::finish([claimed]).await?;
         }
@@ -401,7 +405,7 @@ impl Worker {
             state.recorded.as_ref().map(|known| &known.name)
                 == state.target.as_ref().map(|live| &live.release)
         };
-        let state = live_state::look_at(&self.host, &self.deployment, recorded).await.ok().filter(is_certain);
+        let state = live_state::look_at(self.hosted(), recorded).await.ok().filter(is_certain);
         let live = state.and_then(|state| state.target);
         let tried = self.tried_and_judged(claimed).await?;
         let mirror = self.host.mirror(&self.deployment);
@@ -413,12 +417,12 @@ impl Worker {
         let Ok(head) = fetched else { return Ok(false) };
         if let Some(sentence) = live_state::already_live(&head, live.as_ref(), None) {
             let live = live.as_ref().map(|live| &live.commit);
-            outcome::already_live(&self.host, &self.deployment, claimed, live, &sentence).await?;
+            outcome::already_live(self.hosted(), claimed, live, &sentence).await?;
             return Ok(true);
         }
         match tried.filter(|run| run.commit_id.as_deref() == Some(head.id.as_str())) {
             Some(run) => {
-                outcome::tried_before(&self.host, &self.deployment, claimed, &run).await?;
+                outcome::tried_before(self.hosted(), claimed, &run).await?;
                 Ok(true)
             }
             None => Ok(false),
@@ -436,7 +440,7 @@ impl Worker {
         // What was interrupted, what a gate holds back and what failed for want of something of ours has not had its turn.
         let has_had_its_turn = !matches!(run.state, RunState::Interrupted | RunState::Waiting)
             && !run.says_nothing_of_its_commit()
-            && Held::of(host, &self.deployment)
+            && Held::of(self.hosted())
                 .await?
                 .is_none_or(|held| run.commit_id.as_deref() != Some(held.commit.as_str()));
         let is_retry = run.state == RunState::Failed && self.is_redelivery(claimed).await?;

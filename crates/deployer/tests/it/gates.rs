@@ -498,20 +498,26 @@ fn a_freeze_lets_through_what_is_released_and_whoever_goes_back() {
         world.start();
         world.push(&repository, &first);
         let frozen = world.ended_run("site", &first).cause.unwrap_or_default();
-        assert!(refused(world, &["deploy", "site"]).contains("durhack-deployer release site"));
-        assert!(world.cli(&["release", "site"]).status.success());
+        assert!(refused(world, &["deploy", "site"]).contains("durhack-deployer unfreeze site"));
+        let by_its_old_name = world.cli(&["release", "site"]);
+        assert!(by_its_old_name.status.success());
+        let warning = String::from_utf8_lossy(&by_its_old_name.stderr).into_owned();
+        assert!(
+            warning.contains("`durhack-deployer release` is called `durhack-deployer unfreeze` now"),
+            "{warning}"
+        );
         wait_until_live(world, &first);
-        assert!(refused(world, &["release", "site"]).contains("nothing of site waits"));
+        assert!(refused(world, &["unfreeze", "site"]).contains("nothing of site waits"));
 
         let second = repository.commit(&[("index.html", "two")], "second");
         world.push(&repository, &second);
         held(world, &second, "waiting", &frozen);
-        assert!(refused(world, &["release", "site", "--until", "tomorrow"]).contains("is not a time"));
-        assert!(world.cli(&["release", "site", "--until", "2999-01-01 00:00"]).status.success());
+        assert!(refused(world, &["unfreeze", "site", "--until", "tomorrow"]).contains("is not a time"));
+        assert!(world.cli(&["unfreeze", "site", "--until", "2999-01-01 00:00"]).status.success());
         wait_until_live(world, &second);
         let third = repository.commit(&[("index.html", "three")], "third");
         world.deploy("site", &repository, &third);
-        assert!(world.cli(&["release", "site", "--until", "2026-01-01 00:00"]).status.success());
+        assert!(world.cli(&["unfreeze", "site", "--until", "2026-01-01 00:00"]).status.success());
         let fourth = repository.commit(&[("index.html", "four")], "fourth");
         world.push(&repository, &fourth);
         held(world, &fourth, "waiting", &frozen);

@@ -44,7 +44,7 @@ const STEP_UNDO: Key = Key::new(
     TEXTS,
     Derived("none"),
     r#"["make", "undo"]"#,
-    "Program and arguments that take it back when the run fails later.",
+    "Program and arguments that undo it when the run fails later.",
 );
 const STEP_UNDO_SHELL: Key =
     Key::new("undo_shell", Text, Derived("none"), r#""make undo""#, "The same, as a line for `/bin/sh -c`.");

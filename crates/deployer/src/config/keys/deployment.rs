@@ -86,7 +86,7 @@ pub static DEPLOYMENT: Section = Section {
             Choice(&["latest", "all"]),
             Value(r#""latest""#),
             r#""all""#,
-            "Which of several waiting pushes are deployed: the newest, or each in turn.",
+            "Which of several queued pushes are deployed: the newest, or each in turn.",
         ),
         Key::new(
             "paths",
@@ -112,23 +112,23 @@ pub static DEPLOYMENT: Section = Section {
         Key::new(
             "require_signature",
             Path,
-            Derived("none: signatures are not looked at"),
+            Derived("none: signatures are not checked"),
             r#""/etc/durhack-deployer/allowed-signers""#,
-            "A file of ssh keys (`ssh-keygen(1)`, ALLOWED SIGNERS). A branch's head that none of them has signed is refused, whoever asks for it; so are OpenPGP signatures, also GitHub's own on merges made there. What the deployer runs as must not be able to write to it.",
+            "A file of ssh keys (`ssh-keygen(1)`, ALLOWED SIGNERS). A branch's head that none of them has signed is refused, also with `--force`. OpenPGP signatures do not count, so merges made at GitHub are refused. The deployer's user must not be able to write to the file.",
         ),
         Key::new(
             "approval",
             Boolean,
             Value("false"),
             "true",
-            "Whether each commit waits for `durhack-deployer approve`.",
+            "Whether each commit is blocked until `durhack-deployer approve`.",
         ),
         Key::new(
             "freeze",
             TEXTS,
             Value("[]"),
             r#"["Fri 16:00-Mon 08:00", "2026-12-20 00:00-2027-01-04 09:00"]"#,
-            "When nothing is deployed: each week, or once. The first moment belongs to it, the last does not. What is pushed meanwhile is deployed when it ends, or at `durhack-deployer release`. Rollbacks pass.",
+            "Times in which nothing is deployed: each week, or once. The first moment belongs to it, the last does not. A blocked push is deployed when the freeze ends, or at `durhack-deployer unfreeze`. Rollbacks pass.",
         ),
         Key::new(
             "freeze_timezone",
@@ -142,14 +142,14 @@ pub static DEPLOYMENT: Section = Section {
             PATHS,
             Derived("the preset's, else none"),
             r#"["server/.env"]"#,
-            "Files that outlive releases: kept under `shared/` and linked into each release. Relative to it. What makes a release reads them and does not write to them; `writable` allows it.",
+            "Files that outlive releases: they lie in `shared/` and are linked into each release, at the same relative path. Builds read them and do not write to them; `writable` allows it.",
         ),
         Key::new(
             "shared_dirs",
             PATHS,
             Derived("the preset's, else none"),
             r#"["server/keys"]"#,
-            "Directories, likewise.",
+            "Directories that outlive releases, in the same way. Builds write to them.",
         ),
         Key::new(
             "keep_releases",
@@ -170,7 +170,7 @@ pub static DEPLOYMENT: Section = Section {
             TEXTS,
             Value("[]"),
             r#"["gitlab.com"]"#,
-            "Further hosts from which submodules may be fetched. What a push says of its submodules is connected to.",
+            "Further hosts from which submodules may be fetched. The deployer connects to whatever host a push names among these.",
         ),
         Key::new(
             "submodule_repositories",
@@ -220,7 +220,7 @@ pub static DEPLOYMENT: Section = Section {
             Text,
             Derived("a user of its own, app-SLUG, which `setup` makes"),
             r#""web""#,
-            "As whom every command of this deployment runs (steps, hooks, undos, health checks, `on_failure`), and its PM2. As whom its units and vassals run, root says there. Leave it out: `setup` makes a user for each deployment and records it in `users.toml` beside the configuration; a deployment that is not recorded there runs nothing. Another name is a user of this deployment's own too; `setup` makes it, where it is missing. Deployments with the same `user` can reach each other, and `\"durhack-deployer\"` asks for the deployer's own user, as whom a push can do what the deployer can. `durhack-deployer move-user SLUG` changes the user of a deployment that is live. Releases are writable for the user and for the deployer; HOME is `/var/lib/durhack-deployer-steps/USER`. Needs `setfacl`, and `layout = \"releases\"`. Without `setup` (`serve` by hand) everything runs as the deployer.",
+            "The user of every command of this deployment (steps, hooks, undos, health checks, `on_failure`), and of its PM2. Root decides the user of units and vassals, in their files. Leave it out: `setup` makes a user for each deployment and records it in `users.toml` beside the configuration; a deployment that is not recorded there runs nothing. Another name is a user of this deployment's own too; `setup` makes it, where it is missing. Deployments with the same `user` can reach each other, and `\"durhack-deployer\"` is the deployer's own user, with which a push can do what the deployer can. `durhack-deployer move-user SLUG` changes the user of a deployment that is live. Releases are writable for the user and for the deployer; HOME is `/var/lib/durhack-deployer-steps/USER`. Needs `setfacl`, and `layout = \"releases\"`. Without `setup` (`serve` by hand) everything runs as the deployer.",
         ),
         Key::new(
             "confine",
@@ -234,14 +234,14 @@ pub static DEPLOYMENT: Section = Section {
             PATHS,
             Value("[]"),
             r#"["/srv/fonts"]"#,
-            "What they may read and execute besides, as in `[confinement]`.",
+            "Further files and directories that they may read and execute, as in `[confinement]`.",
         ),
         Key::new(
             "writable",
             PATHS,
             Value("[]"),
             r#"["/var/cache/website"]"#,
-            "Where they may do everything besides, likewise.",
+            "Further files and directories that they may read, write and execute, as in `[confinement]`.",
         ),
         Key::new(
             "environment_name",
@@ -255,7 +255,7 @@ pub static DEPLOYMENT: Section = Section {
             Text,
             Derived("none"),
             r#""https://api.durhack.com""#,
-            "Where people see what is deployed; with `github.deployments` GitHub links there.",
+            "The URL of the deployed application; with `github.deployments` GitHub links there.",
         ),
         Key::new(
             "health",

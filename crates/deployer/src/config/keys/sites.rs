@@ -35,21 +35,21 @@ pub static NGINX: Section = Section {
             Path,
             Value(r#""/var/log/nginx""#),
             r#""/var/log/nginx""#,
-            "The only place where a site may have logs written.",
+            "The only directory in which a site may have logs written.",
         ),
         Key::new(
             "reload",
             Choice(&["systemctl", "signal"]),
             Value(r#""systemctl""#),
             r#""signal""#,
-            "How nginx is told to read its configuration again: `systemctl reload nginx`, or `nginx -s reload`.",
+            "How nginx is reloaded: `systemctl reload nginx`, or `nginx -s reload`.",
         ),
     ],
 };
 
 /// The keys of `[certificates]`, in the order in which the reference has them.
 pub static CERTIFICATES: Section = Section {
-    meaning: "How certbot is called, for recipe `nginx-sites`. Renewing what nobody deploys is left to certbot's own timer.",
+    meaning: "How certbot is called, for recipe `nginx-sites`. certbot's own timer renews certificates between deploys.",
     keys: &[
         Key::new(
             "directory",

@@ -59,7 +59,7 @@ impl Worker {
     async fn live_before(&self) -> Result<LiveState, Failure> {
         let slug = self.deployment.slug.as_str();
         let recorded = self.patiently("what is live", || self.host.store.live_release(slug)).await?;
-        Ok(live_state::look_at(&self.host, &self.deployment, recorded).await?)
+        Ok(live_state::look_at(self.hosted(), recorded).await?)
     }
 
     async fn attempt(
@@ -92,7 +92,7 @@ impl Worker {
                 let head = self.whose_turn(claimed, run, head, live.as_ref()).await;
                 let live_commit = live.as_ref().map(|live| &live.commit);
                 self.patiently("commit", || {
-                    outcome::resolved(&self.host, &self.deployment, claimed, &run.id, &head.id, live_commit)
+                    outcome::resolved(self.hosted(), claimed, &run.id, &head.id, live_commit)
                 })
                 .await?;
                 if let Some(outcome) = self.says_nothing_new(claimed, &head).await? {
@@ -114,7 +114,7 @@ impl Worker {
         }
         let facts = Facts {
             forced: claimed.job.options.force,
-            ..live_state::facts(&self.host, &self.deployment, &known, (layout, live), (&id, target, purpose))
+            ..live_state::facts(self.hosted(), &known, (layout, live), (&id, target, purpose))
         };
         let mut plan = recipes::plan(&facts);
         if let Some(adopt) = adopt {
@@ -133,16 +133,12 @@ impl Worker {
         run.preflight_of_plan(&plan).await?;
         if !claimed.is_of_live() {
             let commit = &facts.target.commit;
-            self.patiently("what waited", || {
-                outcome::waiting_superseded(&self.host, &self.deployment, commit)
-            })
-            .await?;
+            self.patiently("what waited", || outcome::waiting_superseded(self.hosted(), commit)).await?;
         }
         self.patiently("plan", || self.save(run, &facts, &plan)).await?;
         crate::failpoint!("planned");
         let commit = &facts.target.commit;
-        self.patiently("beginning", || outcome::planned(&self.host, &self.deployment, &run.id, commit))
-            .await?;
+        self.patiently("beginning", || outcome::planned(self.hosted(), &run.id, commit)).await?;
         // Where nothing was live, nothing can have been missing.
         let watched = if facts.live.is_some() { self.deployment.health.as_slice() } else { &[] };
         let (result, gap) = run.carry_out(&plan, watched).await;
@@ -200,7 +196,7 @@ impl Worker {
         let Some(live) = facts.live.as_ref().filter(|live| live.commit == facts.target.commit) else {
             return Err(Failure::of_operator("something else has become live meanwhile: ask again"));
         };
-        let survey = adopt::survey(&self.host, &self.deployment, live).await?;
+        let survey = adopt::survey(self.hosted(), live).await?;
         survey.check(adopt.modified_too).map_err(|error| Failure::of_operator(format!("{error:#}")))?;
         if survey.kept != adopt.kept {
             let hint = "if the configuration was changed, restart the daemon; then ask again";
@@ -261,7 +257,7 @@ impl Worker {
             Some(before) if !failure.has_switched => before.target.clone(),
             // It was switched and undone: what is linked now is what counts.
             _ => {
-                let state = live_state::look_up(&self.host, &self.deployment).await;
+                let state = live_state::look_up(self.hosted()).await;
                 state.ok().and_then(|state| state.target)
             }
         };
@@ -305,7 +301,7 @@ impl Worker {
                 run.note(run.next_step, text);
             }
         };
-        let proof = observe::prove(&self.host, &self.deployment, layout, live, (&note, &self.abort));
+        let proof = observe::prove(self.hosted(), layout, live, (&note, &self.abort));
         let trouble = format!("{:#}", Box::pin(proof).await.err()?);
         // What to do about it is in the log.
         let cause = trouble.lines().next().unwrap_or_default().to_owned();
@@ -325,7 +321,7 @@ impl Worker {
         }
         // A run that does not know what was live has made no release.
         let Some(layout) = before.map(|before| before.layout) else { return Ok(()) };
-        let is_full = run::check_space(&self.host, &self.deployment).is_err();
+        let is_full = run::check_space(self.hosted()).is_err();
         if layout == Layout::Releases && is_full {
             // First: the database may be waiting for just this room.
             run.note(run.next_step, "removed the failed release: the disk has no room for evidence");
@@ -424,15 +420,7 @@ impl Worker {
         let found = found.map_err(Failure::of_operator)?;
         let target = live_state::target_of(found)
             .ok_or_else(|| Failure::of_operator("the database has no commit of that release"))?;
-        outcome::resolved(
-            &self.host,
-            &self.deployment,
-            claimed,
-            run,
-            &target.commit,
-            live.map(|live| &live.commit),
-        )
-        .await?;
+        outcome::resolved(self.hosted(), claimed, run, &target.commit, live.map(|live| &live.commit)).await?;
         Ok(match layout {
             Layout::InPlace => live_state::new_target(&self.deployment, layout, &target.commit),
             Layout::Releases => target,
@@ -448,7 +436,7 @@ impl Worker {
         facts: &Facts<'_>,
         plan: &Plan,
     ) -> Result<Option<Outcome>, StoreError> {
-        let is_first = || crate::pipeline::gates::is_first_after_the_move(&self.host, &self.deployment);
+        let is_first = || crate::pipeline::gates::is_first_after_the_move(self.hosted());
         if claimed.job.options.force
             || (claimed.job.trigger == RunTrigger::Operator && self.patiently("runs", is_first).await?)
         {

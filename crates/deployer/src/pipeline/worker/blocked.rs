@@ -49,12 +49,10 @@ impl Worker {
                 Outcome::waiting(sentence, blocked)
             }
             // A commit that an operator has named is not looked at again, unless it is what waits anyway.
-            Decision::Waiting(_) => {
-                match self.patiently("what waits", || Held::of(host, deployment)).await? {
-                    Some(held) if held.commit == head.id => Outcome::waiting(sentence, blocked),
-                    _ => Outcome::refused(format!("{sentence}; `deploy --force` does not wait"), blocked),
-                }
-            }
+            Decision::Waiting(_) => match self.patiently("what waits", || Held::of(self.hosted())).await? {
+                Some(held) if held.commit == head.id => Outcome::waiting(sentence, blocked),
+                _ => Outcome::refused(format!("{sentence}; `deploy --force` does not wait"), blocked),
+            },
         };
         outcome.summary =
             Some(live.map_or("nothing is live".into(), |live| format!("{} is live", live.commit.short())));
@@ -63,7 +61,7 @@ impl Worker {
 
     /// The one place in which the gates are asked about what is to be deployed.
     async fn ask_gates(&self, commit: &CommitId, answers: &Answers, asker: Asker) -> Result<Decision> {
-        gates::ask(&self.host, &self.deployment, commit, answers, asker).await
+        gates::ask(self.hosted(), commit, answers, asker).await
     }
 
     fn sentence(&self, decision: &Decision, commit: &CommitId) -> Option<String> {
@@ -86,10 +84,10 @@ impl Worker {
         if !matches!(claimed.job.trigger, RunTrigger::Delivery | RunTrigger::Reconcile) {
             return Ok(false);
         }
-        let held = Held::of(&self.host, &self.deployment).await?;
+        let held = Held::of(self.hosted()).await?;
         let Some(held) = held.filter(|held| claimed.job.commit.as_ref() == Some(&held.commit)) else {
             if claimed.is_look_again() {
-                outcome::not_waited_for(&self.host, &self.deployment, claimed).await?;
+                outcome::not_waited_for(self.hosted(), claimed).await?;
             }
             return Ok(claimed.is_look_again());
         };
@@ -99,7 +97,7 @@ impl Worker {
             News::Unknown if !held.is_unsure() => return Ok(false),
             News::None | News::Unknown => {}
         }
-        outcome::still_held(&self.host, &self.deployment, claimed, &held).await?;
+        outcome::still_held(self.hosted(), claimed, &held).await?;
         Ok(true)
     }
 
@@ -107,7 +105,7 @@ impl Worker {
     /// the branch's head is still the one that waits, when a freeze has ended, and while GitHub could not be asked. `must_look` is one of the
     /// first two, until it has been found out. Gives the time until there may be something to look at again.
     pub(super) async fn look_at_held(&self, must_look: &mut bool) -> Result<Duration> {
-        let Some(held) = Held::of(&self.host, &self.deployment).await? else {
+        let Some(held) = Held::of(self.hosted()).await? else {
             *must_look = false;
             return Ok(spool::SCAN_INTERVAL);
         };

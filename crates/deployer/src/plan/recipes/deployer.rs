@@ -52,7 +52,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             Text,
             Value(r#""durhack-deployer.service""#),
             r#""durhack-deployer.service""#,
-            "The unit that runs the deployer. It is named where somebody should look into its journal; nothing restarts it.",
+            "The unit that runs the deployer. Messages name it when its journal is worth reading; nothing restarts it.",
         ),
         UWSGI_CONFIG_PATH,
     ],

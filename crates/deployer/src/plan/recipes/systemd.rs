@@ -35,7 +35,7 @@ pub const UNITS: Key = Key::new(
     TEXTS,
     Required,
     r#"["website.service"]"#,
-    "The units that run the release. They are restarted, in this order, after the switch, and again when it is taken back; a unit that is not running is started. Required by `systemd`.",
+    "The units that run the release. They are restarted, in this order, after the switch, and again when the run is rolled back; a unit that is not running is started. Required by `systemd`.",
 );
 
 /// For the same recipes: whose units these are.

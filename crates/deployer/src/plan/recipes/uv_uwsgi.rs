@@ -36,7 +36,7 @@ pub const UWSGI_CONFIG_PATH: Key = Key::new(
     Path,
     Derived("none"),
     r#""/etc/uwsgi/vassals/deploy.durhack.com.ini""#,
-    "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which nothing of ours needs.",
+    "The vassal's file in the directory that uWSGI's emperor watches: a file, or a link to one. Its time is set anew for each release. Required by `uv-uwsgi`; of `deployer`, the file of the Python tool, which is ignored.",
 );
 
 /// What migrates, also for packages under PM2.

@@ -95,7 +95,7 @@ fn what_github_is_not_told_and_a_record_that_is_old_or_broken_are_named() {
         world.deploy("site", &repository, &first);
         world.reported(&repository, &first);
         let report = doctor(world);
-        report.assert_well("outbox", "to be told to GitHub: 0");
+        report.assert_well("outbox", "reports to GitHub waiting: 0");
         report.assert_well("record", "the database answers");
 
         world.github.set_statuses_max(0);

@@ -17,7 +17,7 @@ pub mod outages;
 pub mod rights;
 pub mod statuses;
 
-pub use deployments::Deployment;
+pub use deployments::GithubDeployment;
 pub use hooks::Hook;
 pub use outages::Weather;
 pub use statuses::Status;
@@ -79,7 +79,7 @@ pub struct Known {
     statuses: HashMap<(String, String), Vec<Value>>,
     /// How many statuses one commit and context may have.
     statuses_max: usize,
-    deployments: Vec<Deployment>,
+    deployments: Vec<GithubDeployment>,
     hooks: Vec<Hook>,
     /// Deliveries to be made once the request is answered.
     jobs: Vec<Job>,
@@ -190,7 +190,7 @@ impl GitHub {
     }
 
     /// All deployments, oldest first.
-    pub fn deployments(&self) -> Vec<Deployment> {
+    pub fn deployments(&self) -> Vec<GithubDeployment> {
         self.known().deployments.clone()
     }
 

@@ -68,7 +68,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
             TEXTS,
             Derived("none"),
             r#"["supervisorctl", "restart", "jury"]"#,
-            "What makes the new server run where no unit does: program and arguments, run in the release after the switch, and again when it is taken back.",
+            "Restarts the server if no unit does: program and arguments, run in the release after the switch, and again when the run is rolled back.",
         ),
         PUBLISH,
         UNITS,

@@ -33,7 +33,7 @@ const SCRIPTS: Key = Key::new(
     TEXTS,
     Value(r#"["generate", "build"]"#),
     r#"["build"]"#,
-    "Scripts of the packages that make the release, in this order; a package without one is passed over.",
+    "Scripts of the packages that make the release, in this order; a package without one is skipped.",
 );
 
 const ECOSYSTEM: Key = Key::new(
@@ -152,7 +152,7 @@ pub struct Pm2Settings {
     /// What brings the database to the release's schema, program and arguments, called by the installer; empty: nothing does. None: what the
     /// packages hold tells.
     pub migrate: Option<Vec<String>>,
-    /// Scripts that make the release, in order; a package without one is passed over.
+    /// Scripts that make the release, in order; a package without one is skipped.
     pub scripts: Vec<ScriptName>,
     /// Whether the database is migrated before the scripts run, because they ask it.
     pub migrates_before_build: bool,
