@@ -215,6 +215,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "git's index in the state directory, copied to a directory of this process's own",
     ),
     ("steps/tree_in_place.rs", &["changed_here"], "whether there is a file, which `safe_path` then opens"),
+    ("pipeline/recovery.rs", &["without_plan"], "the state directory"),
     (
         "pipeline/run/directories.rs",
         &["export", "update_tree", "index"],

@@ -138,7 +138,7 @@ async fn watch(session: &Session, asked: &DeployRequest<'_>) -> Result<Run, Fail
     let mut shown = 0;
     let mut progress = ProgressLine::start();
     loop {
-        // DeployRequest first: a run that ends meanwhile is found below.
+        // Asked first: a run that ends meanwhile is found below.
         let verdicts = session.store().verdicts(asked.id.as_str()).await?;
         let verdict =
             verdicts.into_iter().find(|verdict| verdict.deployment == slug && verdict.code.is_final());

@@ -54,6 +54,8 @@ pub async fn for_its_turn(
         let verb = if run.entry == entry.as_str() { "is carried out by" } else { "waits for" };
         return Ok(Some(format!("{verb} {}", run_and_step(session, run).await?)));
     }
+    // What waits for an operator takes no place.
+    running.retain(|run| run.state != RunState::Unknown);
     // A run of an entry begins when it has a place, however long it has been claimed.
     let going_on = counted(running.len(), "run goes on", "runs go on");
     let is_full = running.len() >= session.config().runs.parallel_max;

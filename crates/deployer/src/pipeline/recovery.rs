@@ -164,7 +164,7 @@ async fn complete(hosted: HostedDeployment<'_>, found: &store::Run, recorded: &[
         }
         Some(Err(unreadable)) => {
             vec![format!(
-                "what was to follow the hand-over was not done: its plan cannot be read: {unreadable}"
+                "what was to follow the self-update was not done: its plan cannot be read: {unreadable}"
             )]
         }
         None => Vec::new(),

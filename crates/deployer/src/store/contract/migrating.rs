@@ -160,25 +160,32 @@ const FAULTS: i64 = 7;
 
 #[tokio::test]
 async fn what_was_guessed_of_faults_is_stored_on_sqlite() {
-    let (_directory, store) = sqlite_store().await;
-    faults(&store).await;
+    let directory = tempfile::tempdir().unwrap();
+    faults(&sqlite_url(directory.path())).await;
 }
 
 #[tokio::test]
 async fn what_was_guessed_of_faults_is_stored_on_postgresql() {
     let Some(server) = Postgres::start() else { return };
-    let store = open(&server.create_database("faults")).unwrap();
-    store.migrate(0).await.unwrap();
-    faults(&store).await;
+    faults(&server.create_database("faults")).await;
 }
 
 /// What the version before has guessed: from the plan that a run has or has not, the verdicts that name it, and the numbers of its steps.
-async fn faults(store: &Store) {
+async fn faults(url: &str) {
+    // Each time by a store of its own, as by a process of its own: statements that a connection has prepared know the columns of before.
+    let opened = async || {
+        let store = open(url).unwrap();
+        store.migrate(0).await.unwrap();
+        drop(store);
+        open(url).unwrap()
+    };
     let down = async || {
+        let store = open(url).unwrap();
         let status = store.migration_status().await.unwrap();
         let steps = status.iter().filter(|migration| migration.version >= FAULTS).count();
         assert_eq!(store.migrate_down(steps).await.unwrap(), steps);
     };
+    let store = opened().await;
     use RunState::{Cancelled, Failed, Interrupted, Running, Skipped, Succeeded, Waiting};
     let plan =
         |before: &str| Some(format!(r#"{{"steps":[],{before}"environment":{{"X":"\"steps_before\":7"}}}}"#));
@@ -252,9 +259,9 @@ async fn faults(store: &Store) {
             store.end_run(&end).await.unwrap();
         }
     }
-    super::forged::execute(store, "UPDATE runs SET cause = 'forged' WHERE id = 'm10'").await;
+    super::forged::execute(&store, "UPDATE runs SET cause = 'forged' WHERE id = 'm10'").await;
     down().await;
-    store.migrate(0).await.unwrap();
+    let store = opened().await;
     let check = async || {
         for (id, state, _, _, _, fault, third_index) in &cases {
             let run = store.run(id).await.unwrap().unwrap();
@@ -286,7 +293,7 @@ async fn faults(store: &Store) {
         "signed once, and not anew"
     );
     down().await;
-    store.migrate(0).await.unwrap();
+    let store = opened().await;
     let run = store.run("m14").await.unwrap().unwrap();
     assert_eq!((run.state, run.fault, store.is_our_run(&run).unwrap()), (RunState::Running, None, false));
     assert_eq!(

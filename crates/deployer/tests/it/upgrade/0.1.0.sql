@@ -29,7 +29,7 @@ CREATE TABLE deliveries (
 INSERT INTO deliveries VALUES('@ID 75356970 73d4-aeb8-eac379c90dd3@','@NS 75357014 126283@-@ID 75356970 73d4-aeb8-eac379c90dd3@.json','deploy','operator','somebody at the command line',@MS 75356970@,'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a','acme/site',NULL,NULL,NULL,0,NULL,@MS 75357108@);
 INSERT INTO deliveries VALUES('@ID 75358525 7748-a723-b52616df4d39@','@NS 75358701 870650@-@ID 75358525 7748-a723-b52616df4d39@.json','deploy','operator','somebody at the command line',@MS 75358525@,'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a','acme/site',NULL,NULL,NULL,0,NULL,@MS 75358734@);
 INSERT INTO deliveries VALUES('@ID 75359729 7381-ac2f-c11fabc9cbcc@','@NS 75359817 878305@-@ID 75359729 7381-ac2f-c11fabc9cbcc@.json','deploy','operator','somebody at the command line',@MS 75359729@,'44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a','acme/site',NULL,NULL,NULL,0,NULL,@MS 75359858@);
-INSERT INTO deliveries VALUES('@ID 75363330 712d-b6ab-dbf87b24c406@','@NS 75363511 147865@-@ID 75363330 712d-b6ab-dbf87b24c406@.json','push','github','127.0.0.1',@MS 75363509@,'f959c0933d62fff6d5baac710e9c7d5c8063c0ff8e03400c14afd32616a4f486','acme/site','refs/heads/main','@SECOND@','simulated',0,NULL,@MS 75363626@);
+INSERT INTO deliveries VALUES('@ID 75363330 712d-b6ab-dbf87b24c406@','@NS 75363511 147865@-@ID 75363330 712d-b6ab-dbf87b24c406@.json','push','github','127.0.0.1',@MS 75363509@,'@SHA@','acme/site','refs/heads/main','@SECOND@','simulated',0,NULL,@MS 75363626@);
 CREATE TABLE verdicts (
     delivery_id   TEXT    NOT NULL,
     deployment    TEXT    NOT NULL, -- '' where it concerns none
