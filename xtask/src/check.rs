@@ -40,7 +40,7 @@ fn formatting() -> Result<()> {
 }
 
 fn lints() -> Result<()> {
-    let features = "durhack-deployer/crash-points";
+    let features = "durhack-deployer/failpoints";
     run_command(&mut cargo([
         "clippy",
         "--workspace",

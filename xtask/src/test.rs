@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use std::os::unix::fs::PermissionsExt as _;
 
 /// Features that only tests switch on.
-pub const FEATURES: [&str; 2] = ["--features", "durhack-deployer/crash-points"];
+pub const FEATURES: [&str; 2] = ["--features", "durhack-deployer/failpoints"];
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

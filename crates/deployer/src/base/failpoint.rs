@@ -1,4 +1,4 @@
-//! Named points at which a test can make the daemon die as if its power were cut. Compiled only with the feature `crash-points`.
+//! Named points at which a test can make the daemon die as if its power were cut. Compiled only with the feature `failpoints`.
 //!
 //! `DEPLOYER_CRASH_AT=name:3` kills this process with SIGKILL when it reaches the point `name` for the third time.
 //! `DEPLOYER_CRASH_LOG=file` makes it append the name of each point that it reaches, a line each: by that a test learns which
@@ -8,27 +8,27 @@
 #[macro_export]
 macro_rules! failpoint {
     ($name:literal) => {
-        #[cfg(feature = "crash-points")]
+        #[cfg(feature = "failpoints")]
         $crate::base::failpoint::reach($name);
     };
 }
 
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 pub use points::{landlock_max, plan_version, reach};
 
 /// For tests: the version of Landlock's interface that steps are to find, at most. None: what the kernel has.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(feature = "failpoints"))]
 pub const fn landlock_max() -> Option<u32> {
     None
 }
 
 /// For tests: the version of plans that this program is to have, so that one program can stand for a later version of itself. None: its own.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(feature = "failpoints"))]
 pub const fn plan_version() -> Option<u32> {
     None
 }
 
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 mod points {
     use std::io::Write;
     use std::sync::LazyLock;

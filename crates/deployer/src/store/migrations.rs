@@ -42,13 +42,13 @@ pub struct MigrationStatus {
 }
 
 /// What is compiled in.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(feature = "failpoints"))]
 fn known(migrator: Migrator) -> Migrator {
     migrator
 }
 
 /// What is compiled in, and in tests what lies beside the program: so one program can stand for two versions of itself.
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 #[expect(clippy::needless_pass_by_value, reason = "as without the feature")]
 fn known(migrator: Migrator) -> Migrator {
     use sqlx::SqlSafeStr as _;

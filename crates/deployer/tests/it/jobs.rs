@@ -54,7 +54,7 @@ fn a_job_says_what_is_to_be_done_and_nothing_of_the_payload() {
 }
 
 // The daemon dies with one of two jobs written, with both, and when the delivery is marked: each deployment does its job once.
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 #[test]
 fn a_death_between_a_job_and_the_end_of_its_delivery_loses_none_and_does_none_twice() {
     World::run(|world| {

@@ -43,11 +43,11 @@ mod repositories;
 mod security;
 mod service;
 mod setup;
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 mod sweep;
 mod telling;
 mod tutorial;
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 mod unknown;
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 mod upgrade;

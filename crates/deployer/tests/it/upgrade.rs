@@ -70,6 +70,10 @@ impl<'w> Place<'w> {
         world.configure(&[world.deployment("site", &repository).step_of(&gate.step_undone_by(&undone))]);
         let commits = [("one", "first"), ("broken", "second"), ("three", "third")]
             .map(|(text, message)| repository.commit(&[("index.html", text)], message));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the rows are to lie in the past of the daemon's own clock"
+        )]
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
         let later_ms = i64::try_from(now_ms).expect("a time") - BEGAN_AGO_MS - STORY_BEGAN_MS;
         let database = world.state().join("record.sqlite");

@@ -342,7 +342,7 @@ fn in_place_what_was_built_beside_is_exchanged() {
         stage.fails(world, &broken, "server", "redeploy 2");
 
         // Killed when the client had been exchanged, and the server not yet: the next start exchanges it back.
-        #[cfg(feature = "crash-points")]
+        #[cfg(feature = "failpoints")]
         {
             const EXCHANGED: &str = "after-step:8";
             assert!(world.stop().success());
@@ -406,7 +406,7 @@ fn a_client_alone_or_a_server_alone() {
     });
 }
 
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 #[test]
 fn killed_in_the_middle_of_the_switch() {
     with_releases(|world, stage| {

@@ -419,7 +419,7 @@ fn a_file_that_is_somebody_elses_is_an_error_and_processes_that_are_are_not() {
     });
 }
 
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "failpoints")]
 #[test]
 fn killed_between_link_and_reload() {
     with_file(Emperor::Directory, false, |world, stage| {
