@@ -159,7 +159,7 @@ mod tests {
         assert!(refused("b"), "the second attempt comes after two seconds");
         at(3);
         // A look is enough: an entry that waits is claimed again although nobody appends.
-        assert_eq!(spool.ready().unwrap(), [first.clone()]);
+        assert_eq!(spool.ready().unwrap(), std::slice::from_ref(&first));
         assert!(!spool.is_degraded());
         assert!(matches!(spool.append("a", &[b"x"]).unwrap(), Appended::Duplicate(name) if name == first));
         assert!(matches!(spool.append("b", &[b"x"]).unwrap(), Appended::New(_)));

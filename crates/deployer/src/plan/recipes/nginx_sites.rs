@@ -72,7 +72,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             TEXTS,
             Value("[]"),
             r#"["/data2/www"]"#,
-            "What sites may say beside the list in docs/recipes/nginx-sites.md: names of nginx's directives, then allowed with any arguments, and directories from which sites may serve. Many directives make whoever can push to the repository root: `config check` says what each entry gives away. With `privileges = \"helper\"`, `privileged.toml` must hold the same entries.",
+            "What sites may say beside the list in docs/reference/recipes/nginx-sites.md: names of nginx's directives, then allowed with any arguments, and directories from which sites may serve. Many directives make whoever can push to the repository root: `config check` says what each entry gives away. With `privileges = \"helper\"`, `privileged.toml` must hold the same entries.",
         ),
     ],
     read,
