@@ -37,9 +37,16 @@ macro_rules! words {
 
             /// The word for it that people see.
             pub fn shown(self) -> &'static str {
+<<<<<<< main
                 match self {
                     $(Self::$variant => [$($shown,)? $word][0],)+
                 }
+=======
+                $($(if self == Self::$variant {
+                    return $shown;
+                })?)+
+                self.as_str()
+>>>>>>> 67605b90fa781541f9b16ac4b2569df9235bf642
             }
         }
 
@@ -149,7 +156,7 @@ mod tests {
             ($($words:ident),+) => {$(
                 for word in $words::ALL {
                     assert_eq!(word.as_str().parse::<$words>().unwrap(), *word);
-                    let json = format!("\"{word}\"");
+                    let json = format!("\"{}\"", word.as_str());
                     assert_eq!(serde_json::to_string(word).unwrap(), json);
                     assert_eq!(serde_json::from_str::<$words>(&json).unwrap(), *word);
                 }

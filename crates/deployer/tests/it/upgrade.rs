@@ -11,12 +11,11 @@ use crate::support::record::Run;
 use crate::support::repository::Repository;
 use crate::support::sqlite;
 use crate::support::wait;
-use crate::support::world::World;
+use crate::support::world::{World, files_under};
 use regex::{Captures, Regex};
 use sha2::{Digest as _, Sha256};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const DATABASE: &str = include_str!("upgrade/0.1.0.sql");
 
@@ -70,12 +69,16 @@ impl<'w> Place<'w> {
         world.configure(&[world.deployment("site", &repository).step_of(&gate.step_undone_by(&undone))]);
         let commits = [("one", "first"), ("broken", "second"), ("three", "third")]
             .map(|(text, message)| repository.commit(&[("index.html", text)], message));
+<<<<<<< main
         #[expect(
             clippy::disallowed_methods,
             reason = "the rows are to lie in the past of the daemon's own clock"
         )]
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
         let later_ms = i64::try_from(now_ms).expect("a time") - BEGAN_AGO_MS - STORY_BEGAN_MS;
+=======
+        let later_ms = durhack_deployer::base::clock::now_ms() - BEGAN_AGO_MS - STORY_BEGAN_MS;
+>>>>>>> 67605b90fa781541f9b16ac4b2569df9235bf642
         let database = world.state().join("record.sqlite");
         let place = Self { world, repository, undone, commits, database, later_ms };
         let releases = place.world.path_of("site").join("releases");
@@ -164,6 +167,11 @@ impl<'w> Place<'w> {
         let steps = (applied - OF_0_1_0).to_string();
         let back = self.world.cli(&["migrate", "down", "--steps", &steps, "--yes"]);
         assert!(back.status.success(), "{}", describe(&back));
+        // Named by the second, and never written over.
+        let backups = files_under(&self.world.state()).into_iter();
+        for backup in backups.filter(|file| file.to_string_lossy().contains(".before-down-")) {
+            fs_err::remove_file(backup).expect("it is ours");
+        }
     }
 
     fn comes_forth(&self) {
