@@ -37,16 +37,10 @@ macro_rules! words {
 
             /// The word for it that people see.
             pub fn shown(self) -> &'static str {
-<<<<<<< main
-                match self {
-                    $(Self::$variant => [$($shown,)? $word][0],)+
-                }
-=======
                 $($(if self == Self::$variant {
                     return $shown;
                 })?)+
                 self.as_str()
->>>>>>> 67605b90fa781541f9b16ac4b2569df9235bf642
             }
         }
 

@@ -69,16 +69,7 @@ impl<'w> Place<'w> {
         world.configure(&[world.deployment("site", &repository).step_of(&gate.step_undone_by(&undone))]);
         let commits = [("one", "first"), ("broken", "second"), ("three", "third")]
             .map(|(text, message)| repository.commit(&[("index.html", text)], message));
-<<<<<<< main
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the rows are to lie in the past of the daemon's own clock"
-        )]
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
-        let later_ms = i64::try_from(now_ms).expect("a time") - BEGAN_AGO_MS - STORY_BEGAN_MS;
-=======
         let later_ms = durhack_deployer::base::clock::now_ms() - BEGAN_AGO_MS - STORY_BEGAN_MS;
->>>>>>> 67605b90fa781541f9b16ac4b2569df9235bf642
         let database = world.state().join("record.sqlite");
         let place = Self { world, repository, undone, commits, database, later_ms };
         let releases = place.world.path_of("site").join("releases");
