@@ -469,7 +469,7 @@ fn verdict_of_push(id: &DeliveryId, deployment: &Deployment, push: &Push) -> Ver
 }
 
 /// Keeps what was signed and says nothing, for whoever wants to find out what it was: once for each body, and only so much of it. Whoever has
-/// a secret could fill the disk with it otherwise. Nothing that was set aside is superseded to it.
+/// a secret could fill the disk with it otherwise. Nothing that was set aside is removed for it.
 async fn bury_malformed(
     main: &Spool,
     claim: Claim,

@@ -115,7 +115,7 @@ pub struct Step {
     pub name: String,
     /// What is done.
     pub action: Action,
-    /// What takes it back, in order; empty: nothing has to be.
+    /// What undoes it, in order; empty: nothing has to be.
     pub undo: Vec<Undo>,
     pub timeout: Duration,
     /// Further attempts after a failure.

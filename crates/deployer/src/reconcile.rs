@@ -6,7 +6,7 @@
 //! through the deployment's own spool, as a push does.
 //!
 //! New is: neither live, nor waiting or running, nor the last that was tried of that branch. So a head that failed is not tried
-//! again, whatever an operator has rolled back to stays (also where the head was superseded to that while it waited), and a branch that was moved back by force is followed. A run that
+//! again, whatever an operator has rolled back to stays (also where the head was superseded by that while it waited), and a branch that was moved back by force is followed. A run that
 //! failed and says nothing of the commit (nothing could be fetched, the machine had no memory left) is repeated at growing distances;
 //! one that had begun to carry out its plan, [`TRIES_WITH_PLAN_MAX`] times in all.
 //!

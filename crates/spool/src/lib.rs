@@ -48,7 +48,7 @@
 //!
 //! **After a crash** [`ConsumerLock::recover`] makes claimed entries ready and removes what was half written.
 //! Work that kills the process every time would be repeated for ever, were it not for the attempts, which are
-//! counted before it starts. [`Backoff`] says how long to wait, and when to [`dead-letter`](Claim::dead-letter).
+//! counted before it starts. [`Backoff`] says how long to wait, and when to [`bury`](Claim::bury).
 //!
 //! **The watch is a hint, the scan is the truth.** See [`Watcher`] and [`SCAN_INTERVAL`].
 //!

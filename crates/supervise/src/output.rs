@@ -58,7 +58,7 @@ impl<'a, Sink: FnMut(Line)> Output<'a, Sink> {
         }
     }
 
-    /// Passes on what was blocked, ends the last lines, and says how much was dropped.
+    /// Passes on what was held back, ends the last lines, and says how much was dropped.
     pub fn finish(&mut self) {
         for stream in [Stream::Out, Stream::Err] {
             self.pass_on(stream, |channel| channel.redaction.finish(&mut channel.redacted));

@@ -2,7 +2,7 @@
 //!
 //! The stream is redacted *before* it is split into lines and cut to size, so that no cut can go through a
 //! secret and leave half of it. What comes out does not depend on how the stream was cut into writes: as many
-//! bytes are blocked as could be the beginning of a secret, and no more. Overlapping finds are taken out as
+//! bytes are held back as could be the beginning of a secret, and no more. Overlapping finds are taken out as
 //! one, so that nothing of either stays.
 //!
 //! What a terminal does not show does not hide a secret: it is looked for in the text without colours, carriage returns and the like
@@ -115,7 +115,7 @@ impl Redaction {
         self.held = held;
     }
 
-    /// Appends the rest: the stream has ended, and what was blocked did not become a secret.
+    /// Appends the rest: the stream has ended, and what was held back did not become a secret.
     pub fn finish(&mut self, output: &mut Vec<u8>) {
         if let Some(patterns) = self.redactor.0.clone() {
             let held = std::mem::take(&mut self.held);

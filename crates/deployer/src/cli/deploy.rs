@@ -356,7 +356,7 @@ pub async fn plan(session: &Session, arguments: &PlanArguments) -> Result<(), Fa
     Ok(())
 }
 
-/// A plan's steps, each with what takes it back.
+/// A plan's steps, each with its undo.
 pub fn show_steps(preview: &Preview) {
     for (number, planned) in preview.steps.iter().enumerate() {
         let step = &planned.step;

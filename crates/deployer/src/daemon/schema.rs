@@ -85,7 +85,7 @@ pub async fn bring_schema_up(host: &Host) -> Result<()> {
 /// How long undoing the schema may take: as long as bringing it up.
 const SCHEMA_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Where a replacement that did not become one has brought the database to its own schema: has it take that back. Only then can
+/// Where a replacement that did not become one has brought the database to its own schema: has it undo that. Only then can
 /// this program use the database.
 pub async fn take_schema_back(host: &Host) -> Result<()> {
     let Some(pending) = self_update::pending(&host.config.state_directory)? else { return Ok(()) };

@@ -3,7 +3,7 @@
 //! HTTP/1.1 only: in front of us stands nginx, which speaks it. Every wait has a limit: heads (which also bounds an
 //! idle keep-alive connection) by hyper's timer, bodies in [`super::webhook`], the whole of a request and its answer by
 //! [`super::exchange`], connections by a semaphore that leaves further callers in the kernel's backlog, and by [`super::callers`], which
-//! says who is superseded to the first of them.
+//! says who makes room to the first of them.
 
 use super::callers::{CallerSlot, Callers, CountedBody};
 use super::exchange::{Exchange, WatchedStream};

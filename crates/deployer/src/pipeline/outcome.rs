@@ -436,7 +436,7 @@ async fn said_before(
     }
 }
 
-/// An older entry is superseded to a newer one.
+/// An older entry is superseded by a newer one.
 pub async fn superseded(
     hosted: HostedDeployment<'_>,
     older: &ClaimedJob,

@@ -1,7 +1,7 @@
 //! What a crash left behind: every run that the database says is running, although nobody runs it, is finished or undone.
 //!
 //! Called by whoever holds the deployment's lock, before anything else is done to it: the lock is the proof that nobody runs
-//! it. A run that was left open for a self-update is no crash's: the successor completes it, anybody else takes it back.
+//! it. A run that was left open for a self-update is no crash's: the replacement completes it, any other process rolls it back.
 //! A step that started and did not end is unknown, and undone like one that ended. A run of which every step up
 //! to the checks succeeded is finished instead: its release is live and healthy, only the database did not hear of it.
 //!
@@ -230,7 +230,7 @@ async fn recover_run(
         interrupted("the deployer died during this run; it was rolled back")
     } else {
         let unfinished = unfinished.join("; ");
-        interrupted(&format!("the deployer died during this run; taking it back failed: {unfinished}"))
+        interrupted(&format!("the deployer died during this run; undoing it failed: {unfinished}"))
     };
     end(hosted, found, &outcome).await
 }

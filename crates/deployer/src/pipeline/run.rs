@@ -1,7 +1,7 @@
 //! A run: a plan carried out, step by step, each recorded before and after; and undone, in reverse, when one fails.
 //!
 //! The record is not optional: a step that cannot be recorded as started is not started (the run waits for the database, and
-//! is undone when it has waited too long). Taking back goes on without it. What the world is told (commit
+//! is undone when it has waited too long). Undoing goes on without it. What the world is told (commit
 //! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
 
 mod directories;
@@ -134,7 +134,7 @@ impl Failure {
     /// all the same, since that passes by itself.
     pub(super) fn not_undone(self, unfinished: &[String]) -> Self {
         Self {
-            cause: format!("{}; taking it back failed too: {}", self.cause, unfinished.join("; ")),
+            cause: format!("{}; undoing it failed too: {}", self.cause, unfinished.join("; ")),
             fault: if self.exhausted { FaultClass::Host } else { FaultClass::Operator },
             ..self
         }
@@ -726,8 +726,7 @@ mod tests {
             let cause = failure.cause.clone();
             let failure = failure.not_undone(&["switch: timed out".into(), "build: exited with 2".into()]);
             assert_eq!(failure.fault, fault, "{failure:?}");
-            let expected =
-                format!("{cause}; taking it back failed too: switch: timed out; build: exited with 2");
+            let expected = format!("{cause}; undoing it failed too: switch: timed out; build: exited with 2");
             assert_eq!(failure.cause, expected);
         }
     }

@@ -1,7 +1,7 @@
 //! One worker per deployment: claims what waits in its spool, decides what of it is worth a run, and sees the run to its end.
 //!
 //! An entry says only that something may have changed. What is deployed is the branch's head as it is when the work starts, so a
-//! late, repeated or reordered entry can do no harm. An entry is let go of only after the database knows what became of it.
+//! late, repeated or reordered entry can do no harm. An entry is acknowledged only after the database knows what became of it.
 
 mod attempt;
 mod blocked;
@@ -79,7 +79,7 @@ pub struct Worker {
     pub spool: Spool,
     /// Take no further work.
     pub stop: CancellationToken,
-    /// Do not wait for the run in progress: take it back and leave its entry for later.
+    /// Do not wait for the run in progress: roll it back and leave its entry for later.
     pub abort: CancellationToken,
     /// Told when the gates are to be asked again about what they hold back.
     pub look_again: Arc<Notify>,
@@ -372,7 +372,7 @@ impl Worker {
         Ok(settled)
     }
 
-    /// Settles what says nothing new: whose body came before under another id. First of all, so that nothing else is superseded to it.
+    /// Settles what says nothing new: whose body came before under another id. First of all, so that nothing else is superseded by it.
     async fn without_replays(&self, jobs: Vec<ClaimedJob>) -> Result<Vec<ClaimedJob>> {
         let mut kept = Vec::new();
         for claimed in jobs {
@@ -400,7 +400,7 @@ impl Worker {
             return Ok(false);
         };
         let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
-        // Not what was merely found there, nor what could not be undone to for certain.
+        // Not what was merely found there, nor what could not be rolled back to for certain.
         let is_certain = |state: &LiveState| {
             state.recorded.as_ref().map(|known| &known.name)
                 == state.target.as_ref().map(|live| &live.release)

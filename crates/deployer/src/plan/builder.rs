@@ -208,7 +208,7 @@ fn built_in(facts: &Facts<'_>, way_back: &WayBack<'_>, phase: Phase) -> Vec<Step
             let (name, action) = way_back.switch.clone();
             vec![step(name, action, way_back.by_link())]
         }
-        // Asked before the new program is let go on alone: afterwards there is nobody who could take it back.
+        // Asked before the new program is let go on alone: afterwards there is nobody who could undo it.
         Phase::Verify if matches!(way_back.switch.1, Action::SelfUpdate(_)) => Vec::new(),
         Phase::Verify => {
             let checks = facts.deployment.health.iter();

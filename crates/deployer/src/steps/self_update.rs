@@ -4,7 +4,7 @@
 //! other run is in progress, keep new ones from starting, and ask the daemon ([`SelfUpdateRequest`]); from then on the run is left as it is, its
 //! step recorded as started. `daemon::self_update` does the rest. What was being attempted stands in a file, [`Pending`], until the run is
 //! settled; whoever serves next, the new program, the old one, or one started after a crash of either, reads there what
-//! it is to that run: the replacement, who completes it, or somebody else, who takes it back.
+//! it is to that run: the replacement, who completes it, or another process, which rolls it back.
 //!
 //! `current` is moved only after the new program has said that it is ready. So what it names has been seen to start, and a
 //! crash at any moment starts one that works.

@@ -357,7 +357,7 @@ impl Authenticator {
         let text = read_up_to(&path, RELEASES_FILE_BYTES_MAX).map_err(|error| self.failed(&path, error))?;
         let mut noted = BTreeMap::<String, Vec<String>>::new();
         for line in text.unwrap_or_default().lines() {
-            // The HMAC has no blanks; a name of foreign might.
+            // The HMAC has no blanks; a foreign name might.
             if let Some((mac, name)) = line.split_once(' ') {
                 noted.entry(name.to_owned()).or_default().push(mac.to_owned());
             }

@@ -164,7 +164,7 @@ impl Store {
         transaction!(self, |transaction| push_telling!(self, transaction, telling))
     }
 
-    /// Whether this deployer wrote a row of the outbox, and GitHub is still to have it: not one that GitHub has had, restore.
+    /// Whether this deployer wrote a row of the outbox, and GitHub is still to have it: not one that GitHub has had, restored.
     pub fn is_our_telling(&self, telling: &PendingTelling) -> Result<bool, StoreError> {
         Ok(self.authenticator.recognises(telling)?
             && self.authenticator.is_expected(&key_of(telling), telling.mac.as_deref())?)

@@ -95,7 +95,7 @@ impl Store {
 
     /// GitHub has a deployment's state. Of all that are a success now, only that of the newest run stays: the others
     /// are to be told inactive (also the one just told, if it was told late). So are those that were queued: a commit that has waited
-    /// gets another run, or is superseded to one.
+    /// gets another run, or is superseded by one.
     pub async fn deployment_told(
         &self,
         row: &PendingTelling,

@@ -146,7 +146,7 @@ fn layout(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> Layou
     };
     let mut widths = natural(columns, rows, true);
     let mut shown = all;
-    // The sentence is superseded first, down to where it still says something.
+    // The sentence is shortened first, down to where it still says something.
     let least = |widths: &[usize], shown: &[usize]| {
         let spared = |number: &usize| {
             if columns[*number].takes_rest { widths[*number].saturating_sub(REST_MIN) } else { 0 }

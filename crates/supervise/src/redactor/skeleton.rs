@@ -2,7 +2,7 @@
 //! characters but tab and line feed. A secret is looked for in that, so that a colour in its middle does not hide it.
 //!
 //! Which bytes belong to a sequence depends on nothing that stands before it, and a sequence has a limit: so the answer does not
-//! depend on how the text was cut into writes, and never much is blocked.
+//! depend on how the text was cut into writes, and never much is held back.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -297,7 +297,7 @@ fn a_switch_without_an_inode_left_leaves_what_is_live_and_says_so() {
         assert_eq!(world.live("site", "index.html").as_deref(), Some("one"));
         assert_eq!(world.status_of("site").live.expect("current never moved").commit, first);
         let shown = said(&world.cli(&["run", &run.id]));
-        assert!(!shown.contains("taking it back failed"), "{shown}");
+        assert!(!shown.contains("undoing it failed"), "{shown}");
 
         repository.git(&["rm", "-q", "greedy"]);
         let third = repository.commit(&[("index.html", "three")], "third");

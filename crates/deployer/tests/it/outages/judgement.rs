@@ -90,7 +90,7 @@ fn told(world: &World, site: &Site, branch: usize, runs: &[&Run]) -> Vec<String>
             None => !ended("succeeded") && !ended("failed"),
             Some(("success", _)) => ended("succeeded") && !is_broken,
             Some(("failure", _)) => ended("failed") && is_broken,
-            // It was superseded to another, or could not be fetched when it was asked for. What was deployed stays so, unless it was asked
+            // It was superseded by another, or could not be fetched when it was asked for. What was deployed stays so, unless it was asked
             // for again, and that failed.
             Some(("error", _)) => !is_head && (!ended("succeeded") || ended("failed")),
             Some(_) => false,

@@ -155,7 +155,7 @@ impl Stage {
         let run = world.ended_run("jury", commit);
         assert_eq!(run.state, "failed", "{run:?}");
         let said = world.reported(&self.repository, commit).description;
-        assert!(said.contains(cause) && !said.contains("taking it back"), "{said:?}");
+        assert!(said.contains(cause) && !said.contains("undoing it"), "{said:?}");
         wait::until("the old server to answer again", || {
             Request::new("GET", "/").send_to_mortal(&self.server)
         });

@@ -157,7 +157,7 @@ fn a_site_is_served_changed_disabled_enabled_and_taken_down() {
     });
 }
 
-// B.24: no test before the reload, nothing restore, success all the same. B.1: the retry was a green no-op.
+// B.24: no test before the reload, nothing restored, success all the same. B.1: the retry was a green no-op.
 #[test]
 fn b24_what_nginx_refuses_changes_nothing_and_the_next_good_push_is_deployed() {
     with_nginx(|world, nginx, repository, _| {

@@ -31,7 +31,7 @@ fn fails(world: &World, app: &NodeApp, commit: &str, cause: &str) {
     let run = world.ended_run(app.slug, commit);
     assert_eq!(run.state, "failed", "{run:?}");
     assert!(run.cause.as_ref().is_some_and(|said| said.contains(cause)), "{cause:?} in {run:?}");
-    assert!(!run.cause.as_ref().is_some_and(|said| said.contains("taking it back failed")), "{run:?}");
+    assert!(!run.cause.as_ref().is_some_and(|said| said.contains("undoing it failed")), "{run:?}");
     assert_eq!(app.live_version(), before, "the old release answers");
 }
 

@@ -65,7 +65,7 @@ health = [{ http = "http://127.0.0.1:8080/", attempts = 20, interval = "200ms" }
 
     // One that dies too often is forgiven by a call of its own; without it the old release cannot be started either.
     service.sources.commit(&[("crash", "")]);
-    service.fails(&["taking it back failed too", &rule(&systemctl("reset-failed"))]);
+    service.fails(&["undoing it failed too", &rule(&systemctl("reset-failed"))]);
     allow(&service, &lacking(&service));
     machine.run(&["rm", "/srv/git/site/crash"]);
     service.sources.commit(&[("page", "two")]);

@@ -141,7 +141,7 @@ impl Stage {
         assert_eq!(run.state, "failed", "{run:?}");
         let said = world.reported(&self.repository, commit).description;
         assert!(said.contains(cause), "{said:?}");
-        assert!(!said.contains("taking it back"), "{said:?}");
+        assert!(!said.contains("undoing it"), "{said:?}");
         assert_eq!(self.page(), still, "the old release answers");
     }
 }

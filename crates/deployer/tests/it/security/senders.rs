@@ -368,7 +368,7 @@ fn callers_behind_a_proxy_are_counted() {
 /// What a caller sends, by its number.
 type SentBy<'a> = &'a dyn Fn(usize) -> Vec<u8>;
 
-// A build on the host can connect as the proxy does, and name another caller each time. It keeps nobody out: who is waited for is superseded.
+// A build on the host can connect as the proxy does, and name another caller each time. It keeps nobody out: who is waited for makes room.
 #[test]
 fn whoever_stands_beside_the_proxy_keeps_no_good_push_out() {
     World::run(|world| {
@@ -497,7 +497,7 @@ fn what_is_signed_and_cannot_be_read_is_kept_once_and_not_without_end() {
             fs_err::write(bad.join(name), "of an operator").expect("it is the test's");
         }
         send(world, b"[1]");
-        assert_eq!(kept().0, 1003, "nothing gives way to it");
+        assert_eq!(kept().0, 1003, "nothing makes room for it");
         let doctor = String::from_utf8_lossy(&world.cli(&["doctor"]).stdout).into_owned();
         assert!(doctor.contains("no further delivery that cannot be read is kept"), "{doctor}");
         // What can be read is dealt with as ever.

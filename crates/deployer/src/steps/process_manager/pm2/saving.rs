@@ -1,7 +1,7 @@
 //! Writing down what runs, for the next boot, and forgetting nothing that somebody else has written down.
 //!
 //! After a boot the daemon answers while it is still starting what was saved, one application after the other. What is saved then lacks
-//! the rest, which the boot after that would not start. So an application of foreign that is saved and does not run is waited
+//! the rest, which the boot after that would not start. So a foreign application that is saved and does not run is waited
 //! for; where it does not come, nothing is saved, and people decide: it may be gone for good.
 
 use super::Scene;
